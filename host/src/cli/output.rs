@@ -1,0 +1,99 @@
+//! Where results go: stdout, or a file that appears when it is complete.
+
+use super::exit::CliError;
+use rwasm_cluster::Value;
+use rwasm_cluster::format::{Format, WriteError, WriteOptions, write_value};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Big enough that a write costs little beside what is written.
+const BUFFER: usize = 256 << 10;
+
+/// The place for a job's results.
+pub(crate) struct Output {
+    sink: Sink,
+    options: WriteOptions,
+}
+
+enum Sink {
+    Stdout(BufWriter<StdoutLock<'static>>),
+    File { writer: BufWriter<NamedTempFile>, path: PathBuf },
+}
+
+impl Output {
+    /// stdout, or the file at `path`, which is written aside until [`Output::complete`].
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
+        let Some(path) = path else {
+            let stdout = io::stdout();
+            let options = WriteOptions { escape_control: stdout.is_terminal() };
+            let sink = Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock()));
+            return Ok(Self { sink, options });
+        };
+        let unwritable = |source| CliError::Output { what: format!("`{}`", path.display()), source };
+        if path.is_dir() {
+            return Err(unwritable(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let aside = tempfile::Builder::new()
+            .prefix(".rwasm-")
+            .permissions(file_permissions())
+            .tempfile_in(folder)
+            .map_err(unwritable)?;
+        let writer = BufWriter::with_capacity(BUFFER, aside);
+        Ok(Self {
+            sink: Sink::File { writer, path: path.to_owned() },
+            options: WriteOptions { escape_control: false },
+        })
+    }
+
+    /// Writes one value.
+    pub(crate) fn value(&mut self, value: &Value, format: Format) -> Result<(), CliError> {
+        let options = self.options;
+        let written = match &mut self.sink {
+            Sink::Stdout(out) => write_value(out, value, format, options),
+            Sink::File { writer, .. } => write_value(writer, value, format, options),
+        };
+        written.map_err(|error| match error {
+            WriteError::Io(source) => self.failed(source),
+            other => CliError::Format(other.to_string()),
+        })
+    }
+
+    /// Passes on what was written so far to whoever reads along.
+    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
+        match &mut self.sink {
+            Sink::Stdout(out) => out.flush().map_err(|source| self.failed(source)),
+            Sink::File { .. } => Ok(()),
+        }
+    }
+
+    /// Ends the output; only now a file appears under its name.
+    pub(crate) fn complete(mut self) -> Result<(), CliError> {
+        self.flush()?;
+        let Sink::File { writer, path } = self.sink else { return Ok(()) };
+        let unwritable = |source| CliError::Output { what: format!("`{}`", path.display()), source };
+        let aside = writer.into_inner().map_err(|error| unwritable(error.into_error()))?;
+        aside.persist(&path).map_err(|error| unwritable(error.error))?;
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> CliError {
+        match &self.sink {
+            Sink::Stdout(_) if source.kind() == io::ErrorKind::BrokenPipe => CliError::OutputClosed,
+            Sink::Stdout(_) => CliError::Output { what: "stdout".to_owned(), source },
+            Sink::File { path, .. } => {
+                CliError::Output { what: format!("`{}`", path.display()), source }
+            }
+        }
+    }
+}
+
+/// The permissions a program's output has, not those of a temporary file.
+#[cfg(unix)]
+fn file_permissions() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}

@@ -1,0 +1,79 @@
+//! Ctrl-C and SIGTERM: the job is cancelled, the terminal left sound, and the program ends with
+//! the signal's code within a second, even where something does not answer.
+
+use super::exit::Ending;
+use rwasm_cluster::Canceller;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a stopped job may take to end before the program ends without it.
+const GRACE: Duration = Duration::from_millis(700);
+
+/// Listens for signals, and cancels the job that runs.
+#[derive(Clone, Default)]
+pub(crate) struct Signals(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    ending: Option<Ending>,
+    job: Option<Canceller>,
+}
+
+impl Signals {
+    /// Begins to listen. Where the system refuses, signals end the program as they always do.
+    pub(crate) fn listen() -> Self {
+        let signals = Self::default();
+        let state = signals.clone();
+        if let Ok(mut received) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
+            // The thread ends with the program: it has nothing to finish.
+            let _ = std::thread::Builder::new().name("rwasm-signals".to_owned()).spawn(move || {
+                for signal in received.forever() {
+                    state.end(if signal == SIGTERM { Ending::Terminated } else { Ending::Interrupted });
+                }
+            });
+        }
+        signals
+    }
+
+    /// Names the job to cancel when a signal comes.
+    pub(crate) fn watch(&self, job: Canceller) {
+        let mut state = self.lock();
+        if state.ending.is_some() {
+            job.cancel();
+        }
+        state.job = Some(job);
+    }
+
+    /// The signal that came, if one did.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.lock().ending
+    }
+
+    fn end(&self, ending: Ending) {
+        let mut state = self.lock();
+        let is_first = state.ending.is_none();
+        state.ending = Some(ending);
+        let waits = match &state.job {
+            Some(job) if is_first => {
+                job.cancel();
+                true
+            }
+            _ => false,
+        };
+        drop(state);
+        let code = i32::from(ending.code());
+        if !waits {
+            // No job to wait for, or asked twice.
+            std::process::exit(code);
+        }
+        let _ = std::thread::Builder::new().name("rwasm-last-resort".to_owned()).spawn(move || {
+            std::thread::sleep(GRACE);
+            std::process::exit(code);
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

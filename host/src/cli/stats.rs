@@ -1,0 +1,73 @@
+//! `--stats`: what a job came to, for people.
+
+use rwasm_cluster::{ByteSize, JobStats};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// The figures of a job, a line each, and one for each engine.
+pub(crate) fn table(stats: &JobStats) -> String {
+    let mut text = String::new();
+    let wall = stats.wall_time;
+    let maps = stats.tasks - stats.merges;
+    let mut line = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    line(
+        "tasks",
+        format!(
+            "{} ({maps} map, {} merge, {} repeated) in {} dispatches",
+            stats.tasks, stats.merges, stats.retries, stats.dispatches
+        ),
+    );
+    line(
+        "input",
+        format!(
+            "{} in {} chunks, {}/s",
+            ByteSize::new(stats.bytes_in),
+            stats.chunks,
+            ByteSize::new(rate(stats.bytes_in, wall))
+        ),
+    );
+    line("wall time", time(wall));
+    line("serial time", format!("{} (the sum over tasks)", time(stats.serial_time)));
+    line("speed-up", format!("{:.2}", stats.speed_up()));
+    line(
+        "efficiency",
+        format!("{:.0}% of {} engines", stats.efficiency() * 100.0, stats.engine_count),
+    );
+    line("peak memory", format!("{} of a task", ByteSize::new(stats.peak_memory)));
+    for (id, engine) in &stats.engines {
+        let share = engine.busy.as_secs_f64() / wall.as_secs_f64().max(f64::MIN_POSITIVE);
+        line(
+            &format!("engine {id}"),
+            format!(
+                "{} tasks, busy {} ({:.0}%), input {}",
+                engine.tasks,
+                time(engine.busy),
+                share * 100.0,
+                ByteSize::new(engine.bytes_in)
+            ),
+        );
+    }
+    text
+}
+
+fn rate(bytes: u64, time: Duration) -> u64 {
+    let per_second = u128::from(bytes) * 1_000_000_000 / time.as_nanos().max(1);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
+}
+
+/// A time with three digits that matter.
+fn time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds >= 100.0 {
+        humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+    } else if seconds >= 1.0 {
+        format!("{seconds:.2} s")
+    } else if seconds >= 0.001 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{:.1} µs", seconds * 1e6)
+    }
+}

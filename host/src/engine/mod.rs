@@ -1,0 +1,180 @@
+//! An engine: a thread that runs the tasks of one dispatch after the other.
+//!
+//! It owns a runner and the instances kept for reuse. It answers the job of a dispatch itself,
+//! and tells its backend only that it is free again. A panic while a task runs is contained and
+//! becomes that task's failure; one outside of any task ends the thread, which its backend sees.
+
+mod kept;
+
+use crate::dispatch::{Dispatch, Reuse};
+use crate::ids::{DispatchId, EngineId};
+use crate::outcome::{Failure, FailureCode, Outcome, Usage};
+use crate::sandbox::{Report, Request, Runner, Session};
+use kept::KeptSessions;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Outcomes are handed over at the latest when they have waited this long, so that whoever
+/// reads along sees them come,
+const ANSWER_INTERVAL: Duration = Duration::from_millis(5);
+
+/// or when they hold this many bytes, so that they do not pile up on the engine.
+const ANSWER_BYTES: u64 = 1 << 20;
+
+/// A guest's stack is checked by wasmtime; this is what host frames below and above it may take.
+const THREAD_STACK: usize = 4 << 20;
+
+/// What an engine tells its backend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EngineNote {
+    /// It has run a dispatch to its end.
+    Finished { engine: EngineId, dispatch: DispatchId },
+    /// Its thread is about to end by a panic.
+    Lost { engine: EngineId },
+}
+
+/// The handle of a running engine, kept by its backend.
+pub(crate) struct Engine {
+    inbox: Option<Sender<Arc<Dispatch>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Starts an engine that sends its notes to `notes`.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no event queue.
+    pub(crate) fn start(
+        id: EngineId,
+        notes: impl Fn(EngineNote) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (inbox, dispatches) = channel();
+        // The first thing to fail where resources are short, and here there is someone to tell.
+        let runner = Runner::new()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("rwasm-engine-{id}"))
+            .stack_size(THREAD_STACK)
+            .spawn(move || {
+                let work = || run_dispatches(id, &runner, &dispatches, &notes);
+                if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                    notes(EngineNote::Lost { engine: id });
+                }
+            })?;
+        Ok(Self { inbox: Some(inbox), thread })
+    }
+
+    /// Hands over a dispatch. An engine that has died has said so, and its dispatches are
+    /// answered by the backend.
+    pub(crate) fn run(&self, dispatch: Arc<Dispatch>) {
+        if let Some(inbox) = &self.inbox {
+            let _ = inbox.send(dispatch);
+        }
+    }
+
+    /// Tells it to end when it has run what it was given.
+    pub(crate) fn close(&mut self) {
+        self.inbox = None;
+    }
+
+    /// Waits for its end.
+    pub(crate) fn join(mut self) {
+        self.close();
+        // A panic was caught and told before.
+        let _ = self.thread.join();
+    }
+}
+
+fn run_dispatches(
+    id: EngineId,
+    runner: &Runner,
+    dispatches: &Receiver<Arc<Dispatch>>,
+    notes: &impl Fn(EngineNote),
+) {
+    let mut kept = KeptSessions::default();
+    while let Ok(dispatch) = dispatches.recv() {
+        run_dispatch(id, runner, &dispatch, &mut kept);
+        notes(EngineNote::Finished { engine: id, dispatch: dispatch.id });
+    }
+}
+
+fn run_dispatch(id: EngineId, runner: &Runner, dispatch: &Dispatch, kept: &mut KeptSessions) {
+    let mut session = match dispatch.reuse {
+        Reuse::Engine => kept.take(dispatch),
+        Reuse::None | Reuse::Dispatch => None,
+    };
+    let mut ready = Vec::new();
+    let mut ready_bytes = 0;
+    let mut last_answer = Instant::now();
+    for idx in 0..dispatch.tasks.len() {
+        if dispatch.cancel.is_wanted() {
+            break;
+        }
+        let outcome = run_task(id, runner, dispatch, idx, &mut session);
+        ready_bytes += outcome.usage.bytes_out;
+        ready.push(outcome);
+        if ready_bytes > ANSWER_BYTES || last_answer.elapsed() > ANSWER_INTERVAL {
+            dispatch.answer(std::mem::take(&mut ready));
+            ready_bytes = 0;
+            last_answer = Instant::now();
+        }
+    }
+    if !ready.is_empty() {
+        dispatch.answer(ready);
+    }
+    dispatch.fail_rest(id, FailureCode::Cancelled, "the task was cancelled before it ran");
+    if let (Reuse::Engine, Some(session)) = (dispatch.reuse, session) {
+        kept.put(dispatch, session);
+    }
+}
+
+fn run_task(
+    id: EngineId,
+    runner: &Runner,
+    dispatch: &Dispatch,
+    idx: usize,
+    session: &mut Option<Session>,
+) -> Outcome {
+    let task = &dispatch.tasks[idx];
+    let request = Request {
+        callee: dispatch.callee,
+        arguments: &task.arguments,
+        setting: &dispatch.setting,
+        cancel: &dispatch.cancel,
+    };
+    let started = SystemTime::now();
+    let clock = Instant::now();
+    let run = catch_unwind(AssertUnwindSafe(|| runner.run(&dispatch.program, &request, session)));
+    let report = run.unwrap_or_else(|panic| {
+        // What was kept may be half changed.
+        *session = None;
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        let failure = Failure::new(
+            FailureCode::Internal,
+            format!("a fault of rwasm-cluster itself, please report it: {text}"),
+        );
+        Report { result: Err(failure), peak_memory: 0, bytes_in: 0, fuel: None, logs: None }
+    });
+    let bytes_out = report.result.as_ref().map_or(0, |value| value.len() as u64);
+    Outcome {
+        usage: Usage {
+            engine: id,
+            attempt: task.attempt,
+            queued: dispatch.queued,
+            started,
+            run_time: clock.elapsed(),
+            peak_memory: report.peak_memory,
+            bytes_in: report.bytes_in,
+            bytes_out,
+            fuel: report.fuel,
+            logs: report.logs,
+        },
+        result: report.result,
+    }
+}

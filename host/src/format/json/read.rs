@@ -1,0 +1,244 @@
+//! Reading JSON as values of a type.
+
+use super::narrowed;
+use crate::format::FormatError;
+use crate::value::{Case, Field, Mismatch, Step, Type, Value};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value as Tree;
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The value of type `ty` that `json` describes.
+///
+/// # Errors
+///
+/// When it does not fit the type: where, what was found and what was wanted.
+pub fn from_json(json: &Tree, ty: &Type) -> Result<Value, FormatError> {
+    Ok(read(json, ty)?)
+}
+
+fn read(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
+    let mismatch = || Mismatch::of_type(found(json), ty);
+    Ok(match ty {
+        Type::Bool => Value::Bool(json.as_bool().ok_or_else(mismatch)?),
+        Type::S8 => Value::S8(integer(json).ok_or_else(mismatch)?),
+        Type::U8 => Value::U8(integer(json).ok_or_else(mismatch)?),
+        Type::S16 => Value::S16(integer(json).ok_or_else(mismatch)?),
+        Type::U16 => Value::U16(integer(json).ok_or_else(mismatch)?),
+        Type::S32 => Value::S32(integer(json).ok_or_else(mismatch)?),
+        Type::U32 => Value::U32(integer(json).ok_or_else(mismatch)?),
+        Type::S64 => Value::S64(integer(json).ok_or_else(mismatch)?),
+        Type::U64 => Value::U64(integer(json).ok_or_else(mismatch)?),
+        Type::F32 => {
+            let wide = float(json).ok_or_else(mismatch)?;
+            let number = narrowed(wide);
+            if number.is_infinite() && wide.is_finite() {
+                return Err(mismatch());
+            }
+            Value::F32(number)
+        }
+        Type::F64 => Value::F64(float(json).ok_or_else(mismatch)?),
+        Type::Char => {
+            let mut chars = json.as_str().ok_or_else(mismatch)?.chars();
+            match (chars.next(), chars.next()) {
+                (Some(char), None) => Value::Char(char),
+                _ => return Err(mismatch()),
+            }
+        }
+        Type::String => Value::String(json.as_str().ok_or_else(mismatch)?.to_owned()),
+        Type::List(_) if ty.is_bytes() => bytes(json, ty)?,
+        Type::List(element) => {
+            let items = json.as_array().ok_or_else(mismatch)?;
+            let items = items.iter().enumerate();
+            let items = items.map(|(index, item)| inside(read(item, element), Step::Index(index)));
+            Value::List(items.collect::<Result<_, _>>()?)
+        }
+        Type::Tuple(types) => {
+            let items = array_of(json, types.len()).ok_or_else(mismatch)?;
+            let items = items.iter().zip(types.iter()).enumerate();
+            let items = items.map(|(index, (item, ty))| inside(read(item, ty), Step::Index(index)));
+            Value::Tuple(items.collect::<Result<_, _>>()?)
+        }
+        Type::Record(fields) => record(json, fields, ty)?,
+        Type::Variant(cases) => variant(json, cases, ty)?,
+        Type::Enum(names) => {
+            let name = json.as_str().ok_or_else(mismatch)?;
+            let known = names.iter().find(|known| ***known == *name);
+            Value::Enum(Arc::clone(known.ok_or_else(mismatch)?))
+        }
+        Type::Flags(names) => flags(json, names, ty)?,
+        Type::Option(inner) => Value::Option(match (json, &**inner) {
+            (Tree::Null, _) => None,
+            (_, Type::Option(_)) => match single_entry(json) {
+                Some((name, json)) if name == "some" => {
+                    Some(Box::new(inside(read(json, inner), Step::Part("some"))?))
+                }
+                _ => return Err(mismatch()),
+            },
+            _ => Some(Box::new(read(json, inner)?)),
+        }),
+        Type::Result(sides) => Value::Result(match single_entry(json) {
+            Some((name, json)) if name == "ok" => Ok(side(json, sides.ok.as_ref(), "ok")?),
+            Some((name, json)) if name == "err" => Err(side(json, sides.err.as_ref(), "err")?),
+            _ => return Err(mismatch()),
+        }),
+        Type::Map(types) => {
+            let entries = json.as_array().ok_or_else(mismatch)?.iter().enumerate();
+            let entries = entries
+                .map(|(index, json)| inside(entry(json, &types.0, &types.1), Step::Index(index)));
+            Value::Map(entries.collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn record(json: &Tree, fields: &[Field], ty: &Type) -> Result<Value, Mismatch> {
+    let object = json
+        .as_object()
+        .ok_or_else(|| Mismatch::of_type(found(json), ty))?;
+    let is_known = |name: &String| fields.iter().any(|field| *field.name == **name);
+    if let Some(name) = object.keys().find(|name| !is_known(name)) {
+        return Err(Mismatch::of_type(format!("field {name}"), ty));
+    }
+    let fields = fields.iter().map(|field| {
+        let value = match (object.get(&*field.name), &field.ty) {
+            (Some(value), ty) => read(value, ty),
+            (None, Type::Option(_)) => Ok(Value::Option(None)),
+            (None, ty) => Err(Mismatch::of_type("nothing", ty)),
+        };
+        let value = inside(value, Step::Name(Arc::clone(&field.name)))?;
+        Ok((Arc::clone(&field.name), value))
+    });
+    Ok(Value::Record(fields.collect::<Result<_, _>>()?))
+}
+
+fn variant(json: &Tree, cases: &[Case], ty: &Type) -> Result<Value, Mismatch> {
+    let mismatch = || Mismatch::of_type(found(json), ty);
+    let (name, payload) = match json {
+        Tree::String(name) => (name, None),
+        _ => single_entry(json)
+            .map(|(name, payload)| (name, Some(payload)))
+            .ok_or_else(mismatch)?,
+    };
+    let case = cases.iter().find(|case| *case.name == **name);
+    let case = case.ok_or_else(mismatch)?;
+    let payload = match (payload, &case.ty) {
+        (None, None) => None,
+        (Some(payload), Some(ty)) => {
+            let payload = inside(read(payload, ty), Step::Name(Arc::clone(&case.name)))?;
+            Some(Box::new(payload))
+        }
+        _ => return Err(mismatch()),
+    };
+    Ok(Value::Variant(Arc::clone(&case.name), payload))
+}
+
+fn flags(json: &Tree, names: &[Arc<str>], ty: &Type) -> Result<Value, Mismatch> {
+    let Some(set) = json.as_array() else {
+        return Err(Mismatch::of_type(found(json), ty));
+    };
+    let is = |json: &Tree, name: &str| json.as_str() == Some(name);
+    let is_known = |json: &Tree| names.iter().any(|name| is(json, name));
+    if let Some(other) = set.iter().find(|json| !is_known(json)) {
+        return Err(Mismatch::of_type(found(other), ty));
+    }
+    let is_set = |name: &str| set.iter().any(|json| is(json, name));
+    let names = names.iter().filter(|name| is_set(name));
+    Ok(Value::Flags(names.map(Arc::clone).collect()))
+}
+
+/// What one side of a result carries.
+fn side(
+    json: &Tree,
+    ty: Option<&Type>,
+    name: &'static str,
+) -> Result<Option<Box<Value>>, Mismatch> {
+    let payload = match ty {
+        Some(ty) => read(json, ty).map(|payload| Some(Box::new(payload))),
+        None if json.is_null() => Ok(None),
+        None => Err(Mismatch::new(found(json), "null")),
+    };
+    payload.map_err(|error| error.within(Step::Part(name)))
+}
+
+/// A key and a value of a map.
+fn entry(json: &Tree, key: &Type, value: &Type) -> Result<(Value, Value), Mismatch> {
+    let Some([key_json, value_json]) = array_of(json, 2) else {
+        return Err(Mismatch::new(found(json), format!("[{key}, {value}]")));
+    };
+    let key = inside(read(key_json, key), Step::Index(0))?;
+    Ok((key, inside(read(value_json, value), Step::Index(1))?))
+}
+
+fn bytes(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
+    match json {
+        Tree::String(text) => match STANDARD.decode(text) {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(_) => Err(Mismatch::new("a string that is not base64", ty.to_string())),
+        },
+        Tree::Array(items) => {
+            let items = items.iter().enumerate().map(|(index, item)| {
+                let byte = integer(item).ok_or_else(|| Mismatch::of_type(found(item), &Type::U8));
+                byte.map_err(|error| error.within(Step::Index(index)))
+            });
+            Ok(items.collect::<Result<Vec<u8>, _>>()?.into())
+        }
+        _ => Err(Mismatch::of_type(found(json), ty)),
+    }
+}
+
+fn integer<T: FromStr>(json: &Tree) -> Option<T> {
+    match json {
+        // In the words of the number, so that no range is lost on the way; `1.0` is no integer.
+        Tree::Number(number) => number.to_string().parse().ok(),
+        Tree::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn float(json: &Tree) -> Option<f64> {
+    match json {
+        Tree::Number(number) => number.as_f64(),
+        Tree::String(text) => match &**text {
+            "NaN" => Some(f64::NAN),
+            "Infinity" => Some(f64::INFINITY),
+            "-Infinity" => Some(f64::NEG_INFINITY),
+            // Decimal strings only: Rust would read "inf" and "nan" as well.
+            _ if text.bytes().any(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn array_of(json: &Tree, len: usize) -> Option<&[Tree]> {
+    json.as_array()
+        .map(Vec::as_slice)
+        .filter(|items| items.len() == len)
+}
+
+fn single_entry(json: &Tree) -> Option<(&String, &Tree)> {
+    let object = json.as_object().filter(|object| object.len() == 1)?;
+    object.iter().next()
+}
+
+fn inside<T>(result: Result<T, Mismatch>, step: Step) -> Result<T, Mismatch> {
+    result.map_err(|mismatch| mismatch.within(step))
+}
+
+/// What was found, in a few words.
+fn found(json: &Tree) -> Cow<'static, str> {
+    match json {
+        Tree::Null => "null".into(),
+        Tree::Bool(flag) => flag.to_string().into(),
+        Tree::Number(number) => number.to_string().into(),
+        Tree::String(text) if text.len() <= 40 => format!("{text:?}").into(),
+        Tree::String(_) => "a string".into(),
+        Tree::Array(items) => format!("an array of {}", items.len()).into(),
+        Tree::Object(entries) => {
+            let names: Vec<_> = entries.keys().take(4).map(String::as_str).collect();
+            format!("an object of {}", names.join(", ")).into()
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The bytes of one input as the cutter sees them: a file through a window, bytes as they are, a stream as it comes.
+//!
+//! A scanner belongs to the chunk iterator, which calls [`Scanner::begin`] before each chunk and [`Scanner::take`]
+//! after it, in order; nothing goes back. The cap on a chunk is enforced here, where it stops reading ahead.
+
+use super::data::{ChunkData, FileRef, OpenFile};
+use crate::chunk::{End, Scan};
+use bytes::Bytes;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The first look at a file around a border: a page, which holds the end of a line of most texts.
+const WINDOW_SMALLEST: usize = 4 << 10;
+
+/// The largest window: where borders are close together, one read serves many of them.
+const WINDOW_LARGEST: usize = 256 << 10;
+
+/// What one read of a stream asks for at least: a pipe's capacity on Linux.
+const READ_SIZE: usize = 64 << 10;
+
+/// The most memory set aside for a chunk before its bytes are there: the largest chunk of the automatic schedule.
+const RESERVE_LARGEST: u64 = 4 << 20;
+
+/// Why the next border cannot be found.
+#[derive(Debug)]
+pub(super) enum ScanError {
+    /// The chunk is larger than its cap.
+    TooLarge,
+    /// Reading failed at this offset.
+    Read { offset: u64, source: io::Error },
+}
+
+/// The bytes of one input.
+pub(super) enum Scanner {
+    File(FileScan),
+    Bytes(BytesScan),
+    Stream(StreamScan),
+}
+
+impl Scanner {
+    /// The next chunk begins at `start` and may have `cap` bytes.
+    pub(super) fn begin(&mut self, start: u64, cap: u64) {
+        let limit = start.saturating_add(cap);
+        match self {
+            Self::File(scan) => scan.limit = limit,
+            Self::Bytes(scan) => scan.limit = limit,
+            Self::Stream(scan) => {
+                debug_assert_eq!(scan.start, start, "chunks are taken in order");
+                scan.limit = limit;
+            }
+        }
+    }
+
+    /// Takes the chunk from `start` to `end`.
+    pub(super) fn take(&mut self, start: u64, end: End) -> Result<(Range<u64>, ChunkData), ScanError> {
+        match self {
+            Self::File(scan) => {
+                let range = within(start, end, scan.len, scan.limit)?;
+                Ok((range, ChunkData::File(scan.file.clone())))
+            }
+            Self::Bytes(scan) => {
+                let range = within(start, end, scan.bytes.len() as u64, scan.limit)?;
+                let chunk = scan.bytes.slice(index(range.start)..index(range.end));
+                Ok((range, ChunkData::Bytes(chunk)))
+            }
+            Self::Stream(scan) => {
+                let len = if end == End::OfInput { scan.read_to_end()? } else { u64::MAX };
+                let range = within(start, end, len, scan.limit)?;
+                let chunk = scan.split_to(range.end);
+                Ok((range, ChunkData::Bytes(chunk)))
+            }
+        }
+    }
+}
+
+impl Scan for Scanner {
+    type Error = ScanError;
+
+    fn after_newline(&mut self, from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
+        match self {
+            Self::File(scan) => scan.after_newline(from, nth),
+            Self::Bytes(scan) => Ok(find(&scan.bytes[index(from).min(scan.bytes.len())..], from, &mut { nth })),
+            Self::Stream(scan) => scan.after_newline(from, nth),
+        }
+    }
+
+    fn reaches(&mut self, offset: u64) -> Result<bool, ScanError> {
+        match self {
+            Self::File(scan) => Ok(offset < scan.len),
+            Self::Bytes(scan) => Ok(offset < scan.bytes.len() as u64),
+            Self::Stream(scan) => scan.fill_past(offset),
+        }
+    }
+}
+
+/// The range of a chunk of an input of `len` bytes, unless it goes past `limit`.
+fn within(start: u64, end: End, len: u64, limit: u64) -> Result<Range<u64>, ScanError> {
+    let end = match end {
+        End::At(end) => end,
+        End::OfInput => len,
+    };
+    if end > limit { Err(ScanError::TooLarge) } else { Ok(start..end) }
+}
+
+/// The offset after the `left`-th newline of `bytes`, which begin at `offset`; counts `left` down where it is not there.
+fn find(bytes: &[u8], offset: u64, left: &mut u64) -> Option<u64> {
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        *left -= 1;
+        if *left == 0 {
+            return Some(offset + at as u64 + 1);
+        }
+    }
+    None
+}
+
+/// An offset of bytes that are in memory.
+fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+/// A regular file, of which only windows are read.
+pub(super) struct FileScan {
+    file: FileRef,
+    open: Arc<OpenFile>,
+    /// What belongs to the input: the length when it was opened, whatever is written to the file later.
+    len: u64,
+    window: Vec<u8>,
+    /// Where in the file the window begins.
+    window_start: u64,
+    limit: u64,
+}
+
+impl FileScan {
+    pub(super) fn new(file: FileRef, open: Arc<OpenFile>, len: u64) -> Self {
+        Self { file, open, len, window: Vec::new(), window_start: 0, limit: u64::MAX }
+    }
+
+    fn after_newline(&mut self, mut from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
+        let mut left = nth;
+        while from < self.len {
+            if from >= self.limit {
+                return Err(ScanError::TooLarge);
+            }
+            let bytes = self.window_at(from)?;
+            if let Some(end) = find(bytes, from, &mut left) {
+                return Ok(Some(end));
+            }
+            from += bytes.len() as u64;
+        }
+        Ok(None)
+    }
+
+    /// Some bytes at `from`, which is within the file.
+    fn window_at(&mut self, from: u64) -> Result<&[u8], ScanError> {
+        let window_end = self.window_start + self.window.len() as u64;
+        if !(self.window_start..window_end).contains(&from) {
+            // Going on near where the last window ended, as small chunks and long lines do, is worth larger reads.
+            let near = from >= window_end && from - window_end <= self.window.len() as u64;
+            let grown = if near { self.window.len() * 2 } else { 0 };
+            let left = usize::try_from(self.len - from).unwrap_or(usize::MAX);
+            self.window.resize(grown.clamp(WINDOW_SMALLEST, WINDOW_LARGEST).min(left), 0);
+            self.window_start = from;
+            if let Err(source) = self.open.read_exact_at(&mut self.window, from) {
+                self.window.clear();
+                return Err(ScanError::Read { offset: from, source });
+            }
+        }
+        Ok(&self.window[index(from - self.window_start)..])
+    }
+}
+
+/// Bytes in memory.
+pub(super) struct BytesScan {
+    bytes: Bytes,
+    limit: u64,
+}
+
+impl BytesScan {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self { bytes, limit: u64::MAX }
+    }
+}
+
+/// A stream, of which the bytes from the current chunk's start on are in memory as far as they have been read.
+///
+/// They are either all in `ready`, from which chunks are split without copying, or all in `growing`, which is read
+/// into. So bytes move once, when a chunk that began in `ready` goes on past what had been read.
+pub(super) struct StreamScan {
+    reader: Box<dyn Read + Send>,
+    /// The offset of the first byte in memory.
+    start: u64,
+    ready: Bytes,
+    growing: Vec<u8>,
+    /// How much of `growing` has been read; the rest is zeros to read into.
+    filled: usize,
+    ended: bool,
+    limit: u64,
+}
+
+impl StreamScan {
+    pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
+        Self { reader, start: 0, ready: Bytes::new(), growing: Vec::new(), filled: 0, ended: false, limit: u64::MAX }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        debug_assert!(
+            self.ready.is_empty() || self.filled == 0,
+            "{} bytes ready and {} growing",
+            self.ready.len(),
+            self.filled
+        );
+        if self.filled == 0 { &self.ready } else { &self.growing[..self.filled] }
+    }
+
+    /// The offset after the last byte in memory.
+    fn end(&self) -> u64 {
+        self.start + self.bytes().len() as u64
+    }
+
+    fn after_newline(&mut self, mut from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
+        let mut left = nth;
+        while self.fill_past(from)? {
+            let bytes = &self.bytes()[index(from - self.start)..];
+            if let Some(end) = find(bytes, from, &mut left) {
+                return Ok(Some(end));
+            }
+            from += bytes.len() as u64;
+        }
+        Ok(None)
+    }
+
+    /// Reads until the byte at `offset` is in memory; false where the stream ends before it.
+    fn fill_past(&mut self, offset: u64) -> Result<bool, ScanError> {
+        while self.end() <= offset {
+            if self.end() > self.limit {
+                return Err(ScanError::TooLarge);
+            }
+            if self.ended {
+                return Ok(false);
+            }
+            self.read_more(offset - self.start)?;
+        }
+        Ok(true)
+    }
+
+    /// Reads to the end of the stream, and gives its offset.
+    fn read_to_end(&mut self) -> Result<u64, ScanError> {
+        self.fill_past(u64::MAX - 1)?;
+        Ok(self.end())
+    }
+
+    /// One read, into memory that makes room for `ahead` bytes at once where that is not too much.
+    fn read_more(&mut self, ahead: u64) -> Result<(), ScanError> {
+        if self.filled == 0 {
+            let room = self.ready.len() + READ_SIZE + index(ahead.min(RESERVE_LARGEST));
+            self.growing = vec![0; room];
+            self.growing[..self.ready.len()].copy_from_slice(&self.ready);
+            self.filled = self.ready.len();
+            self.ready = Bytes::new();
+        } else if self.growing.len() - self.filled < READ_SIZE {
+            // By half of what there is, so that the bytes of a large chunk move a constant number of times.
+            self.growing.resize(self.filled + READ_SIZE.max(self.filled / 2), 0);
+        }
+        loop {
+            match self.reader.read(&mut self.growing[self.filled..]) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(ScanError::Read { offset: self.start + self.filled as u64, source }),
+            }
+            return Ok(());
+        }
+    }
+
+    /// Takes the bytes up to the offset `end`; what lies after them stays.
+    fn split_to(&mut self, end: u64) -> Bytes {
+        if self.filled > 0 {
+            let mut bytes = std::mem::take(&mut self.growing);
+            bytes.truncate(self.filled);
+            // Chunks are counted by their length: do not let them hold much more than that.
+            if bytes.capacity() - self.filled > self.filled / 4 {
+                bytes.shrink_to_fit();
+            }
+            self.ready = bytes.into();
+            self.filled = 0;
+        }
+        let chunk = self.ready.split_to(index(end - self.start));
+        self.start = end;
+        chunk
+    }
+}

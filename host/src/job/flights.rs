@@ -1,0 +1,55 @@
+//! The dispatches under way: a dispatch is over when all its tasks are back, in whatever order they come.
+
+use std::time::Duration;
+
+/// A dispatch under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    /// Whose it is.
+    pub(super) lane: usize,
+    /// Whether its tasks are maps.
+    pub(super) maps: bool,
+    /// How many tasks it carries.
+    pub(super) tasks: usize,
+    /// How long those that are back ran, together.
+    pub(super) cost: Duration,
+    /// How many are not back.
+    left: usize,
+}
+
+/// See the [module](self).
+pub(super) struct Flights {
+    slots: Vec<Flight>,
+    free: Vec<usize>,
+}
+
+impl Flights {
+    pub(super) fn new() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+
+    /// A dispatch of so many tasks starts; at least one.
+    pub(super) fn start(&mut self, lane: usize, maps: bool, tasks: usize) -> usize {
+        debug_assert!(tasks > 0, "a dispatch without tasks");
+        let flight = Flight { lane, maps, tasks, cost: Duration::ZERO, left: tasks };
+        if let Some(at) = self.free.pop() {
+            self.slots[at] = flight;
+            return at;
+        }
+        self.slots.push(flight);
+        self.slots.len() - 1
+    }
+
+    /// One of its tasks is back. Gives the flight if it was the last.
+    pub(super) fn task_back(&mut self, at: usize, cost: Duration) -> Option<Flight> {
+        let flight = self.slots.get_mut(at)?;
+        debug_assert!(flight.left > 0, "{flight:?} got back more than it carried");
+        flight.left -= 1;
+        flight.cost = flight.cost.saturating_add(cost);
+        if flight.left > 0 {
+            return None;
+        }
+        self.free.push(at);
+        Some(*flight)
+    }
+}

@@ -1,0 +1,487 @@
+//! The machine of one job: events in as methods, decisions out of [`Machine::next_decision`].
+//!
+//! It owns all of the job's state: the tasks that wait and run, the outcomes that wait for their turn or the merge
+//! tree, what is held in memory, and how the job ends. It starts nothing and waits for nobody. A batch of events may
+//! be fed before decisions are taken; then they are taken until there are none.
+
+use super::failures::Failures;
+use super::flights::Flights;
+use super::lanes::Lanes;
+use super::messages::{ChunkFacts, Decision, Dispatch, Ending, Finished, Retry, Task, Verdict, Wanted, Work};
+use super::pace::{DISPATCH_BYTES, Pace};
+use super::rules::{Assignment, Delivery, Rules};
+use super::table::{Entry, Kind, Table};
+use super::window::Window;
+use crate::ids::ChunkIndex;
+use crate::merge::tree::Tree;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The most chunks that wait to be dispatched: descriptors of files are small, but not nothing.
+const WAITING_CHUNKS: usize = 64 << 10;
+
+/// Where each chunk's engine is fixed, one engine's chunks may lie far behind another's: so many are read at a time
+/// until each engine has its share.
+const FIXED_READ: usize = 1024;
+
+/// See the [module](self). `C` is a chunk, `P` a partial result, `F` a failure, `R` a reason to stop; all cheap to
+/// clone.
+pub(crate) struct Machine<C, P, F, R> {
+    rules: Rules,
+    table: Table<C, P>,
+    lanes: Lanes,
+    flights: Flights,
+    pace: Pace,
+    failures: Failures<F>,
+    outcomes: Outcomes<P, F>,
+    input: InputState<R>,
+    state: State<P, F, R>,
+    /// Decisions that are taken and not given out.
+    decided: VecDeque<Decision<C, P, F, R>>,
+    /// The chunks that came.
+    chunks: u64,
+    /// The chunks of a reduced job whose outcome is known.
+    mapped: u64,
+    /// Of an ordered job that is to fail: the chunk that is fatal unless one before it is. None after it matters.
+    fence: Option<ChunkIndex>,
+    /// The bytes of unfinished chunks that are in memory.
+    held_inputs: u64,
+    /// The tasks handed out and not back.
+    under_way: usize,
+    /// Whether a dispatch was withheld because too many outcomes wait for their turn.
+    withheld: bool,
+}
+
+/// Where outcomes go.
+enum Outcomes<P, F> {
+    Ordered(Window<P, F>),
+    Reduced(Tree<Placed<P>>),
+}
+
+/// A partial result and the lane whose engine made it, which is where it is merged.
+struct Placed<P> {
+    part: P,
+    lane: usize,
+}
+
+enum InputState<R> {
+    Open,
+    Ended,
+    /// It broke off; what came before is finished.
+    Broken(R),
+}
+
+enum State<P, F, R> {
+    Running,
+    /// Decided, and waiting for what is under way.
+    Ending(Ending<P, F, R>),
+    Over,
+}
+
+impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
+    /// A job without chunks.
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            table: Table::new(),
+            lanes: Lanes::new(&rules.assignment),
+            flights: Flights::new(),
+            pace: Pace::new(),
+            failures: Failures::new(rules.tolerance),
+            outcomes: match rules.delivery {
+                Delivery::Ordered => Outcomes::Ordered(Window::new()),
+                Delivery::Reduced(shape) => Outcomes::Reduced(Tree::new(shape)),
+            },
+            input: InputState::Open,
+            state: State::Running,
+            decided: VecDeque::new(),
+            chunks: 0,
+            mapped: 0,
+            fence: None,
+            held_inputs: 0,
+            under_way: 0,
+            withheld: false,
+            rules,
+        }
+    }
+
+    /// The next chunk, in input order. Gives its index. One that comes when it no longer matters is dropped.
+    pub(crate) fn chunk(&mut self, chunk: C, facts: ChunkFacts) -> ChunkIndex {
+        debug_assert!(matches!(self.input, InputState::Open), "chunk {} came after the end", self.chunks);
+        let index = ChunkIndex(self.chunks);
+        self.chunks += 1;
+        if matches!(self.state, State::Running) && self.fence.is_none() {
+            let lane = self.lanes.of(facts.target);
+            self.held_inputs += facts.held;
+            let slot = self.table.insert(Entry {
+                kind: Kind::Map(index),
+                work: Some(Work::Map(index, chunk)),
+                size: facts.size,
+                held: facts.held,
+                lane,
+                attempts: 0,
+                flight: None,
+            });
+            self.lanes.add_map(lane, index, slot);
+        }
+        index
+    }
+
+    /// There are no more chunks.
+    pub(crate) fn input_end(&mut self) {
+        self.close_input(InputState::Ended);
+    }
+
+    /// The input broke off. An ordered job still delivers what came before; a reduced one has no use for it.
+    pub(crate) fn input_failed(&mut self, reason: R) {
+        match self.outcomes {
+            Outcomes::Ordered(_) => self.close_input(InputState::Broken(reason)),
+            Outcomes::Reduced(_) => self.stop(reason),
+        }
+    }
+
+    fn close_input(&mut self, how: InputState<R>) {
+        debug_assert!(matches!(self.input, InputState::Open), "the input ended twice");
+        self.input = how;
+        if let (State::Running, Outcomes::Reduced(tree)) = (&self.state, &mut self.outcomes) {
+            tree.close(self.chunks);
+        }
+        self.settle();
+    }
+
+    /// How much input to read now: enough to keep the engines busy while it is read, and within the memory there is.
+    ///
+    /// To be asked when what was wanted before has been read.
+    pub(crate) fn input_wanted(&self) -> Wanted {
+        let open = matches!((&self.state, &self.input), (State::Running, InputState::Open));
+        let bytes = self.rules.held_budget.max(1).saturating_sub(self.held());
+        if !open || self.fence.is_some() || bytes == 0 {
+            return Wanted::default();
+        }
+        let waiting = self.lanes.waiting_maps();
+        // What one round of dispatches takes, twice: one to go on with, one to be read meanwhile.
+        let per_lane = self.most_flights().saturating_mul(self.pace.size()).saturating_mul(2).max(1);
+        let chunks = match self.rules.assignment {
+            Assignment::Any => {
+                let enough = per_lane.min(WAITING_CHUNKS);
+                if waiting > enough / 2 { 0 } else { enough - waiting }
+            }
+            Assignment::Fixed(_) if self.lanes.any_short_of(per_lane) => {
+                FIXED_READ.max(per_lane).min(WAITING_CHUNKS.saturating_sub(waiting))
+            }
+            Assignment::Fixed(_) => 0,
+        };
+        Wanted { chunks, bytes }
+    }
+
+    /// An attempt has come back.
+    pub(crate) fn finished(&mut self, report: Finished<P, F>) -> Verdict {
+        let Some((slot, entry, flight)) = self.table.finish(report.id) else { return Verdict::Ignored };
+        let (kind, lane, attempts) = (entry.kind, entry.lane, entry.attempts);
+        self.under_way -= 1;
+        self.task_back(flight, report.cost);
+        let verdict = match report.result {
+            _ if !self.matters(kind) => {
+                self.forget(slot);
+                Verdict::Ignored
+            }
+            Err(failed) if failed.retry != Retry::Never && attempts <= self.rules.retries => {
+                self.run_again(slot, kind, lane, failed.retry);
+                Verdict::Retried
+            }
+            Ok(part) => {
+                self.forget(slot);
+                self.succeeded(kind, lane, part, report.size);
+                Verdict::Final
+            }
+            Err(failed) => {
+                self.forget(slot);
+                self.failed(kind, failed.failure);
+                Verdict::Final
+            }
+        };
+        self.settle();
+        verdict
+    }
+
+    /// The job is to end now. Without effect where it is ending already.
+    pub(crate) fn stop(&mut self, reason: R) {
+        if let State::Running = self.state {
+            self.end(Ending::Stopped(reason));
+            self.settle();
+        }
+    }
+
+    /// The number of engines that may run its tasks has changed.
+    pub(crate) fn set_engines(&mut self, engines: usize) {
+        self.rules.engines = engines;
+        self.lanes.wake_all();
+    }
+
+    /// What is to be done next; `None` until something has happened.
+    pub(crate) fn next_decision(&mut self) -> Option<Decision<C, P, F, R>> {
+        if let Some(decision) = self.decided.pop_front() {
+            return Some(decision);
+        }
+        match self.state {
+            State::Running => self.next_dispatch().map(Decision::Dispatch),
+            State::Ending(_) | State::Over => None,
+        }
+    }
+
+    fn next_dispatch(&mut self) -> Option<Dispatch<C, P>> {
+        self.collect_merges();
+        while let Some(lane) = self.lanes.next(self.most_flights()) {
+            if let Some(merge) = self.lanes.pop_merge(lane) {
+                return Some(self.dispatch(lane, false, &[merge]));
+            }
+            let maps = self.next_maps(lane);
+            if !maps.is_empty() {
+                return Some(self.dispatch(lane, true, &maps));
+            }
+            self.lanes.rest();
+        }
+        None
+    }
+
+    /// Puts the reduces whose parts are there into the lanes of their first parts.
+    fn collect_merges(&mut self) {
+        let Outcomes::Reduced(tree) = &mut self.outcomes else { return };
+        while let Some(combine) = tree.next_ready() {
+            let lane = self.lanes.alive(combine.parts.first().map_or(0, |first| first.lane));
+            let parts = combine.parts.into_iter().map(|placed| placed.part).collect();
+            let slot = self.table.insert(Entry {
+                kind: Kind::Reduce(combine.node),
+                work: Some(Work::Reduce(combine.node, parts)),
+                size: None,
+                held: 0,
+                lane,
+                attempts: 0,
+                flight: None,
+            });
+            self.lanes.add_merge(lane, combine.node, slot);
+        }
+    }
+
+    /// The maps of the lane's next dispatch.
+    fn next_maps(&mut self, lane: usize) -> Vec<usize> {
+        let mut most = self.pace.size();
+        if !matches!(self.input, InputState::Open) && self.rules.assignment == Assignment::Any {
+            // What is left is spread, so that the engines end together.
+            let shares = self.rules.engines.saturating_mul(2).max(1);
+            most = most.min(self.lanes.waiting_maps().div_ceil(shares));
+        }
+        let only = self.only_map();
+        let (mut maps, mut bytes) = (Vec::new(), 0_u64);
+        while maps.len() < most
+            && let Some((index, slot)) = self.lanes.first_map(lane)
+        {
+            if only.is_some_and(|only| only != index) {
+                self.withheld = true;
+                break;
+            }
+            let size = self.table.get(slot).and_then(|entry| entry.size);
+            bytes = bytes.saturating_add(size.unwrap_or(u64::MAX));
+            if !maps.is_empty() && bytes > DISPATCH_BYTES {
+                break;
+            }
+            maps.extend(self.lanes.pop_map(lane));
+        }
+        maps
+    }
+
+    /// The only map that may be started where the outcomes that wait fill their half of the budget: the one they
+    /// wait for. It has been read, for it comes before them, so the job goes on.
+    fn only_map(&self) -> Option<ChunkIndex> {
+        match &self.outcomes {
+            Outcomes::Ordered(window) if window.held() > self.rules.held_budget / 2 => Some(window.next()),
+            Outcomes::Ordered(_) | Outcomes::Reduced(_) => None,
+        }
+    }
+
+    fn dispatch(&mut self, lane: usize, maps: bool, slots: &[usize]) -> Dispatch<C, P> {
+        let flight = self.flights.start(lane, maps, slots.len());
+        self.lanes.flight_started(lane);
+        self.lanes.turn();
+        let mut tasks = Vec::with_capacity(slots.len());
+        for &slot in slots {
+            let started = self.table.start(slot, flight, self.rules.retries);
+            debug_assert!(started.is_some(), "the task in slot {slot} has nothing to work on");
+            tasks.extend(started.map(|(id, attempt, work)| Task { id, attempt, work }));
+        }
+        self.under_way += tasks.len();
+        Dispatch { tasks, target: self.lanes.target(lane) }
+    }
+
+    /// The most dispatches under way at a time, per lane.
+    fn most_flights(&self) -> usize {
+        match self.rules.assignment {
+            Assignment::Any => self.rules.engines.saturating_mul(self.rules.depth),
+            Assignment::Fixed(_) => self.rules.depth,
+        }
+    }
+
+    fn task_back(&mut self, flight: usize, cost: Duration) {
+        if let Some(flight) = self.flights.task_back(flight, cost) {
+            self.lanes.flight_ended(flight.lane);
+            if flight.maps {
+                self.pace.learn(flight.tasks, flight.cost);
+            }
+        }
+    }
+
+    /// Whether it still makes a difference what becomes of the task.
+    fn matters(&self, kind: Kind) -> bool {
+        let beyond = matches!((kind, self.fence), (Kind::Map(index), Some(fence)) if index > fence);
+        matches!(self.state, State::Running) && !beyond
+    }
+
+    /// The task is through, or need not run.
+    fn forget(&mut self, slot: usize) {
+        if let Some(entry) = self.table.remove(slot) {
+            self.held_inputs -= entry.held;
+        }
+    }
+
+    fn run_again(&mut self, slot: usize, kind: Kind, mut lane: usize, retry: Retry) {
+        if retry == Retry::Elsewhere {
+            self.lanes.lose(lane);
+            lane = self.lanes.alive(lane);
+            self.table.move_to(slot, lane);
+        }
+        match kind {
+            Kind::Map(index) => self.lanes.add_map_again(lane, index, slot),
+            Kind::Reduce(node) => self.lanes.add_merge(lane, node, slot),
+        }
+    }
+
+    fn succeeded(&mut self, kind: Kind, lane: usize, part: P, size: u64) {
+        match (kind, &mut self.outcomes) {
+            (Kind::Map(index), Outcomes::Ordered(window)) => window.put(index, Ok(part), size),
+            (Kind::Map(index), Outcomes::Reduced(tree)) => {
+                self.mapped += 1;
+                tree.leaf(index, Some(Placed { part, lane }));
+            }
+            (Kind::Reduce(node), Outcomes::Reduced(tree)) => tree.combined(node, Placed { part, lane }),
+            (Kind::Reduce(node), Outcomes::Ordered(_)) => debug_assert!(false, "{node:?} of a job without a reducer"),
+        }
+    }
+
+    fn failed(&mut self, kind: Kind, failure: F) {
+        match (kind, &mut self.outcomes) {
+            (Kind::Map(index), Outcomes::Ordered(window)) => {
+                window.put(index, Err(failure), 0);
+                if let Some(fence) = self.failures.foresee(index) {
+                    self.draw_fence(fence);
+                }
+            }
+            (Kind::Map(index), Outcomes::Reduced(tree)) => match self.failures.add(index, &failure) {
+                Ok(()) => {
+                    self.mapped += 1;
+                    tree.leaf(index, None);
+                }
+                Err(fatal) => self.end_failed(fatal),
+            },
+            (Kind::Reduce(_), _) => self.end(Ending::MergeFailed { failure }),
+        }
+    }
+
+    /// Gives up the chunks after `fence`; those before it still run, since one of them may turn out to be fatal.
+    fn draw_fence(&mut self, fence: ChunkIndex) {
+        let before = self.fence.replace(fence).unwrap_or(ChunkIndex(u64::MAX));
+        debug_assert!(fence <= before, "the fence moved on from {before} to {fence}");
+        for slot in self.lanes.take_maps_after(fence) {
+            self.forget(slot);
+        }
+        let under_way = self.table.maps_under_way(fence, before);
+        if !under_way.is_empty() {
+            self.decided.push_back(Decision::CancelTasks(under_way));
+        }
+    }
+
+    /// Draws the conclusions from what has happened: outcomes that are due, and the end.
+    fn settle(&mut self) {
+        if let State::Running = self.state {
+            match self.outcomes {
+                Outcomes::Ordered(_) => self.settle_ordered(),
+                Outcomes::Reduced(_) => self.settle_reduced(),
+            }
+        }
+        if self.under_way == 0 {
+            match std::mem::replace(&mut self.state, State::Over) {
+                State::Ending(ending) => self.decided.push_back(Decision::Done(ending)),
+                other => self.state = other,
+            }
+        }
+    }
+
+    fn settle_ordered(&mut self) {
+        let Outcomes::Ordered(window) = &mut self.outcomes else { return };
+        let first = window.next();
+        while let Some((index, result)) = window.take_due() {
+            if let Err(failure) = &result
+                && let Err(fatal) = self.failures.add(index, failure)
+            {
+                return self.end_failed(fatal);
+            }
+            self.decided.push_back(Decision::Emit { index, result });
+        }
+        let next = window.next();
+        if next != first && std::mem::take(&mut self.withheld) {
+            self.lanes.wake_all();
+        }
+        if next.0 == self.chunks && !matches!(self.input, InputState::Open) {
+            match std::mem::replace(&mut self.input, InputState::Ended) {
+                InputState::Broken(reason) => self.end(Ending::Stopped(reason)),
+                InputState::Open | InputState::Ended => self.complete(None),
+            }
+        }
+    }
+
+    fn settle_reduced(&mut self) {
+        let Outcomes::Reduced(tree) = &mut self.outcomes else { return };
+        if matches!(self.input, InputState::Open) || self.mapped < self.chunks {
+            return;
+        }
+        if let Some(merged) = tree.root() {
+            self.complete(merged.map(|placed| placed.part));
+        } else if let Err(fatal) = self.failures.judge(self.chunks) {
+            self.end_failed(fatal);
+        }
+    }
+
+    fn complete(&mut self, merged: Option<P>) {
+        match self.failures.judge(self.chunks) {
+            Ok(()) => {
+                let (chunks, failures) = (self.chunks, self.failures.count());
+                let failed = self.failures.take();
+                self.end(Ending::Complete { merged, chunks, failed, failures });
+            }
+            Err(fatal) => self.end_failed(fatal),
+        }
+    }
+
+    fn end_failed(&mut self, (index, failure): (ChunkIndex, F)) {
+        self.end(Ending::TaskFailed { index, failure, failures: self.failures.count() });
+    }
+
+    /// Gives up all that waits and stops what is under way.
+    fn end(&mut self, ending: Ending<P, F, R>) {
+        self.state = State::Ending(ending);
+        self.outcomes = Outcomes::Ordered(Window::new());
+        for slot in self.lanes.take_all() {
+            self.forget(slot);
+        }
+        if self.under_way > 0 {
+            self.decided.push_back(Decision::Cancel);
+        }
+    }
+
+    /// The bytes of chunks and of outcomes that are in memory.
+    fn held(&self) -> u64 {
+        let outcomes = match &self.outcomes {
+            Outcomes::Ordered(window) => window.held(),
+            Outcomes::Reduced(_) => 0,
+        };
+        self.held_inputs.saturating_add(outcomes)
+    }
+}

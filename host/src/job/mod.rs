@@ -1,0 +1,27 @@
+//! The job: chunks go in, dispatches and outcomes come out.
+//!
+//! A pure state machine: no thread, clock, lock, file or wasmtime. It owns the tasks of one job, their retries, the
+//! outcomes that wait for their turn, and the merge tree. Its driver feeds it events and does what it decides; which
+//! engine gets a dispatch that names none is decided below, by placement. `PROTOCOL.md` beside this file tells the
+//! life of a task and why no outcome is lost or doubled.
+
+pub(crate) mod assign;
+mod failures;
+mod flights;
+mod lanes;
+mod machine;
+mod messages;
+mod pace;
+mod rules;
+mod table;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub(crate) use machine::Machine;
+pub(crate) use messages::{
+    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, Retry, Task, Verdict, Wanted, Work,
+};
+pub(crate) use rules::{Assignment, Delivery, Rules};
+pub use rules::{ParseToleranceError, Tolerance};
+pub(crate) use table::TaskId;

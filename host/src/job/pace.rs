@@ -1,0 +1,80 @@
+//! How many tasks go into one dispatch: so many that handing over costs little beside the work, and no more.
+
+use std::time::Duration;
+
+/// The work of one dispatch. Handing one over takes some 10 µs all in all: half a percent of this.
+const DISPATCH_WORK: Duration = Duration::from_millis(2);
+
+/// The most tasks of one dispatch: by then handing over costs a few nanoseconds each.
+const DISPATCH_TASKS: usize = 4096;
+
+/// The most bytes of a dispatch of several tasks: what is larger is worth handing over by itself.
+pub(super) const DISPATCH_BYTES: u64 = 1 << 20;
+
+/// How much larger a dispatch may be than the largest that has come back, since costs may be uneven.
+const GROWTH: usize = 8;
+
+/// Learns what tasks cost, and says how many go into a dispatch.
+pub(super) struct Pace {
+    /// The running average of a task's cost, in nanoseconds, once one has come back.
+    task_cost: Option<f64>,
+    /// The largest dispatch that has come back.
+    proven: usize,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { task_cost: None, proven: 1 }
+    }
+
+    /// A dispatch of so many tasks came back, which ran so long together.
+    #[expect(clippy::cast_precision_loss, reason = "an average")]
+    pub(super) fn learn(&mut self, tasks: usize, cost: Duration) {
+        let cost = cost.as_nanos() as f64 / tasks.max(1) as f64;
+        self.proven = self.proven.max(tasks);
+        self.task_cost = Some(match self.task_cost {
+            None => cost,
+            // Tasks that turn out dearer make dispatches that are too large, which is worse than too small.
+            Some(before) if cost > before => f64::midpoint(before, cost),
+            Some(before) => before + (cost - before) / 4.0,
+        });
+    }
+
+    /// The number of tasks of the next dispatch.
+    #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation,
+        reason = "a quotient of positive numbers, rounded down; what does not fit saturates")]
+    pub(super) fn size(&self) -> usize {
+        let Some(cost) = self.task_cost else { return 1 };
+        let affordable = (DISPATCH_WORK.as_nanos() as f64 / cost.max(1.0)) as usize;
+        affordable.clamp(1, DISPATCH_TASKS.min(self.proven * GROWTH))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dispatches_grow_step_by_step_to_the_work_they_should_hold() {
+        let mut pace = Pace::new();
+        let mut sizes = vec![];
+        for _ in 0..6 {
+            sizes.push(pace.size());
+            pace.learn(pace.size(), Duration::from_micros(6) * pace.size() as u32);
+        }
+        assert_eq!(sizes, [1, 8, 64, 333, 333, 333]);
+    }
+
+    #[test]
+    fn dispatches_are_never_empty_nor_endless() {
+        let mut pace = Pace::new();
+        pace.learn(1, Duration::from_secs(30));
+        assert_eq!(pace.size(), 1);
+        for _ in 0..100 {
+            pace.learn(pace.size(), Duration::ZERO);
+        }
+        assert_eq!(pace.size(), DISPATCH_TASKS);
+        pace.learn(DISPATCH_TASKS, Duration::from_secs(4096));
+        assert_eq!(pace.size(), 1);
+    }
+}

@@ -1,0 +1,119 @@
+//! The tasks that wait or run, by slot: finished ones leave no trace, however many there were.
+
+use super::messages::Work;
+use crate::ids::ChunkIndex;
+use crate::merge::tree::Node;
+
+/// One attempt at one task. No two attempts of a job have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskId {
+    slot: usize,
+    generation: u32,
+}
+
+/// Which task it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Map(ChunkIndex),
+    Reduce(Node),
+}
+
+/// A task that waits or runs.
+pub(super) struct Entry<C, P> {
+    pub(super) kind: Kind,
+    /// What it works on, unless it runs for the last time.
+    pub(super) work: Option<Work<C, P>>,
+    /// The bytes of its chunk, where they are known.
+    pub(super) size: Option<u64>,
+    /// The bytes of its chunk that are in memory.
+    pub(super) held: u64,
+    /// Where it waits; with a fixed assignment, whose it is.
+    pub(super) lane: usize,
+    /// How often it was started.
+    pub(super) attempts: u32,
+    /// The dispatch it runs in.
+    pub(super) flight: Option<usize>,
+}
+
+/// See the [module](self).
+pub(super) struct Table<C, P> {
+    slots: Vec<Slot<C, P>>,
+    free: Vec<usize>,
+}
+
+struct Slot<C, P> {
+    /// Counts the attempts started in this slot, so that a late report of an earlier one is told apart.
+    generation: u32,
+    entry: Option<Entry<C, P>>,
+}
+
+impl<C: Clone, P: Clone> Table<C, P> {
+    pub(super) fn new() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+
+    /// Takes in a task that waits.
+    pub(super) fn insert(&mut self, entry: Entry<C, P>) -> usize {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot].entry = Some(entry);
+            return slot;
+        }
+        self.slots.push(Slot { generation: 0, entry: Some(entry) });
+        self.slots.len() - 1
+    }
+
+    /// The task in `slot`.
+    pub(super) fn get(&self, slot: usize) -> Option<&Entry<C, P>> {
+        self.slots.get(slot)?.entry.as_ref()
+    }
+
+    /// Starts another attempt at the task in `slot`. What it works on stays if a failure may be followed by another.
+    pub(super) fn start(&mut self, slot: usize, flight: usize, retries: u32) -> Option<(TaskId, u32, Work<C, P>)> {
+        let Slot { generation, entry } = self.slots.get_mut(slot)?;
+        let entry = entry.as_mut()?;
+        debug_assert!(entry.flight.is_none(), "{:?} is under way already", entry.kind);
+        let work = if entry.attempts < retries { entry.work.clone() } else { entry.work.take() }?;
+        *generation = generation.wrapping_add(1);
+        entry.attempts += 1;
+        entry.flight = Some(flight);
+        Some((TaskId { slot, generation: *generation }, entry.attempts, work))
+    }
+
+    /// Ends the attempt: the task and the dispatch it ran in. `None` if it is not under way.
+    pub(super) fn finish(&mut self, id: TaskId) -> Option<(usize, &mut Entry<C, P>, usize)> {
+        let Slot { generation, entry } = self.slots.get_mut(id.slot)?;
+        if *generation != id.generation {
+            return None;
+        }
+        let entry = entry.as_mut()?;
+        let flight = entry.flight.take()?;
+        Some((id.slot, entry, flight))
+    }
+
+    /// The task is through, or given up before it was started.
+    pub(super) fn remove(&mut self, slot: usize) -> Option<Entry<C, P>> {
+        let entry = self.slots.get_mut(slot)?.entry.take()?;
+        debug_assert!(entry.flight.is_none(), "{:?} is still under way", entry.kind);
+        self.free.push(slot);
+        Some(entry)
+    }
+
+    /// The task in `slot` is another lane's now.
+    pub(super) fn move_to(&mut self, slot: usize, lane: usize) {
+        if let Some(entry) = self.slots.get_mut(slot).and_then(|slot| slot.entry.as_mut()) {
+            entry.lane = lane;
+        }
+    }
+
+    /// The maps under way of the chunks after `first` up to `last`, in no order.
+    pub(super) fn maps_under_way(&self, first: ChunkIndex, last: ChunkIndex) -> Vec<TaskId> {
+        let within = |entry: &Entry<C, P>| {
+            entry.flight.is_some() && matches!(entry.kind, Kind::Map(index) if first < index && index <= last)
+        };
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| slot.entry.as_ref().is_some_and(within))
+            .map(|(at, slot)| TaskId { slot: at, generation: slot.generation })
+            .collect()
+    }
+}

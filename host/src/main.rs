@@ -1,0 +1,26 @@
+//! `rwasm-cluster`: the program. It reads aloud as a task's way does: arguments, cluster, module,
+//! view, job, merge, output.
+
+mod cli;
+
+use cli::args::{Arguments, Command};
+use cli::config::ProjectFile;
+use cli::signals::Signals;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let signals = Signals::listen();
+    let arguments = match ProjectFile::find().and_then(|file| Arguments::parse_with(&file)) {
+        Ok(arguments) => arguments,
+        Err(error) => return error.report(false),
+    };
+    let verbose = arguments.verbose();
+    let ended = match arguments.command {
+        Command::Run(run) => cli::run::run(*run, &signals),
+        Command::Inspect(inspect) => cli::inspect::inspect(&inspect),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(verbose),
+    }
+}

@@ -1,0 +1,62 @@
+//! A guest's linear memory, as lowering and lifting see it: checked reads and writes.
+
+use wasmtime::{AsContextMut, Memory, Store, TypedFunc};
+
+/// A guest's memory and the function by which it makes room for the host.
+pub(in crate::sandbox) struct GuestMemory<'a, T: 'static> {
+    pub(super) store: &'a mut Store<T>,
+    pub(super) memory: Memory,
+    pub(super) realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
+}
+
+/// What a guest may do wrong when it makes room.
+#[derive(Debug)]
+pub(super) enum RoomError {
+    /// It trapped or was stopped.
+    Call(wasmtime::Error),
+    /// It gave a place outside its memory or one that is not aligned.
+    Place(String),
+    /// It has no function to do it with.
+    NoRealloc,
+}
+
+impl<'a, T: 'static> GuestMemory<'a, T> {
+    pub(in crate::sandbox) fn new(
+        store: &'a mut Store<T>,
+        memory: Memory,
+        realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
+    ) -> Self {
+        Self { store, memory, realloc }
+    }
+
+    /// Asks the guest for `size` bytes and checks what it answers. Nothing is asked for nothing.
+    pub(super) fn room(&mut self, size: u32, align: u32) -> Result<u32, RoomError> {
+        if size == 0 {
+            return Ok(align);
+        }
+        let realloc = self.realloc.as_ref().ok_or(RoomError::NoRealloc)?;
+        let place = realloc
+            .call(self.store.as_context_mut(), (0, 0, align, size))
+            .map_err(RoomError::Call)?;
+        let end = u64::from(place) + u64::from(size);
+        let memory = self.memory.data_size(&*self.store) as u64;
+        if end > memory {
+            return Err(RoomError::Place(format!(
+                "cabi_realloc gave {place} for {size} bytes, in a memory of {memory} bytes"
+            )));
+        }
+        if !place.is_multiple_of(align) {
+            return Err(RoomError::Place(format!(
+                "cabi_realloc gave {place} where a multiple of {align} was asked for"
+            )));
+        }
+        Ok(place)
+    }
+
+    /// The bytes at `place`, which [`Self::room`] has checked. The guest may have grown its
+    /// memory since, never shrunk it.
+    pub(super) fn slot(&mut self, place: u32, size: u32) -> &mut [u8] {
+        let start = place as usize;
+        &mut self.memory.data_mut(&mut *self.store)[start..start + size as usize]
+    }
+}

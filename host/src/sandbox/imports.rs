@@ -1,0 +1,89 @@
+//! What the host offers to its guests, by name: WASI preview 1 and 2, and nothing else.
+
+/// Whether a function may wait for something outside the guest, so that it must be called as a
+/// future that can be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    Never,
+    Maybe,
+}
+
+/// The functions of preview 1 that answer at once, whatever they are asked: with no file granted
+/// `fd_write` can only reach the host's own streams.
+const PROMPT: [&str; 16] = [
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_close",
+    "fd_fdstat_get",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_seek",
+    "fd_write",
+    "proc_exit",
+    "proc_raise",
+    "random_get",
+    "sched_yield",
+];
+
+/// The functions of preview 1 that may wait.
+const WAITING: [&str; 29] = [
+    "fd_advise",
+    "fd_allocate",
+    "fd_datasync",
+    "fd_fdstat_set_flags",
+    "fd_fdstat_set_rights",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_sync",
+    "fd_tell",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+];
+
+/// Whether the import is a function of WASI preview 1, and whether it may wait.
+pub(super) fn preview1(module: &str, name: &str) -> Option<Waits> {
+    if module != "wasi_snapshot_preview1" {
+        None
+    } else if PROMPT.contains(&name) {
+        Some(Waits::Never)
+    } else if WAITING.contains(&name) || name == "sock_shutdown" {
+        Some(Waits::Maybe)
+    } else {
+        None
+    }
+}
+
+/// Whether the import of a component is an interface of WASI preview 2.
+pub(super) fn preview2(name: &str) -> bool {
+    const PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+    let Some((package, version)) = name
+        .strip_prefix("wasi:")
+        .and_then(|rest| rest.split_once('/'))
+        .and_then(|(package, rest)| Some((package, rest.split_once('@')?.1)))
+    else {
+        return false;
+    };
+    PACKAGES.contains(&package) && version.starts_with("0.2.")
+}

@@ -1,0 +1,322 @@
+//! Loading: what kind of file is this, which form has it, what does it export and import.
+//!
+//! Nothing is compiled here; a module that passes may still be refused by the compiler.
+
+use super::imports;
+use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash};
+use super::wit::{self, Bind};
+use crate::limits::MODULE_SIZE;
+use crate::value::Type;
+use bytes::Bytes;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use wasmparser::{Encoding, ExternalKind, Parser, Payload, TypeRef, ValType};
+
+/// Why a module cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// There is no such file.
+    #[error("module `{}` does not exist", .path.display())]
+    NotFound {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It is a directory.
+    #[error("module `{}` is a directory, a .wasm or .wat file is wanted", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("module `{}` cannot be read", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is larger than any module may be.
+    #[error("module `{name}` has more than {MODULE_SIZE}, the most a module may have")]
+    TooLarge {
+        /// The module.
+        name: String,
+    },
+    /// It is something else than a module.
+    #[error("`{name}` is no WebAssembly module: {found}")]
+    NotAModule {
+        /// The module.
+        name: String,
+        /// What it looks like.
+        found: String,
+    },
+    /// It is a module, but a damaged or forbidden one.
+    #[error("module `{name}` is not valid: {message}")]
+    Invalid {
+        /// The module.
+        name: String,
+        /// What is wrong and where.
+        message: String,
+    },
+    /// Its text does not parse.
+    #[error("module `{name}` is not valid WebAssembly text: {message}")]
+    InvalidText {
+        /// The module.
+        name: String,
+        /// What is wrong and where.
+        message: String,
+    },
+}
+
+impl Module {
+    /// Reads and analyses the module in a file: `.wasm`, a component, or `.wat` text.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no module.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let unreadable = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::NotFound => LoadError::NotFound { path: path.to_owned() },
+            std::io::ErrorKind::IsADirectory => LoadError::Directory { path: path.to_owned() },
+            _ => LoadError::Unreadable { path: path.to_owned(), source },
+        };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        if file.metadata().is_ok_and(|meta| meta.is_dir()) {
+            return Err(LoadError::Directory { path: path.to_owned() });
+        }
+        let mut bytes = Vec::new();
+        // One byte more than allowed is enough to know; an endless file is not read to its end.
+        file.take(MODULE_SIZE.bytes() + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        Self::from_bytes(path.display().to_string(), bytes)
+    }
+
+    /// Analyses a module in memory, binary or text, which errors call `name`.
+    ///
+    /// # Errors
+    /// When the bytes are no module.
+    pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Result<Self, LoadError> {
+        let (name, bytes) = (name.into(), bytes.into());
+        if bytes.len() as u64 > MODULE_SIZE.bytes() {
+            return Err(LoadError::TooLarge { name });
+        }
+        let bytes = binary(&name, bytes)?;
+        let invalid = |message: String| LoadError::Invalid { name: name.clone(), message };
+        let facts = Facts::read(&bytes).map_err(|error| invalid(parse_message(&error)))?;
+        let (form, functions) = if facts.is_component {
+            component_functions(&bytes).map_err(invalid)?
+        } else {
+            core_functions(&bytes, &facts).map_err(invalid)?
+        };
+        Ok(Self(Arc::new(Inner {
+            hash: ModuleHash::of(&bytes),
+            form: if facts.is_command { Form::Command } else { form },
+            is_component: facts.is_component,
+            functions,
+            imports: facts.imports,
+            name,
+            bytes,
+        })))
+    }
+}
+
+/// The bytes as binary WebAssembly: text is turned into it, anything else is named and refused.
+fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
+    const WASM: &[u8] = b"\0asm";
+    const ELF: &[u8] = b"\x7fELF";
+    let refuse = |found: &str| LoadError::NotAModule { name: name.to_owned(), found: found.to_owned() };
+    if bytes.starts_with(WASM) {
+        return Ok(bytes);
+    }
+    if bytes.is_empty() {
+        return Err(refuse("the file is empty"));
+    }
+    if bytes.starts_with(ELF) {
+        return Err(refuse(if wasmtime::Engine::detect_precompiled(&bytes).is_some() {
+            "it is precompiled code (.cwasm), which is native code and never accepted; give the .wasm it was made from"
+        } else {
+            "it is a native program (ELF); compile it for wasm32-wasip1"
+        }));
+    }
+    if bytes.len() < WASM.len() && WASM.starts_with(&bytes) {
+        return Err(refuse("the file is cut off"));
+    }
+    let Some(text) = std::str::from_utf8(&bytes).ok().filter(|text| looks_like_wat(text)) else {
+        return Err(refuse(&format!(
+            "it begins with the bytes {}, a module begins with 00 61 73 6d",
+            bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+        )));
+    };
+    wat::parse_str(text)
+        .map(Bytes::from)
+        .map_err(|error| LoadError::InvalidText { name: name.to_owned(), message: error.to_string() })
+}
+
+/// Text that begins with a parenthesis, after blanks and comments, is meant as WebAssembly text.
+fn looks_like_wat(text: &str) -> bool {
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    while let Some(comment) = rest.strip_prefix(";;") {
+        rest = comment.split_once('\n').map_or("", |(_, after)| after).trim_start();
+    }
+    rest.starts_with('(')
+}
+
+fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
+    if error.message().contains("unexpected end") {
+        format!("it is cut off (at byte {})", error.offset())
+    } else {
+        format!("{} (at byte {})", error.message(), error.offset())
+    }
+}
+
+/// What the sections of a module say.
+#[derive(Default)]
+struct Facts {
+    is_component: bool,
+    is_command: bool,
+    imports: Vec<Import>,
+    types: Vec<Option<wasmparser::FuncType>>,
+    /// The type of each function, imported ones first.
+    functions: Vec<u32>,
+    exported_functions: Vec<(String, u32)>,
+    has_memory: bool,
+}
+
+impl Facts {
+    fn read(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
+        let mut facts = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::Version { encoding, .. } => {
+                    if depth == 0 {
+                        facts.is_component = encoding == Encoding::Component;
+                    }
+                    depth += 1;
+                }
+                Payload::End(_) => depth -= 1,
+                // What is nested in a component is its own affair.
+                _ if depth > 1 => {}
+                Payload::TypeSection(types) => {
+                    for ty in types.into_iter_err_on_gc_types() {
+                        facts.types.push(Some(ty?));
+                    }
+                }
+                Payload::ImportSection(imports) => {
+                    for import in imports.into_imports() {
+                        let import = import?;
+                        if let TypeRef::Func(ty) | TypeRef::FuncExact(ty) = import.ty {
+                            facts.functions.push(ty);
+                        }
+                        facts.imports.push(Import {
+                            offered: imports::preview1(import.module, import.name).is_some(),
+                            module: import.module.to_owned(),
+                            name: import.name.to_owned(),
+                        });
+                    }
+                }
+                Payload::FunctionSection(functions) => {
+                    for ty in functions {
+                        facts.functions.push(ty?);
+                    }
+                }
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        let export = export?;
+                        match export.kind {
+                            ExternalKind::Func | ExternalKind::FuncExact => {
+                                facts.is_command |= export.name == "_start";
+                                facts.exported_functions.push((export.name.to_owned(), export.index));
+                            }
+                            ExternalKind::Memory => facts.has_memory = true,
+                            _ => {}
+                        }
+                    }
+                }
+                Payload::ComponentImportSection(imports) => {
+                    for import in imports {
+                        let import = import?;
+                        let name = import.name.name;
+                        facts.imports.push(Import {
+                            offered: imports::preview2(name),
+                            module: name.to_owned(),
+                            name: String::new(),
+                        });
+                    }
+                }
+                Payload::ComponentExportSection(exports) => {
+                    for export in exports {
+                        facts.is_command |= export?.name.name.starts_with("wasi:cli/run@0.2");
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(facts)
+    }
+}
+
+fn component_functions(bytes: &[u8]) -> Result<(Form, Vec<Function>), String> {
+    let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
+    let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
+        return Err("it holds WIT alone and no code".to_owned());
+    };
+    Ok((Form::Component, wit::functions(&resolve, world, Bind::Component)))
+}
+
+fn core_functions(bytes: &[u8], facts: &Facts) -> Result<(Form, Vec<Function>), String> {
+    let (stripped, bindgen) =
+        wit_component::metadata::decode(bytes).map_err(|error| format!("{error:#}"))?;
+    if stripped.is_some() && facts.has_memory {
+        let mut functions = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core);
+        functions.retain(|function| {
+            facts.exported_functions.iter().any(|(name, _)| *name == function.name)
+        });
+        return Ok((Form::TypedCore, functions));
+    }
+    let functions = facts
+        .exported_functions
+        .iter()
+        // Names with two underscores belong to the toolchain (`__wasm_call_ctors`).
+        .filter(|(name, _)| !name.starts_with('_') && name != "cabi_realloc")
+        .filter_map(|(name, index)| {
+            let ty = *facts.functions.get(*index as usize)?;
+            plain_function(name, facts.types.get(ty as usize)?.as_ref()?)
+        })
+        .collect();
+    Ok((Form::Plain, functions))
+}
+
+/// A core function of numbers; its parameters have no names of their own.
+fn plain_function(name: &str, ty: &wasmparser::FuncType) -> Option<Function> {
+    let params = ty
+        .params()
+        .iter()
+        .enumerate()
+        .map(|(idx, ty)| Some((format!("p{idx}"), number(*ty)?)))
+        .collect::<Option<_>>()?;
+    let results = ty.results().iter().map(|ty| number(*ty)).collect::<Option<Vec<_>>>()?;
+    let result = match results.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => Some(Type::tuple(results)),
+    };
+    Some(Function { name: name.to_owned(), params, result, binding: Binding::Plain })
+}
+
+fn number(ty: ValType) -> Option<Type> {
+    match ty {
+        ValType::I32 => Some(Type::S32),
+        ValType::I64 => Some(Type::S64),
+        ValType::F32 => Some(Type::F32),
+        ValType::F64 => Some(Type::F64),
+        ValType::V128 | ValType::Ref(_) => None,
+    }
+}
+
+impl LoadError {
+    pub(super) fn invalid(module: &Module, message: String) -> Self {
+        Self::Invalid { name: module.name().to_owned(), message }
+    }
+}
+

@@ -1,0 +1,99 @@
+//! The sandbox: the one layer that knows wasmtime. It loads modules, makes them ready to run,
+//! and runs tasks in them under limits.
+//!
+//! From a file to a run: `load` and `wit` say what a module is; `variant`, `compile` and `cache`
+//! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
+//! (with `abi`) or `component`; `state`, `stdio` and `clock` are what the guest sees of the host;
+//! `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
+
+mod load;
+mod module;
+mod wit;
+mod imports;
+
+mod cache;
+mod compile;
+mod program;
+mod ticker;
+mod variant;
+
+mod abi;
+mod component;
+mod core;
+mod request;
+mod runner;
+mod text;
+mod val;
+
+mod clock;
+mod failure;
+mod state;
+mod stdio;
+
+pub(crate) use cache::CodeCache;
+pub use load::LoadError;
+pub use module::{Form, Function, Import, Module, ModuleHash};
+pub use program::Lowering;
+pub(crate) use program::Program;
+pub(crate) use request::{Arguments, Callee, Report, Request, Setting};
+pub(crate) use runner::{Runner, Session};
+pub(crate) use text::value_type;
+
+use crate::limits::Limits;
+use std::sync::{Arc, Mutex, PoisonError};
+use variant::{Variant, VariantKey};
+
+/// What programs are made with: the variants of a cluster and its cache of compiled code.
+/// Locked when a module is loaded, never on the way of a task.
+pub(crate) struct Sandbox {
+    engines: u32,
+    cache: Option<CodeCache>,
+    lowering: Lowering,
+    strict_imports: bool,
+    variants: Mutex<Vec<Arc<Variant>>>,
+}
+
+impl Sandbox {
+    /// The sandbox of a cluster with `engines` engines. Its first variant is made at once, so
+    /// that a machine that cannot run any is known at the start.
+    ///
+    /// # Errors
+    /// When wasmtime cannot run here; the text says why.
+    pub(crate) fn new(
+        engines: u32,
+        cache: Option<CodeCache>,
+        lowering: Lowering,
+        strict_imports: bool,
+    ) -> Result<Self, String> {
+        let first = Variant::new(VariantKey::of(&Limits::default()), engines)
+            .map_err(|error| format!("{error:#}"))?;
+        Ok(Self {
+            engines,
+            cache,
+            lowering,
+            strict_imports,
+            variants: Mutex::new(vec![Arc::new(first)]),
+        })
+    }
+
+    /// Makes `module` ready to run under `limits`.
+    ///
+    /// # Errors
+    /// When it does not compile or its imports cannot be bound.
+    pub(crate) fn program(&self, module: &Module, limits: &Limits) -> Result<Program, LoadError> {
+        let variant = self.variant(VariantKey::of(limits)).map_err(|error| {
+            LoadError::invalid(module, format!("no engine can be configured for it: {error:#}"))
+        })?;
+        Program::new(module.clone(), variant, self.cache.as_ref(), self.lowering, self.strict_imports)
+    }
+
+    fn variant(&self, key: VariantKey) -> wasmtime::Result<Arc<Variant>> {
+        let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(variant) = variants.iter().find(|variant| variant.key == key) {
+            return Ok(Arc::clone(variant));
+        }
+        let variant = Arc::new(Variant::new(key, self.engines)?);
+        variants.push(Arc::clone(&variant));
+        Ok(variant)
+    }
+}

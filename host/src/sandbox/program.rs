@@ -1,0 +1,235 @@
+//! A module made ready to run on one variant: compiled, its imports bound, its exports found.
+
+use super::abi::Signature;
+use super::cache::CodeCache;
+use super::compile::compiled;
+use super::imports::{self, Waits};
+use super::load::LoadError;
+use super::module::{Binding, Form, Function, Module};
+use super::state::State;
+use super::variant::Variant;
+use bytes::Bytes;
+use std::sync::Arc;
+use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::{InstancePre, Linker, ModuleExport};
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+/// How typed functions of core modules are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lowering {
+    /// On the core module as it is, where its imports allow it; the faster way.
+    #[default]
+    Core,
+    /// Always as a component made of it, which is what the component model prescribes.
+    Component,
+}
+
+/// A module that is ready to run. Shared by all engines.
+pub(crate) struct Program {
+    pub(crate) module: Module,
+    pub(super) variant: Arc<Variant>,
+    pub(super) code: Code,
+}
+
+pub(super) enum Code {
+    Core(CoreCode),
+    Component(ComponentCode),
+}
+
+/// A core module with its imports bound.
+pub(super) struct CoreCode {
+    pub(super) instance: InstancePre<State>,
+    /// Whether a call may wait, so that it must be a future that can be dropped.
+    pub(super) waits: Waits,
+    pub(super) memory: Option<ModuleExport>,
+    pub(super) realloc: Option<ModuleExport>,
+    pub(super) initialize: Option<ModuleExport>,
+    pub(super) start: Option<ModuleExport>,
+    /// One for each function of the module.
+    pub(super) functions: Vec<CoreFunction>,
+}
+
+pub(super) struct CoreFunction {
+    pub(super) export: ModuleExport,
+    /// The function that frees the result, to be called where the instance goes on.
+    pub(super) post_return: Option<ModuleExport>,
+}
+
+/// A component with its imports bound.
+pub(super) struct ComponentCode {
+    pub(super) instance: wasmtime::component::InstancePre<State>,
+    pub(super) command: Option<CommandPre<State>>,
+    /// One for each function of the module.
+    pub(super) functions: Vec<ComponentExportIndex>,
+}
+
+impl Program {
+    pub(super) fn new(
+        module: Module,
+        variant: Arc<Variant>,
+        cache: Option<&CodeCache>,
+        lowering: Lowering,
+        strict_imports: bool,
+    ) -> Result<Self, LoadError> {
+        if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
+            return Err(LoadError::invalid(
+                &module,
+                format!("it imports `{} {}`, which this host does not offer", import.module, import.name),
+            ));
+        }
+        let as_component = module.is_component()
+            || module.form() == Form::TypedCore
+                && (lowering == Lowering::Component || module.imports().iter().any(|i| !i.offered));
+        let code = if as_component {
+            Code::Component(ComponentCode::new(&module, &variant, cache)?)
+        } else {
+            Code::Core(CoreCode::new(&module, &variant, cache)?)
+        };
+        Ok(Self { module, variant, code })
+    }
+
+    /// Whether instances come from a pool.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.variant.pooled
+    }
+}
+
+impl CoreCode {
+    fn new(module: &Module, variant: &Variant, cache: Option<&CodeCache>) -> Result<Self, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
+        let code: wasmtime::Module =
+            compiled(variant, cache, module, || Ok(module.0.bytes.clone()))?;
+        let waits = if module.imports().iter().any(|import| {
+            imports::preview1(&import.module, &import.name) == Some(Waits::Maybe)
+        }) {
+            Waits::Maybe
+        } else {
+            Waits::Never
+        };
+        let mut linker = Linker::new(&variant.engine);
+        match waits {
+            Waits::Never => wasmtime_wasi::p1::add_to_linker_sync(&mut linker, State::p1),
+            Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::p1),
+        }
+        .map_err(invalid)?;
+        linker.define_unknown_imports_as_traps(&code).map_err(invalid)?;
+        let instance = linker.instantiate_pre(&code).map_err(invalid)?;
+        let export = |name: &str| code.get_export_index(name);
+        let functions = module
+            .functions()
+            .iter()
+            .map(|function| {
+                let missing = || {
+                    LoadError::invalid(module, format!("its function `{}` is not there", function.name))
+                };
+                check_core_type(module, &code, function)?;
+                Ok(CoreFunction {
+                    export: export(&function.name).ok_or_else(missing)?,
+                    post_return: export(&format!("cabi_post_{}", function.name)),
+                })
+            })
+            .collect::<Result<_, LoadError>>()?;
+        Ok(Self {
+            waits,
+            memory: export("memory"),
+            realloc: export("cabi_realloc"),
+            initialize: export("_initialize"),
+            start: export("_start"),
+            functions,
+            instance,
+        })
+    }
+}
+
+/// A module's WIT and its code come from different hands; where they disagree, it is refused.
+fn check_core_type(module: &Module, code: &wasmtime::Module, function: &Function) -> Result<(), LoadError> {
+    let Binding::Typed(signature) = &function.binding else { return Ok(()) };
+    let found = code.get_export(&function.name);
+    let Some(found) = found.as_ref().and_then(wasmtime::ExternType::func) else {
+        return Err(LoadError::invalid(module, format!("its export `{}` is no function", function.name)));
+    };
+    let (params, results) = core_type(signature);
+    let fits = found.params().map(|ty| ty.to_string()).eq(params.iter().copied())
+        && found.results().map(|ty| ty.to_string()).eq(results.iter().copied());
+    if fits {
+        Ok(())
+    } else {
+        Err(LoadError::invalid(
+            module,
+            format!("its function `{}` has the core type {found}, its WIT says {function}", function.name),
+        ))
+    }
+}
+
+fn core_type(signature: &Signature) -> (Vec<&'static str>, Vec<&'static str>) {
+    let params = if signature.indirect_params {
+        vec!["i32"]
+    } else {
+        signature.params.iter().flat_map(super::abi::Layout::core_types).collect()
+    };
+    let results = match &signature.result {
+        None => Vec::new(),
+        Some(_) if signature.indirect_result => vec!["i32"],
+        Some(layout) => layout.core_types(),
+    };
+    (params, results)
+}
+
+impl ComponentCode {
+    fn new(module: &Module, variant: &Variant, cache: Option<&CodeCache>) -> Result<Self, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
+        let component: Component = compiled(variant, cache, module, || {
+            if module.is_component() {
+                Ok(module.0.bytes.clone())
+            } else {
+                componentize(module)
+            }
+        })?;
+        let mut linker = wasmtime::component::Linker::new(&variant.engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
+        linker.define_unknown_imports_as_traps(&component).map_err(invalid)?;
+        let instance = linker.instantiate_pre(&component).map_err(invalid)?;
+        let command = match module.form() {
+            Form::Command => Some(CommandPre::new(instance.clone()).map_err(invalid)?),
+            _ => None,
+        };
+        let functions = module
+            .functions()
+            .iter()
+            .map(|function| {
+                let (instance, name) = match &function.binding {
+                    Binding::Component { instance, function } => (instance.as_deref(), function.as_str()),
+                    Binding::Typed(_) | Binding::Plain => match function.name.split_once('#') {
+                        Some((instance, name)) => (Some(instance), name),
+                        None => (None, function.name.as_str()),
+                    },
+                };
+                let missing =
+                    || LoadError::invalid(module, format!("its function `{}` is not there", function.name));
+                let instance = match instance {
+                    Some(name) => Some(component.get_export_index(None, name).ok_or_else(missing)?),
+                    None => None,
+                };
+                component.get_export_index(instance.as_ref(), name).ok_or_else(missing)
+            })
+            .collect::<Result<_, LoadError>>()?;
+        Ok(Self { instance, command, functions })
+    }
+}
+
+/// The component that a core module with WIT stands for.
+fn componentize(module: &Module) -> Result<Bytes, LoadError> {
+    use wasi_preview1_component_adapter_provider as adapter;
+    let encode = || {
+        wit_component::ComponentEncoder::default()
+            .module(&module.0.bytes)?
+            .adapter(
+                adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+            )?
+            .validate(true)
+            .encode()
+    };
+    encode().map(Bytes::from).map_err(|error| LoadError::invalid(module, format!("{error:#}")))
+}

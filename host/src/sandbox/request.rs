@@ -1,0 +1,54 @@
+//! One run of one task, as the sandbox is asked for it, and what it says of it.
+
+use crate::cancel::Cancel;
+use crate::input::Chunk;
+use crate::limits::Limits;
+use crate::outcome::{Failure, Logs};
+use crate::value::Packed;
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callee {
+    /// The program of a WASI command.
+    Command,
+    /// The function of the module at this place.
+    Function(usize),
+}
+
+/// What it is called with.
+#[derive(Clone, Debug)]
+pub(crate) enum Arguments {
+    /// A chunk of the input: the one string or `list<u8>` of a function, or a command's stdin.
+    Chunk(Chunk),
+    /// One value for each parameter.
+    Values(Vec<Packed>),
+    /// The elements of the one list that the function takes.
+    Parts(Vec<Packed>),
+}
+
+/// What all runs of a job's tasks have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) limits: Limits,
+    /// The arguments of a WASI command, its own name first.
+    pub(crate) program_arguments: Vec<String>,
+    /// Whether the instance is kept for the next task.
+    pub(crate) keep_instance: bool,
+}
+
+/// One run.
+pub(crate) struct Request<'a> {
+    pub(crate) callee: Callee,
+    pub(crate) arguments: &'a Arguments,
+    pub(crate) setting: &'a Setting,
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// What came of it.
+pub(crate) struct Report {
+    pub(crate) result: Result<Packed, Failure>,
+    pub(crate) peak_memory: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) fuel: Option<u64>,
+    pub(crate) logs: Option<Box<Logs>>,
+}

@@ -1,0 +1,256 @@
+//! Runs tasks, one at a time, on the thread it lives on: an engine owns one.
+//!
+//! A guest that may wait is a future on this thread's own runtime, raced against its deadline
+//! and the wish to cancel; dropping the future ends the guest. One that cannot wait is called
+//! directly. Either way a guest that computes is stopped by its epoch.
+
+use super::failure;
+use super::imports::Waits;
+use super::program::{Code, Program};
+use super::request::{Callee, Report, Request};
+use super::state::{State, arm};
+use super::stdio::{Sink, Stdin, Stdio};
+use super::{component, core};
+use crate::outcome::{Failure, FailureCode, Logs};
+use crate::sandbox::request::Arguments;
+use crate::value::Packed;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wasmtime::Store;
+
+/// How long a runtime's blocked threads are waited for when it ends: a host call that is stuck,
+/// in a read of the process's stdin say, cannot be ended and must not hold up the rest.
+const STUCK_CALL_GRACE: Duration = Duration::from_millis(100);
+
+/// Runs tasks on one thread.
+pub(crate) struct Runner {
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// An instance that is kept for the next task of its job, with its store.
+pub(crate) struct Session {
+    store: Store<State>,
+    instance: Instance,
+}
+
+enum Instance {
+    Core(core::CoreInstance),
+    Component(wasmtime::component::Instance),
+}
+
+/// How a call ended when it gave no value.
+pub(super) enum Stop {
+    /// wasmtime's word for it, which still needs a code.
+    Guest(wasmtime::Error),
+    /// A failure that is known as such.
+    Failure(Failure),
+}
+
+impl From<wasmtime::Error> for Stop {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Runner {
+    /// A runner for the thread that calls.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime: Some(runtime) })
+    }
+
+    /// Runs one task. `kept` is the instance of the task before, if it may be used again; what
+    /// is in it afterwards may serve the next.
+    pub(crate) fn run(
+        &self,
+        program: &Program,
+        request: &Request<'_>,
+        kept: &mut Option<Session>,
+    ) -> Report {
+        let limits = &request.setting.limits;
+        if let Some(size) = copied_size(request)
+            && size > limits.input.bytes()
+        {
+            return Report::refused(failure::input_limit(size, limits));
+        }
+        let (mut store, instance) = match kept.take() {
+            Some(Session { mut store, instance }) => {
+                store.data_mut().rearm(limits, request.cancel.clone());
+                (store, Some(instance))
+            }
+            None => match new_store(program, request) {
+                Ok(store) => (store, None),
+                Err(failure) => return Report::refused(failure),
+            },
+        };
+        store.set_epoch_deadline(1);
+        if let Some(fuel) = limits.fuel
+            && let Err(error) = store.set_fuel(fuel)
+        {
+            return Report::refused(Failure::new(FailureCode::Internal, error.to_string()));
+        }
+
+        let ended = match &program.code {
+            Code::Core(code) => {
+                let instance = match instance {
+                    Some(Instance::Core(instance)) => Some(instance),
+                    _ => None,
+                };
+                let waits = code.waits;
+                let call = core::call(&program.module, code, request, &mut store, instance);
+                self.finish(waits, request, call)
+                    .map(|(value, instance)| (value, instance.map(Instance::Core)))
+            }
+            Code::Component(code) => {
+                let instance = match instance {
+                    Some(Instance::Component(instance)) => Some(instance),
+                    _ => None,
+                };
+                let call = component::call(&program.module, code, request, &mut store, instance);
+                self.finish(Waits::Maybe, request, call)
+                    .map(|(value, instance)| (value, instance.map(Instance::Component)))
+            }
+        };
+        let (result, instance) = match ended {
+            Ok((value, instance)) => (Ok(value), instance),
+            Err(Stop::Failure(failure)) => (Err(failure), None),
+            Err(Stop::Guest(error)) => match store.data().stdio.stdin.take_error() {
+                Some(error) => (Err(unreadable(request, &error)), None),
+                None => (Err(failure::classify(&error, store.data(), limits)), None),
+            },
+        };
+        let report = report(result, request, &store);
+        if let Some(instance) = instance.filter(|_| request.setting.keep_instance) {
+            *kept = Some(Session { store, instance });
+        }
+        report
+    }
+
+    /// Drives a call to its end, or to the end of what it may take.
+    fn finish<T>(
+        &self,
+        waits: Waits,
+        request: &Request<'_>,
+        call: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        let mut call = pin!(call);
+        if waits == Waits::Never {
+            let _context = self.runtime.as_ref().map(tokio::runtime::Runtime::enter);
+            return match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(ended) => ended,
+                Poll::Pending => Err(Stop::Failure(Failure::new(
+                    FailureCode::Internal,
+                    "a call that cannot wait did wait",
+                ))),
+            };
+        }
+        let Some(runtime) = &self.runtime else {
+            return Err(Stop::Failure(failure::cancelled()));
+        };
+        let limits = &request.setting.limits;
+        runtime.block_on(async {
+            let mut timeout = pin!(tokio::time::sleep(limits.time));
+            let mut cancelled = pin!(request.cancel.wanted());
+            std::future::poll_fn(|context| {
+                if let Poll::Ready(ended) = call.as_mut().poll(context) {
+                    return Poll::Ready(ended);
+                }
+                if cancelled.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Err(Stop::Failure(failure::cancelled())));
+                }
+                if timeout.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Err(Stop::Failure(failure::timeout(limits))));
+                }
+                Poll::Pending
+            })
+            .await
+        })
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(STUCK_CALL_GRACE);
+        }
+    }
+}
+
+/// How many bytes of the arguments are copied into the guest. A command's stdin is streamed.
+fn copied_size(request: &Request<'_>) -> Option<u64> {
+    match request.arguments {
+        Arguments::Chunk(_) if request.callee == Callee::Command => None,
+        Arguments::Chunk(chunk) => chunk.len(),
+        Arguments::Values(values) | Arguments::Parts(values) => {
+            Some(values.iter().map(|value| value.len() as u64).sum())
+        }
+    }
+}
+
+fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, Failure> {
+    let limits = &request.setting.limits;
+    let logs = limits.logs.as_usize();
+    let (stdin, stdout) = match (request.callee, request.arguments) {
+        (Callee::Command, Arguments::Chunk(chunk)) => {
+            let stdin = Stdin::chunk(chunk).map_err(|error| unreadable(request, &error))?;
+            (stdin, Sink::result(limits.output.as_usize()))
+        }
+        (Callee::Command, _) => (Stdin::empty(), Sink::result(limits.output.as_usize())),
+        (Callee::Function(_), _) => (Stdin::empty(), Sink::log(logs)),
+    };
+    let stdio = Stdio { stdin, stdout, stderr: Sink::log(logs) };
+    let arguments = match request.callee {
+        Callee::Command => request.setting.program_arguments.clone(),
+        Callee::Function(_) => Vec::new(),
+    };
+    let state = State::new(limits, request.cancel.clone(), stdio, arguments);
+    let mut store = Store::try_new(&program.variant.engine, state)
+        .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
+    store.set_hostcall_fuel(limits.output.as_usize());
+    arm(&mut store);
+    Ok(store)
+}
+
+fn unreadable(request: &Request<'_>, error: &std::io::Error) -> Failure {
+    let what = match request.arguments {
+        Arguments::Chunk(chunk) => chunk.describe(),
+        _ => "the input".to_owned(),
+    };
+    Failure::new(FailureCode::BadInput, format!("{what} could not be read: {error}"))
+}
+
+fn report(result: Result<Packed, Failure>, request: &Request<'_>, store: &Store<State>) -> Report {
+    let state = store.data();
+    let is_command = request.callee == Callee::Command;
+    let logs = Logs {
+        stdout: if is_command { Default::default() } else { state.stdio.stdout.take() },
+        stderr: state.stdio.stderr.take(),
+    };
+    let printed = !logs.stdout.kept.is_empty() || !logs.stderr.kept.is_empty();
+    let fuel = request
+        .setting
+        .limits
+        .fuel
+        .map(|fuel| fuel.saturating_sub(store.get_fuel().unwrap_or_default()));
+    Report {
+        result,
+        peak_memory: state.limiter.peak_memory as u64,
+        bytes_in: copied_size(request).unwrap_or_else(|| state.stdio.stdin.bytes_read()),
+        fuel,
+        logs: printed.then(|| Box::new(logs)),
+    }
+}
+
+impl Report {
+    fn refused(failure: Failure) -> Self {
+        Self { result: Err(failure), peak_memory: 0, bytes_in: 0, fuel: None, logs: None }
+    }
+}

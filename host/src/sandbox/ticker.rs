@@ -1,0 +1,44 @@
+//! The tick by which guests that compute are asked whether they should stop.
+
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Short enough that a stopped guest is felt to stop at once, long enough to cost nothing.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A thread that advances an engine's epoch until it is dropped.
+pub(super) struct Ticker {
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    pub(super) fn start(engine: &wasmtime::Engine) -> Self {
+        let (stop, stopped) = sync_channel(0);
+        // Weak, so that the engine's memory does not wait for this thread.
+        let engine = engine.weak();
+        let thread = std::thread::Builder::new()
+            .name("rwasm-ticker".to_owned())
+            .spawn(move || {
+                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    match engine.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => break,
+                    }
+                }
+            })
+            .ok();
+        Self { stop: Some(stop), thread }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the ticker has nothing to tell: no guest can run any more.
+            let _ = thread.join();
+        }
+    }
+}

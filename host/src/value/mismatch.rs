@@ -1,0 +1,76 @@
+//! Where a value or a text does not fit a type: the path to it, what was found, what was wanted.
+//!
+//! The packed form and the text forms share it, so that they say it in the same words.
+
+use super::Type;
+use std::fmt;
+use std::sync::Arc;
+
+/// A value, or the text of one, that does not fit the type it should have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: found {found}, wanted {wanted}")]
+#[non_exhaustive]
+pub struct Mismatch {
+    /// Where in the value.
+    pub path: Path,
+    /// What is there.
+    pub found: String,
+    /// What should be there.
+    pub wanted: String,
+}
+
+impl Mismatch {
+    pub(crate) fn new(found: impl Into<String>, wanted: impl Into<String>) -> Self {
+        Self {
+            path: Path::default(),
+            found: found.into(),
+            wanted: wanted.into(),
+        }
+    }
+
+    /// The same mismatch, seen from outside `step`.
+    pub(crate) fn within(mut self, step: Step) -> Self {
+        self.path.steps.push(step);
+        self
+    }
+
+    pub(crate) fn of_type(found: impl Into<String>, wanted: &Type) -> Self {
+        Self::new(found, wanted.to_string())
+    }
+}
+
+/// A way into a value: `[3].1` is field 1 of element 3. The value itself is written `the value`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    /// Innermost first, since an error collects them on its way out.
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// An element of a list, or an entry of a map.
+    Index(usize),
+    /// A field of a tuple.
+    Field(usize),
+    /// A field of a record, or the payload of a case.
+    Name(Arc<str>),
+    /// The key or value of a map's entry, the inside of an option, a side of a result.
+    Part(&'static str),
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.steps.is_empty() {
+            return f.write_str("the value");
+        }
+        for step in self.steps.iter().rev() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Field(index) => write!(f, ".{index}")?,
+                Step::Name(name) => write!(f, ".{name}")?,
+                Step::Part(part) => write!(f, ".{part}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! From a job's wishes and a module's types to what will be called. Everything that can be
+//! refused is refused here, before anything runs.
+
+use super::spec::{JobSpec, Merge};
+use crate::chunk::Chunking;
+use crate::job::Delivery;
+use crate::merge::tree::Shape;
+use crate::merge::{Builtin, Fold, MergeTypeError};
+use crate::sandbox::{Callee, Form, Function, Module, value_type};
+use crate::value::Type;
+
+/// Why a job cannot be made of a module.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There is no function of that name.
+    #[error("`{module}` has no function `{wanted}`; {}", there_are(.functions))]
+    NoSuchFunction {
+        /// The module.
+        module: String,
+        /// The name.
+        wanted: String,
+        /// The functions there are.
+        functions: Vec<String>,
+    },
+    /// No function could be chosen as the mapper.
+    #[error(
+        "`{module}` has no `mapper`, and not exactly one function that takes one string or list<u8>; {}",
+        there_are(.functions)
+    )]
+    NoMapper {
+        /// The module.
+        module: String,
+        /// The functions there are.
+        functions: Vec<String>,
+    },
+    /// The mapper's parameters are not those of a mapper.
+    #[error("`{function}` cannot be mapped over input: it takes {found}, one string or list<u8> is wanted")]
+    NotAMapper {
+        /// The function with its type.
+        function: String,
+        /// Its parameters.
+        found: String,
+    },
+    /// The reducer does not fit what the mapper gives.
+    #[error(
+        "the reducer does not fit the mapper: `{mapper}` gives {gives}, so ({list}) -> {gives} or ({gives}, {gives}) -> {gives} is wanted, but it is `{reducer}`"
+    )]
+    ReducerDoesNotFit {
+        /// The mapper.
+        mapper: String,
+        /// What the mapper gives.
+        gives: Box<Type>,
+        /// A list of that.
+        list: Box<Type>,
+        /// The reducer with its type.
+        reducer: String,
+    },
+    /// A command has no typed result to reduce.
+    #[error("`{module}` is run as a WASI command, whose output only `concat`, `collect`, `count` and `none` can merge{}", map_hint(.functions))]
+    CommandReducer {
+        /// The module.
+        module: String,
+        /// Its typed functions, if it has any.
+        functions: Vec<String>,
+    },
+    /// A built-in merge does not fit the type.
+    #[error(transparent)]
+    Merge(#[from] MergeTypeError),
+    /// A direct view names engines that are not there.
+    #[error("there is no engine {engine}: the cluster has engines 0 to {last}")]
+    NoSuchEngine {
+        /// The engine that was named.
+        engine: u32,
+        /// The last there is.
+        last: u32,
+    },
+    /// Program arguments for a function.
+    #[error("arguments after `--` go to a WASI command; `{module}` is called by its function `{function}`")]
+    ArgumentsForFunction {
+        /// The module.
+        module: String,
+        /// What is called.
+        function: String,
+    },
+}
+
+fn there_are(functions: &[String]) -> String {
+    if functions.is_empty() {
+        "it exports no functions that could be called".to_owned()
+    } else {
+        format!("there are: {}", functions.join("; "))
+    }
+}
+
+fn map_hint(functions: &[String]) -> String {
+    if functions.is_empty() {
+        String::new()
+    } else {
+        format!("; to call a function of it, name it with --map ({})", there_are(functions))
+    }
+}
+
+/// What a job will call, and what it makes of the outcomes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) map: Callee,
+    pub(crate) reduce: Option<Reduce>,
+    /// What each task gives.
+    pub(crate) item: Type,
+    /// The built-in merge, where there is one.
+    pub(crate) fold: Option<Builtin>,
+    pub(crate) chunking: Chunking,
+    pub(crate) arguments: Vec<String>,
+    /// How the outcomes are merged, with nothing left to default.
+    pub(crate) merge: Merge,
+}
+
+/// How the guest's reducer is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reduce {
+    pub(crate) function: Callee,
+    pub(crate) shape: Shape,
+}
+
+impl Plan {
+    /// Chooses what `spec` asks of `module` and checks all types.
+    pub(crate) fn new(module: &Module, spec: &JobSpec) -> Result<Self, PlanError> {
+        if module.form() == Form::Command && spec.map.is_none() {
+            return command(module, spec);
+        }
+        let (idx, mapper) = mapper(module, spec.map.as_deref())?;
+        if !spec.arguments.is_empty() {
+            return Err(PlanError::ArgumentsForFunction {
+                module: module.name().to_owned(),
+                function: mapper.name.clone(),
+            });
+        }
+        let item = value_type(mapper);
+        let (reduce, fold) = merge(module, mapper, &item, &spec.merge)?;
+        if let Some(builtin) = fold {
+            Fold::new(builtin, &item)?;
+        }
+        Ok(Self {
+            map: Callee::Function(idx),
+            reduce,
+            item,
+            fold,
+            chunking: spec.chunking.unwrap_or(Chunking::Auto),
+            arguments: Vec::new(),
+            merge: resolved(module, reduce, fold),
+        })
+    }
+
+    /// How the outcomes reach the user.
+    pub(crate) fn delivery(&self) -> Delivery {
+        match self.reduce {
+            Some(reduce) => Delivery::Reduced(reduce.shape),
+            None => Delivery::Ordered,
+        }
+    }
+}
+
+/// The merge that was chosen, by its name.
+fn resolved(module: &Module, reduce: Option<Reduce>, fold: Option<Builtin>) -> Merge {
+    match (reduce, fold) {
+        (Some(Reduce { function: Callee::Function(idx), .. }), _) => {
+            Merge::Reducer(module.functions()[idx].name.clone())
+        }
+        (Some(Reduce { function: Callee::Command, .. }), _) | (None, None) => Merge::None,
+        (None, Some(Builtin::Collect)) => Merge::Collect,
+        (None, Some(Builtin::Concat)) => Merge::Concat,
+        (None, Some(Builtin::Sum)) => Merge::Sum,
+        (None, Some(Builtin::Min)) => Merge::Min,
+        (None, Some(Builtin::Max)) => Merge::Max,
+        (None, Some(Builtin::Count)) => Merge::Count,
+    }
+}
+
+fn signatures(module: &Module) -> Vec<String> {
+    module.functions().iter().map(|function| format!("`{function}`")).collect()
+}
+
+fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
+    let fold = match &spec.merge {
+        Merge::Default | Merge::Concat => Some(Builtin::Concat),
+        Merge::Collect => Some(Builtin::Collect),
+        Merge::Count => Some(Builtin::Count),
+        Merge::None => None,
+        Merge::Reducer(_) | Merge::Sum | Merge::Min | Merge::Max => {
+            return Err(PlanError::CommandReducer {
+                module: module.name().to_owned(),
+                functions: signatures(module),
+            });
+        }
+    };
+    // A program's name is what it was loaded as, without its folders, as a shell would have it.
+    let name = module.name().rsplit('/').next().unwrap_or_default().to_owned();
+    Ok(Plan {
+        map: Callee::Command,
+        reduce: None,
+        item: Type::bytes(),
+        fold,
+        chunking: spec.chunking.unwrap_or(Chunking::File),
+        arguments: std::iter::once(name).chain(spec.arguments.iter().cloned()).collect(),
+        merge: resolved(module, None, fold),
+    })
+}
+
+fn is_mapper(function: &Function) -> bool {
+    matches!(function.params.as_slice(), [(_, ty)] if *ty == Type::String || ty.is_bytes())
+}
+
+fn find<'m>(module: &'m Module, name: &str) -> Result<(usize, &'m Function), PlanError> {
+    module.functions().iter().enumerate().find(|(_, function)| function.name == name).ok_or_else(|| {
+        PlanError::NoSuchFunction {
+            module: module.name().to_owned(),
+            wanted: name.to_owned(),
+            functions: signatures(module),
+        }
+    })
+}
+
+fn mapper<'m>(module: &'m Module, wanted: Option<&str>) -> Result<(usize, &'m Function), PlanError> {
+    const CONVENTION: &str = "mapper";
+    let named = match wanted {
+        Some(name) => Some(find(module, name)?),
+        None => find(module, CONVENTION).ok(),
+    };
+    if let Some((idx, function)) = named {
+        if is_mapper(function) {
+            return Ok((idx, function));
+        }
+        let params: Vec<String> = function.params.iter().map(|(_, ty)| ty.to_string()).collect();
+        let found = if params.is_empty() { "nothing".to_owned() } else { format!("({})", params.join(", ")) };
+        return Err(PlanError::NotAMapper { function: function.to_string(), found });
+    }
+    let mut fitting = module.functions().iter().enumerate().filter(|(_, function)| is_mapper(function));
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(PlanError::NoMapper {
+            module: module.name().to_owned(),
+            functions: signatures(module),
+        }),
+    }
+}
+
+fn merge(
+    module: &Module,
+    mapper: &Function,
+    item: &Type,
+    wanted: &Merge,
+) -> Result<(Option<Reduce>, Option<Builtin>), PlanError> {
+    const CONVENTION: &str = "reducer";
+    let builtin = match wanted {
+        Merge::Reducer(name) => {
+            let (idx, function) = find(module, name)?;
+            return Ok((Some(reduce(mapper, item, idx, function)?), None));
+        }
+        Merge::Default => match find(module, CONVENTION) {
+            Ok((idx, function)) => return Ok((Some(reduce(mapper, item, idx, function)?), None)),
+            Err(_) if matches!(item, Type::String | Type::List(_)) => Builtin::Concat,
+            Err(_) => Builtin::Collect,
+        },
+        Merge::Collect => Builtin::Collect,
+        Merge::Concat => Builtin::Concat,
+        Merge::Sum => Builtin::Sum,
+        Merge::Min => Builtin::Min,
+        Merge::Max => Builtin::Max,
+        Merge::Count => Builtin::Count,
+        Merge::None => return Ok((None, None)),
+    };
+    Ok((None, Some(builtin)))
+}
+
+fn reduce(mapper: &Function, item: &Type, idx: usize, reducer: &Function) -> Result<Reduce, PlanError> {
+    let list = Type::list(item.clone());
+    let params: Vec<&Type> = reducer.params.iter().map(|(_, ty)| ty).collect();
+    let shape = match params.as_slice() {
+        [parts] if **parts == list => Some(Shape::LIST),
+        [left, right] if *left == item && *right == item => Some(Shape::Pair),
+        _ => None,
+    };
+    match shape {
+        Some(shape) if value_type(reducer) == *item => {
+            Ok(Reduce { function: Callee::Function(idx), shape })
+        }
+        _ => Err(PlanError::ReducerDoesNotFit {
+            mapper: mapper.name.clone(),
+            gives: Box::new(item.clone()),
+            list: Box::new(list),
+            reducer: reducer.to_string(),
+        }),
+    }
+}

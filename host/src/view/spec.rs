@@ -1,0 +1,114 @@
+//! What a job is to do, as its user says it.
+
+use crate::chunk::Chunking;
+use crate::dispatch::Reuse;
+use crate::ids::EngineId;
+use crate::job::Tolerance;
+use super::plan::{Plan, PlanError};
+use crate::limits::Limits;
+use crate::sandbox::Module;
+use std::time::Duration;
+
+/// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
+/// what should differ.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct JobSpec {
+    /// The function to map; by default the one named `mapper`, or the only one that fits.
+    pub map: Option<String>,
+    /// How the outcomes are merged.
+    pub merge: Merge,
+    /// How the inputs are cut; by default as fits the module's form.
+    pub chunking: Option<Chunking>,
+    /// Which engines run the tasks.
+    pub view: ViewKind,
+    /// How long an instance lives.
+    pub reuse: Reuse,
+    /// What a task may use.
+    pub limits: Limits,
+    /// How often a failed task runs again.
+    pub retries: u32,
+    /// How many failed tasks the job bears.
+    pub max_failures: Tolerance,
+    /// The time of the whole job.
+    pub deadline: Option<Duration>,
+    /// The arguments of a WASI command, without its own name.
+    pub arguments: Vec<String>,
+    /// Whether what each task used is kept for [`JobResult::records`](super::JobResult::records).
+    pub keep_records: bool,
+}
+
+impl JobSpec {
+    /// How a job of `module` would merge its outcomes: never [`Merge::Default`].
+    ///
+    /// # Errors
+    /// When the module does not fit the job.
+    pub fn merge_for(&self, module: &Module) -> Result<Merge, PlanError> {
+        Plan::new(module, self).map(|plan| plan.merge)
+    }
+}
+
+impl Default for JobSpec {
+    fn default() -> Self {
+        Self {
+            map: None,
+            merge: Merge::Default,
+            chunking: None,
+            view: ViewKind::Balanced,
+            reuse: Reuse::None,
+            limits: Limits::default(),
+            retries: 0,
+            max_failures: Tolerance::Count(0),
+            deadline: None,
+            arguments: Vec::new(),
+            keep_records: false,
+        }
+    }
+}
+
+/// How a job's outcomes become one value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Merge {
+    /// By the module's `reducer` if it has one; else as fits the type.
+    #[default]
+    Default,
+    /// By this function of the module.
+    Reducer(String),
+    /// All values in a list.
+    Collect,
+    /// All strings, bytes or lists joined.
+    Concat,
+    /// The sum of numbers, or of the numbers of equal keys.
+    Sum,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The number of outcomes.
+    Count,
+    /// Not at all: each outcome is delivered.
+    None,
+}
+
+/// Which engines run the tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ViewKind {
+    /// Whichever is free.
+    #[default]
+    Balanced,
+    /// The engine of each chunk is fixed beforehand: each target gets a contiguous block.
+    Direct(Targets),
+}
+
+/// The engines of a direct view.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Targets {
+    /// All engines there are when the job begins.
+    #[default]
+    All,
+    /// These.
+    Only(Vec<EngineId>),
+}

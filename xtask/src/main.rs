@@ -1,0 +1,61 @@
+//! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`.
+//!
+//! Each sets up what it needs and says what it does on stderr; results go to stdout.
+
+mod count;
+mod demo;
+mod guests;
+mod shell;
+mod test;
+mod text;
+mod toolchain;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toolchain::Choice;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of rwasm-cluster")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// What compiles the guests.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    toolchain: Choice,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the guests and print where each is.
+    Guests,
+    /// Count the words of a text on 4 engines, and check the counts against a serial count.
+    Demo {
+        /// The texts; without any, one of 64 MiB is made.
+        files: Vec<PathBuf>,
+    },
+    /// Build everything and run every test, lint and format check.
+    Test {
+        /// Passed on to the tests of the workspace, for instance the name of one.
+        #[arg(last = true)]
+        filter: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Guests => {
+            guests::build(arguments.toolchain).and_then(|guests| guests::list(&guests))
+        }
+        Command::Demo { files } => demo::run(files, arguments.toolchain),
+        Command::Test { filter } => test::run(&filter, arguments.toolchain),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::note(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `cargo xtask test`: everything that must hold before a change goes in, one step after the other.
+
+use crate::guests;
+use crate::shell::{self, note, seconds};
+use crate::toolchain::Choice;
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+use std::time::Instant;
+
+/// How a step ended that did not fail.
+enum Done {
+    Passed,
+    /// What it needs is not there, and is no part of a usual installation.
+    Skipped(&'static str),
+}
+
+/// A step has a name and something to do.
+type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
+
+/// Runs every step, up to the first that fails; `filter` goes to the tests of the main workspace.
+pub(crate) fn run(filter: &[String], choice: Choice) -> Result<()> {
+    let steps: [Step; 8] = [
+        ("formatting", &formatting),
+        ("building the guests", &|| {
+            guests::build(choice).map(|_| Done::Passed)
+        }),
+        ("lints of the guests", &|| lints(&mut guest_cargo("clippy"))),
+        ("tests of the guests", &|| pass(&mut guest_cargo("test"))),
+        ("lints", &|| lints(&mut main_cargo("clippy"))),
+        ("tests", &|| pass(main_cargo("test").args(filter))),
+        ("documentation", &documentation),
+        ("licences and advisories", &dependencies),
+    ];
+    let count = steps.len();
+    let mut skipped = 0;
+    for (number, (name, step)) in (1..).zip(steps) {
+        note(format_args!("test: [{number}/{count}] {name} ..."));
+        let start = Instant::now();
+        let done =
+            step().with_context(|| format!("test: step {number} of {count}, {name}, failed"))?;
+        let time = seconds(start.elapsed());
+        match done {
+            Done::Passed => note(format_args!(
+                "test: [{number}/{count}] {name}: passed in {time}"
+            )),
+            Done::Skipped(why) => {
+                skipped += 1;
+                note(format_args!(
+                    "test: [{number}/{count}] {name}: skipped, {why}"
+                ));
+            }
+        }
+    }
+    let tail = if skipped == 0 {
+        String::new()
+    } else {
+        format!(", {skipped} skipped")
+    };
+    shell::print(format_args!(
+        "test: all {} steps passed{tail}",
+        count - skipped
+    ))
+}
+
+fn formatting() -> Result<Done> {
+    needs("fmt", "rustfmt")?;
+    for workspace in [shell::root(), &shell::guest_root()] {
+        shell::run(shell::cargo(workspace).args(["fmt", "--all", "--check"]))?;
+    }
+    Ok(Done::Passed)
+}
+
+fn lints(clippy: &mut Command) -> Result<Done> {
+    needs("clippy", "clippy")?;
+    pass(clippy.args(["--all-targets", "--", "-D", "warnings"]))
+}
+
+fn documentation() -> Result<Done> {
+    let mut cargo = shell::cargo(shell::root());
+    cargo.args([
+        "doc",
+        "--release",
+        "--locked",
+        "--no-deps",
+        "-p",
+        "rwasm-cluster",
+        "--lib",
+    ]);
+    pass(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn dependencies() -> Result<Done> {
+    if !has("deny") {
+        return Ok(Done::Skipped(
+            "cargo-deny is not installed: `cargo install cargo-deny` gets it",
+        ));
+    }
+    pass(shell::cargo(shell::root()).args(["deny", "--workspace", "check"]))
+}
+
+/// In release form, as the program and the demo are built, so that nothing is built twice.
+fn main_cargo(command: &str) -> Command {
+    let mut cargo = shell::cargo(shell::root());
+    cargo.args([command, "--release", "--workspace", "--locked"]);
+    cargo
+}
+
+/// On this machine and not as WebAssembly: their unit tests are about their logic.
+fn guest_cargo(command: &str) -> Command {
+    let mut cargo = shell::cargo(&shell::guest_root());
+    cargo.args([command, "--workspace", "--locked", "--target-dir", "target"]);
+    cargo
+}
+
+fn pass(command: &mut Command) -> Result<Done> {
+    shell::run(command).map(|()| Done::Passed)
+}
+
+/// Whether cargo knows this command.
+fn has(command: &str) -> bool {
+    shell::answer(shell::cargo(shell::root()).args([command, "--version"])).is_some()
+}
+
+fn needs(command: &str, component: &str) -> Result<()> {
+    if !has(command) {
+        bail!("`cargo {command}` is missing: `rustup component add {component}` gets it");
+    }
+    Ok(())
+}
