@@ -43,8 +43,9 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
         for (unit, name) in UNITS {
-            // A round number prints exactly and so parses back to itself.
-            if self.0 >= unit && self.0.is_multiple_of(unit) {
+            // A round number prints exactly and so parses back to itself; one with more digits
+            // than people read is no longer round.
+            if self.0 >= unit && self.0.is_multiple_of(unit) && self.0 / unit < 10_000 {
                 return write!(f, "{}{name}", self.0 / unit);
             }
         }

@@ -71,7 +71,10 @@ enum Rest {
 
 impl std::fmt::Debug for Current {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Current").field("source", &self.source).field("start", &self.start).finish_non_exhaustive()
+        f.debug_struct("Current")
+            .field("source", &self.source)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,19 +113,32 @@ impl Chunks {
 
     /// Opens the next input; `None` after the last.
     fn begin_input(&mut self) -> Result<Option<Current>, InputError> {
-        let Some(input) = self.inputs.next() else { return Ok(None) };
+        let Some(input) = self.inputs.next() else {
+            return Ok(None);
+        };
         let (name, bytes) = match input {
             Input::Path(path) => (path.display().to_string(), self.open(path)?),
-            Input::Bytes { name, bytes } => (name, Rest::Scan(Scanner::Bytes(BytesScan::new(bytes)))),
+            Input::Bytes { name, bytes } => {
+                (name, Rest::Scan(Scanner::Bytes(BytesScan::new(bytes))))
+            }
             Input::Reader { name, reader } => (name, self.stream(reader)),
         };
-        let source = Arc::new(Source { name: name.into(), number: self.inputs_begun });
+        let source = Arc::new(Source {
+            name: name.into(),
+            number: self.inputs_begun,
+        });
         self.inputs_begun += 1;
-        Ok(Some(Current { source, bytes, start: 0, fresh: true }))
+        Ok(Some(Current {
+            source,
+            bytes,
+            start: 0,
+            fresh: true,
+        }))
     }
 
     fn open(&self, path: PathBuf) -> Result<Rest, InputError> {
-        let (file, metadata) = match File::open(&path).and_then(|file| Ok((file.metadata()?, file))) {
+        let (file, metadata) = match File::open(&path).and_then(|file| Ok((file.metadata()?, file)))
+        {
             Ok((metadata, file)) => (file, metadata),
             Err(error) => return Err(cannot_open(&path, error)),
         };
@@ -132,9 +148,21 @@ impl Chunks {
         }
         let path: Arc<Path> = path.into();
         let closed = self.open_files.taken() >= OPEN_FILES;
-        let open = Arc::new(OpenFile::new(file, Arc::clone(&path), self.open_files.clone()));
-        let file = if closed { FileRef::Closed(path) } else { FileRef::Open(Arc::clone(&open)) };
-        Ok(Rest::Scan(Scanner::File(FileScan::new(file, open, metadata.len()))))
+        let open = Arc::new(OpenFile::new(
+            file,
+            Arc::clone(&path),
+            self.open_files.clone(),
+        ));
+        let file = if closed {
+            FileRef::Closed(path)
+        } else {
+            FileRef::Open(Arc::clone(&open))
+        };
+        Ok(Rest::Scan(Scanner::File(FileScan::new(
+            file,
+            open,
+            metadata.len(),
+        ))))
     }
 
     fn stream(&self, reader: Box<dyn io::Read + Send>) -> Rest {
@@ -150,11 +178,18 @@ impl Chunks {
             if self.current.is_none() {
                 self.current = self.begin_input()?;
             }
-            let Some(current) = &mut self.current else { return Ok(None) };
+            let Some(current) = &mut self.current else {
+                return Ok(None);
+            };
             if let Some((range, data)) = current.next_chunk(self.cut)? {
                 let index = ChunkIndex(self.next_index);
-                let chunk =
-                    Chunk { index, source: Arc::clone(&current.source), range, position: self.position, data };
+                let chunk = Chunk {
+                    index,
+                    source: Arc::clone(&current.source),
+                    range,
+                    position: self.position,
+                    data,
+                };
                 self.next_index += 1;
                 self.position = self.position.saturating_add(chunk.len().unwrap_or(0));
                 return Ok(Some(chunk));
@@ -183,7 +218,11 @@ impl Current {
             Rest::Nothing => Ok(None),
             Rest::Whole(stream) => Ok(Some((0..u64::MAX, stream))),
             Rest::Scan(mut scanner) => {
-                let cap = if cut.hands_on() { u64::MAX } else { cut.max_chunk };
+                let cap = if cut.hands_on() {
+                    u64::MAX
+                } else {
+                    cut.max_chunk
+                };
                 let next = self.cut_next(&mut scanner, cut.chunking, cap);
                 self.bytes = Rest::Scan(scanner);
                 next.map_err(|error| self.error(error, cap))
@@ -205,7 +244,11 @@ impl Current {
         }
         let end = chunking.next_end(self.start, scanner)?;
         let chunk = scanner.take(self.start, end)?;
-        debug_assert!(fresh || !chunk.0.is_empty(), "an empty chunk at {}", self.start);
+        debug_assert!(
+            fresh || !chunk.0.is_empty(),
+            "an empty chunk at {}",
+            self.start
+        );
         self.start = chunk.0.end;
         Ok(Some(chunk))
     }
@@ -213,8 +256,16 @@ impl Current {
     fn error(&self, error: ScanError, cap: u64) -> InputError {
         let name = self.source.name.to_string();
         match error {
-            ScanError::TooLarge => InputError::ChunkTooLarge { name, offset: self.start, limit: ByteSize::new(cap) },
-            ScanError::Read { offset, source } => InputError::Read { name, offset, source },
+            ScanError::TooLarge => InputError::ChunkTooLarge {
+                name,
+                offset: self.start,
+                limit: ByteSize::new(cap),
+            },
+            ScanError::Read { offset, source } => InputError::Read {
+                name,
+                offset,
+                source,
+            },
         }
     }
 }
@@ -223,7 +274,9 @@ impl Current {
 fn check_path(path: &Path) -> Result<Option<u64>, InputError> {
     let metadata = path.metadata().map_err(|error| cannot_open(path, error))?;
     if metadata.is_dir() {
-        return Err(InputError::Directory { path: path.to_owned() });
+        return Err(InputError::Directory {
+            path: path.to_owned(),
+        });
     }
     if !metadata.is_file() {
         // To open a FIFO waits for its writer, and to close it again breaks that writer's pipe.

@@ -81,14 +81,21 @@ impl Chunk {
 
     /// Fills `buf`, which is as long as the chunk, with its bytes.
     pub(crate) fn read_into(&self, buf: &mut [u8]) -> io::Result<()> {
-        debug_assert_eq!(self.len(), Some(buf.len() as u64), "a buffer of the chunk's length");
+        debug_assert_eq!(
+            self.len(),
+            Some(buf.len() as u64),
+            "a buffer of the chunk's length"
+        );
         match &self.data {
             ChunkData::File(file) => file.hold()?.read_exact_at(buf, self.range.start),
             ChunkData::Bytes(bytes) if bytes.len() == buf.len() => {
                 buf.copy_from_slice(bytes);
                 Ok(())
             }
-            ChunkData::Bytes(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "the buffer has another length")),
+            ChunkData::Bytes(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the buffer has another length",
+            )),
             ChunkData::Stream(_) => Err(unknown_length()),
         }
     }
@@ -98,7 +105,8 @@ impl Chunk {
         match (&self.data, self.len()) {
             (ChunkData::Bytes(bytes), _) => Ok(bytes.clone()),
             (ChunkData::File(_), Some(len)) => {
-                let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+                let len = usize::try_from(len)
+                    .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
                 let mut buf = vec![0; len];
                 self.read_into(&mut buf)?;
                 Ok(buf.into())
@@ -110,7 +118,10 @@ impl Chunk {
     /// A reader over its bytes. A stream can be opened once; whoever comes later gets an error.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         match &self.data {
-            ChunkData::File(file) => Ok(Box::new(RangeReader { file: file.hold()?, rest: self.range.clone() })),
+            ChunkData::File(file) => Ok(Box::new(RangeReader {
+                file: file.hold()?,
+                rest: self.range.clone(),
+            })),
             ChunkData::Bytes(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
             ChunkData::Stream(stream) => stream
                 .lock()
@@ -131,7 +142,10 @@ impl Chunk {
 }
 
 fn unknown_length() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the chunk is a stream of unknown length")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the chunk is a stream of unknown length",
+    )
 }
 
 /// A regular file that chunks share.
@@ -148,7 +162,11 @@ impl FileRef {
     pub(crate) fn hold(&self) -> io::Result<Arc<OpenFile>> {
         match self {
             Self::Open(file) => Ok(Arc::clone(file)),
-            Self::Closed(path) => Ok(Arc::new(OpenFile::new(File::open(path)?, Arc::clone(path), Slot::default()))),
+            Self::Closed(path) => Ok(Arc::new(OpenFile::new(
+                File::open(path)?,
+                Arc::clone(path),
+                Slot::default(),
+            ))),
         }
     }
 }
@@ -167,14 +185,24 @@ impl Slot {
 /// An open regular file, read by position so that engines can share it.
 pub(crate) struct OpenFile {
     file: File,
-    #[cfg_attr(unix, expect(dead_code, reason = "only platforms without positional reads open it again"))]
+    #[cfg_attr(
+        unix,
+        expect(
+            dead_code,
+            reason = "only platforms without positional reads open it again"
+        )
+    )]
     path: Arc<Path>,
     _slot: Slot,
 }
 
 impl OpenFile {
     pub(super) fn new(file: File, path: Arc<Path>, slot: Slot) -> Self {
-        Self { file, path, _slot: slot }
+        Self {
+            file,
+            path,
+            _slot: slot,
+        }
     }
 
     /// The file itself, for its metadata.

@@ -50,13 +50,19 @@ impl Input {
     /// `bytes`, which errors call `name`.
     #[must_use]
     pub fn bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        Self::Bytes { name: name.into(), bytes: bytes.into() }
+        Self::Bytes {
+            name: name.into(),
+            bytes: bytes.into(),
+        }
     }
 
     /// What `reader` gives until its end, which errors call `name`.
     #[must_use]
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
-        Self::Reader { name: name.into(), reader: Box::new(reader) }
+        Self::Reader {
+            name: name.into(),
+            reader: Box::new(reader),
+        }
     }
 }
 
@@ -64,10 +70,15 @@ impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
-            Self::Bytes { name, bytes } => {
-                f.debug_struct("Bytes").field("name", name).field("length", &bytes.len()).finish()
-            }
-            Self::Reader { name, .. } => f.debug_struct("Reader").field("name", name).finish_non_exhaustive(),
+            Self::Bytes { name, bytes } => f
+                .debug_struct("Bytes")
+                .field("name", name)
+                .field("length", &bytes.len())
+                .finish(),
+            Self::Reader { name, .. } => f
+                .debug_struct("Reader")
+                .field("name", name)
+                .finish_non_exhaustive(),
         }
     }
 }
@@ -107,7 +118,9 @@ pub enum InputError {
         source: io::Error,
     },
     /// A chunk is larger than a task's input may be.
-    #[error("the chunk at byte {offset} of input `{name}` is larger than the input limit of a task, {limit}")]
+    #[error(
+        "the chunk at byte {offset} of input `{name}` is larger than the input limit of a task, {limit}"
+    )]
     ChunkTooLarge {
         /// What the input is called.
         name: String,

@@ -53,7 +53,11 @@ impl Scanner {
     }
 
     /// Takes the chunk from `start` to `end`.
-    pub(super) fn take(&mut self, start: u64, end: End) -> Result<(Range<u64>, ChunkData), ScanError> {
+    pub(super) fn take(
+        &mut self,
+        start: u64,
+        end: End,
+    ) -> Result<(Range<u64>, ChunkData), ScanError> {
         match self {
             Self::File(scan) => {
                 let range = within(start, end, scan.len, scan.limit)?;
@@ -65,7 +69,11 @@ impl Scanner {
                 Ok((range, ChunkData::Bytes(chunk)))
             }
             Self::Stream(scan) => {
-                let len = if end == End::OfInput { scan.read_to_end()? } else { u64::MAX };
+                let len = if end == End::OfInput {
+                    scan.read_to_end()?
+                } else {
+                    u64::MAX
+                };
                 let range = within(start, end, len, scan.limit)?;
                 let chunk = scan.split_to(range.end);
                 Ok((range, ChunkData::Bytes(chunk)))
@@ -80,7 +88,11 @@ impl Scan for Scanner {
     fn after_newline(&mut self, from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
         match self {
             Self::File(scan) => scan.after_newline(from, nth),
-            Self::Bytes(scan) => Ok(find(&scan.bytes[index(from).min(scan.bytes.len())..], from, &mut { nth })),
+            Self::Bytes(scan) => Ok(find(
+                &scan.bytes[index(from).min(scan.bytes.len())..],
+                from,
+                &mut { nth },
+            )),
             Self::Stream(scan) => scan.after_newline(from, nth),
         }
     }
@@ -100,7 +112,11 @@ fn within(start: u64, end: End, len: u64, limit: u64) -> Result<Range<u64>, Scan
         End::At(end) => end,
         End::OfInput => len,
     };
-    if end > limit { Err(ScanError::TooLarge) } else { Ok(start..end) }
+    if end > limit {
+        Err(ScanError::TooLarge)
+    } else {
+        Ok(start..end)
+    }
 }
 
 /// The offset after the `left`-th newline of `bytes`, which begin at `offset`; counts `left` down where it is not there.
@@ -133,7 +149,14 @@ pub(super) struct FileScan {
 
 impl FileScan {
     pub(super) fn new(file: FileRef, open: Arc<OpenFile>, len: u64) -> Self {
-        Self { file, open, len, window: Vec::new(), window_start: 0, limit: u64::MAX }
+        Self {
+            file,
+            open,
+            len,
+            window: Vec::new(),
+            window_start: 0,
+            limit: u64::MAX,
+        }
     }
 
     fn after_newline(&mut self, mut from: u64, nth: u64) -> Result<Option<u64>, ScanError> {
@@ -159,11 +182,15 @@ impl FileScan {
             let near = from >= window_end && from - window_end <= self.window.len() as u64;
             let grown = if near { self.window.len() * 2 } else { 0 };
             let left = usize::try_from(self.len - from).unwrap_or(usize::MAX);
-            self.window.resize(grown.clamp(WINDOW_SMALLEST, WINDOW_LARGEST).min(left), 0);
+            self.window
+                .resize(grown.clamp(WINDOW_SMALLEST, WINDOW_LARGEST).min(left), 0);
             self.window_start = from;
             if let Err(source) = self.open.read_exact_at(&mut self.window, from) {
                 self.window.clear();
-                return Err(ScanError::Read { offset: from, source });
+                return Err(ScanError::Read {
+                    offset: from,
+                    source,
+                });
             }
         }
         Ok(&self.window[index(from - self.window_start)..])
@@ -178,7 +205,10 @@ pub(super) struct BytesScan {
 
 impl BytesScan {
     pub(super) fn new(bytes: Bytes) -> Self {
-        Self { bytes, limit: u64::MAX }
+        Self {
+            bytes,
+            limit: u64::MAX,
+        }
     }
 }
 
@@ -200,7 +230,15 @@ pub(super) struct StreamScan {
 
 impl StreamScan {
     pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self { reader, start: 0, ready: Bytes::new(), growing: Vec::new(), filled: 0, ended: false, limit: u64::MAX }
+        Self {
+            reader,
+            start: 0,
+            ready: Bytes::new(),
+            growing: Vec::new(),
+            filled: 0,
+            ended: false,
+            limit: u64::MAX,
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -210,7 +248,11 @@ impl StreamScan {
             self.ready.len(),
             self.filled
         );
-        if self.filled == 0 { &self.ready } else { &self.growing[..self.filled] }
+        if self.filled == 0 {
+            &self.ready
+        } else {
+            &self.growing[..self.filled]
+        }
     }
 
     /// The offset after the last byte in memory.
@@ -260,14 +302,20 @@ impl StreamScan {
             self.ready = Bytes::new();
         } else if self.growing.len() - self.filled < READ_SIZE {
             // By half of what there is, so that the bytes of a large chunk move a constant number of times.
-            self.growing.resize(self.filled + READ_SIZE.max(self.filled / 2), 0);
+            self.growing
+                .resize(self.filled + READ_SIZE.max(self.filled / 2), 0);
         }
         loop {
             match self.reader.read(&mut self.growing[self.filled..]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(ScanError::Read { offset: self.start + self.filled as u64, source }),
+                Err(source) => {
+                    return Err(ScanError::Read {
+                        offset: self.start + self.filled as u64,
+                        source,
+                    });
+                }
             }
             return Ok(());
         }

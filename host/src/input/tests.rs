@@ -1,5 +1,10 @@
 //! Chunks of files, bytes and streams against the cutter's model, and what becomes of inputs that cannot be read.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of these tests are small"
+)]
+
 use super::*;
 use crate::chunk::Chunking;
 use crate::chunk::tests::{any_chunking, any_text, long_text, model};
@@ -21,7 +26,9 @@ impl Read for Trickle {
         if self.reads.is_multiple_of(7) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let size = self.sizes[self.reads % self.sizes.len()].min(buf.len()).min(self.bytes.len());
+        let size = self.sizes[self.reads % self.sizes.len()]
+            .min(buf.len())
+            .min(self.bytes.len());
         buf[..size].copy_from_slice(&self.bytes.split_to(size));
         Ok(size)
     }
@@ -37,14 +44,22 @@ fn input(form: usize, bytes: &[u8], sizes: &[usize]) -> (Input, Option<NamedTemp
         }
         1 => (Input::bytes("bytes", bytes.to_vec()), None),
         _ => {
-            let trickle = Trickle { bytes: Bytes::copy_from_slice(bytes), sizes: sizes.to_vec(), reads: 0 };
+            let trickle = Trickle {
+                bytes: Bytes::copy_from_slice(bytes),
+                sizes: sizes.to_vec(),
+                reads: 0,
+            };
             (Input::reader("reader", trickle), None)
         }
     }
 }
 
 fn cut(chunking: Chunking) -> Cut {
-    Cut { chunking, max_chunk: u64::MAX, whole_streams: false }
+    Cut {
+        chunking,
+        max_chunk: u64::MAX,
+        whole_streams: false,
+    }
 }
 
 /// The chunks of one input: where each is, and its bytes by all the ways to get at them.
@@ -111,11 +126,21 @@ fn input_that_does_not_end_is_too_large_soon() {
     let file = NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 40).unwrap();
     for chunking in ["auto", "lines:3", "file", "exact:1GiB", "1KiB"] {
-        let cut = Cut { max_chunk: 100_000, ..cut(chunking.parse().unwrap()) };
+        let cut = Cut {
+            max_chunk: 100_000,
+            ..cut(chunking.parse().unwrap())
+        };
         let stream = Input::reader("endless", io::repeat(b'x'));
         for input in [Input::path(file.path()), stream] {
-            let error = Chunks::check(vec![input], cut).unwrap().next().unwrap().unwrap_err();
-            assert!(matches!(error, InputError::ChunkTooLarge { offset: 0, .. }), "{chunking}: {error}");
+            let error = Chunks::check(vec![input], cut)
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap_err();
+            assert!(
+                matches!(error, InputError::ChunkTooLarge { offset: 0, .. }),
+                "{chunking}: {error}"
+            );
         }
     }
 }
@@ -123,14 +148,35 @@ fn input_that_does_not_end_is_too_large_soon() {
 #[test]
 fn large_inputs_have_the_borders_of_the_model() {
     let text = long_text(9 << 20);
-    for chunking in ["auto", "1KiB", "lines:1", "lines:5000", "exact:1000000", "file", "300KiB"] {
+    for chunking in [
+        "auto",
+        "1KiB",
+        "lines:1",
+        "lines:5000",
+        "exact:1000000",
+        "file",
+        "300KiB",
+    ] {
         let chunking = chunking.parse().unwrap();
         let expected = model(chunking, &text);
-        for (form, sizes) in [(0, vec![]), (1, vec![]), (2, vec![65_536]), (2, vec![1 << 30]), (2, vec![1, 8000, 4095])] {
+        for (form, sizes) in [
+            (0, vec![]),
+            (1, vec![]),
+            (2, vec![65_536]),
+            (2, vec![1 << 30]),
+            (2, vec![1, 8000, 4095]),
+        ] {
             let (input, _file) = input(form, &text, &sizes);
             let chunks = chunks_of(input, cut(chunking)).unwrap();
-            assert!(chunks.iter().map(|chunk| &chunk.0).eq(&expected), "{chunking}, form {form}, reads {sizes:?}");
-            assert!(chunks.iter().all(|(range, bytes)| text[range.clone()] == bytes[..]));
+            assert!(
+                chunks.iter().map(|chunk| &chunk.0).eq(&expected),
+                "{chunking}, form {form}, reads {sizes:?}"
+            );
+            assert!(
+                chunks
+                    .iter()
+                    .all(|(range, bytes)| text[range.clone()] == bytes[..])
+            );
         }
     }
 }
@@ -140,18 +186,33 @@ fn lines_longer_than_every_window_are_found() {
     let mut text = vec![b'x'; 3 << 20];
     text[1_500_000] = b'\n';
     let (input, _file) = input(0, &text, &[]);
-    let ranges: Vec<_> = chunks_of(input, cut(Chunking::Auto)).unwrap().into_iter().map(|chunk| chunk.0).collect();
+    let ranges: Vec<_> = chunks_of(input, cut(Chunking::Auto))
+        .unwrap()
+        .into_iter()
+        .map(|chunk| chunk.0)
+        .collect();
     assert_eq!(ranges, [0..1_500_001, 1_500_001..3 << 20]);
 }
 
 #[test]
 fn indices_and_positions_run_over_all_inputs() {
-    let inputs = vec![Input::bytes("a", "1\n2\n"), Input::bytes("b", ""), Input::reader("c", &b"3\n4"[..])];
+    let inputs = vec![
+        Input::bytes("a", "1\n2\n"),
+        Input::bytes("b", ""),
+        Input::reader("c", &b"3\n4"[..]),
+    ];
     let chunks = Chunks::check(inputs, cut("lines:1".parse().unwrap())).unwrap();
     assert_eq!(chunks.total_bytes(), None);
     let seen: Vec<_> = chunks
         .map(Result::unwrap)
-        .map(|chunk| (chunk.index.0, chunk.position, chunk.source.number, chunk.describe()))
+        .map(|chunk| {
+            (
+                chunk.index.0,
+                chunk.position,
+                chunk.source.number,
+                chunk.describe(),
+            )
+        })
         .collect();
     let expected = [
         (0, 0, 0, "a, bytes 0..2"),
@@ -160,7 +221,10 @@ fn indices_and_positions_run_over_all_inputs() {
         (3, 4, 2, "c, bytes 0..2"),
         (4, 6, 2, "c, bytes 2..3"),
     ];
-    assert_eq!(seen, expected.map(|(index, position, number, text)| (index, position, number, text.to_owned())));
+    assert_eq!(
+        seen,
+        expected.map(|(index, position, number, text)| (index, position, number, text.to_owned()))
+    );
 }
 
 #[test]
@@ -168,45 +232,81 @@ fn a_chunk_of_a_slow_stream_is_there_before_what_follows_it() {
     struct OneLine(bool);
     impl Read for OneLine {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            assert!(!std::mem::replace(&mut self.0, true), "read on after the end of the line");
+            assert!(
+                !std::mem::replace(&mut self.0, true),
+                "read on after the end of the line"
+            );
             buf[..3].copy_from_slice(b"ab\n");
             Ok(3)
         }
     }
-    let mut chunks =
-        Chunks::check(vec![Input::reader("slow", OneLine(false))], cut("lines:1".parse().unwrap())).unwrap();
+    let mut chunks = Chunks::check(
+        vec![Input::reader("slow", OneLine(false))],
+        cut("lines:1".parse().unwrap()),
+    )
+    .unwrap();
     assert_eq!(chunks.next().unwrap().unwrap().bytes().unwrap(), "ab\n");
 }
 
 #[test]
 fn commands_get_streams_unread_and_files_without_a_cap() {
-    let cut = Cut { chunking: Chunking::File, max_chunk: 2, whole_streams: true };
+    let cut = Cut {
+        chunking: Chunking::File,
+        max_chunk: 2,
+        whole_streams: true,
+    };
     let (file, _kept) = input(0, b"0123456789", &[]);
-    let inputs = vec![file, Input::reader("stream", &b"abcdef"[..]), Input::bytes("end", "xyz")];
-    let chunks: Vec<_> = Chunks::check(inputs, cut).unwrap().map(Result::unwrap).collect();
+    let inputs = vec![
+        file,
+        Input::reader("stream", &b"abcdef"[..]),
+        Input::bytes("end", "xyz"),
+    ];
+    let chunks: Vec<_> = Chunks::check(inputs, cut)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(chunks[0].len(), Some(10));
-    assert_eq!((chunks[1].len(), chunks[1].range.clone(), chunks[1].held()), (None, 0..u64::MAX, 0));
+    assert_eq!(
+        (chunks[1].len(), chunks[1].range.clone(), chunks[1].held()),
+        (None, 0..u64::MAX, 0)
+    );
     assert_eq!(chunks[1].describe(), "stream, bytes 0..");
     assert!(chunks[1].bytes().is_err());
     let mut text = String::new();
-    chunks[1].clone().open().unwrap().read_to_string(&mut text).unwrap();
+    chunks[1]
+        .clone()
+        .open()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
     assert_eq!(text, "abcdef");
-    assert_eq!(chunks[1].open().err().unwrap().to_string(), "the stream has been read already");
+    assert_eq!(
+        chunks[1].open().err().unwrap().to_string(),
+        "the stream has been read already"
+    );
     assert_eq!((chunks[2].len(), chunks[2].held()), (Some(3), 3));
 }
 
 #[test]
 fn many_inputs_keep_few_files_open() {
     let directory = tempdir().unwrap();
-    let paths: Vec<_> = (0..300).map(|n| directory.path().join(n.to_string())).collect();
+    let paths: Vec<_> = (0..300)
+        .map(|n| directory.path().join(n.to_string()))
+        .collect();
     for path in &paths {
         std::fs::write(path, path.to_str().unwrap()).unwrap();
     }
     let inputs = paths.iter().map(Input::path).collect();
     let chunks = Chunks::check(inputs, cut(Chunking::Auto)).unwrap();
-    assert_eq!(chunks.total_bytes(), Some(paths.iter().map(|path| path.as_os_str().len() as u64).sum()));
+    assert_eq!(
+        chunks.total_bytes(),
+        Some(paths.iter().map(|path| path.as_os_str().len() as u64).sum())
+    );
     let chunks: Vec<_> = chunks.map(Result::unwrap).collect();
-    let open = chunks.iter().filter(|chunk| matches!(chunk.data, ChunkData::File(FileRef::Open(_)))).count();
+    let open = chunks
+        .iter()
+        .filter(|chunk| matches!(chunk.data, ChunkData::File(FileRef::Open(_))))
+        .count();
     assert_eq!(open, 64);
     for (chunk, path) in chunks.iter().zip(&paths) {
         assert_eq!(chunk.bytes().unwrap(), path.to_str().unwrap());
@@ -218,25 +318,44 @@ fn inputs_that_cannot_be_read_are_named_before_anything_runs() {
     let directory = tempdir().unwrap();
     let missing = directory.path().join("missing");
     let check = |path: &std::path::Path| {
-        Chunks::check(vec![Input::bytes("ok", ""), Input::path(path)], cut(Chunking::Auto)).unwrap_err()
+        Chunks::check(
+            vec![Input::bytes("ok", ""), Input::path(path)],
+            cut(Chunking::Auto),
+        )
+        .unwrap_err()
     };
     assert!(matches!(check(&missing), InputError::NotFound { path } if path == missing));
-    assert!(matches!(check(directory.path()), InputError::Directory { path } if path == directory.path()));
+    assert!(
+        matches!(check(directory.path()), InputError::Directory { path } if path == directory.path())
+    );
     std::fs::write(&missing, "a file now").unwrap();
-    assert!(matches!(check(&missing.join("below")), InputError::Unreadable { .. }));
+    assert!(matches!(
+        check(&missing.join("below")),
+        InputError::Unreadable { .. }
+    ));
 }
 
 #[test]
 fn a_file_that_vanishes_or_shrinks_after_the_check_is_an_error_and_the_end() {
     let (first, file) = input(0, &long_text(1 << 20), &[]);
     let (vanished, gone) = input(0, b"x", &[]);
-    let mut chunks = Chunks::check(vec![first, vanished, Input::bytes("b", "")], cut(Chunking::File)).unwrap();
+    let mut chunks = Chunks::check(
+        vec![first, vanished, Input::bytes("b", "")],
+        cut(Chunking::File),
+    )
+    .unwrap();
     drop(gone);
     let chunk = chunks.next().unwrap().unwrap();
     file.unwrap().as_file().set_len(1000).unwrap();
     let error = chunk.bytes().unwrap_err();
-    assert_eq!(error.to_string(), "the file was cut off at byte 1000 while it was read");
-    assert!(matches!(chunks.next(), Some(Err(InputError::NotFound { .. }))));
+    assert_eq!(
+        error.to_string(),
+        "the file was cut off at byte 1000 while it was read"
+    );
+    assert!(matches!(
+        chunks.next(),
+        Some(Err(InputError::NotFound { .. }))
+    ));
     assert!(chunks.next().is_none());
 }
 
@@ -252,8 +371,13 @@ fn special_files_are_streams() {
 #[cfg(target_os = "linux")]
 #[test]
 fn files_of_the_kernel_are_read_although_they_have_no_length() {
-    let chunks = Chunks::check(vec![Input::path("/proc/self/status")], cut(Chunking::Auto)).unwrap();
-    assert!(chunks.map(Result::unwrap).all(|chunk| chunk.len() > Some(100)));
+    let chunks =
+        Chunks::check(vec![Input::path("/proc/self/status")], cut(Chunking::Auto)).unwrap();
+    assert!(
+        chunks
+            .map(Result::unwrap)
+            .all(|chunk| chunk.len() > Some(100))
+    );
 }
 
 #[test]
@@ -262,10 +386,15 @@ fn a_read_error_names_the_input_and_the_place() {
     impl Read for Broken {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             self.0 += 1;
-            if self.0 > 3 { Err(io::Error::other("wire cut")) } else { Ok(buf[..10].fill(b'x')).map(|()| 10) }
+            if self.0 > 3 {
+                return Err(io::Error::other("wire cut"));
+            }
+            buf[..10].fill(b'x');
+            Ok(10)
         }
     }
-    let mut chunks = Chunks::check(vec![Input::reader("wire", Broken(0))], cut(Chunking::Auto)).unwrap();
+    let mut chunks =
+        Chunks::check(vec![Input::reader("wire", Broken(0))], cut(Chunking::Auto)).unwrap();
     let error = chunks.next().unwrap().unwrap_err();
     assert_eq!(error.to_string(), "cannot read input `wire` at byte 30");
     assert!(chunks.next().is_none());

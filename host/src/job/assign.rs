@@ -10,7 +10,12 @@ const ROUND: u64 = 4;
 ///
 /// Where the total length is known, each target gets one contiguous block of it; an input without a known end goes
 /// around in rounds, in which each target gets a few chunks in a row.
-pub(crate) fn blocks(position: u64, total: Option<u64>, index: ChunkIndex, targets: &[EngineId]) -> EngineId {
+pub(crate) fn blocks(
+    position: u64,
+    total: Option<u64>,
+    index: ChunkIndex,
+    targets: &[EngineId],
+) -> EngineId {
     debug_assert!(!targets.is_empty(), "chunk {index} has no targets");
     let count = targets.len() as u64;
     let at = match total {
@@ -18,7 +23,9 @@ pub(crate) fn blocks(position: u64, total: Option<u64>, index: ChunkIndex, targe
         None => u128::from(index.0 / ROUND % count.max(1)),
     };
     // An input may have grown since its length was taken; what is past the end is the last one's.
-    let at = usize::try_from(at).unwrap_or(usize::MAX).min(targets.len().saturating_sub(1));
+    let at = usize::try_from(at)
+        .unwrap_or(usize::MAX)
+        .min(targets.len().saturating_sub(1));
     targets.get(at).copied().unwrap_or(EngineId(0))
 }
 
@@ -65,7 +72,10 @@ mod tests {
     fn the_ends_are_safe() {
         let targets = targets(3);
         assert_eq!(blocks(0, Some(0), ChunkIndex(0), &targets), EngineId(0));
-        assert_eq!(blocks(u64::MAX, Some(u64::MAX), ChunkIndex(7), &targets), EngineId(6));
+        assert_eq!(
+            blocks(u64::MAX, Some(u64::MAX), ChunkIndex(7), &targets),
+            EngineId(6)
+        );
         assert_eq!(blocks(900, Some(10), ChunkIndex(7), &targets), EngineId(6));
     }
 }

@@ -23,8 +23,17 @@ pub(super) struct Failures<F> {
 impl<F: Clone> Failures<F> {
     pub(super) fn new(tolerance: Tolerance) -> Self {
         // No share of any number of tasks: that need not wait for the end.
-        let tolerance = if tolerance == Tolerance::Percent(0.0) { Tolerance::Count(0) } else { tolerance };
-        Self { tolerance, kept: BTreeMap::new(), count: 0, waiting: BTreeSet::new() }
+        let tolerance = if tolerance == Tolerance::Percent(0.0) {
+            Tolerance::Count(0)
+        } else {
+            tolerance
+        };
+        Self {
+            tolerance,
+            kept: BTreeMap::new(),
+            count: 0,
+            waiting: BTreeSet::new(),
+        }
     }
 
     /// How many were counted.
@@ -35,13 +44,19 @@ impl<F: Clone> Failures<F> {
     /// An ordered job's task has failed, and its turn has not come. Gives the chunk that is fatal unless others before
     /// it fail too: nothing after it matters any more.
     pub(super) fn foresee(&mut self, index: ChunkIndex) -> Option<ChunkIndex> {
-        let Tolerance::Count(allowed) = self.tolerance else { return None };
+        let Tolerance::Count(allowed) = self.tolerance else {
+            return None;
+        };
         self.waiting.insert(index);
         let left = usize::try_from(allowed.saturating_sub(self.count)).unwrap_or(usize::MAX);
         while self.waiting.len() > left.saturating_add(1) {
             self.waiting.pop_last();
         }
-        if self.waiting.len() > left { self.waiting.last().copied() } else { None }
+        if self.waiting.len() > left {
+            self.waiting.last().copied()
+        } else {
+            None
+        }
     }
 
     /// Counts a failed task: in input order in an ordered job, as they come in another. `Err` gives the fatal one.
@@ -53,9 +68,9 @@ impl<F: Clone> Failures<F> {
             self.kept.pop_last();
         }
         match self.tolerance {
-            Tolerance::Count(allowed) if self.count > allowed => {
-                Err(self.fatal(allowed).unwrap_or_else(|| (index, failure.clone())))
-            }
+            Tolerance::Count(allowed) if self.count > allowed => Err(self
+                .fatal(allowed)
+                .unwrap_or_else(|| (index, failure.clone()))),
             Tolerance::Count(_) | Tolerance::Percent(_) => Ok(()),
         }
     }
@@ -63,7 +78,11 @@ impl<F: Clone> Failures<F> {
     /// All `tasks` tasks are through. `Err` gives the fatal one.
     pub(super) fn judge(&self, tasks: u64) -> Result<(), (ChunkIndex, F)> {
         let allowed = self.tolerance.allowed(tasks);
-        let last_kept = || self.kept.last_key_value().map(|(index, failure)| (*index, failure.clone()));
+        let last_kept = || {
+            self.kept
+                .last_key_value()
+                .map(|(index, failure)| (*index, failure.clone()))
+        };
         match self.fatal(allowed).or_else(last_kept) {
             Some(fatal) if self.count > allowed => Err(fatal),
             _ => Ok(()),

@@ -25,13 +25,22 @@ pub(super) struct Flights {
 
 impl Flights {
     pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
     /// A dispatch of so many tasks starts; at least one.
     pub(super) fn start(&mut self, lane: usize, maps: bool, tasks: usize) -> usize {
         debug_assert!(tasks > 0, "a dispatch without tasks");
-        let flight = Flight { lane, maps, tasks, cost: Duration::ZERO, left: tasks };
+        let flight = Flight {
+            lane,
+            maps,
+            tasks,
+            cost: Duration::ZERO,
+            left: tasks,
+        };
         if let Some(at) = self.free.pop() {
             self.slots[at] = flight;
             return at;

@@ -42,19 +42,34 @@ impl Lanes {
     pub(super) fn new(assignment: &Assignment) -> Self {
         let all: Vec<Lane> = match assignment {
             Assignment::Any => vec![Lane::default()],
-            Assignment::Fixed(targets) => {
-                targets.iter().map(|&target| Lane { target: Some(target), ..Lane::default() }).collect()
-            }
+            Assignment::Fixed(targets) => targets
+                .iter()
+                .map(|&target| Lane {
+                    target: Some(target),
+                    ..Lane::default()
+                })
+                .collect(),
         };
         let targets = all.iter().enumerate();
-        let by_target = targets.filter_map(|(at, lane)| Some((lane.target?, at))).collect();
-        Self { all, by_target, queue: VecDeque::new(), waiting_maps: 0 }
+        let by_target = targets
+            .filter_map(|(at, lane)| Some((lane.target?, at)))
+            .collect();
+        Self {
+            all,
+            by_target,
+            queue: VecDeque::new(),
+            waiting_maps: 0,
+        }
     }
 
     /// The lane of a chunk that is fixed to `target`, or to none.
     pub(super) fn of(&self, target: Option<EngineId>) -> usize {
         let lane = target.and_then(|target| self.by_target.get(&target).copied());
-        debug_assert_eq!(lane.is_some(), !self.by_target.is_empty(), "target {target:?} does not fit the assignment");
+        debug_assert_eq!(
+            lane.is_some(),
+            !self.by_target.is_empty(),
+            "target {target:?} does not fit the assignment"
+        );
         lane.unwrap_or(0)
     }
 
@@ -77,7 +92,10 @@ impl Lanes {
     /// A map that comes after all others that were added.
     pub(super) fn add_map(&mut self, lane: usize, index: ChunkIndex, slot: usize) {
         let fresh = &mut self.all[lane].fresh;
-        debug_assert!(fresh.back().is_none_or(|(last, _)| *last < index), "chunk {index} is out of order");
+        debug_assert!(
+            fresh.back().is_none_or(|(last, _)| *last < index),
+            "chunk {index} is out of order"
+        );
         fresh.push_back((index, slot));
         self.waiting_maps += 1;
         self.wake(lane);
@@ -103,7 +121,9 @@ impl Lanes {
 
     /// Whether a lane has fewer than `enough` maps waiting.
     pub(super) fn any_short_of(&self, enough: usize) -> bool {
-        self.all.iter().any(|lane| !lane.lost && lane.waiting_maps() < enough)
+        self.all
+            .iter()
+            .any(|lane| !lane.lost && lane.waiting_maps() < enough)
     }
 
     /// A lane that may start another dispatch and has something waiting; until it is [put to rest](Self::rest).
@@ -151,7 +171,10 @@ impl Lanes {
 
     /// The lane has a dispatch less under way.
     pub(super) fn flight_ended(&mut self, lane: usize) {
-        debug_assert!(self.all[lane].flights > 0, "lane {lane} has no dispatch under way");
+        debug_assert!(
+            self.all[lane].flights > 0,
+            "lane {lane} has no dispatch under way"
+        );
         self.all[lane].flights -= 1;
         self.wake(lane);
     }
@@ -188,7 +211,11 @@ impl Lanes {
         for lane in &mut self.all {
             let kept = lane.fresh.partition_point(|(index, _)| *index <= fence);
             taken.extend(lane.fresh.drain(kept..).map(|(_, slot)| slot));
-            taken.extend(lane.again.split_off(&ChunkIndex(fence.0.saturating_add(1))).into_values());
+            taken.extend(
+                lane.again
+                    .split_off(&ChunkIndex(fence.0.saturating_add(1)))
+                    .into_values(),
+            );
         }
         self.waiting_maps -= taken.len();
         taken
@@ -198,7 +225,11 @@ impl Lanes {
     pub(super) fn take_all(&mut self) -> Vec<usize> {
         let mut taken = vec![];
         for lane in &mut self.all {
-            taken.extend(std::mem::take(&mut lane.fresh).into_iter().map(|(_, slot)| slot));
+            taken.extend(
+                std::mem::take(&mut lane.fresh)
+                    .into_iter()
+                    .map(|(_, slot)| slot),
+            );
             taken.extend(std::mem::take(&mut lane.again).into_values());
             taken.extend(std::mem::take(&mut lane.merges).into_values());
         }

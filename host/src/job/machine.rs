@@ -7,7 +7,9 @@
 use super::failures::Failures;
 use super::flights::Flights;
 use super::lanes::Lanes;
-use super::messages::{ChunkFacts, Decision, Dispatch, Ending, Finished, Retry, Task, Verdict, Wanted, Work};
+use super::messages::{
+    ChunkFacts, Decision, Dispatch, Ending, Finished, Retry, Task, Verdict, Wanted, Work,
+};
 use super::pace::{DISPATCH_BYTES, Pace};
 use super::rules::{Assignment, Delivery, Rules};
 use super::table::{Entry, Kind, Table};
@@ -106,7 +108,11 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// The next chunk, in input order. Gives its index. One that comes when it no longer matters is dropped.
     pub(crate) fn chunk(&mut self, chunk: C, facts: ChunkFacts) -> ChunkIndex {
-        debug_assert!(matches!(self.input, InputState::Open), "chunk {} came after the end", self.chunks);
+        debug_assert!(
+            matches!(self.input, InputState::Open),
+            "chunk {} came after the end",
+            self.chunks
+        );
         let index = ChunkIndex(self.chunks);
         self.chunks += 1;
         if matches!(self.state, State::Running) && self.fence.is_none() {
@@ -140,7 +146,10 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     fn close_input(&mut self, how: InputState<R>) {
-        debug_assert!(matches!(self.input, InputState::Open), "the input ended twice");
+        debug_assert!(
+            matches!(self.input, InputState::Open),
+            "the input ended twice"
+        );
         self.input = how;
         if let (State::Running, Outcomes::Reduced(tree)) = (&self.state, &mut self.outcomes) {
             tree.close(self.chunks);
@@ -152,22 +161,34 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     ///
     /// To be asked when what was wanted before has been read.
     pub(crate) fn input_wanted(&self) -> Wanted {
-        let open = matches!((&self.state, &self.input), (State::Running, InputState::Open));
+        let open = matches!(
+            (&self.state, &self.input),
+            (State::Running, InputState::Open)
+        );
         let bytes = self.rules.held_budget.max(1).saturating_sub(self.held());
         if !open || self.fence.is_some() || bytes == 0 {
             return Wanted::default();
         }
         let waiting = self.lanes.waiting_maps();
         // What one round of dispatches takes, twice: one to go on with, one to be read meanwhile.
-        let per_lane = self.most_flights().saturating_mul(self.pace.size()).saturating_mul(2).max(1);
+        let per_lane = self
+            .most_flights()
+            .saturating_mul(self.pace.size())
+            .saturating_mul(2)
+            .max(1);
         let chunks = match self.rules.assignment {
             Assignment::Any => {
                 let enough = per_lane.min(WAITING_CHUNKS);
-                if waiting > enough / 2 { 0 } else { enough - waiting }
+                if waiting > enough / 2 {
+                    0
+                } else {
+                    enough - waiting
+                }
             }
-            Assignment::Fixed(_) if self.lanes.any_short_of(per_lane) => {
-                FIXED_READ.max(per_lane).min(WAITING_CHUNKS.saturating_sub(waiting))
-            }
+            // Where all targets are gone, what comes must still get its failure.
+            Assignment::Fixed(_) if waiting == 0 || self.lanes.any_short_of(per_lane) => FIXED_READ
+                .max(per_lane)
+                .min(WAITING_CHUNKS.saturating_sub(waiting)),
             Assignment::Fixed(_) => 0,
         };
         Wanted { chunks, bytes }
@@ -175,7 +196,9 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// An attempt has come back.
     pub(crate) fn finished(&mut self, report: Finished<P, F>) -> Verdict {
-        let Some((slot, entry, flight)) = self.table.finish(report.id) else { return Verdict::Ignored };
+        let Some((slot, entry, flight)) = self.table.finish(report.id) else {
+            return Verdict::Ignored;
+        };
         let (kind, lane, attempts) = (entry.kind, entry.lane, entry.attempts);
         self.under_way -= 1;
         self.task_back(flight, report.cost);
@@ -245,10 +268,18 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// Puts the reduces whose parts are there into the lanes of their first parts.
     fn collect_merges(&mut self) {
-        let Outcomes::Reduced(tree) = &mut self.outcomes else { return };
+        let Outcomes::Reduced(tree) = &mut self.outcomes else {
+            return;
+        };
         while let Some(combine) = tree.next_ready() {
-            let lane = self.lanes.alive(combine.parts.first().map_or(0, |first| first.lane));
-            let parts = combine.parts.into_iter().map(|placed| placed.part).collect();
+            let lane = self
+                .lanes
+                .alive(combine.parts.first().map_or(0, |first| first.lane));
+            let parts = combine
+                .parts
+                .into_iter()
+                .map(|placed| placed.part)
+                .collect();
             let slot = self.table.insert(Entry {
                 kind: Kind::Reduce(combine.node),
                 work: Some(Work::Reduce(combine.node, parts)),
@@ -293,7 +324,9 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     /// wait for. It has been read, for it comes before them, so the job goes on.
     fn only_map(&self) -> Option<ChunkIndex> {
         match &self.outcomes {
-            Outcomes::Ordered(window) if window.held() > self.rules.held_budget / 2 => Some(window.next()),
+            Outcomes::Ordered(window) if window.held() > self.rules.held_budget / 2 => {
+                Some(window.next())
+            }
             Outcomes::Ordered(_) | Outcomes::Reduced(_) => None,
         }
     }
@@ -305,11 +338,17 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         let mut tasks = Vec::with_capacity(slots.len());
         for &slot in slots {
             let started = self.table.start(slot, flight, self.rules.retries);
-            debug_assert!(started.is_some(), "the task in slot {slot} has nothing to work on");
+            debug_assert!(
+                started.is_some(),
+                "the task in slot {slot} has nothing to work on"
+            );
             tasks.extend(started.map(|(id, attempt, work)| Task { id, attempt, work }));
         }
         self.under_way += tasks.len();
-        Dispatch { tasks, target: self.lanes.target(lane) }
+        Dispatch {
+            tasks,
+            target: self.lanes.target(lane),
+        }
     }
 
     /// The most dispatches under way at a time, per lane.
@@ -361,8 +400,12 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 self.mapped += 1;
                 tree.leaf(index, Some(Placed { part, lane }));
             }
-            (Kind::Reduce(node), Outcomes::Reduced(tree)) => tree.combined(node, Placed { part, lane }),
-            (Kind::Reduce(node), Outcomes::Ordered(_)) => debug_assert!(false, "{node:?} of a job without a reducer"),
+            (Kind::Reduce(node), Outcomes::Reduced(tree)) => {
+                tree.combined(node, Placed { part, lane });
+            }
+            (Kind::Reduce(node), Outcomes::Ordered(_)) => {
+                debug_assert!(false, "{node:?} of a job without a reducer");
+            }
         }
     }
 
@@ -374,7 +417,8 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                     self.draw_fence(fence);
                 }
             }
-            (Kind::Map(index), Outcomes::Reduced(tree)) => match self.failures.add(index, &failure) {
+            (Kind::Map(index), Outcomes::Reduced(tree)) => match self.failures.add(index, &failure)
+            {
                 Ok(()) => {
                     self.mapped += 1;
                     tree.leaf(index, None);
@@ -388,7 +432,10 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     /// Gives up the chunks after `fence`; those before it still run, since one of them may turn out to be fatal.
     fn draw_fence(&mut self, fence: ChunkIndex) {
         let before = self.fence.replace(fence).unwrap_or(ChunkIndex(u64::MAX));
-        debug_assert!(fence <= before, "the fence moved on from {before} to {fence}");
+        debug_assert!(
+            fence <= before,
+            "the fence moved on from {before} to {fence}"
+        );
         for slot in self.lanes.take_maps_after(fence) {
             self.forget(slot);
         }
@@ -415,7 +462,9 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     fn settle_ordered(&mut self) {
-        let Outcomes::Ordered(window) = &mut self.outcomes else { return };
+        let Outcomes::Ordered(window) = &mut self.outcomes else {
+            return;
+        };
         let first = window.next();
         while let Some((index, result)) = window.take_due() {
             if let Err(failure) = &result
@@ -438,7 +487,9 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     fn settle_reduced(&mut self) {
-        let Outcomes::Reduced(tree) = &mut self.outcomes else { return };
+        let Outcomes::Reduced(tree) = &mut self.outcomes else {
+            return;
+        };
         if matches!(self.input, InputState::Open) || self.mapped < self.chunks {
             return;
         }
@@ -454,14 +505,23 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             Ok(()) => {
                 let (chunks, failures) = (self.chunks, self.failures.count());
                 let failed = self.failures.take();
-                self.end(Ending::Complete { merged, chunks, failed, failures });
+                self.end(Ending::Complete {
+                    merged,
+                    chunks,
+                    failed,
+                    failures,
+                });
             }
             Err(fatal) => self.end_failed(fatal),
         }
     }
 
     fn end_failed(&mut self, (index, failure): (ChunkIndex, F)) {
-        self.end(Ending::TaskFailed { index, failure, failures: self.failures.count() });
+        self.end(Ending::TaskFailed {
+            index,
+            failure,
+            failures: self.failures.count(),
+        });
     }
 
     /// Gives up all that waits and stops what is under way.

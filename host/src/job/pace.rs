@@ -24,7 +24,10 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { task_cost: None, proven: 1 }
+        Self {
+            task_cost: None,
+            proven: 1,
+        }
     }
 
     /// A dispatch of so many tasks came back, which ran so long together.
@@ -41,8 +44,12 @@ impl Pace {
     }
 
     /// The number of tasks of the next dispatch.
-    #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation,
-        reason = "a quotient of positive numbers, rounded down; what does not fit saturates")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "a quotient of positive numbers, rounded down; what does not fit saturates"
+    )]
     pub(super) fn size(&self) -> usize {
         let Some(cost) = self.task_cost else { return 1 };
         let affordable = (DISPATCH_WORK.as_nanos() as f64 / cost.max(1.0)) as usize;
@@ -60,7 +67,7 @@ mod tests {
         let mut sizes = vec![];
         for _ in 0..6 {
             sizes.push(pace.size());
-            pace.learn(pace.size(), Duration::from_micros(6) * pace.size() as u32);
+            pace.learn(pace.size(), Duration::from_micros(6 * pace.size() as u64));
         }
         assert_eq!(sizes, [1, 8, 64, 333, 333, 333]);
     }

@@ -58,8 +58,12 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// How many of `tasks` tasks may fail.
-    #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation,
-        reason = "a share of a count, rounded down; what does not fit saturates")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "a share of a count, rounded down; what does not fit saturates"
+    )]
     pub(crate) fn allowed(self, tasks: u64) -> u64 {
         match self {
             Self::Count(count) => count,
@@ -76,7 +80,9 @@ impl Default for Tolerance {
 
 /// A text that is no tolerance.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no number of failures: write a number like 3, or a share of all tasks like 2%")]
+#[error(
+    "`{found}` is no number of failures: write a number like 3, or a share of all tasks like 2%"
+)]
 pub struct ParseToleranceError {
     found: String,
 }
@@ -87,9 +93,15 @@ impl FromStr for Tolerance {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let tolerance = match text.strip_suffix('%') {
             None => text.parse().ok().map(Self::Count),
-            Some(share) => share.parse().ok().filter(|share| (0.0..=100.0).contains(share)).map(Self::Percent),
+            Some(share) => share
+                .parse()
+                .ok()
+                .filter(|share| (0.0..=100.0).contains(share))
+                .map(Self::Percent),
         };
-        tolerance.ok_or_else(|| ParseToleranceError { found: text.to_owned() })
+        tolerance.ok_or_else(|| ParseToleranceError {
+            found: text.to_owned(),
+        })
     }
 }
 
@@ -113,13 +125,19 @@ mod tests {
         }
         for text in ["", "%", "-1", "101%", "-1%", "NaN%", "3 %", "x"] {
             let message = text.parse::<Tolerance>().unwrap_err().to_string();
-            assert!(message.starts_with(&format!("`{text}` is no number of failures: ")), "{message}");
+            assert!(
+                message.starts_with(&format!("`{text}` is no number of failures: ")),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn shares_round_down() {
         let allowed = |share: f64| Tolerance::Percent(share).allowed(150);
-        assert_eq!([allowed(0.0), allowed(0.5), allowed(1.0), allowed(100.0)], [0, 0, 1, 150]);
+        assert_eq!(
+            [allowed(0.0), allowed(0.5), allowed(1.0), allowed(100.0)],
+            [0, 0, 1, 150]
+        );
     }
 }

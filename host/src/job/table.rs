@@ -49,7 +49,10 @@ struct Slot<C, P> {
 
 impl<C: Clone, P: Clone> Table<C, P> {
     pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
     /// Takes in a task that waits.
@@ -58,7 +61,10 @@ impl<C: Clone, P: Clone> Table<C, P> {
             self.slots[slot].entry = Some(entry);
             return slot;
         }
-        self.slots.push(Slot { generation: 0, entry: Some(entry) });
+        self.slots.push(Slot {
+            generation: 0,
+            entry: Some(entry),
+        });
         self.slots.len() - 1
     }
 
@@ -68,15 +74,35 @@ impl<C: Clone, P: Clone> Table<C, P> {
     }
 
     /// Starts another attempt at the task in `slot`. What it works on stays if a failure may be followed by another.
-    pub(super) fn start(&mut self, slot: usize, flight: usize, retries: u32) -> Option<(TaskId, u32, Work<C, P>)> {
+    pub(super) fn start(
+        &mut self,
+        slot: usize,
+        flight: usize,
+        retries: u32,
+    ) -> Option<(TaskId, u32, Work<C, P>)> {
         let Slot { generation, entry } = self.slots.get_mut(slot)?;
         let entry = entry.as_mut()?;
-        debug_assert!(entry.flight.is_none(), "{:?} is under way already", entry.kind);
-        let work = if entry.attempts < retries { entry.work.clone() } else { entry.work.take() }?;
+        debug_assert!(
+            entry.flight.is_none(),
+            "{:?} is under way already",
+            entry.kind
+        );
+        let work = if entry.attempts < retries {
+            entry.work.clone()
+        } else {
+            entry.work.take()
+        }?;
         *generation = generation.wrapping_add(1);
         entry.attempts += 1;
         entry.flight = Some(flight);
-        Some((TaskId { slot, generation: *generation }, entry.attempts, work))
+        Some((
+            TaskId {
+                slot,
+                generation: *generation,
+            },
+            entry.attempts,
+            work,
+        ))
     }
 
     /// Ends the attempt: the task and the dispatch it ran in. `None` if it is not under way.
@@ -93,14 +119,22 @@ impl<C: Clone, P: Clone> Table<C, P> {
     /// The task is through, or given up before it was started.
     pub(super) fn remove(&mut self, slot: usize) -> Option<Entry<C, P>> {
         let entry = self.slots.get_mut(slot)?.entry.take()?;
-        debug_assert!(entry.flight.is_none(), "{:?} is still under way", entry.kind);
+        debug_assert!(
+            entry.flight.is_none(),
+            "{:?} is still under way",
+            entry.kind
+        );
         self.free.push(slot);
         Some(entry)
     }
 
     /// The task in `slot` is another lane's now.
     pub(super) fn move_to(&mut self, slot: usize, lane: usize) {
-        if let Some(entry) = self.slots.get_mut(slot).and_then(|slot| slot.entry.as_mut()) {
+        if let Some(entry) = self
+            .slots
+            .get_mut(slot)
+            .and_then(|slot| slot.entry.as_mut())
+        {
             entry.lane = lane;
         }
     }
@@ -108,12 +142,16 @@ impl<C: Clone, P: Clone> Table<C, P> {
     /// The maps under way of the chunks after `first` up to `last`, in no order.
     pub(super) fn maps_under_way(&self, first: ChunkIndex, last: ChunkIndex) -> Vec<TaskId> {
         let within = |entry: &Entry<C, P>| {
-            entry.flight.is_some() && matches!(entry.kind, Kind::Map(index) if first < index && index <= last)
+            entry.flight.is_some()
+                && matches!(entry.kind, Kind::Map(index) if first < index && index <= last)
         };
         let slots = self.slots.iter().enumerate();
         slots
             .filter(|(_, slot)| slot.entry.as_ref().is_some_and(within))
-            .map(|(at, slot)| TaskId { slot: at, generation: slot.generation })
+            .map(|(at, slot)| TaskId {
+                slot: at,
+                generation: slot.generation,
+            })
             .collect()
     }
 }

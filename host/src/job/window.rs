@@ -17,7 +17,11 @@ pub(super) struct Window<P, F> {
 
 impl<P, F> Window<P, F> {
     pub(super) fn new() -> Self {
-        Self { next: 0, waiting: VecDeque::new(), held: 0 }
+        Self {
+            next: 0,
+            waiting: VecDeque::new(),
+            held: 0,
+        }
     }
 
     /// The first chunk whose outcome is not out; unless an outcome is due, it has not come yet.
@@ -32,7 +36,11 @@ impl<P, F> Window<P, F> {
 
     /// Takes in the outcome of chunk `index`, of `size` bytes.
     pub(super) fn put(&mut self, index: ChunkIndex, outcome: Result<P, F>, size: u64) {
-        let Some(at) = index.0.checked_sub(self.next).and_then(|at| usize::try_from(at).ok()) else {
+        let Some(at) = index
+            .0
+            .checked_sub(self.next)
+            .and_then(|at| usize::try_from(at).ok())
+        else {
             debug_assert!(false, "chunk {index} has an outcome before {}", self.next);
             return;
         };

@@ -31,7 +31,10 @@ const LIST_ABOVE: usize = 32;
 
 impl Shape {
     /// The shape for reducers of lists.
-    pub(crate) const LIST: Self = Self::List { first: LIST_FIRST, above: LIST_ABOVE };
+    pub(crate) const LIST: Self = Self::List {
+        first: LIST_FIRST,
+        above: LIST_ABOVE,
+    };
 
     /// The number of nodes of `rank` that make one of the next.
     fn arity(self, rank: u32) -> u64 {
@@ -85,7 +88,10 @@ struct Rank<P> {
 
 enum Group<P> {
     /// Parts with their places, in input order; `arrived` counts the absent ones too.
-    Gathering { parts: Vec<(u64, Part<P>)>, arrived: u64 },
+    Gathering {
+        parts: Vec<(u64, Part<P>)>,
+        arrived: u64,
+    },
     /// Waiting in `ready`.
     Complete(Vec<(u64, Part<P>)>),
     /// Handed out, or passed on.
@@ -152,21 +158,39 @@ impl<P> Tree<P> {
         let Reverse(node) = self.ready.pop()?;
         let parts: Vec<P> = match self.alone.take() {
             Some(leaf) => vec![leaf],
-            None => self.take_group(node.rank - 1, node.index).into_iter().map(|part| part.value).collect(),
+            None => self
+                .take_group(node.rank - 1, node.index)
+                .into_iter()
+                .map(|part| part.value)
+                .collect(),
         };
         debug_assert!(!parts.is_empty(), "{node:?} was ready without parts");
         self.held -= parts.len();
-        Some(Combine { node, parts, first_leaf: self.first_leaf(node) })
+        Some(Combine {
+            node,
+            parts,
+            first_leaf: self.first_leaf(node),
+        })
     }
 
     /// What the call for `node` gave.
     pub(crate) fn combined(&mut self, node: Node, part: P) {
         self.held += 1;
-        self.arrive(node.rank, node.index, Some(Part { value: part, raw: false }));
+        self.arrive(
+            node.rank,
+            node.index,
+            Some(Part {
+                value: part,
+                raw: false,
+            }),
+        );
     }
 
     /// The result, once, as soon as there is nothing left to combine; within it `None` if all leaves are absent.
-    #[expect(clippy::option_option, reason = "finished or not, with or without a result")]
+    #[expect(
+        clippy::option_option,
+        reason = "finished or not, with or without a result"
+    )]
     pub(crate) fn root(&mut self) -> Option<Option<P>> {
         match std::mem::replace(&mut self.root, Root::Taken) {
             Root::Grown(part) => {
@@ -190,7 +214,10 @@ impl<P> Tree<P> {
         if let Some(counts) = &self.counts
             && rank as usize + 1 >= counts.len()
         {
-            debug_assert!(index == 0, "node {index} of rank {rank}, of which there is one");
+            debug_assert!(
+                index == 0,
+                "node {index} of rank {rank}, of which there is one"
+            );
             return self.crown(rank, part);
         }
         let arity = self.shape.arity(rank);
@@ -198,9 +225,15 @@ impl<P> Tree<P> {
         match self.open_group(rank, group) {
             Some(Group::Gathering { parts, arrived }) => {
                 *arrived += 1;
-                debug_assert!(*arrived <= arity, "{arrived} nodes in group {group} of rank {rank}");
+                debug_assert!(
+                    *arrived <= arity,
+                    "{arrived} nodes in group {group} of rank {rank}"
+                );
                 if let Some(part) = part {
-                    let at = parts.iter().rposition(|(other, _)| *other < place).map_or(0, |before| before + 1);
+                    let at = parts
+                        .iter()
+                        .rposition(|(other, _)| *other < place)
+                        .map_or(0, |before| before + 1);
                     debug_assert!(
                         parts.get(at).is_none_or(|(other, _)| *other != place),
                         "node {index} of rank {rank} came twice"
@@ -209,7 +242,10 @@ impl<P> Tree<P> {
                 }
             }
             Some(Group::Complete(_) | Group::Gone) | None => {
-                debug_assert!(false, "node {index} of rank {rank} came after its group had gone");
+                debug_assert!(
+                    false,
+                    "node {index} of rank {rank} came after its group had gone"
+                );
                 return;
             }
         }
@@ -221,12 +257,17 @@ impl<P> Tree<P> {
         let arity = self.shape.arity(rank);
         let count = self.counts.as_ref().map(|counts| counts[rank as usize]);
         let expected = count.map_or(arity, |count| arity.min(count - group * arity));
-        let Some(members) = self.group(rank, group) else { return };
+        let Some(members) = self.group(rank, group) else {
+            return;
+        };
         match members {
             Group::Gathering { parts, arrived } if *arrived == expected => {
                 if parts.len() > 1 {
                     *members = Group::Complete(std::mem::take(parts));
-                    self.ready.push(Reverse(Node { rank: rank + 1, index: group }));
+                    self.ready.push(Reverse(Node {
+                        rank: rank + 1,
+                        index: group,
+                    }));
                     return;
                 }
             }
@@ -246,7 +287,10 @@ impl<P> Tree<P> {
         match (part, self.shape) {
             (Some(Part { value, raw: true }), Shape::List { .. }) => {
                 self.alone = Some(value);
-                self.ready.push(Reverse(Node { rank: rank + 1, index: 0 }));
+                self.ready.push(Reverse(Node {
+                    rank: rank + 1,
+                    index: 0,
+                }));
             }
             (part, _) => self.root = Root::Grown(part.map(|part| part.value)),
         }
@@ -261,18 +305,26 @@ impl<P> Tree<P> {
     /// The group, for another of its members.
     fn open_group(&mut self, rank: u32, group: u64) -> Option<&mut Group<P>> {
         while self.ranks.len() <= rank as usize {
-            self.ranks.push(Rank { done: 0, groups: VecDeque::new() });
+            self.ranks.push(Rank {
+                done: 0,
+                groups: VecDeque::new(),
+            });
         }
         let Rank { done, groups } = &mut self.ranks[rank as usize];
         while *done + groups.len() as u64 <= group {
-            groups.push_back(Group::Gathering { parts: Vec::new(), arrived: 0 });
+            groups.push_back(Group::Gathering {
+                parts: Vec::new(),
+                arrived: 0,
+            });
         }
         self.group(rank, group)
     }
 
     /// Takes a group's parts and forgets the groups that are all through.
     fn take_group(&mut self, rank: u32, group: u64) -> Vec<Part<P>> {
-        let taken = self.group(rank, group).map(|group| std::mem::replace(group, Group::Gone));
+        let taken = self
+            .group(rank, group)
+            .map(|group| std::mem::replace(group, Group::Gone));
         if let Some(Rank { done, groups }) = self.ranks.get_mut(rank as usize) {
             while let Some(Group::Gone) = groups.front() {
                 groups.pop_front();
@@ -280,40 +332,67 @@ impl<P> Tree<P> {
             }
         }
         match taken {
-            Some(Group::Gathering { parts, .. } | Group::Complete(parts)) => parts.into_iter().map(|(_, part)| part).collect(),
+            Some(Group::Gathering { parts, .. } | Group::Complete(parts)) => {
+                parts.into_iter().map(|(_, part)| part).collect()
+            }
             Some(Group::Gone) | None => Vec::new(),
         }
     }
 
     fn first_leaf(&self, node: Node) -> ChunkIndex {
-        let leaves = (0..node.rank).fold(node.index, |leaf, rank| leaf.saturating_mul(self.shape.arity(rank)));
+        let leaves = (0..node.rank).fold(node.index, |leaf, rank| {
+            leaf.saturating_mul(self.shape.arity(rank))
+        });
         ChunkIndex(leaves)
     }
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of these tests are small"
+)]
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// The whole tree as nested brackets, rank by rank.
     pub(crate) fn model(shape: Shape, leaves: &[Option<String>]) -> Option<String> {
-        let mut nodes: Vec<_> = leaves.iter().map(|leaf| leaf.clone().map(|text| (text, true))).collect();
+        let mut nodes: Vec<_> = leaves
+            .iter()
+            .map(|leaf| leaf.clone().map(|text| (text, true)))
+            .collect();
         for rank in 0.. {
             if nodes.len() <= 1 {
                 break;
             }
             let groups = nodes.chunks(shape.arity(rank) as usize);
             nodes = groups
-                .map(|group| match &group.iter().flatten().collect::<Vec<_>>()[..] {
-                    [] => None,
-                    [one] => Some((*one).clone()),
-                    many => Some((bracket(&many.iter().map(|(text, _)| text.clone()).collect::<Vec<_>>()), false)),
-                })
+                .map(
+                    |group| match &group.iter().flatten().collect::<Vec<_>>()[..] {
+                        [] => None,
+                        [one] => Some((*one).clone()),
+                        many => Some((
+                            bracket(
+                                &many
+                                    .iter()
+                                    .map(|(text, _)| text.clone())
+                                    .collect::<Vec<_>>(),
+                            ),
+                            false,
+                        )),
+                    },
+                )
                 .collect();
         }
         let last_word = matches!(shape, Shape::List { .. });
-        nodes.pop().flatten().map(|(text, raw)| if raw && last_word { bracket(&[text]) } else { text })
+        nodes.pop().flatten().map(|(text, raw)| {
+            if raw && last_word {
+                bracket(&[text])
+            } else {
+                text
+            }
+        })
     }
 
     /// The reducer of these tests.
@@ -330,7 +409,12 @@ pub(crate) mod tests {
     }
 
     /// Feeds the leaves in the order of `order`, and finishes calls in another order that follows from it.
-    fn grow(shape: Shape, leaves: &[Option<String>], order: &[usize], close_after: usize) -> Option<String> {
+    fn grow(
+        shape: Shape,
+        leaves: &[Option<String>],
+        order: &[usize],
+        close_after: usize,
+    ) -> Option<String> {
         let mut tree = Tree::new(shape);
         let mut calls = vec![];
         let mut step = 0_usize;
@@ -352,19 +436,28 @@ pub(crate) mod tests {
         }
         loop {
             calls.extend(std::iter::from_fn(|| tree.next_ready()));
-            let Some(Combine { node, parts, .. }) = calls.pop() else { break };
+            let Some(Combine { node, parts, .. }) = calls.pop() else {
+                break;
+            };
             assert!(tree.root().is_none(), "grown with calls outstanding");
             tree.combined(node, bracket(&parts));
         }
         let root = tree.root().expect("all is combined");
         assert!(tree.root().is_none(), "the root came twice");
         assert_eq!(tree.held(), 0);
-        assert!(tree.ranks.iter().all(|rank| rank.groups.is_empty()), "groups are left");
+        assert!(
+            tree.ranks.iter().all(|rank| rank.groups.is_empty()),
+            "groups are left"
+        );
         root
     }
 
     fn leaves(present: &[bool]) -> Vec<Option<String>> {
-        present.iter().enumerate().map(|(n, present)| present.then(|| n.to_string())).collect()
+        present
+            .iter()
+            .enumerate()
+            .map(|(n, present)| present.then(|| n.to_string()))
+            .collect()
     }
 
     proptest! {
@@ -432,7 +525,10 @@ pub(crate) mod tests {
         assert_eq!(one(Shape::LIST, &leaves(&[false, true, false])), "(1)");
         assert_eq!(one(Shape::Pair, &leaves(&[true])), "0");
         assert_eq!(one(Shape::Pair, &leaves(&[false, true, true])), "(1 2)");
-        assert_eq!(one(Shape::LIST, &leaves(&[true; 9])), "((0 1 2 3 4 5 6 7) 8)");
+        assert_eq!(
+            one(Shape::LIST, &leaves(&[true; 9])),
+            "((0 1 2 3 4 5 6 7) 8)"
+        );
         assert_eq!(one(Shape::LIST, &leaves(&[false; 9])), "");
     }
 }

@@ -87,7 +87,11 @@ struct Engine {
 
 impl Engine {
     fn load(&self, engine: EngineId) -> Load {
-        Load { outstanding: self.outstanding.len(), used: self.used, engine }
+        Load {
+            outstanding: self.outstanding.len(),
+            used: self.used,
+            engine,
+        }
     }
 }
 
@@ -126,7 +130,10 @@ impl Machine {
 
     /// There is another engine.
     pub(crate) fn engine_up(&mut self, engine: EngineId) {
-        debug_assert!(!self.engines.contains_key(&engine), "engine {engine} came twice");
+        debug_assert!(
+            !self.engines.contains_key(&engine),
+            "engine {engine} came twice"
+        );
         self.engines.entry(engine).or_default();
         self.enlist(engine);
     }
@@ -134,7 +141,9 @@ impl Machine {
     /// The engine is gone. Gives the dispatches that it had; those that wait for it are rejected.
     pub(crate) fn engine_down(&mut self, engine: EngineId) -> Vec<DispatchId> {
         self.delist(engine);
-        let Some(mut gone) = self.engines.remove(&engine) else { return Vec::new() };
+        let Some(mut gone) = self.engines.remove(&engine) else {
+            return Vec::new();
+        };
         while let Some((job, id)) = gone.own.pop() {
             self.left_queue(job);
             self.rejected.push_back((engine, id));
@@ -157,15 +166,27 @@ impl Machine {
         }
         self.time += 1;
         let time = self.time;
-        self.jobs.entry(order.job).or_insert(Standing { waiting: 0, served: time }).waiting += 1;
+        self.jobs
+            .entry(order.job)
+            .or_insert(Standing {
+                waiting: 0,
+                served: time,
+            })
+            .waiting += 1;
     }
 
     /// The engine is through with the dispatch. Without effect for an engine that is gone.
     pub(crate) fn finished(&mut self, engine: EngineId, id: DispatchId) {
         self.delist(engine);
         if let Some(state) = self.engines.get_mut(&engine) {
-            let at = state.outstanding.iter().position(|outstanding| *outstanding == id);
-            debug_assert!(at.is_some(), "engine {engine} finished dispatch {id}, which it did not have");
+            let at = state
+                .outstanding
+                .iter()
+                .position(|outstanding| *outstanding == id);
+            debug_assert!(
+                at.is_some(),
+                "engine {engine} finished dispatch {id}, which it did not have"
+            );
             at.map(|at| state.outstanding.remove(at));
         }
         self.enlist(engine);
@@ -201,7 +222,11 @@ impl Machine {
 
     /// The engine that comes next, among those with room for which something waits.
     fn pick(&self) -> Option<EngineId> {
-        let candidates = if self.shared.next_job().is_some() { &self.free } else { &self.wanted };
+        let candidates = if self.shared.next_job().is_some() {
+            &self.free
+        } else {
+            &self.wanted
+        };
         match self.policy {
             Policy::LeastLoad => candidates.first().map(|load| load.engine),
         }
@@ -215,8 +240,16 @@ impl Machine {
             (Some(own), Some(shared)) => served(own) <= served(shared),
             (own, _) => own.is_some(),
         };
-        let (job, id) = if own { state.own.pop() } else { self.shared.pop() }?;
-        debug_assert!(state.outstanding.len() < self.hwm, "engine {engine} has {:?}", state.outstanding);
+        let (job, id) = if own {
+            state.own.pop()
+        } else {
+            self.shared.pop()
+        }?;
+        debug_assert!(
+            state.outstanding.len() < self.hwm,
+            "engine {engine} has {:?}",
+            state.outstanding
+        );
         self.time += 1;
         state.outstanding.push(id);
         state.used = self.time;
@@ -247,7 +280,9 @@ impl Machine {
 
     /// Puts the engine where its load belongs.
     fn enlist(&mut self, engine: EngineId) {
-        let Some(state) = self.engines.get(&engine) else { return };
+        let Some(state) = self.engines.get(&engine) else {
+            return;
+        };
         if state.outstanding.len() < self.hwm {
             let load = state.load(engine);
             self.free.insert(load);

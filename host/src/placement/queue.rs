@@ -41,7 +41,10 @@ impl Queue {
     pub(super) fn pop(&mut self) -> Option<(JobId, DispatchId)> {
         let job = self.turns.pop_front()?;
         let waiting = self.jobs.get_mut(&job)?;
-        let id = waiting.reduces.pop_front().or_else(|| waiting.maps.pop_front())?;
+        let id = waiting
+            .reduces
+            .pop_front()
+            .or_else(|| waiting.maps.pop_front())?;
         if waiting.reduces.is_empty() && waiting.maps.is_empty() {
             self.jobs.remove(&job);
         } else {
@@ -52,7 +55,9 @@ impl Queue {
 
     /// Takes all that waits for `job`.
     pub(super) fn remove(&mut self, job: JobId) -> Vec<DispatchId> {
-        let Some(waiting) = self.jobs.remove(&job) else { return Vec::new() };
+        let Some(waiting) = self.jobs.remove(&job) else {
+            return Vec::new();
+        };
         self.turns.retain(|other| *other != job);
         waiting.reduces.into_iter().chain(waiting.maps).collect()
     }

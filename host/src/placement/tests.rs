@@ -1,5 +1,10 @@
 //! Placement against random clusters: nothing lost, nothing doubled, nobody overloaded, nobody passed over.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of these tests are small"
+)]
+
 use super::*;
 use crate::ids::{DispatchId, EngineId, JobId};
 use proptest::prelude::*;
@@ -9,7 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Event {
     Up,
     Down(usize),
-    Submit { job: u64, target: Option<u32>, priority: Priority },
+    Submit {
+        job: u64,
+        target: Option<u32>,
+        priority: Priority,
+    },
     Finish(usize),
     Cancel(u64),
     Place,
@@ -40,20 +49,31 @@ struct Model {
 
 impl Model {
     fn nth_engine(&self, n: usize) -> Option<EngineId> {
-        self.engines.keys().nth(n % self.engines.len().max(1)).copied()
+        self.engines
+            .keys()
+            .nth(n % self.engines.len().max(1))
+            .copied()
     }
 
     fn place(&mut self, sut: &mut Machine, hwm: usize) {
         while let Some(decision) = sut.next() {
             match decision {
-                Decision::Reject { target, id } => assert_eq!(self.doomed.remove(&id), Some(target)),
+                Decision::Reject { target, id } => {
+                    assert_eq!(self.doomed.remove(&id), Some(target));
+                }
                 Decision::Assign { engine, id } => self.assigned(engine, id, hwm),
             }
         }
         assert!(self.doomed.is_empty(), "not rejected: {:?}", self.doomed);
         for order in self.waiting.values() {
-            let mut possible = self.engines.iter().filter(|(id, _)| order.target.is_none_or(|target| target == **id));
-            assert!(possible.all(|(_, has)| has.len() == hwm), "{order:?} waits for no reason");
+            let mut possible = self
+                .engines
+                .iter()
+                .filter(|(id, _)| order.target.is_none_or(|target| target == **id));
+            assert!(
+                possible.all(|(_, has)| has.len() == hwm),
+                "{order:?} waits for no reason"
+            );
         }
     }
 
@@ -62,14 +82,21 @@ impl Model {
         assert!(order.target.is_none_or(|target| target == engine));
         let least = self.engines.values().map(BTreeSet::len).min();
         let has = self.engines.get_mut(&engine).expect("an engine that is up");
-        assert!(order.target.is_some() || Some(has.len()) == least, "not the least loaded");
+        assert!(
+            order.target.is_some() || Some(has.len()) == least,
+            "not the least loaded"
+        );
         assert!(has.insert(id) && has.len() <= hwm);
         // Of its job and for the same engines, nothing that waits should have gone first.
         let rank = |order: &Order| (order.priority, order.id);
         let before = |other: &&Order| {
             (other.job, other.target) == (order.job, order.target) && rank(other) < rank(&order)
         };
-        assert_eq!(self.waiting.values().find(before), None, "passed over by {order:?}");
+        assert_eq!(
+            self.waiting.values().find(before),
+            None,
+            "passed over by {order:?}"
+        );
     }
 }
 
@@ -162,7 +189,12 @@ fn engines_take_turns() {
     let mut sut = Machine::new(Policy::LeastLoad, 2);
     (0..3).for_each(|engine| sut.engine_up(EngineId(engine)));
     for id in 0..6 {
-        sut.submit(Order { id: DispatchId(id), job: JobId(0), target: None, priority: Priority::Map });
+        sut.submit(Order {
+            id: DispatchId(id),
+            job: JobId(0),
+            target: None,
+            priority: Priority::Map,
+        });
     }
     let engines: Vec<_> = std::iter::from_fn(|| sut.next())
         .map(|decision| match decision {

@@ -151,7 +151,7 @@ impl TypedCall<'_> {
             .ok_or_else(|| Failure::new(FailureCode::BadOutput, "the module exports no memory"))?;
         let mut flat = Vec::with_capacity(4);
         {
-            let mut guest = GuestMemory::new(store, memory, instance.realloc.clone());
+            let mut guest = GuestMemory::new(store, memory, instance.realloc.clone(), self.code.waits);
             self.lower(&mut guest, &mut flat)?;
         }
         let params: Vec<Val> = flat.into_iter().map(Val::from).collect();

@@ -149,7 +149,10 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     };
     wat::parse_str(text)
         .map(Bytes::from)
-        .map_err(|error| LoadError::InvalidText { name: name.to_owned(), message: error.to_string() })
+        .map_err(|mut error| {
+            error.set_path(name);
+            LoadError::InvalidText { name: name.to_owned(), message: error.to_string() }
+        })
 }
 
 /// Text that begins with a parenthesis, after blanks and comments, is meant as WebAssembly text.

@@ -60,7 +60,7 @@ impl From<Flat> for Val {
 }
 
 /// Lowers one argument of a function that takes its parameters as core values.
-pub(in crate::sandbox) fn flat_argument<T: 'static>(
+pub(in crate::sandbox) fn flat_argument<T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     layout: &Layout,
     value: &mut Reader<'_>,
@@ -104,7 +104,7 @@ pub(in crate::sandbox) fn flat_argument<T: 'static>(
     Ok(())
 }
 
-fn flat_variant<T: 'static>(
+fn flat_variant<T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     variant: &Variant,
     value: &mut Reader<'_>,
@@ -140,7 +140,7 @@ fn widen(flat: Flat, core: Core) -> Flat {
 }
 
 /// Lowers `value` into the guest's memory at `place`, where there is room for the layout.
-pub(in crate::sandbox) fn lower_argument<T: 'static>(
+pub(in crate::sandbox) fn lower_argument<T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     layout: &Layout,
     value: &mut Reader<'_>,
@@ -191,7 +191,7 @@ pub(in crate::sandbox) fn lower_argument<T: 'static>(
 }
 
 /// Makes room for `length` bytes and lets `fill` write them.
-pub(in crate::sandbox) fn lower_memory<T: 'static, E>(
+pub(in crate::sandbox) fn lower_memory<T: Send + 'static, E>(
     guest: &mut GuestMemory<'_, T>,
     length: u32,
     fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
@@ -202,7 +202,7 @@ pub(in crate::sandbox) fn lower_memory<T: 'static, E>(
 }
 
 /// Lowers the list whose elements are given one by one, for the list layout `list`.
-pub(in crate::sandbox) fn lower_list_of<'v, T: 'static>(
+pub(in crate::sandbox) fn lower_list_of<'v, T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     list: &Layout,
     elements: impl ExactSizeIterator<Item = &'v [u8]>,
@@ -232,7 +232,7 @@ pub(in crate::sandbox) fn lower_list_of<'v, T: 'static>(
 }
 
 /// Lowers all parameters into one record in memory, as functions with many of them want it.
-pub(in crate::sandbox) fn lower_params<'v, T: 'static>(
+pub(in crate::sandbox) fn lower_params<'v, T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     layouts: &[Layout],
     values: impl Iterator<Item = Reader<'v>>,
@@ -253,7 +253,7 @@ pub(in crate::sandbox) fn lower_params<'v, T: 'static>(
     Ok(place)
 }
 
-fn lower_bytes<T: 'static>(
+fn lower_bytes<T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     value: &mut Reader<'_>,
 ) -> Result<(u32, u32), LowerError> {
@@ -264,7 +264,7 @@ fn lower_bytes<T: 'static>(
     Ok((place, length))
 }
 
-fn lower_list<T: 'static>(
+fn lower_list<T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     element: &Layout,
     value: &mut Reader<'_>,
@@ -288,7 +288,7 @@ fn read_case<'v>(
     Ok((case as u32, variant.cases[case].as_ref()))
 }
 
-fn write<T: 'static>(guest: &mut GuestMemory<'_, T>, place: u32, bytes: &[u8]) {
+fn write<T: Send + 'static>(guest: &mut GuestMemory<'_, T>, place: u32, bytes: &[u8]) {
     // Room for nothing lies nowhere.
     if !bytes.is_empty() {
         #[expect(clippy::cast_possible_truncation, reason = "room for it was made in 32 bits")]
@@ -296,7 +296,7 @@ fn write<T: 'static>(guest: &mut GuestMemory<'_, T>, place: u32, bytes: &[u8]) {
     }
 }
 
-fn write_pair<T: 'static>(guest: &mut GuestMemory<'_, T>, place: u32, data: u32, length: u32) {
+fn write_pair<T: Send + 'static>(guest: &mut GuestMemory<'_, T>, place: u32, data: u32, length: u32) {
     let slot = guest.slot(place, 8);
     slot[..4].copy_from_slice(&data.to_le_bytes());
     slot[4..].copy_from_slice(&length.to_le_bytes());

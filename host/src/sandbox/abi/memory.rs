@@ -1,5 +1,9 @@
 //! A guest's linear memory, as lowering and lifting see it: checked reads and writes.
 
+use crate::sandbox::imports::Waits;
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use wasmtime::{AsContextMut, Memory, Store, TypedFunc};
 
 /// A guest's memory and the function by which it makes room for the host.
@@ -7,6 +11,7 @@ pub(in crate::sandbox) struct GuestMemory<'a, T: 'static> {
     pub(super) store: &'a mut Store<T>,
     pub(super) memory: Memory,
     pub(super) realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
+    waits: Waits,
 }
 
 /// What a guest may do wrong when it makes room.
@@ -20,13 +25,14 @@ pub(super) enum RoomError {
     NoRealloc,
 }
 
-impl<'a, T: 'static> GuestMemory<'a, T> {
+impl<'a, T: Send + 'static> GuestMemory<'a, T> {
     pub(in crate::sandbox) fn new(
         store: &'a mut Store<T>,
         memory: Memory,
         realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
+        waits: Waits,
     ) -> Self {
-        Self { store, memory, realloc }
+        Self { store, memory, realloc, waits }
     }
 
     /// Asks the guest for `size` bytes and checks what it answers. Nothing is asked for nothing.
@@ -35,9 +41,22 @@ impl<'a, T: 'static> GuestMemory<'a, T> {
             return Ok(align);
         }
         let realloc = self.realloc.as_ref().ok_or(RoomError::NoRealloc)?;
-        let place = realloc
-            .call(self.store.as_context_mut(), (0, 0, align, size))
-            .map_err(RoomError::Call)?;
+        let arguments = (0, 0, align, size);
+        let place = match self.waits {
+            Waits::Never => realloc.call(self.store.as_context_mut(), arguments),
+            Waits::Maybe => {
+                // Making room takes no waiting, so one look at the future is enough; lowering
+                // as a chain of futures would cost each element of a list an allocation.
+                let mut call = pin!(realloc.call_async(self.store.as_context_mut(), arguments));
+                match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(place) => place,
+                    Poll::Pending => {
+                        return Err(RoomError::Place("cabi_realloc waits for something".to_owned()));
+                    }
+                }
+            }
+        }
+        .map_err(RoomError::Call)?;
         let end = u64::from(place) + u64::from(size);
         let memory = self.memory.data_size(&*self.store) as u64;
         if end > memory {

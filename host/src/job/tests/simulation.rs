@@ -1,0 +1,580 @@
+//! A cluster made of nothing but random numbers: it runs dispatches, reports in any order, and checks at each step what
+//! the machine promises about dispatches, memory, retries and order.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of these tests are small"
+)]
+
+use super::super::*;
+use crate::ids::{ChunkIndex, EngineId};
+use crate::merge::tree::Node;
+use crate::merge::tree::tests::{any_shape, bracket};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub(super) type Sut = Machine<u64, String, String, &'static str>;
+pub(super) type SutDecision = Decision<u64, String, String, &'static str>;
+pub(super) type SutEnding = Ending<String, String, &'static str>;
+
+/// Everything that a run follows from.
+#[derive(Clone, Debug)]
+pub(super) struct Scenario {
+    pub(super) chunks: u64,
+    pub(super) engines: u32,
+    pub(super) depth: usize,
+    pub(super) delivery: Delivery,
+    pub(super) fixed: bool,
+    pub(super) retries: u32,
+    pub(super) tolerance: Tolerance,
+    pub(super) budget: u64,
+    /// Failures per thousand attempts at maps, and at reduces.
+    pub(super) failures: [u64; 2],
+    /// The bytes of a chunk, of its result, and the nanoseconds of its run: at most.
+    pub(super) largest: [u64; 3],
+    /// When something cuts the job short: at this step.
+    pub(super) stop_at: Option<u64>,
+    /// After so many chunks the input breaks off.
+    pub(super) broken_after: Option<u64>,
+    pub(super) seed: u64,
+}
+
+pub(super) fn any_scenario() -> impl Strategy<Value = Scenario> {
+    let delivery = prop_oneof![
+        Just(Delivery::Ordered),
+        any_shape().prop_map(Delivery::Reduced)
+    ];
+    let tolerance = prop_oneof![
+        4 => Just(Tolerance::Count(0)),
+        2 => (0_u64..20).prop_map(Tolerance::Count),
+        1 => (0_u32..40).prop_map(|percent| Tolerance::Percent(f64::from(percent))),
+    ];
+    let failures = prop_oneof![Just(0), 0_u64..10, 0_u64..300];
+    let sizes = [1_u64..200_000, 1..100_000, 1..3_000_000];
+    (
+        (0_u64..400, 1_u32..6, 1_usize..4, delivery, any::<bool>()),
+        (0_u32..4, tolerance, 1_u64..4_000_000),
+        (failures.clone(), failures, sizes),
+        (
+            prop::option::weighted(0.1, 0_u64..500),
+            prop::option::weighted(0.1, 0_u64..400),
+            any::<u64>(),
+        ),
+    )
+        .prop_map(
+            |(
+                (chunks, engines, depth, delivery, fixed),
+                (retries, tolerance, budget),
+                (maps, reduces, largest),
+                (stop_at, broken_after, seed),
+            )| Scenario {
+                chunks,
+                engines,
+                depth,
+                delivery,
+                fixed,
+                retries,
+                tolerance,
+                budget,
+                failures: [maps, reduces],
+                largest,
+                stop_at,
+                broken_after,
+                seed,
+            },
+        )
+}
+
+/// A number that looks random and depends on nothing but its arguments.
+fn hash(seed: u64, parts: &[u64]) -> u64 {
+    parts
+        .iter()
+        .fold(seed ^ 0x9E37_79B9_7F4A_7C15, |hash, part| {
+            let mixed = (hash ^ part).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            (mixed ^ (mixed >> 29)).wrapping_mul(0x94D0_49BB_1331_11EB) ^ (mixed >> 32)
+        })
+}
+
+impl Scenario {
+    pub(super) fn rules(&self) -> Rules {
+        let targets = (0..self.engines).map(EngineId).collect();
+        Rules {
+            delivery: self.delivery,
+            retries: self.retries,
+            tolerance: self.tolerance,
+            assignment: if self.fixed {
+                Assignment::Fixed(targets)
+            } else {
+                Assignment::Any
+            },
+            engines: self.engines as usize,
+            depth: self.depth,
+            held_budget: self.budget,
+        }
+    }
+
+    fn target(&self, index: u64) -> Option<EngineId> {
+        self.fixed
+            .then(|| EngineId((hash(self.seed, &[1, index / 7]) % u64::from(self.engines)) as u32))
+    }
+
+    fn size(&self, index: u64) -> u64 {
+        hash(self.seed, &[2, index]) % self.largest[0]
+    }
+
+    fn held(&self, index: u64) -> u64 {
+        if self.seed.is_multiple_of(2) {
+            self.size(index)
+        } else {
+            0
+        }
+    }
+
+    fn result_size(&self, index: u64) -> u64 {
+        hash(self.seed, &[3, index]) % self.largest[1]
+    }
+
+    /// What an attempt at a task comes to.
+    fn attempt(&self, task: Key, attempt: u32) -> Result<(), Failed<String>> {
+        let (parts, per_mille) = match task {
+            Key::Map(index) => ([4, index, 0], self.failures[0]),
+            Key::Reduce(node) => ([5, u64::from(node.rank), node.index], self.failures[1]),
+        };
+        let draw = hash(hash(self.seed, &parts), &[u64::from(attempt)]);
+        if draw % 1000 >= per_mille {
+            return Ok(());
+        }
+        let retry = if draw.is_multiple_of(7) {
+            Retry::Never
+        } else {
+            Retry::Allowed
+        };
+        Err(Failed {
+            failure: format!("{task:?} at attempt {attempt}"),
+            retry,
+        })
+    }
+
+    /// What a task comes to in the end.
+    pub(super) fn fate(&self, task: Key) -> Result<(), String> {
+        for attempt in 1.. {
+            match self.attempt(task, attempt) {
+                Ok(()) => return Ok(()),
+                Err(failed) if failed.retry == Retry::Never || attempt > self.retries => {
+                    return Err(failed.failure);
+                }
+                Err(_) => {}
+            }
+        }
+        unreachable!()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Map(u64),
+    Reduce(Node),
+}
+
+/// A task that the simulated cluster has.
+#[derive(Debug)]
+struct Running {
+    id: TaskId,
+    key: Key,
+    attempt: u32,
+    parts: Vec<String>,
+    flight: usize,
+    cancelled: bool,
+}
+
+pub(super) struct Cluster<'a> {
+    scenario: &'a Scenario,
+    sut: Sut,
+    random: u64,
+    running: Vec<Running>,
+    /// By dispatch: target, tasks that are out, tasks that it carried.
+    flights: Vec<(Option<EngineId>, usize, usize)>,
+    attempts: BTreeMap<Key, u32>,
+    /// Maps that were fed or came back to be run again.
+    waiting: BTreeSet<u64>,
+    /// Maps that have their outcome.
+    settled: BTreeSet<u64>,
+    fed: u64,
+    input_over: bool,
+    wanted: Wanted,
+    pub(super) emitted: Vec<Result<String, String>>,
+    held_results: u64,
+    proven: usize,
+    /// Maps whose outcome is a failure.
+    failed: BTreeSet<u64>,
+}
+
+impl<'a> Cluster<'a> {
+    pub(super) fn new(scenario: &'a Scenario) -> Self {
+        Self {
+            scenario,
+            sut: Machine::new(scenario.rules()),
+            random: scenario.seed,
+            running: vec![],
+            flights: vec![],
+            attempts: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            fed: 0,
+            input_over: false,
+            wanted: Wanted::default(),
+            emitted: vec![],
+            held_results: 0,
+            proven: 1,
+            failed: BTreeSet::new(),
+        }
+    }
+
+    fn draw(&mut self, below: usize) -> usize {
+        self.random = hash(self.random, &[6]);
+        (self.random >> 20) as usize % below
+    }
+
+    /// Runs the job to its end, in a random order of everything.
+    pub(super) fn run(&mut self) -> SutEnding {
+        for step in 0..100_000 {
+            if self.scenario.stop_at == Some(step) {
+                self.sut.stop("stopped");
+            }
+            // Often several things happen before the machine is asked again.
+            for _ in 0..=self.draw(3) {
+                if self.draw(3) == 0 {
+                    self.read();
+                } else {
+                    self.finish_one();
+                }
+            }
+            while let Some(decision) = self.sut.next_decision() {
+                if let Some(ending) = self.follow(decision) {
+                    return ending;
+                }
+            }
+            if self.running.is_empty() {
+                assert!(
+                    self.waiting.is_empty(),
+                    "nothing runs although {:?} wait",
+                    self.waiting
+                );
+                let wanted = self.sut.input_wanted();
+                assert!(
+                    self.input_over || wanted.chunks.min(wanted.bytes as usize) > 0,
+                    "nothing to do or to read"
+                );
+                self.read();
+            }
+        }
+        panic!(
+            "the job does not end: {} of {} chunks fed",
+            self.fed, self.scenario.chunks
+        );
+    }
+
+    fn read(&mut self) {
+        if self.input_over {
+            return;
+        }
+        let readable = self
+            .scenario
+            .broken_after
+            .unwrap_or(u64::MAX)
+            .min(self.scenario.chunks);
+        if self.fed == readable {
+            self.input_over = true;
+            return match self.scenario.broken_after {
+                Some(after) if after == readable => self.sut.input_failed("broken"),
+                _ => self.sut.input_end(),
+            };
+        }
+        if self.wanted.chunks == 0 || self.wanted.bytes == 0 {
+            self.wanted = self.sut.input_wanted();
+            assert!(self.waiting.len() + self.wanted.chunks <= 64 << 10);
+        }
+        for _ in 0..=self.draw(10) {
+            if self.wanted.chunks == 0 || self.wanted.bytes == 0 || self.fed == readable {
+                break;
+            }
+            let index = self.fed;
+            let held = self.scenario.held(index);
+            let target = self.scenario.target(index);
+            let facts = ChunkFacts {
+                size: Some(self.scenario.size(index)),
+                held,
+                target,
+            };
+            assert_eq!(self.sut.chunk(index, facts), ChunkIndex(index));
+            self.wanted.chunks -= 1;
+            self.wanted.bytes = self.wanted.bytes.saturating_sub(held);
+            self.fed += 1;
+            self.waiting.insert(index);
+            let open = (0..self.fed).filter(|index| !self.settled.contains(index));
+            let held_inputs: u64 = open.map(|index| self.scenario.held(index)).sum();
+            let most = self.scenario.budget + self.scenario.largest[0];
+            assert!(
+                held_inputs <= most,
+                "{held_inputs} bytes of input held, at most {most}"
+            );
+        }
+    }
+
+    fn finish_one(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
+        let at = self.draw(self.running.len());
+        let Running {
+            id,
+            key,
+            attempt,
+            parts,
+            flight,
+            cancelled,
+        } = self.running.swap_remove(at);
+        let result = if cancelled && self.draw(2) == 0 {
+            Err(Failed {
+                failure: "cancelled".to_owned(),
+                retry: Retry::Allowed,
+            })
+        } else {
+            self.scenario.attempt(key, attempt).map(|()| match key {
+                Key::Map(index) => index.to_string(),
+                Key::Reduce(_) => bracket(&parts),
+            })
+        };
+        let cost = Duration::from_nanos(self.draw(self.scenario.largest[2] as usize) as u64);
+        let size = if let Key::Map(index) = key {
+            self.scenario.result_size(index)
+        } else {
+            0
+        };
+        let again = matches!(&result, Err(failed) if failed.retry != Retry::Never && attempt <= self.scenario.retries);
+        let ok = result.is_ok();
+        let verdict = self.sut.finished(Finished {
+            id,
+            result: result.clone(),
+            cost,
+            size,
+        });
+        let late = self.sut.finished(Finished {
+            id,
+            result,
+            cost,
+            size,
+        });
+        assert_eq!(late, Verdict::Ignored, "a report was taken twice");
+        self.flights[flight].1 -= 1;
+        if self.flights[flight].1 == 0 && matches!(key, Key::Map(_)) {
+            self.proven = self.proven.max(self.flights[flight].2);
+        }
+        if verdict == Verdict::Ignored {
+            assert!(
+                cancelled || self.sut.input_wanted().chunks == 0,
+                "an outcome was ignored in a healthy job"
+            );
+        } else {
+            assert_eq!(verdict == Verdict::Retried, again);
+        }
+        if let Key::Map(index) = key {
+            if verdict == Verdict::Retried {
+                self.waiting.insert(index);
+            } else {
+                self.settled.insert(index);
+                if verdict == Verdict::Final {
+                    self.held_results += if ok { size } else { 0 } + 64;
+                    self.failed.extend((!ok).then_some(index));
+                }
+                if let Some(fence) = self.fence() {
+                    self.waiting.retain(|index| *index <= fence);
+                }
+            }
+        }
+    }
+
+    /// The chunk of an ordered job after which nothing matters any more.
+    fn fence(&self) -> Option<u64> {
+        let allowed = match self.scenario.tolerance {
+            Tolerance::Count(allowed) => allowed,
+            Tolerance::Percent(0.0) => 0,
+            Tolerance::Percent(_) => return None,
+        };
+        let ordered = self.scenario.delivery == Delivery::Ordered;
+        ordered
+            .then(|| self.failed.iter().nth(allowed as usize).copied())
+            .flatten()
+    }
+
+    fn follow(&mut self, decision: SutDecision) -> Option<SutEnding> {
+        match decision {
+            Decision::Dispatch(dispatch) => self.start(dispatch),
+            Decision::Emit { index, result } => {
+                assert_eq!(self.scenario.delivery, Delivery::Ordered);
+                assert_eq!(index.0, self.emitted.len() as u64, "emitted out of order");
+                self.held_results -= if result.is_ok() {
+                    self.scenario.result_size(index.0)
+                } else {
+                    0
+                } + 64;
+                self.emitted.push(result);
+            }
+            Decision::CancelTasks(ids) => {
+                assert!(!ids.is_empty() && self.fence().is_some());
+                for id in ids {
+                    // One may have come back while the decision was waiting to be taken.
+                    for task in self.running.iter_mut().filter(|task| task.id == id) {
+                        assert!(!task.cancelled, "{task:?} was cancelled twice");
+                        task.cancelled = true;
+                    }
+                }
+            }
+            Decision::Cancel => self
+                .running
+                .iter_mut()
+                .for_each(|task| task.cancelled = true),
+            Decision::Done(ending) => {
+                assert!(
+                    self.running.is_empty(),
+                    "done with {} tasks under way",
+                    self.running.len()
+                );
+                assert!(
+                    self.sut.next_decision().is_none(),
+                    "a decision after the last"
+                );
+                self.sut.stop("late");
+                assert!(self.sut.next_decision().is_none(), "done twice");
+                return Some(ending);
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, dispatch: Dispatch<u64, String>) {
+        let Dispatch { tasks, target } = dispatch;
+        let scenario = self.scenario;
+        assert!(!tasks.is_empty() && tasks.len() <= 4096);
+        let reduce = matches!(tasks[0].work, Work::Reduce(..));
+        if reduce {
+            assert_eq!(tasks.len(), 1, "a reduce is alone");
+        } else {
+            self.check_maps(&tasks);
+        }
+        let flight = self.flights.len();
+        self.flights.push((target, tasks.len(), tasks.len()));
+        let under_way = self
+            .flights
+            .iter()
+            .filter(|flight| flight.1 > 0 && flight.0 == target)
+            .count();
+        let most = if scenario.fixed {
+            scenario.depth
+        } else {
+            scenario.depth * scenario.engines as usize
+        };
+        assert!(
+            under_way <= most,
+            "{under_way} dispatches under way, at most {most}"
+        );
+        for Task { id, attempt, work } in tasks {
+            let (key, parts) = match work {
+                Work::Map(index, chunk) => {
+                    assert_eq!(index.0, chunk);
+                    assert_eq!(
+                        target,
+                        scenario.target(chunk),
+                        "on the engine that was fixed"
+                    );
+                    (Key::Map(chunk), vec![])
+                }
+                Work::Reduce(node, parts) => {
+                    // The first leaf below it has fixed the engine.
+                    let leaf = parts[0]
+                        .trim_start_matches('(')
+                        .split([' ', ')'])
+                        .next()
+                        .unwrap();
+                    assert_eq!(target, scenario.target(leaf.parse().unwrap()));
+                    (Key::Reduce(node), parts)
+                }
+            };
+            let attempts = self.attempts.entry(key).or_insert(0);
+            *attempts += 1;
+            assert_eq!(attempt, *attempts, "{key:?}");
+            assert!(
+                attempt <= scenario.retries + 1,
+                "{key:?} is tried too often"
+            );
+            assert!(
+                self.running
+                    .iter()
+                    .all(|task| task.id != id && task.key != key),
+                "{key:?} runs twice"
+            );
+            if let Key::Map(index) = key {
+                assert!(self.waiting.remove(&index), "{key:?} was not waiting");
+            }
+            self.running.push(Running {
+                id,
+                key,
+                attempt,
+                parts,
+                flight,
+                cancelled: false,
+            });
+        }
+    }
+
+    fn check_maps(&self, tasks: &[Task<u64, String>]) {
+        let index = |task: &Task<u64, String>| match &task.work {
+            Work::Map(index, _) => index.0,
+            Work::Reduce(..) => panic!("maps and reduces in one dispatch"),
+        };
+        let indices: Vec<u64> = tasks.iter().map(index).collect();
+        assert!(indices.is_sorted());
+        let last = indices[indices.len() - 1];
+        assert!(
+            self.fence().is_none_or(|fence| last <= fence),
+            "{last} is started although it is given up"
+        );
+        let bytes: u64 = indices.iter().map(|index| self.scenario.size(*index)).sum();
+        assert!(
+            indices.len() == 1 || bytes <= 1 << 20,
+            "{bytes} bytes in one dispatch"
+        );
+        assert!(
+            indices.len() <= self.proven * 8,
+            "{} tasks after at most {}",
+            indices.len(),
+            self.proven
+        );
+        if self.input_over && !self.scenario.fixed {
+            let share = self
+                .waiting
+                .len()
+                .div_ceil(self.scenario.engines as usize * 2);
+            assert!(
+                indices.len() <= share,
+                "{} tasks of {} that are left",
+                indices.len(),
+                self.waiting.len()
+            );
+        }
+        if self.scenario.delivery == Delivery::Ordered
+            && self.held_results > self.scenario.budget / 2
+        {
+            let lowest = (0..self.fed)
+                .find(|index| !self.settled.contains(index))
+                .unwrap();
+            assert_eq!(
+                indices,
+                [lowest],
+                "{} bytes of results wait",
+                self.held_results
+            );
+        }
+    }
+}
