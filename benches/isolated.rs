@@ -4,7 +4,13 @@
 //! Each task is one call of the word count's mapper on 43 bytes, in a fresh instance.
 //! Run it with `cargo xtask bench`, or `cargo bench --bench isolated`.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark has one reader")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark has one reader and small numbers"
+)]
 
 use rwasm_cluster::{ByteSize, Chunking, Cluster, Input, JobSpec, Merge, Module};
 use std::path::{Path, PathBuf};
@@ -46,10 +52,16 @@ fn rate(time: Duration) -> f64 {
 
 /// Where `cargo xtask guests` puts the guests.
 fn guest(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+        PathBuf::from,
+    );
     let path = target.join("guests").join(name);
-    assert!(path.exists(), "{} is not there: run `cargo xtask guests`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there: run `cargo xtask guests`",
+        path.display()
+    );
     path
 }
 
@@ -143,7 +155,9 @@ impl Raw {
         let realloc = instance
             .get_typed_func::<(u32, u32, u32, u32), u32>(&mut store, "cabi_realloc")
             .unwrap();
-        let mapper = instance.get_typed_func::<(u32, u32), u32>(&mut store, "mapper").unwrap();
+        let mapper = instance
+            .get_typed_func::<(u32, u32), u32>(&mut store, "mapper")
+            .unwrap();
         let length = LINE.len() as u32;
         let place = realloc.call(&mut store, (0, 0, 1, length)).unwrap();
         memory.write(&mut store, place as usize, LINE).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! The borders of an input's chunks depend on the bytes of that input alone: not on engines, timing, view, read
 //! sizes, or on whether the bytes come from a file or from a stream. This module holds no bytes and reads none;
-//! whoever has them answers the two questions of [`Scan`].
+//! whoever has them answers the two questions of `Scan`.
 
 use crate::units::ByteSize;
 use std::fmt;

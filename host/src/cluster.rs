@@ -75,6 +75,13 @@ impl Cluster {
         self.backend.engines()
     }
 
+    /// Whether instances come from a pool. Where the address space is too small for one, each is
+    /// mapped anew, which is slower.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.sandbox.is_pooled()
+    }
+
     /// Compiles `module` for these limits, so that a job with it begins at once.
     ///
     /// # Errors
@@ -163,7 +170,9 @@ impl ClusterBuilder {
         if engines == 0 || engines > MAX_ENGINES {
             return Err(StartError::EngineCount { wanted: engines });
         }
-        let cache = self.cache.and_then(|(dir, size)| CodeCache::open(&dir, size.bytes()));
+        let cache = self
+            .cache
+            .and_then(|(dir, size)| CodeCache::open(&dir, size.bytes()));
         let sandbox = Sandbox::new(engines, cache, self.lowering, self.strict_imports)
             .map_err(StartError::Sandbox)?;
         let backend =
@@ -180,6 +189,9 @@ impl ClusterBuilder {
 
 /// The cores this process may use, its affinity and its cgroup counted.
 fn default_engines() -> u32 {
-    std::thread::available_parallelism()
-        .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(MAX_ENGINES).min(MAX_ENGINES))
+    std::thread::available_parallelism().map_or(1, |cores| {
+        u32::try_from(cores.get())
+            .unwrap_or(MAX_ENGINES)
+            .min(MAX_ENGINES)
+    })
 }

@@ -77,7 +77,11 @@ impl Dispatch {
     /// Answers the next tasks, in their order.
     pub(crate) fn answer(&self, outcomes: Vec<Outcome>) {
         let first = self.answered.fetch_add(outcomes.len(), Ordering::AcqRel);
-        self.reply.answer(Answer { dispatch: self.id, first, outcomes });
+        self.reply.answer(Answer {
+            dispatch: self.id,
+            first,
+            outcomes,
+        });
     }
 
     /// Answers all tasks that have none yet with the same failure.

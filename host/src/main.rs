@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     };
     let verbose = arguments.verbose();
     let ended = match arguments.command {
-        Command::Run(run) => cli::run::run(*run, &signals),
+        Command::Run(run) => cli::run::run(&run, &signals),
         Command::Inspect(inspect) => cli::inspect::inspect(&inspect),
     };
     match ended {

@@ -57,7 +57,11 @@ impl Failure {
     /// A failure without a backtrace.
     #[must_use]
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), backtrace: None }
+        Self {
+            code,
+            message: message.into(),
+            backtrace: None,
+        }
     }
 }
 

@@ -61,7 +61,9 @@ impl fmt::Display for ByteSize {
 
 /// A text that is no byte size.
 #[derive(Debug, thiserror::Error)]
-#[error("`{found}` is no size: write a number of bytes or one with a unit, like 64KiB, 256MiB or 1GB")]
+#[error(
+    "`{found}` is no size: write a number of bytes or one with a unit, like 64KiB, 256MiB or 1GB"
+)]
 pub struct ParseByteSizeError {
     found: String,
 }
@@ -70,10 +72,14 @@ impl FromStr for ByteSize {
     type Err = ParseByteSizeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseByteSizeError { found: text.to_owned() };
+        let error = || ParseByteSizeError {
+            found: text.to_owned(),
+        };
         if !text.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(error());
         }
-        bytesize::ByteSize::from_str(text).map(|size| Self(size.0)).map_err(|_| error())
+        bytesize::ByteSize::from_str(text)
+            .map(|size| Self(size.0))
+            .map_err(|_| error())
     }
 }

@@ -43,13 +43,23 @@ impl Local {
             engines.insert(*id, start_engine(*id, &inbox)?);
         }
         let mut placement = Machine::new(Policy::LeastLoad, Machine::HWM);
-        ids.iter().for_each(|id| placement.engine_up(*id));
-        let dispatcher =
-            Dispatcher { placement, engines, dispatches: HashMap::new(), inbox: inbox.clone() };
+        for id in &ids {
+            placement.engine_up(*id);
+        }
+        let dispatcher = Dispatcher {
+            placement,
+            engines,
+            dispatches: HashMap::new(),
+            inbox: inbox.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name("rwasm-dispatch".to_owned())
             .spawn(move || dispatcher.run(&messages))?;
-        Ok(Self { inbox, engines: ids, dispatcher: Mutex::new(Some(thread)) })
+        Ok(Self {
+            inbox,
+            engines: ids,
+            dispatcher: Mutex::new(Some(thread)),
+        })
     }
 }
 
@@ -76,7 +86,11 @@ impl Backend for Local {
     }
 
     fn shutdown(&self) {
-        let thread = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .dispatcher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             let _ = self.inbox.send(Message::Shutdown);
             // A panic of the dispatcher has no one left to be told to.
@@ -129,13 +143,21 @@ impl Dispatcher {
                     id: dispatch.id,
                     job: dispatch.job,
                     target: dispatch.target,
-                    priority: if dispatch.is_merge { Priority::Reduce } else { Priority::Map },
+                    priority: if dispatch.is_merge {
+                        Priority::Reduce
+                    } else {
+                        Priority::Map
+                    },
                 });
                 self.dispatches.insert(dispatch.id, dispatch);
             }
             Message::Cancel(job) => {
                 for id in self.placement.cancel(job) {
-                    self.fail(id, FailureCode::Cancelled, "the task was cancelled before it ran");
+                    self.fail(
+                        id,
+                        FailureCode::Cancelled,
+                        "the task was cancelled before it ran",
+                    );
                 }
             }
             Message::Note(EngineNote::Finished { engine, dispatch }) => {
@@ -169,7 +191,11 @@ impl Dispatcher {
     /// Puts a new engine in the place of one that died.
     fn replace(&mut self, id: EngineId) {
         for lost in self.placement.engine_down(id) {
-            self.fail(lost, FailureCode::EngineLost, "the engine died while it had the task");
+            self.fail(
+                lost,
+                FailureCode::EngineLost,
+                "the engine died while it had the task",
+            );
         }
         if let Some(dead) = self.engines.remove(&id) {
             dead.join();

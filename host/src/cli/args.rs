@@ -3,7 +3,9 @@
 use super::config::ProjectFile;
 use super::exit::CliError;
 use clap::builder::styling::Styles;
-use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{ByteSize, Chunking, Tolerance};
 use std::path::PathBuf;
@@ -278,7 +280,9 @@ impl FromStr for TargetList {
         if text == "all" {
             return Ok(Self::All);
         }
-        let wanted = || format!("`{text}` names no engines: write `all`, ids like `0,2` or ranges like `1..3`");
+        let wanted = || {
+            format!("`{text}` names no engines: write `all`, ids like `0,2` or ranges like `1..3`")
+        };
         let mut ids = Vec::new();
         for part in text.split(',') {
             match part.split_once("..") {
@@ -322,8 +326,11 @@ impl FromStr for LimitArgument {
             .split_once('=')
             .ok_or_else(|| format!("`{text}` sets no limit: write {NAMES}"))?;
         let size = || value.parse::<ByteSize>().map_err(|error| error.to_string());
-        let number =
-            || value.parse::<usize>().map_err(|_| format!("`{value}` is no number of {name}"));
+        let number = || {
+            value
+                .parse::<usize>()
+                .map_err(|_| format!("`{value}` is no number of {name}"))
+        };
         match name {
             "input" => size().map(Self::Input),
             "output" => size().map(Self::Output),
@@ -338,18 +345,27 @@ impl FromStr for LimitArgument {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}: write a time like 500ms, 30s or 2h"))?;
-    if duration.is_zero() { Err("a time of 0 leaves none".to_owned()) } else { Ok(duration) }
+    if duration.is_zero() {
+        Err("a time of 0 leaves none".to_owned())
+    } else {
+        Ok(duration)
+    }
 }
 
 fn positive_size(text: &str) -> Result<ByteSize, String> {
-    let size = text.parse::<ByteSize>().map_err(|error| error.to_string())?;
-    if size.bytes() == 0 { Err("a size of 0 leaves no room".to_owned()) } else { Ok(size) }
+    let size = text
+        .parse::<ByteSize>()
+        .map_err(|error| error.to_string())?;
+    if size.bytes() == 0 {
+        Err("a size of 0 leaves no room".to_owned())
+    } else {
+        Ok(size)
+    }
 }
 
 fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
-    PossibleValuesParser::new(Format::ALL.map(Format::name))
-        .try_map(|name| name.parse::<Format>())
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 
 impl Arguments {
@@ -364,7 +380,9 @@ impl Arguments {
                 run.mut_arg(name, |arg| arg.default_value(value))
             });
         }
-        let matches = command.try_get_matches().map_err(|error| usage(&error, file))?;
+        let matches = command
+            .try_get_matches()
+            .map_err(|error| usage(&error, file))?;
         Self::from_arg_matches(&matches).map_err(|error| usage(&error, file))
     }
 

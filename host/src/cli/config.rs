@@ -20,14 +20,22 @@ impl ProjectFile {
         let path = Path::new(NAME).to_owned();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
             Err(error) => {
-                return Err(CliError::Config { path, message: format!("cannot be read: {error}") });
+                return Err(CliError::Config {
+                    path,
+                    message: format!("cannot be read: {error}"),
+                });
             }
         };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            CliError::Config { path: path.clone(), message: error.to_string() }
-        })?;
+        let table: toml::Table =
+            text.parse()
+                .map_err(|error: toml::de::Error| CliError::Config {
+                    path: path.clone(),
+                    message: error.to_string(),
+                })?;
         let mut settings = BTreeMap::new();
         for (key, value) in table {
             let value = match value {

@@ -29,7 +29,11 @@ const TERMINATED: u8 = 143;
 #[derive(Debug)]
 pub(crate) enum CliError {
     /// clap's words, with and without colours, and the project file if a value is from there.
-    Usage { rendered: String, plain: String, file: Option<PathBuf> },
+    Usage {
+        rendered: String,
+        plain: String,
+        file: Option<PathBuf>,
+    },
     /// A mistake that only shows when the module is known.
     Wrong { message: String, hint: String },
     /// The project file is wrong.
@@ -45,7 +49,10 @@ pub(crate) enum CliError {
     /// The result cannot be written in that format.
     Format(String),
     /// The output cannot be written.
-    Output { what: String, source: std::io::Error },
+    Output {
+        what: String,
+        source: std::io::Error,
+    },
     /// Whoever read the output has gone: that is no error.
     OutputClosed,
     /// A signal ended it.
@@ -73,12 +80,16 @@ impl Ending {
 impl CliError {
     fn code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Wrong { .. } | Self::Config { .. } => USAGE,
-            Self::Start(StartError::EngineCount { .. }) => USAGE,
+            Self::Usage { .. }
+            | Self::Wrong { .. }
+            | Self::Config { .. }
+            | Self::Start(StartError::EngineCount { .. }) => USAGE,
             Self::Start(_) => CLUSTER,
             Self::Load(_) | Self::Format(_) => MODULE,
             Self::Submit(error) => match error {
-                SubmitError::Plan(PlanError::NoSuchEngine { .. } | PlanError::ArgumentsForFunction { .. }) => USAGE,
+                SubmitError::Plan(
+                    PlanError::NoSuchEngine { .. } | PlanError::ArgumentsForFunction { .. },
+                ) => USAGE,
                 SubmitError::Load(_) | SubmitError::Plan(_) => MODULE,
                 SubmitError::Input(_) => INPUT_OUTPUT,
                 _ => CLUSTER,
@@ -102,20 +113,25 @@ impl CliError {
         let mut text = String::new();
         match self {
             Self::OutputClosed | Self::Signal(_) => {}
-            Self::Usage { rendered, plain, file } => {
-                let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            Self::Usage {
+                rendered,
+                plain,
+                file,
+            } => {
+                let colours =
+                    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
                 text.push_str(if colours { rendered } else { plain });
                 if let Some(file) = file {
-                    text.push_str(&format!("\nThe value may be from `{}`.\n", file.display()));
+                    text += &format!("\nThe value may be from `{}`.\n", file.display());
                 }
             }
             _ => {
-                text.push_str(&format!("error: {}\n", self.message()));
+                text += &format!("error: {}\n", self.message());
                 for line in self.details() {
-                    text.push_str(&format!("  {line}\n"));
+                    text += &format!("  {line}\n");
                 }
                 if let Some(hint) = self.hint() {
-                    text.push_str(&format!("hint: {hint}\n"));
+                    text += &format!("hint: {hint}\n");
                 }
                 if verbose {
                     text.push_str(&self.causes());
@@ -130,16 +146,28 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
-            Self::Wrong { message, .. } | Self::Format(message) | Self::Internal(message) => message.clone(),
+            Self::Wrong { message, .. } | Self::Format(message) | Self::Internal(message) => {
+                message.clone()
+            }
             Self::Config { path, message } => format!("`{}`: {message}", path.display()),
             Self::Load(error) => with_source(error),
             Self::Start(error) => with_source(error),
             Self::Submit(error) => with_source(error),
-            Self::Job(JobError::TaskFailed { origin, failure, .. }) => {
-                format!("a task failed ({}) on {origin}: {}", failure.code, visible(&failure.message))
+            Self::Job(JobError::TaskFailed {
+                origin, failure, ..
+            }) => {
+                format!(
+                    "a task failed ({}) on {origin}: {}",
+                    failure.code,
+                    visible(&failure.message)
+                )
             }
             Self::Job(JobError::ReducerFailed(failure)) => {
-                format!("the reducer failed ({}): {}", failure.code, visible(&failure.message))
+                format!(
+                    "the reducer failed ({}): {}",
+                    failure.code,
+                    visible(&failure.message)
+                )
             }
             Self::Job(error) => with_source(error),
             Self::Output { what, source } => format!("{what} cannot be written: {source}"),
@@ -151,7 +179,9 @@ impl CliError {
     fn details(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let (failure, stderr) = match self {
-            Self::Job(JobError::TaskFailed { failure, stderr, .. }) => (failure, stderr.as_slice()),
+            Self::Job(JobError::TaskFailed {
+                failure, stderr, ..
+            }) => (failure, stderr.as_slice()),
             Self::Job(JobError::ReducerFailed(failure)) => (failure, &[][..]),
             _ => return lines,
         };
@@ -172,12 +202,14 @@ impl CliError {
             Self::Start(StartError::EngineCount { .. }) => {
                 Some("give a number with --engines, or none to use all cores".to_owned())
             }
-            Self::Submit(SubmitError::Plan(PlanError::NoSuchFunction { .. } | PlanError::NoMapper { .. })) => {
-                Some("name the function to map with --map, the one to merge with --reduce".to_owned())
-            }
-            Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => {
-                Some("name another reducer with --reduce, or a built-in merge with --merge".to_owned())
-            }
+            Self::Submit(SubmitError::Plan(
+                PlanError::NoSuchFunction { .. } | PlanError::NoMapper { .. },
+            )) => Some(
+                "name the function to map with --map, the one to merge with --reduce".to_owned(),
+            ),
+            Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
+                "name another reducer with --reduce, or a built-in merge with --merge".to_owned(),
+            ),
             Self::Submit(SubmitError::Input(InputError::Directory { path })) => {
                 Some(format!("name the files in it: {}/*", path.display()))
             }
@@ -199,7 +231,7 @@ impl CliError {
             _ => None,
         };
         while let Some(error) = cause {
-            text.push_str(&format!("cause: {error}\n"));
+            text += &format!("cause: {error}\n");
             cause = error.source();
         }
         text

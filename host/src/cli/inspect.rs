@@ -17,12 +17,19 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CliError::OutputClosed),
-        Err(source) => Err(CliError::Output { what: "stdout".to_owned(), source }),
+        Err(source) => Err(CliError::Output {
+            what: "stdout".to_owned(),
+            source,
+        }),
     }
 }
 
 fn kind(module: &Module) -> &'static str {
-    if module.is_component() { "component" } else { "core module" }
+    if module.is_component() {
+        "component"
+    } else {
+        "core module"
+    }
 }
 
 /// How the module is used, on its own file.
@@ -34,7 +41,11 @@ fn example(module: &Module) -> String {
     }
     match JobSpec::default().merge_for(module) {
         Ok(_) => run(""),
-        Err(_) => match module.functions().iter().find(|function| can_be_mapped(module, function)) {
+        Err(_) => match module
+            .functions()
+            .iter()
+            .find(|function| can_be_mapped(module, function))
+        {
             Some(function) => run(&format!(" --map {}", function.name)),
             None => "none: no function takes one string or list<u8>, as `run` needs".to_owned(),
         },
@@ -56,7 +67,10 @@ fn text(module: &Module) -> String {
     };
     line("module", module.name());
     line("form", &format!("{}, {}", module.form(), kind(module)));
-    line("size", &format!("{} bytes ({})", module.size(), ByteSize::new(module.size())));
+    line(
+        "size",
+        &format!("{} bytes ({})", module.size(), ByteSize::new(module.size())),
+    );
     line("sha-256", &module.hash().to_string());
     match module.functions() {
         [] => line("functions", "none that could be called"),
@@ -73,7 +87,11 @@ fn text(module: &Module) -> String {
         imports => {
             let mut name = "imports";
             for import in imports {
-                let missing = if import.offered { "" } else { "  (not offered: a task that calls it fails)" };
+                let missing = if import.offered {
+                    ""
+                } else {
+                    "  (not offered: a task that calls it fails)"
+                };
                 line(name, &format!("{} {}{missing}", import.module, import.name));
                 name = "";
             }

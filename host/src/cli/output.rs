@@ -18,7 +18,10 @@ pub(crate) struct Output {
 
 enum Sink {
     Stdout(BufWriter<StdoutLock<'static>>),
-    File { writer: BufWriter<NamedTempFile>, path: PathBuf },
+    File {
+        writer: BufWriter<NamedTempFile>,
+        path: PathBuf,
+    },
 }
 
 impl Output {
@@ -26,11 +29,16 @@ impl Output {
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
         let Some(path) = path else {
             let stdout = io::stdout();
-            let options = WriteOptions { escape_control: stdout.is_terminal() };
+            let options = WriteOptions {
+                escape_control: stdout.is_terminal(),
+            };
             let sink = Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock()));
             return Ok(Self { sink, options });
         };
-        let unwritable = |source| CliError::Output { what: format!("`{}`", path.display()), source };
+        let unwritable = |source| CliError::Output {
+            what: format!("`{}`", path.display()),
+            source,
+        };
         if path.is_dir() {
             return Err(unwritable(io::Error::from(io::ErrorKind::IsADirectory)));
         }
@@ -45,8 +53,13 @@ impl Output {
             .map_err(unwritable)?;
         let writer = BufWriter::with_capacity(BUFFER, aside);
         Ok(Self {
-            sink: Sink::File { writer, path: path.to_owned() },
-            options: WriteOptions { escape_control: false },
+            sink: Sink::File {
+                writer,
+                path: path.to_owned(),
+            },
+            options: WriteOptions {
+                escape_control: false,
+            },
         })
     }
 
@@ -74,20 +87,33 @@ impl Output {
     /// Ends the output; only now a file appears under its name.
     pub(crate) fn complete(mut self) -> Result<(), CliError> {
         self.flush()?;
-        let Sink::File { writer, path } = self.sink else { return Ok(()) };
-        let unwritable = |source| CliError::Output { what: format!("`{}`", path.display()), source };
-        let aside = writer.into_inner().map_err(|error| unwritable(error.into_error()))?;
-        aside.persist(&path).map_err(|error| unwritable(error.error))?;
+        let Sink::File { writer, path } = self.sink else {
+            return Ok(());
+        };
+        let unwritable = |source| CliError::Output {
+            what: format!("`{}`", path.display()),
+            source,
+        };
+        let aside = writer
+            .into_inner()
+            .map_err(|error| unwritable(error.into_error()))?;
+        aside
+            .persist(&path)
+            .map_err(|error| unwritable(error.error))?;
         Ok(())
     }
 
     fn failed(&self, source: io::Error) -> CliError {
         match &self.sink {
             Sink::Stdout(_) if source.kind() == io::ErrorKind::BrokenPipe => CliError::OutputClosed,
-            Sink::Stdout(_) => CliError::Output { what: "stdout".to_owned(), source },
-            Sink::File { path, .. } => {
-                CliError::Output { what: format!("`{}`", path.display()), source }
-            }
+            Sink::Stdout(_) => CliError::Output {
+                what: "stdout".to_owned(),
+                source,
+            },
+            Sink::File { path, .. } => CliError::Output {
+                what: format!("`{}`", path.display()),
+                source,
+            },
         }
     }
 }

@@ -30,7 +30,9 @@ impl Bar {
         let terminal = std::io::stderr().is_terminal();
         match when {
             When::Never => return None,
-            When::Auto if !terminal || is_streaming && std::io::stdout().is_terminal() => return None,
+            When::Auto if !terminal || is_streaming && std::io::stdout().is_terminal() => {
+                return None;
+            }
             When::Auto | When::Always => {}
         }
         let (stop, stopped) = sync_channel::<()>(0);
@@ -38,10 +40,17 @@ impl Bar {
             .name("rwasm-progress".to_owned())
             .spawn(move || {
                 let ended = |wait| stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
-                if terminal { draw(&job, ended) } else { print_lines(&job, ended) }
+                if terminal {
+                    draw(&job, ended);
+                } else {
+                    print_lines(&job, ended);
+                }
             })
             .ok()?;
-        Some(Self { stop: Some(stop), thread: Some(thread) })
+        Some(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -85,7 +94,9 @@ fn print_lines(job: &ProgressHandle, ended: impl Fn(Duration) -> bool) {
     while !ended(LINE_INTERVAL) {
         let now = job.now();
         let done = ByteSize::new(now.bytes_done);
-        let total = now.bytes_total.map(|total| format!(" of {}", ByteSize::new(total)));
+        let total = now
+            .bytes_total
+            .map(|total| format!(" of {}", ByteSize::new(total)));
         let line = format!(
             "{done}{} in {}, {}\n",
             total.unwrap_or_default(),

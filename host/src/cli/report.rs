@@ -39,7 +39,10 @@ pub(crate) fn write(
     let written = serde_json::to_vec_pretty(&document)
         .map_err(std::io::Error::other)
         .and_then(|bytes| std::fs::write(path, bytes));
-    written.map_err(|source| CliError::Output { what: format!("`{}`", path.display()), source })
+    written.map_err(|source| CliError::Output {
+        what: format!("`{}`", path.display()),
+        source,
+    })
 }
 
 fn merge_name(merge: &Merge) -> String {
@@ -132,5 +135,7 @@ fn record(record: &TaskRecord) -> Record {
 }
 
 fn since_epoch(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs_f64()
 }

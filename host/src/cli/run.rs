@@ -18,28 +18,35 @@ use std::path::{Path, PathBuf};
 const STDIN: &str = "-";
 
 /// Runs a job and prints what comes of it.
-pub(crate) fn run(arguments: RunArguments, signals: &Signals) -> Result<(), CliError> {
+pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
     // What can be refused is refused first, the cheap before the dear.
     check_engines(arguments.engines)?;
     let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
-    let spec = spec(&arguments);
-    let merge = spec.merge_for(&module).map_err(|error| CliError::Submit(error.into()))?;
-    let shown = Shown::new(&arguments, &merge);
-    let inputs = inputs(&module, &arguments)?;
+    let spec = spec(arguments);
+    let merge = spec
+        .merge_for(&module)
+        .map_err(|error| CliError::Submit(error.into()))?;
+    let shown = Shown::new(arguments, &merge);
+    let inputs = inputs(&module, arguments)?;
     let output = Output::open(arguments.output.as_deref())?;
 
-    let cluster = cluster(&arguments)?;
+    let cluster = cluster(arguments)?;
+    if arguments.loudness.verbose && !cluster.is_pooled() {
+        warn(
+            "the address space is too small for a pool of instances: each is mapped anew, which is slower",
+        );
+    }
     let job = cluster.run(&module, inputs, &shown.spec(spec.clone()))?;
     signals.watch(job.canceller());
     let bar = Bar::show(arguments.progress, shown.streams, job.progress());
-    let ended = print(job, output, shown, &arguments);
+    let ended = print(job, output, shown, arguments);
     drop(bar);
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));
     }
     let result = ended?;
 
-    tell(&result, &arguments);
+    tell(&result, arguments);
     if let Some(path) = &arguments.report {
         report::write(path, &module, &spec, &merge, &result)?;
     }
@@ -138,12 +145,20 @@ struct Shown {
 impl Shown {
     fn new(arguments: &RunArguments, merge: &Merge) -> Self {
         let is_records = *merge == Merge::None;
-        let default = if is_records { Format::Jsonl } else { Format::Text };
+        let default = if is_records {
+            Format::Jsonl
+        } else {
+            Format::Text
+        };
         let format = arguments.format.unwrap_or(default);
         // Joined values are the same printed one by one, but for documents with a beginning and
         // an end.
         let joins = *merge == Merge::Concat && !matches!(format, Format::Json | Format::Wave);
-        Self { format, streams: is_records || joins, is_records }
+        Self {
+            format,
+            streams: is_records || joins,
+            is_records,
+        }
     }
 
     fn spec(self, mut spec: JobSpec) -> JobSpec {
@@ -173,7 +188,9 @@ fn print(
     while let Some((origin, outcome)) = job.next_outcome() {
         match outcome.result {
             Ok(value) => {
-                let value = value.unpack().map_err(|error| CliError::Internal(error.to_string()))?;
+                let value = value
+                    .unpack()
+                    .map_err(|error| CliError::Internal(error.to_string()))?;
                 output.value(&value, shown.record_format())?;
                 // Whoever reads along should not wait for a full buffer of few, slow results.
                 unread += 1;
@@ -182,7 +199,10 @@ fn print(
                 }
             }
             Err(failure) if !arguments.loudness.quiet => {
-                warn(&format!("a task failed ({}) on {origin}: {}", failure.code, failure.message));
+                warn(&format!(
+                    "a task failed ({}) on {origin}: {}",
+                    failure.code, failure.message
+                ));
             }
             Err(_) => {}
         }
@@ -197,7 +217,9 @@ fn print(
         Err(error) => return Err(error.into()),
     };
     if let Some(merged) = &result.merged {
-        let value = merged.unpack().map_err(|error| CliError::Internal(error.to_string()))?;
+        let value = merged
+            .unpack()
+            .map_err(|error| CliError::Internal(error.to_string()))?;
         output.value(&value, shown.format)?;
     }
     output.complete()?;
@@ -208,10 +230,16 @@ fn print(
 fn tell(result: &JobResult, arguments: &RunArguments) {
     if result.failures > 0 && !arguments.loudness.quiet {
         for (origin, failure) in &result.failed {
-            warn(&format!("a task failed ({}) on {origin}: {}", failure.code, failure.message));
+            warn(&format!(
+                "a task failed ({}) on {origin}: {}",
+                failure.code, failure.message
+            ));
         }
         let of = result.stats.chunks;
-        warn(&format!("{} of {of} tasks failed, the result is without them", result.failures));
+        warn(&format!(
+            "{} of {of} tasks failed, the result is without them",
+            result.failures
+        ));
     }
     if arguments.stats {
         let table = stats::table(&result.stats);
@@ -234,8 +262,11 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
         if module.form() == Form::Command && arguments.map.is_none() {
             return Ok(vec![Input::bytes("<no input>", "")]);
         }
-        let functions: Vec<String> =
-            module.functions().iter().map(|function| format!("`{function}`")).collect();
+        let functions: Vec<String> = module
+            .functions()
+            .iter()
+            .map(|function| format!("`{function}`"))
+            .collect();
         return Err(CliError::Wrong {
             message: format!(
                 "no input: `{}` maps a function over files or stdin; it has {}",
@@ -246,7 +277,13 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
         });
     }
     let is_stdin = |path: &PathBuf| path.as_path() == Path::new(STDIN);
-    if arguments.inputs.iter().filter(|path| is_stdin(path)).count() > 1 {
+    if arguments
+        .inputs
+        .iter()
+        .filter(|path| is_stdin(path))
+        .count()
+        > 1
+    {
         return Err(CliError::Wrong {
             message: "stdin (`-`) is given twice, but can be read only once".to_owned(),
             hint: "give `-` once, in its place among the files".to_owned(),
@@ -255,6 +292,12 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
     Ok(arguments
         .inputs
         .iter()
-        .map(|path| if is_stdin(path) { stdin() } else { Input::path(path) })
+        .map(|path| {
+            if is_stdin(path) {
+                stdin()
+            } else {
+                Input::path(path)
+            }
+        })
         .collect())
 }

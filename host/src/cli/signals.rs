@@ -27,11 +27,17 @@ impl Signals {
         let state = signals.clone();
         if let Ok(mut received) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
             // The thread ends with the program: it has nothing to finish.
-            let _ = std::thread::Builder::new().name("rwasm-signals".to_owned()).spawn(move || {
-                for signal in received.forever() {
-                    state.end(if signal == SIGTERM { Ending::Terminated } else { Ending::Interrupted });
-                }
-            });
+            let _ = std::thread::Builder::new()
+                .name("rwasm-signals".to_owned())
+                .spawn(move || {
+                    for signal in received.forever() {
+                        state.end(if signal == SIGTERM {
+                            Ending::Terminated
+                        } else {
+                            Ending::Interrupted
+                        });
+                    }
+                });
         }
         signals
     }
@@ -67,10 +73,12 @@ impl Signals {
             // No job to wait for, or asked twice.
             std::process::exit(code);
         }
-        let _ = std::thread::Builder::new().name("rwasm-last-resort".to_owned()).spawn(move || {
-            std::thread::sleep(GRACE);
-            std::process::exit(code);
-        });
+        let _ = std::thread::Builder::new()
+            .name("rwasm-last-resort".to_owned())
+            .spawn(move || {
+                std::thread::sleep(GRACE);
+                std::process::exit(code);
+            });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -30,13 +30,23 @@ pub(crate) fn table(stats: &JobStats) -> String {
         ),
     );
     line("wall time", time(wall));
-    line("serial time", format!("{} (the sum over tasks)", time(stats.serial_time)));
+    line(
+        "serial time",
+        format!("{} (the sum over tasks)", time(stats.serial_time)),
+    );
     line("speed-up", format!("{:.2}", stats.speed_up()));
     line(
         "efficiency",
-        format!("{:.0}% of {} engines", stats.efficiency() * 100.0, stats.engine_count),
+        format!(
+            "{:.0}% of {} engines",
+            stats.efficiency() * 100.0,
+            stats.engine_count
+        ),
     );
-    line("peak memory", format!("{} of a task", ByteSize::new(stats.peak_memory)));
+    line(
+        "peak memory",
+        format!("{} of a task", ByteSize::new(stats.peak_memory)),
+    );
     for (id, engine) in &stats.engines {
         let share = engine.busy.as_secs_f64() / wall.as_secs_f64().max(f64::MIN_POSITIVE);
         line(

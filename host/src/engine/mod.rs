@@ -31,7 +31,10 @@ const THREAD_STACK: usize = 4 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EngineNote {
     /// It has run a dispatch to its end.
-    Finished { engine: EngineId, dispatch: DispatchId },
+    Finished {
+        engine: EngineId,
+        dispatch: DispatchId,
+    },
     /// Its thread is about to end by a panic.
     Lost { engine: EngineId },
 }
@@ -63,7 +66,10 @@ impl Engine {
                     notes(EngineNote::Lost { engine: id });
                 }
             })?;
-        Ok(Self { inbox: Some(inbox), thread })
+        Ok(Self {
+            inbox: Some(inbox),
+            thread,
+        })
     }
 
     /// Hands over a dispatch. An engine that has died has said so, and its dispatches are
@@ -96,7 +102,10 @@ fn run_dispatches(
     let mut kept = KeptSessions::default();
     while let Ok(dispatch) = dispatches.recv() {
         run_dispatch(id, runner, &dispatch, &mut kept);
-        notes(EngineNote::Finished { engine: id, dispatch: dispatch.id });
+        notes(EngineNote::Finished {
+            engine: id,
+            dispatch: dispatch.id,
+        });
     }
 }
 
@@ -124,7 +133,11 @@ fn run_dispatch(id: EngineId, runner: &Runner, dispatch: &Dispatch, kept: &mut K
     if !ready.is_empty() {
         dispatch.answer(ready);
     }
-    dispatch.fail_rest(id, FailureCode::Cancelled, "the task was cancelled before it ran");
+    dispatch.fail_rest(
+        id,
+        FailureCode::Cancelled,
+        "the task was cancelled before it ran",
+    );
     if let (Reuse::Engine, Some(session)) = (dispatch.reuse, session) {
         kept.put(dispatch, session);
     }
@@ -146,7 +159,9 @@ fn run_task(
     };
     let started = SystemTime::now();
     let clock = Instant::now();
-    let run = catch_unwind(AssertUnwindSafe(|| runner.run(&dispatch.program, &request, session)));
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        runner.run(&dispatch.program, &request, session)
+    }));
     let report = run.unwrap_or_else(|panic| {
         // What was kept may be half changed.
         *session = None;
@@ -159,7 +174,13 @@ fn run_task(
             FailureCode::Internal,
             format!("a fault of rwasm-cluster itself, please report it: {text}"),
         );
-        Report { result: Err(failure), peak_memory: 0, bytes_in: 0, fuel: None, logs: None }
+        Report {
+            result: Err(failure),
+            peak_memory: 0,
+            bytes_in: 0,
+            fuel: None,
+            logs: None,
+        }
     });
     let bytes_out = report.result.as_ref().map_or(0, |value| value.len() as u64);
     Outcome {

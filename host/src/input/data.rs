@@ -205,11 +205,6 @@ impl OpenFile {
         }
     }
 
-    /// The file itself, for its metadata.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Reads some bytes at `offset`; 0 at the end of the file.
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         #[cfg(unix)]

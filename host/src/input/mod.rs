@@ -2,7 +2,7 @@
 //!
 //! Of a regular file only windows around the borders are read here; its chunks are ranges that engines read for
 //! themselves. Everything else is a stream and is read into memory, chunk by chunk. The library never touches stdin:
-//! whoever wants it hands it in as a reader. [`Chunks`] is owned by whoever pulls from it, one thread per job.
+//! whoever wants it hands it in as a reader. `Chunks` is owned by whoever pulls from it, one thread per job.
 
 mod chunks;
 mod data;
@@ -11,7 +11,7 @@ mod scan;
 mod tests;
 
 pub(crate) use chunks::{Chunks, Cut};
-pub(crate) use data::{Chunk, ChunkData, FileRef, OpenFile, Source};
+pub(crate) use data::{Chunk, ChunkData, OpenFile};
 
 use crate::units::ByteSize;
 use bytes::Bytes;

@@ -5,6 +5,7 @@
     reason = "the numbers of these tests are small"
 )]
 
+use super::data::FileRef;
 use super::*;
 use crate::chunk::Chunking;
 use crate::chunk::tests::{any_chunking, any_text, long_text, model};

@@ -218,6 +218,11 @@ impl Lanes {
             );
         }
         self.waiting_maps -= taken.len();
+        debug_assert_eq!(
+            self.waiting_maps,
+            self.all.iter().map(Lane::waiting_maps).sum::<usize>(),
+            "maps that wait after chunk {fence} is fatal"
+        );
         taken
     }
 

@@ -234,12 +234,6 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         }
     }
 
-    /// The number of engines that may run its tasks has changed.
-    pub(crate) fn set_engines(&mut self, engines: usize) {
-        self.rules.engines = engines;
-        self.lanes.wake_all();
-    }
-
     /// What is to be done next; `None` until something has happened.
     pub(crate) fn next_decision(&mut self) -> Option<Decision<C, P, F, R>> {
         if let Some(decision) = self.decided.pop_front() {

@@ -20,7 +20,7 @@ mod window;
 
 pub(crate) use machine::Machine;
 pub(crate) use messages::{
-    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, Retry, Task, Verdict, Wanted, Work,
+    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, Retry, Verdict, Wanted, Work,
 };
 pub(crate) use rules::{Assignment, Delivery, Rules};
 pub use rules::{ParseToleranceError, Tolerance};

@@ -117,7 +117,7 @@ impl fmt::Display for Of<'_> {
 
 /// A merge under way.
 #[derive(Debug)]
-pub struct Fold {
+pub(crate) struct Fold {
     merge: Builtin,
     ty: Type,
     state: State,
@@ -151,7 +151,7 @@ impl Fold {
     /// # Errors
     ///
     /// When the merge has no meaning for the type.
-    pub fn new(merge: Builtin, ty: &Type) -> Result<Self, MergeTypeError> {
+    pub(crate) fn new(merge: Builtin, ty: &Type) -> Result<Self, MergeTypeError> {
         let refuse = |wanted| MergeTypeError {
             merge,
             found: ty.clone(),
@@ -188,8 +188,7 @@ impl Fold {
     }
 
     /// The type of what [`finish`](Self::finish) gives.
-    #[must_use]
-    pub fn result_type(&self) -> Type {
+    pub(crate) fn result_type(&self) -> Type {
         match self.merge {
             Builtin::Collect => Type::list(self.ty.clone()),
             Builtin::Count => Type::U64,
@@ -202,7 +201,7 @@ impl Fold {
     /// # Errors
     ///
     /// When the value is of another type, or a sum overflows. The fold is of no use after that.
-    pub fn push(&mut self, value: &Packed) -> Result<(), MergeError> {
+    pub(crate) fn push(&mut self, value: &Packed) -> Result<(), MergeError> {
         if *value.ty() != self.ty {
             return Err(MergeError::Type {
                 found: value.ty().clone(),
@@ -259,8 +258,7 @@ impl Fold {
     }
 
     /// The merged value; none where `min` or `max` had nothing to choose from.
-    #[must_use]
-    pub fn finish(self) -> Option<Packed> {
+    pub(crate) fn finish(self) -> Option<Packed> {
         let ty = self.result_type();
         let mut out = Writer::default();
         let payload = match self.state {

@@ -3,9 +3,10 @@
 //! `builtin` has the merges that need no module: folds over values in the order of the input, with
 //! no wasm and no threads.
 
-pub(crate) mod tree;
 mod builtin;
 mod number;
 mod order;
+pub(crate) mod tree;
 
-pub use builtin::{Builtin, Fold, MergeError, MergeTypeError};
+pub(crate) use builtin::Fold;
+pub use builtin::{Builtin, MergeError, MergeTypeError};

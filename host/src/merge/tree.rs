@@ -205,6 +205,7 @@ impl<P> Tree<P> {
     }
 
     /// How many partial results it holds; those handed out to be combined are not its own.
+    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.held
     }

@@ -29,7 +29,10 @@ impl CodeCache {
     /// None where the directory cannot be used or is open to others.
     pub(crate) fn open(dir: &Path, max_bytes: u64) -> Option<Self> {
         make_private_dir(dir).ok()?;
-        Some(Self { dir: dir.to_owned(), max_bytes })
+        Some(Self {
+            dir: dir.to_owned(),
+            max_bytes,
+        })
     }
 
     /// The file of that name, checked, at its start; one that is damaged is removed.
@@ -58,12 +61,15 @@ impl CodeCache {
 
     /// Keeps `code` under `name`. A failure costs nothing but the next compilation.
     pub(super) fn put(&self, name: &str, code: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.dir)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(&self.dir)?;
         file.write_all(code)?;
         file.write_all(MARK)?;
         file.write_all(&(code.len() as u64).to_le_bytes())?;
         file.write_all(&crc32fast::hash(code).to_le_bytes())?;
-        file.persist(self.dir.join(name)).map_err(|error| error.error)?;
+        file.persist(self.dir.join(name))
+            .map_err(|error| error.error)?;
         self.trim(name)
     }
 
@@ -97,7 +103,9 @@ impl CodeCache {
 /// Whether the file's trailer fits what comes before it. Leaves the file at its start.
 fn intact(file: &mut File) -> io::Result<bool> {
     let length = file.metadata()?.len();
-    let Some(code) = length.checked_sub(TRAILER as u64) else { return Ok(false) };
+    let Some(code) = length.checked_sub(TRAILER as u64) else {
+        return Ok(false);
+    };
     let mut checksum = crc32fast::Hasher::new();
     let mut piece = vec![0; PIECE];
     let mut left = code;
@@ -122,7 +130,10 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
     /// Others may neither write here nor look.
     const PRIVATE: u32 = 0o700;
     const OTHERS_MAY_WRITE: u32 = 0o022;
-    fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(dir)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE)
+        .create(dir)?;
     let meta = fs::metadata(dir)?;
     let owner = meta.uid();
     // Root could change our code anyway; anybody else could plant some.
@@ -156,7 +167,11 @@ mod tests {
         let (dir, cache) = cache(1 << 20);
         cache.put("a", b"some code").expect("put");
         assert!(cache.get("a").is_some());
-        for damage in [&b"some c"[..], b"", b"other bytes altogether, long enough for a trailer"] {
+        for damage in [
+            &b"some c"[..],
+            b"",
+            b"other bytes altogether, long enough for a trailer",
+        ] {
             fs::write(dir.path().join("a"), damage).expect("written");
             assert!(cache.get("a").is_none());
             assert!(!dir.path().join("a").exists());

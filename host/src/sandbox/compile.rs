@@ -30,7 +30,10 @@ impl Code for wasmtime::Module {
         self.serialize()
     }
 
-    #[expect(unsafe_code, reason = "the one way to map compiled code; it is our own")]
+    #[expect(
+        unsafe_code,
+        reason = "the one way to map compiled code; it is our own"
+    )]
     fn map(engine: &wasmtime::Engine, file: File, _: &Path) -> wasmtime::Result<Self> {
         // SAFETY: the file is from our private cache directory: written by `serialize` of the
         // same build of wasmtime, checked against its checksum, and never changed in place.
@@ -49,7 +52,10 @@ impl Code for wasmtime::component::Component {
         self.serialize()
     }
 
-    #[expect(unsafe_code, reason = "the one way to map compiled code; it is our own")]
+    #[expect(
+        unsafe_code,
+        reason = "the one way to map compiled code; it is our own"
+    )]
     fn map(engine: &wasmtime::Engine, _: File, path: &Path) -> wasmtime::Result<Self> {
         // SAFETY: as for modules above. Another process may have put its own file there since
         // the check, by a rename, and then checked nothing less than we do.
@@ -65,7 +71,12 @@ pub(super) fn compiled<C: Code>(
     module: &Module,
     bytes: impl FnOnce() -> Result<bytes::Bytes, LoadError>,
 ) -> Result<C, LoadError> {
-    let name = format!("{}-{}-{:016x}", module.hash(), C::KIND, variant.compatibility());
+    let name = format!(
+        "{}-{}-{:016x}",
+        module.hash(),
+        C::KIND,
+        variant.compatibility()
+    );
     if let Some(cache) = cache
         && let Some(file) = cache.get(&name)
     {

@@ -34,11 +34,18 @@ pub(super) async fn call(
                 None => code.instance.instantiate_async(&mut *store).await?,
             };
             let function = &module.functions()[idx];
-            let callee = instance.get_func(&mut *store, code.functions[idx]).ok_or_else(|| {
-                Failure::new(FailureCode::Internal, format!("`{}` is gone", function.name))
-            })?;
+            let callee = instance
+                .get_func(&mut *store, code.functions[idx])
+                .ok_or_else(|| {
+                    Failure::new(
+                        FailureCode::Internal,
+                        format!("`{}` is gone", function.name),
+                    )
+                })?;
             let payload = match request.arguments {
-                Arguments::Chunk(chunk) => map_chunk(store, callee, function, chunk, request).await?,
+                Arguments::Chunk(chunk) => {
+                    map_chunk(store, callee, function, chunk, request).await?
+                }
                 _ => call_dynamic(store, callee, function, request).await?,
             };
             if payload.len() as u64 > request.setting.limits.output.bytes() {
@@ -58,9 +65,14 @@ async fn run_program(code: &ComponentCode, store: &mut Store<State>) -> Result<P
     match instance.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => {}
         Ok(Err(())) => {
-            return Err(Failure::new(FailureCode::ExitCode, "the program exited with code 1").into());
+            return Err(
+                Failure::new(FailureCode::ExitCode, "the program exited with code 1").into(),
+            );
         }
-        Err(error) if error.downcast_ref::<I32Exit>().is_some_and(|exit| exit.0 == 0) => {}
+        Err(error)
+            if error
+                .downcast_ref::<I32Exit>()
+                .is_some_and(|exit| exit.0 == 0) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(core::program_output(store))
@@ -73,8 +85,13 @@ async fn map_chunk(
     chunk: &Chunk,
     request: &Request<'_>,
 ) -> Result<Vec<u8>, Stop> {
-    let bytes = chunk.bytes().map_err(|error| text::unreadable(chunk, &error))?;
-    let is_text = function.params.first().is_some_and(|(_, ty)| *ty == Type::String);
+    let bytes = chunk
+        .bytes()
+        .map_err(|error| text::unreadable(chunk, &error))?;
+    let is_text = function
+        .params
+        .first()
+        .is_some_and(|(_, ty)| *ty == Type::String);
     if is_text {
         text::check_utf8(chunk, &bytes)?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
@@ -161,7 +178,10 @@ where
         (&'a P,): ComponentNamedList + Lower,
         R: Bulk,
     {
-        let (result,) = callee.typed::<(&'a P,), (R,)>(&*store)?.call_async(store, (argument,)).await?;
+        let (result,) = callee
+            .typed::<(&'a P,), (R,)>(&*store)?
+            .call_async(store, (argument,))
+            .await?;
         let mut out = Writer::default();
         result.write(&mut out);
         Ok(Some(out.into_vec()))
@@ -174,7 +194,9 @@ where
     };
     match (ty, fallible) {
         (Some(Type::String), false) => bulk::<P, String>(store, callee, argument).await,
-        (Some(Type::String), true) => bulk::<P, Result<String, String>>(store, callee, argument).await,
+        (Some(Type::String), true) => {
+            bulk::<P, Result<String, String>>(store, callee, argument).await
+        }
         (Some(Type::U64), false) => bulk::<P, u64>(store, callee, argument).await,
         (Some(Type::U64), true) => bulk::<P, Result<u64, String>>(store, callee, argument).await,
         (Some(ty), false) if ty.is_bytes() => bulk::<P, Vec<u8>>(store, callee, argument).await,
@@ -197,8 +219,12 @@ async fn call_dynamic(
     function: &Function,
     request: &Request<'_>,
 ) -> Result<Vec<u8>, Stop> {
-    let damaged =
-        |error| Failure::new(FailureCode::BadInput, format!("an argument is damaged: {error}"));
+    let damaged = |error| {
+        Failure::new(
+            FailureCode::BadInput,
+            format!("an argument is damaged: {error}"),
+        )
+    };
     let arguments = match request.arguments {
         Arguments::Chunk(_) => Vec::new(),
         Arguments::Values(values) => values
@@ -225,13 +251,19 @@ async fn call_with(
 ) -> Result<Vec<u8>, Stop> {
     let mut results = [Val::Bool(false)];
     let count = usize::from(function.result.is_some());
-    match callee.call_async(&mut *store, &arguments, &mut results[..count]).await {
+    match callee
+        .call_async(&mut *store, &arguments, &mut results[..count])
+        .await
+    {
         Ok(()) => {}
         Err(error) if error.is::<I32Exit>() => {
             let code = error.downcast_ref::<I32Exit>().map_or(0, |exit| exit.0);
             return Err(Failure::new(
                 FailureCode::ExitCode,
-                format!("`{}` exited with code {code} instead of returning", function.name),
+                format!(
+                    "`{}` exited with code {code} instead of returning",
+                    function.name
+                ),
             )
             .into());
         }

@@ -48,7 +48,13 @@ pub(super) async fn call(
             let bound = &code.functions[idx];
             let value = match &function.binding {
                 Binding::Typed(signature) => {
-                    let typed = TypedCall { code, request, function, signature, bound };
+                    let typed = TypedCall {
+                        code,
+                        request,
+                        function,
+                        signature,
+                        bound,
+                    };
                     typed.run(store, &instance).await?
                 }
                 Binding::Plain | Binding::Component { .. } => {
@@ -68,8 +74,9 @@ impl CoreInstance {
         };
         if let Callee::Function(_) = callee
             && let Some(initialize) = &code.initialize
-            && let Some(initialize) =
-                instance.get_module_export(&mut *store, initialize).and_then(wasmtime::Extern::into_func)
+            && let Some(initialize) = instance
+                .get_module_export(&mut *store, initialize)
+                .and_then(wasmtime::Extern::into_func)
         {
             invoke(code.waits, store, initialize, &[], &mut []).await?;
         }
@@ -84,7 +91,11 @@ impl CoreInstance {
             .and_then(|realloc| instance.get_module_export(&mut *store, realloc))
             .and_then(wasmtime::Extern::into_func)
             .and_then(|realloc| realloc.typed(&*store).ok());
-        Ok(Self { instance, memory, realloc })
+        Ok(Self {
+            instance,
+            memory,
+            realloc,
+        })
     }
 
     fn function(&self, store: &mut Store<State>, function: &CoreFunction) -> Result<Func, Stop> {
@@ -121,7 +132,10 @@ async fn run_program(
         .ok_or_else(|| Failure::new(FailureCode::Internal, "the program has no _start"))?;
     match invoke(code.waits, store, start, &[], &mut []).await {
         Ok(()) => {}
-        Err(error) if error.downcast_ref::<I32Exit>().is_some_and(|exit| exit.0 == 0) => {}
+        Err(error)
+            if error
+                .downcast_ref::<I32Exit>()
+                .is_some_and(|exit| exit.0 == 0) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(program_output(store))
@@ -151,14 +165,23 @@ impl TypedCall<'_> {
             .ok_or_else(|| Failure::new(FailureCode::BadOutput, "the module exports no memory"))?;
         let mut flat = Vec::with_capacity(4);
         {
-            let mut guest = GuestMemory::new(store, memory, instance.realloc.clone(), self.code.waits);
+            let mut guest =
+                GuestMemory::new(store, memory, instance.realloc.clone(), self.code.waits);
             self.lower(&mut guest, &mut flat)?;
         }
         let params: Vec<Val> = flat.into_iter().map(Val::from).collect();
         let callee = instance.function(store, self.bound)?;
         let mut results = [Val::I32(0)];
         let count = usize::from(self.signature.result.is_some());
-        match invoke(self.code.waits, store, callee, &params, &mut results[..count]).await {
+        match invoke(
+            self.code.waits,
+            store,
+            callee,
+            &params,
+            &mut results[..count],
+        )
+        .await
+        {
             Ok(()) => {}
             Err(error) if error.is::<I32Exit>() => return Err(self.exited(&error)),
             Err(error) => return Err(error.into()),
@@ -168,14 +191,23 @@ impl TypedCall<'_> {
             None => Vec::new(),
             Some(layout) => {
                 let indirect = self.signature.indirect_result;
-                lift_result(memory.data(&*store), layout, indirect, &results[0], limits.output.bytes())
-                    .map_err(|error| match error {
-                        LiftError::TooLarge => failure::output_limit(limits),
-                        LiftError::Abi(text) => Failure::new(
-                            FailureCode::BadOutput,
-                            format!("what `{}` returned breaks the canonical ABI: {text}", self.function.name),
+                lift_result(
+                    memory.data(&*store),
+                    layout,
+                    indirect,
+                    &results[0],
+                    limits.output.bytes(),
+                )
+                .map_err(|error| match error {
+                    LiftError::TooLarge => failure::output_limit(limits),
+                    LiftError::Abi(text) => Failure::new(
+                        FailureCode::BadOutput,
+                        format!(
+                            "what `{}` returned breaks the canonical ABI: {text}",
+                            self.function.name
                         ),
-                    })?
+                    ),
+                })?
             }
         };
         if self.request.setting.keep_instance
@@ -185,7 +217,14 @@ impl TypedCall<'_> {
                 .get_module_export(&mut *store, post_return)
                 .and_then(wasmtime::Extern::into_func)
         {
-            invoke(self.code.waits, store, post_return, &results[..count], &mut []).await?;
+            invoke(
+                self.code.waits,
+                store,
+                post_return,
+                &results[..count],
+                &mut [],
+            )
+            .await?;
         }
         Ok(text::returned(self.function, payload)?)
     }
@@ -195,7 +234,10 @@ impl TypedCall<'_> {
         let code = error.downcast_ref::<I32Exit>().map_or(0, |exit| exit.0);
         Stop::Failure(Failure::new(
             FailureCode::ExitCode,
-            format!("`{}` exited with code {code} instead of returning", self.function.name),
+            format!(
+                "`{}` exited with code {code} instead of returning",
+                self.function.name
+            ),
         ))
     }
 
@@ -205,18 +247,33 @@ impl TypedCall<'_> {
             Arguments::Chunk(chunk) => {
                 let length = chunk.len().and_then(|length| u32::try_from(length).ok());
                 let length = length.ok_or_else(|| {
-                    failure::input_limit(chunk.len().unwrap_or(u64::MAX), &self.request.setting.limits)
+                    failure::input_limit(
+                        chunk.len().unwrap_or(u64::MAX),
+                        &self.request.setting.limits,
+                    )
                 })?;
-                let is_text = self.function.params.first().is_some_and(|(_, ty)| *ty == Type::String);
+                let is_text = self
+                    .function
+                    .params
+                    .first()
+                    .is_some_and(|(_, ty)| *ty == Type::String);
                 let place = lower_memory(guest, length, |slot| {
-                    chunk.read_into(slot).map_err(|error| text::unreadable(chunk, &error))?;
-                    if is_text { text::check_utf8(chunk, slot) } else { Ok(()) }
+                    chunk
+                        .read_into(slot)
+                        .map_err(|error| text::unreadable(chunk, &error))?;
+                    if is_text {
+                        text::check_utf8(chunk, slot)
+                    } else {
+                        Ok(())
+                    }
                 })
                 .map_err(|error| self.lowering(error))??;
                 flat.extend([Flat::I32(place), Flat::I32(length)]);
             }
             Arguments::Parts(parts) => {
-                let [layout] = layouts.as_slice() else { return Err(self.wrong_arguments()) };
+                let [layout] = layouts.as_slice() else {
+                    return Err(self.wrong_arguments());
+                };
                 let payloads = parts.iter().map(|part| &part.payload()[..]);
                 let (place, length) =
                     lower_list_of(guest, layout, payloads).map_err(|error| self.lowering(error))?;
@@ -256,9 +313,7 @@ impl TypedCall<'_> {
                 FailureCode::BadOutput,
                 format!("the guest breaks the canonical ABI: {text}"),
             ),
-            LowerError::TooLarge(size) => {
-                failure::input_limit(size, &self.request.setting.limits)
-            }
+            LowerError::TooLarge(size) => failure::input_limit(size, &self.request.setting.limits),
             LowerError::Packed(error) => Failure::new(
                 FailureCode::BadInput,
                 format!("a value for `{}` is damaged: {error}", self.function.name),
@@ -286,7 +341,12 @@ async fn call_plain(
             format!("`{function}` takes numbers, not input"),
         )));
     };
-    let damaged = |error| Failure::new(FailureCode::BadInput, format!("an argument is damaged: {error}"));
+    let damaged = |error| {
+        Failure::new(
+            FailureCode::BadInput,
+            format!("an argument is damaged: {error}"),
+        )
+    };
     let mut params = Vec::with_capacity(values.len());
     for value in values {
         let mut reader = Reader::new(value.payload());

@@ -2,6 +2,7 @@
 
 use super::state::{Refused, State, Stopped, StoppedByHost};
 use super::stdio::OutputLimitPassed;
+use super::stubs::NotOffered;
 use crate::limits::{Limits, STACK_SIZE};
 use crate::outcome::{Failure, FailureCode};
 use crate::units::ByteSize;
@@ -14,7 +15,10 @@ const MAX_FRAMES: usize = 24;
 /// The failure that `error`, raised while a guest ran, stands for.
 pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
     let mut failure = without_backtrace(error, state, limits);
-    if matches!(failure.code, FailureCode::Trap | FailureCode::Timeout | FailureCode::StackOverflow) {
+    if matches!(
+        failure.code,
+        FailureCode::Trap | FailureCode::Timeout | FailureCode::StackOverflow
+    ) {
         failure.backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace);
     }
     failure
@@ -31,17 +35,16 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
         return output_limit(limits);
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return Failure::new(FailureCode::ExitCode, format!("the program exited with code {}", exit.0));
+        return Failure::new(
+            FailureCode::ExitCode,
+            format!("the program exited with code {}", exit.0),
+        );
     }
     if let Some(import) = error.downcast_ref::<wasmtime::UnknownImportError>() {
-        return Failure::new(
-            FailureCode::ImportDenied,
-            format!(
-                "the guest called the import `{}` of `{}`, which this host does not offer",
-                import.name(),
-                import.module()
-            ),
-        );
+        return not_offered(import.module(), import.name());
+    }
+    if let Some(import) = error.downcast_ref::<NotOffered>() {
+        return not_offered(&import.module, &import.name);
     }
     // A guest that was refused memory usually traps on its own; what it wanted is the cause.
     if let Some(refused) = state.limiter.refused {
@@ -64,8 +67,17 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
     }
 }
 
+fn not_offered(module: &str, name: &str) -> Failure {
+    Failure::new(
+        FailureCode::ImportDenied,
+        format!(
+            "the guest called the import `{name}` of `{module}`, which this host does not offer"
+        ),
+    )
+}
+
 fn chain_has<E: std::error::Error + 'static>(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| cause.is::<E>())
+    error.chain().any(<dyn std::error::Error>::is::<E>)
 }
 
 fn trap_text(trap: Trap) -> String {

@@ -77,17 +77,28 @@ impl Module {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let unreadable = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => LoadError::NotFound { path: path.to_owned() },
-            std::io::ErrorKind::IsADirectory => LoadError::Directory { path: path.to_owned() },
-            _ => LoadError::Unreadable { path: path.to_owned(), source },
+            std::io::ErrorKind::NotFound => LoadError::NotFound {
+                path: path.to_owned(),
+            },
+            std::io::ErrorKind::IsADirectory => LoadError::Directory {
+                path: path.to_owned(),
+            },
+            _ => LoadError::Unreadable {
+                path: path.to_owned(),
+                source,
+            },
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         if file.metadata().is_ok_and(|meta| meta.is_dir()) {
-            return Err(LoadError::Directory { path: path.to_owned() });
+            return Err(LoadError::Directory {
+                path: path.to_owned(),
+            });
         }
         let mut bytes = Vec::new();
         // One byte more than allowed is enough to know; an endless file is not read to its end.
-        file.take(MODULE_SIZE.bytes() + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.take(MODULE_SIZE.bytes() + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
         Self::from_bytes(path.display().to_string(), bytes)
     }
 
@@ -101,7 +112,10 @@ impl Module {
             return Err(LoadError::TooLarge { name });
         }
         let bytes = binary(&name, bytes)?;
-        let invalid = |message: String| LoadError::Invalid { name: name.clone(), message };
+        let invalid = |message: String| LoadError::Invalid {
+            name: name.clone(),
+            message,
+        };
         let facts = Facts::read(&bytes).map_err(|error| invalid(parse_message(&error)))?;
         let (form, functions) = if facts.is_component {
             component_functions(&bytes).map_err(invalid)?
@@ -110,7 +124,11 @@ impl Module {
         };
         Ok(Self(Arc::new(Inner {
             hash: ModuleHash::of(&bytes),
-            form: if facts.is_command { Form::Command } else { form },
+            form: if facts.is_command {
+                Form::Command
+            } else {
+                form
+            },
             is_component: facts.is_component,
             functions,
             imports: facts.imports,
@@ -124,7 +142,10 @@ impl Module {
 fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     const WASM: &[u8] = b"\0asm";
     const ELF: &[u8] = b"\x7fELF";
-    let refuse = |found: &str| LoadError::NotAModule { name: name.to_owned(), found: found.to_owned() };
+    let refuse = |found: &str| LoadError::NotAModule {
+        name: name.to_owned(),
+        found: found.to_owned(),
+    };
     if bytes.starts_with(WASM) {
         return Ok(bytes);
     }
@@ -132,34 +153,48 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
         return Err(refuse("the file is empty"));
     }
     if bytes.starts_with(ELF) {
-        return Err(refuse(if wasmtime::Engine::detect_precompiled(&bytes).is_some() {
-            "it is precompiled code (.cwasm), which is native code and never accepted; give the .wasm it was made from"
-        } else {
-            "it is a native program (ELF); compile it for wasm32-wasip1"
-        }));
+        return Err(refuse(
+            if wasmtime::Engine::detect_precompiled(&bytes).is_some() {
+                "it is precompiled code (.cwasm), which is native code and never accepted; give the .wasm it was made from"
+            } else {
+                "it is a native program (ELF); compile it for wasm32-wasip1"
+            },
+        ));
     }
     if bytes.len() < WASM.len() && WASM.starts_with(&bytes) {
         return Err(refuse("the file is cut off"));
     }
-    let Some(text) = std::str::from_utf8(&bytes).ok().filter(|text| looks_like_wat(text)) else {
+    let Some(text) = std::str::from_utf8(&bytes)
+        .ok()
+        .filter(|text| looks_like_wat(text))
+    else {
         return Err(refuse(&format!(
             "it begins with the bytes {}, a module begins with 00 61 73 6d",
-            bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+            bytes
+                .iter()
+                .take(4)
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .join(" ")
         )));
     };
-    wat::parse_str(text)
-        .map(Bytes::from)
-        .map_err(|mut error| {
-            error.set_path(name);
-            LoadError::InvalidText { name: name.to_owned(), message: error.to_string() }
-        })
+    wat::parse_str(text).map(Bytes::from).map_err(|mut error| {
+        error.set_path(name);
+        LoadError::InvalidText {
+            name: name.to_owned(),
+            message: error.to_string(),
+        }
+    })
 }
 
 /// Text that begins with a parenthesis, after blanks and comments, is meant as WebAssembly text.
 fn looks_like_wat(text: &str) -> bool {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     while let Some(comment) = rest.strip_prefix(";;") {
-        rest = comment.split_once('\n').map_or("", |(_, after)| after).trim_start();
+        rest = comment
+            .split_once('\n')
+            .map_or("", |(_, after)| after)
+            .trim_start();
     }
     rest.starts_with('(')
 }
@@ -229,7 +264,9 @@ impl Facts {
                         match export.kind {
                             ExternalKind::Func | ExternalKind::FuncExact => {
                                 facts.is_command |= export.name == "_start";
-                                facts.exported_functions.push((export.name.to_owned(), export.index));
+                                facts
+                                    .exported_functions
+                                    .push((export.name.to_owned(), export.index));
                             }
                             ExternalKind::Memory => facts.has_memory = true,
                             _ => {}
@@ -264,7 +301,10 @@ fn component_functions(bytes: &[u8]) -> Result<(Form, Vec<Function>), String> {
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
         return Err("it holds WIT alone and no code".to_owned());
     };
-    Ok((Form::Component, wit::functions(&resolve, world, Bind::Component)))
+    Ok((
+        Form::Component,
+        wit::functions(&resolve, world, Bind::Component),
+    ))
 }
 
 fn core_functions(bytes: &[u8], facts: &Facts) -> Result<(Form, Vec<Function>), String> {
@@ -273,7 +313,10 @@ fn core_functions(bytes: &[u8], facts: &Facts) -> Result<(Form, Vec<Function>), 
     if stripped.is_some() && facts.has_memory {
         let mut functions = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core);
         functions.retain(|function| {
-            facts.exported_functions.iter().any(|(name, _)| *name == function.name)
+            facts
+                .exported_functions
+                .iter()
+                .any(|(name, _)| *name == function.name)
         });
         return Ok((Form::TypedCore, functions));
     }
@@ -298,13 +341,22 @@ fn plain_function(name: &str, ty: &wasmparser::FuncType) -> Option<Function> {
         .enumerate()
         .map(|(idx, ty)| Some((format!("p{idx}"), number(*ty)?)))
         .collect::<Option<_>>()?;
-    let results = ty.results().iter().map(|ty| number(*ty)).collect::<Option<Vec<_>>>()?;
+    let results = ty
+        .results()
+        .iter()
+        .map(|ty| number(*ty))
+        .collect::<Option<Vec<_>>>()?;
     let result = match results.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
         _ => Some(Type::tuple(results)),
     };
-    Some(Function { name: name.to_owned(), params, result, binding: Binding::Plain })
+    Some(Function {
+        name: name.to_owned(),
+        params,
+        result,
+        binding: Binding::Plain,
+    })
 }
 
 fn number(ty: ValType) -> Option<Type> {
@@ -319,7 +371,9 @@ fn number(ty: ValType) -> Option<Type> {
 
 impl LoadError {
     pub(super) fn invalid(module: &Module, message: String) -> Self {
-        Self::Invalid { name: module.name().to_owned(), message }
+        Self::Invalid {
+            name: module.name().to_owned(),
+            message,
+        }
     }
 }
-

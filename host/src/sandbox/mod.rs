@@ -6,14 +6,15 @@
 //! (with `abi`) or `component`; `state`, `stdio` and `clock` are what the guest sees of the host;
 //! `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
 
+mod imports;
 mod load;
 mod module;
 mod wit;
-mod imports;
 
 mod cache;
 mod compile;
 mod program;
+mod stubs;
 mod ticker;
 mod variant;
 
@@ -38,6 +39,9 @@ pub(crate) use program::Program;
 pub(crate) use request::{Arguments, Callee, Report, Request, Setting};
 pub(crate) use runner::{Runner, Session};
 pub(crate) use text::value_type;
+
+#[cfg(test)]
+mod tests;
 
 use crate::limits::Limits;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,9 +86,24 @@ impl Sandbox {
     /// When it does not compile or its imports cannot be bound.
     pub(crate) fn program(&self, module: &Module, limits: &Limits) -> Result<Program, LoadError> {
         let variant = self.variant(VariantKey::of(limits)).map_err(|error| {
-            LoadError::invalid(module, format!("no engine can be configured for it: {error:#}"))
+            LoadError::invalid(
+                module,
+                format!("no engine can be configured for it: {error:#}"),
+            )
         })?;
-        Program::new(module.clone(), variant, self.cache.as_ref(), self.lowering, self.strict_imports)
+        Program::new(
+            module.clone(),
+            variant,
+            self.cache.as_ref(),
+            self.lowering,
+            self.strict_imports,
+        )
+    }
+
+    /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.
+    pub(crate) fn is_pooled(&self) -> bool {
+        let variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
+        variants.iter().all(|variant| variant.pooled)
     }
 
     fn variant(&self, key: VariantKey) -> wasmtime::Result<Arc<Variant>> {

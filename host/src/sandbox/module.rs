@@ -41,8 +41,7 @@ impl Form {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Command => "WASI command",
-            Self::TypedCore => "typed functions",
-            Self::Component => "typed functions",
+            Self::TypedCore | Self::Component => "typed functions",
             Self::Plain => "plain functions",
         }
     }
@@ -73,7 +72,10 @@ pub(super) enum Binding {
     /// An export of a core module that speaks the canonical ABI.
     Typed(Signature),
     /// An export of a component: its instance, if it is in one, and its name there.
-    Component { instance: Option<String>, function: String },
+    Component {
+        instance: Option<String>,
+        function: String,
+    },
     /// An export of a core module that takes and gives numbers.
     Plain,
 }
@@ -178,16 +180,15 @@ impl Module {
     /// The function of that name.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<&Function> {
-        self.0.functions.iter().find(|function| function.name == name)
+        self.0
+            .functions
+            .iter()
+            .find(|function| function.name == name)
     }
 
     /// What it wants from its host.
     #[must_use]
     pub fn imports(&self) -> &[Import] {
         &self.0.imports
-    }
-
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
-        self.0.functions.iter().position(|function| function.name == name)
     }
 }

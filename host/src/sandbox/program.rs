@@ -7,6 +7,7 @@ use super::imports::{self, Waits};
 use super::load::LoadError;
 use super::module::{Binding, Form, Function, Module};
 use super::state::State;
+use super::stubs;
 use super::variant::Variant;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -75,7 +76,10 @@ impl Program {
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
             return Err(LoadError::invalid(
                 &module,
-                format!("it imports `{} {}`, which this host does not offer", import.module, import.name),
+                format!(
+                    "it imports `{} {}`, which this host does not offer",
+                    import.module, import.name
+                ),
             ));
         }
         let as_component = module.is_component()
@@ -86,23 +90,28 @@ impl Program {
         } else {
             Code::Core(CoreCode::new(&module, &variant, cache)?)
         };
-        Ok(Self { module, variant, code })
-    }
-
-    /// Whether instances come from a pool.
-    pub(crate) fn is_pooled(&self) -> bool {
-        self.variant.pooled
+        Ok(Self {
+            module,
+            variant,
+            code,
+        })
     }
 }
 
 impl CoreCode {
-    fn new(module: &Module, variant: &Variant, cache: Option<&CodeCache>) -> Result<Self, LoadError> {
+    fn new(
+        module: &Module,
+        variant: &Variant,
+        cache: Option<&CodeCache>,
+    ) -> Result<Self, LoadError> {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
         let code: wasmtime::Module =
             compiled(variant, cache, module, || Ok(module.0.bytes.clone()))?;
-        let waits = if module.imports().iter().any(|import| {
-            imports::preview1(&import.module, &import.name) == Some(Waits::Maybe)
-        }) {
+        let waits = if module
+            .imports()
+            .iter()
+            .any(|import| imports::preview1(&import.module, &import.name) == Some(Waits::Maybe))
+        {
             Waits::Maybe
         } else {
             Waits::Never
@@ -113,7 +122,9 @@ impl CoreCode {
             Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::p1),
         }
         .map_err(invalid)?;
-        linker.define_unknown_imports_as_traps(&code).map_err(invalid)?;
+        linker
+            .define_unknown_imports_as_traps(&code)
+            .map_err(invalid)?;
         let instance = linker.instantiate_pre(&code).map_err(invalid)?;
         let export = |name: &str| code.get_export_index(name);
         let functions = module
@@ -121,7 +132,10 @@ impl CoreCode {
             .iter()
             .map(|function| {
                 let missing = || {
-                    LoadError::invalid(module, format!("its function `{}` is not there", function.name))
+                    LoadError::invalid(
+                        module,
+                        format!("its function `{}` is not there", function.name),
+                    )
                 };
                 check_core_type(module, &code, function)?;
                 Ok(CoreFunction {
@@ -143,21 +157,39 @@ impl CoreCode {
 }
 
 /// A module's WIT and its code come from different hands; where they disagree, it is refused.
-fn check_core_type(module: &Module, code: &wasmtime::Module, function: &Function) -> Result<(), LoadError> {
-    let Binding::Typed(signature) = &function.binding else { return Ok(()) };
+fn check_core_type(
+    module: &Module,
+    code: &wasmtime::Module,
+    function: &Function,
+) -> Result<(), LoadError> {
+    let Binding::Typed(signature) = &function.binding else {
+        return Ok(());
+    };
     let found = code.get_export(&function.name);
     let Some(found) = found.as_ref().and_then(wasmtime::ExternType::func) else {
-        return Err(LoadError::invalid(module, format!("its export `{}` is no function", function.name)));
+        return Err(LoadError::invalid(
+            module,
+            format!("its export `{}` is no function", function.name),
+        ));
     };
     let (params, results) = core_type(signature);
-    let fits = found.params().map(|ty| ty.to_string()).eq(params.iter().copied())
-        && found.results().map(|ty| ty.to_string()).eq(results.iter().copied());
+    let fits = found
+        .params()
+        .map(|ty| ty.to_string())
+        .eq(params.iter().copied())
+        && found
+            .results()
+            .map(|ty| ty.to_string())
+            .eq(results.iter().copied());
     if fits {
         Ok(())
     } else {
         Err(LoadError::invalid(
             module,
-            format!("its function `{}` has the core type {found}, its WIT says {function}", function.name),
+            format!(
+                "its function `{}` has the core type {found}, its WIT says {function}",
+                function.name
+            ),
         ))
     }
 }
@@ -166,7 +198,11 @@ fn core_type(signature: &Signature) -> (Vec<&'static str>, Vec<&'static str>) {
     let params = if signature.indirect_params {
         vec!["i32"]
     } else {
-        signature.params.iter().flat_map(super::abi::Layout::core_types).collect()
+        signature
+            .params
+            .iter()
+            .flat_map(super::abi::Layout::core_types)
+            .collect()
     };
     let results = match &signature.result {
         None => Vec::new(),
@@ -177,7 +213,11 @@ fn core_type(signature: &Signature) -> (Vec<&'static str>, Vec<&'static str>) {
 }
 
 impl ComponentCode {
-    fn new(module: &Module, variant: &Variant, cache: Option<&CodeCache>) -> Result<Self, LoadError> {
+    fn new(
+        module: &Module,
+        variant: &Variant,
+        cache: Option<&CodeCache>,
+    ) -> Result<Self, LoadError> {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
         let component: Component = compiled(variant, cache, module, || {
             if module.is_component() {
@@ -188,7 +228,7 @@ impl ComponentCode {
         })?;
         let mut linker = wasmtime::component::Linker::new(&variant.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
-        linker.define_unknown_imports_as_traps(&component).map_err(invalid)?;
+        stubs::define(&mut linker, &component).map_err(invalid)?;
         let instance = linker.instantiate_pre(&component).map_err(invalid)?;
         let command = match module.form() {
             Form::Command => Some(CommandPre::new(instance.clone()).map_err(invalid)?),
@@ -199,22 +239,34 @@ impl ComponentCode {
             .iter()
             .map(|function| {
                 let (instance, name) = match &function.binding {
-                    Binding::Component { instance, function } => (instance.as_deref(), function.as_str()),
+                    Binding::Component { instance, function } => {
+                        (instance.as_deref(), function.as_str())
+                    }
                     Binding::Typed(_) | Binding::Plain => match function.name.split_once('#') {
                         Some((instance, name)) => (Some(instance), name),
                         None => (None, function.name.as_str()),
                     },
                 };
-                let missing =
-                    || LoadError::invalid(module, format!("its function `{}` is not there", function.name));
+                let missing = || {
+                    LoadError::invalid(
+                        module,
+                        format!("its function `{}` is not there", function.name),
+                    )
+                };
                 let instance = match instance {
                     Some(name) => Some(component.get_export_index(None, name).ok_or_else(missing)?),
                     None => None,
                 };
-                component.get_export_index(instance.as_ref(), name).ok_or_else(missing)
+                component
+                    .get_export_index(instance.as_ref(), name)
+                    .ok_or_else(missing)
             })
             .collect::<Result<_, LoadError>>()?;
-        Ok(Self { instance, command, functions })
+        Ok(Self {
+            instance,
+            command,
+            functions,
+        })
     }
 }
 
@@ -231,5 +283,7 @@ fn componentize(module: &Module) -> Result<Bytes, LoadError> {
             .validate(true)
             .encode()
     };
-    encode().map(Bytes::from).map_err(|error| LoadError::invalid(module, format!("{error:#}")))
+    encode()
+        .map(Bytes::from)
+        .map_err(|error| LoadError::invalid(module, format!("{error:#}")))
 }

@@ -11,7 +11,7 @@ use super::request::{Callee, Report, Request};
 use super::state::{State, arm};
 use super::stdio::{Sink, Stdin, Stdio};
 use super::{component, core};
-use crate::outcome::{Failure, FailureCode, Logs};
+use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::request::Arguments;
 use crate::value::Packed;
 use std::future::Future;
@@ -63,8 +63,12 @@ impl From<Failure> for Stop {
 impl Runner {
     /// A runner for the thread that calls.
     pub(crate) fn new() -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime: Some(runtime) })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime: Some(runtime),
+        })
     }
 
     /// Runs one task. `kept` is the instance of the task before, if it may be used again; what
@@ -82,7 +86,10 @@ impl Runner {
             return Report::refused(failure::input_limit(size, limits));
         }
         let (mut store, instance) = match kept.take() {
-            Some(Session { mut store, instance }) => {
+            Some(Session {
+                mut store,
+                instance,
+            }) => {
                 store.data_mut().rearm(limits, request.cancel.clone());
                 (store, Some(instance))
             }
@@ -206,7 +213,11 @@ fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, F
         (Callee::Command, _) => (Stdin::empty(), Sink::result(limits.output.as_usize())),
         (Callee::Function(_), _) => (Stdin::empty(), Sink::log(logs)),
     };
-    let stdio = Stdio { stdin, stdout, stderr: Sink::log(logs) };
+    let stdio = Stdio {
+        stdin,
+        stdout,
+        stderr: Sink::log(logs),
+    };
     let arguments = match request.callee {
         Callee::Command => request.setting.program_arguments.clone(),
         Callee::Function(_) => Vec::new(),
@@ -224,14 +235,21 @@ fn unreadable(request: &Request<'_>, error: &std::io::Error) -> Failure {
         Arguments::Chunk(chunk) => chunk.describe(),
         _ => "the input".to_owned(),
     };
-    Failure::new(FailureCode::BadInput, format!("{what} could not be read: {error}"))
+    Failure::new(
+        FailureCode::BadInput,
+        format!("{what} could not be read: {error}"),
+    )
 }
 
 fn report(result: Result<Packed, Failure>, request: &Request<'_>, store: &Store<State>) -> Report {
     let state = store.data();
     let is_command = request.callee == Callee::Command;
     let logs = Logs {
-        stdout: if is_command { Default::default() } else { state.stdio.stdout.take() },
+        stdout: if is_command {
+            Log::default()
+        } else {
+            state.stdio.stdout.take()
+        },
         stderr: state.stdio.stderr.take(),
     };
     let printed = !logs.stdout.kept.is_empty() || !logs.stderr.kept.is_empty();
@@ -251,6 +269,12 @@ fn report(result: Result<Packed, Failure>, request: &Request<'_>, store: &Store<
 
 impl Report {
     fn refused(failure: Failure) -> Self {
-        Self { result: Err(failure), peak_memory: 0, bytes_in: 0, fuel: None, logs: None }
+        Self {
+            result: Err(failure),
+            peak_memory: 0,
+            bytes_in: 0,
+            fuel: None,
+            logs: None,
+        }
     }
 }

@@ -36,7 +36,12 @@ pub(super) enum Stopped {
 pub(super) struct StoppedByHost;
 
 impl State {
-    pub(super) fn new(limits: &Limits, cancel: Cancel, stdio: Stdio, arguments: Vec<String>) -> Self {
+    pub(super) fn new(
+        limits: &Limits,
+        cancel: Cancel,
+        stdio: Stdio,
+        arguments: Vec<String>,
+    ) -> Self {
         Self {
             limiter: Limiter::new(limits),
             deadline: Instant::now() + limits.time,
@@ -60,14 +65,25 @@ impl State {
 
     /// The guest's view of WASI preview 1, made when it is first used.
     pub(super) fn p1(&mut self) -> &mut WasiP1Ctx {
-        let Self { p1, stdio, arguments, .. } = self;
+        let Self {
+            p1,
+            stdio,
+            arguments,
+            ..
+        } = self;
         p1.get_or_insert_with(|| Box::new(wasi(stdio, arguments).build_p1()))
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { p2, stdio, arguments, handles, .. } = self;
+        let Self {
+            p2,
+            stdio,
+            arguments,
+            handles,
+            ..
+        } = self;
         let (ctx, table) = &mut **p2.get_or_insert_with(|| {
             let mut table = ResourceTable::new();
             table.set_max_capacity(*handles);
@@ -168,7 +184,10 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let sum = self.table_elements.saturating_sub(current).saturating_add(desired);
+        let sum = self
+            .table_elements
+            .saturating_sub(current)
+            .saturating_add(desired);
         if sum > self.table_limit {
             self.refused = Some(Refused::Table(sum));
             return Ok(false);

@@ -58,13 +58,21 @@ impl Sink {
     }
 
     fn new(limit: usize, is_result: bool) -> Self {
-        Self(Arc::new(Mutex::new(SinkState { kept: Vec::new(), dropped: 0, limit, is_result })))
+        Self(Arc::new(Mutex::new(SinkState {
+            kept: Vec::new(),
+            dropped: 0,
+            limit,
+            is_result,
+        })))
     }
 
     /// Takes what was written so far.
     pub(super) fn take(&self) -> Log {
         let mut state = lock(&self.0);
-        Log { kept: std::mem::take(&mut state.kept), dropped: std::mem::take(&mut state.dropped) }
+        Log {
+            kept: std::mem::take(&mut state.kept),
+            dropped: std::mem::take(&mut state.dropped),
+        }
     }
 
     fn accept(&self, bytes: &[u8]) -> Result<(), OutputLimitPassed> {
@@ -103,7 +111,8 @@ impl Pollable for Sink {
 
 impl OutputStream for Sink {
     fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
-        self.accept(&bytes).map_err(|passed| StreamError::Trap(passed.into()))
+        self.accept(&bytes)
+            .map_err(|passed| StreamError::Trap(passed.into()))
     }
 
     fn flush(&mut self) -> Result<(), StreamError> {
@@ -121,7 +130,11 @@ impl AsyncWrite for Sink {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Poll::Ready(self.accept(bytes).map(|()| bytes.len()).map_err(std::io::Error::other))
+        Poll::Ready(
+            self.accept(bytes)
+                .map(|()| bytes.len())
+                .map_err(std::io::Error::other),
+        )
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -145,10 +158,17 @@ struct StdinState {
 
 enum Source {
     Bytes(Bytes),
-    File { file: Arc<OpenFile>, next: u64, end: u64 },
+    File {
+        file: Arc<OpenFile>,
+        next: u64,
+        end: u64,
+    },
     /// An input whose end is not known: it is read on a thread of the runtime, since reading may
     /// block, while the guest waits.
-    Stream { reader: SharedReader, ready: Option<Bytes> },
+    Stream {
+        reader: SharedReader,
+        ready: Option<Bytes>,
+    },
 }
 
 type SharedReader = Arc<Mutex<Box<dyn Read + Send>>>;
@@ -163,18 +183,25 @@ impl Stdin {
     pub(super) fn chunk(chunk: &Chunk) -> std::io::Result<Self> {
         let source = match &chunk.data {
             ChunkData::Bytes(bytes) => Source::Bytes(bytes.clone()),
-            ChunkData::File(file) => {
-                Source::File { file: file.hold()?, next: chunk.range.start, end: chunk.range.end }
-            }
-            ChunkData::Stream(_) => {
-                Source::Stream { reader: Arc::new(Mutex::new(chunk.open()?)), ready: None }
-            }
+            ChunkData::File(file) => Source::File {
+                file: file.hold()?,
+                next: chunk.range.start,
+                end: chunk.range.end,
+            },
+            ChunkData::Stream(_) => Source::Stream {
+                reader: Arc::new(Mutex::new(chunk.open()?)),
+                ready: None,
+            },
         };
         Ok(Self::new(source))
     }
 
     fn new(source: Source) -> Self {
-        Self(Arc::new(Mutex::new(StdinState { source, error: None, bytes_read: 0 })))
+        Self(Arc::new(Mutex::new(StdinState {
+            source,
+            error: None,
+            bytes_read: 0,
+        })))
     }
 
     /// How many bytes the guest has read.
@@ -210,7 +237,9 @@ impl StdinState {
                 return Err(StreamError::trap("the input could not be read"));
             }
             Source::Stream { ready: None, .. } => Bytes::new(),
-            Source::Stream { ready: Some(bytes), .. } if bytes.is_empty() => {
+            Source::Stream {
+                ready: Some(bytes), ..
+            } if bytes.is_empty() => {
                 return Err(StreamError::Closed);
             }
             Source::Stream { ready, .. } => {
@@ -246,7 +275,10 @@ impl StdinStream for Stdin {
 impl Pollable for Stdin {
     async fn ready(&mut self) {
         let reader = match &lock(&self.0).source {
-            Source::Stream { reader, ready: None } => Arc::clone(reader),
+            Source::Stream {
+                reader,
+                ready: None,
+            } => Arc::clone(reader),
             _ => return,
         };
         let state = Arc::clone(&self.0);

@@ -12,7 +12,9 @@ pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, 
         return Ok(Packed::from_payload(Type::tuple([]), Bytes::new()));
     };
     let payload = Bytes::from(payload);
-    let Type::Result(sides) = ty else { return Ok(Packed::from_payload(ty.clone(), payload)) };
+    let Type::Result(sides) = ty else {
+        return Ok(Packed::from_payload(ty.clone(), payload));
+    };
     let (is_ok, side) = match payload.first() {
         Some(0) => (true, &sides.ok),
         _ => (false, &sides.err),
@@ -44,7 +46,9 @@ pub(crate) fn value_type(function: &Function) -> Type {
 
 /// Checks that the chunk's bytes are UTF-8, as a `string` must be.
 pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
-    let Err(error) = std::str::from_utf8(bytes) else { return Ok(()) };
+    let Err(error) = std::str::from_utf8(bytes) else {
+        return Ok(());
+    };
     let valid = error.valid_up_to();
     let found = bytes.get(valid).copied().unwrap_or_default();
     Err(Failure::new(
@@ -59,5 +63,8 @@ pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 pub(super) fn unreadable(chunk: &Chunk, error: &std::io::Error) -> Failure {
-    Failure::new(FailureCode::BadInput, format!("{} could not be read: {error}", chunk.describe()))
+    Failure::new(
+        FailureCode::BadInput,
+        format!("{} could not be read: {error}", chunk.describe()),
+    )
 }

@@ -29,7 +29,10 @@ impl Ticker {
                 }
             })
             .ok();
-        Self { stop: Some(stop), thread }
+        Self {
+            stop: Some(stop),
+            thread,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between the packed form and the component model's dynamic values.
 
-use crate::value::codec::{Malformed, Reader, Writer};
 use crate::value::Type;
+use crate::value::codec::{Malformed, Reader, Writer};
 use std::sync::Arc;
 use wasmtime::component::Val;
 
@@ -30,12 +30,20 @@ pub(super) fn read(reader: &mut Reader<'_>, ty: &Type) -> Result<Val, Malformed>
         Type::F64 => Val::Float64(f64::from_bits(reader.f64_bits()?)),
         Type::Char => Val::Char(reader.char()?),
         Type::String => Val::String(reader.str()?.to_owned()),
-        Type::List(element) if **element == Type::U8 => {
-            Val::List(reader.byte_string()?.iter().map(|byte| Val::U8(*byte)).collect())
-        }
+        Type::List(element) if **element == Type::U8 => Val::List(
+            reader
+                .byte_string()?
+                .iter()
+                .map(|byte| Val::U8(*byte))
+                .collect(),
+        ),
         Type::List(element) => {
             let count = reader.count(0)?;
-            Val::List((0..count).map(|_| read(reader, element)).collect::<Result<_, _>>()?)
+            Val::List(
+                (0..count)
+                    .map(|_| read(reader, element))
+                    .collect::<Result<_, _>>()?,
+            )
         }
         Type::Map(entry) => {
             let count = reader.count(0)?;
@@ -45,9 +53,12 @@ pub(super) fn read(reader: &mut Reader<'_>, ty: &Type) -> Result<Val, Malformed>
                     .collect::<Result<_, Malformed>>()?,
             )
         }
-        Type::Tuple(fields) => {
-            Val::Tuple(fields.iter().map(|ty| read(reader, ty)).collect::<Result<_, _>>()?)
-        }
+        Type::Tuple(fields) => Val::Tuple(
+            fields
+                .iter()
+                .map(|ty| read(reader, ty))
+                .collect::<Result<_, _>>()?,
+        ),
         Type::Record(fields) => Val::Record(
             fields
                 .iter()
@@ -88,7 +99,12 @@ fn read_side(reader: &mut Reader<'_>, ty: Option<&Type>) -> Result<Option<Box<Va
 }
 
 /// Packs a value of type `ty`, of at most `limit` bytes with what `out` holds already.
-pub(super) fn write(out: &mut Writer, val: &Val, ty: &Type, limit: usize) -> Result<(), WriteError> {
+pub(super) fn write(
+    out: &mut Writer,
+    val: &Val,
+    ty: &Type,
+    limit: usize,
+) -> Result<(), WriteError> {
     match (val, ty) {
         (Val::Bool(flag), Type::Bool) => out.put_bool(*flag),
         (Val::S8(number), Type::S8) => out.put_u8(number.cast_unsigned()),
@@ -127,7 +143,10 @@ pub(super) fn write(out: &mut Writer, val: &Val, ty: &Type, limit: usize) -> Res
             }
         }
         (Val::Variant(name, payload), Type::Variant(cases)) => {
-            let idx = cases.iter().position(|case| *case.name == **name).ok_or(WriteError::Type)?;
+            let idx = cases
+                .iter()
+                .position(|case| *case.name == **name)
+                .ok_or(WriteError::Type)?;
             out.put_len(idx);
             write_side(out, payload.as_deref(), cases[idx].ty.as_ref(), limit)?;
         }
@@ -136,7 +155,12 @@ pub(super) fn write(out: &mut Writer, val: &Val, ty: &Type, limit: usize) -> Res
         }
         (Val::Option(some), Type::Option(inner)) => {
             out.put_bool(some.is_some());
-            write_side(out, some.as_deref(), some.is_some().then_some(&**inner), limit)?;
+            write_side(
+                out,
+                some.as_deref(),
+                some.is_some().then_some(&**inner),
+                limit,
+            )?;
         }
         (Val::Result(Ok(ok)), Type::Result(sides)) => {
             out.put_bool(false);
@@ -156,11 +180,18 @@ pub(super) fn write(out: &mut Writer, val: &Val, ty: &Type, limit: usize) -> Res
         }
         _ => return Err(WriteError::Type),
     }
-    if out.len() > limit { Err(WriteError::TooLarge) } else { Ok(()) }
+    if out.len() > limit {
+        Err(WriteError::TooLarge)
+    } else {
+        Ok(())
+    }
 }
 
 fn position(names: &[Arc<str>], name: &str) -> Result<usize, WriteError> {
-    names.iter().position(|known| **known == *name).ok_or(WriteError::Type)
+    names
+        .iter()
+        .position(|known| **known == *name)
+        .ok_or(WriteError::Type)
 }
 
 fn write_side(

@@ -18,7 +18,9 @@ pub(super) struct VariantKey {
 
 impl VariantKey {
     pub(super) fn of(limits: &Limits) -> Self {
-        Self { fuel: limits.fuel.is_some() }
+        Self {
+            fuel: limits.fuel.is_some(),
+        }
     }
 }
 
@@ -61,13 +63,20 @@ impl Variant {
             Err(_) => (wasmtime::Engine::new(&on_demand(key))?, false),
         };
         let ticker = Ticker::start(&engine);
-        Ok(Self { key, engine, pooled, _ticker: ticker })
+        Ok(Self {
+            key,
+            engine,
+            pooled,
+            _ticker: ticker,
+        })
     }
 
     /// A number that is the same for engines that can run each other's compiled code.
     pub(super) fn compatibility(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        self.engine
+            .precompile_compatibility_hash()
+            .hash(&mut hasher);
         self.key.hash(&mut hasher);
         hasher.finish()
     }
@@ -79,7 +88,6 @@ fn config(key: VariantKey) -> Config {
         .epoch_interruption(true)
         .consume_fuel(key.fuel)
         .max_wasm_stack(STACK_SIZE.as_usize())
-        .wasm_backtrace(true)
         // The environment variable that would turn details on is not ours to read.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_memory64(false)

@@ -67,7 +67,12 @@ fn bound(
             function: function.name.clone(),
         },
     };
-    Some(Function { name, params, result, binding })
+    Some(Function {
+        name,
+        params,
+        result,
+        binding,
+    })
 }
 
 /// The value type that `ty` is, if it is one.
@@ -96,18 +101,26 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
                 value_type(resolve, value)?,
             ))),
             TypeDefKind::Tuple(tuple) => Type::Tuple(
-                tuple.types.iter().map(|ty| value_type(resolve, ty)).collect::<Option<_>>()?,
+                tuple
+                    .types
+                    .iter()
+                    .map(|ty| value_type(resolve, ty))
+                    .collect::<Option<_>>()?,
             ),
-            TypeDefKind::Result(sides) => {
-                Type::result(side(resolve, sides.ok.as_ref())?, side(resolve, sides.err.as_ref())?)
-            }
+            TypeDefKind::Result(sides) => Type::result(
+                side(resolve, sides.ok.as_ref())?,
+                side(resolve, sides.err.as_ref())?,
+            ),
             TypeDefKind::Record(record) => Type::Record(
                 record
                     .fields
                     .iter()
                     .map(|field| {
                         let ty = value_type(resolve, &field.ty)?;
-                        Some(Field { name: field.name.as_str().into(), ty })
+                        Some(Field {
+                            name: field.name.as_str().into(),
+                            ty,
+                        })
                     })
                     .collect::<Option<_>>()?,
             ),
@@ -117,16 +130,27 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
                     .iter()
                     .map(|case| {
                         let ty = side(resolve, case.ty.as_ref())?;
-                        Some(Case { name: case.name.as_str().into(), ty })
+                        Some(Case {
+                            name: case.name.as_str().into(),
+                            ty,
+                        })
                     })
                     .collect::<Option<_>>()?,
             ),
-            TypeDefKind::Enum(names) => {
-                Type::Enum(names.cases.iter().map(|case| case.name.as_str().into()).collect())
-            }
-            TypeDefKind::Flags(names) => {
-                Type::Flags(names.flags.iter().map(|flag| flag.name.as_str().into()).collect())
-            }
+            TypeDefKind::Enum(names) => Type::Enum(
+                names
+                    .cases
+                    .iter()
+                    .map(|case| case.name.as_str().into())
+                    .collect(),
+            ),
+            TypeDefKind::Flags(names) => Type::Flags(
+                names
+                    .flags
+                    .iter()
+                    .map(|flag| flag.name.as_str().into())
+                    .collect(),
+            ),
             TypeDefKind::Resource
             | TypeDefKind::Handle(_)
             | TypeDefKind::Future(_)
@@ -138,6 +162,10 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
 }
 
 /// The type of an optional part: absent is fine, unsupported is not.
+#[expect(
+    clippy::option_option,
+    reason = "no type, and a type that is none, are two things"
+)]
 fn side(resolve: &Resolve, ty: Option<&WitType>) -> Option<Option<Type>> {
     match ty {
         Some(ty) => value_type(resolve, ty).map(Some),

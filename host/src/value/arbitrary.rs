@@ -32,9 +32,22 @@ pub(crate) fn any_type() -> impl Strategy<Value = Type> {
             1 => (maybe.clone(), maybe).prop_map(|(ok, err)| {
                 Type::Result(Arc::new(ResultType { ok, err }))
             }),
-            1 => (leaf_type(), inner).prop_map(|types| Type::Map(Arc::new(types))),
+            1 => (key_type(), inner).prop_map(|types| Type::Map(Arc::new(types))),
         ]
     })
+}
+
+/// A type that WIT allows as the key of a map.
+fn key_type() -> impl Strategy<Value = Type> {
+    select(vec![
+        Type::Bool,
+        Type::S8,
+        Type::U16,
+        Type::S32,
+        Type::U64,
+        Type::Char,
+        Type::String,
+    ])
 }
 
 fn leaf_type() -> impl Strategy<Value = Type> {

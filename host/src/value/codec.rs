@@ -154,11 +154,6 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     /// How many bytes are left.
     #[inline]
     pub(crate) fn remaining(&self) -> usize {
@@ -387,7 +382,7 @@ mod tests {
             let mut reader = Reader::new(&bytes);
             prop_assert_eq!(reader.u64_leb(), Ok(unsigned));
             prop_assert_eq!(reader.i64_zigzag(), Ok(signed));
-            prop_assert!(reader.is_empty());
+            prop_assert!(reader.remaining() == 0);
         }
     }
 }

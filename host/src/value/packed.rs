@@ -8,7 +8,7 @@
 //! What comes from outside enters by [`Packed::from_wire`], which checks everything; a `Packed` that
 //! exists is well formed. It does not compress and does not describe its type: both ends know it.
 
-use super::codec::{Malformed, Writer};
+use super::codec::Malformed;
 use super::mismatch::Mismatch;
 use super::pack::Packer;
 use super::unpack::Decoder;
@@ -111,19 +111,6 @@ impl Packed {
         let packed = Self { ty, bytes };
         debug_assert_eq!(packed.check(), Ok(()), "payload of {}", packed.ty);
         packed
-    }
-
-    /// A list of type `list<element>` of `parts`, each of type `element`.
-    pub(crate) fn list_of(element: &Type, parts: &[Self]) -> Self {
-        debug_assert!(parts.iter().all(|part| part.ty == *element));
-        let ty = Type::list(element.clone());
-        let size: usize = parts.iter().map(Self::len).sum();
-        let mut out = Writer::with_capacity(size + 10);
-        out.put_len(parts.len());
-        for part in parts {
-            out.put_raw(&part.bytes);
-        }
-        Self::from_payload(ty, out.into_vec().into())
     }
 
     /// The form that travels: a version byte, then the payload.
@@ -282,7 +269,7 @@ mod tests {
     #[test]
     fn elements_without_bytes_are_bounded_over_the_whole_value() {
         let empty = Type::list(Type::tuple([]));
-        let mut out = Writer::default();
+        let mut out = crate::value::codec::Writer::default();
         out.put_u8(WIRE_VERSION);
         out.put_len(MAX_EMPTY);
         let wire = out.into_vec();
@@ -319,22 +306,6 @@ mod tests {
         );
         let deeper = [&[WIRE_VERSION, 1], &wire[1..]].concat();
         assert!(Packed::from_wire(ty, &deeper).is_err());
-    }
-
-    #[test]
-    fn a_list_of_packed_parts_is_the_packed_list() {
-        let parts = ["a", "", "bc"].map(|text| Packed::pack(&text.into(), &Type::String).unwrap());
-        let list = Packed::list_of(&Type::String, &parts);
-        let value = Value::List(vec!["a".into(), "".into(), "bc".into()]);
-        assert_eq!(list.unpack().unwrap(), value);
-        assert_eq!(Packed::pack(&value, &Type::list(Type::String)), Ok(list));
-    }
-
-    #[test]
-    fn a_list_of_bytes_has_the_form_of_bytes() {
-        let parts = [7, 8].map(|byte| Packed::pack(&Value::U8(byte), &Type::U8).unwrap());
-        let list = Packed::list_of(&Type::U8, &parts);
-        assert_eq!(list.unpack().unwrap(), Value::from(vec![7, 8]));
     }
 
     #[test]

@@ -166,7 +166,12 @@ impl fmt::Display for Type {
             }
             Self::Record(fields) => {
                 f.write_str("record { ")?;
-                join(f, fields.iter().map(|field| format!("{}: {}", field.name, field.ty)))?;
+                join(
+                    f,
+                    fields
+                        .iter()
+                        .map(|field| format!("{}: {}", field.name, field.ty)),
+                )?;
                 f.write_str(" }")
             }
             Self::Variant(cases) => {

@@ -66,7 +66,10 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(bytes_total: Option<u64>) -> Self {
-        Self { bytes_total, ..Self::default() }
+        Self {
+            bytes_total,
+            ..Self::default()
+        }
     }
 
     pub(super) fn now(&self) -> JobProgress {
@@ -162,7 +165,10 @@ impl Driver {
     pub(super) fn run(mut self, mut reader: Reader) -> Result<JobResult, JobError> {
         let mut running = Running {
             begun: Instant::now(),
-            stats: JobStats { engine_count: self.engine_count, ..JobStats::default() },
+            stats: JobStats {
+                engine_count: self.engine_count,
+                ..JobStats::default()
+            },
             flights: HashMap::new(),
             outbox: Vec::new(),
             outbox_bytes: 0,
@@ -242,12 +248,23 @@ impl Driver {
     }
 
     fn take_in(&mut self, chunks: Vec<Chunk>) {
-        self.progress.chunks_read.fetch_add(chunks.len() as u64, Ordering::Relaxed);
+        self.progress
+            .chunks_read
+            .fetch_add(chunks.len() as u64, Ordering::Relaxed);
         for chunk in chunks {
             let target = self.targets.as_ref().map(|targets| {
-                blocks(chunk.position, self.progress.bytes_total, chunk.index, targets)
+                blocks(
+                    chunk.position,
+                    self.progress.bytes_total,
+                    chunk.index,
+                    targets,
+                )
             });
-            let facts = ChunkFacts { size: chunk.len(), held: chunk.held(), target };
+            let facts = ChunkFacts {
+                size: chunk.len(),
+                held: chunk.held(),
+                target,
+            };
             self.machine.chunk(chunk, facts);
         }
     }
@@ -260,12 +277,16 @@ impl Driver {
 
     /// Hands the outcomes of a dispatch to the machine.
     fn finished(&mut self, answer: Answer, running: &mut Running) {
-        let Some(flight) = running.flights.get_mut(&answer.dispatch) else { return };
+        let Some(flight) = running.flights.get_mut(&answer.dispatch) else {
+            return;
+        };
         flight.unanswered = flight.unanswered.saturating_sub(answer.outcomes.len());
         let is_last = flight.unanswered == 0;
         let is_merge = flight.is_merge;
         for (idx, outcome) in answer.outcomes.into_iter().enumerate() {
-            let Some((id, origin)) = flight.tasks.get(answer.first + idx).cloned() else { continue };
+            let Some((id, origin)) = flight.tasks.get(answer.first + idx).cloned() else {
+                continue;
+            };
             let Outcome { result, usage } = outcome;
             let has_run = usage.run_time > Duration::ZERO;
             if has_run {
@@ -288,16 +309,27 @@ impl Driver {
                 }
                 Err(failure) => Err(Failed {
                     retry: retry(failure.code),
-                    failure: Fault { failure, origin, usage: Box::new(usage) },
+                    failure: Fault {
+                        failure,
+                        origin,
+                        usage: Box::new(usage),
+                    },
                 }),
             };
-            let verdict = self.machine.finished(Finished { id, result, cost, size });
+            let verdict = self.machine.finished(Finished {
+                id,
+                result,
+                cost,
+                size,
+            });
             if verdict == Verdict::Final {
                 running.records.extend(record);
             }
             if verdict == Verdict::Final && !is_merge {
                 self.progress.chunks_done.fetch_add(1, Ordering::Relaxed);
-                self.progress.bytes_done.fetch_add(bytes_in, Ordering::Relaxed);
+                self.progress
+                    .bytes_done
+                    .fetch_add(bytes_in, Ordering::Relaxed);
             }
         }
         if is_last {
@@ -313,7 +345,10 @@ impl Driver {
                 Decision::Emit { index, result } => self.emit(index, result, running),
                 Decision::CancelTasks(tasks) => cancel_flights(&tasks, running),
                 Decision::Cancel => {
-                    running.flights.values().for_each(|flight| flight.cancel.cancel());
+                    running
+                        .flights
+                        .values()
+                        .for_each(|flight| flight.cancel.cancel());
                     self.backend.cancel(self.job);
                 }
                 Decision::Done(ending) => return Some(ending),
@@ -343,7 +378,10 @@ impl Driver {
                     (self.merge_arguments(parts), origin)
                 }
             };
-            tasks.push(DispatchedTask { arguments, attempt: task.attempt });
+            tasks.push(DispatchedTask {
+                arguments,
+                attempt: task.attempt,
+            });
             flying.push((task.id, origin));
         }
         let callee = match (&self.plan.reduce, is_merge) {
@@ -355,7 +393,12 @@ impl Driver {
         running.stats.dispatches += 1;
         running.flights.insert(
             id,
-            Flight { unanswered: flying.len(), tasks: flying, is_merge, cancel: cancel.clone() },
+            Flight {
+                unanswered: flying.len(),
+                tasks: flying,
+                is_merge,
+                cancel: cancel.clone(),
+            },
         );
         self.backend.submit(Dispatch {
             id,
@@ -376,7 +419,9 @@ impl Driver {
 
     fn merge_arguments(&self, parts: Vec<Packed>) -> Arguments {
         match self.plan.delivery() {
-            crate::job::Delivery::Reduced(crate::merge::tree::Shape::Pair) => Arguments::Values(parts),
+            crate::job::Delivery::Reduced(crate::merge::tree::Shape::Pair) => {
+                Arguments::Values(parts)
+            }
             _ => Arguments::Parts(parts),
         }
     }
@@ -395,12 +440,30 @@ impl Driver {
                 debug_assert!(told.is_some(), "outcome {index} is delivered");
                 if let Some(told) = told {
                     let (origin, usage) = *told;
-                    self.tell(origin, Outcome { result: Ok(value), usage }, running);
+                    self.tell(
+                        origin,
+                        Outcome {
+                            result: Ok(value),
+                            usage,
+                        },
+                        running,
+                    );
                 }
             }
             (Err(fault), None) => {
-                let Fault { failure, origin, usage } = fault;
-                self.tell(origin, Outcome { result: Err(failure), usage: *usage }, running);
+                let Fault {
+                    failure,
+                    origin,
+                    usage,
+                } = fault;
+                self.tell(
+                    origin,
+                    Outcome {
+                        result: Err(failure),
+                        usage: *usage,
+                    },
+                    running,
+                );
             }
         }
     }
@@ -416,7 +479,10 @@ impl Driver {
     fn deliver(&mut self, running: &mut Running) {
         running.outbox_bytes = 0;
         if !running.outbox.is_empty()
-            && self.outcomes.blocking_send(std::mem::take(&mut running.outbox)).is_err()
+            && self
+                .outcomes
+                .blocking_send(std::mem::take(&mut running.outbox))
+                .is_err()
         {
             self.machine.stop(Stopped::Cancelled);
         }
@@ -430,7 +496,12 @@ impl Driver {
     ) -> Result<JobResult, JobError> {
         let deadline = self.deadline.unwrap_or_default();
         match ending {
-            Ending::Complete { merged, chunks, failed, failures } => {
+            Ending::Complete {
+                merged,
+                chunks,
+                failed,
+                failures,
+            } => {
                 stats.chunks = chunks;
                 let merged = match self.fold {
                     Some(fold) => fold.finish(),
@@ -440,15 +511,31 @@ impl Driver {
                     .into_iter()
                     .map(|(_, fault)| (fault.origin, fault.failure))
                     .collect();
-                Ok(JobResult { merged, failed, failures, stats, records })
+                Ok(JobResult {
+                    merged,
+                    failed,
+                    failures,
+                    stats,
+                    records,
+                })
             }
-            Ending::TaskFailed { failure: fault, failures, .. } => Err(JobError::TaskFailed {
+            Ending::TaskFailed {
+                failure: fault,
+                failures,
+                ..
+            } => Err(JobError::TaskFailed {
                 origin: fault.origin,
                 failure: Box::new(fault.failure),
-                stderr: fault.usage.logs.map(|logs: Box<Logs>| logs.stderr.kept).unwrap_or_default(),
+                stderr: fault
+                    .usage
+                    .logs
+                    .map(|logs: Box<Logs>| logs.stderr.kept)
+                    .unwrap_or_default(),
                 failures,
             }),
-            Ending::MergeFailed { failure } => Err(JobError::ReducerFailed(Box::new(failure.failure))),
+            Ending::MergeFailed { failure } => {
+                Err(JobError::ReducerFailed(Box::new(failure.failure)))
+            }
             Ending::Stopped(Stopped::Cancelled) => Err(JobError::Cancelled),
             Ending::Stopped(Stopped::Deadline) => Err(JobError::Deadline(deadline)),
             Ending::Stopped(Stopped::Input(error)) => Err(JobError::Input(error)),
@@ -458,7 +545,11 @@ impl Driver {
 }
 
 fn origin(index: ChunkIndex, chunk: &Chunk) -> Origin {
-    Origin { index: index.0, input: Arc::clone(&chunk.source.name), range: chunk.range.clone() }
+    Origin {
+        index: index.0,
+        input: Arc::clone(&chunk.source.name),
+        range: chunk.range.clone(),
+    }
 }
 
 /// Stops the dispatches of which nothing is wanted any more.
@@ -466,7 +557,10 @@ fn cancel_flights(tasks: &[TaskId], running: &Running) {
     let unwanted: HashSet<&TaskId> = tasks.iter().collect();
     for flight in running.flights.values() {
         let answered = flight.tasks.len() - flight.unanswered;
-        if flight.tasks[answered..].iter().all(|(id, _)| unwanted.contains(id)) {
+        if flight.tasks[answered..]
+            .iter()
+            .all(|(id, _)| unwanted.contains(id))
+        {
             flight.cancel.cancel();
         }
     }

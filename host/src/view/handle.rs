@@ -133,7 +133,10 @@ impl Job {
     /// A handle to cancel the job from elsewhere.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
-        Canceller { events: self.events.clone(), stop: self.stop.clone() }
+        Canceller {
+            events: self.events.clone(),
+            stop: self.stop.clone(),
+        }
     }
 
     /// How far it is.

@@ -35,7 +35,9 @@ pub enum PlanError {
         functions: Vec<String>,
     },
     /// The mapper's parameters are not those of a mapper.
-    #[error("`{function}` cannot be mapped over input: it takes {found}, one string or list<u8> is wanted")]
+    #[error(
+        "`{function}` cannot be mapped over input: it takes {found}, one string or list<u8> is wanted"
+    )]
     NotAMapper {
         /// The function with its type.
         function: String,
@@ -76,7 +78,9 @@ pub enum PlanError {
         last: u32,
     },
     /// Program arguments for a function.
-    #[error("arguments after `--` go to a WASI command; `{module}` is called by its function `{function}`")]
+    #[error(
+        "arguments after `--` go to a WASI command; `{module}` is called by its function `{function}`"
+    )]
     ArgumentsForFunction {
         /// The module.
         module: String,
@@ -97,7 +101,10 @@ fn map_hint(functions: &[String]) -> String {
     if functions.is_empty() {
         String::new()
     } else {
-        format!("; to call a function of it, name it with --map ({})", there_are(functions))
+        format!(
+            "; to call a function of it, name it with --map ({})",
+            there_are(functions)
+        )
     }
 }
 
@@ -164,10 +171,21 @@ impl Plan {
 /// The merge that was chosen, by its name.
 fn resolved(module: &Module, reduce: Option<Reduce>, fold: Option<Builtin>) -> Merge {
     match (reduce, fold) {
-        (Some(Reduce { function: Callee::Function(idx), .. }), _) => {
-            Merge::Reducer(module.functions()[idx].name.clone())
-        }
-        (Some(Reduce { function: Callee::Command, .. }), _) | (None, None) => Merge::None,
+        (
+            Some(Reduce {
+                function: Callee::Function(idx),
+                ..
+            }),
+            _,
+        ) => Merge::Reducer(module.functions()[idx].name.clone()),
+        (
+            Some(Reduce {
+                function: Callee::Command,
+                ..
+            }),
+            _,
+        )
+        | (None, None) => Merge::None,
         (None, Some(Builtin::Collect)) => Merge::Collect,
         (None, Some(Builtin::Concat)) => Merge::Concat,
         (None, Some(Builtin::Sum)) => Merge::Sum,
@@ -178,7 +196,11 @@ fn resolved(module: &Module, reduce: Option<Reduce>, fold: Option<Builtin>) -> M
 }
 
 fn signatures(module: &Module) -> Vec<String> {
-    module.functions().iter().map(|function| format!("`{function}`")).collect()
+    module
+        .functions()
+        .iter()
+        .map(|function| format!("`{function}`"))
+        .collect()
 }
 
 fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
@@ -195,14 +217,21 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
         }
     };
     // A program's name is what it was loaded as, without its folders, as a shell would have it.
-    let name = module.name().rsplit('/').next().unwrap_or_default().to_owned();
+    let name = module
+        .name()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     Ok(Plan {
         map: Callee::Command,
         reduce: None,
         item: Type::bytes(),
         fold,
         chunking: spec.chunking.unwrap_or(Chunking::File),
-        arguments: std::iter::once(name).chain(spec.arguments.iter().cloned()).collect(),
+        arguments: std::iter::once(name)
+            .chain(spec.arguments.iter().cloned())
+            .collect(),
         merge: resolved(module, None, fold),
     })
 }
@@ -212,16 +241,22 @@ fn is_mapper(function: &Function) -> bool {
 }
 
 fn find<'m>(module: &'m Module, name: &str) -> Result<(usize, &'m Function), PlanError> {
-    module.functions().iter().enumerate().find(|(_, function)| function.name == name).ok_or_else(|| {
-        PlanError::NoSuchFunction {
+    module
+        .functions()
+        .iter()
+        .enumerate()
+        .find(|(_, function)| function.name == name)
+        .ok_or_else(|| PlanError::NoSuchFunction {
             module: module.name().to_owned(),
             wanted: name.to_owned(),
             functions: signatures(module),
-        }
-    })
+        })
 }
 
-fn mapper<'m>(module: &'m Module, wanted: Option<&str>) -> Result<(usize, &'m Function), PlanError> {
+fn mapper<'m>(
+    module: &'m Module,
+    wanted: Option<&str>,
+) -> Result<(usize, &'m Function), PlanError> {
     const CONVENTION: &str = "mapper";
     let named = match wanted {
         Some(name) => Some(find(module, name)?),
@@ -231,11 +266,26 @@ fn mapper<'m>(module: &'m Module, wanted: Option<&str>) -> Result<(usize, &'m Fu
         if is_mapper(function) {
             return Ok((idx, function));
         }
-        let params: Vec<String> = function.params.iter().map(|(_, ty)| ty.to_string()).collect();
-        let found = if params.is_empty() { "nothing".to_owned() } else { format!("({})", params.join(", ")) };
-        return Err(PlanError::NotAMapper { function: function.to_string(), found });
+        let params: Vec<String> = function
+            .params
+            .iter()
+            .map(|(_, ty)| ty.to_string())
+            .collect();
+        let found = if params.is_empty() {
+            "nothing".to_owned()
+        } else {
+            format!("({})", params.join(", "))
+        };
+        return Err(PlanError::NotAMapper {
+            function: function.to_string(),
+            found,
+        });
     }
-    let mut fitting = module.functions().iter().enumerate().filter(|(_, function)| is_mapper(function));
+    let mut fitting = module
+        .functions()
+        .iter()
+        .enumerate()
+        .filter(|(_, function)| is_mapper(function));
     match (fitting.next(), fitting.next()) {
         (Some(only), None) => Ok(only),
         _ => Err(PlanError::NoMapper {
@@ -273,7 +323,12 @@ fn merge(
     Ok((None, Some(builtin)))
 }
 
-fn reduce(mapper: &Function, item: &Type, idx: usize, reducer: &Function) -> Result<Reduce, PlanError> {
+fn reduce(
+    mapper: &Function,
+    item: &Type,
+    idx: usize,
+    reducer: &Function,
+) -> Result<Reduce, PlanError> {
     let list = Type::list(item.clone());
     let params: Vec<&Type> = reducer.params.iter().map(|(_, ty)| ty).collect();
     let shape = match params.as_slice() {
@@ -282,9 +337,10 @@ fn reduce(mapper: &Function, item: &Type, idx: usize, reducer: &Function) -> Res
         _ => None,
     };
     match shape {
-        Some(shape) if value_type(reducer) == *item => {
-            Ok(Reduce { function: Callee::Function(idx), shape })
-        }
+        Some(shape) if value_type(reducer) == *item => Ok(Reduce {
+            function: Callee::Function(idx),
+            shape,
+        }),
         _ => Err(PlanError::ReducerDoesNotFit {
             mapper: mapper.name.clone(),
             gives: Box::new(item.clone()),

@@ -7,12 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Chunks are sent on at the latest when they have waited this long: the first should not wait
-/// for the last when the input is slow.
+/// Chunks are sent on at the latest when they have waited this long, so that engines need not
+/// wait for the last chunk of a wish to begin with the first.
 const SEND_INTERVAL: Duration = Duration::from_millis(1);
-
-/// A chunk that holds as much as this is sent on at once.
-const LARGE: u64 = 16 << 10;
 
 /// The reader of one job, as its driver holds it.
 pub(super) struct Reader {
@@ -23,11 +20,14 @@ pub(super) struct Reader {
 impl Reader {
     /// Starts reading `chunks` for the driver behind `events`.
     pub(super) fn start(chunks: Chunks, events: Sender<Event>) -> std::io::Result<Self> {
-        let (wishes, wished) = channel();
+        let (wishes, granted) = channel();
         let thread = std::thread::Builder::new()
             .name("rwasm-reader".to_owned())
-            .spawn(move || read(chunks, &wished, &events))?;
-        Ok(Self { wishes: Some(wishes), thread: Some(thread) })
+            .spawn(move || read(chunks, &granted, &events))?;
+        Ok(Self {
+            wishes: Some(wishes),
+            thread: Some(thread),
+        })
     }
 
     /// Lets it read on.
@@ -51,34 +51,39 @@ impl Reader {
     }
 }
 
-fn read(mut chunks: Chunks, wished: &Receiver<Wanted>, events: &Sender<Event>) {
-    while let Ok(wanted) = wished.recv() {
+fn read(mut chunks: Chunks, granted: &Receiver<Wanted>, events: &Sender<Event>) {
+    while let Ok(wanted) = granted.recv() {
         let mut batch: Vec<Chunk> = Vec::new();
         let mut held = 0;
         let mut last_send = Instant::now();
+        let mut send = |batch: &mut Vec<Chunk>| events.send(Event::Chunks(std::mem::take(batch)));
         for _ in 0..wanted.chunks {
-            let event = match chunks.next() {
-                None => Event::InputEnd(std::mem::take(&mut batch)),
-                Some(Err(error)) => Event::InputFailed(std::mem::take(&mut batch), error),
+            // What has been read is not held back by what is yet to come.
+            let is_due = chunks.may_wait() || last_send.elapsed() > SEND_INTERVAL;
+            if is_due && !batch.is_empty() {
+                last_send = Instant::now();
+                if send(&mut batch).is_err() {
+                    return;
+                }
+            }
+            match chunks.next() {
                 Some(Ok(chunk)) => {
                     held += chunk.held();
-                    let is_large = chunk.held() >= LARGE;
                     batch.push(chunk);
-                    if is_large || last_send.elapsed() > SEND_INTERVAL {
-                        last_send = Instant::now();
-                        if events.send(Event::Chunks(std::mem::take(&mut batch))).is_err() {
-                            return;
-                        }
-                    }
-                    if held >= wanted.bytes {
-                        break;
-                    }
-                    continue;
                 }
-            };
-            // A driver that has ended needs no more.
-            let _ = events.send(event);
-            return;
+                ended => {
+                    let event = match ended {
+                        Some(Err(error)) => Event::InputFailed(batch, error),
+                        _ => Event::InputEnd(batch),
+                    };
+                    // A driver that has ended needs no more.
+                    let _ = events.send(event);
+                    return;
+                }
+            }
+            if held >= wanted.bytes {
+                break;
+            }
         }
         if events.send(Event::WishServed(batch)).is_err() {
             return;

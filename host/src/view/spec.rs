@@ -1,10 +1,10 @@
 //! What a job is to do, as its user says it.
 
+use super::plan::{Plan, PlanError};
 use crate::chunk::Chunking;
 use crate::dispatch::Reuse;
 use crate::ids::EngineId;
 use crate::job::Tolerance;
-use super::plan::{Plan, PlanError};
 use crate::limits::Limits;
 use crate::sandbox::Module;
 use std::time::Duration;

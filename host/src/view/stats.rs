@@ -50,13 +50,20 @@ impl JobStats {
     #[must_use]
     pub fn speed_up(&self) -> f64 {
         let wall = self.wall_time.as_secs_f64();
-        if wall > 0.0 { self.serial_time.as_secs_f64() / wall } else { 0.0 }
+        if wall > 0.0 {
+            self.serial_time.as_secs_f64() / wall
+        } else {
+            0.0
+        }
     }
 
     /// The speed-up by the number of engines: 1 where all were busy all the time.
     #[must_use]
     pub fn efficiency(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a cluster has at most 1024 engines")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a cluster has at most 1024 engines"
+        )]
         let engines = self.engine_count.max(1) as f64;
         self.speed_up() / engines
     }

@@ -7,6 +7,7 @@
 
 mod simulation;
 
+use super::messages::Task;
 use super::*;
 use crate::ids::{ChunkIndex, EngineId};
 use crate::merge::tree::tests::{any_shape, model};

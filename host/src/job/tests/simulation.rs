@@ -6,6 +6,7 @@
     reason = "the numbers of these tests are small"
 )]
 
+use super::super::messages::Task;
 use super::super::*;
 use crate::ids::{ChunkIndex, EngineId};
 use crate::merge::tree::Node;

@@ -92,13 +92,20 @@ impl Signature {
             None => None,
         };
         let mut flat = Vec::new();
-        params.iter().for_each(|layout| layout.flatten(&mut flat));
+        for layout in &params {
+            layout.flatten(&mut flat);
+        }
         let indirect_params = flat.len() > MAX_FLAT_PARAMS;
         flat.clear();
         if let Some(layout) = &result {
             layout.flatten(&mut flat);
         }
-        Some(Self { params, result, indirect_params, indirect_result: flat.len() > MAX_FLAT_RESULTS })
+        Some(Self {
+            params,
+            result,
+            indirect_params,
+            indirect_result: flat.len() > MAX_FLAT_RESULTS,
+        })
     }
 }
 
@@ -135,19 +142,25 @@ impl Layout {
                     let types = record.fields.iter().map(|field| &field.ty);
                     Kind::Fields(fields(resolve, sizes, types)?)
                 }
-                TypeDefKind::Flags(flags) => {
-                    Kind::Flags { count: u32::try_from(flags.flags.len()).ok()? }
-                }
-                TypeDefKind::Enum(names) => {
-                    variant(resolve, sizes, names.tag(), names.cases.iter().map(|_| None))?
-                }
+                TypeDefKind::Flags(flags) => Kind::Flags {
+                    count: u32::try_from(flags.flags.len()).ok()?,
+                },
+                TypeDefKind::Enum(names) => variant(
+                    resolve,
+                    sizes,
+                    names.tag(),
+                    names.cases.iter().map(|_| None),
+                )?,
                 TypeDefKind::Variant(cases) => {
                     let types = cases.cases.iter().map(|case| case.ty.as_ref());
                     variant(resolve, sizes, cases.tag(), types)?
                 }
-                TypeDefKind::Option(some) => {
-                    variant(resolve, sizes, wit_parser::Int::U8, [None, Some(some)].into_iter())?
-                }
+                TypeDefKind::Option(some) => variant(
+                    resolve,
+                    sizes,
+                    wit_parser::Int::U8,
+                    [None, Some(some)].into_iter(),
+                )?,
                 TypeDefKind::Result(sides) => {
                     let types = [sides.ok.as_ref(), sides.err.as_ref()];
                     variant(resolve, sizes, wit_parser::Int::U8, types.into_iter())?
@@ -204,7 +217,11 @@ impl Layout {
             Kind::F32 => flat.push(Core::F32),
             Kind::F64 => flat.push(Core::F64),
             Kind::String | Kind::Bytes | Kind::List(_) => flat.extend([Core::I32, Core::I32]),
-            Kind::Fields(fields) => fields.iter().for_each(|(_, field)| field.flatten(flat)),
+            Kind::Fields(fields) => {
+                for (_, field) in fields {
+                    field.flatten(flat);
+                }
+            }
             Kind::Flags { count } => flat.extend((0..count.div_ceil(32)).map(|_| Core::I32)),
             Kind::Variant(variant) => {
                 flat.push(Core::I32);
@@ -285,7 +302,11 @@ fn variant<'a>(
             None => Some(None),
         })
         .collect::<Option<Vec<_>>>()?;
-    Some(Kind::Variant(Variant { discriminant, payload, cases }))
+    Some(Kind::Variant(Variant {
+        discriminant,
+        payload,
+        cases,
+    }))
 }
 
 #[cfg(test)]
@@ -294,12 +315,20 @@ mod tests {
 
     fn signature(wit: &str) -> Signature {
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("test.wit", wit).expect("the test's WIT parses");
+        let package = resolve
+            .push_str("test.wit", wit)
+            .expect("the test's WIT parses");
         let world = resolve.select_world(&[package], None).expect("one world");
         let mut sizes = SizeAlign::default();
         sizes.fill(&resolve);
-        let export = resolve.worlds[world].exports.values().next().expect("one export");
-        let wit_parser::WorldItem::Function(function) = export else { panic!("a function") };
+        let export = resolve.worlds[world]
+            .exports
+            .values()
+            .next()
+            .expect("one export");
+        let wit_parser::WorldItem::Function(function) = export else {
+            panic!("a function")
+        };
         Signature::of(&resolve, &sizes, function).expect("all types can cross")
     }
 
@@ -310,7 +339,13 @@ mod tests {
         );
         assert!(!mapper.indirect_params);
         assert!(mapper.indirect_result);
-        let Some(Layout { kind: Kind::List(pair), .. }) = &mapper.result else { panic!("a list") };
+        let Some(Layout {
+            kind: Kind::List(pair),
+            ..
+        }) = &mapper.result
+        else {
+            panic!("a list")
+        };
         assert_eq!((pair.size, pair.align), (16, 8));
     }
 

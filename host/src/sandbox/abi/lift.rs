@@ -26,11 +26,19 @@ pub(in crate::sandbox) fn lift_result(
     limit: u64,
 ) -> Result<Vec<u8>, LiftError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut lift = Lift { memory, limit, out: Writer::default() };
+    let mut lift = Lift {
+        memory,
+        limit,
+        out: Writer::default(),
+    };
     if indirect {
         let place = match returned {
             Val::I32(place) => place.cast_unsigned(),
-            other => return Err(LiftError::Abi(format!("a pointer was wanted, {other:?} came"))),
+            other => {
+                return Err(LiftError::Abi(format!(
+                    "a pointer was wanted, {other:?} came"
+                )));
+            }
         };
         if !place.is_multiple_of(layout.align) {
             return Err(LiftError::Abi(format!(
@@ -77,7 +85,11 @@ impl<'m> Lift<'m> {
     }
 
     fn check_limit(&self) -> Result<(), LiftError> {
-        if self.out.len() > self.limit { Err(LiftError::TooLarge) } else { Ok(()) }
+        if self.out.len() > self.limit {
+            Err(LiftError::TooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     /// Lifts the value at `place`, whose own range has been checked.
@@ -85,11 +97,19 @@ impl<'m> Lift<'m> {
         match &layout.kind {
             Kind::Bool => self.out.put_u8(u8::from(self.part::<1>(place)[0] != 0)),
             Kind::S8 | Kind::U8 => self.out.put_u8(self.part::<1>(place)[0]),
-            Kind::S16 => self.out.put_i64_zigzag(i16::from_le_bytes(self.part(place)).into()),
-            Kind::U16 => self.out.put_u64_leb(u16::from_le_bytes(self.part(place)).into()),
-            Kind::S32 => self.out.put_i64_zigzag(i32::from_le_bytes(self.part(place)).into()),
+            Kind::S16 => self
+                .out
+                .put_i64_zigzag(i16::from_le_bytes(self.part(place)).into()),
+            Kind::U16 => self
+                .out
+                .put_u64_leb(u16::from_le_bytes(self.part(place)).into()),
+            Kind::S32 => self
+                .out
+                .put_i64_zigzag(i32::from_le_bytes(self.part(place)).into()),
             Kind::U32 => self.out.put_u64_leb(self.word(place).into()),
-            Kind::S64 => self.out.put_i64_zigzag(i64::from_le_bytes(self.part(place))),
+            Kind::S64 => self
+                .out
+                .put_i64_zigzag(i64::from_le_bytes(self.part(place))),
             Kind::U64 => self.out.put_u64_leb(u64::from_le_bytes(self.part(place))),
             Kind::F32 => self.out.put_raw(&self.part::<4>(place)),
             Kind::F64 => self.out.put_raw(&self.part::<8>(place)),
@@ -201,7 +221,10 @@ impl<'m> Lift<'m> {
             Val::F64(bits) => bits,
             ref other => return Err(LiftError::Abi(format!("{other:?} came back"))),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "the ABI says which bits count")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the ABI says which bits count"
+        )]
         let low = bits as u32;
         let [b0, b1, ..] = low.to_le_bytes();
         match &layout.kind {
@@ -233,7 +256,9 @@ impl<'m> Lift<'m> {
                 }
             }
             Kind::String | Kind::Bytes | Kind::List(_) => {
-                return Err(LiftError::Abi("a list cannot come back as one core value".to_owned()));
+                return Err(LiftError::Abi(
+                    "a list cannot come back as one core value".to_owned(),
+                ));
             }
         }
         Ok(())

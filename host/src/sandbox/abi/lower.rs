@@ -68,7 +68,9 @@ pub(in crate::sandbox) fn flat_argument<T: Send + 'static>(
 ) -> Result<(), LowerError> {
     match &layout.kind {
         Kind::Bool | Kind::U8 => flat.push(Flat::I32(u32::from(value.u8()?))),
-        Kind::S8 => flat.push(Flat::I32(i32::from(value.u8()?.cast_signed()).cast_unsigned())),
+        Kind::S8 => flat.push(Flat::I32(
+            i32::from(value.u8()?.cast_signed()).cast_unsigned(),
+        )),
         Kind::U16 | Kind::U32 => flat.push(Flat::I32(low32(value.u64_leb()?))),
         Kind::Char => flat.push(Flat::I32(u32::from(value.char()?))),
         Kind::S16 | Kind::S32 => {
@@ -149,9 +151,17 @@ pub(in crate::sandbox) fn lower_argument<T: Send + 'static>(
     match &layout.kind {
         Kind::Bool | Kind::U8 | Kind::S8 => guest.slot(place, 1)[0] = value.u8()?,
         Kind::U16 => write(guest, place, &low16(value.u64_leb()?).to_le_bytes()),
-        Kind::S16 => write(guest, place, &low16(value.i64_zigzag()?.cast_unsigned()).to_le_bytes()),
+        Kind::S16 => write(
+            guest,
+            place,
+            &low16(value.i64_zigzag()?.cast_unsigned()).to_le_bytes(),
+        ),
         Kind::U32 => write(guest, place, &low32(value.u64_leb()?).to_le_bytes()),
-        Kind::S32 => write(guest, place, &low32(value.i64_zigzag()?.cast_unsigned()).to_le_bytes()),
+        Kind::S32 => write(
+            guest,
+            place,
+            &low32(value.i64_zigzag()?.cast_unsigned()).to_le_bytes(),
+        ),
         Kind::Char => write(guest, place, &u32::from(value.char()?).to_le_bytes()),
         Kind::U64 => write(guest, place, &value.u64_leb()?.to_le_bytes()),
         Kind::S64 => write(guest, place, &value.i64_zigzag()?.to_le_bytes()),
@@ -197,7 +207,11 @@ pub(in crate::sandbox) fn lower_memory<T: Send + 'static, E>(
     fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
 ) -> Result<Result<u32, E>, LowerError> {
     let place = guest.room(length, 1)?;
-    let slot: &mut [u8] = if length == 0 { &mut [] } else { guest.slot(place, length) };
+    let slot: &mut [u8] = if length == 0 {
+        &mut []
+    } else {
+        guest.slot(place, length)
+    };
     Ok(fill(slot).map(|()| place))
 }
 
@@ -284,19 +298,30 @@ fn read_case<'v>(
     value: &mut Reader<'_>,
 ) -> Result<(u32, Option<&'v Layout>), LowerError> {
     let case = value.case(variant.cases.len())?;
-    #[expect(clippy::cast_possible_truncation, reason = "a type has at most 2^32 cases")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a type has at most 2^32 cases"
+    )]
     Ok((case as u32, variant.cases[case].as_ref()))
 }
 
 fn write<T: Send + 'static>(guest: &mut GuestMemory<'_, T>, place: u32, bytes: &[u8]) {
     // Room for nothing lies nowhere.
     if !bytes.is_empty() {
-        #[expect(clippy::cast_possible_truncation, reason = "room for it was made in 32 bits")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "room for it was made in 32 bits"
+        )]
         guest.slot(place, bytes.len() as u32).copy_from_slice(bytes);
     }
 }
 
-fn write_pair<T: Send + 'static>(guest: &mut GuestMemory<'_, T>, place: u32, data: u32, length: u32) {
+fn write_pair<T: Send + 'static>(
+    guest: &mut GuestMemory<'_, T>,
+    place: u32,
+    data: u32,
+    length: u32,
+) {
     let slot = guest.slot(place, 8);
     slot[..4].copy_from_slice(&data.to_le_bytes());
     slot[4..].copy_from_slice(&length.to_le_bytes());
@@ -306,12 +331,18 @@ fn fits(size: u64) -> Result<u32, LowerError> {
     u32::try_from(size).map_err(|_| LowerError::TooLarge(size))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the packed form was made for this width")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the packed form was made for this width"
+)]
 const fn low32(bits: u64) -> u32 {
     bits as u32
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the packed form was made for this width")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the packed form was made for this width"
+)]
 const fn low16(bits: u64) -> u16 {
     bits as u16
 }

@@ -32,7 +32,12 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
         realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
         waits: Waits,
     ) -> Self {
-        Self { store, memory, realloc, waits }
+        Self {
+            store,
+            memory,
+            realloc,
+            waits,
+        }
     }
 
     /// Asks the guest for `size` bytes and checks what it answers. Nothing is asked for nothing.
@@ -51,7 +56,9 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
                 match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(place) => place,
                     Poll::Pending => {
-                        return Err(RoomError::Place("cabi_realloc waits for something".to_owned()));
+                        return Err(RoomError::Place(
+                            "cabi_realloc waits for something".to_owned(),
+                        ));
                     }
                 }
             }

@@ -1,0 +1,399 @@
+//! Limits: what a task may use, what happens when it wants more, and that others do not notice.
+
+use crate::support::{
+    Cli, Text, cluster, file, finish, folder, module, number, run, shown, spec, word_count,
+};
+use rwasm_cluster::{
+    ByteSize, Chunking, Cluster, FailureCode, Input, JobError, JobSpec, Merge, Module, Outcome,
+};
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+/// A time that a task which waits for ever runs into soon.
+const SHORT: Duration = Duration::from_millis(200);
+
+fn faulty(options: &str) -> Cli {
+    run("faulty").typed(options)
+}
+
+fn one_line_each(merge: Merge) -> JobSpec {
+    let mut spec = spec(merge);
+    spec.chunking = Some(Chunking::Lines(NonZeroU64::MIN));
+    spec
+}
+
+/// The outcome of the only task of a job.
+fn only_outcome(cluster: &Cluster, module: &Module, text: &str, spec: &JobSpec) -> Outcome {
+    let inputs = vec![Input::bytes("text", text.to_owned())];
+    let mut spec = spec.clone();
+    spec.merge = Merge::None;
+    let mut job = cluster.run(module, inputs, &spec).expect("the job begins");
+    let (_, outcome) = job.next_outcome().expect("there is an outcome");
+    assert!(job.next_outcome().is_none(), "there is one task");
+    outcome
+}
+
+/// What the only task of a job failed with, where one failure is borne.
+#[track_caller]
+fn failure(cluster: &Cluster, name: &str, text: &str, spec: &JobSpec) -> FailureCode {
+    let mut spec = spec.clone();
+    spec.max_failures = rwasm_cluster::Tolerance::Count(1);
+    let outcome = only_outcome(cluster, &module(name), text, &spec);
+    outcome.result.expect_err("the task fails").code
+}
+
+#[test]
+fn every_limit_ends_the_task_with_its_own_code() {
+    let cluster = cluster(2);
+    let mut short = JobSpec::default();
+    short.limits.time = SHORT;
+    for (name, text) in [
+        ("spin", ""),
+        ("sleep", ""),
+        ("faulty", "spin"),
+        ("faulty", "sleep"),
+    ] {
+        assert_eq!(
+            failure(&cluster, name, text, &short),
+            FailureCode::Timeout,
+            "{name} {text}"
+        );
+    }
+    let mut small = JobSpec::default();
+    small.limits.memory = ByteSize::mib(16);
+    for (name, text) in [("hoard", ""), ("faulty", "hoard")] {
+        assert_eq!(
+            failure(&cluster, name, text, &small),
+            FailureCode::MemoryLimit,
+            "{name}"
+        );
+    }
+    let mut terse = JobSpec::default();
+    terse.limits.output = ByteSize::kib(1);
+    assert_eq!(
+        failure(&cluster, "chatter", "", &terse),
+        FailureCode::OutputLimit
+    );
+    let long = "different words of all sorts, ".repeat(100);
+    terse.map = Some("shout".to_owned());
+    assert_eq!(
+        failure(&cluster, "faulty", &long, &terse),
+        FailureCode::OutputLimit
+    );
+    let mut narrow = JobSpec::default();
+    narrow.limits.input = ByteSize::new(10);
+    assert_eq!(
+        failure(&cluster, "faulty", "a line of text", &narrow),
+        FailureCode::InputLimit
+    );
+    for (name, units) in [("faulty", 1), ("spin", 1_000_000)] {
+        assert_eq!(
+            failure(&cluster, name, "", &fuel(units)),
+            FailureCode::FuelExhausted,
+            "{name}"
+        );
+    }
+    for (name, text, code) in [
+        ("faulty", "trap", FailureCode::Trap),
+        ("panics", "", FailureCode::Trap),
+        ("faulty", "refuse", FailureCode::GuestError),
+        ("exit3", "", FailureCode::ExitCode),
+    ] {
+        assert_eq!(
+            failure(&cluster, name, text, &JobSpec::default()),
+            code,
+            "{name} {text}"
+        );
+    }
+}
+
+fn fuel(units: u64) -> JobSpec {
+    let mut spec = JobSpec::default();
+    spec.limits.fuel = Some(units);
+    spec
+}
+
+#[test]
+fn fuel_is_counted_where_it_is_asked_for() {
+    let cluster = cluster(1);
+    let wordcount = module("wordcount");
+    let text = Text::of(41, 10_000).make();
+    let counted = only_outcome(&cluster, &wordcount, &text, &fuel(1 << 40))
+        .usage
+        .fuel;
+    assert!(counted.is_some_and(|fuel| fuel > 10_000), "{counted:?}");
+    let again = only_outcome(&cluster, &wordcount, &text, &fuel(1 << 40))
+        .usage
+        .fuel;
+    assert_eq!(counted, again, "the same work takes the same fuel");
+    assert_eq!(
+        only_outcome(&cluster, &wordcount, &text, &JobSpec::default())
+            .usage
+            .fuel,
+        None
+    );
+    let counts = run("wordcount")
+        .typed("--fuel 10000000000")
+        .stdin(text.clone())
+        .output();
+    assert_eq!(counts, word_count(&[&text]));
+    run("spin")
+        .typed("--fuel 1000000")
+        .fails(11)
+        .expect_stderr_has(&["fuel-exhausted", "--fuel"]);
+}
+
+#[test]
+fn a_task_is_stopped_soon_after_its_time() {
+    for (name, text) in [
+        ("spin", ""),
+        ("sleep", ""),
+        ("faulty", "spin\n"),
+        ("faulty", "sleep\n"),
+    ] {
+        let start = Instant::now();
+        run(name)
+            .typed("--timeout 300ms")
+            .stdin(text)
+            .fails(11)
+            .expect_stderr_has(&["(timeout)", "300ms"]);
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{name} took {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[test]
+fn the_limit_of_an_input_names_its_option() {
+    let dir = folder();
+    let text = "a line of text\n".repeat(1000);
+    let path = file(&dir, "text.txt", &text);
+    let limited = || run("wordcount").typed("--chunk file --limit input=8KiB");
+    limited().arg(&path).fails(11).expect_stderr_has(&[
+        "input-limit",
+        "8KiB",
+        "--limit input",
+        "--chunk",
+        "text.txt",
+    ]);
+    limited()
+        .stdin(text.clone())
+        .end()
+        .expect_empty_stdout()
+        .expect_stderr_has(&["8KiB", "<stdin>"]);
+    // Cut smaller it fits.
+    let counts = run("wordcount")
+        .typed("--chunk 1KiB --limit input=8KiB")
+        .arg(&path)
+        .output();
+    assert_eq!(counts, word_count(&[&text]));
+}
+
+#[test]
+fn the_limit_of_an_output_holds_for_typed_results() {
+    let text = Text::of(42, 100_000).make();
+    run("wordcount")
+        .typed("--limit output=1KiB")
+        .stdin(text)
+        .fails(11)
+        .expect_stderr_has(&["output-limit", "1KiB", "--limit output"]);
+}
+
+#[test]
+fn a_flood_on_stderr_is_dropped_and_the_task_goes_on() {
+    assert_eq!(run("noisy").output(), "done\n");
+    let cluster = cluster(1);
+    let noisy = module("noisy");
+    for limit in [0, 1000, 64 << 10] {
+        let mut spec = JobSpec::default();
+        spec.limits.logs = ByteSize::new(limit);
+        let outcome = only_outcome(&cluster, &noisy, "", &spec);
+        assert_eq!(shown(&outcome.result.expect("it ends well")), "done\n");
+        let logs = outcome.usage.logs.expect("it printed something");
+        assert_eq!(logs.stderr.kept.len() as u64, limit);
+        assert_eq!(logs.stderr.dropped, (10 << 20) - limit);
+        assert!(
+            logs.stdout.kept.is_empty(),
+            "a command's stdout is its result"
+        );
+    }
+}
+
+#[test]
+fn commands_to_a_terminal_in_what_a_guest_printed_are_not_passed_on() {
+    // It fails after all that noise, so that the error shows some of it.
+    let ended = run("noisy").typed("--limit output=2").fails(11);
+    assert!(!ended.stderr.contains('\u{1b}'), "{:?}", ended.stderr);
+    assert!(!ended.stderr.contains('\u{7}'), "{:?}", ended.stderr);
+}
+
+#[test]
+fn good_tasks_beside_and_after_a_failing_one_are_right() {
+    let cluster = cluster(2);
+    let text = Text::of(43, 400_000).make();
+    let expected = word_count(&[&text]);
+    let wordcount = module("wordcount");
+    for (name, input) in [
+        ("spin", ""),
+        ("sleep", ""),
+        ("hoard", ""),
+        ("faulty", "trap"),
+        ("chatter", ""),
+    ] {
+        let mut limited = spec(Merge::None);
+        limited.limits.time = SHORT;
+        limited.limits.output = ByteSize::mib(4);
+        let inputs = vec![Input::bytes("bad", input)];
+        let bad = cluster
+            .run(&module(name), inputs, &limited)
+            .expect("the bad job begins");
+        let beside = finish(&cluster, &wordcount, text.clone(), &JobSpec::default());
+        assert_eq!(
+            shown(&beside.merged.expect("counts")),
+            expected,
+            "beside {name}"
+        );
+        assert!(
+            matches!(bad.wait(), Err(JobError::TaskFailed { .. })),
+            "{name}"
+        );
+        let after = finish(&cluster, &wordcount, text.clone(), &JobSpec::default());
+        assert_eq!(
+            shown(&after.merged.expect("counts")),
+            expected,
+            "after {name}"
+        );
+    }
+}
+
+#[test]
+fn an_instance_that_failed_is_never_used_again() {
+    let text = "a\ntrap\nb\nrefuse\nc\n";
+    for reuse in ["none", "dispatch", "engine"] {
+        let ended = faulty("--chunk lines:1 --max-failures 2 --engines 1 --reuse")
+            .arg(reuse)
+            .stdin(text)
+            .end();
+        ended
+            .expect_code(0)
+            .expect_stdout("3\n")
+            .expect_stderr_has(&["2 of 5 tasks failed", "(trap)", "(guest-error)"]);
+    }
+}
+
+#[test]
+fn failures_are_borne_up_to_the_number_that_was_given() {
+    let line = |bad: bool| if bad { "refuse\n" } else { "line\n" };
+    let text: String = (0..100).map(|number| line(number % 30 == 29)).collect();
+    for borne in [
+        "--max-failures 3",
+        "--max-failures 99",
+        "--max-failures 3%",
+        "--max-failures 50%",
+    ] {
+        let ended = faulty("--chunk lines:1")
+            .typed(borne)
+            .stdin(text.clone())
+            .end();
+        ended
+            .expect_code(0)
+            .expect_stdout("97\n")
+            .expect_stderr_has(&[
+                "warning: ",
+                "3 of 100 tasks failed",
+                "bytes 145..152",
+                "refused: line 1 says so",
+            ]);
+    }
+    for fatal in [
+        "--max-failures 0",
+        "--max-failures 2",
+        "--max-failures 2%",
+        "--max-failures 2.5%",
+    ] {
+        faulty("--chunk lines:1")
+            .typed(fatal)
+            .stdin(text.clone())
+            .fails(11)
+            .expect_stderr_has(&["guest-error"]);
+    }
+    let quiet = faulty("--chunk lines:1 --max-failures 3 --quiet")
+        .stdin(text)
+        .end();
+    quiet
+        .expect_code(0)
+        .expect_stdout("97\n")
+        .expect_stderr_is_empty();
+}
+
+#[test]
+fn each_borne_failure_is_told_once() {
+    let text = "line\nrefuse\nline\n";
+    for merge in ["--merge sum", "--merge none", "--merge collect"] {
+        let ended = faulty("--chunk lines:1 --max-failures 1")
+            .typed(merge)
+            .stdin(text)
+            .end()
+            .expect_code(0);
+        let told = ended.stderr.matches("refused: line 1 says so").count();
+        assert_eq!(told, 1, "{merge}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_failed_task_runs_again_as_often_as_was_said() {
+    let cluster = cluster(2);
+    let mut spec = one_line_each(Merge::Sum);
+    spec.retries = 2;
+    spec.max_failures = rwasm_cluster::Tolerance::Count(1);
+    spec.keep_records = true;
+    let result = finish(&cluster, &module("faulty"), "a\nrefuse\nb\n", &spec);
+    assert_eq!(number(&result), 2);
+    assert_eq!(result.failures, 1);
+    assert_eq!(result.stats.retries, 2);
+    assert_eq!(result.stats.tasks, 5);
+    let mut attempts: Vec<u32> = result
+        .records
+        .iter()
+        .filter(|record| record.origin.index == 1)
+        .map(|record| record.usage.attempt)
+        .collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 2, 3]);
+    assert_eq!(result.failed.len(), 1);
+    assert_eq!(result.failed[0].0.range, 2..9);
+}
+
+#[test]
+fn a_job_ends_at_its_deadline() {
+    let start = Instant::now();
+    for name in ["spin", "sleep"] {
+        run(name)
+            .typed("--deadline 300ms")
+            .fails(11)
+            .expect_stderr_has(&["deadline", "300ms"]);
+    }
+    let cluster = cluster(1);
+    let mut spec = one_line_each(Merge::Default);
+    spec.deadline = Some(SHORT);
+    let inputs = vec![Input::bytes("text", "spin\n".repeat(50))];
+    let job = cluster
+        .run(&module("faulty"), inputs, &spec)
+        .expect("the job begins");
+    assert!(matches!(job.wait(), Err(JobError::Deadline(time)) if time == SHORT));
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+    // One that is early enough is none.
+    assert_eq!(
+        run("wordcount")
+            .typed("--deadline 1h")
+            .stdin("word")
+            .output(),
+        "word\t1\n"
+    );
+}

@@ -1,0 +1,281 @@
+//! The program as a child process: what it is given, and what it has to end with.
+//!
+//! Nothing of the caller's environment that means something to the program reaches it, and no child outlives its
+//! time limit, so that a test that fails never hangs.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// What nothing here takes on the slowest machine.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// A call of the program that is being put together.
+pub(crate) struct Cli {
+    command: Command,
+    stdin: Option<Vec<u8>>,
+}
+
+/// What a call of the program came to.
+pub(crate) struct Ended {
+    /// The command line, for messages.
+    line: String,
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// `rwasm-cluster`, without arguments so far.
+pub(crate) fn program() -> Cli {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rwasm-cluster"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RWASM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("NO_COLOR", "1")
+        .env("RWASM_CACHE_DIR", super::scratch().join("compiled"))
+        .current_dir(super::scratch());
+    Cli {
+        command,
+        stdin: None,
+    }
+}
+
+/// `rwasm-cluster run` with the guest of that name.
+pub(crate) fn run(guest: &str) -> Cli {
+    program().arg("run").arg(super::guest(guest))
+}
+
+/// `rwasm-cluster inspect` with the module at that path.
+pub(crate) fn inspect(module: impl AsRef<Path>) -> Cli {
+    program().arg("inspect").arg(module.as_ref())
+}
+
+impl Cli {
+    /// One argument: a file, most often.
+    pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Several arguments, as they are.
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Arguments as they would be typed, without blanks or quotes in them.
+    pub(crate) fn typed(self, arguments: &str) -> Self {
+        self.args(arguments.split_whitespace())
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Where it runs.
+    pub(crate) fn in_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// What stands on its stdin; without this call it is empty.
+    pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The command as it stands, for tests that hold its ends themselves.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn end(mut self) -> Ended {
+        let line = format!("{:?}", self.command);
+        self.command
+            .stdin(if self.stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("the program starts");
+        let feeder = child.stdin.take().zip(self.stdin).map(|(mut pipe, bytes)| {
+            // A program that ends early does not read to the end: that is no failure of ours.
+            thread::spawn(move || drop(pipe.write_all(&bytes)))
+        });
+        let stdout = reader(child.stdout.take().expect("stdout is piped"));
+        let stderr = reader(child.stderr.take().expect("stderr is piped"));
+        let status = wait(child);
+        let stdout = stdout.join().expect("stdout is read");
+        let stderr = String::from_utf8_lossy(&stderr.join().expect("stderr is read")).into_owned();
+        if let Some(feeder) = feeder {
+            feeder.join().expect("stdin is written");
+        }
+        let Some(status) = status else {
+            panic!(
+                "{line}\ndid not end within {TIME_LIMIT:?}; it printed {} bytes, and to stderr:\n{stderr}",
+                stdout.len()
+            );
+        };
+        Ended {
+            line,
+            status,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Runs it, expects that all goes well, and gives what it printed.
+    pub(crate) fn output(self) -> String {
+        self.end().expect_code(0).text()
+    }
+
+    /// Runs it and expects this exit code with nothing on stdout, as for all that is refused.
+    pub(crate) fn fails(self, code: i32) -> Ended {
+        self.end().expect_code(code).expect_empty_stdout()
+    }
+}
+
+/// Waits for the child; one that takes too long is killed, and then there is no status.
+pub(crate) fn wait(mut child: Child) -> Option<ExitStatus> {
+    let id = rustix::process::Pid::from_child(&child);
+    let (ended, end): (_, Receiver<ExitStatus>) = channel();
+    let waiter = thread::spawn(move || {
+        let status = child.wait().expect("a child can be waited for");
+        // Whoever waited may have given up.
+        let _ = ended.send(status);
+    });
+    let status = end.recv_timeout(TIME_LIMIT).ok();
+    if status.is_none() {
+        // It may have ended just now.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+    }
+    waiter.join().expect("the waiting thread ends");
+    status
+}
+
+fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        bytes
+    })
+}
+
+impl Ended {
+    #[track_caller]
+    pub(crate) fn expect_code(self, code: i32) -> Self {
+        assert!(
+            self.status.code() == Some(code),
+            "{}\nended with {:?} (signal {:?}), not with {code}; its stderr:\n{}",
+            self.line,
+            self.status.code(),
+            self.status.signal(),
+            self.stderr
+        );
+        self
+    }
+
+    /// Expects each of these in what it wrote to stderr.
+    #[track_caller]
+    pub(crate) fn expect_stderr_has(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(
+                self.stderr.contains(part),
+                "{}\nits stderr should contain `{part}`, but is:\n{}",
+                self.line,
+                self.stderr
+            );
+        }
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_stderr_is_empty(self) -> Self {
+        assert!(
+            self.stderr.is_empty(),
+            "{}\nits stderr should be empty, but is:\n{}",
+            self.line,
+            self.stderr
+        );
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_empty_stdout(self) -> Self {
+        assert!(
+            self.stdout.is_empty(),
+            "{}\nshould print nothing, but printed {} bytes: {:.200}",
+            self.line,
+            self.stdout.len(),
+            String::from_utf8_lossy(&self.stdout)
+        );
+        self
+    }
+
+    /// Expects exactly this on stdout; says where a difference begins, for texts that are long.
+    #[track_caller]
+    pub(crate) fn expect_stdout(self, expected: impl AsRef<[u8]>) -> Self {
+        let expected = expected.as_ref();
+        let same = self
+            .stdout
+            .iter()
+            .zip(expected)
+            .take_while(|(a, b)| a == b)
+            .count();
+        let from = |bytes: &[u8]| {
+            String::from_utf8_lossy(&bytes[same.saturating_sub(40)..])
+                .chars()
+                .take(200)
+                .collect::<String>()
+        };
+        assert!(
+            self.stdout == expected,
+            "{}\nprinted {} bytes where {} were expected; around byte {same} it is {:?}, not {:?}; its stderr:\n{}",
+            self.line,
+            self.stdout.len(),
+            expected.len(),
+            from(&self.stdout),
+            from(expected),
+            self.stderr
+        );
+        self
+    }
+
+    /// What it printed.
+    #[track_caller]
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).expect("it prints text")
+    }
+
+    /// What it printed, which must be one JSON document.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("{}\nprinted no JSON: {error}", self.line))
+    }
+
+    /// What it printed, which must be one JSON document on each line.
+    #[track_caller]
+    pub(crate) fn json_lines(&self) -> Vec<serde_json::Value> {
+        self.text()
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .unwrap_or_else(|error| panic!("{}\n{line} is no JSON: {error}", self.line))
+            })
+            .collect()
+    }
+}

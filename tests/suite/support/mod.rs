@@ -1,0 +1,54 @@
+//! What tests of every feature need: the program as a child process, the guests, texts with their word counts, and a
+//! cluster in this process.
+
+mod cli;
+mod guests;
+mod library;
+mod text;
+
+pub(crate) use cli::{Cli, program, run};
+pub(crate) use guests::{guest, module, wat};
+pub(crate) use library::{cluster, finish, number, shown, spec};
+pub(crate) use text::{Prng, Text, word_count};
+
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A fresh directory that goes when the test ends.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be made")
+}
+
+/// A file of that name and content in `dir`.
+pub(crate) fn file(dir: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, content).expect("a temporary file can be written");
+    path
+}
+
+/// The books of the project's corpus, which this repository does not contain; none where it is not beside it.
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let corpus = workspace().join("../shared/corpus");
+    if corpus.join("both.counts.tsv").is_file() {
+        return Some(corpus);
+    }
+    println!("skipped: there are no books in {}", corpus.display());
+    None
+}
+
+/// The root of this repository.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the workspace")
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> &'static Path {
+    scratch().parent().expect("it is a directory in target")
+}
+
+/// A directory for what tests may leave behind.
+pub(crate) fn scratch() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
