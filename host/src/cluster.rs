@@ -101,6 +101,7 @@ impl Cluster {
         spec: &JobSpec,
     ) -> Result<Job, SubmitError> {
         let plan = Plan::new(module, spec)?;
+        let chunks = view::cut(&plan, spec, inputs)?;
         let program = self.program(module, &spec.limits)?;
         let context = JobContext {
             job: JobId(self.job_ids.fetch_add(1, Ordering::Relaxed)),
@@ -108,7 +109,7 @@ impl Cluster {
             dispatch_ids: Arc::clone(&self.dispatch_ids),
             program,
         };
-        view::start(context, plan, spec, inputs)
+        view::start(context, plan, spec, chunks)
     }
 
     /// Ends the cluster: running tasks are stopped, their jobs told, every thread joined.

@@ -206,7 +206,7 @@ fn a_flood_on_stderr_is_dropped_and_the_task_goes_on() {
     assert_eq!(run("noisy").output(), "done\n");
     let cluster = cluster(1);
     let noisy = module("noisy");
-    for limit in [0, 1000, 64 << 10] {
+    for limit in [1, 1000, 64 << 10] {
         let mut spec = JobSpec::default();
         spec.limits.logs = ByteSize::new(limit);
         let outcome = only_outcome(&cluster, &noisy, "", &spec);
@@ -354,14 +354,10 @@ fn a_failed_task_runs_again_as_often_as_was_said() {
     assert_eq!(result.failures, 1);
     assert_eq!(result.stats.retries, 2);
     assert_eq!(result.stats.tasks, 5);
-    let mut attempts: Vec<u32> = result
-        .records
-        .iter()
-        .filter(|record| record.origin.index == 1)
-        .map(|record| record.usage.attempt)
-        .collect();
-    attempts.sort_unstable();
-    assert_eq!(attempts, [1, 2, 3]);
+    let failed = result.records.iter().find(|record| record.origin.index == 1);
+    let failed = failed.expect("each task has a record");
+    assert_eq!(failed.usage.attempt, 3);
+    assert_eq!(failed.code, Some(FailureCode::GuestError));
     assert_eq!(result.failed.len(), 1);
     assert_eq!(result.failed[0].0.range, 2..9);
 }

@@ -4,9 +4,20 @@
 
 mod support;
 
-mod bad_input;
-mod commands;
-mod limits;
-mod merges;
+mod flow;
+
+mod inspect;
+mod cluster;
 mod views;
+mod lowering;
+mod limits;
 mod wordcount;
+mod merges;
+mod commands;
+
+mod bad_input;
+mod config;
+mod cache;
+mod signals;
+
+mod readme;

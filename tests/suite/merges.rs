@@ -58,7 +58,6 @@ fn numbers_merge_in_every_way() {
 fn texts_and_lists_are_joined_in_order() {
     let text = "ab\ncd\nef\ngh\n";
     let cases = [
-        ("--map shout", "AB\nCD\nEF\nGH\n"),
         ("--map shout --merge concat", "AB\nCD\nEF\nGH\n"),
         (
             "--map shout --merge concat --format json",
@@ -89,6 +88,7 @@ fn texts_and_lists_are_joined_in_order() {
             "[[\"ab\",\"cd\",\"ef\"],[\"gh\"]]\n",
         ),
         ("--map lengths --merge collect", "9\n3\n"),
+        ("--map lengths", "12\n"),
     ];
     for (options, expected) in cases {
         for engines in ["1", "2"] {

@@ -211,17 +211,19 @@ fn the_report_is_one_json_document_on_the_job() {
 }
 
 #[test]
-fn the_report_is_there_for_a_job_that_failed() {
+fn the_report_names_failures_that_were_borne() {
     let dir = folder();
     let path = dir.path().join("report.json");
-    run("faulty")
-        .typed("--chunk lines:1 --report")
-        .arg(&path)
-        .stdin("a\nrefuse\n")
-        .fails(11);
-    let report = std::fs::read(&path).expect("a report is most wanted where something failed");
+    let ended = run("faulty").typed("--chunk lines:1 --max-failures 1 --report").arg(&path).stdin("a\nrefuse\n").end();
+    ended.expect_code(0).expect_stdout("1\n");
+    let report = std::fs::read(&path).expect("the report is there");
     let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
-    assert_eq!(report["failures"][0]["code"], "guest-error");
+    assert_eq!(report["stats"]["failures"], 1);
+    let failure = &report["failures"][0];
+    assert_eq!(failure["code"], "guest-error");
+    assert_eq!(failure["task"], serde_json::json!({"index": 1, "input": "<stdin>", "start": 2, "end": 9}));
+    let codes: Vec<_> = report["outcomes"].as_array().expect("a list").iter().map(|outcome| &outcome["code"]).collect();
+    assert!(codes.contains(&&serde_json::json!("guest-error")), "{codes:?}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub(crate) struct RunArguments {
     pub(crate) program_arguments: Vec<String>,
 
     /// Number of engines [default: the cores this process may use]
-    #[arg(short = 'j', long, value_name = "N", env = "RWASM_ENGINES", help_heading = PLACE)]
+    #[arg(short = 'j', long, value_name = "N", env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
     pub(crate) engines: Option<u32>,
 
     /// Which engine runs which chunk
@@ -136,7 +136,10 @@ pub(crate) struct RunArguments {
     ///
     /// Defaults: input=64MiB (what is copied into a guest; a command's stdin has no limit),
     /// output=64MiB, logs=64KiB, table-elements=100000, handles=256.
-    #[arg(long = "limit", value_name = "NAME=VALUE", hide_short_help = true, help_heading = LIMITS)]
+    #[arg(long = "limit", value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        env = "RWASM_LIMIT",
+        hide_env = true, hide_short_help = true, help_heading = LIMITS)]
     pub(crate) limits: Vec<LimitArgument>,
 
     /// Time of the whole job

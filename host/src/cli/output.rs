@@ -3,6 +3,7 @@
 use super::exit::CliError;
 use rwasm_cluster::Value;
 use rwasm_cluster::format::{Format, WriteError, WriteOptions, write_value};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -20,6 +21,11 @@ enum Sink {
     Stdout(BufWriter<StdoutLock<'static>>),
     File {
         writer: BufWriter<NamedTempFile>,
+        path: PathBuf,
+    },
+    /// Something that is there and no regular file.
+    Device {
+        writer: BufWriter<File>,
         path: PathBuf,
     },
 }
@@ -42,24 +48,44 @@ impl Output {
         if path.is_dir() {
             return Err(unwritable(io::Error::from(io::ErrorKind::IsADirectory)));
         }
+        // A device or a pipe is written to; a file put in its place would destroy it. A link
+        // stays one: the file it leads to is replaced.
+        let mut permissions = file_permissions();
+        let path = match std::fs::metadata(path) {
+            Ok(meta) if !meta.is_file() => {
+                let device = std::fs::OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .map_err(unwritable)?;
+                let writer = BufWriter::with_capacity(BUFFER, device);
+                let sink = Sink::Device {
+                    writer,
+                    path: path.to_owned(),
+                };
+                return Ok(Self {
+                    sink,
+                    options: WriteOptions::default(),
+                });
+            }
+            Ok(meta) => {
+                permissions = meta.permissions();
+                path.canonicalize().map_err(unwritable)?
+            }
+            Err(_) => path.to_owned(),
+        };
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         let aside = tempfile::Builder::new()
             .prefix(".rwasm-")
-            .permissions(file_permissions())
+            .permissions(permissions)
             .tempfile_in(folder)
             .map_err(unwritable)?;
         let writer = BufWriter::with_capacity(BUFFER, aside);
         Ok(Self {
-            sink: Sink::File {
-                writer,
-                path: path.to_owned(),
-            },
-            options: WriteOptions {
-                escape_control: false,
-            },
+            sink: Sink::File { writer, path },
+            options: WriteOptions::default(),
         })
     }
 
@@ -69,6 +95,7 @@ impl Output {
         let written = match &mut self.sink {
             Sink::Stdout(out) => write_value(out, value, format, options),
             Sink::File { writer, .. } => write_value(writer, value, format, options),
+            Sink::Device { writer, .. } => write_value(writer, value, format, options),
         };
         written.map_err(|error| match error {
             WriteError::Io(source) => self.failed(source),
@@ -80,6 +107,7 @@ impl Output {
     pub(crate) fn flush(&mut self) -> Result<(), CliError> {
         match &mut self.sink {
             Sink::Stdout(out) => out.flush().map_err(|source| self.failed(source)),
+            Sink::Device { writer, .. } => writer.flush().map_err(|source| self.failed(source)),
             Sink::File { .. } => Ok(()),
         }
     }
@@ -110,7 +138,7 @@ impl Output {
                 what: "stdout".to_owned(),
                 source,
             },
-            Sink::File { path, .. } => CliError::Output {
+            Sink::File { path, .. } | Sink::Device { path, .. } => CliError::Output {
                 what: format!("`{}`", path.display()),
                 source,
             },

@@ -13,6 +13,7 @@ use rwasm_cluster::{
 };
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// How stdin is written among the inputs.
 const STDIN: &str = "-";
@@ -21,6 +22,8 @@ const STDIN: &str = "-";
 pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
     // What can be refused is refused first, the cheap before the dear.
     check_engines(arguments.engines)?;
+    check_targets(arguments)?;
+    let mut steps = Steps::new(arguments.loudness.verbose);
     let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
     let spec = spec(arguments);
     let merge = spec
@@ -29,8 +32,10 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let shown = Shown::new(arguments, &merge);
     let inputs = inputs(&module, arguments)?;
     let output = Output::open(arguments.output.as_deref())?;
+    steps.done("module read");
 
     let cluster = cluster(arguments)?;
+    steps.done("engines started");
     if arguments.loudness.verbose && !cluster.is_pooled() {
         warn(
             "the address space is too small for a pool of instances: each is mapped anew, which is slower",
@@ -38,6 +43,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     }
     let job = cluster.run(&module, inputs, &shown.spec(spec.clone()))?;
     signals.watch(job.canceller());
+    steps.done("module compiled, or taken from the cache, and job begun");
     let bar = Bar::show(arguments.progress, shown.streams, job.progress());
     let ended = print(job, output, shown, arguments);
     drop(bar);
@@ -45,10 +51,46 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
         return Err(CliError::Signal(ending));
     }
     let result = ended?;
+    steps.done("job run and result written");
 
     tell(&result, arguments);
     if let Some(path) = &arguments.report {
         report::write(path, &module, &spec, &merge, &result)?;
+    }
+    Ok(())
+}
+
+/// Says with `-v` where the time goes.
+struct Steps {
+    verbose: bool,
+    last: Instant,
+}
+
+impl Steps {
+    fn new(verbose: bool) -> Self {
+        Self {
+            verbose,
+            last: Instant::now(),
+        }
+    }
+
+    fn done(&mut self, step: &str) {
+        if self.verbose {
+            let took = stats::time(self.last.elapsed());
+            // Where stderr is closed there is nobody to tell.
+            let _ = writeln!(std::io::stderr().lock(), "{step} in {took}");
+        }
+        self.last = Instant::now();
+    }
+}
+
+fn check_targets(arguments: &RunArguments) -> Result<(), CliError> {
+    if arguments.view == View::Balanced && arguments.targets != TargetList::All {
+        return Err(CliError::Wrong {
+            message: "--targets names the engines of a direct view, but the view is balanced"
+                .to_owned(),
+            hint: "add --view direct".to_owned(),
+        });
     }
     Ok(())
 }
@@ -184,19 +226,24 @@ fn print(
     shown: Shown,
     arguments: &RunArguments,
 ) -> Result<JobResult, CliError> {
-    let mut unread = 0;
-    while let Some((origin, outcome)) = job.next_outcome() {
+    loop {
+        let (origin, outcome) = match job.try_next_outcome() {
+            Some(next) => next,
+            None => {
+                // Whoever reads along has all there is before the next is waited for.
+                output.flush()?;
+                match job.next_outcome() {
+                    Some(next) => next,
+                    None => break,
+                }
+            }
+        };
         match outcome.result {
             Ok(value) => {
                 let value = value
                     .unpack()
                     .map_err(|error| CliError::Internal(error.to_string()))?;
                 output.value(&value, shown.record_format())?;
-                // Whoever reads along should not wait for a full buffer of few, slow results.
-                unread += 1;
-                if unread == 1 || outcome.usage.run_time.as_millis() >= 10 {
-                    output.flush()?;
-                }
             }
             Err(failure) if !arguments.loudness.quiet => {
                 warn(&format!(

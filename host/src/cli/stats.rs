@@ -69,7 +69,7 @@ fn rate(bytes: u64, time: Duration) -> u64 {
 }
 
 /// A time with three digits that matter.
-fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds >= 100.0 {
         humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()

@@ -116,6 +116,14 @@ impl Job {
         self.ready.pop_front()
     }
 
+    /// The next outcome, in input order, if it is there already.
+    pub fn try_next_outcome(&mut self) -> Option<(Origin, Outcome)> {
+        if self.ready.is_empty() {
+            self.ready = self.outcomes.try_recv().ok()?.into();
+        }
+        self.ready.pop_front()
+    }
+
     /// Waits for the end of the job.
     ///
     /// # Errors

@@ -71,12 +71,25 @@ fn held_budget(engines: usize) -> u64 {
 /// Batches of outcomes that wait for the user; each is bounded itself.
 const WAITING_BATCHES: usize = 2;
 
-/// Starts the job that `plan` and `spec` describe over `inputs`.
+/// Looks at all inputs, before anything is compiled or run.
+pub(crate) fn cut(plan: &Plan, spec: &JobSpec, inputs: Vec<Input>) -> Result<Chunks, InputError> {
+    let is_command = plan.map == Callee::Command;
+    Chunks::check(
+        inputs,
+        Cut {
+            chunking: plan.chunking,
+            max_chunk: spec.limits.input.bytes(),
+            whole_streams: is_command && plan.chunking == Chunking::File,
+        },
+    )
+}
+
+/// Starts the job that `plan` and `spec` describe over `chunks`.
 pub(crate) fn start(
     context: JobContext,
     plan: Plan,
     spec: &JobSpec,
-    inputs: Vec<Input>,
+    chunks: Chunks,
 ) -> Result<Job, SubmitError> {
     let engines = context.backend.engines();
     let targets = match &spec.view {
@@ -87,15 +100,6 @@ pub(crate) fn start(
             Some(targets.clone())
         }
     };
-    let is_command = plan.map == Callee::Command;
-    let chunks = Chunks::check(
-        inputs,
-        Cut {
-            chunking: plan.chunking,
-            max_chunk: spec.limits.input.bytes(),
-            whole_streams: is_command && plan.chunking == Chunking::File,
-        },
-    )?;
     let engine_count = targets.as_ref().map_or(engines.len(), Vec::len);
     let machine = Machine::new(Rules {
         delivery: plan.delivery(),

@@ -56,7 +56,7 @@ fn read(mut chunks: Chunks, granted: &Receiver<Wanted>, events: &Sender<Event>) 
         let mut batch: Vec<Chunk> = Vec::new();
         let mut held = 0;
         let mut last_send = Instant::now();
-        let mut send = |batch: &mut Vec<Chunk>| events.send(Event::Chunks(std::mem::take(batch)));
+        let send = |batch: &mut Vec<Chunk>| events.send(Event::Chunks(std::mem::take(batch)));
         for _ in 0..wanted.chunks {
             // What has been read is not held back by what is yet to come.
             let is_due = chunks.may_wait() || last_send.elapsed() > SEND_INTERVAL;

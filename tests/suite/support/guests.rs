@@ -27,3 +27,24 @@ fn path(file: &str) -> PathBuf {
     );
     path
 }
+
+/// The typed functions of a guest as a component.
+pub(crate) fn component(name: &str) -> Vec<u8> {
+    use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    encode(name, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+}
+
+/// A command as a component, which exports `wasi:cli/run`.
+pub(crate) fn command_component(name: &str) -> Vec<u8> {
+    use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
+    encode(name, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)
+}
+
+fn encode(name: &str, adapter: &[u8]) -> Vec<u8> {
+    let core = std::fs::read(guest(name)).expect("the guest can be read");
+    wit_component::ComponentEncoder::default()
+        .module(&core)
+        .and_then(|encoder| encoder.adapter("wasi_snapshot_preview1", adapter))
+        .and_then(|mut encoder| encoder.encode())
+        .expect("the guest can be made a component")
+}

@@ -6,10 +6,10 @@ mod guests;
 mod library;
 mod text;
 
-pub(crate) use cli::{Cli, program, run};
-pub(crate) use guests::{guest, module, wat};
+pub(crate) use cli::{Cli, inspect, program, run, wait};
+pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, shown, spec};
-pub(crate) use text::{Prng, Text, word_count};
+pub(crate) use text::{Text, word_count};
 
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

@@ -1,0 +1,104 @@
+//! Where options come from: the command line before the environment, that before `rwasm.toml`.
+//!
+//! The number of engines is what a report shows of it.
+
+use crate::support::{Cli, file, folder, run};
+use tempfile::TempDir;
+
+fn engines(dir: &TempDir, cli: Cli) -> u64 {
+    let report = dir.path().join("report.json");
+    cli.in_dir(dir.path()).arg("--report").arg(&report).stdin("word").end().expect_code(0).expect_stdout("word\t1\n");
+    let report = std::fs::read(&report).expect("the report is there");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
+    report["stats"]["engine_count"].as_u64().expect("a number")
+}
+
+fn wordcount() -> Cli {
+    run("wordcount")
+}
+
+#[test]
+fn an_option_goes_before_the_environment_and_that_before_the_file() {
+    let dir = folder();
+    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3")), 3);
+    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3").typed("--engines 5")), 5);
+    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3").typed("-j 5")), 5);
+    file(&dir, "rwasm.toml", "engines = 4\n");
+    assert_eq!(engines(&dir, wordcount()), 4);
+    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3")), 3);
+    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3").typed("--engines 5")), 5);
+}
+
+#[test]
+fn without_any_the_cores_of_the_process_count() {
+    let dir = folder();
+    let cores = std::thread::available_parallelism().expect("it is known").get() as u64;
+    assert_eq!(engines(&dir, wordcount()), cores);
+}
+
+#[test]
+fn the_environment_sets_every_kind_of_option() {
+    let cases: [(&str, &str, i32, &str); 12] = [
+        ("RWASM_ENGINES", "0", 2, "1 to 1024"),
+        ("RWASM_ENGINES", "many", 2, "many"),
+        ("RWASM_VIEW", "sideways", 2, "sideways"),
+        ("RWASM_CHUNK", "0", 2, "at least 1 byte"),
+        ("RWASM_MAP", "nothing", 10, "`nothing`"),
+        ("RWASM_REDUCE", "nothing", 10, "`nothing`"),
+        ("RWASM_MERGE", "everything", 2, "everything"),
+        ("RWASM_FORMAT", "xml", 2, "xml"),
+        ("RWASM_TIMEOUT", "never", 2, "never"),
+        ("RWASM_MEMORY", "1KiB", 11, "memory"),
+        ("RWASM_FUEL", "10", 11, "fuel-exhausted"),
+        ("RWASM_MAX_FAILURES", "half", 2, "half"),
+    ];
+    for (name, value, code, part) in cases {
+        wordcount().env(name, value).stdin("word").fails(code).expect_stderr_has(&[part]);
+    }
+    let json = wordcount().env("RWASM_FORMAT", "json").stdin("word").output();
+    assert_eq!(json, "[[\"word\",1]]\n");
+    wordcount().env("RWASM_STATS", "true").stdin("word").end().expect_code(0).expect_stderr_has(&["wall time"]);
+    wordcount().env("RWASM_STATS", "false").stdin("word").end().expect_code(0).expect_stderr_is_empty();
+}
+
+#[test]
+fn the_project_file_sets_options_by_their_long_names() {
+    let dir = folder();
+    let with = |toml: &str| {
+        file(&dir, "rwasm.toml", toml);
+        run("faulty").in_dir(dir.path()).stdin("a\nrefuse\nb\n")
+    };
+    with("chunk = 'lines:1'\nmax-failures = 1\nquiet = true\n")
+        .end()
+        .expect_code(0)
+        .expect_stdout("2\n")
+        .expect_stderr_is_empty();
+    with("chunk = 'lines:1'\nmax-failures = \"50%\"\nmerge = 'count'\n").end().expect_code(0).expect_stdout("2\n");
+    with("map = 'lengths'\nmemory = '64MiB'\ntimeout = '10s'\n").end().expect_code(0).expect_stdout("11\n");
+    with("map = 'lengths'\nstats = true\n").end().expect_code(0).expect_stderr_has(&["wall time"]);
+    with("map = 'lengths'\nformat = 'wave'\n").end().expect_code(0).expect_stdout("11\n");
+    with("").fails(11);
+}
+
+#[test]
+fn a_wrong_project_file_is_named() {
+    let dir = folder();
+    let cases: [(&str, &[&str]); 8] = [
+        ("engine = 4\n", &["`engine` is no setting", "engines"]),
+        ("output = 'out.txt'\n", &["output"]),
+        ("engines = 'many'\n", &["many"]),
+        ("engines = 0\n", &["1 to 1024"]),
+        ("engines = [4]\n", &["`engines` is", "array"]),
+        ("engines = \n", &["engines"]),
+        ("merge = 'everything'\n", &["everything"]),
+        ("[engines]\nnumber = 3\n", &["`engines` is", "table"]),
+    ];
+    for (toml, parts) in cases {
+        file(&dir, "rwasm.toml", toml);
+        let ended = wordcount().in_dir(dir.path()).stdin("word").fails(2).expect_stderr_has(parts);
+        // Which engines are too many is known later, by their number alone.
+        if toml != "engines = 0\n" {
+            ended.expect_stderr_has(&["rwasm.toml"]);
+        }
+    }
+}

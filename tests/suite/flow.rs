@@ -1,0 +1,108 @@
+//! The way of one task, seen from outside, in the order in which it goes:
+//!
+//! arguments → cluster → module → view → job → engine → sandbox → guest → outcome → merge → output
+
+use crate::support::{cluster, module, spec};
+use expect_test::expect;
+use rwasm_cluster::format::{Format, WriteOptions, write_value};
+use rwasm_cluster::{Chunking, Input, JobSpec, Merge, Outcome, Packed};
+use std::fmt::{Debug, Write};
+use std::num::NonZeroU64;
+
+/// What happens, line by line.
+#[derive(Default)]
+struct Story(String);
+
+impl Story {
+    fn tell(&mut self, noun: &str, what: impl AsRef<str>) {
+        writeln!(self.0, "{noun:<9} {}", what.as_ref()).expect("memory can be written");
+    }
+}
+
+const TEXT: &str = "the rain falls\nrain on the sea\nthe sea, the rain\n";
+
+#[test]
+fn the_way_of_a_task() {
+    let mut story = Story::default();
+
+    let cluster = cluster(1);
+    story.tell("cluster", format!("engines {:?}", cluster.engines()));
+
+    let module = module("wordcount");
+    story.tell("module", format!("{}, {}", module.form(), if module.is_component() { "component" } else { "core module" }));
+    for function in module.functions() {
+        story.tell("function", function.to_string());
+    }
+
+    let mut job = JobSpec::default();
+    job.chunking = Some(Chunking::Lines(NonZeroU64::MIN));
+    story.tell("view", debug(&job.view));
+    story.tell("merge", debug(&job.merge_for(&module).expect("the module fits")));
+
+    // Without a merge each task's outcome is delivered.
+    let mut each = spec(Merge::None);
+    each.chunking = job.chunking;
+    let inputs = || vec![Input::bytes("book", TEXT)];
+    let mut running = cluster.run(&module, inputs(), &each).expect("the job begins");
+    while let Some((origin, outcome)) = running.next_outcome() {
+        story.tell("chunk", format!("{} of {origin}: {:?}", origin.index, &TEXT[as_range(&origin.range)]));
+        story.tell("outcome", outcome.result.as_ref().map_or_else(ToString::to_string, json));
+        story.tell("usage", usage(&outcome));
+    }
+    running.wait().expect("the job ends well");
+
+    let running = cluster.run(&module, inputs(), &job).expect("the job begins");
+    let result = running.wait().expect("the job ends well");
+    let merged = result.merged.expect("a merged value");
+    story.tell("merged", format!("{}: {}", merged.ty(), json(&merged)));
+    let stats = &result.stats;
+    story.tell(
+        "stats",
+        format!(
+            "{} tasks, {} of them merges, {} retries, {} failures, {} chunks, {} bytes, {} engine",
+            stats.tasks, stats.merges, stats.retries, result.failures, stats.chunks, stats.bytes_in, stats.engine_count
+        ),
+    );
+    for line in written(&merged, Format::Text).lines() {
+        story.tell("output", line);
+    }
+
+    expect![[r#""#]].assert_eq(&story.0);
+}
+
+fn debug(value: &impl Debug) -> String {
+    format!("{value:?}")
+}
+
+fn as_range(range: &std::ops::Range<u64>) -> std::ops::Range<usize> {
+    let at = |offset| usize::try_from(offset).expect("it is in memory");
+    at(range.start)..at(range.end)
+}
+
+/// The usage record, without what differs from run to run.
+fn usage(outcome: &Outcome) -> String {
+    let usage = &outcome.usage;
+    assert!(usage.queued <= usage.started, "it was queued before it ran");
+    assert!(!usage.run_time.is_zero(), "it took some time");
+    format!(
+        "engine {}, attempt {}, {} bytes in, {} out, {} of memory, fuel {:?}, logs {:?}, times [..]",
+        usage.engine,
+        usage.attempt,
+        usage.bytes_in,
+        usage.bytes_out,
+        if usage.peak_memory > 0 { "[..]" } else { "0 B" },
+        usage.fuel,
+        usage.logs.as_ref().map(|logs| logs.stderr.kept.len()),
+    )
+}
+
+fn json(value: &Packed) -> String {
+    written(value, Format::Json).trim_end().to_owned()
+}
+
+fn written(value: &Packed, format: Format) -> String {
+    let value = value.unpack().expect("a value can be unpacked");
+    let mut out = Vec::new();
+    write_value(&mut out, &value, format, WriteOptions::default()).expect("memory can be written");
+    String::from_utf8(out).expect("it is text")
+}
