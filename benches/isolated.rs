@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker,
+    Config, Enabled, Engine, Func, InstanceAllocationStrategy, InstancePre, Linker, ModuleExport,
     PoolingAllocationConfig, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline,
 };
 
@@ -103,6 +103,10 @@ impl Ours {
 struct Raw {
     engine: Engine,
     instance: InstancePre<StoreLimits>,
+    memory: ModuleExport,
+    realloc: ModuleExport,
+    mapper: ModuleExport,
+    initialize: Option<ModuleExport>,
 }
 
 impl Raw {
@@ -123,7 +127,15 @@ impl Raw {
         let mut linker = Linker::new(&engine);
         linker.define_unknown_imports_as_traps(&module).unwrap();
         let instance = linker.instantiate_pre(&module).unwrap();
-        Self { engine, instance }
+        let export = |name: &str| module.get_export_index(name);
+        Self {
+            memory: export("memory").unwrap(),
+            realloc: export("cabi_realloc").unwrap(),
+            mapper: export("mapper").unwrap(),
+            initialize: export("_initialize"),
+            engine,
+            instance,
+        }
     }
 
     fn run(&self, threads: u32) -> Duration {
@@ -148,16 +160,29 @@ impl Raw {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(1)));
         let instance = self.instance.instantiate(&mut store).unwrap();
-        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut store, "_initialize") {
-            initialize.call(&mut store, ()).unwrap();
+        let mut function = |export: &ModuleExport| -> Func {
+            instance
+                .get_module_export(&mut store, export)
+                .unwrap()
+                .into_func()
+                .unwrap()
+        };
+        let initialize = self.initialize.as_ref().map(&mut function);
+        let (realloc, mapper) = (function(&self.realloc), function(&self.mapper));
+        let memory = instance
+            .get_module_export(&mut store, &self.memory)
+            .unwrap()
+            .into_memory()
+            .unwrap();
+        let realloc = realloc.typed::<(u32, u32, u32, u32), u32>(&store).unwrap();
+        let mapper = mapper.typed::<(u32, u32), u32>(&store).unwrap();
+        if let Some(initialize) = initialize {
+            initialize
+                .typed::<(), ()>(&store)
+                .unwrap()
+                .call(&mut store, ())
+                .unwrap();
         }
-        let memory = instance.get_memory(&mut store, "memory").unwrap();
-        let realloc = instance
-            .get_typed_func::<(u32, u32, u32, u32), u32>(&mut store, "cabi_realloc")
-            .unwrap();
-        let mapper = instance
-            .get_typed_func::<(u32, u32), u32>(&mut store, "mapper")
-            .unwrap();
         let length = LINE.len() as u32;
         let place = realloc.call(&mut store, (0, 0, 1, length)).unwrap();
         memory.write(&mut store, place as usize, LINE).unwrap();

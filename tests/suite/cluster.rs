@@ -1,7 +1,9 @@
 //! The cluster as a library: it starts and ends whole, its jobs are independent, and its memory has a bound.
 
 use crate::support::{Text, cluster, finish, module, number, run, shown, spec, wait, word_count};
-use rwasm_cluster::{Chunking, Cluster, EngineId, Input, JobError, JobSpec, MAX_ENGINES, Merge, StartError};
+use rwasm_cluster::{
+    Chunking, Cluster, EngineId, Input, JobError, JobSpec, MAX_ENGINES, Merge, StartError,
+};
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::process::{Command, Stdio};
@@ -26,8 +28,17 @@ fn the_number_of_engines_is_checked() {
         let ids: Vec<EngineId> = (0..engines).map(EngineId).collect();
         assert_eq!(cluster(engines).engines(), ids);
     }
-    let cores = std::thread::available_parallelism().expect("it is known").get();
-    assert_eq!(Cluster::builder().start().expect("it starts").engines().len(), cores);
+    let cores = std::thread::available_parallelism()
+        .expect("it is known")
+        .get();
+    assert_eq!(
+        Cluster::builder()
+            .start()
+            .expect("it starts")
+            .engines()
+            .len(),
+        cores
+    );
 }
 
 #[test]
@@ -49,7 +60,10 @@ fn is_alone(name: &str) -> bool {
         return true;
     }
     let program = std::env::current_exe().expect("the test's own program");
-    let child = Command::new(program).args([name, "--exact", "--nocapture"]).env(ALONE, "1").spawn();
+    let child = Command::new(program)
+        .args([name, "--exact", "--nocapture"])
+        .env(ALONE, "1")
+        .spawn();
     let status = wait(child.expect("it starts")).expect("it ends in time");
     assert!(status.success(), "{name} alone ended with {status}");
     false
@@ -75,10 +89,22 @@ fn every_thread_is_joined() {
     assert_eq!(threads(), none);
     for round in 0..5 {
         let cluster = cluster(4);
-        let engines = threads().iter().filter(|name| name.starts_with("rwasm-engine")).count();
+        let engines = threads()
+            .iter()
+            .filter(|name| name.starts_with("rwasm-engine"))
+            .count();
         assert_eq!(engines, 4, "{:?}", threads());
-        finish(&cluster, &module("wordcount"), Text::of(round, 100_000).make(), &JobSpec::default());
-        let stuck = cluster.run(&module("spin"), vec![Input::bytes("nothing", "")], &JobSpec::default());
+        finish(
+            &cluster,
+            &module("wordcount"),
+            Text::of(round, 100_000).make(),
+            &JobSpec::default(),
+        );
+        let stuck = cluster.run(
+            &module("spin"),
+            vec![Input::bytes("nothing", "")],
+            &JobSpec::default(),
+        );
         let stuck = stuck.expect("the job begins");
         if round % 2 == 0 {
             drop(stuck);
@@ -96,13 +122,22 @@ fn every_thread_is_joined() {
 fn a_job_that_is_dropped_is_stopped() {
     let cluster = cluster(2);
     for (name, input) in [("spin", ""), ("sleep", ""), ("faulty", "spin\nsleep\n")] {
-        let job = cluster.run(&module(name), vec![Input::bytes("input", input)], &one_line_each(Merge::None));
+        let job = cluster.run(
+            &module(name),
+            vec![Input::bytes("input", input)],
+            &one_line_each(Merge::None),
+        );
         let start = Instant::now();
         drop(job.expect("the job begins"));
         assert!(start.elapsed() < SOON, "{name} took {:?}", start.elapsed());
     }
     // Both engines are free again.
-    let counts = finish(&cluster, &module("wordcount"), "word\nword\n", &one_line_each(Merge::Default));
+    let counts = finish(
+        &cluster,
+        &module("wordcount"),
+        "word\nword\n",
+        &one_line_each(Merge::Default),
+    );
     assert_eq!(shown(&counts.merged.expect("counts")), "word\t2\n");
 }
 
@@ -110,7 +145,11 @@ fn a_job_that_is_dropped_is_stopped() {
 fn a_job_can_be_cancelled_from_elsewhere() {
     let cluster = cluster(2);
     for (name, input) in [("spin", ""), ("sleep", "")] {
-        let job = cluster.run(&module(name), vec![Input::bytes("input", input)], &JobSpec::default());
+        let job = cluster.run(
+            &module(name),
+            vec![Input::bytes("input", input)],
+            &JobSpec::default(),
+        );
         let job = job.expect("the job begins");
         let canceller = job.canceller();
         let other = canceller.clone();
@@ -130,7 +169,9 @@ fn a_reader_that_never_ends_does_not_hold_up_a_cancelled_job() {
     let cluster = cluster(1);
     let (reader, writer) = std::io::pipe().expect("a pipe can be made");
     let input = Input::reader("pipe", reader);
-    let job = cluster.run(&module("wordcount"), vec![input], &JobSpec::default()).expect("the job begins");
+    let job = cluster
+        .run(&module("wordcount"), vec![input], &JobSpec::default())
+        .expect("the job begins");
     let start = Instant::now();
     job.canceller().cancel();
     assert!(matches!(job.wait(), Err(JobError::Cancelled)));
@@ -156,7 +197,11 @@ fn many_jobs_run_at_once() {
                 let mut spec = JobSpec::default();
                 spec.chunking = Some(Chunking::Lines(NonZeroU64::new(20).expect("not 0")));
                 let result = finish(cluster, &modules[which], text, &spec);
-                assert_eq!(shown(&result.merged.expect("a value")), expected, "job {number}");
+                assert_eq!(
+                    shown(&result.merged.expect("a value")),
+                    expected,
+                    "job {number}"
+                );
             });
         }
     });
@@ -170,10 +215,21 @@ fn ten_thousand_tiny_tasks_are_each_run_once() {
     let result = finish(&cluster, &faulty, text.clone(), &one_line_each(Merge::Sum));
     assert_eq!(number(&result), 10_000);
     assert_eq!((result.stats.chunks, result.stats.tasks), (10_000, 10_000));
-    assert!(result.stats.dispatches < 5_000, "{} dispatches", result.stats.dispatches);
+    assert!(
+        result.stats.dispatches < 5_000,
+        "{} dispatches",
+        result.stats.dispatches
+    );
     let mut spec = one_line_each(Merge::Concat);
     spec.map = Some("shout".to_owned());
-    assert_eq!(shown(&finish(&cluster, &faulty, text.clone(), &spec).merged.expect("a text")), text);
+    assert_eq!(
+        shown(
+            &finish(&cluster, &faulty, text.clone(), &spec)
+                .merged
+                .expect("a text")
+        ),
+        text
+    );
     let reduced = finish(&cluster, &faulty, text, &one_line_each(Merge::Default));
     assert_eq!(number(&reduced), 10_000);
 }
@@ -183,7 +239,11 @@ fn outcomes_that_nobody_takes_do_not_pile_up() {
     let cluster = cluster(2);
     let lines = 100_000;
     let mut job = cluster
-        .run(&module("faulty"), vec![Input::reader("endless", std::io::repeat(b'\n'))], &one_line_each(Merge::None))
+        .run(
+            &module("faulty"),
+            vec![Input::reader("endless", std::io::repeat(b'\n'))],
+            &one_line_each(Merge::None),
+        )
         .expect("the job begins");
     // Of an endless input, which is only possible if the job waits for whoever takes its outcomes.
     for number in 0..lines {
@@ -204,15 +264,23 @@ fn inputs_of_every_kind_go_together() {
         Input::bytes("second", texts[1].clone()),
         Input::reader("third", std::io::Cursor::new(texts[2].clone())),
     ];
-    let job = cluster.run(&module("wordcount"), inputs, &JobSpec::default()).expect("the job begins");
+    let job = cluster
+        .run(&module("wordcount"), inputs, &JobSpec::default())
+        .expect("the job begins");
     let progress = job.progress();
     let result = job.wait().expect("it ends well");
-    assert_eq!(shown(&result.merged.expect("counts")), word_count(&[&texts[0], &texts[1], &texts[2]]));
+    assert_eq!(
+        shown(&result.merged.expect("counts")),
+        word_count(&[&texts[0], &texts[1], &texts[2]])
+    );
     let bytes: usize = texts.iter().map(String::len).sum();
     assert_eq!(result.stats.bytes_in, bytes as u64);
     let now = progress.now();
     assert!(now.input_ended);
-    assert_eq!((now.bytes_done, now.chunks_done), (bytes as u64, now.chunks_read));
+    assert_eq!(
+        (now.bytes_done, now.chunks_done),
+        (bytes as u64, now.chunks_read)
+    );
 }
 
 #[test]
@@ -235,7 +303,8 @@ fn a_long_stream_does_not_fill_the_memory() {
         stdin.write_all(text.as_bytes()).expect("the program reads");
     }
     // All but what a pipe holds has been read, and the process is still there to be asked.
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux has it");
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux has it");
     let peak = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
@@ -250,8 +319,16 @@ fn a_long_stream_does_not_fill_the_memory() {
     let times: String = once
         .lines()
         .map(|line| line.rsplit_once('\t').expect("two fields"))
-        .map(|(word, count)| format!("{word}\t{}\n", count.parse::<u64>().expect("a number") * rounds))
+        .map(|(word, count)| {
+            format!(
+                "{word}\t{}\n",
+                count.parse::<u64>().expect("a number") * rounds
+            )
+        })
         .collect();
-    assert!(counts == times, "the counts of {rounds} rounds are not {rounds} times those of one");
+    assert!(
+        counts == times,
+        "the counts of {rounds} rounds are not {rounds} times those of one"
+    );
     assert!(peak << 10 < BOUND, "the process took {} MiB", peak >> 10);
 }

@@ -7,7 +7,13 @@ use tempfile::TempDir;
 
 fn engines(dir: &TempDir, cli: Cli) -> u64 {
     let report = dir.path().join("report.json");
-    cli.in_dir(dir.path()).arg("--report").arg(&report).stdin("word").end().expect_code(0).expect_stdout("word\t1\n");
+    cli.in_dir(dir.path())
+        .arg("--report")
+        .arg(&report)
+        .stdin("word")
+        .end()
+        .expect_code(0)
+        .expect_stdout("word\t1\n");
     let report = std::fs::read(&report).expect("the report is there");
     let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
     report["stats"]["engine_count"].as_u64().expect("a number")
@@ -21,18 +27,35 @@ fn wordcount() -> Cli {
 fn an_option_goes_before_the_environment_and_that_before_the_file() {
     let dir = folder();
     assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3")), 3);
-    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3").typed("--engines 5")), 5);
-    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3").typed("-j 5")), 5);
+    assert_eq!(
+        engines(
+            &dir,
+            wordcount().env("RWASM_ENGINES", "3").typed("--engines 5")
+        ),
+        5
+    );
+    assert_eq!(
+        engines(&dir, wordcount().env("RWASM_ENGINES", "3").typed("-j 5")),
+        5
+    );
     file(&dir, "rwasm.toml", "engines = 4\n");
     assert_eq!(engines(&dir, wordcount()), 4);
     assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3")), 3);
-    assert_eq!(engines(&dir, wordcount().env("RWASM_ENGINES", "3").typed("--engines 5")), 5);
+    assert_eq!(
+        engines(
+            &dir,
+            wordcount().env("RWASM_ENGINES", "3").typed("--engines 5")
+        ),
+        5
+    );
 }
 
 #[test]
 fn without_any_the_cores_of_the_process_count() {
     let dir = folder();
-    let cores = std::thread::available_parallelism().expect("it is known").get() as u64;
+    let cores = std::thread::available_parallelism()
+        .expect("it is known")
+        .get() as u64;
     assert_eq!(engines(&dir, wordcount()), cores);
 }
 
@@ -53,12 +76,29 @@ fn the_environment_sets_every_kind_of_option() {
         ("RWASM_MAX_FAILURES", "half", 2, "half"),
     ];
     for (name, value, code, part) in cases {
-        wordcount().env(name, value).stdin("word").fails(code).expect_stderr_has(&[part]);
+        wordcount()
+            .env(name, value)
+            .stdin("word")
+            .fails(code)
+            .expect_stderr_has(&[part]);
     }
-    let json = wordcount().env("RWASM_FORMAT", "json").stdin("word").output();
+    let json = wordcount()
+        .env("RWASM_FORMAT", "json")
+        .stdin("word")
+        .output();
     assert_eq!(json, "[[\"word\",1]]\n");
-    wordcount().env("RWASM_STATS", "true").stdin("word").end().expect_code(0).expect_stderr_has(&["wall time"]);
-    wordcount().env("RWASM_STATS", "false").stdin("word").end().expect_code(0).expect_stderr_is_empty();
+    wordcount()
+        .env("RWASM_STATS", "true")
+        .stdin("word")
+        .end()
+        .expect_code(0)
+        .expect_stderr_has(&["wall time"]);
+    wordcount()
+        .env("RWASM_STATS", "false")
+        .stdin("word")
+        .end()
+        .expect_code(0)
+        .expect_stderr_is_empty();
 }
 
 #[test]
@@ -73,10 +113,22 @@ fn the_project_file_sets_options_by_their_long_names() {
         .expect_code(0)
         .expect_stdout("2\n")
         .expect_stderr_is_empty();
-    with("chunk = 'lines:1'\nmax-failures = \"50%\"\nmerge = 'count'\n").end().expect_code(0).expect_stdout("2\n");
-    with("map = 'lengths'\nmemory = '64MiB'\ntimeout = '10s'\n").end().expect_code(0).expect_stdout("11\n");
-    with("map = 'lengths'\nstats = true\n").end().expect_code(0).expect_stderr_has(&["wall time"]);
-    with("map = 'lengths'\nformat = 'wave'\n").end().expect_code(0).expect_stdout("11\n");
+    with("chunk = 'lines:1'\nmax-failures = \"50%\"\nmerge = 'count'\n")
+        .end()
+        .expect_code(0)
+        .expect_stdout("2\n");
+    with("map = 'lengths'\nmemory = '64MiB'\ntimeout = '10s'\n")
+        .end()
+        .expect_code(0)
+        .expect_stdout("11\n");
+    with("map = 'lengths'\nstats = true\n")
+        .end()
+        .expect_code(0)
+        .expect_stderr_has(&["wall time"]);
+    with("map = 'lengths'\nformat = 'wave'\n")
+        .end()
+        .expect_code(0)
+        .expect_stdout("11\n");
     with("").fails(11);
 }
 
@@ -95,7 +147,11 @@ fn a_wrong_project_file_is_named() {
     ];
     for (toml, parts) in cases {
         file(&dir, "rwasm.toml", toml);
-        let ended = wordcount().in_dir(dir.path()).stdin("word").fails(2).expect_stderr_has(parts);
+        let ended = wordcount()
+            .in_dir(dir.path())
+            .stdin("word")
+            .fails(2)
+            .expect_stderr_has(parts);
         // Which engines are too many is known later, by their number alone.
         if toml != "engines = 0\n" {
             ended.expect_stderr_has(&["rwasm.toml"]);

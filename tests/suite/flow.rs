@@ -29,7 +29,18 @@ fn the_way_of_a_task() {
     story.tell("cluster", format!("engines {:?}", cluster.engines()));
 
     let module = module("wordcount");
-    story.tell("module", format!("{}, {}", module.form(), if module.is_component() { "component" } else { "core module" }));
+    story.tell(
+        "module",
+        format!(
+            "{}, {}",
+            module.form(),
+            if module.is_component() {
+                "component"
+            } else {
+                "core module"
+            }
+        ),
+    );
     for function in module.functions() {
         story.tell("function", function.to_string());
     }
@@ -37,21 +48,41 @@ fn the_way_of_a_task() {
     let mut job = JobSpec::default();
     job.chunking = Some(Chunking::Lines(NonZeroU64::MIN));
     story.tell("view", debug(&job.view));
-    story.tell("merge", debug(&job.merge_for(&module).expect("the module fits")));
+    story.tell(
+        "merge",
+        debug(&job.merge_for(&module).expect("the module fits")),
+    );
 
     // Without a merge each task's outcome is delivered.
     let mut each = spec(Merge::None);
     each.chunking = job.chunking;
     let inputs = || vec![Input::bytes("book", TEXT)];
-    let mut running = cluster.run(&module, inputs(), &each).expect("the job begins");
+    let mut running = cluster
+        .run(&module, inputs(), &each)
+        .expect("the job begins");
     while let Some((origin, outcome)) = running.next_outcome() {
-        story.tell("chunk", format!("{} of {origin}: {:?}", origin.index, &TEXT[as_range(&origin.range)]));
-        story.tell("outcome", outcome.result.as_ref().map_or_else(ToString::to_string, json));
+        story.tell(
+            "chunk",
+            format!(
+                "{} of {origin}: {:?}",
+                origin.index,
+                &TEXT[as_range(&origin.range)]
+            ),
+        );
+        story.tell(
+            "outcome",
+            outcome
+                .result
+                .as_ref()
+                .map_or_else(ToString::to_string, json),
+        );
         story.tell("usage", usage(&outcome));
     }
     running.wait().expect("the job ends well");
 
-    let running = cluster.run(&module, inputs(), &job).expect("the job begins");
+    let running = cluster
+        .run(&module, inputs(), &job)
+        .expect("the job begins");
     let result = running.wait().expect("the job ends well");
     let merged = result.merged.expect("a merged value");
     story.tell("merged", format!("{}: {}", merged.ty(), json(&merged)));
@@ -60,7 +91,13 @@ fn the_way_of_a_task() {
         "stats",
         format!(
             "{} tasks, {} of them merges, {} retries, {} failures, {} chunks, {} bytes, {} engine",
-            stats.tasks, stats.merges, stats.retries, result.failures, stats.chunks, stats.bytes_in, stats.engine_count
+            stats.tasks,
+            stats.merges,
+            stats.retries,
+            result.failures,
+            stats.chunks,
+            stats.bytes_in,
+            stats.engine_count
         ),
     );
     for line in written(&merged, Format::Text).lines() {

@@ -1,6 +1,8 @@
 //! `inspect`: what a module is, for people and as JSON, and an example that runs.
 
-use crate::support::{Cli, command_component, component, file, folder, guest, inspect, module, wat};
+use crate::support::{
+    Cli, command_component, component, file, folder, guest, inspect, module, wat,
+};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,15 +11,28 @@ use std::process::Command;
 fn forms(dir: &tempfile::TempDir) -> [(PathBuf, &'static str, &'static str); 5] {
     [
         (guest("wordcount"), "typed functions", "core module"),
-        (file(dir, "component.wasm", component("wordcount")), "typed functions", "component"),
+        (
+            file(dir, "component.wasm", component("wordcount")),
+            "typed functions",
+            "component",
+        ),
         (guest("upper"), "WASI command", "core module"),
-        (file(dir, "command.wasm", command_component("upper")), "WASI command", "component"),
+        (
+            file(dir, "command.wasm", command_component("upper")),
+            "WASI command",
+            "component",
+        ),
         (wat("numeric"), "plain functions", "core module"),
     ]
 }
 
 fn described(path: &Path) -> Value {
-    inspect(path).typed("--format json").end().expect_code(0).expect_stderr_is_empty().json()
+    inspect(path)
+        .typed("--format json")
+        .end()
+        .expect_code(0)
+        .expect_stderr_is_empty()
+        .json()
 }
 
 #[test]
@@ -30,10 +45,23 @@ fn each_form_is_recognised() {
         assert_eq!(json["module"], path.display().to_string());
         let text = inspect(&path).output();
         assert!(text.contains(&format!("{form}, {kind}")), "{text}");
-        for line in ["module  ", "size  ", "sha-256  ", "functions ", "imports  ", "example  "] {
-            assert!(text.lines().any(|shown| shown.starts_with(line.trim_end())), "{line} in {text}");
+        for line in [
+            "module  ",
+            "size  ",
+            "sha-256  ",
+            "functions ",
+            "imports  ",
+            "example  ",
+        ] {
+            assert!(
+                text.lines().any(|shown| shown.starts_with(line.trim_end())),
+                "{line} in {text}"
+            );
         }
-        assert!(text.contains(json["sha256"].as_str().expect("a hash")), "{text}");
+        assert!(
+            text.contains(json["sha256"].as_str().expect("a hash")),
+            "{text}"
+        );
     }
 }
 
@@ -41,8 +69,14 @@ fn each_form_is_recognised() {
 fn size_and_hash_are_those_of_the_file() {
     let path = guest("wordcount");
     let json = described(&path);
-    assert_eq!(json["size"], std::fs::metadata(&path).expect("the guest").len());
-    let sum = Command::new("sha256sum").arg(&path).output().expect("sha256sum is there");
+    assert_eq!(
+        json["size"],
+        std::fs::metadata(&path).expect("the guest").len()
+    );
+    let sum = Command::new("sha256sum")
+        .arg(&path)
+        .output()
+        .expect("sha256sum is there");
     let sum = String::from_utf8_lossy(&sum.stdout);
     assert_eq!(json["sha256"].as_str(), sum.split(' ').next());
     assert_eq!(json["sha256"], module("wordcount").hash().to_string());
@@ -66,7 +100,10 @@ fn functions_are_shown_with_their_types() {
     ]);
     let dir = folder();
     assert_eq!(described(&guest("wordcount"))["functions"], wordcount);
-    assert_eq!(described(&file(&dir, "c.wasm", component("wordcount")))["functions"], wordcount);
+    assert_eq!(
+        described(&file(&dir, "c.wasm", component("wordcount")))["functions"],
+        wordcount
+    );
     let text = inspect(guest("faulty")).output();
     for part in [
         "mapper: func(text: string) -> result<u64, string>",
@@ -80,14 +117,20 @@ fn functions_are_shown_with_their_types() {
     }
     let plain = inspect(wat("numeric")).output();
     assert!(plain.contains("fib: func(p0: s32) -> s64"), "{plain}");
-    assert!(plain.contains("add: func(p0: f64, p1: f64) -> f64"), "{plain}");
+    assert!(
+        plain.contains("add: func(p0: f64, p1: f64) -> f64"),
+        "{plain}"
+    );
 }
 
 #[test]
 fn imports_say_whether_they_are_offered() {
     let imports = &described(&guest("upper"))["imports"];
     let fd_read = json!({"module": "wasi_snapshot_preview1", "name": "fd_read", "offered": true});
-    assert!(imports.as_array().expect("a list").contains(&fd_read), "{imports}");
+    assert!(
+        imports.as_array().expect("a list").contains(&fd_read),
+        "{imports}"
+    );
 
     let dir = folder();
     let odd = file(
@@ -95,9 +138,15 @@ fn imports_say_whether_they_are_offered() {
         "odd.wat",
         r#"(module (import "env" "launch" (func)) (func (export "f") (result i32) (i32.const 1)))"#,
     );
-    assert_eq!(described(&odd)["imports"], json!([{"module": "env", "name": "launch", "offered": false}]));
+    assert_eq!(
+        described(&odd)["imports"],
+        json!([{"module": "env", "name": "launch", "offered": false}])
+    );
     let text = inspect(&odd).output();
-    assert!(text.contains("env launch") && text.contains("not offered"), "{text}");
+    assert!(
+        text.contains("env launch") && text.contains("not offered"),
+        "{text}"
+    );
 }
 
 /// A command that calls an import which the host does not have, if it is told to by a byte of input.
@@ -116,8 +165,14 @@ fn an_import_that_is_missing_fails_only_whoever_calls_it() {
     let path = file(&dir, "wanting.wat", WANTING);
     let run = || -> Cli { crate::support::program().arg("run").arg(&path) };
     run().end().expect_code(0).expect_stdout("");
-    run().stdin("x").fails(11).expect_stderr_has(&["import-denied", "`launch` of `env`"]);
-    run().typed("--strict-imports").fails(10).expect_stderr_has(&["env", "launch"]);
+    run()
+        .stdin("x")
+        .fails(11)
+        .expect_stderr_has(&["import-denied", "`launch` of `env`"]);
+    run()
+        .typed("--strict-imports")
+        .fails(10)
+        .expect_stderr_has(&["env", "launch"]);
 }
 
 #[test]
@@ -132,9 +187,16 @@ fn the_example_runs() {
             assert!(example.starts_with("none: "), "{example}");
             continue;
         };
-        let ended = crate::support::program().typed(arguments).in_dir(dir.path()).end();
+        let ended = crate::support::program()
+            .typed(arguments)
+            .in_dir(dir.path())
+            .end();
         let printed = ended.expect_code(0).expect_stderr_is_empty().text();
-        assert!(["some\t1\nwords\t1\n", "words\t1\nsome\t1\n", "SOME WORDS\n"].contains(&printed.as_str()), "{printed}");
+        assert!(
+            ["some\t1\nwords\t1\n", "words\t1\nsome\t1\n", "SOME WORDS\n"]
+                .contains(&printed.as_str()),
+            "{printed}"
+        );
         ran += 1;
     }
     assert_eq!(ran, 4);
@@ -143,8 +205,15 @@ fn the_example_runs() {
 #[test]
 fn an_example_names_a_function_where_one_must_be_named() {
     let dir = folder();
-    let path = file(&dir, "odd name.wasm", std::fs::read(guest("upper")).expect("the guest"));
-    let example = described(&path)["example"].as_str().expect("a text").to_owned();
+    let path = file(
+        &dir,
+        "odd name.wasm",
+        std::fs::read(guest("upper")).expect("the guest"),
+    );
+    let example = described(&path)["example"]
+        .as_str()
+        .expect("a text")
+        .to_owned();
     // It is for a shell.
     file(&dir, "input.txt", "word\n");
     let program = Path::new(env!("CARGO_BIN_EXE_rwasm-cluster"));
@@ -155,5 +224,10 @@ fn an_example_names_a_function_where_one_must_be_named() {
         .current_dir(dir.path())
         .output();
     let ended = ended.expect("a shell is there");
-    assert_eq!(String::from_utf8_lossy(&ended.stdout), "WORD\n", "{example}: {}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stdout),
+        "WORD\n",
+        "{example}: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
 }

@@ -354,7 +354,10 @@ fn a_failed_task_runs_again_as_often_as_was_said() {
     assert_eq!(result.failures, 1);
     assert_eq!(result.stats.retries, 2);
     assert_eq!(result.stats.tasks, 5);
-    let failed = result.records.iter().find(|record| record.origin.index == 1);
+    let failed = result
+        .records
+        .iter()
+        .find(|record| record.origin.index == 1);
     let failed = failed.expect("each task has a record");
     assert_eq!(failed.usage.attempt, 3);
     assert_eq!(failed.code, Some(FailureCode::GuestError));

@@ -6,18 +6,18 @@ mod support;
 
 mod flow;
 
-mod inspect;
 mod cluster;
-mod views;
-mod lowering;
-mod limits;
-mod wordcount;
-mod merges;
 mod commands;
+mod inspect;
+mod limits;
+mod lowering;
+mod merges;
+mod views;
+mod wordcount;
 
 mod bad_input;
-mod config;
 mod cache;
+mod config;
 mod signals;
 
 mod readme;

@@ -32,7 +32,10 @@ fn examples(text: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = vec![];
     for line in blocks(text, "console").concat() {
         match (line.strip_prefix("$ "), examples.last_mut()) {
-            (Some(command), _) => examples.push(Example { command: command.to_owned(), shown: vec![] }),
+            (Some(command), _) => examples.push(Example {
+                command: command.to_owned(),
+                shown: vec![],
+            }),
             (None, Some(example)) => example.shown.push(line),
             (None, None) => panic!("a console block begins with output: {line}"),
         }
@@ -44,7 +47,8 @@ fn examples(text: &str) -> Vec<Example> {
 fn as_described(text: &str) -> TempDir {
     let dir = folder();
     for name in ["wordcount", "upper", "linecount"] {
-        fs::copy(guest(name), dir.path().join(name).with_extension("wasm")).expect("a guest can be copied");
+        fs::copy(guest(name), dir.path().join(name).with_extension("wasm"))
+            .expect("a guest can be copied");
     }
     fs::copy(wat("numeric"), dir.path().join("numeric.wat")).expect("a guest can be copied");
     for line in blocks(text, "sh").concat() {
@@ -59,10 +63,17 @@ fn as_described(text: &str) -> TempDir {
 fn shell(dir: &TempDir, line: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_rwasm-cluster"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let programs = program.parent().into_iter().map(Path::to_owned).chain(std::env::split_paths(&path));
+    let programs = program
+        .parent()
+        .into_iter()
+        .map(Path::to_owned)
+        .chain(std::env::split_paths(&path));
     // To files, so that nobody has to read along.
-    let outputs = ["stdout", "stderr"].map(|name| scratch().join(format!("readme-{name}-{}", std::process::id())));
-    let [stdout, stderr] = outputs.each_ref().map(|path| fs::File::create(path).expect("a file can be made"));
+    let outputs = ["stdout", "stderr"]
+        .map(|name| scratch().join(format!("readme-{name}-{}", std::process::id())));
+    let [stdout, stderr] = outputs
+        .each_ref()
+        .map(|path| fs::File::create(path).expect("a file can be made"));
     let child = Command::new("sh")
         .args(["-c", line])
         .current_dir(dir.path())
@@ -79,7 +90,10 @@ fn shell(dir: &TempDir, line: &str) -> String {
         fs::remove_file(path).expect("the file can be removed");
         text
     });
-    assert!(status.success(), "README says `{line}`, which ended with {status}:\n{stderr}");
+    assert!(
+        status.success(),
+        "README says `{line}`, which ended with {status}:\n{stderr}"
+    );
     stdout
 }
 
@@ -90,7 +104,10 @@ fn the_commands_of_readme_print_what_it_shows() {
     let examples = examples(&text);
     assert!(examples.len() > 5, "README has {} examples", examples.len());
     for Example { command, shown } in examples {
-        assert!(command.starts_with("rwasm-cluster "), "a console block of README runs `{command}`");
+        assert!(
+            command.starts_with("rwasm-cluster "),
+            "a console block of README runs `{command}`"
+        );
         let printed = shell(&dir, &command);
         let mut lines = printed.lines();
         for line in &shown {
@@ -101,7 +118,11 @@ fn the_commands_of_readme_print_what_it_shows() {
         }
         // README may leave lines of `inspect` out, whose sizes and hashes change; it shows results whole or not at all.
         if !shown.is_empty() && !command.starts_with("rwasm-cluster inspect") {
-            assert_eq!(shown.len(), printed.lines().count(), "README shows a part of `{command}`:\n{printed}");
+            assert_eq!(
+                shown.len(),
+                printed.lines().count(),
+                "README shows a part of `{command}`:\n{printed}"
+            );
         }
     }
 }
@@ -109,14 +130,30 @@ fn the_commands_of_readme_print_what_it_shows() {
 #[test]
 fn options_that_the_documents_name_are_there() {
     let help = shell(&folder(), "rwasm-cluster run --help");
-    for word in readme().split(|letter: char| letter.is_whitespace() || "`'(),;=".contains(letter)) {
+    for word in readme().split(|letter: char| letter.is_whitespace() || "`'(),;=".contains(letter))
+    {
         let is_option = word.strip_prefix("--").is_some_and(|name| {
-            name.len() > 1 && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-')
+            name.len() > 1
+                && name
+                    .chars()
+                    .all(|letter| letter.is_ascii_lowercase() || letter == '-')
         });
         // Those of cargo and of guests' own.
-        let others = ["--release", "--locked", "--path", "--target", "--prefix", "--no-deps", "--open", "--lib"];
+        let others = [
+            "--release",
+            "--locked",
+            "--path",
+            "--target",
+            "--prefix",
+            "--no-deps",
+            "--open",
+            "--lib",
+        ];
         if is_option && !others.contains(&word) {
-            assert!(help.contains(word), "README names {word}, which `run --help` does not");
+            assert!(
+                help.contains(word),
+                "README names {word}, which `run --help` does not"
+            );
         }
     }
 }
@@ -127,16 +164,31 @@ fn every_example_runs() {
     let mut names: Vec<String> = sources
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+        .map(|path| {
+            path.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     assert!(!names.is_empty(), "there are no examples");
     let tests = std::env::current_exe().expect("the test's own program");
-    let profile = tests.ancestors().nth(2).expect("it lies in deps, in the profile's directory");
+    let profile = tests
+        .ancestors()
+        .nth(2)
+        .expect("it lies in deps, in the profile's directory");
     for name in names {
         let program = profile.join("examples").join(&name);
-        assert!(program.is_file(), "{} is not built: is it an [[example]] of host/Cargo.toml?", program.display());
-        let child = Command::new(program).env("CARGO_TARGET_DIR", target()).stdin(Stdio::null()).spawn();
+        assert!(
+            program.is_file(),
+            "{} is not built: is it an [[example]] of host/Cargo.toml?",
+            program.display()
+        );
+        let child = Command::new(program)
+            .env("CARGO_TARGET_DIR", target())
+            .stdin(Stdio::null())
+            .spawn();
         let status = wait(child.expect("it starts")).expect("it ends in time");
         assert!(status.success(), "the example {name} ended with {status}");
     }

@@ -22,7 +22,11 @@ struct Stuck {
 impl Stuck {
     /// Starts the job, and returns when its first task is done.
     fn start(line: &str, options: &str) -> Self {
-        let mut command = run("faulty").typed("--merge none --chunk lines:1").typed(options).arg("-").into_command();
+        let mut command = run("faulty")
+            .typed("--merge none --chunk lines:1")
+            .typed(options)
+            .arg("-")
+            .into_command();
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -35,7 +39,11 @@ impl Stuck {
         let mut record = String::new();
         stdout.read_line(&mut record).expect("the program writes");
         assert_eq!(record, "1\n");
-        Self { child, stdin, stdout }
+        Self {
+            child,
+            stdin,
+            stdout,
+        }
     }
 
     fn id(&self) -> Pid {
@@ -47,11 +55,15 @@ impl Stuck {
         let mut stderr = self.child.stderr.take().expect("stderr is piped");
         let status = wait(self.child).expect("it ends in time");
         let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).expect("the pipe is closed");
+        self.stdout
+            .read_to_string(&mut rest)
+            .expect("the pipe is closed");
         assert_eq!(rest, "", "nothing more was printed");
         drop(self.stdin);
         let mut told = String::new();
-        stderr.read_to_string(&mut told).expect("the pipe is closed");
+        stderr
+            .read_to_string(&mut told)
+            .expect("the pipe is closed");
         (status, told)
     }
 }
@@ -60,13 +72,21 @@ impl Stuck {
 fn an_interrupted_job_ends_with_130_and_a_terminated_one_with_143() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         for line in ["spin", "sleep"] {
-            for options in ["--engines 2", "--engines 1 --view direct", "--engines 2 --reuse engine"] {
+            for options in [
+                "--engines 2",
+                "--engines 1 --view direct",
+                "--engines 2 --reuse engine",
+            ] {
                 let job = Stuck::start(line, options);
                 let sent = Instant::now();
                 kill_process(job.id(), signal).expect("a child can be signalled");
                 let (status, told) = job.end();
                 assert_eq!(status.code(), Some(code), "{line} {options}: {told}");
-                assert!(sent.elapsed() < SOON, "{line} {options} took {:?}", sent.elapsed());
+                assert!(
+                    sent.elapsed() < SOON,
+                    "{line} {options} took {:?}",
+                    sent.elapsed()
+                );
                 assert_eq!(told, "", "{line} {options}");
             }
         }
@@ -88,7 +108,9 @@ fn a_job_that_waits_for_its_input_can_be_interrupted() {
     kill_process(job.id(), Signal::INT).expect("a child can be signalled");
     let mut stdout = job.stdout;
     let mut rest = String::new();
-    stdout.read_to_string(&mut rest).expect("the pipe is closed");
+    stdout
+        .read_to_string(&mut rest)
+        .expect("the pipe is closed");
     assert!(rest.is_empty() || rest == "1\n", "{rest:?}");
     assert_eq!(wait(job.child).expect("it ends in time").code(), Some(130));
     drop(job.stdin);
@@ -122,15 +144,25 @@ fn a_reader_that_goes_away_is_no_error() {
         let mut stderr = child.stderr.take().expect("stderr is piped");
         let status = wait(child).expect("it ends in time");
         let mut told = String::new();
-        stderr.read_to_string(&mut told).expect("the pipe is closed");
-        assert_eq!((status.code(), told.as_str()), (Some(0), ""), "{guest} {options}");
+        stderr
+            .read_to_string(&mut told)
+            .expect("the pipe is closed");
+        assert_eq!(
+            (status.code(), told.as_str()),
+            (Some(0), ""),
+            "{guest} {options}"
+        );
     }
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_a_job_that_would_not() {
     let job = Stuck::start("word", "");
-    let Stuck { child, mut stdin, stdout } = job;
+    let Stuck {
+        child,
+        mut stdin,
+        stdout,
+    } = job;
     drop(stdout);
     // Without an end of its input the job could go on for ever.
     while stdin.write_all(b"line\n").is_ok() {}
@@ -144,20 +176,45 @@ fn a_file_of_results_appears_when_it_is_complete() {
     let names = || {
         let listed = fs::read_dir(dir.path()).expect("the folder can be read");
         let mut names: Vec<String> = listed
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect();
         names.sort();
         names
     };
-    run("faulty").typed("--merge none --chunk lines:1 -o").arg(&out).stdin("a\nrefuse\n").fails(11);
+    run("faulty")
+        .typed("--merge none --chunk lines:1 -o")
+        .arg(&out)
+        .stdin("a\nrefuse\n")
+        .fails(11);
     assert_eq!(names(), Vec::<String>::new(), "after a failure");
-    run("faulty").typed("-o").arg(&out).stdin("a\nb\n").end().expect_code(0).expect_stdout("");
+    run("faulty")
+        .typed("-o")
+        .arg(&out)
+        .stdin("a\nb\n")
+        .end()
+        .expect_code(0)
+        .expect_stdout("");
     assert_eq!(fs::read_to_string(&out).expect("the file is there"), "2\n");
     assert_eq!(names(), ["out.txt"]);
     // What was there before stays until there is something to take its place.
-    run("faulty").typed("-o").arg(&out).stdin("refuse\n").fails(11);
+    run("faulty")
+        .typed("-o")
+        .arg(&out)
+        .stdin("refuse\n")
+        .fails(11);
     assert_eq!(fs::read_to_string(&out).expect("the file is there"), "2\n");
-    run("faulty").typed("-o").arg(&out).stdin("a\n").end().expect_code(0);
+    run("faulty")
+        .typed("-o")
+        .arg(&out)
+        .stdin("a\n")
+        .end()
+        .expect_code(0);
     assert_eq!(fs::read_to_string(&out).expect("the file is there"), "1\n");
     assert_eq!(names(), ["out.txt"]);
 }
@@ -177,7 +234,9 @@ fn an_interrupted_job_leaves_nothing_behind() {
         .spawn()
         .expect("the program starts");
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin.write_all(b"first\nspin\n").expect("the program reads");
+    stdin
+        .write_all(b"first\nspin\n")
+        .expect("the program reads");
     // A line of progress each second shows that the job runs.
     let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
     let mut line = String::new();
@@ -186,5 +245,10 @@ fn an_interrupted_job_leaves_nothing_behind() {
     kill_process(Pid::from_child(&child), Signal::TERM).expect("a child can be signalled");
     assert_eq!(wait(child).expect("it ends in time").code(), Some(143));
     drop(stdin);
-    assert_eq!(fs::read_dir(dir.path()).expect("the folder can be read").count(), 0);
+    assert_eq!(
+        fs::read_dir(dir.path())
+            .expect("the folder can be read")
+            .count(),
+        0
+    );
 }

@@ -214,16 +214,31 @@ fn the_report_is_one_json_document_on_the_job() {
 fn the_report_names_failures_that_were_borne() {
     let dir = folder();
     let path = dir.path().join("report.json");
-    let ended = run("faulty").typed("--chunk lines:1 --max-failures 1 --report").arg(&path).stdin("a\nrefuse\n").end();
+    let ended = run("faulty")
+        .typed("--chunk lines:1 --max-failures 1 --report")
+        .arg(&path)
+        .stdin("a\nrefuse\n")
+        .end();
     ended.expect_code(0).expect_stdout("1\n");
     let report = std::fs::read(&path).expect("the report is there");
     let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
     assert_eq!(report["stats"]["failures"], 1);
     let failure = &report["failures"][0];
     assert_eq!(failure["code"], "guest-error");
-    assert_eq!(failure["task"], serde_json::json!({"index": 1, "input": "<stdin>", "start": 2, "end": 9}));
-    let codes: Vec<_> = report["outcomes"].as_array().expect("a list").iter().map(|outcome| &outcome["code"]).collect();
-    assert!(codes.contains(&&serde_json::json!("guest-error")), "{codes:?}");
+    assert_eq!(
+        failure["task"],
+        serde_json::json!({"index": 1, "input": "<stdin>", "start": 2, "end": 9})
+    );
+    let codes: Vec<_> = report["outcomes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|outcome| &outcome["code"])
+        .collect();
+    assert!(
+        codes.contains(&&serde_json::json!("guest-error")),
+        "{codes:?}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`.
+//! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`,
+//! `cargo xtask bench`.
 //!
 //! Each sets up what it needs and says what it does on stderr; results go to stdout.
 
@@ -40,6 +41,8 @@ enum Command {
         #[arg(last = true)]
         filter: Vec<String>,
     },
+    /// Measure what isolation costs, beside a raw wasmtime loop in the same run.
+    Bench,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
             guests::build(arguments.toolchain).and_then(|guests| guests::list(&guests))
         }
         Command::Demo { files } => demo::run(files, arguments.toolchain),
+        Command::Bench => bench(arguments.toolchain),
         Command::Test { filter } => test::run(&filter, arguments.toolchain),
     };
     match done {
@@ -58,4 +62,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn bench(choice: Choice) -> anyhow::Result<()> {
+    guests::build(choice)?;
+    shell::run(shell::cargo(shell::root()).args([
+        "bench",
+        "--locked",
+        "-p",
+        "rwasm-cluster",
+        "--bench",
+        "isolated",
+    ]))
 }

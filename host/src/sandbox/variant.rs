@@ -92,6 +92,7 @@ fn config(key: VariantKey) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_memory64(false)
         .wasm_exceptions(true)
+        .wasm_component_model_map(true)
         .collector(Collector::DeferredReferenceCounting)
         .concurrency_support(false)
         .memory_init_cow(true);
