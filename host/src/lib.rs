@@ -13,6 +13,8 @@ mod cancel;
 mod outcome;
 mod value;
 
+pub mod format;
+
 mod chunk;
 mod input;
 
@@ -31,15 +33,13 @@ mod view;
 
 mod cluster;
 
-pub mod format;
-
 pub use chunk::{Chunking, ParseChunkingError};
 pub use cluster::{Cluster, ClusterBuilder, StartError};
 pub use dispatch::Reuse;
 pub use ids::{ChunkIndex, DispatchId, EngineId, JobId};
 pub use input::{Input, InputError};
 pub use job::{ParseToleranceError, Tolerance};
-pub use limits::{Limits, MAX_ENGINES, MODULE_SIZE, STACK_SIZE};
+pub use limits::{Limits, MAX_ENGINES, MAX_TABLE_ELEMENTS, MODULE_SIZE, STACK_SIZE};
 pub use merge::{Builtin, MergeError, MergeTypeError};
 pub use outcome::{Failure, FailureCode, Log, Logs, Origin, Outcome, Usage};
 pub use sandbox::{Form, Function, Import, LoadError, Lowering, Module, ModuleHash};

@@ -43,6 +43,9 @@ impl Default for Limits {
     }
 }
 
+/// The most table elements a task can be allowed: what the slots of the pool have room for.
+pub const MAX_TABLE_ELEMENTS: usize = 1_000_000;
+
 /// The largest module that is loaded.
 pub const MODULE_SIZE: ByteSize = ByteSize::mib(128);
 

@@ -163,7 +163,7 @@ pub struct Usage {
     pub logs: Option<Box<Logs>>,
 }
 
-/// The kept tails of what a task printed, as it printed them.
+/// What a task printed, as it printed it: the first bytes of each stream, up to the limit.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Logs {

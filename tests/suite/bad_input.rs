@@ -105,7 +105,8 @@ fn inputs_that_cannot_be_used_are_named_before_anything_runs() {
             .expect_stderr_has(&["is a directory"]);
     }
     let locked = file(&dir, "locked.txt", "word\n");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).expect("permissions can be set");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000))
+        .expect("permissions can be set");
     // The superuser may read everything.
     if fs::File::open(&locked).is_err() {
         run("wordcount")
@@ -165,11 +166,11 @@ fn bytes_that_are_no_utf8_are_shown_with_file_and_offset() {
     let at = std::str::from_utf8(&fs::read(&book).expect("the book"))
         .expect_err("it is Latin-1")
         .valid_up_to();
-    run("wordcount").arg(&book).fails(11).expect_stderr_has(&[
-        "davinci-latin1.txt",
-        &at.to_string(),
-        "iconv",
-    ]);
+    run("wordcount")
+        .typed("--chunk file")
+        .arg(&book)
+        .fails(11)
+        .expect_stderr_has(&["davinci-latin1.txt", &at.to_string(), "iconv"]);
 }
 
 #[test]
@@ -330,4 +331,40 @@ fn a_failing_chunk_names_its_file_and_bytes() {
             .fails(11)
             .expect_stderr_has(&[code, "bad.txt", &bytes]);
     }
+}
+
+#[test]
+fn an_input_that_breaks_off_is_no_failed_task() {
+    // Its first page is mapped nowhere, so that reading it fails.
+    for guest in ["wordcount", "linecount"] {
+        run(guest)
+            .arg("/proc/self/mem")
+            .fails(14)
+            .expect_stderr_has(&["/proc/self/mem", "Input/output error"]);
+    }
+    run("wordcount")
+        .arg("-")
+        .arg("/dev/null")
+        .stdin("")
+        .end()
+        .expect_code(0)
+        .expect_stdout("");
+}
+
+#[test]
+fn what_can_be_refused_is_refused_before_anything_runs() {
+    let dir = folder();
+    let nowhere = dir.path().join("no/such/folder/report.json");
+    run("wordcount")
+        .arg("--report")
+        .arg(&nowhere)
+        .stdin("word")
+        .fails(14)
+        .expect_stderr_has(&["report.json"]);
+    // If a task ran, it would run out of time.
+    run("faulty")
+        .typed("--merge none --format raw --timeout 300ms")
+        .stdin("spin\n")
+        .fails(10)
+        .expect_stderr_has(&["raw", "u64"]);
 }

@@ -158,3 +158,30 @@ fn a_wrong_project_file_is_named() {
         }
     }
 }
+
+#[test]
+fn an_option_wins_over_what_the_environment_says_against_it() {
+    let text = "b a a\nb\n";
+    let by_count = "a\t2\nb\t2\n";
+    let by_appearance = "b\t2\na\t2\n";
+    let merge = |cli: Cli| cli.stdin(text).end().expect_code(0);
+    merge(
+        wordcount()
+            .typed("--reduce reducer")
+            .env("RWASM_MERGE", "sum"),
+    )
+    .expect_stdout(by_count);
+    merge(
+        wordcount()
+            .typed("--merge sum")
+            .env("RWASM_REDUCE", "reducer"),
+    )
+    .expect_stdout(by_appearance);
+    let dir = folder();
+    file(&dir, "rwasm.toml", "merge = 'sum'\n");
+    let in_dir = || wordcount().in_dir(dir.path());
+    merge(in_dir()).expect_stdout(by_appearance);
+    merge(in_dir().typed("--reduce reducer")).expect_stdout(by_count);
+    merge(in_dir().env("RWASM_REDUCE", "reducer")).expect_stdout(by_count);
+    merge(wordcount().typed("--verbose").env("RWASM_QUIET", "true")).expect_stdout(by_count);
+}

@@ -104,7 +104,28 @@ fn the_way_of_a_task() {
         story.tell("output", line);
     }
 
-    expect![[r#""#]].assert_eq(&story.0);
+    expect![[r#"
+        cluster   engines [EngineId(0)]
+        module    typed functions, core module
+        function  mapper: func(text: string) -> list<tuple<string, u64>>
+        function  reducer: func(parts: list<list<tuple<string, u64>>>) -> list<tuple<string, u64>>
+        view      Balanced
+        merge     Reducer("reducer")
+        chunk     0 of book, bytes 0..15: "the rain falls\n"
+        outcome   [["rain",1],["falls",1]]
+        usage     engine 0, attempt 1, 15 bytes in, 14 out, [..] of memory, fuel None, logs None, times [..]
+        chunk     1 of book, bytes 15..31: "rain on the sea\n"
+        outcome   [["rain",1],["sea",1]]
+        usage     engine 0, attempt 1, 16 bytes in, 12 out, [..] of memory, fuel None, logs None, times [..]
+        chunk     2 of book, bytes 31..49: "the sea, the rain\n"
+        outcome   [["sea",1],["rain",1]]
+        usage     engine 0, attempt 1, 18 bytes in, 12 out, [..] of memory, fuel None, logs None, times [..]
+        merged    list<tuple<string, u64>>: [["rain",3],["sea",2],["falls",1]]
+        stats     4 tasks, 1 of them merges, 0 retries, 0 failures, 3 chunks, 49 bytes, 1 engine
+        output    rain	3
+        output    sea	2
+        output    falls	1
+    "#]].assert_eq(&story.0);
 }
 
 fn debug(value: &impl Debug) -> String {

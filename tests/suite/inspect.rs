@@ -216,11 +216,10 @@ fn an_example_names_a_function_where_one_must_be_named() {
         .to_owned();
     // It is for a shell.
     file(&dir, "input.txt", "word\n");
-    let program = Path::new(env!("CARGO_BIN_EXE_rwasm-cluster"));
+    let program = env!("CARGO_BIN_EXE_rwasm-cluster");
+    let line = example.replacen("rwasm-cluster", program, 1);
     let ended = Command::new("sh")
-        .arg("-c")
-        .arg(&example)
-        .env("PATH", program.parent().expect("a folder"))
+        .args(["-c", &line])
         .current_dir(dir.path())
         .output();
     let ended = ended.expect("a shell is there");

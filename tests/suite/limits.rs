@@ -1,26 +1,13 @@
 //! Limits: what a task may use, what happens when it wants more, and that others do not notice.
 
-use crate::support::{
-    Cli, Text, cluster, file, finish, folder, module, number, run, shown, spec, word_count,
-};
+use crate::support::{Text, cluster, file, finish, folder, module, run, shown, spec, word_count};
 use rwasm_cluster::{
-    ByteSize, Chunking, Cluster, FailureCode, Input, JobError, JobSpec, Merge, Module, Outcome,
+    ByteSize, Cluster, FailureCode, Input, JobError, JobSpec, Merge, Module, Outcome,
 };
-use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 /// A time that a task which waits for ever runs into soon.
 const SHORT: Duration = Duration::from_millis(200);
-
-fn faulty(options: &str) -> Cli {
-    run("faulty").typed(options)
-}
-
-fn one_line_each(merge: Merge) -> JobSpec {
-    let mut spec = spec(merge);
-    spec.chunking = Some(Chunking::Lines(NonZeroU64::MIN));
-    spec
-}
 
 /// The outcome of the only task of a job.
 fn only_outcome(cluster: &Cluster, module: &Module, text: &str, spec: &JobSpec) -> Outcome {
@@ -79,12 +66,6 @@ fn every_limit_ends_the_task_with_its_own_code() {
     assert_eq!(
         failure(&cluster, "faulty", &long, &terse),
         FailureCode::OutputLimit
-    );
-    let mut narrow = JobSpec::default();
-    narrow.limits.input = ByteSize::new(10);
-    assert_eq!(
-        failure(&cluster, "faulty", "a line of text", &narrow),
-        FailureCode::InputLimit
     );
     for (name, units) in [("faulty", 1), ("spin", 1_000_000)] {
         assert_eq!(
@@ -171,18 +152,15 @@ fn the_limit_of_an_input_names_its_option() {
     let text = "a line of text\n".repeat(1000);
     let path = file(&dir, "text.txt", &text);
     let limited = || run("wordcount").typed("--chunk file --limit input=8KiB");
-    limited().arg(&path).fails(11).expect_stderr_has(&[
-        "input-limit",
-        "8KiB",
-        "--limit input",
-        "--chunk",
-        "text.txt",
-    ]);
-    limited()
-        .stdin(text.clone())
-        .end()
-        .expect_empty_stdout()
-        .expect_stderr_has(&["8KiB", "<stdin>"]);
+    let parts = ["input limit", "8KiB", "--limit input", "--chunk"];
+    let from_file = limited().arg(&path).fails(14);
+    from_file
+        .expect_stderr_has(&parts)
+        .expect_stderr_has(&["text.txt"]);
+    let from_stdin = limited().stdin(text.clone()).fails(14);
+    from_stdin
+        .expect_stderr_has(&parts)
+        .expect_stderr_has(&["<stdin>"]);
     // Cut smaller it fits.
     let counts = run("wordcount")
         .typed("--chunk 1KiB --limit input=8KiB")
@@ -269,130 +247,20 @@ fn good_tasks_beside_and_after_a_failing_one_are_right() {
 }
 
 #[test]
-fn an_instance_that_failed_is_never_used_again() {
-    let text = "a\ntrap\nb\nrefuse\nc\n";
-    for reuse in ["none", "dispatch", "engine"] {
-        let ended = faulty("--chunk lines:1 --max-failures 2 --engines 1 --reuse")
-            .arg(reuse)
-            .stdin(text)
-            .end();
-        ended
-            .expect_code(0)
-            .expect_stdout("3\n")
-            .expect_stderr_has(&["2 of 5 tasks failed", "(trap)", "(guest-error)"]);
-    }
-}
-
-#[test]
-fn failures_are_borne_up_to_the_number_that_was_given() {
-    let line = |bad: bool| if bad { "refuse\n" } else { "line\n" };
-    let text: String = (0..100).map(|number| line(number % 30 == 29)).collect();
-    for borne in [
-        "--max-failures 3",
-        "--max-failures 99",
-        "--max-failures 3%",
-        "--max-failures 50%",
-    ] {
-        let ended = faulty("--chunk lines:1")
-            .typed(borne)
-            .stdin(text.clone())
-            .end();
-        ended
-            .expect_code(0)
-            .expect_stdout("97\n")
-            .expect_stderr_has(&[
-                "warning: ",
-                "3 of 100 tasks failed",
-                "bytes 145..152",
-                "refused: line 1 says so",
-            ]);
-    }
-    for fatal in [
-        "--max-failures 0",
-        "--max-failures 2",
-        "--max-failures 2%",
-        "--max-failures 2.5%",
-    ] {
-        faulty("--chunk lines:1")
-            .typed(fatal)
-            .stdin(text.clone())
-            .fails(11)
-            .expect_stderr_has(&["guest-error"]);
-    }
-    let quiet = faulty("--chunk lines:1 --max-failures 3 --quiet")
-        .stdin(text)
-        .end();
-    quiet
-        .expect_code(0)
-        .expect_stdout("97\n")
-        .expect_stderr_is_empty();
-}
-
-#[test]
-fn each_borne_failure_is_told_once() {
-    let text = "line\nrefuse\nline\n";
-    for merge in ["--merge sum", "--merge none", "--merge collect"] {
-        let ended = faulty("--chunk lines:1 --max-failures 1")
-            .typed(merge)
-            .stdin(text)
-            .end()
-            .expect_code(0);
-        let told = ended.stderr.matches("refused: line 1 says so").count();
-        assert_eq!(told, 1, "{merge}: {}", ended.stderr);
-    }
-}
-
-#[test]
-fn a_failed_task_runs_again_as_often_as_was_said() {
-    let cluster = cluster(2);
-    let mut spec = one_line_each(Merge::Sum);
-    spec.retries = 2;
-    spec.max_failures = rwasm_cluster::Tolerance::Count(1);
-    spec.keep_records = true;
-    let result = finish(&cluster, &module("faulty"), "a\nrefuse\nb\n", &spec);
-    assert_eq!(number(&result), 2);
-    assert_eq!(result.failures, 1);
-    assert_eq!(result.stats.retries, 2);
-    assert_eq!(result.stats.tasks, 5);
-    let failed = result
-        .records
-        .iter()
-        .find(|record| record.origin.index == 1);
-    let failed = failed.expect("each task has a record");
-    assert_eq!(failed.usage.attempt, 3);
-    assert_eq!(failed.code, Some(FailureCode::GuestError));
-    assert_eq!(result.failed.len(), 1);
-    assert_eq!(result.failed[0].0.range, 2..9);
-}
-
-#[test]
-fn a_job_ends_at_its_deadline() {
-    let start = Instant::now();
-    for name in ["spin", "sleep"] {
-        run(name)
-            .typed("--deadline 300ms")
-            .fails(11)
-            .expect_stderr_has(&["deadline", "300ms"]);
-    }
-    let cluster = cluster(1);
-    let mut spec = one_line_each(Merge::Default);
-    spec.deadline = Some(SHORT);
-    let inputs = vec![Input::bytes("text", "spin\n".repeat(50))];
-    let job = cluster
-        .run(&module("faulty"), inputs, &spec)
-        .expect("the job begins");
-    assert!(matches!(job.wait(), Err(JobError::Deadline(time)) if time == SHORT));
-    assert!(
-        start.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        start.elapsed()
-    );
-    // One that is early enough is none.
-    assert_eq!(
-        run("wordcount")
-            .typed("--deadline 1h")
-            .stdin("word")
-            .output(),
-        "word\t1\n"
-    );
+fn a_task_that_waits_for_its_input_is_stopped_too() {
+    let dir = folder();
+    let fifo = dir.path().join("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).expect("a FIFO can be made");
+    // Nobody writes to it. The deadline is there so that a task that is not stopped shows soon.
+    run("linecount")
+        .typed("--timeout 300ms --deadline 5s")
+        .arg(&fifo)
+        .fails(11)
+        .expect_stderr_has(&["(timeout)", "300ms"]);
+    run("linecount")
+        .typed("--deadline 300ms")
+        .arg(&fifo)
+        .fails(11)
+        .expect_stderr_has(&["deadline"]);
 }

@@ -8,6 +8,7 @@ mod flow;
 
 mod cluster;
 mod commands;
+mod failures;
 mod inspect;
 mod limits;
 mod lowering;

@@ -78,9 +78,9 @@ fn texts_and_lists_are_joined_in_order() {
             "\"AB\\nCD\\nEF\\n\"\n",
         ),
         ("--map shout --merge max --format json", "\"GH\\n\"\n"),
-        ("--map lines-of", "ab\ncd\nef\ngh\n"),
+        ("--map lines-of --merge concat", "ab\ncd\nef\ngh\n"),
         (
-            "--map lines-of --format json",
+            "--map lines-of --merge concat --format json",
             "[\"ab\",\"cd\",\"ef\",\"gh\"]\n",
         ),
         (
@@ -171,11 +171,11 @@ fn sums_by_key_keep_the_order_of_first_appearance() {
         .map(|(word, count)| (word, count.parse().expect("a number")))
         .collect();
     lines.sort_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
-    let sorted: String = lines
+    let sorted: Vec<String> = lines
         .iter()
         .map(|(word, count)| format!("{word}\t{count}\n"))
         .collect();
-    assert_eq!(sorted, word_count(&[&text]));
+    assert_eq!(sorted.concat(), word_count(&[&text]));
 }
 
 #[test]

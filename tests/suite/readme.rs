@@ -182,7 +182,7 @@ fn every_example_runs() {
         let program = profile.join("examples").join(&name);
         assert!(
             program.is_file(),
-            "{} is not built: is it an [[example]] of host/Cargo.toml?",
+            "{} is not built: `cargo test` without `--test` builds it, if it is an [[example]] of host/Cargo.toml",
             program.display()
         );
         let child = Command::new(program)

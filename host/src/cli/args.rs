@@ -7,7 +7,7 @@ use clap::{
     ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{ByteSize, Chunking, Tolerance};
+use rwasm_cluster::{ByteSize, Chunking, MAX_TABLE_ELEMENTS, Tolerance};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -58,8 +58,10 @@ const SHOWN: &str = "What is shown";
   rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for a WASI command",
     after_long_help = "Inputs are cut into chunks at line ends, each chunk is a task; a WASI command \
 gets each input whole unless --chunk says otherwise. Without INPUT, stdin is read.\n\n\
-Every option can be set in the environment (--engines as RWASM_ENGINES) and in rwasm.toml of the \
-current directory (engines = 4); the command line goes before the environment, that before the file.\n\n\
+Options can be set in the environment (--engines as RWASM_ENGINES) and, but for --limit, --output and \
+--report, in rwasm.toml of the current directory (engines = 4); the command line goes before the \
+environment, that before the file. Compiled modules are kept in the user's cache directory, or in \
+RWASM_CACHE_DIR; set to nothing, none are kept.\n\n\
 Exit codes: 0 all well, 2 usage, 10 the module or its types do not fit, 11 a task failed, 12 the merge \
 failed, 13 the cluster could not start, 14 an input or output could not be read or written, 130 \
 interrupted, 143 terminated, 1 a fault of rwasm-cluster."
@@ -113,6 +115,9 @@ pub(crate) struct RunArguments {
     pub(crate) merge: Option<MergeArgument>,
 
     /// How the result is written [default: text; with --merge none: jsonl]
+    ///
+    /// In `json` and `jsonl` a list<u8>, such as a command's output, is a base64 string; `raw`
+    /// writes strings and bytes as they are and refuses anything else.
     #[arg(long, value_name = "FORMAT", env = "RWASM_FORMAT", hide_env = true, value_parser = format_parser(), help_heading = OUTCOME)]
     pub(crate) format: Option<Format>,
 
@@ -338,7 +343,12 @@ impl FromStr for LimitArgument {
             "input" => size().map(Self::Input),
             "output" => size().map(Self::Output),
             "logs" => size().map(Self::Logs),
-            "table-elements" => number().map(Self::TableElements),
+            "table-elements" => match number()? {
+                number if number > MAX_TABLE_ELEMENTS => Err(format!(
+                    "a task has at most {MAX_TABLE_ELEMENTS} table elements"
+                )),
+                number => Ok(Self::TableElements(number)),
+            },
             "handles" => number().map(Self::Handles),
             _ => Err(format!("there is no limit `{name}`: write {NAMES}")),
         }

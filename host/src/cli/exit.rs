@@ -181,13 +181,23 @@ impl CliError {
         let (failure, stderr) = match self {
             Self::Job(JobError::TaskFailed {
                 failure, stderr, ..
-            }) => (failure, stderr.as_slice()),
-            Self::Job(JobError::ReducerFailed(failure)) => (failure, &[][..]),
+            }) => (failure, Some(stderr)),
+            Self::Job(JobError::ReducerFailed(failure)) => (failure, None),
             _ => return lines,
         };
-        if !stderr.is_empty() {
+        if let Some(stderr) = stderr.filter(|stderr| !stderr.kept.is_empty()) {
             lines.push("it wrote to stderr:".to_owned());
-            lines.extend(tail(stderr).into_iter().map(|line| format!("  {line}")));
+            lines.extend(
+                tail(&stderr.kept)
+                    .into_iter()
+                    .map(|line| format!("  {line}")),
+            );
+            if stderr.dropped > 0 {
+                lines.push(format!(
+                    "  … and {} bytes more, which were dropped (keep them with --limit logs=SIZE)",
+                    stderr.dropped
+                ));
+            }
         }
         if let Some(backtrace) = &failure.backtrace {
             lines.push("it was in, innermost first:".to_owned());
@@ -212,6 +222,9 @@ impl CliError {
             ),
             Self::Submit(SubmitError::Input(InputError::Directory { path })) => {
                 Some(format!("name the files in it: {}/*", path.display()))
+            }
+            Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => {
+                Some("choose another --merge, or none to have each outcome on a line".to_owned())
             }
             Self::Job(JobError::TaskFailed { failures, .. }) if *failures > 1 => Some(format!(
                 "{failures} tasks have failed; --max-failures N goes on with the others"

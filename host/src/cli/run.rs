@@ -9,7 +9,7 @@ use super::{report, stats};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
     Cluster, EngineId, Form, Input, Job, JobError, JobResult, JobSpec, Limits, MAX_ENGINES, Merge,
-    Module, Reuse, StartError, Targets, ViewKind,
+    Module, Reuse, StartError, Targets, Type, ViewKind,
 };
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
         .merge_for(&module)
         .map_err(|error| CliError::Submit(error.into()))?;
     let shown = Shown::new(arguments, &merge);
+    shown.check(&spec, &module)?;
     let inputs = inputs(&module, arguments)?;
     let output = Output::open(arguments.output.as_deref())?;
     steps.done("module read");
@@ -201,6 +202,23 @@ impl Shown {
             streams: is_records || joins,
             is_records,
         }
+    }
+
+    /// Refuses a format that cannot write what the job gives.
+    fn check(self, spec: &JobSpec, module: &Module) -> Result<(), CliError> {
+        if self.format != Format::Raw {
+            return Ok(());
+        }
+        let ty = spec
+            .type_for(module)
+            .map_err(|error| CliError::Submit(error.into()))?;
+        let is_text = |ty: &Type| *ty == Type::String || ty.is_bytes();
+        if is_text(&ty) || matches!(&ty, Type::List(element) if is_text(element)) {
+            return Ok(());
+        }
+        Err(CliError::Format(format!(
+            "format raw writes strings and bytes only, the result is {ty}"
+        )))
     }
 
     fn spec(self, mut spec: JobSpec) -> JobSpec {

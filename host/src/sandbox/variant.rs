@@ -2,7 +2,7 @@
 //! makes a variant of its own, with its own compiled code; a cluster has a few at most.
 
 use super::ticker::Ticker;
-use crate::limits::{Limits, STACK_SIZE};
+use crate::limits::{Limits, MAX_TABLE_ELEMENTS, STACK_SIZE};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use wasmtime::{
@@ -115,7 +115,7 @@ fn pooled(key: VariantKey, engines: u32) -> Config {
         .max_tables_per_module(TABLES_PER_MODULE)
         .max_core_instance_size(MAX_INSTANCE_SIZE)
         .max_component_instance_size(MAX_INSTANCE_SIZE)
-        .table_elements(Limits::default().table_elements)
+        .table_elements(MAX_TABLE_ELEMENTS)
         .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)

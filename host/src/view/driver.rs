@@ -529,7 +529,7 @@ impl Driver {
                 stderr: fault
                     .usage
                     .logs
-                    .map(|logs: Box<Logs>| logs.stderr.kept)
+                    .map(|logs: Box<Logs>| logs.stderr)
                     .unwrap_or_default(),
                 failures,
             }),

@@ -5,7 +5,7 @@ use super::stats::JobStats;
 use crate::cancel::Cancel;
 use crate::input::InputError;
 use crate::merge::MergeError;
-use crate::outcome::{Failure, FailureCode, Origin, Outcome, Usage};
+use crate::outcome::{Failure, FailureCode, Log, Origin, Outcome, Usage};
 use crate::value::Packed;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub enum JobError {
         /// Why it failed.
         failure: Box<Failure>,
         /// What its program printed to stderr, as far as it was kept.
-        stderr: Vec<u8>,
+        stderr: Log,
         /// How many tasks had failed.
         failures: u64,
     },

@@ -159,6 +159,14 @@ impl Plan {
         })
     }
 
+    /// The type of the merged value, or of each outcome where nothing is merged.
+    pub(crate) fn result_type(&self) -> Result<Type, PlanError> {
+        Ok(match self.fold {
+            Some(builtin) => Fold::new(builtin, &self.item)?.result_type(),
+            None => self.item.clone(),
+        })
+    }
+
     /// How the outcomes reach the user.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.reduce {

@@ -7,6 +7,7 @@ use crate::ids::EngineId;
 use crate::job::Tolerance;
 use crate::limits::Limits;
 use crate::sandbox::Module;
+use crate::value::Type;
 use std::time::Duration;
 
 /// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
@@ -45,6 +46,15 @@ impl JobSpec {
     /// When the module does not fit the job.
     pub fn merge_for(&self, module: &Module) -> Result<Merge, PlanError> {
         Plan::new(module, self).map(|plan| plan.merge)
+    }
+
+    /// The type of what a job of `module` would give: of its merged value, or with
+    /// [`Merge::None`] of each outcome.
+    ///
+    /// # Errors
+    /// When the module does not fit the job.
+    pub fn type_for(&self, module: &Module) -> Result<Type, PlanError> {
+        Plan::new(module, self)?.result_type()
     }
 }
 

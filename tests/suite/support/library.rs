@@ -1,7 +1,8 @@
 //! A cluster in the test's own process.
 
 use rwasm_cluster::format::{Format, WriteOptions, write_value};
-use rwasm_cluster::{Cluster, Input, JobResult, JobSpec, Merge, Module, Packed, Value};
+use rwasm_cluster::{Chunking, Cluster, Input, JobResult, JobSpec, Merge, Module, Packed, Value};
+use std::num::NonZeroU64;
 
 /// A cluster of so many engines, with the compiled code of earlier runs at hand.
 pub(crate) fn cluster(engines: u32) -> Cluster {
@@ -16,6 +17,13 @@ pub(crate) fn cluster(engines: u32) -> Cluster {
 pub(crate) fn spec(merge: Merge) -> JobSpec {
     let mut spec = JobSpec::default();
     spec.merge = merge;
+    spec
+}
+
+/// The same, with each line a chunk and so a task of its own.
+pub(crate) fn one_line_each(merge: Merge) -> JobSpec {
+    let mut spec = spec(merge);
+    spec.chunking = Some(Chunking::Lines(NonZeroU64::MIN));
     spec
 }
 

@@ -118,7 +118,7 @@ fn word(random: &mut Prng, words: &[String], text: &mut String) {
         5 => drop(write!(text, "{word}_{}", random.below(10))),
         6 => drop(write!(text, "{}", random.below(2000))),
         7 => drop(write!(text, "{word}{}.", random.below(100))),
-        8 => text.push_str("—"),
+        8 => text.push('—'),
         9 => drop(write!(text, "漢字{word}٣")),
         _ => text.push_str(word),
     }
