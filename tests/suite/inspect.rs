@@ -203,7 +203,7 @@ fn the_example_runs() {
 }
 
 #[test]
-fn an_example_names_a_function_where_one_must_be_named() {
+fn an_example_is_written_for_a_shell() {
     let dir = folder();
     let path = file(
         &dir,
@@ -214,7 +214,6 @@ fn an_example_names_a_function_where_one_must_be_named() {
         .as_str()
         .expect("a text")
         .to_owned();
-    // It is for a shell.
     file(&dir, "input.txt", "word\n");
     let program = env!("CARGO_BIN_EXE_rwasm-cluster");
     let line = example.replacen("rwasm-cluster", program, 1);

@@ -19,6 +19,8 @@ mod wordcount;
 mod bad_input;
 mod cache;
 mod config;
+mod hostile;
 mod signals;
+mod terminal;
 
 mod readme;

@@ -69,8 +69,8 @@ fn shell(dir: &TempDir, line: &str) -> String {
         .map(Path::to_owned)
         .chain(std::env::split_paths(&path));
     // To files, so that nobody has to read along.
-    let outputs = ["stdout", "stderr"]
-        .map(|name| scratch().join(format!("readme-{name}-{}", std::process::id())));
+    let kept = folder();
+    let outputs = ["stdout", "stderr"].map(|name| kept.path().join(name));
     let [stdout, stderr] = outputs
         .each_ref()
         .map(|path| fs::File::create(path).expect("a file can be made"));
@@ -85,11 +85,7 @@ fn shell(dir: &TempDir, line: &str) -> String {
         .stderr(stderr)
         .spawn();
     let status = wait(child.expect("a shell is there")).expect("it ends in time");
-    let [stdout, stderr] = outputs.map(|path| {
-        let text = fs::read_to_string(&path).expect("it prints text");
-        fs::remove_file(path).expect("the file can be removed");
-        text
-    });
+    let [stdout, stderr] = outputs.map(|path| fs::read_to_string(&path).expect("it prints text"));
     assert!(
         status.success(),
         "README says `{line}`, which ended with {status}:\n{stderr}"
@@ -188,6 +184,7 @@ fn every_example_runs() {
         let child = Command::new(program)
             .env("CARGO_TARGET_DIR", target())
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn();
         let status = wait(child.expect("it starts")).expect("it ends in time");
         assert!(status.success(), "the example {name} ended with {status}");

@@ -94,6 +94,31 @@ impl Cli {
         self
     }
 
+    /// The same with stdin, stdout and stderr on a terminal of its own, all of which is then its stdout.
+    pub(crate) fn on_terminal(self) -> Self {
+        let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy());
+        let mut line = quoted(self.command.get_program());
+        for argument in self.command.get_args() {
+            line = line + " " + &quoted(argument);
+        }
+        // Of util-linux, which every Linux has.
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]);
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(dir) = self.command.get_current_dir() {
+            command.current_dir(dir);
+        }
+        Self {
+            command,
+            stdin: self.stdin,
+        }
+    }
+
     /// The command as it stands, for tests that hold its ends themselves.
     pub(crate) fn into_command(self) -> Command {
         self.command
