@@ -44,8 +44,10 @@ pub(crate) struct Machine<C, P, F, R> {
     chunks: u64,
     /// The chunks of a reduced job whose outcome is known.
     mapped: u64,
-    /// Of an ordered job that is to fail: the chunk that is fatal unless one before it is. None after it matters.
+    /// Of a job that is to fail: the chunk that is fatal unless one before it is. None after it matters.
     fence: Option<ChunkIndex>,
+    /// Of a reduced job that is to fail: the failure at the fence.
+    fatal: Option<(ChunkIndex, F)>,
     /// The bytes of unfinished chunks that are in memory.
     held_inputs: u64,
     /// The tasks handed out and not back.
@@ -99,6 +101,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             chunks: 0,
             mapped: 0,
             fence: None,
+            fatal: None,
             held_inputs: 0,
             under_way: 0,
             withheld: false,
@@ -248,7 +251,10 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     fn next_dispatch(&mut self) -> Option<Dispatch<C, P>> {
         self.collect_merges();
         while let Some(lane) = self.lanes.next(self.most_flights()) {
-            if let Some(merge) = self.lanes.pop_merge(lane) {
+            // A job that is to fail merges no more; its chunks before the fence still run.
+            if self.fence.is_none()
+                && let Some(merge) = self.lanes.pop_merge(lane)
+            {
                 return Some(self.dispatch(lane, false, &[merge]));
             }
             let maps = self.next_maps(lane);
@@ -364,7 +370,11 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// Whether it still makes a difference what becomes of the task.
     fn matters(&self, kind: Kind) -> bool {
-        let beyond = matches!((kind, self.fence), (Kind::Map(index), Some(fence)) if index > fence);
+        let beyond = match (kind, self.fence) {
+            (Kind::Map(index), Some(fence)) => index > fence,
+            (Kind::Reduce(_), Some(_)) => true,
+            (_, None) => false,
+        };
         matches!(self.state, State::Running) && !beyond
     }
 
@@ -417,7 +427,14 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                     self.mapped += 1;
                     tree.leaf(index, None);
                 }
-                Err(fatal) => self.end_failed(fatal),
+                Err(fatal) if !self.table.has_map_before(fatal.0) => self.end_failed(fatal),
+                Err(fatal) => {
+                    // Which failure is told does not depend on who is fast, here as elsewhere.
+                    if self.fence.is_none_or(|fence| fatal.0 < fence) {
+                        self.draw_fence(fatal.0);
+                    }
+                    self.fatal = Some(fatal);
+                }
             },
             (Kind::Reduce(_), _) => self.end(Ending::MergeFailed { failure }),
         }
@@ -484,6 +501,14 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         let Outcomes::Reduced(tree) = &mut self.outcomes else {
             return;
         };
+        if let Some(fence) = self.fence {
+            if !self.table.has_map_before(fence)
+                && let Some(fatal) = self.fatal.take()
+            {
+                self.end_failed(fatal);
+            }
+            return;
+        }
         if matches!(self.input, InputState::Open) || self.mapped < self.chunks {
             return;
         }

@@ -139,6 +139,14 @@ impl<C: Clone, P: Clone> Table<C, P> {
         }
     }
 
+    /// Whether a map of a chunk before `fence` is waiting or under way.
+    pub(super) fn has_map_before(&self, fence: ChunkIndex) -> bool {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.entry.as_ref())
+            .any(|entry| matches!(entry.kind, Kind::Map(index) if index < fence))
+    }
+
     /// The maps under way of the chunks after `first` up to `last`, in no order.
     pub(super) fn maps_under_way(&self, first: ChunkIndex, last: ChunkIndex) -> Vec<TaskId> {
         let within = |entry: &Entry<C, P>| {

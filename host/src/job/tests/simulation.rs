@@ -396,17 +396,14 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// The chunk of an ordered job after which nothing matters any more.
+    /// The chunk after which nothing matters any more.
     fn fence(&self) -> Option<u64> {
         let allowed = match self.scenario.tolerance {
             Tolerance::Count(allowed) => allowed,
             Tolerance::Percent(0.0) => 0,
             Tolerance::Percent(_) => return None,
         };
-        let ordered = self.scenario.delivery == Delivery::Ordered;
-        ordered
-            .then(|| self.failed.iter().nth(allowed as usize).copied())
-            .flatten()
+        self.failed.iter().nth(allowed as usize).copied()
     }
 
     fn follow(&mut self, decision: SutDecision) -> Option<SutEnding> {
