@@ -49,6 +49,8 @@ pub struct Failure {
     pub code: FailureCode,
     /// What happened, with the facts: lowercase, no full stop.
     pub message: String,
+    /// Whether the task's input could not be read: then neither task nor module is at fault.
+    pub is_input_error: bool,
     /// The functions of the guest that were running, innermost first, if it was stopped in one.
     pub backtrace: Option<String>,
 }
@@ -60,6 +62,7 @@ impl Failure {
         Self {
             code,
             message: message.into(),
+            is_input_error: false,
             backtrace: None,
         }
     }

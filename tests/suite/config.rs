@@ -161,9 +161,9 @@ fn a_wrong_project_file_is_named() {
 
 #[test]
 fn an_option_wins_over_what_the_environment_says_against_it() {
-    let text = "b a a\nb\n";
-    let by_count = "a\t2\nb\t2\n";
-    let by_appearance = "b\t2\na\t2\n";
+    let text = "y x x\ny\n";
+    let by_count = "x\t2\ny\t2\n";
+    let by_appearance = "y\t2\nx\t2\n";
     let merge = |cli: Cli| cli.stdin(text).end().expect_code(0);
     merge(
         wordcount()

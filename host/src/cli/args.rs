@@ -2,12 +2,17 @@
 
 use super::config::ProjectFile;
 use super::exit::CliError;
+use clap::builder::BoolishValueParser;
 use clap::builder::styling::Styles;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{
-    ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    ArgAction, ArgMatches, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ValueEnum,
 };
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{ByteSize, Chunking, MAX_TABLE_ELEMENTS, Tolerance};
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -51,6 +56,7 @@ const SHOWN: &str = "What is shown";
 /// Map a module over inputs, merge what comes out, print it.
 #[derive(Args, Debug)]
 #[command(
+    allow_negative_numbers = true,
     before_help = "Examples:
   rwasm-cluster run wordcount.wasm --engines 4 book.txt   count words on four engines
   rwasm-cluster run wordcount.wasm - < book.txt           the same from stdin
@@ -107,7 +113,7 @@ pub(crate) struct RunArguments {
     pub(crate) map: Option<String>,
 
     /// The function to merge with [default: `reducer`, if there is one]
-    #[arg(long, value_name = "NAME", conflicts_with = "merge", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
+    #[arg(long, value_name = "NAME", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) reduce: Option<String>,
 
     /// A built-in merge instead of a reducer
@@ -160,11 +166,11 @@ pub(crate) struct RunArguments {
     pub(crate) max_failures: Tolerance,
 
     /// Refuse a module that imports what this host does not offer
-    #[arg(long, env = "RWASM_STRICT_IMPORTS", hide_env = true, hide_short_help = true, help_heading = FAILURES)]
+    #[arg(long, env = "RWASM_STRICT_IMPORTS", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, hide_short_help = true, help_heading = FAILURES)]
     pub(crate) strict_imports: bool,
 
     /// Print tasks, times and a line per engine to stderr
-    #[arg(long, env = "RWASM_STATS", hide_env = true, help_heading = SHOWN)]
+    #[arg(long, env = "RWASM_STATS", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) stats: bool,
 
     /// Write a JSON document on the job to FILE: tasks, figures, limits, hashes
@@ -199,11 +205,11 @@ pub(crate) struct InspectArguments {
 #[derive(Args, Debug)]
 pub(crate) struct Loudness {
     /// Print errors only
-    #[arg(short, long, conflicts_with = "verbose", env = "RWASM_QUIET", hide_env = true, help_heading = SHOWN)]
+    #[arg(short, long, env = "RWASM_QUIET", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) quiet: bool,
 
     /// Print more: where time goes, causes of errors
-    #[arg(short, long, env = "RWASM_VERBOSE", hide_env = true, help_heading = SHOWN)]
+    #[arg(short, long, env = "RWASM_VERBOSE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) verbose: bool,
 
     /// Colours
@@ -394,9 +400,19 @@ impl Arguments {
             });
         }
         let matches = command
-            .try_get_matches()
+            .try_get_matches_from_mut(std::env::args_os())
             .map_err(|error| usage(&error, file))?;
-        Self::from_arg_matches(&matches).map_err(|error| usage(&error, file))
+        let mut arguments =
+            Self::from_arg_matches(&matches).map_err(|error| usage(&error, file))?;
+        if let (Command::Run(run), Some(matches)) =
+            (&mut arguments.command, matches.subcommand_matches("run"))
+        {
+            run.settle(matches).map_err(|(one, other)| {
+                let message = format!("the argument '--{one}' cannot be used with '--{other}'");
+                usage(&command.error(ErrorKind::ArgumentConflict, message), file)
+            })?;
+        }
+        Ok(arguments)
     }
 
     pub(crate) fn verbose(&self) -> bool {
@@ -404,6 +420,33 @@ impl Arguments {
             Command::Run(run) => run.loudness.verbose,
             Command::Inspect(inspect) => inspect.loudness.verbose,
         }
+    }
+}
+
+impl RunArguments {
+    /// Of two options that exclude each other, the one from the nearer source holds: the command
+    /// line before the environment, that before the project file. Two of one source conflict.
+    fn settle(&mut self, matches: &ArgMatches) -> Result<(), (&'static str, &'static str)> {
+        let rank = |id: &str| match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => 3,
+            Some(ValueSource::EnvVariable) => 2,
+            _ => 1,
+        };
+        if self.reduce.is_some() && self.merge.is_some() {
+            match rank("reduce").cmp(&rank("merge")) {
+                Ordering::Less => self.reduce = None,
+                Ordering::Greater => self.merge = None,
+                Ordering::Equal => return Err(("reduce", "merge")),
+            }
+        }
+        if self.loudness.quiet && self.loudness.verbose {
+            match rank("quiet").cmp(&rank("verbose")) {
+                Ordering::Less => self.loudness.quiet = false,
+                Ordering::Greater => self.loudness.verbose = false,
+                Ordering::Equal => return Err(("quiet", "verbose")),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -95,6 +95,7 @@ impl CliError {
                 _ => CLUSTER,
             },
             Self::Job(error) => match error {
+                JobError::TaskFailed { failure, .. } if failure.is_input_error => INPUT_OUTPUT,
                 JobError::TaskFailed { .. } | JobError::Deadline(_) => TASK_FAILED,
                 JobError::ReducerFailed(_) | JobError::Merge(_) => MERGE_FAILED,
                 JobError::Input(_) => INPUT_OUTPUT,
@@ -126,6 +127,7 @@ impl CliError {
                 }
             }
             _ => {
+                // Names and texts in it come from outside; none of them may command a terminal.
                 text += &format!("error: {}\n", self.message());
                 for line in self.details() {
                     text += &format!("  {line}\n");
@@ -136,6 +138,7 @@ impl CliError {
                 if verbose {
                     text.push_str(&self.causes());
                 }
+                text = visible(&text);
             }
         }
         // Where stderr is closed there is nobody to tell.
@@ -223,6 +226,11 @@ impl CliError {
             Self::Submit(SubmitError::Input(InputError::Directory { path })) => {
                 Some(format!("name the files in it: {}/*", path.display()))
             }
+            Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. }))
+            | Self::Job(JobError::Input(InputError::ChunkTooLarge { .. })) => Some(
+                "cut it smaller with --chunk, or raise the limit with --limit input=SIZE"
+                    .to_owned(),
+            ),
             Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => {
                 Some("choose another --merge, or none to have each outcome on a line".to_owned())
             }

@@ -32,9 +32,20 @@ fn kind(module: &Module) -> &'static str {
     }
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || "_-./+,:@%=".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// How the module is used, on its own file.
 fn example(module: &Module) -> String {
-    let name = module.name();
+    let name = quoted(module.name());
     let run = |options: &str| format!("rwasm-cluster run {name}{options} input.txt");
     if module.form() == Form::Command {
         return run("");

@@ -89,6 +89,14 @@ impl Output {
         })
     }
 
+    /// Where the file is written until it is complete.
+    pub(crate) fn aside(&self) -> Option<PathBuf> {
+        match &self.sink {
+            Sink::File { writer, .. } => Some(writer.get_ref().path().to_owned()),
+            Sink::Stdout(_) | Sink::Device { .. } => None,
+        }
+    }
+
     /// Writes one value.
     pub(crate) fn value(&mut self, value: &Value, format: Format) -> Result<(), CliError> {
         let options = self.options;
@@ -101,6 +109,16 @@ impl Output {
             WriteError::Io(source) => self.failed(source),
             other => CliError::Format(other.to_string()),
         })
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        let written = match &mut self.sink {
+            Sink::Stdout(out) => out.write_all(bytes),
+            Sink::File { writer, .. } => writer.write_all(bytes),
+            Sink::Device { writer, .. } => writer.write_all(bytes),
+        };
+        written.map_err(|source| self.failed(source))
     }
 
     /// Passes on what was written so far to whoever reads along.

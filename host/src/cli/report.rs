@@ -1,10 +1,10 @@
 //! `--report`: one JSON document on a job, for programs.
 
 use super::exit::CliError;
+use super::output::Output;
 use rwasm_cluster::{JobResult, JobSpec, Limits, Merge, Module, Origin, TaskRecord};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The version of the document's shape; a field may be added without a new one.
@@ -12,7 +12,7 @@ const VERSION: u32 = 1;
 
 /// Writes the report on a job that ended well, failures it bore included.
 pub(crate) fn write(
-    path: &Path,
+    mut output: Output,
     module: &Module,
     spec: &JobSpec,
     merge: &Merge,
@@ -36,13 +36,8 @@ pub(crate) fn write(
         })).collect::<Vec<_>>(),
         "outcomes": result.records.iter().map(record).collect::<Vec<_>>(),
     });
-    let written = serde_json::to_vec_pretty(&document)
-        .map_err(std::io::Error::other)
-        .and_then(|bytes| std::fs::write(path, bytes));
-    written.map_err(|source| CliError::Output {
-        what: format!("`{}`", path.display()),
-        source,
-    })
+    output.bytes(format!("{document:#}\n").as_bytes())?;
+    output.complete()
 }
 
 fn merge_name(merge: &Merge) -> String {

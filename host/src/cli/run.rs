@@ -33,6 +33,12 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     shown.check(&spec, &module)?;
     let inputs = inputs(&module, arguments)?;
     let output = Output::open(arguments.output.as_deref())?;
+    signals.clean(output.aside());
+    let report = match &arguments.report {
+        Some(path) => Some(Output::open(Some(path))?),
+        None => None,
+    };
+    signals.clean(report.as_ref().and_then(Output::aside));
     steps.done("module read");
 
     let cluster = cluster(arguments)?;
@@ -54,9 +60,9 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let result = ended?;
     steps.done("job run and result written");
 
-    tell(&result, arguments);
-    if let Some(path) = &arguments.report {
-        report::write(path, &module, &spec, &merge, &result)?;
+    tell(&result, shown, arguments);
+    if let Some(output) = report {
+        report::write(output, &module, &spec, &merge, &result)?;
     }
     Ok(())
 }
@@ -245,17 +251,13 @@ fn print(
     arguments: &RunArguments,
 ) -> Result<JobResult, CliError> {
     loop {
-        let (origin, outcome) = match job.try_next_outcome() {
-            Some(next) => next,
-            None => {
-                // Whoever reads along has all there is before the next is waited for.
-                output.flush()?;
-                match job.next_outcome() {
-                    Some(next) => next,
-                    None => break,
-                }
-            }
-        };
+        let mut next = job.try_next_outcome();
+        if next.is_none() {
+            // Whoever reads along has all there is before the next is waited for.
+            output.flush()?;
+            next = job.next_outcome();
+        }
+        let Some((origin, outcome)) = next else { break };
         match outcome.result {
             Ok(value) => {
                 let value = value
@@ -292,9 +294,15 @@ fn print(
 }
 
 /// What is said on stderr when all is done.
-fn tell(result: &JobResult, arguments: &RunArguments) {
+fn tell(result: &JobResult, shown: Shown, arguments: &RunArguments) {
     if result.failures > 0 && !arguments.loudness.quiet {
-        for (origin, failure) in &result.failed {
+        // Where outcomes were printed as they came, so were the failures among them.
+        let untold = if shown.streams {
+            &[]
+        } else {
+            result.failed.as_slice()
+        };
+        for (origin, failure) in untold {
             warn(&format!(
                 "a task failed ({}) on {origin}: {}",
                 failure.code, failure.message

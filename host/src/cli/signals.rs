@@ -4,6 +4,7 @@
 use super::exit::Ending;
 use rwasm_cluster::Canceller;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,18 @@ pub(crate) struct Signals(Arc<Mutex<State>>);
 struct State {
     ending: Option<Ending>,
     job: Option<Canceller>,
+    /// Files written aside, to be removed where the program ends without its destructors.
+    aside: Vec<PathBuf>,
+}
+
+impl State {
+    fn exit(&self, code: i32) -> ! {
+        for path in &self.aside {
+            // It may have its final name already.
+            let _ = std::fs::remove_file(path);
+        }
+        std::process::exit(code)
+    }
 }
 
 impl Signals {
@@ -51,6 +64,11 @@ impl Signals {
         state.job = Some(job);
     }
 
+    /// Names a file to remove when a signal ends the program at once.
+    pub(crate) fn clean(&self, aside: Option<PathBuf>) {
+        self.lock().aside.extend(aside);
+    }
+
     /// The signal that came, if one did.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.lock().ending
@@ -67,17 +85,18 @@ impl Signals {
             }
             _ => false,
         };
-        drop(state);
         let code = i32::from(ending.code());
         if !waits {
             // No job to wait for, or asked twice.
-            std::process::exit(code);
+            state.exit(code);
         }
+        drop(state);
+        let last = self.clone();
         let _ = std::thread::Builder::new()
             .name("rwasm-last-resort".to_owned())
             .spawn(move || {
                 std::thread::sleep(GRACE);
-                std::process::exit(code);
+                last.lock().exit(code);
             });
     }
 

@@ -137,6 +137,13 @@ impl Chunks {
     }
 
     fn open(&self, path: PathBuf) -> Result<Rest, InputError> {
+        // Opening a pipe waits for whoever writes to it, so it is put off to where it can be stopped.
+        match std::fs::metadata(&path) {
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+                return Ok(self.stream(Box::new(OpenedLater::Closed(path))));
+            }
+            _ => {}
+        }
         let (file, metadata) = match File::open(&path).and_then(|file| Ok((file.metadata()?, file)))
         {
             Ok((metadata, file)) => (file, metadata),
@@ -300,5 +307,23 @@ fn cannot_open(path: &Path, source: io::Error) -> InputError {
         io::ErrorKind::NotFound => InputError::NotFound { path },
         io::ErrorKind::IsADirectory => InputError::Directory { path },
         _ => InputError::Unreadable { path, source },
+    }
+}
+
+/// A file that is opened when it is first read.
+enum OpenedLater {
+    Closed(PathBuf),
+    Open(File),
+}
+
+impl io::Read for OpenedLater {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Self::Closed(path) = self {
+            *self = Self::Open(File::open(path)?);
+        }
+        match self {
+            Self::Open(file) => file.read(buf),
+            Self::Closed(_) => Ok(0),
+        }
     }
 }

@@ -132,6 +132,7 @@ impl Chunk {
     }
 
     /// The chunk for people: `davinci.txt, bytes 65536..131072`.
+    #[cfg(test)]
     pub(crate) fn describe(&self) -> String {
         let Range { start, end } = self.range;
         match self.len() {

@@ -25,9 +25,9 @@ pub(super) async fn call(
     request: &Request<'_>,
     store: &mut Store<State>,
     instance: Option<Instance>,
-) -> Result<(Packed, Option<Instance>), Stop> {
+) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
     match request.callee {
-        Callee::Command => Ok((run_program(code, store).await?, None)),
+        Callee::Command => Ok((Ok(run_program(code, store).await?), None)),
         Callee::Function(idx) => {
             let instance = match instance {
                 Some(instance) => instance,
@@ -51,7 +51,7 @@ pub(super) async fn call(
             if payload.len() as u64 > request.setting.limits.output.bytes() {
                 return Err(failure::output_limit(&request.setting.limits).into());
             }
-            Ok((text::returned(function, payload)?, Some(instance)))
+            Ok((text::returned(function, payload), Some(instance)))
         }
     }
 }
@@ -85,9 +85,7 @@ async fn map_chunk(
     chunk: &Chunk,
     request: &Request<'_>,
 ) -> Result<Vec<u8>, Stop> {
-    let bytes = chunk
-        .bytes()
-        .map_err(|error| text::unreadable(chunk, &error))?;
+    let bytes = chunk.bytes().map_err(|error| text::unreadable(&error))?;
     let is_text = function
         .params
         .first()

@@ -32,16 +32,23 @@ pub(super) async fn call(
     request: &Request<'_>,
     store: &mut Store<State>,
     instance: Option<CoreInstance>,
-) -> Result<(Packed, Option<CoreInstance>), Stop> {
+) -> Result<(Result<Packed, Failure>, Option<CoreInstance>), Stop> {
     let instance = match instance {
         Some(instance) => instance,
-        None => CoreInstance::new(code, store, request.callee).await?,
+        None => match CoreInstance::new(code, store, request.callee).await {
+            Ok(instance) => instance,
+            // A program may be through before its `_start` is called.
+            Err(Stop::Guest(error)) if request.callee == Callee::Command && is_success(&error) => {
+                return Ok((Ok(program_output(store)), None));
+            }
+            Err(stop) => return Err(stop),
+        },
     };
     match request.callee {
         Callee::Command => {
             let value = run_program(code, store, &instance).await?;
             // A program runs once; its instance has ended with it.
-            Ok((value, None))
+            Ok((Ok(value), None))
         }
         Callee::Function(idx) => {
             let function = &module.functions()[idx];
@@ -141,6 +148,13 @@ async fn run_program(
     Ok(program_output(store))
 }
 
+/// Whether a guest has ended the whole program, with success.
+pub(super) fn is_success(error: &wasmtime::Error) -> bool {
+    error
+        .downcast_ref::<I32Exit>()
+        .is_some_and(|exit| exit.0 == 0)
+}
+
 /// What a program printed, as its value.
 pub(super) fn program_output(store: &Store<State>) -> Packed {
     let printed = store.data().stdio.stdout.take().kept;
@@ -159,7 +173,11 @@ struct TypedCall<'a> {
 }
 
 impl TypedCall<'_> {
-    async fn run(&self, store: &mut Store<State>, instance: &CoreInstance) -> Result<Packed, Stop> {
+    async fn run(
+        &self,
+        store: &mut Store<State>,
+        instance: &CoreInstance,
+    ) -> Result<Result<Packed, Failure>, Stop> {
         let memory = instance
             .memory
             .ok_or_else(|| Failure::new(FailureCode::BadOutput, "the module exports no memory"))?;
@@ -226,7 +244,7 @@ impl TypedCall<'_> {
             )
             .await?;
         }
-        Ok(text::returned(self.function, payload)?)
+        Ok(text::returned(self.function, payload))
     }
 
     /// A function that ends the whole program gives no result, whatever the exit code.
@@ -260,7 +278,7 @@ impl TypedCall<'_> {
                 let place = lower_memory(guest, length, |slot| {
                     chunk
                         .read_into(slot)
-                        .map_err(|error| text::unreadable(chunk, &error))?;
+                        .map_err(|error| text::unreadable(&error))?;
                     if is_text {
                         text::check_utf8(chunk, slot)
                     } else {
@@ -334,7 +352,7 @@ async fn call_plain(
     function: &Function,
     bound: &CoreFunction,
     request: &Request<'_>,
-) -> Result<Packed, Stop> {
+) -> Result<Result<Packed, Failure>, Stop> {
     let Arguments::Values(values) = request.arguments else {
         return Err(Stop::Failure(Failure::new(
             FailureCode::BadInput,
@@ -374,5 +392,5 @@ async fn call_plain(
             other => writer.put_i64_zigzag(other.i32().unwrap_or_default().into()),
         }
     }
-    Ok(text::returned(function, writer.into_vec())?)
+    Ok(text::returned(function, writer.into_vec()))
 }

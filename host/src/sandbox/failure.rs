@@ -46,9 +46,13 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
     if let Some(import) = error.downcast_ref::<NotOffered>() {
         return not_offered(&import.module, &import.name);
     }
-    // A guest that was refused memory usually traps on its own; what it wanted is the cause.
-    if let Some(refused) = state.limiter.refused {
-        return memory_limit(refused, limits);
+    // wasmtime gives this error no type of its own.
+    if error
+        .root_cause()
+        .to_string()
+        .contains("fuel allocated for hostcalls")
+    {
+        return output_limit(limits);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Failure::new(
@@ -62,8 +66,12 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
                 limits.fuel.unwrap_or_default()
             ),
         ),
-        Some(trap) => Failure::new(FailureCode::Trap, trap_text(*trap)),
-        None => Failure::new(FailureCode::Trap, format!("{:#}", error.root_cause())),
+        // A guest that was refused memory usually traps on its own; what it wanted is the cause.
+        trap => match (state.limiter.refused, trap) {
+            (Some(refused), _) => memory_limit(refused, limits),
+            (None, Some(trap)) => Failure::new(FailureCode::Trap, trap_text(*trap)),
+            (None, None) => Failure::new(FailureCode::Trap, format!("{:#}", error.root_cause())),
+        },
     }
 }
 

@@ -82,9 +82,16 @@ impl Program {
                 ),
             ));
         }
+        // Interfaces of WIT that are imported are the component model's affair; what else is not
+        // offered can be stood in for either way.
+        let imports_wit = || {
+            module.imports().iter().any(|import| {
+                !import.offered && (import.module.contains(':') || import.module == "$root")
+            })
+        };
         let as_component = module.is_component()
             || module.form() == Form::TypedCore
-                && (lowering == Lowering::Component || module.imports().iter().any(|i| !i.offered));
+                && (lowering == Lowering::Component || imports_wit());
         let code = if as_component {
             Code::Component(ComponentCode::new(&module, &variant, cache)?)
         } else {

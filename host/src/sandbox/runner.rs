@@ -10,7 +10,7 @@ use super::program::{Code, Program};
 use super::request::{Callee, Report, Request};
 use super::state::{State, arm};
 use super::stdio::{Sink, Stdin, Stdio};
-use super::{component, core};
+use super::{component, core, text};
 use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::request::Arguments;
 use crate::value::Packed;
@@ -23,6 +23,10 @@ use wasmtime::Store;
 /// How long a runtime's blocked threads are waited for when it ends: a host call that is stuck,
 /// in a read of the process's stdin say, cannot be ended and must not hold up the rest.
 const STUCK_CALL_GRACE: Duration = Duration::from_millis(100);
+
+/// What is lifted out of a component one value at a time takes a multiple of its size on the
+/// host; the packed result is held to the output limit itself.
+const VAL_OVERHEAD: usize = 4;
 
 /// Runs tasks on one thread.
 pub(crate) struct Runner {
@@ -127,10 +131,10 @@ impl Runner {
             }
         };
         let (result, instance) = match ended {
-            Ok((value, instance)) => (Ok(value), instance),
+            Ok((result, instance)) => (result, instance),
             Err(Stop::Failure(failure)) => (Err(failure), None),
             Err(Stop::Guest(error)) => match store.data().stdio.stdin.take_error() {
-                Some(error) => (Err(unreadable(request, &error)), None),
+                Some(error) => (Err(text::unreadable(&error)), None),
                 None => (Err(failure::classify(&error, store.data(), limits)), None),
             },
         };
@@ -207,7 +211,7 @@ fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, F
     let logs = limits.logs.as_usize();
     let (stdin, stdout) = match (request.callee, request.arguments) {
         (Callee::Command, Arguments::Chunk(chunk)) => {
-            let stdin = Stdin::chunk(chunk).map_err(|error| unreadable(request, &error))?;
+            let stdin = Stdin::chunk(chunk).map_err(|error| text::unreadable(&error))?;
             (stdin, Sink::result(limits.output.as_usize()))
         }
         (Callee::Command, _) => (Stdin::empty(), Sink::result(limits.output.as_usize())),
@@ -225,20 +229,9 @@ fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, F
     let state = State::new(limits, request.cancel.clone(), stdio, arguments);
     let mut store = Store::try_new(&program.variant.engine, state)
         .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
-    store.set_hostcall_fuel(limits.output.as_usize());
+    store.set_hostcall_fuel(limits.output.as_usize().saturating_mul(VAL_OVERHEAD));
     arm(&mut store);
     Ok(store)
-}
-
-fn unreadable(request: &Request<'_>, error: &std::io::Error) -> Failure {
-    let what = match request.arguments {
-        Arguments::Chunk(chunk) => chunk.describe(),
-        _ => "the input".to_owned(),
-    };
-    Failure::new(
-        FailureCode::BadInput,
-        format!("{what} could not be read: {error}"),
-    )
 }
 
 fn report(result: Result<Packed, Failure>, request: &Request<'_>, store: &Store<State>) -> Report {

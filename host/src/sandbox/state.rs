@@ -13,7 +13,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 /// The data of a guest's store.
 pub(super) struct State {
     pub(super) limiter: Limiter,
-    pub(super) deadline: Instant,
+    /// None where it is further away than clocks go.
+    pub(super) deadline: Option<Instant>,
     pub(super) cancel: Cancel,
     pub(super) stopped: Option<Stopped>,
     pub(super) stdio: Stdio,
@@ -44,7 +45,7 @@ impl State {
     ) -> Self {
         Self {
             limiter: Limiter::new(limits),
-            deadline: Instant::now() + limits.time,
+            deadline: Instant::now().checked_add(limits.time),
             cancel,
             stopped: None,
             stdio,
@@ -57,7 +58,7 @@ impl State {
 
     /// Makes an instance that is used again begin a new task.
     pub(super) fn rearm(&mut self, limits: &Limits, cancel: Cancel) {
-        self.deadline = Instant::now() + limits.time;
+        self.deadline = Instant::now().checked_add(limits.time);
         self.cancel = cancel;
         self.stopped = None;
         self.limiter.refused = None;
@@ -117,7 +118,10 @@ pub(super) fn arm(store: &mut Store<State>) {
         let state = context.data_mut();
         let stopped = if state.cancel.is_wanted() {
             Stopped::Cancelled
-        } else if Instant::now() >= state.deadline {
+        } else if state
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
             Stopped::Deadline
         } else {
             return Ok(UpdateDeadline::Continue(1));
@@ -135,6 +139,8 @@ pub(super) struct Limiter {
     pub(super) peak_memory: usize,
     table_limit: usize,
     table_elements: usize,
+    /// The sums before the last growth that was allowed, should it come to nothing.
+    before: (usize, usize, usize),
     /// What the guest last asked for in vain: a failure after that is put down to it.
     pub(super) refused: Option<Refused>,
 }
@@ -156,8 +162,14 @@ impl Limiter {
             peak_memory: 0,
             table_limit: limits.table_elements,
             table_elements: 0,
+            before: (0, 0, 0),
             refused: None,
         }
+    }
+
+    /// Takes back the last growth, which the engine could not do after all.
+    fn take_back(&mut self) {
+        (self.memory, self.peak_memory, self.table_elements) = self.before;
     }
 }
 
@@ -166,13 +178,18 @@ impl ResourceLimiter for Limiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // The module's own bound: nothing of ours was reached.
+            return Ok(false);
+        }
         let sum = self.memory.saturating_sub(current).saturating_add(desired);
         if sum > self.memory_limit {
             self.refused = Some(Refused::Memory(sum));
             return Ok(false);
         }
+        self.before = (self.memory, self.peak_memory, self.table_elements);
         self.memory = sum;
         self.peak_memory = self.peak_memory.max(sum);
         Ok(true)
@@ -182,8 +199,11 @@ impl ResourceLimiter for Limiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let sum = self
             .table_elements
             .saturating_sub(current)
@@ -192,7 +212,18 @@ impl ResourceLimiter for Limiter {
             self.refused = Some(Refused::Table(sum));
             return Ok(false);
         }
+        self.before = (self.memory, self.peak_memory, self.table_elements);
         self.table_elements = sum;
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
     }
 }

@@ -62,9 +62,12 @@ pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
     ))
 }
 
-pub(super) fn unreadable(chunk: &Chunk, error: &std::io::Error) -> Failure {
-    Failure::new(
+/// The failure of a task whose input could not be read.
+pub(super) fn unreadable(error: &std::io::Error) -> Failure {
+    let mut failure = Failure::new(
         FailureCode::BadInput,
-        format!("{} could not be read: {error}", chunk.describe()),
-    )
+        format!("the input could not be read: {error}"),
+    );
+    failure.is_input_error = true;
+    failure
 }

@@ -14,7 +14,7 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &wasmtime::Engine) -> Self {
+    pub(super) fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
         // Weak, so that the engine's memory does not wait for this thread.
         let engine = engine.weak();
@@ -27,12 +27,11 @@ impl Ticker {
                         None => break,
                     }
                 }
-            })
-            .ok();
-        Self {
+            })?;
+        Ok(Self {
             stop: Some(stop),
-            thread,
-        }
+            thread: Some(thread),
+        })
     }
 }
 

@@ -62,7 +62,7 @@ impl Variant {
             Ok(engine) => (engine, true),
             Err(_) => (wasmtime::Engine::new(&on_demand(key))?, false),
         };
-        let ticker = Ticker::start(&engine);
+        let ticker = Ticker::start(&engine)?;
         Ok(Self {
             key,
             engine,

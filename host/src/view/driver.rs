@@ -2,8 +2,8 @@
 //!
 //! Events come to its inbox from the reader (chunks), the engines (outcomes) and the handle
 //! (stop); decisions go out as dispatches to the backend, wishes to the reader and outcomes to
-//! the handle. It waits for nothing but its inbox, and for a handle that is slow to take
-//! outcomes: that is what bounds the memory of a job nobody reads.
+//! the handle. It waits for nothing but its inbox. While the handle is slow to take outcomes it
+//! decides nothing new: that is what bounds the memory of a job nobody reads.
 
 use super::handle::{JobError, JobProgress, JobResult, TaskRecord};
 use super::plan::Plan;
@@ -16,7 +16,7 @@ use crate::ids::{ChunkIndex, DispatchId, EngineId, JobId};
 use crate::input::{Chunk, InputError};
 use crate::job::assign::blocks;
 use crate::job::{
-    ChunkFacts, Decision, Ending, Failed, Finished, Machine, Retry, TaskId, Verdict, Wanted, Work,
+    ChunkFacts, Decision, Ending, Failed, Finished, Machine, Retry, TaskId, Verdict, Work,
 };
 use crate::merge::{Fold, MergeError};
 use crate::outcome::{Failure, FailureCode, Logs, Origin, Outcome, Usage};
@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::mpsc::error::TrySendError;
 
 /// What happens to a job.
 pub(super) enum Event {
@@ -40,6 +41,8 @@ pub(super) enum Event {
     InputFailed(Vec<Chunk>, InputError),
     /// Outcomes of a dispatch.
     Answer(Answer),
+    /// The handle has taken a batch of outcomes.
+    Taken,
     /// The handle wants the job to end.
     Stop,
 }
@@ -132,7 +135,6 @@ pub(super) struct Driver {
     pub(super) reply: Arc<dyn Reply>,
     pub(super) outcomes: tokio::sync::mpsc::Sender<Vec<(Origin, Outcome)>>,
     pub(super) progress: Arc<Progress>,
-    pub(super) stop: Cancel,
     pub(super) fold: Option<Fold>,
     pub(super) machine: Machine<Chunk, Part, Fault, Stopped>,
     pub(super) engine_count: usize,
@@ -150,6 +152,8 @@ struct Running {
     wish_pending: bool,
     input_ended: bool,
     deadline_passed: bool,
+    /// Nobody wants the outcomes any more.
+    stopping: bool,
     records: Vec<TaskRecord>,
 }
 
@@ -175,24 +179,29 @@ impl Driver {
             wish_pending: false,
             input_ended: false,
             deadline_passed: false,
+            stopping: false,
             records: Vec::new(),
         };
         let ending = loop {
-            if let Some(ending) = self.decide(&mut running) {
+            // While the handle is slow to take outcomes, none are added; what comes is taken in.
+            let may_decide = self.deliver(&mut running) || running.deadline_passed;
+            if may_decide && let Some(ending) = self.decide(&mut running) {
                 break ending;
             }
             self.deliver(&mut running);
             if !running.wish_pending && !running.input_ended {
                 let wanted = self.machine.input_wanted();
-                if wanted != Wanted::default() && wanted.chunks > 0 {
+                if wanted.chunks > 0 {
                     running.wish_pending = true;
                     reader.want(wanted);
                 }
             }
             self.wait(&mut running);
         };
-        self.deliver(&mut running);
-        reader.end(running.input_ended);
+        while !self.deliver(&mut running) {
+            self.wait(&mut running);
+        }
+        reader.end(running.input_ended || self.progress.bytes_total.is_some());
         running.stats.wall_time = running.begun.elapsed();
         self.conclude(ending, running.stats, running.records)
     }
@@ -206,7 +215,6 @@ impl Driver {
                     Ok(event) => Some(event),
                     Err(RecvTimeoutError::Timeout) => {
                         running.deadline_passed = true;
-                        self.stop.cancel();
                         self.machine.stop(Stopped::Deadline);
                         None
                     }
@@ -243,7 +251,11 @@ impl Driver {
                 self.machine.input_failed(Stopped::Input(error));
             }
             Event::Answer(answer) => self.finished(answer, running),
-            Event::Stop => self.machine.stop(Stopped::Cancelled),
+            Event::Taken => {}
+            Event::Stop => {
+                running.stopping = true;
+                self.machine.stop(Stopped::Cancelled);
+            }
         }
     }
 
@@ -308,7 +320,12 @@ impl Driver {
                     Ok(Part { value, told })
                 }
                 Err(failure) => Err(Failed {
-                    retry: retry(failure.code),
+                    retry: if !is_merge && origin.range.end == u64::MAX {
+                        // A stream that went into a task unread cannot be read again.
+                        Retry::Never
+                    } else {
+                        retry(failure.code)
+                    },
                     failure: Fault {
                         failure,
                         origin,
@@ -431,7 +448,6 @@ impl Driver {
         match (result, &mut self.fold) {
             (Ok(part), Some(fold)) => {
                 if let Err(error) = fold.push(&part.value) {
-                    self.stop.cancel();
                     self.machine.stop(Stopped::Merge(error));
                 }
             }
@@ -476,15 +492,29 @@ impl Driver {
         }
     }
 
-    fn deliver(&mut self, running: &mut Running) {
-        running.outbox_bytes = 0;
-        if !running.outbox.is_empty()
-            && self
-                .outcomes
-                .blocking_send(std::mem::take(&mut running.outbox))
-                .is_err()
-        {
-            self.machine.stop(Stopped::Cancelled);
+    /// Hands on the outcomes that are due, as far as the handle has room. Whether none are left.
+    fn deliver(&mut self, running: &mut Running) -> bool {
+        if running.outbox.is_empty() {
+            return true;
+        }
+        if running.stopping {
+            running.outbox.clear();
+            return true;
+        }
+        match self.outcomes.try_send(std::mem::take(&mut running.outbox)) {
+            Ok(()) => {
+                running.outbox_bytes = 0;
+                true
+            }
+            Err(TrySendError::Full(batch)) => {
+                running.outbox = batch;
+                false
+            }
+            Err(TrySendError::Closed(_)) => {
+                running.stopping = true;
+                self.machine.stop(Stopped::Cancelled);
+                true
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use super::driver::{Event, Progress};
 use super::stats::JobStats;
-use crate::cancel::Cancel;
 use crate::input::InputError;
 use crate::merge::MergeError;
 use crate::outcome::{Failure, FailureCode, Log, Origin, Outcome, Usage};
@@ -21,7 +20,6 @@ pub struct Job {
     pub(super) events: Sender<Event>,
     pub(super) progress: Arc<Progress>,
     pub(super) driver: Option<JoinHandle<Result<JobResult, JobError>>>,
-    pub(super) stop: Cancel,
 }
 
 /// What a job came to.
@@ -111,7 +109,8 @@ impl Job {
     /// how the job ended. A job whose module's reducer merges delivers none.
     pub fn next_outcome(&mut self) -> Option<(Origin, Outcome)> {
         if self.ready.is_empty() {
-            self.ready = self.outcomes.blocking_recv()?.into();
+            let batch = self.outcomes.blocking_recv()?;
+            self.take(batch);
         }
         self.ready.pop_front()
     }
@@ -119,7 +118,8 @@ impl Job {
     /// The next outcome, in input order, if it is there already.
     pub fn try_next_outcome(&mut self) -> Option<(Origin, Outcome)> {
         if self.ready.is_empty() {
-            self.ready = self.outcomes.try_recv().ok()?.into();
+            let batch = self.outcomes.try_recv().ok()?;
+            self.take(batch);
         }
         self.ready.pop_front()
     }
@@ -131,11 +131,19 @@ impl Job {
     /// or it was stopped.
     pub fn wait(mut self) -> Result<JobResult, JobError> {
         // Outcomes that nobody took must not keep the job from going on.
-        while self.outcomes.blocking_recv().is_some() {}
+        while let Some(batch) = self.outcomes.blocking_recv() {
+            self.take(batch);
+        }
         match self.driver.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) | None => Err(JobError::Internal("the job's thread died".to_owned())),
         }
+    }
+
+    fn take(&mut self, batch: Vec<(Origin, Outcome)>) {
+        self.ready = batch.into();
+        // The driver may have waited for the room; one that has ended needs no word.
+        let _ = self.events.send(Event::Taken);
     }
 
     /// A handle to cancel the job from elsewhere.
@@ -143,7 +151,6 @@ impl Job {
     pub fn canceller(&self) -> Canceller {
         Canceller {
             events: self.events.clone(),
-            stop: self.stop.clone(),
         }
     }
 
@@ -181,13 +188,11 @@ impl ProgressHandle {
 #[derive(Clone)]
 pub struct Canceller {
     events: Sender<Event>,
-    stop: Cancel,
 }
 
 impl Canceller {
     /// Stops the job and its running tasks. Comes back at once.
     pub fn cancel(&self) {
-        self.stop.cancel();
         // A job that has ended needs no stopping.
         let _ = self.events.send(Event::Stop);
     }

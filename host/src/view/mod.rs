@@ -19,7 +19,6 @@ pub use stats::{EngineStats, JobStats};
 pub(crate) use plan::Plan;
 
 use crate::backend::Backend;
-use crate::cancel::Cancel;
 use crate::chunk::Chunking;
 use crate::dispatch::Reuse;
 use crate::ids::{EngineId, JobId};
@@ -117,7 +116,6 @@ pub(crate) fn start(
     let (events, inbox) = channel();
     let (outcomes, delivered) = tokio::sync::mpsc::channel(WAITING_BATCHES);
     let progress = Arc::new(Progress::new(chunks.total_bytes()));
-    let stop = Cancel::default();
     let driver = Driver {
         job: context.job,
         program: context.program,
@@ -135,7 +133,6 @@ pub(crate) fn start(
         reply: Arc::new(JobReply(events.clone())),
         outcomes,
         progress: Arc::clone(&progress),
-        stop: stop.clone(),
         fold,
         machine,
         engine_count,
@@ -153,7 +150,6 @@ pub(crate) fn start(
         events,
         progress,
         driver: Some(thread),
-        stop,
     })
 }
 
