@@ -338,3 +338,18 @@ fn a_long_stream_does_not_fill_the_memory() {
     );
     assert!(peak << 10 < BOUND, "the process took {} MiB", peak >> 10);
 }
+
+#[test]
+fn a_job_whose_outcomes_nobody_takes_can_be_cancelled() {
+    let cluster = cluster(1);
+    let input = Input::bytes("lines", "word\n".repeat(50_000));
+    let job = cluster
+        .run(
+            &module("wordcount"),
+            vec![input],
+            &one_line_each(Merge::None),
+        )
+        .expect("the job begins");
+    job.canceller().cancel();
+    assert!(matches!(job.wait(), Err(JobError::Cancelled)));
+}

@@ -106,3 +106,31 @@ fn a_program_may_end_itself_well() {
         .expect_stdout("")
         .expect_stderr_is_empty();
 }
+
+#[test]
+fn the_cause_is_not_mistaken_for_refused_memory() {
+    // What a module's own bound refuses was no limit of ours, and what was refused before is not
+    // why a later failure came.
+    let grow = |pages: u32| format!("(drop (memory.grow (i32.const {pages})))");
+    let own_bound = format!(
+        "(memory 1 2) (func (export \"_start\") {} unreachable)",
+        grow(60).repeat(100)
+    );
+    let deep = format!(
+        "(memory 1) (func $f (call $f)) (func (export \"_start\") {} (call $f))",
+        grow(60_000)
+    );
+    check(11, &[(&own_bound, "(trap)"), (&deep, "(stack-overflow)")]);
+}
+
+#[test]
+fn an_endless_time_limit_is_none_that_overflows() {
+    program()
+        .arg("run")
+        .arg(crate::support::guest("upper"))
+        .typed("--timeout 500000000000y")
+        .stdin("word\n")
+        .end()
+        .expect_code(0)
+        .expect_stdout("WORD\n");
+}

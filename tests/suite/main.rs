@@ -13,6 +13,7 @@ mod inspect;
 mod limits;
 mod lowering;
 mod merges;
+mod output;
 mod views;
 mod wordcount;
 
