@@ -58,7 +58,7 @@ pub(crate) enum CliError {
     /// A signal ended it.
     Signal(Ending),
     /// A fault of ours.
-    Internal(String),
+    Internal(anyhow::Error),
 }
 
 /// The signals that end the program.
@@ -149,8 +149,9 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
-            Self::Wrong { message, .. } | Self::Format(message) | Self::Internal(message) => {
-                message.clone()
+            Self::Wrong { message, .. } | Self::Format(message) => message.clone(),
+            Self::Internal(error) => {
+                format!("a fault of rwasm-cluster itself, please report it: {error:#}")
             }
             Self::Config { path, message } => format!("`{}`: {message}", path.display()),
             Self::Load(error) => with_source(error),

@@ -6,6 +6,7 @@ use super::output::Output;
 use super::progress::Bar;
 use super::signals::Signals;
 use super::{report, stats};
+use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
     Cluster, EngineId, Form, Input, Job, JobError, JobResult, JobSpec, Limits, MAX_ENGINES, Merge,
@@ -262,7 +263,8 @@ fn print(
             Ok(value) => {
                 let value = value
                     .unpack()
-                    .map_err(|error| CliError::Internal(error.to_string()))?;
+                    .context("a value that the job gave cannot be unpacked")
+                    .map_err(CliError::Internal)?;
                 output.value(&value, shown.record_format())?;
             }
             Err(failure) if !arguments.loudness.quiet => {
@@ -286,7 +288,8 @@ fn print(
     if let Some(merged) = &result.merged {
         let value = merged
             .unpack()
-            .map_err(|error| CliError::Internal(error.to_string()))?;
+            .context("a value that the job gave cannot be unpacked")
+            .map_err(CliError::Internal)?;
         output.value(&value, shown.format)?;
     }
     output.complete()?;
