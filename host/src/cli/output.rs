@@ -33,7 +33,8 @@ enum Sink {
 impl Output {
     /// stdout, or the file at `path`, which is written aside until [`Output::complete`].
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
-        let Some(path) = path else {
+        // As everywhere, `-` is the standard stream.
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             let stdout = io::stdout();
             let options = WriteOptions {
                 escape_control: stdout.is_terminal(),
