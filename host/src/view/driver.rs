@@ -5,7 +5,8 @@
 //! the handle. It waits for nothing but its inbox. While the handle is slow to take outcomes it
 //! decides nothing new: that is what bounds the memory of a job nobody reads.
 
-use super::handle::{JobError, JobProgress, JobResult, TaskRecord};
+use super::events::{Event, Progress};
+use super::handle::{JobError, JobResult, TaskRecord};
 use super::plan::Plan;
 use super::reader::Reader;
 use super::stats::JobStats;
@@ -24,67 +25,10 @@ use crate::sandbox::{Arguments, Program, Setting};
 use crate::value::Packed;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::error::TrySendError;
-
-/// What happens to a job.
-pub(super) enum Event {
-    /// More of the input; more of the wish is to come.
-    Chunks(Vec<Chunk>),
-    /// The rest of what was wished for.
-    WishServed(Vec<Chunk>),
-    /// The last of the input.
-    InputEnd(Vec<Chunk>),
-    /// The last of the input that could be read.
-    InputFailed(Vec<Chunk>, InputError),
-    /// Outcomes of a dispatch.
-    Answer(Answer),
-    /// The handle has taken a batch of outcomes.
-    Taken,
-    /// The handle wants the job to end.
-    Stop,
-}
-
-/// Sends a job's outcomes to its inbox.
-pub(super) struct JobReply(pub(super) Sender<Event>);
-
-impl Reply for JobReply {
-    fn answer(&self, answer: Answer) {
-        // A job that has ended needs no more outcomes.
-        let _ = self.0.send(Event::Answer(answer));
-    }
-}
-
-/// How far a job is, for whoever looks on. Written by the driver alone.
-#[derive(Default)]
-pub(super) struct Progress {
-    chunks_done: AtomicU64,
-    chunks_read: AtomicU64,
-    bytes_done: AtomicU64,
-    input_ended: AtomicBool,
-    bytes_total: Option<u64>,
-}
-
-impl Progress {
-    pub(super) fn new(bytes_total: Option<u64>) -> Self {
-        Self {
-            bytes_total,
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn now(&self) -> JobProgress {
-        JobProgress {
-            chunks_done: self.chunks_done.load(Ordering::Relaxed),
-            chunks_read: self.chunks_read.load(Ordering::Relaxed),
-            bytes_done: self.bytes_done.load(Ordering::Relaxed),
-            input_ended: self.input_ended.load(Ordering::Relaxed),
-            bytes_total: self.bytes_total,
-        }
-    }
-}
 
 /// The value of a task, as the machine carries it to its delivery or merge.
 #[derive(Clone)]

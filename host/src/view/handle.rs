@@ -1,6 +1,6 @@
 //! The handle of a running job: its outcomes as they come, and its end.
 
-use super::driver::{Event, Progress};
+use super::events::{Event, Progress};
 use super::stats::JobStats;
 use crate::input::InputError;
 use crate::merge::MergeError;

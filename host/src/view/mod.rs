@@ -5,6 +5,7 @@
 //! came to.
 
 mod driver;
+mod events;
 mod handle;
 mod plan;
 mod reader;
@@ -26,7 +27,8 @@ use crate::input::{Chunks, Cut, Input, InputError};
 use crate::job::{Assignment, Machine, Rules};
 use crate::merge::Fold;
 use crate::sandbox::{Callee, Program, Setting};
-use driver::{Driver, JobReply, Progress};
+use driver::Driver;
+use events::{JobReply, Progress};
 use reader::Reader;
 use std::collections::VecDeque;
 use std::sync::Arc;

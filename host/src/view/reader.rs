@@ -1,6 +1,6 @@
 //! The thread that reads a job's input, cut into chunks, no further ahead than it is told.
 
-use super::driver::Event;
+use super::events::Event;
 use crate::input::{Chunk, Chunks};
 use crate::job::Wanted;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,0 +1,64 @@
+//! What comes to a job's inbox, and how far the job is for whoever looks on.
+
+use super::handle::JobProgress;
+use crate::dispatch::{Answer, Reply};
+use crate::input::{Chunk, InputError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+/// What happens to a job.
+pub(super) enum Event {
+    /// More of the input; more of the wish is to come.
+    Chunks(Vec<Chunk>),
+    /// The rest of what was wished for.
+    WishServed(Vec<Chunk>),
+    /// The last of the input.
+    InputEnd(Vec<Chunk>),
+    /// The last of the input that could be read.
+    InputFailed(Vec<Chunk>, InputError),
+    /// Outcomes of a dispatch.
+    Answer(Answer),
+    /// The handle has taken a batch of outcomes.
+    Taken,
+    /// The handle wants the job to end.
+    Stop,
+}
+
+/// Sends a job's outcomes to its inbox.
+pub(super) struct JobReply(pub(super) Sender<Event>);
+
+impl Reply for JobReply {
+    fn answer(&self, answer: Answer) {
+        // A job that has ended needs no more outcomes.
+        let _ = self.0.send(Event::Answer(answer));
+    }
+}
+
+/// How far a job is, for whoever looks on. Written by the driver alone.
+#[derive(Default)]
+pub(super) struct Progress {
+    pub(super) chunks_done: AtomicU64,
+    pub(super) chunks_read: AtomicU64,
+    pub(super) bytes_done: AtomicU64,
+    pub(super) input_ended: AtomicBool,
+    pub(super) bytes_total: Option<u64>,
+}
+
+impl Progress {
+    pub(super) fn new(bytes_total: Option<u64>) -> Self {
+        Self {
+            bytes_total,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn now(&self) -> JobProgress {
+        JobProgress {
+            chunks_done: self.chunks_done.load(Ordering::Relaxed),
+            chunks_read: self.chunks_read.load(Ordering::Relaxed),
+            bytes_done: self.bytes_done.load(Ordering::Relaxed),
+            input_ended: self.input_ended.load(Ordering::Relaxed),
+            bytes_total: self.bytes_total,
+        }
+    }
+}
