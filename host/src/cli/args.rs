@@ -173,7 +173,7 @@ pub(crate) struct RunArguments {
     #[arg(long, env = "RWASM_STATS", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) stats: bool,
 
-    /// Write a JSON document on the job to FILE: tasks, figures, limits, hashes
+    /// Write a JSON document on the job, if it ends well, to FILE: tasks, figures, limits, hashes
     #[arg(long, value_name = "FILE", env = "RWASM_REPORT", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
     pub(crate) report: Option<PathBuf>,
 
