@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut failures = Vec::new();
     while let Some((origin, outcome)) = job.next_outcome() {
         // The usage record is there in either case.
-        let engine = outcome.usage.engine;
+        let engine = outcome.usage.engine.map_or(0, |engine| engine.0);
         match outcome.result {
             Ok(value) => {
                 let value = to_wave(&value.unpack()?);

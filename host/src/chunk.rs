@@ -22,6 +22,7 @@ const AUTO_FRACTION: u64 = 16;
 
 /// How inputs are cut into chunks. All but `Exact` and `File` cut just after the end of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Chunking {
     /// Small chunks (64 KiB) at the start of an input and larger ones (to 4 MiB) further in, on one fixed schedule.
     #[default]

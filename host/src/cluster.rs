@@ -1,25 +1,46 @@
-//! `Cluster`: the engines of a program and the way to give them work.
+//! `Cluster`: the engines of a program and the ways to give them work.
 
-use crate::backend::{Backend, Local};
-use crate::ids::{EngineId, JobId};
+use crate::backend::{EngineError, Local, LocalSettings, QueueStatus};
+use crate::blocking::BlockingCluster;
+use crate::events::{ClusterEvents, EventSender};
+use crate::graph::Dependency;
+use crate::history::{History, HistoryError, HistorySettings};
+use crate::ids::EngineId;
 use crate::input::Input;
 use crate::limits::{Limits, MAX_ENGINES};
-use crate::sandbox::{CodeCache, LoadError, Lowering, Module, ModuleHash, Program, Sandbox};
+use crate::placement::{Machine, Policy};
+use crate::sandbox::{
+    CodeCache, HostFunctions, HostFunctionsError, LoadError, Lowering, Module, Sandbox,
+};
 use crate::units::ByteSize;
-use crate::view::{self, Job, JobContext, JobSpec, Plan, SubmitError};
-use std::collections::HashMap;
+use crate::view::{
+    Core, DirectView, Job, JobSpec, Keeper, LoadBalancedView, QueueLimits, Shutdown, SubmitError,
+    TargetError, Targets,
+};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// The engines of this process. Dropping it stops what runs and joins every thread.
+/// The engines of this process.
+///
+/// Dropping it stops what runs and joins every thread; [`Cluster::shutdown`] gives what runs some time
+/// first. Views and handles may outlive it: they then say that it was shut down.
+///
+/// # Examples
+///
+/// ```no_run
+/// use rwasm_cluster::Cluster;
+/// use std::time::Duration;
+///
+/// let cluster = Cluster::builder().engines(2).max_engines(8).start()?;
+/// let added = cluster.add_engines(2)?;
+/// cluster.remove_engine(added[0])?;
+/// assert_eq!(cluster.engines().len(), 3);
+/// cluster.shutdown(Duration::from_secs(5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Cluster {
-    backend: Arc<dyn Backend>,
-    sandbox: Sandbox,
-    /// Modules made ready, by what they were made of. Locked when a job begins, not for tasks.
-    programs: Mutex<HashMap<(ModuleHash, bool), Arc<Program>>>,
-    job_ids: AtomicU64,
-    dispatch_ids: Arc<AtomicU64>,
+    core: Arc<Core>,
 }
 
 /// How a cluster is made.
@@ -27,9 +48,16 @@ pub struct Cluster {
 #[must_use = "a builder starts nothing until `start` is called"]
 pub struct ClusterBuilder {
     engines: Option<u32>,
+    max_engines: Option<u32>,
     cache: Option<(PathBuf, ByteSize)>,
     lowering: Lowering,
     strict_imports: bool,
+    host: HostFunctions,
+    policy: Policy,
+    hwm: usize,
+    seed: Option<u64>,
+    queue: QueueLimits,
+    history: Option<HistorySettings>,
 }
 
 /// Why a cluster did not start.
@@ -53,33 +81,116 @@ pub enum StartError {
     /// WebAssembly cannot be run here.
     #[error("WebAssembly cannot be run here: {0}")]
     Sandbox(String),
+    /// The functions that it was to offer to guests cannot be offered.
+    #[error(transparent)]
+    HostFunctions(#[from] HostFunctionsError),
+    /// The history cannot be opened.
+    #[error(transparent)]
+    History(#[from] HistoryError),
 }
 
 /// What compiled code may take on disk unless said otherwise.
 const CACHE_SIZE: ByteSize = ByteSize::mib(1024);
+
+/// A cluster has room for so many engines at least, unless said otherwise.
+const ROOM: u32 = 16;
 
 impl Cluster {
     /// Says how a cluster should be; [`ClusterBuilder::start`] makes it.
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder {
             engines: None,
+            max_engines: None,
             cache: None,
             lowering: Lowering::default(),
             strict_imports: false,
+            host: HostFunctions::new(),
+            policy: Policy::default(),
+            hwm: Machine::HWM,
+            seed: None,
+            queue: QueueLimits::default(),
+            history: None,
         }
     }
 
-    /// Its engines, in the order of their ids.
+    /// The view that gives each call to whichever engine is free.
+    pub fn load_balanced_view(&self) -> LoadBalancedView {
+        LoadBalancedView::new(Arc::clone(&self.core))
+    }
+
+    /// The view of the engines that are named: `Targets::All`, an id as `2`, a place from the end
+    /// as `-1`, a range as `0..4`, several as `[0, 2]`, or a text as the command line has it.
+    ///
+    /// # Errors
+    /// When one of them is not there, none is named, or one twice.
+    pub fn direct_view(&self, targets: impl Into<Targets>) -> Result<DirectView, TargetError> {
+        DirectView::new(Arc::clone(&self.core), &targets.into())
+    }
+
+    /// The same cluster for programs without an async runtime: its views wait.
+    #[must_use]
+    pub fn blocking(&self) -> BlockingCluster<'_> {
+        BlockingCluster::new(self)
+    }
+
+    /// Its engines, in the order of their ids. None once it is shut down.
     #[must_use]
     pub fn engines(&self) -> Vec<EngineId> {
-        self.backend.engines()
+        self.core.backend.engines()
+    }
+
+    /// Adds engines, under ids that were never used. Jobs that run make use of them, but for direct
+    /// ones.
+    ///
+    /// # Errors
+    /// When there is no room for them, or the system gives no threads; none is added then.
+    pub fn add_engines(&self, count: u32) -> Result<Vec<EngineId>, EngineError> {
+        self.core.backend.add_engines(count)
+    }
+
+    /// Takes an engine away, and its id for good. What it runs it finishes; what waits for it alone
+    /// fails as `engine-lost`. Comes back at once.
+    ///
+    /// # Errors
+    /// When there is no such engine.
+    pub fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        self.core.backend.remove_engine(engine)?;
+        self.core.forget(engine);
+        Ok(())
+    }
+
+    /// Puts a new engine in an engine's place, under its id. What it has fails as `engine-lost`;
+    /// what waits for it goes on waiting; what was pushed to it stays.
+    ///
+    /// # Errors
+    /// When there is no such engine.
+    pub fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        self.core.backend.restart_engine(engine)
+    }
+
+    /// What waits and runs now.
+    #[must_use]
+    pub fn queue_status(&self) -> QueueStatus {
+        self.core.backend.status()
+    }
+
+    /// What happens from now on: engines that come and go, jobs that begin and end.
+    #[must_use]
+    pub fn events(&self) -> ClusterEvents {
+        self.core.events.subscribe()
+    }
+
+    /// The history that its jobs are recorded in, if it was given one.
+    #[must_use]
+    pub fn history(&self) -> Option<&History> {
+        self.core.keeper.as_ref().map(|keeper| &keeper.history)
     }
 
     /// Whether instances come from a pool. Where the address space is too small for one, each is
     /// mapped anew, which is slower.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
-        self.sandbox.is_pooled()
+        self.core.sandbox.is_pooled()
     }
 
     /// Compiles `module` for these limits, so that a job with it begins at once.
@@ -87,7 +198,7 @@ impl Cluster {
     /// # Errors
     /// When it does not compile or wants what the host cannot stand in for.
     pub fn prepare(&self, module: &Module, limits: &Limits) -> Result<(), LoadError> {
-        self.program(module, limits).map(drop)
+        self.core.program(module, limits).map(drop)
     }
 
     /// Begins a job: maps a function of `module` over `inputs` and merges what comes out.
@@ -100,38 +211,37 @@ impl Cluster {
         inputs: Vec<Input>,
         spec: &JobSpec,
     ) -> Result<Job, SubmitError> {
-        let plan = Plan::new(module, spec)?;
-        let chunks = view::cut(&plan, spec, inputs)?;
-        let program = self.program(module, &spec.limits)?;
-        let context = JobContext {
-            job: JobId(self.job_ids.fetch_add(1, Ordering::Relaxed)),
-            backend: Arc::clone(&self.backend),
-            dispatch_ids: Arc::clone(&self.dispatch_ids),
-            program,
-        };
-        view::start(context, plan, spec, chunks)
+        self.core.run(module, inputs, spec, Vec::new())
     }
 
-    /// Ends the cluster: running tasks are stopped, their jobs told, every thread joined.
-    pub fn shutdown(self) {
-        drop(self);
+    /// Begins a job when others have ended as `after` says: each of them.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; and when a job that is named is not known.
+    pub fn run_after(
+        &self,
+        module: &Module,
+        inputs: Vec<Input>,
+        spec: &JobSpec,
+        after: impl IntoIterator<Item = Dependency>,
+    ) -> Result<Job, SubmitError> {
+        let after = after.into_iter().collect();
+        self.core.run(module, inputs, spec, after)
     }
 
-    fn program(&self, module: &Module, limits: &Limits) -> Result<Arc<Program>, LoadError> {
-        let key = (module.hash(), limits.fuel.is_some());
-        let programs = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs().get(&key) {
-            return Ok(Arc::clone(program));
-        }
-        // Compiled without the lock: another module need not wait for it.
-        let program = Arc::new(self.sandbox.program(module, limits)?);
-        Ok(Arc::clone(programs().entry(key).or_insert(program)))
+    /// Ends the cluster: takes nothing more, gives what runs so much time to end, then stops the
+    /// rest. Every thread is joined when this comes back, which it does soon after that time: a
+    /// guest is stopped within milliseconds, a host call that is stuck is left after 100 ms.
+    ///
+    /// Its views and handles stay and say that it was shut down. Doing it again does nothing.
+    pub fn shutdown(&self, grace: Duration) -> Shutdown {
+        self.core.shutdown(grace)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.backend.shutdown();
+        self.core.shutdown(Duration::ZERO);
     }
 }
 
@@ -139,6 +249,41 @@ impl ClusterBuilder {
     /// How many engines; by default as many as this process may use cores.
     pub fn engines(mut self, engines: u32) -> Self {
         self.engines = Some(engines);
+        self
+    }
+
+    /// How many engines there may be at a time, for [`Cluster::add_engines`]: room for their guests
+    /// is set aside, in address space and not in memory. By default twice as many as at first.
+    pub fn max_engines(mut self, engines: u32) -> Self {
+        self.max_engines = Some(engines);
+        self
+    }
+
+    /// How the engine of a call is chosen, where any will do.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The dispatches that an engine has at a time, at most: the one that runs and those that wait
+    /// with it, which cannot be taken by another. By default 1, so that nothing waits behind a task
+    /// that does not end while another engine is free; more hide the time of a hand-over, which
+    /// pays where there are many small calls.
+    pub fn hwm(mut self, dispatches: usize) -> Self {
+        self.hwm = dispatches.max(1);
+        self
+    }
+
+    /// What the random policies draw from, so that they choose the same each time.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How much may be submitted by calls and not yet done: beyond it `submit` waits and `try_submit`
+    /// says [`SubmitError::QueueFull`]. Maps and runs have bounds of their own.
+    pub fn queue(mut self, limits: QueueLimits) -> Self {
+        self.queue = limits;
         self
     }
 
@@ -162,28 +307,64 @@ impl ClusterBuilder {
         self
     }
 
+    /// Functions of this program that guests may import.
+    pub fn host_functions(mut self, functions: HostFunctions) -> Self {
+        self.host = functions;
+        self
+    }
+
+    /// Records every job and call in this history: what it was called with, what came of each task
+    /// and why it failed. By default nothing is recorded. A job that cannot be recorded goes on all
+    /// the same, and [`ClusterEvent::HistoryLost`](crate::ClusterEvent::HistoryLost) says why.
+    pub fn history(mut self, settings: HistorySettings) -> Self {
+        self.history = Some(settings);
+        self
+    }
+
     /// Starts the engines.
     ///
     /// # Errors
-    /// When the number of engines is not possible or the system does not give what they need.
+    /// When the number of engines is not possible, the system does not give what they need, or the
+    /// history cannot be opened.
     pub fn start(self) -> Result<Cluster, StartError> {
         let engines = self.engines.unwrap_or_else(default_engines);
         if engines == 0 || engines > MAX_ENGINES {
             return Err(StartError::EngineCount { wanted: engines });
         }
+        let room = engines.saturating_mul(2).clamp(ROOM, MAX_ENGINES);
+        let max_engines = self.max_engines.unwrap_or(room).max(engines);
+        if max_engines > MAX_ENGINES {
+            return Err(StartError::EngineCount {
+                wanted: max_engines,
+            });
+        }
         let cache = self
             .cache
             .and_then(|(dir, size)| CodeCache::open(&dir, size.bytes()));
-        let sandbox = Sandbox::new(engines, cache, self.lowering, self.strict_imports)
-            .map_err(StartError::Sandbox)?;
-        let backend =
-            Local::start(engines).map_err(|source| StartError::Threads { engines, source })?;
+        self.host.check()?;
+        let sandbox = Sandbox::new(
+            max_engines,
+            cache,
+            self.lowering,
+            self.strict_imports,
+            self.host,
+        )
+        .map_err(StartError::Sandbox)?;
+        let history = self.history.map(History::open).transpose()?;
+        let events = EventSender::new();
+        let settings = LocalSettings {
+            engines,
+            max_engines,
+            policy: self.policy,
+            hwm: self.hwm,
+            seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
+        };
+        let backend = Local::start(&settings, events.clone())
+            .map_err(|source| StartError::Threads { engines, source })?;
+        let keeper = history.map(|history| Keeper::new(history, events.clone()));
+        let core = Core::new(Arc::new(backend), sandbox, events, self.queue, keeper);
         Ok(Cluster {
-            backend: Arc::new(backend),
-            sandbox,
-            programs: Mutex::new(HashMap::new()),
-            job_ids: AtomicU64::new(0),
-            dispatch_ids: Arc::new(AtomicU64::new(0)),
+            core: Arc::new(core),
         })
     }
 }

@@ -1,15 +1,21 @@
 //! One hand-over of tasks to an engine, and what comes back for it.
 //!
-//! A dispatch is made by a job, placed by a backend and run by an engine, which answers the job
-//! directly. Each of its tasks is answered exactly once by whoever holds it then.
+//! A dispatch is made by a view, placed by a backend and run by an engine, which answers whoever
+//! made it directly. Each of its tasks is answered exactly once, by whoever comes first: the engine
+//! that ran it, or the backend that lost the engine or was shut down.
 
 use crate::cancel::Cancel;
 use crate::ids::{DispatchId, EngineId, JobId};
+use crate::note::Listener;
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
+use crate::placement::{Eligible, Stage};
+use crate::pushed::PushedValues;
 use crate::sandbox::{Arguments, Callee, Program, Setting};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use crate::value::PackedArgument;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Instant, SystemTime};
 
 /// How long an instance of a module lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,36 +26,103 @@ pub enum Reuse {
     None,
     /// One instance for the tasks of a dispatch.
     Dispatch,
-    /// One instance for each engine, for the tasks of one job; its state lives between them.
+    /// One instance for each engine; its state lives between the tasks of one job, or between the
+    /// calls of one view and its clones.
     Engine,
 }
+
+/// Whose instances are kept: no two owners share one. Dropped with the last clone, which lets
+/// the instances go.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owner(Arc<Unshared>);
+
+/// Takes a byte, so that each owner has an address of its own.
+#[derive(Debug, Default)]
+struct Unshared(#[expect(dead_code, reason = "only its address matters")] u8);
+
+/// An owner as an engine knows it, without keeping it alive.
+#[derive(Debug)]
+pub(crate) struct OwnerMark(Weak<Unshared>);
+
+impl Owner {
+    pub(crate) fn mark(&self) -> OwnerMark {
+        OwnerMark(Arc::downgrade(&self.0))
+    }
+}
+
+impl OwnerMark {
+    pub(crate) fn is(&self, owner: &Owner) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&owner.0))
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
+/// What was pushed to each engine, as it stood when the call was made.
+pub(crate) type Pushed = HashMap<EngineId, Arc<PushedValues>>;
 
 /// One hand-over of tasks.
 pub(crate) struct Dispatch {
     pub(crate) id: DispatchId,
     pub(crate) job: JobId,
-    /// The engine it must run on; any where there is none.
-    pub(crate) target: Option<EngineId>,
-    /// Whether it merges results, which goes before making more of them.
-    pub(crate) is_merge: bool,
+    /// The engines that may run it.
+    pub(crate) eligible: Eligible,
+    /// What goes first where engines are short; higher before lower.
+    pub(crate) priority: i32,
+    /// Merging results goes before making more of them.
+    pub(crate) stage: Stage,
     pub(crate) program: Arc<Program>,
     pub(crate) setting: Arc<Setting>,
     pub(crate) reuse: Reuse,
+    pub(crate) owner: Owner,
     pub(crate) callee: Callee,
     pub(crate) tasks: Vec<DispatchedTask>,
     pub(crate) queued: SystemTime,
     pub(crate) cancel: Cancel,
+    pub(crate) pushed: Option<Arc<Pushed>>,
+    pub(crate) listener: Option<Arc<dyn Listener>>,
     pub(crate) reply: Arc<dyn Reply>,
-    /// How many of the tasks have been answered, so that a lost engine's rest is known.
-    pub(crate) answered: AtomicUsize,
+    pub(crate) course: Course,
 }
 
 /// One task of a dispatch.
 pub(crate) struct DispatchedTask {
-    pub(crate) arguments: Arguments,
+    pub(crate) input: TaskInput,
+    /// Its place in its job.
+    pub(crate) index: u64,
     /// Which run of it this is, from 1.
     pub(crate) attempt: u32,
+    /// When its time in the queue is over.
+    pub(crate) start_by: Option<Instant>,
 }
+
+/// What a task is called with.
+#[derive(Clone, Debug)]
+pub(crate) enum TaskInput {
+    /// As it stands.
+    Ready(Arguments),
+    /// Some of it by the names under which it was pushed to the engine.
+    Named(Vec<PackedArgument>),
+    /// It could not be read; the task fails so.
+    Refused(Failure),
+}
+
+/// How far a dispatch is.
+#[derive(Default)]
+pub(crate) struct Course {
+    /// How many of its tasks have been answered, or [`CLOSED`].
+    answered: AtomicUsize,
+    gate: AtomicU8,
+}
+
+/// All tasks are answered, whatever is still said of them.
+const CLOSED: usize = usize::MAX;
+
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+const EXPIRED: u8 = 2;
 
 /// What came back for consecutive tasks of a dispatch.
 pub(crate) struct Answer {
@@ -68,45 +141,66 @@ pub(crate) trait Reply: Send + Sync {
 /// A dispatch that is let go, by a backend that ends say, is answered all the same.
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        let engine = self.target.unwrap_or(EngineId(0));
-        self.fail_rest(engine, FailureCode::Cancelled, "the cluster was shut down");
+        self.fail_rest(None, FailureCode::Cancelled, "the cluster was shut down");
     }
 }
 
 impl Dispatch {
-    /// Answers the next tasks, in their order.
-    pub(crate) fn answer(&self, outcomes: Vec<Outcome>) {
-        let first = self.answered.fetch_add(outcomes.len(), Ordering::AcqRel);
-        self.reply.answer(Answer {
-            dispatch: self.id,
-            first,
-            outcomes,
-        });
+    /// Whether an engine may begin it: not where its time in the queue is over.
+    pub(crate) fn begin(&self) -> bool {
+        self.pass(BEGUN)
     }
 
-    /// Answers all tasks that have none yet with the same failure.
-    pub(crate) fn fail_rest(&self, engine: EngineId, code: FailureCode, message: &str) {
-        let answered = self.answered.load(Ordering::Acquire);
-        let outcomes: Vec<Outcome> = self.tasks[answered..]
+    /// Takes it back, if no engine has begun it.
+    pub(crate) fn expire(&self) -> bool {
+        self.pass(EXPIRED)
+    }
+
+    /// Whether an engine has begun it and has more to answer.
+    pub(crate) fn is_running(&self) -> bool {
+        self.course.gate.load(Ordering::Acquire) == BEGUN
+            && self.course.answered.load(Ordering::Acquire) < self.tasks.len()
+    }
+
+    fn pass(&self, to: u8) -> bool {
+        let gate = &self.course.gate;
+        gate.compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Answers the next tasks, in their order. Said too late, it is not heard.
+    pub(crate) fn answer(&self, outcomes: Vec<Outcome>) {
+        let count = outcomes.len();
+        let next = |answered| (answered != CLOSED).then(|| answered + count);
+        let answered = &self.course.answered;
+        if let Ok(first) = answered.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
+            self.reply.answer(Answer {
+                dispatch: self.id,
+                first,
+                outcomes,
+            });
+        }
+    }
+
+    /// Answers all tasks that have none yet with the same failure; nothing that is said later counts.
+    pub(crate) fn fail_rest(&self, engine: Option<EngineId>, code: FailureCode, message: &str) {
+        let answered = self.course.answered.swap(CLOSED, Ordering::AcqRel);
+        let outcomes: Vec<Outcome> = self
+            .tasks
+            .get(answered..)
+            .unwrap_or_default()
             .iter()
             .map(|task| Outcome {
                 result: Err(Failure::new(code, message)),
-                usage: Usage {
-                    engine,
-                    attempt: task.attempt,
-                    queued: self.queued,
-                    started: SystemTime::now(),
-                    run_time: Duration::ZERO,
-                    peak_memory: 0,
-                    bytes_in: 0,
-                    bytes_out: 0,
-                    fuel: None,
-                    logs: None,
-                },
+                usage: Usage::none(engine, task.attempt, self.queued),
             })
             .collect();
         if !outcomes.is_empty() {
-            self.answer(outcomes);
+            self.reply.answer(Answer {
+                dispatch: self.id,
+                first: answered,
+                outcomes,
+            });
         }
     }
 }

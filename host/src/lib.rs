@@ -1,6 +1,49 @@
 //! A sandbox for many small WebAssembly tasks, run fast and in parallel.
 //!
-//! A task goes this way, and the modules below stand in the same order:
+//! A [`Cluster`] has engines, threads of this process. A [`Module`] has functions, written in any
+//! language that compiles to WebAssembly. A view sends calls of them to the engines:
+//!
+//! ```no_run
+//! use rwasm_cluster::{Cluster, Module, Targets};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = Cluster::builder().engines(4).start()?;
+//! let numbers = Module::from_file("numbers.wasm")?;
+//! // Checked here, once, against the types that the module says it has.
+//! let fib = numbers.function::<(u32,), u64>("fib")?;
+//!
+//! // On whichever engine is free: one call, and as many as an iterator gives.
+//! let view = cluster.load_balanced_view();
+//! let value: u64 = view.apply(&fib, (30,)).await?;
+//! let values: Vec<u64> = view.map(&fib, (0..1000).map(|n| (n % 30,)))?.await?;
+//!
+//! // On each engine.
+//! let all: Vec<u64> = cluster.direct_view(Targets::All)?.apply(&fib, (30,)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The futures are `Send` and run anywhere: the library has threads of its own and wants nothing of
+//! the caller's runtime. Where there is none, [`Cluster::blocking`] gives views that wait, and
+//! every handle can be waited for on the thread that has it.
+//!
+//! # Where to read on
+//!
+//! - [`LoadBalancedView`] and [`DirectView`]: what can be called how. Both have the same options, of
+//!   which each clone of a view has its own: limits, [`Retry`], [`Dependency`], priority, deadline.
+//! - [`Task`], [`Tasks`] and [`Map`]: what a call gives until there is a result. Dropping one stops
+//!   what it stands for. [`TaskError`] and [`CompositeError`] say what went wrong, with the
+//!   [`FailureCode`] of each task and every [`Attempt`].
+//! - [`Cluster::run`] with a [`JobSpec`]: a function mapped over files, cut into chunks, and its results
+//!   merged on the engines, as the command line's `run` does it. [`Job`] is its handle.
+//! - [`Module::function`] for types that Rust knows; [`Module::dynamic_function`], [`Value`] and
+//!   [`arguments!`] for those it does not.
+//! - [`HostFunctions`]: what guests may call of the program that embeds them.
+//! - [`Limits`]: what a task may use; all of them are finite.
+//!
+//! # The way of a task
+//!
+//! The modules below stand in this order:
 //!
 //! arguments → [`Cluster`] → [`Module`] → view → [`Job`] → backend (placement) → engine →
 //! sandbox → guest → [`Outcome`] → merge → output
@@ -10,16 +53,25 @@ mod limits;
 mod units;
 
 mod cancel;
+mod feed;
+mod note;
 mod outcome;
 mod value;
 
+mod events;
+
 pub mod format;
+
+mod pushed;
 
 mod chunk;
 mod input;
 
 mod sandbox;
 
+mod history;
+
+mod graph;
 mod job;
 mod merge;
 mod placement;
@@ -31,23 +83,44 @@ mod backend;
 
 mod view;
 
+mod blocking;
 mod cluster;
 
+pub use backend::{EngineError, EngineStatus, QueueStatus};
+pub use blocking::{Blocking, BlockingCluster};
 pub use chunk::{Chunking, ParseChunkingError};
 pub use cluster::{Cluster, ClusterBuilder, StartError};
 pub use dispatch::Reuse;
+pub use events::{ClusterEvent, ClusterEvents};
+pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
+pub use history::{
+    AttemptEntry, History, HistoryError, HistorySettings, InputEntry, JobEntry, JobKey, JobKind,
+    JobQuery, JobState, Kept, TaskEntry, TaskInput, TaskQuery, TaskState,
+};
 pub use ids::{ChunkIndex, DispatchId, EngineId, JobId};
 pub use input::{Input, InputError};
 pub use job::{ParseToleranceError, Tolerance};
 pub use limits::{Limits, MAX_ENGINES, MAX_TABLE_ELEMENTS, MODULE_SIZE, STACK_SIZE};
 pub use merge::{Builtin, MergeError, MergeTypeError};
-pub use outcome::{Failure, FailureCode, Log, Logs, Origin, Outcome, Usage};
-pub use sandbox::{Form, Function, Import, LoadError, Lowering, Module, ModuleHash};
+pub use note::{
+    LogLevel, LogLine, MAX_PUBLISHED_NAME, MAX_PUBLISHED_NAMES, Notes, Progress, Published,
+    TaskNote,
+};
+pub use outcome::{Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Place, Usage};
+pub use placement::{ParsePolicyError, Policy};
+pub use sandbox::{
+    Callable, DynamicCallable, Form, Function, FunctionError, HostCall, HostError, HostFunctions,
+    HostFunctionsError, HostParams, Import, LoadError, Lowering, Module, ModuleHash,
+};
 pub use units::{ByteSize, ParseByteSizeError};
 pub use value::{
-    Case, Field, Malformed, Mismatch, Packed, PackedError, Path, ResultType, Type, Value,
+    Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,
+    Params, Path, Reference, ResultType, ToArgument, ToWit, Type, Value,
 };
 pub use view::{
-    Canceller, EngineStats, Job, JobError, JobProgress, JobResult, JobSpec, JobStats, Merge,
-    PlanError, ProgressHandle, SubmitError, Targets, TaskRecord, ViewKind,
+    ApplyError, AsCompleted, Canceller, CompositeError, DirectView, Distribution, EngineStats, Job,
+    JobError, JobProgress, JobResult, JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView,
+    Map, Merge, PlanError, ProgressHandle, PushError, QueueLimits, Shutdown, SubmitError,
+    TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord, Tasks, TasksProgress,
+    ViewKind, Zip, as_completed, zip,
 };

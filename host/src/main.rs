@@ -17,6 +17,9 @@ fn main() -> ExitCode {
     let verbose = arguments.verbose();
     let ended = match arguments.command {
         Command::Run(run) => cli::run::run(&run, &signals),
+        Command::Call(call) => cli::call::call(&call, &signals),
+        Command::Map(map) => cli::map::map(&map, &signals),
+        Command::Job(job) => cli::job::job(&job.command, &signals),
         Command::Inspect(inspect) => cli::inspect::inspect(&inspect),
     };
     match ended {

@@ -1,31 +1,76 @@
 //! The result of one task: always present, a value or a failure, with what it used.
 
 use crate::ids::EngineId;
+use crate::note::Notes;
 use crate::value::Packed;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Which part of which input a task ran on.
+/// What a task ran on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
-    /// The task's place in input order, from 0.
+    /// The task's place in its job, in input order from 0.
     pub index: u64,
-    /// The name of the input: its path, or what it was called.
-    pub input: Arc<str>,
-    /// The bytes of that input; up to `u64::MAX` for a stream whose length is not known.
-    pub range: Range<u64>,
+    /// What it was called with.
+    pub place: Place,
+}
+
+/// Where a task's arguments are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A chunk of an input.
+    Chunk {
+        /// The name of the input: its path, or what it was called.
+        input: Arc<str>,
+        /// The bytes of that input; up to `u64::MAX` for a stream whose length is not known.
+        range: Range<u64>,
+    },
+    /// A line of an input.
+    Line {
+        /// The name of the input.
+        input: Arc<str>,
+        /// The line's number, from 1.
+        line: u64,
+    },
+    /// Arguments that were given to the call.
+    Arguments,
+    /// Results of other tasks, which it merges.
+    Results,
+}
+
+impl Origin {
+    /// The bytes of its input, if it is a chunk of one; up to `u64::MAX` for a stream whose length is
+    /// not known.
+    #[must_use]
+    pub fn range(&self) -> Option<Range<u64>> {
+        match &self.place {
+            Place::Chunk { range, .. } => Some(range.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the task runs on a stream whose end is not known, which can be read but once.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(&self.place, Place::Chunk { range, .. } if range.end == u64::MAX)
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { input, range, .. } = self;
-        if range.end == u64::MAX {
-            write!(f, "{input}, from byte {}", range.start)
-        } else {
-            write!(f, "{input}, bytes {}..{}", range.start, range.end)
+        match &self.place {
+            Place::Chunk { input, range } if range.end == u64::MAX => {
+                write!(f, "{input}, from byte {}", range.start)
+            }
+            Place::Chunk { input, range } => {
+                write!(f, "{input}, bytes {}..{}", range.start, range.end)
+            }
+            Place::Line { input, line } => write!(f, "{input}, line {line}"),
+            Place::Arguments => write!(f, "argument list {}", self.index),
+            Place::Results => f.write_str("the merge"),
         }
     }
 }
@@ -38,6 +83,18 @@ pub struct Outcome {
     pub result: Result<Packed, Failure>,
     /// What it used.
     pub usage: Usage,
+}
+
+impl Outcome {
+    /// Every attempt at the task, the first first; none where it never came to an engine.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        let mut attempts = self.usage.earlier.clone();
+        if self.usage.engine.is_some() {
+            attempts.push(Attempt::of(self));
+        }
+        attempts
+    }
 }
 
 /// Why a task gave no value. The code is stable; the message is for people.
@@ -144,8 +201,8 @@ impl fmt::Display for FailureCode {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Where it ran.
-    pub engine: EngineId,
+    /// Where it ran, if it did.
+    pub engine: Option<EngineId>,
     /// Which run of the task this was, from 1.
     pub attempt: u32,
     /// When it was handed to the cluster.
@@ -164,6 +221,67 @@ pub struct Usage {
     pub fuel: Option<u64>,
     /// What it printed, where it printed anything.
     pub logs: Option<Box<Logs>>,
+    /// What it logged, published and said of its progress, if anything.
+    pub notes: Option<Box<Notes>>,
+    /// Whether the state that its engine kept for it is lost: the next call begins anew.
+    pub state_lost: bool,
+    /// The attempts before this one, the first first.
+    pub earlier: Vec<Attempt>,
+}
+
+impl Usage {
+    /// What a task used that did not run.
+    pub(crate) fn none(engine: Option<EngineId>, attempt: u32, queued: SystemTime) -> Self {
+        Self {
+            engine,
+            attempt,
+            queued,
+            started: SystemTime::now(),
+            run_time: Duration::ZERO,
+            peak_memory: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            fuel: None,
+            logs: None,
+            notes: None,
+            state_lost: false,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn finished(&self) -> SystemTime {
+        self.started + self.run_time
+    }
+}
+
+/// One run of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Which it was, from 1.
+    pub number: u32,
+    /// Where it ran, if it did.
+    pub engine: Option<EngineId>,
+    /// When it began.
+    pub started: SystemTime,
+    /// How long it ran.
+    pub run_time: Duration,
+    /// Why it failed; none of the one that went well.
+    pub failure: Option<Failure>,
+}
+
+impl Attempt {
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        Self {
+            number: outcome.usage.attempt,
+            engine: outcome.usage.engine,
+            started: outcome.usage.started,
+            run_time: outcome.usage.run_time,
+            failure: outcome.result.as_ref().err().cloned(),
+        }
+    }
 }
 
 /// What a task printed, as it printed it: the first bytes of each stream, up to the limit.

@@ -244,7 +244,10 @@ fn numbers_out_of_range_are_usage_errors() {
         ("--timeout soon", "30s"),
         ("--limit speed=3", "output=SIZE"),
         ("--limit output=-1", "output"),
-        ("--targets 9 --view direct --engines 2", "engines 0 to 1"),
+        (
+            "--targets 9 --view direct --engines 2",
+            "the engines are 0, 1",
+        ),
         ("--targets 1..0 --view direct", "1..0"),
         ("--max-failures 101%", "101%"),
     ];

@@ -1,18 +1,16 @@
 //! The cluster as a library: it starts and ends whole, its jobs are independent, and its memory has a bound.
 
 use crate::support::{
-    Text, cluster, finish, module, number, one_line_each, run, shown, wait, word_count,
+    SOON, Text, cluster, finish, is_alone, module, number, one_line_each, run, shown, threads,
+    until, wait, word_count,
 };
 use rwasm_cluster::{
     Chunking, Cluster, EngineId, Input, JobError, JobSpec, MAX_ENGINES, Merge, StartError,
 };
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-/// What ends at once has ended by then, on any machine.
-const SOON: Duration = Duration::from_secs(5);
 
 #[test]
 fn the_number_of_engines_is_checked() {
@@ -47,44 +45,6 @@ fn the_largest_cluster_works() {
     assert_eq!(shown(&counts.merged.expect("counts")), word_count(&[&text]));
 }
 
-/// Set for a process of its own, in which a test runs without others beside it.
-const ALONE: &str = "SUITE_ALONE";
-
-/// Runs the test of that name in a process of its own; true there.
-fn is_alone(name: &str) -> bool {
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let program = std::env::current_exe().expect("the test's own program");
-    let child = Command::new(program)
-        .args([name, "--exact", "--nocapture"])
-        .env(ALONE, "1")
-        .spawn();
-    let status = wait(child.expect("it starts")).expect("it ends in time");
-    assert!(status.success(), "{name} alone ended with {status}");
-    false
-}
-
-/// Waits for what is there at once, or in a moment where the machine is busy.
-fn until(is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < SOON, "there are {:?}", threads());
-        std::thread::yield_now();
-    }
-}
-
-/// The names of this process's threads that are the library's.
-fn threads() -> Vec<String> {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has it");
-    tasks
-        // A thread may end while it is looked at.
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .map(|name| name.trim_end().to_owned())
-        .filter(|name| name.starts_with("rwasm"))
-        .collect()
-}
-
 #[test]
 fn every_thread_is_joined() {
     if !is_alone("cluster::every_thread_is_joined") {
@@ -94,7 +54,7 @@ fn every_thread_is_joined() {
     for round in 0..5 {
         let cluster = cluster(4);
         // A thread names itself, when it gets to run.
-        until(|| {
+        until("the threads are as wanted", || {
             let engines = |name: &&String| name.starts_with("rwasm-engine");
             threads().iter().filter(engines).count() == 4
         });
@@ -112,14 +72,14 @@ fn every_thread_is_joined() {
         let stuck = stuck.expect("the job begins");
         if round % 2 == 0 {
             drop(stuck);
-            cluster.shutdown();
+            cluster.shutdown(Duration::ZERO);
         } else {
             // The cluster goes first: its job is told.
             drop(cluster);
             assert!(stuck.wait().is_err());
         }
         // A thread that was joined may be listed for a moment more.
-        until(|| threads().is_empty());
+        until("the threads are as wanted", || threads().is_empty());
     }
 }
 

@@ -66,7 +66,7 @@ fn the_way_of_a_task() {
             format!(
                 "{} of {origin}: {:?}",
                 origin.index,
-                &TEXT[as_range(&origin.range)]
+                &TEXT[as_range(&origin.range().unwrap())]
             ),
         );
         story.tell(
@@ -144,7 +144,7 @@ fn usage(outcome: &Outcome) -> String {
     assert!(!usage.run_time.is_zero(), "it took some time");
     format!(
         "engine {}, attempt {}, {} bytes in, {} out, {} of memory, fuel {:?}, logs {:?}, times [..]",
-        usage.engine,
+        usage.engine.expect("it ran"),
         usage.attempt,
         usage.bytes_in,
         usage.bytes_out,

@@ -183,10 +183,10 @@ fn the_example_runs() {
     for (path, ..) in forms(&dir) {
         let json = described(&path);
         let example = json["example"].as_str().expect("a text").to_owned();
-        let Some(arguments) = example.strip_prefix("rwasm-cluster ") else {
-            assert!(example.starts_with("none: "), "{example}");
+        let arguments = example.strip_prefix("rwasm-cluster ").expect("a line");
+        if !arguments.starts_with("run ") {
             continue;
-        };
+        }
         let ended = crate::support::program()
             .typed(arguments)
             .in_dir(dir.path())
@@ -202,6 +202,47 @@ fn the_example_runs() {
     assert_eq!(ran, 4);
 }
 
+/// Runs a line of a shell with the program of this build.
+fn shell(line: &str, dir: &Path) -> (String, String) {
+    let program = env!("CARGO_BIN_EXE_rwasm-cluster");
+    let ended = Command::new("sh")
+        .args(["-c", &line.replacen("rwasm-cluster", program, 1)])
+        .current_dir(dir)
+        .output()
+        .expect("a shell is there");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&ended.stdout), text(&ended.stderr))
+}
+
+#[test]
+fn the_example_of_a_call_runs() {
+    let dir = folder();
+    for (path, printed) in [
+        (guest("numbers"), "2\n"),
+        (wat("numeric"), "1\n"),
+        (guest("wordcount"), "some\t1\nwords\t1\n"),
+        (
+            file(&dir, "c.wasm", component("wordcount")),
+            "some\t1\nwords\t1\n",
+        ),
+    ] {
+        let json = described(&path);
+        let example = json["example_call"].as_str().expect("a text");
+        assert!(example.starts_with("rwasm-cluster call "), "{example}");
+        assert!(inspect(&path).output().contains(example), "{example}");
+        let (stdout, stderr) = shell(example, dir.path());
+        assert_eq!(
+            (stdout.as_str(), stderr.as_str()),
+            (printed, ""),
+            "{example}"
+        );
+    }
+    // A module whose functions are only called has that for its example.
+    let json = described(&wat("numeric"));
+    assert_eq!(json["example"], json["example_call"]);
+    assert_eq!(described(&guest("upper"))["example_call"], Value::Null);
+}
+
 #[test]
 fn an_example_is_written_for_a_shell() {
     let dir = folder();
@@ -215,17 +256,6 @@ fn an_example_is_written_for_a_shell() {
         .expect("a text")
         .to_owned();
     file(&dir, "input.txt", "word\n");
-    let program = env!("CARGO_BIN_EXE_rwasm-cluster");
-    let line = example.replacen("rwasm-cluster", program, 1);
-    let ended = Command::new("sh")
-        .args(["-c", &line])
-        .current_dir(dir.path())
-        .output();
-    let ended = ended.expect("a shell is there");
-    assert_eq!(
-        String::from_utf8_lossy(&ended.stdout),
-        "WORD\n",
-        "{example}: {}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
+    let (stdout, stderr) = shell(&example, dir.path());
+    assert_eq!(stdout, "WORD\n", "{example}: {stderr}");
 }

@@ -6,22 +6,42 @@ mod support;
 
 mod flow;
 
+mod call;
 mod cluster;
 mod commands;
 mod failures;
 mod inspect;
 mod limits;
 mod lowering;
+mod map;
 mod merges;
 mod output;
 mod views;
 mod wordcount;
 
+mod balanced_view;
+mod dependencies;
+mod direct_view;
+mod elastic;
+mod host_functions;
+mod queue;
+mod results;
+mod retries;
+mod time_limits;
+mod typed_functions;
+
+mod chaos;
+mod leaks;
+
 mod bad_input;
 mod cache;
 mod config;
+mod handles;
+mod history;
+mod host_interface;
 mod hostile;
 mod signals;
 mod terminal;
 
+mod ipyparallel;
 mod readme;

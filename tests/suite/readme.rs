@@ -46,7 +46,7 @@ fn examples(text: &str) -> Vec<Example> {
 /// A directory as README says it should be: the guests, and the files that its `printf` lines make.
 fn as_described(text: &str) -> TempDir {
     let dir = folder();
-    for name in ["wordcount", "upper", "linecount"] {
+    for name in ["wordcount", "upper", "linecount", "numbers"] {
         fs::copy(guest(name), dir.path().join(name).with_extension("wasm"))
             .expect("a guest can be copied");
     }
@@ -79,6 +79,7 @@ fn shell(dir: &TempDir, line: &str) -> String {
         .current_dir(dir.path())
         .env("PATH", std::env::join_paths(programs).expect("a path"))
         .env("RWASM_CACHE_DIR", scratch().join("compiled"))
+        .env("RWASM_HISTORY_FILE", dir.path().join("history.db"))
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(stdout)
@@ -125,7 +126,9 @@ fn the_commands_of_readme_print_what_it_shows() {
 
 #[test]
 fn options_that_the_documents_name_are_there() {
-    let help = shell(&folder(), "rwasm-cluster run --help");
+    let help: String = ["run", "call", "map"]
+        .map(|command| shell(&folder(), &format!("rwasm-cluster {command} --help")))
+        .concat();
     for word in readme().split(|letter: char| letter.is_whitespace() || "`'(),;=".contains(letter))
     {
         let is_option = word.strip_prefix("--").is_some_and(|name| {
@@ -148,7 +151,7 @@ fn options_that_the_documents_name_are_there() {
         if is_option && !others.contains(&word) {
             assert!(
                 help.contains(word),
-                "README names {word}, which `run --help` does not"
+                "README names {word}, which no command's --help does"
             );
         }
     }

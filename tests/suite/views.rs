@@ -22,7 +22,7 @@ fn engines_of_chunks(cluster: &Cluster, module: &Module, text: &str, view: ViewK
         .records
         .iter()
         .filter(|record| !record.is_merge)
-        .map(|record| (record.origin.index, record.usage.engine.0))
+        .map(|record| (record.origin.index, record.usage.engine.expect("it ran").0))
         .collect();
     maps.sort_unstable();
     assert_eq!(
@@ -95,7 +95,7 @@ fn a_stream_goes_around_the_targets_the_same_way_each_time() {
             .records
             .iter()
             .filter(|record| !record.is_merge)
-            .map(|record| (record.origin.index, record.usage.engine.0))
+            .map(|record| (record.origin.index, record.usage.engine.expect("it ran").0))
             .collect();
         maps.sort_unstable();
         maps
@@ -124,19 +124,35 @@ fn targets_that_are_not_there_are_refused() {
         vec![Input::bytes("text", "a")],
         &job(direct),
     );
-    let Err(SubmitError::Plan(PlanError::NoSuchEngine { engine, last })) = refused else {
+    let Err(SubmitError::Plan(PlanError::Targets(error))) = refused else {
         panic!("engine 7 was accepted");
     };
-    assert_eq!((engine, last), (7, 1));
+    assert_eq!(
+        error.to_string(),
+        "there is no engine 7: the engines are 0, 1"
+    );
 }
 
 #[test]
-fn targets_without_a_direct_view_are_not_silently_ignored() {
+fn targets_restrict_a_balanced_view() {
+    let dir = folder();
+    let book = file(&dir, "book.txt", Text::of(55, 400_000).make());
+    let path = dir.path().join("report.json");
     run("wordcount")
-        .typed("--engines 2 --targets 1")
+        .typed("--engines 3 --targets 0,-1 --chunk 4KiB --report")
+        .args([&path, &book])
+        .end()
+        .expect_code(0);
+    let report = std::fs::read(&path).expect("the report is there");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
+    let outcomes = report["outcomes"].as_array().expect("a list");
+    assert!(outcomes.len() > 10, "{}", outcomes.len());
+    assert!(outcomes.iter().all(|outcome| outcome["engine"] != 1));
+    run("wordcount")
+        .typed("--engines 2 --targets 2")
         .stdin("a")
         .fails(2)
-        .expect_stderr_has(&["--view direct"]);
+        .expect_stderr_has(&["there is no engine 2: the engines are 0, 1"]);
 }
 
 #[test]

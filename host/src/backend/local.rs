@@ -1,88 +1,135 @@
 //! Engines as threads of this process, fed by one dispatcher thread.
 //!
-//! The dispatcher owns the placement machine and the table of dispatches; engines and jobs send
-//! it messages and share nothing with it. An engine that dies is replaced under its id, and what
-//! was with it is answered as lost.
+//! The dispatcher owns the placement machine, the engines and the table of dispatches; everyone
+//! else sends it messages and shares nothing with it but the number of engines. An engine that
+//! dies is replaced under its id, and what was with it is answered as lost.
 
-use super::Backend;
+use super::{Backend, EngineError, EngineStatus, QueueStatus};
 use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineNote};
+use crate::events::{ClusterEvent, EventSender};
 use crate::ids::{DispatchId, EngineId, JobId};
 use crate::outcome::FailureCode;
-use crate::placement::{Decision, Machine, Order, Policy, Priority};
-use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use crate::placement::{Decision, Eligible, Machine, Order, Policy};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// The engines of one process.
 pub(crate) struct Local {
     inbox: Sender<Message>,
-    engines: Vec<EngineId>,
+    count: Arc<AtomicU32>,
     /// Taken by whoever shuts the backend down.
     dispatcher: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the engines of a process go by.
+pub(crate) struct LocalSettings {
+    pub(crate) engines: u32,
+    /// How many there may ever be at a time.
+    pub(crate) max_engines: u32,
+    pub(crate) policy: Policy,
+    /// Dispatches that an engine has at a time, at most.
+    pub(crate) hwm: usize,
+    /// What random policies draw from.
+    pub(crate) seed: u64,
 }
 
 enum Message {
     Submit(Arc<Dispatch>),
     Cancel(JobId),
-    Note(EngineNote),
+    CancelDispatch(DispatchId),
+    Note(u64, EngineNote),
+    Engines(SyncSender<Vec<EngineId>>),
+    Add(u32, SyncSender<Result<Vec<EngineId>, EngineError>>),
+    Remove(EngineId, SyncSender<Result<(), EngineError>>),
+    Restart(EngineId, SyncSender<Result<(), EngineError>>),
+    Status(SyncSender<QueueStatus>),
     Shutdown,
 }
 
 impl Local {
-    /// Starts `count` engines.
+    /// Starts the engines.
     ///
     /// # Errors
     /// When the system does not give the threads.
-    pub(crate) fn start(count: u32) -> std::io::Result<Self> {
+    pub(crate) fn start(settings: &LocalSettings, events: EventSender) -> std::io::Result<Self> {
         let (inbox, messages) = channel();
-        let mut engines = HashMap::new();
-        let ids: Vec<EngineId> = (0..count).map(EngineId).collect();
-        for id in &ids {
-            engines.insert(*id, start_engine(*id, &inbox)?);
-        }
-        let mut placement = Machine::new(Policy::LeastLoad, Machine::HWM);
-        for id in &ids {
-            placement.engine_up(*id);
-        }
-        let dispatcher = Dispatcher {
-            placement,
-            engines,
+        let mut dispatcher = Dispatcher {
+            placement: Machine::new(settings.policy, settings.hwm, settings.seed),
+            engines: BTreeMap::new(),
+            ending: HashMap::new(),
+            next_engine: 0,
+            next_thread: 0,
+            max_engines: settings.max_engines,
+            count: Arc::new(AtomicU32::new(settings.engines)),
             dispatches: HashMap::new(),
             inbox: inbox.clone(),
+            events,
         };
+        let count = Arc::clone(&dispatcher.count);
+        for _ in 0..settings.engines {
+            dispatcher.add()?;
+        }
         let thread = std::thread::Builder::new()
             .name("rwasm-dispatch".to_owned())
             .spawn(move || dispatcher.run(&messages))?;
         Ok(Self {
             inbox,
-            engines: ids,
+            count,
             dispatcher: Mutex::new(Some(thread)),
         })
     }
-}
 
-fn start_engine(id: EngineId, inbox: &Sender<Message>) -> std::io::Result<Engine> {
-    let inbox = inbox.clone();
-    Engine::start(id, move |note| {
-        // A dispatcher that has ended needs no notes.
-        let _ = inbox.send(Message::Note(note));
-    })
+    /// Asks the dispatcher; none where it has ended.
+    fn ask<T>(&self, question: impl FnOnce(SyncSender<T>) -> Message) -> Option<T> {
+        let (answer, answered) = sync_channel(1);
+        self.inbox.send(question(answer)).ok()?;
+        answered.recv().ok()
+    }
 }
 
 impl Backend for Local {
-    fn submit(&self, dispatch: Dispatch) {
+    fn submit(&self, dispatch: Arc<Dispatch>) {
         // One that cannot be sent is dropped, and answers so.
-        let _ = self.inbox.send(Message::Submit(Arc::new(dispatch)));
+        let _ = self.inbox.send(Message::Submit(dispatch));
     }
 
     fn cancel(&self, job: JobId) {
         let _ = self.inbox.send(Message::Cancel(job));
     }
 
+    fn cancel_dispatch(&self, id: DispatchId) {
+        let _ = self.inbox.send(Message::CancelDispatch(id));
+    }
+
     fn engines(&self) -> Vec<EngineId> {
-        self.engines.clone()
+        self.ask(Message::Engines).unwrap_or_default()
+    }
+
+    fn engine_count(&self) -> usize {
+        self.count.load(Ordering::Relaxed) as usize
+    }
+
+    fn add_engines(&self, count: u32) -> Result<Vec<EngineId>, EngineError> {
+        self.ask(|answer| Message::Add(count, answer))
+            .unwrap_or(Err(EngineError::ShutDown))
+    }
+
+    fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        self.ask(|answer| Message::Remove(engine, answer))
+            .unwrap_or(Err(EngineError::ShutDown))
+    }
+
+    fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        self.ask(|answer| Message::Restart(engine, answer))
+            .unwrap_or(Err(EngineError::ShutDown))
+    }
+
+    fn status(&self) -> QueueStatus {
+        self.ask(Message::Status).unwrap_or_default()
     }
 
     fn shutdown(&self) {
@@ -105,17 +152,31 @@ impl Drop for Local {
     }
 }
 
-fn fail(dispatch: &Dispatch, code: FailureCode, message: &str) {
-    dispatch.fail_rest(dispatch.target.unwrap_or(EngineId(0)), code, message);
+/// An engine with its thread, as the dispatcher has it.
+struct Worker {
+    /// Which thread it is: an id is used again by the next thread.
+    thread: u64,
+    engine: Engine,
+    completed: u64,
+    /// It gets nothing more, and goes when it is through.
+    is_leaving: bool,
 }
 
 /// The one owner of who runs what.
 struct Dispatcher {
     placement: Machine,
-    engines: HashMap<EngineId, Engine>,
+    engines: BTreeMap<EngineId, Worker>,
+    /// Threads that were told to end and have not said that they do.
+    ending: HashMap<u64, Engine>,
+    next_engine: u32,
+    next_thread: u64,
+    max_engines: u32,
+    /// How many engines there are, for guests that ask.
+    count: Arc<AtomicU32>,
     /// Every dispatch that is queued or with an engine.
     dispatches: HashMap<DispatchId, Arc<Dispatch>>,
     inbox: Sender<Message>,
+    events: EventSender,
 }
 
 impl Dispatcher {
@@ -137,78 +198,280 @@ impl Dispatcher {
 
     /// Takes in one message; false when it was the last.
     fn receive(&mut self, message: Message) -> bool {
+        // Whoever asked and has gone needs no answer.
         match message {
-            Message::Submit(dispatch) => {
-                self.placement.submit(Order {
-                    id: dispatch.id,
-                    job: dispatch.job,
-                    target: dispatch.target,
-                    priority: if dispatch.is_merge {
-                        Priority::Reduce
-                    } else {
-                        Priority::Map
-                    },
-                });
-                self.dispatches.insert(dispatch.id, dispatch);
-            }
+            Message::Submit(dispatch) => self.submit(dispatch),
             Message::Cancel(job) => {
-                for id in self.placement.cancel(job) {
-                    self.fail(
-                        id,
-                        FailureCode::Cancelled,
-                        "the task was cancelled before it ran",
-                    );
+                for id in self.placement.cancel_group(job) {
+                    self.cancelled(id);
                 }
             }
-            Message::Note(EngineNote::Finished { engine, dispatch }) => {
-                self.placement.finished(engine, dispatch);
-                self.dispatches.remove(&dispatch);
+            Message::CancelDispatch(id) => {
+                if self.placement.cancel(id) {
+                    self.cancelled(id);
+                }
             }
-            Message::Note(EngineNote::Lost { engine }) => self.replace(engine),
+            Message::Note(thread, note) => self.note(thread, note),
+            Message::Engines(answer) => {
+                let _ = answer.send(self.present());
+            }
+            Message::Add(count, answer) => {
+                let _ = answer.send(self.add_many(count));
+            }
+            Message::Remove(engine, answer) => {
+                let _ = answer.send(self.remove(engine));
+            }
+            Message::Restart(engine, answer) => {
+                let _ = answer.send(self.restart(engine));
+            }
+            Message::Status(answer) => {
+                let _ = answer.send(self.status());
+            }
             Message::Shutdown => return false,
         }
         true
+    }
+
+    fn submit(&mut self, dispatch: Arc<Dispatch>) {
+        self.placement.submit(Order {
+            id: dispatch.id,
+            group: dispatch.job,
+            eligible: dispatch.eligible.clone(),
+            priority: dispatch.priority,
+            stage: dispatch.stage,
+        });
+        self.dispatches.insert(dispatch.id, dispatch);
+    }
+
+    fn note(&mut self, thread: u64, note: EngineNote) {
+        match note {
+            EngineNote::Finished { engine, dispatch } => {
+                let Some(worker) = self.engines.get_mut(&engine) else {
+                    return;
+                };
+                if worker.thread != thread {
+                    // It was lost before it could say so; its dispatch has been answered.
+                    return;
+                }
+                self.placement.finished(engine, dispatch);
+                if let Some(dispatch) = self.dispatches.remove(&dispatch) {
+                    worker.completed += dispatch.tasks.len() as u64;
+                }
+                if worker.is_leaving && self.placement.engine_leaving(engine) {
+                    self.let_go(engine);
+                }
+            }
+            EngineNote::Lost { engine } => {
+                let is_current = |worker: &Worker| worker.thread == thread;
+                if self.engines.get(&engine).is_some_and(is_current) {
+                    self.replace(engine, "its thread died while it had the task");
+                }
+                self.join(thread);
+            }
+            EngineNote::Ended => self.join(thread),
+        }
+    }
+
+    /// A thread that has said its last word ends at once.
+    fn join(&mut self, thread: u64) {
+        if let Some(engine) = self.ending.remove(&thread) {
+            engine.join();
+        }
+    }
+
+    fn present(&self) -> Vec<EngineId> {
+        let present = self.engines.iter().filter(|(_, worker)| !worker.is_leaving);
+        present.map(|(id, _)| *id).collect()
+    }
+
+    fn status(&self) -> QueueStatus {
+        let status = self.placement.status();
+        let engines = status.engines.iter().map(|load| EngineStatus {
+            engine: load.id,
+            outstanding: load.outstanding.len(),
+            queue: load.waiting,
+            completed: self
+                .engines
+                .get(&load.id)
+                .map_or(0, |worker| worker.completed),
+        });
+        QueueStatus {
+            engines: engines.collect(),
+            unassigned: status.unassigned,
+        }
     }
 
     fn place(&mut self) {
         while let Some(decision) = self.placement.next() {
             match decision {
                 Decision::Assign { engine, id } => {
-                    if let (Some(engine), Some(dispatch)) =
+                    if let (Some(worker), Some(dispatch)) =
                         (self.engines.get(&engine), self.dispatches.get(&id))
                     {
-                        engine.run(Arc::clone(dispatch));
+                        worker.engine.run(Arc::clone(dispatch));
                     }
                 }
-                Decision::Reject { target, id } => {
-                    let message = format!("engine {target} is not there");
-                    self.fail(id, FailureCode::EngineLost, &message);
+                Decision::Reject { id, eligible } => {
+                    let (engine, message) = match &eligible {
+                        Eligible::One(engine) => {
+                            (Some(*engine), format!("engine {engine} is not there"))
+                        }
+                        Eligible::Of(engines) => (
+                            None,
+                            format!("none of the engines {} is there", super::ids(engines)),
+                        ),
+                        Eligible::Any => (None, "there is no engine".to_owned()),
+                    };
+                    self.fail(id, engine, FailureCode::EngineLost, &message);
                 }
             }
         }
     }
 
-    /// Puts a new engine in the place of one that died.
-    fn replace(&mut self, id: EngineId) {
-        for lost in self.placement.engine_down(id) {
-            self.fail(
-                lost,
-                FailureCode::EngineLost,
-                "the engine died while it had the task",
-            );
+    fn start(&mut self, id: EngineId) -> std::io::Result<Worker> {
+        let thread = self.next_thread;
+        self.next_thread += 1;
+        let inbox = self.inbox.clone();
+        let engine = Engine::start(id, Arc::clone(&self.count), move |note| {
+            // A dispatcher that has ended needs no notes.
+            let _ = inbox.send(Message::Note(thread, note));
+        })?;
+        Ok(Worker {
+            thread,
+            engine,
+            completed: 0,
+            is_leaving: false,
+        })
+    }
+
+    fn add(&mut self) -> std::io::Result<EngineId> {
+        let id = EngineId(self.next_engine);
+        let worker = self.start(id)?;
+        self.next_engine += 1;
+        self.engines.insert(id, worker);
+        self.placement.engine_up(id);
+        Ok(id)
+    }
+
+    fn add_many(&mut self, count: u32) -> Result<Vec<EngineId>, EngineError> {
+        let present = u32::try_from(self.engines.len()).unwrap_or(u32::MAX);
+        if count > self.max_engines.saturating_sub(present) {
+            return Err(EngineError::TooMany {
+                wanted: count,
+                present,
+                most: self.max_engines,
+            });
         }
-        if let Some(dead) = self.engines.remove(&id) {
-            dead.join();
+        let mut added = Vec::new();
+        for _ in 0..count {
+            match self.add() {
+                Ok(id) => added.push(id),
+                Err(error) => {
+                    for id in added {
+                        self.let_go(id);
+                    }
+                    return Err(EngineError::Thread(error));
+                }
+            }
         }
-        if let Ok(engine) = start_engine(id, &self.inbox) {
-            self.engines.insert(id, engine);
-            self.placement.engine_up(id);
+        self.count_engines();
+        for id in &added {
+            self.events.tell(ClusterEvent::EngineAdded(*id));
+        }
+        Ok(added)
+    }
+
+    fn remove(&mut self, id: EngineId) -> Result<(), EngineError> {
+        let engines = self.present();
+        let worker = self
+            .engines
+            .get_mut(&id)
+            .filter(|worker| !worker.is_leaving);
+        let Some(worker) = worker else {
+            return Err(EngineError::Unknown {
+                engine: id,
+                engines,
+            });
+        };
+        worker.is_leaving = true;
+        if self.placement.engine_leaving(id) {
+            self.let_go(id);
+        }
+        self.count_engines();
+        Ok(())
+    }
+
+    /// The engine has nothing left to do and goes.
+    fn let_go(&mut self, id: EngineId) {
+        let lost = self.placement.engine_gone(id);
+        debug_assert!(lost.is_empty(), "engine {id} goes and has {lost:?}");
+        if let Some(worker) = self.engines.remove(&id) {
+            self.close(worker);
+            self.events.tell(ClusterEvent::EngineRemoved(id));
         }
     }
 
-    fn fail(&mut self, id: DispatchId, code: FailureCode, message: &str) {
+    /// Tells a thread to end; it is joined when it says that it does.
+    fn close(&mut self, mut worker: Worker) {
+        worker.engine.close();
+        self.ending.insert(worker.thread, worker.engine);
+    }
+
+    fn restart(&mut self, id: EngineId) -> Result<(), EngineError> {
+        if self.engines.get(&id).is_none_or(|worker| worker.is_leaving) {
+            return Err(EngineError::Unknown {
+                engine: id,
+                engines: self.present(),
+            });
+        }
+        self.replace(id, "the engine was restarted while it had the task");
+        Ok(())
+    }
+
+    /// Puts a new engine in the place of one that died or is not wanted any more.
+    fn replace(&mut self, id: EngineId, reason: &str) {
+        tracing::warn!(engine = %id, reason, "an engine is lost");
+        for lost in self.placement.engine_lost(id) {
+            if let Some(dispatch) = self.dispatches.get(&lost) {
+                dispatch.cancel.cancel();
+            }
+            self.fail(lost, Some(id), FailureCode::EngineLost, reason);
+        }
+        let Some(worker) = self.engines.remove(&id) else {
+            return;
+        };
+        let was_leaving = worker.is_leaving;
+        self.close(worker);
+        self.events.tell(ClusterEvent::EngineLost {
+            engine: id,
+            reason: reason.into(),
+        });
+        if !was_leaving && let Ok(worker) = self.start(id) {
+            self.engines.insert(id, worker);
+            self.placement.engine_up(id);
+            self.events.tell(ClusterEvent::EngineReplaced(id));
+        } else {
+            for lost in self.placement.engine_gone(id) {
+                self.fail(lost, Some(id), FailureCode::EngineLost, reason);
+            }
+            self.events.tell(ClusterEvent::EngineRemoved(id));
+        }
+        self.count_engines();
+    }
+
+    fn count_engines(&self) {
+        let count = u32::try_from(self.present().len()).unwrap_or(u32::MAX);
+        self.count.store(count, Ordering::Relaxed);
+    }
+
+    fn cancelled(&mut self, id: DispatchId) {
+        let message = "the task was cancelled before it ran";
+        self.fail(id, None, FailureCode::Cancelled, message);
+    }
+
+    fn fail(&mut self, id: DispatchId, engine: Option<EngineId>, code: FailureCode, message: &str) {
         if let Some(dispatch) = self.dispatches.remove(&id) {
-            fail(&dispatch, code, message);
+            dispatch.fail_rest(engine, code, message);
         }
     }
 
@@ -218,8 +481,13 @@ impl Dispatcher {
         for dispatch in self.dispatches.values() {
             dispatch.cancel.cancel();
         }
-        for (_, engine) in self.engines.drain() {
+        while let Some((_, mut worker)) = self.engines.pop_first() {
+            worker.engine.close();
+            self.ending.insert(worker.thread, worker.engine);
+        }
+        for (_, engine) in self.ending.drain() {
             engine.join();
         }
+        self.events.tell(ClusterEvent::ShutDown);
     }
 }

@@ -1,10 +1,14 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
-use rwasm_cluster::{InputError, JobError, PlanError, StartError, SubmitError};
+use rwasm_cluster::{
+    Attempt, Failure, FailureCode, FunctionError, HistoryError, InputError, JobError, Log, Place,
+    PlanError, StartError, SubmitError, TaskError, TaskFailure,
+};
 use std::error::Error as _;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// A fault of this program.
 const INTERNAL: u8 = 1;
@@ -40,12 +44,23 @@ pub(crate) enum CliError {
     Config { path: PathBuf, message: String },
     /// A module cannot be loaded.
     Load(rwasm_cluster::LoadError),
+    /// The module has no such function.
+    Function(Box<FunctionError>),
     /// The cluster did not start.
     Start(StartError),
     /// The job did not begin.
     Submit(SubmitError),
     /// The job failed.
-    Job(JobError),
+    Job(Arc<JobError>),
+    /// A call failed, or a task of a map; in all so many have.
+    Task {
+        failed: Arc<TaskFailure>,
+        failures: u64,
+    },
+    /// The history has no such job, or cannot be read.
+    History(HistoryError),
+    /// What was recorded is not there any more, or never was kept.
+    Gone { message: String, hint: String },
     /// The result cannot be written in that format.
     Format(String),
     /// The output cannot be written.
@@ -84,17 +99,33 @@ impl CliError {
             | Self::Wrong { .. }
             | Self::Config { .. }
             | Self::Start(StartError::EngineCount { .. }) => USAGE,
+            Self::Start(StartError::History(error)) | Self::History(error) => match error {
+                HistoryError::UnknownJob { .. }
+                | HistoryError::RemovedJob { .. }
+                | HistoryError::UnknownTask { .. }
+                | HistoryError::StillRunning { .. } => USAGE,
+                _ => INPUT_OUTPUT,
+            },
             Self::Start(_) => CLUSTER,
-            Self::Load(_) | Self::Format(_) => MODULE,
+            Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::Submit(error) => match error {
                 SubmitError::Plan(
-                    PlanError::NoSuchEngine { .. } | PlanError::ArgumentsForFunction { .. },
-                ) => USAGE,
+                    PlanError::Targets(_)
+                    | PlanError::UnorderedMerge
+                    | PlanError::ArgumentsForFunction { .. },
+                )
+                | SubmitError::Targets(_)
+                | SubmitError::Arguments(_) => USAGE,
                 SubmitError::Load(_) | SubmitError::Plan(_) => MODULE,
                 SubmitError::Input(_) => INPUT_OUTPUT,
                 _ => CLUSTER,
             },
-            Self::Job(error) => match error {
+            Self::Task { failed, .. } => match &failed.failure {
+                failure if failure.is_input_error => INPUT_OUTPUT,
+                failure if failure.code == FailureCode::Cancelled => INTERRUPTED,
+                _ => TASK_FAILED,
+            },
+            Self::Job(error) => match &**error {
                 JobError::TaskFailed { failure, .. } if failure.is_input_error => INPUT_OUTPUT,
                 JobError::TaskFailed { .. } | JobError::Deadline(_) => TASK_FAILED,
                 JobError::ReducerFailed(_) | JobError::Merge(_) => MERGE_FAILED,
@@ -102,7 +133,7 @@ impl CliError {
                 JobError::Cancelled => INTERRUPTED,
                 _ => INTERNAL,
             },
-            Self::Output { .. } => INPUT_OUTPUT,
+            Self::Output { .. } | Self::Gone { .. } => INPUT_OUTPUT,
             Self::OutputClosed => 0,
             Self::Signal(ending) => ending.code(),
             Self::Internal(_) => INTERNAL,
@@ -149,70 +180,90 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
-            Self::Wrong { message, .. } | Self::Format(message) => message.clone(),
+            Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
+                message.clone()
+            }
+            Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
                 format!("a fault of rwasm-cluster itself, please report it: {error:#}")
             }
             Self::Config { path, message } => format!("`{}`: {message}", path.display()),
             Self::Load(error) => with_source(error),
+            Self::Function(error) => visible(&error.to_string()),
             Self::Start(error) => with_source(error),
             Self::Submit(error) => with_source(error),
-            Self::Job(JobError::TaskFailed {
-                origin, failure, ..
-            }) => {
-                format!(
-                    "a task failed ({}) on {origin}: {}",
-                    failure.code,
-                    visible(&failure.message)
-                )
+            Self::Job(error) => match &**error {
+                JobError::TaskFailed {
+                    origin, failure, ..
+                } => {
+                    format!(
+                        "a task failed ({}) on {origin}: {}",
+                        failure.code,
+                        visible(&failure.message)
+                    )
+                }
+                JobError::ReducerFailed(failure) => {
+                    format!(
+                        "the reducer failed ({}): {}",
+                        failure.code,
+                        visible(&failure.message)
+                    )
+                }
+                error => with_source(error),
+            },
+            Self::Task { failed, .. } => {
+                let failure = &failed.failure;
+                let place = match (&failed.origin.place, failed.attempts.last()) {
+                    (
+                        Place::Arguments,
+                        Some(Attempt {
+                            engine: Some(engine),
+                            ..
+                        }),
+                    ) => {
+                        format!(
+                            "`{}` failed ({}) on engine {engine}",
+                            failed.function, failure.code
+                        )
+                    }
+                    (Place::Arguments, _) => {
+                        format!("`{}` failed ({})", failed.function, failure.code)
+                    }
+                    _ => format!("a task failed ({}) on {}", failure.code, failed.origin),
+                };
+                format!("{place}: {}", visible(&failure.message))
             }
-            Self::Job(JobError::ReducerFailed(failure)) => {
-                format!(
-                    "the reducer failed ({}): {}",
-                    failure.code,
-                    visible(&failure.message)
-                )
-            }
-            Self::Job(error) => with_source(error),
             Self::Output { what, source } => format!("{what} cannot be written: {source}"),
             Self::OutputClosed | Self::Signal(_) => String::new(),
         }
     }
 
-    /// What is known beyond the message: the guest's own words and where it was.
+    /// What is known beyond the message: earlier attempts, the guest's own words, where it was.
     fn details(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        let (failure, stderr) = match self {
-            Self::Job(JobError::TaskFailed {
-                failure, stderr, ..
-            }) => (failure, Some(stderr)),
-            Self::Job(JobError::ReducerFailed(failure)) => (failure, None),
-            _ => return lines,
-        };
-        if let Some(stderr) = stderr.filter(|stderr| !stderr.kept.is_empty()) {
-            lines.push("it wrote to stderr:".to_owned());
-            lines.extend(
-                tail(&stderr.kept)
-                    .into_iter()
-                    .map(|line| format!("  {line}")),
-            );
-            if stderr.dropped > 0 {
-                lines.push(format!(
-                    "  … and {} bytes more, which were dropped (keep them with --limit logs=SIZE)",
-                    stderr.dropped
-                ));
+        match self {
+            Self::Job(error) => match &**error {
+                JobError::TaskFailed {
+                    failure,
+                    stderr,
+                    attempts,
+                    ..
+                } => details(failure, Some(stderr), attempts),
+                JobError::ReducerFailed(failure) => details(failure, None, &[]),
+                _ => Vec::new(),
+            },
+            Self::Task { failed, .. } => {
+                details(&failed.failure, Some(&failed.stderr), &failed.attempts)
             }
+            _ => Vec::new(),
         }
-        if let Some(backtrace) = &failure.backtrace {
-            lines.push("it was in, innermost first:".to_owned());
-            lines.extend(backtrace.lines().map(|line| format!("  {}", visible(line))));
-        }
-        lines
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Wrong { hint, .. } => Some(hint.clone()),
+            Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            Self::Start(StartError::History(error)) | Self::History(error) => {
+                history_hint(error).map(str::to_owned)
+            }
             Self::Start(StartError::EngineCount { .. }) => {
                 Some("give a number with --engines, or none to use all cores".to_owned())
             }
@@ -227,17 +278,27 @@ impl CliError {
             Self::Submit(SubmitError::Input(InputError::Directory { path })) => {
                 Some(format!("name the files in it: {}/*", path.display()))
             }
-            Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. }))
-            | Self::Job(JobError::Input(InputError::ChunkTooLarge { .. })) => Some(
-                "cut it smaller with --chunk, or raise the limit with --limit input=SIZE"
-                    .to_owned(),
-            ),
+            Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. })) => {
+                Some(SMALLER.to_owned())
+            }
+            Self::Submit(SubmitError::Plan(PlanError::UnorderedMerge)) => {
+                Some("add --merge none, or leave --unordered out".to_owned())
+            }
+            Self::Function(error) => match &**error {
+                FunctionError::Command { module, .. } => {
+                    Some(format!("for example: rwasm-cluster run {module} input.txt"))
+                }
+                _ => None,
+            },
             Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => {
                 Some("choose another --merge, or none to have each outcome on a line".to_owned())
             }
-            Self::Job(JobError::TaskFailed { failures, .. }) if *failures > 1 => Some(format!(
-                "{failures} tasks have failed; --max-failures N goes on with the others"
-            )),
+            Self::Job(error) => match &**error {
+                JobError::TaskFailed { failures, .. } => others(*failures),
+                JobError::Input(InputError::ChunkTooLarge { .. }) => Some(SMALLER.to_owned()),
+                _ => None,
+            },
+            Self::Task { failures, .. } => others(*failures),
             _ => None,
         }
     }
@@ -257,6 +318,78 @@ impl CliError {
             cause = error.source();
         }
         text
+    }
+}
+
+/// What to do with a chunk that is too large.
+const SMALLER: &str = "cut it smaller with --chunk, or raise the limit with --limit input=SIZE";
+
+/// What to do where several tasks have failed.
+fn others(failures: u64) -> Option<String> {
+    (failures > 1)
+        .then(|| format!("{failures} tasks have failed; --max-failures N goes on with the others"))
+}
+
+/// The attempts before the last, what the last printed and where it was.
+fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec<String> {
+    const ATTEMPTS: usize = 10;
+    let mut lines = Vec::new();
+    if attempts.len() > 1 {
+        lines.push(format!("{} attempts were made:", attempts.len()));
+        for attempt in attempts.iter().take(ATTEMPTS) {
+            let engine = attempt.engine.map(|engine| format!(" on engine {engine}"));
+            let code = attempt
+                .failure
+                .as_ref()
+                .map_or("all well", |failure| failure.code.name());
+            lines.push(format!(
+                "  {}{}: {code} after {}",
+                attempt.number,
+                engine.unwrap_or_default(),
+                super::stats::time(attempt.run_time)
+            ));
+        }
+        if attempts.len() > ATTEMPTS {
+            lines.push(format!("  … and {} more", attempts.len() - ATTEMPTS));
+        }
+    }
+    if let Some(stderr) = stderr.filter(|stderr| !stderr.kept.is_empty()) {
+        lines.push("it wrote to stderr:".to_owned());
+        lines.extend(
+            tail(&stderr.kept)
+                .into_iter()
+                .map(|line| format!("  {line}")),
+        );
+        if stderr.dropped > 0 {
+            lines.push(format!(
+                "  … and {} bytes more, which were dropped (keep them with --limit logs=SIZE)",
+                stderr.dropped
+            ));
+        }
+    }
+    if let Some(backtrace) = &failure.backtrace {
+        lines.push("it was in, innermost first:".to_owned());
+        lines.extend(backtrace.lines().map(|line| format!("  {}", visible(line))));
+    }
+    lines
+}
+
+fn history_hint(error: &HistoryError) -> Option<&'static str> {
+    match error {
+        HistoryError::UnknownJob { .. } | HistoryError::RemovedJob { .. } => {
+            Some("`rwasm-cluster job list` shows those there are")
+        }
+        HistoryError::NotAFile { .. }
+        | HistoryError::NotSqlite { .. }
+        | HistoryError::Foreign { .. }
+        | HistoryError::Newer { .. }
+        | HistoryError::Damaged { .. } => {
+            Some("it is left as it is; move it away, or name another file in RWASM_HISTORY_FILE")
+        }
+        HistoryError::Unwritable { .. } | HistoryError::Unreadable { .. } => {
+            Some("name another file in RWASM_HISTORY_FILE")
+        }
+        _ => None,
     }
 }
 
@@ -303,6 +436,19 @@ impl From<SubmitError> for CliError {
 
 impl From<JobError> for CliError {
     fn from(error: JobError) -> Self {
-        Self::Job(error)
+        Self::Job(Arc::new(error))
+    }
+}
+
+impl From<TaskError> for CliError {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Failed(failed) => Self::Task {
+                failed,
+                failures: 1,
+            },
+            TaskError::Job(error) => Self::Job(error),
+            other => Self::Internal(other.into()),
+        }
     }
 }

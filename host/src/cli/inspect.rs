@@ -2,7 +2,8 @@
 
 use super::args::{InspectArguments, InspectFormat};
 use super::exit::{CliError, visible};
-use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module};
+use rwasm_cluster::format::to_wave;
+use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -43,23 +44,85 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// How the module is used, on its own file.
-fn example(module: &Module) -> String {
+/// How the module is run on a file, if it has what `run` needs.
+fn example_run(module: &Module) -> Option<String> {
     let name = quoted(module.name());
-    let run = |options: &str| format!("rwasm-cluster run {name}{options} input.txt");
-    if module.form() == Form::Command {
+    let run = |options: &str| Some(format!("rwasm-cluster run {name}{options} input.txt"));
+    if module.form() == Form::Command || JobSpec::default().merge_for(module).is_ok() {
         return run("");
     }
-    match JobSpec::default().merge_for(module) {
-        Ok(_) => run(""),
-        Err(_) => match module
-            .functions()
-            .iter()
-            .find(|function| can_be_mapped(module, function))
-        {
-            Some(function) => run(&format!(" --map {}", function.name)),
-            None => "none: no function takes one string or list<u8>, as `run` needs".to_owned(),
-        },
+    let mut functions = module.functions().iter();
+    let function = functions.find(|function| can_be_mapped(module, function))?;
+    run(&format!(" --map {}", quoted(&function.name)))
+}
+
+/// How its first function is called, with arguments that are of the right types.
+fn example_call(module: &Module) -> Option<String> {
+    let function = module.functions().first()?;
+    let name = quoted(&function.name);
+    let mut line = format!("rwasm-cluster call {} {name}", quoted(module.name()));
+    for (_, ty) in &function.params {
+        let text = match sample(ty) {
+            Value::String(text) => text,
+            Value::Char(character) => character.to_string(),
+            Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            value => to_wave(&value),
+        };
+        line = line + " " + &quoted(&text);
+    }
+    Some(line)
+}
+
+/// The examples there are, the one of `run` first.
+fn examples(module: &Module) -> Vec<String> {
+    let examples = [example_run(module), example_call(module)];
+    let examples: Vec<String> = examples.into_iter().flatten().collect();
+    if examples.is_empty() {
+        return vec!["none: it has no function".to_owned()];
+    }
+    examples
+}
+
+/// A small value of a type.
+fn sample(ty: &Type) -> Value {
+    match ty {
+        Type::Bool => true.into(),
+        Type::S8 => 1_i8.into(),
+        Type::U8 => 1_u8.into(),
+        Type::S16 => 1_i16.into(),
+        Type::U16 => 1_u16.into(),
+        Type::S32 => 1_i32.into(),
+        Type::U32 => 1_u32.into(),
+        Type::S64 => 1_i64.into(),
+        Type::U64 => 1_u64.into(),
+        Type::F32 => 1.5_f32.into(),
+        Type::F64 => 1.5_f64.into(),
+        Type::Char => 'a'.into(),
+        Type::String => "some words".into(),
+        Type::List(_) if ty.is_bytes() => b"some words".to_vec().into(),
+        Type::List(element) => Value::List(vec![sample(element)]),
+        Type::Tuple(types) => Value::Tuple(types.iter().map(sample).collect()),
+        Type::Record(fields) => {
+            let field = |field: &rwasm_cluster::Field| (field.name.clone(), sample(&field.ty));
+            Value::Record(fields.iter().map(field).collect())
+        }
+        Type::Variant(cases) => cases.first().map_or(Value::Bool(true), |case| {
+            let carried = case.ty.as_ref().map(|ty| Box::new(sample(ty)));
+            Value::Variant(case.name.clone(), carried)
+        }),
+        Type::Enum(names) => {
+            let name = names.first().cloned();
+            name.map_or(Value::Bool(true), Value::Enum)
+        }
+        Type::Flags(names) => Value::Flags(names.first().cloned().into_iter().collect()),
+        Type::Option(inner) => Value::Option(Some(Box::new(sample(inner)))),
+        Type::Result(sides) => {
+            let carried = sides.ok.as_ref().map(|ty| Box::new(sample(ty)));
+            Value::Result(Ok(carried))
+        }
+        Type::Map(pair) => Value::Map(vec![(sample(&pair.0), sample(&pair.1))]),
+        // A type that is newer than this list.
+        _ => Value::Bool(true),
     }
 }
 
@@ -108,7 +171,11 @@ fn text(module: &Module) -> String {
             }
         }
     }
-    line("example", &example(module));
+    let mut name = "example";
+    for example in examples(module) {
+        line(name, &example);
+        name = "";
+    }
     text
 }
 
@@ -141,7 +208,8 @@ fn json(module: &Module) -> String {
         "sha256": module.hash().to_string(),
         "functions": functions,
         "imports": imports,
-        "example": example(module),
+        "example": examples(module).first(),
+        "example_call": example_call(module),
     });
     format!("{document:#}\n")
 }

@@ -112,6 +112,23 @@ impl Output {
         })
     }
 
+    /// Writes one value among several, on a line of its own: where it has no result to show, the
+    /// line is empty. `Raw` alone has no lines.
+    pub(crate) fn record(&mut self, value: &Value, format: Format) -> Result<(), CliError> {
+        let is_nothing = matches!(value, Value::Tuple(fields) if fields.is_empty());
+        match format {
+            Format::Json | Format::Jsonl if is_nothing => self.bytes(b"null\n"),
+            Format::Json | Format::Jsonl => self.value(value, Format::Json),
+            Format::Raw if is_nothing => Ok(()),
+            _ if is_nothing => self.bytes(b"\n"),
+            Format::Text if matches!(value, Value::String(_) | Value::Bytes(_)) => {
+                self.value(value, format)?;
+                self.bytes(b"\n")
+            }
+            _ => self.value(value, format),
+        }
+    }
+
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         let written = match &mut self.sink {

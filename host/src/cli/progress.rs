@@ -24,9 +24,14 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// Shows the job's progress as `when` says. In `auto` a result that streams to the same
+    /// Shows the job's progress as `when` says, in what its input is made of, the `pieces`. In `auto` a result that streams to the same
     /// terminal has it for itself.
-    pub(crate) fn show(when: When, is_streaming: bool, job: ProgressHandle) -> Option<Self> {
+    pub(crate) fn show(
+        when: When,
+        is_streaming: bool,
+        job: ProgressHandle,
+        pieces: &'static str,
+    ) -> Option<Self> {
         let terminal = std::io::stderr().is_terminal();
         match when {
             When::Never => return None,
@@ -41,9 +46,9 @@ impl Bar {
             .spawn(move || {
                 let ended = |wait| stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
                 if terminal {
-                    draw(&job, ended);
+                    draw(&job, pieces, ended);
                 } else {
-                    print_lines(&job, ended);
+                    print_lines(&job, pieces, ended);
                 }
             })
             .ok()?;
@@ -64,7 +69,7 @@ impl Drop for Bar {
     }
 }
 
-fn draw(job: &ProgressHandle, ended: impl Fn(Duration) -> bool) {
+fn draw(job: &ProgressHandle, pieces: &str, ended: impl Fn(Duration) -> bool) {
     if ended(PATIENCE) {
         return;
     }
@@ -80,7 +85,7 @@ fn draw(job: &ProgressHandle, ended: impl Fn(Duration) -> bool) {
     loop {
         let now = job.now();
         bar.set_position(now.bytes_done);
-        bar.set_message(items(now));
+        bar.set_message(items(now, pieces));
         if ended(INTERVAL) {
             break;
         }
@@ -89,7 +94,7 @@ fn draw(job: &ProgressHandle, ended: impl Fn(Duration) -> bool) {
 }
 
 /// A line each second, for logs.
-fn print_lines(job: &ProgressHandle, ended: impl Fn(Duration) -> bool) {
+fn print_lines(job: &ProgressHandle, pieces: &str, ended: impl Fn(Duration) -> bool) {
     let begun = Instant::now();
     while !ended(LINE_INTERVAL) {
         let now = job.now();
@@ -101,17 +106,17 @@ fn print_lines(job: &ProgressHandle, ended: impl Fn(Duration) -> bool) {
             "{done}{} in {}, {}\n",
             total.unwrap_or_default(),
             humantime::format_duration(Duration::from_secs(begun.elapsed().as_secs())),
-            items(now)
+            items(now, pieces)
         );
         // Where stderr is closed there is nobody to tell.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 }
 
-fn items(now: JobProgress) -> String {
+fn items(now: JobProgress, pieces: &str) -> String {
     if now.input_ended {
-        format!("{}/{} chunks", now.chunks_done, now.chunks_read)
+        format!("{}/{} {pieces}", now.chunks_done, now.chunks_read)
     } else {
-        format!("{} chunks", now.chunks_done)
+        format!("{} {pieces}", now.chunks_done)
     }
 }

@@ -2,7 +2,9 @@
 
 use super::exit::CliError;
 use super::output::Output;
-use rwasm_cluster::{JobResult, JobSpec, Limits, Merge, Module, Origin, TaskRecord};
+use rwasm_cluster::{
+    Failure, JobResult, JobStats, Limits, Merge, Module, Origin, Place, TaskInfo, TaskRecord,
+};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,34 +12,72 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The version of the document's shape; a field may be added without a new one.
 const VERSION: u32 = 1;
 
+/// What a report says of a job beside what became of it.
+pub(crate) struct Report<'a> {
+    /// Which command ran it.
+    pub(crate) command: &'static str,
+    pub(crate) module: &'a Module,
+    pub(crate) function: Option<&'a str>,
+    pub(crate) merge: Option<&'a Merge>,
+    pub(crate) label: Option<&'a str>,
+    pub(crate) limits: &'a Limits,
+}
+
 /// Writes the report on a job that ended well, failures it bore included.
-pub(crate) fn write(
-    mut output: Output,
-    module: &Module,
-    spec: &JobSpec,
-    merge: &Merge,
-    result: &JobResult,
-) -> Result<(), CliError> {
-    let document = json!({
-        "version": VERSION,
-        "module": {
-            "name": module.name(),
-            "sha256": module.hash().to_string(),
-            "size": module.size(),
-            "form": module.form().name(),
-        },
-        "merge": merge_name(merge),
-        "limits": limits(&spec.limits),
-        "stats": stats(result),
-        "failures": result.failed.iter().map(|(origin, failure)| json!({
-            "task": task(origin),
-            "code": failure.code.name(),
-            "message": failure.message,
-        })).collect::<Vec<_>>(),
-        "outcomes": result.records.iter().map(record).collect::<Vec<_>>(),
-    });
+pub(crate) fn write(mut output: Output, document: &Json) -> Result<(), CliError> {
     output.bytes(format!("{document:#}\n").as_bytes())?;
     output.complete()
+}
+
+impl Report<'_> {
+    /// The document on a job of many tasks.
+    pub(crate) fn on_job(&self, result: &JobResult) -> Json {
+        let failed: Vec<Json> = result.failed.iter().map(failure).collect();
+        let outcomes: Vec<Record> = result.records.iter().map(record).collect();
+        self.document(&result.stats, result.failures, &failed, &outcomes)
+    }
+
+    /// The document on calls, one for each engine that was meant.
+    pub(crate) fn on_calls(&self, stats: &JobStats, calls: &[TaskInfo]) -> Json {
+        let outcomes = (0..)
+            .zip(calls)
+            .flat_map(|(index, call)| attempts(index, call));
+        self.document(stats, 0, &[], &outcomes.collect::<Vec<_>>())
+    }
+
+    fn document(
+        &self,
+        figures: &JobStats,
+        failures: u64,
+        failed: &[Json],
+        outcomes: &[Record],
+    ) -> Json {
+        json!({
+            "version": VERSION,
+            "command": self.command,
+            "label": self.label,
+            "module": {
+                "name": self.module.name(),
+                "sha256": self.module.hash().to_string(),
+                "size": self.module.size(),
+                "form": self.module.form().name(),
+            },
+            "function": self.function,
+            "merge": self.merge.map(merge_name),
+            "limits": limits(self.limits),
+            "stats": stats(figures, failures),
+            "failures": failed,
+            "outcomes": outcomes,
+        })
+    }
+}
+
+fn failure((origin, failure): &(Origin, Failure)) -> Json {
+    json!({
+        "task": task(origin),
+        "code": failure.code.name(),
+        "message": failure.message,
+    })
 }
 
 fn merge_name(merge: &Merge) -> String {
@@ -60,13 +100,12 @@ fn limits(limits: &Limits) -> Json {
     })
 }
 
-fn stats(result: &JobResult) -> Json {
-    let stats = &result.stats;
+fn stats(stats: &JobStats, failures: u64) -> Json {
     json!({
         "tasks": stats.tasks,
         "merges": stats.merges,
         "retries": stats.retries,
-        "failures": result.failures,
+        "failures": failures,
         "dispatches": stats.dispatches,
         "chunks": stats.chunks,
         "bytes_in": stats.bytes_in,
@@ -86,28 +125,36 @@ fn stats(result: &JobResult) -> Json {
 }
 
 fn task(origin: &Origin) -> Json {
-    json!({
-        "index": origin.index,
-        "input": &*origin.input,
-        "start": origin.range.start,
-        "end": (origin.range.end != u64::MAX).then_some(origin.range.end),
-    })
+    match &origin.place {
+        Place::Chunk { input, range } => json!({
+            "index": origin.index,
+            "input": &**input,
+            "start": range.start,
+            "end": (range.end != u64::MAX).then_some(range.end),
+        }),
+        Place::Line { input, line } => json!({
+            "index": origin.index,
+            "input": &**input,
+            "line": line,
+        }),
+        _ => json!({ "index": origin.index }),
+    }
 }
 
-/// One task's record, as it stands in the document.
+/// One attempt at a task, as it stands in the document.
 #[derive(Serialize)]
 struct Record {
     kind: &'static str,
     task: Json,
     code: Option<&'static str>,
-    engine: u32,
+    engine: Option<u32>,
     attempt: u32,
     queued_s: f64,
     started_s: f64,
     run_time_s: f64,
-    peak_memory: u64,
-    bytes_in: u64,
-    bytes_out: u64,
+    peak_memory: Option<u64>,
+    bytes_in: Option<u64>,
+    bytes_out: Option<u64>,
     fuel: Option<u64>,
 }
 
@@ -117,16 +164,45 @@ fn record(record: &TaskRecord) -> Record {
         kind: if record.is_merge { "merge" } else { "map" },
         task: task(&record.origin),
         code: record.code.map(rwasm_cluster::FailureCode::name),
-        engine: usage.engine.0,
+        engine: usage.engine.map(|engine| engine.0),
         attempt: usage.attempt,
         queued_s: since_epoch(usage.queued),
         started_s: since_epoch(usage.started),
         run_time_s: usage.run_time.as_secs_f64(),
-        peak_memory: usage.peak_memory,
-        bytes_in: usage.bytes_in,
-        bytes_out: usage.bytes_out,
+        peak_memory: Some(usage.peak_memory),
+        bytes_in: Some(usage.bytes_in),
+        bytes_out: Some(usage.bytes_out),
         fuel: usage.fuel,
     }
+}
+
+/// The attempts at a call; what all but the last used beside time is not known.
+fn attempts(index: u64, call: &TaskInfo) -> Vec<Record> {
+    let usage = &call.usage;
+    let attempts = call.attempts.iter();
+    attempts
+        .map(|attempt| {
+            let is_last = attempt.number == usage.attempt;
+            Record {
+                kind: "call",
+                task: json!({ "index": index }),
+                code: attempt.failure.as_ref().map(|failure| failure.code.name()),
+                engine: attempt.engine.map(|engine| engine.0),
+                attempt: attempt.number,
+                queued_s: since_epoch(if is_last {
+                    usage.queued
+                } else {
+                    call.submitted
+                }),
+                started_s: since_epoch(attempt.started),
+                run_time_s: attempt.run_time.as_secs_f64(),
+                peak_memory: is_last.then_some(usage.peak_memory),
+                bytes_in: is_last.then_some(usage.bytes_in),
+                bytes_out: is_last.then_some(usage.bytes_out),
+                fuel: usage.fuel.filter(|_| is_last),
+            }
+        })
+        .collect()
 }
 
 fn since_epoch(time: SystemTime) -> f64 {

@@ -1,30 +1,28 @@
 //! `run`: arguments → cluster → module → job → merge → output.
 
-use super::args::{LimitArgument, MergeArgument, ReuseArgument, RunArguments, TargetList, View};
-use super::exit::{CliError, visible};
+use super::args::{MergeArgument, RunArguments, View};
+use super::exit::CliError;
 use super::output::Output;
 use super::progress::Bar;
+use super::report::{self, Report};
+use super::setup::{self, STDIN, STDIN_NAME};
 use super::signals::Signals;
-use super::{report, stats};
+use super::tell::{self, Steps, warn};
+use super::{history, stats};
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{
-    Cluster, EngineId, Form, Input, Job, JobError, JobResult, JobSpec, Limits, MAX_ENGINES, Merge,
-    Module, Reuse, StartError, Targets, Type, ViewKind,
-};
-use std::io::{IsTerminal, Write};
+use rwasm_cluster::{Form, Input, Job, JobError, JobResult, JobSpec, Merge, Module, ViewKind};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-/// How stdin is written among the inputs.
-const STDIN: &str = "-";
+/// What a job's input is made of.
+const PIECES: &str = "chunks";
 
 /// Runs a job and prints what comes of it.
 pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
     // What can be refused is refused first, the cheap before the dear.
-    check_engines(arguments.engines)?;
-    check_targets(arguments)?;
-    let mut steps = Steps::new(arguments.loudness.verbose);
+    setup::check_engines(arguments.task.engines)?;
+    let mut steps = Steps::new(arguments.task.loudness.verbose);
     let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
     let spec = spec(arguments);
     let merge = spec
@@ -33,28 +31,25 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let shown = Shown::new(arguments, &merge);
     shown.check(&spec, &module)?;
     let inputs = inputs(&module, arguments)?;
-    let output = Output::open(arguments.output.as_deref())?;
-    signals.clean(output.aside());
-    let report = match &arguments.report {
-        Some(path) => Some(Output::open(Some(path))?),
-        None => None,
-    };
-    signals.clean(report.as_ref().and_then(Output::aside));
+    let (output, report) = setup::outputs(&arguments.task, signals)?;
     steps.done("module read");
 
-    let cluster = cluster(arguments)?;
+    let cluster = setup::cluster(&arguments.task, Some(&arguments.many))?;
+    let mut events = cluster.events();
     steps.done("engines started");
-    if arguments.loudness.verbose && !cluster.is_pooled() {
-        warn(
-            "the address space is too small for a pool of instances: each is mapped anew, which is slower",
-        );
-    }
     let job = cluster.run(&module, inputs, &shown.spec(spec.clone()))?;
-    signals.watch(job.canceller());
+    let canceller = job.canceller();
+    signals.watch(move || canceller.cancel());
     steps.done("module compiled, or taken from the cache, and job begun");
-    let bar = Bar::show(arguments.progress, shown.streams, job.progress());
+    let bar = Bar::show(
+        arguments.many.progress,
+        shown.streams,
+        job.progress(),
+        PIECES,
+    );
     let ended = print(job, output, shown, arguments);
     drop(bar);
+    history::tell_lost(&mut events);
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));
     }
@@ -63,89 +58,21 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
 
     tell(&result, shown, arguments);
     if let Some(output) = report {
-        report::write(output, &module, &spec, &merge, &result)?;
+        let document = Report {
+            command: "run",
+            module: &module,
+            function: spec.map.as_deref(),
+            merge: Some(&merge),
+            label: spec.label.as_deref(),
+            limits: &spec.limits,
+        };
+        report::write(output, &document.on_job(&result))?;
     }
     Ok(())
-}
-
-/// Says with `-v` where the time goes.
-struct Steps {
-    verbose: bool,
-    last: Instant,
-}
-
-impl Steps {
-    fn new(verbose: bool) -> Self {
-        Self {
-            verbose,
-            last: Instant::now(),
-        }
-    }
-
-    fn done(&mut self, step: &str) {
-        if self.verbose {
-            let took = stats::time(self.last.elapsed());
-            // Where stderr is closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr().lock(), "{step} in {took}");
-        }
-        self.last = Instant::now();
-    }
-}
-
-fn check_targets(arguments: &RunArguments) -> Result<(), CliError> {
-    if arguments.view == View::Balanced && arguments.targets != TargetList::All {
-        return Err(CliError::Wrong {
-            message: "--targets names the engines of a direct view, but the view is balanced"
-                .to_owned(),
-            hint: "add --view direct".to_owned(),
-        });
-    }
-    Ok(())
-}
-
-fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
-    match wanted {
-        Some(wanted) if wanted == 0 || wanted > MAX_ENGINES => {
-            Err(CliError::Start(StartError::EngineCount { wanted }))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn cluster(arguments: &RunArguments) -> Result<Cluster, CliError> {
-    let mut builder = Cluster::builder().strict_imports(arguments.strict_imports);
-    if let Some(engines) = arguments.engines {
-        builder = builder.engines(engines);
-    }
-    if let Some(cache) = cache_dir() {
-        builder = builder.cache_dir(cache);
-    }
-    builder.start().map_err(CliError::Start)
-}
-
-/// Where compiled code is kept: `RWASM_CACHE_DIR`, else the user's cache directory.
-fn cache_dir() -> Option<PathBuf> {
-    match std::env::var_os("RWASM_CACHE_DIR") {
-        Some(dir) if dir.is_empty() => None,
-        Some(dir) => Some(dir.into()),
-        None => dirs::cache_dir().map(|dir| dir.join("rwasm-cluster").join("compiled")),
-    }
 }
 
 fn spec(arguments: &RunArguments) -> JobSpec {
-    let mut limits = Limits::default();
-    limits.time = arguments.timeout;
-    limits.memory = arguments.memory;
-    limits.fuel = arguments.fuel;
-    for limit in &arguments.limits {
-        match *limit {
-            LimitArgument::Input(size) => limits.input = size,
-            LimitArgument::Output(size) => limits.output = size,
-            LimitArgument::Logs(size) => limits.logs = size,
-            LimitArgument::TableElements(number) => limits.table_elements = number,
-            LimitArgument::Handles(number) => limits.handles = number,
-        }
-    }
+    let task = &arguments.task;
     let mut spec = JobSpec::default();
     spec.map.clone_from(&arguments.map);
     spec.merge = match (&arguments.reduce, arguments.merge) {
@@ -162,24 +89,21 @@ fn spec(arguments: &RunArguments) -> JobSpec {
         },
     };
     spec.chunking = arguments.chunk;
-    spec.view = match (arguments.view, &arguments.targets) {
-        (View::Balanced, _) => ViewKind::Balanced,
-        (View::Direct, TargetList::All) => ViewKind::Direct(Targets::All),
-        (View::Direct, TargetList::Only(ids)) => {
-            ViewKind::Direct(Targets::Only(ids.iter().copied().map(EngineId).collect()))
-        }
+    spec.view = match (arguments.many.view, task.targets.clone()) {
+        (View::Balanced, None) => ViewKind::Balanced,
+        (View::Balanced, Some(targets)) => ViewKind::BalancedAmong(targets),
+        (View::Direct, targets) => ViewKind::Direct(targets.unwrap_or_default()),
     };
-    spec.reuse = match arguments.reuse {
-        ReuseArgument::None => Reuse::None,
-        ReuseArgument::Dispatch => Reuse::Dispatch,
-        ReuseArgument::Engine => Reuse::Engine,
-    };
-    spec.limits = limits;
-    spec.retries = arguments.retries;
-    spec.max_failures = arguments.max_failures;
-    spec.deadline = arguments.deadline;
+    spec.reuse = setup::reuse(task);
+    spec.limits = setup::limits(task);
+    spec.retry = setup::retry(task);
+    spec.max_failures = arguments.many.max_failures;
+    spec.queue_timeout = task.queue_timeout;
+    spec.deadline = task.deadline;
+    spec.label.clone_from(&task.label);
+    spec.unordered = arguments.many.unordered;
     spec.arguments.clone_from(&arguments.program_arguments);
-    spec.keep_records = arguments.report.is_some();
+    spec.keep_records = task.report.is_some();
     spec
 }
 
@@ -200,7 +124,7 @@ impl Shown {
         } else {
             Format::Text
         };
-        let format = arguments.format.unwrap_or(default);
+        let format = arguments.task.format.unwrap_or(default);
         // Joined values are the same printed one by one, but for documents with a beginning and
         // an end.
         let joins = *merge == Merge::Concat && !matches!(format, Format::Json | Format::Wave);
@@ -219,16 +143,11 @@ impl Shown {
         let ty = spec
             .type_for(module)
             .map_err(|error| CliError::Submit(error.into()))?;
-        let is_text = |ty: &Type| *ty == Type::String || ty.is_bytes();
-        if is_text(&ty) || matches!(&ty, Type::List(element) if is_text(element)) {
-            return Ok(());
-        }
-        Err(CliError::Format(format!(
-            "format raw writes strings and bytes only, the result is {ty}"
-        )))
+        setup::check_format(self.format, Some(&ty))
     }
 
     fn spec(self, mut spec: JobSpec) -> JobSpec {
+        spec.memo = serde_json::json!({ "format": self.format.name() });
         if self.streams {
             spec.merge = Merge::None;
         }
@@ -267,7 +186,7 @@ fn print(
                     .map_err(CliError::Internal)?;
                 output.value(&value, shown.record_format())?;
             }
-            Err(failure) if !arguments.loudness.quiet => {
+            Err(failure) if !arguments.task.loudness.quiet => {
                 warn(&format!(
                     "a task failed ({}) on {origin}: {}",
                     failure.code, failure.message
@@ -298,7 +217,7 @@ fn print(
 
 /// What is said on stderr when all is done.
 fn tell(result: &JobResult, shown: Shown, arguments: &RunArguments) {
-    if result.failures > 0 && !arguments.loudness.quiet {
+    if result.failures > 0 && !arguments.task.loudness.quiet {
         // Where outcomes were printed as they came, so were the failures among them.
         let untold = if shown.streams {
             &[]
@@ -317,20 +236,14 @@ fn tell(result: &JobResult, shown: Shown, arguments: &RunArguments) {
             result.failures
         ));
     }
-    if arguments.stats {
-        let table = stats::table(&result.stats);
-        let _ = std::io::stderr().lock().write_all(table.as_bytes());
+    if arguments.task.stats {
+        tell::print(&stats::table(&result.stats, PIECES));
     }
-}
-
-fn warn(text: &str) {
-    // Where stderr is closed there is nobody to warn.
-    let _ = writeln!(std::io::stderr().lock(), "warning: {}", visible(text));
 }
 
 /// The inputs, with stdin in its place among the files.
 fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliError> {
-    let stdin = || Input::reader("<stdin>", std::io::stdin());
+    let stdin = || Input::reader(STDIN_NAME, std::io::stdin());
     if arguments.inputs.is_empty() {
         if !std::io::stdin().is_terminal() {
             return Ok(vec![stdin()]);

@@ -1,8 +1,7 @@
-//! Ctrl-C and SIGTERM: the job is cancelled, the terminal left sound, and the program ends with
+//! Ctrl-C and SIGTERM: what runs is stopped, the terminal left sound, and the program ends with
 //! the signal's code within a second, even where something does not answer.
 
 use super::exit::Ending;
-use rwasm_cluster::Canceller;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +10,17 @@ use std::time::Duration;
 /// How long a stopped job may take to end before the program ends without it.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// Listens for signals, and cancels the job that runs.
+/// Listens for signals, and stops what runs.
 #[derive(Clone, Default)]
 pub(crate) struct Signals(Arc<Mutex<State>>);
+
+/// Stops what runs.
+type Stop = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct State {
     ending: Option<Ending>,
-    job: Option<Canceller>,
+    stop: Option<Stop>,
     /// Files written aside, to be removed where the program ends without its destructors.
     aside: Vec<PathBuf>,
 }
@@ -55,13 +57,15 @@ impl Signals {
         signals
     }
 
-    /// Names the job to cancel when a signal comes.
-    pub(crate) fn watch(&self, job: Canceller) {
+    /// Says how what runs is stopped when a signal comes.
+    pub(crate) fn watch(&self, stop: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
-        if state.ending.is_some() {
-            job.cancel();
+        if state.ending.is_none() {
+            state.stop = Some(Box::new(stop));
+            return;
         }
-        state.job = Some(job);
+        drop(state);
+        stop();
     }
 
     /// Names a file to remove when a signal ends the program at once.
@@ -76,28 +80,22 @@ impl Signals {
 
     fn end(&self, ending: Ending) {
         let mut state = self.lock();
-        let is_first = state.ending.is_none();
         state.ending = Some(ending);
-        let waits = match &state.job {
-            Some(job) if is_first => {
-                job.cancel();
-                true
-            }
-            _ => false,
-        };
         let code = i32::from(ending.code());
-        if !waits {
-            // No job to wait for, or asked twice.
+        let Some(stop) = state.stop.take() else {
+            // Nothing to wait for, or asked twice.
             state.exit(code);
-        }
+        };
         drop(state);
         let last = self.clone();
+        // Before what runs is stopped, which may take its time.
         let _ = std::thread::Builder::new()
             .name("rwasm-last-resort".to_owned())
             .spawn(move || {
                 std::thread::sleep(GRACE);
                 last.lock().exit(code);
             });
+        stop();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

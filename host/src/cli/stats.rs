@@ -4,8 +4,8 @@ use rwasm_cluster::{ByteSize, JobStats};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The figures of a job, a line each, and one for each engine.
-pub(crate) fn table(stats: &JobStats) -> String {
+/// The figures of a job, a line each, and one for each engine. `pieces` is what its input is made of.
+pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
     let mut text = String::new();
     let wall = stats.wall_time;
     let maps = stats.tasks - stats.merges;
@@ -23,7 +23,7 @@ pub(crate) fn table(stats: &JobStats) -> String {
     line(
         "input",
         format!(
-            "{} in {} chunks, {}/s",
+            "{} in {} {pieces}, {}/s",
             ByteSize::new(stats.bytes_in),
             stats.chunks,
             ByteSize::new(rate(stats.bytes_in, wall))

@@ -1,28 +1,46 @@
-//! The instances an engine keeps between dispatches, for jobs that want their state to live on.
+//! The instances an engine keeps between dispatches, for owners that want their state to live on.
 
-use crate::dispatch::Dispatch;
-use crate::ids::JobId;
-use crate::sandbox::Session;
+use crate::dispatch::{Dispatch, OwnerMark};
+use crate::sandbox::{Program, Session};
+use std::sync::Arc;
 
-/// More kept modules than this per engine would hold more memory than state is worth.
+/// More kept instances than this per engine would hold more memory than state is worth.
 const MAX_KEPT: usize = 2;
 
-/// The kept instances, the least recently used first. No instance is shared between jobs.
+/// The kept instances, the least recently used first. No instance is shared between owners.
 #[derive(Default)]
-pub(super) struct KeptSessions(Vec<(JobId, Session)>);
+pub(super) struct KeptSessions(Vec<Kept>);
+
+struct Kept {
+    owner: OwnerMark,
+    program: Arc<Program>,
+    session: Session,
+}
 
 impl KeptSessions {
-    /// The instance of the dispatch's job, if one was kept.
+    /// The instance of the dispatch's owner and program, if one was kept.
     pub(super) fn take(&mut self, dispatch: &Dispatch) -> Option<Session> {
-        let idx = self.0.iter().position(|(job, _)| *job == dispatch.job)?;
-        Some(self.0.remove(idx).1)
+        self.let_go();
+        let idx = self.0.iter().position(|kept| {
+            kept.owner.is(&dispatch.owner) && Arc::ptr_eq(&kept.program, &dispatch.program)
+        })?;
+        Some(self.0.remove(idx).session)
     }
 
-    /// Keeps the instance for the job's next dispatch.
+    /// Keeps the instance for the owner's next dispatch.
     pub(super) fn put(&mut self, dispatch: &Dispatch, session: Session) {
         if self.0.len() == MAX_KEPT {
             self.0.remove(0);
         }
-        self.0.push((dispatch.job, session));
+        self.0.push(Kept {
+            owner: dispatch.owner.mark(),
+            program: Arc::clone(&dispatch.program),
+            session,
+        });
+    }
+
+    /// Drops the instances whose owners are gone.
+    pub(super) fn let_go(&mut self) {
+        self.0.retain(|kept| !kept.owner.is_gone());
     }
 }

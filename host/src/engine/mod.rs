@@ -6,13 +6,16 @@
 
 mod kept;
 
-use crate::dispatch::{Dispatch, Reuse};
+use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use crate::ids::{DispatchId, EngineId};
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
-use crate::sandbox::{Report, Request, Runner, Session};
+use crate::sandbox::{Arguments, Report, Request, Runner, Session, Surroundings};
+use crate::value::PackedArgument;
 use kept::KeptSessions;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -37,6 +40,8 @@ pub(crate) enum EngineNote {
     },
     /// Its thread is about to end by a panic.
     Lost { engine: EngineId },
+    /// It was closed, and its thread is about to end.
+    Ended,
 }
 
 /// The handle of a running engine, kept by its backend.
@@ -46,12 +51,14 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts an engine that sends its notes to `notes`.
+    /// Starts an engine that sends its notes to `notes`; `count` is how many there are, for guests
+    /// that ask.
     ///
     /// # Errors
     /// When the system gives no thread or no event queue.
     pub(crate) fn start(
         id: EngineId,
+        count: Arc<AtomicU32>,
         notes: impl Fn(EngineNote) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (inbox, dispatches) = channel();
@@ -61,10 +68,11 @@ impl Engine {
             .name(format!("rwasm-engine-{id}"))
             .stack_size(THREAD_STACK)
             .spawn(move || {
-                let work = || run_dispatches(id, &runner, &dispatches, &notes);
-                if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                    notes(EngineNote::Lost { engine: id });
-                }
+                let work = || run_dispatches(id, &count, &runner, &dispatches, &notes);
+                notes(match catch_unwind(AssertUnwindSafe(work)) {
+                    Ok(()) => EngineNote::Ended,
+                    Err(_) => EngineNote::Lost { engine: id },
+                });
             })?;
         Ok(Self {
             inbox: Some(inbox),
@@ -95,13 +103,21 @@ impl Engine {
 
 fn run_dispatches(
     id: EngineId,
+    count: &AtomicU32,
     runner: &Runner,
     dispatches: &Receiver<Arc<Dispatch>>,
     notes: &impl Fn(EngineNote),
 ) {
     let mut kept = KeptSessions::default();
     while let Ok(dispatch) = dispatches.recv() {
-        run_dispatch(id, runner, &dispatch, &mut kept);
+        if dispatch.begin() {
+            let place = Place {
+                engine: id,
+                count: count.load(Ordering::Relaxed),
+                runner,
+            };
+            run_dispatch(&place, &dispatch, &mut kept);
+        }
         notes(EngineNote::Finished {
             engine: id,
             dispatch: dispatch.id,
@@ -109,7 +125,21 @@ fn run_dispatches(
     }
 }
 
-fn run_dispatch(id: EngineId, runner: &Runner, dispatch: &Dispatch, kept: &mut KeptSessions) {
+/// Where tasks run.
+struct Place<'a> {
+    engine: EngineId,
+    count: u32,
+    runner: &'a Runner,
+}
+
+fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions) {
+    let span = tracing::debug_span!(
+        "dispatch",
+        id = %dispatch.id,
+        engine = %place.engine,
+        tasks = dispatch.tasks.len(),
+    );
+    let _entered = span.enter();
     let mut session = match dispatch.reuse {
         Reuse::Engine => kept.take(dispatch),
         Reuse::None | Reuse::Dispatch => None,
@@ -121,7 +151,7 @@ fn run_dispatch(id: EngineId, runner: &Runner, dispatch: &Dispatch, kept: &mut K
         if dispatch.cancel.is_wanted() {
             break;
         }
-        let outcome = run_task(id, runner, dispatch, idx, &mut session);
+        let outcome = run_task(place, dispatch, &dispatch.tasks[idx], &mut session);
         ready_bytes += outcome.usage.bytes_out;
         ready.push(outcome);
         if ready_bytes > ANSWER_BYTES || last_answer.elapsed() > ANSWER_INTERVAL {
@@ -134,7 +164,7 @@ fn run_dispatch(id: EngineId, runner: &Runner, dispatch: &Dispatch, kept: &mut K
         dispatch.answer(ready);
     }
     dispatch.fail_rest(
-        id,
+        Some(place.engine),
         FailureCode::Cancelled,
         "the task was cancelled before it ran",
     );
@@ -144,48 +174,55 @@ fn run_dispatch(id: EngineId, runner: &Runner, dispatch: &Dispatch, kept: &mut K
 }
 
 fn run_task(
-    id: EngineId,
-    runner: &Runner,
+    place: &Place<'_>,
     dispatch: &Dispatch,
-    idx: usize,
+    task: &DispatchedTask,
     session: &mut Option<Session>,
 ) -> Outcome {
-    let task = &dispatch.tasks[idx];
+    let arguments = match arguments(place.engine, dispatch, task) {
+        Ok(arguments) => arguments,
+        Err(failure) => {
+            let usage = Usage::none(Some(place.engine), task.attempt, dispatch.queued);
+            return Outcome {
+                result: Err(failure),
+                usage,
+            };
+        }
+    };
+    let surroundings = Surroundings {
+        engine: place.engine,
+        engine_count: place.count,
+        task: task.index,
+        pushed: dispatch
+            .pushed
+            .as_ref()
+            .and_then(|pushed| pushed.get(&place.engine).cloned()),
+        listener: dispatch.listener.clone(),
+    };
     let request = Request {
         callee: dispatch.callee,
-        arguments: &task.arguments,
+        arguments: &arguments,
         setting: &dispatch.setting,
         cancel: &dispatch.cancel,
+        surroundings: &surroundings,
     };
+    let span = tracing::trace_span!("task", index = task.index, attempt = task.attempt);
+    let _entered = span.enter();
+    let had_state = dispatch.reuse == Reuse::Engine && session.is_some();
     let started = SystemTime::now();
     let clock = Instant::now();
     let run = catch_unwind(AssertUnwindSafe(|| {
-        runner.run(&dispatch.program, &request, session)
+        place.runner.run(&dispatch.program, &request, session)
     }));
     let report = run.unwrap_or_else(|panic| {
         // What was kept may be half changed.
         *session = None;
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        let failure = Failure::new(
-            FailureCode::Internal,
-            format!("a fault of rwasm-cluster itself, please report it: {text}"),
-        );
-        Report {
-            result: Err(failure),
-            peak_memory: 0,
-            bytes_in: 0,
-            fuel: None,
-            logs: None,
-        }
+        Report::refused(fault(panic.as_ref()))
     });
     let bytes_out = report.result.as_ref().map_or(0, |value| value.len() as u64);
     Outcome {
         usage: Usage {
-            engine: id,
+            engine: Some(place.engine),
             attempt: task.attempt,
             queued: dispatch.queued,
             started,
@@ -195,7 +232,60 @@ fn run_task(
             bytes_out,
             fuel: report.fuel,
             logs: report.logs,
+            notes: report.notes,
+            state_lost: had_state && session.is_none(),
+            earlier: Vec::new(),
         },
         result: report.result,
+    }
+}
+
+fn fault(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Failure::new(
+        FailureCode::Internal,
+        format!("a fault of rwasm-cluster itself, please report it: {text}"),
+    )
+}
+
+/// What the task is called with, or why it cannot run.
+fn arguments<'a>(
+    engine: EngineId,
+    dispatch: &Dispatch,
+    task: &'a DispatchedTask,
+) -> Result<Cow<'a, Arguments>, Failure> {
+    if task.start_by.is_some_and(|time| Instant::now() > time) {
+        return Err(Failure::new(
+            FailureCode::Timeout,
+            "it waited longer than its time in the queue",
+        ));
+    }
+    match &task.input {
+        TaskInput::Ready(arguments) => Ok(Cow::Borrowed(arguments)),
+        TaskInput::Refused(failure) => Err(failure.clone()),
+        TaskInput::Named(arguments) => {
+            let values = dispatch.pushed.as_ref().and_then(|all| all.get(&engine));
+            let value = |argument: &PackedArgument| match argument {
+                PackedArgument::Value(value) => Ok(value.clone()),
+                PackedArgument::Reference { name, ty } => {
+                    let value = values.and_then(|values| values.get(name)).ok_or_else(|| {
+                        let message = format!("nothing is pushed to engine {engine} as `{name}`");
+                        Failure::new(FailureCode::BadInput, message)
+                    })?;
+                    value.packed(ty).map_err(|error| {
+                        let message = format!(
+                            "what is pushed to engine {engine} as `{name}` does not fit: {error}"
+                        );
+                        Failure::new(FailureCode::BadInput, message)
+                    })
+                }
+            };
+            let values = arguments.iter().map(value).collect::<Result<_, _>>()?;
+            Ok(Cow::Owned(Arguments::Values(values)))
+        }
     }
 }

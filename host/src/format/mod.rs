@@ -1,13 +1,16 @@
 //! The text forms of values: JSON, WAVE, and the forms people and line tools read.
 //!
-//! [`write_value`] writes a value in any of them; [`from_text`] reads what a user typed. This is
+//! [`write_value`] writes a value in any of them; [`from_text`] reads what a user typed, and
+//! [`arguments_from_text`] and [`arguments_from_line`] do for all arguments of a function. This is
 //! the only layer that knows JSON. It does not buffer and does not know terminals: the caller
 //! passes a buffered writer and says whether control characters are to be shown.
 
+mod arguments;
 mod json;
 mod text;
 mod wave;
 
+pub use arguments::{arguments_from_line, arguments_from_text};
 pub use json::{Json, from_json, to_json, write_json};
 pub use wave::{Call, from_wave, to_wave};
 
@@ -18,6 +21,7 @@ use std::str::FromStr;
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Format {
     /// For people: a line per element, a tab between fields, text as it is.
     Text,

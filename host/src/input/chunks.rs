@@ -180,14 +180,6 @@ impl Chunks {
         }
     }
 
-    /// Whether the next chunk may have to be waited for, since it comes from a stream.
-    pub(crate) fn may_wait(&self) -> bool {
-        match self.current.as_ref().map(|current| &current.bytes) {
-            Some(Rest::Scan(scanner)) => scanner.may_wait(),
-            Some(Rest::Whole(_) | Rest::Nothing) | None => false,
-        }
-    }
-
     fn next_chunk(&mut self) -> Result<Option<Chunk>, InputError> {
         loop {
             if self.current.is_none() {

@@ -39,16 +39,6 @@ pub(super) enum Scanner {
 }
 
 impl Scanner {
-    /// Whether the next chunk may have to be waited for: a stream of which little is in memory.
-    pub(super) fn may_wait(&self) -> bool {
-        /// Less than this does not make many chunks worth holding back.
-        const LITTLE: usize = 16 << 10;
-        match self {
-            Self::File(_) | Self::Bytes(_) => false,
-            Self::Stream(scan) => !scan.ended && scan.bytes().len() < LITTLE,
-        }
-    }
-
     /// The next chunk begins at `start` and may have `cap` bytes.
     pub(super) fn begin(&mut self, start: u64, cap: u64) {
         let limit = start.saturating_add(cap);

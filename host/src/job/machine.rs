@@ -12,11 +12,11 @@ use super::messages::{
 };
 use super::pace::{DISPATCH_BYTES, Pace};
 use super::rules::{Assignment, Delivery, Rules};
-use super::table::{Entry, Kind, Table};
+use super::table::{Entry, Kind, Table, TaskId};
 use super::window::Window;
 use crate::ids::ChunkIndex;
 use crate::merge::tree::Tree;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// The most chunks that wait to be dispatched: descriptors of files are small, but not nothing.
@@ -42,8 +42,10 @@ pub(crate) struct Machine<C, P, F, R> {
     decided: VecDeque<Decision<C, P, F, R>>,
     /// The chunks that came.
     chunks: u64,
-    /// The chunks of a reduced job whose outcome is known.
+    /// The chunks whose outcome is known, where no window counts them.
     mapped: u64,
+    /// Tasks that failed and are to run again after a pause, by the attempt that failed.
+    paused: HashMap<TaskId, usize>,
     /// Of a job that is to fail: the chunk that is fatal unless one before it is. None after it matters.
     fence: Option<ChunkIndex>,
     /// Of a reduced job that is to fail: the failure at the fence.
@@ -59,6 +61,7 @@ pub(crate) struct Machine<C, P, F, R> {
 /// Where outcomes go.
 enum Outcomes<P, F> {
     Ordered(Window<P, F>),
+    AsCompleted,
     Reduced(Tree<Placed<P>>),
 }
 
@@ -93,6 +96,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             failures: Failures::new(rules.tolerance),
             outcomes: match rules.delivery {
                 Delivery::Ordered => Outcomes::Ordered(Window::new()),
+                Delivery::AsCompleted => Outcomes::AsCompleted,
                 Delivery::Reduced(shape) => Outcomes::Reduced(Tree::new(shape)),
             },
             input: InputState::Open,
@@ -100,6 +104,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             decided: VecDeque::new(),
             chunks: 0,
             mapped: 0,
+            paused: HashMap::new(),
             fence: None,
             fatal: None,
             held_inputs: 0,
@@ -140,10 +145,12 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         self.close_input(InputState::Ended);
     }
 
-    /// The input broke off. An ordered job still delivers what came before; a reduced one has no use for it.
+    /// The input broke off. What came before is still delivered; a reduced job has no use for it.
     pub(crate) fn input_failed(&mut self, reason: R) {
         match self.outcomes {
-            Outcomes::Ordered(_) => self.close_input(InputState::Broken(reason)),
+            Outcomes::Ordered(_) | Outcomes::AsCompleted => {
+                self.close_input(InputState::Broken(reason));
+            }
             Outcomes::Reduced(_) => self.stop(reason),
         }
     }
@@ -176,9 +183,13 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         // What one round of dispatches takes, twice: one to go on with, one to be read meanwhile.
         let per_lane = self
             .most_flights()
-            .saturating_mul(self.pace.size())
+            .saturating_mul(self.dispatch_size())
             .saturating_mul(2)
             .max(1);
+        let room = self
+            .rules
+            .max_outstanding
+            .map_or(usize::MAX, |most| most.saturating_sub(self.outstanding()));
         let chunks = match self.rules.assignment {
             Assignment::Any => {
                 let enough = per_lane.min(WAITING_CHUNKS);
@@ -194,7 +205,10 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 .min(WAITING_CHUNKS.saturating_sub(waiting)),
             Assignment::Fixed(_) => 0,
         };
-        Wanted { chunks, bytes }
+        Wanted {
+            chunks: chunks.min(room),
+            bytes,
+        }
     }
 
     /// An attempt has come back.
@@ -211,7 +225,16 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 Verdict::Ignored
             }
             Err(failed) if failed.retry != Retry::Never && attempts <= self.rules.retries => {
-                self.run_again(slot, kind, lane, failed.retry);
+                match failed.retry {
+                    Retry::After(pause) if !pause.is_zero() => {
+                        self.paused.insert(report.id, slot);
+                        self.decided.push_back(Decision::Later {
+                            id: report.id,
+                            pause,
+                        });
+                    }
+                    retry => self.run_again(slot, kind, lane, retry),
+                }
                 Verdict::Retried
             }
             Ok(part) => {
@@ -227,6 +250,15 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         };
         self.settle();
         verdict
+    }
+
+    /// The pause of a task is over. Without effect if it is no longer wanted.
+    pub(crate) fn resume(&mut self, id: TaskId) {
+        if let Some(slot) = self.paused.remove(&id)
+            && let Some((kind, lane)) = self.table.get(slot).map(|entry| (entry.kind, entry.lane))
+        {
+            self.run_again(slot, kind, lane, Retry::Allowed);
+        }
     }
 
     /// The job is to end now. Without effect where it is ending already.
@@ -295,7 +327,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// The maps of the lane's next dispatch.
     fn next_maps(&mut self, lane: usize) -> Vec<usize> {
-        let mut most = self.pace.size();
+        let mut most = self.dispatch_size();
         if !matches!(self.input, InputState::Open) && self.rules.assignment == Assignment::Any {
             // What is left is spread, so that the engines end together.
             let shares = self.rules.engines.saturating_mul(2).max(1);
@@ -327,8 +359,24 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             Outcomes::Ordered(window) if window.held() > self.rules.held_budget / 2 => {
                 Some(window.next())
             }
-            Outcomes::Ordered(_) | Outcomes::Reduced(_) => None,
+            Outcomes::Ordered(_) | Outcomes::AsCompleted | Outcomes::Reduced(_) => None,
         }
+    }
+
+    /// How many tasks go into a dispatch.
+    fn dispatch_size(&self) -> usize {
+        self.rules
+            .dispatch_size
+            .map_or_else(|| self.pace.size(), |size| size.max(1))
+    }
+
+    /// The tasks that have been read and whose outcomes are not out.
+    fn outstanding(&self) -> usize {
+        let waiting = match &self.outcomes {
+            Outcomes::Ordered(window) => window.kept(),
+            Outcomes::AsCompleted | Outcomes::Reduced(_) => 0,
+        };
+        self.table.len() + waiting
     }
 
     fn dispatch(&mut self, lane: usize, maps: bool, slots: &[usize]) -> Dispatch<C, P> {
@@ -349,6 +397,15 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             tasks,
             target: self.lanes.target(lane),
         }
+    }
+
+    /// There are so many engines now. Where there is none, what is dispatched fails, and must.
+    pub(crate) fn set_engines(&mut self, engines: usize) {
+        let engines = engines.max(1);
+        if engines > self.rules.engines {
+            self.lanes.wake_all();
+        }
+        self.rules.engines = engines;
     }
 
     /// The most dispatches under way at a time, per lane.
@@ -400,6 +457,11 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     fn succeeded(&mut self, kind: Kind, lane: usize, part: P, size: u64) {
         match (kind, &mut self.outcomes) {
             (Kind::Map(index), Outcomes::Ordered(window)) => window.put(index, Ok(part), size),
+            (Kind::Map(index), Outcomes::AsCompleted) => {
+                self.mapped += 1;
+                let result = Ok(part);
+                self.decided.push_back(Decision::Emit { index, result });
+            }
             (Kind::Map(index), Outcomes::Reduced(tree)) => {
                 self.mapped += 1;
                 tree.leaf(index, Some(Placed { part, lane }));
@@ -407,7 +469,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             (Kind::Reduce(node), Outcomes::Reduced(tree)) => {
                 tree.combined(node, Placed { part, lane });
             }
-            (Kind::Reduce(node), Outcomes::Ordered(_)) => {
+            (Kind::Reduce(node), Outcomes::Ordered(_) | Outcomes::AsCompleted) => {
                 debug_assert!(false, "{node:?} of a job without a reducer");
             }
         }
@@ -420,6 +482,14 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 if let Some(fence) = self.failures.foresee(index) {
                     self.draw_fence(fence);
                 }
+            }
+            (Kind::Map(index), Outcomes::AsCompleted) => {
+                if let Err(fatal) = self.failures.add(index, &failure) {
+                    return self.end_failed(fatal);
+                }
+                self.mapped += 1;
+                let result = Err(failure);
+                self.decided.push_back(Decision::Emit { index, result });
             }
             (Kind::Map(index), Outcomes::Reduced(tree)) => match self.failures.add(index, &failure)
             {
@@ -450,6 +520,16 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         for slot in self.lanes.take_maps_after(fence) {
             self.forget(slot);
         }
+        let table = &self.table;
+        let beyond = |slot: usize| matches!(table.get(slot), Some(entry) if matches!(entry.kind, Kind::Map(index) if index > fence));
+        let paused: Vec<usize> = self
+            .paused
+            .extract_if(|_, slot| beyond(*slot))
+            .map(|(_, slot)| slot)
+            .collect();
+        for slot in paused {
+            self.forget(slot);
+        }
         let under_way = self.table.maps_under_way(fence, before);
         if !under_way.is_empty() {
             self.decided.push_back(Decision::CancelTasks(under_way));
@@ -461,6 +541,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         if let State::Running = self.state {
             match self.outcomes {
                 Outcomes::Ordered(_) => self.settle_ordered(),
+                Outcomes::AsCompleted => self.settle_as_completed(),
                 Outcomes::Reduced(_) => self.settle_reduced(),
             }
         }
@@ -489,11 +570,25 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         if next != first && std::mem::take(&mut self.withheld) {
             self.lanes.wake_all();
         }
-        if next.0 == self.chunks && !matches!(self.input, InputState::Open) {
-            match std::mem::replace(&mut self.input, InputState::Ended) {
-                InputState::Broken(reason) => self.end(Ending::Stopped(reason)),
-                InputState::Open | InputState::Ended => self.complete(None),
-            }
+        if next.0 == self.chunks {
+            self.end_of_input();
+        }
+    }
+
+    fn settle_as_completed(&mut self) {
+        if self.mapped == self.chunks {
+            self.end_of_input();
+        }
+    }
+
+    /// All outcomes are out: that is the end, if there are to be no more.
+    fn end_of_input(&mut self) {
+        if matches!(self.input, InputState::Open) {
+            return;
+        }
+        match std::mem::replace(&mut self.input, InputState::Ended) {
+            InputState::Broken(reason) => self.end(Ending::Stopped(reason)),
+            InputState::Open | InputState::Ended => self.complete(None),
         }
     }
 
@@ -550,6 +645,10 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         for slot in self.lanes.take_all() {
             self.forget(slot);
         }
+        let paused: Vec<usize> = self.paused.drain().map(|(_, slot)| slot).collect();
+        for slot in paused {
+            self.forget(slot);
+        }
         if self.under_way > 0 {
             self.decided.push_back(Decision::Cancel);
         }
@@ -559,7 +658,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     fn held(&self) -> u64 {
         let outcomes = match &self.outcomes {
             Outcomes::Ordered(window) => window.held(),
-            Outcomes::Reduced(_) => 0,
+            Outcomes::AsCompleted | Outcomes::Reduced(_) => 0,
         };
         self.held_inputs.saturating_add(outcomes)
     }

@@ -81,6 +81,8 @@ pub(crate) struct Failed<F> {
 pub(crate) enum Retry {
     /// It may go better the next time.
     Allowed,
+    /// It may go better after a pause.
+    After(Duration),
     /// Its engine is gone; where the assignment is fixed, the next of the targets takes over.
     Elsewhere,
     /// It would fail again.
@@ -103,12 +105,19 @@ pub(crate) enum Verdict {
 pub(crate) enum Decision<C, P, F, R> {
     /// Hand these tasks to the backend.
     Dispatch(Dispatch<C, P>),
-    /// Deliver this outcome: ordered jobs only, in input order, each once.
+    /// Deliver this outcome, each once: of an ordered job in input order, of a reduced one never.
     Emit {
         /// The chunk.
         index: ChunkIndex,
         /// What its task gave.
         result: Result<P, F>,
+    },
+    /// Say [`Machine::resume`](super::Machine::resume) of this task when so much time has passed.
+    Later {
+        /// The attempt that failed.
+        id: TaskId,
+        /// The pause before the next.
+        pause: Duration,
     },
     /// Stop these tasks; each must still be reported.
     CancelTasks(Vec<TaskId>),

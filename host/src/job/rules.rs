@@ -20,6 +20,10 @@ pub(crate) struct Rules {
     pub(crate) engines: usize,
     /// Dispatches under way per engine; [`Rules::DEPTH`] unless there is a reason.
     pub(crate) depth: usize,
+    /// Tasks of a dispatch, where their number is given and not learnt.
+    pub(crate) dispatch_size: Option<usize>,
+    /// Tasks that have been read and whose outcomes are not out, at most.
+    pub(crate) max_outstanding: Option<usize>,
     /// Bytes of inputs in memory and of outcomes that wait for their turn.
     pub(crate) held_budget: u64,
 }
@@ -34,6 +38,8 @@ impl Rules {
 pub(crate) enum Delivery {
     /// Each is emitted, in input order.
     Ordered,
+    /// Each is emitted as it comes.
+    AsCompleted,
     /// The guest's reducer merges them, on the engines, in a tree of this shape.
     Reduced(Shape),
 }
@@ -49,6 +55,7 @@ pub(crate) enum Assignment {
 
 /// How many failed tasks a job bears: `3`, or `2%` of all, judged at the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Tolerance {
     /// So many.
     Count(u64),

@@ -55,6 +55,11 @@ impl<C: Clone, P: Clone> Table<C, P> {
         }
     }
 
+    /// How many tasks wait or run.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Takes in a task that waits.
     pub(super) fn insert(&mut self, entry: Entry<C, P>) -> usize {
         if let Some(slot) = self.free.pop() {

@@ -13,6 +13,7 @@ pub(super) struct Window<P, F> {
     /// The outcomes from `next` on, with what they hold.
     waiting: VecDeque<Option<(Result<P, F>, u64)>>,
     held: u64,
+    kept: usize,
 }
 
 impl<P, F> Window<P, F> {
@@ -21,6 +22,7 @@ impl<P, F> Window<P, F> {
             next: 0,
             waiting: VecDeque::new(),
             held: 0,
+            kept: 0,
         }
     }
 
@@ -32,6 +34,11 @@ impl<P, F> Window<P, F> {
     /// The bytes that are kept.
     pub(super) fn held(&self) -> u64 {
         self.held
+    }
+
+    /// How many outcomes are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
     }
 
     /// Takes in the outcome of chunk `index`, of `size` bytes.
@@ -50,6 +57,7 @@ impl<P, F> Window<P, F> {
         debug_assert!(self.waiting[at].is_none(), "chunk {index} has two outcomes");
         let held = size.saturating_add(OUTCOME_OVERHEAD);
         self.held += held;
+        self.kept += 1;
         self.waiting[at] = Some((outcome, held));
     }
 
@@ -58,6 +66,7 @@ impl<P, F> Window<P, F> {
         let (outcome, held) = self.waiting.front_mut()?.take()?;
         self.waiting.pop_front();
         self.held -= held;
+        self.kept -= 1;
         self.next += 1;
         Some((ChunkIndex(self.next - 1), outcome))
     }

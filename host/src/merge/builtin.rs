@@ -13,6 +13,7 @@ use std::fmt;
 
 /// A merge that needs no module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Builtin {
     /// The list of all values.
     Collect,

@@ -1,60 +1,38 @@
 //! The machine of placement: events in as methods, decisions out of [`Machine::next`].
 //!
-//! Each dispatch that was submitted comes out exactly once: assigned, rejected, or dropped by [`Machine::cancel`].
-//! One that was assigned is with its engine until it is reported finished or the engine goes down, which gives it
-//! back as lost. Whether it is tried again is the job's business.
+//! Each order that was submitted comes out exactly once: assigned, rejected, or dropped by a cancel. One that was
+//! assigned is with its engine until it is reported finished, or until the engine is lost or gone, which gives it
+//! back. Whether it is tried again is the job's business.
 
-use super::queue::Queue;
+use super::board::Board;
+use super::order::{Decision, Eligible, Order};
+use super::policy::Policy;
+use super::pool::{Load, Pool};
+use super::queues::{QueueKey, Queues, Removed, Takers};
+use super::turns::Turns;
 use crate::ids::{DispatchId, EngineId, JobId};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use fastrand::Rng;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How the engine of a dispatch is chosen, where any will do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Policy {
-    /// The engine with the fewest dispatches; of several, the one that was given none for longest.
-    #[default]
-    LeastLoad,
+/// What there is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The engines that are not gone, by id.
+    pub(crate) engines: Vec<EngineStatus>,
+    /// How many orders wait that are not for one engine only.
+    pub(crate) unassigned: usize,
 }
 
-/// Within a job, what goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Priority {
-    /// Merging, which frees memory.
-    Reduce,
-    /// Mapping.
-    Map,
-}
-
-/// A dispatch that wants an engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
-    /// Its name.
-    pub(crate) id: DispatchId,
-    /// Whose it is.
-    pub(crate) job: JobId,
-    /// The engine it must have; any where there is none.
-    pub(crate) target: Option<EngineId>,
-    /// Its place among those of its job.
-    pub(crate) priority: Priority,
-}
-
-/// What becomes of a dispatch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// The engine gets it.
-    Assign {
-        /// Which engine.
-        engine: EngineId,
-        /// Which dispatch.
-        id: DispatchId,
-    },
-    /// It must have an engine that there is not, or no longer.
-    Reject {
-        /// Which engine.
-        target: EngineId,
-        /// Which dispatch.
-        id: DispatchId,
-    },
+/// What one engine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EngineStatus {
+    /// Which engine.
+    pub(crate) id: EngineId,
+    /// What it was given and has not finished, by id.
+    pub(crate) outstanding: Vec<DispatchId>,
+    /// How many orders wait for it alone.
+    pub(crate) waiting: usize,
 }
 
 /// See the [module](self).
@@ -62,232 +40,374 @@ pub(crate) struct Machine {
     policy: Policy,
     /// The most dispatches an engine has at a time.
     hwm: usize,
-    engines: HashMap<EngineId, Engine>,
+    rng: Rng,
+    engines: BTreeMap<EngineId, Engine>,
     /// The engines with room for more.
-    free: BTreeSet<Load>,
-    /// Those of them for which dispatches wait that must have them.
-    wanted: BTreeSet<Load>,
-    /// What any engine may take.
-    shared: Queue,
-    /// For each job that has something waiting, how much, and when it last got something or came.
-    jobs: HashMap<JobId, Standing>,
-    rejected: VecDeque<(EngineId, DispatchId)>,
+    free: Pool,
+    /// Those of them whose boards have something, by the highest priority there; no pool is empty.
+    wanted: BTreeMap<Reverse<i32>, Pool>,
+    queues: Queues,
+    turns: Turns,
+    /// The queues of which every engine may take.
+    common: Board,
+    /// What comes out next, since nobody is left to take it.
+    rejected: VecDeque<(DispatchId, Eligible)>,
     /// Counts assignments and arrivals, to tell earlier from later.
     time: u64,
 }
 
 #[derive(Default)]
 struct Engine {
-    outstanding: Vec<DispatchId>,
+    standing: Standing,
+    outstanding: BTreeSet<DispatchId>,
     /// When it was last given something.
     used: u64,
-    /// What only this engine may take.
-    own: Queue,
-}
-
-impl Engine {
-    fn load(&self, engine: EngineId) -> Load {
-        Load {
-            outstanding: self.outstanding.len(),
-            used: self.used,
-            engine,
-        }
-    }
-}
-
-/// Engines in the order in which they are given something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Load {
-    outstanding: usize,
-    used: u64,
-    engine: EngineId,
-}
-
-struct Standing {
+    /// How many orders wait for it alone.
     waiting: usize,
-    served: u64,
+    /// The queues of which it, but not every engine, may take.
+    board: Board,
+    /// Under what it stands in the pools: free, and wanted for this priority.
+    listed: Option<(Load, Option<i32>)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    #[default]
+    Up,
+    /// It died and is being replaced: what is for it waits.
+    Lost,
+    /// It gets nothing more.
+    Leaving,
 }
 
 impl Machine {
-    /// An engine has the next dispatch at hand when it finishes one, and no more: what lies with an engine cannot be
-    /// taken by one that comes free.
-    pub(crate) const HWM: usize = 2;
+    /// An engine has one dispatch at a time: what lies with an engine cannot be taken by one that comes free, and might
+    /// lie behind a task that does not end.
+    pub(crate) const HWM: usize = 1;
 
-    /// Placement without engines; `hwm` is the most dispatches an engine has at a time, at least 1.
-    pub(crate) fn new(policy: Policy, hwm: usize) -> Self {
+    /// Placement without engines.
+    ///
+    /// `hwm` is the most dispatches an engine has at a time, at least 1; `usize::MAX` is no limit. `seed` decides what
+    /// the policies that draw will draw: with the same events, the same decisions.
+    pub(crate) fn new(policy: Policy, hwm: usize, seed: u64) -> Self {
         Self {
             policy,
             hwm: hwm.max(1),
-            engines: HashMap::new(),
-            free: BTreeSet::new(),
-            wanted: BTreeSet::new(),
-            shared: Queue::default(),
-            jobs: HashMap::new(),
+            rng: Rng::with_seed(seed),
+            engines: BTreeMap::new(),
+            free: Pool::new(policy),
+            wanted: BTreeMap::new(),
+            queues: Queues::default(),
+            turns: Turns::default(),
+            common: Board::default(),
             rejected: VecDeque::new(),
             time: 0,
         }
     }
 
-    /// There is another engine.
-    pub(crate) fn engine_up(&mut self, engine: EngineId) {
-        debug_assert!(
-            !self.engines.contains_key(&engine),
-            "engine {engine} came twice"
-        );
-        self.engines.entry(engine).or_default();
-        self.enlist(engine);
+    /// There is another engine, or a replacement of one that was lost. Without effect for one that is leaving.
+    pub(crate) fn engine_up(&mut self, id: EngineId) {
+        if let Some(engine) = self.engines.get_mut(&id) {
+            debug_assert_ne!(engine.standing, Standing::Up, "engine {id} came twice");
+            if engine.standing == Standing::Lost {
+                engine.standing = Standing::Up;
+            }
+        } else {
+            let mut engine = Engine::default();
+            for set in self.queues.sets_of(id) {
+                for queue in self.queues.of_takers(Takers::Set(set)) {
+                    if let Some((time, _)) = self.queues.first(queue) {
+                        engine.board.post(queue, time, &self.turns);
+                    }
+                }
+            }
+            self.engines.insert(id, engine);
+        }
+        self.list(id);
     }
 
-    /// The engine is gone. Gives the dispatches that it had; those that wait for it are rejected.
-    pub(crate) fn engine_down(&mut self, engine: EngineId) -> Vec<DispatchId> {
-        self.delist(engine);
-        let Some(mut gone) = self.engines.remove(&engine) else {
+    /// The engine's thread died, and it will be replaced under its id. Gives the dispatches that it had; what waits for
+    /// it goes on waiting. One that was leaving goes on leaving, with nothing left to finish.
+    pub(crate) fn engine_lost(&mut self, id: EngineId) -> Vec<DispatchId> {
+        let Some(engine) = self.engines.get_mut(&id) else {
             return Vec::new();
         };
-        while let Some((job, id)) = gone.own.pop() {
-            self.left_queue(job);
-            self.rejected.push_back((engine, id));
+        if engine.standing == Standing::Up {
+            engine.standing = Standing::Lost;
         }
-        gone.outstanding
+        let had = std::mem::take(&mut engine.outstanding);
+        self.list(id);
+        had.into_iter().collect()
+    }
+
+    /// The engine gets nothing more, and finishes what it has. What only engines that are leaving or gone may take is
+    /// rejected. Tells whether it has nothing outstanding; it may be asked again.
+    pub(crate) fn engine_leaving(&mut self, id: EngineId) -> bool {
+        let Some(engine) = self.engines.get_mut(&id) else {
+            return true;
+        };
+        if engine.standing != Standing::Leaving {
+            engine.standing = Standing::Leaving;
+            engine.board = Board::default();
+            self.list(id);
+            self.reject_unreachable(id);
+        }
+        self.engines
+            .get(&id)
+            .is_none_or(|engine| engine.outstanding.is_empty())
+    }
+
+    /// The engine is gone for good. Gives the dispatches that it had; what only engines that are leaving or gone may
+    /// take is rejected.
+    pub(crate) fn engine_gone(&mut self, id: EngineId) -> Vec<DispatchId> {
+        self.engine_leaving(id);
+        let gone = self.engines.remove(&id);
+        gone.into_iter()
+            .flat_map(|engine| engine.outstanding)
+            .collect()
     }
 
     /// Another dispatch wants an engine.
     pub(crate) fn submit(&mut self, order: Order) {
-        match order.target {
-            None => self.shared.push(&order),
-            Some(target) => {
-                let Some(engine) = self.engines.get_mut(&target) else {
-                    self.rejected.push_back((target, order.id));
-                    return;
-                };
-                engine.own.push(&order);
-                self.enlist(target);
-            }
+        let possible = match &order.eligible {
+            Eligible::Any => true,
+            Eligible::One(engine) => self.is_present(*engine),
+            Eligible::Of(set) => set.iter().any(|engine| self.is_present(*engine)),
+        };
+        if !possible {
+            self.rejected.push_back((order.id, order.eligible));
+            return;
         }
         self.time += 1;
-        let time = self.time;
-        self.jobs
-            .entry(order.job)
-            .or_insert(Standing {
-                waiting: 0,
-                served: time,
-            })
-            .waiting += 1;
+        self.turns.arrive(order.group, self.time);
+        if let Eligible::One(engine) = order.eligible
+            && let Some(engine) = self.engines.get_mut(&engine)
+        {
+            engine.waiting += 1;
+        }
+        let (queue, first) = self.queues.push(order, self.time);
+        if first {
+            self.post(queue, self.time);
+        }
     }
 
-    /// The engine is through with the dispatch. Without effect for an engine that is gone.
+    /// The engine is through with the dispatch. Without effect where it has been given back.
     pub(crate) fn finished(&mut self, engine: EngineId, id: DispatchId) {
-        self.delist(engine);
         if let Some(state) = self.engines.get_mut(&engine) {
-            let at = state
-                .outstanding
-                .iter()
-                .position(|outstanding| *outstanding == id);
-            debug_assert!(
-                at.is_some(),
-                "engine {engine} finished dispatch {id}, which it did not have"
-            );
-            at.map(|at| state.outstanding.remove(at));
+            state.outstanding.remove(&id);
+            self.list(engine);
         }
-        self.enlist(engine);
     }
 
-    /// Drops what waits for `job`, and gives it; what engines have is not touched.
-    pub(crate) fn cancel(&mut self, job: JobId) -> Vec<DispatchId> {
-        if self.jobs.remove(&job).is_none() {
-            return Vec::new();
-        }
-        let mut dropped = self.shared.remove(job);
-        for (&id, engine) in &mut self.engines {
-            let own = engine.own.remove(job);
-            if !own.is_empty() && engine.own.next_job().is_none() {
-                self.wanted.remove(&engine.load(id));
-            }
-            dropped.extend(own);
-        }
-        dropped
+    /// Drops what waits for the group, and gives it in the order of submission; what engines have is not touched.
+    pub(crate) fn cancel_group(&mut self, group: JobId) -> Vec<DispatchId> {
+        let dropped = self.queues.of_group(group).collect();
+        self.withdraw_all(dropped)
+    }
+
+    /// Drops the dispatch, if it waits. Tells whether it did; it will not come out then.
+    pub(crate) fn cancel(&mut self, id: DispatchId) -> bool {
+        self.withdraw(id).is_some()
     }
 
     /// What is to be done next; `None` until something has happened.
     pub(crate) fn next(&mut self) -> Option<Decision> {
-        if let Some((target, id)) = self.rejected.pop_front() {
-            return Some(Decision::Reject { target, id });
+        if let Some((id, eligible)) = self.rejected.pop_front() {
+            return Some(Decision::Reject { id, eligible });
         }
-        let engine = self.pick()?;
-        self.delist(engine);
-        let assigned = self.assign(engine);
-        self.enlist(engine);
-        assigned.map(|id| Decision::Assign { engine, id })
-    }
-
-    /// The engine that comes next, among those with room for which something waits.
-    fn pick(&self) -> Option<EngineId> {
-        let candidates = if self.shared.next_job().is_some() {
-            &self.free
-        } else {
-            &self.wanted
-        };
-        match self.policy {
-            Policy::LeastLoad => candidates.first().map(|load| load.engine),
+        let (engine, priority) = self.choose_engine()?;
+        let queue = self.choose_queue(engine, priority)?;
+        let (_, id) = self.queues.first(queue)?;
+        let removed = self.withdraw(id)?;
+        self.time += 1;
+        if !removed.last_of_group {
+            self.turns.served(queue.group, self.time);
         }
-    }
-
-    /// Gives the engine the dispatch that is next for it: its own or anyone's, whichever job has waited longer.
-    fn assign(&mut self, engine: EngineId) -> Option<DispatchId> {
         let state = self.engines.get_mut(&engine)?;
-        let served = |job: JobId| self.jobs.get(&job).map_or(0, |job| job.served);
-        let own = match (state.own.next_job(), self.shared.next_job()) {
-            (Some(own), Some(shared)) => served(own) <= served(shared),
-            (own, _) => own.is_some(),
-        };
-        let (job, id) = if own {
-            state.own.pop()
-        } else {
-            self.shared.pop()
-        }?;
         debug_assert!(
             state.outstanding.len() < self.hwm,
             "engine {engine} has {:?}",
             state.outstanding
         );
-        self.time += 1;
-        state.outstanding.push(id);
+        state.outstanding.insert(id);
         state.used = self.time;
-        self.left_queue(job);
-        if let Some(standing) = self.jobs.get_mut(&job) {
-            standing.served = self.time;
-        }
-        Some(id)
+        self.list(engine);
+        Some(Decision::Assign { engine, id })
     }
 
-    fn left_queue(&mut self, job: JobId) {
-        if let Some(standing) = self.jobs.get_mut(&job) {
-            standing.waiting -= 1;
-            if standing.waiting == 0 {
-                self.jobs.remove(&job);
+    /// What there is.
+    pub(crate) fn status(&self) -> Status {
+        let engines = self.engines.iter().map(|(id, engine)| EngineStatus {
+            id: *id,
+            outstanding: engine.outstanding.iter().copied().collect(),
+            waiting: engine.waiting,
+        });
+        let own: usize = self.engines.values().map(|engine| engine.waiting).sum();
+        Status {
+            engines: engines.collect(),
+            unassigned: self.queues.len() - own,
+        }
+    }
+
+    /// Whether nothing waits and no engine has anything, with no trace left of what was.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let idle = |engine: &Engine| {
+            engine.outstanding.is_empty() && engine.waiting == 0 && engine.board.is_empty()
+        };
+        self.queues.is_empty()
+            && self.turns.is_empty()
+            && self.common.is_empty()
+            && self.rejected.is_empty()
+            && self.wanted.is_empty()
+            && self.engines.values().all(idle)
+    }
+
+    /// Whether the engine gets, or will get, what waits for it.
+    fn is_present(&self, id: EngineId) -> bool {
+        let engine = self.engines.get(&id);
+        engine.is_some_and(|engine| engine.standing != Standing::Leaving)
+    }
+
+    /// The engine that comes next, and the priority of what it is to take: the highest of which an engine with room
+    /// may take something.
+    fn choose_engine(&mut self) -> Option<(EngineId, i32)> {
+        let common = self.common.priority().filter(|_| !self.free.is_empty());
+        let wanted = self.wanted.first_key_value();
+        let (pool, priority) = match (common, wanted) {
+            (Some(common), Some((wanted, pool))) if common < wanted.0 => (pool, wanted.0),
+            (Some(common), _) => (&self.free, common),
+            (None, Some((wanted, pool))) => (pool, wanted.0),
+            (None, None) => return None,
+        };
+        let engine = pool.choose(&mut self.rng)?;
+        Some((engine, priority))
+    }
+
+    /// The queue of this priority of which the engine takes next.
+    fn choose_queue(&mut self, engine: EngineId, priority: i32) -> Option<QueueKey> {
+        let mut boards = [&mut self.engines.get_mut(&engine)?.board, &mut self.common];
+        let groups = boards
+            .iter_mut()
+            .filter_map(|board| board.next_group(priority, &self.turns));
+        let group = groups.min_by_key(|group| self.turns.last(*group))?;
+        let queues = boards
+            .iter_mut()
+            .filter_map(|board| board.next_queue(priority, group, &self.queues));
+        queues.min().map(|(.., queue)| queue)
+    }
+
+    /// Rejects what nobody may take any more, now that `id` is not there.
+    fn reject_unreachable(&mut self, id: EngineId) {
+        let sets: Vec<_> = self.queues.sets_of(id).map(Takers::Set).collect();
+        for takers in sets.into_iter().chain([Takers::One(id)]) {
+            let eligible = self.queues.eligible(takers);
+            if let Eligible::Of(set) = &eligible
+                && set.iter().any(|engine| self.is_present(*engine))
+            {
+                continue;
+            }
+            let queues = self.queues.of_takers(takers);
+            let orders = queues.flat_map(|queue| self.queues.of_queue(queue));
+            for order in self.withdraw_all(orders.collect()) {
+                self.rejected.push_back((order, eligible.clone()));
             }
         }
     }
 
-    /// Takes the engine out of the order, before its load changes.
-    fn delist(&mut self, engine: EngineId) {
-        if let Some(state) = self.engines.get(&engine) {
-            let load = state.load(engine);
-            self.free.remove(&load);
-            self.wanted.remove(&load);
+    /// Takes out orders that wait, and gives them in the order of submission.
+    fn withdraw_all(&mut self, orders: Vec<DispatchId>) -> Vec<DispatchId> {
+        let mut withdrawn: Vec<_> = orders
+            .into_iter()
+            .filter_map(|id| Some((self.withdraw(id)?.time, id)))
+            .collect();
+        withdrawn.sort_unstable();
+        withdrawn.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Takes out an order, if it waits, and what is only there for it.
+    fn withdraw(&mut self, id: DispatchId) -> Option<Removed> {
+        let removed = self.queues.remove(id)?;
+        let takers = removed.queue.takers;
+        if let Takers::One(engine) = takers
+            && let Some(engine) = self.engines.get_mut(&engine)
+        {
+            engine.waiting -= 1;
+        }
+        if removed.last_of_queue {
+            self.take_down(removed.queue);
+            self.queues.forget(takers);
+        }
+        if removed.last_of_group {
+            self.turns.leave(removed.queue.group);
+        }
+        Some(removed)
+    }
+
+    /// Posts a queue that is no longer empty where it may be taken from.
+    fn post(&mut self, queue: QueueKey, time: u64) {
+        let post = |machine: &mut Self, id| {
+            if machine.is_present(id)
+                && let Some(engine) = machine.engines.get_mut(&id)
+            {
+                engine.board.post(queue, time, &machine.turns);
+                machine.list(id);
+            }
+        };
+        match self.queues.eligible(queue.takers) {
+            Eligible::Any => self.common.post(queue, time, &self.turns),
+            Eligible::One(id) => post(self, id),
+            Eligible::Of(set) => set.iter().for_each(|id| post(self, *id)),
         }
     }
 
-    /// Puts the engine where its load belongs.
-    fn enlist(&mut self, engine: EngineId) {
-        let Some(state) = self.engines.get(&engine) else {
+    /// Takes down a queue that is empty.
+    fn take_down(&mut self, queue: QueueKey) {
+        let take_down = |machine: &mut Self, id| {
+            if let Some(engine) = machine.engines.get_mut(&id) {
+                engine.board.take_down(queue);
+                machine.list(id);
+            }
+        };
+        match self.queues.eligible(queue.takers) {
+            Eligible::Any => self.common.take_down(queue),
+            Eligible::One(id) => take_down(self, id),
+            Eligible::Of(set) => set.iter().for_each(|id| take_down(self, *id)),
+        }
+    }
+
+    /// Puts the engine into the pools where it belongs, after anything about it has changed.
+    fn list(&mut self, id: EngineId) {
+        let Some(engine) = self.engines.get_mut(&id) else {
             return;
         };
-        if state.outstanding.len() < self.hwm {
-            let load = state.load(engine);
+        let room = engine.standing == Standing::Up && engine.outstanding.len() < self.hwm;
+        let load = Load {
+            outstanding: engine.outstanding.len(),
+            used: engine.used,
+            engine: id,
+        };
+        let now = room.then(|| (load, engine.board.priority()));
+        if now == engine.listed {
+            return;
+        }
+        let before = std::mem::replace(&mut engine.listed, now);
+        if let Some((load, priority)) = before {
+            self.free.remove(load);
+            if let Some(priority) = priority.map(Reverse)
+                && let Some(pool) = self.wanted.get_mut(&priority)
+            {
+                pool.remove(load);
+                if pool.is_empty() {
+                    self.wanted.remove(&priority);
+                }
+            }
+        }
+        if let Some((load, priority)) = now {
             self.free.insert(load);
-            if state.own.next_job().is_some() {
-                self.wanted.insert(load);
+            if let Some(priority) = priority.map(Reverse) {
+                let pool = self.wanted.entry(priority);
+                pool.or_insert_with(|| Pool::new(self.policy)).insert(load);
             }
         }
     }

@@ -1,11 +1,29 @@
-//! Placement: which engine gets the next dispatch.
+//! Placement: which engine gets the next dispatch, and which dispatch it gets.
 //!
 //! A pure state machine inside the local backend. It owns the queues of dispatches that no engine has yet and the
 //! list of those that each engine has; it knows nothing of tasks, inputs or outcomes, only names.
+//!
+//! [`order`] is what is asked and answered, [`queues`] what waits, [`turns`] whose turn it is, [`board`] what an engine
+//! may take of it in which order, [`policy`] and [`pool`] how an engine is chosen, and [`machine`] puts them together.
 
+mod board;
 mod machine;
-mod queue;
+mod order;
+mod policy;
+mod pool;
+mod queues;
 #[cfg(test)]
 mod tests;
+mod turns;
 
-pub(crate) use machine::{Decision, Machine, Order, Policy, Priority};
+pub(crate) use machine::Machine;
+#[cfg(test)]
+pub(crate) use machine::{EngineStatus, Status};
+pub(crate) use order::{Decision, Eligible, Order, Stage};
+pub use policy::{ParsePolicyError, Policy};
+
+/// Marks work of which an event may cause more than a fixed amount, so that tests can hold it against the events.
+fn count_step() {
+    #[cfg(test)]
+    tests::STEPS.set(tests::STEPS.get() + 1);
+}

@@ -1,5 +1,6 @@
 //! How wasmtime's errors become failures with a code, a message and the next step.
 
+use super::host::HostFunctionFailed;
 use super::state::{Refused, State, Stopped, StoppedByHost};
 use super::stdio::OutputLimitPassed;
 use super::stubs::NotOffered;
@@ -45,6 +46,9 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
     }
     if let Some(import) = error.downcast_ref::<NotOffered>() {
         return not_offered(&import.module, &import.name);
+    }
+    if let Some(failed) = error.downcast_ref::<HostFunctionFailed>() {
+        return Failure::new(FailureCode::Trap, failed.to_string());
     }
     // wasmtime gives this error no type of its own.
     if error

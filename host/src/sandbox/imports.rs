@@ -1,4 +1,5 @@
-//! What the host offers to its guests, by name: WASI preview 1 and 2, and nothing else.
+//! What the host offers to its guests, by name: WASI preview 1 and 2, its own interface, and
+//! nothing else. What an embedder adds is in `host::functions`.
 
 /// Whether a function may wait for something outside the guest, so that it must be called as a
 /// future that can be dropped.
@@ -87,3 +88,20 @@ pub(super) fn preview2(name: &str) -> bool {
     };
     PACKAGES.contains(&package) && version.starts_with("0.2.")
 }
+
+/// Whether the name is that of the host's own interface, in a version that this host is
+/// compatible with: see `wit/README.md`.
+pub(super) fn is_host(name: &str) -> bool {
+    name.strip_prefix("rwasm:task/host@0.1.")
+        .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// The functions of the host's own interface.
+pub(super) const HOST: [&str; 6] = [
+    "engine-count",
+    "engine-id",
+    "log",
+    "progress",
+    "publish",
+    "pushed",
+];

@@ -99,7 +99,8 @@ impl Module {
         file.take(MODULE_SIZE.bytes() + 1)
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
-        Self::from_bytes(path.display().to_string(), bytes)
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self::analyse(path.display().to_string(), Some(absolute), bytes.into())
     }
 
     /// Analyses a module in memory, binary or text, which errors call `name`.
@@ -107,7 +108,10 @@ impl Module {
     /// # Errors
     /// When the bytes are no module.
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Result<Self, LoadError> {
-        let (name, bytes) = (name.into(), bytes.into());
+        Self::analyse(name.into(), None, bytes.into())
+    }
+
+    fn analyse(name: String, path: Option<PathBuf>, bytes: Bytes) -> Result<Self, LoadError> {
         if bytes.len() as u64 > MODULE_SIZE.bytes() {
             return Err(LoadError::TooLarge { name });
         }
@@ -133,6 +137,7 @@ impl Module {
             functions,
             imports: facts.imports,
             name,
+            path,
             bytes,
         })))
     }
@@ -247,7 +252,8 @@ impl Facts {
                             facts.functions.push(ty);
                         }
                         facts.imports.push(Import {
-                            offered: imports::preview1(import.module, import.name).is_some(),
+                            offered: imports::preview1(import.module, import.name).is_some()
+                                || imports::is_host(import.module),
                             module: import.module.to_owned(),
                             name: import.name.to_owned(),
                         });
@@ -278,7 +284,7 @@ impl Facts {
                         let import = import?;
                         let name = import.name.name;
                         facts.imports.push(Import {
-                            offered: imports::preview2(name),
+                            offered: imports::preview2(name) || imports::is_host(name),
                             module: name.to_owned(),
                             name: String::new(),
                         });

@@ -1,11 +1,13 @@
 //! The sandbox: the one layer that knows wasmtime. It loads modules, makes them ready to run,
 //! and runs tasks in them under limits.
 //!
-//! From a file to a run: `load` and `wit` say what a module is; `variant`, `compile` and `cache`
+//! From a file to a run: `load` and `wit` say what a module is; `function` checks what is asked of
+//! it against Rust's types; `variant`, `compile` and `cache`
 //! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
 //! (with `abi`) or `component`; `state`, `stdio` and `clock` are what the guest sees of the host;
-//! `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
+//! `host` is what it may ask of it; `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
 
+mod function;
 mod imports;
 mod load;
 mod module;
@@ -28,15 +30,18 @@ mod val;
 
 mod clock;
 mod failure;
+mod host;
 mod state;
 mod stdio;
 
 pub(crate) use cache::CodeCache;
+pub use function::{Callable, DynamicCallable, FunctionError};
+pub use host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 pub use load::LoadError;
 pub use module::{Form, Function, Import, Module, ModuleHash};
 pub use program::Lowering;
 pub(crate) use program::Program;
-pub(crate) use request::{Arguments, Callee, Report, Request, Setting};
+pub(crate) use request::{Arguments, Callee, Report, Request, Setting, Surroundings};
 pub(crate) use runner::{Runner, Session};
 pub(crate) use text::value_type;
 
@@ -54,6 +59,7 @@ pub(crate) struct Sandbox {
     cache: Option<CodeCache>,
     lowering: Lowering,
     strict_imports: bool,
+    host: HostFunctions,
     variants: Mutex<Vec<Arc<Variant>>>,
 }
 
@@ -68,6 +74,7 @@ impl Sandbox {
         cache: Option<CodeCache>,
         lowering: Lowering,
         strict_imports: bool,
+        host: HostFunctions,
     ) -> Result<Self, String> {
         let first = Variant::new(VariantKey::of(&Limits::default()), engines)
             .map_err(|error| format!("{error:#}"))?;
@@ -76,6 +83,7 @@ impl Sandbox {
             cache,
             lowering,
             strict_imports,
+            host,
             variants: Mutex::new(vec![Arc::new(first)]),
         })
     }
@@ -97,7 +105,16 @@ impl Sandbox {
             self.cache.as_ref(),
             self.lowering,
             self.strict_imports,
+            &self.host,
         )
+    }
+
+    /// Lets the variants go, and with the last programs made of them their threads.
+    pub(crate) fn close(&self) {
+        let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = std::mem::take(&mut *variants);
+        drop(variants);
+        drop(gone);
     }
 
     /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.

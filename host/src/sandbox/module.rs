@@ -5,6 +5,7 @@ use crate::value::Type;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A module: its bytes, its form, and the functions it exports. Cheap to clone.
@@ -13,6 +14,7 @@ pub struct Module(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) name: String,
+    pub(super) path: Option<PathBuf>,
     pub(super) bytes: Bytes,
     pub(super) hash: ModuleHash,
     pub(super) form: Form,
@@ -147,6 +149,12 @@ impl Module {
         &self.0.name
     }
 
+    /// The file it was loaded from, absolute; none where it came from memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
     /// The SHA-256 of its binary form.
     #[must_use]
     pub fn hash(&self) -> ModuleHash {
@@ -177,13 +185,22 @@ impl Module {
         &self.0.functions
     }
 
-    /// The function of that name.
+    /// The function of that name, if there is one: its parameters and its result. To call it, see
+    /// [`Module::function`].
     #[must_use]
-    pub fn function(&self, name: &str) -> Option<&Function> {
+    pub fn signature(&self, name: &str) -> Option<&Function> {
         self.0
             .functions
             .iter()
             .find(|function| function.name == name)
+    }
+
+    /// Whether it may read values that were pushed to its engine.
+    pub(crate) fn reads_pushed_values(&self) -> bool {
+        let imports = &self.0.imports;
+        imports
+            .iter()
+            .any(|import| import.module.starts_with("rwasm:task/host@"))
     }
 
     /// What it wants from its host.

@@ -3,9 +3,10 @@
 use super::abi::Signature;
 use super::cache::CodeCache;
 use super::compile::compiled;
+use super::host::{self, HostFunctions};
 use super::imports::{self, Waits};
 use super::load::LoadError;
-use super::module::{Binding, Form, Function, Module};
+use super::module::{Binding, Form, Function, Import, Module};
 use super::state::State;
 use super::stubs;
 use super::variant::Variant;
@@ -72,16 +73,8 @@ impl Program {
         cache: Option<&CodeCache>,
         lowering: Lowering,
         strict_imports: bool,
+        host: &HostFunctions,
     ) -> Result<Self, LoadError> {
-        if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
-            return Err(LoadError::invalid(
-                &module,
-                format!(
-                    "it imports `{} {}`, which this host does not offer",
-                    import.module, import.name
-                ),
-            ));
-        }
         // Interfaces of WIT that are imported are the component model's affair; what else is not
         // offered can be stood in for either way.
         let imports_wit = || {
@@ -92,8 +85,24 @@ impl Program {
         let as_component = module.is_component()
             || module.form() == Form::TypedCore
                 && (lowering == Lowering::Component || imports_wit());
+        // The embedder's functions answer components only.
+        let is_offered =
+            |import: &Import| import.offered || as_component && host.has_interface(&import.module);
+        if strict_imports && let Some(import) = module.imports().iter().find(|i| !is_offered(i)) {
+            return Err(LoadError::invalid(
+                &module,
+                format!(
+                    "it imports `{} {}`, which this host does not offer",
+                    import.module, import.name
+                ),
+            ));
+        }
         let code = if as_component {
-            Code::Component(ComponentCode::new(&module, &variant, cache)?)
+            let imports = ComponentImports {
+                host,
+                strict: strict_imports,
+            };
+            Code::Component(ComponentCode::new(&module, &variant, cache, imports)?)
         } else {
             Code::Core(CoreCode::new(&module, &variant, cache)?)
         };
@@ -129,6 +138,7 @@ impl CoreCode {
             Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::p1),
         }
         .map_err(invalid)?;
+        host::define_in_core(&mut linker, module, &code, waits)?;
         linker
             .define_unknown_imports_as_traps(&code)
             .map_err(invalid)?;
@@ -219,11 +229,20 @@ fn core_type(signature: &Signature) -> (Vec<&'static str>, Vec<&'static str>) {
     (params, results)
 }
 
+/// What answers the imports of a component beside the host itself.
+#[derive(Clone, Copy)]
+struct ComponentImports<'a> {
+    host: &'a HostFunctions,
+    /// Whether it is refused where nothing does.
+    strict: bool,
+}
+
 impl ComponentCode {
     fn new(
         module: &Module,
         variant: &Variant,
         cache: Option<&CodeCache>,
+        imports: ComponentImports<'_>,
     ) -> Result<Self, LoadError> {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
         let component: Component = compiled(variant, cache, module, || {
@@ -235,7 +254,8 @@ impl ComponentCode {
         })?;
         let mut linker = wasmtime::component::Linker::new(&variant.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
-        stubs::define(&mut linker, &component).map_err(invalid)?;
+        host::define_in_component(&mut linker).map_err(invalid)?;
+        stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
         let instance = linker.instantiate_pre(&component).map_err(invalid)?;
         let command = match module.form() {
             Form::Command => Some(CommandPre::new(instance.clone()).map_err(invalid)?),

@@ -1,10 +1,14 @@
 //! One run of one task, as the sandbox is asked for it, and what it says of it.
 
 use crate::cancel::Cancel;
+use crate::ids::EngineId;
 use crate::input::Chunk;
 use crate::limits::Limits;
+use crate::note::{Listener, Notes};
 use crate::outcome::{Failure, Logs};
+use crate::pushed::PushedValues;
 use crate::value::Packed;
+use std::sync::Arc;
 
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +40,40 @@ pub(crate) struct Setting {
     pub(crate) keep_instance: bool,
 }
 
+/// Where a task runs: what it can learn of its host, and who hears what it tells.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) engine: EngineId,
+    /// How many engines the cluster has.
+    pub(crate) engine_count: u32,
+    /// The task's id, by which the listener and the embedder's functions know it.
+    pub(crate) task: u64,
+    /// The values that were pushed to the engine.
+    pub(crate) pushed: Option<Arc<PushedValues>>,
+    pub(crate) listener: Option<Arc<dyn Listener>>,
+}
+
+#[cfg(test)]
+impl Surroundings {
+    /// An engine on its own, with no values, of which nobody hears.
+    pub(crate) fn of(engine: EngineId) -> Self {
+        Self {
+            engine,
+            engine_count: 1,
+            task: 0,
+            pushed: None,
+            listener: None,
+        }
+    }
+}
+
 /// One run.
 pub(crate) struct Request<'a> {
     pub(crate) callee: Callee,
     pub(crate) arguments: &'a Arguments,
     pub(crate) setting: &'a Setting,
     pub(crate) cancel: &'a Cancel,
+    pub(crate) surroundings: &'a Surroundings,
 }
 
 /// What came of it.
@@ -51,4 +83,5 @@ pub(crate) struct Report {
     pub(crate) bytes_in: u64,
     pub(crate) fuel: Option<u64>,
     pub(crate) logs: Option<Box<Logs>>,
+    pub(crate) notes: Option<Box<Notes>>,
 }

@@ -94,7 +94,9 @@ impl Runner {
                 mut store,
                 instance,
             }) => {
-                store.data_mut().rearm(limits, request.cancel.clone());
+                store
+                    .data_mut()
+                    .rearm(limits, request.cancel.clone(), request.surroundings);
                 (store, Some(instance))
             }
             None => match new_store(program, request) {
@@ -138,7 +140,7 @@ impl Runner {
                 None => (Err(failure::classify(&error, store.data(), limits)), None),
             },
         };
-        let report = report(result, request, &store);
+        let report = report(result, request, &mut store);
         if let Some(instance) = instance.filter(|_| request.setting.keep_instance) {
             *kept = Some(Session { store, instance });
         }
@@ -222,19 +224,33 @@ fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, F
         stdout,
         stderr: Sink::log(logs),
     };
+    stdio.tell(request.surroundings);
     let arguments = match request.callee {
         Callee::Command => request.setting.program_arguments.clone(),
         Callee::Function(_) => Vec::new(),
     };
-    let state = State::new(limits, request.cancel.clone(), stdio, arguments);
+    let state = State::new(
+        limits,
+        request.cancel.clone(),
+        stdio,
+        arguments,
+        request.surroundings,
+    );
     let mut store = Store::try_new(&program.variant.engine, state)
         .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
-    store.set_hostcall_fuel(limits.output.as_usize().saturating_mul(VAL_OVERHEAD));
+    let passed = limits.output.as_usize().saturating_mul(VAL_OVERHEAD);
+    // What a guest tells its host is no result, and dropped where it is too much.
+    store.set_hostcall_fuel(passed.max(limits.memory.as_usize()));
     arm(&mut store);
     Ok(store)
 }
 
-fn report(result: Result<Packed, Failure>, request: &Request<'_>, store: &Store<State>) -> Report {
+fn report(
+    result: Result<Packed, Failure>,
+    request: &Request<'_>,
+    store: &mut Store<State>,
+) -> Report {
+    let notes = store.data_mut().desk.notes.take();
     let state = store.data();
     let is_command = request.callee == Callee::Command;
     let logs = Logs {
@@ -257,17 +273,19 @@ fn report(result: Result<Packed, Failure>, request: &Request<'_>, store: &Store<
         bytes_in: copied_size(request).unwrap_or_else(|| state.stdio.stdin.bytes_read()),
         fuel,
         logs: printed.then(|| Box::new(logs)),
+        notes,
     }
 }
 
 impl Report {
-    fn refused(failure: Failure) -> Self {
+    pub(crate) fn refused(failure: Failure) -> Self {
         Self {
             result: Err(failure),
             peak_memory: 0,
             bytes_in: 0,
             fuel: None,
             logs: None,
+            notes: None,
         }
     }
 }

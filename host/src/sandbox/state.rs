@@ -1,6 +1,8 @@
 //! What the host keeps beside a running guest: its limits and how near it is to them, why it was
 //! stopped, and its view of WASI, which is made only when the guest first asks for it.
 
+use super::host::Desk;
+use super::request::Surroundings;
 use super::stdio::Stdio;
 use crate::cancel::Cancel;
 use crate::limits::Limits;
@@ -18,6 +20,8 @@ pub(super) struct State {
     pub(super) cancel: Cancel,
     pub(super) stopped: Option<Stopped>,
     pub(super) stdio: Stdio,
+    /// What it may ask of the host and has told it.
+    pub(super) desk: Desk,
     arguments: Vec<String>,
     handles: usize,
     p1: Option<Box<WasiP1Ctx>>,
@@ -42,6 +46,7 @@ impl State {
         cancel: Cancel,
         stdio: Stdio,
         arguments: Vec<String>,
+        surroundings: &Surroundings,
     ) -> Self {
         Self {
             limiter: Limiter::new(limits),
@@ -49,6 +54,7 @@ impl State {
             cancel,
             stopped: None,
             stdio,
+            desk: Desk::new(limits, surroundings),
             arguments,
             handles: limits.handles,
             p1: None,
@@ -57,11 +63,13 @@ impl State {
     }
 
     /// Makes an instance that is used again begin a new task.
-    pub(super) fn rearm(&mut self, limits: &Limits, cancel: Cancel) {
+    pub(super) fn rearm(&mut self, limits: &Limits, cancel: Cancel, surroundings: &Surroundings) {
         self.deadline = Instant::now().checked_add(limits.time);
         self.cancel = cancel;
         self.stopped = None;
         self.limiter.refused = None;
+        self.stdio.tell(surroundings);
+        self.desk = Desk::new(limits, surroundings);
     }
 
     /// The guest's view of WASI preview 1, made when it is first used.

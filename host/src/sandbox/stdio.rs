@@ -4,7 +4,9 @@
 //! A log keeps its first bytes and drops the rest; a command's stdout is its result and ends
 //! the task when it passes the limit; stdin gives the task's input piece by piece.
 
+use super::request::Surroundings;
 use crate::input::{Chunk, ChunkData, OpenFile};
+use crate::note::{Listener, TaskNote};
 use crate::outcome::Log;
 use bytes::Bytes;
 use std::io::Read;
@@ -29,6 +31,22 @@ pub(super) struct Stdio {
     pub(super) stderr: Sink,
 }
 
+impl Stdio {
+    /// Tells whoever listens to the task what is written from now on. A command's stdout, which
+    /// is its result, is not told.
+    pub(super) fn tell(&self, surroundings: &Surroundings) {
+        let told = |note: fn(Bytes) -> TaskNote| {
+            surroundings.listener.as_ref().map(|listener| Told {
+                listener: Arc::clone(listener),
+                task: surroundings.task,
+                note,
+            })
+        };
+        self.stdout.tell(told(TaskNote::Stdout));
+        self.stderr.tell(told(TaskNote::Stderr));
+    }
+}
+
 /// An output of a guest that the host keeps in memory.
 #[derive(Clone)]
 pub(super) struct Sink(Arc<Mutex<SinkState>>);
@@ -39,6 +57,14 @@ struct SinkState {
     limit: usize,
     /// Whether passing the limit ends the task, rather than dropping what is too much.
     is_result: bool,
+    told: Option<Told>,
+}
+
+/// Who is told what is written.
+struct Told {
+    listener: Arc<dyn Listener>,
+    task: u64,
+    note: fn(Bytes) -> TaskNote,
 }
 
 /// The mark of the error that ends a task whose output is too large.
@@ -63,7 +89,13 @@ impl Sink {
             dropped: 0,
             limit,
             is_result,
+            told: None,
         })))
+    }
+
+    fn tell(&self, told: Option<Told>) {
+        let mut state = lock(&self.0);
+        state.told = told.filter(|_| !state.is_result);
     }
 
     /// Takes what was written so far.
@@ -84,6 +116,10 @@ impl Sink {
         let kept = bytes.len().min(room);
         state.kept.extend_from_slice(&bytes[..kept]);
         state.dropped += (bytes.len() - kept) as u64;
+        if let Some(told) = &state.told {
+            let note = (told.note)(Bytes::copy_from_slice(bytes));
+            told.listener.note(told.task, note);
+        }
         Ok(())
     }
 }

@@ -5,9 +5,10 @@ use super::abi::{GuestMemory, Layout, LiftError, Signature, lift_result, lower_p
 use super::imports::Waits;
 use super::*;
 use crate::cancel::Cancel;
+use crate::ids::EngineId;
 use crate::value::arbitrary::{any_typed, value_of};
 use crate::value::codec::Reader;
-use crate::value::{Packed, Type, Value};
+use crate::value::{Packed, PackedArgument, Type, Value};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -220,18 +221,29 @@ fn echo(
     function: usize,
     value: &Packed,
 ) -> Result<Packed, String> {
+    let arguments = Arguments::Values(vec![value.clone()]);
+    call(runner, program, Callee::Function(function), &arguments)
+}
+
+fn call(
+    runner: &Runner,
+    program: &Program,
+    callee: Callee,
+    arguments: &Arguments,
+) -> Result<Packed, String> {
     let setting = Setting {
         limits: Limits::default(),
         program_arguments: Vec::new(),
         keep_instance: false,
     };
-    let arguments = Arguments::Values(vec![value.clone()]);
     let cancel = Cancel::default();
+    let surroundings = Surroundings::of(EngineId(0));
     let request = Request {
-        callee: Callee::Function(function),
-        arguments: &arguments,
+        callee,
+        arguments,
         setting: &setting,
         cancel: &cancel,
+        surroundings: &surroundings,
     };
     runner
         .run(program, &request, &mut None)
@@ -251,7 +263,8 @@ fn both_lowerings_give_what_was_sent() {
     let programs: Vec<(Sandbox, Program)> = [Lowering::Core, Lowering::Component]
         .into_iter()
         .map(|lowering| {
-            let sandbox = Sandbox::new(1, None, lowering, false).expect("a sandbox");
+            let sandbox =
+                Sandbox::new(1, None, lowering, false, HostFunctions::new()).expect("a sandbox");
             let program = sandbox
                 .program(&module, &Limits::default())
                 .expect("a program");
@@ -276,4 +289,58 @@ fn both_lowerings_give_what_was_sent() {
     values
         .run(&value_of(&ty), check)
         .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Calls a function whose types were checked.
+fn call_typed<P: crate::Params, R: crate::FromWit>(
+    callable: &Callable<P, R>,
+    params: P::At<'_>,
+) -> Result<Packed, String> {
+    let sandbox =
+        Sandbox::new(1, None, Lowering::Core, false, HostFunctions::new()).expect("a sandbox");
+    let program = sandbox
+        .program(callable.module(), &Limits::default())
+        .expect("a program");
+    let packed = callable.pack(params).map_err(|error| error.to_string())?;
+    let value = |argument| match argument {
+        PackedArgument::Value(packed) => packed,
+        PackedArgument::Reference { name, .. } => panic!("nothing was pushed as {name}"),
+    };
+    let arguments = Arguments::Values(packed.into_iter().map(value).collect());
+    let runner = Runner::new().expect("a runner");
+    call(&runner, &program, callable.callee(), &arguments)
+}
+
+#[test]
+fn typed_word_counts_are_what_values_are() {
+    let module = guest("wordcount.wasm");
+    let mapper = module
+        .function::<(&str,), Vec<(String, u64)>>("mapper")
+        .expect("the types are those of the word count");
+    let text = "rain river rain\nsea river rain\n".to_owned();
+    let packed = call_typed(&mapper, (&text,)).expect("the words are counted");
+    assert_eq!(packed.ty(), &mapper.value_type());
+
+    let counts = packed
+        .unpack_as::<Vec<(String, u64)>>()
+        .expect("the type fits");
+    assert!(counts.contains(&("rain".to_owned(), 3)), "{counts:?}");
+    let values = counts.into_iter().map(Value::from).collect();
+    assert_eq!(packed.unpack(), Ok(Value::List(values)));
+
+    let dynamic = module.dynamic_function("mapper").expect("it is there");
+    let again = call_typed(&dynamic, crate::arguments![text]).expect("the words are counted");
+    assert_eq!(again, packed);
+}
+
+#[test]
+fn an_error_that_a_typed_function_returns_is_the_failure_of_its_task() {
+    let module = guest("faulty.wasm");
+    let mapper = module
+        .function::<&str, u64>("mapper")
+        .expect("of result<u64, string>");
+    let packed = call_typed(&mapper, "one\ntwo\n").expect("two lines");
+    assert_eq!(packed.unpack_as::<u64>(), Ok(2));
+    let error = call_typed(&mapper, "one\nrefuse\n").expect_err("the guest returns an error");
+    assert!(error.contains("refused: line 2"), "{error}");
 }

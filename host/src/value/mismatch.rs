@@ -46,6 +46,14 @@ pub struct Path {
     steps: Vec<Step>,
 }
 
+impl Path {
+    /// Whether it leads nowhere: the value itself is meant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// An element of a list, or an entry of a map.

@@ -1,24 +1,31 @@
 //! `Value`: what goes into a task and what comes out of it, in the shape of WIT's types.
 //!
-//! `ty` has the types, `packed` the compact binary form that travels between engines.
+//! `ty` has the types, `packed` the compact binary form that travels between engines, `typed` the
+//! way between that form and Rust's own types, `argument` what a call is given.
 //! Text forms live in [`crate::format`]; memory layouts live in the sandbox.
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
+mod argument;
 pub(crate) mod codec;
 mod convert;
 mod mismatch;
 mod pack;
 mod packed;
 mod ty;
+mod typed;
 mod unpack;
 
+pub use argument::{Argument, ArgumentError, Reference};
 pub use codec::Malformed;
 pub use mismatch::{Mismatch, Path};
 pub use packed::{Packed, PackedError};
 pub use ty::{Case, Field, ResultType, Type};
+pub use typed::{FromWit, Params, ToArgument, ToWit};
 
+pub(crate) use argument::PackedArgument;
 pub(crate) use mismatch::Step;
+pub(crate) use typed::{Fill, Stands, Unfit};
 pub(crate) use unpack::skip;
 
 use bytes::Bytes;

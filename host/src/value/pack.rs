@@ -8,9 +8,10 @@ use super::unpack::{MAX_DEPTH, MAX_EMPTY, least_size};
 use super::{Type, Value};
 use std::sync::Arc;
 
+/// Public in name only, as what the sealed traits of `typed` write to.
 #[derive(Default)]
-pub(super) struct Packer {
-    out: Writer,
+pub struct Packer {
+    pub(super) out: Writer,
     /// How many elements without bytes there were so far.
     empty: usize,
 }
@@ -136,7 +137,8 @@ impl Packer {
         }
     }
 
-    fn count(&mut self, count: usize, least: usize) -> Result<(), PackedError> {
+    /// A count of elements, each of which takes at least `least` bytes.
+    pub(super) fn count(&mut self, count: usize, least: usize) -> Result<(), PackedError> {
         if least == 0 {
             self.empty = self.empty.saturating_add(count);
             if self.empty > MAX_EMPTY {
@@ -164,7 +166,10 @@ fn case_index(name: &str, names: &[Arc<str>], ty: &Type) -> Result<usize, Packed
 
 /// Adds a step to the path of a mismatch on its way out.
 #[inline]
-fn inside(result: Result<(), PackedError>, step: impl FnOnce() -> Step) -> Result<(), PackedError> {
+pub(super) fn inside(
+    result: Result<(), PackedError>,
+    step: impl FnOnce() -> Step,
+) -> Result<(), PackedError> {
     result.map_err(|error| match error {
         PackedError::Mismatch(mismatch) => mismatch.within(step()).into(),
         other => other,

@@ -42,8 +42,9 @@ pub(super) fn least_size(ty: &Type, depth: usize) -> usize {
     }
 }
 
-pub(super) struct Decoder<'a> {
-    reader: Reader<'a>,
+/// Public in name only, as what the sealed traits of `typed` read from.
+pub struct Decoder<'a> {
+    pub(super) reader: Reader<'a>,
     /// How many elements without bytes there were so far.
     empty: usize,
 }
@@ -234,7 +235,7 @@ impl<'a> Decoder<'a> {
 
     /// A count of elements. What the least size of one is, is only asked when there are any: so
     /// that asking never costs more than decoding the first.
-    fn count(&mut self, least: impl FnOnce() -> usize) -> Result<usize, Malformed> {
+    pub(super) fn count(&mut self, least: impl FnOnce() -> usize) -> Result<usize, Malformed> {
         let mut ahead = self.reader;
         if ahead.u64_leb()? == 0 {
             self.reader = ahead;

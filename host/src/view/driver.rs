@@ -7,26 +7,35 @@
 
 use super::events::{Event, Progress};
 use super::handle::{JobError, JobResult, TaskRecord};
+use super::pieces::{Piece, Total};
 use super::plan::Plan;
 use super::reader::Reader;
+use super::recording::Recording;
+use super::slot::{Done, Slot};
 use super::stats::JobStats;
 use crate::backend::Backend;
 use crate::cancel::Cancel;
-use crate::dispatch::{Answer, Dispatch, DispatchedTask, Reply, Reuse};
+use crate::dispatch::{
+    Answer, Course, Dispatch, DispatchedTask, Owner, Pushed, Reply, Reuse, TaskInput,
+};
+use crate::graph::Retry;
 use crate::ids::{ChunkIndex, DispatchId, EngineId, JobId};
-use crate::input::{Chunk, InputError};
+use crate::input::InputError;
 use crate::job::assign::blocks;
 use crate::job::{
-    ChunkFacts, Decision, Ending, Failed, Finished, Machine, Retry, TaskId, Verdict, Work,
+    ChunkFacts, Decision, Ending, Failed, Finished, Machine, Retry as Again, TaskId, Verdict, Work,
 };
 use crate::merge::{Fold, MergeError};
-use crate::outcome::{Failure, FailureCode, Logs, Origin, Outcome, Usage};
+use crate::note::Listener;
+use crate::outcome::{Attempt, Failure, FailureCode, Logs, Origin, Outcome, Place, Usage};
+use crate::placement::{Eligible, Stage};
 use crate::sandbox::{Arguments, Program, Setting};
 use crate::value::Packed;
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -51,7 +60,11 @@ pub(super) enum Stopped {
     Cancelled,
     Deadline,
     Input(InputError),
+    /// What gives the input panicked.
+    Panicked(String),
     Merge(MergeError),
+    /// It never began.
+    Waiting(Failure),
 }
 
 /// A dispatch that is under way.
@@ -60,6 +73,22 @@ struct Flight {
     is_merge: bool,
     unanswered: usize,
     cancel: Cancel,
+    /// None once it is over.
+    dispatch: Weak<Dispatch>,
+}
+
+impl Flight {
+    /// Stops it where it runs. One that no engine has begun is answered at once: it may be with an
+    /// engine, behind something that takes long.
+    fn stop(&self) {
+        self.cancel.cancel();
+        if let Some(dispatch) = self.dispatch.upgrade()
+            && dispatch.expire()
+        {
+            let message = "the task was cancelled before it ran";
+            dispatch.fail_rest(None, FailureCode::Cancelled, message);
+        }
+    }
 }
 
 /// What a driver is made of.
@@ -71,6 +100,23 @@ pub(super) struct Driver {
     pub(super) reuse: Reuse,
     /// The engines of a direct view.
     pub(super) targets: Option<Vec<EngineId>>,
+    /// The engines of a balanced one.
+    pub(super) eligible: Eligible,
+    /// How much input there is.
+    pub(super) total: Total,
+    pub(super) priority: i32,
+    pub(super) retry: Retry,
+    /// The time that a task may wait for an engine.
+    pub(super) queue_time: Option<Duration>,
+    pub(super) owner: Owner,
+    /// Whether a job in which a task failed has failed, though it bears that.
+    pub(super) failures_count: bool,
+    /// What is pushed to the engines.
+    pub(super) pushed: Option<Arc<Pushed>>,
+    /// Where the end of the job is told.
+    pub(super) slot: Arc<Slot>,
+    /// Whether something must end before the job begins.
+    pub(super) waits: bool,
     /// The time of the whole job.
     pub(super) deadline: Option<Duration>,
     pub(super) backend: Arc<dyn Backend>,
@@ -80,9 +126,11 @@ pub(super) struct Driver {
     pub(super) outcomes: tokio::sync::mpsc::Sender<Vec<(Origin, Outcome)>>,
     pub(super) progress: Arc<Progress>,
     pub(super) fold: Option<Fold>,
-    pub(super) machine: Machine<Chunk, Part, Fault, Stopped>,
+    pub(super) machine: Machine<Piece, Part, Fault, Stopped>,
     pub(super) engine_count: usize,
     pub(super) keep_records: bool,
+    /// The job's record in the history, if it has one.
+    pub(super) recording: Option<Recording>,
 }
 
 /// What changes while a driver runs.
@@ -98,6 +146,14 @@ struct Running {
     deadline_passed: bool,
     /// Nobody wants the outcomes any more.
     stopping: bool,
+    /// What the job waits for has not ended.
+    waits: bool,
+    /// Tasks that are to be tried again, and when.
+    pauses: BinaryHeap<Reverse<(Instant, TaskId)>>,
+    /// When the time in the queue of a dispatch is over.
+    expiries: BinaryHeap<Reverse<(Instant, DispatchId)>>,
+    /// The attempts before, of tasks that failed and are tried again.
+    earlier: HashMap<ChunkIndex, Vec<Attempt>>,
     records: Vec<TaskRecord>,
 }
 
@@ -124,76 +180,138 @@ impl Driver {
             input_ended: false,
             deadline_passed: false,
             stopping: false,
+            waits: self.waits,
+            pauses: BinaryHeap::new(),
+            expiries: BinaryHeap::new(),
+            earlier: HashMap::new(),
             records: Vec::new(),
         };
         let ending = loop {
+            if self.targets.is_none() && matches!(self.eligible, Eligible::Any) {
+                self.machine.set_engines(self.backend.engine_count());
+            }
             // While the handle is slow to take outcomes, none are added; what comes is taken in.
             let may_decide = self.deliver(&mut running) || running.deadline_passed;
             if may_decide && let Some(ending) = self.decide(&mut running) {
                 break ending;
             }
             self.deliver(&mut running);
-            if !running.wish_pending && !running.input_ended {
+            if !running.wish_pending && !running.input_ended && !running.waits {
                 let wanted = self.machine.input_wanted();
                 if wanted.chunks > 0 {
                     running.wish_pending = true;
                     reader.want(wanted);
                 }
             }
-            self.wait(&mut running);
+            self.wait(&reader, &mut running);
+            if let Some(recording) = &mut self.recording {
+                recording.hand_over();
+            }
         };
         while !self.deliver(&mut running) {
-            self.wait(&mut running);
+            self.wait(&reader, &mut running);
         }
-        reader.end(running.input_ended || self.progress.bytes_total.is_some());
+        reader.end();
         running.stats.wall_time = running.begun.elapsed();
-        self.conclude(ending, running.stats, running.records)
+        let slot = Arc::clone(&self.slot);
+        let failures_count = self.failures_count;
+        let engines = running.stats.engines.keys().copied().collect();
+        let recording = self.recording.take();
+        let result = self.conclude(ending, running.stats, running.records);
+        if let Some(recording) = recording {
+            recording.end(&result);
+        }
+        let success = result
+            .as_ref()
+            .is_ok_and(|result| result.failures == 0 || !failures_count);
+        slot.fill(Done::job(success, engines));
+        result
     }
 
-    /// Takes in what has happened, at least one event or the deadline.
-    fn wait(&mut self, running: &mut Running) {
-        let first = match self.deadline {
-            Some(deadline) if !running.deadline_passed => {
-                let left = deadline.saturating_sub(running.begun.elapsed());
-                match self.events.recv_timeout(left) {
-                    Ok(event) => Some(event),
-                    Err(RecvTimeoutError::Timeout) => {
-                        running.deadline_passed = true;
-                        self.machine.stop(Stopped::Deadline);
-                        None
-                    }
-                    Err(RecvTimeoutError::Disconnected) => None,
-                }
+    /// Takes in what has happened: at least one event, the deadline, or the end of a pause.
+    fn wait(&mut self, reader: &Reader, running: &mut Running) {
+        let deadline = self
+            .deadline
+            .filter(|_| !running.deadline_passed)
+            .and_then(|deadline| running.begun.checked_add(deadline));
+        let pause = running.pauses.peek().map(|Reverse((end, _))| *end);
+        let expiry = running.expiries.peek().map(|Reverse((end, _))| *end);
+        let first = match deadline.into_iter().chain(pause).chain(expiry).min() {
+            None => self.events.recv().ok(),
+            Some(wake) => {
+                let left = wake.saturating_duration_since(Instant::now());
+                self.events.recv_timeout(left).ok()
             }
-            _ => self.events.recv().ok(),
         };
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            running.deadline_passed = true;
+            self.machine.stop(Stopped::Deadline);
+        }
+        while let Some(Reverse((end, task))) = running.pauses.peek()
+            && *end <= now
+        {
+            self.machine.resume(*task);
+            running.pauses.pop();
+        }
+        while let Some(Reverse((end, dispatch))) = running.expiries.peek()
+            && *end <= now
+        {
+            self.expire(*dispatch, running);
+            running.expiries.pop();
+        }
         let Some(first) = first else { return };
-        self.receive(first, running);
+        self.receive(first, reader, running);
         for _ in 1..EVENTS_AT_ONCE {
             match self.events.try_recv() {
-                Ok(event) => self.receive(event, running),
+                Ok(event) => self.receive(event, reader, running),
                 Err(_) => break,
             }
         }
     }
 
-    fn receive(&mut self, event: Event, running: &mut Running) {
+    /// Takes a dispatch back that no engine has begun, and fails its tasks.
+    fn expire(&self, id: DispatchId, running: &Running) {
+        let flight = running.flights.get(&id);
+        if let Some(dispatch) = flight.and_then(|flight| flight.dispatch.upgrade())
+            && dispatch.expire()
+        {
+            let message = "it waited longer than its time in the queue";
+            dispatch.fail_rest(None, FailureCode::Timeout, message);
+            self.backend.cancel_dispatch(id);
+        }
+    }
+
+    fn receive(&mut self, event: Event, reader: &Reader, running: &mut Running) {
         match event {
-            Event::Chunks(chunks) => self.take_in(chunks),
-            Event::WishServed(chunks) => {
+            Event::Read => self.take_in(reader.take()),
+            Event::WishServed => {
                 running.wish_pending = false;
-                self.take_in(chunks);
+                self.take_in(reader.take());
             }
-            Event::InputEnd(chunks) => {
-                self.take_in(chunks);
+            Event::InputEnd => {
+                self.take_in(reader.take());
                 self.end_input(running);
                 self.machine.input_end();
             }
-            Event::InputFailed(chunks, error) => {
-                self.take_in(chunks);
+            Event::InputFailed(error) => {
+                self.take_in(reader.take());
                 self.end_input(running);
                 self.machine.input_failed(Stopped::Input(error));
             }
+            Event::InputPanicked(text) => {
+                self.take_in(reader.take());
+                self.end_input(running);
+                self.machine.input_failed(Stopped::Panicked(text));
+            }
+            Event::Begin(Ok(eligible)) => {
+                running.waits = false;
+                if self.targets.is_none() {
+                    self.eligible = eligible;
+                }
+            }
+            Event::Begin(Err(failure)) => self.machine.stop(Stopped::Waiting(failure)),
+            Event::Detach => running.stopping = true,
             Event::Answer(answer) => self.finished(answer, running),
             Event::Taken => {}
             Event::Stop => {
@@ -203,26 +321,33 @@ impl Driver {
         }
     }
 
-    fn take_in(&mut self, chunks: Vec<Chunk>) {
+    fn take_in(&mut self, pieces: Vec<Piece>) {
         self.progress
             .chunks_read
-            .fetch_add(chunks.len() as u64, Ordering::Relaxed);
-        for chunk in chunks {
-            let target = self.targets.as_ref().map(|targets| {
-                blocks(
-                    chunk.position,
-                    self.progress.bytes_total,
-                    chunk.index,
-                    targets,
-                )
-            });
+            .fetch_add(pieces.len() as u64, Ordering::Relaxed);
+        let total = self.total.number();
+        let start_by = self.start_by();
+        for mut piece in pieces {
+            piece.start_by = start_by;
+            if let Some(recording) = &mut self.recording {
+                recording.read(&mut piece);
+            }
+            let target = self
+                .targets
+                .as_ref()
+                .map(|targets| blocks(piece.position, total, piece.index, targets));
             let facts = ChunkFacts {
-                size: chunk.len(),
-                held: chunk.held(),
+                size: piece.size,
+                held: piece.held,
                 target,
             };
-            self.machine.chunk(chunk, facts);
+            self.machine.chunk(piece, facts);
         }
+    }
+
+    /// When the queue time of a task that is ready now is over.
+    fn start_by(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.queue_time?)
     }
 
     fn end_input(&self, running: &mut Running) {
@@ -243,12 +368,22 @@ impl Driver {
             let Some((id, origin)) = flight.tasks.get(answer.first + idx).cloned() else {
                 continue;
             };
-            let Outcome { result, usage } = outcome;
+            let attempt = Attempt::of(&outcome);
+            let Outcome { result, mut usage } = outcome;
+            let index = ChunkIndex(origin.index);
+            if !is_merge && let Some(earlier) = running.earlier.remove(&index) {
+                usage.earlier = earlier;
+            }
             let has_run = usage.run_time > Duration::ZERO;
             if has_run {
                 running.stats.add(&usage, is_merge);
             }
             let (cost, bytes_in) = (usage.run_time, usage.bytes_in);
+            // Kept apart only where the task may be tried again.
+            let earlier_attempts = match &result {
+                Err(_) if self.retry.retries > 0 => usage.earlier.clone(),
+                _ => Vec::new(),
+            };
             let record = self.keep_records.then(|| TaskRecord {
                 origin: origin.clone(),
                 code: result.as_ref().err().map(|failure| failure.code),
@@ -256,6 +391,11 @@ impl Driver {
                 is_merge,
             });
             let size = result.as_ref().map_or(0, |value| value.len() as u64);
+            let entry = self
+                .recording
+                .as_ref()
+                .filter(|_| !is_merge)
+                .map(|recording| recording.entry(&origin, &result, &usage));
             let result = match result {
                 Ok(value) => {
                     let told = (self.fold.is_none() && !is_merge)
@@ -264,11 +404,11 @@ impl Driver {
                     Ok(Part { value, told })
                 }
                 Err(failure) => Err(Failed {
-                    retry: if !is_merge && origin.range.end == u64::MAX {
+                    retry: if origin.is_stream() {
                         // A stream that went into a task unread cannot be read again.
-                        Retry::Never
+                        Again::Never
                     } else {
-                        retry(failure.code)
+                        again(&self.retry, failure.code, usage.attempt)
                     },
                     failure: Fault {
                         failure,
@@ -283,10 +423,18 @@ impl Driver {
                 cost,
                 size,
             });
-            if verdict == Verdict::Final {
+            if verdict == Verdict::Retried && !is_merge {
+                let earlier = running.earlier.entry(index).or_default();
+                *earlier = earlier_attempts;
+                earlier.push(attempt);
+            }
+            if verdict != Verdict::Ignored {
                 running.records.extend(record);
             }
             if verdict == Verdict::Final && !is_merge {
+                if let (Some(recording), Some(entry)) = (&mut self.recording, entry) {
+                    recording.ended(entry);
+                }
                 self.progress.chunks_done.fetch_add(1, Ordering::Relaxed);
                 self.progress
                     .bytes_done
@@ -304,12 +452,14 @@ impl Driver {
             match decision {
                 Decision::Dispatch(dispatch) => self.dispatch(dispatch, running),
                 Decision::Emit { index, result } => self.emit(index, result, running),
+                Decision::Later { id, pause } => {
+                    if let Some(end) = Instant::now().checked_add(pause) {
+                        running.pauses.push(Reverse((end, id)));
+                    }
+                }
                 Decision::CancelTasks(tasks) => cancel_flights(&tasks, running),
                 Decision::Cancel => {
-                    running
-                        .flights
-                        .values()
-                        .for_each(|flight| flight.cancel.cancel());
+                    running.flights.values().for_each(Flight::stop);
                     self.backend.cancel(self.job);
                 }
                 Decision::Done(ending) => return Some(ending),
@@ -318,30 +468,35 @@ impl Driver {
         None
     }
 
-    fn dispatch(&mut self, dispatch: crate::job::Dispatch<Chunk, Part>, running: &mut Running) {
+    fn dispatch(&mut self, dispatch: crate::job::Dispatch<Piece, Part>, running: &mut Running) {
         let mut tasks = Vec::with_capacity(dispatch.tasks.len());
         let mut flying = Vec::with_capacity(dispatch.tasks.len());
         let mut is_merge = false;
         for task in dispatch.tasks {
-            let (arguments, origin) = match task.work {
-                Work::Map(index, chunk) => {
-                    let origin = origin(index, &chunk);
-                    (Arguments::Chunk(chunk), origin)
+            let (input, origin, start_by) = match task.work {
+                Work::Map(_, piece) if task.attempt > 1 => {
+                    let origin = piece.origin();
+                    (piece.input, origin, self.start_by())
+                }
+                Work::Map(_, piece) => {
+                    let origin = piece.origin();
+                    (piece.input, origin, piece.start_by)
                 }
                 Work::Reduce(node, parts) => {
                     is_merge = true;
                     let parts = parts.into_iter().map(|part| part.value).collect();
                     let origin = Origin {
                         index: node.index,
-                        input: "the merge".into(),
-                        range: 0..u64::MAX,
+                        place: Place::Results,
                     };
-                    (self.merge_arguments(parts), origin)
+                    (TaskInput::Ready(self.merge_arguments(parts)), origin, None)
                 }
             };
             tasks.push(DispatchedTask {
-                arguments,
+                input,
+                index: origin.index,
                 attempt: task.attempt,
+                start_by,
             });
             flying.push((task.id, origin));
         }
@@ -351,6 +506,34 @@ impl Driver {
         };
         let id = DispatchId(self.dispatch_ids.fetch_add(1, Ordering::Relaxed));
         let cancel = Cancel::default();
+        let eligible = match dispatch.target {
+            Some(target) => Eligible::One(target),
+            None => self.eligible.clone(),
+        };
+        let listener: Arc<dyn Listener> = Arc::clone(&self.slot) as Arc<dyn Listener>;
+        // Over when it is over for all of them; an engine looks at each by itself.
+        if let Some(end) = tasks.iter().map(|task| task.start_by).max().flatten() {
+            running.expiries.push(Reverse((end, id)));
+        }
+        let dispatch = Arc::new(Dispatch {
+            id,
+            job: self.job,
+            eligible,
+            priority: self.priority,
+            stage: if is_merge { Stage::Reduce } else { Stage::Map },
+            program: Arc::clone(&self.program),
+            setting: Arc::clone(&self.setting),
+            reuse: self.reuse,
+            owner: self.owner.clone(),
+            callee,
+            tasks,
+            queued: SystemTime::now(),
+            cancel: cancel.clone(),
+            pushed: self.pushed.clone(),
+            listener: Some(listener),
+            reply: Arc::clone(&self.reply),
+            course: Course::default(),
+        });
         running.stats.dispatches += 1;
         running.flights.insert(
             id,
@@ -358,24 +541,11 @@ impl Driver {
                 unanswered: flying.len(),
                 tasks: flying,
                 is_merge,
-                cancel: cancel.clone(),
+                cancel,
+                dispatch: Arc::downgrade(&dispatch),
             },
         );
-        self.backend.submit(Dispatch {
-            id,
-            job: self.job,
-            target: dispatch.target,
-            is_merge,
-            program: Arc::clone(&self.program),
-            setting: Arc::clone(&self.setting),
-            reuse: self.reuse,
-            callee,
-            tasks,
-            queued: SystemTime::now(),
-            cancel,
-            reply: Arc::clone(&self.reply),
-            answered: std::sync::atomic::AtomicUsize::new(0),
-        });
+        self.backend.submit(dispatch);
     }
 
     fn merge_arguments(&self, parts: Vec<Packed>) -> Arguments {
@@ -454,11 +624,8 @@ impl Driver {
                 running.outbox = batch;
                 false
             }
-            Err(TrySendError::Closed(_)) => {
-                running.stopping = true;
-                self.machine.stop(Stopped::Cancelled);
-                true
-            }
+            // Whoever let go of the handle says by an event whether the job goes on.
+            Err(TrySendError::Closed(_)) => true,
         }
     }
 
@@ -498,6 +665,7 @@ impl Driver {
                 failures,
                 ..
             } => Err(JobError::TaskFailed {
+                attempts: attempts(&fault),
                 origin: fault.origin,
                 failure: Box::new(fault.failure),
                 stderr: fault
@@ -513,17 +681,22 @@ impl Driver {
             Ending::Stopped(Stopped::Cancelled) => Err(JobError::Cancelled),
             Ending::Stopped(Stopped::Deadline) => Err(JobError::Deadline(deadline)),
             Ending::Stopped(Stopped::Input(error)) => Err(JobError::Input(error)),
+            Ending::Stopped(Stopped::Panicked(text)) => Err(JobError::InputPanicked(text)),
             Ending::Stopped(Stopped::Merge(error)) => Err(JobError::Merge(error)),
+            Ending::Stopped(Stopped::Waiting(failure)) => {
+                Err(JobError::NeverBegan(Box::new(failure)))
+            }
         }
     }
 }
 
-fn origin(index: ChunkIndex, chunk: &Chunk) -> Origin {
-    Origin {
-        index: index.0,
-        input: Arc::clone(&chunk.source.name),
-        range: chunk.range.clone(),
-    }
+/// Every attempt at a task that failed.
+fn attempts(fault: &Fault) -> Vec<Attempt> {
+    let outcome = Outcome {
+        result: Err(fault.failure.clone()),
+        usage: Usage::clone(&fault.usage),
+    };
+    outcome.attempts()
 }
 
 /// Stops the dispatches of which nothing is wanted any more.
@@ -535,16 +708,18 @@ fn cancel_flights(tasks: &[TaskId], running: &Running) {
             .iter()
             .all(|(id, _)| unwanted.contains(id))
         {
-            flight.cancel.cancel();
+            flight.stop();
         }
     }
 }
 
-/// Whether a task that failed so may do better the next time.
-fn retry(code: FailureCode) -> Retry {
+/// Whether a task that failed so is to be tried again.
+fn again(retry: &Retry, code: FailureCode, attempt: u32) -> Again {
+    if !retry.on.contains(code) {
+        return Again::Never;
+    }
     match code {
-        FailureCode::EngineLost => Retry::Elsewhere,
-        FailureCode::BadInput | FailureCode::InputLimit | FailureCode::Cancelled => Retry::Never,
-        _ => Retry::Allowed,
+        FailureCode::EngineLost => Again::Elsewhere,
+        _ => Again::After(retry.backoff.pause(attempt)),
     }
 }

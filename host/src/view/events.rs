@@ -2,24 +2,32 @@
 
 use super::handle::JobProgress;
 use crate::dispatch::{Answer, Reply};
-use crate::input::{Chunk, InputError};
+use crate::input::InputError;
+use crate::outcome::Failure;
+use crate::placement::Eligible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 /// What happens to a job.
 pub(super) enum Event {
-    /// More of the input; more of the wish is to come.
-    Chunks(Vec<Chunk>),
-    /// The rest of what was wished for.
-    WishServed(Vec<Chunk>),
-    /// The last of the input.
-    InputEnd(Vec<Chunk>),
-    /// The last of the input that could be read.
-    InputFailed(Vec<Chunk>, InputError),
+    /// More of the input has been read; more of the wish is to come.
+    Read,
+    /// What was wished for has been read.
+    WishServed,
+    /// All of the input has been read.
+    InputEnd,
+    /// So much of the input has been read as could be.
+    InputFailed(InputError),
+    /// What gives the input panicked, and said this.
+    InputPanicked(String),
+    /// What the job waits for has ended: it may begin on these engines, or cannot.
+    Begin(Result<Eligible, Failure>),
     /// Outcomes of a dispatch.
     Answer(Answer),
     /// The handle has taken a batch of outcomes.
     Taken,
+    /// Nobody takes the outcomes any more; the job goes on.
+    Detach,
     /// The handle wants the job to end.
     Stop,
 }
@@ -42,12 +50,14 @@ pub(super) struct Progress {
     pub(super) bytes_done: AtomicU64,
     pub(super) input_ended: AtomicBool,
     pub(super) bytes_total: Option<u64>,
+    pub(super) tasks_total: Option<u64>,
 }
 
 impl Progress {
-    pub(super) fn new(bytes_total: Option<u64>) -> Self {
+    pub(super) fn new(bytes_total: Option<u64>, tasks_total: Option<u64>) -> Self {
         Self {
             bytes_total,
+            tasks_total,
             ..Self::default()
         }
     }
@@ -59,6 +69,7 @@ impl Progress {
             bytes_done: self.bytes_done.load(Ordering::Relaxed),
             input_ended: self.input_ended.load(Ordering::Relaxed),
             bytes_total: self.bytes_total,
+            tasks_total: self.tasks_total,
         }
     }
 }

@@ -1,24 +1,38 @@
 //! The handle of a running job: its outcomes as they come, and its end.
 
 use super::events::{Event, Progress};
+use super::live::LiveNotes;
+use super::slot::Slot;
 use super::stats::JobStats;
+use crate::graph::Dependency;
+use crate::ids::JobId;
 use crate::input::InputError;
 use crate::merge::MergeError;
-use crate::outcome::{Failure, FailureCode, Log, Origin, Outcome, Usage};
+use crate::outcome::{Attempt, Failure, FailureCode, Log, Origin, Outcome, Usage};
 use crate::value::Packed;
+use futures_core::Stream;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
-/// A job that runs. Dropping the handle cancels the job and waits until its tasks are stopped.
+/// A job that runs: a [`Future`] of its result, and a [`Stream`] of its outcomes.
+///
+/// Dropping the handle cancels the job and waits until its tasks are stopped; [`Job::detach`] lets
+/// it go on.
+#[must_use = "dropping a job cancels it; `detach` lets it go on"]
 pub struct Job {
     pub(super) outcomes: Receiver<Vec<(Origin, Outcome)>>,
     pub(super) ready: VecDeque<(Origin, Outcome)>,
     pub(super) events: Sender<Event>,
     pub(super) progress: Arc<Progress>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) detached: Arc<Detached>,
+    /// None once it has been asked for its result.
     pub(super) driver: Option<JoinHandle<Result<JobResult, JobError>>>,
 }
 
@@ -34,11 +48,11 @@ pub struct JobResult {
     pub failures: u64,
     /// Its figures.
     pub stats: JobStats,
-    /// What each task used, in the order they ended, if [`JobSpec::keep_records`](super::JobSpec::keep_records) was set.
+    /// What each attempt at each task used, in the order they ended, if [`JobSpec::keep_records`](super::JobSpec::keep_records) was set.
     pub records: Vec<TaskRecord>,
 }
 
-/// What one task of a job used, without its value.
+/// What one attempt at one task of a job used, without its value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskRecord {
@@ -67,6 +81,8 @@ pub enum JobError {
         stderr: Log,
         /// How many tasks had failed.
         failures: u64,
+        /// All attempts at the task, the first first.
+        attempts: Vec<Attempt>,
     },
     /// The reducer failed.
     #[error("the reducer failed: {0}")]
@@ -77,12 +93,21 @@ pub enum JobError {
     /// The input could not be read to its end.
     #[error(transparent)]
     Input(InputError),
+    /// The iterator or stream that gives the input panicked.
+    #[error("what gives the input panicked: {0}")]
+    InputPanicked(String),
     /// The job took longer than its deadline.
     #[error("the job took longer than its deadline of {}", humantime::format_duration(*.0))]
     Deadline(Duration),
     /// It was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
+    /// It could not begin.
+    #[error("the job never began: {0}")]
+    NeverBegan(Box<Failure>),
+    /// Its result was taken before, and is not kept.
+    #[error("the result of job {0} was taken before")]
+    Taken(JobId),
     /// A fault of the library.
     #[error("a fault of rwasm-cluster itself, please report it: {0}")]
     Internal(String),
@@ -102,20 +127,25 @@ pub struct JobProgress {
     pub input_ended: bool,
     /// The bytes of all inputs, where that is known.
     pub bytes_total: Option<u64>,
+    /// How many tasks there will be, where that is known before they are read.
+    pub tasks_total: Option<u64>,
 }
 
 impl Job {
-    /// The next outcome, in input order. None when there are no more; [`Job::wait`] then says
-    /// how the job ended. A job whose module's reducer merges delivers none.
-    pub fn next_outcome(&mut self) -> Option<(Origin, Outcome)> {
-        if self.ready.is_empty() {
-            let batch = self.outcomes.blocking_recv()?;
-            self.take(batch);
-        }
-        self.ready.pop_front()
+    /// Its name, which dependencies go by.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.slot.job
     }
 
-    /// The next outcome, in input order, if it is there already.
+    /// The next outcome: in input order, or as they come if the job was so specified. None when there
+    /// are no more; [`Job::wait`] then says how the job ended. A job whose module's reducer merges
+    /// delivers none. Waits on this thread; as a [`Stream`] the job gives the same without.
+    pub fn next_outcome(&mut self) -> Option<(Origin, Outcome)> {
+        pollster::block_on(std::future::poll_fn(|context| self.poll_outcome(context)))
+    }
+
+    /// The next outcome if it is there already.
     pub fn try_next_outcome(&mut self) -> Option<(Origin, Outcome)> {
         if self.ready.is_empty() {
             let batch = self.outcomes.try_recv().ok()?;
@@ -124,20 +154,81 @@ impl Job {
         self.ready.pop_front()
     }
 
-    /// Waits for the end of the job.
+    /// Waits on this thread for the end of the job. As a [`Future`] the job gives the same without.
     ///
     /// # Errors
     /// When more tasks failed than the job bears, its merge failed, its input could not be read,
     /// or it was stopped.
-    pub fn wait(mut self) -> Result<JobResult, JobError> {
-        // Outcomes that nobody took must not keep the job from going on.
-        while let Some(batch) = self.outcomes.blocking_recv() {
+    pub fn wait(self) -> Result<JobResult, JobError> {
+        pollster::block_on(self)
+    }
+
+    /// Whether it has ended, well or not.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.slot.is_done()
+    }
+
+    /// Whether it has ended well; none while it has not ended.
+    #[must_use]
+    pub fn is_successful(&self) -> Option<bool> {
+        self.slot.look(|done| done.success)
+    }
+
+    /// Waits on this thread until it has ended, so long at most. Whether it has. While outcomes are
+    /// delivered that nobody takes, it does not end.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.slot.wait(Some(timeout))
+    }
+
+    /// Stops it, with its running tasks. Comes back at once.
+    pub fn abort(&self) {
+        self.canceller().cancel();
+    }
+
+    /// Lets it go on without this handle; outcomes that it delivers are lost. Gives its name.
+    pub fn detach(mut self) -> JobId {
+        let id = self.id();
+        // A job that has ended needs no word.
+        let _ = self.events.send(Event::Detach);
+        if let Some(driver) = self.driver.take() {
+            self.detached.adopt(driver);
+        }
+        id
+    }
+
+    /// What its tasks print, log and publish from now on, as they do.
+    #[must_use]
+    pub fn notes(&self) -> LiveNotes {
+        self.slot.live.listen()
+    }
+
+    fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Option<(Origin, Outcome)>> {
+        if self.ready.is_empty() {
+            let Some(batch) = std::task::ready!(self.outcomes.poll_recv(context)) else {
+                return Poll::Ready(None);
+            };
             self.take(batch);
         }
-        match self.driver.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(_)) | None => Err(JobError::Internal("the job's thread died".to_owned())),
+        Poll::Ready(self.ready.pop_front())
+    }
+
+    /// How it ended, once all outcomes are delivered.
+    pub(super) fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<JobResult, JobError>> {
+        // Outcomes that nobody took must not keep the job from going on.
+        while let Some(batch) = std::task::ready!(self.outcomes.poll_recv(context)) {
+            self.take(batch);
         }
+        // The driver is about to end; what it still does is not worth another wake-up.
+        Poll::Ready(match self.driver.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(JobError::Internal("the job's thread died".to_owned())),
+            None => Err(JobError::Taken(self.id())),
+        })
     }
 
     fn take(&mut self, batch: Vec<(Origin, Outcome)>) {
@@ -161,12 +252,57 @@ impl Job {
     }
 }
 
+impl Future for Job {
+    type Output = Result<JobResult, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_end(context)
+    }
+}
+
+impl Stream for Job {
+    type Item = (Origin, Outcome);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_outcome(context)
+    }
+}
+
+impl From<&Job> for Dependency {
+    fn from(job: &Job) -> Self {
+        Self::all([job.id()])
+    }
+}
+
 impl Drop for Job {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.take() {
             self.canceller().cancel();
             self.outcomes.close();
             // Nobody is left to hear how it ended.
+            let _ = driver.join();
+        }
+    }
+}
+
+/// The threads of jobs that go on without their handles; joined when the cluster ends.
+#[derive(Default)]
+pub(crate) struct Detached(Mutex<Vec<JoinHandle<Result<JobResult, JobError>>>>);
+
+impl Detached {
+    fn adopt(&self, driver: JoinHandle<Result<JobResult, JobError>>) {
+        let mut drivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Threads that have ended are let go: nobody asks for their results.
+        drivers.retain(|driver| !driver.is_finished());
+        drivers.push(driver);
+    }
+
+    pub(super) fn join(&self) {
+        let drivers = {
+            let mut drivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *drivers)
+        };
+        for driver in drivers {
             let _ = driver.join();
         }
     }

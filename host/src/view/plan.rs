@@ -2,11 +2,12 @@
 //! refused is refused here, before anything runs.
 
 use super::spec::{JobSpec, Merge};
+use super::targets::TargetError;
 use crate::chunk::Chunking;
 use crate::job::Delivery;
 use crate::merge::tree::Shape;
 use crate::merge::{Builtin, Fold, MergeTypeError};
-use crate::sandbox::{Callee, Form, Function, Module, value_type};
+use crate::sandbox::{Callable, Callee, Form, Function, Module, value_type};
 use crate::value::Type;
 
 /// Why a job cannot be made of a module.
@@ -69,14 +70,12 @@ pub enum PlanError {
     /// A built-in merge does not fit the type.
     #[error(transparent)]
     Merge(#[from] MergeTypeError),
-    /// A direct view names engines that are not there.
-    #[error("there is no engine {engine}: the cluster has engines 0 to {last}")]
-    NoSuchEngine {
-        /// The engine that was named.
-        engine: u32,
-        /// The last there is.
-        last: u32,
-    },
+    /// A view names engines that are not there, or none.
+    #[error(transparent)]
+    Targets(#[from] TargetError),
+    /// What is merged has no order to come in.
+    #[error("outcomes come as completed only where they are not merged")]
+    UnorderedMerge,
     /// Program arguments for a function.
     #[error(
         "arguments after `--` go to a WASI command; `{module}` is called by its function `{function}`"
@@ -121,6 +120,8 @@ pub(crate) struct Plan {
     pub(crate) arguments: Vec<String>,
     /// How the outcomes are merged, with nothing left to default.
     pub(crate) merge: Merge,
+    /// Whether outcomes are delivered as they come.
+    pub(crate) unordered: bool,
 }
 
 /// How the guest's reducer is called.
@@ -156,7 +157,22 @@ impl Plan {
             chunking: spec.chunking.unwrap_or(Chunking::Auto),
             arguments: Vec::new(),
             merge: resolved(module, reduce, fold),
+            unordered: unordered(spec, reduce.is_some() || fold.is_some())?,
         })
+    }
+
+    /// The plan of a map over argument lists: nothing is merged.
+    pub(crate) fn map<P, R>(function: &Callable<P, R>, unordered: bool) -> Self {
+        Self {
+            map: function.callee(),
+            reduce: None,
+            item: function.value_type(),
+            fold: None,
+            chunking: Chunking::Auto,
+            arguments: Vec::new(),
+            merge: Merge::None,
+            unordered,
+        }
     }
 
     /// The type of the merged value, or of each outcome where nothing is merged.
@@ -167,10 +183,16 @@ impl Plan {
         })
     }
 
+    /// Whether each outcome is delivered, since nothing is merged.
+    pub(crate) fn gives_outcomes(&self) -> bool {
+        self.reduce.is_none() && self.fold.is_none()
+    }
+
     /// How the outcomes reach the user.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.reduce {
             Some(reduce) => Delivery::Reduced(reduce.shape),
+            None if self.unordered => Delivery::AsCompleted,
             None => Delivery::Ordered,
         }
     }
@@ -241,7 +263,15 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
             .chain(spec.arguments.iter().cloned())
             .collect(),
         merge: resolved(module, None, fold),
+        unordered: unordered(spec, fold.is_some())?,
     })
+}
+
+fn unordered(spec: &JobSpec, is_merged: bool) -> Result<bool, PlanError> {
+    if spec.unordered && is_merged {
+        return Err(PlanError::UnorderedMerge);
+    }
+    Ok(spec.unordered)
 }
 
 fn is_mapper(function: &Function) -> bool {

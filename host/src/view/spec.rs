@@ -1,9 +1,11 @@
 //! What a job is to do, as its user says it.
 
 use super::plan::{Plan, PlanError};
+use super::targets::Targets;
 use crate::chunk::Chunking;
 use crate::dispatch::Reuse;
-use crate::ids::EngineId;
+use crate::graph::Retry;
+use crate::history::JobKey;
 use crate::job::Tolerance;
 use crate::limits::Limits;
 use crate::sandbox::Module;
@@ -27,12 +29,29 @@ pub struct JobSpec {
     pub reuse: Reuse,
     /// What a task may use.
     pub limits: Limits,
-    /// How often a failed task runs again.
-    pub retries: u32,
+    /// Which failures are tried again, how often, after which pause.
+    pub retry: Retry,
     /// How many failed tasks the job bears.
     pub max_failures: Tolerance,
     /// The time of the whole job.
     pub deadline: Option<Duration>,
+    /// The time a task may wait for an engine once it has been read.
+    pub queue_timeout: Option<Duration>,
+    /// What the job is called: in events and in the history.
+    pub label: Option<String>,
+    /// What goes first where engines are short: higher before lower.
+    pub priority: i32,
+    /// Outcomes that are delivered, with [`Merge::None`], come as their tasks end, not in input
+    /// order.
+    pub unordered: bool,
+    /// Tasks handed to an engine at a time; by default as many as are worth a hand-over.
+    pub dispatch_size: Option<usize>,
+    /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
+    pub max_outstanding: Option<usize>,
+    /// The job in the history of which this one repeats tasks.
+    pub repeats: Option<JobKey>,
+    /// What this program wants to find again with the job in the history.
+    pub memo: serde_json::Value,
     /// The arguments of a WASI command, without its own name.
     pub arguments: Vec<String>,
     /// Whether what each task used is kept for [`JobResult::records`](super::JobResult::records).
@@ -67,9 +86,17 @@ impl Default for JobSpec {
             view: ViewKind::Balanced,
             reuse: Reuse::None,
             limits: Limits::default(),
-            retries: 0,
+            retry: Retry::default(),
             max_failures: Tolerance::Count(0),
             deadline: None,
+            queue_timeout: None,
+            label: None,
+            priority: 0,
+            unordered: false,
+            dispatch_size: None,
+            max_outstanding: None,
+            repeats: None,
+            memo: serde_json::Value::Null,
             arguments: Vec::new(),
             keep_records: false,
         }
@@ -108,17 +135,8 @@ pub enum ViewKind {
     /// Whichever is free.
     #[default]
     Balanced,
+    /// Whichever of these is free.
+    BalancedAmong(Targets),
     /// The engine of each chunk is fixed beforehand: each target gets a contiguous block.
     Direct(Targets),
-}
-
-/// The engines of a direct view.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Targets {
-    /// All engines there are when the job begins.
-    #[default]
-    All,
-    /// These.
-    Only(Vec<EngineId>),
 }

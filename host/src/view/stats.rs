@@ -74,7 +74,8 @@ impl JobStats {
         self.retries += u64::from(usage.attempt > 1);
         self.serial_time += usage.run_time;
         self.peak_memory = self.peak_memory.max(usage.peak_memory);
-        let engine = self.engines.entry(usage.engine).or_default();
+        let Some(engine) = usage.engine else { return };
+        let engine = self.engines.entry(engine).or_default();
         engine.tasks += 1;
         engine.busy += usage.run_time;
         engine.bytes_in += usage.bytes_in;

@@ -53,6 +53,16 @@ pub(crate) fn run(guest: &str) -> Cli {
     program().arg("run").arg(super::guest(guest))
 }
 
+/// `rwasm-cluster call` with the guest of that name.
+pub(crate) fn call(guest: &str) -> Cli {
+    program().arg("call").arg(super::guest(guest))
+}
+
+/// `rwasm-cluster map` with the guest of that name.
+pub(crate) fn map(guest: &str) -> Cli {
+    program().arg("map").arg(super::guest(guest))
+}
+
 /// `rwasm-cluster inspect` with the module at that path.
 pub(crate) fn inspect(module: impl AsRef<Path>) -> Cli {
     program().arg("inspect").arg(module.as_ref())

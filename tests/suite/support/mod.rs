@@ -1,15 +1,20 @@
 //! What tests of every feature need: the program as a child process, the guests, texts with their word counts, and a
 //! cluster in this process.
 
+mod calls;
 mod cli;
 mod guests;
 mod library;
 mod text;
 
-pub(crate) use cli::{Cli, inspect, program, run, wait};
+pub(crate) use calls::{
+    LONG, Numbers, SOON, code, events_until, is_alone, memory, numbers, occupy, open_files,
+    running, soon, threads, until,
+};
+pub(crate) use cli::{Cli, call, inspect, map, program, run, wait};
 pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
-pub(crate) use text::{Text, word_count};
+pub(crate) use text::{Prng, Text, word_count};
 
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

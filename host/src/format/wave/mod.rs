@@ -10,10 +10,11 @@ mod write;
 pub(super) use write::Wave;
 
 use super::FormatError;
-use crate::value::{Mismatch, Step, Type, Value};
-use read::{Reader, inside};
+use super::arguments::{each, shown};
+use crate::value::{ArgumentError, Type, Value};
+use read::Reader;
 use std::fmt;
-use wasm_wave::ast::Node;
+use wasm_wave::ast::{Node, NodeType};
 use wasm_wave::parser::ParserError;
 use wasm_wave::untyped::{UntypedFuncCall, UntypedValue};
 
@@ -58,32 +59,70 @@ impl<'a> Call<'a> {
         self.parsed.name()
     }
 
-    /// The arguments, as values of these types. Trailing options may be left out.
+    /// The arguments, as values for these parameters of a function. Options at the end may be
+    /// left out.
     ///
     /// # Errors
     ///
-    /// When there are too many or too few, or one does not fit its type.
-    pub fn arguments(&self, types: &[Type]) -> Result<Vec<Value>, FormatError> {
-        let given: Vec<&Node> = match self.parsed.params_node() {
-            Some(node) => node.as_tuple().map_err(|error| not_wave(&error))?.collect(),
-            None => Vec::new(),
-        };
-        let optional = |ty: &Type| matches!(ty, Type::Option(_));
-        let left_out = types.get(given.len()..);
-        if !left_out.is_some_and(|types| types.iter().all(optional)) {
-            let wanted = format!("{}", types.len());
-            return Err(Mismatch::new(format!("{} arguments", given.len()), wanted).into());
-        }
-        let reader = Reader { text: self.text };
-        types
-            .iter()
-            .enumerate()
-            .map(|(index, ty)| match given.get(index) {
-                Some(node) => inside(reader.value(node, ty), || Step::Index(index)),
-                None => Ok(Value::Option(None)),
-            })
-            .collect()
+    /// When there are too many or too few, or one does not fit: its position, the parameter, the
+    /// type that was wanted and what was found.
+    pub fn arguments(&self, params: &[(String, Type)]) -> Result<Vec<Value>, ArgumentError> {
+        let nodes = self.parsed.params_node();
+        // Arguments are always a tuple.
+        let nodes = nodes.and_then(|node| node.as_tuple().ok());
+        values(self.text, nodes.into_iter().flatten(), params)
     }
+}
+
+/// Before a line that is read as what stands between the parentheses of a call.
+const NAME: &str = "f(";
+
+/// The values for several parameters that a line lists: `[1, "a"]`, `(1, "a")` or `1, "a"`.
+///
+/// # Errors
+///
+/// When the line is not WAVE; inside, when it is and the values do not fit.
+pub(super) fn line(
+    line: &str,
+    params: &[(String, Type)],
+) -> Result<Result<Vec<Value>, ArgumentError>, FormatError> {
+    if let Ok(whole) = UntypedValue::parse(line) {
+        match whole.node().ty() {
+            NodeType::Tuple => {
+                let nodes = whole.node().as_tuple().into_iter().flatten();
+                return Ok(values(line, nodes, params));
+            }
+            NodeType::List => {
+                let nodes = whole.node().as_list().into_iter().flatten();
+                return Ok(values(line, nodes, params));
+            }
+            _ => {}
+        }
+    }
+    let call = format!("{NAME}{line})");
+    match Call::parse(&call) {
+        Ok(call) => Ok(call.arguments(params)),
+        Err(FormatError::Wave { reason, offset }) => Err(FormatError::Wave {
+            reason,
+            offset: offset.saturating_sub(NAME.len()),
+        }),
+        Err(other) => Err(other),
+    }
+}
+
+fn values<'n>(
+    text: &str,
+    nodes: impl Iterator<Item = &'n Node>,
+    params: &[(String, Type)],
+) -> Result<Vec<Value>, ArgumentError> {
+    let reader = Reader { text };
+    let nodes: Vec<&Node> = nodes.collect();
+    each(
+        params,
+        &nodes,
+        |node, ty| reader.value(node, ty),
+        |node| shown(text.get(node.span()).unwrap_or_default()),
+    )
 }
 
 impl fmt::Debug for Call<'_> {
@@ -161,13 +200,21 @@ mod tests {
     fn calls_have_names_and_arguments() {
         let call = Call::parse("fib(30, \"a\")").unwrap();
         assert_eq!(call.name(), "fib");
-        let types = [Type::U64, Type::String, Type::option(Type::U8)];
+        let mut params = [
+            ("n".to_owned(), Type::U64),
+            ("text".to_owned(), Type::String),
+            ("size".to_owned(), Type::option(Type::U8)),
+        ];
         let values = vec![30u64.into(), "a".into(), Value::Option(None)];
-        assert_eq!(call.arguments(&types).unwrap(), values);
-        let error = call.arguments(&types[..1]).unwrap_err();
-        assert_eq!(error.to_string(), "the value: found 2 arguments, wanted 1");
-        let error = call.arguments(&[Type::U64, Type::U64]).unwrap_err();
-        assert_eq!(error.to_string(), "[1]: found \"a\", wanted u64");
+        assert_eq!(call.arguments(&params).unwrap(), values);
+        let error = call.arguments(&params[..1]).unwrap_err();
+        assert_eq!(error.to_string(), "found 2 arguments, wanted 1 (n: u64)");
+        params[1].1 = Type::U64;
+        let error = call.arguments(&params).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "argument 2 (`text`): found \"a\", wanted u64"
+        );
 
         assert!(
             Call::parse("now()")

@@ -44,7 +44,7 @@ fn expected(scenario: &Scenario) -> Expected {
     };
     let leaves: Vec<_> = outcomes.iter().cloned().map(Result::ok).collect();
     let merged = match scenario.delivery {
-        Delivery::Ordered => None,
+        Delivery::Ordered | Delivery::AsCompleted => None,
         Delivery::Reduced(shape) => model(shape, &leaves),
     };
     (
@@ -53,7 +53,35 @@ fn expected(scenario: &Scenario) -> Expected {
     )
 }
 
+/// As they come: each outcome is out once, and the job fails only if too many fail.
+fn check_as_completed(scenario: &Scenario) {
+    let mut cluster = Cluster::new(scenario);
+    let ending = cluster.run();
+    let failing = (0..scenario.chunks).filter(|index| scenario.fate(Key::Map(*index)).is_err());
+    let allowed = scenario.tolerance.allowed(scenario.chunks);
+    match ending {
+        Ending::Complete {
+            chunks, failures, ..
+        } => {
+            assert_eq!(chunks, scenario.chunks);
+            assert_eq!(cluster.emitted.len() as u64, chunks);
+            assert_eq!(failures, failing.count() as u64);
+            assert!(failures <= allowed);
+        }
+        Ending::TaskFailed { index, .. } => {
+            assert!(scenario.fate(Key::Map(index.0)).is_err());
+            assert!(failing.count() as u64 > allowed);
+        }
+        Ending::Stopped("stopped") => assert!(scenario.stop_at.is_some()),
+        Ending::Stopped("broken") => assert!(scenario.broken_after.is_some()),
+        ending => panic!("ended with {ending:?}"),
+    }
+}
+
 fn check(scenario: &Scenario) {
+    if scenario.delivery == Delivery::AsCompleted {
+        return check_as_completed(scenario);
+    }
     let mut cluster = Cluster::new(scenario);
     let ending = cluster.run();
     let (emitted, result) = expected(scenario);
@@ -308,7 +336,11 @@ fn tasks_of_a_lost_engine_move_to_the_next_target_if_they_may_run_again() {
 
 #[test]
 fn a_job_without_chunks_is_complete() {
-    for delivery in [Delivery::Ordered, Delivery::Reduced(Shape::LIST)] {
+    for delivery in [
+        Delivery::Ordered,
+        Delivery::AsCompleted,
+        Delivery::Reduced(Shape::LIST),
+    ] {
         let mut sut: Sut = Machine::new(plain(0, delivery).rules());
         assert!(sut.next_decision().is_none());
         sut.input_end();

@@ -44,6 +44,7 @@ pub(super) struct Scenario {
 pub(super) fn any_scenario() -> impl Strategy<Value = Scenario> {
     let delivery = prop_oneof![
         Just(Delivery::Ordered),
+        Just(Delivery::AsCompleted),
         any_shape().prop_map(Delivery::Reduced)
     ];
     let tolerance = prop_oneof![
@@ -111,6 +112,8 @@ impl Scenario {
             },
             engines: self.engines as usize,
             depth: self.depth,
+            dispatch_size: self.seed.is_multiple_of(5).then_some(3),
+            max_outstanding: self.seed.is_multiple_of(3).then_some(8),
             held_budget: self.budget,
         }
     }
@@ -148,6 +151,8 @@ impl Scenario {
         }
         let retry = if draw.is_multiple_of(7) {
             Retry::Never
+        } else if draw.is_multiple_of(2) {
+            Retry::After(Duration::from_millis(1))
         } else {
             Retry::Allowed
         };
@@ -197,6 +202,8 @@ pub(super) struct Cluster<'a> {
     /// By dispatch: target, tasks that are out, tasks that it carried.
     flights: Vec<(Option<EngineId>, usize, usize)>,
     attempts: BTreeMap<Key, u32>,
+    /// Attempts after which there is a pause.
+    paused: Vec<TaskId>,
     /// Maps that were fed or came back to be run again.
     waiting: BTreeSet<u64>,
     /// Maps that have their outcome.
@@ -204,6 +211,7 @@ pub(super) struct Cluster<'a> {
     fed: u64,
     input_over: bool,
     wanted: Wanted,
+    given: BTreeSet<u64>,
     pub(super) emitted: Vec<Result<String, String>>,
     held_results: u64,
     proven: usize,
@@ -220,11 +228,13 @@ impl<'a> Cluster<'a> {
             running: vec![],
             flights: vec![],
             attempts: BTreeMap::new(),
+            paused: vec![],
             waiting: BTreeSet::new(),
             settled: BTreeSet::new(),
             fed: 0,
             input_over: false,
             wanted: Wanted::default(),
+            given: BTreeSet::new(),
             emitted: vec![],
             held_results: 0,
             proven: 1,
@@ -255,6 +265,11 @@ impl<'a> Cluster<'a> {
                 if let Some(ending) = self.follow(decision) {
                     return ending;
                 }
+            }
+            if !self.paused.is_empty() && (self.running.is_empty() || self.draw(4) == 0) {
+                let at = self.draw(self.paused.len());
+                self.sut.resume(self.paused.swap_remove(at));
+                continue;
             }
             if self.running.is_empty() {
                 assert!(
@@ -398,6 +413,9 @@ impl<'a> Cluster<'a> {
 
     /// The chunk after which nothing matters any more.
     fn fence(&self) -> Option<u64> {
+        if self.scenario.delivery == Delivery::AsCompleted {
+            return None;
+        }
         let allowed = match self.scenario.tolerance {
             Tolerance::Count(allowed) => allowed,
             Tolerance::Percent(0.0) => 0,
@@ -410,8 +428,17 @@ impl<'a> Cluster<'a> {
         match decision {
             Decision::Dispatch(dispatch) => self.start(dispatch),
             Decision::Emit { index, result } => {
-                assert_eq!(self.scenario.delivery, Delivery::Ordered);
-                assert_eq!(index.0, self.emitted.len() as u64, "emitted out of order");
+                match self.scenario.delivery {
+                    Delivery::Ordered => {
+                        assert_eq!(index.0, self.emitted.len() as u64, "emitted out of order");
+                    }
+                    Delivery::AsCompleted => assert!(self.given.insert(index.0), "emitted twice"),
+                    Delivery::Reduced(_) => panic!("a reduced job emits nothing"),
+                }
+                assert_eq!(
+                    result.is_ok(),
+                    self.scenario.fate(Key::Map(index.0)).is_ok()
+                );
                 self.held_results -= if result.is_ok() {
                     self.scenario.result_size(index.0)
                 } else {
@@ -419,6 +446,7 @@ impl<'a> Cluster<'a> {
                 } + 64;
                 self.emitted.push(result);
             }
+            Decision::Later { id, .. } => self.paused.push(id),
             Decision::CancelTasks(ids) => {
                 assert!(!ids.is_empty() && self.fence().is_some());
                 for id in ids {

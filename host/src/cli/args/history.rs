@@ -1,0 +1,265 @@
+//! The options of the history and the commands that read it.
+
+use super::Loudness;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use rwasm_cluster::format::Format;
+use rwasm_cluster::{ByteSize, JobState};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+const HISTORY: &str = "History";
+
+/// Options of every command that runs tasks.
+#[derive(Args, Debug)]
+pub(crate) struct HistoryArguments {
+    /// Record the job: `rwasm-cluster job` then shows it, its results, and runs failed tasks again
+    ///
+    /// It is kept in rwasm-cluster/history.db of the user's state directory, or in the file
+    /// `RWASM_HISTORY_FILE`: inputs and results up to 64 KiB themselves, files as path, range and
+    /// hash.
+    #[arg(long, env = "RWASM_HISTORY", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = HISTORY)]
+    pub(crate) history: bool,
+
+    /// Tasks, and jobs, that the history keeps; the oldest jobs go first [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), env = "RWASM_HISTORY_ROWS", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
+    pub(crate) history_rows: Option<u64>,
+
+    /// Bytes that the history keeps, at least 1MiB [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "RWASM_HISTORY_SIZE", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
+    pub(crate) history_size: Option<ByteSize>,
+}
+
+/// Jobs that were recorded with --history.
+#[derive(Args, Debug)]
+#[command(
+    before_help = "Examples:
+  rwasm-cluster job list --state failed --since 2h   what has gone wrong lately
+  rwasm-cluster job show 7                           all about a job, its failed tasks too
+  rwasm-cluster job retry 7                          run its failed tasks again
+  rwasm-cluster job replay 7 3                       run one of its tasks again, alone, and see why",
+    after_long_help = "Exit codes: as of `run`; 2 where there is no such job or task, 14 where the history, or what \
+a task was called with, cannot be read.",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct JobArguments {
+    #[command(subcommand)]
+    pub(crate) command: JobCommand,
+}
+
+/// What to do with recorded jobs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// List jobs, the newest first
+    List(ListArguments),
+    /// Show all about a job, its failed tasks too
+    Show(ShowArguments),
+    /// Print what a job, or one task of it, gave
+    Result(ResultArguments),
+    /// Run a job's failed tasks again, as a new job
+    Retry(AgainArguments),
+    /// Run one task of a job again, alone, and show why it fails
+    Replay(ReplayArguments),
+    /// Remove jobs from the history
+    Rm(RmArguments),
+}
+
+impl JobCommand {
+    pub(crate) fn loudness(&self) -> &Loudness {
+        match self {
+            Self::List(list) => &list.loudness,
+            Self::Show(show) => &show.loudness,
+            Self::Result(result) => &result.loudness,
+            Self::Retry(retry) => &retry.loudness,
+            Self::Replay(replay) => &replay.loudness,
+            Self::Rm(rm) => &rm.loudness,
+        }
+    }
+}
+
+/// List jobs, the newest first.
+#[derive(Args, Debug)]
+pub(crate) struct ListArguments {
+    /// Of this state: running, done, failed, cancelled or interrupted
+    #[arg(long, value_name = "STATE", value_parser = state, value_delimiter = ',')]
+    pub(crate) state: Vec<JobState>,
+
+    /// With a label that fits: `*` is any text, `?` any character
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) label: Option<String>,
+
+    /// Whose tasks call this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+
+    /// Of which a task ran on this engine
+    #[arg(long, value_name = "N")]
+    pub(crate) engine: Option<u32>,
+
+    /// Submitted since then: a time ago like 2h, or a time like 2026-01-31 or 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<SystemTime>,
+
+    /// So many at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+
+    /// How they are shown
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ShownAs,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// Show all about a job, its failed tasks too.
+#[derive(Args, Debug)]
+pub(crate) struct ShowArguments {
+    /// The job, as `job list` numbers it
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+
+    /// How it is shown
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ShownAs,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// Print what a job, or one task of it, gave.
+#[derive(Args, Debug)]
+pub(crate) struct ResultArguments {
+    /// The job, as `job list` numbers it
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+
+    /// One of its tasks, from 0 in input order
+    #[arg(value_name = "TASK")]
+    pub(crate) task: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// Run a job's failed tasks again, as a new job.
+#[derive(Args, Debug)]
+pub(crate) struct AgainArguments {
+    /// The job, as `job list` numbers it
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+
+    /// Number of engines [default: the cores this process may use]
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        env = "RWASM_ENGINES",
+        hide_env = true
+    )]
+    pub(crate) engines: Option<u32>,
+
+    /// Time of one run of a task [default: as the job had]
+    #[arg(long, value_name = "TIME", value_parser = super::values::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Memory of a task [default: as the job had]
+    #[arg(long, value_name = "SIZE", value_parser = super::values::positive_size)]
+    pub(crate) memory: Option<ByteSize>,
+
+    /// Fuel of a task [default: as the job had]
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+
+    #[command(flatten)]
+    pub(crate) history: HistoryArguments,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// Run one task of a job again, alone, and show why it fails.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArguments {
+    /// The job, as `job list` numbers it
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+
+    /// The task, from 0 in input order: `job show` names those that failed
+    #[arg(value_name = "TASK")]
+    pub(crate) task: u64,
+
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// Remove jobs from the history.
+#[derive(Args, Debug)]
+pub(crate) struct RmArguments {
+    /// The jobs, as `job list` numbers them
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub(crate) ids: Vec<u64>,
+
+    /// All that have ended
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// How results are printed.
+#[derive(Args, Debug)]
+pub(crate) struct Printed {
+    /// How the result is written [default: as the job wrote it]
+    #[arg(long, value_name = "FORMAT", value_parser = super::values::format_parser())]
+    pub(crate) format: Option<Format>,
+
+    /// Write the result to FILE, which appears when it is complete
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How something is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShownAs {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+}
+
+fn state(text: &str) -> Result<JobState, String> {
+    JobState::from_name(text).ok_or_else(|| {
+        let names: Vec<_> = JobState::ALL.iter().map(|state| state.name()).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
+fn since(text: &str) -> Result<SystemTime, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return SystemTime::now()
+            .checked_sub(ago)
+            .ok_or_else(|| "that is before time began".to_owned());
+    }
+    humantime::parse_rfc3339_weak(text)
+        .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text}T00:00:00Z")))
+        .map_err(|_| {
+            "write a time ago like 30m or 2h, or a time like 2026-01-31T12:00:00Z".to_owned()
+        })
+}

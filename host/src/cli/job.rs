@@ -1,0 +1,176 @@
+//! `job`: what was recorded of jobs, for people or as JSON; their results, and their failed tasks
+//! again.
+
+mod again;
+mod result;
+mod show;
+
+use super::args::{JobCommand, ListArguments, RmArguments, ShownAs};
+use super::exit::CliError;
+use super::history::{self, HOW};
+use super::signals::Signals;
+use super::stats;
+use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery};
+use serde_json::{Value as Json, json};
+use std::io::Write as _;
+use std::time::SystemTime;
+
+/// Does what was asked of the history.
+pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliError> {
+    match command {
+        JobCommand::List(arguments) => list(arguments),
+        JobCommand::Show(arguments) => show::show(arguments),
+        JobCommand::Result(arguments) => result::result(arguments),
+        JobCommand::Retry(arguments) => again::retry(arguments, signals),
+        JobCommand::Replay(arguments) => again::replay(arguments, signals),
+        JobCommand::Rm(arguments) => rm(arguments),
+    }
+}
+
+fn list(arguments: &ListArguments) -> Result<(), CliError> {
+    let history = match history::open()? {
+        Ok(history) => history,
+        Err(path) => {
+            if arguments.format == ShownAs::Json {
+                print("[]\n")?;
+            }
+            let text = format!(
+                "there is no history yet ({} does not exist): {HOW}\n",
+                path.display()
+            );
+            // Where stderr is closed there is nobody to tell.
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            return Ok(());
+        }
+    };
+    let mut query = JobQuery::default();
+    query.states.clone_from(&arguments.state);
+    query.label.clone_from(&arguments.label);
+    query.function.clone_from(&arguments.function);
+    query.engine = arguments.engine.map(EngineId);
+    query.since = arguments.since;
+    query.limit = Some(arguments.limit);
+    let jobs = history.jobs(&query).map_err(CliError::History)?;
+    match arguments.format {
+        ShownAs::Text => print(&table(&jobs)),
+        ShownAs::Json => {
+            let jobs: Vec<Json> = jobs.iter().map(json).collect();
+            print(&format!("{:#}\n", Json::from(jobs)))
+        }
+    }
+}
+
+fn rm(arguments: &RmArguments) -> Result<(), CliError> {
+    let history = history::existing()?;
+    if arguments.all {
+        history.clear().map_err(CliError::History)?;
+        return Ok(());
+    }
+    let keys: Vec<JobKey> = arguments.ids.iter().copied().map(JobKey).collect();
+    history.remove(&keys).map_err(CliError::History)
+}
+
+/// Jobs in aligned columns, under their names.
+fn table(jobs: &[JobEntry]) -> String {
+    const NAMES: [&str; 9] = [
+        "ID",
+        "STATE",
+        "KIND",
+        "FUNCTION",
+        "LABEL",
+        "SUBMITTED",
+        "TASKS",
+        "FAILED",
+        "TIME",
+    ];
+    let mut rows = vec![NAMES.map(str::to_owned)];
+    rows.extend(jobs.iter().map(|job| {
+        [
+            job.key.to_string(),
+            job.state.to_string(),
+            job.kind.to_string(),
+            job.function.clone(),
+            job.label.clone().unwrap_or_else(|| "-".to_owned()),
+            time(job.submitted),
+            job.tasks.to_string(),
+            job.tasks_failed.to_string(),
+            duration(job).unwrap_or_else(|| "-".to_owned()),
+        ]
+        // A name or label comes from outside, and is to stay in its line.
+        .map(|cell| {
+            cell.chars()
+                .map(|one| if one.is_control() { '?' } else { one })
+                .collect()
+        })
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..NAMES.len()).filter_map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A job as programs read it.
+fn json(job: &JobEntry) -> Json {
+    json!({
+        "id": job.key.0,
+        "state": job.state.name(),
+        "kind": job.kind.name(),
+        "function": job.function,
+        "label": job.label,
+        "module": {
+            "name": job.module_name,
+            "path": job.module_path.as_ref().map(|path| path.display().to_string()),
+            "sha256": job.module_hash,
+        },
+        "repeats": job.repeats.map(|key| key.0),
+        "submitted": time(job.submitted),
+        "ended": job.ended.map(time),
+        "tasks": job.tasks,
+        "failed": job.tasks_failed,
+        "dropped": job.tasks_dropped,
+        "message": job.message,
+        "options": job.options,
+        "inputs": job.inputs.iter().map(|input| json!({
+            "name": input.name,
+            "path": input.path.as_ref().map(|path| path.display().to_string()),
+            "bytes": input.bytes,
+        })).collect::<Vec<_>>(),
+        "stats": job.stats,
+    })
+}
+
+fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// How long a job took, once it has ended.
+fn duration(job: &JobEntry) -> Option<String> {
+    let took = job.ended?.duration_since(job.submitted).unwrap_or_default();
+    Some(stats::time(took))
+}
+
+fn print(text: &str) -> Result<(), CliError> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CliError::OutputClosed),
+        Err(source) => Err(CliError::Output {
+            what: "stdout".to_owned(),
+            source,
+        }),
+    }
+}
+
+/// What the job remembers of how it was printed, or what its options say.
+fn remembered<'a>(job: &'a JobEntry, name: &str) -> Option<&'a str> {
+    let memo = job.options.get("memo").and_then(|memo| memo.get(name));
+    memo.or_else(|| job.options.get(name))?.as_str()
+}

@@ -1,0 +1,154 @@
+//! From the options that commands share to what the library is told, and what can be refused at once.
+
+use super::args::{LimitArgument, ManyOptions, ReuseArgument, TaskOptions};
+use super::exit::CliError;
+use super::history;
+use super::output::Output;
+use super::signals::Signals;
+use super::tell::warn;
+use rwasm_cluster::format::Format;
+use rwasm_cluster::{
+    Backoff, Cluster, DynamicCallable, Limits, MAX_ENGINES, Module, Retry, Reuse, StartError, Type,
+};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How stdin is written where a file is wanted.
+pub(crate) const STDIN: &str = "-";
+
+/// What stdin is called in messages.
+pub(crate) const STDIN_NAME: &str = "<stdin>";
+
+/// No pause before a further attempt is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Refuses a number of engines that no cluster can have.
+pub(crate) fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
+    match wanted {
+        Some(wanted) if wanted == 0 || wanted > MAX_ENGINES => {
+            Err(CliError::Start(StartError::EngineCount { wanted }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Starts the engines.
+pub(crate) fn cluster(
+    options: &TaskOptions,
+    many: Option<&ManyOptions>,
+) -> Result<Cluster, CliError> {
+    let mut builder = Cluster::builder().strict_imports(options.strict_imports);
+    if let Some(engines) = options.engines {
+        builder = builder.engines(engines);
+    }
+    if let Some(many) = many {
+        builder = builder.policy(many.policy);
+        if let Some(dispatches) = many.hwm {
+            builder = builder.hwm(dispatches);
+        }
+    }
+    if let Some(history) = history::settings(&options.history)? {
+        builder = builder.history(history);
+    }
+    if let Some(cache) = cache_dir() {
+        builder = builder.cache_dir(cache);
+    }
+    let cluster = builder.start().map_err(CliError::Start)?;
+    if options.loudness.verbose && !cluster.is_pooled() {
+        warn(
+            "the address space is too small for a pool of instances: each is mapped anew, which is slower",
+        );
+    }
+    Ok(cluster)
+}
+
+/// Where compiled code is kept: `RWASM_CACHE_DIR`, else the user's cache directory.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    match std::env::var_os("RWASM_CACHE_DIR") {
+        Some(dir) if dir.is_empty() => None,
+        Some(dir) => Some(dir.into()),
+        None => dirs::cache_dir().map(|dir| dir.join("rwasm-cluster").join("compiled")),
+    }
+}
+
+/// What each task may use.
+pub(crate) fn limits(options: &TaskOptions) -> Limits {
+    let mut limits = Limits::default();
+    limits.time = options.timeout;
+    limits.memory = options.memory;
+    limits.fuel = options.fuel;
+    for limit in &options.limits {
+        match *limit {
+            LimitArgument::Input(size) => limits.input = size,
+            LimitArgument::Output(size) => limits.output = size,
+            LimitArgument::Logs(size) => limits.logs = size,
+            LimitArgument::TableElements(number) => limits.table_elements = number,
+            LimitArgument::Handles(number) => limits.handles = number,
+        }
+    }
+    limits
+}
+
+/// What is tried again.
+pub(crate) fn retry(options: &TaskOptions) -> Retry {
+    Retry::times(options.retries)
+        .on(options.retry_on)
+        .backoff(Backoff::exponential(options.backoff, LONGEST_PAUSE))
+}
+
+/// How long an instance lives.
+pub(crate) fn reuse(options: &TaskOptions) -> Reuse {
+    match options.reuse {
+        ReuseArgument::None => Reuse::None,
+        ReuseArgument::Dispatch => Reuse::Dispatch,
+        ReuseArgument::Engine => Reuse::Engine,
+    }
+}
+
+/// The module's function of that name, whatever its types are.
+pub(crate) fn function(module: &Module, name: &str) -> Result<DynamicCallable, CliError> {
+    module
+        .dynamic_function(name)
+        .map_err(|error| CliError::Function(Box::new(error)))
+}
+
+/// The type of what a call gives; none where it gives nothing.
+pub(crate) fn given(function: &DynamicCallable) -> Option<Type> {
+    match &function.signature().result {
+        Some(Type::Result(sides)) => sides.ok.clone(),
+        other => other.clone(),
+    }
+}
+
+/// Refuses a format that cannot write values of this type.
+pub(crate) fn check_format(format: Format, ty: Option<&Type>) -> Result<(), CliError> {
+    let is_text = |ty: &Type| *ty == Type::String || ty.is_bytes();
+    match ty {
+        _ if format != Format::Raw => Ok(()),
+        None => Ok(()),
+        Some(ty) if is_text(ty) => Ok(()),
+        Some(Type::List(element)) if is_text(element) => Ok(()),
+        Some(ty) => Err(CliError::Format(format!(
+            "format raw writes strings and bytes only, the result is {ty}"
+        ))),
+    }
+}
+
+/// The places for results and, if there is to be one, for the report; opened before anything runs,
+/// since they may be refused.
+pub(crate) fn outputs(
+    options: &TaskOptions,
+    signals: &Signals,
+) -> Result<(Output, Option<Output>), CliError> {
+    let open = |path: Option<&Path>| -> Result<Output, CliError> {
+        let output = Output::open(path)?;
+        signals.clean(output.aside());
+        Ok(output)
+    };
+    let output = open(options.output.as_deref())?;
+    let report = match &options.report {
+        Some(path) => Some(open(Some(path))?),
+        None => None,
+    };
+    Ok((output, report))
+}

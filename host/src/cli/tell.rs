@@ -1,0 +1,41 @@
+//! What is said on stderr beside errors: warnings, and with `-v` where time goes.
+
+use super::exit::visible;
+use super::stats;
+use std::io::Write as _;
+use std::time::Instant;
+
+/// Warns of something that does not end the program.
+pub(crate) fn warn(text: &str) {
+    // Where stderr is closed there is nobody to warn.
+    let _ = writeln!(std::io::stderr().lock(), "warning: {}", visible(text));
+}
+
+/// Prints a text that is made for people as it is.
+pub(crate) fn print(text: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Says with `-v` where the time goes.
+pub(crate) struct Steps {
+    verbose: bool,
+    last: Instant,
+}
+
+impl Steps {
+    pub(crate) fn new(verbose: bool) -> Self {
+        Self {
+            verbose,
+            last: Instant::now(),
+        }
+    }
+
+    pub(crate) fn done(&mut self, step: &str) {
+        if self.verbose {
+            let took = stats::time(self.last.elapsed());
+            print(&format!("{step} in {took}\n"));
+        }
+        self.last = Instant::now();
+    }
+}

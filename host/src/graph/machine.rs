@@ -1,0 +1,479 @@
+//! The machine of all tasks of a cluster that are submitted one by one: events in as methods, decisions out of
+//! [`Machine::next_decision`].
+//!
+//! It owns who waits for whom, the attempts, the pauses between them and the limits of time. It starts nothing and has
+//! no clock: the host calls [`Machine::tick`] when [`Machine::next_wake`] has come. A batch of events may be fed before
+//! decisions are taken; then they are taken until there are none. Each event costs a logarithm of the tasks there are,
+//! for each task it concerns.
+
+use super::dependency::DependencyError;
+use super::messages::{Decision, Ended, Known, Resolution, Terms, Verdict};
+use super::task::{Limit, Phase, State, Task, UnderWay};
+use super::timers::{Due, Timers};
+use super::waiting::{End, Fate, Judged, Waiting};
+use super::waits::Waits;
+use crate::ids::{EngineId, JobId};
+use crate::outcome::FailureCode;
+use crate::placement::Eligible;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// The room for decisions that is kept when there are none; what a flood of them took beyond is given back.
+const KEPT_DECISIONS: usize = 1024;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    /// The tasks without an outcome. A tree and not a hash table: it gives its memory back as they leave.
+    tasks: BTreeMap<JobId, Task>,
+    waits: Waits,
+    timers: Timers,
+    /// Decisions that are taken and not given out.
+    decided: VecDeque<Decision>,
+    /// Jobs that have ended and whose dependents have not been told: a queue, so that no chain is too long.
+    ends: VecDeque<(JobId, End)>,
+    is_shut_down: bool,
+}
+
+impl Machine {
+    /// Without tasks.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A new task, under an id that was never used. `states` tells of each job that its dependencies name and that the
+    /// machine does not hold itself; `None` is a job that nobody knows. Refused, it has left no trace.
+    pub(crate) fn submit(
+        &mut self,
+        job: JobId,
+        terms: Terms,
+        states: impl Fn(JobId) -> Option<Known>,
+        now: Duration,
+    ) -> Result<(), DependencyError> {
+        debug_assert!(
+            !self.tasks.contains_key(&job),
+            "job {job} was submitted twice"
+        );
+        for dependency in terms.after.iter().chain(&terms.follow) {
+            dependency.check(job)?;
+        }
+        let mut waiting = Waiting::new(terms.after, terms.follow, terms.eligible.clone());
+        let (mut pending, mut ended) = (Vec::new(), Vec::new());
+        for (other, place) in waiting.jobs() {
+            let known = if self.tasks.contains_key(&other) {
+                Some(Known::Pending)
+            } else {
+                states(other)
+            };
+            match known.ok_or(DependencyError::Unknown(other))? {
+                Known::Pending => pending.push((other, place)),
+                Known::Ended(how) => ended.push((other, place, End::from(how))),
+            }
+        }
+        if self.is_shut_down {
+            self.decide_outcome(job, Resolution::Cancelled);
+            return Ok(());
+        }
+        let mut impossible = None;
+        for (other, place, end) in ended {
+            if let Judged::Impossible(why) = waiting.ended(place, other, &end) {
+                impossible = Some(why);
+                break;
+            }
+        }
+        if let Some(why) = impossible {
+            self.decide_outcome(job, Resolution::DependencyFailed(why));
+            return Ok(());
+        }
+        let deadline = terms.deadline.map(|length| Limit {
+            at: now.saturating_add(length),
+            length,
+        });
+        if let Some(deadline) = deadline {
+            self.timers.set(deadline.at, job, Due::Deadline);
+        }
+        let ready = waiting.ready();
+        if ready.is_none() {
+            pending.retain(|(_, place)| waiting.is_open(*place));
+            for (other, place) in pending {
+                self.wait_for(other, (job, place));
+            }
+        }
+        let task = Task {
+            eligible: terms.eligible,
+            retry: (terms.retry.retries > 0).then(|| Box::new(terms.retry)),
+            queue_time: terms.queue_time,
+            deadline,
+            attempts: 0,
+            ran_on: None,
+            state: State::Waiting(Box::new(waiting)),
+        };
+        self.tasks.insert(job, task);
+        if let Some(eligible) = ready {
+            self.stop_waiting(job, eligible, now);
+        }
+        self.tell_dependents(now);
+        Ok(())
+    }
+
+    /// A job has ended. Of one that somebody waits for this is news; of a whole map that the machine started it is the
+    /// report; of any other it is ignored.
+    pub(crate) fn ended(&mut self, job: JobId, how: Ended, now: Duration) {
+        match self.tasks.get_mut(&job) {
+            Some(task) => {
+                if task.under_way().is_some() {
+                    self.resolve(job, Resolution::Reported, how.into());
+                }
+            }
+            None => self.ends.push_back((job, how.into())),
+        }
+        self.tell_dependents(now);
+    }
+
+    /// An attempt has come back: well, or with a failure, and from which engine.
+    pub(crate) fn finished(
+        &mut self,
+        job: JobId,
+        attempt: u32,
+        result: Result<EngineId, (FailureCode, EngineId)>,
+        now: Duration,
+    ) -> Verdict {
+        let Some(task) = self.tasks.get_mut(&job) else {
+            return Verdict::Ignored;
+        };
+        let Some(under_way) = task.attempt(attempt) else {
+            return Verdict::Ignored;
+        };
+        let is_expiring = under_way.phase == Phase::Expiring;
+        let (Ok(engine) | Err((_, engine))) = result;
+        let (fate, verdict) = match result {
+            // It was taken out of the queue, and nothing but its time there asked for that.
+            Err((FailureCode::Cancelled, _)) if is_expiring => {
+                self.expired(job, attempt, now);
+                return Verdict::Ignored;
+            }
+            Err((code, _)) if !task.is_over(now) && retries(task, code) => {
+                task.ran_on = Some(engine);
+                self.pause(job, now);
+                (None, Verdict::Retried)
+            }
+            Ok(_) => (Some(Fate::Succeeded), Verdict::Final),
+            Err(_) => (Some(Fate::Failed), Verdict::Final),
+        };
+        if let Some(fate) = fate {
+            let engines = [engine].into();
+            self.resolve(job, Resolution::Reported, End { fate, engines });
+        }
+        self.tell_dependents(now);
+        verdict
+    }
+
+    /// An attempt has begun to run: its time in the queue no longer counts.
+    pub(crate) fn began(&mut self, job: JobId, attempt: u32) {
+        let Some(under_way) = self
+            .tasks
+            .get_mut(&job)
+            .and_then(|task| task.attempt(attempt))
+        else {
+            return;
+        };
+        under_way.phase = Phase::Running;
+        if let Some(expires) = under_way.expires.take() {
+            self.timers.unset(expires, job, Due::Turn);
+        }
+    }
+
+    /// An attempt that was to be taken back was, and will not run.
+    pub(crate) fn expired(&mut self, job: JobId, attempt: u32, now: Duration) {
+        let Some(task) = self.tasks.get_mut(&job) else {
+            return;
+        };
+        let is_expiring = task
+            .attempt(attempt)
+            .is_some_and(|under_way| under_way.phase == Phase::Expiring);
+        if is_expiring {
+            let length = task.queue_time.unwrap_or_default();
+            self.give_up(job, Resolution::QueueTimeout(length), Fate::OutOfTime);
+            self.tell_dependents(now);
+        }
+    }
+
+    /// The task is no longer wanted. Without effect where it has its outcome.
+    pub(crate) fn cancel(&mut self, job: JobId, now: Duration) {
+        self.stop(job, Resolution::Cancelled, Fate::Cancelled);
+        self.tell_dependents(now);
+    }
+
+    /// It has become this late.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        while let Some((job, due)) = self.timers.pop(now) {
+            match due {
+                Due::Deadline => self.reach_deadline(job),
+                Due::Turn => self.turn(job, now),
+            }
+            self.tell_dependents(now);
+        }
+    }
+
+    /// When to call [`Machine::tick`], if nothing happens before.
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
+        self.timers.first()
+    }
+
+    /// Each task that is left is cancelled, and so is each that is submitted from now on.
+    pub(crate) fn shutdown(&mut self) {
+        self.is_shut_down = true;
+        self.waits.clear();
+        self.timers.clear();
+        for (job, mut task) in std::mem::take(&mut self.tasks) {
+            if task.under_way().is_some() {
+                let attempt = task.attempts;
+                self.decided.push_back(Decision::Stop { job, attempt });
+            }
+            self.decide_outcome(job, Resolution::Cancelled);
+        }
+    }
+
+    /// What is to be done next; `None` until something has happened.
+    pub(crate) fn next_decision(&mut self) -> Option<Decision> {
+        while let Some(decision) = self.decided.pop_front() {
+            if self.still_holds(&decision) {
+                return Some(decision);
+            }
+        }
+        self.decided.shrink_to(KEPT_DECISIONS);
+        None
+    }
+
+    /// Whether what happened since has not made it pointless. A start that is given out is handed over.
+    fn still_holds(&mut self, decision: &Decision) -> bool {
+        match decision {
+            Decision::Watch(job) => self.waits.contains(*job),
+            Decision::Start { job, .. } => {
+                match self.tasks.get_mut(job).map(|task| &mut task.state) {
+                    Some(State::UnderWay(under_way)) => {
+                        under_way.handed_over = true;
+                        true
+                    }
+                    _ => false,
+                }
+            }
+            Decision::Expire { job, attempt } => self
+                .tasks
+                .get_mut(job)
+                .and_then(|task| task.attempt(*attempt))
+                .is_some_and(|under_way| under_way.phase == Phase::Expiring),
+            Decision::Stop { .. } | Decision::Resolve { .. } => true,
+        }
+    }
+
+    /// Registers a task, by one of its dependencies, for the end of a job.
+    fn wait_for(&mut self, job: JobId, waiter: (JobId, usize)) {
+        // The machine sees the end of its own tasks itself.
+        if !self.tasks.contains_key(&job) && !self.waits.contains(job) {
+            self.decided.push_back(Decision::Watch(job));
+        }
+        self.waits.add(job, waiter);
+    }
+
+    /// Tells those who wait what has ended, until nothing new comes of it.
+    fn tell_dependents(&mut self, now: Duration) {
+        while let Some((job, end)) = self.ends.pop_front() {
+            for (waiter, place) in self.waits.take(job) {
+                self.tell(waiter, place, job, &end, now);
+            }
+        }
+    }
+
+    fn tell(&mut self, waiter: JobId, place: usize, job: JobId, end: &End, now: Duration) {
+        let Some(Task {
+            state: State::Waiting(waiting),
+            ..
+        }) = self.tasks.get_mut(&waiter)
+        else {
+            return;
+        };
+        match waiting.ended(place, job, end) {
+            Judged::Impossible(why) => {
+                self.give_up(waiter, Resolution::DependencyFailed(why), Fate::NotStarted);
+                return;
+            }
+            Judged::Released => {
+                for other in waiting.jobs_of(place) {
+                    self.waits.remove(*other, (waiter, place));
+                }
+            }
+            Judged::Open => {}
+        }
+        if let Some(eligible) = waiting.ready() {
+            self.stop_waiting(waiter, eligible, now);
+        }
+    }
+
+    /// Its dependencies are met.
+    fn stop_waiting(&mut self, job: JobId, eligible: Eligible, now: Duration) {
+        if let Some(task) = self.tasks.get_mut(&job) {
+            task.eligible = eligible;
+            if let State::Waiting(waiting) = &task.state {
+                unregister(&mut self.waits, job, waiting);
+            }
+            self.start(job, now);
+        }
+    }
+
+    /// Begins the next attempt, unless there is no time left.
+    fn start(&mut self, job: JobId, now: Duration) {
+        let Some(task) = self.tasks.get_mut(&job) else {
+            return;
+        };
+        if task.is_over(now) {
+            return self.reach_deadline(job);
+        }
+        task.attempts += 1;
+        let expires = task.queue_time.map(|length| now.saturating_add(length));
+        if let Some(expires) = expires {
+            self.timers.set(expires, job, Due::Turn);
+        }
+        task.state = State::UnderWay(UnderWay {
+            handed_over: false,
+            phase: Phase::Queued,
+            expires,
+        });
+        self.decided.push_back(Decision::Start {
+            job,
+            attempt: task.attempts,
+            eligible: task.eligible.clone(),
+        });
+    }
+
+    /// The attempt under way has failed and another is to follow: at once, or after a pause.
+    fn pause(&mut self, job: JobId, now: Duration) {
+        let Some(task) = self.tasks.get_mut(&job) else {
+            return;
+        };
+        if let State::UnderWay(UnderWay {
+            expires: Some(expires),
+            ..
+        }) = task.state
+        {
+            self.timers.unset(expires, job, Due::Turn);
+        }
+        let backoff = task.retry.as_ref().map(|retry| retry.backoff);
+        let pause = backoff.unwrap_or_default().pause(task.attempts);
+        let until = now.saturating_add(pause);
+        task.state = State::Pausing { until };
+        if pause.is_zero() {
+            self.start(job, now);
+        } else {
+            self.timers.set(until, job, Due::Turn);
+        }
+    }
+
+    /// The end of a pause, or of the time in the queue.
+    fn turn(&mut self, job: JobId, now: Duration) {
+        let Some(task) = self.tasks.get_mut(&job) else {
+            return;
+        };
+        match &mut task.state {
+            State::Waiting(_) => {}
+            State::Pausing { .. } => self.start(job, now),
+            State::UnderWay(under_way) => {
+                under_way.expires = None;
+                if under_way.handed_over {
+                    under_way.phase = Phase::Expiring;
+                    let attempt = task.attempts;
+                    self.decided.push_back(Decision::Expire { job, attempt });
+                } else {
+                    let length = task.queue_time.unwrap_or_default();
+                    self.give_up(job, Resolution::QueueTimeout(length), Fate::OutOfTime);
+                }
+            }
+        }
+    }
+
+    fn reach_deadline(&mut self, job: JobId) {
+        let deadline = self.tasks.get(&job).and_then(|task| task.deadline);
+        if let Some(Limit { length, .. }) = deadline {
+            self.stop(job, Resolution::Deadline(length), Fate::OutOfTime);
+        }
+    }
+
+    /// Ends a task wherever it is.
+    fn stop(&mut self, job: JobId, how: Resolution, fate: Fate) {
+        let Some(task) = self.tasks.get_mut(&job) else {
+            return;
+        };
+        if task.under_way().is_some() {
+            let attempt = task.attempts;
+            self.decided.push_back(Decision::Stop { job, attempt });
+        }
+        self.give_up(job, how, fate);
+    }
+
+    /// Ends a task that is not under way, or about which the host knows.
+    fn give_up(&mut self, job: JobId, how: Resolution, fate: Fate) {
+        let ran_on = self.tasks.get(&job).and_then(|task| task.ran_on);
+        let engines = ran_on.into_iter().collect();
+        self.resolve(job, how, End { fate, engines });
+    }
+
+    /// Forgets a task, and leaves its end for those who wait for it.
+    fn resolve(&mut self, job: JobId, how: Resolution, end: End) {
+        let Some(task) = self.tasks.remove(&job) else {
+            return;
+        };
+        for (at, due) in task.timers() {
+            self.timers.unset(at, job, due);
+        }
+        if let State::Waiting(waiting) = &task.state {
+            unregister(&mut self.waits, job, waiting);
+        }
+        self.decide_outcome(job, how);
+        self.ends.push_back((job, end));
+    }
+
+    fn decide_outcome(&mut self, job: JobId, how: Resolution) {
+        self.decided.push_back(Decision::Resolve { job, how });
+    }
+
+    /// Whether nothing is left of any task.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+            && self.waits.is_empty()
+            && self.timers.is_empty()
+            && self.decided.is_empty()
+            && self.ends.is_empty()
+    }
+
+    /// Whether what is kept of tasks beside them is what they say, neither more nor less.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let due = self.tasks.iter().flat_map(|(job, task)| {
+            let timers = task.timers();
+            timers.map(|(at, due)| (at, *job, due))
+        });
+        self.timers.check(&due.collect());
+        let mut open = BTreeMap::new();
+        for (job, task) in &self.tasks {
+            if let State::Waiting(waiting) = &task.state {
+                open.extend(waiting.open().map(|(place, jobs)| ((*job, place), jobs)));
+            }
+        }
+        self.waits.check(&open);
+        assert!(self.ends.is_empty(), "{:?} have not been told", self.ends);
+    }
+}
+
+/// Whether the present attempt, having failed so, is followed by another.
+fn retries(task: &Task, code: FailureCode) -> bool {
+    let retry = task.retry.as_ref();
+    retry.is_some_and(|retry| retry.allows(task.attempts, code))
+}
+
+/// Takes back that a task waits for what is left of its dependencies.
+fn unregister(waits: &mut Waits, job: JobId, waiting: &Waiting) {
+    for (other, place) in waiting.jobs() {
+        waits.remove(other, (job, place));
+    }
+}

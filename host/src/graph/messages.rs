@@ -1,0 +1,105 @@
+//! What goes into the machine and what comes out.
+
+use super::dependency::Dependency;
+use super::retry::Retry;
+use crate::ids::{EngineId, JobId};
+use crate::placement::Eligible;
+use std::time::Duration;
+
+/// Under which terms a task runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// It starts when each of these is met.
+    pub(crate) after: Vec<Dependency>,
+    /// The same, and on an engine where the jobs that met them ran.
+    pub(crate) follow: Vec<Dependency>,
+    /// The engines it may run on.
+    pub(crate) eligible: Eligible,
+    /// Which of its failures are tried again.
+    pub(crate) retry: Retry,
+    /// How long each attempt may wait from when it could start until it begins.
+    pub(crate) queue_time: Option<Duration>,
+    /// How long all of it may take, from its submission on.
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// The state of a job that a dependency names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It has no outcome yet.
+    Pending,
+    /// It has.
+    Ended(Ended),
+}
+
+/// What became of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Whether it succeeded.
+    pub(crate) success: bool,
+    /// Where it ran: one engine for a task, none if it never began.
+    pub(crate) engines: Vec<EngineId>,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the task's outcome.
+    Final,
+    /// The task is tried again.
+    Retried,
+    /// It no longer matters: the task has, or is about to have, another outcome.
+    Ignored,
+}
+
+/// What the host is to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Decision {
+    /// Call `ended` when this job ends, or now if it has. Asked once for as long as somebody waits for it.
+    Watch(JobId),
+    /// Hand this attempt to the backend.
+    Start {
+        /// The task.
+        job: JobId,
+        /// Which attempt it is, from 1.
+        attempt: u32,
+        /// The engines it may run on.
+        eligible: Eligible,
+    },
+    /// Its time in the queue is over: take it back if it has not begun, and answer with `expired` or `began`.
+    Expire {
+        /// The task.
+        job: JobId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Stop this attempt wherever it is. Its report will be ignored.
+    Stop {
+        /// The task.
+        job: JobId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The task's one outcome. The machine has forgotten it.
+    Resolve {
+        /// The task.
+        job: JobId,
+        /// What its outcome is.
+        how: Resolution,
+    },
+}
+
+/// Where the outcome of a task comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// The last report is the outcome.
+    Reported,
+    /// It can never start. The sentence names the dependency and what became of it.
+    DependencyFailed(String),
+    /// It was cancelled, or the machine was shut down.
+    Cancelled,
+    /// It waited longer than this to begin.
+    QueueTimeout(Duration),
+    /// All of it took longer than this.
+    Deadline(Duration),
+}

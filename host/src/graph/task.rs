@@ -1,0 +1,93 @@
+//! One task in the machine: its terms, its attempts and its state.
+
+use super::retry::Retry;
+use super::timers::Due;
+use super::waiting::Waiting;
+use crate::ids::EngineId;
+use crate::placement::Eligible;
+use std::time::Duration;
+
+/// A limit of time: when it is reached, and how long it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    pub(super) at: Duration,
+    pub(super) length: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Task {
+    /// Narrowed by what it follows once it is ready.
+    pub(super) eligible: Eligible,
+    /// None where no failure is tried again, as is usual: a million tasks may wait.
+    pub(super) retry: Option<Box<Retry>>,
+    pub(super) queue_time: Option<Duration>,
+    pub(super) deadline: Option<Limit>,
+    /// The attempts so far, the present one included.
+    pub(super) attempts: u32,
+    /// Where the last attempt ran that was reported.
+    pub(super) ran_on: Option<EngineId>,
+    pub(super) state: State,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// For its dependencies.
+    Waiting(Box<Waiting>),
+    /// Until it is tried again.
+    Pausing {
+        until: Duration,
+    },
+    UnderWay(UnderWay),
+}
+
+/// An attempt that is ready, and all that comes after until its report.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    /// Whether the host has taken the decision to start it.
+    pub(super) handed_over: bool,
+    pub(super) phase: Phase,
+    /// When its time in the queue is over.
+    pub(super) expires: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Queued,
+    /// The host has been asked to take it back and has not answered.
+    Expiring,
+    Running,
+}
+
+impl Task {
+    /// Whether no attempt may start any more.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.at <= now)
+    }
+
+    /// The present attempt, if it is this one and the host has it.
+    pub(super) fn attempt(&mut self, attempt: u32) -> Option<&mut UnderWay> {
+        if self.attempts != attempt {
+            return None;
+        }
+        self.under_way()
+    }
+
+    /// The present attempt, if the host has it.
+    pub(super) fn under_way(&mut self) -> Option<&mut UnderWay> {
+        match &mut self.state {
+            State::UnderWay(under_way) if under_way.handed_over => Some(under_way),
+            _ => None,
+        }
+    }
+
+    /// What the timers hold of it.
+    pub(super) fn timers(&self) -> impl Iterator<Item = (Duration, Due)> {
+        let turn = match &self.state {
+            State::Waiting(_) => None,
+            State::Pausing { until } => Some(*until),
+            State::UnderWay(under_way) => under_way.expires,
+        };
+        let deadline = self.deadline.map(|deadline| (deadline.at, Due::Deadline));
+        deadline.into_iter().chain(turn.map(|at| (at, Due::Turn)))
+    }
+}

@@ -1,0 +1,69 @@
+//! Who waits for which job.
+
+use crate::ids::JobId;
+#[cfg(test)]
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+/// A task that waits for a job, and by which of its dependencies.
+pub(super) type Waiter = (JobId, usize);
+
+/// All pairs of a job and one that waits for it. One ordered set and not a list for each job: it costs nothing for a
+/// job that nobody waits for, and each pair can be removed where a hundred thousand wait for the same one.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    pairs: BTreeSet<(JobId, Waiter)>,
+}
+
+impl Waits {
+    pub(super) fn add(&mut self, job: JobId, waiter: Waiter) {
+        self.pairs.insert((job, waiter));
+    }
+
+    pub(super) fn remove(&mut self, job: JobId, waiter: Waiter) {
+        self.pairs.remove(&(job, waiter));
+    }
+
+    /// Whether somebody waits for this job.
+    pub(super) fn contains(&self, job: JobId) -> bool {
+        self.pairs.range(all_of(job)).next().is_some()
+    }
+
+    /// Takes all who wait for this job, in their order.
+    pub(super) fn take(&mut self, job: JobId) -> Vec<Waiter> {
+        let waiters: Vec<_> = self
+            .pairs
+            .range(all_of(job))
+            .map(|(_, waiter)| *waiter)
+            .collect();
+        for waiter in &waiters {
+            self.pairs.remove(&(job, *waiter));
+        }
+        waiters
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.pairs.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Each of these waits for so many jobs, and nobody else for any.
+    #[cfg(test)]
+    pub(super) fn check(&self, wanted: &BTreeMap<Waiter, usize>) {
+        let mut found = BTreeMap::new();
+        for (_, waiter) in &self.pairs {
+            *found.entry(*waiter).or_insert(0) += 1;
+        }
+        assert_eq!(&found, wanted, "{:?}", self.pairs);
+    }
+}
+
+fn all_of(job: JobId) -> RangeInclusive<(JobId, Waiter)> {
+    let (first, last) = ((JobId(0), 0), (JobId(u64::MAX), usize::MAX));
+    (job, first)..=(job, last)
+}

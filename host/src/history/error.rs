@@ -1,0 +1,185 @@
+//! Why the history cannot be opened, read or written.
+//!
+//! Nothing here carries an error of the database library: what it said is in the text.
+
+use super::entry::JobKey;
+use std::path::{Path, PathBuf};
+
+/// Why the history cannot be opened, read or written. The file is as it was before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The path names something that is not a regular file.
+    #[error("history {} is {found}, wanted a regular file", path.display())]
+    NotAFile {
+        /// The history's file.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The file is not an `SQLite` database.
+    #[error("history {} is not an SQLite database: it begins with {found}", path.display())]
+    NotSqlite {
+        /// The history's file.
+        path: PathBuf,
+        /// Its first bytes, printable.
+        found: String,
+    },
+    /// The file is an `SQLite` database of another program.
+    #[error("history {} is another program's database: {found}", path.display())]
+    Foreign {
+        /// The history's file.
+        path: PathBuf,
+        /// What tells so.
+        found: String,
+    },
+    /// The file was made by a newer version of this program.
+    #[error("history {} has format version {found}, newest known is {wanted}", path.display())]
+    Newer {
+        /// The history's file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version this program knows.
+        wanted: u32,
+    },
+    /// The file is half written or otherwise damaged.
+    #[error("history {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The history's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file or its directory cannot be created or written.
+    #[error("history {} cannot be written: {reason}", path.display())]
+    Unwritable {
+        /// The history's file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file or its directory cannot be read.
+    #[error("history {} cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The history's file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// There is no room left for the file.
+    #[error("history {} cannot grow: the disk is full", path.display())]
+    Full {
+        /// The history's file.
+        path: PathBuf,
+    },
+    /// Another process writes to the file and does not end.
+    #[error("history {} is busy: another process has been writing for too long", path.display())]
+    Busy {
+        /// The history's file.
+        path: PathBuf,
+    },
+    /// Records come faster than the file can be written.
+    #[error("history {} cannot keep up with what is to be recorded", path.display())]
+    Behind {
+        /// The history's file.
+        path: PathBuf,
+    },
+    /// A job's own description is too large to be kept.
+    #[error("the job's description takes {bytes} bytes, the history keeps up to {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The largest that is kept.
+        limit: u64,
+    },
+    /// The database refused for another reason.
+    #[error("history {} failed: {reason}", path.display())]
+    Failed {
+        /// The history's file.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// No job of this key was ever recorded.
+    #[error("job {key} is not in the history: no such job was ever recorded")]
+    UnknownJob {
+        /// The key that was asked for.
+        key: JobKey,
+    },
+    /// The job was recorded, and removed by a user or by the history's bounds.
+    #[error("job {key} was removed from the history")]
+    RemovedJob {
+        /// The key that was asked for.
+        key: JobKey,
+    },
+    /// The job is recorded, this task of it is not.
+    #[error(
+        "task {index} of job {key} is not in the history, {dropped} of the job's tasks were dropped to stay within its bounds"
+    )]
+    UnknownTask {
+        /// The job.
+        key: JobKey,
+        /// The task's place in input order.
+        index: u64,
+        /// How many of the job's tasks are no longer kept.
+        dropped: u64,
+    },
+    /// The job is still running.
+    #[error("job {key} is still running")]
+    StillRunning {
+        /// The job.
+        key: JobKey,
+    },
+}
+
+/// What is wrong with a stored row, without the name of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Damage(pub(super) String);
+
+impl Damage {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+
+    pub(super) fn in_file(self, path: &Path) -> HistoryError {
+        HistoryError::Damaged {
+            path: path.to_owned(),
+            reason: self.0,
+        }
+    }
+}
+
+/// What the database library said, in the words of [`HistoryError`].
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as the function of `map_err`"
+)]
+pub(super) fn of_database(path: &Path, error: rusqlite::Error) -> HistoryError {
+    use rusqlite::ErrorCode as Code;
+    let path = path.to_owned();
+    let reason = error.to_string();
+    if is_bad_row(&error) {
+        return HistoryError::Damaged { path, reason };
+    }
+    match error.sqlite_error_code() {
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => HistoryError::Damaged { path, reason },
+        Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
+            HistoryError::Unwritable { path, reason }
+        }
+        Some(Code::DiskFull) => HistoryError::Full { path },
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => HistoryError::Busy { path },
+        _ => HistoryError::Failed { path, reason },
+    }
+}
+
+fn is_bad_row(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+    )
+}

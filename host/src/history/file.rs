@@ -1,0 +1,416 @@
+//! The file: what is there, made where nothing is, and opened once it is known to be ours.
+//!
+//! A file that is not a sound history of ours is never opened in a way that could change it. Its
+//! header is read as bytes; only one with our mark is given to `SQLite`, at first unchangeable where
+//! nobody uses it. A new one is made aside and linked into place when it is whole.
+//!
+//! A process loses all its locks on a file when it closes any handle to it, and `SQLite` relies on
+//! them. So this process looks at the bytes only while it has no connection to the file: [`Claim`].
+
+use super::error::{HistoryError, of_database};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// The tables, see the file itself.
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// What marks a database as a history of this program: `rwhi`.
+const APPLICATION: i32 = 0x7277_6869;
+
+/// The version of the schema.
+const VERSION: u32 = 1;
+
+/// How long to wait for another process that writes. It writes a few MiB at once at most.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Bytes of a page.
+pub(super) const PAGE: u64 = 4096;
+
+/// After how many pages in the write-ahead log they are moved into the file: 1 MiB.
+const CHECKPOINT_PAGES: i64 = 256;
+
+/// The length to which the write-ahead log is cut when it was moved.
+const LOG_BYTES: i64 = 1 << 20;
+
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+const HEADER: usize = 100;
+
+/// The files to which this process has connections, once for each claim.
+static CLAIMED: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
+
+/// What tells a file from others, by whichever path it is reached.
+type FileId = (u64, u64);
+
+/// That this process has connections to a file. To be dropped after them.
+#[derive(Debug)]
+pub(super) struct Claim(Option<FileId>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = claimed.iter().position(|id| Some(*id) == self.0) {
+            claimed.swap_remove(place);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
+}
+
+/// Elsewhere a lock belongs to its handle.
+#[cfg(not(unix))]
+fn file_id(_: &Path) -> Option<FileId> {
+    None
+}
+
+/// Opens the history at `path`, which is made if there is nothing.
+pub(super) fn open(path: &Path) -> Result<(Connection, Claim), HistoryError> {
+    // Held until the connection is there: nobody looks at the bytes meanwhile.
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_claimed = file_id(path).is_some_and(|id| claimed.contains(&id));
+    let found = if is_claimed {
+        Found::Sound
+    } else {
+        let found = look_at(path)?;
+        check_writable(path)?;
+        found
+    };
+    let connection = connect(path)?;
+    if found == Found::InUse {
+        check_pages(path, &connection)?;
+    }
+    // Once more where it was sound: what others write since, or what the log says.
+    check_tables(path, &connection)?;
+    let allow = || connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+    allow().map_err(|error| of_database(path, error))?;
+    let id = file_id(path);
+    claimed.extend(id);
+    Ok((connection, Claim(id)))
+}
+
+/// Looks at what is at `path`, which is made if there is nothing.
+fn look_at(path: &Path) -> Result<Found, HistoryError> {
+    let mut found = inspect(path)?;
+    if found == Found::Nothing {
+        create(path)?;
+        // Made by us or by somebody else in the same moment.
+        found = inspect(path)?;
+    }
+    if found == Found::Nothing {
+        return Err(HistoryError::Unwritable {
+            path: path.to_owned(),
+            reason: "the path is a link to nothing".to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+/// Asked before a connection is made: a log would be made beside a file that is read-only.
+fn check_writable(path: &Path) -> Result<(), HistoryError> {
+    match File::options().write(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(HistoryError::Unwritable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// A further connection to a history that is open.
+pub(super) fn reopen(path: &Path) -> Result<Connection, HistoryError> {
+    let connection = connect(path)?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(|error| of_database(path, error))?;
+    Ok(connection)
+}
+
+/// What is at a path that may be opened or made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// A history of which every page was looked at.
+    Sound,
+    /// A file with our mark and a log, which says more than the file.
+    InUse,
+}
+
+/// Looks at what is there without changing anything. What seems damaged while another process
+/// moves its log into the file is looked at again.
+fn inspect(path: &Path) -> Result<Found, HistoryError> {
+    /// Such a move is over by then, or the file has a log beside it again.
+    const LOOKS: usize = 4;
+    let stamp = || {
+        let meta = fs::metadata(path).ok()?;
+        Some((meta.len(), meta.modified().ok()?))
+    };
+    for _ in 1..LOOKS {
+        let before = stamp();
+        let found = inspect_once(path);
+        let is_transient = matches!(found, Err(HistoryError::Damaged { .. })) && stamp() != before;
+        if !is_transient {
+            return found;
+        }
+    }
+    inspect_once(path)
+}
+
+fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
+    let unreadable = |error: io::Error| HistoryError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let damaged = |reason: String| HistoryError::Damaged {
+        path: path.to_owned(),
+        reason,
+    };
+    let meta = match fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(unreadable(error)),
+    };
+    if !meta.is_file() {
+        return Err(HistoryError::NotAFile {
+            path: path.to_owned(),
+            found: if meta.is_dir() {
+                "a directory"
+            } else {
+                "a device or pipe"
+            },
+        });
+    }
+    let mut head = Vec::with_capacity(HEADER);
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(HEADER as u64)
+        .read_to_end(&mut head)
+        .map_err(unreadable)?;
+    if head.is_empty() {
+        return Err(damaged("it is empty".to_owned()));
+    }
+    if !head.starts_with(&MAGIC[..head.len().min(MAGIC.len())]) {
+        let found = head[..head.len().min(MAGIC.len())].escape_ascii();
+        return Err(HistoryError::NotSqlite {
+            path: path.to_owned(),
+            found: format!("`{found}`"),
+        });
+    }
+    let Some(header) = head.first_chunk::<HEADER>() else {
+        return Err(damaged(format!("it ends after {} bytes", head.len())));
+    };
+    let number = |at: usize| {
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let application = number(68).cast_signed();
+    if application != APPLICATION {
+        return Err(HistoryError::Foreign {
+            path: path.to_owned(),
+            found: format!("its application id is {application}, wanted {APPLICATION}"),
+        });
+    }
+    check_version(path, number(60))?;
+    if non_empty(&beside(path, "-journal")) {
+        // Opening the file would play it back.
+        return Err(damaged("a rollback journal is beside it".to_owned()));
+    }
+    let pages = u64::from(number(28));
+    let sound = (meta.len() >= pages * PAGE && meta.len().is_multiple_of(PAGE))
+        .then_some(())
+        .ok_or_else(|| {
+            let (length, wanted) = (meta.len(), pages * PAGE);
+            damaged(format!("it has {length} bytes, wanted {wanted}"))
+        })
+        .and_then(|()| check_unused(path));
+    // A file in use changes while it is looked at; one whose process died has its newest pages
+    // in the log. Both are looked at by way of the log, once they are open.
+    if sound.is_err() && non_empty(&beside(path, "-wal")) {
+        return Ok(Found::InUse);
+    }
+    sound.map(|()| Found::Sound)
+}
+
+fn check_version(path: &Path, found: u32) -> Result<(), HistoryError> {
+    match found {
+        VERSION => Ok(()),
+        0 => Err(HistoryError::Foreign {
+            path: path.to_owned(),
+            found: "it has no version".to_owned(),
+        }),
+        found => Err(HistoryError::Newer {
+            path: path.to_owned(),
+            found,
+            wanted: VERSION,
+        }),
+    }
+}
+
+/// Looks at a file without locks, logs or any means to change it or what is beside it.
+fn check_unused(path: &Path) -> Result<(), HistoryError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(unchangeable(path), flags)
+        .map_err(|error| of_database(path, error))?;
+    check_tables(path, &connection)?;
+    check_pages(path, &connection)
+}
+
+/// The URI of a file that is not going to change while it is open.
+fn unchangeable(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte));
+            }
+            byte => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// A connection that waits for others and leaves the log alone when it is closed.
+fn connect(path: &Path) -> Result<Connection, HistoryError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let prepare = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // What a user removes is overwritten where that costs nothing.
+        connection.pragma_update(None, "secure_delete", "FAST")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+        // No copy of what is kept lies in a directory for all.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        Ok(connection)
+    };
+    prepare().map_err(|error| of_database(path, error))
+}
+
+/// Whether every page is sound. Reads the whole file: about 0.2 s where it has 256 MiB.
+fn check_pages(path: &Path, connection: &Connection) -> Result<(), HistoryError> {
+    let health = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    let health: String = health.map_err(|error| of_database(path, error))?;
+    if health == "ok" {
+        return Ok(());
+    }
+    Err(HistoryError::Damaged {
+        path: path.to_owned(),
+        reason: health.replace('\n', ": "),
+    })
+}
+
+/// Whether version and tables are ours.
+fn check_tables(path: &Path, connection: &Connection) -> Result<(), HistoryError> {
+    let look = || {
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok((version, tables(connection)?, tables(&empty()?)?))
+    };
+    let (version, found, wanted) = look().map_err(|error| of_database(path, error))?;
+    check_version(path, version)?;
+    if found == wanted {
+        return Ok(());
+    }
+    let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+    Err(HistoryError::Foreign {
+        path: path.to_owned(),
+        found: format!("its tables differ, it has: {}", names.join(", ")),
+    })
+}
+
+/// Names and texts of everything in a schema, but for what `SQLite` adds itself.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok((
+            row.get(0)?,
+            row.get::<_, Option<String>>(1)?.unwrap_or_default(),
+        ))
+    })?;
+    rows.collect()
+}
+
+/// An empty history in memory.
+fn empty() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
+/// Makes a history where nothing is. No error where somebody else makes one at the same time.
+fn create(path: &Path) -> Result<(), HistoryError> {
+    let unwritable = |reason: String| HistoryError::Unwritable {
+        path: path.to_owned(),
+        reason,
+    };
+    let failed = |error: io::Error| unwritable(error.to_string());
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    make_private_dir(dir).map_err(failed)?;
+    // Readable by its owner alone, as everything that `tempfile` makes.
+    let aside = tempfile::Builder::new()
+        .prefix(".history-")
+        .tempfile_in(dir)
+        .map_err(failed)?;
+    fill(aside.path()).map_err(|error| unwritable(error.to_string()))?;
+    aside.as_file().sync_all().map_err(failed)?;
+    match aside.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error.error)),
+    }
+}
+
+fn fill(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    // Nobody else sees the file yet: no journal is needed, and none is left.
+    connection.pragma_update(None, "journal_mode", "OFF")?;
+    connection.pragma_update(None, "page_size", PAGE.cast_signed())?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.execute_batch(SCHEMA)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+#[cfg(unix)]
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+}
+
+#[cfg(not(unix))]
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)
+}
+
+/// The file that `SQLite` keeps beside a database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn non_empty(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.len() > 0)
+}

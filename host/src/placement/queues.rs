@@ -1,0 +1,197 @@
+//! The orders that wait, each in the queue of those that are alike in all but their time.
+//!
+//! Everything is in flat ordered maps with no queue objects of their own: an order can be taken out of the middle at
+//! the cost of one that is first, and what is taken out leaves nothing behind.
+
+use super::order::{Eligible, Order, Stage};
+use crate::ids::{DispatchId, EngineId, JobId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Who may take the orders of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Takers {
+    /// Every engine.
+    All,
+    /// One engine.
+    One(EngineId),
+    /// The engines of a set.
+    Set(SetId),
+}
+
+/// A list of engines that is named by what waits: its address, which is its own while it is held here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SetId(usize);
+
+impl Takers {
+    fn of(eligible: &Eligible) -> Self {
+        match eligible {
+            Eligible::Any => Self::All,
+            Eligible::One(engine) => Self::One(*engine),
+            Eligible::Of(set) => Self::Set(SetId(Arc::as_ptr(set).cast::<EngineId>().addr())),
+        }
+    }
+}
+
+/// The name of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct QueueKey {
+    pub(super) group: JobId,
+    pub(super) takers: Takers,
+    pub(super) priority: i32,
+    pub(super) stage: Stage,
+}
+
+/// What a queue lost when an order was taken out of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Removed {
+    /// The queue in which it was.
+    pub(super) queue: QueueKey,
+    /// When it had come.
+    pub(super) time: u64,
+    /// Whether the queue is empty now.
+    pub(super) last_of_queue: bool,
+    /// Whether its group has nothing waiting now.
+    pub(super) last_of_group: bool,
+}
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct Queues {
+    /// What waits, in the order of queues and of time.
+    waiting: BTreeMap<(QueueKey, u64), DispatchId>,
+    /// Where each is.
+    orders: BTreeMap<DispatchId, (QueueKey, u64)>,
+    /// The queues that are not empty, by who may take from them, but for [`Takers::All`].
+    by_takers: BTreeSet<(Takers, QueueKey)>,
+    /// The sets for which something waits.
+    sets: BTreeMap<SetId, Arc<[EngineId]>>,
+    /// Which of them have an engine.
+    sets_of: BTreeSet<(EngineId, SetId)>,
+}
+
+impl Queues {
+    /// The number of orders that wait.
+    pub(super) fn len(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Puts an order at the end of its queue, which it names. `time` must be later than that of any before. Whether the
+    /// queue was empty.
+    pub(super) fn push(&mut self, order: Order, time: u64) -> (QueueKey, bool) {
+        let takers = Takers::of(&order.eligible);
+        let queue = QueueKey {
+            group: order.group,
+            takers,
+            priority: order.priority,
+            stage: order.stage,
+        };
+        let first = self.first(queue).is_none();
+        self.waiting.insert((queue, time), order.id);
+        let before = self.orders.insert(order.id, (queue, time));
+        debug_assert!(before.is_none(), "dispatch {} came twice", order.id);
+        if first && takers != Takers::All {
+            self.by_takers.insert((takers, queue));
+        }
+        if let (Takers::Set(id), Eligible::Of(set)) = (takers, order.eligible)
+            && !self.sets.contains_key(&id)
+        {
+            self.sets_of.extend(set.iter().map(|engine| (*engine, id)));
+            self.sets.insert(id, set);
+        }
+        (queue, first)
+    }
+
+    /// Takes an order out, if it waits.
+    pub(super) fn remove(&mut self, id: DispatchId) -> Option<Removed> {
+        let (queue, time) = self.orders.remove(&id)?;
+        self.waiting.remove(&(queue, time));
+        let last_of_queue = self.first(queue).is_none();
+        if last_of_queue {
+            self.by_takers.remove(&(queue.takers, queue));
+        }
+        Some(Removed {
+            queue,
+            time,
+            last_of_queue,
+            last_of_group: last_of_queue && self.of_group(queue.group).next().is_none(),
+        })
+    }
+
+    /// Forgets a set for which nothing waits; to be called when the last of a queue was taken.
+    pub(super) fn forget(&mut self, takers: Takers) {
+        let Takers::Set(id) = takers else { return };
+        if self.of_takers(takers).next().is_some() {
+            return;
+        }
+        for engine in self.sets.remove(&id).iter().flat_map(|set| set.iter()) {
+            self.sets_of.remove(&(*engine, id));
+        }
+    }
+
+    /// The first order of a queue, and when it came.
+    pub(super) fn first(&self, queue: QueueKey) -> Option<(u64, DispatchId)> {
+        let (&(found, time), &id) = self.waiting.range((queue, 0)..).next()?;
+        (found == queue).then_some((time, id))
+    }
+
+    /// All orders of a queue.
+    pub(super) fn of_queue(&self, queue: QueueKey) -> impl Iterator<Item = DispatchId> {
+        let range = self.waiting.range((queue, 0)..=(queue, u64::MAX));
+        range.map(|(_, id)| *id)
+    }
+
+    /// All orders of a group.
+    pub(super) fn of_group(&self, group: JobId) -> impl Iterator<Item = DispatchId> {
+        let from = QueueKey {
+            group,
+            takers: Takers::All,
+            priority: i32::MIN,
+            stage: Stage::Reduce,
+        };
+        let from = self.waiting.range((from, 0)..);
+        from.take_while(move |((queue, _), _)| queue.group == group)
+            .map(|(_, id)| *id)
+    }
+
+    /// The queues of one engine or of one set that are not empty.
+    pub(super) fn of_takers(&self, takers: Takers) -> impl Iterator<Item = QueueKey> {
+        let from = QueueKey {
+            group: JobId(0),
+            takers: Takers::All,
+            priority: i32::MIN,
+            stage: Stage::Reduce,
+        };
+        let from = self.by_takers.range((takers, from)..);
+        from.take_while(move |(found, _)| *found == takers)
+            .map(|(_, queue)| *queue)
+    }
+
+    /// Who may take from a queue, as its orders said.
+    pub(super) fn eligible(&self, takers: Takers) -> Eligible {
+        match takers {
+            Takers::All => Eligible::Any,
+            Takers::One(engine) => Eligible::One(engine),
+            Takers::Set(id) => {
+                let set = self.sets.get(&id).map(Arc::clone);
+                Eligible::Of(set.unwrap_or_else(|| Arc::new([])))
+            }
+        }
+    }
+
+    /// The sets for which something waits and that have this engine.
+    pub(super) fn sets_of(&self, engine: EngineId) -> impl Iterator<Item = SetId> {
+        let from = self.sets_of.range((engine, SetId(0))..);
+        from.take_while(move |(found, _)| *found == engine)
+            .map(|(_, set)| *set)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+            && self.orders.is_empty()
+            && self.by_takers.is_empty()
+            && self.sets.is_empty()
+            && self.sets_of.is_empty()
+    }
+}

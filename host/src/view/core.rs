@@ -1,0 +1,375 @@
+//! What the views and jobs of one cluster share.
+
+use super::admission::{Admission, QueueLimits};
+use super::desk::{Desk, Entrant, Work};
+use super::driver::Driver;
+use super::events::{Event, JobReply, Progress};
+use super::handle::{Detached, Job};
+use super::namespace::Namespaces;
+use super::pieces::Pieces;
+use super::plan::{Plan, PlanError};
+use super::reader::Reader;
+use super::recording::{Beginning, Keeper, job_options};
+use super::slot::{Registry, Slot};
+use super::spec::{JobSpec, ViewKind};
+use super::{SubmitError, WAITING_BATCHES, held_budget};
+use crate::backend::Backend;
+use crate::dispatch::{Owner, Reuse};
+use crate::events::EventSender;
+use crate::graph::{Dependency, Retry, Terms};
+use crate::history::{InputEntry, JobKind};
+use crate::ids::{EngineId, JobId};
+use crate::job::{Assignment, Machine, Rules};
+use crate::limits::Limits;
+use crate::merge::Fold;
+use crate::placement::Eligible;
+use crate::sandbox::{Callee, LoadError, Module, ModuleHash, Program, Sandbox, Setting};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// See the [module](self).
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) events: EventSender,
+    pub(super) dispatch_ids: Arc<AtomicU64>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) desk: Desk,
+    pub(super) admission: Admission,
+    pub(super) pushed: Namespaces,
+    /// Where jobs are recorded, if they are.
+    pub(crate) keeper: Option<Keeper>,
+    job_ids: AtomicU64,
+    /// Modules made ready, by what they were made of. Locked when a job begins, not for its tasks.
+    programs: Mutex<HashMap<(ModuleHash, bool), Arc<Program>>>,
+    /// The inboxes of jobs that run, to stop them.
+    running: Arc<Mutex<Running>>,
+    detached: Arc<Detached>,
+    is_closed: AtomicBool,
+}
+
+/// What became of the jobs of a cluster that was shut down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Jobs that ended by themselves in the time they were given.
+    pub finished: usize,
+    /// Jobs that were stopped.
+    pub stopped: usize,
+}
+
+/// A job on its way to its driver.
+pub(super) struct NewJob<'a> {
+    pub(super) plan: Plan,
+    pub(super) spec: &'a JobSpec,
+    pub(super) program: Arc<Program>,
+    pub(super) pieces: Box<dyn Pieces>,
+    /// What it is in the history, and what is recorded of its inputs.
+    pub(super) kind: JobKind,
+    pub(super) inputs: Vec<InputEntry>,
+    pub(super) owner: Owner,
+    /// Whether a task that failed makes the job one that failed, though it bears that.
+    pub(super) failures_count: bool,
+    /// Whether arguments may name pushed values.
+    pub(super) names_values: bool,
+    pub(super) after: Vec<Dependency>,
+    pub(super) follow: Vec<Dependency>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        sandbox: Sandbox,
+        events: EventSender,
+        queue: QueueLimits,
+        keeper: Option<Keeper>,
+    ) -> Self {
+        Self {
+            backend,
+            sandbox,
+            events,
+            dispatch_ids: Arc::new(AtomicU64::new(0)),
+            registry: Arc::new(Registry::default()),
+            desk: Desk::default(),
+            admission: Admission::new(queue),
+            pushed: Namespaces::default(),
+            keeper,
+            job_ids: AtomicU64::new(0),
+            programs: Mutex::new(HashMap::new()),
+            running: Arc::default(),
+            detached: Arc::default(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn next_job(&self) -> JobId {
+        JobId(self.job_ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The module made ready for these limits.
+    pub(crate) fn program(
+        &self,
+        module: &Module,
+        limits: &Limits,
+    ) -> Result<Arc<Program>, LoadError> {
+        let key = (module.hash(), limits.fuel.is_some());
+        let programs = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = programs().get(&key) {
+            return Ok(Arc::clone(program));
+        }
+        // Compiled without the lock: another module need not wait for it.
+        let program = Arc::new(self.sandbox.program(module, limits)?);
+        Ok(Arc::clone(programs().entry(key).or_insert(program)))
+    }
+
+    /// Starts a job with a driver and a reader of its own.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list of what a driver is made of, each thing once"
+    )]
+    pub(super) fn start(&self, new: NewJob<'_>) -> Result<Job, SubmitError> {
+        if self.is_closed() {
+            return Err(SubmitError::ShutDown);
+        }
+        let NewJob {
+            plan,
+            spec,
+            program,
+            pieces,
+            kind,
+            inputs,
+            owner,
+            failures_count,
+            names_values,
+            after,
+            follow,
+        } = new;
+        let (targets, eligible) = self.targets(&spec.view)?;
+        let engine_count = match (&targets, &eligible) {
+            (Some(targets), _) => targets.len(),
+            (None, Eligible::Of(engines)) => engines.len(),
+            (None, _) => self.backend.engines().len(),
+        };
+        let machine = Machine::new(rules(&plan, spec, targets.clone(), engine_count));
+        let fold = match plan.fold {
+            Some(builtin) => Some(Fold::new(builtin, &plan.item).map_err(PlanError::from)?),
+            None => None,
+        };
+        let (events, inbox) = channel();
+        let (outcomes, delivered) = tokio::sync::mpsc::channel(WAITING_BATCHES);
+        let total = pieces.total();
+        let progress = Arc::new(Progress::new(total.bytes(), total.tasks()));
+        let slot = Slot::new(self.next_job(), &self.registry, None);
+        let job = slot.job;
+        let waits = !after.is_empty() || !follow.is_empty();
+        if waits {
+            let terms = Terms {
+                after,
+                follow,
+                eligible: eligible.clone(),
+                retry: Retry::default(),
+                queue_time: None,
+                deadline: None,
+            };
+            self.have_wait(&slot, events.clone(), terms)?;
+        }
+        let recording = self.keeper.as_ref().and_then(|keeper| {
+            keeper.job(
+                beginning(&plan, spec, &program, kind, inputs),
+                plan.gives_outcomes(),
+            )
+        });
+        let pieces = match (&self.keeper, &recording) {
+            (Some(keeper), Some(_)) => keeper.noting(pieces),
+            _ => pieces,
+        };
+        let driver = Driver {
+            job,
+            setting: Arc::new(Setting {
+                limits: spec.limits.clone(),
+                program_arguments: plan.arguments.clone(),
+                keep_instance: spec.reuse != Reuse::None,
+            }),
+            failures_count,
+            pushed: (names_values || program.module.reads_pushed_values())
+                .then(|| self.pushed.now(None)),
+            program,
+            reuse: spec.reuse,
+            targets,
+            eligible,
+            total,
+            priority: spec.priority,
+            retry: spec.retry.clone(),
+            queue_time: spec.queue_timeout,
+            owner,
+            slot: Arc::clone(&slot),
+            waits,
+            deadline: spec.deadline,
+            backend: Arc::clone(&self.backend),
+            dispatch_ids: Arc::clone(&self.dispatch_ids),
+            events: inbox,
+            reply: Arc::new(JobReply(events.clone())),
+            outcomes,
+            progress: Arc::clone(&progress),
+            fold,
+            machine,
+            engine_count,
+            keep_records: spec.keep_records,
+            recording,
+            plan,
+        };
+        let reader = Reader::start(pieces, events.clone()).map_err(SubmitError::Thread)?;
+        self.watch_running(&slot, &events);
+        let span = tracing::debug_span!("job", %job);
+        let thread = std::thread::Builder::new()
+            .name(format!("rwasm-job-{job}"))
+            .spawn(move || span.in_scope(|| driver.run(reader)))
+            .map_err(SubmitError::Thread)?;
+        self.tell_submitted(&slot, spec.label.as_deref().map(Arc::from).as_ref());
+        Ok(Job {
+            outcomes: delivered,
+            ready: VecDeque::new(),
+            events,
+            progress,
+            slot,
+            detached: Arc::clone(&self.detached),
+            driver: Some(thread),
+        })
+    }
+
+    /// Has the desk tell the job when it may begin.
+    fn have_wait(
+        &self,
+        slot: &Arc<Slot>,
+        events: Sender<Event>,
+        terms: Terms,
+    ) -> Result<(), SubmitError> {
+        let work = Work::Job(Box::new(move |begun| {
+            // A job that was given up does not hear that it may begin.
+            let _ = events.send(Event::Begin(begun));
+        }));
+        let slot = Arc::clone(slot);
+        self.desk
+            .submit(&self.registry, Entrant { slot, work }, terms)?;
+        Ok(())
+    }
+
+    /// Knows the job's inbox as long as it runs.
+    fn watch_running(&self, slot: &Slot, events: &Sender<Event>) {
+        let job = slot.job;
+        lock(&self.running).insert(job, events.clone());
+        let running = Arc::clone(&self.running);
+        slot.watch(move |_| {
+            lock(&running).remove(&job);
+        });
+        if self.is_closed() {
+            // It came between the two: it was not among those that were stopped.
+            let _ = events.send(Event::Stop);
+        }
+    }
+
+    /// The engines of a direct view; or those of a balanced one.
+    fn targets(&self, view: &ViewKind) -> Result<(Option<Vec<EngineId>>, Eligible), PlanError> {
+        let engines = || self.backend.engines();
+        Ok(match view {
+            ViewKind::Balanced => (None, Eligible::Any),
+            ViewKind::BalancedAmong(targets) => {
+                (None, Eligible::Of(targets.resolve(&engines())?.into()))
+            }
+            ViewKind::Direct(targets) => (Some(targets.resolve(&engines())?), Eligible::Any),
+        })
+    }
+
+    /// Takes nothing more, gives what runs so much time to end, and stops what is left.
+    pub(crate) fn shutdown(&self, grace: Duration) -> Shutdown {
+        self.is_closed.store(true, Ordering::Release);
+        let _entered = tracing::info_span!("shutdown").entered();
+        let end = Instant::now().checked_add(grace);
+        let mut shutdown = Shutdown::default();
+        for slot in self.registry.pending() {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if slot.wait(left) {
+                shutdown.finished += 1;
+            } else {
+                shutdown.stopped += 1;
+            }
+        }
+        for job in lock(&self.running).values() {
+            // One that has ended needs no stopping.
+            let _ = job.send(Event::Stop);
+        }
+        self.desk.close();
+        self.backend.shutdown();
+        self.detached.join();
+        // With the last program goes the thread that keeps its clock.
+        let programs =
+            std::mem::take(&mut *self.programs.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(programs);
+        self.sandbox.close();
+        shutdown
+    }
+
+    /// Lets go of what was pushed to an engine that has gone; what runs there has it still.
+    pub(crate) fn forget(&self, engine: EngineId) {
+        self.pushed.clear(engine);
+    }
+}
+
+type Running = HashMap<JobId, Sender<Event>>;
+
+fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the job's machine goes by.
+fn rules(
+    plan: &Plan,
+    spec: &JobSpec,
+    targets: Option<Vec<EngineId>>,
+    engine_count: usize,
+) -> Rules {
+    Rules {
+        delivery: plan.delivery(),
+        retries: spec.retry.retries,
+        tolerance: spec.max_failures,
+        assignment: targets.map_or(Assignment::Any, Assignment::Fixed),
+        engines: engine_count,
+        depth: Rules::DEPTH,
+        dispatch_size: spec.dispatch_size,
+        max_outstanding: spec.max_outstanding.map(|most| most.max(1)),
+        held_budget: held_budget(engine_count),
+    }
+}
+
+/// What the history is told of a job that begins.
+fn beginning<'a>(
+    plan: &Plan,
+    spec: &'a JobSpec,
+    program: &'a Program,
+    kind: JobKind,
+    inputs: Vec<InputEntry>,
+) -> Beginning<'a> {
+    /// What runs of a command that names no function.
+    const PROGRAM: &str = "_start";
+    let module = &program.module;
+    let function = match plan.map {
+        Callee::Function(place) => &module.functions()[place].name,
+        Callee::Command => PROGRAM,
+    };
+    Beginning {
+        kind,
+        module,
+        function,
+        label: spec.label.as_deref(),
+        repeats: spec.repeats,
+        options: job_options(spec, &plan.merge),
+        inputs,
+    }
+}

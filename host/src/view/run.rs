@@ -1,0 +1,59 @@
+//! A run: a function of a module mapped over inputs that are cut into chunks, and merged.
+
+use super::SubmitError;
+use super::core::{Core, NewJob};
+use super::handle::Job;
+use super::plan::Plan;
+use super::recording::input_entries;
+use super::spec::JobSpec;
+use crate::chunk::Chunking;
+use crate::dispatch::Owner;
+use crate::graph::Dependency;
+use crate::history::JobKind;
+use crate::input::{Chunks, Cut, Input, InputError};
+use crate::sandbox::{Callee, Module};
+
+impl Core {
+    /// Begins a run. What can be refused is refused before anything is compiled or run.
+    pub(crate) fn run(
+        &self,
+        module: &Module,
+        inputs: Vec<Input>,
+        spec: &JobSpec,
+        after: Vec<Dependency>,
+    ) -> Result<Job, SubmitError> {
+        let plan = Plan::new(module, spec)?;
+        let entries = match &self.keeper {
+            Some(_) => input_entries(&inputs),
+            None => Vec::new(),
+        };
+        let chunks = cut(&plan, spec, inputs)?;
+        let program = self.program(module, &spec.limits)?;
+        self.start(NewJob {
+            plan,
+            spec,
+            program,
+            kind: JobKind::Run,
+            inputs: entries,
+            pieces: Box::new(chunks),
+            owner: Owner::default(),
+            failures_count: false,
+            names_values: false,
+            after,
+            follow: Vec::new(),
+        })
+    }
+}
+
+/// Looks at all inputs.
+fn cut(plan: &Plan, spec: &JobSpec, inputs: Vec<Input>) -> Result<Chunks, InputError> {
+    let is_command = plan.map == Callee::Command;
+    Chunks::check(
+        inputs,
+        Cut {
+            chunking: plan.chunking,
+            max_chunk: spec.limits.input.bytes(),
+            whole_streams: is_command && plan.chunking == Chunking::File,
+        },
+    )
+}

@@ -1,0 +1,605 @@
+//! `map`: one task per line of arguments, one line per result, in the order of the lines.
+
+use crate::support::{Cli, file, folder, map, program, wait};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+fn numbers(from: u32, to: u32) -> String {
+    (from..=to).fold(String::new(), |mut text, number| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{number}");
+        text
+    })
+}
+
+fn add_one() -> Cli {
+    map("numbers").arg("add-one")
+}
+
+#[test]
+fn results_come_in_the_order_of_the_lines_on_any_number_of_engines() {
+    let dir = folder();
+    let input = file(&dir, "numbers.txt", numbers(1, 1000));
+    for options in [
+        "--engines 1",
+        "--engines 8",
+        "--engines 3 --targets 0,2",
+        "--engines 3 --view direct",
+        "--engines 3 --view direct --targets 2,0",
+        "--engines 2 --dispatch-size 1",
+        "--engines 2 --dispatch-size 700",
+        "--engines 2 --max-outstanding 1",
+        "--engines 2 --policy twobin --hwm 1",
+        "--engines 2 --reuse dispatch",
+    ] {
+        for source in [None, Some("-")] {
+            add_one()
+                .args(source)
+                .typed(options)
+                .stdin(numbers(1, 1000))
+                .end()
+                .expect_code(0)
+                .expect_stdout(numbers(2, 1001))
+                .expect_stderr_is_empty();
+        }
+        add_one()
+            .arg(&input)
+            .typed(options)
+            .end()
+            .expect_code(0)
+            .expect_stdout(numbers(2, 1001));
+    }
+}
+
+#[test]
+fn unordered_results_are_the_same_set() {
+    for options in ["--engines 1", "--engines 8", "--engines 2 --view direct"] {
+        let printed = add_one()
+            .typed("- --unordered")
+            .typed(options)
+            .stdin(numbers(1, 1000))
+            .output();
+        let mut found: Vec<u32> = printed
+            .lines()
+            .map(|line| line.parse().expect("a number"))
+            .collect();
+        found.sort_unstable();
+        assert!(found.into_iter().eq(2..=1001), "{options}");
+    }
+    // What ends first is printed first.
+    let naps = map("numbers")
+        .typed("nap --unordered --engines 2 --dispatch-size 1")
+        .stdin("500\n0\n");
+    assert_eq!(naps.output(), "0\n500\n");
+}
+
+#[test]
+fn a_line_is_a_list_of_arguments() {
+    let add = |lines: &str| map("numbers").arg("add").stdin(lines).output();
+    assert_eq!(add("[7, 2]\n(1, 2)\n3, 4\n"), "9\n3\n7\n");
+    let total = map("numbers").arg("total").stdin("[1, 2]\n[]\n");
+    assert_eq!(total.output(), "3\n0\n");
+    let greet = map("numbers")
+        .arg("greet")
+        .stdin("[\"you\", 1]\n(\"día, \\\"x\\\"\", 2)\n");
+    assert_eq!(
+        greet.output(),
+        "\"hello, you\"\n\"hello, día, \\\"x\\\"; hello, día, \\\"x\\\"\"\n"
+    );
+    // A function without parameters is called for each empty line.
+    let counts = map("numbers").typed("count-up --engines 1 --reuse engine");
+    assert_eq!(counts.stdin("\n\n\n").output(), "1\n2\n3\n");
+}
+
+#[test]
+fn every_format_has_a_record_for_each_line() {
+    let greet = |format: &str| {
+        map("numbers")
+            .typed("greet --format")
+            .arg(format)
+            .stdin("[\"a\\tb\", 1]\n[\"c\", 1]\n")
+            .output()
+    };
+    let json = "\"hello, a\\tb\"\n\"hello, c\"\n";
+    assert_eq!(greet("json"), json);
+    assert_eq!(greet("jsonl"), json);
+    assert_eq!(greet("wave"), json);
+    assert_eq!(greet("text"), "hello, a\tb\nhello, c\n");
+    assert_eq!(greet("tsv"), "hello, a\\tb\nhello, c\n");
+    assert_eq!(greet("raw"), "hello, a\tbhello, c");
+    let words = |format: &str| {
+        map("wordcount")
+            .typed("mapper --format")
+            .arg(format)
+            .stdin("pear plum\n\nplum\n")
+            .output()
+    };
+    // A list is one record, not a line for each element.
+    assert_eq!(
+        words("jsonl"),
+        "[[\"pear\",1],[\"plum\",1]]\n[]\n[[\"plum\",1]]\n"
+    );
+    add_one()
+        .typed("--format raw")
+        .stdin("1\n")
+        .fails(10)
+        .expect_stderr_has(&["raw writes strings and bytes only, the result is u64"]);
+    let dir = folder();
+    let quiet = file(
+        &dir,
+        "quiet.wat",
+        r#"(module (func (export "quiet") (param i32)))"#,
+    );
+    let nothing = |options: &str| {
+        program()
+            .arg("map")
+            .arg(&quiet)
+            .arg("quiet")
+            .typed(options)
+            .stdin("1\n2\n")
+            .output()
+    };
+    assert_eq!(nothing(""), "null\nnull\n");
+    assert_eq!(nothing("--format text"), "\n\n");
+}
+
+#[test]
+fn odd_lines_are_taken_as_they_are() {
+    let length = |lines: &[u8]| {
+        map("numbers")
+            .arg("length")
+            .stdin(lines)
+            .end()
+            .expect_code(0)
+            .text()
+    };
+    assert_eq!(length(b""), "");
+    assert_eq!(length(b"\n"), "0\n");
+    assert_eq!(length(b"\n\nab"), "0\n0\n2\n");
+    assert_eq!(length(b"ab\r\nc\r\n\r\n"), "2\n1\n0\n");
+    assert_eq!(length(b"a\rb\n\r\r\n"), "3\n1\n");
+    assert_eq!(length(b"\xff\xfe\0\n\"x\"\n"), "3\n3\n");
+    assert_eq!(length("día\n".as_bytes()), "4\n");
+    let words = map("wordcount").arg("mapper");
+    assert_eq!(
+        words.stdin("día día\r\n\n漢字\n").output(),
+        "[[\"día\",2]]\n[]\n[[\"漢字\",1]]\n"
+    );
+    assert_eq!(add_one().stdin(" 1 \r\n+0").end().stdout, b"2\n");
+}
+
+/// The error in a record, if it is one.
+fn code(record: &Value) -> Option<&str> {
+    record["error"]["code"].as_str()
+}
+
+#[test]
+fn a_failed_line_that_is_borne_stands_in_its_place() {
+    let mut printed = Vec::new();
+    for options in ["--engines 1", "--engines 8", "--engines 2 --view direct"] {
+        let ended = add_one()
+            .typed("--max-failures 2")
+            .typed(options)
+            .stdin("1\nx\n3\n-4\n5\n")
+            .end()
+            .expect_code(0)
+            .expect_stderr_has(&["warning: 2 of 5 tasks failed"]);
+        let records = ended.json_lines();
+        assert_eq!(records.len(), 5);
+        assert_eq!(
+            (&records[0], &records[2], &records[4]),
+            (&json!(2), &json!(4), &json!(6))
+        );
+        assert_eq!(
+            records[1],
+            json!({"error": {
+                "code": "bad-input",
+                "message": "argument 1 (`n`): found x, wanted u64",
+            }})
+        );
+        assert_eq!(code(&records[3]), Some("bad-input"));
+        printed.push(ended.stdout);
+    }
+    assert!(printed.iter().all(|one| *one == printed[0]));
+    // Formats without a way to say it leave it out, and a warning says it.
+    for format in ["text", "tsv", "wave"] {
+        add_one()
+            .typed("--max-failures 50% --format")
+            .arg(format)
+            .stdin("1\nx\n3\n")
+            .end()
+            .expect_code(0)
+            .expect_stdout("2\n4\n")
+            .expect_stderr_has(&["warning: a task failed (bad-input) on <stdin>, line 2"]);
+    }
+    add_one()
+        .typed("--max-failures 1 --quiet --format text")
+        .stdin("x\n1\n")
+        .end()
+        .expect_code(0)
+        .expect_stdout("2\n")
+        .expect_stderr_is_empty();
+}
+
+#[test]
+fn a_failure_that_is_not_borne_ends_it_after_what_came_before() {
+    for options in ["--engines 1", "--engines 8", "--engines 2 --view direct"] {
+        let mut text = numbers(1, 500);
+        text += "many\n";
+        text += &numbers(1, 500);
+        add_one()
+            .typed(options)
+            .stdin(text)
+            .end()
+            .expect_code(11)
+            .expect_stdout(numbers(2, 501))
+            .expect_stderr_has(&[
+                "error: a task failed (bad-input) on <stdin>, line 501: ",
+                "argument 1 (`n`): found many, wanted u64",
+            ]);
+        map("numbers")
+            .arg("divide")
+            .typed("--max-failures 1")
+            .typed(options)
+            .stdin("[4, 2]\n[1, 0]\n[9, 3]\n[2, 0]\n[8, 2]\n")
+            .end()
+            .expect_code(11)
+            .expect_stdout(
+                "2\n{\"error\":{\"code\":\"guest-error\",\"message\":\"1 cannot be divided by zero\"}}\n3\n",
+            )
+            .expect_stderr_has(&["(guest-error) on <stdin>, line 4", "2 cannot be divided", "--max-failures"]);
+    }
+    let dir = folder();
+    let out = dir.path().join("out.jsonl");
+    let input = file(&dir, "in.txt", "1\nx\n");
+    add_one()
+        .arg(&input)
+        .arg("-o")
+        .arg(&out)
+        .fails(11)
+        .expect_stderr_has(&["in.txt, line 2"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_share_of_failures_is_held_against_all_lines_at_the_end() {
+    let divide = |share: &str| {
+        map("numbers")
+            .typed("divide --max-failures")
+            .arg(share)
+            .stdin("[4, 2]\n[1, 0]\n[9, 3]\n")
+            .end()
+    };
+    divide("34%").expect_code(0);
+    let ended = divide("33%")
+        .expect_code(11)
+        .expect_stderr_has(&["(guest-error) on <stdin>, line 2"]);
+    assert_eq!(ended.json_lines().len(), 3);
+}
+
+#[test]
+fn each_way_to_fail_has_its_code() {
+    let first = |cli: Cli, lines: &[u8]| {
+        let ended = cli
+            .typed("--max-failures 9")
+            .stdin(lines)
+            .end()
+            .expect_code(0);
+        let records = ended.json_lines();
+        let code = code(&records[0]).expect("an error").to_owned();
+        let message = records[0]["error"]["message"]
+            .as_str()
+            .expect("a text")
+            .to_owned();
+        (code, message, records.len())
+    };
+    let (code, message, _) = first(map("numbers").arg("add"), b"[1]\n");
+    assert_eq!(code, "bad-input");
+    assert!(
+        message.contains("found 1 argument, wanted 2 (a: u64, b: u64)"),
+        "{message}"
+    );
+    let (code, message, _) = first(map("numbers").arg("add"), b"[1, 2, 3]\n");
+    assert_eq!(code, "bad-input");
+    assert!(message.contains("found 3 arguments"), "{message}");
+    let (code, message, _) = first(map("numbers").arg("add"), b"{]\n");
+    assert_eq!(code, "bad-input");
+    assert!(
+        message.contains("`{]`") && message.contains("a: u64"),
+        "{message}"
+    );
+    let (code, message, _) = first(map("numbers").arg("add"), b"[1, true]\n");
+    assert_eq!(code, "bad-input");
+    assert!(
+        message.contains("argument 2 (`b`): found true, wanted u64"),
+        "{message}"
+    );
+    let (code, _, _) = first(add_one(), b"\n1\n");
+    assert_eq!(code, "bad-input");
+    let (code, message, _) = first(map("wordcount").arg("mapper"), b"a\xffb\nplum\n");
+    assert_eq!(code, "bad-input");
+    assert!(message.contains("UTF-8"), "{message}");
+    // The line that is too long is read past, and the next is taken.
+    let (code, message, records) = first(
+        map("numbers").typed("length --limit input=1KiB"),
+        format!("{}\nab\n", "x".repeat(300_000)).as_bytes(),
+    );
+    assert_eq!((code.as_str(), records), ("input-limit", 2));
+    assert!(message.contains("1KiB"), "{message}");
+    let (code, _, records) = first(map("numbers").typed("nap --timeout 100ms"), b"3600000\n0\n");
+    assert_eq!((code.as_str(), records), ("timeout", 2));
+    let (code, _, _) = first(map("numbers").arg("fail"), b"trap\n");
+    assert_eq!(code, "trap");
+    let (code, _, _) = first(map("numbers").typed("spin --fuel 10000"), b"\n");
+    assert_eq!(code, "fuel-exhausted");
+}
+
+#[test]
+fn a_failed_line_is_tried_again_and_each_attempt_is_reported() {
+    let dir = folder();
+    let path = dir.path().join("report.json");
+    map("numbers")
+        .typed("divide --retries 2 --backoff 1ms --max-failures 1 --label halves --report")
+        .arg(&path)
+        .stdin("[4, 2]\n[1, 0]\n")
+        .end()
+        .expect_code(0);
+    let report: Value =
+        serde_json::from_slice(&fs::read(&path).expect("it is there")).expect("it is JSON");
+    assert_eq!(report["command"], "map");
+    assert_eq!(report["label"], "halves");
+    assert_eq!(report["stats"]["retries"], 2);
+    assert_eq!(report["stats"]["failures"], 1);
+    assert_eq!(report["failures"][0]["code"], "guest-error");
+    assert_eq!(report["failures"][0]["task"]["line"], 2);
+    let outcomes = report["outcomes"].as_array().expect("a list");
+    let mut attempts: Vec<_> = outcomes
+        .iter()
+        .map(|one| {
+            (
+                one["task"]["line"].as_u64(),
+                one["attempt"].as_u64(),
+                one["code"].as_str(),
+            )
+        })
+        .collect();
+    attempts.sort_unstable();
+    let failed = Some("guest-error");
+    assert_eq!(
+        attempts,
+        [
+            (Some(1), Some(1), None),
+            (Some(2), Some(1), failed),
+            (Some(2), Some(2), failed),
+            (Some(2), Some(3), failed),
+        ]
+    );
+    map("numbers")
+        .typed("divide --retries 3")
+        .stdin("[1, 0]\n")
+        .fails(11)
+        .expect_stderr_has(&["line 1", "by zero", "4 attempts were made"]);
+}
+
+#[test]
+fn the_time_of_the_whole_map_is_limited_by_its_deadline() {
+    map("numbers")
+        .typed("nap --deadline 200ms --engines 1")
+        .stdin("0\n3600000\n")
+        .end()
+        .expect_code(11)
+        .expect_stderr_has(&["deadline of 200ms"]);
+}
+
+#[test]
+fn what_cannot_be_begun_is_refused() {
+    let dir = folder();
+    add_one()
+        .arg(dir.path().join("missing.txt"))
+        .fails(14)
+        .expect_stderr_has(&["missing.txt", "does not exist"]);
+    add_one()
+        .arg(dir.path())
+        .fails(14)
+        .expect_stderr_has(&["is a directory"]);
+    // It can be opened, and not be read.
+    for view in ["balanced", "direct"] {
+        add_one()
+            .args(["/proc/self/mem", "--view", view])
+            .fails(14)
+            .expect_stderr_has(&["cannot read input `/proc/self/mem`"]);
+    }
+    map("numbers")
+        .arg("sub-one")
+        .stdin("1\n")
+        .fails(10)
+        .expect_stderr_has(&["no function `sub-one`", "add-one: func(n: u64) -> u64"]);
+    map("upper")
+        .arg("upper")
+        .stdin("1\n")
+        .fails(10)
+        .expect_stderr_has(&["WASI command", "rwasm-cluster run"]);
+    add_one()
+        .typed("--engines 2 --targets 2")
+        .stdin("1\n")
+        .fails(2)
+        .expect_stderr_has(&["no engine 2", "0, 1"]);
+    for options in [
+        "--dispatch-size 0",
+        "--max-outstanding none",
+        "--hwm 0",
+        "--policy best",
+    ] {
+        add_one().typed(options).stdin("1\n").fails(2);
+    }
+    let shown = add_one().on_terminal().end().expect_code(2);
+    let text = shown.text();
+    assert!(
+        text.contains("no input") && text.contains("for example: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn stats_and_progress_speak_of_lines() {
+    add_one()
+        .arg("--stats")
+        .stdin(numbers(1, 100))
+        .end()
+        .expect_code(0)
+        .expect_stderr_has(&["tasks        100 (", "100 lines", "engine 0"]);
+    // A line of progress each second shows that it runs.
+    map("numbers")
+        .typed("nap --progress always")
+        .stdin("1200\n")
+        .end()
+        .expect_code(0)
+        .expect_stderr_has(&[" lines"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_an_endless_map() {
+    for options in ["", "--engines 1", "--unordered", "--max-failures 100%"] {
+        let mut child = add_one()
+            .arg("-")
+            .typed(options)
+            .into_command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let feeder = std::thread::spawn(move || {
+            let lines = b"1\n".repeat(4096);
+            while stdin.write_all(&lines).is_ok() {}
+        });
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        for _ in 0..5 {
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("the program writes");
+            assert_eq!(line, "2\n");
+        }
+        drop(stdout);
+        let gone = Instant::now();
+        let mut stderr = child.stderr.take().expect("stderr is piped");
+        assert_eq!(
+            wait(child).expect("it ends in time").code(),
+            Some(0),
+            "{options}"
+        );
+        assert!(
+            gone.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            gone.elapsed()
+        );
+        let mut told = String::new();
+        stderr
+            .read_to_string(&mut told)
+            .expect("the pipe is closed");
+        assert_eq!(told, "", "{options}");
+        feeder.join().expect("the feeder ends");
+    }
+}
+
+#[test]
+fn each_result_is_printed_as_soon_as_it_is_there() {
+    for options in ["", "--engines 1", "--unordered", "--dispatch-size 100"] {
+        let mut child = add_one()
+            .typed(options)
+            .into_command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        for number in 1..=20 {
+            // The next line is written when the result of this one was read.
+            writeln!(stdin, "{number}").expect("the program reads");
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("the program writes");
+            assert_eq!(line, format!("{}\n", number + 1), "{options}");
+        }
+        drop(stdin);
+        assert_eq!(wait(child).expect("it ends in time").code(), Some(0));
+    }
+}
+
+#[test]
+fn an_interrupted_map_ends_with_130_and_a_terminated_one_with_143() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        for options in ["--engines 1", "--engines 2 --unordered"] {
+            let mut child = map("numbers")
+                .arg("nap")
+                .typed(options)
+                .into_command()
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the program starts");
+            let mut stdin = child.stdin.take().expect("stdin is piped");
+            stdin.write_all(b"0\n").expect("the program reads");
+            let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("the program writes");
+            assert_eq!(line, "0\n");
+            stdin.write_all(b"3600000\n").expect("the program reads");
+            let sent = Instant::now();
+            kill_process(Pid::from_child(&child), signal).expect("it can be signalled");
+            let mut stderr = child.stderr.take().expect("stderr is piped");
+            let status = wait(child).expect("it ends in time");
+            assert_eq!(status.code(), Some(code), "{options}");
+            assert!(sent.elapsed() < Duration::from_secs(5));
+            let mut told = String::new();
+            stderr
+                .read_to_string(&mut told)
+                .expect("the pipe is closed");
+            assert_eq!(told, "");
+            drop(stdin);
+        }
+    }
+}
+
+#[test]
+fn run_has_the_options_that_it_shares() {
+    let unordered = crate::support::run("wordcount")
+        .typed("--merge none --chunk lines:1 --unordered --engines 2 --label words")
+        .stdin("pear\nplum\nfig\n")
+        .output();
+    let mut lines: Vec<&str> = unordered.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["[[\"fig\",1]]", "[[\"pear\",1]]", "[[\"plum\",1]]"]);
+    crate::support::run("wordcount")
+        .arg("--unordered")
+        .stdin("pear")
+        .fails(2)
+        .expect_stderr_has(&["--merge none"]);
+    // Where it is set for all commands, it means those that can.
+    crate::support::run("wordcount")
+        .env("RWASM_UNORDERED", "true")
+        .stdin("pear pear")
+        .end()
+        .expect_code(0)
+        .expect_stdout("pear\t2\n");
+    for policy in ["leastload", "lru", "random", "twobin", "weighted"] {
+        crate::support::run("wordcount")
+            .typed("--hwm 3 --engines 2 --queue-timeout 30s --policy")
+            .arg(policy)
+            .stdin("pear pear\n")
+            .end()
+            .expect_code(0)
+            .expect_stdout("pear\t2\n");
+    }
+    crate::support::run("faulty")
+        .typed("--retries 2 --retry-on trap")
+        .stdin("refuse\n")
+        .fails(11)
+        .expect_stderr_has(&["guest-error"]);
+}

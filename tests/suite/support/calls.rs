@@ -1,0 +1,167 @@
+//! Functions to call, bounded waits, and what the process itself has: threads, memory, open files.
+
+use rwasm_cluster::{
+    Callable, Cluster, ClusterEvent, FailureCode, LoadBalancedView, Task, TaskError,
+};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// What ends at once has ended by then, on any machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// What never ends by itself.
+pub(crate) const LONG: u64 = 3_600_000;
+
+/// Waits for what is so at once, or in a moment where the machine is busy.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < SOON, "not so in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Does what must end soon, on a thread of its own, so that a test that hangs fails instead.
+#[track_caller]
+pub(crate) fn soon<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = channel();
+    let thread = std::thread::spawn(move || {
+        // Whoever waited may have given up.
+        let _ = sender.send(act());
+    });
+    match receiver.recv_timeout(SOON) {
+        Ok(value) => value,
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs: {what}"),
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => panic!("it gave nothing: {what}"),
+        },
+    }
+}
+
+/// The functions of the guest `numbers`, those that tests call most.
+pub(crate) struct Numbers {
+    pub(crate) add_one: Callable<u64, u64>,
+    pub(crate) add: Callable<(u64, u64), u64>,
+    pub(crate) fib: Callable<u32, u64>,
+    pub(crate) divide: Callable<(i64, i64), i64>,
+    pub(crate) total: Callable<Vec<u64>, u64>,
+    pub(crate) length: Callable<&'static [u8], u64>,
+    pub(crate) count_up: Callable<(), u64>,
+    pub(crate) fail: Callable<&'static str, u64>,
+    pub(crate) spin: Callable<(), u64>,
+    pub(crate) nap: Callable<u64, u64>,
+}
+
+pub(crate) fn numbers() -> Numbers {
+    let module = super::module("numbers");
+    macro_rules! functions {
+        ($($field:ident $name:literal),+ $(,)?) => {
+            Numbers { $($field: module.function($name).expect($name)),+ }
+        };
+    }
+    functions!(
+        add_one "add-one", add "add", fib "fib", divide "divide", total "total", length "length",
+        count_up "count-up", fail "fail", spin "spin", nap "nap",
+    )
+}
+
+/// The code of a task's failure.
+#[track_caller]
+pub(crate) fn code<R: std::fmt::Debug>(result: Result<R, TaskError>) -> FailureCode {
+    let error = result.expect_err("it fails");
+    let failure = error.failure();
+    failure.unwrap_or_else(|| panic!("{error}")).failure.code
+}
+
+/// An endless task on each engine of the view's cluster, running by now.
+pub(crate) fn occupy(cluster: &Cluster) -> Vec<Task<u64>> {
+    let spin = numbers().spin;
+    let tasks: Vec<_> = cluster
+        .engines()
+        .into_iter()
+        .map(|engine| {
+            let view = cluster.direct_view(engine).expect("it is there");
+            let tasks = view.try_submit(&spin, ()).expect("it is submitted");
+            tasks.into_iter().next().expect("one engine, one task")
+        })
+        .collect();
+    until("the engines are busy", || {
+        tasks.iter().all(Task::is_running)
+    });
+    tasks
+}
+
+/// Submits an endless task and waits until it runs.
+pub(crate) fn running(view: &LoadBalancedView, function: &Callable<(), u64>) -> Task<u64> {
+    let task = view.try_submit(function, ()).expect("it is submitted");
+    until("it runs", || task.is_running());
+    task
+}
+
+/// The events of a cluster up to the one that is waited for.
+#[track_caller]
+pub(crate) fn events_until(
+    events: &mut rwasm_cluster::ClusterEvents,
+    last: impl Fn(&ClusterEvent) -> bool,
+) -> Vec<ClusterEvent> {
+    let mut seen = Vec::new();
+    until("the event", || {
+        while let Some(event) = events.try_next() {
+            let is_last = last(&event);
+            seen.push(event);
+            if is_last {
+                return true;
+            }
+        }
+        false
+    });
+    seen
+}
+
+/// Set for a process of its own, in which a test runs without others beside it.
+const ALONE: &str = "SUITE_ALONE";
+
+/// Runs the test of that name in a process of its own; true there.
+pub(crate) fn is_alone(name: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().expect("the test's own program");
+    let child = Command::new(program)
+        .args([name, "--exact", "--nocapture"])
+        .env(ALONE, "1")
+        .spawn();
+    let status = super::wait(child.expect("it starts")).expect("it ends in time");
+    assert!(status.success(), "{name} alone ended with {status}");
+    false
+}
+
+/// The names of this process's threads that are the library's.
+pub(crate) fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has it");
+    tasks
+        // A thread may end while it is looked at.
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim_end().to_owned())
+        .filter(|name| name.starts_with("rwasm"))
+        .collect()
+}
+
+/// How many files this process has open.
+pub(crate) fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd")
+        .expect("Linux has it")
+        .count()
+}
+
+/// A figure of this process in bytes, such as `VmRSS` or `VmHWM`.
+pub(crate) fn memory(figure: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix(figure));
+    let kib = line.and_then(|line| line.strip_prefix(':')?.trim().strip_suffix(" kB"));
+    let kib: u64 = kib.and_then(|kib| kib.trim().parse().ok()).expect(figure);
+    kib << 10
+}
