@@ -11,7 +11,7 @@ use super::options::{Options, setters};
 use super::pieces::{Given, Listed};
 use super::spec::ViewKind;
 use super::targets::{TargetError, Targets};
-use super::task::Tasks;
+use super::tasks::Tasks;
 use crate::ids::EngineId;
 use crate::input::InputError;
 use crate::placement::Eligible;

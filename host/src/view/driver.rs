@@ -5,6 +5,7 @@
 //! the handle. It waits for nothing but its inbox. While the handle is slow to take outcomes it
 //! decides nothing new: that is what bounds the memory of a job nobody reads.
 
+use super::ending::{Fault, Part, Stopped, conclude};
 use super::events::{Event, Progress};
 use super::handle::{JobError, JobResult, TaskRecord};
 use super::pieces::{Piece, Total};
@@ -20,14 +21,13 @@ use crate::dispatch::{
 };
 use crate::graph::Retry;
 use crate::ids::{ChunkIndex, DispatchId, EngineId, JobId};
-use crate::input::InputError;
 use crate::job::assign::blocks;
 use crate::job::{
     ChunkFacts, Decision, Ending, Failed, Finished, Machine, Retry as Again, TaskId, Verdict, Work,
 };
-use crate::merge::{Fold, MergeError};
+use crate::merge::Fold;
 use crate::note::Listener;
-use crate::outcome::{Attempt, Failure, FailureCode, Logs, Origin, Outcome, Place, Usage};
+use crate::outcome::{Attempt, FailureCode, Origin, Outcome, Place};
 use crate::placement::{Eligible, Stage};
 use crate::sandbox::{Arguments, Program, Setting};
 use crate::value::Packed;
@@ -38,34 +38,6 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::error::TrySendError;
-
-/// The value of a task, as the machine carries it to its delivery or merge.
-#[derive(Clone)]
-pub(super) struct Part {
-    value: Packed,
-    /// What the handle is told beside the value, where outcomes are delivered.
-    told: Option<Box<(Origin, Usage)>>,
-}
-
-/// A task's failure, likewise.
-#[derive(Clone)]
-pub(super) struct Fault {
-    failure: Failure,
-    origin: Origin,
-    usage: Box<Usage>,
-}
-
-/// Why a job was stopped before its end.
-pub(super) enum Stopped {
-    Cancelled,
-    Deadline,
-    Input(InputError),
-    /// What gives the input panicked.
-    Panicked(String),
-    Merge(MergeError),
-    /// It never began.
-    Waiting(Failure),
-}
 
 /// A dispatch that is under way.
 struct Flight {
@@ -217,7 +189,13 @@ impl Driver {
         let failures_count = self.failures_count;
         let engines = running.stats.engines.keys().copied().collect();
         let recording = self.recording.take();
-        let result = self.conclude(ending, running.stats, running.records);
+        let result = conclude(
+            ending,
+            self.fold,
+            self.deadline,
+            running.stats,
+            running.records,
+        );
         if let Some(recording) = recording {
             recording.end(&result);
         }
@@ -628,75 +606,6 @@ impl Driver {
             Err(TrySendError::Closed(_)) => true,
         }
     }
-
-    fn conclude(
-        self,
-        ending: Ending<Part, Fault, Stopped>,
-        mut stats: JobStats,
-        records: Vec<TaskRecord>,
-    ) -> Result<JobResult, JobError> {
-        let deadline = self.deadline.unwrap_or_default();
-        match ending {
-            Ending::Complete {
-                merged,
-                chunks,
-                failed,
-                failures,
-            } => {
-                stats.chunks = chunks;
-                let merged = match self.fold {
-                    Some(fold) => fold.finish(),
-                    None => merged.map(|part| part.value),
-                };
-                let failed = failed
-                    .into_iter()
-                    .map(|(_, fault)| (fault.origin, fault.failure))
-                    .collect();
-                Ok(JobResult {
-                    merged,
-                    failed,
-                    failures,
-                    stats,
-                    records,
-                })
-            }
-            Ending::TaskFailed {
-                failure: fault,
-                failures,
-                ..
-            } => Err(JobError::TaskFailed {
-                attempts: attempts(&fault),
-                origin: fault.origin,
-                failure: Box::new(fault.failure),
-                stderr: fault
-                    .usage
-                    .logs
-                    .map(|logs: Box<Logs>| logs.stderr)
-                    .unwrap_or_default(),
-                failures,
-            }),
-            Ending::MergeFailed { failure } => {
-                Err(JobError::ReducerFailed(Box::new(failure.failure)))
-            }
-            Ending::Stopped(Stopped::Cancelled) => Err(JobError::Cancelled),
-            Ending::Stopped(Stopped::Deadline) => Err(JobError::Deadline(deadline)),
-            Ending::Stopped(Stopped::Input(error)) => Err(JobError::Input(error)),
-            Ending::Stopped(Stopped::Panicked(text)) => Err(JobError::InputPanicked(text)),
-            Ending::Stopped(Stopped::Merge(error)) => Err(JobError::Merge(error)),
-            Ending::Stopped(Stopped::Waiting(failure)) => {
-                Err(JobError::NeverBegan(Box::new(failure)))
-            }
-        }
-    }
-}
-
-/// Every attempt at a task that failed.
-fn attempts(fault: &Fault) -> Vec<Attempt> {
-    let outcome = Outcome {
-        result: Err(fault.failure.clone()),
-        usage: Usage::clone(&fault.usage),
-    };
-    outcome.attempts()
 }
 
 /// Stops the dispatches of which nothing is wanted any more.

@@ -13,6 +13,7 @@ mod core;
 mod desk;
 mod direct;
 mod driver;
+mod ending;
 mod errors;
 mod events;
 mod handle;
@@ -31,6 +32,7 @@ mod spec;
 mod stats;
 mod targets;
 mod task;
+mod tasks;
 
 pub use admission::QueueLimits;
 pub use balanced::{ApplyError, LoadBalancedView};
@@ -44,7 +46,8 @@ pub use plan::PlanError;
 pub use spec::{JobSpec, Merge, ViewKind};
 pub use stats::{EngineStats, JobStats};
 pub use targets::{TargetError, Targets};
-pub use task::{AsCompleted, Task, TaskInfo, Tasks, TasksProgress, as_completed};
+pub use task::{Task, TaskInfo};
+pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
 
 pub(crate) use core::Core;
 pub(crate) use recording::Keeper;
