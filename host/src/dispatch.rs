@@ -10,11 +10,11 @@ use crate::note::Listener;
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use crate::placement::{Eligible, Stage};
 use crate::pushed::PushedValues;
-use crate::sandbox::{Arguments, Callee, Program, Setting};
+use crate::sandbox::{Arguments, Callee, ModuleHash, Program, Setting};
 use crate::value::PackedArgument;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
 /// How long an instance of a module lives.
@@ -34,17 +34,34 @@ pub enum Reuse {
 /// Whose instances are kept: no two owners share one. Dropped with the last clone, which lets
 /// the instances go.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Owner(Arc<Unshared>);
+pub(crate) struct Owner(Arc<Where>);
 
-/// Takes a byte, so that each owner has an address of its own.
-#[derive(Debug, Default)]
-struct Unshared(#[expect(dead_code, reason = "only its address matters")] u8);
+/// On which engines, and of which programs, the owner has an instance.
+type Where = Mutex<HashSet<(EngineId, ModuleHash)>>;
 
 /// An owner as an engine knows it, without keeping it alive.
 #[derive(Debug)]
-pub(crate) struct OwnerMark(Weak<Unshared>);
+pub(crate) struct OwnerMark(Weak<Where>);
 
 impl Owner {
+    /// Whether it should have an instance there, be the engine another one by now.
+    pub(crate) fn has(&self, engine: EngineId, module: ModuleHash) -> bool {
+        self.places().contains(&(engine, module))
+    }
+
+    /// It has an instance there, or no longer.
+    pub(crate) fn set(&self, engine: EngineId, module: ModuleHash, has: bool) {
+        if has {
+            self.places().insert((engine, module));
+        } else {
+            self.places().remove(&(engine, module));
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashSet<(EngineId, ModuleHash)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn mark(&self) -> OwnerMark {
         OwnerMark(Arc::downgrade(&self.0))
     }

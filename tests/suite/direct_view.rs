@@ -1,6 +1,6 @@
 //! The direct view: calls on engines that are named, and values that are pushed to them.
 
-use crate::support::{SOON, cluster, code, is_alone, memory, module, numbers};
+use crate::support::{SOON, cluster, code, is_alone, memory, module, numbers, until};
 use rwasm_cluster::{
     ByteSize, Callable, Cluster, Distribution, EngineId, FailureCode, Limits, PushError, Reference,
     Reuse, SubmitError, TargetError, Targets, Value, arguments,
@@ -354,8 +354,33 @@ fn a_restart_loses_the_state_and_tells_of_it() {
         assert_eq!(view.clone().blocking().apply(&f.count_up, ()).unwrap(), [n]);
     }
     cluster.restart_engine(EngineId(0)).unwrap();
-    let task = view.try_submit(&f.count_up, ()).unwrap();
-    assert_eq!(task.get().unwrap(), [1], "it begins anew");
+    let counted = || {
+        let task = view.try_submit(&f.count_up, ()).unwrap();
+        let value = task.get().unwrap();
+        (value[0], task.info()[0].as_ref().unwrap().usage.state_lost)
+    };
+    assert_eq!(counted(), (1, true), "it begins anew and says so");
+    assert_eq!(counted(), (2, false), "once");
+    // So does the call after one that was aborted.
+    let spin = view.try_submit(&f.spin, ()).unwrap();
+    until("it runs", || spin.task(0).unwrap().is_running());
+    spin.abort();
+    assert_eq!(counted(), (1, true));
+    // An engine keeps few instances: other views' push this one's out.
+    for _ in 0..4 {
+        let other = view.clone().reuse(Reuse::Engine).blocking();
+        assert_eq!(other.apply(&f.count_up, ()).unwrap(), [1]);
+        assert_eq!(other.apply(&f.count_up, ()).unwrap(), [2]);
+    }
+    assert_eq!(counted(), (2, false), "those that are gone take no room");
+    let others: Vec<_> = (0..4).map(|_| view.clone().reuse(Reuse::Engine)).collect();
+    for other in &others {
+        assert_eq!(
+            other.clone().blocking().apply(&f.count_up, ()).unwrap(),
+            [1]
+        );
+    }
+    assert_eq!(counted(), (1, true));
 }
 
 #[test]

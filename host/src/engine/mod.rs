@@ -144,6 +144,11 @@ fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions)
         Reuse::Engine => kept.take(dispatch),
         Reuse::None | Reuse::Dispatch => None,
     };
+    let module = dispatch.program.module.hash();
+    // An engine that was replaced, or had to let the instance go, has lost what was in it.
+    let mut is_lost = dispatch.reuse == Reuse::Engine
+        && session.is_none()
+        && dispatch.owner.has(place.engine, module);
     let mut ready = Vec::new();
     let mut ready_bytes = 0;
     let mut last_answer = Instant::now();
@@ -151,13 +156,21 @@ fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions)
         if dispatch.cancel.is_wanted() {
             break;
         }
-        let outcome = run_task(place, dispatch, &dispatch.tasks[idx], &mut session);
+        let mut outcome = run_task(place, dispatch, &dispatch.tasks[idx], &mut session);
+        outcome.usage.state_lost |= std::mem::take(&mut is_lost);
         ready_bytes += outcome.usage.bytes_out;
         ready.push(outcome);
         if ready_bytes > ANSWER_BYTES || last_answer.elapsed() > ANSWER_INTERVAL {
             dispatch.answer(std::mem::take(&mut ready));
             ready_bytes = 0;
             last_answer = Instant::now();
+        }
+    }
+    if dispatch.reuse == Reuse::Engine {
+        let has = session.is_some();
+        // Of one that was cancelled nobody hears what it lost: the next says so.
+        if has || !dispatch.cancel.is_wanted() {
+            dispatch.owner.set(place.engine, module, has);
         }
     }
     if !ready.is_empty() {

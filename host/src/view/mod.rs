@@ -45,7 +45,7 @@ pub use map::{Map, Zip, zip};
 pub use plan::PlanError;
 pub use spec::{JobSpec, Merge, ViewKind};
 pub use stats::{EngineStats, JobStats};
-pub use targets::{TargetError, Targets};
+pub use targets::{EngineRange, TargetError, Targets};
 pub use task::{Task, TaskInfo};
 pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
 

@@ -18,12 +18,12 @@ pub enum Targets {
     /// These among the engines there are when the view is made: by their ids, or from the last one
     /// backwards as -1, -2. Made of `2`, `-1`, `0..4`, `1..=3` or `[0, 2]` by `into`, or of a text by
     /// `parse`.
-    Places(Vec<Place>),
+    Places(Vec<EngineRange>),
 }
 
 /// Some engines, by their ids or by how far they are from the last: see [`Targets::Places`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct EngineRange {
     first: i64,
     /// Included.
     last: i64,
@@ -134,7 +134,7 @@ impl From<Range<i64>> for Targets {
 impl From<RangeInclusive<i64>> for Targets {
     fn from(ids: RangeInclusive<i64>) -> Self {
         let (first, last) = ids.into_inner();
-        Self::Places(vec![Place { first, last }])
+        Self::Places(vec![EngineRange { first, last }])
     }
 }
 
@@ -153,7 +153,7 @@ impl From<RangeInclusive<i32>> for Targets {
 impl<const N: usize> From<[i64; N]> for Targets {
     fn from(ids: [i64; N]) -> Self {
         Self::Places(
-            ids.map(|id| Place {
+            ids.map(|id| EngineRange {
                 first: id,
                 last: id,
             })
@@ -191,7 +191,7 @@ impl FromStr for Targets {
             if last < first || last >= most || first < -most || (first < 0 && last >= 0) {
                 return Err(wrong());
             }
-            places.push(Place { first, last });
+            places.push(EngineRange { first, last });
         }
         Ok(Self::Places(places))
     }
@@ -203,7 +203,7 @@ impl fmt::Display for Targets {
             Self::All => f.write_str("all"),
             Self::Only(engines) => f.write_str(&ids(engines).replace(", ", ",")),
             Self::Places(places) => {
-                for (idx, Place { first, last }) in places.iter().enumerate() {
+                for (idx, EngineRange { first, last }) in places.iter().enumerate() {
                     let comma = if idx > 0 { "," } else { "" };
                     if first == last {
                         write!(f, "{comma}{first}")?;
