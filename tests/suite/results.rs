@@ -564,3 +564,32 @@ fn handles_and_futures_are_send() {
     is_send(&direct.submit(&f.add_one, 1));
     is_send(&direct.apply(&f.add_one, 1));
 }
+
+#[test]
+fn a_map_is_waited_for_no_longer_than_is_said() {
+    let cluster = cluster(2);
+    let f = numbers();
+    let view = cluster.load_balanced_view();
+    let mut endless = view.map(&f.spin, [(), ()]).unwrap();
+    let moment = Duration::from_millis(1);
+    assert!(matches!(
+        endless.next_timeout(moment),
+        Err(TaskError::NotReady(_))
+    ));
+    assert!(!endless.wait_timeout(moment));
+    assert!(endless.get_timeout(Duration::ZERO).is_none());
+    drop(endless);
+
+    // As they end, and yet in order where all are asked for.
+    let mut map = view.clone().unordered().map(&f.nap, [30, 1, 20]).unwrap();
+    assert!(map.wait_timeout(SOON));
+    assert_eq!(map.get_timeout(SOON).unwrap().unwrap(), [30, 1, 20]);
+    let map = view.unordered().map(&f.nap, [30, 1, 20]).unwrap();
+    assert_eq!(map.get().unwrap(), [30, 1, 20]);
+
+    let tasks = cluster.direct_view(rwasm_cluster::Targets::All).unwrap();
+    let tasks = tasks.try_submit(&f.spin, ()).unwrap();
+    assert!(tasks.get_timeout(moment).is_none());
+    tasks.abort();
+    assert!(tasks.get_timeout(SOON).unwrap().is_err());
+}

@@ -11,6 +11,7 @@ use super::pieces::Pieces;
 use super::plan::Plan;
 use super::spec::{JobSpec, Merge, ViewKind};
 use super::stats::JobStats;
+use super::within::within;
 use crate::graph::Dependency;
 use crate::history::JobKind;
 use crate::ids::JobId;
@@ -83,6 +84,9 @@ impl Core {
     }
 }
 
+/// What became of a task, with its place in the input.
+type Placed<R> = (u64, Result<R, TaskError>);
+
 /// A map that runs: a [`Stream`] of what becomes of each task, an iterator of the same that waits,
 /// and a [`Future`] of all values.
 ///
@@ -96,7 +100,7 @@ pub struct Map<R> {
     label: Option<Arc<str>>,
     begun: Instant,
     /// What was looked at and not taken.
-    kept: VecDeque<(u64, Result<R, TaskError>)>,
+    kept: VecDeque<Placed<R>>,
     /// How it ended, once that is known; none where that has been told.
     ended: Option<Result<JobResult, Arc<JobError>>>,
     is_over: bool,
@@ -111,16 +115,39 @@ impl<R> Map<R> {
 
     /// What becomes of the next task, with its place in the input: in input order, or as they end.
     /// Waits on this thread.
-    pub fn next_outcome(&mut self) -> Option<(u64, Result<R, TaskError>)> {
+    pub fn next_outcome(&mut self) -> Option<Placed<R>> {
         pollster::block_on(std::future::poll_fn(|context| self.poll_taken(context)))
     }
 
     /// The same, if it is there already; none too where there are no more.
-    pub fn try_next_outcome(&mut self) -> Option<(u64, Result<R, TaskError>)> {
+    pub fn try_next_outcome(&mut self) -> Option<Placed<R>> {
         match self.poll_taken(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(item) => item,
             Poll::Pending => None,
         }
+    }
+
+    /// The same, waiting so long at most: `Err` where it is not there in time.
+    ///
+    /// # Errors
+    /// When there is none in time; the map goes on.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Placed<R>>, TaskError> {
+        let item = within(timeout, |context| self.poll_taken(context));
+        item.ok_or(TaskError::NotReady(timeout))
+    }
+
+    /// Waits on this thread until all has ended, so long at most. Whether it has. What comes meanwhile
+    /// is kept to be taken.
+    #[must_use]
+    pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
+        within(timeout, |context| self.poll_all(context)).is_some()
+    }
+
+    /// Waits on this thread for all values, in input order, so long at most. None where they are not
+    /// all there in time; the map goes on.
+    #[must_use]
+    pub fn get_timeout(&mut self, timeout: Duration) -> Option<Result<Vec<R>, CompositeError>> {
+        self.wait_timeout(timeout).then(|| self.kept_values())
     }
 
     /// What became of the task at this place among those that were not taken. Waits on this thread
@@ -134,7 +161,7 @@ impl<R> Map<R> {
         Some(&self.kept.get(index)?.1)
     }
 
-    /// Waits on this thread for all values, in order.
+    /// Waits on this thread for all values, in input order.
     ///
     /// # Errors
     /// When any task failed, how many and the first few; or the map did.
@@ -212,26 +239,43 @@ impl<R> Map<R> {
         self.job.canceller()
     }
 
+    /// Keeps what comes, to its end.
+    fn poll_all(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(item) = ready!(self.poll_item(context)) {
+            self.kept.push_back(item);
+        }
+        Poll::Ready(())
+    }
+
+    /// All values that are kept, in input order, however they came.
+    fn kept_values(&mut self) -> Result<Vec<R>, CompositeError> {
+        let mut outcomes = Vec::from(std::mem::take(&mut self.kept));
+        outcomes.sort_by_key(|(index, _)| *index);
+        let mut error = CompositeError::new(outcomes.len());
+        let mut values = Vec::with_capacity(outcomes.len());
+        for (index, outcome) in outcomes {
+            match outcome {
+                Ok(value) => values.push(value),
+                Err(failed) => error.add(usize::try_from(index).unwrap_or(usize::MAX), failed),
+            }
+        }
+        error.or(values)
+    }
+
     /// Lets it go on without this handle; its values are lost. Gives its name.
     pub fn detach(self) -> JobId {
         self.job.detach()
     }
 
     /// The next outcome: one that was looked at and not taken, or a new one.
-    fn poll_taken(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<(u64, Result<R, TaskError>)>> {
+    fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<Option<Placed<R>>> {
         match self.kept.pop_front() {
             Some(item) => Poll::Ready(Some(item)),
             None => self.poll_item(context),
         }
     }
 
-    fn poll_item(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<(u64, Result<R, TaskError>)>> {
+    fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Placed<R>>> {
         if self.is_over {
             return Poll::Ready(None);
         }
@@ -269,7 +313,7 @@ impl<R> Map<R> {
     }
 
     /// The failure that ended the map, in its place; or the map's own error.
-    fn last_item(&self, error: Arc<JobError>) -> (u64, Result<R, TaskError>) {
+    fn last_item(&self, error: Arc<JobError>) -> Placed<R> {
         let JobError::TaskFailed {
             origin,
             failure,
@@ -315,19 +359,8 @@ impl<R> Future for Map<R> {
     type Output = Result<Vec<R>, CompositeError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        while let Some(item) = ready!(self.poll_item(context)) {
-            self.kept.push_back(item);
-        }
-        let outcomes = std::mem::take(&mut self.kept);
-        let mut error = CompositeError::new(outcomes.len());
-        let mut values = Vec::with_capacity(outcomes.len());
-        for (index, outcome) in outcomes {
-            match outcome {
-                Ok(value) => values.push(value),
-                Err(failed) => error.add(usize::try_from(index).unwrap_or(usize::MAX), failed),
-            }
-        }
-        Poll::Ready(error.or(values))
+        ready!(self.poll_all(context));
+        Poll::Ready(self.kept_values())
     }
 }
 

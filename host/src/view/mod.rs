@@ -33,6 +33,7 @@ mod stats;
 mod targets;
 mod task;
 mod tasks;
+mod within;
 
 pub use admission::QueueLimits;
 pub use balanced::{ApplyError, LoadBalancedView};
