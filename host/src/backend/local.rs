@@ -432,10 +432,12 @@ impl Dispatcher {
     fn replace(&mut self, id: EngineId, reason: &str) {
         tracing::warn!(engine = %id, reason, "an engine is lost");
         for lost in self.placement.engine_lost(id) {
-            if let Some(dispatch) = self.dispatches.get(&lost) {
+            let dispatch = self.dispatches.get(&lost).cloned();
+            self.fail(lost, Some(id), FailureCode::EngineLost, reason);
+            if let Some(dispatch) = dispatch {
+                // Not before it is answered: the engine would say that it was cancelled.
                 dispatch.cancel.cancel();
             }
-            self.fail(lost, Some(id), FailureCode::EngineLost, reason);
         }
         let Some(worker) = self.engines.remove(&id) else {
             return;
