@@ -12,8 +12,11 @@
     reason = "a benchmark has one reader and small numbers"
 )]
 
+mod guests;
+
+use guests::guest;
 use rwasm_cluster::{ByteSize, Chunking, Cluster, Input, JobSpec, Merge, Module};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use wasmtime::{
@@ -48,21 +51,6 @@ fn main() {
 
 fn rate(time: Duration) -> f64 {
     TASKS as f64 / time.as_secs_f64()
-}
-
-/// Where `cargo xtask guests` puts the guests.
-fn guest(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        PathBuf::from,
-    );
-    let path = target.join("guests").join(name);
-    assert!(
-        path.exists(),
-        "{} is not there: run `cargo xtask guests`",
-        path.display()
-    );
-    path
 }
 
 /// Tasks through the library: chunks of 43 bytes, each a task in a fresh instance.

@@ -10,8 +10,10 @@
     reason = "a benchmark has one reader and small numbers"
 )]
 
+mod guests;
+
+use guests::guest;
 use rwasm_cluster::{Callable, Cluster, Module, Task};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 type Part = (&'static str, fn(&Module));
@@ -276,19 +278,4 @@ fn count(what: &str) -> usize {
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-/// Where `cargo xtask guests` puts the guests.
-fn guest(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        PathBuf::from,
-    );
-    let path = target.join("guests").join(name);
-    assert!(
-        path.exists(),
-        "{} is not there: run `cargo xtask guests`",
-        path.display()
-    );
-    path
 }

@@ -342,26 +342,26 @@ impl Driver {
         flight.unanswered = flight.unanswered.saturating_sub(answer.outcomes.len());
         let is_last = flight.unanswered == 0;
         let is_merge = flight.is_merge;
-        for (idx, outcome) in answer.outcomes.into_iter().enumerate() {
+        for (idx, mut outcome) in answer.outcomes.into_iter().enumerate() {
             let Some((id, origin)) = flight.tasks.get(answer.first + idx).cloned() else {
                 continue;
             };
-            let attempt = Attempt::of(&outcome);
-            let Outcome { result, mut usage } = outcome;
             let index = ChunkIndex(origin.index);
             if !is_merge && let Some(earlier) = running.earlier.remove(&index) {
-                usage.earlier = earlier;
+                outcome.usage.earlier = earlier;
             }
+            // Kept apart only where the task may be tried again.
+            let mut attempts = Vec::new();
+            if outcome.result.is_err() && self.retry.retries > 0 {
+                attempts.clone_from(&outcome.usage.earlier);
+                attempts.push(Attempt::of(&outcome));
+            }
+            let Outcome { result, usage } = outcome;
             let has_run = usage.run_time > Duration::ZERO;
             if has_run {
                 running.stats.add(&usage, is_merge);
             }
             let (cost, bytes_in) = (usage.run_time, usage.bytes_in);
-            // Kept apart only where the task may be tried again.
-            let earlier_attempts = match &result {
-                Err(_) if self.retry.retries > 0 => usage.earlier.clone(),
-                _ => Vec::new(),
-            };
             let record = self.keep_records.then(|| TaskRecord {
                 origin: origin.clone(),
                 code: result.as_ref().err().map(|failure| failure.code),
@@ -402,9 +402,7 @@ impl Driver {
                 size,
             });
             if verdict == Verdict::Retried && !is_merge {
-                let earlier = running.earlier.entry(index).or_default();
-                *earlier = earlier_attempts;
-                earlier.push(attempt);
+                running.earlier.insert(index, attempts);
             }
             if verdict != Verdict::Ignored {
                 running.records.extend(record);
