@@ -2,7 +2,9 @@
 
 use crate::backend::{EngineError, Local, LocalSettings, QueueStatus};
 use crate::blocking::BlockingCluster;
+use crate::capacity::{Available, Shortage};
 use crate::events::{ClusterEvents, EventSender};
+use crate::grants::Grants;
 use crate::graph::Dependency;
 use crate::history::{History, HistoryError, HistorySettings};
 use crate::ids::EngineId;
@@ -10,12 +12,13 @@ use crate::input::Input;
 use crate::limits::{Limits, MAX_ENGINES};
 use crate::placement::{Machine, Policy};
 use crate::sandbox::{
-    CodeCache, HostFunctions, HostFunctionsError, LoadError, Lowering, Module, Sandbox,
+    CodeCache, CodeSource, Compiler, HostFunctions, HostFunctionsError, LoadError, Lowering,
+    Module, Sandbox, VariantKey,
 };
 use crate::units::ByteSize;
 use crate::view::{
-    Core, DirectView, Job, JobSpec, Keeper, LoadBalancedView, QueueLimits, Shutdown, SubmitError,
-    TargetError, Targets,
+    Core, Defaults, DirectView, Job, JobSpec, Keeper, LoadBalancedView, QueueLimits, Shutdown,
+    SubmitError, TargetError, Targets,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +44,7 @@ use std::time::Duration;
 /// ```
 pub struct Cluster {
     core: Arc<Core>,
+    shortages: Vec<Shortage>,
 }
 
 /// How a cluster is made.
@@ -49,7 +53,9 @@ pub struct Cluster {
 pub struct ClusterBuilder {
     engines: Option<u32>,
     max_engines: Option<u32>,
-    cache: Option<(PathBuf, ByteSize)>,
+    cache_dir: Option<PathBuf>,
+    cache_size: ByteSize,
+    compiler: Compiler,
     lowering: Lowering,
     strict_imports: bool,
     host: HostFunctions,
@@ -58,6 +64,7 @@ pub struct ClusterBuilder {
     seed: Option<u64>,
     queue: QueueLimits,
     history: Option<HistorySettings>,
+    defaults: Defaults,
 }
 
 /// Why a cluster did not start.
@@ -89,9 +96,6 @@ pub enum StartError {
     History(#[from] HistoryError),
 }
 
-/// What compiled code may take on disk unless said otherwise.
-const CACHE_SIZE: ByteSize = ByteSize::mib(1024);
-
 /// A cluster has room for so many engines at least, unless said otherwise.
 const ROOM: u32 = 16;
 
@@ -101,7 +105,9 @@ impl Cluster {
         ClusterBuilder {
             engines: None,
             max_engines: None,
-            cache: None,
+            cache_dir: None,
+            cache_size: CodeCache::SIZE,
+            compiler: Compiler::default(),
             lowering: Lowering::default(),
             strict_imports: false,
             host: HostFunctions::new(),
@@ -110,7 +116,27 @@ impl Cluster {
             seed: None,
             queue: QueueLimits::default(),
             history: None,
+            defaults: Defaults::default(),
         }
+    }
+
+    /// What its jobs and calls may use, where they do not say otherwise.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.core.defaults.limits
+    }
+
+    /// What its jobs and calls may reach, where they do not say otherwise.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.core.defaults.grants
+    }
+
+    /// What its engines could use up, all together, if each task used what the cluster's limits allow: where
+    /// it is more than this process may have, at the start. Cgroups are counted.
+    #[must_use]
+    pub fn shortages(&self) -> &[Shortage] {
+        &self.shortages
     }
 
     /// The view that gives each call to whichever engine is free.
@@ -198,7 +224,7 @@ impl Cluster {
     /// # Errors
     /// When it does not compile or wants what the host cannot stand in for.
     pub fn prepare(&self, module: &Module, limits: &Limits) -> Result<(), LoadError> {
-        self.core.program(module, limits).map(drop)
+        self.core.compile(module, limits).map(drop)
     }
 
     /// Begins a job: maps a function of `module` over `inputs` and merges what comes out.
@@ -290,7 +316,32 @@ impl ClusterBuilder {
     /// Keeps compiled code in this directory, which must be private to the user, for the next
     /// start. By default nothing is kept.
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.cache = Some((dir.into(), CACHE_SIZE));
+        self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// What the compiled code in that directory may take, [`CodeCache::SIZE`] by default: what was
+    /// used longest ago is removed first.
+    pub fn cache_size(mut self, size: ByteSize) -> Self {
+        self.cache_size = size;
+        self
+    }
+
+    /// Where modules are compiled: by default in this process, which bounds neither time nor memory.
+    pub fn compiler(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
+        self
+    }
+
+    /// What its jobs and calls may use, where they do not say otherwise.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.defaults.limits = limits;
+        self
+    }
+
+    /// What its jobs and calls may reach, where they do not say otherwise: nothing by default.
+    pub fn grants(mut self, grants: Grants) -> Self {
+        self.defaults.grants = Arc::new(grants);
         self
     }
 
@@ -338,13 +389,13 @@ impl ClusterBuilder {
                 wanted: max_engines,
             });
         }
-        let cache = self
-            .cache
-            .and_then(|(dir, size)| CodeCache::open(&dir, size.bytes()));
+        let size = self.cache_size;
+        let cache = self.cache_dir.and_then(|dir| CodeCache::make(&dir, size));
         self.host.check()?;
         let sandbox = Sandbox::new(
             max_engines,
-            cache,
+            VariantKey::of(&self.defaults.limits, false),
+            CodeSource::new(cache, self.compiler),
             self.lowering,
             self.strict_imports,
             self.host,
@@ -359,12 +410,22 @@ impl ClusterBuilder {
             hwm: self.hwm,
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
         };
+        let shortages =
+            Available::now().shortages(engines, &self.defaults.limits, &self.defaults.grants);
         let backend = Local::start(&settings, events.clone())
             .map_err(|source| StartError::Threads { engines, source })?;
         let keeper = history.map(|history| Keeper::new(history, events.clone()));
-        let core = Core::new(Arc::new(backend), sandbox, events, self.queue, keeper);
+        let core = Core::new(
+            Arc::new(backend),
+            sandbox,
+            self.defaults,
+            events,
+            self.queue,
+            keeper,
+        );
         Ok(Cluster {
             core: Arc::new(core),
+            shortages,
         })
     }
 }

@@ -39,7 +39,8 @@
 //! - [`Module::function`] for types that Rust knows; [`Module::dynamic_function`], [`Value`] and
 //!   [`arguments!`] for those it does not.
 //! - [`HostFunctions`]: what guests may call of the program that embeds them.
-//! - [`Limits`]: what a task may use; all of them are finite.
+//! - [`Limits`]: what a task may use; all of them are finite. [`Grants`]: what it may reach, which is
+//!   nothing unless it is granted.
 //!
 //! # The way of a task
 //!
@@ -48,8 +49,11 @@
 //! arguments → [`Cluster`] → [`Module`] → view → [`Job`] → backend (placement) → engine →
 //! sandbox → guest → [`Outcome`] → merge → output
 
+mod capacity;
+mod grants;
 mod ids;
 mod limits;
+mod plain;
 mod units;
 
 mod cancel;
@@ -88,10 +92,14 @@ mod cluster;
 
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster};
+pub use capacity::{Resource, Shortage};
 pub use chunk::{Chunking, ParseChunkingError};
 pub use cluster::{Cluster, ClusterBuilder, StartError};
 pub use dispatch::Reuse;
 pub use events::{ClusterEvent, ClusterEvents};
+pub use grants::{
+    Access, Clock, DirGrant, GrantError, Grants, NetGrant, NetHost, ParseGrantError, Random,
+};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
 pub use history::{
     AttemptEntry, History, HistoryError, HistorySettings, InputEntry, JobEntry, JobKey, JobKind,
@@ -100,7 +108,9 @@ pub use history::{
 pub use ids::{ChunkIndex, DispatchId, EngineId, JobId};
 pub use input::{Input, InputError};
 pub use job::{ParseToleranceError, Tolerance};
-pub use limits::{Limits, MAX_ENGINES, MAX_TABLE_ELEMENTS, MODULE_SIZE, STACK_SIZE};
+pub use limits::{
+    DETERMINISTIC_FUEL, Limits, MAX_ENGINES, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, MODULE_SIZE,
+};
 pub use merge::{Builtin, MergeError, MergeTypeError};
 pub use note::{
     LogLevel, LogLine, MAX_PUBLISHED_NAME, MAX_PUBLISHED_NAMES, Notes, Progress, Published,
@@ -109,8 +119,9 @@ pub use note::{
 pub use outcome::{Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Place, Usage};
 pub use placement::{ParsePolicyError, Policy};
 pub use sandbox::{
-    Callable, DynamicCallable, Form, Function, FunctionError, HostCall, HostError, HostFunctions,
-    HostFunctionsError, HostParams, Import, LoadError, Lowering, Module, ModuleHash,
+    CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form, Function,
+    FunctionError, HostCall, HostError, HostFunctions, HostFunctionsError, HostParams, Import,
+    LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, compile_worker,
 };
 pub use units::{ByteSize, ParseByteSizeError};
 pub use value::{
@@ -120,7 +131,7 @@ pub use value::{
 pub use view::{
     ApplyError, AsCompleted, Canceller, CompositeError, DirectView, Distribution, EngineRange,
     EngineStats, Job, JobError, JobProgress, JobResult, JobSpec, JobStats, LiveNote, LiveNotes,
-    LoadBalancedView, Map, Merge, PlanError, ProgressHandle, PushError, QueueLimits, Shutdown,
-    SubmitError, TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord, Tasks,
-    TasksProgress, ViewKind, Zip, as_completed, zip,
+    LoadBalancedView, Map, Merge, PlanError, ProgressHandle, PushError, QueueLimits, SettingError,
+    Shutdown, SubmitError, TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo,
+    TaskRecord, Tasks, TasksProgress, ViewKind, Zip, as_completed, zip,
 };

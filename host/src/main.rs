@@ -9,6 +9,14 @@ use cli::signals::Signals;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    cli::panics::contained(program)
+}
+
+fn program() -> ExitCode {
+    // One that compiles a module for a cluster heeds neither signals nor settings.
+    if let Some(ended) = cli::compiler::serve() {
+        return ended;
+    }
     let signals = Signals::listen();
     let arguments = match ProjectFile::find().and_then(|file| Arguments::parse_with(&file)) {
         Ok(arguments) => arguments,
@@ -20,6 +28,7 @@ fn main() -> ExitCode {
         Command::Call(call) => cli::call::call(&call, &signals),
         Command::Map(map) => cli::map::map(&map, &signals),
         Command::Job(job) => cli::job::job(&job.command, &signals),
+        Command::Cache(cache) => cli::cache::cache(&cache.command),
         Command::Inspect(inspect) => cli::inspect::inspect(&inspect),
     };
     match ended {

@@ -2,6 +2,7 @@
 
 use crate::ids::EngineId;
 use crate::note::Notes;
+use crate::plain::plain;
 use crate::value::Packed;
 use std::fmt;
 use std::ops::Range;
@@ -113,12 +114,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure without a backtrace.
+    /// A failure without a backtrace. Guests have a say in what messages contain, so a long one is cut, and control
+    /// characters are escaped.
     #[must_use]
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: plain(message.into()),
             is_input_error: false,
             backtrace: None,
         }

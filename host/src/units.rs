@@ -1,11 +1,34 @@
 //! Byte sizes as people write them: `64KiB`, `256MiB`, `1GB`, `4096`.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A number of bytes that parses and prints with units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// A number of bytes that parses and prints with units. In data it is the number.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct ByteSize(u64);
+
+/// Times in data: a number of seconds.
+pub(crate) mod seconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use std::time::Duration;
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        time.as_secs_f64().serialize(out)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(from)?;
+        if seconds.is_nan() || seconds < 0.0 {
+            return Err(D::Error::custom("no time is negative"));
+        }
+        // The longest time is a little longer as a number of seconds.
+        Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    }
+}
 
 impl ByteSize {
     /// `bytes` bytes.

@@ -1,9 +1,10 @@
 //! Compiled code on disk: used by the next start, never trusted when it is damaged or open to others.
 
-use crate::support::{Cli, folder, run};
+use crate::support::{Cli, file, folder, program, run};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 const TEXT: &str = "one two two\n";
@@ -158,4 +159,179 @@ fn many_processes_may_begin_with_the_same_empty_cache() {
         }
     });
     assert_eq!(files(&cache).len(), 3, "{:?}", files(&cache));
+}
+
+#[test]
+fn many_processes_may_share_a_cache_that_has_no_room() {
+    let dir = folder();
+    let cache = dir.path().join("cache");
+    let guests = [
+        ("wordcount", COUNTS),
+        ("faulty", "1\n"),
+        ("upper", "ONE TWO TWO\n"),
+    ];
+    // One has room for none of them, one for a single one of them.
+    for (size, most) in [("1KiB", 0), ("320KiB", 2)] {
+        std::thread::scope(|scope| {
+            for number in 0..12 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    let (guest, expected) = guests[number % 3];
+                    run(guest)
+                        .env("RWASM_CACHE_DIR", cache)
+                        .env("RWASM_CACHE_SIZE", size)
+                        .typed("--engines 1")
+                        .stdin(TEXT)
+                        .end()
+                        .expect_code(0)
+                        .expect_stdout(expected)
+                        .expect_stderr_is_empty();
+                });
+            }
+        });
+        assert!(files(&cache).len() <= most, "{size}: {:?}", files(&cache));
+    }
+}
+
+/// The program without what lets root write where nobody may.
+fn without_privileges(cli: Cli) -> Command {
+    let command = cli.into_command();
+    if !rustix::process::geteuid().is_root() {
+        return command;
+    }
+    // Of util-linux, which every Linux has.
+    let mut less = Command::new("setpriv");
+    less.arg("--bounding-set=-dac_override,-dac_read_search,-fowner")
+        .arg("--inh-caps=-all")
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => less.env(name, value),
+            None => less.env_remove(name),
+        };
+    }
+    less
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_read() {
+    let (_dir, cache, code) = filled();
+    let text = folder();
+    let text = file(&text, "text", TEXT);
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o500)).expect("permissions can be set");
+    let before = fs::metadata(&code).expect("the file").ino();
+    for (guest, counts) in [("wordcount", COUNTS), ("upper", "ONE TWO TWO\n")] {
+        let command = run(guest)
+            .env("RWASM_CACHE_DIR", &cache)
+            .typed("--engines 1 --limit compile-time=60s")
+            .arg(&text);
+        let ended = without_privileges(command).output().expect("it starts");
+        assert!(ended.status.success(), "{ended:?}");
+        assert_eq!(String::from_utf8_lossy(&ended.stdout), counts);
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    }
+    // What is in it was used: no time to compile was needed.
+    let command = with_cache(&cache)
+        .typed("--limit compile-time=1ms")
+        .arg(&text);
+    let ended = without_privileges(command).output().expect("it starts");
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(files(&cache), std::slice::from_ref(&code));
+    assert_eq!(fs::metadata(&code).expect("the file").ino(), before);
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).expect("permissions can be set");
+}
+
+#[test]
+fn intact_code_of_another_build_is_replaced() {
+    let (_dir, cache, code) = filled();
+    let plain = fs::read(&code).expect("the file");
+    assert_eq!(
+        with_cache(&cache).typed("--fuel 1000000000").output(),
+        COUNTS
+    );
+    let other = files(&cache).into_iter().find(|file| *file != code);
+    let foreign = fs::read(other.expect("code that counts fuel")).expect("the file");
+    assert_ne!(plain, foreign);
+    fs::write(&code, &foreign).expect("the file can be written");
+    with_cache(&cache)
+        .end()
+        .expect_code(0)
+        .expect_stdout(COUNTS)
+        .expect_stderr_is_empty();
+    assert_ne!(
+        fs::read(&code).expect("the file"),
+        foreign,
+        "it was made again"
+    );
+}
+
+fn ask(arguments: &str, dir: &Path) -> Cli {
+    program()
+        .arg("cache")
+        .typed(arguments)
+        .env("RWASM_CACHE_DIR", dir)
+}
+
+#[test]
+fn the_cache_can_be_looked_at_and_pruned() {
+    let (dir, cache, code) = filled();
+    let size = fs::metadata(&code).expect("the file").len();
+    let info = ask("info --format json", &cache)
+        .end()
+        .expect_code(0)
+        .json();
+    assert_eq!(info["dir"], cache.display().to_string());
+    assert_eq!(info["files"], 1);
+    assert_eq!(info["bytes"], size);
+    assert_eq!(info["max_bytes"], 1 << 30);
+    assert!(info["oldest_use"].is_string() && info["oldest_use"] == info["newest_use"]);
+    let told = ask("info", &cache).env("RWASM_CACHE_SIZE", "5MiB").output();
+    for part in [
+        "directory",
+        "files        1\n",
+        "at most 5MiB",
+        "newest use",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    // Nothing to do.
+    let told = ask("prune", &cache).output();
+    assert!(told.starts_with("removed 0 files (0B); 1 file ("), "{told}");
+    let told = ask("prune --older-than 1h", &cache).output();
+    assert!(told.starts_with("removed 0 files"), "{told}");
+    // What is damaged, what does not fit, what is old, everything; and nothing of others.
+    fs::write(cache.join("letter"), "not ours").expect("written");
+    fs::write(&code, "no code").expect("written");
+    let told = ask("prune", &cache).output();
+    assert!(
+        told.starts_with("removed 1 file (7B), 1 of them damaged; 0 files (0B) left"),
+        "{told}"
+    );
+    for options in ["--max-size 1KiB", "--older-than 0", "--all"] {
+        assert_eq!(with_cache(&cache).output(), COUNTS);
+        let told = ask(&format!("prune {options}"), &cache).output();
+        assert!(told.starts_with("removed 1 file ("), "{options}: {told}");
+        assert_eq!(files(&cache), [cache.join("letter")], "{options}");
+    }
+    ask("prune --all --max-size 1KiB", &cache).fails(2);
+    ask("info", &cache).env("RWASM_CACHE_SIZE", "much").fails(2);
+
+    // None, or none that may be used.
+    let nowhere = dir.path().join("nowhere");
+    for place in [nowhere.as_path(), Path::new("")] {
+        for command in ["info", "prune"] {
+            let told = ask(command, place).output();
+            assert!(told.starts_with("there is no cache: "), "{told}");
+        }
+        let info = ask("info --format json", place).end().expect_code(0).json();
+        assert_eq!(info["dir"], serde_json::Value::Null);
+    }
+    assert!(!nowhere.exists(), "looking makes nothing");
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).expect("permissions can be set");
+    for command in ["info", "prune --all"] {
+        ask(command, &cache)
+            .fails(14)
+            .expect_stderr_has(&["cannot be used: others could put code", "RWASM_CACHE_DIR"]);
+    }
 }

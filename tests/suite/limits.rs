@@ -33,7 +33,7 @@ fn failure(cluster: &Cluster, name: &str, text: &str, spec: &JobSpec) -> Failure
 fn every_limit_ends_the_task_with_its_own_code() {
     let cluster = cluster(2);
     let mut short = JobSpec::default();
-    short.limits.time = SHORT;
+    short.limits.get_or_insert_default().time = SHORT;
     for (name, text) in [
         ("spin", ""),
         ("sleep", ""),
@@ -47,7 +47,7 @@ fn every_limit_ends_the_task_with_its_own_code() {
         );
     }
     let mut small = JobSpec::default();
-    small.limits.memory = ByteSize::mib(16);
+    small.limits.get_or_insert_default().memory = ByteSize::mib(16);
     for (name, text) in [("hoard", ""), ("faulty", "hoard")] {
         assert_eq!(
             failure(&cluster, name, text, &small),
@@ -56,7 +56,7 @@ fn every_limit_ends_the_task_with_its_own_code() {
         );
     }
     let mut terse = JobSpec::default();
-    terse.limits.output = ByteSize::kib(1);
+    terse.limits.get_or_insert_default().output = ByteSize::kib(1);
     assert_eq!(
         failure(&cluster, "chatter", "", &terse),
         FailureCode::OutputLimit
@@ -90,7 +90,7 @@ fn every_limit_ends_the_task_with_its_own_code() {
 
 fn fuel(units: u64) -> JobSpec {
     let mut spec = JobSpec::default();
-    spec.limits.fuel = Some(units);
+    spec.limits.get_or_insert_default().fuel = Some(units);
     spec
 }
 
@@ -186,7 +186,7 @@ fn a_flood_on_stderr_is_dropped_and_the_task_goes_on() {
     let noisy = module("noisy");
     for limit in [1, 1000, 64 << 10] {
         let mut spec = JobSpec::default();
-        spec.limits.logs = ByteSize::new(limit);
+        spec.limits.get_or_insert_default().logs = ByteSize::new(limit);
         let outcome = only_outcome(&cluster, &noisy, "", &spec);
         assert_eq!(shown(&outcome.result.expect("it ends well")), "done\n");
         let logs = outcome.usage.logs.expect("it printed something");
@@ -221,8 +221,8 @@ fn good_tasks_beside_and_after_a_failing_one_are_right() {
         ("chatter", ""),
     ] {
         let mut limited = spec(Merge::None);
-        limited.limits.time = SHORT;
-        limited.limits.output = ByteSize::mib(4);
+        limited.limits.get_or_insert_default().time = SHORT;
+        limited.limits.get_or_insert_default().output = ByteSize::mib(4);
         let inputs = vec![Input::bytes("bad", input)];
         let bad = cluster
             .run(&module(name), inputs, &limited)

@@ -10,6 +10,7 @@ mod call;
 mod cluster;
 mod commands;
 mod failures;
+mod grants_files;
 mod inspect;
 mod limits;
 mod lowering;
@@ -31,15 +32,22 @@ mod time_limits;
 mod typed_functions;
 
 mod chaos;
+mod compile;
 mod leaks;
 
 mod bad_input;
 mod cache;
 mod config;
+mod deterministic;
+mod environment;
 mod handles;
 mod history;
 mod host_interface;
 mod hostile;
+mod imports;
+mod network;
+mod oversized;
+mod settings;
 mod signals;
 mod terminal;
 

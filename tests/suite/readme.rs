@@ -126,7 +126,7 @@ fn the_commands_of_readme_print_what_it_shows() {
 
 #[test]
 fn options_that_the_documents_name_are_there() {
-    let help: String = ["run", "call", "map"]
+    let help: String = ["run", "call", "map", "cache prune"]
         .map(|command| shell(&folder(), &format!("rwasm-cluster {command} --help")))
         .concat();
     for word in readme().split(|letter: char| letter.is_whitespace() || "`'(),;=".contains(letter))

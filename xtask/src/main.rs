@@ -1,10 +1,11 @@
 //! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`,
-//! `cargo xtask bench`.
+//! `cargo xtask bench`, `cargo xtask fuzz`.
 //!
 //! Each sets up what it needs and says what it does on stderr; results go to stdout.
 
 mod count;
 mod demo;
+mod fuzz;
 mod guests;
 mod shell;
 mod test;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(last = true)]
         filter: Vec<String>,
     },
+    /// Try random inputs on a part of the host, for as long as is wanted.
+    Fuzz(fuzz::Arguments),
     /// Measure what isolation costs, beside a raw wasmtime loop in the same run.
     Bench,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
             guests::build(arguments.toolchain).and_then(|guests| guests::list(&guests))
         }
         Command::Demo { files } => demo::run(files, arguments.toolchain),
+        Command::Fuzz(wanted) => fuzz::run(&wanted, arguments.toolchain),
         Command::Bench => bench(arguments.toolchain),
         Command::Test { filter } => test::run(&filter, arguments.toolchain),
     };

@@ -3,6 +3,8 @@
 //! `local` has its engines in threads of this process.
 
 mod local;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use local::{Local, LocalSettings};
 

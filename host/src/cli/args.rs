@@ -1,14 +1,18 @@
 //! The arguments, as clap reads them. Nothing is opened, started or printed here but help. This file
 //! and the two below it are the only ones that know clap.
 
+mod grants;
 mod options;
 mod values;
 
+pub(crate) use grants::{DeterminismOptions, GrantOptions};
 pub(crate) use options::{Loudness, ManyOptions, TaskOptions};
 pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgument, View, When};
 
+mod cache;
 mod history;
 
+pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
@@ -64,6 +68,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Jobs that were recorded: list, show, result, retry, replay, rm
     Job(Box<JobArguments>),
+    /// Compiled code that is kept for the next start: info, prune
+    Cache(CacheArguments),
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
@@ -83,7 +89,7 @@ gets each input whole unless --chunk says otherwise. Without INPUT, stdin is rea
 Options can be set in the environment (--engines as RWASM_ENGINES) and, but for --limit, --output and \
 --report, in rwasm.toml of the current directory (engines = 4); the command line goes before the \
 environment, that before the file. Compiled modules are kept in the user's cache directory, or in \
-RWASM_CACHE_DIR; set to nothing, none are kept.\n\n\
+RWASM_CACHE_DIR; set to nothing, none are kept. They take 1GiB at most, or RWASM_CACHE_SIZE.\n\n\
 Exit codes: 0 all well, 2 usage, 10 the module or its types do not fit, 11 a task failed, 12 the merge \
 failed, 13 the cluster could not start, 14 an input or output could not be read or written, 130 \
 interrupted, 143 terminated, 1 a fault of rwasm-cluster."
@@ -257,6 +263,7 @@ impl Arguments {
             Command::Map(map) => map.task.loudness.verbose,
             Command::Inspect(inspect) => inspect.loudness.verbose,
             Command::Job(job) => job.command.loudness().verbose,
+            Command::Cache(cache) => cache.command.loudness().verbose,
         }
     }
 
@@ -287,7 +294,7 @@ impl Arguments {
             Command::Map(map) => &mut map.task.loudness,
             Command::Inspect(inspect) => &mut inspect.loudness,
             // Its options are read as they stand, from the command line and the environment.
-            Command::Job(_) => return Ok(()),
+            Command::Job(_) | Command::Cache(_) => return Ok(()),
         };
         if loudness.quiet && loudness.verbose {
             match rank(matches, "quiet").cmp(&rank(matches, "verbose")) {
@@ -365,6 +372,7 @@ fn settable_by(command: &clap::Command) -> Vec<String> {
             argument.get_long().is_some() && !matches!(argument.get_action(), ArgAction::Append)
         })
         .map(|argument| argument.get_id().to_string())
-        .filter(|id| !["help", "version", "output", "report"].contains(&id.as_str()))
+        // A project file comes with what is run, and does not say what that may reach.
+        .filter(|id| !["help", "version", "output", "report", "clock"].contains(&id.as_str()))
         .collect()
 }

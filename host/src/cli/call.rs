@@ -2,6 +2,7 @@
 
 use super::args::CallArguments;
 use super::exit::CliError;
+use super::grants::grants;
 use super::output::Output;
 use super::report::{self, Report};
 use super::setup;
@@ -10,8 +11,7 @@ use super::tell::{self, Steps};
 use super::{history, stats};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
-    Argument, Cluster, DynamicCallable, EngineStats, JobStats, Module, SubmitError, TaskInfo,
-    Tasks, Value,
+    Argument, Cluster, DynamicCallable, EngineStats, JobStats, SubmitError, TaskInfo, Tasks, Value,
 };
 use std::sync::Arc;
 
@@ -24,8 +24,9 @@ pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), C
     // What can be refused is refused first, the cheap before the dear.
     setup::check_engines(task.engines)?;
     let called = Called::new(arguments)?;
+    let grants = grants(&task.grants, &task.determinism)?;
     let mut steps = Steps::new(task.loudness.verbose);
-    let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
+    let module = setup::module(&arguments.module, task)?;
     let function = setup::function(&module, &called.name)?;
     let given = called.arguments(&function, arguments)?;
     let format = task.format.unwrap_or(Format::Text);
@@ -33,7 +34,7 @@ pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), C
     let (output, report) = setup::outputs(task, signals)?;
     steps.done("module read");
 
-    let cluster = setup::cluster(task, None)?;
+    let cluster = setup::cluster(task, None, &grants)?;
     let mut events = cluster.events();
     steps.done("engines started");
     let tasks = Arc::new(submit(&cluster, &function, given, arguments)?);
@@ -60,7 +61,9 @@ pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), C
             function: Some(function.name()),
             merge: None,
             label: task.label.as_deref(),
-            limits: &setup::limits(task),
+            limits: cluster.limits(),
+            grants: cluster.grants(),
+            deterministic: task.determinism.deterministic,
         };
         report::write(output, &document.on_calls(&figures, &calls))?;
     }
@@ -133,7 +136,7 @@ fn submit(
     macro_rules! configured {
         ($view:expr) => {{
             let mut view = $view
-                .limits(setup::limits(task))
+                .deterministic(task.determinism.deterministic)
                 .retry(setup::retry(task))
                 .reuse(setup::reuse(task))
                 .memo(serde_json::json!({ "format": task.format.unwrap_or(Format::Text).name() }));

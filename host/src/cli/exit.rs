@@ -1,8 +1,8 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
 use rwasm_cluster::{
-    Attempt, Failure, FailureCode, FunctionError, HistoryError, InputError, JobError, Log, Place,
-    PlanError, StartError, SubmitError, TaskError, TaskFailure,
+    Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
+    Log, Place, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
 };
 use std::error::Error as _;
 use std::io::IsTerminal;
@@ -117,7 +117,11 @@ impl CliError {
                 | SubmitError::Targets(_)
                 | SubmitError::Arguments(_) => USAGE,
                 SubmitError::Load(_) | SubmitError::Plan(_) => MODULE,
-                SubmitError::Input(_) => INPUT_OUTPUT,
+                SubmitError::Input(_)
+                | SubmitError::Setting(SettingError::Grant(GrantError::Directory { .. })) => {
+                    INPUT_OUTPUT
+                }
+                SubmitError::Setting(_) => USAGE,
                 _ => CLUSTER,
             },
             Self::Task { failed, .. } => match &failed.failure {
@@ -280,6 +284,9 @@ impl CliError {
             }
             Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. })) => {
                 Some(SMALLER.to_owned())
+            }
+            Self::Submit(SubmitError::Setting(SettingError::ReuseIsNotDeterministic)) => {
+                Some("leave --reuse or --deterministic out".to_owned())
             }
             Self::Submit(SubmitError::Plan(PlanError::UnorderedMerge)) => {
                 Some("add --merge none, or leave --unordered out".to_owned())

@@ -126,6 +126,19 @@ fn sample(ty: &Type) -> Value {
     }
 }
 
+/// What it may use, with the options that grant it.
+fn needs(module: &Module) -> String {
+    let needs = module.needs().into_iter().map(|need| match need.option() {
+        Some(option) => format!("{need} ({option})"),
+        None => need.to_string(),
+    });
+    let needs: Vec<String> = needs.collect();
+    if needs.is_empty() {
+        return "nothing but its input".to_owned();
+    }
+    needs.join(", ")
+}
+
 fn can_be_mapped(module: &Module, function: &Function) -> bool {
     let mut spec = JobSpec::default();
     spec.map = Some(function.name.clone());
@@ -171,6 +184,7 @@ fn text(module: &Module) -> String {
             }
         }
     }
+    line("may use", &needs(module));
     let mut name = "example";
     for example in examples(module) {
         line(name, &example);
@@ -208,6 +222,7 @@ fn json(module: &Module) -> String {
         "sha256": module.hash().to_string(),
         "functions": functions,
         "imports": imports,
+        "may_use": module.needs().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "example": examples(module).first(),
         "example_call": example_call(module),
     });

@@ -2,6 +2,7 @@
 
 use super::args::{MapArguments, View};
 use super::exit::CliError;
+use super::grants::grants;
 use super::output::Output;
 use super::progress::Bar;
 use super::report::{self, Report};
@@ -12,8 +13,8 @@ use super::{history, stats};
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    Cluster, DynamicCallable, InputError, JobError, JobResult, Map, Merge, Module, SubmitError,
-    TaskError, TaskFailure, Value,
+    Cluster, DynamicCallable, InputError, JobError, JobResult, Map, Merge, SubmitError, TaskError,
+    TaskFailure, Value,
 };
 use std::fs::File;
 use std::io::{IsTerminal, Read};
@@ -29,15 +30,16 @@ pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), Cli
     // What can be refused is refused first, the cheap before the dear.
     setup::check_engines(task.engines)?;
     let mut steps = Steps::new(task.loudness.verbose);
-    let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
+    let module = setup::module(&arguments.module, task)?;
     let function = setup::function(&module, &arguments.function)?;
     let format = task.format.unwrap_or(Format::Jsonl);
     setup::check_format(format, setup::given(&function).as_ref())?;
+    let grants = grants(&task.grants, &task.determinism)?;
     let input = Lines::open(arguments, &function)?;
     let (output, report) = setup::outputs(task, signals)?;
     steps.done("module read");
 
-    let cluster = setup::cluster(task, Some(&arguments.many))?;
+    let cluster = setup::cluster(task, Some(&arguments.many), &grants)?;
     let mut events = cluster.events();
     steps.done("engines started");
     let mut map = begin(&cluster, &function, input, arguments)?;
@@ -71,7 +73,9 @@ pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), Cli
             function: Some(function.name()),
             merge: Some(&Merge::None),
             label: task.label.as_deref(),
-            limits: &setup::limits(task),
+            limits: cluster.limits(),
+            grants: cluster.grants(),
+            deterministic: task.determinism.deterministic,
         };
         report::write(output, &document.on_job(result))?;
     }
@@ -147,7 +151,7 @@ fn begin(
     macro_rules! configured {
         ($view:expr) => {{
             let mut view = $view
-                .limits(setup::limits(task))
+                .deterministic(task.determinism.deterministic)
                 .retry(setup::retry(task))
                 .reuse(setup::reuse(task))
                 .max_failures(many.max_failures)

@@ -1,14 +1,18 @@
 //! The command line: what the user typed in, what comes out, and nothing of how a task is run.
 
 pub(crate) mod args;
+pub(crate) mod cache;
 pub(crate) mod call;
+pub(crate) mod compiler;
 pub(crate) mod config;
 pub(crate) mod exit;
+mod grants;
 pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod job;
 pub(crate) mod map;
 pub(crate) mod output;
+pub(crate) mod panics;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod run;

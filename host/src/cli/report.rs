@@ -3,7 +3,8 @@
 use super::exit::CliError;
 use super::output::Output;
 use rwasm_cluster::{
-    Failure, JobResult, JobStats, Limits, Merge, Module, Origin, Place, TaskInfo, TaskRecord,
+    Failure, Grants, JobResult, JobStats, Limits, Merge, Module, Origin, Place, TaskInfo,
+    TaskRecord,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -21,6 +22,8 @@ pub(crate) struct Report<'a> {
     pub(crate) merge: Option<&'a Merge>,
     pub(crate) label: Option<&'a str>,
     pub(crate) limits: &'a Limits,
+    pub(crate) grants: &'a Grants,
+    pub(crate) deterministic: bool,
 }
 
 /// Writes the report on a job that ended well, failures it bore included.
@@ -64,7 +67,9 @@ impl Report<'_> {
             },
             "function": self.function,
             "merge": self.merge.map(merge_name),
-            "limits": limits(self.limits),
+            "limits": self.limits,
+            "grants": self.grants.described(),
+            "deterministic": self.deterministic,
             "stats": stats(figures, failures),
             "failures": failed,
             "outcomes": outcomes,
@@ -85,19 +90,6 @@ fn merge_name(merge: &Merge) -> String {
         Merge::Reducer(name) => format!("reducer {name}"),
         other => format!("{other:?}").to_lowercase(),
     }
-}
-
-fn limits(limits: &Limits) -> Json {
-    json!({
-        "time_s": limits.time.as_secs_f64(),
-        "memory": limits.memory.bytes(),
-        "table_elements": limits.table_elements,
-        "input": limits.input.bytes(),
-        "output": limits.output.bytes(),
-        "logs": limits.logs.bytes(),
-        "fuel": limits.fuel,
-        "handles": limits.handles,
-    })
 }
 
 fn stats(stats: &JobStats, failures: u64) -> Json {

@@ -2,6 +2,7 @@
 
 use super::args::{MergeArgument, RunArguments, View};
 use super::exit::CliError;
+use super::grants::grants;
 use super::output::Output;
 use super::progress::Bar;
 use super::report::{self, Report};
@@ -23,7 +24,8 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     // What can be refused is refused first, the cheap before the dear.
     setup::check_engines(arguments.task.engines)?;
     let mut steps = Steps::new(arguments.task.loudness.verbose);
-    let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
+    let module = setup::module(&arguments.module, &arguments.task)?;
+    let grants = grants(&arguments.task.grants, &arguments.task.determinism)?;
     let spec = spec(arguments);
     let merge = spec
         .merge_for(&module)
@@ -34,7 +36,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let (output, report) = setup::outputs(&arguments.task, signals)?;
     steps.done("module read");
 
-    let cluster = setup::cluster(&arguments.task, Some(&arguments.many))?;
+    let cluster = setup::cluster(&arguments.task, Some(&arguments.many), &grants)?;
     let mut events = cluster.events();
     steps.done("engines started");
     let job = cluster.run(&module, inputs, &shown.spec(spec.clone()))?;
@@ -64,7 +66,9 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
             function: spec.map.as_deref(),
             merge: Some(&merge),
             label: spec.label.as_deref(),
-            limits: &spec.limits,
+            limits: cluster.limits(),
+            grants: cluster.grants(),
+            deterministic: spec.deterministic,
         };
         report::write(output, &document.on_job(&result))?;
     }
@@ -95,7 +99,7 @@ fn spec(arguments: &RunArguments) -> JobSpec {
         (View::Direct, targets) => ViewKind::Direct(targets.unwrap_or_default()),
     };
     spec.reuse = setup::reuse(task);
-    spec.limits = setup::limits(task);
+    spec.deterministic = task.determinism.deterministic;
     spec.retry = setup::retry(task);
     spec.max_failures = arguments.many.max_failures;
     spec.queue_timeout = task.queue_timeout;

@@ -1,6 +1,7 @@
 //! From the options that commands share to what the library is told, and what can be refused at once.
 
 use super::args::{LimitArgument, ManyOptions, ReuseArgument, TaskOptions};
+use super::compiler;
 use super::exit::CliError;
 use super::history;
 use super::output::Output;
@@ -8,7 +9,9 @@ use super::signals::Signals;
 use super::tell::warn;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    Backoff, Cluster, DynamicCallable, Limits, MAX_ENGINES, Module, Retry, Reuse, StartError, Type,
+    Backoff, ByteSize, Cluster, ClusterBuilder, CodeCache, DETERMINISTIC_FUEL, DynamicCallable,
+    Grants, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource, Retry, Reuse, StartError,
+    Type,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,8 +39,12 @@ pub(crate) fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
 pub(crate) fn cluster(
     options: &TaskOptions,
     many: Option<&ManyOptions>,
+    grants: &Grants,
 ) -> Result<Cluster, CliError> {
-    let mut builder = Cluster::builder().strict_imports(options.strict_imports);
+    let mut builder = Cluster::builder()
+        .strict_imports(options.strict_imports)
+        .limits(limits(options))
+        .grants(grants.clone());
     if let Some(engines) = options.engines {
         builder = builder.engines(engines);
     }
@@ -50,16 +57,55 @@ pub(crate) fn cluster(
     if let Some(history) = history::settings(&options.history)? {
         builder = builder.history(history);
     }
-    if let Some(cache) = cache_dir() {
-        builder = builder.cache_dir(cache);
+    let cluster = compiled(builder)?.start().map_err(CliError::Start)?;
+    if !options.loudness.quiet {
+        for shortage in cluster.shortages() {
+            warn(&format!("{shortage}; {}", remedy(shortage.resource)));
+        }
     }
-    let cluster = builder.start().map_err(CliError::Start)?;
     if options.loudness.verbose && !cluster.is_pooled() {
         warn(
             "the address space is too small for a pool of instances: each is mapped anew, which is slower",
         );
     }
     Ok(cluster)
+}
+
+/// What to do where the engines could use up something.
+fn remedy(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Memory => "use fewer --engines or less --memory if tasks come near their limits",
+        Resource::Files => "use fewer --engines or --limit handles=N if tasks open many files",
+        _ => "use fewer --engines",
+    }
+}
+
+/// Reads the module, within the limit of its size.
+pub(crate) fn module(path: &Path, options: &TaskOptions) -> Result<Module, CliError> {
+    Module::from_file_within(path, &limits(options)).map_err(CliError::Load)
+}
+
+/// With this program as its compiler, and the cache of compiled code if there is one.
+pub(crate) fn compiled(builder: ClusterBuilder) -> Result<ClusterBuilder, CliError> {
+    let builder = builder.compiler(compiler::compiler());
+    Ok(match cache_dir() {
+        Some(dir) => builder.cache_dir(dir).cache_size(cache_size()?),
+        None => builder,
+    })
+}
+
+/// What compiled code may take on disk: `RWASM_CACHE_SIZE`, else what the library has.
+pub(crate) fn cache_size() -> Result<ByteSize, CliError> {
+    const NAME: &str = "RWASM_CACHE_SIZE";
+    let Some(size) = std::env::var_os(NAME).filter(|size| !size.is_empty()) else {
+        return Ok(CodeCache::SIZE);
+    };
+    let size = size.to_string_lossy();
+    size.parse()
+        .map_err(|error: ParseByteSizeError| CliError::Wrong {
+            message: format!("{NAME}: {error}"),
+            hint: "unset it to have the default".to_owned(),
+        })
 }
 
 /// Where compiled code is kept: `RWASM_CACHE_DIR`, else the user's cache directory.
@@ -76,7 +122,8 @@ pub(crate) fn limits(options: &TaskOptions) -> Limits {
     let mut limits = Limits::default();
     limits.time = options.timeout;
     limits.memory = options.memory;
-    limits.fuel = options.fuel;
+    let always = options.determinism.deterministic;
+    limits.fuel = options.fuel.or(always.then_some(DETERMINISTIC_FUEL));
     for limit in &options.limits {
         match *limit {
             LimitArgument::Input(size) => limits.input = size,
@@ -84,6 +131,14 @@ pub(crate) fn limits(options: &TaskOptions) -> Limits {
             LimitArgument::Logs(size) => limits.logs = size,
             LimitArgument::TableElements(number) => limits.table_elements = number,
             LimitArgument::Handles(number) => limits.handles = number,
+            LimitArgument::Stack(size) => limits.stack = size,
+            LimitArgument::Random(size) => limits.random = size,
+            LimitArgument::Written(size) => limits.written = size,
+            LimitArgument::Files(number) => limits.files = number,
+            LimitArgument::Module(size) => limits.module = size,
+            LimitArgument::CompileTime(time) => limits.compile_time = time,
+            LimitArgument::CompileMemory(size) => limits.compile_memory = size,
+            LimitArgument::Compiled(size) => limits.compiled = size,
         }
     }
     limits

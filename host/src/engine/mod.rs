@@ -8,8 +8,10 @@ mod kept;
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use crate::ids::{DispatchId, EngineId};
+use crate::limits::MAX_STACK;
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use crate::sandbox::{Arguments, Report, Request, Runner, Session, Surroundings};
+use crate::units::ByteSize;
 use crate::value::PackedArgument;
 use kept::KeptSessions;
 use std::borrow::Cow;
@@ -27,8 +29,9 @@ const ANSWER_INTERVAL: Duration = Duration::from_millis(5);
 /// or when they hold this many bytes, so that they do not pile up on the engine.
 const ANSWER_BYTES: u64 = 1 << 20;
 
-/// A guest's stack is checked by wasmtime; this is what host frames below and above it may take.
-const THREAD_STACK: usize = 4 << 20;
+/// The largest stack of a guest, which wasmtime checks, and what host frames below and above it may take. It
+/// is address space: memory is taken as far as calls nest.
+const THREAD_STACK: u64 = MAX_STACK.bytes() + (4 << 20);
 
 /// What an engine tells its backend.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +69,7 @@ impl Engine {
         let runner = Runner::new()?;
         let thread = std::thread::Builder::new()
             .name(format!("rwasm-engine-{id}"))
-            .stack_size(THREAD_STACK)
+            .stack_size(ByteSize::new(THREAD_STACK).as_usize())
             .spawn(move || {
                 let work = || run_dispatches(id, &count, &runner, &dispatches, &notes);
                 notes(match catch_unwind(AssertUnwindSafe(work)) {

@@ -1,48 +1,101 @@
-//! The clocks a guest reads: real ones, coarse, so that they are of little use for spying on
-//! other guests by timing.
+//! The clocks a guest reads: real ones, by default coarse, so that they are of little use for spying
+//! on other guests by timing; one that stands still; and one that goes on while the guest sleeps
+//! and at no other time, which is the same on every run.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::grants::Clock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
-/// What a clock reading is rounded down to.
-const RESOLUTION: Duration = Duration::from_millis(1);
+/// What a coarse reading is rounded down to, in nanoseconds.
+const COARSE: u64 = 1_000_000;
 
-/// The system's wall clock in whole milliseconds.
-pub(super) struct CoarseClock;
+/// What clocks that do not go by themselves show: the beginning of the year 2000. Earlier ones
+/// make some programs think that no clock was set.
+const STANDING: Duration = Duration::from_hours(262_968);
 
-/// A clock that starts at 0 with the task and counts whole milliseconds.
-pub(super) struct CoarseMonotonicClock(Instant);
+/// The clocks of one guest, which begin with it.
+#[derive(Clone, Copy)]
+pub(super) struct GuestClock {
+    kind: Kind,
+    /// On a runtime whose time stands still while a guest computes this is its time.
+    started: tokio::time::Instant,
+}
 
-impl CoarseClock {
-    pub(super) fn started_now() -> CoarseMonotonicClock {
-        CoarseMonotonicClock(Instant::now())
+#[derive(Clone, Copy)]
+enum Kind {
+    System { resolution: u64 },
+    Fixed,
+    Virtual,
+}
+
+impl GuestClock {
+    /// The clock that is granted.
+    pub(super) fn granted(clock: Clock) -> Self {
+        let kind = match clock {
+            Clock::Precise => Kind::System { resolution: 1 },
+            Clock::Coarse => Kind::System { resolution: COARSE },
+            Clock::Fixed => Kind::Fixed,
+        };
+        Self::new(kind)
+    }
+
+    /// A clock that goes on while the guest sleeps, on a runtime whose time is its own.
+    pub(super) fn simulated() -> Self {
+        Self::new(Kind::Virtual)
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            started: tokio::time::Instant::now(),
+        }
+    }
+
+    fn elapsed(self) -> Duration {
+        match self.kind {
+            Kind::Fixed => Duration::ZERO,
+            Kind::System { .. } | Kind::Virtual => self.started.elapsed(),
+        }
+    }
+
+    fn step(self) -> u64 {
+        match self.kind {
+            Kind::System { resolution } => resolution,
+            Kind::Fixed | Kind::Virtual => 1,
+        }
     }
 }
 
-fn coarse(time: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+/// A time in whole steps of so many nanoseconds.
+fn rounded(time: Duration, step: u64) -> Duration {
+    let step = u128::from(step);
+    let nanos = time.as_nanos() / step * step;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-impl HostWallClock for CoarseClock {
+impl HostWallClock for GuestClock {
     fn resolution(&self) -> Duration {
-        RESOLUTION
+        Duration::from_nanos(self.step())
     }
 
     fn now(&self) -> Duration {
-        coarse(
-            SystemTime::now()
+        let time = match self.kind {
+            Kind::System { .. } => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
-        )
+            Kind::Fixed | Kind::Virtual => STANDING + self.elapsed(),
+        };
+        rounded(time, self.step())
     }
 }
 
-impl HostMonotonicClock for CoarseMonotonicClock {
+impl HostMonotonicClock for GuestClock {
     fn resolution(&self) -> u64 {
-        u64::try_from(RESOLUTION.as_nanos()).unwrap_or(u64::MAX)
+        self.step()
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(coarse(self.0.elapsed()).as_nanos()).unwrap_or(u64::MAX)
+        let time = rounded(self.elapsed(), self.step());
+        u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
     }
 }

@@ -11,6 +11,7 @@ use super::runner::Stop;
 use super::state::State;
 use super::{core, text, val};
 use crate::input::Chunk;
+use crate::limits::Limits;
 use crate::outcome::{Failure, FailureCode};
 use crate::value::codec::{Reader, Writer};
 use crate::value::{Packed, Type};
@@ -27,7 +28,10 @@ pub(super) async fn call(
     instance: Option<Instance>,
 ) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
     match request.callee {
-        Callee::Command => Ok((Ok(run_program(code, store).await?), None)),
+        Callee::Command => Ok((
+            Ok(run_program(code, store, &request.setting.limits).await?),
+            None,
+        )),
         Callee::Function(idx) => {
             let instance = match instance {
                 Some(instance) => instance,
@@ -56,7 +60,11 @@ pub(super) async fn call(
     }
 }
 
-async fn run_program(code: &ComponentCode, store: &mut Store<State>) -> Result<Packed, Stop> {
+async fn run_program(
+    code: &ComponentCode,
+    store: &mut Store<State>,
+    limits: &Limits,
+) -> Result<Packed, Stop> {
     let program = code
         .command
         .as_ref()
@@ -65,9 +73,7 @@ async fn run_program(code: &ComponentCode, store: &mut Store<State>) -> Result<P
     match instance.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => {}
         Ok(Err(())) => {
-            return Err(
-                Failure::new(FailureCode::ExitCode, "the program exited with code 1").into(),
-            );
+            return Err(failure::exited(1, store.data(), limits).into());
         }
         Err(error)
             if error
@@ -93,13 +99,15 @@ async fn map_chunk(
     if is_text {
         text::check_utf8(chunk, &bytes)?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        if let Some(payload) = call_typed(store, callee, function, text).await? {
+        let payload = call_typed(store, callee, function, text).await;
+        if let Some(payload) = payload.map_err(|error| failure::of_call(error, function))? {
             return Ok(payload);
         }
         let argument = Val::String(text.to_owned());
         return call_with(store, callee, function, vec![argument], request).await;
     }
-    if let Some(payload) = call_typed(store, callee, function, &bytes[..]).await? {
+    let payload = call_typed(store, callee, function, &bytes[..]).await;
+    if let Some(payload) = payload.map_err(|error| failure::of_call(error, function))? {
         return Ok(payload);
     }
     let argument = Val::List(bytes.iter().map(|byte| Val::U8(*byte)).collect());
@@ -255,7 +263,9 @@ async fn call_with(
     {
         Ok(()) => {}
         Err(error) if error.is::<I32Exit>() => {
-            let code = error.downcast_ref::<I32Exit>().map_or(0, |exit| exit.0);
+            let code = error
+                .downcast_ref::<I32Exit>()
+                .map_or(0, failure::exit_code);
             return Err(Failure::new(
                 FailureCode::ExitCode,
                 format!(
@@ -265,7 +275,7 @@ async fn call_with(
             )
             .into());
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(failure::of_call(error, function)),
     }
     let mut out = Writer::default();
     if let Some(ty) = &function.result {

@@ -249,7 +249,9 @@ impl TypedCall<'_> {
 
     /// A function that ends the whole program gives no result, whatever the exit code.
     fn exited(&self, error: &wasmtime::Error) -> Stop {
-        let code = error.downcast_ref::<I32Exit>().map_or(0, |exit| exit.0);
+        let code = error
+            .downcast_ref::<I32Exit>()
+            .map_or(0, failure::exit_code);
         Stop::Failure(Failure::new(
             FailureCode::ExitCode,
             format!(

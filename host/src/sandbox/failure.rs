@@ -1,17 +1,25 @@
 //! How wasmtime's errors become failures with a code, a message and the next step.
 
 use super::host::HostFunctionFailed;
+use super::module::Function;
+use super::quota::{Quota, Reached};
+use super::runner::Stop;
 use super::state::{Refused, State, Stopped, StoppedByHost};
 use super::stdio::OutputLimitPassed;
 use super::stubs::NotOffered;
-use crate::limits::{Limits, STACK_SIZE};
+use crate::limits::Limits;
 use crate::outcome::{Failure, FailureCode};
+use crate::plain::shortened;
 use crate::units::ByteSize;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// How many frames of a guest's backtrace are kept.
 const MAX_FRAMES: usize = 24;
+
+/// How many bytes of a function's name are shown.
+const MAX_NAME: usize = 400;
 
 /// The failure that `error`, raised while a guest ran, stands for.
 pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
@@ -36,10 +44,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
         return output_limit(limits);
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return Failure::new(
-            FailureCode::ExitCode,
-            format!("the program exited with code {}", exit.0),
-        );
+        return exited(exit_code(exit), state, limits);
     }
     if let Some(import) = error.downcast_ref::<wasmtime::UnknownImportError>() {
         return not_offered(import.module(), import.name());
@@ -50,18 +55,23 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
     if let Some(failed) = error.downcast_ref::<HostFunctionFailed>() {
         return Failure::new(FailureCode::Trap, failed.to_string());
     }
-    // wasmtime gives this error no type of its own.
-    if error
-        .root_cause()
-        .to_string()
-        .contains("fuel allocated for hostcalls")
-    {
+    if error.is::<PoolConcurrencyLimitError>() {
+        let message = format!("no room is left in the pool that instances come from: {error}");
+        return Failure::new(FailureCode::Internal, message);
+    }
+    if has_no_handle_left(error) {
+        return no_handle_left(limits);
+    }
+    if is_out_of_hostcall_fuel(error) {
         return output_limit(limits);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Failure::new(
             FailureCode::StackOverflow,
-            format!("the guest's calls nested deeper than its stack of {STACK_SIZE} allows"),
+            format!(
+                "the guest's calls nested deeper than its stack of {} allows (raise it with --limit stack=SIZE)",
+                limits.stack
+            ),
         ),
         Some(Trap::OutOfFuel) => Failure::new(
             FailureCode::FuelExhausted,
@@ -71,12 +81,91 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
             ),
         ),
         // A guest that was refused memory usually traps on its own; what it wanted is the cause.
-        trap => match (state.limiter.refused, trap) {
-            (Some(refused), _) => memory_limit(refused, limits),
-            (None, Some(trap)) => Failure::new(FailureCode::Trap, trap_text(*trap)),
-            (None, None) => Failure::new(FailureCode::Trap, format!("{:#}", error.root_cause())),
+        trap => match (state.limiter.refused, refused_file(state, limits), trap) {
+            (Some(refused), _, _) => memory_limit(refused, limits),
+            (None, Some(failure), _) => failure,
+            (None, None, Some(trap)) => Failure::new(FailureCode::Trap, trap_text(*trap)),
+            (None, None, None) => {
+                Failure::new(FailureCode::Trap, format!("{:#}", error.root_cause()))
+            }
         },
     }
+}
+
+/// A program that exits with an error after a limit of its directories was reached gives it for that, as one that traps.
+pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
+    let refused = (code != 0).then(|| refused_file(state, limits)).flatten();
+    refused.unwrap_or_else(|| {
+        Failure::new(
+            FailureCode::ExitCode,
+            format!("the program exited with code {code}"),
+        )
+    })
+}
+
+/// The failure that a limit of its directories or handles stands for, where the guest reached one.
+fn refused_file(state: &State, limits: &Limits) -> Option<Failure> {
+    let reached = state.files.quota.as_ref().and_then(Quota::reached);
+    let message = match reached {
+        Some(Reached::Written) => format!(
+            "the task wanted to write more than its limit of {} to the directories it was granted (raise it with --limit written=SIZE)",
+            limits.written
+        ),
+        Some(Reached::Files) => format!(
+            "the task wanted to make more than its limit of {} files, directories and links (raise it with --limit files=N)",
+            limits.files
+        ),
+        None if state.files.handles_refused => return Some(no_handle_left(limits)),
+        None => return None,
+    };
+    Some(Failure::new(FailureCode::OutputLimit, message))
+}
+
+fn no_handle_left(limits: &Limits) -> Failure {
+    Failure::new(
+        FailureCode::MemoryLimit,
+        format!(
+            "the guest wanted more than its limit of {} handles (raise it with --limit handles=N)",
+            limits.handles
+        ),
+    )
+}
+
+fn has_no_handle_left(error: &wasmtime::Error) -> bool {
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(ResourceTableError::Full))
+    };
+    error.chain().any(is_full)
+}
+
+/// Whether what passed between guest and host was more than is allowed. wasmtime gives this error no type of its own.
+fn is_out_of_hostcall_fuel(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    cause.contains("fuel allocated for hostcalls")
+}
+
+/// What a call of a component failed with. An error that was raised while no code of the guest ran is the host's word on what
+/// the guest returned, or on the room it made.
+pub(super) fn of_call(error: wasmtime::Error, function: &Function) -> Stop {
+    let is_guests = error.is::<WasmBacktrace>()
+        || error.is::<Trap>()
+        || error.is::<I32Exit>()
+        || error.is::<StoppedByHost>()
+        || is_out_of_hostcall_fuel(&error);
+    if is_guests {
+        return Stop::Guest(error);
+    }
+    let message = format!(
+        "what `{}` returned, or the room it made, breaks the canonical ABI: {}",
+        function.name,
+        error.root_cause()
+    );
+    Stop::Failure(Failure::new(FailureCode::BadOutput, message))
+}
+
+/// The code as guests give it, without a sign.
+pub(super) fn exit_code(exit: &I32Exit) -> u32 {
+    exit.0.cast_unsigned()
 }
 
 fn not_offered(module: &str, name: &str) -> Failure {
@@ -169,5 +258,5 @@ fn backtrace(trace: &WasmBacktrace) -> Option<String> {
 
 /// A function's name as its author wrote it; names of other languages than Rust stay as they are.
 fn demangled(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
+    shortened(format!("{:#}", rustc_demangle::demangle(name)), MAX_NAME)
 }

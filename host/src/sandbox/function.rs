@@ -187,10 +187,10 @@ impl Module {
         &self,
         name: &str,
     ) -> Result<Callable<P, R>, FunctionError> {
-        let functions = self.functions();
-        let position = functions.iter().position(|function| function.name == name);
-        let index = position.ok_or_else(|| FunctionError::not_found(self, name))?;
-        check::<P, R>(self, &functions[index])?;
+        let index = self
+            .position(name)
+            .ok_or_else(|| FunctionError::not_found(self, name))?;
+        check::<P, R>(self, &self.functions()[index])?;
         Ok(Callable {
             module: self.clone(),
             index,
@@ -341,7 +341,8 @@ mod tests {
             hash: ModuleHash::of(&[]),
             form,
             is_component: form == Form::Component,
-            functions,
+            has_wit: form != Form::Plain,
+            functions: functions.into(),
             imports: Vec::new(),
         }))
     }

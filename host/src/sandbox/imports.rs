@@ -76,17 +76,48 @@ pub(super) fn preview1(module: &str, name: &str) -> Option<Waits> {
     }
 }
 
-/// Whether the import of a component is an interface of WASI preview 2.
-pub(super) fn preview2(name: &str) -> bool {
-    const PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
-    let Some((package, version)) = name
-        .strip_prefix("wasi:")
-        .and_then(|rest| rest.split_once('/'))
-        .and_then(|(package, rest)| Some((package, rest.split_once('@')?.1)))
-    else {
-        return false;
-    };
-    PACKAGES.contains(&package) && version.starts_with("0.2.")
+/// The interfaces of WASI preview 2 that there are, as wasmtime-wasi defines them.
+const INTERFACES: [&str; 27] = [
+    "cli/environment",
+    "cli/exit",
+    "cli/stderr",
+    "cli/stdin",
+    "cli/stdout",
+    "cli/terminal-input",
+    "cli/terminal-output",
+    "cli/terminal-stderr",
+    "cli/terminal-stdin",
+    "cli/terminal-stdout",
+    "clocks/monotonic-clock",
+    "clocks/wall-clock",
+    "filesystem/preopens",
+    "filesystem/types",
+    "io/error",
+    "io/poll",
+    "io/streams",
+    "random/insecure",
+    "random/insecure-seed",
+    "random/random",
+    "sockets/instance-network",
+    "sockets/ip-name-lookup",
+    "sockets/network",
+    "sockets/tcp",
+    "sockets/tcp-create-socket",
+    "sockets/udp",
+    "sockets/udp-create-socket",
+];
+
+/// The interface of WASI preview 2 that the name stands for, without its version, if this host has it.
+/// All its versions are compatible with each other.
+pub(super) fn preview2(name: &str) -> Option<&str> {
+    let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
+    (INTERFACES.contains(&interface) && version.starts_with("0.2.")).then_some(interface)
+}
+
+/// Whether the import is of an interface of WIT, and so needs the component model; the host's own is
+/// spoken without it.
+pub(super) fn is_wit(module: &str) -> bool {
+    (module.contains(':') || module == "$root") && !is_host(module)
 }
 
 /// Whether the name is that of the host's own interface, in a version that this host is
@@ -105,3 +136,23 @@ pub(super) const HOST: [&str; 6] = [
     "publish",
     "pushed",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_wasmtime_defines_is_what_is_offered() {
+        assert!(INTERFACES.is_sorted());
+        for (name, interface) in [
+            ("wasi:cli/environment@0.2.0", Some("cli/environment")),
+            ("wasi:sockets/tcp@0.2.12", Some("sockets/tcp")),
+            ("wasi:clocks/timezone@0.2.12", None),
+            ("wasi:cli/environment@0.3.0", None),
+            ("wasi:cli/environment", None),
+            ("wasi:http/types@0.2.12", None),
+        ] {
+            assert_eq!(preview2(name), interface, "{name}");
+        }
+    }
+}

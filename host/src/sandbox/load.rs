@@ -2,12 +2,18 @@
 //!
 //! Nothing is compiled here; a module that passes may still be refused by the compiler.
 
+use super::compiler::CompileLimit;
+use super::foreign::contained;
 use super::imports;
 use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash};
+use super::room::Room;
 use super::wit::{self, Bind};
-use crate::limits::MODULE_SIZE;
+use crate::limits::{Limits, MODULE_SIZE};
+use crate::plain::plain;
+use crate::units::ByteSize;
 use crate::value::Type;
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,10 +44,14 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// It is larger than any module may be.
-    #[error("module `{name}` has more than {MODULE_SIZE}, the most a module may have")]
+    #[error(
+        "module `{name}` has more than {limit}, the most a module may have (raise it with --limit module=SIZE)"
+    )]
     TooLarge {
         /// The module.
         name: String,
+        /// What it may have.
+        limit: ByteSize,
     },
     /// It is something else than a module.
     #[error("`{name}` is no WebAssembly module: {found}")]
@@ -67,15 +77,75 @@ pub enum LoadError {
         /// What is wrong and where.
         message: String,
     },
+    /// Compiling it passed a limit.
+    #[error("module `{name}` {limit}")]
+    CompileLimit {
+        /// The module.
+        name: String,
+        /// The limit.
+        limit: CompileLimit,
+    },
+    /// The process that compiled it ended without a result. Nothing else is affected.
+    #[error("module `{name}` made the compiler crash: {message}")]
+    CompilerCrashed {
+        /// The module.
+        name: String,
+        /// What is known of it.
+        message: String,
+    },
+    /// The program that is to compile makes code that this one cannot run.
+    #[error("module `{name}` was not compiled: `{}` is of another build than this program", .program.display())]
+    CompilerMismatch {
+        /// The module.
+        name: String,
+        /// The program of [`Compiler::Helper`](crate::Compiler::Helper).
+        program: PathBuf,
+    },
+    /// The program that is to compile does not start.
+    #[error("module `{name}` was not compiled: `{}` cannot be started", .program.display())]
+    CompilerUnavailable {
+        /// The module.
+        name: String,
+        /// The program of [`Compiler::Helper`](crate::Compiler::Helper).
+        program: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not in the cache of compiled code, and this cluster compiles nothing.
+    #[error(
+        "module `{name}` is not in the cache of compiled code, and this cluster compiles nothing: \
+        prepare it for these limits on a cluster that has a compiler and the same cache directory"
+    )]
+    NotPrecompiled {
+        /// The module.
+        name: String,
+    },
+    /// The cluster was shut down while it was compiled.
+    #[error("module `{name}` was not compiled: the cluster was shut down")]
+    ShutDown {
+        /// The module.
+        name: String,
+    },
 }
 
 impl Module {
     /// Reads and analyses the module in a file: `.wasm`, a component, or `.wat` text.
     ///
     /// # Errors
-    /// When the file cannot be read or is no module.
+    /// When the file cannot be read, is no module, or is larger than [`MODULE_SIZE`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let path = path.as_ref();
+        Self::read(path.as_ref(), MODULE_SIZE)
+    }
+
+    /// The same, of a file that is as large as [`Limits::module`] allows.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no module, or is larger than that.
+    pub fn from_file_within(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, LoadError> {
+        Self::read(path.as_ref(), limits.module)
+    }
+
+    fn read(path: &Path, limit: ByteSize) -> Result<Self, LoadError> {
         let unreadable = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::NotFound => LoadError::NotFound {
                 path: path.to_owned(),
@@ -96,37 +166,75 @@ impl Module {
         }
         let mut bytes = Vec::new();
         // One byte more than allowed is enough to know; an endless file is not read to its end.
-        file.take(MODULE_SIZE.bytes() + 1)
+        file.take(limit.bytes().saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self::analyse(path.display().to_string(), Some(absolute), bytes.into())
+        Self::analyse(
+            path.display().to_string(),
+            Some(absolute),
+            bytes.into(),
+            limit,
+        )
     }
 
     /// Analyses a module in memory, binary or text, which errors call `name`.
     ///
     /// # Errors
-    /// When the bytes are no module.
+    /// When the bytes are no module, or more than [`MODULE_SIZE`].
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Result<Self, LoadError> {
-        Self::analyse(name.into(), None, bytes.into())
+        Self::analyse(name.into(), None, bytes.into(), MODULE_SIZE)
     }
 
-    fn analyse(name: String, path: Option<PathBuf>, bytes: Bytes) -> Result<Self, LoadError> {
-        if bytes.len() as u64 > MODULE_SIZE.bytes() {
-            return Err(LoadError::TooLarge { name });
+    /// The same, of as many bytes as [`Limits::module`] allows.
+    ///
+    /// # Errors
+    /// When the bytes are no module, or more than that.
+    pub fn from_bytes_within(
+        name: impl Into<String>,
+        bytes: impl Into<Bytes>,
+        limits: &Limits,
+    ) -> Result<Self, LoadError> {
+        Self::analyse(name.into(), None, bytes.into(), limits.module)
+    }
+
+    fn analyse(
+        name: String,
+        path: Option<PathBuf>,
+        bytes: Bytes,
+        limit: ByteSize,
+    ) -> Result<Self, LoadError> {
+        if bytes.len() as u64 > limit.bytes() {
+            return Err(LoadError::TooLarge { name, limit });
         }
         let bytes = binary(&name, bytes)?;
         let invalid = |message: String| LoadError::Invalid {
             name: name.clone(),
-            message,
+            message: plain(message),
         };
-        let facts = Facts::read(&bytes).map_err(|error| invalid(parse_message(&error)))?;
-        let (form, functions) = if facts.is_component {
-            component_functions(&bytes).map_err(invalid)?
-        } else {
-            core_functions(&bytes, &facts).map_err(invalid)?
+        let mut room = Room::new();
+        let mut facts =
+            Facts::read(&bytes, &mut room).map_err(|error| invalid(error.to_string()))?;
+        if facts.is_too_deep {
+            let message = format!("components lie in each other deeper than {MAX_DEPTH}");
+            return Err(invalid(message));
+        }
+        let functions = || {
+            if facts.is_component {
+                component_functions(&bytes, &mut room)
+            } else {
+                core_functions(&bytes, &facts, &mut room)
+            }
         };
+        let (form, functions) = contained(functions).map_err(invalid)?;
+        if form == Form::TypedCore {
+            // It may be made a component, and then has what components have.
+            for import in &mut facts.imports {
+                import.offered |= imports::preview2(&import.module).is_some();
+            }
+        }
         Ok(Self(Arc::new(Inner {
+            has_wit: form != Form::Plain,
             hash: ModuleHash::of(&bytes),
             form: if facts.is_command {
                 Form::Command
@@ -134,7 +242,7 @@ impl Module {
                 form
             },
             is_component: facts.is_component,
-            functions,
+            functions: functions.into(),
             imports: facts.imports,
             name,
             path,
@@ -183,13 +291,35 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
                 .join(" ")
         )));
     };
-    wat::parse_str(text).map(Bytes::from).map_err(|mut error| {
-        error.set_path(name);
-        LoadError::InvalidText {
-            name: name.to_owned(),
-            message: error.to_string(),
-        }
+    let parsed = || {
+        wat::parse_str(text).map(Bytes::from).map_err(|mut error| {
+            error.set_path(name);
+            narrow(&error.to_string())
+        })
+    };
+    contained(parsed).map_err(|message| LoadError::InvalidText {
+        name: name.to_owned(),
+        message: plain(message),
     })
+}
+
+/// A message of the parser, which repeats the line it is about: a generated module may have no other.
+fn narrow(message: &str) -> String {
+    const WIDEST: usize = 160;
+    let mut narrow = String::new();
+    for (index, line) in message.lines().enumerate() {
+        if index > 0 {
+            narrow.push('\n');
+        }
+        match line.char_indices().nth(WIDEST) {
+            Some((end, _)) => {
+                narrow.push_str(line[..end].trim_end());
+                narrow.push('…');
+            }
+            None => narrow.push_str(line),
+        }
+    }
+    narrow
 }
 
 /// Text that begins with a parenthesis, after blanks and comments, is meant as WebAssembly text.
@@ -204,6 +334,15 @@ fn looks_like_wat(text: &str) -> bool {
     rest.starts_with('(')
 }
 
+/// Why the sections of a module cannot be told.
+#[derive(Debug, thiserror::Error)]
+enum FactsError {
+    #[error("{}", parse_message(.0))]
+    Parse(#[from] wasmparser::BinaryReaderError),
+    #[error("{0}")]
+    TooMuch(String),
+}
+
 fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
     if error.message().contains("unexpected end") {
         format!("it is cut off (at byte {})", error.offset())
@@ -212,10 +351,14 @@ fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
     }
 }
 
+/// How deep components may lie in each other. Tools make four levels; to check many takes time by the square.
+const MAX_DEPTH: u32 = 100;
+
 /// What the sections of a module say.
 #[derive(Default)]
 struct Facts {
     is_component: bool,
+    is_too_deep: bool,
     is_command: bool,
     imports: Vec<Import>,
     types: Vec<Option<wasmparser::FuncType>>,
@@ -226,7 +369,8 @@ struct Facts {
 }
 
 impl Facts {
-    fn read(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
+    fn read(bytes: &[u8], room: &mut Room) -> Result<Self, FactsError> {
+        let mut keep = |name: &str| room.take(name.len()).map_err(FactsError::TooMuch);
         let mut facts = Self::default();
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(bytes) {
@@ -236,6 +380,10 @@ impl Facts {
                         facts.is_component = encoding == Encoding::Component;
                     }
                     depth += 1;
+                    if depth > MAX_DEPTH {
+                        facts.is_too_deep = true;
+                        break;
+                    }
                 }
                 Payload::End(_) => depth -= 1,
                 // What is nested in a component is its own affair.
@@ -251,6 +399,8 @@ impl Facts {
                         if let TypeRef::Func(ty) | TypeRef::FuncExact(ty) = import.ty {
                             facts.functions.push(ty);
                         }
+                        keep(import.module)?;
+                        keep(import.name)?;
                         facts.imports.push(Import {
                             offered: imports::preview1(import.module, import.name).is_some()
                                 || imports::is_host(import.module),
@@ -270,6 +420,7 @@ impl Facts {
                         match export.kind {
                             ExternalKind::Func | ExternalKind::FuncExact => {
                                 facts.is_command |= export.name == "_start";
+                                keep(export.name)?;
                                 facts
                                     .exported_functions
                                     .push((export.name.to_owned(), export.index));
@@ -283,8 +434,9 @@ impl Facts {
                     for import in imports {
                         let import = import?;
                         let name = import.name.name;
+                        keep(name)?;
                         facts.imports.push(Import {
-                            offered: imports::preview2(name) || imports::is_host(name),
+                            offered: imports::preview2(name).is_some() || imports::is_host(name),
                             module: name.to_owned(),
                             name: String::new(),
                         });
@@ -302,40 +454,47 @@ impl Facts {
     }
 }
 
-fn component_functions(bytes: &[u8]) -> Result<(Form, Vec<Function>), String> {
+fn component_functions(bytes: &[u8], room: &mut Room) -> Result<(Form, Vec<Function>), String> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
         return Err("it holds WIT alone and no code".to_owned());
     };
-    Ok((
-        Form::Component,
-        wit::functions(&resolve, world, Bind::Component),
-    ))
+    let functions = wit::functions(&resolve, world, Bind::Component, room)?;
+    Ok((Form::Component, functions))
 }
 
-fn core_functions(bytes: &[u8], facts: &Facts) -> Result<(Form, Vec<Function>), String> {
+fn core_functions(
+    bytes: &[u8],
+    facts: &Facts,
+    room: &mut Room,
+) -> Result<(Form, Vec<Function>), String> {
     let (stripped, bindgen) =
         wit_component::metadata::decode(bytes).map_err(|error| format!("{error:#}"))?;
     if stripped.is_some() && facts.has_memory {
-        let mut functions = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core);
-        functions.retain(|function| {
-            facts
-                .exported_functions
-                .iter()
-                .any(|(name, _)| *name == function.name)
-        });
+        let mut functions = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core, room)?;
+        let exported: HashSet<&str> = facts
+            .exported_functions
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        functions.retain(|function| exported.contains(function.name.as_str()));
         return Ok((Form::TypedCore, functions));
     }
-    let functions = facts
-        .exported_functions
-        .iter()
+    let mut functions = Vec::new();
+    for (name, index) in &facts.exported_functions {
         // Names with two underscores belong to the toolchain (`__wasm_call_ctors`).
-        .filter(|(name, _)| !name.starts_with('_') && name != "cabi_realloc")
-        .filter_map(|(name, index)| {
-            let ty = *facts.functions.get(*index as usize)?;
-            plain_function(name, facts.types.get(ty as usize)?.as_ref()?)
-        })
-        .collect();
+        if name.starts_with('_') || name == "cabi_realloc" {
+            continue;
+        }
+        let ty = facts.functions.get(*index as usize);
+        let ty = ty.and_then(|ty| facts.types.get(*ty as usize)?.as_ref());
+        if let Some(ty) = ty {
+            for _ in ty.params().iter().chain(ty.results()) {
+                room.take(0)?;
+            }
+            functions.extend(plain_function(name, ty));
+        }
+    }
     Ok((Form::Plain, functions))
 }
 
@@ -379,7 +538,7 @@ impl LoadError {
     pub(super) fn invalid(module: &Module, message: String) -> Self {
         Self::Invalid {
             name: module.name().to_owned(),
-            message,
+            message: plain(message),
         }
     }
 }

@@ -1,20 +1,26 @@
 //! The sandbox: the one layer that knows wasmtime. It loads modules, makes them ready to run,
 //! and runs tasks in them under limits.
 //!
-//! From a file to a run: `load` and `wit` say what a module is; `function` checks what is asked of
-//! it against Rust's types; `variant`, `compile` and `cache`
+//! From a file to a run: `load` and `wit` say what a module is, within
+//! `room` and with `foreign` parsers contained; `function` checks what is asked of
+//! it against Rust's types; `variant`, `compile`, `compiler`, `helper` and `cache`
 //! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
-//! (with `abi`) or `component`; `state`, `stdio` and `clock` are what the guest sees of the host;
+//! (with `abi`) or `component`; `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
 //! `host` is what it may ask of it; `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
 
+mod foreign;
 mod function;
 mod imports;
 mod load;
 mod module;
+mod needs;
+mod room;
 mod wit;
 
 mod cache;
 mod compile;
+mod compiler;
+mod helper;
 mod program;
 mod stubs;
 mod ticker;
@@ -30,15 +36,24 @@ mod val;
 
 mod clock;
 mod failure;
+mod files;
 mod host;
+mod net;
+mod quota;
 mod state;
 mod stdio;
+mod wasi;
 
-pub(crate) use cache::CodeCache;
+pub use cache::{CacheInfo, CodeCache, Prune, Pruned};
+pub(crate) use compile::CodeSource;
+pub use compiler::{CompileLimit, Compiler};
 pub use function::{Callable, DynamicCallable, FunctionError};
+pub use helper::compile_worker;
 pub use host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 pub use load::LoadError;
 pub use module::{Form, Function, Import, Module, ModuleHash};
+pub use needs::Need;
+pub(crate) use net::Peers;
 pub use program::Lowering;
 pub(crate) use program::Program;
 pub(crate) use request::{Arguments, Callee, Report, Request, Setting, Surroundings};
@@ -49,14 +64,19 @@ pub(crate) use text::value_type;
 mod tests;
 
 use crate::limits::Limits;
+use compile::Supply;
 use std::sync::{Arc, Mutex, PoisonError};
-use variant::{Variant, VariantKey};
+use variant::Variant;
+pub(crate) use variant::VariantKey;
+
+/// Each variant has a pool and a thread of its own.
+const MAX_VARIANTS: usize = 8;
 
 /// What programs are made with: the variants of a cluster and its cache of compiled code.
 /// Locked when a module is loaded, never on the way of a task.
 pub(crate) struct Sandbox {
     engines: u32,
-    cache: Option<CodeCache>,
+    source: CodeSource,
     lowering: Lowering,
     strict_imports: bool,
     host: HostFunctions,
@@ -64,23 +84,23 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// The sandbox of a cluster with `engines` engines. Its first variant is made at once, so
-    /// that a machine that cannot run any is known at the start.
+    /// The sandbox of a cluster with `engines` engines. The variant that its jobs want first is made at
+    /// once, so that a machine that cannot run any is known at the start.
     ///
     /// # Errors
     /// When wasmtime cannot run here; the text says why.
     pub(crate) fn new(
         engines: u32,
-        cache: Option<CodeCache>,
+        first: VariantKey,
+        source: CodeSource,
         lowering: Lowering,
         strict_imports: bool,
         host: HostFunctions,
     ) -> Result<Self, String> {
-        let first = Variant::new(VariantKey::of(&Limits::default()), engines)
-            .map_err(|error| format!("{error:#}"))?;
+        let first = Variant::new(first, engines).map_err(|error| format!("{error:#}"))?;
         Ok(Self {
             engines,
-            cache,
+            source,
             lowering,
             strict_imports,
             host,
@@ -88,12 +108,17 @@ impl Sandbox {
         })
     }
 
-    /// Makes `module` ready to run under `limits`.
+    /// Makes `module` ready to run on the variant, compiled under `limits`.
     ///
     /// # Errors
     /// When it does not compile or its imports cannot be bound.
-    pub(crate) fn program(&self, module: &Module, limits: &Limits) -> Result<Program, LoadError> {
-        let variant = self.variant(VariantKey::of(limits)).map_err(|error| {
+    pub(crate) fn program(
+        &self,
+        module: &Module,
+        key: VariantKey,
+        limits: &Limits,
+    ) -> Result<Program, LoadError> {
+        let variant = self.variant(key).map_err(|error| {
             LoadError::invalid(
                 module,
                 format!("no engine can be configured for it: {error:#}"),
@@ -102,15 +127,20 @@ impl Sandbox {
         Program::new(
             module.clone(),
             variant,
-            self.cache.as_ref(),
+            &Supply {
+                source: &self.source,
+                limits,
+            },
             self.lowering,
             self.strict_imports,
             &self.host,
         )
     }
 
-    /// Lets the variants go, and with the last programs made of them their threads.
+    /// Stops what compiles, and lets the variants go, and with the last programs made of them their
+    /// threads.
     pub(crate) fn close(&self) {
+        self.source.close();
         let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = std::mem::take(&mut *variants);
         drop(variants);
@@ -127,6 +157,11 @@ impl Sandbox {
         let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(variant) = variants.iter().find(|variant| variant.key == key) {
             return Ok(Arc::clone(variant));
+        }
+        if variants.len() == MAX_VARIANTS {
+            wasmtime::bail!(
+                "the jobs of this cluster had {MAX_VARIANTS} combinations of stack size, fuel and determinism, which is the most there can be"
+            );
         }
         let variant = Arc::new(Variant::new(key, self.engines)?);
         variants.push(Arc::clone(&variant));

@@ -4,6 +4,7 @@ use super::abi::Signature;
 use crate::value::Type;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,28 @@ pub(super) struct Inner {
     pub(super) hash: ModuleHash,
     pub(super) form: Form,
     pub(super) is_component: bool,
-    pub(super) functions: Vec<Function>,
+    /// Whether it says in WIT what it imports and exports, as components and typed core modules do.
+    pub(super) has_wit: bool,
+    pub(super) functions: Functions,
     pub(super) imports: Vec<Import>,
+}
+
+/// The functions of a module, and where in the list each name stands: a module may have many.
+pub(super) struct Functions {
+    list: Vec<Function>,
+    by_name: HashMap<String, usize>,
+}
+
+impl From<Vec<Function>> for Functions {
+    fn from(list: Vec<Function>) -> Self {
+        let names = list.iter().map(|function| function.name.clone());
+        // Of several of one name it is the first, which the last to be put in is.
+        let by_name = names.zip(0..).collect::<Vec<_>>();
+        Self {
+            by_name: by_name.into_iter().rev().collect(),
+            list,
+        }
+    }
 }
 
 /// The four forms of a module, by the way its functions are called.
@@ -182,17 +203,19 @@ impl Module {
     /// The functions it exports, in the order of the module.
     #[must_use]
     pub fn functions(&self) -> &[Function] {
-        &self.0.functions
+        &self.0.functions.list
+    }
+
+    /// Where in [`Module::functions`] the function of that name is.
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+        self.0.functions.by_name.get(name).copied()
     }
 
     /// The function of that name, if there is one: its parameters and its result. To call it, see
     /// [`Module::function`].
     #[must_use]
     pub fn signature(&self, name: &str) -> Option<&Function> {
-        self.0
-            .functions
-            .iter()
-            .find(|function| function.name == name)
+        Some(&self.functions()[self.position(name)?])
     }
 
     /// Whether it may read values that were pushed to its engine.

@@ -1,12 +1,14 @@
 //! A module made ready to run on one variant: compiled, its imports bound, its exports found.
 
 use super::abi::Signature;
-use super::cache::CodeCache;
-use super::compile::compiled;
+use super::compile::Supply;
+use super::files;
+use super::foreign::contained;
 use super::host::{self, HostFunctions};
 use super::imports::{self, Waits};
 use super::load::LoadError;
 use super::module::{Binding, Form, Function, Import, Module};
+use super::net;
 use super::state::State;
 use super::stubs;
 use super::variant::Variant;
@@ -14,6 +16,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use wasmtime::component::{Component, ComponentExportIndex};
 use wasmtime::{InstancePre, Linker, ModuleExport};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 /// How typed functions of core modules are called.
@@ -70,21 +73,18 @@ impl Program {
     pub(super) fn new(
         module: Module,
         variant: Arc<Variant>,
-        cache: Option<&CodeCache>,
+        supply: &Supply<'_>,
         lowering: Lowering,
         strict_imports: bool,
         host: &HostFunctions,
     ) -> Result<Self, LoadError> {
         // Interfaces of WIT that are imported are the component model's affair; what else is not
         // offered can be stood in for either way.
-        let imports_wit = || {
-            module.imports().iter().any(|import| {
-                !import.offered && (import.module.contains(':') || import.module == "$root")
-            })
-        };
-        let as_component = module.is_component()
-            || module.form() == Form::TypedCore
-                && (lowering == Lowering::Component || imports_wit());
+        let mut imports = module.imports().iter();
+        let imports_wit = imports.any(|import| imports::is_wit(&import.module));
+        let wants_component =
+            module.form() == Form::TypedCore && lowering == Lowering::Component || imports_wit;
+        let as_component = module.is_component() || module.0.has_wit && wants_component;
         // The embedder's functions answer components only.
         let is_offered =
             |import: &Import| import.offered || as_component && host.has_interface(&import.module);
@@ -102,9 +102,9 @@ impl Program {
                 host,
                 strict: strict_imports,
             };
-            Code::Component(ComponentCode::new(&module, &variant, cache, imports)?)
+            Code::Component(ComponentCode::new(&module, &variant, supply, imports)?)
         } else {
-            Code::Core(CoreCode::new(&module, &variant, cache)?)
+            Code::Core(CoreCode::new(&module, &variant, supply)?)
         };
         Ok(Self {
             module,
@@ -115,14 +115,9 @@ impl Program {
 }
 
 impl CoreCode {
-    fn new(
-        module: &Module,
-        variant: &Variant,
-        cache: Option<&CodeCache>,
-    ) -> Result<Self, LoadError> {
+    fn new(module: &Module, variant: &Variant, supply: &Supply<'_>) -> Result<Self, LoadError> {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
-        let code: wasmtime::Module =
-            compiled(variant, cache, module, || Ok(module.0.bytes.clone()))?;
+        let code: wasmtime::Module = supply.code(variant, module, || Ok(module.0.bytes.clone()))?;
         let waits = if module
             .imports()
             .iter()
@@ -138,12 +133,19 @@ impl CoreCode {
             Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::p1),
         }
         .map_err(invalid)?;
+        define_exit(&mut linker).map_err(invalid)?;
+        if waits == Waits::Maybe {
+            files::define_in_core(&mut linker).map_err(invalid)?;
+        }
         host::define_in_core(&mut linker, module, &code, waits)?;
         linker
             .define_unknown_imports_as_traps(&code)
             .map_err(invalid)?;
         let instance = linker.instantiate_pre(&code).map_err(invalid)?;
         let export = |name: &str| code.get_export_index(name);
+        for name in ["_start", "_initialize"] {
+            check_takes_and_gives_nothing(module, &code, name)?;
+        }
         let functions = module
             .functions()
             .iter()
@@ -173,6 +175,18 @@ impl CoreCode {
     }
 }
 
+/// WASI's own `proc_exit` takes codes from 126 on for traps, and does not say which it was.
+fn define_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "proc_exit",
+        |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
 /// A module's WIT and its code come from different hands; where they disagree, it is refused.
 fn check_core_type(
     module: &Module,
@@ -198,16 +212,50 @@ fn check_core_type(
             .results()
             .map(|ty| ty.to_string())
             .eq(results.iter().copied());
-    if fits {
-        Ok(())
-    } else {
-        Err(LoadError::invalid(
+    if !fits {
+        return Err(LoadError::invalid(
             module,
             format!(
                 "its function `{}` has the core type {found}, its WIT says {function}",
                 function.name
             ),
-        ))
+        ));
+    }
+    // The function that frees what it returned takes just that.
+    let name = format!("cabi_post_{}", function.name);
+    let Some(post_return) = code.get_export(&name) else {
+        return Ok(());
+    };
+    let frees = post_return.func().is_some_and(|post_return| {
+        let params = post_return.params().map(|ty| ty.to_string());
+        params.eq(results.iter().copied()) && post_return.results().len() == 0
+    });
+    if frees {
+        Ok(())
+    } else {
+        let message = format!(
+            "its `{name}` does not take what `{}` returns",
+            function.name
+        );
+        Err(LoadError::invalid(module, message))
+    }
+}
+
+/// What the host calls to begin with has no use for values.
+fn check_takes_and_gives_nothing(
+    module: &Module,
+    code: &wasmtime::Module,
+    name: &str,
+) -> Result<(), LoadError> {
+    let fits = code.get_export(name).is_none_or(|export| {
+        let ty = export.func();
+        ty.is_some_and(|ty| ty.params().len() == 0 && ty.results().len() == 0)
+    });
+    if fits {
+        Ok(())
+    } else {
+        let message = format!("its `{name}` is no function that takes and gives nothing");
+        Err(LoadError::invalid(module, message))
     }
 }
 
@@ -241,11 +289,11 @@ impl ComponentCode {
     fn new(
         module: &Module,
         variant: &Variant,
-        cache: Option<&CodeCache>,
+        supply: &Supply<'_>,
         imports: ComponentImports<'_>,
     ) -> Result<Self, LoadError> {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
-        let component: Component = compiled(variant, cache, module, || {
+        let component: Component = supply.code(variant, module, || {
             if module.is_component() {
                 Ok(module.0.bytes.clone())
             } else {
@@ -254,6 +302,8 @@ impl ComponentCode {
         })?;
         let mut linker = wasmtime::component::Linker::new(&variant.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
+        net::define(&mut linker).map_err(invalid)?;
+        files::define_in_component(&mut linker).map_err(invalid)?;
         host::define_in_component(&mut linker).map_err(invalid)?;
         stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
         let instance = linker.instantiate_pre(&component).map_err(invalid)?;
@@ -300,17 +350,21 @@ impl ComponentCode {
 /// The component that a core module with WIT stands for.
 fn componentize(module: &Module) -> Result<Bytes, LoadError> {
     use wasi_preview1_component_adapter_provider as adapter;
+    let adapter_of_form = match module.form() {
+        Form::Command => adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        _ => adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    };
     let encode = || {
         wit_component::ComponentEncoder::default()
             .module(&module.0.bytes)?
             .adapter(
                 adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-                adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+                adapter_of_form,
             )?
             .validate(true)
             .encode()
     };
-    encode()
+    contained(|| encode().map_err(|error: anyhow::Error| format!("{error:#}")))
         .map(Bytes::from)
-        .map_err(|error| LoadError::invalid(module, format!("{error:#}")))
+        .map_err(|message| LoadError::invalid(module, message))
 }

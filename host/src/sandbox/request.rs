@@ -1,6 +1,8 @@
 //! One run of one task, as the sandbox is asked for it, and what it says of it.
 
+use super::net::Peers;
 use crate::cancel::Cancel;
+use crate::grants::Grants;
 use crate::ids::EngineId;
 use crate::input::Chunk;
 use crate::limits::Limits;
@@ -8,6 +10,7 @@ use crate::note::{Listener, Notes};
 use crate::outcome::{Failure, Logs};
 use crate::pushed::PushedValues;
 use crate::value::Packed;
+use std::fs::File;
 use std::sync::Arc;
 
 /// What is called.
@@ -34,6 +37,13 @@ pub(crate) enum Arguments {
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) limits: Limits,
+    pub(crate) grants: Arc<Grants>,
+    /// The peers among them, with the addresses that names have for the job.
+    pub(crate) peers: Arc<Peers>,
+    /// The directories of the grants, in their order, as they were found when they were granted.
+    pub(crate) dirs: Arc<[File]>,
+    /// Whether it comes to the same, with the same fuel, on every engine and every run.
+    pub(crate) deterministic: bool,
     /// The arguments of a WASI command, its own name first.
     pub(crate) program_arguments: Vec<String>,
     /// Whether the instance is kept for the next task.
@@ -51,6 +61,22 @@ pub(crate) struct Surroundings {
     /// The values that were pushed to the engine.
     pub(crate) pushed: Option<Arc<PushedValues>>,
     pub(crate) listener: Option<Arc<dyn Listener>>,
+}
+
+#[cfg(test)]
+impl Setting {
+    /// Fresh instances with nothing granted, under these limits.
+    pub(crate) fn under(limits: Limits) -> Self {
+        Self {
+            limits,
+            grants: Arc::default(),
+            peers: Arc::default(),
+            dirs: Arc::default(),
+            deterministic: false,
+            program_arguments: Vec::new(),
+            keep_instance: false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,17 +7,19 @@
 use super::failure;
 use super::imports::Waits;
 use super::program::{Code, Program};
-use super::request::{Callee, Report, Request};
-use super::state::{State, arm};
+use super::request::{Callee, Report, Request, Setting};
+use super::state::{Preview, State, arm};
 use super::stdio::{Sink, Stdin, Stdio};
 use super::{component, core, text};
 use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::request::Arguments;
 use crate::value::Packed;
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use wasmtime::Store;
 
 /// How long a runtime's blocked threads are waited for when it ends: a host call that is stuck,
@@ -30,7 +32,10 @@ const VAL_OVERHEAD: usize = 4;
 
 /// Runs tasks on one thread.
 pub(crate) struct Runner {
-    runtime: Option<tokio::runtime::Runtime>,
+    runtime: Option<Runtime>,
+    /// For deterministic tasks, made with the first of them: its time stands still while a guest
+    /// computes, and goes on by itself to the next timer when all that is under way sleeps.
+    simulated: OnceCell<Runtime>,
 }
 
 /// An instance that is kept for the next task of its job, with its store.
@@ -72,7 +77,24 @@ impl Runner {
             .build()?;
         Ok(Self {
             runtime: Some(runtime),
+            simulated: OnceCell::new(),
         })
+    }
+
+    /// Where a task of this setting runs.
+    fn runtime(&self, setting: &Setting) -> Result<&Runtime, Failure> {
+        if !setting.deterministic {
+            return self.runtime.as_ref().ok_or_else(failure::cancelled);
+        }
+        if let Some(runtime) = self.simulated.get() {
+            return Ok(runtime);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))?;
+        Ok(self.simulated.get_or_init(|| runtime))
     }
 
     /// Runs one task. `kept` is the instance of the task before, if it may be used again; what
@@ -89,14 +111,18 @@ impl Runner {
         {
             return Report::refused(failure::input_limit(size, limits));
         }
+        let runtime = match self.runtime(request.setting) {
+            Ok(runtime) => runtime,
+            Err(failure) => return Report::refused(failure),
+        };
+        // Whose time the guest's clock shows.
+        let _context = runtime.enter();
         let (mut store, instance) = match kept.take() {
             Some(Session {
                 mut store,
                 instance,
             }) => {
-                store
-                    .data_mut()
-                    .rearm(limits, request.cancel.clone(), request.surroundings);
+                store.data_mut().rearm(request);
                 (store, Some(instance))
             }
             None => match new_store(program, request) {
@@ -119,7 +145,7 @@ impl Runner {
                 };
                 let waits = code.waits;
                 let call = core::call(&program.module, code, request, &mut store, instance);
-                self.finish(waits, request, call)
+                finish(runtime, waits, request, call)
                     .map(|(value, instance)| (value, instance.map(Instance::Core)))
             }
             Code::Component(code) => {
@@ -128,7 +154,7 @@ impl Runner {
                     _ => None,
                 };
                 let call = component::call(&program.module, code, request, &mut store, instance);
-                self.finish(Waits::Maybe, request, call)
+                finish(runtime, Waits::Maybe, request, call)
                     .map(|(value, instance)| (value, instance.map(Instance::Component)))
             }
         };
@@ -140,58 +166,78 @@ impl Runner {
                 None => (Err(failure::classify(&error, store.data(), limits)), None),
             },
         };
+        let result = result.map_err(|mut failure| {
+            failure
+                .message
+                .extend(store.data().peers().1.take().as_deref());
+            failure
+        });
         let report = report(result, request, &mut store);
         if let Some(instance) = instance.filter(|_| request.setting.keep_instance) {
             *kept = Some(Session { store, instance });
+        } else if !request.setting.peers.is_empty() {
+            drop(store);
+            close_sockets(runtime);
         }
         report
     }
+}
 
-    /// Drives a call to its end, or to the end of what it may take.
-    fn finish<T>(
-        &self,
-        waits: Waits,
-        request: &Request<'_>,
-        call: impl Future<Output = Result<T, Stop>>,
-    ) -> Result<T, Stop> {
-        let mut call = pin!(call);
-        if waits == Waits::Never {
-            let _context = self.runtime.as_ref().map(tokio::runtime::Runtime::enter);
-            return match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(ended) => ended,
-                Poll::Pending => Err(Stop::Failure(Failure::new(
-                    FailureCode::Internal,
-                    "a call that cannot wait did wait",
-                ))),
-            };
-        }
-        let Some(runtime) = &self.runtime else {
-            return Err(Stop::Failure(failure::cancelled()));
+/// Drives a call to its end, or to the end of what it may take.
+fn finish<T>(
+    runtime: &Runtime,
+    waits: Waits,
+    request: &Request<'_>,
+    call: impl Future<Output = Result<T, Stop>>,
+) -> Result<T, Stop> {
+    let mut call = pin!(call);
+    if waits == Waits::Never {
+        return match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => Err(Stop::Failure(Failure::new(
+                FailureCode::Internal,
+                "a call that cannot wait did wait",
+            ))),
         };
-        let limits = &request.setting.limits;
-        runtime.block_on(async {
-            let mut timeout = pin!(tokio::time::sleep(limits.time));
-            let mut cancelled = pin!(request.cancel.wanted());
-            std::future::poll_fn(|context| {
-                if let Poll::Ready(ended) = call.as_mut().poll(context) {
-                    return Poll::Ready(ended);
-                }
-                if cancelled.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Err(Stop::Failure(failure::cancelled())));
-                }
-                if timeout.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Err(Stop::Failure(failure::timeout(limits))));
-                }
-                Poll::Pending
-            })
-            .await
-        })
     }
+    let limits = &request.setting.limits;
+    runtime.block_on(async {
+        let mut timeout = pin!(tokio::time::sleep(limits.time));
+        let mut cancelled = pin!(request.cancel.wanted());
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(ended) = call.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            if cancelled.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Stop::Failure(failure::cancelled())));
+            }
+            if timeout.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Stop::Failure(failure::timeout(limits))));
+            }
+            Poll::Pending
+        })
+        .await
+    })
+}
+
+/// Lets the runtime drop what a guest's sockets were waiting for, which otherwise holds them open until
+/// the next task that waits.
+fn close_sockets(runtime: &Runtime) {
+    /// The runtime does some 60 things at a time, and a guest has no more handles than its limit.
+    const TURNS: usize = 8;
+    runtime.block_on(async {
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in [self.runtime.take(), self.simulated.take()]
+            .into_iter()
+            .flatten()
+        {
             runtime.shutdown_timeout(STUCK_CALL_GRACE);
         }
     }
@@ -225,17 +271,11 @@ fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, F
         stderr: Sink::log(logs),
     };
     stdio.tell(request.surroundings);
-    let arguments = match request.callee {
-        Callee::Command => request.setting.program_arguments.clone(),
-        Callee::Function(_) => Vec::new(),
-    };
-    let state = State::new(
-        limits,
-        request.cancel.clone(),
-        stdio,
-        arguments,
-        request.surroundings,
-    );
+    let mut state = State::new(&program.module, request, stdio)?;
+    state.open_directories(match &program.code {
+        Code::Core(_) => Preview::One,
+        Code::Component(_) => Preview::Two,
+    })?;
     let mut store = Store::try_new(&program.variant.engine, state)
         .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
     let passed = limits.output.as_usize().saturating_mul(VAL_OVERHEAD);

@@ -1,31 +1,45 @@
 //! What the host keeps beside a running guest: its limits and how near it is to them, why it was
 //! stopped, and its view of WASI, which is made only when the guest first asks for it.
 
+use super::files::Files;
 use super::host::Desk;
-use super::request::Surroundings;
+use super::module::Module;
+use super::net::{Peers, Refusals};
+use super::request::{Request, Setting};
 use super::stdio::Stdio;
+use super::wasi::World;
 use crate::cancel::Cancel;
 use crate::limits::Limits;
+use crate::outcome::Failure;
+use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// The data of a guest's store.
 pub(super) struct State {
     pub(super) limiter: Limiter,
-    /// None where it is further away than clocks go.
+    /// None where it is further away than clocks go, or where fuel alone ends what computes.
     pub(super) deadline: Option<Instant>,
     pub(super) cancel: Cancel,
     pub(super) stopped: Option<Stopped>,
     pub(super) stdio: Stdio,
     /// What it may ask of the host and has told it.
     pub(super) desk: Desk,
-    arguments: Vec<String>,
-    handles: usize,
+    pub(super) files: Files,
+    world: World,
     p1: Option<Box<WasiP1Ctx>>,
     p2: Option<Box<(WasiCtx, ResourceTable)>>,
+}
+
+/// By which version of WASI a guest reaches its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preview {
+    One,
+    Two,
 }
 
 /// Why the host stopped a guest that computed.
@@ -42,80 +56,112 @@ pub(super) struct StoppedByHost;
 
 impl State {
     pub(super) fn new(
-        limits: &Limits,
-        cancel: Cancel,
+        module: &Module,
+        request: &Request<'_>,
         stdio: Stdio,
-        arguments: Vec<String>,
-        surroundings: &Surroundings,
-    ) -> Self {
-        Self {
-            limiter: Limiter::new(limits),
-            deadline: Instant::now().checked_add(limits.time),
-            cancel,
+    ) -> Result<Self, Failure> {
+        let setting = request.setting;
+        Ok(Self {
+            limiter: Limiter::new(&setting.limits),
+            deadline: deadline(setting),
+            cancel: request.cancel.clone(),
             stopped: None,
             stdio,
-            desk: Desk::new(limits, surroundings),
-            arguments,
-            handles: limits.handles,
+            desk: Desk::new(setting, request.surroundings),
+            files: Files::new(&setting.grants, &setting.limits),
+            world: World::new(module, request)?,
             p1: None,
             p2: None,
-        }
+        })
     }
 
     /// Makes an instance that is used again begin a new task.
-    pub(super) fn rearm(&mut self, limits: &Limits, cancel: Cancel, surroundings: &Surroundings) {
-        self.deadline = Instant::now().checked_add(limits.time);
-        self.cancel = cancel;
+    pub(super) fn rearm(&mut self, request: &Request<'_>) {
+        self.deadline = deadline(request.setting);
+        self.cancel = request.cancel.clone();
         self.stopped = None;
         self.limiter.refused = None;
-        self.stdio.tell(surroundings);
-        self.desk = Desk::new(limits, surroundings);
+        self.files.rearm(&request.setting.limits);
+        self.stdio.tell(request.surroundings);
+        self.desk = Desk::new(request.setting, request.surroundings);
+    }
+
+    /// Who may be reached, and what was wanted in vain.
+    pub(super) fn peers(&self) -> (Arc<Peers>, Refusals) {
+        (Arc::clone(&self.world.peers), self.world.refusals.clone())
+    }
+
+    /// Opens the directories it was granted, if any, for preview 1 or for preview 2.
+    ///
+    /// # Errors
+    /// When one cannot be opened, or is not what it was.
+    pub(super) fn open_directories(&mut self, by: Preview) -> Result<(), Failure> {
+        if !self.world.has_directories() {
+            return Ok(());
+        }
+        match by {
+            Preview::One => {
+                self.p1 = Some(Box::new(self.world.p1_with_directories(&self.stdio)?));
+            }
+            Preview::Two => {
+                self.p2 = Some(Box::new(self.world.p2_with_directories(&self.stdio)?));
+            }
+        }
+        Ok(())
     }
 
     /// The guest's view of WASI preview 1, made when it is first used.
     pub(super) fn p1(&mut self) -> &mut WasiP1Ctx {
         let Self {
+            p1, stdio, world, ..
+        } = self;
+        p1.get_or_insert_with(|| Box::new(world.p1(stdio)))
+    }
+
+    /// It, and what is kept of its files.
+    pub(super) fn p1_and_files(&mut self) -> (&mut WasiP1Ctx, &mut Files) {
+        let Self {
             p1,
             stdio,
-            arguments,
+            world,
+            files,
             ..
         } = self;
-        p1.get_or_insert_with(|| Box::new(wasi(stdio, arguments).build_p1()))
+        let p1 = p1.get_or_insert_with(|| Box::new(world.p1(stdio)));
+        (p1, files)
     }
+
+    /// The guest's files by preview 2, and what is kept of them.
+    pub(super) fn p2_and_files(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Files) {
+        let Self {
+            p2,
+            stdio,
+            world,
+            files,
+            ..
+        } = self;
+        let (ctx, table) = &mut **p2.get_or_insert_with(|| Box::new(world.p2(stdio)));
+        let ctx = ctx.filesystem();
+        (WasiFilesystemCtxView { ctx, table }, files)
+    }
+}
+
+/// When it must be through by the host's clock.
+fn deadline(setting: &Setting) -> Option<Instant> {
+    if setting.deterministic {
+        return None;
+    }
+    Instant::now().checked_add(setting.limits.time)
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let Self {
-            p2,
-            stdio,
-            arguments,
-            handles,
-            ..
+            p2, stdio, world, ..
         } = self;
-        let (ctx, table) = &mut **p2.get_or_insert_with(|| {
-            let mut table = ResourceTable::new();
-            table.set_max_capacity(*handles);
-            Box::new((wasi(stdio, arguments).build(), table))
-        });
+        let (ctx, table) = &mut **p2.get_or_insert_with(|| Box::new(world.p2(stdio)));
         WasiCtxView { ctx, table }
     }
-}
-
-/// Nothing is granted but the streams and arguments of the task itself.
-fn wasi(stdio: &Stdio, arguments: &[String]) -> WasiCtxBuilder {
-    let mut builder = WasiCtxBuilder::new();
-    builder
-        .stdin(stdio.stdin.clone())
-        .stdout(stdio.stdout.clone())
-        .stderr(stdio.stderr.clone())
-        .args(arguments)
-        .wall_clock(super::clock::CoarseClock)
-        .monotonic_clock(super::clock::CoarseClock::started_now())
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false);
-    builder
 }
 
 /// Arms a new store: from its first instruction the guest is under its limits.

@@ -8,8 +8,12 @@
 use super::host::HostFunctions;
 use super::imports;
 use super::state::State;
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType};
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, DynPollable, IoError, Network, TcpSocket, UdpSocket,
+};
 
 /// The mark of a call of an import that is not there.
 #[derive(Debug, thiserror::Error)]
@@ -31,23 +35,60 @@ pub(super) fn define(
     strict: bool,
 ) -> wasmtime::Result<()> {
     let engine = linker.engine().clone();
-    let stubs = Stubs {
+    let mut stubs = Stubs {
         engine: &engine,
         functions,
         strict,
+        shared: Vec::new(),
     };
-    for (name, import) in component.component_type().imports(&engine) {
-        if !imports::preview2(name) && !imports::is_host(name) {
-            stubs.define(&mut linker.root(), "", name, &import.ty)?;
+    let ty = component.component_type();
+    let is_offered = |name| imports::preview2(name).is_some() || imports::is_host(name);
+    for (name, import) in ty.imports(&engine).filter(|(name, _)| is_offered(name)) {
+        if let Some(interface) = imports::preview2(name)
+            && let ComponentItem::ComponentInstance(instance) = &import.ty
+        {
+            stubs.shared.extend(shared(&engine, interface, instance));
         }
     }
+    for (name, import) in ty.imports(&engine).filter(|(name, _)| !is_offered(name)) {
+        stubs.define(&mut linker.root(), "", name, &import.ty)?;
+    }
     Ok(())
+}
+
+/// The resources of an interface that is offered: what is not offered may pass them on, and then must mean the
+/// same ones.
+fn shared(
+    engine: &wasmtime::Engine,
+    interface: &str,
+    instance: &ComponentInstance,
+) -> Vec<(ResourceType, ResourceType)> {
+    let resources = instance.exports(engine).filter_map(|(name, item)| {
+        let ComponentItem::Resource(in_guest) = item.ty else {
+            return None;
+        };
+        let here = match (interface, name) {
+            ("io/error", "error") => ResourceType::host::<IoError>(),
+            ("io/poll", "pollable") => ResourceType::host::<DynPollable>(),
+            ("io/streams", "input-stream") => ResourceType::host::<DynInputStream>(),
+            ("io/streams", "output-stream") => ResourceType::host::<DynOutputStream>(),
+            ("filesystem/types", "descriptor") => ResourceType::host::<Descriptor>(),
+            ("sockets/network", "network") => ResourceType::host::<Network>(),
+            ("sockets/tcp", "tcp-socket") => ResourceType::host::<TcpSocket>(),
+            ("sockets/udp", "udp-socket") => ResourceType::host::<UdpSocket>(),
+            _ => return None,
+        };
+        Some((in_guest, here))
+    });
+    resources.collect()
 }
 
 struct Stubs<'a> {
     engine: &'a wasmtime::Engine,
     functions: &'a HostFunctions,
     strict: bool,
+    /// Resources of interfaces that are offered, as the component and as the host know them.
+    shared: Vec<(ResourceType, ResourceType)>,
 }
 
 impl Stubs<'_> {
@@ -84,8 +125,10 @@ impl Stubs<'_> {
                 }
                 Ok(())
             }
-            ComponentItem::Resource(_) => {
-                linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))
+            ComponentItem::Resource(ty) => {
+                let shared = self.shared.iter().find(|(in_guest, _)| in_guest == ty);
+                let here = shared.map_or_else(ResourceType::host::<()>, |(_, here)| *here);
+                linker.resource(name, here, |_, _| Ok(()))
             }
             // A type needs no definition; for modules and components nothing can stand in, which
             // binding the imports then says.

@@ -6,6 +6,7 @@ use super::imports::Waits;
 use super::*;
 use crate::cancel::Cancel;
 use crate::ids::EngineId;
+use crate::limits::Limits;
 use crate::value::arbitrary::{any_typed, value_of};
 use crate::value::codec::Reader;
 use crate::value::{Packed, PackedArgument, Type, Value};
@@ -231,11 +232,7 @@ fn call(
     callee: Callee,
     arguments: &Arguments,
 ) -> Result<Packed, String> {
-    let setting = Setting {
-        limits: Limits::default(),
-        program_arguments: Vec::new(),
-        keep_instance: false,
-    };
+    let setting = Setting::under(Limits::default());
     let cancel = Cancel::default();
     let surroundings = Surroundings::of(EngineId(0));
     let request = Request {
@@ -263,10 +260,21 @@ fn both_lowerings_give_what_was_sent() {
     let programs: Vec<(Sandbox, Program)> = [Lowering::Core, Lowering::Component]
         .into_iter()
         .map(|lowering| {
-            let sandbox =
-                Sandbox::new(1, None, lowering, false, HostFunctions::new()).expect("a sandbox");
+            let sandbox = Sandbox::new(
+                1,
+                VariantKey::of(&Limits::default(), false),
+                CodeSource::default(),
+                lowering,
+                false,
+                HostFunctions::new(),
+            )
+            .expect("a sandbox");
             let program = sandbox
-                .program(&module, &Limits::default())
+                .program(
+                    &module,
+                    VariantKey::of(&Limits::default(), false),
+                    &Limits::default(),
+                )
                 .expect("a program");
             (sandbox, program)
         })
@@ -296,10 +304,21 @@ fn call_typed<P: crate::Params, R: crate::FromWit>(
     callable: &Callable<P, R>,
     params: P::At<'_>,
 ) -> Result<Packed, String> {
-    let sandbox =
-        Sandbox::new(1, None, Lowering::Core, false, HostFunctions::new()).expect("a sandbox");
+    let sandbox = Sandbox::new(
+        1,
+        VariantKey::of(&Limits::default(), false),
+        CodeSource::default(),
+        Lowering::Core,
+        false,
+        HostFunctions::new(),
+    )
+    .expect("a sandbox");
     let program = sandbox
-        .program(callable.module(), &Limits::default())
+        .program(
+            callable.module(),
+            VariantKey::of(&Limits::default(), false),
+            &Limits::default(),
+        )
         .expect("a program");
     let packed = callable.pack(params).map_err(|error| error.to_string())?;
     let value = |argument| match argument {

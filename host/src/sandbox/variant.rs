@@ -1,8 +1,10 @@
-//! A `wasmtime::Engine` and its configuration. What cannot be set per call (fuel on or off)
-//! makes a variant of its own, with its own compiled code; a cluster has a few at most.
+//! A `wasmtime::Engine` and its configuration. What cannot be set per call (fuel on or off, the
+//! size of the stack, determinism) makes a variant of its own, with its own compiled code; a cluster
+//! has a few at most.
 
 use super::ticker::Ticker;
-use crate::limits::{Limits, MAX_TABLE_ELEMENTS, STACK_SIZE};
+use crate::limits::{Limits, MAX_TABLE_ELEMENTS};
+use serde::{Deserialize, Serialize};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use wasmtime::{
@@ -11,18 +13,29 @@ use wasmtime::{
 };
 
 /// What distinguishes the variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct VariantKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VariantKey {
+    /// Whether fuel is counted.
     pub(super) fuel: bool,
+    /// Whether the few instructions that may differ between machines are held to one outcome.
+    pub(super) deterministic: bool,
+    /// The bytes of a guest's stack.
+    pub(super) stack: usize,
 }
 
 impl VariantKey {
-    pub(super) fn of(limits: &Limits) -> Self {
+    pub(crate) fn of(limits: &Limits, deterministic: bool) -> Self {
         Self {
             fuel: limits.fuel.is_some(),
+            deterministic,
+            stack: limits.stack.as_usize(),
         }
     }
 }
+
+/// What host functions that a guest waits in may take of the stack beside the guest itself.
+const HOST_STACK: usize = 1536 << 10;
 
 /// One configured `wasmtime::Engine` and the ticker of its epoch.
 pub(super) struct Variant {
@@ -41,6 +54,14 @@ const INSTANCES_PER_ENGINE: u32 = 4;
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
+
+/// The memories of an engine's instances at most: two that are kept and one that runs, each with as many as it may have. So
+/// those that are kept cannot leave nothing for others. At 1 024 engines and 4 GiB of addresses each these are 48 TiB, of the
+/// 128 there are.
+const MEMORIES_PER_ENGINE: u32 = 3 * MEMORIES_PER_COMPONENT;
+
+/// The heaps for objects of exceptions, likewise: one for each instance.
+const HEAPS_PER_ENGINE: u32 = 3;
 
 /// A core module has one memory and a table or few.
 const MEMORIES_PER_MODULE: u32 = 4;
@@ -73,13 +94,24 @@ impl Variant {
 
     /// A number that is the same for engines that can run each other's compiled code.
     pub(super) fn compatibility(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.engine
-            .precompile_compatibility_hash()
-            .hash(&mut hasher);
-        self.key.hash(&mut hasher);
-        hasher.finish()
+        compatibility(&self.engine, self.key)
     }
+}
+
+/// An engine that compiles what a variant of this key runs, and runs nothing itself: without a pool,
+/// but with code made as for one.
+pub(super) fn compiling(key: VariantKey, pooled: bool) -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = if pooled { config(key) } else { on_demand(key) };
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    wasmtime::Engine::new(&config)
+}
+
+/// See [`Variant::compatibility`].
+pub(super) fn compatibility(engine: &wasmtime::Engine, key: VariantKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn config(key: VariantKey) -> Config {
@@ -87,7 +119,10 @@ fn config(key: VariantKey) -> Config {
     config
         .epoch_interruption(true)
         .consume_fuel(key.fuel)
-        .max_wasm_stack(STACK_SIZE.as_usize())
+        .max_wasm_stack(key.stack)
+        .async_stack_size(key.stack + HOST_STACK)
+        .cranelift_nan_canonicalization(key.deterministic)
+        .relaxed_simd_deterministic(key.deterministic)
         // The environment variable that would turn details on is not ours to read.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_memory64(false)
@@ -104,10 +139,10 @@ fn pooled(key: VariantKey, engines: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * 8)
-        .total_memories(instances * 2)
+        .total_memories(engines * MEMORIES_PER_ENGINE)
         .total_tables(instances * 8)
         .total_stacks(instances)
-        .total_gc_heaps(instances)
+        .total_gc_heaps(engines * HEAPS_PER_ENGINE)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)

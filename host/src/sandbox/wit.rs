@@ -2,6 +2,7 @@
 
 use super::abi::Signature;
 use super::module::{Binding, Function};
+use super::room::{Room, Weights};
 use crate::value::{Case, Field, Type};
 use std::sync::Arc;
 use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind, WorldId, WorldItem, WorldKey};
@@ -15,25 +16,45 @@ pub(super) enum Bind {
 
 /// The functions that `world` exports, alone and in interfaces, but for those whose types
 /// cannot be values (resources, streams, futures).
-pub(super) fn functions(resolve: &Resolve, world: WorldId, bind: Bind) -> Vec<Function> {
+///
+/// # Errors
+/// When they take more than the room that is left.
+pub(super) fn functions(
+    resolve: &Resolve,
+    world: WorldId,
+    bind: Bind,
+    room: &mut Room,
+) -> Result<Vec<Function>, String> {
     let mut sizes = SizeAlign::default();
     sizes.fill(resolve);
+    let mut weights = Weights::default();
     let mut found = Vec::new();
+    let mut add = |interface: Option<&str>, function: &wit_parser::Function| {
+        room.take(interface.map_or(0, str::len) + function.name.len())?;
+        let params = function
+            .params
+            .iter()
+            .map(|param| (&*param.name, &param.ty));
+        for (name, ty) in params.chain(function.result.iter().map(|ty| ("", ty))) {
+            room.take(name.len())?;
+            room.take_all(weights.of(resolve, ty))?;
+        }
+        found.extend(bound(resolve, &sizes, interface, function, bind));
+        Ok::<(), String>(())
+    };
     for (key, item) in &resolve.worlds[world].exports {
         match item {
-            WorldItem::Function(function) => {
-                found.extend(bound(resolve, &sizes, None, function, bind));
-            }
+            WorldItem::Function(function) => add(None, function)?,
             WorldItem::Interface { id, .. } => {
                 let interface = interface_name(resolve, key);
                 for function in resolve.interfaces[*id].functions.values() {
-                    found.extend(bound(resolve, &sizes, Some(&interface), function, bind));
+                    add(Some(&interface), function)?;
                 }
             }
             WorldItem::Type { .. } => {}
         }
     }
-    found
+    Ok(found)
 }
 
 fn interface_name(resolve: &Resolve, key: &WorldKey) -> String {

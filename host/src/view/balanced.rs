@@ -120,8 +120,8 @@ pub(super) use map_setters;
 impl LoadBalancedView {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self {
+            options: Options::of(&core.defaults),
             core,
-            options: Options::default(),
             map: MapOptions::default(),
             targets: None,
         }

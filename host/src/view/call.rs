@@ -154,11 +154,12 @@ impl Core {
         if self.is_closed() {
             return Err(SubmitError::ShutDown);
         }
+        let setting = options.setting()?;
         Ok(Maker {
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),
-            program: self.program(function.module(), &options.limits)?,
-            setting: Arc::clone(options.setting()),
+            program: self.program(function.module(), setting)?,
+            setting: Arc::clone(setting),
             callee: function.callee(),
             reuse: options.reuse,
             owner: options.owner.clone(),

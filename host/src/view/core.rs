@@ -6,16 +6,19 @@ use super::driver::Driver;
 use super::events::{Event, JobReply, Progress};
 use super::handle::{Detached, Job};
 use super::namespace::Namespaces;
+use super::options::Defaults;
 use super::pieces::Pieces;
 use super::plan::{Plan, PlanError};
+use super::programs::Programs;
 use super::reader::Reader;
 use super::recording::{Beginning, Keeper, job_options};
 use super::slot::{Registry, Slot};
 use super::spec::{JobSpec, ViewKind};
 use super::{SubmitError, WAITING_BATCHES, held_budget};
 use crate::backend::Backend;
-use crate::dispatch::{Owner, Reuse};
+use crate::dispatch::Owner;
 use crate::events::EventSender;
+use crate::grants::Grants;
 use crate::graph::{Dependency, Retry, Terms};
 use crate::history::{InputEntry, JobKind};
 use crate::ids::{EngineId, JobId};
@@ -23,7 +26,9 @@ use crate::job::{Assignment, Machine, Rules};
 use crate::limits::Limits;
 use crate::merge::Fold;
 use crate::placement::Eligible;
-use crate::sandbox::{Callee, LoadError, Module, ModuleHash, Program, Sandbox, Setting};
+use crate::sandbox::{
+    Callee, LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
+};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -40,11 +45,12 @@ pub(crate) struct Core {
     pub(super) desk: Desk,
     pub(super) admission: Admission,
     pub(super) pushed: Namespaces,
+    pub(crate) defaults: Defaults,
     /// Where jobs are recorded, if they are.
     pub(crate) keeper: Option<Keeper>,
     job_ids: AtomicU64,
     /// Modules made ready, by what they were made of. Locked when a job begins, not for its tasks.
-    programs: Mutex<HashMap<(ModuleHash, bool), Arc<Program>>>,
+    programs: Mutex<Programs<(ModuleHash, VariantKey), Program>>,
     /// The inboxes of jobs that run, to stop them.
     running: Arc<Mutex<Running>>,
     detached: Arc<Detached>,
@@ -65,6 +71,7 @@ pub struct Shutdown {
 pub(super) struct NewJob<'a> {
     pub(super) plan: Plan,
     pub(super) spec: &'a JobSpec,
+    pub(super) setting: Arc<Setting>,
     pub(super) program: Arc<Program>,
     pub(super) pieces: Box<dyn Pieces>,
     /// What it is in the history, and what is recorded of its inputs.
@@ -83,6 +90,7 @@ impl Core {
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
         sandbox: Sandbox,
+        defaults: Defaults,
         events: EventSender,
         queue: QueueLimits,
         keeper: Option<Keeper>,
@@ -96,9 +104,10 @@ impl Core {
             desk: Desk::default(),
             admission: Admission::new(queue),
             pushed: Namespaces::default(),
+            defaults,
             keeper,
             job_ids: AtomicU64::new(0),
-            programs: Mutex::new(HashMap::new()),
+            programs: Mutex::default(),
             running: Arc::default(),
             detached: Arc::default(),
             is_closed: AtomicBool::new(false),
@@ -113,20 +122,56 @@ impl Core {
         JobId(self.job_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The module made ready for these limits.
+    /// What a job may use and reach, where it does not say otherwise.
+    pub(super) fn defaults_for(&self, spec: &JobSpec) -> Defaults {
+        let own = |grants: &Grants| Arc::new(grants.clone());
+        Defaults {
+            limits: spec
+                .limits
+                .clone()
+                .unwrap_or_else(|| self.defaults.limits.clone()),
+            grants: spec
+                .grants
+                .as_ref()
+                .map_or_else(|| Arc::clone(&self.defaults.grants), own),
+        }
+    }
+
+    /// The module made ready for this setting.
     pub(crate) fn program(
+        &self,
+        module: &Module,
+        setting: &Setting,
+    ) -> Result<Arc<Program>, LoadError> {
+        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        self.made_ready(module, variant, &setting.limits)
+    }
+
+    /// The module made ready for tasks with these limits.
+    pub(crate) fn compile(
         &self,
         module: &Module,
         limits: &Limits,
     ) -> Result<Arc<Program>, LoadError> {
-        let key = (module.hash(), limits.fuel.is_some());
+        self.made_ready(module, VariantKey::of(limits, false), limits)
+    }
+
+    fn made_ready(
+        &self,
+        module: &Module,
+        variant: VariantKey,
+        limits: &Limits,
+    ) -> Result<Arc<Program>, LoadError> {
+        let key = (module.hash(), variant);
         let programs = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = programs().get(&key) {
-            return Ok(Arc::clone(program));
+            return Ok(program);
         }
         // Compiled without the lock: another module need not wait for it.
-        let program = Arc::new(self.sandbox.program(module, limits)?);
-        Ok(Arc::clone(programs().entry(key).or_insert(program)))
+        let program = Arc::new(self.sandbox.program(module, variant, limits)?);
+        let (program, gone) = programs().keep(key, program, module.size());
+        drop(gone);
+        Ok(program)
     }
 
     /// Starts a job with a driver and a reader of its own.
@@ -141,6 +186,7 @@ impl Core {
         let NewJob {
             plan,
             spec,
+            setting,
             program,
             pieces,
             kind,
@@ -182,7 +228,7 @@ impl Core {
         }
         let recording = self.keeper.as_ref().and_then(|keeper| {
             keeper.job(
-                beginning(&plan, spec, &program, kind, inputs),
+                beginning(&plan, spec, &setting, &program, kind, inputs),
                 plan.gives_outcomes(),
             )
         });
@@ -192,11 +238,7 @@ impl Core {
         };
         let driver = Driver {
             job,
-            setting: Arc::new(Setting {
-                limits: spec.limits.clone(),
-                program_arguments: plan.arguments.clone(),
-                keep_instance: spec.reuse != Reuse::None,
-            }),
+            setting,
             failures_count,
             pushed: (names_values || program.module.reads_pushed_values())
                 .then(|| self.pushed.now(None)),
@@ -352,6 +394,7 @@ fn rules(
 fn beginning<'a>(
     plan: &Plan,
     spec: &'a JobSpec,
+    setting: &Setting,
     program: &'a Program,
     kind: JobKind,
     inputs: Vec<InputEntry>,
@@ -369,7 +412,7 @@ fn beginning<'a>(
         function,
         label: spec.label.as_deref(),
         repeats: spec.repeats,
-        options: job_options(spec, &plan.merge),
+        options: job_options(spec, setting, &plan.merge),
         inputs,
     }
 }

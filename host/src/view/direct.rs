@@ -108,8 +108,8 @@ impl DirectView {
         let engines = core.backend.engines();
         let resolved = targets.resolve(&engines)?;
         Ok(Self {
+            options: Options::of(&core.defaults),
             core,
-            options: Options::default(),
             map: MapOptions::default(),
             // `all` stays what there is at the time; anything else is these engines from now on.
             targets: match targets {

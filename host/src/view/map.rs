@@ -12,6 +12,7 @@ use super::plan::Plan;
 use super::spec::{JobSpec, Merge, ViewKind};
 use super::stats::JobStats;
 use super::within::within;
+use crate::grants::Grants;
 use crate::graph::Dependency;
 use crate::history::JobKind;
 use crate::ids::JobId;
@@ -39,7 +40,9 @@ impl Core {
             merge: Merge::None,
             view,
             reuse: options.reuse,
-            limits: options.limits.clone(),
+            limits: Some(options.limits.clone()),
+            grants: Some(Grants::clone(&options.grants)),
+            deterministic: options.deterministic,
             retry: options.retry.clone(),
             max_failures: map.max_failures,
             deadline: options.deadline,
@@ -58,9 +61,11 @@ impl Core {
             ..JobSpec::default()
         };
         let begun = Instant::now();
+        let setting = options.setting()?;
         let job = self.start(NewJob {
             plan: Plan::map(function, map.unordered),
-            program: self.program(function.module(), &options.limits)?,
+            program: self.program(function.module(), setting)?,
+            setting: Arc::clone(setting),
             spec: &spec,
             kind: JobKind::Map,
             inputs: Vec::new(),

@@ -24,6 +24,7 @@ mod namespace;
 mod options;
 mod pieces;
 mod plan;
+mod programs;
 mod reader;
 mod recording;
 mod run;
@@ -43,6 +44,7 @@ pub use errors::{CompositeError, TaskError, TaskFailure};
 pub use handle::{Canceller, Job, JobError, JobProgress, JobResult, ProgressHandle, TaskRecord};
 pub use live::{LiveNote, LiveNotes};
 pub use map::{Map, Zip, zip};
+pub use options::SettingError;
 pub use plan::PlanError;
 pub use spec::{JobSpec, Merge, ViewKind};
 pub use stats::{EngineStats, JobStats};
@@ -51,6 +53,7 @@ pub use task::{Task, TaskInfo};
 pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
 
 pub(crate) use core::Core;
+pub(crate) use options::Defaults;
 pub(crate) use recording::Keeper;
 
 use crate::graph::DependencyError;
@@ -64,10 +67,13 @@ use admission::{NoRoom, Permit};
 pub enum SubmitError {
     /// The module cannot be loaded or compiled.
     #[error(transparent)]
-    Load(#[from] crate::sandbox::LoadError),
+    Load(crate::sandbox::LoadError),
     /// The module does not fit what is asked of it.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// What its tasks are to use or reach is not possible.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// An input cannot be used.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -109,3 +115,12 @@ fn held_budget(engines: usize) -> u64 {
 
 /// Batches of outcomes that wait for the user; each is bounded itself.
 const WAITING_BATCHES: usize = 2;
+
+impl From<crate::sandbox::LoadError> for SubmitError {
+    fn from(error: crate::sandbox::LoadError) -> Self {
+        match error {
+            crate::sandbox::LoadError::ShutDown { .. } => Self::ShutDown,
+            error => Self::Load(error),
+        }
+    }
+}

@@ -2,10 +2,12 @@
 
 use super::recording::Memo;
 use crate::dispatch::{Owner, Reuse};
+use crate::grants::{GrantError, Grants};
 use crate::graph::{Dependency, Retry};
 use crate::history::JobKey;
-use crate::limits::Limits;
-use crate::sandbox::Setting;
+use crate::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
+use crate::sandbox::{Peers, Setting};
+use crate::units::ByteSize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub(super) struct Options {
     pub(super) label: Option<Arc<str>>,
     pub(super) priority: i32,
     pub(super) limits: Limits,
+    pub(super) grants: Arc<Grants>,
+    pub(super) deterministic: bool,
     pub(super) retry: Retry,
     pub(super) queue_time: Option<Duration>,
     pub(super) deadline: Option<Duration>,
@@ -30,6 +34,79 @@ pub(super) struct Options {
     pub(super) setting: OnceLock<Arc<Setting>>,
 }
 
+/// What the jobs and calls of a cluster may use and reach, where they do not say otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Defaults {
+    pub(crate) limits: Limits,
+    pub(crate) grants: Arc<Grants>,
+}
+
+/// What of a job or call the sandbox is told.
+pub(super) struct Wishes<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) grants: &'a Arc<Grants>,
+    pub(super) deterministic: bool,
+    pub(super) reuse: Reuse,
+    /// The arguments of a WASI command, its own name first.
+    pub(super) program_arguments: Vec<String>,
+}
+
+impl Wishes<'_> {
+    /// What the sandbox is told, once all that can be refused has been looked at.
+    pub(super) fn settle(self) -> Result<Arc<Setting>, SettingError> {
+        let stack = self.limits.stack;
+        if !(MIN_STACK..=MAX_STACK).contains(&stack) {
+            return Err(SettingError::Stack { wanted: stack });
+        }
+        if self.limits.table_elements > MAX_TABLE_ELEMENTS {
+            return Err(SettingError::TableElements {
+                wanted: self.limits.table_elements,
+            });
+        }
+        if self.deterministic && self.reuse != Reuse::None {
+            return Err(SettingError::ReuseIsNotDeterministic);
+        }
+        let dirs = self.grants.check(self.deterministic)?;
+        let mut limits = self.limits.clone();
+        if self.deterministic {
+            limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
+        }
+        Ok(Arc::new(Setting {
+            limits,
+            grants: Arc::clone(self.grants),
+            peers: Arc::new(Peers::new(&self.grants.net)),
+            dirs: dirs.into(),
+            deterministic: self.deterministic,
+            program_arguments: self.program_arguments,
+            keep_instance: self.reuse != Reuse::None,
+        }))
+    }
+}
+
+/// Why no task can run with what a job or call is to use and reach.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// A grant that is not possible.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A stack that is too small to be of use, or larger than an engine's.
+    #[error("a stack has {MIN_STACK} to {MAX_STACK}, {wanted} was asked for")]
+    Stack {
+        /// What was asked for.
+        wanted: ByteSize,
+    },
+    /// More than the slots of the pool have.
+    #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, {wanted} were asked for")]
+    TableElements {
+        /// What was asked for.
+        wanted: usize,
+    },
+    /// What an instance that is used again holds depends on what ran before.
+    #[error("deterministic tasks have a fresh instance each: reuse must be none")]
+    ReuseIsNotDeterministic,
+}
+
 impl Options {
     /// Whether a call needs to be looked after.
     pub(super) fn needs_care(&self) -> bool {
@@ -39,14 +116,28 @@ impl Options {
             || self.waits()
     }
 
-    pub(super) fn setting(&self) -> &Arc<Setting> {
-        self.setting.get_or_init(|| {
-            Arc::new(Setting {
-                limits: self.limits.clone(),
-                program_arguments: Vec::new(),
-                keep_instance: self.reuse != Reuse::None,
-            })
-        })
+    /// Calls that stand as the cluster says.
+    pub(super) fn of(defaults: &Defaults) -> Self {
+        Self {
+            limits: defaults.limits.clone(),
+            grants: Arc::clone(&defaults.grants),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn setting(&self) -> Result<&Arc<Setting>, SettingError> {
+        if let Some(setting) = self.setting.get() {
+            return Ok(setting);
+        }
+        let wishes = Wishes {
+            limits: &self.limits,
+            grants: &self.grants,
+            deterministic: self.deterministic,
+            reuse: self.reuse,
+            program_arguments: Vec::new(),
+        };
+        let setting = wishes.settle()?;
+        Ok(self.setting.get_or_init(|| setting))
     }
 
     /// Whether something must end before.
@@ -75,6 +166,22 @@ macro_rules! setters {
         /// [`Self::timeout`] said before.
         pub fn limits(mut self, limits: $crate::limits::Limits) -> Self {
             self.options.limits = limits;
+            self.options.setting.take();
+            self
+        }
+
+        /// What each task may reach; by default what the cluster grants, which is nothing unless it
+        /// says otherwise.
+        pub fn grants(mut self, grants: $crate::grants::Grants) -> Self {
+            self.options.grants = std::sync::Arc::new(grants);
+            self.options.setting.take();
+            self
+        }
+
+        /// Whether each task comes to the same, with the same fuel, on every engine and every run:
+        /// see [`JobSpec::deterministic`](crate::JobSpec::deterministic).
+        pub fn deterministic(mut self, deterministic: bool) -> Self {
+            self.options.deterministic = deterministic;
             self.options.setting.take();
             self
         }

@@ -280,10 +280,8 @@ fn is_mapper(function: &Function) -> bool {
 
 fn find<'m>(module: &'m Module, name: &str) -> Result<(usize, &'m Function), PlanError> {
     module
-        .functions()
-        .iter()
-        .enumerate()
-        .find(|(_, function)| function.name == name)
+        .position(name)
+        .map(|index| (index, &module.functions()[index]))
         .ok_or_else(|| PlanError::NoSuchFunction {
             module: module.name().to_owned(),
             wanted: name.to_owned(),

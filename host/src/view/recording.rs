@@ -13,6 +13,7 @@ use super::spec::{JobSpec, Merge, ViewKind};
 use crate::cancel::Cancel;
 use crate::dispatch::{Reuse, TaskInput};
 use crate::events::{ClusterEvent, EventSender};
+use crate::grants::{Grants, Random};
 use crate::history::{
     AttemptEntry, History, InputEntry, JobEnd, JobKey, JobKind, JobState, Kept, NewJob, Recorder,
     TaskEntry, TaskInput as KeptInput, TaskState,
@@ -20,7 +21,7 @@ use crate::history::{
 use crate::input::{Chunk, ChunkData, Input, InputError};
 use crate::limits::Limits;
 use crate::outcome::{Attempt, Failure, FailureCode, Origin, Outcome, Usage};
-use crate::sandbox::{Arguments, Module};
+use crate::sandbox::{Arguments, Module, Setting};
 use crate::units::ByteSize;
 use crate::value::{Packed, Type, Value};
 use serde_json::{Value as Json, json};
@@ -435,7 +436,7 @@ pub(super) fn input_entries(inputs: &[Input]) -> Vec<InputEntry> {
 }
 
 /// What a job was asked for, as it is recorded. `merge` has nothing left to default.
-pub(super) fn job_options(spec: &JobSpec, merge: &Merge) -> Json {
+pub(super) fn job_options(spec: &JobSpec, setting: &Setting, merge: &Merge) -> Json {
     let view = match &spec.view {
         ViewKind::Balanced => "balanced".to_owned(),
         ViewKind::BalancedAmong(targets) => format!("balanced among {targets}"),
@@ -445,7 +446,7 @@ pub(super) fn job_options(spec: &JobSpec, merge: &Merge) -> Json {
         Merge::Reducer(name) => ("reducer".to_owned(), Some(name)),
         other => (format!("{other:?}").to_lowercase(), None),
     };
-    json!({
+    let options = json!({
         "map": spec.map,
         "merge": merge,
         "reducer": reducer,
@@ -453,7 +454,6 @@ pub(super) fn job_options(spec: &JobSpec, merge: &Merge) -> Json {
         "arguments": spec.arguments,
         "view": view,
         "reuse": reuse(spec.reuse),
-        "limits": limits(&spec.limits),
         "retries": spec.retry.retries,
         "max_failures": spec.max_failures.to_string(),
         "deadline_s": seconds(spec.deadline),
@@ -461,19 +461,24 @@ pub(super) fn job_options(spec: &JobSpec, merge: &Merge) -> Json {
         "priority": spec.priority,
         "unordered": spec.unordered,
         "memo": spec.memo,
-    })
+    });
+    with(
+        options,
+        granted(&setting.limits, &setting.grants, setting.deterministic),
+    )
 }
 
 fn call_options(options: &Options) -> Json {
-    json!({
+    let more = granted(&options.limits, &options.grants, options.deterministic);
+    let options = json!({
         "reuse": reuse(options.reuse),
-        "limits": limits(&options.limits),
         "retries": options.retry.retries,
         "deadline_s": seconds(options.deadline),
         "queue_timeout_s": seconds(options.queue_time),
         "priority": options.priority,
         "memo": options.memo.as_deref(),
-    })
+    });
+    with(options, more)
 }
 
 fn reuse(reuse: Reuse) -> &'static str {
@@ -488,17 +493,31 @@ fn seconds(time: Option<Duration>) -> Option<f64> {
     time.map(|time| time.as_secs_f64())
 }
 
-fn limits(limits: &Limits) -> Json {
-    json!({
-        "time_s": limits.time.as_secs_f64(),
-        "memory": limits.memory.bytes(),
-        "table_elements": limits.table_elements,
-        "input": limits.input.bytes(),
-        "output": limits.output.bytes(),
-        "logs": limits.logs.bytes(),
-        "fuel": limits.fuel,
-        "handles": limits.handles,
-    })
+/// What tasks may use and reach. Of the environment the names alone: values may be secrets.
+fn granted(limits: &Limits, grants: &Grants, deterministic: bool) -> [(&'static str, Json); 3] {
+    let seed = match grants.random {
+        Random::System => None,
+        Random::Seeded(seed) => Some(seed),
+    };
+    [
+        ("limits", json!(limits)),
+        (
+            "granted",
+            json!({
+                "grants": grants.described(),
+                "clock": grants.clock.name(),
+                "seed": seed,
+            }),
+        ),
+        ("deterministic", json!(deterministic)),
+    ]
+}
+
+fn with(mut options: Json, more: [(&'static str, Json); 3]) -> Json {
+    if let Json::Object(options) = &mut options {
+        options.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    options
 }
 
 fn stats(result: &JobResult) -> Json {

@@ -3,6 +3,7 @@
 use super::SubmitError;
 use super::core::{Core, NewJob};
 use super::handle::Job;
+use super::options::{Defaults, Wishes};
 use super::plan::Plan;
 use super::recording::input_entries;
 use super::spec::JobSpec;
@@ -11,6 +12,7 @@ use crate::dispatch::Owner;
 use crate::graph::Dependency;
 use crate::history::JobKind;
 use crate::input::{Chunks, Cut, Input, InputError};
+use crate::limits::Limits;
 use crate::sandbox::{Callee, Module};
 
 impl Core {
@@ -27,11 +29,21 @@ impl Core {
             Some(_) => input_entries(&inputs),
             None => Vec::new(),
         };
-        let chunks = cut(&plan, spec, inputs)?;
-        let program = self.program(module, &spec.limits)?;
+        let Defaults { limits, grants } = self.defaults_for(spec);
+        let wishes = Wishes {
+            limits: &limits,
+            grants: &grants,
+            deterministic: spec.deterministic,
+            reuse: spec.reuse,
+            program_arguments: plan.arguments.clone(),
+        };
+        let setting = wishes.settle()?;
+        let chunks = cut(&plan, &setting.limits, inputs)?;
+        let program = self.program(module, &setting)?;
         self.start(NewJob {
             plan,
             spec,
+            setting,
             program,
             kind: JobKind::Run,
             inputs: entries,
@@ -46,13 +58,13 @@ impl Core {
 }
 
 /// Looks at all inputs.
-fn cut(plan: &Plan, spec: &JobSpec, inputs: Vec<Input>) -> Result<Chunks, InputError> {
+fn cut(plan: &Plan, limits: &Limits, inputs: Vec<Input>) -> Result<Chunks, InputError> {
     let is_command = plan.map == Callee::Command;
     Chunks::check(
         inputs,
         Cut {
             chunking: plan.chunking,
-            max_chunk: spec.limits.input.bytes(),
+            max_chunk: limits.input.bytes(),
             whole_streams: is_command && plan.chunking == Chunking::File,
         },
     )

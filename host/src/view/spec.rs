@@ -4,6 +4,7 @@ use super::plan::{Plan, PlanError};
 use super::targets::Targets;
 use crate::chunk::Chunking;
 use crate::dispatch::Reuse;
+use crate::grants::Grants;
 use crate::graph::Retry;
 use crate::history::JobKey;
 use crate::job::Tolerance;
@@ -27,8 +28,23 @@ pub struct JobSpec {
     pub view: ViewKind,
     /// How long an instance lives.
     pub reuse: Reuse,
-    /// What a task may use.
-    pub limits: Limits,
+    /// What a task may use; by default what the cluster says.
+    pub limits: Option<Limits>,
+    /// What a task may reach; by default what the cluster says.
+    pub grants: Option<Grants>,
+    /// Whether each task comes to the same, with the same fuel, on every engine and every run.
+    ///
+    /// Its fuel is then the only budget of what it computes, whether that takes long or not:
+    /// [`DETERMINISTIC_FUEL`] unless the limits say otherwise. Its clock begins with the
+    /// year 2000 and goes on only while it sleeps, which takes no time; [`Limits::time`] is held
+    /// against that. Its random numbers follow from its module, function and input, and from a seed, 0 unless
+    /// another is granted. Not-a-number values have one form, relaxed SIMD instructions one
+    /// outcome. It is told that it is on engine 0 of 1. Instances are not used again, and no
+    /// network can be granted. What a directory that is granted holds is for whoever grants it to keep the
+    /// same, and so is what the embedder's functions answer.
+    ///
+    /// [`DETERMINISTIC_FUEL`]: crate::DETERMINISTIC_FUEL
+    pub deterministic: bool,
     /// Which failures are tried again, how often, after which pause.
     pub retry: Retry,
     /// How many failed tasks the job bears.
@@ -85,7 +101,9 @@ impl Default for JobSpec {
             chunking: None,
             view: ViewKind::Balanced,
             reuse: Reuse::None,
-            limits: Limits::default(),
+            limits: None,
+            grants: None,
+            deterministic: false,
             retry: Retry::default(),
             max_failures: Tolerance::Count(0),
             deadline: None,

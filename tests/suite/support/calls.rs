@@ -1,4 +1,4 @@
-//! Functions to call, bounded waits, and what the process itself has: threads, memory, open files.
+//! Functions to call, and bounded waits.
 
 use rwasm_cluster::{
     Callable, Cluster, ClusterEvent, FailureCode, LoadBalancedView, Task, TaskError,
@@ -126,6 +126,11 @@ const ALONE: &str = "SUITE_ALONE";
 
 /// Runs the test of that name in a process of its own; true there.
 pub(crate) fn is_alone(name: &str) -> bool {
+    is_alone_with(name, &[])
+}
+
+/// The same, with these variables in its environment.
+pub(crate) fn is_alone_with(name: &str, variables: &[(&str, &str)]) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
@@ -133,35 +138,9 @@ pub(crate) fn is_alone(name: &str) -> bool {
     let child = Command::new(program)
         .args([name, "--exact", "--nocapture"])
         .env(ALONE, "1")
+        .envs(variables.iter().copied())
         .spawn();
     let status = super::wait(child.expect("it starts")).expect("it ends in time");
     assert!(status.success(), "{name} alone ended with {status}");
     false
-}
-
-/// The names of this process's threads that are the library's.
-pub(crate) fn threads() -> Vec<String> {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has it");
-    tasks
-        // A thread may end while it is looked at.
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .map(|name| name.trim_end().to_owned())
-        .filter(|name| name.starts_with("rwasm"))
-        .collect()
-}
-
-/// How many files this process has open.
-pub(crate) fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd")
-        .expect("Linux has it")
-        .count()
-}
-
-/// A figure of this process in bytes, such as `VmRSS` or `VmHWM`.
-pub(crate) fn memory(figure: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
-    let line = status.lines().find_map(|line| line.strip_prefix(figure));
-    let kib = line.and_then(|line| line.strip_prefix(':')?.trim().strip_suffix(" kB"));
-    let kib: u64 = kib.and_then(|kib| kib.trim().parse().ok()).expect(figure);
-    kib << 10
 }

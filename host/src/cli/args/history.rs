@@ -1,6 +1,6 @@
 //! The options of the history and the commands that read it.
 
-use super::Loudness;
+use super::{GrantOptions, Loudness};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use rwasm_cluster::format::Format;
@@ -176,6 +176,9 @@ pub(crate) struct AgainArguments {
     pub(crate) fuel: Option<u64>,
 
     #[command(flatten)]
+    pub(crate) grants: GrantOptions,
+
+    #[command(flatten)]
     pub(crate) printed: Printed,
 
     #[command(flatten)]
@@ -195,6 +198,9 @@ pub(crate) struct ReplayArguments {
     /// The task, from 0 in input order: `job show` names those that failed
     #[arg(value_name = "TASK")]
     pub(crate) task: u64,
+
+    #[command(flatten)]
+    pub(crate) grants: GrantOptions,
 
     #[command(flatten)]
     pub(crate) printed: Printed,

@@ -1,5 +1,6 @@
 //! Options that several commands share: each stands here once, with its name, default and text.
 
+use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
     LimitArgument, ReuseArgument, View, When, count, duration, format_parser, pause, positive_size,
@@ -58,15 +59,23 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_name = "N", env = "RWASM_FUEL", hide_env = true, hide_short_help = true, help_heading = LIMITS)]
     pub(crate) fuel: Option<u64>,
 
-    /// Another limit: input, output or logs=SIZE, table-elements or handles=N
+    /// Another limit, such as output=SIZE or handles=N; --help has them all
     ///
     /// Defaults: input=64MiB (what is copied into a guest; a command's stdin has no limit),
-    /// output=64MiB, logs=64KiB, table-elements=100000, handles=256.
+    /// output=64MiB, logs=64KiB, stack=512KiB, random=1MiB (at once), table-elements=100000,
+    /// handles=256; in granted directories written=1GiB and files=10000 (that it makes); for compiling the module:
+    /// module=128MiB, compile-time=120s, compile-memory=4GiB, compiled=2GiB (the code).
     #[arg(long = "limit", value_name = "NAME=VALUE",
         value_delimiter = ',',
         env = "RWASM_LIMIT",
         hide_env = true, hide_short_help = true, help_heading = LIMITS)]
     pub(crate) limits: Vec<LimitArgument>,
+
+    #[command(flatten)]
+    pub(crate) grants: GrantOptions,
+
+    #[command(flatten)]
+    pub(crate) determinism: DeterminismOptions,
 
     /// Time a task may wait for an engine
     #[arg(long, value_name = "TIME", value_parser = duration, env = "RWASM_QUEUE_TIMEOUT", hide_env = true, hide_short_help = true, help_heading = FAILURES)]

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{ByteSize, MAX_TABLE_ELEMENTS};
+use rwasm_cluster::{ByteSize, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -75,15 +75,24 @@ pub(crate) enum LimitArgument {
     Input(ByteSize),
     Output(ByteSize),
     Logs(ByteSize),
+    Stack(ByteSize),
+    Random(ByteSize),
+    Written(ByteSize),
     TableElements(usize),
     Handles(usize),
+    Files(usize),
+    Module(ByteSize),
+    CompileTime(Duration),
+    CompileMemory(ByteSize),
+    Compiled(ByteSize),
 }
 
 impl FromStr for LimitArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const NAMES: &str = "input=SIZE, output=SIZE, logs=SIZE, table-elements=N, handles=N";
+        const NAMES: &str = "input=SIZE, output=SIZE, logs=SIZE, stack=SIZE, random=SIZE, written=SIZE, table-elements=N, handles=N, files=N, \
+             module=SIZE, compile-time=TIME, compile-memory=SIZE, compiled=SIZE";
         let (name, value) = text
             .split_once('=')
             .ok_or_else(|| format!("`{text}` sets no limit: write {NAMES}"))?;
@@ -104,6 +113,19 @@ impl FromStr for LimitArgument {
                 number => Ok(Self::TableElements(number)),
             },
             "handles" => number().map(Self::Handles),
+            "files" => number().map(Self::Files),
+            "random" => size().map(Self::Random),
+            "written" => size().map(Self::Written),
+            "stack" => match size()? {
+                size if !(MIN_STACK..=MAX_STACK).contains(&size) => {
+                    Err(format!("a stack has {MIN_STACK} to {MAX_STACK}"))
+                }
+                size => Ok(Self::Stack(size)),
+            },
+            "module" => positive_size(value).map(Self::Module),
+            "compile-time" => duration(value).map(Self::CompileTime),
+            "compile-memory" => positive_size(value).map(Self::CompileMemory),
+            "compiled" => positive_size(value).map(Self::Compiled),
             _ => Err(format!("there is no limit `{name}`: write {NAMES}")),
         }
     }
@@ -150,5 +172,33 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least 1 is wanted".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}: write a number from 1")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2048) })]
+
+        #[test]
+        fn no_text_panics(text in "((input|output|logs|table-elements|handles)=)?[0-9]{0,24}[a-zA-Z0-9.= ]{0,8}|\\PC{0,16}") {
+            let limit = text.parse::<LimitArgument>();
+            if let Ok(LimitArgument::TableElements(number)) = limit {
+                prop_assert!(number <= MAX_TABLE_ELEMENTS);
+            }
+            if let Ok(time) = duration(&text) {
+                prop_assert!(!time.is_zero());
+            }
+            if let Ok(size) = positive_size(&text) {
+                prop_assert!(size.bytes() > 0);
+            }
+            if let Ok(count) = count(&text) {
+                prop_assert!(count > 0);
+            }
+            let _ = pause(&text);
+        }
     }
 }

@@ -2,26 +2,27 @@
 //! has changed since, or is not kept, is said and not run.
 
 use super::result::{Formats, error_line};
-use crate::cli::args::{AgainArguments, Printed, ReplayArguments};
+use crate::cli::args::{AgainArguments, GrantOptions, Printed, ReplayArguments};
 use crate::cli::exit::CliError;
+use crate::cli::grants;
 use crate::cli::history;
 use crate::cli::output::Output;
-use crate::cli::setup::{cache_dir, check_engines};
+use crate::cli::setup::{check_engines, compiled};
 use crate::cli::signals::Signals;
 use crate::cli::tell::warn;
 use anyhow::Context as _;
 use rwasm_cluster::{
-    Argument, Chunking, Cluster, ClusterBuilder, Failure, Input, JobEntry, JobError, JobKey,
-    JobKind, JobSpec, JobState, Limits, Merge, Module, Origin, Reuse, TaskEntry, TaskError,
+    Argument, Chunking, Cluster, ClusterBuilder, Failure, Grants, Input, JobEntry, JobError,
+    JobKey, JobKind, JobSpec, JobState, Merge, Module, Origin, Random, Reuse, TaskEntry, TaskError,
     TaskFailure, TaskInput, TaskQuery, TaskState, Tolerance, Value,
 };
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::time::Duration;
 
 /// Runs a job's failed tasks again.
 pub(super) fn retry(arguments: &AgainArguments, signals: &Signals) -> Result<(), CliError> {
@@ -44,6 +45,7 @@ pub(super) fn retry(arguments: &AgainArguments, signals: &Signals) -> Result<(),
             hint: format!("`job show {key}` says what it has"),
         });
     }
+    let granted = granted(&job, &arguments.grants)?;
     let module = module(&job)?;
     let mut lost = Vec::new();
     let mut given = Vec::new();
@@ -66,11 +68,13 @@ pub(super) fn retry(arguments: &AgainArguments, signals: &Signals) -> Result<(),
         Some(engines) => Cluster::builder().engines(engines),
         None => Cluster::builder(),
     };
+    let mut spec = retried(&job, arguments);
+    spec.grants = Some(granted);
     let again = Again {
         job: &job,
         module,
         format: Formats::of(&job, arguments.printed.format),
-        spec: retried(&job, arguments),
+        spec,
     };
     again.run(
         builder.history(settings),
@@ -88,6 +92,7 @@ pub(super) fn replay(arguments: &ReplayArguments, signals: &Signals) -> Result<(
     let task = history
         .task(key, arguments.task)
         .map_err(CliError::History)?;
+    let granted = granted(&job, &arguments.grants)?;
     let module = module(&job)?;
     let given = Given::of(&job, &task).map_err(|why| {
         gone(format!(
@@ -96,6 +101,7 @@ pub(super) fn replay(arguments: &ReplayArguments, signals: &Signals) -> Result<(
         ))
     })?;
     let mut spec = spec(&job);
+    spec.grants = Some(granted);
     spec.merge = Merge::None;
     spec.retry.retries = 0;
     spec.max_failures = Tolerance::Count(0);
@@ -119,9 +125,10 @@ pub(super) fn replay(arguments: &ReplayArguments, signals: &Signals) -> Result<(
 fn retried(job: &JobEntry, arguments: &AgainArguments) -> JobSpec {
     let mut spec = spec(job);
     spec.repeats = Some(job.key);
-    spec.limits.time = arguments.timeout.unwrap_or(spec.limits.time);
-    spec.limits.memory = arguments.memory.unwrap_or(spec.limits.memory);
-    spec.limits.fuel = arguments.fuel.or(spec.limits.fuel);
+    let limits = spec.limits.get_or_insert_default();
+    limits.time = arguments.timeout.unwrap_or(limits.time);
+    limits.memory = arguments.memory.unwrap_or(limits.memory);
+    limits.fuel = arguments.fuel.or(limits.fuel);
     spec
 }
 
@@ -242,11 +249,7 @@ impl Again<'_> {
     ) -> Result<(), CliError> {
         let output = Output::open(printed.output.as_deref())?;
         signals.clean(output.aside());
-        let builder = match cache_dir() {
-            Some(dir) => builder.cache_dir(dir),
-            None => builder,
-        };
-        let cluster = builder.start().map_err(CliError::Start)?;
+        let cluster = compiled(builder)?.start().map_err(CliError::Start)?;
         let mut events = cluster.events();
         let (mut inputs, mut lists) = (Vec::new(), Vec::new());
         for one in given {
@@ -316,7 +319,9 @@ impl Again<'_> {
             .map(|values| values.into_iter().map(Argument::from).collect::<Vec<_>>());
         let mut view = cluster
             .load_balanced_view()
-            .limits(self.spec.limits.clone())
+            .limits(self.spec.limits.clone().unwrap_or_default())
+            .grants(self.spec.grants.clone().unwrap_or_default())
+            .deterministic(self.spec.deterministic)
             .retry(self.spec.retry.clone())
             .max_failures(self.spec.max_failures)
             .memo(self.spec.memo.clone());
@@ -397,7 +402,9 @@ fn spec(job: &JobEntry) -> JobSpec {
         Some("engine") => Reuse::Engine,
         _ => Reuse::None,
     };
-    spec.limits = limits(&options["limits"]);
+    // One that cannot be read is from another version, and has the limits of this one.
+    spec.limits = serde_json::from_value(options["limits"].clone()).ok();
+    spec.deterministic = options["deterministic"].as_bool().unwrap_or(false);
     let retries = options["retries"]
         .as_u64()
         .and_then(|count| u32::try_from(count).ok());
@@ -414,29 +421,34 @@ fn spec(job: &JobEntry) -> JobSpec {
     spec
 }
 
-fn limits(recorded: &Json) -> Limits {
-    let mut limits = Limits::default();
-    let number = |name: &str| recorded[name].as_u64();
-    let size = |name: &str, limit: &mut rwasm_cluster::ByteSize| {
-        if let Some(bytes) = number(name) {
-            *limit = rwasm_cluster::ByteSize::new(bytes);
-        }
-    };
-    size("memory", &mut limits.memory);
-    size("input", &mut limits.input);
-    size("output", &mut limits.output);
-    size("logs", &mut limits.logs);
-    let count = |name: &str, limit: &mut usize| {
-        if let Some(number) = number(name).and_then(|number| usize::try_from(number).ok()) {
-            *limit = number;
-        }
-    };
-    count("table_elements", &mut limits.table_elements);
-    count("handles", &mut limits.handles);
-    limits.fuel = number("fuel");
-    let time = recorded["time_s"].as_f64();
-    if let Some(time) = time.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-        limits.time = time;
+/// What the job was granted, if it is granted again: what a task can reach is for whoever runs it to
+/// say, each time, and values of variables are not recorded.
+fn granted(job: &JobEntry, options: &GrantOptions) -> Result<Grants, CliError> {
+    let recorded = &job.options["granted"];
+    let lines = recorded["grants"].as_array();
+    let lines = lines.into_iter().flatten().filter_map(Json::as_str);
+    let before: BTreeSet<String> = lines.map(str::to_owned).collect();
+    let grants = grants::reached(options)?;
+    let now: BTreeSet<String> = grants.described().into_iter().collect();
+    let missing: Vec<&String> = before.difference(&now).collect();
+    if let [first, rest @ ..] = missing.as_slice() {
+        let rest = rest.iter().map(|line| format!(", `{line}`"));
+        return Err(CliError::Wrong {
+            message: format!(
+                "job {} was granted `{first}`{}",
+                job.key,
+                rest.collect::<String>()
+            ),
+            hint: "give it again: grants are not taken from the history, which has no values of variables"
+                .to_owned(),
+        });
     }
-    limits
+    let mut grants = grants;
+    if let Some(Ok(clock)) = recorded["clock"].as_str().map(str::parse) {
+        grants.clock = clock;
+    }
+    if let Some(seed) = recorded["seed"].as_u64() {
+        grants.random = Random::Seeded(seed);
+    }
+    Ok(grants)
 }

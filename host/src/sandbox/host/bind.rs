@@ -1,5 +1,6 @@
 //! From a component's import to the embedder's function that answers it.
 
+use super::super::foreign::said;
 use super::super::state::State;
 use super::super::stdio::OutputLimitPassed;
 use super::super::val::{self, WriteError};
@@ -9,7 +10,6 @@ use crate::units::ByteSize;
 use crate::value::codec::{Reader, Writer};
 use crate::value::{Packed, Type};
 use bytes::Bytes;
-use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -164,10 +164,4 @@ async fn contained(
         }
     })
     .await
-}
-
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default()
 }

@@ -37,7 +37,7 @@ pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result
         Ok((context.data().desk.engine_count,))
     })?;
     host.func_wrap("engine-id", |context: Context<'_>, (): ()| {
-        Ok((context.data().desk.engine.0,))
+        Ok((context.data().desk.told_engine.0,))
     })?;
     host.func_wrap(
         "log",

@@ -115,7 +115,7 @@ fn define_one(
             caller.data().desk.engine_count
         }),
         "engine-id" => linker.func_wrap(interface, name, |caller: Call<'_>| {
-            caller.data().desk.engine.0
+            caller.data().desk.told_engine.0
         }),
         "log" => linker.func_wrap(
             interface,

@@ -20,9 +20,8 @@ pub(super) use core::define as define_in_core;
 pub use functions::{HostCall, HostError, HostFunctions, HostFunctionsError};
 pub use typed::HostParams;
 
-use super::request::Surroundings;
+use super::request::{Setting, Surroundings};
 use crate::ids::EngineId;
-use crate::limits::Limits;
 use crate::note::NoteTaker;
 use crate::pushed::{PushedValue, PushedValues};
 use std::sync::Arc;
@@ -31,6 +30,8 @@ use std::sync::Arc;
 pub(super) struct Desk {
     pub(super) notes: NoteTaker,
     engine: EngineId,
+    /// Which engine and how many the guest is told.
+    told_engine: EngineId,
     engine_count: u32,
     task: u64,
     pushed: Option<Arc<PushedValues>>,
@@ -41,7 +42,8 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(limits: &Limits, surroundings: &Surroundings) -> Self {
+    pub(super) fn new(setting: &Setting, surroundings: &Surroundings) -> Self {
+        let limits = &setting.limits;
         let Surroundings {
             engine,
             engine_count,
@@ -49,10 +51,17 @@ impl Desk {
             pushed,
             listener,
         } = surroundings;
+        // Where it runs is nothing that its outcome may hang on, if that is to be always the same.
+        let (told_engine, engine_count) = if setting.deterministic {
+            (EngineId(0), 1)
+        } else {
+            (*engine, *engine_count)
+        };
         Self {
             notes: NoteTaker::new(limits, *task, listener.clone()),
             engine: *engine,
-            engine_count: *engine_count,
+            told_engine,
+            engine_count,
             task: *task,
             pushed: pushed.clone(),
             exchange_limit: limits.output.as_usize(),

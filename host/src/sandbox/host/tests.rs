@@ -4,6 +4,7 @@
 use super::super::*;
 use crate::cancel::Cancel;
 use crate::ids::EngineId;
+use crate::limits::Limits;
 use crate::note::{Listener, LogLevel, MAX_PUBLISHED_NAMES, Notes, TaskNote};
 use crate::outcome::FailureCode;
 use crate::pushed::{PushedValue, PushedValues};
@@ -26,10 +27,17 @@ struct Bench {
 
 impl Bench {
     fn new(module: &Module, lowering: Lowering, host: HostFunctions) -> Result<Self, String> {
-        let sandbox = Sandbox::new(1, None, lowering, false, host)?;
+        let sandbox = Sandbox::new(
+            1,
+            VariantKey::of(&Limits::default(), false),
+            CodeSource::default(),
+            lowering,
+            false,
+            host,
+        )?;
         let limits = Limits::default();
         let program = sandbox
-            .program(module, &limits)
+            .program(module, VariantKey::of(&limits, false), &limits)
             .map_err(|error| error.to_string())?;
         Ok(Self {
             program,
@@ -61,9 +69,8 @@ impl Bench {
             .map(|(value, (_, ty))| Packed::pack(value, ty).expect("the argument fits"))
             .collect();
         let setting = Setting {
-            limits: self.limits.clone(),
-            program_arguments: Vec::new(),
             keep_instance: session.is_some(),
+            ..Setting::under(self.limits.clone())
         };
         let request = Request {
             callee: Callee::Function(idx),
@@ -509,8 +516,20 @@ fn what_the_embedder_does_not_offer_fails_only_where_it_is_called() {
 fn strict_imports_ask_the_embedders_functions_too() {
     let module = guest("lookup.wasm");
     let load = |functions: HostFunctions| {
-        let sandbox = Sandbox::new(1, None, Lowering::Core, true, functions).expect("a sandbox");
-        let program = sandbox.program(&module, &Limits::default());
+        let sandbox = Sandbox::new(
+            1,
+            VariantKey::of(&Limits::default(), false),
+            CodeSource::default(),
+            Lowering::Core,
+            true,
+            functions,
+        )
+        .expect("a sandbox");
+        let program = sandbox.program(
+            &module,
+            VariantKey::of(&Limits::default(), false),
+            &Limits::default(),
+        );
         program.map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(load(dictionary()), Ok(()));
@@ -606,11 +625,7 @@ fn a_task_is_cancelled_while_the_embedder_is_asked() {
     let idx = functions.iter().position(|known| known.name == "define");
     let ty = &functions[idx.expect("it is there")].params[0].1;
     let argument = Packed::pack(&"wasm".into(), ty).expect("it fits");
-    let setting = Setting {
-        limits: Limits::default(),
-        program_arguments: Vec::new(),
-        keep_instance: false,
-    };
+    let setting = Setting::under(Limits::default());
     let request = Request {
         callee: Callee::Function(idx.expect("it is there")),
         arguments: &Arguments::Values(vec![argument]),

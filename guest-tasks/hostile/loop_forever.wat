@@ -1,0 +1,3 @@
+;; Computes for ever. It is stopped at its time limit.
+(module
+  (func (export "_start") (loop (br 0))))

@@ -1,0 +1,6 @@
+;; Returns a pointer that is not aligned. The task fails as `bad-output`.
+;; wit: export mapper: func(text: string) -> list<u64>;
+(module
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+  (func (export "mapper") (param i32 i32) (result i32) (i32.const 9)))

@@ -1,0 +1,26 @@
+;; Leaves a secret in its memory, a global and a table, and looks for one. The next task, of whomever, finds none.
+(module
+  (memory 64)
+  (global $global (mut i32) (i32.const 0))
+  (table 1000 funcref)
+  (elem declare func $hidden)
+  (func $hidden)
+  (func (export "leave")
+    (memory.fill (i32.const 0) (i32.const 0x5e) (i32.const 4194304))
+    (drop (memory.grow (i32.const 64)))
+    (memory.fill (i32.const 4194304) (i32.const 0x5e) (i32.const 4194304))
+    (global.set $global (i32.const 0x5e))
+    (table.fill (i32.const 0) (ref.func $hidden) (i32.const 1000)))
+  (func (export "find") (result i32)
+    (local $at i32) (local $found i32)
+    (drop (memory.grow (i32.const 64)))
+    (loop
+      (local.set $found (i32.or (local.get $found) (i32.load (local.get $at))))
+      (local.set $at (i32.add (local.get $at) (i32.const 4)))
+      (br_if 0 (i32.lt_u (local.get $at) (i32.const 8388608))))
+    (local.set $at (i32.const 0))
+    (loop
+      (local.set $found (i32.or (local.get $found) (i32.eqz (ref.is_null (table.get (local.get $at))))))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if 0 (i32.lt_u (local.get $at) (i32.const 1000))))
+    (i32.or (local.get $found) (global.get $global))))

@@ -1,0 +1,309 @@
+//! Whether what the engines of a cluster may use together is what this process may use: its memory, files and
+//! threads. What the system grants is read once, at the start; the comparison is plain arithmetic.
+
+use crate::grants::Grants;
+use crate::limits::Limits;
+use crate::units::ByteSize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Something of which the engines of a cluster may use more, all together, than this process has.
+///
+/// Its text is the arithmetic. Nothing is wrong as long as tasks stay far enough below their limits;
+/// where they do not, the system refuses memory, or kills the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shortage {
+    /// Of what.
+    pub resource: Resource,
+    /// How many engines there are.
+    pub engines: u32,
+    /// What each may use, with its name, in bytes or in numbers.
+    pub each: Vec<(&'static str, u64)>,
+    /// What there is, in bytes or in numbers.
+    pub available: u64,
+    /// What says so.
+    pub bound: &'static str,
+}
+
+/// What a process has only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Memory, in bytes.
+    Memory,
+    /// Open files.
+    Files,
+    /// Threads.
+    Threads,
+}
+
+impl Shortage {
+    /// What the engines may use together.
+    #[must_use]
+    pub fn wanted(&self) -> u64 {
+        let each: u64 = self.each.iter().map(|(_, amount)| amount).sum();
+        each.saturating_mul(self.engines.into())
+    }
+
+    fn amount(&self, amount: u64) -> String {
+        match self.resource {
+            Resource::Memory => ByteSize::new(amount).to_string(),
+            Resource::Files | Resource::Threads => amount.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<String> = self
+            .each
+            .iter()
+            .map(|(name, amount)| format!("{} of {name}", self.amount(*amount)))
+            .collect();
+        let what = match self.resource {
+            Resource::Memory => "",
+            Resource::Files => " open files",
+            Resource::Threads => " threads",
+        };
+        write!(
+            f,
+            "{} engines × ({}) = {}{what}, more than the {} this process may have ({})",
+            self.engines,
+            each.join(" + "),
+            self.amount(self.wanted()),
+            self.amount(self.available),
+            self.bound
+        )
+    }
+}
+
+/// What a process may have of something, and what says so; none where nothing does.
+type Bound = Option<(u64, &'static str)>;
+
+/// What this process may use.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Available {
+    memory: Bound,
+    files: Bound,
+    threads: Bound,
+}
+
+/// Files that a process has open beside those of its guests.
+const OWN_FILES: u64 = 64;
+
+/// Threads that an engine has: its own, and one in which a host call may wait.
+const THREADS_PER_ENGINE: u64 = 2;
+
+impl Available {
+    /// What of it `engines` engines could use up.
+    pub(crate) fn shortages(
+        &self,
+        engines: u32,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> Vec<Shortage> {
+        let short = |resource, bound: Bound, each: Vec<(&'static str, u64)>, own: u64| {
+            let (available, bound) = bound?;
+            let shortage = Shortage {
+                resource,
+                engines,
+                each,
+                available,
+                bound,
+            };
+            (shortage.wanted().saturating_add(own) > available).then_some(shortage)
+        };
+        let memory = vec![
+            ("memory", limits.memory.bytes()),
+            ("output", limits.output.bytes()),
+            ("stack", limits.stack.bytes()),
+        ];
+        // Without a grant a handle is none of the system's.
+        let files = if grants.dirs.is_empty() && grants.net.is_empty() {
+            Vec::new()
+        } else {
+            vec![("handles", limits.handles as u64)]
+        };
+        let threads = vec![("threads", THREADS_PER_ENGINE)];
+        [
+            short(Resource::Memory, self.memory, memory, 0),
+            short(Resource::Files, self.files, files, OWN_FILES),
+            short(Resource::Threads, self.threads, threads, 0),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Asks the system.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn now() -> Self {
+        let groups = groups(&std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
+        let file = |path: &Path| std::fs::read_to_string(path).ok();
+        let machine = file(Path::new("/proc/meminfo")).and_then(|text| total_memory(&text));
+        let group = |name| least(&groups, name, file);
+        Self {
+            memory: tightest([
+                (machine, "the machine's memory"),
+                (group("memory.max"), "memory.max of its cgroup"),
+                (resource::memory(), "ulimit -v or -d"),
+            ]),
+            files: tightest([(resource::files(), "ulimit -n")]),
+            threads: tightest([
+                (group("pids.max"), "pids.max of its cgroup"),
+                (resource::threads(), "ulimit -u"),
+            ]),
+        }
+    }
+
+    /// Asks the system.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn now() -> Self {
+        Self {
+            memory: tightest([(resource::memory(), "ulimit -v or -d")]),
+            files: tightest([(resource::files(), "ulimit -n")]),
+            threads: tightest([(resource::threads(), "ulimit -u")]),
+        }
+    }
+}
+
+fn tightest<const N: usize>(bounds: [(Option<u64>, &'static str); N]) -> Bound {
+    let known = bounds
+        .into_iter()
+        .filter_map(|(amount, what)| Some((amount?, what)));
+    known.min_by_key(|(amount, _)| *amount)
+}
+
+/// What `ulimit` says.
+#[cfg(unix)]
+mod resource {
+    use rustix::process::{Resource, getrlimit};
+
+    pub(super) fn memory() -> Option<u64> {
+        let limits = [Resource::As, Resource::Data].map(|what| getrlimit(what).current);
+        limits.into_iter().flatten().min()
+    }
+
+    pub(super) fn files() -> Option<u64> {
+        getrlimit(Resource::Nofile).current
+    }
+
+    pub(super) fn threads() -> Option<u64> {
+        getrlimit(Resource::Nproc).current
+    }
+}
+
+#[cfg(not(unix))]
+mod resource {
+    pub(super) fn memory() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn files() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn threads() -> Option<u64> {
+        None
+    }
+}
+
+/// The bytes of the machine's memory, of the text of `/proc/meminfo`.
+fn total_memory(text: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The directories of a process's group of version 2 and of those around it, of the text of
+/// `/proc/self/cgroup`.
+fn groups(text: &str) -> Vec<PathBuf> {
+    const ROOT: &str = "/sys/fs/cgroup";
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    let own = Path::new(ROOT).join(own.unwrap_or_default());
+    let root = Path::new(ROOT);
+    own.ancestors()
+        .take_while(|group| group.starts_with(root))
+        .map(Path::to_owned)
+        .collect()
+}
+
+/// The least number in the files of that name; `max` and what is not there bound nothing.
+fn least(groups: &[PathBuf], name: &str, file: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+    groups
+        .iter()
+        .filter_map(|group| file(&group.join(name))?.trim().parse().ok())
+        .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grants::Access;
+
+    fn available(memory: u64, files: u64) -> Available {
+        Available {
+            memory: Some((memory, "the machine's memory")),
+            files: Some((files, "ulimit -n")),
+            threads: None,
+        }
+    }
+
+    #[test]
+    fn what_fits_is_no_shortage() {
+        let limits = Limits::default();
+        let found = available(4 << 30, 100).shortages(8, &limits, &Grants::none());
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_the_arithmetic() {
+        let limits = Limits::default();
+        let found = available(2 << 30, 1024).shortages(8, &limits, &Grants::none());
+        let text: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            text,
+            [
+                "8 engines × (256MiB of memory + 64MiB of output + 512KiB of stack) = 2564MiB, more than the 2GiB this process may have (the machine's memory)"
+            ]
+        );
+    }
+
+    #[test]
+    fn handles_count_where_they_are_files() {
+        let limits = Limits::default();
+        let grants = Grants::none().dir("a", "/a", Access::ReadOnly);
+        let found = available(4 << 30, 1024).shortages(4, &limits, &grants);
+        let text: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            text,
+            [
+                "4 engines × (256 of handles) = 1024 open files, more than the 1024 this process may have (ulimit -n)"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_tightest_group_around_a_process_counts() {
+        let groups = groups("12:cpu:/old\n0::/a/b\n");
+        let root = Path::new("/sys/fs/cgroup");
+        assert_eq!(groups, [root.join("a/b"), root.join("a"), root.to_owned()]);
+        let file = |path: &Path| match path.to_str()? {
+            "/sys/fs/cgroup/a/b/memory.max" => Some("max\n".to_owned()),
+            "/sys/fs/cgroup/a/memory.max" => Some("4096\n".to_owned()),
+            _ => None,
+        };
+        assert_eq!(least(&groups, "memory.max", file), Some(4096));
+        assert_eq!(least(&groups, "pids.max", file), None);
+    }
+
+    #[test]
+    fn the_machines_memory_is_read() {
+        let text = "MemFree:  1 kB\nMemTotal:       24000000 kB\n";
+        assert_eq!(total_memory(text), Some(24_000_000 << 10));
+        assert_eq!(total_memory("MemTotal: lots"), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! What compiling in a process of its own asks of the operating system.
+
+use super::protocol::{Passed, Request};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group, setrlimit,
+    waitid,
+};
+use std::fs::File;
+use std::io;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus};
+
+/// A file without a name, which code is written to. It is in memory, so that it needs no place that can
+/// be written.
+#[cfg(target_os = "linux")]
+pub(super) fn unnamed_file() -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    let file = memfd_create("rwasm-compiled", MemfdFlags::CLOEXEC)?;
+    Ok(file.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn unnamed_file() -> io::Result<File> {
+    tempfile::tempfile()
+}
+
+/// Gives the process a group of its own, with whatever it starts. A key that interrupts the program
+/// does not reach it: it ends when its stdin does.
+pub(super) fn separate(command: &mut Command) -> &mut Command {
+    command.process_group(0)
+}
+
+/// A process in a group of its own that was not waited for, so that its number is no other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Group(Pid);
+
+impl Group {
+    pub(super) fn of(child: &Child) -> Self {
+        Self(Pid::from_child(child))
+    }
+
+    /// Ends all processes in it.
+    pub(super) fn kill(self) {
+        // Those in it may have ended by themselves.
+        let _ = kill_process_group(self.0, Signal::KILL);
+    }
+
+    /// Whether its first process has ended. It keeps its number until it is waited for.
+    pub(super) fn has_ended(self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        !matches!(waitid(WaitId::Pid(self.0), options), Ok(None))
+    }
+}
+
+/// The limit that ended a process by a signal of its own.
+pub(super) fn passed(status: ExitStatus) -> Option<Passed> {
+    let signal = status.signal()?;
+    match signal {
+        _ if signal == Signal::XCPU.as_raw() => Some(Passed::Time),
+        _ if signal == Signal::XFSZ.as_raw() => Some(Passed::Code),
+        _ => None,
+    }
+}
+
+/// How a process ended, in words.
+pub(super) fn end(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) if signal == Signal::KILL.as_raw() => {
+            "it was killed, by the system for want of memory perhaps".to_owned()
+        }
+        (Some(signal), _) if signal == Signal::ABORT.as_raw() => "it aborted".to_owned(),
+        (Some(signal), _) => format!("it ended with signal {signal}"),
+        (None, code) => format!("it ended with code {}", code.unwrap_or_default()),
+    }
+}
+
+/// Binds this process, and all it may start, to the limits of what it is to do.
+pub(super) fn bind(request: &Request) -> io::Result<()> {
+    let bounds = [
+        // What a hostile module made of the compiler's memory is nobody's to read.
+        (Resource::Core, 0),
+        (Resource::Cpu, request.cpu_seconds),
+        (Resource::Fsize, request.code),
+        // Counts what is private and may be written: not address space that is set aside.
+        (Resource::Data, request.memory),
+    ];
+    for (resource, bound) in bounds {
+        let most = getrlimit(resource)
+            .maximum
+            .map_or(bound, |most| most.min(bound));
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        setrlimit(resource, limit)?;
+    }
+    Ok(())
+}

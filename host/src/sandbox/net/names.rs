@@ -1,0 +1,174 @@
+//! `wasi:sockets/ip-name-lookup`, answered from the addresses that the job's names have: no query for
+//! any other name leaves the machine. It stands in the place of wasmtime's own, which asks for
+//! whatever a guest says.
+
+use super::super::state::State;
+use super::{Peers, Refusals};
+use crate::grants::host_name;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
+    self, Host, HostResolveAddressStream, ResolveAddressStream,
+};
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress};
+use wasmtime_wasi::p2::{DynPollable, Network, Pollable, SocketError, SocketResult, subscribe};
+use wasmtime_wasi::sockets::WasiSocketsView as _;
+
+/// Defines the interface. The linker has wasmtime's already.
+pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let defined = ip_name_lookup::add_to_linker::<State, Names>(linker, |state| {
+        let (peers, refusals) = state.peers();
+        Lookups {
+            table: state.sockets().table,
+            peers,
+            refusals,
+        }
+    });
+    linker.allow_shadowing(false);
+    defined
+}
+
+struct Names;
+
+impl HasData for Names {
+    type Data<'a> = Lookups<'a>;
+}
+
+/// What look-ups of a guest need of its state.
+struct Lookups<'a> {
+    table: &'a mut ResourceTable,
+    peers: Arc<Peers>,
+    refusals: Refusals,
+}
+
+/// The answers to one look-up.
+enum Answers {
+    /// They are there.
+    Given(std::vec::IntoIter<IpAddr>),
+    /// Those of the name at this place, which may have to be asked for.
+    OfName {
+        peers: Arc<Peers>,
+        place: usize,
+        given: usize,
+    },
+}
+
+/// The same handle by the name that its entry in the table has: the type that wasmtime's bindings name cannot
+/// be made outside of it, and nobody but us looks into the entry.
+fn own(stream: &Resource<ResolveAddressStream>) -> Resource<Answers> {
+    Resource::new_borrow(stream.rep())
+}
+
+impl Host for Lookups<'_> {
+    fn resolve_addresses(
+        &mut self,
+        network: Resource<Network>,
+        name: String,
+    ) -> SocketResult<Resource<ResolveAddressStream>> {
+        self.table.get(&network)?;
+        let answers = if let Some(address) = literal(&name) {
+            Answers::Given(vec![address].into_iter())
+        } else {
+            let name = host_name(&name).ok_or(ErrorCode::InvalidArgument)?;
+            let Some(place) = self.peers.place(&name) else {
+                self.refusals.note(|| {
+                    format!("it was refused the name `{name}` (grant it with --net {name}:PORT)")
+                });
+                return Err(ErrorCode::AccessDenied.into());
+            };
+            // A guest may ask again and again for the answer, and never wait for it.
+            self.peers.ask();
+            Answers::OfName {
+                peers: Arc::clone(&self.peers),
+                place,
+                given: 0,
+            }
+        };
+        let answers = self.table.push(answers)?;
+        Ok(Resource::new_own(answers.rep()))
+    }
+}
+
+/// The address that is written there, as it is or in brackets.
+fn literal(text: &str) -> Option<IpAddr> {
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    match inner {
+        Some(address) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
+}
+
+impl HostResolveAddressStream for Lookups<'_> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> SocketResult<Option<IpAddress>> {
+        let (peers, place, given) = match self.table.get_mut(&own(&stream))? {
+            Answers::Given(addresses) => return Ok(addresses.next().map(IpAddress::from)),
+            Answers::OfName {
+                peers,
+                place,
+                given,
+            } => (peers, *place, given),
+        };
+        let Some(addresses) = peers.known(place) else {
+            return Err(ErrorCode::WouldBlock.into());
+        };
+        if addresses.is_empty() {
+            let name = peers.name(place);
+            self.refusals
+                .note(|| format!("the name `{name}` has no address that it could use"));
+            return Err(ErrorCode::NameUnresolvable.into());
+        }
+        let next = addresses.get(*given).copied().map(IpAddress::from);
+        *given += 1;
+        Ok(next)
+    }
+
+    fn subscribe(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, own(&stream))
+    }
+
+    fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
+        self.table
+            .delete(Resource::<Answers>::new_own(stream.rep()))?;
+        Ok(())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Answers {
+    async fn ready(&mut self) {
+        if let Self::OfName { peers, place, .. } = self {
+            peers.addresses(*place).await;
+        }
+    }
+}
+
+impl network::Host for Lookups<'_> {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn network_error_code(
+        &mut self,
+        _: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        // Another interface's, which is wasmtime's to answer.
+        Ok(None)
+    }
+}
+
+impl network::HostNetwork for Lookups<'_> {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        self.table.delete(network)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+(component $c
+  (import "wasi:cli/environment@0.2.0" (instance $env (export "get-arguments" (func (result (list string))))))
+  (core module $m
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 16))
+    (func (export "f") (param i32 i32) (result i32) (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (type $r (record (field "a" u32) (field "b" (list (tuple string u64)))))
+  (export $r2 "r" (type $r))
+  (type $v (variant (case "x" $r2) (case "y")))
+  (export $v2 "v" (type $v))
+  (func $lifted (param "text" string) (result (list u8))
+    (canon lift (core func $i "f") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (export "mapper" (func $lifted))
+  (component $inner (type (resource (rep i32))) (import "x" (func (param "v" (option (result u8 (error (flags "a" "b"))))))))
+  (alias outer $c $m (core module))
+)

@@ -1,0 +1,5 @@
+//! A text for people. It is refused as no module.
+
+pub(crate) fn module() -> Vec<u8> {
+    b"Call me Ishmael. \x1b[2J Some years ago, never mind how long precisely,".to_vec()
+}

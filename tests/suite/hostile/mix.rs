@@ -1,0 +1,44 @@
+//! Hundreds of hostile tasks among good ones. The benchmark `hostile` runs ten thousand.
+
+use super::catalogue::Mix;
+use super::{KEPT, MIB};
+use crate::support::{cluster, is_alone_with, memory, open_files, target, threads, until};
+
+/// The slots that instances come from keep 8 MiB for each of twelve memories of two engines, once all were used.
+const SLOTS: u64 = 2 * 12 * 8 * MIB;
+
+#[test]
+fn six_hundred_hostile_tasks_harm_no_good_one() {
+    if !is_alone_with(
+        "hostile::mix::six_hundred_hostile_tasks_harm_no_good_one",
+        &super::ALLOCATOR,
+    ) {
+        return;
+    }
+    let cluster = cluster(2);
+    let built = target().join("guests");
+    let mix = Mix::new(&cluster, &built);
+    let mut tasks = 0;
+    // What the slots of instances keep goes up and down from round to round.
+    let mut rounds = |count: usize| -> Vec<u64> {
+        let figures = (0..count).map(|_| {
+            tasks += mix.round(&cluster, &built, 100);
+            until("the threads of jobs have ended", || {
+                !threads().iter().any(|thread| super::is_of_a_job(thread))
+            });
+            memory("VmRSS")
+        });
+        figures.collect()
+    };
+    let first = rounds(3).into_iter().max().expect("there are some");
+    let before = (threads().len(), open_files());
+    let later = rounds(3).into_iter().min().expect("there are some");
+    assert!(tasks >= 600);
+    assert_eq!((threads().len(), open_files()), before);
+    assert!(
+        later < first.max(SLOTS) + 2 * KEPT,
+        "{} MiB, {} before",
+        later / MIB,
+        first / MIB
+    );
+}
