@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 fn main() -> io::Result<()> {
-    let line = [b'x'; 64 << 10];
+    let line = vec![b'x'; 64 << 10];
     loop {
         io::stdout().write_all(&line)?;
     }

@@ -13,6 +13,14 @@ pub(super) fn leaves_by_paths() -> Case {
     granted(40).run().gives("")
 }
 
+pub(super) fn asks_for_raw_paths() -> Case {
+    Case::row(40).granted(directories).run().gives("")
+}
+
+pub(super) fn renumbers_files() -> Case {
+    Case::row(43).granted(directories).run().gives("")
+}
+
 pub(super) fn leaves_by_links() -> Case {
     granted(41).run().gives("")
 }
