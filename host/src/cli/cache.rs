@@ -2,13 +2,12 @@
 
 use super::args::{CacheCommand, InfoArguments, PruneArguments, ShownAs};
 use super::exit::{CliError, visible};
+use super::output::{print, time};
 use super::setup::{cache_dir, cache_size};
 use rwasm_cluster::{ByteSize, CacheInfo, CodeCache, Prune};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
-use std::time::SystemTime;
 
 /// Does what was asked of the cache.
 pub(crate) fn cache(command: &CacheCommand) -> Result<(), CliError> {
@@ -138,19 +137,4 @@ fn prune(arguments: &PruneArguments) -> Result<(), CliError> {
 fn sized(files: u64, bytes: u64) -> String {
     let plural = if files == 1 { "" } else { "s" };
     format!("{files} file{plural} ({})", ByteSize::new(bytes))
-}
-
-fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
-fn print(text: &str) -> Result<(), CliError> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CliError::OutputClosed),
-        Err(source) => Err(CliError::Output {
-            what: "stdout".to_owned(),
-            source,
-        }),
-    }
 }

@@ -2,11 +2,11 @@
 
 use super::args::{InspectArguments, InspectFormat};
 use super::exit::{CliError, visible};
+use super::output::print;
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 /// Shows a module.
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
@@ -15,14 +15,7 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
         InspectFormat::Text => text(&module),
         InspectFormat::Json => json(&module),
     };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CliError::OutputClosed),
-        Err(source) => Err(CliError::Output {
-            what: "stdout".to_owned(),
-            source,
-        }),
-    }
+    print(&text)
 }
 
 fn kind(module: &Module) -> &'static str {

@@ -8,12 +8,12 @@ mod show;
 use super::args::{JobCommand, ListArguments, RmArguments, ShownAs};
 use super::exit::CliError;
 use super::history::{self, HOW};
+use super::output::{print, time};
 use super::signals::Signals;
 use super::stats;
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
-use std::time::SystemTime;
 
 /// Does what was asked of the history.
 pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliError> {
@@ -148,25 +148,10 @@ fn json(job: &JobEntry) -> Json {
     })
 }
 
-fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
 /// How long a job took, once it has ended.
 fn duration(job: &JobEntry) -> Option<String> {
     let took = job.ended?.duration_since(job.submitted).unwrap_or_default();
     Some(stats::time(took))
-}
-
-fn print(text: &str) -> Result<(), CliError> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CliError::OutputClosed),
-        Err(source) => Err(CliError::Output {
-            what: "stdout".to_owned(),
-            source,
-        }),
-    }
 }
 
 /// What the job remembers of how it was printed, or what its options say.

@@ -6,6 +6,7 @@ use rwasm_cluster::format::{Format, WriteError, WriteOptions, write_value};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::NamedTempFile;
 
 /// Big enough that a write costs little beside what is written.
@@ -186,4 +187,21 @@ impl Output {
 #[cfg(unix)]
 fn file_permissions() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+/// Prints what a command shows of the program itself, where there is no result to write to a file.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CliError::OutputClosed),
+        Err(source) => Err(CliError::Output {
+            what: "stdout".to_owned(),
+            source,
+        }),
+    }
+}
+
+/// A point in time as programs and people read it.
+pub(crate) fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -12,6 +12,7 @@ mod damaged;
 mod made;
 mod mix;
 mod pool;
+mod sharing;
 
 use crate::support::{
     command_component, is_alone_with, memory, open_files, scratch, target, threads, until,

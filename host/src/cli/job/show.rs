@@ -1,9 +1,10 @@
 //! `job show`: all about one job.
 
-use super::{duration, json, print, time};
+use super::{duration, json};
 use crate::cli::args::{ShowArguments, ShownAs};
 use crate::cli::exit::{CliError, visible};
 use crate::cli::history;
+use crate::cli::output::{print, time};
 use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
 use std::fmt::Write as _;
