@@ -407,5 +407,9 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // The recorders are gone, or they would hold this; the writer ends when all is written.
         self.queue.close();
+        // It is waited for before the other connection is closed: of two that close at the same time each takes the
+        // other for open, and the log stays behind.
+        let recording = self.recording.get_mut();
+        *recording.unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
