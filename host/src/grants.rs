@@ -161,6 +161,18 @@ pub enum GrantError {
         /// The name.
         guest: String,
     },
+    /// A directory that is only to be read lies in one that may be written.
+    #[error(
+        "`{}` is to be read-only, but lies in `{}`, by way of which it could be written: grant that read-only too, or another one",
+        .inner.display(),
+        .outer.display()
+    )]
+    ReadOnlyWithin {
+        /// The one that is to be read-only.
+        inner: PathBuf,
+        /// The one that may be written.
+        outer: PathBuf,
+    },
     /// A variable that no environment can have.
     #[error("`{name}` cannot be the name of a variable: it is empty, or has `=` or a NUL in it")]
     Variable {
@@ -255,6 +267,7 @@ impl Grants {
                 });
             }
         }
+        self.check_overlaps()?;
         for (name, value) in &self.env {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(GrantError::Variable { name: name.clone() });
@@ -267,6 +280,26 @@ impl Grants {
             return Err(GrantError::NotDeterministic { what: "a network" });
         }
         Ok(opened)
+    }
+
+    /// Whether what is to be read-only is so by every way there is to it.
+    fn check_overlaps(&self) -> Result<(), GrantError> {
+        let of = |access| self.dirs.iter().filter(move |dir| dir.access == access);
+        // It was opened just now; one that has no path any more lies in no other.
+        let place = |dir: &DirGrant| dir.host.canonicalize().ok();
+        for inner in of(Access::ReadOnly) {
+            for outer in of(Access::ReadWrite) {
+                if let (Some(at), Some(around)) = (place(inner), place(outer))
+                    && at.starts_with(around)
+                {
+                    return Err(GrantError::ReadOnlyWithin {
+                        inner: inner.host.clone(),
+                        outer: outer.host.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What can be reached, a line each, as the command line's options have it. Of variables it has
@@ -484,6 +517,17 @@ mod tests {
             twice.check(false),
             Err(GrantError::SameName { .. })
         ));
+        let within = |inner, outer| {
+            Grants::none()
+                .dir("src", "/inner", inner)
+                .dir(".", "/outer", outer)
+                .check(false)
+        };
+        assert!(matches!(
+            within(Access::ReadOnly, Access::ReadWrite),
+            Err(GrantError::ReadOnlyWithin { .. })
+        ));
+        assert!(within(Access::ReadWrite, Access::ReadOnly).is_ok());
         for name in ["", "a=b", "a\0"] {
             let odd = Grants::none().env(name, "x");
             assert!(matches!(odd.check(false), Err(GrantError::Variable { .. })));

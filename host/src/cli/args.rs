@@ -86,8 +86,8 @@ const CONFIGURED: [&str; 3] = ["run", "call", "map"];
   rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for a WASI command",
     after_long_help = "Inputs are cut into chunks at line ends, each chunk is a task; a WASI command \
 gets each input whole unless --chunk says otherwise. Without INPUT, stdin is read.\n\n\
-Options can be set in the environment (--engines as RWASM_ENGINES) and, but for --limit, --output and \
---report, in rwasm.toml of the current directory (engines = 4); the command line goes before the \
+Options can be set in the environment (--engines as RWASM_ENGINES) and, but for --limit, --output, \
+--report and what tasks may reach, in rwasm.toml of the current directory (engines = 4); the command line goes before the \
 environment, that before the file. Compiled modules are kept in the user's cache directory, or in \
 RWASM_CACHE_DIR; set to nothing, none are kept. They take 1GiB at most, or RWASM_CACHE_SIZE.\n\n\
 Exit codes: 0 all well, 2 usage, 10 the module or its types do not fit, 11 a task failed, 12 the merge \

@@ -11,6 +11,9 @@ const GRANTS: &str = "What tasks may reach";
 #[derive(Args, Debug)]
 pub(crate) struct GrantOptions {
     /// Grant a directory, by its name here and in the guest; `:ro` behind it makes it read-only
+    ///
+    /// For example `--dir ./data::/data:ro`. It must be there, and a task cannot leave it by any path or
+    /// link; pipes and devices in it are not opened.
     #[arg(long = "dir", value_name = "HOST::GUEST[:ro]", env = "RWASM_DIR", hide_env = true, action = ArgAction::Append, help_heading = GRANTS)]
     pub(crate) dirs: Vec<DirGrant>,
 
