@@ -1,6 +1,11 @@
 //! Whether what the engines of a cluster may use together is what this process may use: its memory, files and
 //! threads. What the system grants is read once, at the start; the comparison is plain arithmetic.
 
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "what Linux says is read on Linux alone")
+)]
+
 use crate::grants::Grants;
 use crate::limits::Limits;
 use crate::units::ByteSize;
@@ -139,19 +144,24 @@ impl Available {
     /// Asks the system.
     #[cfg(target_os = "linux")]
     pub(crate) fn now() -> Self {
-        let groups = groups(&std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
         let file = |path: &Path| std::fs::read_to_string(path).ok();
+        let own = file(Path::new("/proc/self/cgroup")).unwrap_or_default();
         let machine = file(Path::new("/proc/meminfo")).and_then(|text| total_memory(&text));
-        let group = |name| least(&groups, name, file);
+        let group = |version, name| least(&groups(&own, version), name, file);
         Self {
             memory: tightest([
                 (machine, "the machine's memory"),
-                (group("memory.max"), "memory.max of its cgroup"),
+                (group(&UNIFIED, "memory.max"), "memory.max of its cgroup"),
+                (
+                    group(&MEMORY, "memory.limit_in_bytes"),
+                    "memory.limit_in_bytes of its cgroup",
+                ),
                 (resource::memory(), "ulimit -v or -d"),
             ]),
             files: tightest([(resource::files(), "ulimit -n")]),
             threads: tightest([
-                (group("pids.max"), "pids.max of its cgroup"),
+                (group(&UNIFIED, "pids.max"), "pids.max of its cgroup"),
+                (group(&PIDS, "pids.max"), "pids.max of its cgroup"),
                 (resource::threads(), "ulimit -u"),
             ]),
         }
@@ -218,15 +228,45 @@ fn total_memory(text: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// The directories of a process's group of version 2 and of those around it, of the text of
-/// `/proc/self/cgroup`.
-fn groups(text: &str) -> Vec<PathBuf> {
-    const ROOT: &str = "/sys/fs/cgroup";
-    let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
-    let own = Path::new(ROOT).join(own.unwrap_or_default());
-    let root = Path::new(ROOT);
+/// Where control groups of a kind stand.
+struct Hierarchy {
+    /// What a line of `/proc/self/cgroup` has between its number and its path.
+    controller: &'static str,
+    root: &'static str,
+}
+
+/// Version 2, of all kinds together.
+const UNIFIED: Hierarchy = Hierarchy {
+    controller: "",
+    root: "/sys/fs/cgroup",
+};
+
+/// Version 1, of memory.
+const MEMORY: Hierarchy = Hierarchy {
+    controller: "memory",
+    root: "/sys/fs/cgroup/memory",
+};
+
+/// Version 1, of numbers of threads.
+const PIDS: Hierarchy = Hierarchy {
+    controller: "pids",
+    root: "/sys/fs/cgroup/pids",
+};
+
+/// The directories of a process's group and of those around it, of the text of `/proc/self/cgroup`; none where it has
+/// none of the kind.
+fn groups(text: &str, kind: &Hierarchy) -> Vec<PathBuf> {
+    let of_kind = |line: &str| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(":/")?;
+        let is_it = controllers.split(',').any(|name| name == kind.controller);
+        is_it.then(|| Path::new(kind.root).join(path))
+    };
+    let Some(own) = text.lines().find_map(of_kind) else {
+        return Vec::new();
+    };
     own.ancestors()
-        .take_while(|group| group.starts_with(root))
+        .take_while(|group| group.starts_with(kind.root))
         .map(Path::to_owned)
         .collect()
 }
@@ -288,8 +328,12 @@ mod tests {
 
     #[test]
     fn the_tightest_group_around_a_process_counts() {
-        let groups = groups("12:cpu:/old\n0::/a/b\n");
+        let text = "12:cpu:/old\n3:memory,hugetlb:/c\n0::/a/b\n";
         let root = Path::new("/sys/fs/cgroup");
+        let old = groups(text, &MEMORY);
+        assert_eq!(old, [root.join("memory/c"), root.join("memory")]);
+        assert!(groups(text, &PIDS).is_empty());
+        let groups = groups(text, &UNIFIED);
         assert_eq!(groups, [root.join("a/b"), root.join("a"), root.to_owned()]);
         let file = |path: &Path| match path.to_str()? {
             "/sys/fs/cgroup/a/b/memory.max" => Some("max\n".to_owned()),

@@ -40,7 +40,8 @@ pub struct JobSpec {
     /// against that. Its random numbers follow from its module, function and input, and from a seed, 0 unless
     /// another is granted. Not-a-number values have one form, relaxed SIMD instructions one
     /// outcome. It is told that it is on engine 0 of 1. Instances are not used again, and no
-    /// network can be granted. What a directory that is granted holds is for whoever grants it to keep the
+    /// network can be granted. What it waits for outside of itself, such as the rest of a stream, is
+    /// bounded by the job's deadline alone. What a directory that is granted holds is for whoever grants it to keep the
     /// same, and so is what the embedder's functions answer.
     ///
     /// [`DETERMINISTIC_FUEL`]: crate::DETERMINISTIC_FUEL
