@@ -65,6 +65,15 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
     if is_out_of_hostcall_fuel(error) {
         return output_limit(limits);
     }
+    if wanted_too_much_random(error) {
+        return Failure::new(
+            FailureCode::MemoryLimit,
+            format!(
+                "the guest wanted more random bytes at once than its limit of {} (raise it with --limit random=SIZE)",
+                limits.random
+            ),
+        );
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Failure::new(
             FailureCode::StackOverflow,
@@ -136,6 +145,12 @@ fn has_no_handle_left(error: &wasmtime::Error) -> bool {
         matches!(cause.downcast_ref(), Some(ResourceTableError::Full))
     };
     error.chain().any(is_full)
+}
+
+/// Whether more random bytes were wanted at once than are given. wasmtime-wasi gives this error no type of its own.
+fn wanted_too_much_random(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    cause.starts_with("requested len ") && cause.contains(" exceeds limit ")
 }
 
 /// Whether what passed between guest and host was more than is allowed. wasmtime gives this error no type of its own.

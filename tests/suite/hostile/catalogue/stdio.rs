@@ -40,11 +40,9 @@ pub(super) fn log_what_is_no_text() -> Case {
 
 pub(super) fn random_4_gib() -> Case {
     let case = Case::row(45).memory(ByteSize::mib(200));
-    let case = case
-        .call("most", "")
-        .fails(FailureCode::Trap, &["exceeds limit"]);
-    case.call("all", "")
-        .fails(FailureCode::Trap, &["exceeds limit"])
+    let parts = &["random bytes", "limit of 1MiB", "--limit random=SIZE"];
+    let case = case.call("most", "").fails(FailureCode::MemoryLimit, parts);
+    case.call("all", "").fails(FailureCode::MemoryLimit, parts)
 }
 
 pub(super) fn random_forever() -> Case {
