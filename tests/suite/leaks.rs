@@ -1,6 +1,6 @@
 //! Nothing is left behind: no thread, no open file, no memory.
 
-use crate::support::{is_alone, memory, numbers, open_files, scratch, threads, until};
+use crate::support::{held, is_alone, memory, numbers, open_files, scratch, threads, until};
 use rwasm_cluster::{Cluster, Task};
 use std::time::Duration;
 
@@ -55,9 +55,9 @@ fn a_hundred_thousand_tasks_aborted_at_once_leave_nothing() {
         figures.collect()
     };
     let first = rounds(3).into_iter().max().expect("there are some");
-    let before = (threads().len(), open_files());
+    let before = held();
     let later = rounds(3).into_iter().min().expect("there are some");
-    assert_eq!((threads().len(), open_files()), before);
+    assert_eq!(held(), before);
     assert!(later < first + MIB, "{} KiB more", (later - first) >> 10);
 }
 
@@ -104,19 +104,18 @@ fn maps_of_one_cluster_leave_nothing() {
         }
     };
     round();
-    let before = (threads().len(), open_files(), memory("VmRSS"));
+    let before = (held(), memory("VmRSS"));
     round();
-    let after = (threads().len(), open_files(), memory("VmRSS"));
+    let after = (held(), memory("VmRSS"));
+    let ((threads, files), (threads_before, files_before)) = (after.0, before.0);
     assert!(
-        after.0 <= before.0 + 2,
-        "{} threads, {} before",
-        after.0,
-        before.0
+        threads <= threads_before + 2,
+        "{threads} threads, {threads_before} before"
     );
-    assert_eq!(after.1, before.1);
+    assert_eq!(files, files_before);
     assert!(
-        after.2 < before.2 + MIB / 2,
+        after.1 < before.1 + MIB / 2,
         "{} KiB more",
-        (after.2 - before.2) >> 10
+        (after.1 - before.1) >> 10
     );
 }

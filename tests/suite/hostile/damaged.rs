@@ -1,6 +1,6 @@
 //! Damaged modules: every byte of a small one changed in several ways, one at a time.
 
-use crate::support::{cluster, is_alone, module, open_files, threads};
+use crate::support::{cluster, held, is_alone, module};
 use rwasm_cluster::{Limits, Module};
 use std::time::Duration;
 
@@ -29,9 +29,8 @@ fn no_change_of_a_byte_does_harm() {
     let mut limits = Limits::default();
     limits.time = Duration::from_millis(100);
     let view = cluster.blocking().load_balanced_view();
-    let has = || (threads().len(), open_files());
     assert_eq!(view.apply(&good, (15,)).unwrap(), 610);
-    let before = has();
+    let before = held();
     let mut loaded = 0;
     for text in MODULES {
         let whole = wat::parse_str(text).unwrap();
@@ -62,7 +61,7 @@ fn no_change_of_a_byte_does_harm() {
     }
     assert_eq!(view.apply(&good, (15,)).unwrap(), 610);
     // The code of some modules is kept, with a file each; not that of all.
-    let after = has();
+    let after = held();
     assert_eq!(after.0, before.0);
     assert!(
         loaded > 100 && after.1 <= before.1 + 128,

@@ -15,7 +15,7 @@ pub(crate) use calls::{
 pub(crate) use cli::{Cli, call, inspect, map, program, run, wait};
 pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
-pub(crate) use process::{memory, open_files, threads};
+pub(crate) use process::{held, memory, open_files, threads};
 pub(crate) use text::{Prng, Text, word_count};
 
 use std::path::{Path, PathBuf};
