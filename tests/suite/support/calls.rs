@@ -1,5 +1,6 @@
 //! Functions to call, and bounded waits.
 
+use super::{open_files, threads};
 use rwasm_cluster::{
     Callable, Cluster, ClusterEvent, FailureCode, LoadBalancedView, Task, TaskError,
 };
@@ -21,6 +22,21 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(start.elapsed() < SOON, "not so in time: {what}");
         std::thread::yield_now();
     }
+}
+
+/// How many threads of the library and open files this process has, once that stays the same: what has just ended may be
+/// counted still, and while a thread ends others may be passed over.
+pub(crate) fn held() -> (usize, usize) {
+    const STEADY: u32 = 100;
+    let count = || (threads().len(), open_files());
+    let (mut found, mut same) = (count(), 0);
+    until("threads and files stay the same", || {
+        let now = count();
+        same = if now == found { same + 1 } else { 0 };
+        found = now;
+        same == STEADY
+    });
+    found
 }
 
 /// Does what must end soon, on a thread of its own, so that a test that hangs fails instead.

@@ -9,13 +9,13 @@ mod process;
 mod text;
 
 pub(crate) use calls::{
-    LONG, Numbers, SOON, code, events_until, is_alone, is_alone_with, numbers, occupy, running,
-    soon, until,
+    LONG, Numbers, SOON, code, events_until, held, is_alone, is_alone_with, numbers, occupy,
+    running, soon, until,
 };
 pub(crate) use cli::{Cli, call, inspect, map, program, run, wait};
 pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
-pub(crate) use process::{held, memory, open_files, threads};
+pub(crate) use process::{memory, open_files, threads};
 pub(crate) use text::{Prng, Text, word_count};
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! What this process itself has: threads, memory, open files.
 
-use super::until;
-
 /// The names of this process's threads that are the library's.
 pub(crate) fn threads() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has it");
@@ -18,21 +16,6 @@ pub(crate) fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd")
         .expect("Linux has it")
         .count()
-}
-
-/// How many threads of the library and open files this process has, once that stays the same: what has just ended may be
-/// counted still, and while a thread ends others may be passed over.
-pub(crate) fn held() -> (usize, usize) {
-    const STEADY: u32 = 100;
-    let count = || (threads().len(), open_files());
-    let (mut found, mut same) = (count(), 0);
-    until("threads and files stay the same", || {
-        let now = count();
-        same = if now == found { same + 1 } else { 0 };
-        found = now;
-        same == STEADY
-    });
-    found
 }
 
 /// A figure of this process in bytes, such as `VmRSS` or `VmHWM`.
