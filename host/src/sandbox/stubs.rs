@@ -49,11 +49,12 @@ pub(super) fn define(
             stubs.shared.extend(shared(&engine, interface, instance));
         }
     }
+    let mut seen = Vec::new();
     for (name, import) in ty.imports(&engine) {
         if let Some(interface) = imports::preview2(name)
             && let ComponentItem::ComponentInstance(instance) = &import.ty
         {
-            stubs.complete(linker, interface, name, instance)?;
+            stubs.complete(linker, interface, name, instance, &mut seen)?;
         }
     }
     for (name, import) in ty.imports(&engine).filter(|(name, _)| !is_offered(name)) {
@@ -125,13 +126,15 @@ struct Stubs<'a> {
 }
 
 impl Stubs<'_> {
-    /// Defines what `instance`, which is the interface as the component knows it under `name`, has beside what is here.
+    /// Defines what `instance`, which is the interface as the component knows it under `name`, has beside what is here. A
+    /// resource that was `seen` in an interface before is only passed on by this one.
     fn complete(
         &self,
         linker: &mut Linker<State>,
         interface: &str,
         name: &str,
         instance: &ComponentInstance,
+        seen: &mut Vec<ResourceType>,
     ) -> wasmtime::Result<()> {
         // A definition of its own under the component's version would hide what is here.
         let mut here = linker.instance(&format!("wasi:{interface}@{}", imports::PREVIEW2))?;
@@ -140,9 +143,11 @@ impl Stubs<'_> {
             // What is here already cannot be defined once more, which is how it shows.
             let is_missing = match &item.ty {
                 ComponentItem::ComponentFunc(_) => stub.define(&mut here).is_ok(),
-                ComponentItem::Resource(_) => here
-                    .resource(export, ResourceType::host::<()>(), |_, _| Ok(()))
-                    .is_ok(),
+                ComponentItem::Resource(ty) if !seen.contains(ty) => {
+                    seen.push(*ty);
+                    here.resource(export, ResourceType::host::<()>(), |_, _| Ok(()))
+                        .is_ok()
+                }
                 _ => false,
             };
             if is_missing && self.strict {
