@@ -5,7 +5,7 @@
 //! `room` and with `foreign` parsers contained; `names` finds a function by its name; `function` checks what is asked of
 //! it against Rust's types; `variant`, `compile`, `compiler`, `helper` and `cache`
 //! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
-//! (with `abi`) or `component`; `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
+//! (with `abi`) or `component` (with `bulk`); `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
 //! `host` is what it may ask of it; `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
 
 mod foreign;
@@ -29,6 +29,7 @@ mod ticker;
 mod variant;
 
 mod abi;
+mod bulk;
 mod component;
 mod core;
 mod request;

@@ -1,6 +1,7 @@
 //! A module made ready to run on one variant: compiled, its imports bound, its exports found.
 
 use super::abi::Signature;
+use super::bulk::{self, Bulk};
 use super::compile::Supply;
 use super::files;
 use super::foreign::contained;
@@ -68,6 +69,8 @@ pub(super) struct ComponentCode {
     pub(super) command: Option<CommandPre<State>>,
     /// One for each function of the module.
     pub(super) functions: Vec<ComponentExportIndex>,
+    /// The same: how it is called, where it passes bulk data.
+    pub(super) bulk: Vec<Option<Bulk>>,
 }
 
 impl Program {
@@ -349,6 +352,7 @@ impl ComponentCode {
             instance,
             command,
             functions,
+            bulk: module.functions().iter().map(bulk::choose).collect(),
         })
     }
 }
