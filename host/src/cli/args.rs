@@ -212,7 +212,9 @@ pub(crate) struct MapArguments {
 
 /// Show what a module is: its form, functions with types, imports, hash.
 #[derive(Args, Debug)]
-#[command(before_help = "Example:\n  rwasm-cluster inspect wordcount.wasm")]
+#[command(before_help = "Examples:
+  rwasm-cluster inspect wordcount.wasm                     form, functions, imports, an example
+  rwasm-cluster inspect wordcount.wasm --format wit        its WIT, to be put in a project's wit/")]
 pub(crate) struct InspectArguments {
     /// The module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]

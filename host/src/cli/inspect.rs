@@ -1,4 +1,4 @@
-//! `inspect`: what a module is, for people or as JSON. Nothing of it is run or compiled.
+//! `inspect`: what a module is, for people, as WIT or as JSON. Nothing of it is run or compiled.
 
 use super::args::{InspectArguments, InspectFormat};
 use super::exit::{CliError, visible};
@@ -13,6 +13,7 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
     let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
     let text = match arguments.format {
         InspectFormat::Text => text(&module),
+        InspectFormat::Wit => module.wit().map_err(CliError::Load)?,
         InspectFormat::Json => json(&module),
     };
     print(&text)
@@ -119,6 +120,15 @@ fn sample(ty: &Type) -> Value {
     }
 }
 
+/// How its WIT is had, or that it has none.
+fn wit_note(module: &Module) -> String {
+    if module.has_wit() {
+        "shown by --format wit".to_owned()
+    } else {
+        "none of its own; --format wit describes it".to_owned()
+    }
+}
+
 /// What it may use, with the options that grant it.
 fn needs(module: &Module) -> String {
     let needs = module.needs().into_iter().map(|need| match need.option() {
@@ -177,6 +187,7 @@ fn text(module: &Module) -> String {
             }
         }
     }
+    line("wit", &wit_note(module));
     line("may use", &needs(module));
     let mut name = "example";
     for example in examples(module) {
@@ -215,6 +226,8 @@ fn json(module: &Module) -> String {
         "sha256": module.hash().to_string(),
         "functions": functions,
         "imports": imports,
+        // What cannot be printed as WIT may still be run.
+        "wit": module.wit().ok(),
         "may_use": module.needs().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "example": examples(module).first(),
         "example_call": example_call(module),

@@ -2,7 +2,7 @@
 //! and runs tasks in them under limits.
 //!
 //! From a file to a run: `load` and `wit` say what a module is, within
-//! `room` and with `foreign` parsers contained; `function` checks what is asked of
+//! `room` and with `foreign` parsers contained; `printed` writes its WIT, `strip` makes other bytes of it; `function` checks what is asked of
 //! it against Rust's types; `variant`, `compile`, `compiler`, `helper` and `cache`
 //! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
 //! (with `abi`) or `component`; `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
@@ -14,7 +14,9 @@ mod imports;
 mod load;
 mod module;
 mod needs;
+mod printed;
 mod room;
+mod strip;
 mod wit;
 
 mod cache;

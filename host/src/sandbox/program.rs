@@ -348,7 +348,7 @@ impl ComponentCode {
 }
 
 /// The component that a core module with WIT stands for.
-fn componentize(module: &Module) -> Result<Bytes, LoadError> {
+pub(super) fn componentize(module: &Module) -> Result<Bytes, LoadError> {
     use wasi_preview1_component_adapter_provider as adapter;
     let adapter_of_form = match module.form() {
         Form::Command => adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
