@@ -90,6 +90,7 @@ mod view;
 mod blocking;
 mod cluster;
 
+pub mod check;
 pub mod template;
 
 pub use backend::{EngineError, EngineStatus, QueueStatus};
