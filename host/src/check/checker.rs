@@ -528,7 +528,7 @@ fn expected(input: &InputSample, first: &Value) -> Result<Verdict, CheckError> {
     let expected = match fs::read(&input.expected) {
         Ok(expected) => expected,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Verdict::broken(format!(
+            return Ok(Verdict::Unsaid(format!(
                 "there is no `{name}` that says what it should give"
             )));
         }
@@ -556,7 +556,7 @@ fn wanted(
 ) -> Verdict {
     let line = call.line;
     let Some(wanted) = &call.wanted else {
-        return Verdict::broken(format!("line {line} does not say what it should give"));
+        return Verdict::Unsaid(format!("line {line} does not say what it should give"));
     };
     let differs = |expected: String, found: String| Verdict::Broken {
         message: format!("does not give what line {line} says"),

@@ -98,6 +98,8 @@ pub enum Verdict {
         /// Where two results differ, if that is it.
         difference: Option<Difference>,
     },
+    /// The sample does not say what it should give, and so fails.
+    Unsaid(String),
     /// The sample is not one on which it can be tried: why.
     Untried(String),
 }
@@ -111,10 +113,10 @@ impl Check {
         }
     }
 
-    /// Whether the law is broken.
+    /// Whether the law is broken, or nothing says what it asks for.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        matches!(self.verdict, Verdict::Broken { .. })
+        matches!(self.verdict, Verdict::Broken { .. } | Verdict::Unsaid(_))
     }
 }
 
@@ -140,7 +142,7 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { subject, .. } = self;
         match &self.verdict {
-            Verdict::Kept(how) => write!(f, "{subject}: {how}"),
+            Verdict::Kept(how) | Verdict::Unsaid(how) => write!(f, "{subject}: {how}"),
             Verdict::Untried(why) => write!(f, "{subject}: not tried: {why}"),
             Verdict::Broken {
                 message,

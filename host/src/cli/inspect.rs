@@ -2,7 +2,7 @@
 
 use super::args::{InspectArguments, InspectFormat};
 use super::exit::{CliError, visible};
-use super::output::print;
+use super::output::{print, shell_word};
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
@@ -27,34 +27,23 @@ fn kind(module: &Module) -> &'static str {
     }
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain =
-        |character: char| character.is_ascii_alphanumeric() || "_-./+,:@%=".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// How the module is run on a file, if it has what `run` needs.
 fn example_run(module: &Module) -> Option<String> {
-    let name = quoted(module.name());
+    let name = shell_word(module.name());
     let run = |options: &str| Some(format!("rwasm-cluster run {name}{options} input.txt"));
     if module.form() == Form::Command || JobSpec::default().merge_for(module).is_ok() {
         return run("");
     }
     let mut functions = module.functions().iter();
     let function = functions.find(|function| can_be_mapped(module, function))?;
-    run(&format!(" --map {}", quoted(&function.name)))
+    run(&format!(" --map {}", shell_word(&function.name)))
 }
 
 /// How its first function is called, with arguments that are of the right types.
 fn example_call(module: &Module) -> Option<String> {
     let function = module.functions().first()?;
-    let name = quoted(&function.name);
-    let mut line = format!("rwasm-cluster call {} {name}", quoted(module.name()));
+    let name = shell_word(&function.name);
+    let mut line = format!("rwasm-cluster call {} {name}", shell_word(module.name()));
     for (_, ty) in &function.params {
         let text = match sample(ty) {
             Value::String(text) => text,
@@ -62,7 +51,7 @@ fn example_call(module: &Module) -> Option<String> {
             Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             value => to_wave(&value),
         };
-        line = line + " " + &quoted(&text);
+        line = line + " " + &shell_word(&text);
     }
     Some(line)
 }
