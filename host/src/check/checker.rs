@@ -137,7 +137,8 @@ impl<'c> Checker<'c> {
             return Ok(Vec::new());
         };
         let inputs: Vec<&InputSample> = inputs.iter().take(reducer::PARTS).collect();
-        if inputs.len() < 2 {
+        // Of two there is but one grouping.
+        if inputs.len() < 3 {
             return Ok(Vec::new());
         }
         let pieces = self.pieces(self.one, &inputs, Chunking::File)?;
@@ -278,7 +279,7 @@ impl<'c> Checker<'c> {
 
     fn chunks(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
         let Some(lines) = cut.lines.filter(|lines| *lines > 1) else {
-            return Ok(Verdict::untried("it has one line, and is not cut"));
+            return Ok(Verdict::untried("other chunks, since it has one line"));
         };
         let finest = each(lines, CHUNKS);
         let mut ways = vec![Chunking::File];
@@ -317,7 +318,9 @@ impl<'c> Checker<'c> {
                 Ok(value) => parts.push(value.clone()),
                 Err(message) => {
                     let place = piece_name(&piece.origin);
-                    let why = format!("{place} gives nothing to merge: {message}");
+                    let why = format!(
+                        "whether `{name}` is associative, since {place} gives nothing to merge: {message}"
+                    );
                     return Ok(vec![(Law::Associative, Verdict::Untried(why))]);
                 }
             }
@@ -367,25 +370,23 @@ impl<'c> Checker<'c> {
                 },
             },
         };
-        let grouping = if parts.len() < 3 && shape == Shape::Pair || parts.len() < 2 {
+        let grouping = if found.groupings == 0 {
             let count = parts.len();
             Verdict::untried(format!(
-                "{count} parts are not enough to group them in two ways"
+                "whether `{name}` is associative, since {count} of its parts have one grouping only"
             ))
         } else {
             let (groupings, parts) = (found.groupings, parts.len());
             verdict(
                 found.grouping,
-                format!(
-                    "`{name}` is associative: {groupings} groupings of {parts} parts give the same"
-                ),
+                format!("`{name}` is associative ({groupings} groupings of {parts} parts)"),
                 "is not associative",
             )
         };
         let mut laws = vec![(Law::Associative, grouping)];
         if shape == Shape::List {
             let kept = format!(
-                "`{name}` leaves its own results as they are ({} tried)",
+                "`{name}` leaves its own results as they are ({} of them)",
                 found.repeats
             );
             let law = "changes its own result where it is merged alone";

@@ -106,8 +106,14 @@ pub enum Verdict {
 
 impl Check {
     fn new(subject: &str, law: Law, verdict: Verdict) -> Self {
+        // It stands in one line, whatever files are called.
+        let shown = subject.chars().flat_map(|letter| {
+            let escaped = letter.is_control().then(|| letter.escape_default());
+            let plain = escaped.is_none().then_some(letter);
+            escaped.into_iter().flatten().chain(plain)
+        });
         Self {
-            subject: subject.to_owned(),
+            subject: shown.collect(),
             law,
             verdict,
         }

@@ -89,7 +89,12 @@ fn print(resolve: &Resolve, world: WorldId) -> Result<String, String> {
     let mut printer = WitPrinter::default();
     let printed = printer.print(resolve, package, &referred);
     printed.map_err(|error| format!("{error:#}"))?;
-    Ok(printer.output.to_string())
+    let mut text = printer.output.to_string();
+    // The printer ends what it prints last without one.
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// The packages that one refers to, and those that these do.
