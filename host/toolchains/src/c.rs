@@ -68,11 +68,11 @@ impl Compiler {
                 .find_map(|clang| Self::clang(Path::new(clang), None))
         })
         .or_else(|| Self::clang(Path::new("/opt/wasi-sdk/bin/clang"), None))
-        .or_else(|| Self::zig(vec!["zig".into()]))
-        .or_else(|| Self::zig(["python3", "-m", "ziglang"].map(OsString::from).into()))
+        .or_else(|| Self::zig(&["zig".into()]))
+        .or_else(|| Self::zig(&["python3", "-m", "ziglang"].map(OsString::from)))
         .or_else(|| {
             let python = python::environment(tools?).join("bin/python3");
-            Self::zig(vec![python.into(), "-m".into(), "ziglang".into()])
+            Self::zig(&[python.into(), "-m".into(), "ziglang".into()])
         })
         .ok_or_else(missing)
     }
@@ -112,11 +112,11 @@ impl Compiler {
         })
     }
 
-    fn zig(words: Vec<OsString>) -> Option<Self> {
+    fn zig(words: &[OsString]) -> Option<Self> {
         tool::answer(Command::new(&words[0]).args(&words[1..]).arg("version"))?;
         let with = |driver: &str| {
             let more = [driver, "-target", "wasm32-wasi"].map(OsString::from);
-            [words.clone(), more.into()].concat()
+            [words, &more].concat()
         };
         Some(Self {
             name: "zig".to_owned(),

@@ -1,4 +1,4 @@
-//! Python: made a component by componentize-py, which puts CPython into it.
+//! Python: made a component by componentize-py, which puts an interpreter into it.
 
 use crate::error::{BuildError, Missing, WitError};
 use crate::wit::World;

@@ -55,8 +55,12 @@ pub(crate) fn workplace(scratch: &Path, language: &str, dir: &Path) -> Result<Pa
     use sha2::{Digest, Sha256};
     let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let hash = Sha256::digest(place.as_os_str().as_encoded_bytes());
-    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    let workplace = absolute(scratch).join(language).join(hash);
+    let hash = hash[..8]
+        .iter()
+        .fold(0, |hash, &byte| hash << 8 | u64::from(byte));
+    let workplace = absolute(scratch)
+        .join(language)
+        .join(format!("{hash:016x}"));
     make(&workplace)?;
     Ok(workplace)
 }

@@ -187,7 +187,7 @@ fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
             let file = files.iter().filter_map(Value::as_str).find(is_module)?;
             Some(PathBuf::from(file))
         })
-        .last()
+        .next_back()
 }
 
 /// A system root with the standard library that Debian's compiler makes of its sources, made unless it is there.
