@@ -90,6 +90,9 @@ mod view;
 mod blocking;
 mod cluster;
 
+pub mod check;
+pub mod template;
+
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster};
 pub use capacity::{Resource, Shortage};

@@ -20,6 +20,10 @@ mod output;
 mod views;
 mod wordcount;
 
+mod build;
+mod new;
+mod test_command;
+
 mod balanced_view;
 mod dependencies;
 mod direct_view;

@@ -42,6 +42,11 @@ pub(crate) enum CliError {
     Wrong { message: String, hint: String },
     /// The project file is wrong.
     Config { path: PathBuf, message: String },
+    /// There is no module, since there is no project, or it was not compiled.
+    Project {
+        message: String,
+        hint: Option<String>,
+    },
     /// A module cannot be loaded.
     Load(rwasm_cluster::LoadError),
     /// The module has no such function.
@@ -57,6 +62,8 @@ pub(crate) enum CliError {
         failed: Arc<TaskFailure>,
         failures: u64,
     },
+    /// Laws are broken; what they are has been told.
+    LawsBroken,
     /// The history has no such job, or cannot be read.
     History(HistoryError),
     /// What was recorded is not there any more, or never was kept.
@@ -111,7 +118,8 @@ impl CliError {
                 _ => INPUT_OUTPUT,
             },
             Self::Start(_) => CLUSTER,
-            Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
+            Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
+            Self::LawsBroken => TASK_FAILED,
             Self::Submit(error) => match error {
                 SubmitError::Plan(
                     PlanError::Targets(_)
@@ -152,7 +160,7 @@ impl CliError {
     pub(crate) fn report(&self, verbose: bool) -> ExitCode {
         let mut text = String::new();
         match self {
-            Self::OutputClosed | Self::Signal(_) => {}
+            Self::OutputClosed | Self::Signal(_) | Self::LawsBroken => {}
             Self::Usage {
                 rendered,
                 plain,
@@ -192,6 +200,7 @@ impl CliError {
             Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
                 message.clone()
             }
+            Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
                 format!("a fault of rwasm-cluster itself, please report it: {error:#}")
@@ -243,7 +252,7 @@ impl CliError {
                 format!("{place}: {}", visible(&failure.message))
             }
             Self::Output { what, source } => format!("{what} cannot be written: {source}"),
-            Self::OutputClosed | Self::Signal(_) => String::new(),
+            Self::OutputClosed | Self::Signal(_) | Self::LawsBroken => String::new(),
         }
     }
 
@@ -270,6 +279,7 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            Self::Project { hint, .. } => hint.clone(),
             Self::Start(StartError::History(error)) | Self::History(error) => {
                 history_hint(error).map(str::to_owned)
             }
@@ -413,7 +423,7 @@ fn history_hint(error: &HistoryError) -> Option<&'static str> {
 }
 
 /// An error and its direct cause in one line.
-fn with_source(error: &(impl std::error::Error + ?Sized)) -> String {
+pub(crate) fn with_source(error: &(impl std::error::Error + ?Sized)) -> String {
     match error.source() {
         Some(source) if !error.to_string().contains(&source.to_string()) => {
             format!("{}: {source}", visible(&error.to_string()))

@@ -128,6 +128,14 @@ pub enum LoadError {
         /// The module.
         name: String,
     },
+    /// No component can be made of it.
+    #[error("module `{name}` cannot be made a component: {message}")]
+    NoComponent {
+        /// The module.
+        name: String,
+        /// Why.
+        message: String,
+    },
     /// The cluster was shut down while it was compiled.
     #[error("module `{name}` was not compiled: the cluster was shut down")]
     ShutDown {

@@ -2,7 +2,8 @@
 //! and runs tasks in them under limits.
 //!
 //! From a file to a run: `load` and `wit` (with `signature`) say what a module is, within
-//! `room` and with `foreign` parsers contained; `names` finds a function by its name; `function` checks what is asked of
+//! `room` and with `foreign` parsers contained; `names` finds a function by its name; `printed` writes its WIT, `strip`
+//! makes other bytes of it; `function` checks what is asked of
 //! it against Rust's types; `variant`, `compile`, `compiler`, `helper` and `cache`
 //! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
 //! (with `abi`) or `component` (with `bulk`); `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
@@ -15,8 +16,10 @@ mod load;
 mod module;
 mod names;
 mod needs;
+mod printed;
 mod room;
 mod signature;
+mod strip;
 mod wit;
 
 mod cache;

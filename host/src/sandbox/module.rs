@@ -191,6 +191,12 @@ impl Module {
         self.0.bytes.len() as u64
     }
 
+    /// Its binary form.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
     /// Its form.
     #[must_use]
     pub fn form(&self) -> Form {
@@ -201,6 +207,12 @@ impl Module {
     #[must_use]
     pub fn is_component(&self) -> bool {
         self.0.is_component
+    }
+
+    /// Whether it says its types in WIT, as components and typed core modules do.
+    #[must_use]
+    pub fn has_wit(&self) -> bool {
+        self.0.has_wit
     }
 
     /// The functions it exports, in the order of the module.

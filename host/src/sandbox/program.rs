@@ -375,7 +375,7 @@ fn for_preview3(module: &Module, error: LoadError) -> LoadError {
 }
 
 /// The component that a core module with WIT stands for.
-fn componentize(module: &Module) -> Result<Bytes, LoadError> {
+pub(super) fn componentize(module: &Module) -> Result<Bytes, LoadError> {
     use wasi_preview1_component_adapter_provider as adapter;
     let adapter_of_form = match module.form() {
         Form::Command => adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
