@@ -106,7 +106,8 @@ impl Stubs<'_> {
                 }
                 if self.strict {
                     wasmtime::bail!(
-                        "it imports `{name}` of `{module}`, which this host does not offer"
+                        "it imports `{name}` of `{module}`, which this host does not offer{}",
+                        imports::advice(module)
                     );
                 }
                 let (module, import) = (module.to_owned(), name.to_owned());
