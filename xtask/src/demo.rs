@@ -23,7 +23,7 @@ pub(crate) fn run(files: Vec<PathBuf>, choice: Choice) -> Result<()> {
     for file in &files {
         ensure!(file.is_file(), "{} is not a file", file.display());
     }
-    guests::build(choice)?;
+    guests::build(choice, false)?;
     let host = build_host()?;
     let dir = shell::target()?.join("demo");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", shell::shown(&dir)))?;

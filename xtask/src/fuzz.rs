@@ -34,7 +34,7 @@ pub(crate) fn run(wanted: &Arguments, choice: Choice) -> Result<()> {
     let Some(target) = &wanted.target else {
         return shell::run(cargo.arg("--list"));
     };
-    guests::build(choice)?;
+    guests::build(choice, false)?;
     if target != "all" {
         cargo.args(["--target", target]);
     }

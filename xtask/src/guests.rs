@@ -1,8 +1,10 @@
 //! Building the guests, and where they are: `target/guests/NAME.wasm`, whatever compiled them.
 //!
 //! Which guests there are follows from the tree under `guest-tasks/`: every crate that is a `cdylib` or has a
-//! `main.rs`, every file in a `src/bin/`, and every module written as text.
+//! `main.rs`, every file in a `src/bin/`, and every module written as text; with `--all` also the projects in other
+//! languages, which `languages` builds.
 
+use crate::languages;
 use crate::shell::{self, note};
 use crate::toolchain::{Choice, Toolchain};
 use anyhow::{Context, Result};
@@ -26,15 +28,10 @@ pub(crate) fn path(name: &str) -> Result<PathBuf> {
         .with_extension("wasm"))
 }
 
-/// Builds all guests, in the order of their names.
-pub(crate) fn build(choice: Choice) -> Result<Vec<Guest>> {
+/// Builds the guests in Rust and as text, and with `all` those in other languages, in the order of their names.
+pub(crate) fn build(choice: Choice, all: bool) -> Result<Vec<Guest>> {
     let toolchain = Toolchain::ready(choice)?;
-    note(match toolchain {
-        Toolchain::Own => "guests: building, with the compiler in use",
-        Toolchain::Debian => {
-            "guests: building, with Debian's compiler (the first time takes a minute or two)"
-        }
-    });
+    note(format_args!("guests: building, with {}", toolchain.name()));
     shell::run(&mut toolchain.cargo_build())?;
     let mut guests = Vec::new();
     for source in sources(&shell::guest_root())? {
@@ -59,6 +56,9 @@ pub(crate) fn build(choice: Choice) -> Result<Vec<Guest>> {
                 deliver(&wat, &path(&name)?.with_extension("wat"))?
             }
         });
+    }
+    if all {
+        guests.extend(languages::build()?);
     }
     guests.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(guests)
@@ -116,7 +116,7 @@ fn sources(root: &Path) -> Result<Vec<Source>> {
 }
 
 /// What is in a directory; nothing, if it does not exist.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let listed = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         listed => listed.with_context(|| format!("cannot list {}", shell::shown(dir)))?,
@@ -125,7 +125,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Copies a built guest to its place, unless it is there already; whoever reads it meanwhile sees a whole one.
-fn deliver(built: &Path, place: &Path) -> Result<Guest> {
+pub(crate) fn deliver(built: &Path, place: &Path) -> Result<Guest> {
     let name = place
         .file_stem()
         .unwrap_or_default()

@@ -7,7 +7,9 @@ mod count;
 mod demo;
 mod fuzz;
 mod guests;
+mod languages;
 mod shell;
+mod tables;
 mod test;
 mod text;
 mod toolchain;
@@ -30,7 +32,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Build the guests and print where each is.
-    Guests,
+    Guests {
+        /// Those in C, Python and JavaScript too; installs what compiles them where it is missing.
+        #[arg(long)]
+        all: bool,
+    },
     /// Count the words of a text on 4 engines, and check the counts against a serial count.
     Demo {
         /// The texts; without any, one of 64 MiB is made.
@@ -44,6 +50,8 @@ enum Command {
     },
     /// Try random inputs on a part of the host, for as long as is wanted.
     Fuzz(fuzz::Arguments),
+    /// Make the tables of characters that the word counts in C and JavaScript have.
+    Tables,
     /// Measure what isolation costs, beside a raw wasmtime loop in the same run.
     Bench,
 }
@@ -51,11 +59,12 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
-        Command::Guests => {
-            guests::build(arguments.toolchain).and_then(|guests| guests::list(&guests))
+        Command::Guests { all } => {
+            guests::build(arguments.toolchain, all).and_then(|guests| guests::list(&guests))
         }
         Command::Demo { files } => demo::run(files, arguments.toolchain),
         Command::Fuzz(wanted) => fuzz::run(&wanted, arguments.toolchain),
+        Command::Tables => tables::write(),
         Command::Bench => bench(arguments.toolchain),
         Command::Test { filter } => test::run(&filter, arguments.toolchain),
     };
@@ -69,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 fn bench(choice: Choice) -> anyhow::Result<()> {
-    guests::build(choice)?;
+    guests::build(choice, false)?;
     shell::run(shell::cargo(shell::root()).args([
         "bench",
         "--locked",

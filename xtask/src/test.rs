@@ -22,7 +22,7 @@ pub(crate) fn run(filter: &[String], choice: Choice) -> Result<()> {
     let steps: [Step; 8] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
-            guests::build(choice).map(|_| Done::Passed)
+            guests::build(choice, true).map(|_| Done::Passed)
         }),
         ("lints of the guests", &|| lints(&mut guest_cargo("clippy"))),
         ("tests of the guests", &|| pass(&mut guest_cargo("test"))),

@@ -107,11 +107,50 @@ const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
+/// The version in which wasmtime-wasi defines all of them.
+pub(super) const PREVIEW2: &str = "0.2.12";
+
 /// The interface of WASI preview 2 that the name stands for, without its version, if this host has it.
 /// All its versions are compatible with each other.
 pub(super) fn preview2(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
     (INTERFACES.contains(&interface) && version.starts_with("0.2.")).then_some(interface)
+}
+
+/// A notice of Emscripten's that a memory has grown, for hosts that keep views of it. There is nothing to do.
+pub(super) const MEMORY_GREW: (&str, &str) = ("env", "emscripten_notify_memory_growth");
+
+/// Whether a core module's import is something that the host has for it.
+pub(super) fn is_offered(module: &str, name: &str) -> bool {
+    preview1(module, name).is_some() || is_host(module) || (module, name) == MEMORY_GREW
+}
+
+/// What a module was built for that this host has nothing of, with what to build it for instead. Programs begin and end
+/// with such an import, so that none could run.
+pub(super) fn of_another_platform(module: &str, name: &str) -> Option<&'static str> {
+    match (module, name) {
+        ("wasi_unstable" | "wasi_snapshot_preview0", _) => Some(
+            "it is made for WASI as it was in 2019 (snapshot 0); build it again with a toolchain of 2020 or later \
+            for wasm32-wasip1, which older ones call wasm32-wasi",
+        ),
+        ("wasi", "thread-spawn") => Some(
+            "it is made for threads (wasi-threads), and a task is one thread; build it for wasm32-wasip1, without -pthread",
+        ),
+        ("gojs" | "go", name)
+            if name.starts_with("runtime.") || name.starts_with("syscall/js.") =>
+        {
+            Some("it is made for JavaScript around it (GOOS=js); build it with GOOS=wasip1")
+        }
+        _ => None,
+    }
+}
+
+/// Whether a component is made for a version of WASI whose functions may be async, which need more of a host than this one
+/// has.
+pub(super) fn is_preview3(name: &str) -> bool {
+    name.strip_prefix("wasi:")
+        .and_then(|name| name.split_once('@'))
+        .is_some_and(|(_, version)| version.starts_with("0.3."))
 }
 
 /// Whether the import is of an interface of WIT, and so needs the component model; the host's own is

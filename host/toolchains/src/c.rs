@@ -1,0 +1,336 @@
+//! C and C++: clang with wasi-libc, or zig, which brings both.
+//!
+//! A program with a `main` becomes a command, sources without one a reactor, whose exports are its functions. Where
+//! there is WIT, the bindings that sources include as `NAME.h` are made here and compiled with them.
+
+use crate::error::{BuildError, Missing};
+use crate::wit::World;
+use crate::{BuildOptions, Project, python, tool};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, io};
+
+/// What Debian's packages are called.
+pub(crate) const DEBIAN_PACKAGES: [&str; 4] = [
+    "clang-19",
+    "libclang-rt-19-dev-wasm32",
+    "wasi-libc",
+    "lld-19",
+];
+/// And those that C++ needs beside them.
+const DEBIAN_PACKAGES_CPP: [&str; 2] = ["libc++-19-dev-wasm32", "libc++abi-19-dev-wasm32"];
+
+/// clang by its names, the version of Debian's packages first.
+const CLANGS: [&str; 5] = ["clang-19", "clang", "clang-22", "clang-21", "clang-20"];
+
+/// Directories below which `include` and `lib` may have wasi-libc.
+const SYSROOTS: [&str; 3] = [
+    "/usr",
+    "/usr/share/wasi-sysroot",
+    "/opt/wasi-sdk/share/wasi-sysroot",
+];
+
+/// What the triple of the target is called; the older name first, since a newer clang knows both.
+const TRIPLES: [&str; 2] = ["wasm32-wasi", "wasm32-wasip1"];
+
+/// The stack of a task. wasm-ld's own 64 KiB are too few for ordinary C.
+const STACK: &str = "1048576";
+
+/// The names that clang gives to `main`, by its parameters.
+const MAINS: [&str; 4] = ["main", "__main_argc_argv", "__main_void", "__original_main"];
+
+/// A compiler of C and C++ that has all that it needs for WebAssembly.
+pub(crate) struct Compiler {
+    name: String,
+    /// The program, and the arguments that come first, for C.
+    c: Vec<OsString>,
+    /// The same for C++.
+    cpp: Vec<OsString>,
+}
+
+impl Compiler {
+    /// Looks at `WASI_SDK_PATH`, then for clang with a wasi-libc, then for zig.
+    pub(crate) fn find(tools: Option<&Path>) -> Result<Self, Missing> {
+        let sdk = env::var_os("WASI_SDK_PATH").map(PathBuf::from);
+        let sdk = sdk.filter(|sdk| !sdk.as_os_str().is_empty());
+        sdk.and_then(|sdk| {
+            Self::clang(
+                &sdk.join("bin/clang"),
+                Some(&sdk.join("share/wasi-sysroot")),
+            )
+        })
+        .or_else(|| {
+            CLANGS
+                .iter()
+                .find_map(|clang| Self::clang(Path::new(clang), None))
+        })
+        .or_else(|| Self::clang(Path::new("/opt/wasi-sdk/bin/clang"), None))
+        .or_else(|| Self::zig(&["zig".into()]))
+        .or_else(|| Self::zig(&["python3", "-m", "ziglang"].map(OsString::from)))
+        .or_else(|| {
+            let python = python::environment(tools?).join("bin/python3");
+            Self::zig(&[python.into(), "-m".into(), "ziglang".into()])
+        })
+        .ok_or_else(missing)
+    }
+
+    /// This clang, if it has a linker, its own run-time library and a wasi-libc.
+    fn clang(program: &Path, sysroot: Option<&Path>) -> Option<Self> {
+        let sysroots: Vec<&Path> = match sysroot {
+            Some(sysroot) => vec![sysroot],
+            None => SYSROOTS.iter().map(Path::new).collect(),
+        };
+        let (sysroot, triple) = sysroots.into_iter().find_map(|sysroot| {
+            let has_libc =
+                |triple: &&str| sysroot.join("lib").join(triple).join("libc.a").is_file();
+            let triple = TRIPLES.into_iter().find(has_libc)?;
+            Some((sysroot, triple))
+        })?;
+        let mut first = vec![OsString::from(format!("--target={triple}"))];
+        let mut flag = OsString::from("--sysroot=");
+        flag.push(sysroot);
+        first.push(flag);
+        let names = |question: &str| {
+            let place = tool::answer(Command::new(program).args(&first).arg(question))?;
+            Path::new(&place).is_file().then_some(())
+        };
+        names("--print-libgcc-file-name")?;
+        names("--print-prog-name=wasm-ld")?;
+        let words = |program: OsString| [vec![program], first.clone()].concat();
+        let name = program.file_name()?.to_string_lossy().into_owned();
+        Some(Self {
+            c: words(program.into()),
+            cpp: words(
+                program
+                    .with_file_name(name.replacen("clang", "clang++", 1))
+                    .into(),
+            ),
+            name,
+        })
+    }
+
+    fn zig(words: &[OsString]) -> Option<Self> {
+        tool::answer(Command::new(&words[0]).args(&words[1..]).arg("version"))?;
+        let with = |driver: &str| {
+            let more = [driver, "-target", "wasm32-wasi"].map(OsString::from);
+            [words, &more].concat()
+        };
+        Some(Self {
+            name: "zig".to_owned(),
+            c: with("cc"),
+            cpp: with("c++"),
+        })
+    }
+
+    /// The driver for one language, without more arguments than that takes.
+    fn driver(&self, is_cpp: bool) -> Command {
+        let words = if is_cpp { &self.cpp } else { &self.c };
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// Whether it can compile C++: its library is a package of its own.
+    fn has_cpp(&self, workplace: &Path) -> Result<bool, BuildError> {
+        let probe = workplace.join("probe.cpp");
+        tool::write(&probe, b"#include <string>\n")?;
+        let mut command = self.driver(true);
+        command.arg("-fsyntax-only").arg(probe);
+        Ok(tool::answer(&mut command).is_some())
+    }
+}
+
+pub(crate) fn missing() -> Missing {
+    Missing {
+        what: "a C compiler for WebAssembly (clang with wasi-libc, or zig) is not installed"
+            .to_owned(),
+        install: vec![
+            format!(
+                "apt-get install --no-install-recommends {}",
+                DEBIAN_PACKAGES.join(" ")
+            ),
+            "pip install ziglang".to_owned(),
+        ],
+    }
+}
+
+fn missing_cpp(compiler: &Compiler) -> Missing {
+    Missing {
+        what: format!(
+            "the C++ library for WebAssembly, which {} wants, is not installed",
+            compiler.name
+        ),
+        install: vec![
+            format!(
+                "apt-get install --no-install-recommends {}",
+                DEBIAN_PACKAGES_CPP.join(" ")
+            ),
+            "pip install ziglang".to_owned(),
+        ],
+    }
+}
+
+/// The sources of a project, in order: those in its directory, and all in `src`.
+pub(crate) fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut sources = BTreeSet::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(here) = dirs.pop() {
+        for entry in fs::read_dir(&here).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                if here != *dir || entry.file_name() == "src" {
+                    dirs.push(path);
+                }
+            } else if is_c(&path) || is_cpp(&path) {
+                sources.insert(path);
+            }
+        }
+    }
+    sources.into_iter().collect()
+}
+
+fn is_c(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "c")
+}
+
+fn is_cpp(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| matches!(extension, "cc" | "cpp" | "cxx"))
+}
+
+pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf, BuildError> {
+    let Project { dir, name, .. } = project;
+    let world = World::find(dir)?;
+    let compiler = Compiler::find(options.tools.as_deref())?;
+    let workplace = tool::workplace(&options.scratch, "c", dir)?;
+    let mut sources = sources(dir);
+    let uses_cpp = sources.iter().any(|source| is_cpp(source));
+    if uses_cpp && !compiler.has_cpp(&workplace)? {
+        return Err(missing_cpp(&compiler).into());
+    }
+    (options.tell)(&format!("compiling {name} with {}", compiler.name));
+    let bindings = workplace.join("bindings");
+    let mut objects = Vec::new();
+    if let Some(world) = world {
+        let made = make_bindings(world, &bindings)?;
+        sources.extend(made.iter().filter(|file| is_c(file)).cloned());
+        objects.extend(
+            made.into_iter()
+                .filter(|file| file.extension().is_some_and(|extension| extension == "o")),
+        );
+    }
+    let mut has_main = false;
+    for (number, source) in sources.iter().enumerate() {
+        let object = workplace.join(format!("{number}.o"));
+        let mut command = compiler.driver(is_cpp(source));
+        command.args(["-O2", "-Wall", "-c"]);
+        if is_cpp(source) {
+            // The library is built without.
+            command.arg("-fno-exceptions");
+        }
+        for include in [dir, &dir.join("src"), &dir.join("include"), &bindings] {
+            if include.is_dir() {
+                command.arg("-I").arg(include);
+            }
+        }
+        command.args(words_of(if is_cpp(source) { "CXXFLAGS" } else { "CFLAGS" }));
+        // As the user would name it: compilers repeat it in what they say.
+        command.arg(source.strip_prefix(dir).unwrap_or(source));
+        command.arg("-o").arg(&object).current_dir(dir);
+        tool::run(&mut command, &compiler.name, &*options.tell)?;
+        has_main |= defines_main(&object)?;
+        objects.push(object);
+    }
+    let output = workplace.join(name).with_added_extension("wasm");
+    let mut link = compiler.driver(uses_cpp);
+    if !has_main {
+        link.arg("-mexec-model=reactor");
+    }
+    // With the stack below all else, running out of it traps and overwrites nothing.
+    link.arg(format!("-Wl,-z,stack-size={STACK},--stack-first"));
+    link.args(&objects).args(words_of("LDFLAGS"));
+    link.arg("-o").arg(&output).current_dir(dir);
+    tool::run(&mut link, &compiler.name, &*options.tell)?;
+    Ok(output)
+}
+
+/// The words in a variable of the environment, as make would use them.
+fn words_of(variable: &str) -> Vec<String> {
+    let value = env::var(variable).unwrap_or_default();
+    value.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Writes the bindings of a world; gives the files.
+fn make_bindings(mut world: World, place: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let wrong = |dir: &Path, error: &anyhow::Error| BuildError::Project {
+        path: dir.to_owned(),
+        reason: format!("no C can be made of its world: {error:#}"),
+    };
+    // Those of a world that has since been renamed would be compiled too.
+    match fs::remove_dir_all(place) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(BuildError::Io {
+                what: format!("remove {}", place.display()),
+                source,
+            });
+        }
+        _ => tool::make(place)?,
+    }
+    let mut files = wit_bindgen_core::Files::default();
+    wit_bindgen_c::Opts::default()
+        .build()
+        .generate(&mut world.resolve, world.id, &mut files)
+        .map_err(|error| wrong(&world.dir, &error))?;
+    let mut written = Vec::new();
+    for (name, content) in files.iter() {
+        let path = place.join(name);
+        tool::write(&path, content)?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Whether an object defines a `main`.
+fn defines_main(object: &Path) -> Result<bool, BuildError> {
+    use wasmparser::{KnownCustom, Linking, Parser, Payload, SymbolInfo};
+    let bytes = fs::read(object).map_err(|source| BuildError::Io {
+        what: format!("read {}", object.display()),
+        source,
+    })?;
+    let names = || -> wasmparser::Result<bool> {
+        for payload in Parser::new(0).parse_all(&bytes) {
+            let Payload::CustomSection(section) = payload? else {
+                continue;
+            };
+            let KnownCustom::Linking(linking) = section.as_known() else {
+                continue;
+            };
+            for part in linking.subsections() {
+                let Linking::SymbolTable(symbols) = part? else {
+                    continue;
+                };
+                for symbol in symbols {
+                    // An undefined symbol has no name of its own here, or is flagged.
+                    if let SymbolInfo::Func {
+                        flags,
+                        name: Some(name),
+                        ..
+                    } = symbol?
+                        && !flags.contains(wasmparser::SymbolFlags::UNDEFINED)
+                        && MAINS.contains(&name)
+                    {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    };
+    names().map_err(|error| BuildError::Project {
+        path: object.to_owned(),
+        reason: format!("is no object of WebAssembly: {error}"),
+    })
+}

@@ -1,0 +1,109 @@
+//! Installing toolchains: what changes the machine. Each step is told before it is done.
+
+use crate::error::{InstallError, Missing};
+use crate::{Language, c, js, python, rust, tool};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Where tools go, and who is told.
+pub struct InstallOptions {
+    /// A directory for the tools of Python and JavaScript; `BuildOptions::tools` is the same.
+    pub tools: PathBuf,
+    /// Is given a line for each step.
+    pub tell: Box<dyn Fn(&str)>,
+}
+
+/// Installs what compiles tasks in that language, unless it is there.
+///
+/// # Errors
+///
+/// Where that cannot be done from here, or an installer fails.
+pub fn install(language: Language, options: &InstallOptions) -> Result<(), InstallError> {
+    let tools = Some(options.tools.as_path());
+    let tell = &*options.tell;
+    match language {
+        Language::Rust => rust::ready(rust::Choice::Auto, tell).map(drop),
+        Language::C => match c::Compiler::find(tools) {
+            Ok(_) => Ok(()),
+            Err(missing) => apt(&c::DEBIAN_PACKAGES, &missing, tell),
+        },
+        Language::Python => {
+            if python::Tool::find(None, tools).is_ok_and(|found| found.version() == python::VERSION)
+            {
+                return Ok(());
+            }
+            let place = tool::absolute(&python::environment(&options.tools));
+            let mut venv = Command::new("python3");
+            venv.args(["-m", "venv", "--clear"]).arg(&place);
+            step(&mut venv, &python::missing(), tell)?;
+            let mut pip = Command::new(place.join("bin/pip"));
+            pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+            pip.arg(format!("componentize-py=={}", python::VERSION));
+            step(&mut pip, &python::missing(), tell)
+        }
+        Language::JavaScript => {
+            let found = js::Tool::find(None, tools);
+            if found.is_ok_and(|found| found.version() == js::VERSION) {
+                return Ok(());
+            }
+            let mut npm = Command::new("npm");
+            npm.args([
+                "install",
+                "--silent",
+                "--no-audit",
+                "--no-fund",
+                "--no-package-lock",
+            ]);
+            npm.arg("--prefix")
+                .arg(tool::absolute(&js::prefix(&options.tools)));
+            npm.arg(format!("{}@{}", js::PACKAGE, js::VERSION));
+            step(&mut npm, &js::missing(), tell)
+        }
+    }
+}
+
+/// Installs Debian's packages; `by_hand` is what to do where that is not possible.
+pub(crate) fn apt(
+    packages: &[&str],
+    by_hand: &Missing,
+    tell: &dyn Fn(&str),
+) -> Result<(), InstallError> {
+    let user = tool::answer(Command::new("id").arg("-u"));
+    let (Some(user), Some(_)) = (user, tool::answer(Command::new("apt-get").arg("--version")))
+    else {
+        return Err(InstallError::ByHand(by_hand.clone()));
+    };
+    let apt = |arguments: &[&str]| {
+        let mut command = if user == "0" {
+            Command::new("apt-get")
+        } else {
+            let mut sudo = Command::new("sudo");
+            sudo.arg("apt-get");
+            sudo
+        };
+        command.arg("-q").args(arguments);
+        step(&mut command, by_hand, tell)
+    };
+    apt(&["update"])?;
+    // Nothing that is installed is to go for it.
+    let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
+    apt(&[&install[..], packages].concat())
+}
+
+/// Runs an installer, whose output goes to stderr.
+fn step(command: &mut Command, by_hand: &Missing, tell: &dyn Fn(&str)) -> Result<(), InstallError> {
+    let shown = tool::shown(command);
+    tell(&shown);
+    // Results go to stdout, and this is none.
+    command.stdin(Stdio::null()).stdout(std::io::stderr());
+    let status = match command.status() {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(InstallError::Failed {
+        command: shown,
+        status,
+        by_hand: by_hand.clone(),
+    })
+}

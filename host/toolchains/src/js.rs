@@ -1,0 +1,138 @@
+//! JavaScript: made a component by componentize-js, which puts a JavaScript engine into it.
+
+use crate::error::{BuildError, Missing, ProjectError, WitError};
+use crate::project::read;
+use crate::wit::World;
+use crate::{BuildOptions, Language, Project, tool};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version that is installed, and that was tried.
+pub(crate) const VERSION: &str = "0.23.0";
+
+/// The package, in a directory of modules.
+pub(crate) const PACKAGE: &str = "@bytecodealliance/componentize-js";
+
+/// The program that has componentize-js do it.
+const DRIVER: &str = include_str!("componentize.mjs");
+
+/// componentize-js, and what starts it.
+pub(crate) struct Tool {
+    package: PathBuf,
+    version: String,
+}
+
+/// Where npm installs tools.
+pub(crate) fn prefix(tools: &Path) -> PathBuf {
+    tools.join("js")
+}
+
+impl Tool {
+    /// Looks for node in `PATH`, and for the package where node would look from the project, then in `tools`.
+    pub(crate) fn find(project: Option<&Path>, tools: Option<&Path>) -> Result<Self, Missing> {
+        if tool::answer(Command::new("node").arg("--version")).is_none() {
+            return Err(Missing {
+                what: "node, which runs what makes components of JavaScript, is not installed"
+                    .to_owned(),
+                install: vec![
+                    "apt-get install nodejs npm".to_owned(),
+                    "brew install node".to_owned(),
+                ],
+            });
+        }
+        let project = project.map(tool::absolute);
+        let tools = tools.map(|tools| tool::absolute(&prefix(tools)));
+        let above = project.iter().flat_map(|dir| dir.ancestors());
+        let places = above.chain(tools.as_deref());
+        for place in places {
+            let package = place.join("node_modules").join(PACKAGE);
+            if let Some(version) = version(&package) {
+                return Ok(Self { package, version });
+            }
+        }
+        Err(missing())
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+fn version(package: &Path) -> Option<String> {
+    let manifest = fs::read_to_string(package.join("package.json")).ok()?;
+    let manifest: Value = serde_json::from_str(&manifest).ok()?;
+    Some(manifest.get("version")?.as_str()?.to_owned())
+}
+
+pub(crate) fn missing() -> Missing {
+    Missing {
+        what: "componentize-js, which makes components of JavaScript, is not installed".to_owned(),
+        install: vec![
+            "npm install".to_owned(),
+            format!("npm install --save-dev {PACKAGE}@{VERSION}"),
+        ],
+    }
+}
+
+/// The name in a `package.json`, without its scope.
+pub(crate) fn name(path: &Path) -> Result<String, ProjectError> {
+    let manifest = manifest(path)?;
+    let name = manifest.get("name").and_then(Value::as_str);
+    let name = name.ok_or_else(|| ProjectError::Manifest {
+        path: path.to_owned(),
+        reason: "has no `name`".to_owned(),
+    })?;
+    Ok(name.rsplit('/').next().unwrap_or(name).to_owned())
+}
+
+fn manifest(path: &Path) -> Result<Value, ProjectError> {
+    serde_json::from_str(&read(path)?).map_err(|error| ProjectError::Manifest {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf, BuildError> {
+    let Project { dir, name, .. } = project;
+    let path = dir.join("package.json");
+    let wrong = |path: &Path, reason: String| BuildError::Project {
+        path: path.to_owned(),
+        reason,
+    };
+    let manifest = manifest(&path).map_err(|error| wrong(dir, error.to_string()))?;
+    let main = manifest.get("main").and_then(Value::as_str);
+    let main = dir.join(main.unwrap_or("index.js"));
+    if !main.is_file() {
+        return Err(wrong(
+            &main,
+            "is not there: `main` in package.json names the module that has the functions"
+                .to_owned(),
+        ));
+    }
+    let world = World::find(dir)?.ok_or_else(|| WitError::None {
+        dir: dir.clone(),
+        language: Language::JavaScript,
+    })?;
+    let tool = Tool::find(Some(dir), options.tools.as_deref())?;
+    if tool.version() != VERSION {
+        (options.tell)(&format!(
+            "componentize-js {} is used; {VERSION} is the version that was tried",
+            tool.version()
+        ));
+    }
+    (options.tell)(&format!(
+        "making a component of {name} with componentize-js {} (about ten seconds)",
+        tool.version()
+    ));
+    let workplace = tool::workplace(&options.scratch, "js", dir)?;
+    let output = workplace.join(name).with_added_extension("wasm");
+    let driver = workplace.join("componentize.mjs");
+    tool::write(&driver, DRIVER.as_bytes())?;
+    let mut command = Command::new("node");
+    command.arg(&driver).arg(&tool.package).arg(&main);
+    command.arg(&world.dir).arg(world.name()).arg(&output);
+    tool::run(command.current_dir(dir), "componentize-js", &*options.tell)?;
+    Ok(output)
+}

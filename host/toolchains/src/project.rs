@@ -1,0 +1,172 @@
+//! A task project: what it is known by, and its name.
+
+use crate::error::{BuildError, Missing, ProjectError};
+use crate::rust::Compiler;
+use crate::{BuildOptions, Language, c, js, python, tool};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A directory with a task in one language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// Where it is.
+    pub dir: PathBuf,
+    /// What it is written in.
+    pub language: Language,
+    /// How it is called, and so the module.
+    pub name: String,
+}
+
+/// At most so many names are listed of what was found instead of a project.
+const LISTED: usize = 8;
+
+impl Project {
+    /// The project at `path`: a directory, or a file in it.
+    ///
+    /// Known by, in this order: `Cargo.toml`, `pyproject.toml`, `package.json`, sources of C or C++ in it or in
+    /// `src/`. The name is the manifest's; without one it is the directory's.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or its manifest does not give its name.
+    pub fn find(path: &Path) -> Result<Self, ProjectError> {
+        let unreadable = |source| ProjectError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let dir = if fs::metadata(path).map_err(unreadable)?.is_dir() {
+            path.to_owned()
+        } else {
+            match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+                _ => PathBuf::from("."),
+            }
+        };
+        let manifest = |name: &str| dir.join(name).is_file().then(|| dir.join(name));
+        let (language, name) = if let Some(path) = manifest("Cargo.toml") {
+            (Language::Rust, name_in_toml(&path, "package")?)
+        } else if let Some(path) = manifest("pyproject.toml") {
+            (Language::Python, name_in_toml(&path, "project")?)
+        } else if let Some(path) = manifest("package.json") {
+            (Language::JavaScript, js::name(&path)?)
+        } else if !c::sources(&dir).is_empty() {
+            (Language::C, name_of_dir(&dir).map_err(unreadable)?)
+        } else {
+            let found = listed(&dir).map_err(unreadable)?;
+            return Err(ProjectError::NotFound { dir, found });
+        };
+        if !is_name(&name) {
+            return Err(ProjectError::Name { dir, name });
+        }
+        Ok(Self {
+            dir,
+            language,
+            name,
+        })
+    }
+
+    /// What is missing to build it, with the project's own tools and those in `tools` counted.
+    pub fn missing(&self, tools: Option<&Path>) -> Option<Missing> {
+        let dir = Some(self.dir.as_path());
+        match self.language {
+            Language::Rust => Compiler::find_for(&self.dir).err(),
+            Language::C => c::Compiler::find(tools).err(),
+            Language::Python => python::Tool::find(dir, tools).err(),
+            Language::JavaScript => js::Tool::find(dir, tools).err(),
+        }
+    }
+
+    /// Compiles it; gives the place of the module, as the compiler made it.
+    ///
+    /// # Errors
+    ///
+    /// Where a tool is missing or fails, or the project is not one that makes a module.
+    pub fn build(&self, options: &BuildOptions) -> Result<PathBuf, BuildError> {
+        let project = Self {
+            dir: tool::absolute(&self.dir),
+            ..self.clone()
+        };
+        match self.language {
+            Language::Rust => crate::rust::build(&project, options),
+            Language::C => c::build(&project, options),
+            Language::Python => python::build(&project, options),
+            Language::JavaScript => js::build(&project, options),
+        }
+    }
+}
+
+/// The `name` in a table of a TOML file.
+fn name_in_toml(path: &Path, table: &str) -> Result<String, ProjectError> {
+    let wrong = |reason: String| ProjectError::Manifest {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = read(path)?;
+    let manifest: toml::Table = toml::from_str(&text).map_err(|error| {
+        let message = error.message();
+        let line = error
+            .span()
+            .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        wrong(match line {
+            Some(line) => format!("line {line}: {message}"),
+            None => message.to_owned(),
+        })
+    })?;
+    if let Some(name) = manifest
+        .get(table)
+        .and_then(|table| table.get("name"))
+        .and_then(toml::Value::as_str)
+    {
+        return Ok(name.to_owned());
+    }
+    let members = manifest
+        .get("workspace")
+        .and_then(|workspace| workspace.get("members"))
+        .and_then(toml::Value::as_array);
+    Err(wrong(match members {
+        Some(members) if table == "package" => {
+            let members: Vec<_> = members.iter().filter_map(toml::Value::as_str).collect();
+            format!(
+                "is a workspace and no package: name the directory of a member, of {}",
+                members.join(", ")
+            )
+        }
+        _ => format!("has no `name` in [{table}]"),
+    }))
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, ProjectError> {
+    fs::read_to_string(path).map_err(|source| ProjectError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn name_of_dir(dir: &Path) -> std::io::Result<String> {
+    let dir = dir.canonicalize()?;
+    let name = dir.file_name().unwrap_or_default();
+    Ok(name.to_string_lossy().into_owned())
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.'))
+}
+
+/// The names in a directory, for whoever wonders why it is no project.
+fn listed(dir: &Path) -> std::io::Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    let more = names.len().saturating_sub(LISTED);
+    names.truncate(LISTED);
+    Ok(match (names.is_empty(), more) {
+        (true, _) => "nothing".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    })
+}

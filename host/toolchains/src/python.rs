@@ -1,0 +1,114 @@
+//! Python: made a component by componentize-py, which puts an interpreter into it.
+
+use crate::error::{BuildError, Missing, WitError};
+use crate::wit::World;
+use crate::{BuildOptions, Language, Project, tool};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version that is installed, and that was tried.
+pub(crate) const VERSION: &str = "0.25.0";
+
+/// The module that has the functions.
+const APP: &str = "app";
+
+/// componentize-py, however it is started.
+pub(crate) struct Tool {
+    words: Vec<OsString>,
+    version: String,
+    /// The virtual environment it is in, where that is known.
+    environment: Option<PathBuf>,
+}
+
+/// Where a virtual environment is made for tools.
+pub(crate) fn environment(tools: &Path) -> PathBuf {
+    tools.join("python")
+}
+
+impl Tool {
+    /// Looks in the project's virtual environment, in `PATH`, in `tools` and in the modules of `python3`.
+    pub(crate) fn find(project: Option<&Path>, tools: Option<&Path>) -> Result<Self, Missing> {
+        let in_environment = |environment: PathBuf| {
+            let program = environment.join("bin/componentize-py").into_os_string();
+            (vec![program], Some(environment))
+        };
+        let mut candidates = Vec::new();
+        for name in [".venv", "venv"] {
+            candidates.extend(project.map(|dir| in_environment(tool::absolute(&dir.join(name)))));
+        }
+        candidates.push((vec!["componentize-py".into()], None));
+        candidates.extend(tools.map(|tools| in_environment(tool::absolute(&environment(tools)))));
+        candidates.push((
+            ["python3", "-m", "componentize_py"]
+                .map(OsString::from)
+                .into(),
+            None,
+        ));
+        let found = candidates.into_iter().find_map(|(words, environment)| {
+            let version = tool::answer(Command::new(&words[0]).args(&words[1..]).arg("--version"))?;
+            Some(Self {
+                version: version.rsplit(' ').next().unwrap_or_default().to_owned(),
+                words,
+                environment,
+            })
+        });
+        found.ok_or_else(missing)
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+pub(crate) fn missing() -> Missing {
+    Missing {
+        what: "componentize-py, which makes components of Python, is not installed".to_owned(),
+        install: vec![
+            format!("python3 -m venv .venv && .venv/bin/pip install componentize-py=={VERSION}"),
+            format!("pipx install componentize-py=={VERSION}"),
+        ],
+    }
+}
+
+pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf, BuildError> {
+    let Project { dir, name, .. } = project;
+    if !dir.join(APP).with_extension("py").is_file() {
+        return Err(BuildError::Project {
+            path: dir.clone(),
+            reason: "has no app.py: that module has the functions".to_owned(),
+        });
+    }
+    let world = World::find(dir)?.ok_or_else(|| WitError::None {
+        dir: dir.clone(),
+        language: Language::Python,
+    })?;
+    let tool = Tool::find(Some(dir), options.tools.as_deref())?;
+    if tool.version() != VERSION {
+        (options.tell)(&format!(
+            "componentize-py {} is used; {VERSION} is the version that was tried",
+            tool.version()
+        ));
+    }
+    (options.tell)(&format!(
+        "making a component of {name} with componentize-py {} (about ten seconds)",
+        tool.version()
+    ));
+    let output = tool::workplace(&options.scratch, "python", dir)?
+        .join(name)
+        .with_added_extension("wasm");
+    let mut command = Command::new(&tool.words[0]);
+    command.args(&tool.words[1..]);
+    command.arg("--wit-path").arg(&world.dir);
+    command.arg("--world").arg(world.name());
+    command
+        .args(["componentize", APP, "--python-path"])
+        .arg(dir);
+    command.arg("--output").arg(&output).current_dir(dir);
+    if let Some(environment) = &tool.environment {
+        // Its packages are those that the task may import.
+        command.env("VIRTUAL_ENV", environment);
+    }
+    tool::run(&mut command, "componentize-py", &*options.tell)?;
+    Ok(output)
+}

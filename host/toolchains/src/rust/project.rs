@@ -1,0 +1,247 @@
+//! Building a Rust project of a user's: no build script and no configuration of ours is needed in it.
+//!
+//! Debian's compiler has no compiled standard library. One is made for all projects, once, and kept as a system root;
+//! a target directory that projects share would not do, since modules of the same name overwrite each other there.
+
+use super::{Compiler, DEBIAN_LIBC, DEBIAN_RUSTC, TARGET};
+use crate::error::BuildError;
+use crate::{BuildOptions, Project, tool};
+use serde_json::Value;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The target of a package that becomes the module.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    package: String,
+    /// Its name, as cargo has it.
+    name: String,
+    is_library: bool,
+}
+
+pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf, BuildError> {
+    let Project { dir, name, .. } = project;
+    let compiler = Compiler::find_for(dir)?;
+    let metadata = metadata(compiler, dir)?;
+    let wanted = wanted(&metadata, dir)?;
+    let mut cargo = compiler.cargo(dir, None);
+    cargo.args(["rustc", "--release", "--target", TARGET]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    cargo.args(["--package", &wanted.package]);
+    if wanted.is_library {
+        cargo.arg("--lib");
+    } else {
+        cargo.args(["--bin", &wanted.name]);
+    }
+    if compiler == Compiler::Debian {
+        let root = system_root(&options.scratch, &*options.tell)?;
+        // Two compilers in one directory would each take the other's work for stale.
+        let target = metadata["target_directory"].as_str().unwrap_or("target");
+        cargo
+            .arg("--target-dir")
+            .arg(Path::new(target).join("debian"));
+        let mut sysroot = OsString::from("--sysroot=");
+        sysroot.push(&root);
+        cargo.env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            flags(compiler.link_flags().into_iter().chain([sysroot])),
+        );
+        cargo.env_remove("RUSTFLAGS").env_remove("GUEST_CRT_DIR");
+        let object = if wanted.is_library {
+            "crt1-reactor.o"
+        } else {
+            "crt1-command.o"
+        };
+        cargo.args(["--", &format!("-Clink-arg={DEBIAN_LIBC}/{object}")]);
+    }
+    (options.tell)(&match compiler {
+        Compiler::Own => format!("compiling {name} with cargo"),
+        Compiler::Debian => format!("compiling {name} with Debian's cargo"),
+    });
+    let messages = run(&mut cargo)?;
+    module(&messages, &wanted).ok_or_else(|| BuildError::Project {
+        path: dir.join("Cargo.toml"),
+        reason: format!("cargo made no module of {}", wanted.name),
+    })
+}
+
+/// Our flags, and those of the user that would otherwise be lost.
+fn flags(ours: impl Iterator<Item = OsString>) -> OsString {
+    let mut flags: Vec<OsString> = ours.collect();
+    if let Some(encoded) = env::var_os("CARGO_ENCODED_RUSTFLAGS") {
+        flags.push(encoded);
+    } else if let Ok(more) = env::var("RUSTFLAGS") {
+        flags.extend(more.split_whitespace().map(OsString::from));
+    }
+    flags.retain(|flag| !flag.is_empty());
+    flags.join("\x1f".as_ref())
+}
+
+/// What cargo says about the project.
+fn metadata(compiler: Compiler, dir: &Path) -> Result<Value, BuildError> {
+    let mut cargo = compiler.cargo(dir, None);
+    cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let answer = run(&mut cargo)?;
+    serde_json::from_str(&answer).map_err(|error| BuildError::Project {
+        path: dir.join("Cargo.toml"),
+        reason: format!("cargo described it in a way that is not understood: {error}"),
+    })
+}
+
+/// Runs cargo, which says on stderr what is wrong; gives its stdout.
+fn run(cargo: &mut Command) -> Result<String, BuildError> {
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|source| BuildError::Io {
+        what: "start cargo".to_owned(),
+        source,
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(BuildError::Failed {
+        program: "cargo".to_owned(),
+        status: output.status,
+        output: String::new(),
+    })
+}
+
+/// Which target of the package in `dir` is the task: its `cdylib`, else its program.
+fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
+    let manifest = dir.join("Cargo.toml");
+    let wrong = |reason: String| BuildError::Project {
+        path: manifest.clone(),
+        reason,
+    };
+    let same = |path: &str| {
+        Path::new(path) == manifest
+            || manifest.canonicalize().is_ok_and(|manifest| {
+                Path::new(path)
+                    .canonicalize()
+                    .is_ok_and(|path| path == manifest)
+            })
+    };
+    let packages = metadata["packages"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let package = packages
+        .iter()
+        .find(|package| package["manifest_path"].as_str().is_some_and(same))
+        .ok_or_else(|| wrong("is no package".to_owned()))?;
+    let package_name = package["name"].as_str().unwrap_or_default();
+    let targets = package["targets"].as_array().map_or(&[][..], Vec::as_slice);
+    let of_kind = |kind: &str| -> Vec<&str> {
+        let is = |target: &&Value| {
+            target["kind"]
+                .as_array()
+                .is_some_and(|kinds| kinds.iter().any(|this| this == kind))
+        };
+        targets
+            .iter()
+            .filter(is)
+            .filter_map(|target| target["name"].as_str())
+            .collect()
+    };
+    let wanted = |name: &str, is_library| Wanted {
+        package: package_name.to_owned(),
+        name: name.to_owned(),
+        is_library,
+    };
+    if let [library, ..] = of_kind("cdylib")[..] {
+        return Ok(wanted(library, true));
+    }
+    let programs = of_kind("bin");
+    let default = package["default_run"].as_str().unwrap_or(package_name);
+    match programs[..] {
+        [] => Err(wrong(
+            "makes no module: add `crate-type = [\"cdylib\"]` under [lib], or a src/main.rs"
+                .to_owned(),
+        )),
+        [program] => Ok(wanted(program, false)),
+        _ if programs.contains(&default) => Ok(wanted(default, false)),
+        _ => Err(wrong(format!(
+            "has several programs ({}): `default-run` under [package] says which is the task",
+            programs.join(", ")
+        ))),
+    }
+}
+
+/// The module among what cargo says it made.
+fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
+    let is_module = |file: &&str| {
+        Path::new(file)
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+    };
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| {
+            message["reason"] == "compiler-artifact"
+                && message["target"]["name"] == wanted.name.as_str()
+        })
+        .filter_map(|message| {
+            let files = message["filenames"].as_array()?;
+            let file = files.iter().filter_map(Value::as_str).find(is_module)?;
+            Some(PathBuf::from(file))
+        })
+        .next_back()
+}
+
+/// A system root with the standard library that Debian's compiler makes of its sources, made unless it is there.
+fn system_root(scratch: &Path, tell: &dyn Fn(&str)) -> Result<PathBuf, BuildError> {
+    let version = tool::answer(Command::new(DEBIAN_RUSTC).arg("-vV")).unwrap_or_default();
+    let version = version
+        .lines()
+        .find_map(|line| line.strip_prefix("release: "))
+        .unwrap_or("unknown");
+    let place = tool::absolute(scratch).join("rust-std").join(version);
+    let root = place.join("root");
+    if root.is_dir() {
+        return Ok(root);
+    }
+    tell("compiling Rust's standard library (once; it takes a minute)");
+    // Two that do this at once must not disturb each other: cargo locks the target directory, and the last step is
+    // a rename of a directory of one's own.
+    let source = place.join("source");
+    tool::make(&source.join("src"))?;
+    tool::write(
+        &source.join("Cargo.toml"),
+        b"[package]\nname = \"std-for-tasks\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[profile.release]\npanic = \"abort\"\n",
+    )?;
+    tool::write(&source.join("src/lib.rs"), b"")?;
+    let mut cargo = Compiler::Debian.cargo(&source, None);
+    cargo.args(["build", "--release", "--target", TARGET, "--target-dir"]);
+    cargo.arg(place.join("target"));
+    cargo.args(Compiler::Debian.std_arguments());
+    // Whoever links with optimisation across crates needs the intermediate form beside the code.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes");
+    cargo.stdout(std::io::stderr());
+    run(&mut cargo)?;
+    let io = |what: String| move |source| BuildError::Io { what, source };
+    let aside = place.join(format!("root-{}", std::process::id()));
+    let libraries = aside.join("lib/rustlib").join(TARGET).join("lib");
+    tool::make(&libraries)?;
+    let made = place.join("target").join(TARGET).join("release/deps");
+    let listed = fs::read_dir(&made).map_err(io(format!("list {}", made.display())))?;
+    for entry in listed {
+        let entry = entry.map_err(io(format!("list {}", made.display())))?;
+        let name = entry.file_name();
+        let is_library = entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "rlib");
+        if is_library && !name.to_string_lossy().starts_with("libstd_for_tasks") {
+            fs::copy(entry.path(), libraries.join(name))
+                .map_err(io(format!("copy {}", entry.path().display())))?;
+        }
+    }
+    match fs::rename(&aside, &root) {
+        // Another process was quicker.
+        Err(_) if root.is_dir() => drop(fs::remove_dir_all(&aside)),
+        renamed => renamed.map_err(io(format!("create {}", root.display())))?,
+    }
+    Ok(root)
+}

@@ -1,0 +1,87 @@
+//! Running other programs.
+
+use crate::error::BuildError;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a program prints on stdout, or `None` where it cannot be started or fails.
+pub(crate) fn answer(command: &mut Command) -> Option<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = || String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then(text)
+}
+
+/// The command as it would be typed.
+pub(crate) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// Runs a program to its end and tells what it says, line by line; it fails by its status.
+pub(crate) fn run(
+    command: &mut Command,
+    name: &str,
+    tell: &dyn Fn(&str),
+) -> Result<(), BuildError> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|source| BuildError::Io {
+        what: format!("start {name}"),
+        source,
+    })?;
+    let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !said.is_empty() && !said.ends_with('\n') {
+        said.push('\n');
+    }
+    said.push_str(&String::from_utf8_lossy(&output.stdout));
+    said.lines().for_each(tell);
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(BuildError::Failed {
+        program: name.to_owned(),
+        status: output.status,
+        output: said,
+    })
+}
+
+/// A directory in `scratch` for one project, by its place; it is there afterwards.
+pub(crate) fn workplace(scratch: &Path, language: &str, dir: &Path) -> Result<PathBuf, BuildError> {
+    use sha2::{Digest, Sha256};
+    let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let hash = Sha256::digest(place.as_os_str().as_encoded_bytes());
+    let hash = hash[..8]
+        .iter()
+        .fold(0, |hash, &byte| hash << 8 | u64::from(byte));
+    let workplace = absolute(scratch)
+        .join(language)
+        .join(format!("{hash:016x}"));
+    make(&workplace)?;
+    Ok(workplace)
+}
+
+/// Makes a directory, unless it is there.
+pub(crate) fn make(dir: &Path) -> Result<(), BuildError> {
+    fs::create_dir_all(dir).map_err(|source| BuildError::Io {
+        what: format!("create {}", dir.display()),
+        source,
+    })
+}
+
+/// Writes a file whole.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
+    fs::write(path, content).map_err(|source| BuildError::Io {
+        what: format!("write {}", path.display()),
+        source,
+    })
+}
+
+/// The path as other programs find it, wherever they run.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
