@@ -159,22 +159,54 @@ pub(super) fn is_wit(module: &str) -> bool {
     (module.contains(':') || module == "$root") && !is_host(module)
 }
 
-/// Whether the name is that of the host's own interface, in a version that this host is
-/// compatible with: see `wit/README.md`.
-pub(super) fn is_host(name: &str) -> bool {
-    name.strip_prefix("rwasm:task/host@0.1.")
-        .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit()))
-}
+/// The interface by which guests ask of the host, without its version.
+pub(super) const HOST: &str = "rwasm:task/host";
 
-/// The functions of the host's own interface.
-pub(super) const HOST: [&str; 6] = [
+/// The versions of the host's own interface, oldest first: each minor version by its first, and how many of [`FUNCTIONS`] it has.
+/// See `wit/README.md`.
+pub(super) const HOST_VERSIONS: [(&str, usize); 2] = [("0.1.0", 6), ("0.2.0", 7)];
+
+/// The functions of the host's own interface, in the order in which they came.
+const FUNCTIONS: [&str; 7] = [
     "engine-count",
     "engine-id",
     "log",
     "progress",
     "publish",
     "pushed",
+    "panicked",
 ];
+
+/// Whether the name is that of the host's own interface, in a version that this host is compatible with.
+pub(super) fn is_host(name: &str) -> bool {
+    host_functions(name).is_some()
+}
+
+/// The functions of the host's own interface in the version that the name has, if this host is compatible with it.
+pub(super) fn host_functions(name: &str) -> Option<&'static [&'static str]> {
+    let version = name.strip_prefix(HOST)?.strip_prefix('@')?;
+    let (minor, patch) = version.rsplit_once('.')?;
+    if patch.is_empty() || !patch.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let versions = HOST_VERSIONS.iter();
+    let mut known = versions.filter(|(known, _)| known.strip_suffix(".0") == Some(minor));
+    known.next().map(|(_, count)| &FUNCTIONS[..*count])
+}
+
+/// What there is to say of an import that is not offered: of the host's own interface, which versions there are.
+pub(super) fn advice(module: &str) -> String {
+    match module.strip_prefix(HOST) {
+        Some(version) if version.is_empty() || version.starts_with('@') => {
+            let versions = HOST_VERSIONS.map(|(version, _)| version);
+            format!(
+                " (it has the versions {} of that interface)",
+                versions.join(" and ")
+            )
+        }
+        _ => String::new(),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -193,5 +225,29 @@ mod tests {
         ] {
             assert_eq!(preview2(name), interface, "{name}");
         }
+    }
+
+    #[test]
+    fn the_hosts_own_interface_is_known_in_its_versions() {
+        let count = |name| host_functions(name).map(<[_]>::len);
+        assert_eq!(count("rwasm:task/host@0.1.0"), Some(6));
+        assert_eq!(count("rwasm:task/host@0.1.12"), Some(6));
+        assert_eq!(count("rwasm:task/host@0.2.0"), Some(7));
+        for name in [
+            "rwasm:task/host",
+            "rwasm:task/host@0.1",
+            "rwasm:task/host@0.1.x",
+            "rwasm:task/host@0.3.0",
+            "rwasm:task/host@1.2.0",
+            "rwasm:task/hosts@0.1.0",
+            "rwasm:task/task@0.1.0",
+        ] {
+            assert_eq!(count(name), None, "{name}");
+        }
+        assert_eq!(
+            advice("rwasm:task/host@0.3.0"),
+            " (it has the versions 0.1.0 and 0.2.0 of that interface)"
+        );
+        assert_eq!(advice("rwasm:task/hosts@0.1.0"), "");
     }
 }

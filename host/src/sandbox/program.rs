@@ -96,8 +96,10 @@ impl Program {
             return Err(LoadError::invalid(
                 &module,
                 format!(
-                    "it imports `{} {}`, which this host does not offer",
-                    import.module, import.name
+                    "it imports `{} {}`, which this host does not offer{}",
+                    import.module,
+                    import.name,
+                    imports::advice(&import.module)
                 ),
             ));
         }

@@ -91,7 +91,10 @@ fn shared(
 }
 
 fn not_here(module: &str, name: &str) -> wasmtime::Error {
-    wasmtime::format_err!("it imports `{name}` of `{module}`, which this host does not offer")
+    wasmtime::format_err!(
+        "it imports `{name}` of `{module}`, which this host does not offer{}",
+        imports::advice(module)
+    )
 }
 
 /// What stands in for a function.
