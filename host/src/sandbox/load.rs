@@ -506,7 +506,7 @@ impl Facts {
             );
         } else if memory.memory64 {
             self.refuse(
-                "it has a memory of 64-bit addresses (wasm64), which is switched off here; build it for wasm32-wasip1",
+                "it has a memory of 64-bit addresses (memory64, wasm64), which is switched off here; build it for wasm32-wasip1",
             );
         }
     }
