@@ -35,6 +35,11 @@ mod retries;
 mod time_limits;
 mod typed_functions;
 
+mod arguments;
+mod components_by_others;
+mod modules_by_others;
+mod values;
+
 mod chaos;
 mod compile;
 mod leaks;

@@ -99,6 +99,10 @@ impl Ending {
     }
 }
 
+/// What to do about a function whose types are no values.
+const UNCALLABLE: &str =
+    "export one that takes and gives values: strings, numbers, lists, records, not handles";
+
 impl CliError {
     fn code(&self) -> u8 {
         match self {
@@ -123,7 +127,7 @@ impl CliError {
                     | PlanError::ArgumentsForFunction { .. },
                 )
                 | SubmitError::Targets(_)
-                | SubmitError::Arguments(_) => USAGE,
+                | SubmitError::Arguments { .. } => USAGE,
                 SubmitError::Load(_) | SubmitError::Plan(_) => MODULE,
                 SubmitError::Input(_)
                 | SubmitError::Setting(SettingError::Grant(GrantError::Directory { .. })) => {
@@ -283,10 +287,16 @@ impl CliError {
                 Some("give a number with --engines, or none to use all cores".to_owned())
             }
             Self::Submit(SubmitError::Plan(
-                PlanError::NoSuchFunction { .. } | PlanError::NoMapper { .. },
+                PlanError::Function(
+                    FunctionError::NotFound { .. } | FunctionError::Ambiguous { .. },
+                )
+                | PlanError::NoMapper { .. },
             )) => Some(
                 "name the function to map with --map, the one to merge with --reduce".to_owned(),
             ),
+            Self::Submit(SubmitError::Plan(PlanError::Function(FunctionError::Uncallable {
+                ..
+            }))) => Some(UNCALLABLE.to_owned()),
             Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
                 "name another reducer with --reduce, or a built-in merge with --merge".to_owned(),
             ),
@@ -306,6 +316,7 @@ impl CliError {
                 FunctionError::Command { module, .. } => {
                     Some(format!("for example: rwasm-cluster run {module} input.txt"))
                 }
+                FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
                 _ => None,
             },
             Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => {

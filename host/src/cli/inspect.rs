@@ -161,6 +161,11 @@ fn text(module: &Module) -> String {
             }
         }
     }
+    let mut name = "not called";
+    for function in module.uncallable() {
+        line(name, &format!("{function}  ({})", function.reason));
+        name = "";
+    }
     match module.imports() {
         [] => line("imports", "none"),
         imports => {
@@ -207,6 +212,17 @@ fn json(module: &Module) -> String {
         .iter()
         .map(|import| json!({"module": import.module, "name": import.name, "offered": import.offered}))
         .collect();
+    let uncallable: Vec<_> = module
+        .uncallable()
+        .iter()
+        .map(|function| {
+            json!({
+                "name": function.name,
+                "wit": function.to_string(),
+                "reason": function.reason,
+            })
+        })
+        .collect();
     let document = json!({
         "module": module.name(),
         "form": module.form().name(),
@@ -214,6 +230,7 @@ fn json(module: &Module) -> String {
         "size": module.size(),
         "sha256": module.hash().to_string(),
         "functions": functions,
+        "uncallable": uncallable,
         "imports": imports,
         // What cannot be printed as WIT may still be run.
         "wit": module.wit().ok(),

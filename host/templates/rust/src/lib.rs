@@ -6,10 +6,9 @@ fn mapper(text: &str) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for word in text.to_lowercase().split_whitespace() {
         let word: String = word.chars().filter(|char| char.is_alphabetic()).collect();
-        if !word.is_empty() {
-            *counts.entry(word).or_default() += 1;
-        }
+        *counts.entry(word).or_default() += 1;
     }
+    counts.remove(""); // what was no word at all
     counts
 }
 
