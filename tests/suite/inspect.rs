@@ -281,10 +281,11 @@ fn of_wit(wit: &str) -> rwasm_cluster::Module {
             wit_parser::WorldItem::Type { .. } => {}
         }
     }
-    let functions: String = names
+    let functions: Vec<String> = names
         .iter()
         .map(|name| format!("(func (export {name:?}))"))
         .collect();
+    let functions = functions.concat();
     let text = format!(r#"(module (memory (export "memory") 1) {functions})"#);
     let plain = rwasm_cluster::Module::from_bytes("m.wat", text).expect("it is a module");
     let mut bytes = plain.bytes().to_vec();
