@@ -1,12 +1,19 @@
-//! Lists the hostile guests for the tests: a macro that names each, so that one without a case does not compile.
+//! Two lists of files, for macros and for embedding: the hostile guests, for their tests, so that one without a case
+//! does not compile; and the templates of task projects, with the sources of the Rust SDK, which `new` writes.
 //!
-//! The library has no need of it, and a copy of this package alone, without the guests, gets an empty list.
+//! A copy of this package alone, without what lies beside it, gets empty lists.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    fs::write(out.join("hostile.rs"), hostile()?)?;
+    fs::write(out.join("templates.rs"), templates()?)
+}
+
+fn hostile() -> io::Result<String> {
     let lists = [
         ("text", names("../guest-tasks/hostile", "wat")?),
         ("program", names("../guest-tasks/hostile/src/bin", "rs")?),
@@ -21,20 +28,13 @@ fn main() -> io::Result<()> {
         text += &format!("            [{kind}] {}\n", names.join(" "));
     }
     text += "        }\n    };\n}\n";
-    let out = env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
-    fs::write(Path::new(&out).join("hostile.rs"), text)
+    Ok(text)
 }
 
 /// The names of the files in `dir` with this extension; none where it does not exist.
 fn names(dir: &str, extension: &str) -> io::Result<BTreeSet<String>> {
-    println!("cargo::rerun-if-changed={dir}");
-    let listed = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        listed => listed?,
-    };
     let mut names = BTreeSet::new();
-    for entry in listed {
-        let path = entry?.path();
+    for path in entries(Path::new(dir))? {
         if path.extension().is_some_and(|found| found == extension)
             && let Some(name) = path.file_stem()
         {
@@ -42,4 +42,70 @@ fn names(dir: &str, extension: &str) -> io::Result<BTreeSet<String>> {
         }
     }
     Ok(names)
+}
+
+/// Where the templates are, a directory for each language.
+const TEMPLATES: &str = "templates";
+
+/// The Rust SDK, and where projects have it.
+const SDK: &str = "../guest-tasks/sdk";
+const VENDORED: &str = "vendor/rwasm-task";
+
+/// What of the SDK is of no use to a project that depends on it.
+const LEFT_OUT: [&str; 5] = ["tests", "examples", "benches", "target", "Cargo.lock"];
+
+/// A list of language, path in the project and content.
+fn templates() -> io::Result<String> {
+    let mut files = Vec::new();
+    for dir in entries(Path::new(TEMPLATES))? {
+        let language = dir.file_name().unwrap_or_default().to_string_lossy();
+        walk(&dir, Path::new(""), &[], &mut |path, from| {
+            files.push((language.clone().into_owned(), path, from));
+        })?;
+    }
+    walk(
+        Path::new(SDK),
+        Path::new(VENDORED),
+        &LEFT_OUT,
+        &mut |path, from| {
+            files.push(("rust".to_owned(), path, from));
+        },
+    )?;
+    let mut text = String::from("static FILES: &[(&str, &str, &[u8])] = &[\n");
+    for (language, path, from) in files {
+        let from = std::path::absolute(from)?;
+        text += &format!("    ({language:?}, {path:?}, include_bytes!({from:?})),\n");
+    }
+    text += "];\n";
+    Ok(text)
+}
+
+/// Every file below `dir` but those of the names that are left out, with its path below `to`.
+fn walk(
+    dir: &Path,
+    to: &Path,
+    left_out: &[&str],
+    found: &mut impl FnMut(PathBuf, PathBuf),
+) -> io::Result<()> {
+    for path in entries(dir)? {
+        let name = path.file_name().unwrap_or_default();
+        if left_out.iter().any(|left_out| name == *left_out) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, &to.join(name), left_out, found)?;
+        } else {
+            found(to.join(name), path);
+        }
+    }
+    Ok(())
+}
+
+/// What is in `dir`, in the order of names; nothing where it does not exist.
+fn entries(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    println!("cargo::rerun-if-changed={}", dir.display());
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        listed => listed?.map(|entry| Ok(entry?.path())).collect(),
+    }
 }

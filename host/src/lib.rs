@@ -90,6 +90,9 @@ mod view;
 mod blocking;
 mod cluster;
 
+pub mod check;
+pub mod template;
+
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster};
 pub use capacity::{Resource, Shortage};
@@ -121,7 +124,7 @@ pub use placement::{ParsePolicyError, Policy};
 pub use sandbox::{
     CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form, Function,
     FunctionError, HostCall, HostError, HostFunctions, HostFunctionsError, HostParams, Import,
-    LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, compile_worker,
+    LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, Uncallable, compile_worker,
 };
 pub use units::{ByteSize, ParseByteSizeError};
 pub use value::{

@@ -24,6 +24,9 @@ fn program() -> ExitCode {
     };
     let verbose = arguments.verbose();
     let ended = match arguments.command {
+        Command::New(new) => cli::new::new(&new),
+        Command::Build(build) => cli::build::build(&build, &signals),
+        Command::Test(test) => cli::test::test(&test, &signals),
         Command::Run(run) => cli::run::run(&run, &signals),
         Command::Call(call) => cli::call::call(&call, &signals),
         Command::Map(map) => cli::map::map(&map, &signals),

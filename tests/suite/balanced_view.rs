@@ -336,7 +336,10 @@ fn arguments_that_do_not_fit_fail_alone() {
         text(2)
     );
     let refused = view.try_submit(&add, arguments!["x", 2_u64]).err().unwrap();
-    assert!(matches!(refused, SubmitError::Arguments(_)), "{refused}");
+    assert!(
+        matches!(refused, SubmitError::Arguments { .. }),
+        "{refused}"
+    );
     // The place of a failure is that of its argument list, in whichever order they come.
     let map = view
         .unordered()

@@ -120,7 +120,7 @@ fn types_that_do_not_fit_are_refused_before_anything_runs() {
 #[test]
 fn the_hosts_own_interface_is_not_for_others_to_define() {
     let functions =
-        HostFunctions::new().function("rwasm:task/host@0.1.0", "engine-id", async |_, ()| {
+        HostFunctions::new().function("rwasm:task/host@0.2.0", "engine-id", async |_, ()| {
             Ok(0_u32)
         });
     let error = Cluster::builder()
@@ -131,7 +131,7 @@ fn the_hosts_own_interface_is_not_for_others_to_define() {
         panic!("the cluster should not start");
     };
     assert!(
-        error.to_string().contains("`rwasm:task/host@0.1.0`"),
+        error.to_string().contains("`rwasm:task/host@0.2.0`"),
         "{error}"
     );
 }
@@ -144,6 +144,6 @@ fn a_module_says_what_is_offered_to_it_and_what_is_not() {
         let import = imports.find(|import| import.module == interface);
         import.expect("it is imported").offered
     };
-    assert!(offered("hosted", "rwasm:task/host@0.1.0"));
+    assert!(offered("hosted", "rwasm:task/host@0.2.0"));
     assert!(!offered("lookup", DICTIONARY));
 }

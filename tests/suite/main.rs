@@ -20,6 +20,10 @@ mod output;
 mod views;
 mod wordcount;
 
+mod build;
+mod new;
+mod test_command;
+
 mod balanced_view;
 mod dependencies;
 mod direct_view;
@@ -30,6 +34,11 @@ mod results;
 mod retries;
 mod time_limits;
 mod typed_functions;
+
+mod arguments;
+mod components_by_others;
+mod modules_by_others;
+mod values;
 
 mod chaos;
 mod compile;

@@ -199,7 +199,7 @@ fn a_failed_line_that_is_borne_stands_in_its_place() {
             records[1],
             json!({"error": {
                 "code": "bad-input",
-                "message": "argument 1 (`n`): found x, wanted u64",
+                "message": "`add-one: func(n: u64) -> u64`: argument 1 (`n`): found x, wanted u64",
             }})
         );
         assert_eq!(code(&records[3]), Some("bad-input"));

@@ -6,17 +6,20 @@ mod options;
 mod values;
 
 pub(crate) use grants::{DeterminismOptions, GrantOptions};
-pub(crate) use options::{Loudness, ManyOptions, TaskOptions};
+pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
 pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgument, View, When};
 
 mod cache;
 mod history;
+mod project;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
+
+pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 
 use super::config::ProjectFile;
 use super::exit::CliError;
@@ -39,6 +42,7 @@ use values::count;
     version,
     styles = Styles::styled(),
     before_help = "Examples:
+  rwasm-cluster new wc --lang rust && rwasm-cluster build wc && rwasm-cluster test wc
   rwasm-cluster run wordcount.wasm --engines 4 book.txt
   rwasm-cluster run upper.wasm a.txt b.txt > both.txt
   cat *.log | rwasm-cluster run count.wasm --merge sum
@@ -58,13 +62,19 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a small task project, in a language of your choice
+    New(NewArguments),
+    /// Compile a task project for the cluster
+    Build(BuildArguments),
+    /// Run a task on its samples, and check the laws that its job relies on
+    Test(Box<TestArguments>),
     /// Map a module over inputs, merge what comes out, print it
     Run(Box<RunArguments>),
     /// Call one function, on any engine or on several, and print what it gives
     Call(Box<CallArguments>),
     /// Call a function on each line of a file or of stdin, and print a line for each
     Map(Box<MapArguments>),
-    /// Show what a module is: its form, functions with types, imports, hash
+    /// Show what a module is: its form, functions with types, imports, hash, WIT
     Inspect(InspectArguments),
     /// Jobs that were recorded: list, show, result, retry, replay, rm
     Job(Box<JobArguments>),
@@ -210,9 +220,11 @@ pub(crate) struct MapArguments {
     pub(crate) max_outstanding: Option<usize>,
 }
 
-/// Show what a module is: its form, functions with types, imports, hash.
+/// Show what a module is: its form, functions with types, imports, hash, WIT.
 #[derive(Args, Debug)]
-#[command(before_help = "Example:\n  rwasm-cluster inspect wordcount.wasm")]
+#[command(before_help = "Examples:
+  rwasm-cluster inspect wordcount.wasm                     form, functions, imports, an example
+  rwasm-cluster inspect wordcount.wasm --format wit        its WIT, to be put in a project's wit/")]
 pub(crate) struct InspectArguments {
     /// The module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]
@@ -258,6 +270,9 @@ impl Arguments {
 
     pub(crate) fn verbose(&self) -> bool {
         match &self.command {
+            Command::New(new) => new.loudness.verbose,
+            Command::Build(build) => build.loudness.verbose,
+            Command::Test(test) => test.loudness.verbose,
             Command::Run(run) => run.task.loudness.verbose,
             Command::Call(call) => call.task.loudness.verbose,
             Command::Map(map) => map.task.loudness.verbose,
@@ -289,6 +304,9 @@ impl Arguments {
             run.many.unordered = false;
         }
         let loudness = match &mut self.command {
+            Command::New(new) => &mut new.loudness,
+            Command::Build(build) => &mut build.loudness,
+            Command::Test(test) => &mut test.loudness,
             Command::Run(run) => &mut run.task.loudness,
             Command::Call(call) => &mut call.task.loudness,
             Command::Map(map) => &mut map.task.loudness,

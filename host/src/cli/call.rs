@@ -118,8 +118,8 @@ impl Called {
             None => arguments_from_text(params, &arguments.arguments),
         };
         let values = values.map_err(|error| CliError::Wrong {
-            message: format!("`{}`: {error}", self.name),
-            hint: format!("it is {}", function.signature()),
+            message: format!("`{}`: {error}", function.signature()),
+            hint: "strings, bytes and single characters are given as they are, anything else as JSON or WAVE".to_owned(),
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
     }

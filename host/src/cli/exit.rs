@@ -42,6 +42,11 @@ pub(crate) enum CliError {
     Wrong { message: String, hint: String },
     /// The project file is wrong.
     Config { path: PathBuf, message: String },
+    /// There is no module, since there is no project, or it was not compiled.
+    Project {
+        message: String,
+        hint: Option<String>,
+    },
     /// A module cannot be loaded.
     Load(rwasm_cluster::LoadError),
     /// The module has no such function.
@@ -57,6 +62,8 @@ pub(crate) enum CliError {
         failed: Arc<TaskFailure>,
         failures: u64,
     },
+    /// Laws are broken; what they are has been told.
+    LawsBroken,
     /// The history has no such job, or cannot be read.
     History(HistoryError),
     /// What was recorded is not there any more, or never was kept.
@@ -92,6 +99,10 @@ impl Ending {
     }
 }
 
+/// What to do about a function whose types are no values.
+const UNCALLABLE: &str =
+    "export one that takes and gives values: strings, numbers, lists, records, not handles";
+
 impl CliError {
     fn code(&self) -> u8 {
         match self {
@@ -107,7 +118,8 @@ impl CliError {
                 _ => INPUT_OUTPUT,
             },
             Self::Start(_) => CLUSTER,
-            Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
+            Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
+            Self::LawsBroken => TASK_FAILED,
             Self::Submit(error) => match error {
                 SubmitError::Plan(
                     PlanError::Targets(_)
@@ -115,7 +127,7 @@ impl CliError {
                     | PlanError::ArgumentsForFunction { .. },
                 )
                 | SubmitError::Targets(_)
-                | SubmitError::Arguments(_) => USAGE,
+                | SubmitError::Arguments { .. } => USAGE,
                 SubmitError::Load(_) | SubmitError::Plan(_) => MODULE,
                 SubmitError::Input(_)
                 | SubmitError::Setting(SettingError::Grant(GrantError::Directory { .. })) => {
@@ -148,7 +160,7 @@ impl CliError {
     pub(crate) fn report(&self, verbose: bool) -> ExitCode {
         let mut text = String::new();
         match self {
-            Self::OutputClosed | Self::Signal(_) => {}
+            Self::OutputClosed | Self::Signal(_) | Self::LawsBroken => {}
             Self::Usage {
                 rendered,
                 plain,
@@ -188,6 +200,7 @@ impl CliError {
             Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
                 message.clone()
             }
+            Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
                 format!("a fault of rwasm-cluster itself, please report it: {error:#}")
@@ -239,7 +252,7 @@ impl CliError {
                 format!("{place}: {}", visible(&failure.message))
             }
             Self::Output { what, source } => format!("{what} cannot be written: {source}"),
-            Self::OutputClosed | Self::Signal(_) => String::new(),
+            Self::OutputClosed | Self::Signal(_) | Self::LawsBroken => String::new(),
         }
     }
 
@@ -266,6 +279,7 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            Self::Project { hint, .. } => hint.clone(),
             Self::Start(StartError::History(error)) | Self::History(error) => {
                 history_hint(error).map(str::to_owned)
             }
@@ -273,10 +287,16 @@ impl CliError {
                 Some("give a number with --engines, or none to use all cores".to_owned())
             }
             Self::Submit(SubmitError::Plan(
-                PlanError::NoSuchFunction { .. } | PlanError::NoMapper { .. },
+                PlanError::Function(
+                    FunctionError::NotFound { .. } | FunctionError::Ambiguous { .. },
+                )
+                | PlanError::NoMapper { .. },
             )) => Some(
                 "name the function to map with --map, the one to merge with --reduce".to_owned(),
             ),
+            Self::Submit(SubmitError::Plan(PlanError::Function(FunctionError::Uncallable {
+                ..
+            }))) => Some(UNCALLABLE.to_owned()),
             Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
                 "name another reducer with --reduce, or a built-in merge with --merge".to_owned(),
             ),
@@ -296,6 +316,7 @@ impl CliError {
                 FunctionError::Command { module, .. } => {
                     Some(format!("for example: rwasm-cluster run {module} input.txt"))
                 }
+                FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
                 _ => None,
             },
             Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => {
@@ -402,7 +423,7 @@ fn history_hint(error: &HistoryError) -> Option<&'static str> {
 }
 
 /// An error and its direct cause in one line.
-fn with_source(error: &(impl std::error::Error + ?Sized)) -> String {
+pub(crate) fn with_source(error: &(impl std::error::Error + ?Sized)) -> String {
     match error.source() {
         Some(source) if !error.to_string().contains(&source.to_string()) => {
             format!("{}: {source}", visible(&error.to_string()))

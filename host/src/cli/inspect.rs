@@ -1,8 +1,8 @@
-//! `inspect`: what a module is, for people or as JSON. Nothing of it is run or compiled.
+//! `inspect`: what a module is, for people, as WIT or as JSON. Nothing of it is run or compiled.
 
 use super::args::{InspectArguments, InspectFormat};
 use super::exit::{CliError, visible};
-use super::output::print;
+use super::output::{print, shell_word};
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
@@ -13,6 +13,7 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
     let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
     let text = match arguments.format {
         InspectFormat::Text => text(&module),
+        InspectFormat::Wit => module.wit().map_err(CliError::Load)?,
         InspectFormat::Json => json(&module),
     };
     print(&text)
@@ -26,34 +27,23 @@ fn kind(module: &Module) -> &'static str {
     }
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain =
-        |character: char| character.is_ascii_alphanumeric() || "_-./+,:@%=".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// How the module is run on a file, if it has what `run` needs.
 fn example_run(module: &Module) -> Option<String> {
-    let name = quoted(module.name());
+    let name = shell_word(module.name());
     let run = |options: &str| Some(format!("rwasm-cluster run {name}{options} input.txt"));
     if module.form() == Form::Command || JobSpec::default().merge_for(module).is_ok() {
         return run("");
     }
     let mut functions = module.functions().iter();
     let function = functions.find(|function| can_be_mapped(module, function))?;
-    run(&format!(" --map {}", quoted(&function.name)))
+    run(&format!(" --map {}", shell_word(&function.name)))
 }
 
 /// How its first function is called, with arguments that are of the right types.
 fn example_call(module: &Module) -> Option<String> {
     let function = module.functions().first()?;
-    let name = quoted(&function.name);
-    let mut line = format!("rwasm-cluster call {} {name}", quoted(module.name()));
+    let name = shell_word(&function.name);
+    let mut line = format!("rwasm-cluster call {} {name}", shell_word(module.name()));
     for (_, ty) in &function.params {
         let text = match sample(ty) {
             Value::String(text) => text,
@@ -61,7 +51,7 @@ fn example_call(module: &Module) -> Option<String> {
             Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             value => to_wave(&value),
         };
-        line = line + " " + &quoted(&text);
+        line = line + " " + &shell_word(&text);
     }
     Some(line)
 }
@@ -119,6 +109,15 @@ fn sample(ty: &Type) -> Value {
     }
 }
 
+/// How its WIT is had, or that it has none.
+fn wit_note(module: &Module) -> String {
+    if module.has_wit() {
+        "shown by --format wit".to_owned()
+    } else {
+        "none of its own; --format wit describes it".to_owned()
+    }
+}
+
 /// What it may use, with the options that grant it.
 fn needs(module: &Module) -> String {
     let needs = module.needs().into_iter().map(|need| match need.option() {
@@ -162,6 +161,11 @@ fn text(module: &Module) -> String {
             }
         }
     }
+    let mut name = "not called";
+    for function in module.uncallable() {
+        line(name, &format!("{function}  ({})", function.reason));
+        name = "";
+    }
     match module.imports() {
         [] => line("imports", "none"),
         imports => {
@@ -177,6 +181,7 @@ fn text(module: &Module) -> String {
             }
         }
     }
+    line("wit", &wit_note(module));
     line("may use", &needs(module));
     let mut name = "example";
     for example in examples(module) {
@@ -207,6 +212,17 @@ fn json(module: &Module) -> String {
         .iter()
         .map(|import| json!({"module": import.module, "name": import.name, "offered": import.offered}))
         .collect();
+    let uncallable: Vec<_> = module
+        .uncallable()
+        .iter()
+        .map(|function| {
+            json!({
+                "name": function.name,
+                "wit": function.to_string(),
+                "reason": function.reason,
+            })
+        })
+        .collect();
     let document = json!({
         "module": module.name(),
         "form": module.form().name(),
@@ -214,7 +230,10 @@ fn json(module: &Module) -> String {
         "size": module.size(),
         "sha256": module.hash().to_string(),
         "functions": functions,
+        "uncallable": uncallable,
         "imports": imports,
+        // What cannot be printed as WIT may still be run.
+        "wit": module.wit().ok(),
         "may_use": module.needs().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "example": examples(module).first(),
         "example_call": example_call(module),

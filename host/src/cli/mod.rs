@@ -1,6 +1,7 @@
 //! The command line: what the user typed in, what comes out, and nothing of how a task is run.
 
 pub(crate) mod args;
+pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod call;
 pub(crate) mod compiler;
@@ -11,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod job;
 pub(crate) mod map;
+pub(crate) mod new;
 pub(crate) mod output;
 pub(crate) mod panics;
 pub(crate) mod progress;
@@ -20,3 +22,4 @@ pub(crate) mod setup;
 pub(crate) mod signals;
 pub(crate) mod stats;
 pub(crate) mod tell;
+pub(crate) mod test;

@@ -1,6 +1,6 @@
 //! From the options that commands share to what the library is told, and what can be refused at once.
 
-use super::args::{LimitArgument, ManyOptions, ReuseArgument, TaskOptions};
+use super::args::{LimitArgument, LimitOptions, ManyOptions, ReuseArgument, TaskOptions};
 use super::compiler;
 use super::exit::CliError;
 use super::history;
@@ -43,7 +43,7 @@ pub(crate) fn cluster(
 ) -> Result<Cluster, CliError> {
     let mut builder = Cluster::builder()
         .strict_imports(options.strict_imports)
-        .limits(limits(options))
+        .limits(limits(&options.limits, options.determinism.deterministic))
         .grants(grants.clone());
     if let Some(engines) = options.engines {
         builder = builder.engines(engines);
@@ -59,9 +59,7 @@ pub(crate) fn cluster(
     }
     let cluster = compiled(builder)?.start().map_err(CliError::Start)?;
     if !options.loudness.quiet {
-        for shortage in cluster.shortages() {
-            warn(&format!("{shortage}; {}", remedy(shortage.resource)));
-        }
+        warn_of_shortages(&cluster);
     }
     if options.loudness.verbose && !cluster.is_pooled() {
         warn(
@@ -69,6 +67,13 @@ pub(crate) fn cluster(
         );
     }
     Ok(cluster)
+}
+
+/// Warns where all engines together could use up more than there is.
+pub(crate) fn warn_of_shortages(cluster: &Cluster) {
+    for shortage in cluster.shortages() {
+        warn(&format!("{shortage}; {}", remedy(shortage.resource)));
+    }
 }
 
 /// What to do where the engines could use up something.
@@ -82,7 +87,8 @@ fn remedy(resource: Resource) -> &'static str {
 
 /// Reads the module, within the limit of its size.
 pub(crate) fn module(path: &Path, options: &TaskOptions) -> Result<Module, CliError> {
-    Module::from_file_within(path, &limits(options)).map_err(CliError::Load)
+    let limits = limits(&options.limits, options.determinism.deterministic);
+    Module::from_file_within(path, &limits).map_err(CliError::Load)
 }
 
 /// With this program as its compiler, and the cache of compiled code if there is one.
@@ -118,12 +124,11 @@ pub(crate) fn cache_dir() -> Option<PathBuf> {
 }
 
 /// What each task may use.
-pub(crate) fn limits(options: &TaskOptions) -> Limits {
+pub(crate) fn limits(options: &LimitOptions, deterministic: bool) -> Limits {
     let mut limits = Limits::default();
     limits.time = options.timeout;
     limits.memory = options.memory;
-    let always = options.determinism.deterministic;
-    limits.fuel = options.fuel.or(always.then_some(DETERMINISTIC_FUEL));
+    limits.fuel = options.fuel.or(deterministic.then_some(DETERMINISTIC_FUEL));
     for limit in &options.limits {
         match *limit {
             LimitArgument::Input(size) => limits.input = size,

@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(text("300", &Type::U8), "the value: found 300, wanted u8");
         assert_eq!(text("blue", &Type::U8), "the value: found blue, wanted u8");
         let pair = Type::tuple([Type::U8, Type::Bool]);
-        assert_eq!(text("[1, 2]", &pair), "[1]: found 2, wanted bool");
+        assert_eq!(text("[1, 2]", &pair), ".1: found 2, wanted bool");
         assert_eq!(text("(1, 2)", &pair), ".1: found 2, wanted bool");
         let error = text("(1,", &pair);
         assert!(

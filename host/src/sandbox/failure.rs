@@ -1,6 +1,7 @@
 //! How wasmtime's errors become failures with a code, a message and the next step.
 
 use super::host::HostFunctionFailed;
+use super::imports;
 use super::module::Function;
 use super::quota::{Quota, Reached};
 use super::runner::Stop;
@@ -93,7 +94,13 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
         trap => match (state.limiter.refused, refused_file(state, limits), trap) {
             (Some(refused), _, _) => memory_limit(refused, limits),
             (None, Some(failure), _) => failure,
-            (None, None, Some(trap)) => Failure::new(FailureCode::Trap, trap_text(*trap)),
+            (None, None, Some(trap)) => match (trap, &state.desk.panicked) {
+                // Where it went on after a panic, a trap of another kind has another cause.
+                (Trap::UnreachableCodeReached, Some(panicked)) => {
+                    Failure::new(FailureCode::Trap, panicked.to_string())
+                }
+                _ => Failure::new(FailureCode::Trap, trap_text(*trap)),
+            },
             (None, None, None) => {
                 Failure::new(FailureCode::Trap, format!("{:#}", error.root_cause()))
             }
@@ -187,7 +194,8 @@ fn not_offered(module: &str, name: &str) -> Failure {
     Failure::new(
         FailureCode::ImportDenied,
         format!(
-            "the guest called the import `{name}` of `{module}`, which this host does not offer"
+            "the guest called the import `{name}` of `{module}`, which this host does not offer{}",
+            imports::advice(module)
         ),
     )
 }

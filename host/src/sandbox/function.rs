@@ -95,7 +95,7 @@ pub enum FunctionError {
     /// The module has no function of this name.
     #[error(
         "{module} has no function `{name}`{}; it has {}",
-        DidYouMean(.near.as_deref()),
+        DidYouMean(.near),
         Listed(.functions),
     )]
     NotFound {
@@ -103,10 +103,30 @@ pub enum FunctionError {
         module: String,
         /// The name that was asked for.
         name: String,
-        /// A function whose name is nearly the same.
-        near: Option<String>,
+        /// The functions whose names are nearly the same, the nearest first.
+        near: Vec<String>,
         /// The functions there are, as WIT.
         functions: Vec<String>,
+    },
+    /// Several functions have this name, in several interfaces.
+    #[error("{module} has several functions `{name}`: {}; one is to be named in full", Named(.candidates, "and"))]
+    Ambiguous {
+        /// The module's name.
+        module: String,
+        /// The name that was asked for.
+        name: String,
+        /// The whole names it may stand for.
+        candidates: Vec<String>,
+    },
+    /// The function is there, and takes or gives what no task can.
+    #[error("{module} has `{function}`, but no task can call it: {reason}")]
+    Uncallable {
+        /// The module's name.
+        module: String,
+        /// The function, as WIT.
+        function: Box<str>,
+        /// Which type stands in the way, where, and why.
+        reason: String,
     },
     /// The module is a WASI command: it is run as a whole and has no functions.
     #[error("{module} is a WASI command, which is run as a whole and has no function `{name}`")]
@@ -169,6 +189,9 @@ pub enum FunctionError {
 impl Module {
     /// The function `name`, which takes a `P` and gives an `R`.
     ///
+    /// A function in an interface is `package:name/interface@1.2.3#function`; its version, its package, or all but its own
+    /// name may be left out where no other function is meant by what is left.
+    ///
     /// The parameters are a tuple, such as `(&str, u64)`, or a single type; see [`Params`]. The
     /// result is a type that [`FromWit`] lists; of a function that gives `result<T, E>` it is what
     /// stands for `T`, since an error is the failure of its task.
@@ -182,14 +205,12 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// When there is no such function, or its types are others.
+    /// When there is no such function, or more than one, or its types are others.
     pub fn function<P: Params, R: FromWit>(
         &self,
         name: &str,
     ) -> Result<Callable<P, R>, FunctionError> {
-        let index = self
-            .position(name)
-            .ok_or_else(|| FunctionError::not_found(self, name))?;
+        let index = self.position(name)?;
         check::<P, R>(self, &self.functions()[index])?;
         Ok(Callable {
             module: self.clone(),
@@ -247,49 +268,33 @@ fn check<P: Params, R: FromWit>(module: &Module, function: &Function) -> Result<
     })
 }
 
-impl FunctionError {
-    fn not_found(module: &Module, name: &str) -> Self {
-        let functions = module.functions();
-        if functions.is_empty() && module.form() == Form::Command {
-            return Self::Command {
-                module: module.name().to_owned(),
-                name: name.to_owned(),
-            };
-        }
-        let names = functions.iter().map(|function| &function.name);
-        Self::NotFound {
-            module: module.name().to_owned(),
-            name: name.to_owned(),
-            near: names
-                .into_iter()
-                .find(|known| is_near(known, name))
-                .cloned(),
-            functions: functions.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-/// Whether the names differ in case, in `_` for `-`, or by the interface that the function is in.
-fn is_near(known: &str, name: &str) -> bool {
-    let same = |known: &str| {
-        let plain = |char: char| match char {
-            '_' => '-',
-            other => other.to_ascii_lowercase(),
-        };
-        known.chars().map(plain).eq(name.chars().map(plain))
-    };
-    same(known) || known.rsplit_once('#').is_some_and(|(_, last)| same(last))
-}
-
 /// The question that a name which is nearly right deserves.
-struct DidYouMean<'a>(Option<&'a str>);
+struct DidYouMean<'a>(&'a [String]);
 
 impl fmt::Display for DidYouMean<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(near) => write!(f, " (did you mean `{near}`?)"),
-            None => Ok(()),
+            [] => Ok(()),
+            near => write!(f, " (did you mean {}?)", Named(near, "or")),
         }
+    }
+}
+
+/// Names in a row, the last after this word.
+struct Named<'a>(&'a [String], &'a str);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(names, word) = self;
+        for (idx, name) in names.iter().enumerate() {
+            match idx {
+                0 => {}
+                _ if idx + 1 == names.len() => write!(f, " {word} ")?,
+                _ => f.write_str(", ")?,
+            }
+            write!(f, "`{name}`")?;
+        }
+        Ok(())
     }
 }
 
@@ -343,6 +348,7 @@ mod tests {
             is_component: form == Form::Component,
             has_wit: form != Form::Plain,
             functions: functions.into(),
+            uncallable: Vec::new(),
             imports: Vec::new(),
         }))
     }
@@ -373,6 +379,7 @@ mod tests {
         assert!(module.function::<String, Counts>("count-words").is_ok());
         assert!(module.function::<Reference, Value>("count-words").is_ok());
         assert!(module.function::<(), ()>("a:b/c#now").is_ok());
+        assert_eq!(module.dynamic_function("now").unwrap().name(), "a:b/c#now");
         assert!(module.dynamic_function("check").is_ok());
         assert_eq!(
             format!("{count:?}"),
@@ -402,9 +409,8 @@ mod tests {
             Err(FunctionError::NotFound { near, .. }) => near,
             other => panic!("{other:?}"),
         };
-        assert_eq!(near("Count_Words").as_deref(), Some("count-words"));
-        assert_eq!(near("now").as_deref(), Some("a:b/c#now"));
-        assert_eq!(near("words"), None);
+        assert_eq!(near("Count_Words"), ["count-words"]);
+        assert_eq!(near("words"), [""; 0]);
 
         let small = super::tests::module(
             Form::Plain,

@@ -107,11 +107,50 @@ const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
+/// The version in which wasmtime-wasi defines all of them.
+pub(super) const PREVIEW2: &str = "0.2.12";
+
 /// The interface of WASI preview 2 that the name stands for, without its version, if this host has it.
 /// All its versions are compatible with each other.
 pub(super) fn preview2(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
     (INTERFACES.contains(&interface) && version.starts_with("0.2.")).then_some(interface)
+}
+
+/// A notice of Emscripten's that a memory has grown, for hosts that keep views of it. There is nothing to do.
+pub(super) const MEMORY_GREW: (&str, &str) = ("env", "emscripten_notify_memory_growth");
+
+/// Whether a core module's import is something that the host has for it.
+pub(super) fn is_offered(module: &str, name: &str) -> bool {
+    preview1(module, name).is_some() || is_host(module) || (module, name) == MEMORY_GREW
+}
+
+/// What a module was built for that this host has nothing of, with what to build it for instead. Programs begin and end
+/// with such an import, so that none could run.
+pub(super) fn of_another_platform(module: &str, name: &str) -> Option<&'static str> {
+    match (module, name) {
+        ("wasi_unstable" | "wasi_snapshot_preview0", _) => Some(
+            "it is made for WASI as it was in 2019 (snapshot 0); build it again with a toolchain of 2020 or later \
+            for wasm32-wasip1, which older ones call wasm32-wasi",
+        ),
+        ("wasi", "thread-spawn") => Some(
+            "it is made for threads (wasi-threads), and a task is one thread; build it for wasm32-wasip1, without -pthread",
+        ),
+        ("gojs" | "go", name)
+            if name.starts_with("runtime.") || name.starts_with("syscall/js.") =>
+        {
+            Some("it is made for JavaScript around it (GOOS=js); build it with GOOS=wasip1")
+        }
+        _ => None,
+    }
+}
+
+/// Whether a component is made for a version of WASI whose functions may be async, which need more of a host than this one
+/// has.
+pub(super) fn is_preview3(name: &str) -> bool {
+    name.strip_prefix("wasi:")
+        .and_then(|name| name.split_once('@'))
+        .is_some_and(|(_, version)| version.starts_with("0.3."))
 }
 
 /// Whether the import is of an interface of WIT, and so needs the component model; the host's own is
@@ -120,22 +159,54 @@ pub(super) fn is_wit(module: &str) -> bool {
     (module.contains(':') || module == "$root") && !is_host(module)
 }
 
-/// Whether the name is that of the host's own interface, in a version that this host is
-/// compatible with: see `wit/README.md`.
-pub(super) fn is_host(name: &str) -> bool {
-    name.strip_prefix("rwasm:task/host@0.1.")
-        .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit()))
-}
+/// The interface by which guests ask of the host, without its version.
+pub(super) const HOST: &str = "rwasm:task/host";
 
-/// The functions of the host's own interface.
-pub(super) const HOST: [&str; 6] = [
+/// The versions of the host's own interface, oldest first: each minor version by its first, and how many of [`FUNCTIONS`] it has.
+/// See `wit/README.md`.
+pub(super) const HOST_VERSIONS: [(&str, usize); 2] = [("0.1.0", 6), ("0.2.0", 7)];
+
+/// The functions of the host's own interface, in the order in which they came.
+const FUNCTIONS: [&str; 7] = [
     "engine-count",
     "engine-id",
     "log",
     "progress",
     "publish",
     "pushed",
+    "panicked",
 ];
+
+/// Whether the name is that of the host's own interface, in a version that this host is compatible with.
+pub(super) fn is_host(name: &str) -> bool {
+    host_functions(name).is_some()
+}
+
+/// The functions of the host's own interface in the version that the name has, if this host is compatible with it.
+pub(super) fn host_functions(name: &str) -> Option<&'static [&'static str]> {
+    let version = name.strip_prefix(HOST)?.strip_prefix('@')?;
+    let (minor, patch) = version.rsplit_once('.')?;
+    if patch.is_empty() || !patch.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let versions = HOST_VERSIONS.iter();
+    let mut known = versions.filter(|(known, _)| known.strip_suffix(".0") == Some(minor));
+    known.next().map(|(_, count)| &FUNCTIONS[..*count])
+}
+
+/// What there is to say of an import that is not offered: of the host's own interface, which versions there are.
+pub(super) fn advice(module: &str) -> String {
+    match module.strip_prefix(HOST) {
+        Some(version) if version.is_empty() || version.starts_with('@') => {
+            let versions = HOST_VERSIONS.map(|(version, _)| version);
+            format!(
+                " (it has the versions {} of that interface)",
+                versions.join(" and ")
+            )
+        }
+        _ => String::new(),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -154,5 +225,29 @@ mod tests {
         ] {
             assert_eq!(preview2(name), interface, "{name}");
         }
+    }
+
+    #[test]
+    fn the_hosts_own_interface_is_known_in_its_versions() {
+        let count = |name| host_functions(name).map(<[_]>::len);
+        assert_eq!(count("rwasm:task/host@0.1.0"), Some(6));
+        assert_eq!(count("rwasm:task/host@0.1.12"), Some(6));
+        assert_eq!(count("rwasm:task/host@0.2.0"), Some(7));
+        for name in [
+            "rwasm:task/host",
+            "rwasm:task/host@0.1",
+            "rwasm:task/host@0.1.x",
+            "rwasm:task/host@0.3.0",
+            "rwasm:task/host@1.2.0",
+            "rwasm:task/hosts@0.1.0",
+            "rwasm:task/task@0.1.0",
+        ] {
+            assert_eq!(count(name), None, "{name}");
+        }
+        assert_eq!(
+            advice("rwasm:task/host@0.3.0"),
+            " (it has the versions 0.1.0 and 0.2.0 of that interface)"
+        );
+        assert_eq!(advice("rwasm:task/hosts@0.1.0"), "");
     }
 }

@@ -7,7 +7,7 @@ use super::foreign::contained;
 use super::imports;
 use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash};
 use super::room::Room;
-use super::wit::{self, Bind};
+use super::wit::{self, Bind, Exported};
 use crate::limits::{Limits, MODULE_SIZE};
 use crate::plain::plain;
 use crate::units::ByteSize;
@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmparser::{Encoding, ExternalKind, Parser, Payload, TypeRef, ValType};
+use wasmparser::{Encoding, ExternalKind, MemoryType, Parser, Payload, TypeRef, ValType};
 
 /// Why a module cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,14 @@ pub enum LoadError {
         /// The module.
         name: String,
         /// What is wrong and where.
+        message: String,
+    },
+    /// It is made for another kind of host.
+    #[error("module `{name}` cannot run here: {message}")]
+    Unsupported {
+        /// The module.
+        name: String,
+        /// What it is made for, and what to build it for instead.
         message: String,
     },
     /// Its text does not parse.
@@ -119,6 +127,14 @@ pub enum LoadError {
     NotPrecompiled {
         /// The module.
         name: String,
+    },
+    /// No component can be made of it.
+    #[error("module `{name}` cannot be made a component: {message}")]
+    NoComponent {
+        /// The module.
+        name: String,
+        /// Why.
+        message: String,
     },
     /// The cluster was shut down while it was compiled.
     #[error("module `{name}` was not compiled: the cluster was shut down")]
@@ -219,6 +235,9 @@ impl Module {
             let message = format!("components lie in each other deeper than {MAX_DEPTH}");
             return Err(invalid(message));
         }
+        if let Some(message) = facts.obstacle.take() {
+            return Err(LoadError::Unsupported { name, message });
+        }
         let functions = || {
             if facts.is_component {
                 component_functions(&bytes, &mut room)
@@ -226,7 +245,7 @@ impl Module {
                 core_functions(&bytes, &facts, &mut room)
             }
         };
-        let (form, functions) = contained(functions).map_err(invalid)?;
+        let (form, exported) = contained(functions).map_err(invalid)?;
         if form == Form::TypedCore {
             // It may be made a component, and then has what components have.
             for import in &mut facts.imports {
@@ -242,7 +261,8 @@ impl Module {
                 form
             },
             is_component: facts.is_component,
-            functions: functions.into(),
+            functions: exported.functions.into(),
+            uncallable: exported.uncallable,
             imports: facts.imports,
             name,
             path,
@@ -366,6 +386,8 @@ struct Facts {
     functions: Vec<u32>,
     exported_functions: Vec<(String, u32)>,
     has_memory: bool,
+    /// Why it cannot run here, however well it is made.
+    obstacle: Option<String>,
 }
 
 impl Facts {
@@ -373,6 +395,7 @@ impl Facts {
         let mut keep = |name: &str| room.take(name.len()).map_err(FactsError::TooMuch);
         let mut facts = Self::default();
         let mut depth = 0_u32;
+        let mut is_preview3 = false;
         for payload in Parser::new(0).parse_all(bytes) {
             match payload? {
                 Payload::Version { encoding, .. } => {
@@ -386,6 +409,11 @@ impl Facts {
                     }
                 }
                 Payload::End(_) => depth -= 1,
+                Payload::MemorySection(memories) => {
+                    for memory in memories {
+                        facts.check_memory(memory?);
+                    }
+                }
                 // What is nested in a component is its own affair.
                 _ if depth > 1 => {}
                 Payload::TypeSection(types) => {
@@ -401,9 +429,21 @@ impl Facts {
                         }
                         keep(import.module)?;
                         keep(import.name)?;
+                        if let TypeRef::Memory(memory) = import.ty {
+                            facts.check_memory(memory);
+                            facts.refuse(&format!(
+                                "it imports its memory (`{}::{}`), which no host but JavaScript gives it; build it to \
+                                export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)",
+                                import.module, import.name
+                            ));
+                        }
+                        if let Some(built) =
+                            imports::of_another_platform(import.module, import.name)
+                        {
+                            facts.refuse(built);
+                        }
                         facts.imports.push(Import {
-                            offered: imports::preview1(import.module, import.name).is_some()
-                                || imports::is_host(import.module),
+                            offered: imports::is_offered(import.module, import.name),
                             module: import.module.to_owned(),
                             name: import.name.to_owned(),
                         });
@@ -444,41 +484,69 @@ impl Facts {
                 }
                 Payload::ComponentExportSection(exports) => {
                     for export in exports {
-                        facts.is_command |= export?.name.name.starts_with("wasi:cli/run@0.2");
+                        let name = export?.name.name;
+                        facts.is_command |= name.starts_with("wasi:cli/run@0.2.");
+                        is_preview3 |=
+                            name.starts_with("wasi:cli/run@") && imports::is_preview3(name);
                     }
                 }
                 _ => {}
             }
         }
+        if is_preview3 && !facts.is_command {
+            facts.refuse(
+                "it is a program for WASI 0.3, and this host has 0.2 and preview 1; build it for wasm32-wasip2 or wasm32-wasip1",
+            );
+        }
         Ok(facts)
+    }
+
+    /// The first reason is the one that is told.
+    fn refuse(&mut self, message: &str) {
+        self.obstacle
+            .get_or_insert_with(|| plain(message.to_owned()));
+    }
+
+    fn check_memory(&mut self, memory: MemoryType) {
+        if memory.shared {
+            self.refuse(
+                "it shares a memory between threads, and a task is one thread; build it for wasm32-wasip1, without -pthread",
+            );
+        } else if memory.memory64 {
+            self.refuse(
+                "it has a memory of 64-bit addresses (wasm64), which is switched off here; build it for wasm32-wasip1",
+            );
+        }
     }
 }
 
-fn component_functions(bytes: &[u8], room: &mut Room) -> Result<(Form, Vec<Function>), String> {
+fn component_functions(bytes: &[u8], room: &mut Room) -> Result<(Form, Exported), String> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
         return Err("it holds WIT alone and no code".to_owned());
     };
-    let functions = wit::functions(&resolve, world, Bind::Component, room)?;
-    Ok((Form::Component, functions))
+    let exported = wit::functions(&resolve, world, Bind::Component, room)?;
+    Ok((Form::Component, exported))
 }
 
 fn core_functions(
     bytes: &[u8],
     facts: &Facts,
     room: &mut Room,
-) -> Result<(Form, Vec<Function>), String> {
+) -> Result<(Form, Exported), String> {
     let (stripped, bindgen) =
         wit_component::metadata::decode(bytes).map_err(|error| format!("{error:#}"))?;
     if stripped.is_some() && facts.has_memory {
-        let mut functions = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core, room)?;
+        let mut found = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core, room)?;
         let exported: HashSet<&str> = facts
             .exported_functions
             .iter()
             .map(|(name, _)| name.as_str())
             .collect();
-        functions.retain(|function| exported.contains(function.name.as_str()));
-        return Ok((Form::TypedCore, functions));
+        found
+            .functions
+            .retain(|function| exported.contains(function.name.as_str()));
+        return Ok((Form::TypedCore, found));
     }
     let mut functions = Vec::new();
     for (name, index) in &facts.exported_functions {
@@ -495,7 +563,11 @@ fn core_functions(
             functions.extend(plain_function(name, ty));
         }
     }
-    Ok((Form::Plain, functions))
+    let exported = Exported {
+        functions,
+        uncallable: Vec::new(),
+    };
+    Ok((Form::Plain, exported))
 }
 
 /// A core function of numbers; its parameters have no names of their own.

@@ -1,11 +1,12 @@
 //! The sandbox: the one layer that knows wasmtime. It loads modules, makes them ready to run,
 //! and runs tasks in them under limits.
 //!
-//! From a file to a run: `load` and `wit` say what a module is, within
-//! `room` and with `foreign` parsers contained; `function` checks what is asked of
+//! From a file to a run: `load` and `wit` (with `signature`) say what a module is, within
+//! `room` and with `foreign` parsers contained; `names` finds a function by its name; `printed` writes its WIT, `strip`
+//! makes other bytes of it; `function` checks what is asked of
 //! it against Rust's types; `variant`, `compile`, `compiler`, `helper` and `cache`
 //! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
-//! (with `abi`) or `component`; `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
+//! (with `abi`) or `component` (with `bulk`); `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
 //! `host` is what it may ask of it; `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
 
 mod foreign;
@@ -13,8 +14,12 @@ mod function;
 mod imports;
 mod load;
 mod module;
+mod names;
 mod needs;
+mod printed;
 mod room;
+mod signature;
+mod strip;
 mod wit;
 
 mod cache;
@@ -27,6 +32,7 @@ mod ticker;
 mod variant;
 
 mod abi;
+mod bulk;
 mod component;
 mod core;
 mod request;
@@ -51,7 +57,7 @@ pub use function::{Callable, DynamicCallable, FunctionError};
 pub use helper::compile_worker;
 pub use host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 pub use load::LoadError;
-pub use module::{Form, Function, Import, Module, ModuleHash};
+pub use module::{Form, Function, Import, Module, ModuleHash, Uncallable};
 pub use needs::Need;
 pub(crate) use net::Peers;
 pub use program::Lowering;

@@ -1,10 +1,10 @@
 //! `Module`: a program a user brought, analysed but not yet compiled. Named by its SHA-256.
 
 use super::abi::Signature;
+use super::names::Functions;
 use crate::value::Type;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,25 +23,8 @@ pub(super) struct Inner {
     /// Whether it says in WIT what it imports and exports, as components and typed core modules do.
     pub(super) has_wit: bool,
     pub(super) functions: Functions,
+    pub(super) uncallable: Vec<Uncallable>,
     pub(super) imports: Vec<Import>,
-}
-
-/// The functions of a module, and where in the list each name stands: a module may have many.
-pub(super) struct Functions {
-    list: Vec<Function>,
-    by_name: HashMap<String, usize>,
-}
-
-impl From<Vec<Function>> for Functions {
-    fn from(list: Vec<Function>) -> Self {
-        let names = list.iter().map(|function| function.name.clone());
-        // Of several of one name it is the first, which the last to be put in is.
-        let by_name = names.zip(0..).collect::<Vec<_>>();
-        Self {
-            by_name: by_name.into_iter().rev().collect(),
-            list,
-        }
-    }
 }
 
 /// The four forms of a module, by the way its functions are called.
@@ -87,6 +70,26 @@ pub struct Function {
     /// Its result, if it has one.
     pub result: Option<Type>,
     pub(super) binding: Binding,
+}
+
+/// A function that a module exports and no task can call, since its types cannot be values: a task's input is copied in and
+/// its result copied out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Uncallable {
+    /// Its name; in an interface, `package:name/interface#function`.
+    pub name: String,
+    /// Its parameters and its result, as WIT has them: `func(path: string) -> file`.
+    pub wit: String,
+    /// Which type stands in the way, where, and why.
+    pub reason: String,
+}
+
+/// Writes the function as WIT does.
+impl fmt::Display for Uncallable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.wit)
+    }
 }
 
 /// How a function is found and called in its module.
@@ -188,6 +191,12 @@ impl Module {
         self.0.bytes.len() as u64
     }
 
+    /// Its binary form.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
     /// Its form.
     #[must_use]
     pub fn form(&self) -> Form {
@@ -200,22 +209,29 @@ impl Module {
         self.0.is_component
     }
 
+    /// Whether it says its types in WIT, as components and typed core modules do.
+    #[must_use]
+    pub fn has_wit(&self) -> bool {
+        self.0.has_wit
+    }
+
     /// The functions it exports, in the order of the module.
     #[must_use]
     pub fn functions(&self) -> &[Function] {
-        &self.0.functions.list
+        self.0.functions.list()
     }
 
-    /// Where in [`Module::functions`] the function of that name is.
-    pub(crate) fn position(&self, name: &str) -> Option<usize> {
-        self.0.functions.by_name.get(name).copied()
+    /// The functions it exports that no task can call, in the order of the module.
+    #[must_use]
+    pub fn uncallable(&self) -> &[Uncallable] {
+        &self.0.uncallable
     }
 
-    /// The function of that name, if there is one: its parameters and its result. To call it, see
-    /// [`Module::function`].
+    /// The function of that name, if there is one: its parameters and its result. To call it, and for the names that a
+    /// function has, see [`Module::function`].
     #[must_use]
     pub fn signature(&self, name: &str) -> Option<&Function> {
-        Some(&self.functions()[self.position(name)?])
+        Some(&self.functions()[self.position(name).ok()?])
     }
 
     /// Whether it may read values that were pushed to its engine.

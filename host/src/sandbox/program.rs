@@ -1,6 +1,7 @@
 //! A module made ready to run on one variant: compiled, its imports bound, its exports found.
 
 use super::abi::Signature;
+use super::bulk::{self, Bulk};
 use super::compile::Supply;
 use super::files;
 use super::foreign::contained;
@@ -12,6 +13,7 @@ use super::net;
 use super::state::State;
 use super::stubs;
 use super::variant::Variant;
+use crate::plain::plain;
 use bytes::Bytes;
 use std::sync::Arc;
 use wasmtime::component::{Component, ComponentExportIndex};
@@ -67,6 +69,8 @@ pub(super) struct ComponentCode {
     pub(super) command: Option<CommandPre<State>>,
     /// One for each function of the module.
     pub(super) functions: Vec<ComponentExportIndex>,
+    /// The same: how it is called, where it passes bulk data.
+    pub(super) bulk: Vec<Option<Bulk>>,
 }
 
 impl Program {
@@ -92,8 +96,10 @@ impl Program {
             return Err(LoadError::invalid(
                 &module,
                 format!(
-                    "it imports `{} {}`, which this host does not offer",
-                    import.module, import.name
+                    "it imports `{} {}`, which this host does not offer{}",
+                    import.module,
+                    import.name,
+                    imports::advice(&import.module)
                 ),
             ));
         }
@@ -137,6 +143,10 @@ impl CoreCode {
         if waits == Waits::Maybe {
             files::define_in_core(&mut linker).map_err(invalid)?;
         }
+        let (env, notice) = imports::MEMORY_GREW;
+        linker
+            .func_wrap(env, notice, |_memory: i32| {})
+            .map_err(invalid)?;
         host::define_in_core(&mut linker, module, &code, waits)?;
         linker
             .define_unknown_imports_as_traps(&code)
@@ -293,13 +303,14 @@ impl ComponentCode {
         imports: ComponentImports<'_>,
     ) -> Result<Self, LoadError> {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
-        let component: Component = supply.code(variant, module, || {
+        let component = supply.code(variant, module, || {
             if module.is_component() {
                 Ok(module.0.bytes.clone())
             } else {
                 componentize(module)
             }
-        })?;
+        });
+        let component: Component = component.map_err(|error| for_preview3(module, error))?;
         let mut linker = wasmtime::component::Linker::new(&variant.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
         net::define(&mut linker).map_err(invalid)?;
@@ -343,12 +354,30 @@ impl ComponentCode {
             instance,
             command,
             functions,
+            bulk: module.functions().iter().map(bulk::choose).collect(),
         })
     }
 }
 
+/// What is wrong with a component that is made for WASI 0.3 is that, most likely.
+fn for_preview3(module: &Module, error: LoadError) -> LoadError {
+    let mut imports = module.imports().iter();
+    let import = imports.find(|import| imports::is_preview3(&import.module));
+    match (import, error) {
+        (Some(import), LoadError::Invalid { name, message }) => LoadError::Unsupported {
+            name,
+            message: format!(
+                "it is made for WASI 0.3 (`{}`), and this host has 0.2 and preview 1; build it for wasm32-wasip2 or \
+                wasm32-wasip1 ({message})",
+                plain(import.module.clone())
+            ),
+        },
+        (_, error) => error,
+    }
+}
+
 /// The component that a core module with WIT stands for.
-fn componentize(module: &Module) -> Result<Bytes, LoadError> {
+pub(super) fn componentize(module: &Module) -> Result<Bytes, LoadError> {
     use wasi_preview1_component_adapter_provider as adapter;
     let adapter_of_form = match module.form() {
         Form::Command => adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,

@@ -1,9 +1,8 @@
 //! What answers the imports of components that are not the host's own: the embedder's functions,
 //! and for what nobody offers stand-ins, so that it can be bound, and whoever calls one gets a
-//! failure that names it.
+//! failure that names it. That goes for what a newer version of an interface of WASI has beside what is here, too.
 //!
-//! wasmtime's own way would also stand in for a newer minor version of an interface of WASI that
-//! is there, and hide it.
+//! wasmtime's own way would stand in for the whole of such an interface, and hide what is here.
 
 use super::host::HostFunctions;
 use super::imports;
@@ -50,6 +49,14 @@ pub(super) fn define(
             stubs.shared.extend(shared(&engine, interface, instance));
         }
     }
+    let mut seen = Vec::new();
+    for (name, import) in ty.imports(&engine) {
+        if let Some(interface) = imports::preview2(name)
+            && let ComponentItem::ComponentInstance(instance) = &import.ty
+        {
+            stubs.complete(linker, interface, name, instance, &mut seen)?;
+        }
+    }
     for (name, import) in ty.imports(&engine).filter(|(name, _)| !is_offered(name)) {
         stubs.define(&mut linker.root(), "", name, &import.ty)?;
     }
@@ -83,6 +90,36 @@ fn shared(
     resources.collect()
 }
 
+fn not_here(module: &str, name: &str) -> wasmtime::Error {
+    wasmtime::format_err!(
+        "it imports `{name}` of `{module}`, which this host does not offer{}",
+        imports::advice(module)
+    )
+}
+
+/// What stands in for a function.
+struct Stub<'a> {
+    module: &'a str,
+    name: &'a str,
+}
+
+impl<'a> Stub<'a> {
+    fn new(module: &'a str, name: &'a str) -> Self {
+        Self { module, name }
+    }
+
+    fn define(self, linker: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+        let (module, name) = (self.module.to_owned(), self.name.to_owned());
+        linker.func_new(self.name, move |_, _, _, _| {
+            Err(NotOffered {
+                module: module.clone(),
+                name: name.clone(),
+            }
+            .into())
+        })
+    }
+}
+
 struct Stubs<'a> {
     engine: &'a wasmtime::Engine,
     functions: &'a HostFunctions,
@@ -92,6 +129,37 @@ struct Stubs<'a> {
 }
 
 impl Stubs<'_> {
+    /// Defines what `instance`, which is the interface as the component knows it under `name`, has beside what is here. A
+    /// resource that was `seen` in an interface before is only passed on by this one.
+    fn complete(
+        &self,
+        linker: &mut Linker<State>,
+        interface: &str,
+        name: &str,
+        instance: &ComponentInstance,
+        seen: &mut Vec<ResourceType>,
+    ) -> wasmtime::Result<()> {
+        // A definition of its own under the component's version would hide what is here.
+        let mut here = linker.instance(&format!("wasi:{interface}@{}", imports::PREVIEW2))?;
+        for (export, item) in instance.exports(self.engine) {
+            let stub = Stub::new(name, export);
+            // What is here already cannot be defined once more, which is how it shows.
+            let is_missing = match &item.ty {
+                ComponentItem::ComponentFunc(_) => stub.define(&mut here).is_ok(),
+                ComponentItem::Resource(ty) if !seen.contains(ty) => {
+                    seen.push(*ty);
+                    here.resource(export, ResourceType::host::<()>(), |_, _| Ok(()))
+                        .is_ok()
+                }
+                _ => false,
+            };
+            if is_missing && self.strict {
+                return Err(not_here(name, export));
+            }
+        }
+        Ok(())
+    }
+
     fn define(
         &self,
         linker: &mut LinkerInstance<'_, State>,
@@ -105,18 +173,9 @@ impl Stubs<'_> {
                     return Ok(());
                 }
                 if self.strict {
-                    wasmtime::bail!(
-                        "it imports `{name}` of `{module}`, which this host does not offer"
-                    );
+                    return Err(not_here(module, name));
                 }
-                let (module, import) = (module.to_owned(), name.to_owned());
-                linker.func_new(name, move |_, _, _, _| {
-                    Err(NotOffered {
-                        module: module.clone(),
-                        name: import.clone(),
-                    }
-                    .into())
-                })
+                Stub::new(module, name).define(linker)
             }
             ComponentItem::ComponentInstance(instance) => {
                 let mut inner = linker.instance(name)?;

@@ -1,11 +1,12 @@
-//! From the WIT a module carries to the functions it exports.
+//! From the WIT a module carries to the functions it exports, and to those it exports that no task can call.
 
 use super::abi::Signature;
-use super::module::{Binding, Function};
+use super::module::{Binding, Function, Uncallable};
 use super::room::{Room, Weights};
+use super::signature::{self, Obstacle};
 use crate::value::{Case, Field, Type};
 use std::sync::Arc;
-use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind, WorldId, WorldItem, WorldKey};
+use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind, WorldId, WorldItem};
 
 /// Whether functions are bound as exports of a core module or of a component.
 #[derive(Clone, Copy)]
@@ -14,8 +15,15 @@ pub(super) enum Bind {
     Component,
 }
 
-/// The functions that `world` exports, alone and in interfaces, but for those whose types
-/// cannot be values (resources, streams, futures).
+/// What a module exports.
+#[derive(Default)]
+pub(super) struct Exported {
+    pub(super) functions: Vec<Function>,
+    /// Those whose types cannot be values (resources, streams, futures), each with its reason.
+    pub(super) uncallable: Vec<Uncallable>,
+}
+
+/// The functions that `world` exports, alone and in interfaces.
 ///
 /// # Errors
 /// When they take more than the room that is left.
@@ -24,11 +32,11 @@ pub(super) fn functions(
     world: WorldId,
     bind: Bind,
     room: &mut Room,
-) -> Result<Vec<Function>, String> {
+) -> Result<Exported, String> {
     let mut sizes = SizeAlign::default();
     sizes.fill(resolve);
     let mut weights = Weights::default();
-    let mut found = Vec::new();
+    let mut found = Exported::default();
     let mut add = |interface: Option<&str>, function: &wit_parser::Function| {
         room.take(interface.map_or(0, str::len) + function.name.len())?;
         let params = function
@@ -39,14 +47,21 @@ pub(super) fn functions(
             room.take(name.len())?;
             room.take_all(weights.of(resolve, ty))?;
         }
-        found.extend(bound(resolve, &sizes, interface, function, bind));
+        match bound(resolve, &sizes, interface, function, bind) {
+            Ok(function) => found.functions.push(function),
+            Err(reason) => found.uncallable.push(Uncallable {
+                name: full_name(interface, function),
+                wit: signature::of(resolve, function),
+                reason,
+            }),
+        }
         Ok::<(), String>(())
     };
     for (key, item) in &resolve.worlds[world].exports {
         match item {
             WorldItem::Function(function) => add(None, function)?,
             WorldItem::Interface { id, .. } => {
-                let interface = interface_name(resolve, key);
+                let interface = resolve.name_world_key(key);
                 for function in resolve.interfaces[*id].functions.values() {
                     add(Some(&interface), function)?;
                 }
@@ -57,48 +72,65 @@ pub(super) fn functions(
     Ok(found)
 }
 
-fn interface_name(resolve: &Resolve, key: &WorldKey) -> String {
-    resolve.name_world_key(key)
+fn full_name(interface: Option<&str>, function: &wit_parser::Function) -> String {
+    match interface {
+        Some(interface) => format!("{interface}#{}", function.name),
+        None => function.name.clone(),
+    }
 }
 
+/// # Errors
+/// When no task can call it, with the reason.
 fn bound(
     resolve: &Resolve,
     sizes: &SizeAlign,
     interface: Option<&str>,
     function: &wit_parser::Function,
     bind: Bind,
-) -> Option<Function> {
+) -> Result<Function, String> {
+    if function.kind.is_async() {
+        return Err("it is async, and a task's functions return when they are done".to_owned());
+    }
     let params = function
         .params
         .iter()
-        .map(|param| Some((param.name.clone(), value_type(resolve, &param.ty)?)))
-        .collect::<Option<Vec<_>>>()?;
+        .map(|param| match value_type(resolve, &param.ty) {
+            Ok(ty) => Ok((param.name.clone(), ty)),
+            Err(obstacle) => Err(format!("its parameter `{}` {obstacle}", param.name)),
+        })
+        .collect::<Result<Vec<_>, String>>()?;
     let result = match &function.result {
-        Some(ty) => Some(value_type(resolve, ty)?),
+        Some(ty) => {
+            let ty = value_type(resolve, ty);
+            Some(ty.map_err(|obstacle| format!("its result {obstacle}"))?)
+        }
         None => None,
     };
-    let name = match interface {
-        Some(interface) => format!("{interface}#{}", function.name),
-        None => function.name.clone(),
-    };
     let binding = match bind {
-        Bind::Core => Binding::Typed(Signature::of(resolve, sizes, function)?),
+        Bind::Core => {
+            let signature = Signature::of(resolve, sizes, function);
+            // What can be a value has a layout, but for sizes beyond all memory.
+            Binding::Typed(signature.ok_or("its types are larger than a memory")?)
+        }
         Bind::Component => Binding::Component {
             instance: interface.map(str::to_owned),
             function: function.name.clone(),
         },
     };
-    Some(Function {
-        name,
+    Ok(Function {
+        name: full_name(interface, function),
         params,
         result,
         binding,
     })
 }
 
-/// The value type that `ty` is, if it is one.
-fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
-    Some(match ty {
+/// The value type that `ty` is.
+///
+/// # Errors
+/// When it is none, with what stands in the way.
+fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstacle> {
+    Ok(match ty {
         WitType::Bool => Type::Bool,
         WitType::S8 => Type::S8,
         WitType::U8 => Type::U8,
@@ -112,7 +144,7 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
         WitType::F64 => Type::F64,
         WitType::Char => Type::Char,
         WitType::String => Type::String,
-        WitType::ErrorContext => return None,
+        WitType::ErrorContext => return Err(Obstacle::of(resolve, ty)),
         WitType::Id(id) => match &resolve.types[*id].kind {
             TypeDefKind::Type(inner) => value_type(resolve, inner)?,
             TypeDefKind::List(element) => Type::list(value_type(resolve, element)?),
@@ -126,7 +158,7 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
                     .types
                     .iter()
                     .map(|ty| value_type(resolve, ty))
-                    .collect::<Option<_>>()?,
+                    .collect::<Result<_, Obstacle>>()?,
             ),
             TypeDefKind::Result(sides) => Type::result(
                 side(resolve, sides.ok.as_ref())?,
@@ -138,12 +170,12 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
                     .iter()
                     .map(|field| {
                         let ty = value_type(resolve, &field.ty)?;
-                        Some(Field {
+                        Ok(Field {
                             name: field.name.as_str().into(),
                             ty,
                         })
                     })
-                    .collect::<Option<_>>()?,
+                    .collect::<Result<_, Obstacle>>()?,
             ),
             TypeDefKind::Variant(variant) => Type::Variant(
                 variant
@@ -151,12 +183,12 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
                     .iter()
                     .map(|case| {
                         let ty = side(resolve, case.ty.as_ref())?;
-                        Some(Case {
+                        Ok(Case {
                             name: case.name.as_str().into(),
                             ty,
                         })
                     })
-                    .collect::<Option<_>>()?,
+                    .collect::<Result<_, Obstacle>>()?,
             ),
             TypeDefKind::Enum(names) => Type::Enum(
                 names
@@ -177,19 +209,12 @@ fn value_type(resolve: &Resolve, ty: &WitType) -> Option<Type> {
             | TypeDefKind::Future(_)
             | TypeDefKind::Stream(_)
             | TypeDefKind::FixedLengthList(..)
-            | TypeDefKind::Unknown => return None,
+            | TypeDefKind::Unknown => return Err(Obstacle::of(resolve, ty)),
         },
     })
 }
 
-/// The type of an optional part: absent is fine, unsupported is not.
-#[expect(
-    clippy::option_option,
-    reason = "no type, and a type that is none, are two things"
-)]
-fn side(resolve: &Resolve, ty: Option<&WitType>) -> Option<Option<Type>> {
-    match ty {
-        Some(ty) => value_type(resolve, ty).map(Some),
-        None => Some(None),
-    }
+/// The type of an optional part.
+fn side(resolve: &Resolve, ty: Option<&WitType>) -> Result<Option<Type>, Obstacle> {
+    ty.map(|ty| value_type(resolve, ty)).transpose()
 }

@@ -116,7 +116,11 @@ impl Arguing {
         function: &Callable<P, R>,
         arguments: P::At<'_>,
     ) -> Result<Self, SubmitError> {
-        let arguments = function.pack(arguments)?;
+        let arguments = function.pack(arguments);
+        let arguments = arguments.map_err(|error| SubmitError::Arguments {
+            function: function.signature().to_string().into(),
+            error,
+        })?;
         let size = |argument: &PackedArgument| match argument {
             PackedArgument::Value(value) => value.len() as u64,
             PackedArgument::Reference { .. } => 0,

@@ -1,12 +1,12 @@
 //! Lines of text as argument lists.
 
-use super::pieces::Given;
+use super::pieces::{Given, refused};
 use crate::format::arguments_from_line;
 use crate::input::InputError;
 use crate::limits::Limits;
 use crate::outcome::{Failure, FailureCode, Place};
 use crate::sandbox::Callable;
-use crate::value::{Packed, PackedArgument, Type};
+use crate::value::{ArgumentError, Packed, PackedArgument, Type};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub(super) struct Lines<I> {
     name: Arc<str>,
     input: BufReader<I>,
     params: Vec<(String, Type)>,
+    /// The function, as WIT.
+    function: String,
     /// The bytes of a line, at most.
     longest: u64,
     line: u64,
@@ -35,6 +37,7 @@ impl<I: Read> Lines<I> {
             name: name.into(),
             input: BufReader::with_capacity(BUFFER, input),
             params: function.signature().params.clone(),
+            function: function.signature().to_string(),
             longest: limits.input.bytes(),
             line: 0,
             read: 0,
@@ -72,19 +75,27 @@ impl<I: Read> Lines<I> {
     }
 
     fn arguments(&self, line: Vec<u8>) -> Result<Vec<PackedArgument>, Failure> {
-        let bad = |message: String| Failure::new(FailureCode::BadInput, message);
-        if let [(_, ty)] = self.params.as_slice()
+        let values = if let [(_, ty)] = self.params.as_slice()
             && ty.is_bytes()
         {
-            let value = Packed::pack(&line.into(), ty).map_err(|error| bad(error.to_string()))?;
-            return Ok(vec![PackedArgument::Value(value)]);
-        }
-        let line = String::from_utf8(line)
-            .map_err(|error| bad(format!("the line is not UTF-8: {}", error.utf8_error())))?;
-        let values =
-            arguments_from_line(&self.params, &line).map_err(|error| bad(error.to_string()))?;
-        let packed = values.iter().zip(&self.params).map(|(value, (_, ty))| {
-            let value = Packed::pack(value, ty).map_err(|error| bad(error.to_string()))?;
+            vec![line.into()]
+        } else {
+            let line = String::from_utf8(line).map_err(|error| {
+                let message = format!(
+                    "`{}`: the line is not UTF-8: {}",
+                    self.function,
+                    error.utf8_error()
+                );
+                Failure::new(FailureCode::BadInput, message)
+            })?;
+            let values = arguments_from_line(&self.params, &line);
+            values.map_err(|error| refused(&self.function, &error))?
+        };
+        let packed = values.iter().zip(&self.params).enumerate();
+        let packed = packed.map(|(index, (value, (name, ty)))| {
+            let value = Packed::pack(value, ty).map_err(|error| {
+                refused(&self.function, &ArgumentError::packing(index, name, error))
+            })?;
             Ok(PackedArgument::Value(value))
         });
         packed.collect()

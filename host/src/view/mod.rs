@@ -78,8 +78,13 @@ pub enum SubmitError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// The arguments do not fit the function.
-    #[error(transparent)]
-    Arguments(#[from] ArgumentError),
+    #[error("`{function}`: {error}")]
+    Arguments {
+        /// The function, as WIT.
+        function: Box<str>,
+        /// Which argument, what was found and what was wanted.
+        error: ArgumentError,
+    },
     /// The engines that are meant are not there.
     #[error(transparent)]
     Targets(#[from] TargetError),

@@ -7,7 +7,7 @@ use crate::ids::ChunkIndex;
 use crate::input::{Chunk, Chunks, InputError};
 use crate::outcome::{Failure, FailureCode, Origin, Place};
 use crate::sandbox::{Arguments, Callable};
-use crate::value::{PackedArgument, Params};
+use crate::value::{ArgumentError, PackedArgument, Params};
 use futures_core::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -116,6 +116,11 @@ pub(crate) struct Given {
     pub(crate) arguments: Result<Vec<PackedArgument>, Failure>,
 }
 
+/// The failure of a task whose arguments do not fit.
+pub(super) fn refused(function: &impl std::fmt::Display, error: &ArgumentError) -> Failure {
+    Failure::new(FailureCode::BadInput, format!("`{function}`: {error}"))
+}
+
 impl Given {
     /// Arguments for `function`, packed where they are read.
     pub(super) fn pack<P: Params, R>(function: &Callable<P, R>, arguments: P::At<'_>) -> Self {
@@ -123,7 +128,7 @@ impl Given {
             place: Place::Arguments,
             arguments: function
                 .pack(arguments)
-                .map_err(|error| Failure::new(FailureCode::BadInput, error.to_string())),
+                .map_err(|error| refused(function.signature(), &error)),
         }
     }
 

@@ -7,23 +7,16 @@ use crate::chunk::Chunking;
 use crate::job::Delivery;
 use crate::merge::tree::Shape;
 use crate::merge::{Builtin, Fold, MergeTypeError};
-use crate::sandbox::{Callable, Callee, Form, Function, Module, value_type};
+use crate::sandbox::{Callable, Callee, Form, Function, FunctionError, Module, value_type};
 use crate::value::Type;
 
 /// Why a job cannot be made of a module.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// There is no function of that name.
-    #[error("`{module}` has no function `{wanted}`; {}", there_are(.functions))]
-    NoSuchFunction {
-        /// The module.
-        module: String,
-        /// The name.
-        wanted: String,
-        /// The functions there are.
-        functions: Vec<String>,
-    },
+    /// There is no function of that name, or more than one, or none that could be called.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
     /// No function could be chosen as the mapper.
     #[error(
         "`{module}` has no `mapper`, and not exactly one function that takes one string or list<u8>; {}",
@@ -279,14 +272,22 @@ fn is_mapper(function: &Function) -> bool {
 }
 
 fn find<'m>(module: &'m Module, name: &str) -> Result<(usize, &'m Function), PlanError> {
-    module
-        .position(name)
-        .map(|index| (index, &module.functions()[index]))
-        .ok_or_else(|| PlanError::NoSuchFunction {
-            module: module.name().to_owned(),
-            wanted: name.to_owned(),
-            functions: signatures(module),
-        })
+    let index = module.position(name)?;
+    Ok((index, &module.functions()[index]))
+}
+
+/// The function that has the name by convention, if there is one.
+fn conventional<'m>(
+    module: &'m Module,
+    name: &str,
+) -> Result<Option<(usize, &'m Function)>, PlanError> {
+    match find(module, name) {
+        Ok(found) => Ok(Some(found)),
+        Err(PlanError::Function(
+            FunctionError::NotFound { .. } | FunctionError::Command { .. },
+        )) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn mapper<'m>(
@@ -296,7 +297,7 @@ fn mapper<'m>(
     const CONVENTION: &str = "mapper";
     let named = match wanted {
         Some(name) => Some(find(module, name)?),
-        None => find(module, CONVENTION).ok(),
+        None => conventional(module, CONVENTION)?,
     };
     if let Some((idx, function)) = named {
         if is_mapper(function) {
@@ -343,10 +344,10 @@ fn merge(
             let (idx, function) = find(module, name)?;
             return Ok((Some(reduce(mapper, item, idx, function)?), None));
         }
-        Merge::Default => match find(module, CONVENTION) {
-            Ok((idx, function)) => return Ok((Some(reduce(mapper, item, idx, function)?), None)),
-            Err(_) if matches!(item, Type::String | Type::List(_)) => Builtin::Concat,
-            Err(_) => Builtin::Collect,
+        Merge::Default => match conventional(module, CONVENTION)? {
+            Some((idx, function)) => return Ok((Some(reduce(mapper, item, idx, function)?), None)),
+            None if matches!(item, Type::String | Type::List(_)) => Builtin::Concat,
+            None => Builtin::Collect,
         },
         Merge::Collect => Builtin::Collect,
         Merge::Concat => Builtin::Concat,

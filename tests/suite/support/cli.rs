@@ -19,6 +19,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 pub(crate) struct Cli {
     command: Command,
     stdin: Option<Vec<u8>>,
+    limit: Duration,
 }
 
 /// What a call of the program came to.
@@ -45,6 +46,7 @@ pub(crate) fn program() -> Cli {
     Cli {
         command,
         stdin: None,
+        limit: TIME_LIMIT,
     }
 }
 
@@ -104,6 +106,12 @@ impl Cli {
         self
     }
 
+    /// It may take longer than others: it runs compilers.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// The same with stdin, stdout and stderr on a terminal of its own, all of which is then its stdout.
     pub(crate) fn on_terminal(self) -> Self {
         let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy());
@@ -126,6 +134,7 @@ impl Cli {
         Self {
             command,
             stdin: self.stdin,
+            limit: self.limit,
         }
     }
 
@@ -152,7 +161,7 @@ impl Cli {
         });
         let stdout = reader(child.stdout.take().expect("stdout is piped"));
         let stderr = reader(child.stderr.take().expect("stderr is piped"));
-        let status = wait(child);
+        let status = wait_within(child, self.limit);
         let stdout = stdout.join().expect("stdout is read");
         let stderr = String::from_utf8_lossy(&stderr.join().expect("stderr is read")).into_owned();
         if let Some(feeder) = feeder {
@@ -160,7 +169,8 @@ impl Cli {
         }
         let Some(status) = status else {
             panic!(
-                "{line}\ndid not end within {TIME_LIMIT:?}; it printed {} bytes, and to stderr:\n{stderr}",
+                "{line}\ndid not end within {:?}; it printed {} bytes, and to stderr:\n{stderr}",
+                self.limit,
                 stdout.len()
             );
         };
@@ -184,7 +194,11 @@ impl Cli {
 }
 
 /// Waits for the child; one that takes too long is killed, and then there is no status.
-pub(crate) fn wait(mut child: Child) -> Option<ExitStatus> {
+pub(crate) fn wait(child: Child) -> Option<ExitStatus> {
+    wait_within(child, TIME_LIMIT)
+}
+
+fn wait_within(mut child: Child, limit: Duration) -> Option<ExitStatus> {
     let id = rustix::process::Pid::from_child(&child);
     let (ended, end): (_, Receiver<ExitStatus>) = channel();
     let waiter = thread::spawn(move || {
@@ -192,7 +206,7 @@ pub(crate) fn wait(mut child: Child) -> Option<ExitStatus> {
         // Whoever waited may have given up.
         let _ = ended.send(status);
     });
-    let status = end.recv_timeout(TIME_LIMIT).ok();
+    let status = end.recv_timeout(limit).ok();
     if status.is_none() {
         // It may have ended just now.
         let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);

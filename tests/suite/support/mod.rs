@@ -7,16 +7,18 @@ mod guests;
 mod library;
 mod process;
 mod text;
+mod typed;
 
 pub(crate) use calls::{
     LONG, Numbers, SOON, code, events_until, held, is_alone, is_alone_with, numbers, occupy,
     running, soon, until,
 };
-pub(crate) use cli::{Cli, call, inspect, map, program, run, wait};
+pub(crate) use cli::{Cli, Ended, call, inspect, map, program, run, wait};
 pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
 pub(crate) use process::{memory, open_files, threads};
 pub(crate) use text::{Prng, Text, word_count};
+pub(crate) use typed::{componentized, typed};
 
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

@@ -47,29 +47,8 @@ pub(crate) struct TaskOptions {
     #[arg(short, long, value_name = "FILE", env = "RWASM_OUTPUT", hide_env = true, help_heading = OUTCOME)]
     pub(crate) output: Option<PathBuf>,
 
-    /// Time of one run of a task
-    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = duration, env = "RWASM_TIMEOUT", hide_env = true, help_heading = LIMITS)]
-    pub(crate) timeout: Duration,
-
-    /// Memory of a task
-    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = positive_size, env = "RWASM_MEMORY", hide_env = true, help_heading = LIMITS)]
-    pub(crate) memory: ByteSize,
-
-    /// Instructions of a task, in units of fuel; counting them slows it down
-    #[arg(long, value_name = "N", env = "RWASM_FUEL", hide_env = true, hide_short_help = true, help_heading = LIMITS)]
-    pub(crate) fuel: Option<u64>,
-
-    /// Another limit, such as output=SIZE or handles=N; --help has them all
-    ///
-    /// Defaults: input=64MiB (what is copied into a guest; a command's stdin has no limit),
-    /// output=64MiB, logs=64KiB, stack=512KiB, random=1MiB (at once), table-elements=100000,
-    /// handles=256; in granted directories written=1GiB and files=10000 (that it makes); for compiling the module:
-    /// module=128MiB, compile-time=120s, compile-memory=4GiB, compiled=2GiB (the code).
-    #[arg(long = "limit", value_name = "NAME=VALUE",
-        value_delimiter = ',',
-        env = "RWASM_LIMIT",
-        hide_env = true, hide_short_help = true, help_heading = LIMITS)]
-    pub(crate) limits: Vec<LimitArgument>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
 
     #[command(flatten)]
     pub(crate) grants: GrantOptions,
@@ -118,6 +97,34 @@ pub(crate) struct TaskOptions {
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,
+}
+
+/// What each task may use.
+#[derive(Args, Debug)]
+pub(crate) struct LimitOptions {
+    /// Time of one run of a task
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = duration, env = "RWASM_TIMEOUT", hide_env = true, help_heading = LIMITS)]
+    pub(crate) timeout: Duration,
+
+    /// Memory of a task
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = positive_size, env = "RWASM_MEMORY", hide_env = true, help_heading = LIMITS)]
+    pub(crate) memory: ByteSize,
+
+    /// Instructions of a task, in units of fuel; counting them slows it down
+    #[arg(long, value_name = "N", env = "RWASM_FUEL", hide_env = true, hide_short_help = true, help_heading = LIMITS)]
+    pub(crate) fuel: Option<u64>,
+
+    /// Another limit, such as output=SIZE or handles=N; --help has them all
+    ///
+    /// Defaults: input=64MiB (what is copied into a guest; a command's stdin has no limit),
+    /// output=64MiB, logs=64KiB, stack=512KiB, random=1MiB (at once), table-elements=100000,
+    /// handles=256; in granted directories written=1GiB and files=10000 (that it makes); for compiling the module:
+    /// module=128MiB, compile-time=120s, compile-memory=4GiB, compiled=2GiB (the code).
+    #[arg(long = "limit", value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        env = "RWASM_LIMIT",
+        hide_env = true, hide_short_help = true, help_heading = LIMITS)]
+    pub(crate) limits: Vec<LimitArgument>,
 }
 
 /// Options of commands that run many tasks.

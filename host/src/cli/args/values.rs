@@ -65,6 +65,8 @@ pub(crate) enum InspectFormat {
     /// For people
     #[default]
     Text,
+    /// Its WIT, ready to be put in a file
+    Wit,
     /// One JSON document
     Json,
 }

@@ -113,7 +113,7 @@ mod tests {
         let text = |json, ty: &Type| from_json(&json, ty).unwrap_err().to_string();
         assert_eq!(
             text(json!([["a", 1], ["b", -1]]), &counts),
-            "[1][1]: found -1, wanted u64"
+            "[1].1: found -1, wanted u64"
         );
         assert_eq!(
             text(json!([["a"]]), &counts),

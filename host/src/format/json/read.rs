@@ -58,7 +58,7 @@ fn read(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
         Type::Tuple(types) => {
             let items = array_of(json, types.len()).ok_or_else(mismatch)?;
             let items = items.iter().zip(types.iter()).enumerate();
-            let items = items.map(|(index, (item, ty))| inside(read(item, ty), Step::Index(index)));
+            let items = items.map(|(index, (item, ty))| inside(read(item, ty), Step::Field(index)));
             Value::Tuple(items.collect::<Result<_, _>>()?)
         }
         Type::Record(fields) => record(json, fields, ty)?,
@@ -167,8 +167,8 @@ fn entry(json: &Tree, key: &Type, value: &Type) -> Result<(Value, Value), Mismat
     let Some([key_json, value_json]) = array_of(json, 2) else {
         return Err(Mismatch::new(found(json), format!("[{key}, {value}]")));
     };
-    let key = inside(read(key_json, key), Step::Index(0))?;
-    Ok((key, inside(read(value_json, value), Step::Index(1))?))
+    let key = inside(read(key_json, key), Step::Part("key"))?;
+    Ok((key, inside(read(value_json, value), Step::Part("value"))?))
 }
 
 fn bytes(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {

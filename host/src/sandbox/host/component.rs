@@ -1,15 +1,14 @@
 //! The host's interface in components, and what types their imports have.
 
+use super::super::imports::{HOST, HOST_VERSIONS, host_functions};
 use super::super::state::State;
+use super::Panicked;
 use crate::note::LogLevel;
 use crate::value::{Case, Field, Type};
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::{ComponentFunc, Type as WasmType};
-use wasmtime::component::{ComponentType, Lift, Linker};
-
-/// wasmtime gives it to every component that names a version which is compatible with this.
-const INTERFACE: &str = "rwasm:task/host@0.1.0";
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance};
 
 /// The enum `level` as wasmtime reads it.
 #[expect(dead_code, reason = "wasmtime makes them, of what guests give")]
@@ -29,10 +28,33 @@ enum Level {
     Error,
 }
 
-/// Defines the host's interface.
+/// Defines the host's interface, in each of its versions. wasmtime gives them to every component that names a version
+/// which is compatible.
 pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    for (version, _) in HOST_VERSIONS {
+        let interface = format!("{HOST}@{version}");
+        let functions = host_functions(&interface).unwrap_or_default();
+        define_functions(&mut linker.instance(&interface)?, functions)?;
+    }
+    Ok(())
+}
+
+fn define_functions(
+    host: &mut LinkerInstance<'_, State>,
+    functions: &[&str],
+) -> wasmtime::Result<()> {
     type Context<'a> = StoreContextMut<'a, State>;
-    let mut host = linker.instance(INTERFACE)?;
+    if functions.contains(&"panicked") {
+        host.func_wrap(
+            "panicked",
+            |mut context: Context<'_>, told: (String, String, u32, u32)| {
+                let (message, file, line, column) = told;
+                let panicked = Panicked::new(&message, &file, line, column);
+                context.data_mut().desk.panicked = Some(panicked);
+                Ok(())
+            },
+        )?;
+    }
     host.func_wrap("engine-count", |context: Context<'_>, (): ()| {
         Ok((context.data().desk.engine_count,))
     })?;

@@ -4,10 +4,11 @@
 //! Nothing a guest says is trusted: every pointer and length is checked against its memory before
 //! anything is read or written, and what is wrong is a trap that says what.
 
-use super::super::imports::{HOST, Waits, is_host};
+use super::super::imports::{Waits, host_functions, is_host};
 use super::super::load::LoadError;
 use super::super::module::Module;
 use super::super::state::State;
+use super::Panicked;
 use crate::note::LogLevel;
 use crate::pushed::PushedValue;
 use std::collections::BTreeSet;
@@ -19,10 +20,11 @@ use wasmtime::{Caller, Error, Linker, Memory, ModuleExport, Result, TypedFunc, b
 
 /// The parameters of a function in core types. None has a result: what is more than one number
 /// is written to where the last parameter points.
-const TYPES: [(&str, &[&str], &[&str]); HOST.len()] = [
+const TYPES: [(&str, &[&str], &[&str]); 7] = [
     ("engine-count", &[], &["i32"]),
     ("engine-id", &[], &["i32"]),
     ("log", &["i32", "i32", "i32"], &[]),
+    ("panicked", &["i32", "i32", "i32", "i32", "i32", "i32"], &[]),
     ("progress", &["i64", "i32", "i64"], &[]),
     ("publish", &["i32", "i32", "i32", "i32"], &[]),
     ("pushed", &["i32", "i32", "i32"], &[]),
@@ -73,10 +75,12 @@ fn check_type(
     interface: &str,
     name: &str,
 ) -> std::result::Result<(), String> {
-    let Some((_, params, results)) = TYPES.iter().find(|(known, _, _)| *known == name) else {
+    let functions = host_functions(interface).unwrap_or_default();
+    let known = TYPES.iter().find(|(known, _, _)| *known == name);
+    let Some((_, params, results)) = known.filter(|_| functions.contains(&name)) else {
         return Err(format!(
             "it imports `{name}` of `{interface}`, which has only {}",
-            HOST.join(", ")
+            functions.join(", ")
         ));
     };
     let fits = found.func().is_some_and(|ty| {
@@ -127,6 +131,24 @@ fn define_one(
                 let (memory, state) = memory.data_and_store_mut(&mut caller);
                 let text = string(memory, text, length, "the message of `log`")?;
                 state.desk.notes.log(level, text);
+                Ok(())
+            },
+        ),
+        "panicked" => linker.func_wrap(
+            interface,
+            name,
+            move |mut caller: Call<'_>,
+                  message: u32,
+                  message_length: u32,
+                  file: u32,
+                  file_length: u32,
+                  line: u32,
+                  column: u32| {
+                let memory = exports.memory(&mut caller, "panicked")?;
+                let (memory, state) = memory.data_and_store_mut(&mut caller);
+                let message = string(memory, message, message_length, "the message of `panicked`")?;
+                let file = string(memory, file, file_length, "the file of `panicked`")?;
+                state.desk.panicked = Some(Panicked::new(message, file, line, column));
                 Ok(())
             },
         ),

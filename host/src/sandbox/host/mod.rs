@@ -24,7 +24,48 @@ use super::request::{Setting, Surroundings};
 use crate::ids::EngineId;
 use crate::note::NoteTaker;
 use crate::pushed::{PushedValue, PushedValues};
+use std::fmt;
 use std::sync::Arc;
+
+/// The bytes that are kept of what a panic says, and of the file it names.
+const MAX_PANIC_MESSAGE: usize = 4096;
+const MAX_PANIC_FILE: usize = 512;
+
+/// A panic, as the guest told it.
+pub(super) struct Panicked {
+    message: String,
+    file: String,
+    line: u32,
+    column: u32,
+}
+
+impl Panicked {
+    fn new(message: &str, file: &str, line: u32, column: u32) -> Self {
+        let kept = |text: &str, most| match text.get(..text.floor_char_boundary(most)) {
+            Some(kept) if kept.len() < text.len() => format!("{kept}…"),
+            _ => text.to_owned(),
+        };
+        Self {
+            message: kept(message, MAX_PANIC_MESSAGE),
+            file: kept(file, MAX_PANIC_FILE),
+            line,
+            column,
+        }
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the guest panicked")?;
+        if !self.file.is_empty() {
+            write!(f, " at {}:{}:{}", self.file, self.line, self.column)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
 
 /// Where a running guest's questions are answered.
 pub(super) struct Desk {
@@ -37,6 +78,8 @@ pub(super) struct Desk {
     pushed: Option<Arc<PushedValues>>,
     /// Bytes that may pass between the guest and one of the embedder's functions in one call.
     exchange_limit: usize,
+    /// What it said of the last panic, which need not have ended it.
+    pub(super) panicked: Option<Panicked>,
     /// Whether the guest is making room for an answer, in which it may ask nothing.
     is_making_room: bool,
 }
@@ -65,6 +108,7 @@ impl Desk {
             task: *task,
             pushed: pushed.clone(),
             exchange_limit: limits.output.as_usize(),
+            panicked: None,
             is_making_room: false,
         }
     }

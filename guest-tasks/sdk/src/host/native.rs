@@ -1,0 +1,59 @@
+//! In the place of a host: what a task tells is written down, for each thread by itself, as tests run side by side.
+
+use super::Level;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// What a task has told since the test began, or since it was last taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The log lines.
+    pub log: Vec<(Level, String)>,
+    /// How far it was, each time it said so.
+    pub progress: Vec<(u64, Option<u64>)>,
+    /// What it published, in its order.
+    pub published: Vec<(String, Vec<u8>)>,
+}
+
+thread_local! {
+    static TOLD: RefCell<Told> = RefCell::default();
+    static PUSHED: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
+}
+
+#[expect(clippy::print_stderr, reason = "that is where log lines go")]
+pub(super) fn log(level: Level, message: &str) {
+    eprintln!("{level:?}: {message}");
+    TOLD.with_borrow_mut(|told| told.log.push((level, message.to_owned())));
+}
+
+pub(super) fn progress(done: u64, total: Option<u64>) {
+    TOLD.with_borrow_mut(|told| told.progress.push((done, total)));
+}
+
+pub(super) fn publish(name: &str, value: &[u8]) {
+    TOLD.with_borrow_mut(|told| told.published.push((name.to_owned(), value.to_owned())));
+}
+
+pub(super) fn engine_id() -> u32 {
+    0
+}
+
+pub(super) fn engine_count() -> u32 {
+    1
+}
+
+pub(super) fn pushed(name: &str) -> Option<Vec<u8>> {
+    PUSHED.with_borrow(|pushed| pushed.get(name).cloned())
+}
+
+/// Pushes a value for the task to read: the bytes of a text or of bytes, of anything else its JSON. It is there for this
+/// thread only, so for this test.
+pub fn push(name: impl Into<String>, value: impl Into<Vec<u8>>) {
+    PUSHED.with_borrow_mut(|pushed| pushed.insert(name.into(), value.into()));
+}
+
+/// What tasks have told on this thread, which is forgotten by it.
+#[must_use]
+pub fn told() -> Told {
+    TOLD.take()
+}

@@ -1,0 +1,59 @@
+//! Tasks for rwasm-cluster, written as ordinary Rust functions.
+//!
+//! ```
+//! /// How many words the text has.
+//! #[rwasm_task::export]
+//! fn mapper(text: &str) -> u64 {
+//!     text.split_whitespace().count() as u64
+//! }
+//!
+//! assert_eq!(mapper("two words"), 2);
+//! ```
+//!
+//! [`export`] makes a function an export of the module, whose type in WIT follows from its signature; it stays the function it
+//! is, and is called as such in unit tests. [`Type`](derive@Type) makes records, variants, enums and flags of structs and
+//! enums. [`host`] is what a task may ask of its host. A program with a `main` needs none of this.
+//!
+//! The module is built with `crate-type = ["cdylib"]` for `wasm32-wasip1`, and carries its types with it: it can be run as it
+//! is, or be made a component.
+
+extern crate self as rwasm_task;
+
+mod call;
+mod encode;
+pub mod host;
+mod json;
+mod lift;
+mod lower;
+mod panics;
+#[cfg(all(feature = "realloc", target_family = "wasm"))]
+mod realloc;
+mod ty;
+mod types;
+
+pub use lift::Lift;
+pub use lower::Lower;
+pub use rwasm_task_macros::{Type, export};
+pub use types::{Type, Typed};
+
+/// What unit tests see of what their tasks do, and what they give them to see.
+#[cfg(not(target_family = "wasm"))]
+pub mod testing {
+    pub use crate::host::native::{Told, push, told};
+}
+
+/// For what the attribute and the derive write, and for nobody else: it changes without notice.
+#[doc(hidden)]
+pub mod rt {
+    pub use crate::call::{
+        Arguments, CoreType, Export, Parameter, Slot, free, parameter, result, run,
+    };
+    pub use crate::encode::{Function, export, export_len};
+    pub use crate::json::{Json, Mismatch, Record, case, flags, payload};
+    pub use crate::lift::{
+        Lift, Slots, load_case, load_field, load_flags, load_payload, no_such_case,
+    };
+    pub use crate::lower::{Arena, Lower, store_case, store_field, store_flags, store_payload};
+    pub use crate::ty::Ty;
+    pub use crate::types::{Type, argument, both, given};
+}

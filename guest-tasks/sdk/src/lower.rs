@@ -1,0 +1,502 @@
+//! Lowering: a result is written as the host reads it.
+//!
+//! The Rust value stays where it is until the host is through with it: texts and lists of numbers are pointed to
+//! where they lie, and only what lies otherwise than the canonical ABI wants is written anew, into an [`Arena`].
+
+use crate::ty::{POINTER, Ty};
+use crate::types::{Type, Typed};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::ptr;
+
+/// A type whose values a task's function can give.
+///
+/// Derived along with [`Type`](derive@crate::Type); not to be implemented by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be given by a task's function",
+    label = "cannot be given",
+    note = "the error of a `Result` implements `Display`, or is a `Typed<E>`",
+    note = "a struct or an enum can be given that has `#[derive(rwasm_task::Type)]`"
+)]
+pub trait Lower: Type {
+    /// Writes the value to `at`. It may point into `self`, and to what is added to the arena.
+    ///
+    /// # Safety
+    /// There is room for it at `at`, aligned as its type says, and `self` and the arena outlive what is written.
+    #[doc(hidden)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena);
+
+    /// The value as one core value, where it is one.
+    #[doc(hidden)]
+    fn flat(&self) -> u64 {
+        unreachable!("it is not one core value")
+    }
+}
+
+/// Memory for what results point to, freed all at once.
+#[derive(Default)]
+pub struct Arena {
+    blocks: Vec<(*mut u8, Layout)>,
+    free: usize,
+    texts: Vec<String>,
+}
+
+/// Room for small lists is made for several at a time, up to this many bytes.
+const MAX_BLOCK: usize = 64 * 1024;
+
+/// What every block is aligned to: more than any type of WIT wants.
+const BLOCK_ALIGN: usize = 8;
+
+impl Arena {
+    /// An empty one.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            free: 0,
+            texts: Vec::new(),
+        }
+    }
+
+    /// Room for so many values of a type.
+    #[inline]
+    fn room<T: Type + ?Sized>(&mut self, count: usize) -> *mut u8 {
+        let (size, align) = const { (T::TY.size(POINTER), T::TY.align(POINTER)) };
+        if count == 0 {
+            return ptr::without_provenance_mut(align);
+        }
+        let Some(bytes) = size.checked_mul(count) else {
+            handle_alloc_error(Layout::new::<u8>());
+        };
+        if let Some((start, layout)) = self.blocks.last() {
+            let used = (layout.size() - self.free).next_multiple_of(align);
+            if bytes <= layout.size() - used.min(layout.size()) {
+                self.free = layout.size() - used - bytes;
+                // SAFETY: the block has so much room behind what is used.
+                return unsafe { start.add(used) };
+            }
+        }
+        self.new_block(bytes)
+    }
+
+    /// Room in a block of its own, which is larger where there have been others before.
+    #[cold]
+    fn new_block(&mut self, bytes: usize) -> *mut u8 {
+        let last = self.blocks.last().map_or(0, |(_, layout)| layout.size());
+        let size = bytes.max((2 * last).min(MAX_BLOCK)).max(BLOCK_ALIGN);
+        let Ok(layout) = Layout::from_size_align(size, BLOCK_ALIGN) else {
+            handle_alloc_error(Layout::new::<u8>());
+        };
+        // SAFETY: its size is not zero.
+        let start = unsafe { alloc(layout) };
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        self.blocks.push((start, layout));
+        self.free = size - bytes;
+        start
+    }
+
+    /// Writes values as a list: its place and its length come to `at`.
+    ///
+    /// # Safety
+    /// As of [`Lower::store`], of each value.
+    #[inline]
+    unsafe fn store_list<T: Lower>(
+        &mut self,
+        at: *mut u8,
+        len: usize,
+        values: impl Iterator<Item = T>,
+    ) {
+        let start = self.room::<T>(len);
+        let size = const { T::TY.size(POINTER) };
+        let mut place = start;
+        for value in values.take(len) {
+            // SAFETY: there is room for `len` values.
+            unsafe {
+                value.store(place, self);
+                place = place.add(size);
+            }
+        }
+        // SAFETY: handed on.
+        unsafe { store_slice(at, start, len) };
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        for &(start, layout) in &self.blocks {
+            // SAFETY: it was allocated so, and is freed once.
+            unsafe { dealloc(start, layout) };
+        }
+    }
+}
+
+/// Writes place and length of a list or a string.
+#[inline(always)]
+unsafe fn store_slice(at: *mut u8, start: *const u8, len: usize) {
+    let at = at.cast::<usize>();
+    // SAFETY: there is room for both.
+    unsafe {
+        at.write(start.expose_provenance());
+        at.add(1).write(len);
+    }
+}
+
+/// Writes a field of a tuple or record that lies at `at`.
+///
+/// # Safety
+/// As of [`Lower::store`].
+#[inline(always)]
+pub unsafe fn store_field<T: Type + ?Sized, F: Lower, const NUMBER: usize>(
+    field: &F,
+    at: *mut u8,
+    arena: &mut Arena,
+) {
+    // SAFETY: the field has its room there.
+    unsafe { field.store(at.add(const { T::TY.offset(NUMBER, POINTER) }), arena) }
+}
+
+/// Writes what the case of a value that lies at `at` carries.
+///
+/// # Safety
+/// As of [`Lower::store`].
+#[inline(always)]
+pub unsafe fn store_payload<T: Type + ?Sized, F: Lower>(
+    payload: &F,
+    at: *mut u8,
+    arena: &mut Arena,
+) {
+    // SAFETY: the payload has its room there.
+    unsafe { payload.store(at.add(const { T::TY.payload(POINTER) }), arena) }
+}
+
+/// Writes the number of a case.
+///
+/// # Safety
+/// As of [`Lower::store`].
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the number is one of the type's"
+)]
+pub unsafe fn store_case<T: Type + ?Sized>(case: u32, at: *mut u8) {
+    // SAFETY: so many bytes have their room there.
+    unsafe {
+        match const { T::TY.discriminant() } {
+            1 => at.write(case as u8),
+            2 => at.cast::<u16>().write(case as u16),
+            _ => at.cast::<u32>().write(case),
+        }
+    }
+}
+
+/// Writes the bits of flags.
+///
+/// # Safety
+/// As of [`Lower::store`].
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "there are no other flags")]
+pub unsafe fn store_flags<T: Type + ?Sized>(bits: u32, at: *mut u8) {
+    // SAFETY: so many bytes have their room there.
+    unsafe {
+        match const { T::TY.size(POINTER) } {
+            1 => at.write(bits as u8),
+            2 => at.cast::<u16>().write(bits as u16),
+            _ => at.cast::<u32>().write(bits),
+        }
+    }
+}
+
+macro_rules! plain {
+    ($($rust:ty: $value:ident => $flat:expr;)*) => {$(
+        impl Lower for $rust {
+            #[inline(always)]
+            unsafe fn store(&self, at: *mut u8, _: &mut Arena) {
+                // SAFETY: there is room for it.
+                unsafe { at.cast::<Self>().write(*self) }
+            }
+
+            #[inline(always)]
+            fn flat(&self) -> u64 {
+                let $value = *self;
+                $flat
+            }
+        }
+    )*};
+}
+
+plain! {
+    bool: value => value.into();
+    u8: value => value.into();
+    u16: value => value.into();
+    u32: value => value.into();
+    u64: value => value;
+    // The canonical ABI has small numbers with a sign extended to 32 bits.
+    i8: value => i32::from(value).cast_unsigned().into();
+    i16: value => i32::from(value).cast_unsigned().into();
+    i32: value => value.cast_unsigned().into();
+    i64: value => value.cast_unsigned();
+    f32: value => value.to_bits().into();
+    f64: value => value.to_bits();
+    char: value => u32::from(value).into();
+}
+
+impl Lower for () {
+    #[inline(always)]
+    unsafe fn store(&self, _: *mut u8, _: &mut Arena) {}
+
+    #[inline(always)]
+    fn flat(&self) -> u64 {
+        0
+    }
+}
+
+impl Lower for str {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, _: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe { store_slice(at, self.as_ptr(), self.len()) }
+    }
+}
+
+impl Lower for String {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe { (**self).store(at, arena) }
+    }
+}
+
+impl Lower for Cow<'_, str> {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe { (**self).store(at, arena) }
+    }
+}
+
+impl<T: Lower> Lower for [T] {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe {
+            if T::PLAIN {
+                store_slice(at, self.as_ptr().cast(), self.len());
+            } else {
+                arena.store_list(at, self.len(), self.iter());
+            }
+        }
+    }
+}
+
+impl<T: Lower> Lower for Vec<T> {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe { (**self).store(at, arena) }
+    }
+}
+
+/// A pair of a map, as a tuple is written.
+struct Pair<'a, K, V>(&'a K, &'a V);
+
+// SAFETY: it is written as the tuple is.
+unsafe impl<K: Type, V: Type> Type for Pair<'_, K, V> {
+    const TY: Ty = <(K, V)>::TY;
+}
+
+impl<K: Lower, V: Lower> Lower for Pair<'_, K, V> {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe {
+            store_field::<Self, K, 0>(self.0, at, arena);
+            store_field::<Self, V, 1>(self.1, at, arena);
+        }
+    }
+}
+
+impl<K: Lower, V: Lower, S> Lower for HashMap<K, V, S> {
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        let pairs = self.iter().map(|(key, value)| Pair(key, value));
+        // SAFETY: handed on.
+        unsafe { arena.store_list(at, self.len(), pairs) }
+    }
+}
+
+impl<K: Lower, V: Lower> Lower for BTreeMap<K, V> {
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        let pairs = self.iter().map(|(key, value)| Pair(key, value));
+        // SAFETY: handed on.
+        unsafe { arena.store_list(at, self.len(), pairs) }
+    }
+}
+
+impl<T: Lower + ?Sized> Lower for Box<T> {
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe { (**self).store(at, arena) }
+    }
+
+    fn flat(&self) -> u64 {
+        (**self).flat()
+    }
+}
+
+impl<T: Lower + ?Sized> Lower for &T {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe { (**self).store(at, arena) }
+    }
+
+    #[inline(always)]
+    fn flat(&self) -> u64 {
+        (**self).flat()
+    }
+}
+
+impl<T: Lower> Lower for Option<T> {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe {
+            store_case::<Self>(self.is_some().into(), at);
+            if let Some(value) = self {
+                store_payload::<Self, T>(value, at, arena);
+            }
+        }
+    }
+}
+
+impl<T: Lower, E: Display> Lower for Result<T, E> {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on; the text lies in the arena, which does not change it.
+        unsafe {
+            store_case::<Self>(self.is_err().into(), at);
+            match self {
+                Ok(value) => store_payload::<Self, T>(value, at, arena),
+                Err(error) => {
+                    let text = error.to_string();
+                    store_payload::<Self, String>(&text, at, arena);
+                    arena.texts.push(text);
+                }
+            }
+        }
+    }
+}
+
+impl<T: Lower, E: Lower> Lower for Result<T, Typed<E>> {
+    #[inline(always)]
+    unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+        // SAFETY: handed on.
+        unsafe {
+            store_case::<Self>(self.is_err().into(), at);
+            match self {
+                Ok(value) => store_payload::<Self, T>(value, at, arena),
+                Err(Typed(error)) => store_payload::<Self, E>(error, at, arena),
+            }
+        }
+    }
+
+    /// Where neither side carries anything.
+    fn flat(&self) -> u64 {
+        self.is_err().into()
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident $number:tt)*) => {
+        impl<$($name: Lower),*> Lower for ($($name,)*) {
+            #[inline(always)]
+            unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
+                // SAFETY: handed on.
+                unsafe { $(store_field::<Self, $name, $number>(&self.$number, at, arena);)* }
+            }
+
+            /// That of its only field.
+            fn flat(&self) -> u64 {
+                self.0.flat()
+            }
+        }
+    };
+}
+
+tuples!(A 0);
+tuples!(A 0 B 1);
+tuples!(A 0 B 1 C 2);
+tuples!(A 0 B 1 C 2 D 3);
+tuples!(A 0 B 1 C 2 D 3 E 4);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
+
+/// A result that the host reads, and what it points to.
+pub(crate) struct Kept<R> {
+    /// Dropped before the arena, though neither needs the other then.
+    _value: R,
+    _arena: Arena,
+}
+
+impl<R: Lower> Kept<R> {
+    /// Where in the allocation the written value lies, and the allocation's layout.
+    const PLACE: (usize, Layout) = {
+        let head = Layout::new::<Self>();
+        let (size, align) = (R::TY.size(POINTER), R::TY.align(POINTER));
+        let place = head.size().next_multiple_of(align);
+        let align = if head.align() > align {
+            head.align()
+        } else {
+            align
+        };
+        match Layout::from_size_align(place + size, align) {
+            Ok(layout) => (place, layout),
+            Err(_) => panic!("a result that is larger than any memory"),
+        }
+    };
+
+    /// Keeps the value, and gives the place where it is written.
+    pub(crate) fn keep(value: R) -> *mut u8 {
+        let (place, layout) = Self::PLACE;
+        // SAFETY: its size is not zero, since it holds an arena.
+        let start = unsafe { alloc(layout) };
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        let kept = start.cast::<Self>();
+        // SAFETY: the allocation has room for the head and, behind it, for the written value. The value is at its place
+        // before anything points into it, and is not touched until it is dropped.
+        unsafe {
+            kept.write(Self {
+                _value: value,
+                _arena: Arena::new(),
+            });
+            let written = start.add(place);
+            (*ptr::addr_of!((*kept)._value))
+                .store(written, &mut *ptr::addr_of_mut!((*kept)._arena));
+            written
+        }
+    }
+
+    /// Drops what was kept.
+    ///
+    /// # Safety
+    /// `keep` gave the place, and it has not been dropped.
+    pub(crate) unsafe fn drop(written: *mut u8) {
+        let (place, layout) = Self::PLACE;
+        // SAFETY: see `keep`.
+        unsafe {
+            let start = written.sub(place);
+            start.cast::<Self>().drop_in_place();
+            dealloc(start, layout);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The file `calls.txt`: calls of single functions, and what each gives.
+//!
+//! A line is `greet("Ada", 3) => "…"`, both sides in WAVE; `=> error "…"` expects an error of the guest's with that
+//! message, `=> error CODE` a failure of that code, `=> ()` nothing. Empty lines and those that begin with `#` say
+//! nothing.
+
+use crate::format::{Call, to_wave};
+use crate::{Failure, FailureCode, Value};
+
+/// What stands between a call and what it gives.
+const GIVES: &str = "=>";
+
+/// What an expected failure begins with.
+const ERROR: &str = "error ";
+
+/// A line of `calls.txt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallSample {
+    /// Where it stands, from 1.
+    pub line: usize,
+    /// The call as it is written.
+    pub call: String,
+    /// What it should give; none where the line does not say.
+    pub wanted: Option<Wanted>,
+}
+
+/// What a call should give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wanted {
+    /// A value, in WAVE; its type is known where the function is.
+    Value(String),
+    /// An error that the guest returns, with this message.
+    GuestError(String),
+    /// A failure of this code.
+    Failure(String),
+}
+
+impl CallSample {
+    /// The call on a line; none where the line says nothing.
+    ///
+    /// # Errors
+    /// Why it is no call.
+    pub(super) fn parse(line: usize, text: &str) -> Result<Option<Self>, String> {
+        let text = text.trim();
+        if text.is_empty() || text.starts_with('#') {
+            return Ok(None);
+        }
+        let (call, wanted) = parted(text)?;
+        Ok(Some(Self {
+            line,
+            call: call.to_owned(),
+            wanted: wanted.map(Wanted::parse).transpose()?,
+        }))
+    }
+
+    /// The name of the function, and the call in WAVE's own spelling, where the name is another of the same length:
+    /// WAVE does not know all names that functions have.
+    pub(super) fn parts(&self) -> (&str, String) {
+        spelled(&self.call)
+    }
+
+    /// The line with what it gives.
+    pub(super) fn with(&self, given: &Result<Value, Failure>) -> String {
+        let gives = match given {
+            Ok(value) => to_wave(value),
+            Err(failure) if failure.code == FailureCode::GuestError => {
+                format!("{ERROR}{}", to_wave(&failure.message.as_str().into()))
+            }
+            Err(failure) => format!("{ERROR}{}", failure.code),
+        };
+        format!("{} {GIVES} {gives}", self.call)
+    }
+}
+
+fn spelled(call: &str) -> (&str, String) {
+    let name = call.find('(').map_or(call, |open| &call[..open]);
+    let wave = "f".repeat(name.len()) + &call[name.len()..];
+    (name.trim_end(), wave)
+}
+
+/// The two sides of a line. An argument may hold what parts them, so that the first place counts whose left side is
+/// a call.
+fn parted(text: &str) -> Result<(&str, Option<&str>), String> {
+    let is_call = |call: &str| match Call::parse(&spelled(call).1) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut reason = None;
+    for (at, _) in text.match_indices(GIVES) {
+        let call = text[..at].trim_end();
+        match is_call(call) {
+            Ok(()) => return Ok((call, Some(text[at + GIVES.len()..].trim_start()))),
+            Err(error) => drop(reason.get_or_insert(error)),
+        }
+    }
+    match (is_call(text), reason) {
+        (Ok(()), _) => Ok((text, None)),
+        (Err(error), reason) => Err(reason.unwrap_or(error)),
+    }
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(error) = text.strip_prefix(ERROR).map(str::trim) else {
+            return match text {
+                "" => Err(
+                    "nothing stands after `=>`: for a function without a result write `=> ()`"
+                        .to_owned(),
+                ),
+                value => Ok(Self::Value(value.to_owned())),
+            };
+        };
+        if !error.starts_with('"') {
+            return Ok(Self::Failure(error.to_owned()));
+        }
+        match crate::format::from_wave(error, &crate::Type::String) {
+            Ok(Value::String(message)) => Ok(Self::GuestError(message)),
+            Ok(_) => Err(format!("{error} is no text in quotes")),
+            Err(wrong) => Err(format!("{error} is no text in quotes: {wrong}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> CallSample {
+        CallSample::parse(7, text).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_line_is_a_call_and_what_it_gives() {
+        for text in ["", "   ", "# greet(1) => 2"] {
+            assert_eq!(CallSample::parse(1, text), Ok(None));
+        }
+        let sample = parse(r#" greet("Ada", 3)  =>  "hi"  "#);
+        assert_eq!(sample.call, r#"greet("Ada", 3)"#);
+        assert_eq!(sample.wanted, Some(Wanted::Value("\"hi\"".into())));
+        assert_eq!(sample.line, 7);
+        assert_eq!(parse("now()").wanted, None);
+        assert_eq!(
+            parse("now() => ()").wanted,
+            Some(Wanted::Value("()".into()))
+        );
+        assert_eq!(
+            parse(r#"f("a => b(", 1) => "c => d""#).wanted,
+            Some(Wanted::Value("\"c => d\"".into()))
+        );
+        let sample = parse("a:b/c@0.1.0#f_g(1) => 2");
+        assert_eq!(sample.parts().0, "a:b/c@0.1.0#f_g");
+        assert_eq!(
+            parse(r#"f(1) => error "no \"1\"""#).wanted,
+            Some(Wanted::GuestError("no \"1\"".into()))
+        );
+        assert_eq!(
+            parse("f(1) => error trap").wanted,
+            Some(Wanted::Failure("trap".into()))
+        );
+    }
+
+    #[test]
+    fn what_is_no_call_is_refused() {
+        for text in [
+            "greet",
+            "greet(1 => 2",
+            "f(1) =>",
+            "f(1) => error \"open",
+            "=> 1",
+        ] {
+            assert!(CallSample::parse(1, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_it_gives_is_written_as_it_is_read() {
+        let sample = parse(r#"f("=>") => 1"#);
+        let failure = Failure::new(FailureCode::GuestError, "no => \"way\"\n");
+        for (given, wanted) in [
+            (Ok(Value::from("x")), Wanted::Value("\"x\"".into())),
+            (
+                Err(failure.clone()),
+                Wanted::GuestError(failure.message.clone()),
+            ),
+            (
+                Err(Failure::new(FailureCode::Trap, "x")),
+                Wanted::Failure("trap".into()),
+            ),
+        ] {
+            let again = parse(&sample.with(&given));
+            assert_eq!(
+                (again.call, again.wanted),
+                (sample.call.clone(), Some(wanted))
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
+
+        #[test]
+        fn any_line_is_a_call_or_refused(text in "([a-z(),\"\\[\\]{}:#=> 0-9]|=>|error|\\PC){0,24}") {
+            if let Ok(Some(sample)) = CallSample::parse(1, &text) {
+                let (name, wave) = sample.parts();
+                prop_assert!(sample.call.starts_with(name));
+                prop_assert!(Call::parse(&wave).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,728 @@
+//! Runs a task in the ways that should not matter, and compares what comes of it.
+
+use super::calls::{CallSample, Wanted};
+use super::difference::{Difference, same, text};
+use super::reducer::{self, Shape};
+use super::samples::InputSample;
+use super::{Check, Law, Verdict};
+use crate::format::{Call, from_wave, to_wave};
+use crate::sandbox::value_type;
+use crate::{
+    ApplyError, Argument, Chunking, Cluster, DynamicCallable, Failure, FailureCode, Form, Input,
+    JobError, JobSpec, Merge, Module, Origin, PlanError, SubmitError, Targets, TaskError,
+    Tolerance, Type, Value, ViewKind,
+};
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+/// The most pieces that an input is cut into where each is run by itself: enough for every engine to have several.
+const PIECES: u64 = 64;
+
+/// The most chunks of a whole job. A sample that is larger has larger ones.
+const CHUNKS: u64 = 256;
+
+/// A task and the engines it is tried on.
+pub struct Checker<'c> {
+    module: &'c Module,
+    spec: JobSpec,
+    one: &'c Cluster,
+    many: &'c Cluster,
+}
+
+/// Why a check could not be made. A law that is broken is none of these.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The job is not possible at all.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// A job ended without the task having to do with it.
+    #[error(transparent)]
+    Job(JobError),
+    /// A sample cannot be read.
+    #[error("`{}` cannot be read", .path.display())]
+    Unreadable {
+        /// The sample's file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// What a job or a call gives: a value, or why there is none.
+type Given = Result<Value, String>;
+
+/// What one piece of an input gives.
+struct Piece {
+    origin: Origin,
+    given: Given,
+}
+
+impl<'c> Checker<'c> {
+    /// For a job as `spec` has it, on one engine and on several.
+    #[must_use]
+    pub fn new(module: &'c Module, spec: JobSpec, one: &'c Cluster, many: &'c Cluster) -> Self {
+        Self {
+            module,
+            spec,
+            one,
+            many,
+        }
+    }
+
+    /// Whether the module can be mapped over inputs as the job has it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn takes_inputs(&self) -> Result<(), PlanError> {
+        self.spec.merge_for(self.module).map(drop)
+    }
+
+    /// What the job prints on an input, in the text form; else why it fails.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn output(&self, input: &InputSample) -> Result<Result<Vec<u8>, String>, CheckError> {
+        let given = self.job(self.one, input, &self.spec)?;
+        Ok(given.map(|value| text(&value)))
+    }
+
+    /// Checks an input: what it gives, and every law that the job relies on. After a law without which the others
+    /// say nothing, it stops.
+    ///
+    /// # Errors
+    /// When something cannot be run or read.
+    pub fn input(&self, input: &InputSample) -> Result<Vec<Check>, CheckError> {
+        let mut checks = Vec::new();
+        let mut told = |law, verdict| checks.push(Check::new(&input.name, law, verdict));
+        let first = match self.job(self.one, input, &self.spec)? {
+            Ok(value) => value,
+            Err(message) => {
+                told(
+                    Law::Expected,
+                    Verdict::broken(format!("gives nothing: {message}")),
+                );
+                return Ok(checks);
+            }
+        };
+        told(Law::Expected, expected(input, &first)?);
+        let cut = Cut::of(self.module, &self.spec, input)?;
+        let verdict = self.again(input, &first, cut)?;
+        let is_random = matches!(verdict, Verdict::Broken { .. });
+        told(Law::Again, verdict);
+        if is_random {
+            return Ok(checks);
+        }
+        told(Law::Engines, self.engines(input, &first, cut)?);
+        if let Some((name, shape)) = self.reducer() {
+            told(Law::Chunks, self.chunks(input, &first, cut)?);
+            if let Some(lines) = cut.lines {
+                let pieces = self.pieces(self.one, &[input], Chunking::Lines(each(lines, 4)))?;
+                for (law, verdict) in self.merges(&name, shape, &pieces)? {
+                    told(law, verdict);
+                }
+            }
+        }
+        Ok(checks)
+    }
+
+    /// Checks the reducer on what whole inputs give, where there are several.
+    ///
+    /// # Errors
+    /// When something cannot be run.
+    pub fn together(&self, inputs: &[InputSample]) -> Result<Vec<Check>, CheckError> {
+        let Some((name, shape)) = self.reducer() else {
+            return Ok(Vec::new());
+        };
+        let inputs: Vec<&InputSample> = inputs.iter().take(reducer::PARTS).collect();
+        // Of two there is but one grouping.
+        if inputs.len() < 3 {
+            return Ok(Vec::new());
+        }
+        let pieces = self.pieces(self.one, &inputs, Chunking::File)?;
+        let names: Vec<&str> = inputs.iter().map(|input| &*input.name).collect();
+        let subject = names.join(", ");
+        let laws = self.merges(&name, shape, &pieces)?.into_iter();
+        Ok(laws
+            .map(|(law, verdict)| Check::new(&subject, law, verdict))
+            .collect())
+    }
+
+    /// What a call gives, on one engine.
+    ///
+    /// # Errors
+    /// When it cannot be made at all; inside, when the function or its arguments are none.
+    pub fn given(
+        &self,
+        call: &CallSample,
+    ) -> Result<Result<Result<Value, Failure>, String>, CheckError> {
+        match self.prepared(call) {
+            Ok((function, arguments)) => self.call_on(self.one, &function, arguments).map(Ok),
+            Err(message) => Ok(Err(message)),
+        }
+    }
+
+    /// Checks a call: what it gives, and that it does again, wherever it runs.
+    ///
+    /// # Errors
+    /// When something cannot be run.
+    pub fn call(&self, call: &CallSample) -> Result<Vec<Check>, CheckError> {
+        let mut checks = Vec::new();
+        let mut told = |law, verdict| checks.push(Check::new(&call.call, law, verdict));
+        let (function, arguments) = match self.prepared(call) {
+            Ok(prepared) => prepared,
+            Err(message) => {
+                told(Law::Expected, Verdict::broken(message));
+                return Ok(checks);
+            }
+        };
+        let first = self.call_on(self.one, &function, arguments.clone())?;
+        told(Law::Expected, wanted(call, &function, &first));
+        let again = self.call_on(self.one, &function, arguments.clone())?;
+        if let Some(verdict) = differs(&first, &again, "the second time") {
+            told(Law::Again, verdict);
+            return Ok(checks);
+        }
+        told(Law::Again, Verdict::kept("gives the same again"));
+        let engines = self.many.engines();
+        for engine in &engines {
+            let view = self
+                .many
+                .direct_view(Targets::Only(vec![*engine]))
+                .map_err(SubmitError::from)?;
+            let view = view.deterministic(self.spec.deterministic).blocking();
+            let tasks = view.submit(&function, arguments.clone())?;
+            let given = tasks.iter().map(|task| failed(task.get()));
+            for given in given.collect::<Result<Vec<_>, _>>()? {
+                if let Some(verdict) = differs(&first, &given, &format!("on engine {engine}")) {
+                    told(Law::Engines, verdict);
+                    return Ok(checks);
+                }
+            }
+        }
+        let kept = format!("gives the same on each of {} engines", engines.len());
+        told(Law::Engines, Verdict::kept(kept));
+        Ok(checks)
+    }
+
+    /// The function that the job merges with, and how it is called.
+    fn reducer(&self) -> Option<(String, Shape)> {
+        let Ok(Merge::Reducer(name)) = self.spec.merge_for(self.module) else {
+            return None;
+        };
+        let shape = match self.module.signature(&name)?.params.len() {
+            1 => Shape::List,
+            _ => Shape::Pair,
+        };
+        Some((name, shape))
+    }
+
+    fn again(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
+        // Which piece it is says more than that the whole differs, so that comes first.
+        if let Some(lines) = cut.lines {
+            let fine = Chunking::Lines(each(lines, PIECES));
+            let before = self.pieces(self.one, &[input], fine)?;
+            let after = self.pieces(self.one, &[input], fine)?;
+            for (before, after) in before.iter().zip(&after) {
+                let place = piece_name(&before.origin);
+                if let Some(verdict) = unlike(
+                    &before.given,
+                    &after.given,
+                    &format!("the second time, on {place}"),
+                ) {
+                    return Ok(verdict);
+                }
+            }
+        }
+        let second = self.job(self.one, input, &self.spec)?;
+        Ok(unlike(&Ok(first.clone()), &second, "the second time")
+            .unwrap_or_else(|| Verdict::kept("gives the same again")))
+    }
+
+    fn engines(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
+        let count = self.many.engines().len();
+        let views = [
+            (ViewKind::Balanced, "balanced"),
+            (ViewKind::Direct(Targets::All), "direct"),
+        ];
+        let kept = format!("gives the same on 1 engine and on {count}, balanced and direct");
+        let Some(lines) = cut.lines else {
+            // What is run whole is run on each engine.
+            let inputs = vec![input; count];
+            for (view, word) in views {
+                for piece in self.pieces_in(self.many, &inputs, Chunking::File, view)? {
+                    let where_ = format!("on {count} engines, {word}");
+                    if let Some(verdict) = unlike(&Ok(first.clone()), &piece.given, &where_) {
+                        return Ok(verdict);
+                    }
+                }
+            }
+            return Ok(Verdict::Kept(kept));
+        };
+        let mut spec = self.spec.clone();
+        spec.chunking = Some(Chunking::Lines(each(lines, PIECES)));
+        let fine = self.job(self.one, input, &spec)?;
+        for (cluster, engines) in [(self.one, 1), (self.many, count)] {
+            for (view, word) in &views {
+                spec.view = view.clone();
+                let given = self.job(cluster, input, &spec)?;
+                let where_ = format!("on {engines} engines, {word}");
+                if let Some(verdict) = unlike(&fine, &given, &where_) {
+                    return Ok(verdict);
+                }
+            }
+        }
+        Ok(Verdict::Kept(kept))
+    }
+
+    fn chunks(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
+        let Some(lines) = cut.lines.filter(|lines| *lines > 1) else {
+            return Ok(Verdict::untried("other chunks, since it has one line"));
+        };
+        let finest = each(lines, CHUNKS);
+        let mut ways = vec![Chunking::File];
+        for more in [1, 2, 5] {
+            let size = finest.saturating_mul(NonZeroU64::MIN.saturating_add(more - 1));
+            if size.get() < lines {
+                ways.push(Chunking::Lines(size));
+            }
+        }
+        let names: Vec<String> = ways.iter().map(ToString::to_string).collect();
+        for way in ways {
+            let mut spec = self.spec.clone();
+            spec.chunking = Some(way);
+            let given = self.job(self.one, input, &spec)?;
+            let verdict = unlike(&Ok(first.clone()), &given, &format!("in chunks of {way}"));
+            if let Some(verdict) = verdict {
+                return Ok(verdict);
+            }
+        }
+        Ok(Verdict::kept(format!(
+            "gives the same in chunks of {}",
+            names.join(", ")
+        )))
+    }
+
+    /// Tries the ways to merge what pieces give.
+    fn merges(
+        &self,
+        name: &str,
+        shape: Shape,
+        pieces: &[Piece],
+    ) -> Result<Vec<(Law, Verdict)>, CheckError> {
+        let mut parts = Vec::new();
+        for piece in pieces {
+            match &piece.given {
+                Ok(value) => parts.push(value.clone()),
+                Err(message) => {
+                    let place = piece_name(&piece.origin);
+                    let why = format!(
+                        "whether `{name}` is associative, since {place} gives nothing to merge: {message}"
+                    );
+                    return Ok(vec![(Law::Associative, Verdict::Untried(why))]);
+                }
+            }
+        }
+        let Ok(function) = self.module.dynamic_function(name) else {
+            return Ok(Vec::new());
+        };
+        let listed = function
+            .signature()
+            .params
+            .first()
+            .map(|(_, ty)| ty.clone());
+        let mut reduce = |values: &[&Value]| {
+            let arguments = match (shape, &listed) {
+                (Shape::List, Some(ty)) => vec![list(values, ty).into()],
+                _ => values
+                    .iter()
+                    .map(|value| Argument::from((*value).clone()))
+                    .collect(),
+            };
+            let given = self.call_on(self.many, &function, arguments)?;
+            Ok::<_, CheckError>(given.map_err(|failure| said(&failure)))
+        };
+        let found = reducer::explore(name, &parts, shape, &mut reduce)?;
+        let meant = |message: String| {
+            let meant: Vec<String> = pieces
+                .iter()
+                .enumerate()
+                .map(|(part, piece)| {
+                    format!("{} of {}", reducer::letter(part), piece_name(&piece.origin))
+                })
+                .collect();
+            format!("{message}; the mapper gave {}", meant.join(", "))
+        };
+        if let Some((call, message)) = found.failure {
+            let message = meant(format!("{call} fails: {message}"));
+            return Ok(vec![(Law::Associative, Verdict::broken(message))]);
+        }
+        let verdict = |conflict: Option<reducer::Conflict>, kept: String, law: &str| match conflict
+        {
+            None => Verdict::Kept(kept),
+            Some(conflict) => Verdict::Broken {
+                message: meant(format!("`{name}` {law}: {conflict}")),
+                difference: match &conflict.other.1 {
+                    Ok(value) => Difference::of_values(&conflict.plain.1, value),
+                    Err(_) => None,
+                },
+            },
+        };
+        let grouping = if found.groupings == 0 {
+            let count = parts.len();
+            Verdict::untried(format!(
+                "whether `{name}` is associative, since {count} of its parts have one grouping only"
+            ))
+        } else {
+            let (groupings, parts) = (found.groupings, parts.len());
+            verdict(
+                found.grouping,
+                format!("`{name}` is associative ({groupings} groupings of {parts} parts)"),
+                "is not associative",
+            )
+        };
+        let mut laws = vec![(Law::Associative, grouping)];
+        if shape == Shape::List {
+            let kept = format!(
+                "`{name}` leaves its own results as they are ({} of them)",
+                found.repeats
+            );
+            let law = "changes its own result where it is merged alone";
+            laws.push((Law::Stable, verdict(found.repeat, kept, law)));
+        }
+        Ok(laws)
+    }
+
+    /// Runs the whole job.
+    fn job(
+        &self,
+        cluster: &Cluster,
+        input: &InputSample,
+        spec: &JobSpec,
+    ) -> Result<Given, CheckError> {
+        let job = cluster.run(self.module, vec![Input::path(&input.path)], spec)?;
+        let merged = match job.wait() {
+            Ok(result) => result.merged,
+            Err(error) => return unmade(error).map(Err),
+        };
+        let Some(merged) = merged else {
+            return Ok(Err("there was nothing to merge".to_owned()));
+        };
+        merged.unpack().map(Ok).map_err(fault)
+    }
+
+    fn pieces(
+        &self,
+        cluster: &Cluster,
+        inputs: &[&InputSample],
+        chunking: Chunking,
+    ) -> Result<Vec<Piece>, CheckError> {
+        self.pieces_in(cluster, inputs, chunking, ViewKind::Balanced)
+    }
+
+    /// Runs each piece by itself, and merges nothing.
+    fn pieces_in(
+        &self,
+        cluster: &Cluster,
+        inputs: &[&InputSample],
+        chunking: Chunking,
+        view: ViewKind,
+    ) -> Result<Vec<Piece>, CheckError> {
+        let mut spec = self.spec.clone();
+        spec.merge = Merge::None;
+        spec.chunking = Some(chunking);
+        spec.view = view;
+        spec.max_failures = Tolerance::Percent(100.0);
+        let inputs = inputs.iter().map(|input| Input::path(&input.path));
+        let mut job = cluster.run(self.module, inputs.collect(), &spec)?;
+        let mut pieces = Vec::new();
+        while let Some((origin, outcome)) = job.next_outcome() {
+            let given = match outcome.result {
+                Ok(packed) => Ok(packed.unpack().map_err(fault)?),
+                Err(failure) if failure.code == FailureCode::Cancelled => {
+                    return Err(CheckError::Job(JobError::Cancelled));
+                }
+                Err(failure) => Err(said(&failure)),
+            };
+            pieces.push(Piece { origin, given });
+        }
+        match job.wait() {
+            Ok(_) => Ok(pieces),
+            Err(error) => Err(CheckError::Job(error)),
+        }
+    }
+
+    /// The function and the arguments of a call.
+    fn prepared(&self, call: &CallSample) -> Result<(DynamicCallable, Vec<Argument>), String> {
+        let (name, wave) = call.parts();
+        let function = self
+            .module
+            .dynamic_function(name)
+            .map_err(|error| error.to_string())?;
+        let parsed = Call::parse(&wave).map_err(|error| error.to_string())?;
+        let values = parsed.arguments(&function.signature().params);
+        let values = values.map_err(|error| format!("{error}; it is {}", function.signature()))?;
+        Ok((function, values.into_iter().map(Argument::from).collect()))
+    }
+
+    fn call_on(
+        &self,
+        cluster: &Cluster,
+        function: &DynamicCallable,
+        arguments: Vec<Argument>,
+    ) -> Result<Result<Value, Failure>, CheckError> {
+        let view = cluster
+            .load_balanced_view()
+            .deterministic(self.spec.deterministic)
+            .blocking();
+        match view.apply(function, arguments) {
+            Ok(value) => Ok(Ok(value)),
+            Err(ApplyError::Failed(error)) => failed(Err(error)),
+            Err(ApplyError::Refused(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// How an input may be cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Its lines; none where the task gets it whole.
+    lines: Option<u64>,
+}
+
+impl Cut {
+    fn of(module: &Module, spec: &JobSpec, input: &InputSample) -> Result<Self, CheckError> {
+        let is_whole = module.form() == Form::Command && spec.map.is_none();
+        if is_whole || spec.chunking == Some(Chunking::File) {
+            return Ok(Self { lines: None });
+        }
+        let unreadable = |source| CheckError::Unreadable {
+            path: input.path.clone(),
+            source,
+        };
+        let mut file = BufReader::new(fs::File::open(&input.path).map_err(unreadable)?);
+        let (mut lines, mut is_open) = (0, false);
+        loop {
+            let bytes = file.fill_buf().map_err(unreadable)?;
+            let Some(last) = bytes.last() else { break };
+            is_open = *last != b'\n';
+            lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let read = bytes.len();
+            file.consume(read);
+        }
+        Ok(Self {
+            lines: Some(lines + u64::from(is_open)),
+        })
+    }
+}
+
+/// How many lines each piece has, so that there are so many at most.
+fn each(lines: u64, pieces: u64) -> NonZeroU64 {
+    NonZeroU64::new(lines.div_ceil(pieces)).unwrap_or(NonZeroU64::MIN)
+}
+
+fn expected(input: &InputSample, first: &Value) -> Result<Verdict, CheckError> {
+    let name = input.expected.file_name().unwrap_or_default();
+    let name = name.to_string_lossy();
+    let expected = match fs::read(&input.expected) {
+        Ok(expected) => expected,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Verdict::Unsaid(format!(
+                "there is no `{name}` that says what it should give"
+            )));
+        }
+        Err(source) => {
+            return Err(CheckError::Unreadable {
+                path: input.expected.clone(),
+                source,
+            });
+        }
+    };
+    Ok(match Difference::of_texts(&expected, &text(first)) {
+        None => Verdict::kept(format!("gives what `{name}` says")),
+        difference => Verdict::Broken {
+            message: format!("does not give what `{name}` says"),
+            difference,
+        },
+    })
+}
+
+/// Whether a call gave what was wanted.
+fn wanted(
+    call: &CallSample,
+    function: &DynamicCallable,
+    given: &Result<Value, Failure>,
+) -> Verdict {
+    let line = call.line;
+    let Some(wanted) = &call.wanted else {
+        return Verdict::Unsaid(format!("line {line} does not say what it should give"));
+    };
+    let differs = |expected: String, found: String| Verdict::Broken {
+        message: format!("does not give what line {line} says"),
+        difference: Some(Difference {
+            line: None,
+            expected,
+            found,
+        }),
+    };
+    let found = || match given {
+        Ok(value) => to_wave(value),
+        Err(failure) if failure.code == FailureCode::GuestError => {
+            format!("error {}", to_wave(&failure.message.as_str().into()))
+        }
+        Err(failure) => format!("error {}", said(failure)),
+    };
+    let is_met = match wanted {
+        Wanted::Value(text) => {
+            let value = match value_of(text, function) {
+                Ok(value) => value,
+                Err(message) => return Verdict::broken(format!("line {line}: {message}")),
+            };
+            given.as_ref().is_ok_and(|given| same(given, &value))
+        }
+        Wanted::GuestError(message) => given.as_ref().is_err_and(|failure| {
+            failure.code == FailureCode::GuestError && failure.message == *message
+        }),
+        Wanted::Failure(code) => given
+            .as_ref()
+            .is_err_and(|failure| failure.code.name() == code),
+    };
+    match (is_met, wanted) {
+        (true, _) => Verdict::kept(format!("gives what line {line} says")),
+        (false, Wanted::Value(text)) => differs(text.clone(), found()),
+        (false, Wanted::GuestError(message)) => differs(
+            format!("error {}", to_wave(&message.as_str().into())),
+            found(),
+        ),
+        (false, Wanted::Failure(code)) => differs(format!("error {code}"), found()),
+    }
+}
+
+/// The value that stands for what a call gives. Of a result it may be written as such, or without `ok`.
+fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, String> {
+    let ty = value_type(function.signature());
+    if ty == Type::tuple([]) {
+        let is_nothing = matches!(text, "()" | "ok");
+        return if is_nothing {
+            Ok(Value::Tuple(Vec::new()))
+        } else {
+            Err(format!(
+                "`{}` gives nothing, which is written ()",
+                function.signature()
+            ))
+        };
+    }
+    from_wave(text, &ty).or_else(|error| {
+        let whole = function.signature().result.as_ref();
+        match whole.map(|ty| from_wave(text, ty)) {
+            Some(Ok(Value::Result(Ok(Some(value))))) => Ok(*value),
+            _ => Err(error.to_string()),
+        }
+    })
+}
+
+/// Whether two outcomes of a call differ.
+fn differs(
+    first: &Result<Value, Failure>,
+    other: &Result<Value, Failure>,
+    when: &str,
+) -> Option<Verdict> {
+    let given = |given: &Result<Value, Failure>| match given {
+        Ok(value) => Ok(value.clone()),
+        Err(failure) => Err(said(failure)),
+    };
+    unlike(&given(first), &given(other), when)
+}
+
+/// Whether what is given differs from what was given before.
+fn unlike(first: &Given, other: &Given, when: &str) -> Option<Verdict> {
+    let verdict = |message: String, difference| {
+        Some(Verdict::Broken {
+            message,
+            difference,
+        })
+    };
+    match (first, other) {
+        (Ok(first), Ok(other)) => Difference::of_values(first, other).and_then(|difference| {
+            verdict(format!("gives something else {when}"), Some(difference))
+        }),
+        (Ok(_), Err(message)) => verdict(format!("gives nothing {when}: {message}"), None),
+        (Err(message), Ok(_)) => verdict(
+            format!("gives something {when}, and nothing before: {message}"),
+            None,
+        ),
+        (Err(first), Err(other)) if first == other => None,
+        (Err(first), Err(other)) => verdict(
+            format!("fails {when} with another error: {other}; before, {first}"),
+            None,
+        ),
+    }
+}
+
+/// The parts as the reducer takes them.
+fn list(values: &[&Value], ty: &Type) -> Value {
+    if ty.is_bytes() {
+        // A list of these is bytes.
+        let bytes: Option<Vec<u8>> = values
+            .iter()
+            .map(|value| match value {
+                Value::U8(byte) => Some(*byte),
+                _ => None,
+            })
+            .collect();
+        if let Some(bytes) = bytes {
+            return bytes.into();
+        }
+    }
+    Value::List(values.iter().map(|value| (*value).clone()).collect())
+}
+
+fn piece_name(origin: &Origin) -> String {
+    match origin.place {
+        crate::Place::Chunk {
+            ref input,
+            ref range,
+        } => {
+            let name = input.rsplit('/').next().unwrap_or_default();
+            format!("{name}, bytes {}..{}", range.start, range.end)
+        }
+        _ => origin.to_string(),
+    }
+}
+
+fn said(failure: &Failure) -> String {
+    format!("{}: {}", failure.code, failure.message)
+}
+
+/// The failure of a task, unless something else is wrong.
+fn failed(given: Result<Value, TaskError>) -> Result<Result<Value, Failure>, CheckError> {
+    match given {
+        Ok(value) => Ok(Ok(value)),
+        Err(TaskError::Failed(failed)) if failed.failure.code == FailureCode::Cancelled => {
+            Err(CheckError::Job(JobError::Cancelled))
+        }
+        Err(TaskError::Failed(failed)) => Ok(Err(failed.failure.clone())),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Why a job gave nothing, where that is the task's doing.
+fn unmade(error: JobError) -> Result<String, CheckError> {
+    match error {
+        JobError::TaskFailed { failure, .. } if failure.code == FailureCode::Cancelled => {
+            Err(CheckError::Job(JobError::Cancelled))
+        }
+        JobError::TaskFailed {
+            origin, failure, ..
+        } => Ok(format!("{} ({})", said(&failure), piece_name(&origin))),
+        JobError::ReducerFailed(failure) => Ok(format!("the reducer fails: {}", said(&failure))),
+        JobError::Merge(_) | JobError::Deadline(_) => Ok(error.to_string()),
+        other => Err(CheckError::Job(other)),
+    }
+}
+
+fn fault(error: impl std::error::Error) -> CheckError {
+    CheckError::Job(JobError::Internal(error.to_string()))
+}

@@ -1,0 +1,270 @@
+//! The samples of a task: a directory with inputs beside what they give, and with calls.
+//!
+//! `X.txt`, with any extension, is an input of the job and `X.expected` what it gives; `calls.txt` has calls of single
+//! functions. Hidden files and directories are left alone.
+
+use super::calls::CallSample;
+use crate::{Failure, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The file of calls.
+const CALLS: &str = "calls.txt";
+
+/// The extension of what an input gives.
+const EXPECTED: &str = "expected";
+
+/// What a task is tried on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Samples {
+    /// Where they are.
+    pub dir: PathBuf,
+    /// Inputs of the job, in the order of their names.
+    pub inputs: Vec<InputSample>,
+    /// Calls, in the order of their lines.
+    pub calls: Vec<CallSample>,
+    /// The file of calls as it is.
+    calls_text: String,
+}
+
+/// An input, and what it gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InputSample {
+    /// The name of its file.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file of what it gives, which may not be there.
+    pub expected: PathBuf,
+}
+
+/// Why there are no samples.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SamplesError {
+    /// Their directory is not there, or has none in it.
+    #[error("there are no samples in `{}`", .dir.display())]
+    None {
+        /// Where they were looked for.
+        dir: PathBuf,
+    },
+    /// A file or the directory cannot be read.
+    #[error("`{}` cannot be read", .path.display())]
+    Unreadable {
+        /// What cannot be read.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Two inputs would have the same file of what they give.
+    #[error("`{first}` and `{second}` would both give `{expected}`: rename one of them")]
+    Ambiguous {
+        /// The one.
+        first: String,
+        /// The other.
+        second: String,
+        /// What they give.
+        expected: String,
+    },
+    /// What an input gives, without the input.
+    #[error(
+        "`{expected}` is there, but no input that gives it: it would have the same name and another extension"
+    )]
+    NoInput {
+        /// The file.
+        expected: String,
+    },
+    /// A line that is no call.
+    #[error("`{}`, line {line}: {reason}", .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Samples {
+    /// Reads the names of the inputs in a directory, and its calls.
+    ///
+    /// # Errors
+    /// When there are none, or they are not what they should be.
+    pub fn read(dir: &Path) -> Result<Self, SamplesError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            move |source: io::Error| SamplesError::Unreadable { path, source }
+        };
+        let none = || SamplesError::None {
+            dir: dir.to_owned(),
+        };
+        let listed = match fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
+            listed => listed.map_err(unreadable(dir))?,
+        };
+        let mut names = Vec::new();
+        for entry in listed {
+            let entry = entry.map_err(unreadable(dir))?;
+            let name = entry.file_name();
+            let is_hidden = name.as_encoded_bytes().starts_with(b".");
+            if !is_hidden && !entry.path().is_dir() {
+                names.push(PathBuf::from(name));
+            }
+        }
+        names.sort();
+        let inputs = inputs(dir, &names)?;
+        let path = dir.join(CALLS);
+        let calls_text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(unreadable(&path))?,
+        };
+        let mut calls = Vec::new();
+        for (line, text) in (1..).zip(calls_text.lines()) {
+            let call = CallSample::parse(line, text);
+            calls.extend(call.map_err(|reason| SamplesError::Line {
+                path: path.clone(),
+                line,
+                reason,
+            })?);
+        }
+        if inputs.is_empty() && calls.is_empty() {
+            return Err(none());
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            inputs,
+            calls,
+            calls_text,
+        })
+    }
+
+    /// Where the calls are.
+    #[must_use]
+    pub fn calls_path(&self) -> PathBuf {
+        self.dir.join(CALLS)
+    }
+
+    /// The file of calls, each of which says what it gave; one for each of [`Samples::calls`]. The rest stays.
+    #[must_use]
+    pub fn calls_with(&self, given: &[Result<Value, Failure>]) -> String {
+        let mut lines: Vec<String> = self.calls_text.lines().map(str::to_owned).collect();
+        for (call, given) in self.calls.iter().zip(given) {
+            if let Some(line) = lines.get_mut(call.line - 1) {
+                *line = call.with(given);
+            }
+        }
+        lines.into_iter().map(|line| line + "\n").collect()
+    }
+}
+
+/// The inputs among the files of these names.
+fn inputs(dir: &Path, names: &[PathBuf]) -> Result<Vec<InputSample>, SamplesError> {
+    let is_expected = |name: &&PathBuf| name.extension().is_some_and(|found| found == EXPECTED);
+    let mut inputs: BTreeMap<PathBuf, InputSample> = BTreeMap::new();
+    for name in names.iter().filter(|name| !is_expected(name)) {
+        if name == Path::new(CALLS) {
+            continue;
+        }
+        let expected = name.with_extension(EXPECTED);
+        let input = InputSample {
+            name: name.display().to_string(),
+            path: dir.join(name),
+            expected: dir.join(&expected),
+        };
+        if let Some(other) = inputs.get(&expected) {
+            return Err(SamplesError::Ambiguous {
+                first: other.name.clone(),
+                second: input.name,
+                expected: expected.display().to_string(),
+            });
+        }
+        inputs.insert(expected, input);
+    }
+    if let Some(expected) = names
+        .iter()
+        .filter(is_expected)
+        .find(|name| !inputs.contains_key(*name))
+    {
+        return Err(SamplesError::NoInput {
+            expected: expected.display().to_string(),
+        });
+    }
+    Ok(inputs.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, &str)]) -> Result<Samples, String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(dir.path().join(name), content).unwrap();
+        }
+        fs::create_dir(dir.path().join("more")).unwrap();
+        Samples::read(dir.path()).map_err(|error| {
+            let place = dir.path().display().to_string();
+            error.to_string().replace(&place, "DIR")
+        })
+    }
+
+    #[test]
+    fn inputs_have_names_beside_what_they_give() {
+        let samples = read(&[
+            ("b.txt", ""),
+            ("a", ""),
+            ("a.expected", ""),
+            (".hidden", ""),
+            ("c.d.csv", ""),
+        ])
+        .unwrap();
+        let names: Vec<_> = samples.inputs.iter().map(|input| &*input.name).collect();
+        assert_eq!(names, ["a", "b.txt", "c.d.csv"]);
+        assert_eq!(
+            samples.inputs[2].expected.file_name().unwrap(),
+            "c.d.expected"
+        );
+        assert!(samples.calls.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_is_named() {
+        assert_eq!(read(&[]).unwrap_err(), "there are no samples in `DIR`");
+        assert_eq!(
+            read(&[("calls.txt", "# none\n")]).unwrap_err(),
+            "there are no samples in `DIR`"
+        );
+        let error = Samples::read(Path::new("/no/such/place")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there are no samples in `/no/such/place`"
+        );
+        let error = read(&[("a.txt", ""), ("a.csv", "")]).unwrap_err();
+        assert!(
+            error.contains("`a.csv` and `a.txt` would both give `a.expected`"),
+            "{error}"
+        );
+        let error = read(&[("a.expected", "")]).unwrap_err();
+        assert!(
+            error.contains("`a.expected` is there, but no input"),
+            "{error}"
+        );
+        let error = read(&[("calls.txt", "f(1) => 2\n\nf(\n")]).unwrap_err();
+        assert!(error.starts_with("`DIR/calls.txt`, line 3: "), "{error}");
+    }
+
+    #[test]
+    fn calls_are_written_with_what_they_gave_and_the_rest_stays() {
+        let samples = read(&[("calls.txt", "# first\n  f(1)\n\nf(2) => 9\n# last")]).unwrap();
+        let given = [Ok(1_u32.into()), Ok(2_u32.into())];
+        assert_eq!(
+            samples.calls_with(&given),
+            "# first\nf(1) => 1\n\nf(2) => 2\n# last\n"
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Functions and types as WIT writes them, and what of a type cannot be a value. It serves what people are told of
+//! functions that no task can call; those that one can are told by their own types.
+
+use std::fmt;
+use wit_parser::{Function, Handle, Resolve, Type, TypeDef, TypeDefKind};
+
+/// How deep a type is written out; what is deeper is told by a mark.
+const DEEPEST: usize = 8;
+
+/// A type that has no place in a task, since its input is copied in and its result copied out.
+#[derive(Debug)]
+pub(super) struct Obstacle {
+    /// The type, as WIT writes it.
+    ty: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Resource,
+    Stream,
+    Future,
+    ErrorContext,
+    FixedLengthList,
+    Unknown,
+}
+
+impl Obstacle {
+    /// What `ty` itself is, which is no value.
+    pub(super) fn of(resolve: &Resolve, ty: &Type) -> Self {
+        let kind = match ty {
+            Type::ErrorContext => Kind::ErrorContext,
+            Type::Id(id) => match &resolve.types[*id].kind {
+                TypeDefKind::Resource | TypeDefKind::Handle(_) => Kind::Resource,
+                TypeDefKind::Stream(_) => Kind::Stream,
+                TypeDefKind::Future(_) => Kind::Future,
+                TypeDefKind::FixedLengthList(..) => Kind::FixedLengthList,
+                _ => Kind::Unknown,
+            },
+            _ => Kind::Unknown,
+        };
+        Self {
+            ty: written(resolve, ty),
+            kind,
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.kind {
+            Kind::Resource => "a resource, which cannot leave the instance it lives in",
+            Kind::Stream => "a stream, which is not all there when a task begins or ends",
+            Kind::Future => "a future, which is not there yet when a task begins or ends",
+            Kind::ErrorContext => "a handle of the instance it was made in, which it cannot leave",
+            Kind::FixedLengthList => {
+                "a list of fixed length, which this host does not have; use a list or a tuple"
+            }
+            Kind::Unknown => "a type that this host does not know",
+        };
+        write!(f, "has the type `{}`, {why}", self.ty)
+    }
+}
+
+/// The function as WIT writes it, without its name: `func(path: string) -> file`.
+pub(super) fn of(resolve: &Resolve, function: &Function) -> String {
+    let params: Vec<String> = function
+        .params
+        .iter()
+        .map(|param| format!("{}: {}", param.name, written(resolve, &param.ty)))
+        .collect();
+    let begin = if function.kind.is_async() {
+        "async func"
+    } else {
+        "func"
+    };
+    let result = function
+        .result
+        .as_ref()
+        .map_or_else(String::new, |ty| format!(" -> {}", written(resolve, ty)));
+    format!("{begin}({}){result}", params.join(", "))
+}
+
+/// A type by its name, if it has one, or as it is put together.
+fn written(resolve: &Resolve, ty: &Type) -> String {
+    Written { resolve, depth: 0 }.ty(ty)
+}
+
+#[derive(Clone, Copy)]
+struct Written<'a> {
+    resolve: &'a Resolve,
+    depth: usize,
+}
+
+impl Written<'_> {
+    fn ty(self, ty: &Type) -> String {
+        let id = match ty {
+            Type::Bool => return "bool".to_owned(),
+            Type::U8 => return "u8".to_owned(),
+            Type::U16 => return "u16".to_owned(),
+            Type::U32 => return "u32".to_owned(),
+            Type::U64 => return "u64".to_owned(),
+            Type::S8 => return "s8".to_owned(),
+            Type::S16 => return "s16".to_owned(),
+            Type::S32 => return "s32".to_owned(),
+            Type::S64 => return "s64".to_owned(),
+            Type::F32 => return "f32".to_owned(),
+            Type::F64 => return "f64".to_owned(),
+            Type::Char => return "char".to_owned(),
+            Type::String => return "string".to_owned(),
+            Type::ErrorContext => return "error-context".to_owned(),
+            Type::Id(id) => *id,
+        };
+        let definition = &self.resolve.types[id];
+        if let Some(name) = &definition.name {
+            return name.clone();
+        }
+        if self.depth == DEEPEST {
+            return "…".to_owned();
+        }
+        let inner = Self {
+            depth: self.depth + 1,
+            ..self
+        };
+        inner.definition(definition)
+    }
+
+    fn definition(self, definition: &TypeDef) -> String {
+        let part = |ty: &Option<Type>| ty.as_ref().map_or("_".to_owned(), |ty| self.ty(ty));
+        match &definition.kind {
+            TypeDefKind::Type(ty) => self.ty(ty),
+            TypeDefKind::List(ty) => format!("list<{}>", self.ty(ty)),
+            TypeDefKind::FixedLengthList(ty, length) => format!("list<{}, {length}>", self.ty(ty)),
+            TypeDefKind::Option(ty) => format!("option<{}>", self.ty(ty)),
+            TypeDefKind::Map(key, value) => format!("map<{}, {}>", self.ty(key), self.ty(value)),
+            TypeDefKind::Tuple(tuple) => {
+                let types: Vec<String> = tuple.types.iter().map(|ty| self.ty(ty)).collect();
+                format!("tuple<{}>", types.join(", "))
+            }
+            TypeDefKind::Result(sides) => match (&sides.ok, &sides.err) {
+                (None, None) => "result".to_owned(),
+                (ok, None) => format!("result<{}>", part(ok)),
+                (ok, err) => format!("result<{}, {}>", part(ok), part(err)),
+            },
+            TypeDefKind::Handle(Handle::Own(id)) => self.ty(&Type::Id(*id)),
+            TypeDefKind::Handle(Handle::Borrow(id)) => {
+                format!("borrow<{}>", self.ty(&Type::Id(*id)))
+            }
+            TypeDefKind::Stream(None) => "stream".to_owned(),
+            TypeDefKind::Stream(ty) => format!("stream<{}>", part(ty)),
+            TypeDefKind::Future(None) => "future".to_owned(),
+            TypeDefKind::Future(ty) => format!("future<{}>", part(ty)),
+            // These have names, where they are well made.
+            TypeDefKind::Record(_) => "record".to_owned(),
+            TypeDefKind::Variant(_) => "variant".to_owned(),
+            TypeDefKind::Enum(_) => "enum".to_owned(),
+            TypeDefKind::Flags(_) => "flags".to_owned(),
+            TypeDefKind::Resource => "resource".to_owned(),
+            TypeDefKind::Unknown => "unknown".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Arguments that do not fit: on every way in, the same sentence says which parameter is meant and where in it, what was found
+//! and what was wanted, and has the function with its types.
+
+use crate::support::{call, cluster, file, folder, map, module, program, typed};
+use rwasm_cluster::{Argument, Module, SubmitError, Value, arguments};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// The world of a function of everything that can be wrong.
+const WIT: &str = "package a:b;
+    world w {
+      record point { x: s32, y: s32 }
+      enum color { red, green, blue }
+      flags style { bold, italic }
+      variant shape { empty, circle(u32), path(list<point>) }
+      record drawing { title: string, color: color, shapes: list<shape>, at: option<point>, style: style }
+      export draw: func(drawing: drawing, times: u8) -> u32;
+      export keep: func(bytes: list<u8>) -> u32;
+      export name: func(text: string) -> u32;
+    }";
+
+const CODE: &str = r#"
+  (func (export "draw") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (local.get 9))
+  (func (export "keep") (param i32 i32) (result i32) (local.get 1))
+  (func (export "name") (param i32 i32) (result i32) (local.get 1))"#;
+
+const SIGNATURE: &str = "`draw: func(drawing: record { title: string, color: enum { red, green, blue }, \
+    shapes: list<variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }>, \
+    at: option<record { x: s32, y: s32 }>, style: flags { bold, italic } }, times: u8) -> u32`";
+
+fn drawing(dir: &TempDir) -> PathBuf {
+    file(dir, "draw.wasm", typed(WIT, CODE))
+}
+
+/// A drawing in JSON and in WAVE, with its parts as they are given.
+fn drawings(json: [&str; 3], wave: [&str; 3]) -> [String; 2] {
+    let [color, shapes, more] = json;
+    let json = format!(r#"{{"title": "t", "color": {color}, "shapes": {shapes}{more}}}"#);
+    let [color, shapes, more] = wave;
+    let wave = format!(r#"{{title: "t", color: {color}, shapes: {shapes}{more}}}"#);
+    [json, wave]
+}
+
+#[test]
+fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
+    let dir = folder();
+    let module = drawing(&dir);
+    let good = [r#""red""#, r#"["empty"]"#, r#", "style": []"#];
+    let fits = ["red", "[empty]", ", style: {}"];
+    for text in drawings(good, fits) {
+        let call = program().arg("call").arg(&module).arg("draw");
+        assert_eq!(call.arg(&text).arg("3").output(), "3\n", "{text}");
+    }
+    let cases: [([&str; 3], [&str; 3], &str); 7] = [
+        (
+            [r#""pink""#, "[]", r#", "style": []"#],
+            ["pink", "[]", ", style: {}"],
+            ".color: found PINK, wanted enum { red, green, blue }",
+        ),
+        (
+            [good[0], r#"["empty", {"circle": -1}]"#, good[2]],
+            [fits[0], "[empty, circle(-1)]", fits[2]],
+            ".shapes[1].circle: found -1, wanted u32",
+        ),
+        (
+            [
+                good[0],
+                r#"[{"path": [{"x": 1, "y": 2}, {"x": 1, "y": 3000000000}]}]"#,
+                good[2],
+            ],
+            [
+                fits[0],
+                "[path([{x: 1, y: 2}, {x: 1, y: 3000000000}])]",
+                fits[2],
+            ],
+            ".shapes[0].path[1].y: found 3000000000, wanted s32",
+        ),
+        (
+            [good[0], r#"[{"path": [{"x": 1}]}]"#, good[2]],
+            [fits[0], "[path([{x: 1}])]", fits[2]],
+            ".shapes[0].path[0].y: found nothing, wanted s32",
+        ),
+        (
+            [good[0], good[1], r#", "style": [], "size": 5"#],
+            [fits[0], fits[1], ", style: {}, size: 5"],
+            "found field size, wanted record { title: string",
+        ),
+        (
+            [
+                good[0],
+                good[1],
+                r#", "at": {"x": "far", "y": 1}, "style": []"#,
+            ],
+            [
+                fits[0],
+                fits[1],
+                r#", at: some({x: "far", y: 1}), style: {}"#,
+            ],
+            r#".x: found "far", wanted s32"#,
+        ),
+        (
+            [good[0], r#"["square"]"#, good[2]],
+            [fits[0], "[square]", fits[2]],
+            ".shapes[0]: found SQUARE, wanted variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }",
+        ),
+    ];
+    for (json, wave, wanted) in cases {
+        let [json, wave] = drawings(json, wave);
+        for (text, is_json) in [(json, true), (wave, false)] {
+            // Text is shown in its own spelling.
+            let quote = if is_json { "\"" } else { "" };
+            let wanted = wanted
+                .replace("PINK", &format!("{quote}pink{quote}"))
+                .replace("SQUARE", &format!("{quote}square{quote}"));
+            let parts = [SIGNATURE, "argument 1 (`drawing`): ", wanted.as_str()];
+            let call = program().arg("call").arg(&module).arg("draw");
+            call.arg(&text).arg("1").fails(2).expect_stderr_has(&parts);
+            let map = program().arg("map").arg(&module).arg("draw");
+            let line = if is_json {
+                format!("[{text}, 1]\n")
+            } else {
+                format!("({text}, 1)\n")
+            };
+            map.stdin(line)
+                .fails(11)
+                .expect_stderr_has(&["(bad-input) on <stdin>, line 1"])
+                .expect_stderr_has(&parts);
+        }
+    }
+}
+
+#[test]
+fn too_many_too_few_and_too_large_say_what_was_wanted() {
+    let dir = folder();
+    let module = drawing(&dir);
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &["name"],
+            "`name: func(text: string) -> u32`: found 0 arguments, wanted 1 (text: string)",
+        ),
+        (
+            &["name", "a", "b"],
+            "`name: func(text: string) -> u32`: found 2 arguments, wanted 1 (text: string)",
+        ),
+        (
+            &["name()"],
+            "`name: func(text: string) -> u32`: found 0 arguments, wanted 1 (text: string)",
+        ),
+        (
+            &["name(5)"],
+            "`name: func(text: string) -> u32`: argument 1 (`text`): found 5, wanted string",
+        ),
+        (
+            &["draw", "{}", "256"],
+            "argument 1 (`drawing`): .title: found nothing, wanted string",
+        ),
+        (
+            &["draw"],
+            "found 0 arguments, wanted 2 (drawing: record { title: string",
+        ),
+    ];
+    for (given, wanted) in cases {
+        let call = program().arg("call").arg(&module).args(given);
+        call.fails(2)
+            .expect_stderr_has(&[wanted, "as they are, anything else as JSON or WAVE"]);
+    }
+    call("numbers")
+        .typed("fib 4294967296")
+        .fails(2)
+        .expect_stderr_has(&[
+            "`fib: func(n: u32) -> u64`: argument 1 (`n`): found 4294967296, wanted u32",
+        ]);
+    let lines = map("numbers").arg("add").stdin("[1]\n");
+    lines.fails(11).expect_stderr_has(&[
+        "`add: func(a: u64, b: u64) -> u64`: found 1 argument, wanted 2 (a: u64, b: u64)",
+    ]);
+}
+
+#[test]
+fn lines_that_are_no_text_say_so() {
+    let dir = folder();
+    let module = drawing(&dir);
+    let map = |function: &str| program().arg("map").arg(&module).arg(function);
+    map("name").stdin(*b"\xff\n").fails(11).expect_stderr_has(&[
+        "line 1",
+        "`name: func(text: string) -> u32`: the line is not UTF-8",
+    ]);
+    // Bytes may be anything.
+    assert_eq!(map("keep").stdin(*b"\xff\xfe\n").output(), "2\n");
+}
+
+#[test]
+fn the_library_says_it_likewise() {
+    let cluster = cluster(1);
+    let view = cluster.blocking().load_balanced_view();
+    let refused = |module: &Module, name: &str, arguments: Vec<Argument>| {
+        let function = module.dynamic_function(name).unwrap();
+        match view.try_submit(&function, arguments) {
+            Err(error @ SubmitError::Arguments { .. }) => error.to_string(),
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("it should be refused"),
+        }
+    };
+    let numbers = module("numbers");
+    assert_eq!(
+        refused(&numbers, "greet", arguments!["you"]),
+        "`greet: func(name: string, times: u32) -> string`: found 1 argument, wanted 2 (name: string, times: u32)"
+    );
+    assert_eq!(
+        refused(&numbers, "greet", arguments!["you", 5_u64]),
+        "`greet: func(name: string, times: u32) -> string`: argument 2 (`times`): found u64, wanted u32"
+    );
+    let draw = Module::from_bytes("draw", typed(WIT, CODE)).unwrap();
+    let point = |y: Value| Value::Record(vec![("x".into(), 1_i32.into()), ("y".into(), y)]);
+    let path = Value::Variant(
+        "path".into(),
+        Some(Box::new(Value::List(vec![
+            point(2_i32.into()),
+            point("far".into()),
+        ]))),
+    );
+    let drawing = Value::Record(vec![
+        ("title".into(), "t".into()),
+        ("color".into(), Value::Enum("red".into())),
+        ("shapes".into(), Value::List(vec![path])),
+        ("at".into(), Value::Option(None)),
+        ("style".into(), Value::Flags(Vec::new())),
+    ]);
+    assert_eq!(
+        refused(&draw, "draw", arguments![drawing, 1_u8]),
+        format!(
+            "{SIGNATURE}: argument 1 (`drawing`): .shapes[0].path[1].y: found string, wanted s32"
+        )
+    );
+    // By Rust's types it is said before there are any arguments.
+    let typed = numbers.function::<(String, u64), String>("greet");
+    assert_eq!(
+        typed.unwrap_err().to_string().split(" of ").next(),
+        Some("`greet: func(name: string, times: u32) -> string`")
+    );
+}

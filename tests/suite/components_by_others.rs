@@ -1,0 +1,289 @@
+//! Components that were not made for this host: functions in interfaces, short names for them, types that no task can pass, and
+//! what they import that is not here.
+
+use crate::support::{Cli, call, componentized, file, folder, inspect, program, typed};
+use rwasm_cluster::{FunctionError, Module};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The world of functions in interfaces, two of which have a function of one name.
+const LETTERS: &str = "package a:b@1.2.0;
+    interface words { mapper: func(text: string) -> u64; twice: func(n: u64) -> u64; }
+    interface sums { reducer: func(a: u64, b: u64) -> u64; twice: func(n: u64) -> u64; }
+    world letters {
+      export words;
+      export sums;
+      export plain: interface { negate: func(n: s64) -> s64; }
+      export seven: func() -> u32;
+    }";
+
+const CODE: &str = r#"
+  (func (export "a:b/words@1.2.0#mapper") (param i32 i32) (result i64) (i64.extend_i32_u (local.get 1)))
+  (func (export "a:b/words@1.2.0#twice") (param i64) (result i64) (i64.mul (local.get 0) (i64.const 2)))
+  (func (export "a:b/sums@1.2.0#reducer") (param i64 i64) (result i64) (i64.add (local.get 0) (local.get 1)))
+  (func (export "a:b/sums@1.2.0#twice") (param i64) (result i64) (i64.mul (local.get 0) (i64.const 2)))
+  (func (export "plain#negate") (param i64) (result i64) (i64.sub (i64.const 0) (local.get 0)))
+  (func (export "seven") (result i32) (i32.const 7))"#;
+
+/// As a core module and as a component.
+fn letters(dir: &TempDir) -> [PathBuf; 2] {
+    let core = typed(LETTERS, CODE);
+    [
+        file(dir, "component.wasm", componentized(&core)),
+        file(dir, "core.wasm", core),
+    ]
+}
+
+fn called(module: &Path, arguments: &[&str]) -> Cli {
+    program().arg("call").arg(module).args(arguments)
+}
+
+#[test]
+fn a_function_in_an_interface_has_a_whole_name_and_short_ones() {
+    let dir = folder();
+    for module in letters(&dir) {
+        for name in [
+            "a:b/words@1.2.0#twice",
+            "a:b/words#twice",
+            "words@1.2.0#twice",
+            "words#twice",
+            "sums#twice",
+        ] {
+            assert_eq!(called(&module, &[name, "21"]).output(), "42\n", "{name}");
+            let wave = format!("{name}(21)");
+            assert_eq!(called(&module, &[&wave]).output(), "42\n", "{wave}");
+        }
+        for name in ["negate", "plain#negate"] {
+            let given = called(&module, &[&format!("{name}(5)")]).output();
+            assert_eq!(given, "-5\n", "{name}");
+        }
+        assert_eq!(called(&module, &["seven"]).output(), "7\n");
+        let map = program().arg("map").arg(&module).arg("negate");
+        assert_eq!(map.stdin("1\n-2\n").output(), "-1\n2\n");
+    }
+}
+
+#[test]
+fn a_name_that_means_several_or_none_says_which_there_are() {
+    let dir = folder();
+    for module in letters(&dir) {
+        called(&module, &["twice", "21"])
+            .fails(10)
+            .expect_stderr_has(&[
+                "several functions `twice`",
+                "`a:b/words@1.2.0#twice` and `a:b/sums@1.2.0#twice`",
+            ]);
+        called(&module, &["words@1.3.0#twice", "21"])
+            .fails(10)
+            .expect_stderr_has(&[
+                "no function `words@1.3.0#twice`",
+                "did you mean",
+                "`a:b/words@1.2.0#twice`",
+            ]);
+        called(&module, &["negat", "1"])
+            .fails(10)
+            .expect_stderr_has(&["(did you mean `plain#negate`?)"]);
+        program()
+            .arg("run")
+            .arg(&module)
+            .typed("--map twice")
+            .stdin("")
+            .fails(10)
+            .expect_stderr_has(&["several functions `twice`", "--map"]);
+    }
+    call("numbers")
+        .arg("ad-one")
+        .fails(10)
+        .expect_stderr_has(&["(did you mean `add-one`?)"]);
+}
+
+#[test]
+fn mapper_and_reducer_are_found_in_interfaces() {
+    let dir = folder();
+    for module in letters(&dir) {
+        let run = || {
+            let run = program().arg("run").arg(&module);
+            run.stdin("one\ntwo\n")
+        };
+        assert_eq!(run().typed("--chunk lines:1").output(), "8\n");
+        let named = run().typed("--map words#mapper --reduce a:b/sums#reducer --chunk lines:1");
+        assert_eq!(named.output(), "8\n");
+        let library = Module::from_file(&module).unwrap();
+        let twice = library.function::<(u64,), u64>("words#twice").unwrap();
+        assert_eq!(twice.name(), "a:b/words@1.2.0#twice");
+        let ambiguous = library.dynamic_function("twice").unwrap_err();
+        assert!(
+            matches!(&ambiguous, FunctionError::Ambiguous { candidates, .. } if candidates.len() == 2),
+            "{ambiguous}"
+        );
+    }
+}
+
+#[test]
+fn a_function_that_no_task_can_call_says_which_type_is_in_the_way() {
+    const WIT: &str = "package a:b;
+        interface files {
+          resource file { constructor(path: string); size: func() -> u64; }
+          open: func(path: string) -> result<file, string>;
+          sizes: func(of: list<tuple<string, borrow<file>>>) -> list<u64>;
+        }
+        world w {
+          export files;
+          export flow: func(of: stream<u8>);
+          export later: func() -> future<string>;
+          export four: func(numbers: list<u8, 4>);
+          export mapper: func(text: string) -> u64;
+        }";
+    let dir = folder();
+    let code =
+        r#"(func (export "mapper") (param i32 i32) (result i64) (i64.extend_i32_u (local.get 1)))"#;
+    let module = file(&dir, "files.wasm", typed(WIT, code));
+    assert_eq!(called(&module, &["mapper", "four"]).output(), "4\n");
+    let cases: [(&str, &[&str]); 6] = [
+        (
+            "open",
+            &[
+                "a:b/files#open: func(path: string) -> result<file, string>",
+                "no task can call it",
+                "its result has the type `file`, a resource",
+            ],
+        ),
+        (
+            "files#sizes",
+            &["its parameter `of` has the type `borrow<file>`, a resource"],
+        ),
+        ("[method]file.size", &["its parameter `self`", "a resource"]),
+        (
+            "flow",
+            &["flow: func(of: stream<u8>)", "`stream<u8>`, a stream"],
+        ),
+        (
+            "later",
+            &[
+                "later: func() -> future<string>",
+                "`future<string>`, a future",
+            ],
+        ),
+        (
+            "four",
+            &[
+                "`list<u8, 4>`, a list of fixed length",
+                "use a list or a tuple",
+            ],
+        ),
+    ];
+    for (name, parts) in cases {
+        called(&module, &[name]).fails(10).expect_stderr_has(parts);
+    }
+    program()
+        .arg("run")
+        .arg(&module)
+        .typed("--map open")
+        .stdin("")
+        .fails(10)
+        .expect_stderr_has(&["no task can call it"]);
+
+    let shown = inspect(&module).output();
+    assert!(
+        shown.contains(
+            "\n           a:b/files#open: func(path: string) -> result<file, string>  (its result"
+        ),
+        "{shown}"
+    );
+    let shown = inspect(&module).typed("--format json").end().json();
+    assert_eq!(shown["functions"].as_array().map(Vec::len), Some(1));
+    let uncallable = shown["uncallable"].as_array().expect("there are some");
+    let made = uncallable
+        .iter()
+        .find(|one| one["name"] == "a:b/files#[constructor]file");
+    assert_eq!(
+        made,
+        Some(&json!({
+            "name": "a:b/files#[constructor]file",
+            "wit": "a:b/files#[constructor]file: func(path: string) -> file",
+            "reason": "its result has the type `file`, a resource, which cannot leave the instance it lives in",
+        }))
+    );
+}
+
+/// A component that asks a newer `wasi:cli/environment`, and a newer `wasi:clocks/wall-clock`, for more than they have here.
+const NEWER: &str = r#"(component
+  (import "wasi:cli/environment@0.2.99" (instance $environment
+    (export "get-arguments" (func (result (list string))))
+    (export "colour" (func (result u32)))
+    (export "scheme" (type $scheme (sub resource)))
+    (export "[method]scheme.name" (func (param "self" (borrow $scheme)) (result u32)))
+    (export "current" (func (result (own $scheme))))))
+  (core module $memory (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+  (core instance $room (instantiate $memory))
+  (alias core export $room "memory" (core memory $memory))
+  (alias core export $room "realloc" (core func $realloc))
+  (core func $arguments (canon lower (func $environment "get-arguments") (memory $memory) (realloc $realloc)))
+  (core func $colour (canon lower (func $environment "colour")))
+  (core func $current (canon lower (func $environment "current")))
+  (core module $code
+    (import "" "arguments" (func $arguments (param i32)))
+    (import "" "colour" (func $colour (result i32)))
+    (import "" "current" (func $current (result i32)))
+    (import "" "memory" (memory 1))
+    (func (export "count") (result i32) (call $arguments (i32.const 16)) (i32.load (i32.const 20)))
+    (func (export "colour") (result i32) (call $colour))
+    (func (export "current") (result i32) (call $current)))
+  (core instance $made (instantiate $code (with "" (instance
+    (export "arguments" (func $arguments)) (export "colour" (func $colour)) (export "current" (func $current))
+    (export "memory" (memory $memory))))))
+  (func (export "count") (result u32) (canon lift (core func $made "count")))
+  (func (export "colour") (result u32) (canon lift (core func $made "colour")))
+  (func (export "current") (result u32) (canon lift (core func $made "current"))))"#;
+
+#[test]
+fn what_a_newer_interface_has_more_fails_only_where_it_is_called() {
+    let dir = folder();
+    let module = file(&dir, "newer.wat", NEWER);
+    assert_eq!(called(&module, &["count"]).output(), "0\n");
+    for name in ["colour", "current"] {
+        let part = format!("`{name}` of `wasi:cli/environment@0.2.99`, which this host does not");
+        called(&module, &[name])
+            .fails(11)
+            .expect_stderr_has(&["import-denied", &part]);
+    }
+    called(&module, &["count", "--strict-imports"])
+        .fails(10)
+        .expect_stderr_has(&["`colour` of `wasi:cli/environment@0.2.99`", "not offer"]);
+}
+
+#[test]
+fn a_program_for_a_later_wasi_is_told_from_a_damaged_one() {
+    let dir = folder();
+    let program_3 = r#"(component
+      (core module $code (func (export "run") (result i32) (i32.const 0)))
+      (core instance $made (instantiate $code))
+      (func $run (result (result)) (canon lift (core func $made "run")))
+      (instance $cli (export "run" (func $run)))
+      (export "wasi:cli/run@0.3.0" (instance $cli)))"#;
+    let module = file(&dir, "three.wat", program_3);
+    program()
+        .arg("run")
+        .arg(&module)
+        .stdin("")
+        .fails(10)
+        .expect_stderr_has(&["cannot run here", "WASI 0.3", "wasm32-wasip2"]);
+    // The same under the version that there is.
+    let module = file(&dir, "two.wat", program_3.replace("0.3.0", "0.2.6"));
+    assert_eq!(program().arg("run").arg(&module).stdin("").output(), "");
+
+    let asks_3 = r#"(component
+      (import "wasi:clocks/monotonic-clock@0.3.0" (instance
+        (export "wait-for" (func async (param "how-long" u64)))))
+      (core module $code (func (export "seven") (result i32) (i32.const 7)))
+      (core instance $made (instantiate $code))
+      (func (export "seven") (result u32) (canon lift (core func $made "seven"))))"#;
+    let module = file(&dir, "asks.wat", asks_3);
+    called(&module, &["seven"]).fails(10).expect_stderr_has(&[
+        "cannot run here",
+        "WASI 0.3",
+        "wasi:clocks/monotonic-clock@0.3.0",
+    ]);
+}
