@@ -71,7 +71,9 @@ impl Guest for Pairs {
     }
 
     fn take_pairs(pairs: Vec<(String, u64)>) -> u64 {
-        sum(pairs.iter().map(|(word, number)| number + word.len() as u64))
+        sum(pairs
+            .iter()
+            .map(|(word, number)| number + word.len() as u64))
     }
 
     fn take_numbers(numbers: Vec<u64>) -> u64 {

@@ -58,7 +58,7 @@ enum Reference {
 enum Naming {
     Import,
     #[cfg_attr(
-        not(any(test, target_family = "wasm")),
+        not(target_family = "wasm"),
         expect(dead_code, reason = "there is no host to import")
     )]
     Export,
@@ -409,7 +409,7 @@ pub const fn export<const N: usize>(function: &Function) -> [u8; N] {
     write_export::<N>(function).bytes
 }
 
-#[cfg(any(test, target_family = "wasm"))]
+#[cfg(target_family = "wasm")]
 const fn write_import<const N: usize>(interface: &str, functions: &[Function]) -> Writer<N> {
     let mut writer = Writer::new();
     let world = writer.begin_world();
@@ -435,13 +435,13 @@ const fn write_import<const N: usize>(interface: &str, functions: &[Function]) -
     writer
 }
 
-#[cfg(any(test, target_family = "wasm"))]
+#[cfg(target_family = "wasm")]
 /// How many bytes the section has that says that an interface of these functions is imported.
 pub(crate) const fn import_len(interface: &str, functions: &[Function]) -> usize {
     write_import::<0>(interface, functions).len
 }
 
-#[cfg(any(test, target_family = "wasm"))]
+#[cfg(target_family = "wasm")]
 /// That section, which has this many bytes.
 pub(crate) const fn import<const N: usize>(interface: &str, functions: &[Function]) -> [u8; N] {
     write_import::<N>(interface, functions).bytes

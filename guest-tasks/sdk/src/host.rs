@@ -7,7 +7,7 @@ use crate::json::Mismatch;
 use crate::lift::Lift;
 use std::fmt;
 
-#[cfg(any(test, target_family = "wasm"))]
+#[cfg(target_family = "wasm")]
 pub(crate) mod interface;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod native;

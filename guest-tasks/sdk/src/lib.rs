@@ -54,6 +54,6 @@ pub mod rt {
         Lift, Slots, load_case, load_field, load_flags, load_payload, no_such_case,
     };
     pub use crate::lower::{Arena, Lower, store_case, store_field, store_flags, store_payload};
-    pub use crate::ty::Ty;
+    pub use crate::ty::{Flat, Ty};
     pub use crate::types::{Type, argument, both, given};
 }

@@ -54,9 +54,9 @@ impl Slots {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken as an argument of a task's function",
     label = "cannot be taken",
-    note = "`&str`, `&[T]` and references to what can be taken are parameters of their own, but cannot be within other types: `Vec<String>` can, `Vec<&str>` cannot",
-    note = "the error of a `Result` that is taken is a `String`, or a `Typed<E>`",
-    note = "a struct or an enum can be taken that has `#[derive(rwasm_task::Type)]`"
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
+    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`",
+    note = "`&str` and `&[T]` can be parameters, but not parts of them: `Vec<String>` can, `Vec<&str>` cannot"
 )]
 pub trait Lift: Type + Sized {
     /// The value of these core values.

@@ -17,8 +17,9 @@ use std::ptr;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be given by a task's function",
     label = "cannot be given",
-    note = "the error of a `Result` implements `Display`, or is a `Typed<E>`",
-    note = "a struct or an enum can be given that has `#[derive(rwasm_task::Type)]`"
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
+    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`",
+    note = "the error of a `Result` implements `Display`, or is a `Typed<E>`"
 )]
 pub trait Lower: Type {
     /// Writes the value to `at`. It may point into `self`, and to what is added to the arena.

@@ -175,8 +175,13 @@ impl Ty {
 
     /// As which core values it is passed.
     pub const fn flat(&self) -> Flat {
+        self.flat_of(POINTER)
+    }
+
+    /// The same, where pointers are `pointer` bytes.
+    pub const fn flat_of(&self, pointer: usize) -> Flat {
         let mut flat = Flat::EMPTY;
-        flat.add(self, POINTER);
+        flat.add(self, pointer);
         flat
     }
 

@@ -16,9 +16,8 @@ use std::fmt::Display;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no type in WIT, so it cannot be passed between a task and its host",
     label = "cannot be passed",
-    note = "these can: `bool`, `char`, numbers of 8 to 64 bits, `String`, `&str`, `Vec`, slices, `Option`, `Result`, tuples, `HashMap`, `BTreeMap`, `Box`, and `()` for nothing",
-    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`",
-    note = "of a size that depends on the machine, as `usize`, write `u32` or `u64`"
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
+    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`"
 )]
 pub unsafe trait Type {
     /// What it is in WIT.

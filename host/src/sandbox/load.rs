@@ -5,6 +5,7 @@
 use super::compiler::CompileLimit;
 use super::foreign::contained;
 use super::imports;
+use super::merged;
 use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash};
 use super::room::Room;
 use super::wit::{self, Bind, Exported};
@@ -541,6 +542,7 @@ fn core_functions(
     let (stripped, bindgen) =
         wit_component::metadata::decode(bytes).map_err(|error| format!("{error:#}"))?;
     if stripped.is_some() && facts.has_memory {
+        merged::check(bytes, room)?;
         let mut found = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core, room)?;
         let exported: HashSet<&str> = facts
             .exported_functions

@@ -13,6 +13,7 @@ mod foreign;
 mod function;
 mod imports;
 mod load;
+mod merged;
 mod module;
 mod names;
 mod needs;

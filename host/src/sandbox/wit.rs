@@ -129,7 +129,7 @@ fn bound(
 ///
 /// # Errors
 /// When it is none, with what stands in the way.
-fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstacle> {
+pub(super) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstacle> {
     Ok(match ty {
         WitType::Bool => Type::Bool,
         WitType::S8 => Type::S8,

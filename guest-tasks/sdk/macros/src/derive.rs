@@ -2,7 +2,7 @@
 
 use crate::attributes::Wit;
 use crate::names;
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{format_ident, quote};
 use std::collections::HashSet;
 use syn::{
@@ -27,6 +27,14 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new_spanned(
             parameter,
             "a type with parameters has no one type in WIT: write a struct or an enum for each that is to cross",
+        ));
+    }
+    if let Data::Struct(_) | Data::Enum(_) = &item.data
+        && let Some(itself) = itself(&item.ident, fields(&item.data))
+    {
+        return Err(Error::new_spanned(
+            itself,
+            "a type that holds itself has no type in WIT: put its parts into a list, and let them name each other by number",
         ));
     }
     let wit = Wit::of(&item.attrs)?;
@@ -56,6 +64,26 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
         }
     };
     Ok(made.implementations(&item.ident))
+}
+
+/// The types of all fields.
+fn fields(data: &Data) -> TokenStream {
+    let fields: Vec<&Fields> = match data {
+        Data::Struct(data) => vec![&data.fields],
+        Data::Enum(data) => data.variants.iter().map(|case| &case.fields).collect(),
+        Data::Union(_) => Vec::new(),
+    };
+    let types = fields.into_iter().flatten().map(|field| &field.ty);
+    quote!(#(#types)*)
+}
+
+/// Where the type is named among those of its fields. Of types that hold each other the compiler says that they do.
+fn itself(ident: &Ident, types: TokenStream) -> Option<Ident> {
+    types.into_iter().find_map(|token| match token {
+        TokenTree::Group(group) => itself(ident, group.stream()),
+        TokenTree::Ident(found) if found == *ident || found == "Self" => Some(found),
+        _ => None,
+    })
 }
 
 fn nothing(ident: &Ident) -> Error {

@@ -6,6 +6,7 @@ use crate::encode;
 use std::ptr;
 
 /// What the module says of the interface, for whoever makes a component of it.
+#[expect(dead_code, reason = "it is read in the module, and not by it")]
 #[unsafe(link_section = "component-type:rwasm-task:host")]
 static SECTION: [u8; encode::import_len(INTERFACE, &FUNCTIONS)] =
     encode::import(INTERFACE, &FUNCTIONS);
