@@ -38,6 +38,7 @@ mod typed_functions;
 mod arguments;
 mod components_by_others;
 mod modules_by_others;
+mod sdk;
 mod values;
 
 mod chaos;
