@@ -39,6 +39,7 @@ mod arguments;
 mod components_by_others;
 mod languages;
 mod modules_by_others;
+mod sdk;
 mod values;
 
 mod chaos;

@@ -24,9 +24,10 @@ fn at_random(_text: &str) -> u64 {
 /// Gives something else the second time, but on a line about rain only.
 #[rwasm_task::export]
 fn rarely_at_random(text: &str) -> u64 {
-    match text.contains("rain") {
-        true => RandomState::new().hash_one(0),
-        false => 0,
+    if text.contains("rain") {
+        RandomState::new().hash_one(0)
+    } else {
+        0
     }
 }
 

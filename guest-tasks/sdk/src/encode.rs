@@ -151,6 +151,7 @@ impl<const N: usize> Writer<N> {
         self.fill(place, self.len - place - LENGTH);
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
     const fn put_reference(&mut self, reference: Reference) {
         match reference {
             Reference::Primitive(byte) => self.put(byte),

@@ -129,10 +129,8 @@ pub(crate) fn list<T: Lift>(json: &Json) -> Result<Vec<T>, Mismatch> {
 
 /// The bytes that this base64 stands for.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let digits = match text {
-        [digits @ .., b'=', b'='] | [digits @ .., b'='] => digits,
-        digits => digits,
-    };
+    let digits = text.strip_suffix(b"=").unwrap_or(text);
+    let digits = digits.strip_suffix(b"=").unwrap_or(digits);
     if !text.len().is_multiple_of(4) {
         return None;
     }

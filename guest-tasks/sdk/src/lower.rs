@@ -443,8 +443,8 @@ tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
 /// A result that the host reads, and what it points to.
 pub(crate) struct Kept<R> {
     /// Dropped before the arena, though neither needs the other then.
-    _value: R,
-    _arena: Arena,
+    value: R,
+    arena: Arena,
 }
 
 impl<R: Lower> Kept<R> {
@@ -477,12 +477,12 @@ impl<R: Lower> Kept<R> {
         // before anything points into it, and is not touched until it is dropped.
         unsafe {
             kept.write(Self {
-                _value: value,
-                _arena: Arena::new(),
+                value,
+                arena: Arena::new(),
             });
             let written = start.add(place);
-            (*ptr::addr_of!((*kept)._value))
-                .store(written, &mut *ptr::addr_of_mut!((*kept)._arena));
+            let Self { value, arena } = &mut *kept;
+            value.store(written, arena);
             written
         }
     }

@@ -190,9 +190,10 @@ fn record(name: &str, ident: &Ident, fields: &FieldsNamed) -> Result<Made> {
     }
     let numbers = 0..idents.len();
     let numbers: Vec<_> = numbers.collect();
-    let flat = match (idents.as_slice(), types.as_slice()) {
-        ([ident], [ty]) => quote!(<#ty as rt::Lower>::flat(&self.#ident)),
-        _ => quote!(::core::unreachable!()),
+    let flat = if let ([ident], [ty]) = (idents.as_slice(), types.as_slice()) {
+        quote!(<#ty as rt::Lower>::flat(&self.#ident))
+    } else {
+        quote!(::core::unreachable!())
     };
     Ok(Made {
         ty: quote!(rt::Ty::Record(#name, const { &[#((#names, rt::both::<#types>())),*] })),

@@ -194,12 +194,13 @@ impl Export<'_> {
             .parameters
             .iter()
             .zip(&variables)
-            .map(|(parameter, variable)| match &parameter.ty {
-                Type::Reference(reference) => {
+            .map(|(parameter, variable)| {
+                if let Type::Reference(reference) = &parameter.ty {
                     let ty = &reference.elem;
                     quote_spanned!(ty.span()=> <#ty as rt::Parameter>::lend(&#variable))
+                } else {
+                    quote!(#variable)
                 }
-                _ => quote!(#variable),
             });
         let result = match &self.signature.output {
             ReturnType::Default => quote!(()),

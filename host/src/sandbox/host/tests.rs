@@ -435,7 +435,7 @@ fn imports_that_the_interface_does_not_have_are_refused() {
 fn another_version_of_the_interface_is_not_offered() {
     let module = text(
         r#"(component
-            (import "rwasm:task/host@0.2.0" (instance
+            (import "rwasm:task/host@0.3.0" (instance
                 (export "engine-id" (func (result u32))))))"#,
     );
     assert!(!module.imports()[0].offered);
