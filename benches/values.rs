@@ -107,7 +107,7 @@ fn parsed(mut flat: &[u8]) -> Pairs {
 }
 
 /// The least time of each, measured by turns.
-fn measure<'c>(cases: &[Case<'c>]) -> Vec<(&'static str, Duration)> {
+fn measure(cases: &[Case<'_>]) -> Vec<(&'static str, Duration)> {
     let mut best: Vec<_> = cases
         .iter()
         .map(|(name, _)| (*name, Duration::MAX))

@@ -73,7 +73,8 @@ fn templates() -> io::Result<String> {
     )?;
     let mut text = String::from("static FILES: &[(&str, &str, &[u8])] = &[\n");
     for (language, path, from) in files {
-        let from = std::path::absolute(from)?;
+        let (path, from) = (path.to_string_lossy(), std::path::absolute(from)?);
+        let from = from.to_string_lossy();
         text += &format!("    ({language:?}, {path:?}, include_bytes!({from:?})),\n");
     }
     text += "];\n";

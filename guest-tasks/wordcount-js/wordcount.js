@@ -4,11 +4,13 @@
 // and `_` are kept. White space is what Python's `str.split` goes by, which is more than `\s` has and less: U+001C to
 // U+001F and U+0085 part words, U+FEFF does not.
 
-import { KEPT } from "./unicode.js";
+import { CASED, IGNORED, KEPT } from "./unicode.js";
 
 const PIECE = /[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
 // The engine has no `\p{…}`.
 const DROPPED = new RegExp(`[^_${KEPT}]+`, "gu");
+// Nor does its toLowerCase know that a capital sigma at the end of a word has a small form of its own.
+const FINAL_SIGMA = new RegExp(`(?<=[${CASED}][${IGNORED}]*)Σ(?![${IGNORED}]*[${CASED}])`, "gu");
 const COMMON = new Set(
   (
     "the of and in to a is it that which as on by be this with are from will at you not for no have i or if his its they " +
@@ -20,13 +22,17 @@ const COMMON = new Set(
 export function mapper(text) {
   const counts = new Map();
   for (const [piece] of text.matchAll(PIECE)) {
-    const word = piece.toLowerCase().replace(DROPPED, "");
+    const word = lower(piece).replace(DROPPED, "");
     if (word !== "" && !COMMON.has(word)) {
       counts.set(word, (counts.get(word) ?? 0) + 1);
     }
   }
   // A u64 is a BigInt.
   return Array.from(counts, ([word, count]) => [word, BigInt(count)]);
+}
+
+function lower(piece) {
+  return (piece.includes("Σ") ? piece.replace(FINAL_SIGMA, "ς") : piece).toLowerCase();
 }
 
 export function reducer(parts) {

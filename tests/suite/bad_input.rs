@@ -178,7 +178,7 @@ fn functions_that_do_not_fit_are_shown_with_their_types() {
     let cases: [(&str, &[&str]); 9] = [
         (
             "wordcount --map nothing",
-            &["`nothing`", "`mapper: func(text: string)", "`reducer: "],
+            &["`nothing`", "mapper: func(text: string)", "reducer: func("],
         ),
         ("wordcount --reduce nothing", &["`nothing`", "mapper: func"]),
         (

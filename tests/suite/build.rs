@@ -81,14 +81,14 @@ pub(crate) fn toolchain_is_missing(language: &str) -> bool {
 }
 
 /// A module with a debug section in each of its modules, which makes it larger by so much.
-const DEBUG: usize = 50_000;
+const DEBUG: u64 = 50_000;
 
 fn with_debug_section(module: &[u8]) -> Vec<u8> {
     use wasm_encoder::{CustomSection, Section as _};
     let mut bytes = module.to_vec();
     CustomSection {
         name: ".debug_info".into(),
-        data: vec![7; DEBUG].into(),
+        data: vec![7; usize::try_from(DEBUG).expect("it is small")].into(),
     }
     .append_to(&mut bytes);
     bytes
@@ -114,7 +114,7 @@ fn a_module_loses_debug_sections_and_keeps_names_and_types() {
         let ended = build(&path).arg("-o").arg(&made).end().expect_code(0);
         assert_eq!(ended.text(), format!("{}\n", made.display()));
         let size = fs::metadata(&made).expect("it is there").len();
-        assert!(size as usize + DEBUG <= bytes.len(), "{size}");
+        assert!(size + DEBUG <= bytes.len() as u64, "{size}");
         ended.expect_stderr_has(&[
             "mapper: func(text: string) -> list<tuple<string, u64>>",
             &format!("size       {size} bytes"),

@@ -50,6 +50,7 @@ fn each_form_is_recognised() {
             "size  ",
             "sha-256  ",
             "functions ",
+            "wit  ",
             "imports  ",
             "example  ",
         ] {
@@ -258,4 +259,163 @@ fn an_example_is_written_for_a_shell() {
     file(&dir, "input.txt", "word\n");
     let (stdout, stderr) = shell(&example, dir.path());
     assert_eq!(stdout, "WORD\n", "{example}: {stderr}");
+}
+
+/// A core module of nothing but the functions that its WIT says: where they are called makes no difference here.
+fn of_wit(wit: &str) -> rwasm_cluster::Module {
+    let mut resolve = wit_parser::Resolve::default();
+    let package = resolve.push_source("printed.wit", wit);
+    let package = package.unwrap_or_else(|error| panic!("{error:#} in\n{wit}"));
+    let world = resolve
+        .select_world(&[package], None)
+        .expect("it has one world");
+    let mut names = Vec::new();
+    for (key, item) in &resolve.worlds[world].exports {
+        match item {
+            wit_parser::WorldItem::Function(function) => names.push(function.name.clone()),
+            wit_parser::WorldItem::Interface { id, .. } => {
+                let interface = resolve.name_world_key(key);
+                let functions = resolve.interfaces[*id].functions.keys();
+                names.extend(functions.map(|name| format!("{interface}#{name}")));
+            }
+            wit_parser::WorldItem::Type { .. } => {}
+        }
+    }
+    let functions: Vec<String> = names
+        .iter()
+        .map(|name| format!("(func (export {name:?}))"))
+        .collect();
+    let functions = functions.concat();
+    let text = format!(r#"(module (memory (export "memory") 1) {functions})"#);
+    let plain = rwasm_cluster::Module::from_bytes("m.wat", text).expect("it is a module");
+    let mut bytes = plain.bytes().to_vec();
+    let encoding = wit_component::StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut bytes, &resolve, world, encoding)
+        .unwrap_or_else(|error| panic!("{error:#} in\n{wit}"));
+    rwasm_cluster::Module::from_bytes("m.wasm", bytes).expect("it is a module")
+}
+
+#[test]
+fn the_wit_of_every_guest_parses_again_and_has_its_functions() {
+    let folder = crate::support::target().join("guests");
+    let mut guests: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("guests are built")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|found| found == "wasm" || found == "wat")
+        })
+        .collect();
+    guests.sort();
+    let dir = folder_of_components();
+    guests.extend(
+        std::fs::read_dir(&dir)
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").path()),
+    );
+    let mut typed = 0;
+    for path in guests {
+        // Hostile ones may be refused.
+        let Ok(module) = rwasm_cluster::Module::from_file(&path) else {
+            continue;
+        };
+        let wit = module.wit().expect("it can be printed");
+        assert!(wit.ends_with("}\n"), "{wit}");
+        let signatures = |module: &rwasm_cluster::Module| -> std::collections::BTreeSet<String> {
+            module.functions().iter().map(ToString::to_string).collect()
+        };
+        let again = of_wit(&wit);
+        if module.has_wit() {
+            typed += module.functions().len();
+            assert_eq!(
+                signatures(&again),
+                signatures(&module),
+                "{}\n{wit}",
+                path.display()
+            );
+        } else {
+            // Of these it is a description, of those functions that can have a name in WIT.
+            let known = signatures(&module);
+            let described = signatures(&again);
+            let is_command = module.form() == rwasm_cluster::Form::Command;
+            assert!(is_command || described.is_subset(&known), "{described:?}");
+        }
+    }
+    assert!(typed > 40, "{typed} functions of guests are typed");
+}
+
+/// Components, in which the same types stand in another form.
+fn folder_of_components() -> tempfile::TempDir {
+    let dir = folder();
+    for name in ["wordcount", "faulty", "hosted", "numbers", "lookup"] {
+        file(&dir, &format!("{name}.wasm"), component(name));
+    }
+    file(&dir, "command.wasm", command_component("upper"));
+    dir
+}
+
+#[test]
+fn wit_is_printed_ready_to_be_put_in_a_file() {
+    let wit = inspect(guest("faulty"))
+        .typed("--format wit")
+        .end()
+        .expect_code(0);
+    let wit = wit.expect_stderr_is_empty().text();
+    for line in [
+        "package rwasm:faulty@0.1.0;",
+        "world faulty {",
+        "  export mapper: func(text: string) -> result<u64, string>;",
+    ] {
+        assert!(wit.lines().any(|shown| shown == line), "{line} in {wit}");
+    }
+    // Types have their names there, which the summary writes out.
+    assert!(wit.contains("enum suit {"), "{wit}");
+    let module = rwasm_cluster::Module::from_file(guest("faulty")).expect("the guest");
+    assert_eq!(described(&guest("faulty"))["wit"], wit);
+    assert_eq!(module.wit().expect("it can be printed"), wit);
+    let plain = inspect(wat("numeric")).typed("--format wit").output();
+    assert!(
+        plain.starts_with("// Plain functions of numbers, which carry no WIT."),
+        "{plain}"
+    );
+    assert!(
+        plain.contains("  export fib: func(p0: s32) -> s64;\n"),
+        "{plain}"
+    );
+    let command = inspect(guest("upper")).typed("--format wit").output();
+    assert!(
+        command.contains("  export wasi:cli/run@0.2.0;\n"),
+        "{command}"
+    );
+}
+
+#[test]
+fn wit_that_a_guest_documents_cannot_command_a_terminal() {
+    let mut resolve = wit_parser::Resolve::default();
+    let source = "package a:b; world w { /// MARK
+        export f: func(); }";
+    let package = resolve.push_source("w.wit", source).expect("it is WIT");
+    let world = resolve
+        .select_world(&[package], None)
+        .expect("it has a world");
+    let mut bytes = rwasm_cluster::Module::from_bytes(
+        "m.wat",
+        r#"(module (memory (export "memory") 1) (func (export "f")))"#,
+    )
+    .expect("it is a module")
+    .bytes()
+    .to_vec();
+    let encoding = wit_component::StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut bytes, &resolve, world, encoding)
+        .expect("it fits");
+    // The parser does not let such letters through, but a guest's bytes need not be made by it.
+    for place in 0..bytes.len() - 4 {
+        if &bytes[place..place + 4] == b"MARK" {
+            bytes[place..place + 4].copy_from_slice(b"\x1b[2J");
+        }
+    }
+    let dir = folder();
+    let path = file(&dir, "m.wasm", bytes);
+    let wit = inspect(&path).typed("--format wit").end();
+    assert!(!wit.stdout.contains(&0x1b), "{}", wit.text());
 }

@@ -37,6 +37,7 @@ mod typed_functions;
 
 mod arguments;
 mod components_by_others;
+mod languages;
 mod modules_by_others;
 mod sdk;
 mod values;

@@ -54,7 +54,7 @@ fn dynamic_functions_take_values() {
     let value = view.apply(&greet, arguments!["you", 1_u32]).unwrap();
     assert_eq!(value, Value::from("hello, you"));
     let refused = |arguments: Vec<Argument>| match view.try_submit(&greet, arguments) {
-        Err(SubmitError::Arguments { error, .. }) => error,
+        Err(SubmitError::Arguments { error, .. }) => *error,
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it should be refused"),
     };

@@ -12,6 +12,25 @@ use unicode_general_category::{GeneralCategory as Category, get_general_category
 /// How wide a line of a table is, as in all files here.
 const WIDTH: usize = 118;
 
+/// The sets that are written down: name, meaning, members.
+const SETS: [(&str, &str, fn(char) -> bool); 3] = [
+    (
+        "KEPT",
+        "Letters, and numbers that are no decimal digits.",
+        is_kept,
+    ),
+    (
+        "CASED",
+        "Letters that make a capital sigma after them a final one.",
+        is_cased,
+    ),
+    (
+        "IGNORED",
+        "What is looked past on either side of a capital sigma.",
+        is_ignored,
+    ),
+];
+
 /// Writes the tables to their places.
 pub(crate) fn write() -> Result<()> {
     let files = [
@@ -35,24 +54,7 @@ fn in_c() -> String {
          /* Every `step`th character from `first` to `last` has `delta` added when it is made small. */\n\
          struct lower { uint32_t first, last; int32_t delta; uint32_t step; };\n",
     );
-    let sets: [(&str, &str, fn(char) -> bool); 3] = [
-        (
-            "KEPT",
-            "Letters, and numbers that are no decimal digits.",
-            is_kept,
-        ),
-        (
-            "CASED",
-            "Letters that make a capital sigma after them a final one.",
-            is_cased,
-        ),
-        (
-            "IGNORED",
-            "What is looked past on either side of a capital sigma.",
-            is_ignored,
-        ),
-    ];
-    for (name, what, is_in) in sets {
+    for (name, what, is_in) in SETS {
         let ranges = ranges(is_in);
         let items = ranges
             .iter()
@@ -77,25 +79,26 @@ fn in_c() -> String {
 
 fn in_javascript() -> String {
     let mut text = String::from(
-        "// What Unicode says of characters. Made by `cargo xtask tables`.\n\n\
-         // Letters, and numbers that are no decimal digits, as the inside of a regular expression's class.\n\
-         export const KEPT =\n",
+        "// What Unicode says of characters, as the insides of classes in regular expressions. Made by `cargo xtask tables`.\n",
     );
-    let items = ranges(is_kept).into_iter().map(|range| {
-        let (first, last) = (escaped(*range.start()), escaped(*range.end()));
-        match range.end() - range.start() {
-            0 => first,
-            1 => first + &last,
-            _ => format!("{first}-{last}"),
-        }
-    });
-    let lines = wrapped(items, "");
-    let lines: Vec<_> = lines
-        .lines()
-        .map(|line| format!("  \"{}\"", line.trim()))
-        .collect();
-    text.push_str(&lines.join(" +\n"));
-    text.push_str(";\n");
+    for (name, what, is_in) in SETS {
+        let items = ranges(is_in).into_iter().map(|range| {
+            let (first, last) = (escaped(*range.start()), escaped(*range.end()));
+            match range.end() - range.start() {
+                0 => first,
+                1 => first + &last,
+                _ => format!("{first}-{last}"),
+            }
+        });
+        let lines = wrapped(items, "");
+        let lines: Vec<_> = lines
+            .lines()
+            .map(|line| format!("  \"{}\"", line.trim()))
+            .collect();
+        text.push_str(&format!("\n// {what}\nexport const {name} =\n"));
+        text.push_str(&lines.join(" +\n"));
+        text.push_str(";\n");
+    }
     text
 }
 

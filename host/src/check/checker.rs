@@ -508,7 +508,7 @@ impl Cut {
             let bytes = file.fill_buf().map_err(unreadable)?;
             let Some(last) = bytes.last() else { break };
             is_open = *last != b'\n';
-            lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
             let read = bytes.len();
             file.consume(read);
         }

@@ -160,11 +160,11 @@ impl Search<'_> {
     fn plain(&self, from: usize, to: usize) -> String {
         match self.shape {
             Shape::List => {
-                let parts = (from..to).map(letter).collect();
-                self.call(parts)
+                let parts: Vec<String> = (from..to).map(letter).collect();
+                self.call(&parts)
             }
             Shape::Pair if to - from == 1 => letter(from),
-            Shape::Pair => self.call(vec![self.plain(from, to - 1), letter(to - 1)]),
+            Shape::Pair => self.call(&[self.plain(from, to - 1), letter(to - 1)]),
         }
     }
 
@@ -176,10 +176,10 @@ impl Search<'_> {
                 self.plain(group.from, group.to)
             }
         });
-        self.call(written.collect())
+        self.call(&written.collect::<Vec<_>>())
     }
 
-    fn call(&self, arguments: Vec<String>) -> String {
+    fn call(&self, arguments: &[String]) -> String {
         let arguments = arguments.join(", ");
         match self.shape {
             Shape::List => format!("{}([{arguments}])", self.name),
@@ -357,13 +357,13 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
         #[test]
-        fn what_is_associative_is_found_so(parts in proptest::collection::vec(0_u64..1000, 1..5), which in 0..3) {
+        fn what_is_associative_is_found_so(parts in proptest::collection::vec(0_u64..1000, 1..5), which in 0_usize..3) {
             let merge = |left: u64, right: u64| match which {
                 0 => left.wrapping_add(right),
                 1 => left.max(right),
                 _ => left.wrapping_mul(right) % 1009,
             };
-            let unit = [0, 0, 1][which as usize];
+            let unit = [0, 0, 1][which];
             for shape in [Shape::List, Shape::Pair] {
                 let found = found(&parts, shape, |numbers| numbers.into_iter().fold(unit, merge));
                 prop_assert_eq!(found.grouping, None);

@@ -99,6 +99,9 @@ impl Ending {
     }
 }
 
+/// What to do where the functions of a run are not clear.
+const CHOOSE: &str = "name the function to map with --map, the one to merge with --reduce";
+
 /// What to do about a function whose types are no values.
 const UNCALLABLE: &str =
     "export one that takes and gives values: strings, numbers, lists, records, not handles";
@@ -286,17 +289,11 @@ impl CliError {
             Self::Start(StartError::EngineCount { .. }) => {
                 Some("give a number with --engines, or none to use all cores".to_owned())
             }
-            Self::Submit(SubmitError::Plan(
-                PlanError::Function(
-                    FunctionError::NotFound { .. } | FunctionError::Ambiguous { .. },
-                )
-                | PlanError::NoMapper { .. },
-            )) => Some(
-                "name the function to map with --map, the one to merge with --reduce".to_owned(),
-            ),
-            Self::Submit(SubmitError::Plan(PlanError::Function(FunctionError::Uncallable {
-                ..
-            }))) => Some(UNCALLABLE.to_owned()),
+            Self::Submit(SubmitError::Plan(PlanError::Function(error))) => match &**error {
+                FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
+                _ => Some(CHOOSE.to_owned()),
+            },
+            Self::Submit(SubmitError::Plan(PlanError::NoMapper { .. })) => Some(CHOOSE.to_owned()),
             Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
                 "name another reducer with --reduce, or a built-in merge with --merge".to_owned(),
             ),

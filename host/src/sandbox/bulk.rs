@@ -33,6 +33,13 @@ pub(super) type Bulk = for<'c> fn(Passing<'c>) -> Passed<'c>;
 
 /// The way to call `function`, if it passes bulk data and there is one.
 pub(super) fn choose(function: &Function) -> Option<Bulk> {
+    // A mapper's input may be large where its result is not.
+    let counting = number::<u64>(function)
+        .or_else(|| number::<i64>(function))
+        .or_else(|| number::<f64>(function));
+    if counting.is_some() {
+        return counting;
+    }
     macro_rules! each {
         ($($bulk:ty),+ $(,)?) => {
             None$(.or_else(|| of::<$bulk>(function)))+
@@ -53,6 +60,23 @@ pub(super) fn choose(function: &Function) -> Option<Bulk> {
 trait Piece: FromWit + ToWit + ComponentType + Lift + Lower + Send + Sync + 'static {}
 
 impl<T: FromWit + ToWit + ComponentType + Lift + Lower + Send + Sync + 'static> Piece for T {}
+
+/// The way to call a function that takes text or bytes and gives a number.
+fn number<T: Piece>(function: &Function) -> Option<Bulk> {
+    let [(_, param)] = function.params.as_slice() else {
+        return None;
+    };
+    let result = function.result.as_ref()?;
+    let is_fallible = <Result<T, String>>::fits(result);
+    match param {
+        _ if !is_fallible && !T::fits(result) => None,
+        Type::String if is_fallible => Some(|call| Box::pin(text::<Result<T, String>>(call))),
+        Type::String => Some(|call| Box::pin(text::<T>(call))),
+        ty if !ty.is_bytes() => None,
+        _ if is_fallible => Some(|call| Box::pin(bytes::<Result<T, String>>(call))),
+        _ => Some(|call| Box::pin(bytes::<T>(call))),
+    }
+}
 
 /// The way to call a function that gives a `T`, or that takes one and gives a scalar.
 fn of<T: Piece>(function: &Function) -> Option<Bulk> {

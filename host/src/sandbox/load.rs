@@ -425,29 +425,9 @@ impl Facts {
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
                         let import = import?;
-                        if let TypeRef::Func(ty) | TypeRef::FuncExact(ty) = import.ty {
-                            facts.functions.push(ty);
-                        }
                         keep(import.module)?;
                         keep(import.name)?;
-                        if let TypeRef::Memory(memory) = import.ty {
-                            facts.check_memory(memory);
-                            facts.refuse(&format!(
-                                "it imports its memory (`{}::{}`), which no host but JavaScript gives it; build it to \
-                                export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)",
-                                import.module, import.name
-                            ));
-                        }
-                        if let Some(built) =
-                            imports::of_another_platform(import.module, import.name)
-                        {
-                            facts.refuse(built);
-                        }
-                        facts.imports.push(Import {
-                            offered: imports::is_offered(import.module, import.name),
-                            module: import.module.to_owned(),
-                            name: import.name.to_owned(),
-                        });
+                        facts.import(&import);
                     }
                 }
                 Payload::FunctionSection(functions) => {
@@ -502,6 +482,30 @@ impl Facts {
         Ok(facts)
     }
 
+    /// What a core module imports.
+    fn import(&mut self, import: &wasmparser::Import<'_>) {
+        let (module, name) = (import.module, import.name);
+        match import.ty {
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => self.functions.push(ty),
+            TypeRef::Memory(memory) => {
+                self.check_memory(memory);
+                self.refuse(&format!(
+                    "it imports its memory (`{module}::{name}`), which no host but JavaScript gives it; build it to \
+                    export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)"
+                ));
+            }
+            _ => {}
+        }
+        if let Some(built) = imports::of_another_platform(module, name) {
+            self.refuse(built);
+        }
+        self.imports.push(Import {
+            offered: imports::is_offered(module, name),
+            module: module.to_owned(),
+            name: name.to_owned(),
+        });
+    }
+
     /// The first reason is the one that is told.
     fn refuse(&mut self, message: &str) {
         self.obstacle
@@ -515,7 +519,7 @@ impl Facts {
             );
         } else if memory.memory64 {
             self.refuse(
-                "it has a memory of 64-bit addresses (wasm64), which is switched off here; build it for wasm32-wasip1",
+                "it has a memory of 64-bit addresses (memory64, wasm64), which is switched off here; build it for wasm32-wasip1",
             );
         }
     }

@@ -100,19 +100,15 @@ fn print(resolve: &Resolve, world: WorldId) -> Result<String, String> {
 /// The packages that one refers to, and those that these do.
 fn referred(resolve: &Resolve, package: PackageId) -> Vec<PackageId> {
     let mut known = HashSet::from([package]);
-    let mut found = Vec::new();
     let mut open = vec![package];
     while let Some(next) = open.pop() {
-        for dependency in resolve.package_direct_deps(next) {
-            if known.insert(dependency) {
-                found.push(dependency);
-                open.push(dependency);
-            }
-        }
+        let dependencies = resolve.package_direct_deps(next);
+        open.extend(dependencies.filter(|dependency| known.insert(*dependency)));
     }
-    // In the order of the module, which is the same each time.
-    found.sort_by_key(|id| id.index());
-    found
+    // In an order that is the same each time.
+    let all = resolve.topological_packages().into_iter();
+    all.filter(|other| *other != package && known.contains(other))
+        .collect()
 }
 
 /// Little bytes can name much: what is printed is counted first.
@@ -154,13 +150,12 @@ fn described(module: &Module) -> String {
         "// Plain functions of numbers, which carry no WIT. This is how they are called here.\n{NAMELESS}\n\nworld root {{\n"
     );
     for function in module.functions() {
-        let line = match written(function) {
-            Some(name) => format!("  export {name}: {};\n", signature(function)),
-            None => {
-                // A name may hold anything, line ends too.
-                let shown = function.to_string().escape_default().to_string();
-                format!("  // not a name in WIT: {shown}\n")
-            }
+        let line = if let Some(name) = written(function) {
+            format!("  export {name}: {};\n", signature(function))
+        } else {
+            // A name may hold anything, line ends too.
+            let shown = function.to_string().escape_default().to_string();
+            format!("  // not a name in WIT: {shown}\n")
         };
         text.push_str(&line);
     }

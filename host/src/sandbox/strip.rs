@@ -47,8 +47,10 @@ impl Module {
     /// A module of other bytes in this one's place: not of the file that this one may be from.
     fn again_as(&self, bytes: Vec<u8>) -> Result<Self, LoadError> {
         // It was within its limit before, whatever that was; a component has an adapter of some 100 KB more.
-        let mut limits = crate::Limits::default();
-        limits.module = crate::ByteSize::new(u64::MAX);
+        let limits = crate::Limits {
+            module: crate::ByteSize::new(u64::MAX),
+            ..crate::Limits::default()
+        };
         Self::from_bytes_within(self.name(), bytes, &limits)
     }
 }

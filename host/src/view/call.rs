@@ -119,7 +119,7 @@ impl Arguing {
         let arguments = function.pack(arguments);
         let arguments = arguments.map_err(|error| SubmitError::Arguments {
             function: function.signature().to_string().into(),
-            error,
+            error: Box::new(error),
         })?;
         let size = |argument: &PackedArgument| match argument {
             PackedArgument::Value(value) => value.len() as u64,

@@ -83,7 +83,7 @@ pub enum SubmitError {
         /// The function, as WIT.
         function: Box<str>,
         /// Which argument, what was found and what was wanted.
-        error: ArgumentError,
+        error: Box<ArgumentError>,
     },
     /// The engines that are meant are not there.
     #[error(transparent)]

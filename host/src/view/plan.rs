@@ -16,7 +16,7 @@ use crate::value::Type;
 pub enum PlanError {
     /// There is no function of that name, or more than one, or none that could be called.
     #[error(transparent)]
-    Function(#[from] FunctionError),
+    Function(Box<FunctionError>),
     /// No function could be chosen as the mapper.
     #[error(
         "`{module}` has no `mapper`, and not exactly one function that takes one string or list<u8>; {}",
@@ -272,7 +272,8 @@ fn is_mapper(function: &Function) -> bool {
 }
 
 fn find<'m>(module: &'m Module, name: &str) -> Result<(usize, &'m Function), PlanError> {
-    let index = module.position(name)?;
+    let index = module.position(name);
+    let index = index.map_err(|error| PlanError::Function(Box::new(error)))?;
     Ok((index, &module.functions()[index]))
 }
 
@@ -281,12 +282,10 @@ fn conventional<'m>(
     module: &'m Module,
     name: &str,
 ) -> Result<Option<(usize, &'m Function)>, PlanError> {
-    match find(module, name) {
-        Ok(found) => Ok(Some(found)),
-        Err(PlanError::Function(
-            FunctionError::NotFound { .. } | FunctionError::Command { .. },
-        )) => Ok(None),
-        Err(error) => Err(error),
+    match module.position(name) {
+        Ok(index) => Ok(Some((index, &module.functions()[index]))),
+        Err(FunctionError::NotFound { .. } | FunctionError::Command { .. }) => Ok(None),
+        Err(error) => Err(PlanError::Function(Box::new(error))),
     }
 }
 

@@ -76,7 +76,8 @@ pub struct UnknownLanguage(pub String);
 pub struct BuildOptions {
     /// A directory for what compilers leave behind, of this user alone; builds share it.
     pub scratch: PathBuf,
-    /// Where [`install`] put the tools of Python and JavaScript; looked into after the project's own and `PATH`.
+    /// Where [`install`] puts the tools of Python and JavaScript: `tools` in `scratch`, unless said otherwise. Looked
+    /// into after the project's own and `PATH`.
     pub tools: Option<PathBuf>,
     /// Is given a line for each thing that is done, and what the compilers say.
     pub tell: Box<dyn Fn(&str)>,
@@ -85,9 +86,10 @@ pub struct BuildOptions {
 impl BuildOptions {
     /// Options that tell nobody.
     pub fn new(scratch: impl Into<PathBuf>) -> Self {
+        let scratch = scratch.into();
         Self {
-            scratch: scratch.into(),
-            tools: None,
+            tools: Some(scratch.join("tools")),
+            scratch,
             tell: Box::new(|_| {}),
         }
     }

@@ -25,10 +25,13 @@ impl World {
             return Ok(None);
         }
         let mut resolve = Resolve::default();
-        let (package, _) = resolve.push_path(&dir).map_err(|error| WitError::Bad {
-            dir: dir.clone(),
-            reason: format!("{error:#}"),
-        })?;
+        let package = match resolve.push_path(&dir) {
+            Ok((package, _)) => package,
+            Err(error) => {
+                let reason = resolve.render_error(&error);
+                return Err(WitError::Bad { dir, reason });
+            }
+        };
         let worlds = &resolve.packages[package].worlds;
         let &[id] = worlds.values().copied().collect::<Vec<_>>().as_slice() else {
             let names: Vec<_> = worlds.keys().map(String::as_str).collect();

@@ -40,7 +40,6 @@ fn each_failure_has_its_code_and_the_option_that_raises_the_limit() {
         ),
         ("panic_at_length", "", "(trap)", "unreachable"),
         ("exit_with_a_code", "", "(exit-code)", "code 42"),
-        ("starts_a_thread", "", "(import-denied)", "thread-spawn"),
     ];
     for (name, options, code, part) in cases {
         let ended = run(name, options)
@@ -55,6 +54,7 @@ fn what_is_refused_is_refused_as_no_module() {
     let cases = [
         ("memory_of_64_bits", "memory64"),
         ("shared_memory", "threads"),
+        ("starts_a_thread", "threads"),
         ("import_of_a_memory", "env::memory"),
         ("start_of_another_type", "_start"),
     ];

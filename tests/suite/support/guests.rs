@@ -22,7 +22,7 @@ fn path(file: &str) -> PathBuf {
     let path = super::target().join("guests").join(file);
     assert!(
         path.is_file(),
-        "the guest {} is not built: run `cargo xtask guests`",
+        "the guest {} is not built: run `cargo xtask guests --all`",
         path.display()
     );
     path

@@ -1,0 +1,1 @@
+../sdk-c/rwasm_task.h

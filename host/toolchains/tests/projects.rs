@@ -1,0 +1,233 @@
+//! Finding projects and what is missing for them, through the public API.
+
+use rwasm_toolchains::{BuildError, BuildOptions, Language, Project, ProjectError, missing};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A directory with these files.
+fn project(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    for (name, content) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("it is in the directory")).expect("a directory");
+        fs::write(path, content).expect("a file can be written");
+    }
+    dir
+}
+
+#[track_caller]
+fn found(files: &[(&str, &str)]) -> (Language, String) {
+    let dir = project(files);
+    let project = Project::find(dir.path()).expect("it is a project");
+    (project.language, project.name)
+}
+
+#[track_caller]
+fn refused(files: &[(&str, &str)]) -> String {
+    let dir = project(files);
+    let error = Project::find(dir.path()).expect_err("it is none");
+    let place = dir.path().display().to_string();
+    error.to_string().replace(&place, "DIR")
+}
+
+#[test]
+fn projects_are_known_by_the_files_of_their_languages() {
+    let cargo = ("Cargo.toml", "[package]\nname = \"words\"\n");
+    let python = ("pyproject.toml", "[project]\nname = \"py-words\"\n");
+    let node = ("package.json", r#"{"name": "@me/js.words"}"#);
+    assert_eq!(found(&[cargo]), (Language::Rust, "words".to_owned()));
+    assert_eq!(
+        found(&[python, ("app.py", "")]),
+        (Language::Python, "py-words".to_owned())
+    );
+    assert_eq!(
+        found(&[node]),
+        (Language::JavaScript, "js.words".to_owned())
+    );
+    // A Rust project may well have files of others beside it.
+    assert_eq!(found(&[cargo, python, node, ("a.c", "")]).0, Language::Rust);
+}
+
+#[test]
+fn a_project_in_c_is_called_like_its_directory() {
+    for source in ["a.c", "a.cc", "a.cpp", "src/a.c", "src/deep/a.cxx"] {
+        let dir = project(&[(&format!("words/{source}"), "")]);
+        let words = dir.path().join("words");
+        let project = Project::find(&words).expect("it is a project");
+        assert_eq!((project.language, &*project.name), (Language::C, "words"));
+    }
+    // Neither headers nor tests are a project.
+    let error = refused(&[("rwasm_task.h", ""), ("tests/a.c", "")]);
+    assert!(error.contains("found rwasm_task.h, tests"), "{error}");
+}
+
+#[test]
+fn a_file_of_a_project_names_it_too() {
+    let dir = project(&[("Cargo.toml", "[package]\nname = \"words\"\n")]);
+    let project = Project::find(&dir.path().join("Cargo.toml")).expect("it is a project");
+    assert_eq!(project.dir, dir.path());
+}
+
+#[test]
+fn what_is_no_project_says_what_is_there() {
+    assert_eq!(
+        refused(&[("notes.txt", ""), ("app.py", "")]),
+        "no task project in DIR: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, \
+         found app.py, notes.txt"
+    );
+    assert!(refused(&[]).ends_with("found nothing"));
+    let many: Vec<String> = (0..20).map(|number| format!("{number:02}.txt")).collect();
+    let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
+    assert!(refused(&many).ends_with("07.txt and 12 more"));
+    let error = Project::find(Path::new("no/such/place")).expect_err("there is nothing");
+    assert!(matches!(error, ProjectError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn manifests_that_do_not_do_say_why() {
+    for (file, content, said) in [
+        (
+            "Cargo.toml",
+            "[package]\nname = \n",
+            "DIR/Cargo.toml: line 2: ",
+        ),
+        ("Cargo.toml", "[package]\n", "has no `name` in [package]"),
+        (
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"one\", \"two\"]\n",
+            "is a workspace and no package: name the directory of a member, of one, two",
+        ),
+        ("pyproject.toml", "[tool]\n", "has no `name` in [project]"),
+        ("package.json", "{", "DIR/package.json: "),
+        ("package.json", "{}", "has no `name`"),
+        ("package.json", r#"{"name": "../up"}"#, ""),
+        (
+            "package.json",
+            r#"{"name": ".hidden"}"#,
+            "a name has letters",
+        ),
+        ("package.json", r#"{"name": "a b"}"#, "a name has letters"),
+    ] {
+        if said.is_empty() {
+            // What stands before the last slash is a scope, and does not leave the directory.
+            assert_eq!(found(&[(file, content)]).1, "up");
+            continue;
+        }
+        let error = refused(&[(file, content)]);
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// Why a project is not built, before any tool is looked for.
+#[track_caller]
+fn not_built(files: &[(&str, &str)]) -> BuildError {
+    let dir = project(files);
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let project = Project::find(dir.path()).expect("it is a project");
+    project
+        .build(&BuildOptions::new(scratch.path()))
+        .expect_err("it cannot be built")
+}
+
+#[test]
+fn the_wit_of_a_project_has_one_world() {
+    let python = ("pyproject.toml", "[project]\nname = \"words\"\n");
+    let app = ("app.py", "");
+    for (wit, said) in [
+        (
+            None,
+            "a project in python says what its functions are in wit/NAME.wit",
+        ),
+        (Some("package a:b;"), "must have one world, found none"),
+        (
+            Some("package a:b; world one {} world two {}"),
+            "must have one world, found one, two",
+        ),
+        (Some("package a:b; world {"), "a.wit"),
+    ] {
+        let mut files = vec![python, app];
+        files.extend(wit.map(|wit| ("wit/a.wit", wit)));
+        let error = not_built(&files);
+        assert!(matches!(error, BuildError::Wit(_)), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
+fn a_module_with_the_functions_must_be_there() {
+    let error = not_built(&[("pyproject.toml", "[project]\nname = \"words\"\n")]);
+    assert!(error.to_string().contains("has no app.py"), "{error}");
+    let error = not_built(&[("package.json", r#"{"name": "words", "main": "no.js"}"#)]);
+    assert!(
+        error.to_string().contains("no.js: is not there: `main`"),
+        "{error}"
+    );
+}
+
+/// Set for the child of the test below.
+const ALONE: &str = "TOOLCHAINS_WITHOUT_TOOLS";
+
+/// The environment of a process cannot be changed in it, so this starts itself once more.
+#[test]
+fn a_tool_that_is_missing_is_named_with_what_installs_it() {
+    const NAME: &str = "a_tool_that_is_missing_is_named_with_what_installs_it";
+    if std::env::var_os(ALONE).is_none() {
+        let program = std::env::current_exe().expect("the test's own program");
+        let status = Command::new(program)
+            .args([NAME, "--exact", "--nocapture"])
+            .env(ALONE, "1")
+            .env("PATH", "/nonexistent")
+            .env_remove("RUSTC")
+            .env_remove("WASI_SDK_PATH")
+            .status();
+        assert!(status.expect("it starts").success());
+        return;
+    }
+    for (language, installs) in [
+        (
+            Language::Rust,
+            ["rustup target add wasm32-wasip1", "apt-get install"],
+        ),
+        (Language::C, ["apt-get install", "pip install ziglang"]),
+        (
+            Language::Python,
+            ["pip install componentize-py==", "pipx install"],
+        ),
+        (
+            Language::JavaScript,
+            ["apt-get install", "brew install node"],
+        ),
+    ] {
+        if language == Language::C && Path::new("/opt/wasi-sdk").exists() {
+            continue;
+        }
+        let missing = missing(language).expect("nothing is to be found");
+        for install in installs {
+            assert!(
+                missing
+                    .install
+                    .iter()
+                    .any(|command| command.contains(install)),
+                "{missing}"
+            );
+        }
+        let sentence = missing.to_string();
+        assert!(sentence.contains("is not installed: run `"), "{sentence}");
+        assert!(sentence.contains("`, or `"), "{sentence}");
+    }
+}
+
+#[test]
+fn languages_have_names() {
+    for language in Language::ALL {
+        assert_eq!(language.name().parse(), Ok(language));
+        assert_eq!(language.to_string(), language.name());
+    }
+    let error = "cobol".parse::<Language>().expect_err("it is none of them");
+    assert_eq!(
+        error.to_string(),
+        "unknown language \"cobol\": rust, c, python and js are known"
+    );
+}
