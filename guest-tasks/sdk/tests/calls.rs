@@ -34,6 +34,7 @@ enum Suit {
 
 #[derive(Type, Clone, Copy, Debug, PartialEq)]
 #[wit(flags)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 struct Access {
     read: bool,
     write: bool,
@@ -53,6 +54,7 @@ struct Meters(f64);
 struct Range(u8, u64);
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the check")]
 fn check<T: Lower + Lift + Debug + PartialEq>(value: T) {
     assert_eq!(by_memory(&value), value);
     if let Some(lifted) = by_values(&value) {

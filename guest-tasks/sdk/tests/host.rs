@@ -37,6 +37,7 @@ struct Style {
 }
 
 #[derive(Type, Debug, PartialEq)]
+#[expect(clippy::option_option, reason = "it has a form of its own")]
 struct Drawing {
     first_name: String,
     shapes: Vec<Shape>,

@@ -61,7 +61,7 @@ fn module(sections: &[(String, Vec<u8>)]) -> Vec<u8> {
 
 fn number(bytes: &mut Vec<u8>, mut rest: usize) {
     while rest > 0x7f {
-        bytes.push((rest & 0x7f) as u8 | 0x80);
+        bytes.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
         rest >>= 7;
     }
     bytes.push(u8::try_from(rest).unwrap());
