@@ -4,7 +4,7 @@
 use crate::support::{
     call, cluster, component, file, folder, guest, module, program, scratch, typed,
 };
-use rwasm_cluster::{Cluster, FailureCode, Lowering, Module, Reuse, Value};
+use rwasm_cluster::{ApplyError, Cluster, FailureCode, Lowering, Module, Reuse, Value};
 use std::path::PathBuf;
 use tempfile::TempDir;
 use wit_component::{StringEncoding, embed_component_metadata};
@@ -122,12 +122,8 @@ fn signatures_of_every_shape_are_called_both_ways() {
         ),
         ("difference", &["-128", "127"], "-255"),
         ("below", &["[1,3,2]", "5"], "3"),
-        ("is-even", &["-4"], r#"null"#),
-        (
-            "texts",
-            &["2", "3"],
-            r#"[["xxx",[0,0,0]],["xxx",[1,1,1]]]"#,
-        ),
+        ("is-even", &["-4"], "null"),
+        ("texts", &["2", "3"], r#"[["xxx",[0,0,0]],["xxx",[1,1,1]]]"#),
         ("texts", &["0", "3"], "[]"),
         ("count-up", &[], "1"),
         ("tell", &["2"], "null"),
@@ -183,6 +179,9 @@ fn a_panic_is_cut_and_keeps_the_backtrace() {
     let error = view
         .apply(&fail, (Some("é".repeat(100_000)),))
         .expect_err("it panics");
+    let ApplyError::Failed(error) = error else {
+        panic!("it was refused: {error}");
+    };
     let failure = &error.failure().expect("a failure").failure;
     assert_eq!(failure.code, FailureCode::Trap);
     assert!(failure.message.len() < 6000, "{}", failure.message.len());
@@ -260,9 +259,7 @@ fn a_kept_instance_frees_what_it_gave() {
         let texts = asks
             .function::<(u32, u32), Vec<(String, Vec<u64>)>>("texts")
             .expect("it is there");
-        let count = asks
-            .function::<(), u64>("count-up")
-            .expect("it is there");
+        let count = asks.function::<(), u64>("count-up").expect("it is there");
         let peak = || {
             let tasks = view.try_submit(&texts, (100, 10_000)).expect("it runs");
             let given = tasks.get().expect("texts");
@@ -310,8 +307,12 @@ fn another_version_of_the_hosts_interface_is_named() {
     let later = file(&dir, "later.wat", text);
     let versions = "(it has the versions 0.1.0 and 0.2.0 of that interface)";
     let call = program().arg("call").arg(&later).arg("id");
-    call.fails(11).expect_stderr_has(&["does not offer", versions]);
-    let strict = program().arg("call").arg(&later).typed("id --strict-imports");
+    call.fails(11)
+        .expect_stderr_has(&["does not offer", versions]);
+    let strict = program()
+        .arg("call")
+        .arg(&later)
+        .typed("id --strict-imports");
     strict.fails(10).expect_stderr_has(&[versions]);
 }
 
@@ -334,9 +335,15 @@ fn modules_of_the_first_version_run_on() {
         let call = program().arg("call").arg(file(&dir, name, text)).arg("id");
         assert_eq!(call.output(), "0\n", "{name}");
     }
-    let later = core.replace("engine-id", "panicked").replace("(result i32)", "");
+    let later = core
+        .replace("engine-id", "panicked")
+        .replace("(result i32)", "");
     let later = later.replace("(func $id )", "(func $id (param i32 i32 i32 i32 i32 i32))");
     let later = later.replace("(call $id)", "");
-    let call = program().arg("call").arg(file(&dir, "later.wat", later)).arg("id");
-    call.fails(10).expect_stderr_has(&["`panicked`", "which has only"]);
+    let call = program()
+        .arg("call")
+        .arg(file(&dir, "later.wat", later))
+        .arg("id");
+    call.fails(10)
+        .expect_stderr_has(&["`panicked`", "which has only"]);
 }

@@ -35,27 +35,7 @@ pub(crate) fn build() -> Result<Vec<Guest>> {
         }
     }
     projects.sort_by(|a, b| a.name.cmp(&b.name));
-    let languages = Language::ALL
-        .into_iter()
-        .filter(|language| *language != Language::Rust);
-    let results: Vec<(Language, Result<Done>)> = thread::scope(|scope| {
-        let running: Vec<_> = languages
-            .map(|language| {
-                let mine: Vec<&Project> = projects
-                    .iter()
-                    .filter(|project| project.language == language)
-                    .collect();
-                (language, scope.spawn(move || of_language(language, &mine)))
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|(language, thread)| match thread.join() {
-                Ok(done) => (language, done),
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    });
+    let results = all_at_once(&projects);
     let mut guests = Vec::new();
     let mut skipped = String::new();
     for (language, done) in results {
@@ -73,6 +53,30 @@ pub(crate) fn build() -> Result<Vec<Guest>> {
         .and_then(|()| fs::write(&record, skipped))
         .with_context(|| format!("cannot write {}", shell::shown(&record)))?;
     Ok(guests)
+}
+
+/// What became of each language, each in a thread of its own: they mostly wait for other programs.
+fn all_at_once(projects: &[Project]) -> Vec<(Language, Result<Done>)> {
+    let languages = Language::ALL
+        .into_iter()
+        .filter(|language| *language != Language::Rust);
+    thread::scope(|scope| {
+        let mut running = Vec::new();
+        for language in languages {
+            let mine: Vec<&Project> = projects
+                .iter()
+                .filter(|project| project.language == language)
+                .collect();
+            running.push((language, scope.spawn(move || of_language(language, &mine))));
+        }
+        let ended = running
+            .into_iter()
+            .map(|(language, thread)| match thread.join() {
+                Ok(done) => (language, done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+        ended.collect()
+    })
 }
 
 fn of_language(language: Language, projects: &[&Project]) -> Result<Done> {

@@ -12,8 +12,11 @@ use unicode_general_category::{GeneralCategory as Category, get_general_category
 /// How wide a line of a table is, as in all files here.
 const WIDTH: usize = 118;
 
+/// A name, what is said of it, and which characters it has.
+type Set = (&'static str, &'static str, fn(char) -> bool);
+
 /// The sets that are written down: name, meaning, members.
-const SETS: [(&str, &str, fn(char) -> bool); 3] = [
+const SETS: [Set; 3] = [
     (
         "KEPT",
         "Letters, and numbers that are no decimal digits.",

@@ -110,7 +110,7 @@ mod tests {
             module.push(0);
             let mut length = section.len();
             while length > 0x7f {
-                module.push((length & 0x7f) as u8 | 0x80);
+                module.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
                 length >>= 7;
             }
             module.push(u8::try_from(length).unwrap());
