@@ -379,7 +379,7 @@ impl<'c> Checker<'c> {
             let (groupings, parts) = (found.groupings, parts.len());
             verdict(
                 found.grouping,
-                format!("`{name}` is associative ({groupings} groupings of {parts} parts)"),
+                format!("`{name}` is associative (other groupings of {parts} parts: {groupings})"),
                 "is not associative",
             )
         };

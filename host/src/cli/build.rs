@@ -15,6 +15,12 @@ const WASM: &str = "wasm";
 /// Where the results of a build are written when they go to no file.
 const STDOUT: &str = "-";
 
+/// Names another place for what compilers leave behind.
+const BUILD_DIR: &str = "RWASM_BUILD_DIR";
+
+/// The signatures of functions are no longer in a report, which is read at a glance.
+const WIDEST: usize = 160;
+
 /// Builds what was named, and prints where the module is.
 pub(crate) fn build(arguments: &BuildArguments, signals: &Signals) -> Result<(), CliError> {
     let loud = !arguments.loudness.quiet;
@@ -142,7 +148,11 @@ fn report(module: &Module, before: u64, place: &Path) -> String {
     text.push('\n');
     let mut name = "functions";
     for function in module.functions() {
-        text += &format!("{name:<10} {function}\n");
+        let mut line = function.to_string();
+        if let Some((end, _)) = line.char_indices().nth(WIDEST) {
+            line.replace_range(end.., "…");
+        }
+        text += &format!("{name:<10} {line}\n");
         name = "";
     }
     if place != Path::new(STDOUT) {
@@ -163,22 +173,18 @@ fn command(module: &Module, place: &Path) -> String {
 }
 
 /// Where compilers leave what they need again: `RWASM_BUILD_DIR`, else in the user's cache directory.
+pub(crate) fn build_dir() -> Option<PathBuf> {
+    let named = std::env::var_os(BUILD_DIR).filter(|dir| !dir.is_empty());
+    let cached = || dirs::cache_dir().map(|dir| dir.join("rwasm-cluster").join("build"));
+    named.map(PathBuf::from).or_else(cached)
+}
+
+/// The same, which is there afterwards.
 fn scratch() -> Result<PathBuf, CliError> {
-    const NAME: &str = "RWASM_BUILD_DIR";
-    let named = std::env::var_os(NAME).filter(|dir| !dir.is_empty());
-    let dir = match named {
-        Some(dir) => PathBuf::from(dir),
-        None => match dirs::cache_dir() {
-            Some(dir) => dir.join("rwasm-cluster").join("build"),
-            None => {
-                return Err(CliError::Gone {
-                    message: "the user has no cache directory for what compilers leave behind"
-                        .to_owned(),
-                    hint: format!("name a directory in {NAME}"),
-                });
-            }
-        },
-    };
+    let dir = build_dir().ok_or_else(|| CliError::Gone {
+        message: "the user has no cache directory for what compilers leave behind".to_owned(),
+        hint: format!("name a directory in {BUILD_DIR}"),
+    })?;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     // What is in it becomes a part of modules: nobody else may write there.

@@ -1,10 +1,12 @@
 //! `new`: a task project, written from a template.
 
 use super::args::NewArguments;
+use super::build::build_dir;
 use super::exit::CliError;
 use super::output::{print, shell_word};
 use super::tell::warn;
 use rwasm_cluster::template::{ProjectName, Template, TemplateError};
+use rwasm_toolchains::{BuildOptions, Project};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -32,11 +34,18 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<(), CliError> {
     })?;
     if !arguments.loudness.quiet {
         print(&guide(dir, &name, language.name(), &paths))?;
-        if let Some(missing) = rwasm_toolchains::missing(language) {
-            warn(&missing.to_string());
-        }
+        warn_of_missing(dir);
     }
     Ok(())
+}
+
+/// Says what the project is to be built with, if that is not there.
+fn warn_of_missing(dir: &Path) {
+    let tools = build_dir().map(|dir| BuildOptions::new(dir).tools);
+    let missing = Project::find(dir).map(|project| project.missing(tools.flatten().as_deref()));
+    if let Ok(Some(missing)) = missing {
+        warn(&missing.to_string());
+    }
 }
 
 /// The project's name is the last part of its path.
