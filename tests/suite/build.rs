@@ -278,7 +278,7 @@ fn a_toolchain_that_is_missing_is_named_with_what_installs_it() {
         ("rust", "rustup target add wasm32-wasip1"),
         ("c", "clang-19"),
         ("python", "componentize-py"),
-        ("js", "componentize-js"),
+        ("js", "npm"),
     ] {
         let project = dir.path().join(language);
         let new = program()

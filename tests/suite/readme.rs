@@ -126,7 +126,17 @@ fn the_commands_of_readme_print_what_it_shows() {
 
 #[test]
 fn options_that_the_documents_name_are_there() {
-    let help: String = ["run", "call", "map", "cache prune"]
+    let commands = [
+        "new",
+        "build",
+        "test",
+        "run",
+        "call",
+        "map",
+        "inspect",
+        "cache prune",
+    ];
+    let help: String = commands
         .map(|command| shell(&folder(), &format!("rwasm-cluster {command} --help")))
         .concat();
     for word in readme().split(|letter: char| letter.is_whitespace() || "`'(),;=".contains(letter))

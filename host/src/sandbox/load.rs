@@ -18,7 +18,10 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmparser::{Encoding, ExternalKind, MemoryType, Parser, Payload, TypeRef, ValType};
+use wasmparser::{
+    ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
+    ValType,
+};
 
 /// Why a module cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -454,6 +457,10 @@ impl Facts {
                 Payload::ComponentImportSection(imports) => {
                     for import in imports {
                         let import = import?;
+                        // A name for a type that all know is nothing to be offered.
+                        if let ComponentTypeRef::Type(TypeBounds::Eq(_)) = import.ty {
+                            continue;
+                        }
                         let name = import.name.name;
                         keep(name)?;
                         facts.imports.push(Import {
@@ -539,11 +546,11 @@ fn core_functions(
     facts: &Facts,
     room: &mut Room,
 ) -> Result<(Form, Exported), String> {
-    let (stripped, bindgen) =
-        wit_component::metadata::decode(bytes).map_err(|error| format!("{error:#}"))?;
-    if stripped.is_some() && facts.has_memory {
+    if let Some((resolve, world)) = merged::decode(bytes)?
+        && facts.has_memory
+    {
         merged::check(bytes, room)?;
-        let mut found = wit::functions(&bindgen.resolve, bindgen.world, Bind::Core, room)?;
+        let mut found = wit::functions(&resolve, world, Bind::Core, room)?;
         let exported: HashSet<&str> = facts
             .exported_functions
             .iter()

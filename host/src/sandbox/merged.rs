@@ -1,6 +1,7 @@
 //! A core module may say what it exports in several sections, each with a world of its own: the Rust SDK writes one for
 //! each function. `wit-component` makes one world of them, and takes types of one name for the same type without looking;
-//! whether they are is checked here.
+//! whether they are is checked here. In which order the linker puts them follows from nothing an author wrote, so that
+//! functions of several sections are put in the order of their names.
 
 use super::room::{Room, Weights};
 use super::wit::value_type;
@@ -18,12 +19,28 @@ const SECTION: &str = "component-type";
 /// The bytes that are shown of a type.
 const MAX_SHOWN: usize = 300;
 
-/// Checks that types of the same name are the same in all worlds of the module.
+/// The types a core module carries, as one world; none where it carries none.
 ///
 /// # Errors
-/// When they are not, or take more than the room that is left.
-pub(super) fn check(module: &[u8], room: &mut Room) -> Result<(), String> {
-    let sections: Vec<&[u8]> = Parser::new(0)
+/// When a section is damaged, or two contradict each other.
+pub(super) fn decode(module: &[u8]) -> Result<Option<(Resolve, WorldId)>, String> {
+    let decoded = wit_component::metadata::decode(module);
+    let (stripped, bindgen) = decoded.map_err(|error| format!("{error:#}"))?;
+    if stripped.is_none() {
+        return Ok(None);
+    }
+    let (mut resolve, world) = (bindgen.resolve, bindgen.world);
+    if sections(module).nth(1).is_some() {
+        let mut exports = std::mem::take(&mut resolve.worlds[world].exports);
+        exports.sort_by_cached_key(|key, _| resolve.name_world_key(key));
+        resolve.worlds[world].exports = exports;
+    }
+    Ok(Some((resolve, world)))
+}
+
+/// The sections of a core module that say what it exports.
+fn sections(module: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Parser::new(0)
         .parse_all(module)
         .filter_map(|payload| match payload {
             Ok(Payload::CustomSection(section)) if section.name().starts_with(SECTION) => {
@@ -31,7 +48,14 @@ pub(super) fn check(module: &[u8], room: &mut Room) -> Result<(), String> {
             }
             _ => None,
         })
-        .collect();
+}
+
+/// Checks that types of the same name are the same in all worlds of the module.
+///
+/// # Errors
+/// When they are not, or take more than the room that is left.
+pub(super) fn check(module: &[u8], room: &mut Room) -> Result<(), String> {
+    let sections: Vec<&[u8]> = sections(module).collect();
     if sections.len() < 2 {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 
 use super::foreign::contained;
 use super::load::LoadError;
+use super::merged;
 use super::module::{Form, Function, Module};
 use super::room::{Room, Weights};
 use crate::plain::shortened;
@@ -59,12 +60,9 @@ impl Module {
                 DecodedWasm::WitPackage(..) => Err("it holds WIT alone and no code".to_owned()),
             };
         }
-        let decoded = wit_component::metadata::decode(&self.0.bytes);
-        let (stripped, bindgen) = decoded.map_err(|error| format!("{error:#}"))?;
-        if stripped.is_none() {
+        let Some((mut resolve, merged)) = merged::decode(&self.0.bytes)? else {
             return Ok(None);
-        }
-        let (mut resolve, merged) = (bindgen.resolve, bindgen.world);
+        };
         let mut own = resolve.worlds.iter().map(|(id, _)| id);
         // One section holds one world, which has the names its author gave it. Several make one that has none.
         if let (Some(world), None) = (
