@@ -53,8 +53,8 @@ print(min(times))
 const NODE: &str = r#"
 const [dir, rounds, ...paths] = process.argv.slice(1);
 const { readFileSync } = await import("node:fs");
-const source = readFileSync(`${dir}/wordcount.js`, "utf8");
-const { mapper, reducer } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+const { pathToFileURL } = await import("node:url");
+const { mapper, reducer } = await import(pathToFileURL(`${dir}/wordcount.js`));
 const text = paths.map((path) => readFileSync(path, "utf8")).join("");
 const times = [];
 for (let round = 0; round < Number(rounds); round++) {
@@ -154,7 +154,10 @@ fn main() {
             }
             Ok(output) => println!(
                 "{name}: left out, {}",
-                String::from_utf8_lossy(&output.stderr).trim()
+                String::from_utf8_lossy(&output.stderr)
+                    .lines()
+                    .rfind(|line| line.contains("Error"))
+                    .unwrap_or("it failed")
             ),
             Err(error) => println!("{name}: left out, `{program}` cannot be started: {error}"),
         }
