@@ -287,3 +287,19 @@ fn a_program_for_a_later_wasi_is_told_from_a_damaged_one() {
         "wasi:clocks/monotonic-clock@0.3.0",
     ]);
 }
+
+/// As tools write the types of a world that have names.
+#[test]
+fn a_type_that_is_imported_by_its_name_is_nothing_to_be_offered() {
+    let dir = folder();
+    let wit = "package a:b; world w {
+        record point { x: s32, y: s32 }
+        export sum: func(of: point) -> s32;
+    }";
+    let code = r#"(func (export "sum") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))"#;
+    let module = file(&dir, "sum.wasm", componentized(&typed(wit, code)));
+    let shown = inspect(&module).output();
+    assert!(shown.contains("imports    none\n"), "{shown}");
+    let given = called(&module, &["sum", "{x: 40, y: 2}", "--strict-imports"]);
+    assert_eq!(given.output(), "42\n");
+}

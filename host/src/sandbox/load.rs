@@ -17,7 +17,10 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmparser::{Encoding, ExternalKind, MemoryType, Parser, Payload, TypeRef, ValType};
+use wasmparser::{
+    ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
+    ValType,
+};
 
 /// Why a module cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -445,6 +448,10 @@ impl Facts {
                 Payload::ComponentImportSection(imports) => {
                     for import in imports {
                         let import = import?;
+                        // A name for a type that all know is nothing to be offered.
+                        if let ComponentTypeRef::Type(TypeBounds::Eq(_)) = import.ty {
+                            continue;
+                        }
                         let name = import.name.name;
                         keep(name)?;
                         facts.imports.push(Import {
