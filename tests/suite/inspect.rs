@@ -101,10 +101,11 @@ fn functions_are_shown_with_their_types() {
     ]);
     let dir = folder();
     assert_eq!(described(&guest("wordcount"))["functions"], wordcount);
-    assert_eq!(
-        described(&file(&dir, "c.wasm", component("wordcount")))["functions"],
-        wordcount
-    );
+    // A component has them in the order in which it was made.
+    let made = described(&file(&dir, "c.wasm", component("wordcount")));
+    let mut functions = made["functions"].as_array().expect("a list").clone();
+    functions.sort_by_key(|function| function["name"].to_string());
+    assert_eq!(json!(functions), wordcount);
     let text = inspect(guest("faulty")).output();
     for part in [
         "mapper: func(text: string) -> result<u64, string>",
