@@ -6,7 +6,7 @@ use crate::build::toolchain_is_missing;
 use crate::support::{
     Cli, Text, call, cluster, code, component, file, folder, map, module, run, word_count,
 };
-use rwasm_cluster::{FailureCode, TaskNote};
+use rwasm_cluster::FailureCode;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -188,18 +188,11 @@ fn fails_with_a_message(language: &str, guest: &str, message: &[&str]) {
         .load_balanced_view()
         .try_submit(&greet, ("Ada".to_owned(), 1))
         .expect("it is submitted");
-    let notes = task.notes();
+    task.wait();
+    let logs = task.info().expect("it has ended").usage.logs;
     assert_eq!(task.take().expect("it ends well"), "hello, Ada!");
-    let said: Vec<_> = notes
-        .filter_map(|note| match note {
-            rwasm_cluster::LiveNote::Said {
-                note: TaskNote::Stdout(bytes),
-                ..
-            } => Some(bytes.to_vec()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(said.concat(), b"greeting Ada\n");
+    let said = logs.expect("it printed").stdout.kept;
+    assert_eq!(said, b"greeting Ada\n");
 }
 
 #[test]
@@ -254,24 +247,13 @@ fn c_without_a_generator_asks_its_host() {
     assert_eq!(code(run().take()), FailureCode::GuestError);
     view.push("words", "día").expect("it is pushed");
     let task = run();
-    let notes = task.notes();
+    task.wait();
+    let notes = task.info().expect("it has ended").usage.notes;
     assert_eq!(task.take().expect("it ends well"), "día".as_bytes());
-    let notes: Vec<_> = notes
-        .filter_map(|note| match note {
-            rwasm_cluster::LiveNote::Said { note, .. } => Some(note),
-            _ => None,
-        })
-        .collect();
-    let progress = TaskNote::Progress {
-        done: 1,
-        total: Some(2),
-    };
-    assert!(notes.contains(&progress), "{notes:?}");
-    assert!(
-        notes.iter().any(|note| matches!(
-            note,
-            TaskNote::Published { name, bytes } if name.as_ref() == "seen" && &bytes[..] == b"words"
-        )),
-        "{notes:?}"
-    );
+    let notes = notes.expect("it told something");
+    let progress = notes.progress.expect("it said how far it is");
+    assert_eq!((progress.done, progress.total), (1, Some(2)));
+    let published = &notes.published[0];
+    assert_eq!(&*published.name, "seen");
+    assert_eq!(&published.bytes[..], b"words");
 }
