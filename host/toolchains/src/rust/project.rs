@@ -245,3 +245,75 @@ fn system_root(scratch: &Path, tell: &dyn Fn(&str)) -> Result<PathBuf, BuildErro
     }
     Ok(root)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What is wanted of a package with these targets.
+    fn of(targets: &Value, default: Option<&str>) -> Result<Wanted, String> {
+        let dir = Path::new("/some/task");
+        let metadata = json!({"packages": [
+            {"name": "other", "manifest_path": "/some/other/Cargo.toml", "targets": []},
+            {"name": "task", "manifest_path": "/some/task/Cargo.toml", "targets": targets, "default_run": default},
+        ]});
+        wanted(&metadata, dir).map_err(|error| error.to_string())
+    }
+
+    fn made(name: &str, is_library: bool) -> Wanted {
+        Wanted {
+            package: "task".to_owned(),
+            name: name.to_owned(),
+            is_library,
+        }
+    }
+
+    #[test]
+    fn functions_come_before_programs() {
+        let library = json!({"name": "task_lib", "kind": ["cdylib", "rlib"]});
+        let example = json!({"name": "shown", "kind": ["example"]});
+        let program = |name: &str| json!({"name": name, "kind": ["bin"]});
+        assert_eq!(
+            of(&json!([example, program("task"), library]), None),
+            Ok(made("task_lib", true))
+        );
+        assert_eq!(
+            of(&json!([example, program("one")]), None),
+            Ok(made("one", false))
+        );
+        let several = json!([program("one"), program("task")]);
+        assert_eq!(of(&several, None), Ok(made("task", false)));
+        assert_eq!(of(&several, Some("one")), Ok(made("one", false)));
+    }
+
+    #[test]
+    fn a_package_that_makes_no_module_is_told_how_it_would() {
+        let library = json!({"name": "task", "kind": ["lib"]});
+        let error = of(&json!([library]), None).expect_err("it makes none");
+        assert!(error.contains("add `crate-type = [\"cdylib\"]` under [lib]"));
+        let program = |name: &str| json!({"name": name, "kind": ["bin"]});
+        let error = of(&json!([program("one"), program("two")]), None).expect_err("which one?");
+        assert!(error.contains("has several programs (one, two): `default-run`"));
+    }
+
+    #[test]
+    fn the_module_is_the_last_of_its_name_that_cargo_made() {
+        let wanted = made("task", true);
+        let artifact = |name: &str, files: &[&str]| {
+            json!({"reason": "compiler-artifact", "target": {"name": name}, "filenames": files})
+                .to_string()
+        };
+        let messages = [
+            artifact("task", &["/t/libtask.rlib"]),
+            "no JSON".to_owned(),
+            artifact("task", &["/t/libtask.rlib", "/t/task.wasm"]),
+            artifact("other", &["/t/other.wasm"]),
+        ];
+        assert_eq!(
+            module(&messages.join("\n"), &wanted),
+            Some(PathBuf::from("/t/task.wasm"))
+        );
+        assert_eq!(module("", &wanted), None);
+    }
+}
