@@ -1,16 +1,18 @@
 //! Runs a task in the ways that should not matter, and compares what comes of it.
 
-use super::calls::{CallSample, Wanted};
-use super::difference::{Difference, same, text};
+use super::calls::CallSample;
+use super::difference::{Difference, text};
+use super::given::{
+    Given, differs, expected, failed, fault, list, piece_name, said, unlike, unmade, wanted,
+};
 use super::reducer::{self, Shape};
 use super::samples::InputSample;
 use super::{Check, Law, Verdict};
-use crate::format::{Call, from_wave, to_wave};
-use crate::sandbox::value_type;
+use crate::format::Call;
 use crate::{
     ApplyError, Argument, Chunking, Cluster, DynamicCallable, Failure, FailureCode, Form, Input,
-    JobError, JobSpec, Merge, Module, Origin, PlanError, SubmitError, Targets, TaskError,
-    Tolerance, Type, Value, ViewKind,
+    JobError, JobSpec, Merge, Module, Origin, PlanError, SubmitError, Targets, Tolerance, Value,
+    ViewKind,
 };
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -50,9 +52,6 @@ pub enum CheckError {
         source: io::Error,
     },
 }
-
-/// What a job or a call gives: a value, or why there is none.
-type Given = Result<Value, String>;
 
 /// What one piece of an input gives.
 struct Piece {
@@ -521,208 +520,4 @@ impl Cut {
 /// How many lines each piece has, so that there are so many at most.
 fn each(lines: u64, pieces: u64) -> NonZeroU64 {
     NonZeroU64::new(lines.div_ceil(pieces)).unwrap_or(NonZeroU64::MIN)
-}
-
-fn expected(input: &InputSample, first: &Value) -> Result<Verdict, CheckError> {
-    let name = input.expected.file_name().unwrap_or_default();
-    let name = name.to_string_lossy();
-    let expected = match fs::read(&input.expected) {
-        Ok(expected) => expected,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Verdict::Unsaid(format!(
-                "there is no `{name}` that says what it should give"
-            )));
-        }
-        Err(source) => {
-            return Err(CheckError::Unreadable {
-                path: input.expected.clone(),
-                source,
-            });
-        }
-    };
-    Ok(match Difference::of_texts(&expected, &text(first)) {
-        None => Verdict::kept(format!("gives what `{name}` says")),
-        difference => Verdict::Broken {
-            message: format!("does not give what `{name}` says"),
-            difference,
-        },
-    })
-}
-
-/// Whether a call gave what was wanted.
-fn wanted(
-    call: &CallSample,
-    function: &DynamicCallable,
-    given: &Result<Value, Failure>,
-) -> Verdict {
-    let line = call.line;
-    let Some(wanted) = &call.wanted else {
-        return Verdict::Unsaid(format!("line {line} does not say what it should give"));
-    };
-    let differs = |expected: String, found: String| Verdict::Broken {
-        message: format!("does not give what line {line} says"),
-        difference: Some(Difference {
-            line: None,
-            expected,
-            found,
-        }),
-    };
-    let found = || match given {
-        Ok(value) => to_wave(value),
-        Err(failure) if failure.code == FailureCode::GuestError => {
-            format!("error {}", to_wave(&failure.message.as_str().into()))
-        }
-        Err(failure) => format!("error {}", said(failure)),
-    };
-    let is_met = match wanted {
-        Wanted::Value(text) => {
-            let value = match value_of(text, function) {
-                Ok(value) => value,
-                Err(message) => return Verdict::broken(format!("line {line}: {message}")),
-            };
-            given.as_ref().is_ok_and(|given| same(given, &value))
-        }
-        Wanted::GuestError(message) => given.as_ref().is_err_and(|failure| {
-            failure.code == FailureCode::GuestError && failure.message == *message
-        }),
-        Wanted::Failure(code) => given
-            .as_ref()
-            .is_err_and(|failure| failure.code.name() == code),
-    };
-    match (is_met, wanted) {
-        (true, _) => Verdict::kept(format!("gives what line {line} says")),
-        (false, Wanted::Value(text)) => differs(text.clone(), found()),
-        (false, Wanted::GuestError(message)) => differs(
-            format!("error {}", to_wave(&message.as_str().into())),
-            found(),
-        ),
-        (false, Wanted::Failure(code)) => differs(format!("error {code}"), found()),
-    }
-}
-
-/// The value that stands for what a call gives. Of a result it may be written as such, or without `ok`.
-fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, String> {
-    let ty = value_type(function.signature());
-    if ty == Type::tuple([]) {
-        let is_nothing = matches!(text, "()" | "ok");
-        return if is_nothing {
-            Ok(Value::Tuple(Vec::new()))
-        } else {
-            Err(format!(
-                "`{}` gives nothing, which is written ()",
-                function.signature()
-            ))
-        };
-    }
-    from_wave(text, &ty).or_else(|error| {
-        let whole = function.signature().result.as_ref();
-        match whole.map(|ty| from_wave(text, ty)) {
-            Some(Ok(Value::Result(Ok(Some(value))))) => Ok(*value),
-            _ => Err(error.to_string()),
-        }
-    })
-}
-
-/// Whether two outcomes of a call differ.
-fn differs(
-    first: &Result<Value, Failure>,
-    other: &Result<Value, Failure>,
-    when: &str,
-) -> Option<Verdict> {
-    let given = |given: &Result<Value, Failure>| match given {
-        Ok(value) => Ok(value.clone()),
-        Err(failure) => Err(said(failure)),
-    };
-    unlike(&given(first), &given(other), when)
-}
-
-/// Whether what is given differs from what was given before.
-fn unlike(first: &Given, other: &Given, when: &str) -> Option<Verdict> {
-    let verdict = |message: String, difference| {
-        Some(Verdict::Broken {
-            message,
-            difference,
-        })
-    };
-    match (first, other) {
-        (Ok(first), Ok(other)) => Difference::of_values(first, other).and_then(|difference| {
-            verdict(format!("gives something else {when}"), Some(difference))
-        }),
-        (Ok(_), Err(message)) => verdict(format!("gives nothing {when}: {message}"), None),
-        (Err(message), Ok(_)) => verdict(
-            format!("gives something {when}, and nothing before: {message}"),
-            None,
-        ),
-        (Err(first), Err(other)) if first == other => None,
-        (Err(first), Err(other)) => verdict(
-            format!("fails {when} with another error: {other}; before, {first}"),
-            None,
-        ),
-    }
-}
-
-/// The parts as the reducer takes them.
-fn list(values: &[&Value], ty: &Type) -> Value {
-    if ty.is_bytes() {
-        // A list of these is bytes.
-        let bytes: Option<Vec<u8>> = values
-            .iter()
-            .map(|value| match value {
-                Value::U8(byte) => Some(*byte),
-                _ => None,
-            })
-            .collect();
-        if let Some(bytes) = bytes {
-            return bytes.into();
-        }
-    }
-    Value::List(values.iter().map(|value| (*value).clone()).collect())
-}
-
-fn piece_name(origin: &Origin) -> String {
-    match origin.place {
-        crate::Place::Chunk {
-            ref input,
-            ref range,
-        } => {
-            let name = input.rsplit('/').next().unwrap_or_default();
-            format!("{name}, bytes {}..{}", range.start, range.end)
-        }
-        _ => origin.to_string(),
-    }
-}
-
-fn said(failure: &Failure) -> String {
-    format!("{}: {}", failure.code, failure.message)
-}
-
-/// The failure of a task, unless something else is wrong.
-fn failed(given: Result<Value, TaskError>) -> Result<Result<Value, Failure>, CheckError> {
-    match given {
-        Ok(value) => Ok(Ok(value)),
-        Err(TaskError::Failed(failed)) if failed.failure.code == FailureCode::Cancelled => {
-            Err(CheckError::Job(JobError::Cancelled))
-        }
-        Err(TaskError::Failed(failed)) => Ok(Err(failed.failure.clone())),
-        Err(error) => Err(fault(error)),
-    }
-}
-
-/// Why a job gave nothing, where that is the task's doing.
-fn unmade(error: JobError) -> Result<String, CheckError> {
-    match error {
-        JobError::TaskFailed { failure, .. } if failure.code == FailureCode::Cancelled => {
-            Err(CheckError::Job(JobError::Cancelled))
-        }
-        JobError::TaskFailed {
-            origin, failure, ..
-        } => Ok(format!("{} ({})", said(&failure), piece_name(&origin))),
-        JobError::ReducerFailed(failure) => Ok(format!("the reducer fails: {}", said(&failure))),
-        JobError::Merge(_) | JobError::Deadline(_) => Ok(error.to_string()),
-        other => Err(CheckError::Job(other)),
-    }
-}
-
-fn fault(error: impl std::error::Error) -> CheckError {
-    CheckError::Job(JobError::Internal(error.to_string()))
 }

@@ -3,8 +3,8 @@
 //! A job may cut its input anywhere between lines, run each piece on any engine, twice if need be, and merge what
 //! comes out in any grouping. What it gives is only then that of a serial loop when the task keeps these laws; here
 //! they are tried on samples. `samples` reads them, `calls` knows their text, `reducer` the ways to merge parts,
-//! `difference` what is told where two results differ; `checker` runs what is to be compared. Nothing is printed and
-//! no file is written.
+//! `difference` what is told where two results differ; `checker` runs what is to be compared, `given` compares it.
+//! Nothing is printed and no file is written.
 //!
 //! ```no_run
 //! use rwasm_cluster::check::{Checker, Samples};
@@ -30,6 +30,7 @@
 mod calls;
 mod checker;
 mod difference;
+mod given;
 mod reducer;
 mod samples;
 
