@@ -96,9 +96,9 @@ impl Program {
             return Err(LoadError::invalid(
                 &module,
                 format!(
-                    "it imports `{} {}`, which this host does not offer{}",
-                    import.module,
-                    import.name,
+                    "it imports `{}`, which this host does not offer{}",
+                    // An interface of a component has no name in it.
+                    format!("{} {}", import.module, import.name).trim_end(),
                     imports::advice(&import.module)
                 ),
             ));
