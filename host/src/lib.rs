@@ -83,6 +83,9 @@ mod placement;
 mod dispatch;
 mod engine;
 
+#[cfg(feature = "nats")]
+pub mod nats;
+
 mod backend;
 
 mod view;

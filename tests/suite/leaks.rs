@@ -1,10 +1,17 @@
 //! Nothing is left behind: no thread, no open file, no memory.
 
-use crate::support::{held, is_alone, memory, numbers, open_files, scratch, threads, until};
+use crate::support::{allocated, held, is_alone, numbers, open_files, scratch, threads, until};
 use rwasm_cluster::{Cluster, Task};
 use std::time::Duration;
 
-const MIB: u64 = 1 << 20;
+/// More than what threads come to keep for themselves, and less than a byte for each task that was aborted.
+const LITTLE: usize = 64 << 10;
+
+#[track_caller]
+fn assert_little_more(before: usize, after: usize) {
+    let more = after.saturating_sub(before);
+    assert!(more < LITTLE, "{more} bytes more are allocated");
+}
 
 fn small() -> Cluster {
     Cluster::builder()
@@ -46,19 +53,17 @@ fn a_hundred_thousand_tasks_aborted_at_once_leave_nothing() {
             status.unassigned == 0 && status.engines[0].outstanding == 0
         });
     };
-    // What the allocator holds back differs from round to round; a leak adds to each of them.
-    let rounds = |count: usize| -> Vec<u64> {
-        let figures = (0..count).map(|_| {
-            round();
-            memory("VmRSS")
-        });
-        figures.collect()
-    };
-    let first = rounds(3).into_iter().max().expect("there are some");
+    round();
     let before = held();
-    let later = rounds(3).into_iter().min().expect("there are some");
+    // A table doubles now and then; a leak adds to each round.
+    let mut last = allocated();
+    let added = (0..4).map(|_| {
+        round();
+        allocated().saturating_sub(std::mem::replace(&mut last, allocated()))
+    });
+    let least = added.min().expect("there are some");
     assert_eq!(held(), before);
-    assert!(later < first + MIB, "{} KiB more", (later - first) >> 10);
+    assert!(least < LITTLE, "{least} bytes more in each round");
 }
 
 #[test]
@@ -79,15 +84,11 @@ fn clusters_leave_nothing() {
         until("every thread has ended", || threads().is_empty());
     };
     round();
-    let before = (open_files(), memory("VmRSS"));
+    let before = (open_files(), allocated());
     round();
-    let after = (open_files(), memory("VmRSS"));
+    let after = (open_files(), allocated());
     assert_eq!(after.0, before.0);
-    assert!(
-        after.1 < before.1 + MIB,
-        "{} KiB more",
-        (after.1 - before.1) >> 10
-    );
+    assert_little_more(before.1, after.1);
 }
 
 #[test]
@@ -104,18 +105,14 @@ fn maps_of_one_cluster_leave_nothing() {
         }
     };
     round();
-    let before = (held(), memory("VmRSS"));
+    let before = (held(), allocated());
     round();
-    let after = (held(), memory("VmRSS"));
+    let after = (held(), allocated());
     let ((threads, files), (threads_before, files_before)) = (after.0, before.0);
     assert!(
         threads <= threads_before + 2,
         "{threads} threads, {threads_before} before"
     );
     assert_eq!(files, files_before);
-    assert!(
-        after.1 < before.1 + MIB / 2,
-        "{} KiB more",
-        (after.1 - before.1) >> 10
-    );
+    assert_little_more(before.1, after.1);
 }
