@@ -4,7 +4,7 @@
 //! No file that is there is written over, and no key that was taken out of `public.toml` comes back. Certificates are in
 //! [`super::certificates`].
 
-use super::connect::{Key, Role};
+use super::role::{Key, Role};
 use super::{certificates, names};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -4,8 +4,8 @@
 //! A role may what its lines say and nothing else. What a subject cannot tell apart (one job's results from another's, one
 //! user's jobs from another's) no line can keep apart: that is what accounts are for.
 
-use super::connect::Role;
-use super::names;
+use super::names::{self, kv_stream, object_stream};
+use super::role::Role;
 
 /// A task of any lane, class and job.
 const ANY_TASK: &str = "rwc.t.*.*.*.*";
@@ -41,6 +41,35 @@ pub(crate) fn of(role: Role) -> Option<Vec<Permission>> {
     Some([answers].into_iter().chain(lines).collect())
 }
 
+/// Whether it may hear a subject, or publish to it.
+pub(crate) fn permits(role: Role, subject: &str, is_heard: bool) -> bool {
+    let Some(lines) = of(role) else {
+        return true;
+    };
+    let mut subjects = lines.iter().flat_map(|line| {
+        if is_heard {
+            &line.subscribe
+        } else {
+            &line.publish
+        }
+    });
+    subjects.any(|pattern| covers(pattern, subject))
+}
+
+/// Whether a subject with wildcards covers another, which may have some too.
+fn covers(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(token)) if token != ">" => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
 /// Whether it may answer what it is asked, wherever the answer is wanted.
 pub(crate) fn answers(role: Role) -> bool {
     role == Role::Engine
@@ -58,13 +87,13 @@ fn engine() -> Vec<Permission> {
         may("hear that a job is cancelled").hear([names::ALL_CANCELLED.to_owned()]),
         may("pass on what running tasks tell").publish([ANY_NOTE.to_owned()]),
         may("say that it is there, and that it leaves")
-            .publish([info(&kv(names::ENGINES)), key(names::ENGINES, "*")]),
+            .publish([info(&kv_stream(names::ENGINES)), key(names::ENGINES, "*")]),
         may("take the next engine ids")
-            .publish(look(&kv(names::IDS)))
+            .publish(look(&kv_stream(names::IDS)))
             .publish([key(names::IDS, names::NEXT_ENGINE)]),
-        may("fetch modules").publish(read(&objects(names::MODULES))),
+        may("fetch modules").publish(read(&object_stream(names::MODULES))),
         may("fetch and store large values")
-            .publish(read(&objects(names::BLOBS)))
+            .publish(read(&object_stream(names::BLOBS)))
             .publish([object(names::BLOBS)]),
     ]
 }
@@ -83,15 +112,15 @@ fn client() -> Vec<Permission> {
             .publish([purge(names::RESULTS)]),
         may("hear what running tasks tell").hear([ANY_NOTE.to_owned()]),
         may("keep, read and remove the records of jobs")
-            .publish(read(&kv(names::JOBS)))
+            .publish(read(&kv_stream(names::JOBS)))
             .publish([key(names::JOBS, "*")]),
-        may("see the engines").publish(read(&kv(names::ENGINES))),
+        may("see the engines").publish(read(&kv_stream(names::ENGINES))),
         may("store modules, and see which are there")
-            .publish(look(&objects(names::MODULES)))
+            .publish(look(&object_stream(names::MODULES)))
             .publish([object(names::MODULES)]),
         may("store, fetch and remove large values")
-            .publish(read(&objects(names::BLOBS)))
-            .publish([object(names::BLOBS), purge(&objects(names::BLOBS))]),
+            .publish(read(&object_stream(names::BLOBS)))
+            .publish([object(names::BLOBS), purge(&object_stream(names::BLOBS))]),
     ]
 }
 
@@ -99,8 +128,8 @@ fn viewer() -> Vec<Permission> {
     vec![
         may("see how much is stored").publish(["$JS.API.INFO".to_owned(), info("*")]),
         may("see the lanes and how much waits").publish([consumer_info(names::TASKS)]),
-        may("see the records of jobs").publish(read(&kv(names::JOBS))),
-        may("see the engines").publish(read(&kv(names::ENGINES))),
+        may("see the records of jobs").publish(read(&kv_stream(names::JOBS))),
+        may("see the engines").publish(read(&kv_stream(names::ENGINES))),
     ]
 }
 
@@ -122,16 +151,6 @@ impl Permission {
         self.subscribe.extend(subjects);
         self
     }
-}
-
-/// The stream behind a key-value bucket.
-fn kv(bucket: &str) -> String {
-    format!("KV_{bucket}")
-}
-
-/// The stream behind an object bucket.
-fn objects(bucket: &str) -> String {
-    format!("OBJ_{bucket}")
 }
 
 /// Putting, changing and deleting a key.
@@ -198,32 +217,12 @@ mod tests {
     use super::super::names::Class;
     use super::*;
 
-    /// Whether a subject with wildcards covers another.
-    fn covers(pattern: &str, subject: &str) -> bool {
-        let mut tokens = subject.split('.');
-        for wanted in pattern.split('.') {
-            match (wanted, tokens.next()) {
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (wanted, Some(token)) if wanted == token => {}
-                _ => return false,
-            }
-        }
-        tokens.next().is_none()
-    }
-
     fn publishes(role: Role, subject: &str) -> bool {
-        of(role).is_none_or(|lines| {
-            let mut all = lines.iter().flat_map(|line| &line.publish);
-            all.any(|pattern| covers(pattern, subject))
-        })
+        permits(role, subject, false)
     }
 
     fn hears(role: Role, subject: &str) -> bool {
-        of(role).is_none_or(|lines| {
-            let mut all = lines.iter().flat_map(|line| &line.subscribe);
-            all.any(|pattern| covers(pattern, subject))
-        })
+        permits(role, subject, true)
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! It is text made from values; nothing is read or started here. What each key may do stands in [`super::permissions`].
 
-use super::connect::{Role, is_loopback};
+use super::connect::is_loopback;
 use super::keys::PublicKey;
 use super::permissions::{self, Permission};
+use super::role::Role;
 use crate::units::ByteSize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
