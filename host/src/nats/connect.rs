@@ -455,6 +455,9 @@ fn servers(settings: &ConnectSettings) -> Result<Vec<ServerAddr>, ConnectError> 
         let server: ServerAddr = part
             .parse()
             .map_err(|error: std::io::Error| bad(part, error.to_string()))?;
+        if server.host().is_empty() {
+            return Err(bad(part, "it names no host".to_owned()));
+        }
         if !server.tls_required() && !is_loopback(server.host()) {
             let has_password = server.has_user_pass();
             if has_password || !settings.allow_plain {
@@ -469,7 +472,7 @@ fn servers(settings: &ConnectSettings) -> Result<Vec<ServerAddr>, ConnectError> 
 }
 
 /// Whether it can only be this machine.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || host
