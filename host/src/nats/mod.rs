@@ -8,6 +8,7 @@ mod certificates;
 pub(crate) mod connect;
 mod keys;
 pub(crate) mod names;
+mod overview;
 pub(crate) mod permissions;
 mod problem;
 mod refusal;
@@ -16,8 +17,9 @@ mod server_config;
 mod setup;
 
 pub use assets::{Asset, AssetError, AssetSettings, AssetState};
-pub use connect::ConnectSettings;
+pub use connect::{ConnectSettings, is_new_enough};
 pub use keys::{KeyFile, KeySettings, KeysError, PublicKey, PublicKeys, Written, make_keys};
+pub use overview::{Lane, Overview, Process, overview};
 pub use refusal::ConnectError;
 pub use role::{Key, KeyError, Role};
 pub use server_config::{PORT, Routes, ServerConfig, ServerConfigError, ServerTls};
