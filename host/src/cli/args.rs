@@ -12,6 +12,8 @@ pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgume
 mod cache;
 mod history;
 mod project;
+#[cfg(feature = "nats")]
+mod remote;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 pub(crate) use history::{
@@ -20,6 +22,8 @@ pub(crate) use history::{
 };
 
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
+#[cfg(feature = "nats")]
+pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
 
 use super::config::ProjectFile;
 use super::exit::CliError;
@@ -390,7 +394,17 @@ fn settable_by(command: &clap::Command) -> Vec<String> {
             argument.get_long().is_some() && !matches!(argument.get_action(), ArgAction::Append)
         })
         .map(|argument| argument.get_id().to_string())
-        // A project file comes with what is run, and does not say what that may reach.
-        .filter(|id| !["help", "version", "output", "report", "clock"].contains(&id.as_str()))
+        // A project file comes with what is run, and does not say what that may reach, nor who may read along.
+        .filter(|id| {
+            ![
+                "help",
+                "version",
+                "output",
+                "report",
+                "clock",
+                "allow_plain",
+            ]
+            .contains(&id.as_str())
+        })
         .collect()
 }

@@ -1,5 +1,7 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
+#[cfg(feature = "nats")]
+use rwasm_cluster::nats::ConnectError;
 use rwasm_cluster::{
     Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
     Log, Place, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
@@ -53,6 +55,14 @@ pub(crate) enum CliError {
     Function(Box<FunctionError>),
     /// The cluster did not start.
     Start(StartError),
+    /// There is no cluster, or what belongs to it did not start or cannot be reached.
+    NoCluster { message: String, hint: String },
+    /// The cluster cannot be reached.
+    #[cfg(feature = "nats")]
+    Connect(rwasm_cluster::nats::ConnectError),
+    /// The key cannot be used.
+    #[cfg(feature = "nats")]
+    Key(rwasm_cluster::nats::KeyError),
     /// The job did not begin.
     Submit(SubmitError),
     /// The job failed.
@@ -120,7 +130,13 @@ impl CliError {
                 | HistoryError::StillRunning { .. } => USAGE,
                 _ => INPUT_OUTPUT,
             },
-            Self::Start(_) => CLUSTER,
+            Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
+            #[cfg(feature = "nats")]
+            Self::Connect(ConnectError::Url { .. } | ConnectError::Plain { .. }) => USAGE,
+            #[cfg(feature = "nats")]
+            Self::Connect(_) => CLUSTER,
+            #[cfg(feature = "nats")]
+            Self::Key(_) => INPUT_OUTPUT,
             Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::LawsBroken => TASK_FAILED,
             Self::Submit(error) => match error {
@@ -200,9 +216,14 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
-            Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
-                message.clone()
-            }
+            Self::Wrong { message, .. }
+            | Self::Gone { message, .. }
+            | Self::NoCluster { message, .. }
+            | Self::Format(message) => message.clone(),
+            #[cfg(feature = "nats")]
+            Self::Connect(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Key(error) => with_source(error),
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
@@ -281,7 +302,11 @@ impl CliError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            Self::Wrong { hint, .. } | Self::Gone { hint, .. } | Self::NoCluster { hint, .. } => {
+                Some(hint.clone())
+            }
+            #[cfg(feature = "nats")]
+            Self::Connect(error) => connect_hint(error).map(str::to_owned),
             Self::Project { hint, .. } => hint.clone(),
             Self::Start(StartError::History(error)) | Self::History(error) => {
                 history_hint(error).map(str::to_owned)
@@ -398,6 +423,25 @@ fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec
         lines.extend(backtrace.lines().map(|line| format!("  {}", visible(line))));
     }
     lines
+}
+
+#[cfg(feature = "nats")]
+fn connect_hint(error: &ConnectError) -> Option<&'static str> {
+    match error {
+        ConnectError::Unreachable { .. } => Some(
+            "`rwasm-cluster status` shows whether the cluster on this machine runs, `start` starts one",
+        ),
+        ConnectError::Refused { .. } => {
+            Some("name the key of your role with --key FILE; `rwasm-cluster keys` makes one")
+        }
+        ConnectError::Tls { .. } => {
+            Some("name the authority that signed the server's certificate with --ca FILE")
+        }
+        ConnectError::Plain { .. } => {
+            Some("where the network is private as a whole, --allow-plain says so")
+        }
+        _ => None,
+    }
 }
 
 fn history_hint(error: &HistoryError) -> Option<&'static str> {

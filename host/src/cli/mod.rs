@@ -4,6 +4,8 @@ pub(crate) mod args;
 pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod call;
+#[cfg(feature = "nats")]
+pub(crate) mod cluster;
 pub(crate) mod compiler;
 pub(crate) mod config;
 pub(crate) mod exit;
@@ -15,6 +17,9 @@ pub(crate) mod map;
 pub(crate) mod new;
 pub(crate) mod output;
 pub(crate) mod panics;
+mod places;
+#[cfg(feature = "nats")]
+pub(crate) mod profile;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
