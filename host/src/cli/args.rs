@@ -10,6 +10,8 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
 pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgument, View, When};
 
 mod cache;
+#[cfg(feature = "nats")]
+mod engine;
 mod history;
 mod project;
 #[cfg(feature = "nats")]
@@ -21,6 +23,8 @@ pub(crate) use history::{
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
+#[cfg(feature = "nats")]
+pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
@@ -84,6 +88,9 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Compiled code that is kept for the next start: info, prune
     Cache(CacheArguments),
+    /// Engines of a cluster: join
+    #[cfg(feature = "nats")]
+    Engine(Box<EngineArguments>),
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
@@ -283,6 +290,8 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.loudness.verbose,
             Command::Job(job) => job.command.loudness().verbose,
             Command::Cache(cache) => cache.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Engine(engine) => engine.command.loudness().verbose,
         }
     }
 
@@ -315,6 +324,8 @@ impl Arguments {
             Command::Call(call) => &mut call.task.loudness,
             Command::Map(map) => &mut map.task.loudness,
             Command::Inspect(inspect) => &mut inspect.loudness,
+            #[cfg(feature = "nats")]
+            Command::Engine(_) => return Ok(()),
             // Its options are read as they stand, from the command line and the environment.
             Command::Job(_) | Command::Cache(_) => return Ok(()),
         };

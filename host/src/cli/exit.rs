@@ -1,6 +1,8 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
 #[cfg(feature = "nats")]
+use rwasm_cluster::join::JoinError;
+#[cfg(feature = "nats")]
 use rwasm_cluster::nats::ConnectError;
 use rwasm_cluster::{
     Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
@@ -63,6 +65,12 @@ pub(crate) enum CliError {
     /// The key cannot be used.
     #[cfg(feature = "nats")]
     Key(rwasm_cluster::nats::KeyError),
+    /// The cluster is not joined.
+    #[cfg(feature = "nats")]
+    Join(Box<rwasm_cluster::join::JoinError>),
+    /// What tasks may be granted here is not known.
+    #[cfg(feature = "nats")]
+    Policy(rwasm_cluster::join::PolicyError),
     /// The job did not begin.
     Submit(SubmitError),
     /// The job failed.
@@ -130,13 +138,17 @@ impl CliError {
                 | HistoryError::StillRunning { .. } => USAGE,
                 _ => INPUT_OUTPUT,
             },
+            #[cfg(feature = "nats")]
+            Self::Start(StartError::Connect(error)) | Self::Connect(error) => connect_code(error),
+            #[cfg(feature = "nats")]
+            Self::Join(error) => match &**error {
+                JoinError::Connect(error) => connect_code(error),
+                JoinError::Lane(_) | JoinError::Start(StartError::EngineCount { .. }) => USAGE,
+                _ => CLUSTER,
+            },
+            #[cfg(feature = "nats")]
+            Self::Key(_) | Self::Policy(_) => INPUT_OUTPUT,
             Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
-            #[cfg(feature = "nats")]
-            Self::Connect(ConnectError::Url { .. } | ConnectError::Plain { .. }) => USAGE,
-            #[cfg(feature = "nats")]
-            Self::Connect(_) => CLUSTER,
-            #[cfg(feature = "nats")]
-            Self::Key(_) => INPUT_OUTPUT,
             Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::LawsBroken => TASK_FAILED,
             Self::Submit(error) => match error {
@@ -224,6 +236,10 @@ impl CliError {
             Self::Connect(error) => with_source(error),
             #[cfg(feature = "nats")]
             Self::Key(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Join(error) => with_source(&**error),
+            #[cfg(feature = "nats")]
+            Self::Policy(error) => with_source(error),
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
@@ -306,7 +322,16 @@ impl CliError {
                 Some(hint.clone())
             }
             #[cfg(feature = "nats")]
-            Self::Connect(error) => connect_hint(error).map(str::to_owned),
+            Self::Start(StartError::Connect(error)) | Self::Connect(error) => {
+                connect_hint(error).map(str::to_owned)
+            }
+            #[cfg(feature = "nats")]
+            Self::Join(error) => match &**error {
+                JoinError::Connect(error) => connect_hint(error).map(str::to_owned),
+                _ => None,
+            },
+            #[cfg(feature = "nats")]
+            Self::Policy(_) => Some("`rwasm-cluster engine join --help` shows one".to_owned()),
             Self::Project { hint, .. } => hint.clone(),
             Self::Start(StartError::History(error)) | Self::History(error) => {
                 history_hint(error).map(str::to_owned)
@@ -423,6 +448,14 @@ fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec
         lines.extend(backtrace.lines().map(|line| format!("  {}", visible(line))));
     }
     lines
+}
+
+#[cfg(feature = "nats")]
+fn connect_code(error: &ConnectError) -> u8 {
+    match error {
+        ConnectError::Url { .. } | ConnectError::Plain { .. } => USAGE,
+        _ => CLUSTER,
+    }
 }
 
 #[cfg(feature = "nats")]

@@ -9,15 +9,15 @@ mod certificates;
 pub(crate) mod connect;
 mod keys;
 pub(crate) mod names;
-pub(crate) mod presence;
-pub(crate) mod wire;
 mod overview;
 pub(crate) mod permissions;
+pub(crate) mod presence;
 mod problem;
 mod refusal;
 mod role;
 mod server_config;
 mod setup;
+pub(crate) mod wire;
 
 pub use assets::{Asset, AssetError, AssetSettings, AssetState};
 pub use connect::{ConnectSettings, is_new_enough};
