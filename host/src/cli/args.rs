@@ -14,6 +14,8 @@ mod history;
 mod project;
 #[cfg(feature = "nats")]
 mod remote;
+#[cfg(feature = "nats")]
+mod server;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 pub(crate) use history::{
@@ -24,6 +26,8 @@ pub(crate) use history::{
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
+#[cfg(feature = "nats")]
+pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
 use super::config::ProjectFile;
 use super::exit::CliError;
@@ -84,6 +88,15 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Compiled code that is kept for the next start: info, prune
     Cache(CacheArguments),
+    /// Make the keys of a cluster, and certificates for its server
+    #[cfg(feature = "nats")]
+    Keys(KeysArguments),
+    /// Write the configuration of a cluster's server
+    #[cfg(feature = "nats")]
+    ServerConfig(Box<ServerConfigArguments>),
+    /// Set a cluster up on a server that runs
+    #[cfg(feature = "nats")]
+    Init(Box<InitArguments>),
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
@@ -283,6 +296,12 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.loudness.verbose,
             Command::Job(job) => job.command.loudness().verbose,
             Command::Cache(cache) => cache.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => keys.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => config.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => init.loudness.verbose,
         }
     }
 
@@ -315,6 +334,12 @@ impl Arguments {
             Command::Call(call) => &mut call.task.loudness,
             Command::Map(map) => &mut map.task.loudness,
             Command::Inspect(inspect) => &mut inspect.loudness,
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => &mut keys.loudness,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => &mut config.loudness,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => &mut init.loudness,
             // Its options are read as they stand, from the command line and the environment.
             Command::Job(_) | Command::Cache(_) => return Ok(()),
         };

@@ -1,7 +1,7 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
 #[cfg(feature = "nats")]
-use rwasm_cluster::nats::ConnectError;
+use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::{
     Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
     Log, Place, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
@@ -63,6 +63,12 @@ pub(crate) enum CliError {
     /// The key cannot be used.
     #[cfg(feature = "nats")]
     Key(rwasm_cluster::nats::KeyError),
+    /// Keys or certificates cannot be made, or public keys not be read.
+    #[cfg(feature = "nats")]
+    Keys(KeysError),
+    /// There is no such configuration of a server.
+    #[cfg(feature = "nats")]
+    ServerConfig(rwasm_cluster::nats::ServerConfigError),
     /// The job did not begin.
     Submit(SubmitError),
     /// The job failed.
@@ -132,11 +138,26 @@ impl CliError {
             },
             Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
             #[cfg(feature = "nats")]
-            Self::Connect(ConnectError::Url { .. } | ConnectError::Plain { .. }) => USAGE,
-            #[cfg(feature = "nats")]
-            Self::Connect(_) => CLUSTER,
+            Self::Connect(error) => match error {
+                ConnectError::Url { .. }
+                | ConnectError::Plain { .. }
+                | ConnectError::Assets(AssetError::Replicas { .. } | AssetError::Lane { .. }) => {
+                    USAGE
+                }
+                ConnectError::File { .. } => INPUT_OUTPUT,
+                _ => CLUSTER,
+            },
             #[cfg(feature = "nats")]
             Self::Key(_) => INPUT_OUTPUT,
+            #[cfg(feature = "nats")]
+            Self::Keys(error) => match error {
+                KeysError::Name { .. } | KeysError::Host { .. } | KeysError::Validity { .. } => {
+                    USAGE
+                }
+                _ => INPUT_OUTPUT,
+            },
+            #[cfg(feature = "nats")]
+            Self::ServerConfig(_) => USAGE,
             Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::LawsBroken => TASK_FAILED,
             Self::Submit(error) => match error {
@@ -224,6 +245,10 @@ impl CliError {
             Self::Connect(error) => with_source(error),
             #[cfg(feature = "nats")]
             Self::Key(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Keys(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::ServerConfig(error) => visible(&error.to_string()),
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
@@ -433,12 +458,6 @@ fn connect_hint(error: &ConnectError) -> Option<&'static str> {
         ),
         ConnectError::Refused { .. } => {
             Some("name the key of your role with --key FILE; `rwasm-cluster keys` makes one")
-        }
-        ConnectError::Tls { .. } => {
-            Some("name the authority that signed the server's certificate with --ca FILE")
-        }
-        ConnectError::Plain { .. } => {
-            Some("where the network is private as a whole, --allow-plain says so")
         }
         _ => None,
     }
