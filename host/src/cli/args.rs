@@ -16,6 +16,8 @@ mod history;
 mod project;
 #[cfg(feature = "nats")]
 mod remote;
+#[cfg(feature = "nats")]
+mod server;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 pub(crate) use history::{
@@ -28,6 +30,8 @@ pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
+#[cfg(feature = "nats")]
+pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
 use super::config::ProjectFile;
 use super::exit::CliError;
@@ -91,6 +95,15 @@ pub(crate) enum Command {
     /// Engines of a cluster: join
     #[cfg(feature = "nats")]
     Engine(Box<EngineArguments>),
+    /// Make the keys of a cluster, and certificates for its server
+    #[cfg(feature = "nats")]
+    Keys(KeysArguments),
+    /// Write the configuration of a cluster's server
+    #[cfg(feature = "nats")]
+    ServerConfig(Box<ServerConfigArguments>),
+    /// Set a cluster up on a server that runs
+    #[cfg(feature = "nats")]
+    Init(Box<InitArguments>),
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
@@ -292,6 +305,12 @@ impl Arguments {
             Command::Cache(cache) => cache.command.loudness().verbose,
             #[cfg(feature = "nats")]
             Command::Engine(engine) => engine.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => keys.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => config.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => init.loudness.verbose,
         }
     }
 
@@ -326,6 +345,12 @@ impl Arguments {
             Command::Inspect(inspect) => &mut inspect.loudness,
             #[cfg(feature = "nats")]
             Command::Engine(_) => return Ok(()),
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => &mut keys.loudness,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => &mut config.loudness,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => &mut init.loudness,
             // Its options are read as they stand, from the command line and the environment.
             Command::Job(_) | Command::Cache(_) => return Ok(()),
         };

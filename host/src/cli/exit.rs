@@ -3,7 +3,7 @@
 #[cfg(feature = "nats")]
 use rwasm_cluster::join::JoinError;
 #[cfg(feature = "nats")]
-use rwasm_cluster::nats::ConnectError;
+use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::{
     Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
     Log, Place, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
@@ -71,6 +71,12 @@ pub(crate) enum CliError {
     /// What tasks may be granted here is not known.
     #[cfg(feature = "nats")]
     Policy(rwasm_cluster::join::PolicyError),
+    /// Keys or certificates cannot be made, or public keys not be read.
+    #[cfg(feature = "nats")]
+    Keys(KeysError),
+    /// There is no such configuration of a server.
+    #[cfg(feature = "nats")]
+    ServerConfig(rwasm_cluster::nats::ServerConfigError),
     /// The job did not begin.
     Submit(SubmitError),
     /// The job failed.
@@ -149,6 +155,15 @@ impl CliError {
             #[cfg(feature = "nats")]
             Self::Key(_) | Self::Policy(_) => INPUT_OUTPUT,
             Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
+            #[cfg(feature = "nats")]
+            Self::Keys(error) => match error {
+                KeysError::Name { .. } | KeysError::Host { .. } | KeysError::Validity { .. } => {
+                    USAGE
+                }
+                _ => INPUT_OUTPUT,
+            },
+            #[cfg(feature = "nats")]
+            Self::ServerConfig(_) => USAGE,
             Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::LawsBroken => TASK_FAILED,
             Self::Submit(error) => match error {
@@ -240,6 +255,10 @@ impl CliError {
             Self::Join(error) => with_source(&**error),
             #[cfg(feature = "nats")]
             Self::Policy(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Keys(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::ServerConfig(error) => visible(&error.to_string()),
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
@@ -453,7 +472,10 @@ fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec
 #[cfg(feature = "nats")]
 fn connect_code(error: &ConnectError) -> u8 {
     match error {
-        ConnectError::Url { .. } | ConnectError::Plain { .. } => USAGE,
+        ConnectError::Url { .. }
+        | ConnectError::Plain { .. }
+        | ConnectError::Assets(AssetError::Replicas { .. } | AssetError::Lane { .. }) => USAGE,
+        ConnectError::File { .. } => INPUT_OUTPUT,
         _ => CLUSTER,
     }
 }
@@ -466,12 +488,6 @@ fn connect_hint(error: &ConnectError) -> Option<&'static str> {
         ),
         ConnectError::Refused { .. } => {
             Some("name the key of your role with --key FILE; `rwasm-cluster keys` makes one")
-        }
-        ConnectError::Tls { .. } => {
-            Some("name the authority that signed the server's certificate with --ca FILE")
-        }
-        ConnectError::Plain { .. } => {
-            Some("where the network is private as a whole, --allow-plain says so")
         }
         _ => None,
     }
