@@ -130,8 +130,7 @@ pub(super) async fn run(
     };
     let (seen, mut changes) = unbounded_channel();
     tokio::spawn(watch_engines(Arc::clone(&agent), seen));
-    tokio::spawn(hear_results(Arc::clone(&agent)));
-    tokio::spawn(hear_notes(Arc::clone(&agent)));
+    tokio::spawn(hear(Arc::clone(&agent)));
     tokio::spawn(tell_cancelled(Arc::clone(&agent), cancelled));
     let mut present = Vec::new();
     let mut is_current = false;
@@ -226,7 +225,7 @@ impl Agent {
         match order {
             Order::Submit(dispatch) => {
                 self.has_sent.store(true, Ordering::Relaxed);
-                tokio::spawn(flight::fly(Arc::clone(self), dispatch));
+                flight::begin(self, dispatch);
             }
             Order::Cancel(job) => {
                 let of_job: Vec<u64> = self
@@ -345,13 +344,43 @@ impl Agent {
             .request(names::control(&process), Bytes::from(asked));
         let refused = |reason: String| EngineError::Refused { engine, reason };
         match timeout(ANSWER, self.connection.watched("rwc.e.", request)).await {
-            Ok(Ok(Ok(reply))) if &reply.payload[..] == b"ok" => Ok(()),
-            Ok(Ok(Ok(reply))) => Err(refused(
-                String::from_utf8_lossy(&reply.payload).into_owned(),
-            )),
+            Ok(Ok(Ok(reply))) => {
+                let reply = String::from_utf8_lossy(&reply.payload).into_owned();
+                match reply.strip_prefix("ok").map(|count| count.trim().parse()) {
+                    None => return Err(refused(reply)),
+                    // What it says of itself to everyone may come later.
+                    Some(count) => match control {
+                        Control::Remove => self.roster.remove(engine),
+                        Control::Restart => self.roster.restarted(engine, count.unwrap_or(0)),
+                    },
+                }
+                Ok(())
+            }
             Ok(Ok(Err(error))) => Err(refused(error.to_string())),
             Ok(Err(denied)) => Err(refused(denied.to_string())),
             Err(_) => Err(refused("its process does not answer".to_owned())),
+        }
+    }
+
+    fn hear_note(&self, payload: &Bytes) {
+        let Ok((number, heard)) = decode_heard(payload) else {
+            return;
+        };
+        let Ok(number) = number.parse() else { return };
+        let dispatch = self
+            .flights()
+            .get(&number)
+            .map(|flight| Arc::clone(&flight.dispatch));
+        let Some(dispatch) = dispatch else { return };
+        match heard {
+            Heard::Begun => {
+                let _ = dispatch.begin();
+            }
+            Heard::Note(task, note) => {
+                if let Some(listener) = &dispatch.listener {
+                    listener.note(task, note);
+                }
+            }
         }
     }
 
@@ -426,6 +455,7 @@ impl Agent {
                 .fail_rest(flight.engine, FailureCode::Cancelled, message);
         }
         let _ = timeout(Duration::from_secs(1), self.connection.client.flush()).await;
+        self.roster.close();
         self.roster.events().tell(ClusterEvent::ShutDown);
     }
 }
@@ -472,8 +502,16 @@ async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
     }
 }
 
-/// Hears results in the order in which they were stored; where it was cut off it goes on after the last.
-async fn hear_results(agent: Arc<Agent>) {
+/// Hears results in the order in which they were stored; where it was cut off it goes on after the last. What tasks told
+/// before they ended has come before their results, and is heard first.
+async fn hear(agent: Arc<Agent>) {
+    let subject = names::notes(&agent.session);
+    let notes = agent.connection.client.subscribe(subject).await;
+    let mut notes = match notes {
+        Ok(notes) => notes.left_stream(),
+        // What is told is lost then, as it is where it cannot be taken in time.
+        Err(_) => futures_util::stream::pending().right_stream(),
+    };
     let mut last = 0;
     loop {
         let config = pull::OrderedConfig {
@@ -490,13 +528,21 @@ async fn hear_results(agent: Arc<Agent>) {
         if let Ok(Ok(consumer)) = agent.connection.watched(names::RESULTS, consumer).await
             && let Ok(mut messages) = consumer.messages().await
         {
-            while let Some(message) = messages.next().await {
-                let message = match message {
-                    Ok(message) => message,
-                    Err(error) => {
-                        tracing::debug!(%error, "results are asked for anew");
-                        break;
+            loop {
+                let message = tokio::select! {
+                    biased;
+                    Some(note) = notes.next() => {
+                        agent.hear_note(&note.payload);
+                        continue;
                     }
+                    message = messages.next() => match message {
+                        Some(Ok(message)) => message,
+                        Some(Err(error)) => {
+                            tracing::debug!(%error, "results are asked for anew");
+                            break;
+                        }
+                        None => break,
+                    },
                 };
                 if let Ok(info) = message.info() {
                     last = info.stream_sequence;
@@ -505,34 +551,6 @@ async fn hear_results(agent: Arc<Agent>) {
             }
         }
         tokio::time::sleep(AGAIN).await;
-    }
-}
-
-async fn hear_notes(agent: Arc<Agent>) {
-    let subject = names::notes(&agent.session);
-    let Ok(mut notes) = agent.connection.client.subscribe(subject).await else {
-        return;
-    };
-    while let Some(message) = notes.next().await {
-        let Ok((number, heard)) = decode_heard(&message.payload) else {
-            continue;
-        };
-        let Ok(number) = number.parse() else { continue };
-        let dispatch = agent
-            .flights()
-            .get(&number)
-            .map(|flight| Arc::clone(&flight.dispatch));
-        let Some(dispatch) = dispatch else { continue };
-        match heard {
-            Heard::Begun => {
-                let _ = dispatch.begin();
-            }
-            Heard::Note(task, note) => {
-                if let Some(listener) = &dispatch.listener {
-                    listener.note(task, note);
-                }
-            }
-        }
     }
 }
 

@@ -31,17 +31,21 @@ const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// The largest body of results: as many bytes as the outcomes of one dispatch can come to.
 const LARGEST_RESULTS: u64 = 4 << 30;
 
-/// Takes a dispatch to its end.
-pub(super) async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>) {
-    let number = dispatch.id.0;
-    let (done, mut ended) = oneshot::channel();
+/// Knows a dispatch, from which on it can be taken back; and takes it to its end.
+pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
+    let (done, ended) = oneshot::channel();
     let flight = Flight {
         dispatch: Arc::clone(&dispatch),
         engine: None,
         objects: Vec::new(),
         done: Some(done),
     };
-    agent.flights().insert(number, flight);
+    agent.flights().insert(dispatch.id.0, flight);
+    tokio::spawn(fly(Arc::clone(agent), dispatch, ended));
+}
+
+async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>, mut ended: oneshot::Receiver<()>) {
+    let number = dispatch.id.0;
     let sent = tokio::select! {
         biased;
         () = dispatch.cancel.wanted() => Ok(()),
@@ -51,8 +55,7 @@ pub(super) async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>) {
     if let Err((engine, failure)) = sent {
         agent.over(number);
         let _ = dispatch.begin();
-        let Failure { code, message, .. } = failure;
-        dispatch.fail_rest(engine, code, &message);
+        dispatch.fail_rest_with(engine, &failure);
         return;
     }
     tokio::select! {
@@ -364,6 +367,7 @@ fn answer(agent: &Agent, number: u64, dispatch: &Dispatch, body: &[u8]) {
         Ok(outcomes) if outcomes.len() <= dispatch.tasks.len() => {
             let _ = dispatch.begin();
             if !outcomes.is_empty() {
+                agent.roster.completed(&outcomes);
                 dispatch.answer(outcomes);
             }
             let message = "the engine answered fewer tasks than it was given";

@@ -125,6 +125,9 @@ impl Backend for Nats {
     }
 
     fn add_engines(&self, _: u32) -> Result<Vec<EngineId>, EngineError> {
+        if self.roster.is_closed() {
+            return Err(EngineError::ShutDown);
+        }
         Err(EngineError::Elsewhere)
     }
 
