@@ -2,7 +2,8 @@
 //! made of it, what they ask of the host, panics, and that they keep nothing.
 
 use crate::support::{
-    call, cluster, component, file, folder, guest, module, program, scratch, typed,
+    call, cluster, component, file, folder, guest, module, program, refused_by_engine, scratch,
+    typed,
 };
 use rwasm_cluster::{ApplyError, Cluster, FailureCode, Lowering, Module, Reuse, Value};
 use std::path::PathBuf;
@@ -346,6 +347,6 @@ fn modules_of_the_first_version_run_on() {
         .arg("call")
         .arg(file(&dir, "later.wat", later))
         .arg("id");
-    call.fails(10)
+    call.fails(refused_by_engine())
         .expect_stderr_has(&["`panicked`", "which has only"]);
 }

@@ -22,10 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Tests at a time: they wait more than they compute.
 const THREADS: usize = 4;
 
+/// The peers that tests grant: this machine, one that nobody reaches, and one that is not there.
+const PEERS: &str =
+    r#""localhost:*", "127.0.0.1:*", "[::1]:*", "10.0.0.1:1", "no-such-host.invalid:80""#;
+
 /// What tests grant their tasks: what they make in temporary directories, variables, peers on this machine.
 fn policy(target: &Path) -> String {
     format!(
-        "dirs = [{:?}, {:?}]\nnet = [\"localhost:*\", \"127.0.0.1:*\", \"[::1]:*\"]\nenv = [\"*\"]\nprecise_clock = true\n",
+        "dirs = [{:?}, {:?}]\nnet = [{PEERS}]\nenv = [\"*\"]\nprecise_clock = true\n",
         std::env::temp_dir(),
         target.join("tmp"),
     )
@@ -80,15 +84,15 @@ pub(crate) fn run(test: &mut Command) -> Result<()> {
         shell::run(
             Command::new(&program)
                 .args(["init", &url, "--quiet"])
-                .stdin(Stdio::null()),
+                .stdin(Stdio::null())
+                .stdout(Stdio::null()),
         )?;
         let mut command = bound(&program);
         command.args(["engine", "join", &url, "--engines", &size.to_string()]);
         command.args(["--drain-timeout", "0s", "--ready-file", "ready", "--policy"]);
-        command
-            .arg(&policy_file)
-            .arg("--cache-dir")
-            .arg(dir.join("compiled"));
+        command.arg(&policy_file);
+        // Kept for the next run: modules in Python and JavaScript take long to compile.
+        command.arg("--cache-dir").arg(target.join("tmp/joined"));
         engines.push(Running::start(&mut command, &place, "engines")?);
         clusters.push(format!("{size} {url}"));
     }

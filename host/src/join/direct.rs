@@ -4,6 +4,7 @@ use super::worker::{From, Worker};
 use crate::ids::EngineId;
 use crate::nats::names;
 use crate::nats::wire::{TasksHead, parse};
+use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -13,11 +14,7 @@ use std::sync::atomic::Ordering;
 const WAITING: usize = 4096;
 
 /// Takes requests for engines of this process.
-pub(super) async fn serve(worker: Arc<Worker>) {
-    let subject = names::execute(&worker.process());
-    let Ok(mut requests) = worker.connection.client.subscribe(subject).await else {
-        return;
-    };
+pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {
             continue;
@@ -58,11 +55,7 @@ pub(super) async fn serve(worker: Arc<Worker>) {
 }
 
 /// Does with an engine what is asked: lets it go, or puts a new one in its place.
-pub(super) async fn obey(worker: Arc<Worker>) {
-    let subject = names::control(&worker.process());
-    let Ok(mut requests) = worker.connection.client.subscribe(subject).await else {
-        return;
-    };
+pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {
             continue;

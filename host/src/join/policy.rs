@@ -1,6 +1,6 @@
 //! What tasks may be granted on this machine, at most: a file of the machine's owner, which no job can widen.
 
-use crate::grants::{Access, Clock, DirGrant, Grants, NetGrant, Random};
+use crate::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
 use crate::limits::Limits;
 use crate::nats::wire::TasksHead;
 use crate::units::ByteSize;
@@ -194,7 +194,8 @@ impl Policy {
         for peer in &head.net {
             let peer: NetGrant = peer.parse().map_err(|error| format!("{error}"))?;
             let is_allowed = self.net.iter().any(|allowed| {
-                allowed.host == peer.host && (allowed.port.is_none() || allowed.port == peer.port)
+                canonical(&allowed.host) == canonical(&peer.host)
+                    && (allowed.port.is_none() || allowed.port == peer.port)
             });
             if !is_allowed {
                 return Err(format!(
@@ -245,6 +246,14 @@ impl Policy {
         let closest = allowed.max_by_key(|(path, _)| path.components().count());
         let (_, access) = closest?;
         Some((real, access))
+    }
+}
+
+/// An address of IPv4 is the same in the clothes of IPv6.
+fn canonical(host: &NetHost) -> NetHost {
+    match host {
+        NetHost::Address(address) => NetHost::Address(address.to_canonical()),
+        NetHost::Name(name) => NetHost::Name(name.clone()),
     }
 }
 

@@ -16,9 +16,9 @@ use crate::nats::wire::{
 use crate::note::{Listener, TaskNote};
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use crate::placement::{Eligible, Stage};
-use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{AckKind, Message};
+use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -48,6 +48,8 @@ pub(super) struct Held {
     cancel: Cancel,
     /// For an engine that was chosen beforehand.
     engine: Option<EngineId>,
+    /// The place of the queue it came from: what is from the first goes first.
+    queue: usize,
 }
 
 type Name = (Arc<str>, Arc<str>);
@@ -82,7 +84,8 @@ struct Cancelled {
 
 /// Where a message came from.
 pub(super) enum From {
-    Queue(Message, u64),
+    /// With its delivery, and the place of the queue.
+    Queue(Message, u64, usize),
     Request(EngineId),
 }
 
@@ -146,6 +149,17 @@ impl Worker {
         (held.len() - direct, direct)
     }
 
+    fn lane_count(&self) -> usize {
+        lock(&self.record).lanes.len()
+    }
+
+    /// How many messages of this queue, and of those that go first, are with this process.
+    pub(super) fn held_up_to(&self, queue: usize) -> usize {
+        let held = lock(&self.held);
+        let of_it = |held: &&Held| held.engine.is_none() && held.queue <= queue;
+        held.values().filter(of_it).count()
+    }
+
     /// Since when there was nothing to do; none while there is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         *lock(&self.idle_since)
@@ -161,9 +175,10 @@ impl Worker {
     ) {
         let name: Name = (job, number);
         let cancel = Cancel::default();
-        let (delivery, engine, message) = match from {
-            From::Queue(message, delivery) => (delivery, None, Some(message)),
-            From::Request(engine) => (1, Some(engine), None),
+        let (delivery, engine, message, queue) = match from {
+            From::Queue(message, delivery, queue) => (delivery, None, Some(message), queue),
+            // They are of the middle class, as it were.
+            From::Request(engine) => (1, Some(engine), None, self.lane_count()),
         };
         if self.is_cancelled(&name) {
             if let Some(message) = message {
@@ -185,6 +200,7 @@ impl Worker {
                     dispatch: None,
                     cancel: cancel.clone(),
                     engine,
+                    queue,
                 },
             );
             *lock(&self.idle_since) = None;
@@ -335,11 +351,13 @@ impl Worker {
                 name: name.clone(),
             }) as Arc<dyn Listener>
         });
+        // What came from a queue that goes first goes first here too.
+        let queue = lock(&self.held).get(name).map_or(0, |held| held.queue);
         Arc::new(Dispatch {
             id: DispatchId(self.next.fetch_add(1, Ordering::Relaxed)),
             job: JobId(hasher.finish()),
             eligible: engine.map_or(Eligible::Any, Eligible::One),
-            priority: 0,
+            priority: -i32::try_from(queue).unwrap_or(i32::MAX),
             stage: if head.reduces {
                 Stage::Reduce
             } else {
@@ -448,11 +466,7 @@ impl Worker {
     }
 
     /// Hears what is not wanted any more.
-    pub(super) async fn hear_cancelled(self: Arc<Self>) {
-        let subscribe = self.connection.client.subscribe(names::ALL_CANCELLED);
-        let Ok(mut messages) = subscribe.await else {
-            return;
-        };
+    pub(super) async fn hear_cancelled(self: Arc<Self>, mut messages: Subscriber) {
         while let Some(message) = messages.next().await {
             let Some(job) = message.subject.rsplit('.').next() else {
                 continue;
