@@ -21,12 +21,14 @@ mod server;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 pub(crate) use history::{
-    AgainArguments, HistoryArguments, JobArguments, JobCommand, ListArguments, Printed,
+    AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
 #[cfg(feature = "nats")]
 pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
+#[cfg(feature = "nats")]
+pub(crate) use history::CancelArguments;
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
