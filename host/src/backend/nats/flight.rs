@@ -310,13 +310,7 @@ async fn hand_over(
             Ok(Ok(Err(error))) => wait(&mut pause, give_up, &told(&error)).await?,
             Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
             Err(_) => {
-                wait(
-                    &mut pause,
-                    give_up,
-                    "the engine's process does not answer",
-                    agent,
-                )
-                .await?;
+                wait(&mut pause, give_up, "the engine's process does not answer").await?;
             }
         }
     }
