@@ -1,10 +1,12 @@
 //! Servers, certificates and keys that do not fit each other.
 
+use super::roles::Member;
 use super::{AT_ONCE, Site, config, keys, refused, tool};
 use crate::support::Server;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -219,24 +221,39 @@ fn a_key_that_others_can_read_is_not_used() {
 }
 
 #[test]
-fn a_key_that_is_locked_out_is_refused_and_the_others_are_not() {
+fn a_key_that_is_locked_out_is_cut_off_and_the_others_are_not() {
     let dir = keys(&[]);
     tool("keys")
-        .typed("--role admin --name bob")
+        .typed("--role client --name bob")
         .in_dir(&dir)
         .output();
-    let list = dir.path().join("keys/public.toml");
-    let text = std::fs::read_to_string(&list).expect("it is there");
-    let kept: String = text
-        .lines()
-        .filter(|line| !line.starts_with("admin-bob"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    std::fs::write(&list, kept).expect("written");
-    let config = config(&dir, &[]);
-    let site = Site::configured(dir, &config);
-    refused(site.init("admin-bob"), 13, &["refuses the admin key"]);
-    site.set_up();
+    let site = Site::of(dir, &[]).set_up();
+    Member::of(&site, "client-bob").runs(async |bob| {
+        let list = site.file("public.toml");
+        let text = std::fs::read_to_string(&list).expect("it is there");
+        let kept: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with("client-bob"))
+            .collect();
+        std::fs::write(&list, kept.join("\n")).expect("written");
+        std::fs::write(
+            site.server.dir().join("server.conf"),
+            config(&site.dir, &[]),
+        )
+        .expect("written");
+        let pid = i32::try_from(site.server.pid())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(pid.expect("it has a number"), Signal::HUP)
+            .expect("it is told to read it again");
+        bob.is_cut_off().await;
+    });
+    let bob = tool("init")
+        .arg(site.url("127.0.0.1"))
+        .arg("--key")
+        .arg(site.file("client-bob.key"));
+    refused(bob, 13, &["refuses the client key"]);
+    site.init("admin").typed("--max-bytes 100MiB").output();
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn the_server_takes_every_configuration() {
             .output();
         assert!(written.is_empty(), "{written}");
         let checked = Command::new(nats_server())
-            .env("STORE_KEY", "a secret")
+            .env("STORE_KEY", "\"4f secret\"")
             .arg("-t")
             .arg("-c")
             .arg(&file)
@@ -177,7 +177,7 @@ fn the_docs_have_the_permissions_of_every_role() {
                 .unwrap_or_else(|| panic!("there is nothing on the {role}"));
             after.split(to).next().unwrap_or_default().to_owned()
         };
-        let user = of_role(&config, &format!("# {role}\n"), "] }\n      }");
+        let user = of_role(&config, &format!("\n      # {role}\n"), "\n      # ");
         let configured = user.lines().filter_map(|line| {
             let subject = line.trim().strip_prefix('"')?.strip_suffix('"')?;
             Some(subject.to_owned())

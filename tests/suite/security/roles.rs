@@ -1,6 +1,7 @@
 //! What each role may do at the server, and that it may do no more.
 
 use super::{AT_ONCE, Site, refused};
+use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::kv::Operation;
 use async_nats::jetstream::{self, AckKind};
@@ -29,6 +30,7 @@ pub(super) struct Connected {
 }
 
 impl Member {
+    /// Whoever has the key of that name, which is of the role in front of the first `-`.
     pub(super) fn of(site: &Site, role: &'static str) -> Self {
         let text = std::fs::read_to_string(site.file(&format!("{role}.key"))).expect("a key");
         let seed = text.lines().last().expect("the seed is its last line");
@@ -51,7 +53,10 @@ impl Member {
     async fn connect(self) -> Connected {
         let (tell, denials) = unbounded_channel();
         let mut options = ConnectOptions::with_nkey(self.seed)
-            .custom_inbox_prefix(format!("_INBOX_{}", self.role))
+            .custom_inbox_prefix(format!(
+                "_INBOX_{}",
+                self.role.split('-').next().unwrap_or_default()
+            ))
             .event_callback(move |event| {
                 if let Event::ServerError(error) = event {
                     // Whoever listened has seen enough.
@@ -107,13 +112,29 @@ impl Connected {
         assert!(before.elapsed() < AT_ONCE);
     }
 
-    /// Expects that nothing it did was refused.
+    /// Expects that nothing it did was refused: what it may not is the first that it hears of.
     async fn was_permitted_everything(&mut self) {
-        // The server answers in order: what it refused is told of by then.
-        self.client.flush().await.expect("it goes to the server");
+        self.may_not_publish("$JS.API.STREAM.DELETE.RWC_TASKS")
+            .await;
+    }
+
+    /// Expects that the server ends the connection, and takes no other.
+    pub(super) async fn is_cut_off(&self) {
+        let ended = async {
+            while self.client.connection_state() == State::Connected {
+                // What is asked of a connection that has ended is not answered.
+                let _ = self.client.flush().await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let ended = tokio::time::timeout(AT_ONCE, ended).await;
+        ended.expect("it is cut off");
+    }
+
+    /// Waits until the server has seen what was sent so far.
+    async fn is_heard(&self) {
         let answer = self.js.get_stream("RWC_TASKS").await;
         answer.expect("every role may see that");
-        assert_eq!(self.denials.try_recv().ok(), None, "{}", self.role);
     }
 }
 
@@ -275,21 +296,21 @@ fn every_role_may_do_its_work() {
     client.runs(async |mut client| {
         let mut engine = engine.connect().await;
         let mut viewer = viewer.connect().await;
-        joins(&engine).await;
-        submits(&client).await;
+        soon("joining", joins(&engine)).await;
+        soon("submitting", submits(&client)).await;
         let mut notes = client
             .client
             .subscribe("rwc.n.job")
             .await
             .expect("it may hear");
-        client.client.flush().await.expect("it goes to the server");
-        works(&engine).await;
+        client.is_heard().await;
+        soon("working", works(&engine)).await;
         let note = tokio::time::timeout(AT_ONCE, notes.next()).await;
         assert!(note.expect("it is heard").is_some());
-        collects(&client).await;
-        is_asked(&client, &engine).await;
-        looks_on(&viewer).await;
-        cleans_up(&client).await;
+        soon("collecting", collects(&client)).await;
+        soon("asking", is_asked(&client, &engine)).await;
+        soon("looking on", looks_on(&viewer)).await;
+        soon("cleaning up", cleans_up(&client)).await;
         let leaves = engine
             .js
             .get_key_value("RWC_ENGINES")
@@ -300,6 +321,13 @@ fn every_role_may_do_its_work() {
             member.was_permitted_everything().await;
         }
     });
+}
+
+/// What waits for a permission that is missing waits for long.
+async fn soon(what: &str, act: impl Future<Output = ()>) {
+    const LONG: Duration = Duration::from_secs(30);
+    let ended = tokio::time::timeout(LONG, act).await;
+    ended.unwrap_or_else(|_| panic!("{what} does not come to an end"));
 }
 
 /// An engine says that it is there, under an id that nobody had.
@@ -526,7 +554,7 @@ async fn is_asked(client: &Connected, engine: &Connected) {
             .subscribe(subject.clone())
             .await
             .expect("it may hear");
-        engine.client.flush().await.expect("it goes to the server");
+        engine.is_heard().await;
         let answers = async {
             let asked = orders.next().await.expect("it is asked");
             let reply = asked.reply.expect("an answer is wanted");
