@@ -10,6 +10,8 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
 pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgument, View, When};
 
 mod cache;
+#[cfg(feature = "nats")]
+mod engine;
 mod history;
 mod project;
 #[cfg(feature = "nats")]
@@ -23,6 +25,8 @@ pub(crate) use history::{
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
+#[cfg(feature = "nats")]
+pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
@@ -88,6 +92,9 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Compiled code that is kept for the next start: info, prune
     Cache(CacheArguments),
+    /// Engines of a cluster: join
+    #[cfg(feature = "nats")]
+    Engine(Box<EngineArguments>),
     /// Make the keys of a cluster, and certificates for its server
     #[cfg(feature = "nats")]
     Keys(KeysArguments),
@@ -297,6 +304,8 @@ impl Arguments {
             Command::Job(job) => job.command.loudness().verbose,
             Command::Cache(cache) => cache.command.loudness().verbose,
             #[cfg(feature = "nats")]
+            Command::Engine(engine) => engine.command.loudness().verbose,
+            #[cfg(feature = "nats")]
             Command::Keys(keys) => keys.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::ServerConfig(config) => config.loudness.verbose,
@@ -334,6 +343,8 @@ impl Arguments {
             Command::Call(call) => &mut call.task.loudness,
             Command::Map(map) => &mut map.task.loudness,
             Command::Inspect(inspect) => &mut inspect.loudness,
+            #[cfg(feature = "nats")]
+            Command::Engine(_) => return Ok(()),
             #[cfg(feature = "nats")]
             Command::Keys(keys) => &mut keys.loudness,
             #[cfg(feature = "nats")]

@@ -1,6 +1,8 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
 #[cfg(feature = "nats")]
+use rwasm_cluster::join::JoinError;
+#[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::{
     Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
@@ -63,6 +65,12 @@ pub(crate) enum CliError {
     /// The key cannot be used.
     #[cfg(feature = "nats")]
     Key(rwasm_cluster::nats::KeyError),
+    /// The cluster is not joined.
+    #[cfg(feature = "nats")]
+    Join(Box<rwasm_cluster::join::JoinError>),
+    /// What tasks may be granted here is not known.
+    #[cfg(feature = "nats")]
+    Policy(rwasm_cluster::join::PolicyError),
     /// Keys or certificates cannot be made, or public keys not be read.
     #[cfg(feature = "nats")]
     Keys(KeysError),
@@ -136,19 +144,17 @@ impl CliError {
                 | HistoryError::StillRunning { .. } => USAGE,
                 _ => INPUT_OUTPUT,
             },
-            Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
             #[cfg(feature = "nats")]
-            Self::Connect(error) => match error {
-                ConnectError::Url { .. }
-                | ConnectError::Plain { .. }
-                | ConnectError::Assets(AssetError::Replicas { .. } | AssetError::Lane { .. }) => {
-                    USAGE
-                }
-                ConnectError::File { .. } => INPUT_OUTPUT,
+            Self::Start(StartError::Connect(error)) | Self::Connect(error) => connect_code(error),
+            #[cfg(feature = "nats")]
+            Self::Join(error) => match &**error {
+                JoinError::Connect(error) => connect_code(error),
+                JoinError::Lane(_) | JoinError::Start(StartError::EngineCount { .. }) => USAGE,
                 _ => CLUSTER,
             },
             #[cfg(feature = "nats")]
-            Self::Key(_) => INPUT_OUTPUT,
+            Self::Key(_) | Self::Policy(_) => INPUT_OUTPUT,
+            Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
             #[cfg(feature = "nats")]
             Self::Keys(error) => match error {
                 KeysError::Name { .. } | KeysError::Host { .. } | KeysError::Validity { .. } => {
@@ -246,6 +252,10 @@ impl CliError {
             #[cfg(feature = "nats")]
             Self::Key(error) => with_source(error),
             #[cfg(feature = "nats")]
+            Self::Join(error) => with_source(&**error),
+            #[cfg(feature = "nats")]
+            Self::Policy(error) => with_source(error),
+            #[cfg(feature = "nats")]
             Self::Keys(error) => with_source(error),
             #[cfg(feature = "nats")]
             Self::ServerConfig(error) => visible(&error.to_string()),
@@ -331,7 +341,16 @@ impl CliError {
                 Some(hint.clone())
             }
             #[cfg(feature = "nats")]
-            Self::Connect(error) => connect_hint(error).map(str::to_owned),
+            Self::Start(StartError::Connect(error)) | Self::Connect(error) => {
+                connect_hint(error).map(str::to_owned)
+            }
+            #[cfg(feature = "nats")]
+            Self::Join(error) => match &**error {
+                JoinError::Connect(error) => connect_hint(error).map(str::to_owned),
+                _ => None,
+            },
+            #[cfg(feature = "nats")]
+            Self::Policy(_) => Some("`rwasm-cluster engine join --help` shows one".to_owned()),
             Self::Project { hint, .. } => hint.clone(),
             Self::Start(StartError::History(error)) | Self::History(error) => {
                 history_hint(error).map(str::to_owned)
@@ -448,6 +467,17 @@ fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec
         lines.extend(backtrace.lines().map(|line| format!("  {}", visible(line))));
     }
     lines
+}
+
+#[cfg(feature = "nats")]
+fn connect_code(error: &ConnectError) -> u8 {
+    match error {
+        ConnectError::Url { .. }
+        | ConnectError::Plain { .. }
+        | ConnectError::Assets(AssetError::Replicas { .. } | AssetError::Lane { .. }) => USAGE,
+        ConnectError::File { .. } => INPUT_OUTPUT,
+        _ => CLUSTER,
+    }
 }
 
 #[cfg(feature = "nats")]

@@ -8,6 +8,8 @@ pub(crate) mod call;
 pub(crate) mod cluster;
 pub(crate) mod compiler;
 pub(crate) mod config;
+#[cfg(feature = "nats")]
+pub(crate) mod engine;
 pub(crate) mod exit;
 mod grants;
 pub(crate) mod history;

@@ -329,8 +329,9 @@ fn shown(servers: &[ServerAddr]) -> String {
     servers.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
-/// Whether a version as `2.15.1` is one that will do.
-fn is_new_enough(version: &str) -> bool {
+/// Whether a server of that version, as `2.15.1`, is one that will do.
+#[must_use]
+pub fn is_new_enough(version: &str) -> bool {
     let mut parts = version.split(['.', '-']).map(|part| part.parse::<u64>());
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
         // What calls itself something else is tried.

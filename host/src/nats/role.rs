@@ -129,7 +129,9 @@ impl Key {
         })
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads a key as it stands in a file; none where the text is no key.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text
             .lines()
             .map(str::trim)
