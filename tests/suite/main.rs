@@ -63,6 +63,7 @@ mod signals;
 mod terminal;
 
 mod nats_servers;
+mod security;
 
 mod ipyparallel;
 mod readme;
