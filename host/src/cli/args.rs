@@ -10,12 +10,19 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
 pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgument, View, When};
 
 mod cache;
+#[cfg(feature = "nats")]
+mod clusters;
 mod history;
 mod project;
 #[cfg(feature = "nats")]
 mod remote;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
+#[cfg(feature = "nats")]
+pub(crate) use clusters::{
+    EngineArguments, EngineCommand, EngineListArguments, HostArgument, LabelArgument,
+    StartArguments, StatusArguments, StopArguments,
+};
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
@@ -84,6 +91,18 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Compiled code that is kept for the next start: info, prune
     Cache(CacheArguments),
+    /// Start a cluster on this machine: a NATS server and engines in the background
+    #[cfg(feature = "nats")]
+    Start(Box<StartArguments>),
+    /// Show a cluster: its server, its engines, what waits and what runs
+    #[cfg(feature = "nats")]
+    Status(Box<StatusArguments>),
+    /// Stop the cluster on this machine; what it has stored is kept
+    #[cfg(feature = "nats")]
+    Stop(StopArguments),
+    /// Engines of a cluster: list
+    #[cfg(feature = "nats")]
+    Engine(Box<EngineArguments>),
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
@@ -283,6 +302,14 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.loudness.verbose,
             Command::Job(job) => job.command.loudness().verbose,
             Command::Cache(cache) => cache.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Start(start) => start.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Status(status) => status.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Stop(stop) => stop.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Engine(engine) => engine.command.loudness().verbose,
         }
     }
 
@@ -315,8 +342,16 @@ impl Arguments {
             Command::Call(call) => &mut call.task.loudness,
             Command::Map(map) => &mut map.task.loudness,
             Command::Inspect(inspect) => &mut inspect.loudness,
+            #[cfg(feature = "nats")]
+            Command::Start(start) => &mut start.loudness,
+            #[cfg(feature = "nats")]
+            Command::Status(status) => &mut status.loudness,
+            #[cfg(feature = "nats")]
+            Command::Stop(stop) => &mut stop.loudness,
             // Its options are read as they stand, from the command line and the environment.
             Command::Job(_) | Command::Cache(_) => return Ok(()),
+            #[cfg(feature = "nats")]
+            Command::Engine(_) => return Ok(()),
         };
         if loudness.quiet && loudness.verbose {
             match rank(matches, "quiet").cmp(&rank(matches, "verbose")) {

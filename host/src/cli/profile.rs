@@ -10,8 +10,11 @@ use super::places;
 use rwasm_cluster::nats::{ConnectSettings, Key, Role};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 /// The profile where none is named.
 pub(crate) const DEFAULT: &str = "default";
@@ -46,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) port: Option<u16>,
     pub(crate) store: Option<String>,
     pub(crate) keep: Option<String>,
+    #[serde(alias = "drain_timeout")]
+    pub(crate) drain_timeout: Option<String>,
     #[serde(alias = "nats_server")]
     pub(crate) nats_server: Option<PathBuf>,
     pub(crate) policy: Option<PathBuf>,
@@ -54,7 +59,7 @@ pub(crate) struct Settings {
 
 /// All keys of a profile, for those who wrote another.
 const KEYS: &str = "url, key, ca, certificate, certificate-key, allow-plain; of `start`: engines, hosts, lanes, labels, \
-     port, store, keep, nats-server, policy, ssh";
+     port, store, keep, drain-timeout, nats-server, policy, ssh";
 
 impl Profile {
     /// Reads the profile of that name, or the usual one.
@@ -93,6 +98,32 @@ impl Profile {
     /// What stands in it.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Texts that stand in it under that key, as what they are to be.
+    pub(crate) fn parsed<T>(&self, key: &str, texts: &[String]) -> Result<Vec<T>, CliError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|error: T::Err| self.wrong(key, &error))
+        };
+        texts.iter().map(parse).collect()
+    }
+
+    /// A time that stands in it under that key.
+    pub(crate) fn time(&self, key: &str, text: Option<&str>) -> Result<Option<Duration>, CliError> {
+        let parse = |text| humantime::parse_duration(text).map_err(|error| self.wrong(key, &error));
+        text.map(parse).transpose()
+    }
+
+    fn wrong(&self, key: &str, error: &dyn Display) -> CliError {
+        CliError::Config {
+            path: self.path.clone(),
+            message: format!("`{key}`: {error}"),
+        }
     }
 
     /// A path that stands in it, as commands in other directories find it.
@@ -170,7 +201,7 @@ fn running(
         return settings(url, profile, identity, role);
     }
     match Place::of(&profile.name)?.running()? {
-        Some(state) => settings(&state.url, profile, identity, role),
+        Some((_, url)) => settings(&url, profile, identity, role),
         None => Err(none_running(&profile.name)),
     }
 }
@@ -179,10 +210,11 @@ fn running(
 pub(crate) fn none_running(profile: &str) -> CliError {
     let option = option(profile);
     CliError::NoCluster {
-        message: format!("no cluster of the profile `{profile}` runs on this machine"),
-        hint: format!(
+        message: format!("no cluster `{profile}` runs on this machine"),
+        said: Vec::new(),
+        hint: Some(format!(
             "start one with `rwasm-cluster start{option}`, or name one with --cluster URL"
-        ),
+        )),
     }
 }
 
