@@ -43,8 +43,14 @@ fn program() -> ExitCode {
         #[cfg(feature = "nats")]
         Command::Stop(stop) => cli::cluster::stop(&stop),
         #[cfg(feature = "nats")]
-        Command::Engine(engine) => cli::cluster::engine(&engine.command),
+        Command::Engine(engine) => cli::engine::engine(&engine.command, &signals),
         Command::Inspect(inspect) => cli::inspect::inspect(&inspect),
+        #[cfg(feature = "nats")]
+        Command::Keys(keys) => cli::keys::keys(&keys),
+        #[cfg(feature = "nats")]
+        Command::ServerConfig(config) => cli::server_config::server_config(&config),
+        #[cfg(feature = "nats")]
+        Command::Init(init) => cli::init::init(&init),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

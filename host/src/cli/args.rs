@@ -12,25 +12,33 @@ pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgume
 mod cache;
 #[cfg(feature = "nats")]
 mod clusters;
+#[cfg(feature = "nats")]
+mod engine;
 mod history;
 mod project;
 #[cfg(feature = "nats")]
 mod remote;
+#[cfg(feature = "nats")]
+mod server;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 #[cfg(feature = "nats")]
 pub(crate) use clusters::{
-    EngineArguments, EngineCommand, EngineListArguments, HostArgument, LabelArgument,
-    StartArguments, StatusArguments, StopArguments,
+    EngineListArguments, HostArgument, LabelArgument, StartArguments, StatusArguments,
+    StopArguments,
 };
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
+#[cfg(feature = "nats")]
+pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
+#[cfg(feature = "nats")]
+pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
 use super::config::ProjectFile;
 use super::exit::CliError;
@@ -100,9 +108,18 @@ pub(crate) enum Command {
     /// Stop the cluster on this machine; what it has stored is kept
     #[cfg(feature = "nats")]
     Stop(StopArguments),
-    /// Engines of a cluster: list
+    /// Engines of a cluster: join, list
     #[cfg(feature = "nats")]
     Engine(Box<EngineArguments>),
+    /// Make the keys of a cluster, and certificates for its server
+    #[cfg(feature = "nats")]
+    Keys(KeysArguments),
+    /// Write the configuration of a cluster's server
+    #[cfg(feature = "nats")]
+    ServerConfig(Box<ServerConfigArguments>),
+    /// Set a cluster up on a server that runs
+    #[cfg(feature = "nats")]
+    Init(Box<InitArguments>),
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
@@ -310,6 +327,12 @@ impl Arguments {
             Command::Stop(stop) => stop.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::Engine(engine) => engine.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => keys.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => config.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => init.loudness.verbose,
         }
     }
 
@@ -348,10 +371,16 @@ impl Arguments {
             Command::Status(status) => &mut status.loudness,
             #[cfg(feature = "nats")]
             Command::Stop(stop) => &mut stop.loudness,
-            // Its options are read as they stand, from the command line and the environment.
-            Command::Job(_) | Command::Cache(_) => return Ok(()),
             #[cfg(feature = "nats")]
             Command::Engine(_) => return Ok(()),
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => &mut keys.loudness,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => &mut config.loudness,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => &mut init.loudness,
+            // Its options are read as they stand, from the command line and the environment.
+            Command::Job(_) | Command::Cache(_) => return Ok(()),
         };
         if loudness.quiet && loudness.verbose {
             match rank(matches, "quiet").cmp(&rank(matches, "verbose")) {

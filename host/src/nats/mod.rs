@@ -4,17 +4,20 @@
 //! It knows neither views nor engines. `backend/nats` submits tasks by way of it, `join` runs them.
 
 pub(crate) mod assets;
+pub(crate) mod blob;
 mod certificates;
 pub(crate) mod connect;
 mod keys;
 pub(crate) mod names;
 mod overview;
 pub(crate) mod permissions;
+pub(crate) mod presence;
 mod problem;
 mod refusal;
 mod role;
 mod server_config;
 mod setup;
+pub(crate) mod wire;
 
 pub use assets::{Asset, AssetError, AssetSettings, AssetState};
 pub use connect::{ConnectSettings, is_new_enough};

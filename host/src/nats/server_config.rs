@@ -2,6 +2,7 @@
 //!
 //! It is text made from values; nothing is read or started here. What each key may do stands in [`super::permissions`].
 
+use super::certificates;
 use super::connect::is_loopback;
 use super::keys::PublicKey;
 use super::permissions::{self, Permission};
@@ -26,6 +27,18 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
+    /// What [`make_keys`](super::make_keys) has made in that directory, if it made certificates.
+    pub fn find(dir: &Path) -> Option<Self> {
+        let at = |name: &str| dir.join(name);
+        at(certificates::SERVER).exists().then(|| {
+            Self::new(
+                at(certificates::SERVER),
+                at(certificates::SERVER_KEY),
+                at(certificates::CA),
+            )
+        })
+    }
+
     /// From three files.
     pub fn new(
         certificate: impl Into<PathBuf>,

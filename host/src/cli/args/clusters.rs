@@ -3,7 +3,7 @@
 use super::remote::{RemoteOptions, name};
 use super::values::{duration, pause, positive_size};
 use super::{Loudness, ShownAs};
-use clap::{Args, Subcommand};
+use clap::Args;
 use rwasm_cluster::ByteSize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -136,29 +136,6 @@ pub(crate) struct StatusArguments {
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,
-}
-
-/// Engines of a cluster.
-#[derive(Args, Debug)]
-#[command(subcommand_required = true, arg_required_else_help = true)]
-pub(crate) struct EngineArguments {
-    #[command(subcommand)]
-    pub(crate) command: EngineCommand,
-}
-
-/// What to do with engines of a cluster.
-#[derive(Debug, Subcommand)]
-pub(crate) enum EngineCommand {
-    /// List the processes with engines: where they run and what they do
-    List(EngineListArguments),
-}
-
-impl EngineCommand {
-    pub(crate) fn loudness(&self) -> &Loudness {
-        match self {
-            Self::List(list) => &list.loudness,
-        }
-    }
 }
 
 /// List the processes with engines: where they run and what they do.

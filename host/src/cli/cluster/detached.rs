@@ -64,13 +64,20 @@ impl Log {
     }
 }
 
-/// Starts a program in the background, in `dir`; what it writes goes to the end of `log`.
-pub(super) fn spawn<A: AsRef<OsStr>>(
+/// A program that is to be started in the background, in `dir`.
+pub(super) fn command<A: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
     dir: &Path,
-    log: &Path,
-) -> io::Result<Detached> {
+) -> Command {
+    let mut command = Command::new(own_program());
+    command.arg(COMMAND).arg(program).args(arguments);
+    command.current_dir(dir);
+    command
+}
+
+/// Starts it; what it writes goes to the end of `log`.
+pub(super) fn spawn(mut command: Command, log: &Path) -> io::Result<Detached> {
     /// A log that is longer is put aside, in the place of the one before.
     const LONGEST: u64 = 16 << 20;
     if fs::metadata(log).is_ok_and(|meta| meta.len() > LONGEST) {
@@ -82,23 +89,16 @@ pub(super) fn spawn<A: AsRef<OsStr>>(
         .mode(0o600)
         .open(log)?;
     let from = file.metadata()?.len();
-    let own = own_program();
-    let child = Command::new(own)
-        .arg(COMMAND)
-        .arg(program)
-        .args(arguments)
-        .current_dir(dir)
+    let child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
         .spawn()?;
-    Ok(Detached {
-        child,
-        log: Log {
-            path: log.to_owned(),
-            from,
-        },
-    })
+    let log = Log {
+        path: log.to_owned(),
+        from,
+    };
+    Ok(Detached { child, log })
 }
 
 /// This program. Its file may have been replaced since it was started; the next process is to be of the new one.

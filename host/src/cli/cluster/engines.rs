@@ -6,6 +6,7 @@
 use super::super::args::{HostArgument, LabelArgument};
 use super::super::exit::CliError;
 use super::super::output::shell_word;
+use super::super::setup::cache_dir;
 use super::super::signals::Signals;
 use super::detached::{self, Detached, own_program};
 use super::state::Place;
@@ -16,6 +17,25 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The lane of tasks that name none.
+const MAIN_LANE: &str = "main";
+
+/// Variables that speak to commands of the user's, and not to engines that have their options from here.
+const NOT_FOR_ENGINES: [&str; 12] = [
+    "RWASM_ALLOW_PLAIN",
+    "RWASM_CA",
+    "RWASM_CERT",
+    "RWASM_CERT_KEY",
+    "RWASM_CLUSTER",
+    "RWASM_COLOR",
+    "RWASM_ENGINES",
+    "RWASM_KEY",
+    "RWASM_POLICY",
+    "RWASM_PROFILE",
+    "RWASM_QUIET",
+    "RWASM_VERBOSE",
+];
 
 /// The label that says by which name a machine was reached.
 const BY_SSH: &str = "ssh";
@@ -42,6 +62,9 @@ impl Wanted {
         for lane in &self.lanes {
             option("--lane", lane);
         }
+        if !self.lanes.is_empty() {
+            option("--lane", MAIN_LANE);
+        }
         for label in &self.labels {
             option("--label", &format!("{}={}", label.name, label.value));
         }
@@ -66,8 +89,16 @@ pub(super) fn start(
     arguments.extend(wanted.options(engines));
     arguments.extend(["--key".into(), place.key(Role::Engine).into()]);
     arguments.extend(["--ready-file".into(), ready.clone().into()]);
+    arguments.extend(["--profile".into(), place.name().into()]);
     if let Some(policy) = &wanted.policy {
         arguments.extend(["--policy".into(), policy.into()]);
+    }
+    if let Some(cache) = cache_dir() {
+        // It may be relative to where we are.
+        arguments.extend([
+            "--cache-dir".into(),
+            std::path::absolute(&cache).unwrap_or(cache).into(),
+        ]);
     }
     let log = place.file("engines.log");
     let mut started = spawn(&own_program(), arguments, place, &log)?;
@@ -167,7 +198,11 @@ fn spawn(
     place: &Place,
     log: &Path,
 ) -> Result<Detached, CliError> {
-    detached::spawn(program, arguments, place.dir(), log).map_err(|source| CliError::Output {
+    let mut command = detached::command(program, arguments, place.dir());
+    for variable in NOT_FOR_ENGINES {
+        command.env_remove(variable);
+    }
+    detached::spawn(command, log).map_err(|source| CliError::Output {
         what: format!("`{}`", log.display()),
         source,
     })

@@ -14,19 +14,11 @@ mod tether;
 mod waiting;
 
 pub(crate) use start::start;
-pub(crate) use status::status;
+pub(crate) use status::{list, status};
 pub(crate) use stop::stop;
+pub(crate) use tether::held;
 
-use super::args::EngineCommand;
-use super::exit::CliError;
 use std::process::ExitCode;
-
-/// Does what was asked of engines.
-pub(crate) fn engine(command: &EngineCommand) -> Result<(), CliError> {
-    match command {
-        EngineCommand::List(list) => status::list(list),
-    }
-}
 
 /// Does what a process of a cluster was started for, if it was; none of it is for people to call.
 pub(crate) fn serve() -> Option<ExitCode> {

@@ -164,13 +164,14 @@ pub(super) fn start(
     let log = place.file("server.log");
     let config = place.file("server.conf");
     let arguments = ["--config".as_ref(), config.as_os_str()];
-    let mut started =
-        detached::spawn(&program.path, arguments, place.dir(), &log).map_err(|source| {
-            CliError::Output {
-                what: format!("`{}`", log.display()),
-                source,
-            }
-        })?;
+    let mut started = detached::spawn(
+        detached::command(&program.path, arguments, place.dir()),
+        &log,
+    )
+    .map_err(|source| CliError::Output {
+        what: format!("`{}`", log.display()),
+        source,
+    })?;
     began(&started)?;
     let ending = format!("_{}.ports", started.child.id());
     let url = until_ready("the NATS server", &mut started, deadline, signals, || {

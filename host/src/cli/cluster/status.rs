@@ -115,7 +115,7 @@ fn engines(processes: &[Process]) -> String {
             process.done.to_string(),
             process.failed.to_string(),
             process.lanes.join(","),
-            time(process.started()),
+            time(process.started),
             if labels.is_empty() {
                 "-".to_owned()
             } else {
@@ -196,7 +196,7 @@ fn process(process: &Process) -> Json {
         "failed": process.failed,
         "lanes": process.lanes,
         "labels": process.labels,
-        "since": time(process.started()),
+        "since": time(process.started),
         "draining": process.draining,
     })
 }
