@@ -108,7 +108,7 @@ fn bring_up(
         None => {
             // One that a command had begun to start that was killed.
             if let Some(half) = running {
-                end(&half.server);
+                end(std::slice::from_ref(&half.server));
             }
             begin(wishes, place, known, deadline, began, signals, &mut report)?
         }
@@ -169,7 +169,8 @@ fn begin(
     let left = if port.is_some() && port == kept.port {
         left
     } else {
-        left.iter().for_each(|group| end(&group.process));
+        let marks: Vec<Mark> = left.into_iter().map(|group| group.process).collect();
+        end(&marks);
         Vec::new()
     };
     if known.is_some() {
@@ -439,13 +440,16 @@ impl Began {
         self.lock().clear();
     }
 
-    /// Ends all of it. Engines have no task yet that could be lost.
+    /// Ends all of it, the server last: engines take their leave of it.
     fn end(&self) {
-        for (mark, kind) in std::mem::take(&mut *self.lock()) {
-            match kind {
-                Kind::Engines => drop(mark.kill()),
-                Kind::Server => end(&mark),
-            }
+        let mut began = std::mem::take(&mut *self.lock());
+        began.reverse();
+        let (engines, servers): (Vec<_>, Vec<_>) = began
+            .into_iter()
+            .partition(|(_, kind)| *kind == Kind::Engines);
+        for marks in [engines, servers] {
+            let marks: Vec<Mark> = marks.into_iter().map(|(mark, _)| mark).collect();
+            end(&marks);
         }
     }
 
@@ -454,15 +458,19 @@ impl Began {
     }
 }
 
-/// Has a process end, and ends it if it does not.
-fn end(mark: &Mark) {
-    /// A server that has nothing to do ends in a few milliseconds.
-    const PATIENCE: Duration = Duration::from_millis(500);
-    mark.terminate();
+/// Has processes end that have nothing to do, and ends them if they do not.
+fn end(marks: &[Mark]) {
+    /// It takes them a few milliseconds; and there may be no more, where a signal ends us too.
+    const PATIENCE: Duration = Duration::from_millis(250);
+    for mark in marks {
+        mark.terminate();
+    }
     let begin = Instant::now();
-    while mark.is_running() {
+    while marks.iter().any(Mark::is_running) {
         if begin.elapsed() > PATIENCE {
-            mark.kill();
+            for mark in marks {
+                mark.kill();
+            }
             return;
         }
         std::thread::sleep(PAUSE);
