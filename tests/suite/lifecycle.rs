@@ -1,11 +1,12 @@
 //! `start`, `status`, `stop` and `engine list`: clusters on this machine, with the pinned NATS server.
 
 use crate::support::{
-    Cli, call, file, folder, guest, nats_server, program, run, until, wait, word_count,
+    Cli, call, file, folder, guest, map, nats_server, program, run, until, wait, word_count,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -265,6 +266,23 @@ fn clusters_stand_side_by_side_by_profile() {
     );
     assert_eq!(fib().typed("--cluster=local").output(), "55\n");
     assert_eq!(fib().env("RWASM_CLUSTER", &two).output(), "55\n");
+    // Commands on clusters heed of it which one is meant.
+    home.cli("status").fails(13);
+    file(
+        &home.0,
+        "rwasm.toml",
+        "profile = 'two'\nengines = 7\nformat = 'tsv'\n",
+    );
+    assert_eq!(home.status("")["profile"], "two");
+    assert!(home.cli("engine list").output().contains("zone=a"));
+    home.cli("start")
+        .end()
+        .expect_code(0)
+        .expect_stdout(format!("{two}\n"));
+    file(&home.0, "rwasm.toml", "allow-plain = true\n");
+    fib()
+        .fails(2)
+        .expect_stderr_has(&["`allow-plain` is no setting"]);
     file(&home.0, "rwasm.toml", "");
     fib().typed("--profile gone").fails(13);
     assert_eq!(fib().typed("--profile far").output(), "55\n");
@@ -364,13 +382,35 @@ fn a_server_that_was_killed_begins_anew_on_its_store() {
     let home = Home::new();
     let url = home.start("-n 2");
     let before = home.status("");
+    // A job is under way meanwhile, and ends well.
+    const LINES: usize = 100;
+    let mut job = home
+        .with(map("numbers"))
+        .typed("fib - --cluster")
+        .into_command();
+    let mut job = job
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = job.stdin.take().expect("stdin is piped");
+    lines
+        .write_all(&b"27\n".repeat(LINES / 2))
+        .expect("it reads");
+    until("the job is under way", || {
+        let status = home.status("");
+        status["processes"][0]["done"] != 0
+            || status["jobs"]
+                .as_array()
+                .is_some_and(|jobs| !jobs.is_empty())
+    });
     kill(pid(&before));
     until("the server has ended", || {
         !home.processes().contains(&(pid(&before) as i32))
     });
     home.cli("status")
         .fails(13)
-        .expect_stderr_has(&["no cluster `default` runs"]);
+        .expect_stderr_has(&["has ended without being stopped", "begins anew"]);
 
     let again = home.cli("start -n 2").end().expect_code(0);
     again
@@ -383,12 +423,28 @@ fn a_server_that_was_killed_begins_anew_on_its_store() {
         after["engines"] == 2
     });
     assert_eq!(engines(&after), engines(&before));
+    lines
+        .write_all(&b"27\n".repeat(LINES / 2))
+        .expect("it reads");
+    drop(lines);
+    let ended = job.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stdout),
+        "196418\n".repeat(LINES)
+    );
     assert_eq!(
         home.with(call("numbers"))
             .typed("fib 10 --cluster")
             .output(),
         "55\n"
     );
+
+    // One that is frozen is said to be.
+    signal(pid(&after), Signal::STOP);
+    let frozen = home.cli("status").fails(13);
+    frozen.expect_stderr_has(&["runs and does not answer at", "server.log", "begins anew"]);
+    signal(pid(&after), Signal::CONT);
 
     // Engines that were killed are started again.
     kill(engines(&after));
@@ -456,8 +512,10 @@ fn a_port_that_is_taken_is_said() {
 
     drop(taken);
     assert_eq!(start().output(), format!("nats://127.0.0.1:{port}\n"));
-    let other = home.cli("start --port 1").fails(2);
-    other.expect_stderr_has(&["runs already", "stop it"]);
+    for other in ["--port 1", "--store 1GiB"] {
+        let other = home.cli("start").typed(other).fails(2);
+        other.expect_stderr_has(&["runs already", "stop it to start it"]);
+    }
     home.cli("stop").end().expect_code(0);
 
     let _taken = TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
@@ -576,7 +634,7 @@ fn engines_on_other_machines_are_started_over_ssh() {
     assert_eq!(home.processes(), Vec::<i32>::new());
 
     let started = start("a:2,me@b:1").end().expect_code(0);
-    started.expect_stderr_has(&["2 engines joined from a", "1 engines joined from me@b"]);
+    started.expect_stderr_has(&["2 engines joined from a", "1 engine joined from me@b"]);
     let status = home.status("");
     assert_eq!(status["engines"], 4);
     let processes = status["processes"].as_array().expect("a list");

@@ -67,7 +67,8 @@ use values::count;
   cat *.log | rwasm-cluster run count.wasm --merge sum
   rwasm-cluster call numbers.wasm fib 30
   seq 1 1000 | rwasm-cluster map numbers.wasm add-one
-  rwasm-cluster inspect wordcount.wasm",
+  rwasm-cluster inspect wordcount.wasm
+  rwasm-cluster start -n 4 && rwasm-cluster run wordcount.wasm book.txt --cluster",
     after_help = "`rwasm-cluster COMMAND --help` says more, with all options.",
     disable_help_subcommand = true,
     subcommand_required = true,
@@ -124,6 +125,10 @@ pub(crate) enum Command {
 
 /// The commands that run tasks, whose options can be set in the project file.
 const CONFIGURED: [&str; 3] = ["run", "call", "map"];
+
+/// The commands on clusters, of whose options a project file says which cluster is meant and no more.
+#[cfg(feature = "nats")]
+const OF_CLUSTERS: [&str; 4] = ["start", "status", "stop", "engine"];
 
 /// Map a module over inputs, merge what comes out, print it.
 #[derive(Args, Debug)]
@@ -294,6 +299,10 @@ impl Arguments {
                 });
             }
         }
+        #[cfg(feature = "nats")]
+        for name in OF_CLUSTERS {
+            command = command.mut_subcommand(name, |command| of_cluster(command, file));
+        }
         let matches = command
             .try_get_matches_from_mut(std::env::args_os())
             .map_err(|error| usage(&error, file))?;
@@ -432,6 +441,21 @@ fn wanted_color() -> ColorChoice {
         Some("never") => ColorChoice::Never,
         _ => ColorChoice::Auto,
     }
+}
+
+/// A command on clusters with which one a project file means; the same for those below it.
+#[cfg(feature = "nats")]
+fn of_cluster(mut command: clap::Command, file: &ProjectFile) -> clap::Command {
+    for id in ["cluster", "profile"] {
+        let has = command
+            .get_arguments()
+            .any(|argument| argument.get_id() == id);
+        if let (true, Some(value)) = (has, file.settings().get(id)) {
+            let value = value.clone();
+            command = command.mut_arg(id, |argument| argument.default_value(value));
+        }
+    }
+    command.mut_subcommands(|command| of_cluster(command, file))
 }
 
 /// The options that a project file may set, by their long names: each command has some of them.

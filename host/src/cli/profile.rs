@@ -7,7 +7,7 @@ use super::args::{ClusterArgument, IdentityOptions, RemoteOptions};
 use super::cluster::state::{self, Place};
 use super::exit::CliError;
 use super::places;
-use rwasm_cluster::nats::{ConnectSettings, Key, Role};
+use rwasm_cluster::nats::{ConnectError, ConnectSettings, Key, Role};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -202,18 +202,54 @@ fn running(
     }
     match Place::of(&profile.name)?.running()? {
         Some((_, url)) => settings(&url, profile, identity, role),
-        None => Err(none_running(&profile.name)),
+        None => Err(none_running(&Place::of(&profile.name)?)),
     }
 }
 
-/// Says that no cluster of the profile runs here.
-pub(crate) fn none_running(profile: &str) -> CliError {
-    let option = option(profile);
+/// Says that no cluster of the profile runs here, and whether one did.
+fn none_running(place: &Place) -> CliError {
+    let start = format!("rwasm-cluster start{}", option(place.name()));
+    let (message, hint) = match place.state() {
+        Ok(Some(state)) => (
+            format!(
+                "the server of the cluster `{}` (pid {}) has ended without being stopped",
+                place.name(),
+                state.server.pid
+            ),
+            format!("`{start}` begins anew with what it has stored"),
+        ),
+        _ => (
+            format!("no cluster `{}` runs on this machine", place.name()),
+            format!("start one with `{start}`, or name one with --cluster URL"),
+        ),
+    };
     CliError::NoCluster {
-        message: format!("no cluster `{profile}` runs on this machine"),
+        message,
+        said: Vec::new(),
+        hint: Some(hint),
+    }
+}
+
+/// Why a cluster does not answer; what is known of one on this machine is said too.
+pub(crate) fn unanswered(error: ConnectError, url: &str) -> CliError {
+    let (ConnectError::Unreachable { reason, .. }, Ok(Some(place))) = (&error, state::at(url))
+    else {
+        return CliError::Connect(error);
+    };
+    let Ok(Some((running, _))) = place.running() else {
+        return CliError::Connect(error);
+    };
+    let option = option(place.name());
+    CliError::NoCluster {
+        message: format!(
+            "the server of the cluster `{}` (pid {}) runs and does not answer at {url}: {reason}; it logs to `{}`",
+            place.name(),
+            running.server.pid,
+            place.file("server.log").display()
+        ),
         said: Vec::new(),
         hint: Some(format!(
-            "start one with `rwasm-cluster start{option}`, or name one with --cluster URL"
+            "`rwasm-cluster stop{option}` ends it, and `start{option}` begins anew with what it has stored"
         )),
     }
 }

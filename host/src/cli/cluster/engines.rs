@@ -170,10 +170,16 @@ pub(super) fn start_on(
     )
 }
 
-/// Waits until engines on another machine have joined.
+/// So many engines, in words.
+pub(super) fn counted(engines: u32) -> String {
+    format!("{engines} engine{}", if engines == 1 { "" } else { "s" })
+}
+
+/// Waits until engines on another machine have joined, which are none of those that were there before.
 pub(super) fn await_joined(
     host: &HostArgument,
     started: &mut Detached,
+    before: &[String],
     viewer: &ConnectSettings,
     deadline: Deadline,
     signals: &Signals,
@@ -181,7 +187,9 @@ pub(super) fn await_joined(
     /// To look takes a connection; once in a while will do.
     const PAUSE: Duration = Duration::from_millis(300);
     let what = format!("ssh to {}", host.host);
-    let is_theirs = |process: &Process| process.labels.get(BY_SSH) == Some(&host.host);
+    let is_theirs = |process: &Process| {
+        process.labels.get(BY_SSH) == Some(&host.host) && !before.contains(&process.id)
+    };
     until_ready(&what, started, deadline, signals, || {
         let found = overview(viewer).ok()?;
         if found.processes.iter().any(is_theirs) {

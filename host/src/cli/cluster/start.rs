@@ -17,7 +17,7 @@ use super::server;
 use super::state::{Group, Kept, Place, State};
 use super::waiting::{Deadline, PAUSE};
 use rwasm_cluster::ByteSize;
-use rwasm_cluster::nats::{AssetSettings, ConnectSettings, Key, Role, set_up};
+use rwasm_cluster::nats::{AssetSettings, ConnectSettings, Key, Role, overview, set_up};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -97,12 +97,7 @@ fn bring_up(
     let running = known.filter(|state| state.server.is_running());
     let mut state = match running.and_then(|state| Some((state, state.url.as_ref()?))) {
         Some((state, url)) => {
-            if wishes.port.is_some_and(|port| port_of(url) != Some(port)) {
-                return Err(CliError::Wrong {
-                    message: format!("the cluster runs already, at {url}"),
-                    hint: "stop it to start it on another port".to_owned(),
-                });
-            }
+            check_same(wishes, arguments, place, url)?;
             state.clone()
         }
         None => {
@@ -130,9 +125,17 @@ fn bring_up(
     if report.is_empty() {
         let here: u32 = state.engines.iter().map(|group| group.engines).sum();
         report = format!(
-            "the cluster `{}` runs already, with {here} engines\n",
-            place.name()
+            "the cluster `{}` runs already, with {}\n",
+            place.name(),
+            engines::counted(here)
         );
+        let of_engines = !arguments.lanes.is_empty()
+            || !arguments.labels.is_empty()
+            || arguments.policy.is_some();
+        if of_engines {
+            report +=
+                "they keep the lanes, labels and policy that they have until they are stopped\n";
+        }
         if wishes.says_engines && wishes.engines != here_of(&state) {
             report += &format!(
                 "more engines join it with `rwasm-cluster engine join {url} --key {}`\n",
@@ -147,6 +150,29 @@ fn bring_up(
         );
     }
     Ok((state, report))
+}
+
+/// Refuses what a server that runs cannot become.
+fn check_same(
+    wishes: &Wishes,
+    arguments: &StartArguments,
+    place: &Place,
+    url: &str,
+) -> Result<(), CliError> {
+    let what = if arguments
+        .port
+        .is_some_and(|port| port_of(url) != Some(port))
+    {
+        "on another port"
+    } else if arguments.store.is_some() && wishes.store.map(ByteSize::bytes) != place.kept().store {
+        "with a store of another size"
+    } else {
+        return Ok(());
+    };
+    Err(CliError::Wrong {
+        message: format!("the cluster `{}` runs already, at {url}", place.name()),
+        hint: format!("stop it to start it {what}"),
+    })
 }
 
 /// Starts the server.
@@ -233,6 +259,12 @@ fn add_engines(
             .iter()
             .any(|group| group.host.as_deref() == host)
     };
+    let viewer = connect(place, url, Role::Viewer)?;
+    let mut before = Vec::new();
+    if !wishes.hosts.is_empty() {
+        let found = overview(&viewer).map_err(|error| profile::unanswered(error, url))?;
+        before.extend(found.processes.into_iter().map(|process| process.id));
+    }
     let mut joining = Vec::new();
     for host in &wishes.hosts {
         if !has(state, Some(&host.host)) {
@@ -249,16 +281,19 @@ fn add_engines(
             add(state, started, count, None)
         })?;
         *report += &format!(
-            "{count} engine{} joined (pid {}), and log to {}\n",
-            if count == 1 { "" } else { "s" },
+            "{} joined (pid {}), and log to {}\n",
+            engines::counted(count),
             started.child.id(),
             started.log.path().display()
         );
     }
-    let viewer = connect(place, url, Role::Viewer)?;
     for (host, mut started) in joining {
-        engines::await_joined(host, &mut started, &viewer, deadline, signals)?;
-        *report += &format!("{} engines joined from {}\n", host.engines, host.host);
+        engines::await_joined(host, &mut started, &before, &viewer, deadline, signals)?;
+        *report += &format!(
+            "{} joined from {}\n",
+            engines::counted(host.engines),
+            host.host
+        );
     }
     place.record(state)
 }
@@ -280,7 +315,7 @@ fn make_streams(
     }
     // What somebody asks for is to hold for streams that were there, too.
     assets.change = wishes.keep.is_some() || wishes.store.is_some();
-    set_up(&admin, &assets).map_err(CliError::Connect)?;
+    set_up(&admin, &assets).map_err(|error| profile::unanswered(error, url))?;
     Ok(())
 }
 

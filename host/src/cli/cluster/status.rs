@@ -3,7 +3,7 @@
 use super::super::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use super::super::exit::{CliError, visible};
 use super::super::output::{print, time};
-use super::super::profile::remote_always;
+use super::super::profile::{remote_always, unanswered};
 use super::state;
 use rwasm_cluster::nats::{Overview, Process, Role, overview};
 use serde_json::{Value as Json, json};
@@ -37,7 +37,7 @@ pub(crate) fn list(arguments: &EngineListArguments) -> Result<(), CliError> {
 
 fn look(remote: &RemoteOptions) -> Result<Overview, CliError> {
     let settings = remote_always(remote, Role::Viewer)?;
-    overview(&settings).map_err(CliError::Connect)
+    overview(&settings).map_err(|error| unanswered(error, &settings.url))
 }
 
 fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
