@@ -172,13 +172,11 @@ pub(crate) fn remote_always(
     options: &RemoteOptions,
     role: Role,
 ) -> Result<ConnectSettings, CliError> {
-    match &options.cluster {
-        Some(ClusterArgument::Url(url)) => at(url, &options.identity, role),
-        _ => {
-            let profile = Profile::find(options.identity.profile.as_deref())?;
-            running(&profile, &options.identity, role)
-        }
+    if let Some(ClusterArgument::Url(url)) = &options.cluster {
+        return at(url, &options.identity, role);
     }
+    let profile = Profile::find(options.identity.profile.as_deref())?;
+    running(&profile, &options.identity, role)
 }
 
 /// The cluster at that URL.

@@ -114,7 +114,12 @@ pub fn overview(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
 
 async fn look(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
     let connection = Connection::to_cluster(settings, Role::Viewer, "rwasm-cluster status").await?;
-    let processes = asked(&connection, names::ENGINES, processes(&connection)).await?;
+    let processes = asked(
+        &connection,
+        names::ENGINES,
+        Box::pin(processes(&connection)),
+    )
+    .await?;
     let (jobs, mut lanes) = asked(&connection, names::TASKS, queued(&connection)).await?;
     lanes.extend(processes.iter().flat_map(|process| process.lanes.clone()));
     lanes.remove(names::MAIN_LANE);

@@ -62,7 +62,7 @@ Exit codes: 0 drained or idle for long enough, 2 usage, 13 the cluster could not
 read."
 )]
 pub(crate) struct JoinArguments {
-    /// The cluster: nats://HOST:4222 or tls://HOST:4222, several with commas
+    /// The cluster: `nats://HOST:4222` or `tls://HOST:4222`, several with commas
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 

@@ -12,6 +12,7 @@ mod status;
 mod stop;
 mod tether;
 mod waiting;
+mod wishes;
 
 pub(crate) use start::start;
 pub(crate) use status::{list, status};

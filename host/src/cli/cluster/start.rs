@@ -7,23 +7,19 @@ use super::super::args::{HostArgument, StartArguments};
 use super::super::exit::CliError;
 use super::super::output::print;
 use super::super::profile::{self, Profile};
-use super::super::setup::check_engines;
 use super::super::signals::Signals;
 use super::super::tell;
 use super::detached::Detached;
-use super::engines::{self, Wanted};
+use super::engines;
 use super::process::Mark;
 use super::server;
 use super::state::{Group, Kept, Place, State};
 use super::waiting::{Deadline, PAUSE};
+use super::wishes::Wishes;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, Key, Role, overview, set_up};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// How long running tasks have to end when the engines are stopped.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// What a server stores at most where nothing is said.
 const STORE: u64 = 40 << 30;
@@ -34,23 +30,10 @@ const PARTS: u64 = 4;
 /// What a store cannot do without.
 const LEAST_STORE: u64 = 64 << 20;
 
-/// What is to be started.
-struct Wishes {
-    engines: u32,
-    /// Whether that number was asked for.
-    says_engines: bool,
-    hosts: Vec<HostArgument>,
-    wanted: Wanted,
-    nats_server: Option<PathBuf>,
-    port: Option<u16>,
-    store: Option<ByteSize>,
-    keep: Option<Duration>,
-}
-
 /// Starts what is missing of the cluster, and prints its URL.
 pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(), CliError> {
     let profile = Profile::find(arguments.profile.as_deref())?;
-    let wishes = wishes(arguments, &profile)?;
+    let wishes = Wishes::of(arguments, &profile)?;
     let place = Place::of(profile.name())?;
     place.make()?;
     let quiet = arguments.loudness.quiet;
@@ -95,18 +78,16 @@ fn bring_up(
     let deadline = Deadline::within(arguments.within);
     let mut report = String::new();
     let running = known.filter(|state| state.server.is_running());
-    let mut state = match running.and_then(|state| Some((state, state.url.as_ref()?))) {
-        Some((state, url)) => {
-            check_same(wishes, arguments, place, url)?;
-            state.clone()
+    let there = running.and_then(|state| Some((state, state.url.as_ref()?)));
+    let mut state = if let Some((state, url)) = there {
+        check_same(wishes, arguments, place, url)?;
+        state.clone()
+    } else {
+        // One that a command had begun to start that was killed.
+        if let Some(half) = running {
+            end(std::slice::from_ref(&half.server));
         }
-        None => {
-            // One that a command had begun to start that was killed.
-            if let Some(half) = running {
-                end(std::slice::from_ref(&half.server));
-            }
-            begin(wishes, place, known, deadline, began, signals, &mut report)?
-        }
+        begin(wishes, place, known, deadline, began, signals, &mut report)?
     };
     let url = state.url.clone().unwrap_or_default();
     make_streams(wishes, place, &url, arguments.within)?;
@@ -332,8 +313,7 @@ fn store_size(wishes: &Wishes, place: &Place, kept: &Kept) -> Result<u64, CliErr
         (None, Some(size)) => size,
         (None, None) => {
             let free = rustix::fs::statvfs(place.dir())
-                .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
-                .unwrap_or(STORE);
+                .map_or(STORE, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
             (free / 2).min(STORE)
         }
     };
@@ -348,88 +328,6 @@ fn store_size(wishes: &Wishes, place: &Place, kept: &Kept) -> Result<u64, CliErr
         });
     }
     Ok(size)
-}
-
-/// What the options, and behind them the profile, want.
-fn wishes(arguments: &StartArguments, profile: &Profile) -> Result<Wishes, CliError> {
-    let set = profile.settings();
-    if let Some(url) = &set.url {
-        return Err(CliError::Wrong {
-            message: format!(
-                "the profile `{}` is of the cluster at {url}, and `start` starts one on this machine",
-                profile.path().display()
-            ),
-            hint: "name another profile with --profile".to_owned(),
-        });
-    }
-    let says_engines = arguments.engines.or(set.engines);
-    let engines = says_engines.unwrap_or_else(|| {
-        std::thread::available_parallelism()
-            .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
-    });
-    let hosts = if arguments.hosts.is_empty() {
-        profile.parsed("hosts", &set.hosts)?
-    } else {
-        arguments.hosts.clone()
-    };
-    if engines > 0 || hosts.is_empty() {
-        check_engines(Some(engines))?;
-    }
-    for host in &hosts {
-        check_engines(Some(host.engines))?;
-    }
-    let mut labels: Vec<_> = set
-        .labels
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    if !arguments.labels.is_empty() {
-        labels.clear();
-    }
-    let mut labels = profile.parsed("labels", &labels)?;
-    labels.extend(arguments.labels.iter().cloned());
-    let policy = match (&arguments.policy, &set.policy) {
-        (Some(path), _) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-        (None, Some(path)) => Some(profile.resolve(path)),
-        (None, None) => None,
-    };
-    let nats_server = set.nats_server.as_deref().map(|path| profile.resolve(path));
-    Ok(Wishes {
-        engines,
-        says_engines: says_engines.is_some(),
-        hosts,
-        wanted: Wanted {
-            lanes: if arguments.lanes.is_empty() {
-                set.lanes.clone()
-            } else {
-                arguments.lanes.clone()
-            },
-            labels,
-            policy,
-            drain_timeout: match arguments.drain_timeout {
-                Some(time) => time,
-                None => profile
-                    .time("drain-timeout", set.drain_timeout.as_deref())?
-                    .unwrap_or(DRAIN),
-            },
-            ssh: arguments
-                .ssh
-                .clone()
-                .or_else(|| set.ssh.clone())
-                .unwrap_or_else(|| "ssh".to_owned()),
-        },
-        nats_server: arguments.nats_server.clone().or(nats_server),
-        port: arguments.port.or(set.port),
-        store: match (arguments.store, &set.store) {
-            (Some(size), _) => Some(size),
-            (None, Some(size)) => profile.parsed("store", std::slice::from_ref(size))?.pop(),
-            (None, None) => None,
-        },
-        keep: match arguments.keep {
-            Some(time) => Some(time),
-            None => profile.time("keep", set.keep.as_deref())?,
-        },
-    })
 }
 
 fn here_of(state: &State) -> u32 {

@@ -44,19 +44,18 @@ pub(super) fn until_ready<T>(
         if let Some(signal) = signals.ending() {
             return Err(CliError::Signal(signal));
         }
-        let reason = match ended {
-            Some(status) => format!("{what} has ended ({status})"),
-            None => {
-                if let Some(ready) = ready() {
-                    return Ok(ready);
-                }
-                if !deadline.is_over() {
-                    std::thread::sleep(PAUSE);
-                    continue;
-                }
-                let within = humantime::format_duration(deadline.within);
-                format!("{what} is not ready after {within}")
+        let reason = if let Some(status) = ended {
+            format!("{what} has ended ({status})")
+        } else {
+            if let Some(ready) = ready() {
+                return Ok(ready);
             }
+            if !deadline.is_over() {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            let within = humantime::format_duration(deadline.within);
+            format!("{what} is not ready after {within}")
         };
         let said = started.log.tail();
         return Err(CliError::NoCluster {
