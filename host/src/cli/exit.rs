@@ -60,7 +60,12 @@ pub(crate) enum CliError {
     /// The cluster did not start.
     Start(StartError),
     /// There is no cluster, or what belongs to it did not start or cannot be reached.
-    NoCluster { message: String, hint: String },
+    NoCluster {
+        message: String,
+        /// The last lines that it wrote.
+        said: Vec<String>,
+        hint: Option<String>,
+    },
     /// The cluster cannot be reached.
     #[cfg(feature = "nats")]
     Connect(rwasm_cluster::nats::ConnectError),
@@ -340,15 +345,15 @@ impl CliError {
             Self::Task { failed, .. } => {
                 details(&failed.failure, Some(&failed.stderr), &failed.attempts)
             }
+            Self::NoCluster { said, .. } => said.clone(),
             _ => Vec::new(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Wrong { hint, .. } | Self::Gone { hint, .. } | Self::NoCluster { hint, .. } => {
-                Some(hint.clone())
-            }
+            Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            Self::NoCluster { hint, .. } => hint.clone(),
             #[cfg(feature = "nats")]
             Self::Start(StartError::Connect(error)) | Self::Connect(error) => {
                 connect_hint(error).map(str::to_owned)
