@@ -1,6 +1,8 @@
 //! `Cluster`: the engines of a program and the ways to give them work.
 
 use crate::backend::{EngineError, Local, LocalSettings, QueueStatus};
+#[cfg(feature = "nats")]
+use crate::backend::{Nats, NatsSettings};
 use crate::blocking::BlockingCluster;
 use crate::capacity::{Available, Shortage};
 use crate::events::{ClusterEvents, EventSender};
@@ -18,7 +20,7 @@ use crate::sandbox::{
 use crate::units::ByteSize;
 use crate::view::{
     Core, Defaults, DirectView, Job, JobSpec, Keeper, LoadBalancedView, QueueLimits, Shutdown,
-    SubmitError, TargetError, Targets,
+    SubmitError, TargetError, Targets, Workshop,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +54,7 @@ pub struct Cluster {
 #[must_use = "a builder starts nothing until `start` is called"]
 pub struct ClusterBuilder {
     engines: Option<u32>,
+    first_engine: u32,
     max_engines: Option<u32>,
     cache_dir: Option<PathBuf>,
     cache_size: ByteSize,
@@ -65,6 +68,8 @@ pub struct ClusterBuilder {
     queue: QueueLimits,
     history: Option<HistorySettings>,
     defaults: Defaults,
+    #[cfg(feature = "nats")]
+    remote: Option<NatsSettings>,
 }
 
 /// Why a cluster did not start.
@@ -94,6 +99,15 @@ pub enum StartError {
     /// The history cannot be opened.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The cluster over NATS cannot be reached.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Connect(#[from] crate::nats::ConnectError),
+    /// Functions of this program cannot be called from engines elsewhere.
+    #[error(
+        "functions of this program are offered to guests, and engines elsewhere cannot call them"
+    )]
+    HostFunctionsElsewhere,
 }
 
 /// A cluster has room for so many engines at least, unless said otherwise.
@@ -104,6 +118,7 @@ impl Cluster {
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder {
             engines: None,
+            first_engine: 0,
             max_engines: None,
             cache_dir: None,
             cache_size: CodeCache::SIZE,
@@ -117,7 +132,27 @@ impl Cluster {
             queue: QueueLimits::default(),
             history: None,
             defaults: Defaults::default(),
+            #[cfg(feature = "nats")]
+            remote: None,
         }
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The cluster that is reached by a NATS server at `url`: `nats://127.0.0.1:4222`, or `tls://…` off this machine. Its
+    /// engines are processes that joined it (`rwasm-cluster engine join`). For keys and certificates see
+    /// [`ClusterBuilder::connect`].
+    ///
+    /// # Errors
+    /// When it cannot be reached, refuses, or was not set up.
+    #[cfg(feature = "nats")]
+    pub fn connect(url: impl Into<String>) -> Result<Self, StartError> {
+        Self::builder()
+            .connect(crate::nats::ConnectSettings::new(url))
+            .start()
     }
 
     /// What its jobs and calls may use, where they do not say otherwise.
@@ -216,7 +251,10 @@ impl Cluster {
     /// mapped anew, which is slower.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
-        self.core.sandbox.is_pooled()
+        match &self.core.workshop {
+            Workshop::Here(sandbox) => sandbox.is_pooled(),
+            Workshop::Elsewhere { .. } => true,
+        }
     }
 
     /// Compiles `module` for these limits, so that a job with it begins at once.
@@ -282,6 +320,13 @@ impl ClusterBuilder {
     /// is set aside, in address space and not in memory. By default twice as many as at first.
     pub fn max_engines(mut self, engines: u32) -> Self {
         self.max_engines = Some(engines);
+        self
+    }
+
+    /// The id of the first engine, where engines of other processes have ids too.
+    #[cfg(feature = "nats")]
+    pub(crate) fn first_engine(mut self, id: EngineId) -> Self {
+        self.first_engine = id.0;
         self
     }
 
@@ -372,12 +417,69 @@ impl ClusterBuilder {
         self
     }
 
-    /// Starts the engines.
+    /// Has the engines of a cluster over NATS run the tasks, and none of this process. What is said of engines, of the cache
+    /// and of compiling has no meaning then: whoever runs the engines says it.
+    #[cfg(feature = "nats")]
+    pub fn connect(mut self, settings: crate::nats::ConnectSettings) -> Self {
+        let remote = self.remote.take();
+        self.remote = Some(NatsSettings {
+            connect: settings,
+            ..remote.unwrap_or_default()
+        });
+        self
+    }
+
+    /// The lane whose engines get the tasks, for clusters over NATS: `main` unless said otherwise.
+    #[cfg(feature = "nats")]
+    pub fn lane(mut self, lane: impl Into<String>) -> Self {
+        self.remote.get_or_insert_default().lane = lane.into();
+        self
+    }
+
+    /// To how many engines a task is given that is lost with each, over NATS: then it fails as `engine-lost`, since it may
+    /// be what ends them. By default 5.
+    #[cfg(feature = "nats")]
+    pub fn deliveries(mut self, engines: u32) -> Self {
+        self.remote.get_or_insert_default().deliveries = engines.max(1);
+        self
+    }
+
+    #[cfg(feature = "nats")]
+    fn start_elsewhere(self, remote: NatsSettings) -> Result<Cluster, StartError> {
+        if !self.host.is_empty() {
+            return Err(StartError::HostFunctionsElsewhere);
+        }
+        let history = self.history.map(History::open).transpose()?;
+        let events = EventSender::new();
+        let backend = Nats::start(remote, events.clone())?;
+        let keeper = history.map(|history| Keeper::new(history, events.clone()));
+        let workshop = Workshop::Elsewhere {
+            strict_imports: self.strict_imports,
+        };
+        let core = Core::new(
+            Arc::new(backend),
+            workshop,
+            self.defaults,
+            events,
+            self.queue,
+            keeper,
+        );
+        Ok(Cluster {
+            core: Arc::new(core),
+            shortages: Vec::new(),
+        })
+    }
+
+    /// Starts the engines, or connects to those elsewhere.
     ///
     /// # Errors
     /// When the number of engines is not possible, the system does not give what they need, or the
     /// history cannot be opened.
     pub fn start(self) -> Result<Cluster, StartError> {
+        #[cfg(feature = "nats")]
+        if let Some(remote) = self.remote.clone() {
+            return self.start_elsewhere(remote);
+        }
         let engines = self.engines.unwrap_or_else(default_engines);
         if engines == 0 || engines > MAX_ENGINES {
             return Err(StartError::EngineCount { wanted: engines });
@@ -405,6 +507,7 @@ impl ClusterBuilder {
         let events = EventSender::new();
         let settings = LocalSettings {
             engines,
+            first_engine: self.first_engine,
             max_engines,
             policy: self.policy,
             hwm: self.hwm,
@@ -417,7 +520,7 @@ impl ClusterBuilder {
         let keeper = history.map(|history| Keeper::new(history, events.clone()));
         let core = Core::new(
             Arc::new(backend),
-            sandbox,
+            Workshop::Here(sandbox),
             self.defaults,
             events,
             self.queue,

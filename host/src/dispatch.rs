@@ -13,7 +13,7 @@ use crate::pushed::PushedValues;
 use crate::sandbox::{Arguments, Callee, ModuleHash, Program, Setting};
 use crate::value::PackedArgument;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
@@ -34,14 +34,31 @@ pub enum Reuse {
 /// Whose instances are kept: no two owners share one. Dropped with the last clone, which lets
 /// the instances go.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Owner(Arc<Where>);
+pub(crate) struct Owner(Arc<Owning>);
+
+#[derive(Debug)]
+struct Owning {
+    /// What engines elsewhere know it by.
+    number: u64,
+    places: Where,
+}
 
 /// On which engines, and of which programs, the owner has an instance.
 type Where = Mutex<HashSet<(EngineId, ModuleHash)>>;
 
+impl Default for Owning {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            places: Where::default(),
+        }
+    }
+}
+
 /// An owner as an engine knows it, without keeping it alive.
 #[derive(Debug)]
-pub(crate) struct OwnerMark(Weak<Where>);
+pub(crate) struct OwnerMark(Weak<Owning>);
 
 impl Owner {
     /// Whether it should have an instance there, be the engine another one by now.
@@ -59,7 +76,13 @@ impl Owner {
     }
 
     fn places(&self) -> MutexGuard<'_, HashSet<(EngineId, ModuleHash)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that no other owner of this process has.
+    #[cfg(feature = "nats")]
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
     }
 
     pub(crate) fn mark(&self) -> OwnerMark {
@@ -102,6 +125,8 @@ pub(crate) struct Dispatch {
     pub(crate) listener: Option<Arc<dyn Listener>>,
     pub(crate) reply: Arc<dyn Reply>,
     pub(crate) course: Course,
+    /// How many engines there are in all, where that is not for the backend to say.
+    pub(crate) engine_count: Option<u32>,
 }
 
 /// One task of a dispatch.
@@ -153,6 +178,9 @@ pub(crate) struct Answer {
 pub(crate) trait Reply: Send + Sync {
     /// Delivers outcomes; one who no longer listens loses them.
     fn answer(&self, answer: Answer);
+
+    /// An engine has begun the dispatch.
+    fn begun(&self) {}
 }
 
 /// A dispatch that is let go, by a backend that ends say, is answered all the same.

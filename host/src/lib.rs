@@ -92,6 +92,8 @@ mod view;
 
 mod blocking;
 mod cluster;
+#[cfg(feature = "nats")]
+pub mod join;
 
 pub mod check;
 pub mod template;

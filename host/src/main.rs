@@ -32,7 +32,15 @@ fn program() -> ExitCode {
         Command::Map(map) => cli::map::map(&map, &signals),
         Command::Job(job) => cli::job::job(&job.command, &signals),
         Command::Cache(cache) => cli::cache::cache(&cache.command),
+        #[cfg(feature = "nats")]
+        Command::Engine(engine) => cli::engine::engine(&engine.command, &signals),
         Command::Inspect(inspect) => cli::inspect::inspect(&inspect),
+        #[cfg(feature = "nats")]
+        Command::Keys(keys) => cli::keys::keys(&keys),
+        #[cfg(feature = "nats")]
+        Command::ServerConfig(config) => cli::server_config::server_config(&config),
+        #[cfg(feature = "nats")]
+        Command::Init(init) => cli::init::init(&init),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -168,6 +168,33 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Trap,
+        Self::Timeout,
+        Self::MemoryLimit,
+        Self::FuelExhausted,
+        Self::StackOverflow,
+        Self::OutputLimit,
+        Self::InputLimit,
+        Self::GuestError,
+        Self::ExitCode,
+        Self::BadInput,
+        Self::BadOutput,
+        Self::ImportDenied,
+        Self::PolicyDenied,
+        Self::Cancelled,
+        Self::EngineLost,
+        Self::DependencyFailed,
+        Self::Internal,
+    ];
+
+    /// The code of that name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// The stable name, as in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -62,5 +62,7 @@ mod settings;
 mod signals;
 mod terminal;
 
+mod nats_servers;
+
 mod ipyparallel;
 mod readme;

@@ -1,5 +1,5 @@
 //! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`,
-//! `cargo xtask bench`, `cargo xtask fuzz`.
+//! `cargo xtask bench`, `cargo xtask fuzz`, `cargo xtask nats`.
 //!
 //! Each sets up what it needs and says what it does on stderr; results go to stdout.
 
@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod guests;
 mod languages;
+mod nats;
 mod shell;
 mod tables;
 mod test;
@@ -52,6 +53,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Make the tables of characters that the word counts in C and JavaScript have.
     Tables,
+    /// Fetch the NATS server that the tests of clusters run against, and print where it is.
+    Nats,
     /// Measure what isolation costs, beside a raw wasmtime loop in the same run.
     Bench,
 }
@@ -65,6 +68,8 @@ fn main() -> ExitCode {
         Command::Demo { files } => demo::run(files, arguments.toolchain),
         Command::Fuzz(wanted) => fuzz::run(&wanted, arguments.toolchain),
         Command::Tables => tables::write(),
+        Command::Nats => nats::server()
+            .and_then(|server| shell::print(format_args!("{}", shell::shown(&server)))),
         Command::Bench => bench(arguments.toolchain),
         Command::Test { filter } => test::run(&filter, arguments.toolchain),
     };

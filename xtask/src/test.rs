@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change goes in, one step after the other.
 
 use crate::guests;
+use crate::nats;
 use crate::shell::{self, note, seconds};
 use crate::toolchain::Choice;
 use anyhow::{Context, Result, bail};
@@ -19,10 +20,13 @@ type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
 
 /// Runs every step, up to the first that fails; `filter` goes to the tests of the main workspace.
 pub(crate) fn run(filter: &[String], choice: Choice) -> Result<()> {
-    let steps: [Step; 8] = [
+    let steps: [Step; 9] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
             guests::build(choice, true).map(|_| Done::Passed)
+        }),
+        ("fetching the NATS server", &|| {
+            nats::server().map(|_| Done::Passed)
         }),
         ("lints of the guests", &|| lints(&mut guest_cargo("clippy"))),
         ("tests of the guests", &|| pass(&mut guest_cargo("test"))),

@@ -28,6 +28,8 @@ pub(crate) struct Local {
 /// What the engines of a process go by.
 pub(crate) struct LocalSettings {
     pub(crate) engines: u32,
+    /// The id of the first; the others have the next ones.
+    pub(crate) first_engine: u32,
     /// How many there may ever be at a time.
     pub(crate) max_engines: u32,
     pub(crate) policy: Policy,
@@ -61,7 +63,7 @@ impl Local {
             placement: Machine::new(settings.policy, settings.hwm, settings.seed),
             engines: BTreeMap::new(),
             ending: HashMap::new(),
-            next_engine: 0,
+            next_engine: settings.first_engine,
             next_thread: 0,
             max_engines: settings.max_engines,
             count: Arc::new(AtomicU32::new(settings.engines)),

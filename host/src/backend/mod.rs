@@ -1,12 +1,16 @@
 //! A backend: engines, and the way to them. Above it a job is the same wherever they are.
 //!
-//! `local` has its engines in threads of this process.
+//! `local` has its engines in threads of this process, `nats` in other processes, on this machine or others.
 
 mod local;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use local::{Local, LocalSettings};
+#[cfg(feature = "nats")]
+pub(crate) use nats::{Nats, NatsSettings};
 
 use crate::dispatch::Dispatch;
 use crate::ids::{DispatchId, EngineId, JobId};
@@ -81,6 +85,19 @@ pub enum EngineError {
     /// The system does not give the threads.
     #[error("the system gives no thread for another engine")]
     Thread(#[source] std::io::Error),
+    /// Its engines are elsewhere, and come by themselves.
+    #[error(
+        "engines join a cluster over NATS by themselves: run `rwasm-cluster engine join URL` where they are to be"
+    )]
+    Elsewhere,
+    /// The engine's process did not do it.
+    #[error("engine {engine}: {reason}")]
+    Refused {
+        /// The engine.
+        engine: EngineId,
+        /// What its process said, or that it said nothing.
+        reason: String,
+    },
     /// The cluster was shut down.
     #[error("the cluster was shut down")]
     ShutDown,

@@ -63,6 +63,7 @@ impl Bench {
     fn new(events: EventSender) -> Self {
         let settings = LocalSettings {
             engines: 2,
+            first_engine: 0,
             max_engines: 2,
             policy: Policy::default(),
             hwm: 1,
@@ -120,6 +121,7 @@ impl Bench {
                 panics: AtomicBool::new(panics),
             }),
             course: Course::default(),
+            engine_count: None,
         }));
     }
 

@@ -10,8 +10,14 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
 pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgument, View, When};
 
 mod cache;
+#[cfg(feature = "nats")]
+mod engine;
 mod history;
 mod project;
+#[cfg(feature = "nats")]
+mod remote;
+#[cfg(feature = "nats")]
+mod server;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
 pub(crate) use history::{
@@ -19,7 +25,13 @@ pub(crate) use history::{
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
+#[cfg(feature = "nats")]
+pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
+#[cfg(feature = "nats")]
+pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
+#[cfg(feature = "nats")]
+pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
 use super::config::ProjectFile;
 use super::exit::CliError;
@@ -80,6 +92,18 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Compiled code that is kept for the next start: info, prune
     Cache(CacheArguments),
+    /// Engines of a cluster: join
+    #[cfg(feature = "nats")]
+    Engine(Box<EngineArguments>),
+    /// Make the keys of a cluster, and certificates for its server
+    #[cfg(feature = "nats")]
+    Keys(KeysArguments),
+    /// Write the configuration of a cluster's server
+    #[cfg(feature = "nats")]
+    ServerConfig(Box<ServerConfigArguments>),
+    /// Set a cluster up on a server that runs
+    #[cfg(feature = "nats")]
+    Init(Box<InitArguments>),
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
@@ -279,6 +303,14 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.loudness.verbose,
             Command::Job(job) => job.command.loudness().verbose,
             Command::Cache(cache) => cache.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Engine(engine) => engine.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => keys.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => config.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => init.loudness.verbose,
         }
     }
 
@@ -311,6 +343,14 @@ impl Arguments {
             Command::Call(call) => &mut call.task.loudness,
             Command::Map(map) => &mut map.task.loudness,
             Command::Inspect(inspect) => &mut inspect.loudness,
+            #[cfg(feature = "nats")]
+            Command::Engine(_) => return Ok(()),
+            #[cfg(feature = "nats")]
+            Command::Keys(keys) => &mut keys.loudness,
+            #[cfg(feature = "nats")]
+            Command::ServerConfig(config) => &mut config.loudness,
+            #[cfg(feature = "nats")]
+            Command::Init(init) => &mut init.loudness,
             // Its options are read as they stand, from the command line and the environment.
             Command::Job(_) | Command::Cache(_) => return Ok(()),
         };
@@ -390,7 +430,17 @@ fn settable_by(command: &clap::Command) -> Vec<String> {
             argument.get_long().is_some() && !matches!(argument.get_action(), ArgAction::Append)
         })
         .map(|argument| argument.get_id().to_string())
-        // A project file comes with what is run, and does not say what that may reach.
-        .filter(|id| !["help", "version", "output", "report", "clock"].contains(&id.as_str()))
+        // A project file comes with what is run, and does not say what that may reach, nor who may read along.
+        .filter(|id| {
+            ![
+                "help",
+                "version",
+                "output",
+                "report",
+                "clock",
+                "allow_plain",
+            ]
+            .contains(&id.as_str())
+        })
         .collect()
 }

@@ -1,5 +1,9 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
+#[cfg(feature = "nats")]
+use rwasm_cluster::join::JoinError;
+#[cfg(feature = "nats")]
+use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::{
     Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
     Log, Place, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
@@ -53,6 +57,26 @@ pub(crate) enum CliError {
     Function(Box<FunctionError>),
     /// The cluster did not start.
     Start(StartError),
+    /// There is no cluster, or what belongs to it did not start or cannot be reached.
+    NoCluster { message: String, hint: String },
+    /// The cluster cannot be reached.
+    #[cfg(feature = "nats")]
+    Connect(rwasm_cluster::nats::ConnectError),
+    /// The key cannot be used.
+    #[cfg(feature = "nats")]
+    Key(rwasm_cluster::nats::KeyError),
+    /// The cluster is not joined.
+    #[cfg(feature = "nats")]
+    Join(Box<rwasm_cluster::join::JoinError>),
+    /// What tasks may be granted here is not known.
+    #[cfg(feature = "nats")]
+    Policy(rwasm_cluster::join::PolicyError),
+    /// Keys or certificates cannot be made, or public keys not be read.
+    #[cfg(feature = "nats")]
+    Keys(KeysError),
+    /// There is no such configuration of a server.
+    #[cfg(feature = "nats")]
+    ServerConfig(rwasm_cluster::nats::ServerConfigError),
     /// The job did not begin.
     Submit(SubmitError),
     /// The job failed.
@@ -120,7 +144,26 @@ impl CliError {
                 | HistoryError::StillRunning { .. } => USAGE,
                 _ => INPUT_OUTPUT,
             },
-            Self::Start(_) => CLUSTER,
+            #[cfg(feature = "nats")]
+            Self::Start(StartError::Connect(error)) | Self::Connect(error) => connect_code(error),
+            #[cfg(feature = "nats")]
+            Self::Join(error) => match &**error {
+                JoinError::Connect(error) => connect_code(error),
+                JoinError::Lane(_) | JoinError::Start(StartError::EngineCount { .. }) => USAGE,
+                _ => CLUSTER,
+            },
+            #[cfg(feature = "nats")]
+            Self::Key(_) | Self::Policy(_) => INPUT_OUTPUT,
+            Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
+            #[cfg(feature = "nats")]
+            Self::Keys(error) => match error {
+                KeysError::Name { .. } | KeysError::Host { .. } | KeysError::Validity { .. } => {
+                    USAGE
+                }
+                _ => INPUT_OUTPUT,
+            },
+            #[cfg(feature = "nats")]
+            Self::ServerConfig(_) => USAGE,
             Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::LawsBroken => TASK_FAILED,
             Self::Submit(error) => match error {
@@ -200,9 +243,22 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
-            Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
-                message.clone()
-            }
+            Self::Wrong { message, .. }
+            | Self::Gone { message, .. }
+            | Self::NoCluster { message, .. }
+            | Self::Format(message) => message.clone(),
+            #[cfg(feature = "nats")]
+            Self::Connect(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Key(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Join(error) => with_source(&**error),
+            #[cfg(feature = "nats")]
+            Self::Policy(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Keys(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::ServerConfig(error) => visible(&error.to_string()),
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
@@ -281,7 +337,20 @@ impl CliError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            Self::Wrong { hint, .. } | Self::Gone { hint, .. } | Self::NoCluster { hint, .. } => {
+                Some(hint.clone())
+            }
+            #[cfg(feature = "nats")]
+            Self::Start(StartError::Connect(error)) | Self::Connect(error) => {
+                connect_hint(error).map(str::to_owned)
+            }
+            #[cfg(feature = "nats")]
+            Self::Join(error) => match &**error {
+                JoinError::Connect(error) => connect_hint(error).map(str::to_owned),
+                _ => None,
+            },
+            #[cfg(feature = "nats")]
+            Self::Policy(_) => Some("`rwasm-cluster engine join --help` shows one".to_owned()),
             Self::Project { hint, .. } => hint.clone(),
             Self::Start(StartError::History(error)) | Self::History(error) => {
                 history_hint(error).map(str::to_owned)
@@ -398,6 +467,30 @@ fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec
         lines.extend(backtrace.lines().map(|line| format!("  {}", visible(line))));
     }
     lines
+}
+
+#[cfg(feature = "nats")]
+fn connect_code(error: &ConnectError) -> u8 {
+    match error {
+        ConnectError::Url { .. }
+        | ConnectError::Plain { .. }
+        | ConnectError::Assets(AssetError::Replicas { .. } | AssetError::Lane { .. }) => USAGE,
+        ConnectError::File { .. } => INPUT_OUTPUT,
+        _ => CLUSTER,
+    }
+}
+
+#[cfg(feature = "nats")]
+fn connect_hint(error: &ConnectError) -> Option<&'static str> {
+    match error {
+        ConnectError::Unreachable { .. } => Some(
+            "`rwasm-cluster status` shows whether the cluster on this machine runs, `start` starts one",
+        ),
+        ConnectError::Refused { .. } => {
+            Some("name the key of your role with --key FILE; `rwasm-cluster keys` makes one")
+        }
+        _ => None,
+    }
 }
 
 fn history_hint(error: &HistoryError) -> Option<&'static str> {

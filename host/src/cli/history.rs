@@ -2,6 +2,7 @@
 
 use super::args::HistoryArguments;
 use super::exit::CliError;
+use super::places;
 use super::tell::warn;
 use rwasm_cluster::{ClusterEvent, ClusterEvents, History, HistorySettings};
 use std::path::PathBuf;
@@ -11,18 +12,9 @@ const FILE: &str = "RWASM_HISTORY_FILE";
 
 /// Where the history is kept: `RWASM_HISTORY_FILE`, else in the user's state directory.
 fn file() -> Result<PathBuf, CliError> {
-    let dir = || {
-        let state = dirs::state_dir();
-        let home = || dirs::home_dir().map(|home| home.join(".local").join("state"));
-        let dir = state.or_else(home)?;
-        Some(dir.join("rwasm-cluster").join("history.db"))
-    };
     match std::env::var_os(FILE).filter(|path| !path.is_empty()) {
         Some(path) => Ok(path.into()),
-        None => dir().ok_or_else(|| CliError::Wrong {
-            message: "there is no place for a history: the user has no home directory".to_owned(),
-            hint: format!("name a file in {FILE}"),
-        }),
+        None => Ok(places::state_dir()?.join("history.db")),
     }
 }
 

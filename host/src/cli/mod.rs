@@ -4,20 +4,33 @@ pub(crate) mod args;
 pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod call;
+#[cfg(feature = "nats")]
+pub(crate) mod cluster;
 pub(crate) mod compiler;
 pub(crate) mod config;
+#[cfg(feature = "nats")]
+pub(crate) mod engine;
 pub(crate) mod exit;
 mod grants;
 pub(crate) mod history;
+#[cfg(feature = "nats")]
+pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod job;
+#[cfg(feature = "nats")]
+pub(crate) mod keys;
 pub(crate) mod map;
 pub(crate) mod new;
 pub(crate) mod output;
 pub(crate) mod panics;
+mod places;
+#[cfg(feature = "nats")]
+pub(crate) mod profile;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
+#[cfg(feature = "nats")]
+pub(crate) mod server_config;
 pub(crate) mod setup;
 pub(crate) mod signals;
 pub(crate) mod stats;

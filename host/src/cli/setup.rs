@@ -8,6 +8,8 @@ use super::output::Output;
 use super::signals::Signals;
 use super::tell::warn;
 use rwasm_cluster::format::Format;
+#[cfg(feature = "nats")]
+use rwasm_cluster::nats::Role;
 use rwasm_cluster::{
     Backoff, ByteSize, Cluster, ClusterBuilder, CodeCache, DETERMINISTIC_FUEL, DynamicCallable,
     Grants, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource, Retry, Reuse, StartError,
@@ -57,6 +59,10 @@ pub(crate) fn cluster(
     if let Some(history) = history::settings(&options.history)? {
         builder = builder.history(history);
     }
+    #[cfg(feature = "nats")]
+    if let Some(remote) = super::profile::remote(&options.remote, Role::Client)? {
+        return elsewhere(options, builder.connect(remote));
+    }
     let cluster = compiled(builder)?.start().map_err(CliError::Start)?;
     if !options.loudness.quiet {
         warn_of_shortages(&cluster);
@@ -65,6 +71,19 @@ pub(crate) fn cluster(
         warn(
             "the address space is too small for a pool of instances: each is mapped anew, which is slower",
         );
+    }
+    Ok(cluster)
+}
+
+/// Reaches the engines of a cluster.
+#[cfg(feature = "nats")]
+fn elsewhere(options: &TaskOptions, mut builder: ClusterBuilder) -> Result<Cluster, CliError> {
+    if let Some(lane) = &options.lane {
+        builder = builder.lane(lane);
+    }
+    let cluster = builder.start().map_err(CliError::Start)?;
+    if !options.loudness.quiet && cluster.engines().is_empty() {
+        warn("the cluster has no engine now: tasks wait until one joins");
     }
     Ok(cluster)
 }

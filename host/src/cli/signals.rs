@@ -21,6 +21,8 @@ type Stop = Box<dyn FnOnce() + Send>;
 struct State {
     ending: Option<Ending>,
     stop: Option<Stop>,
+    /// What is stopped may take as long as it wants; another signal ends the program.
+    is_patient: bool,
     /// Files written aside, to be removed where the program ends without its destructors.
     aside: Vec<PathBuf>,
 }
@@ -68,6 +70,13 @@ impl Signals {
         stop();
     }
 
+    /// The same, for what may take long to stop: the program ends when it has, or at another signal.
+    #[cfg(feature = "nats")]
+    pub(crate) fn watch_patiently(&self, stop: impl FnOnce() + Send + 'static) {
+        self.lock().is_patient = true;
+        self.watch(stop);
+    }
+
     /// Names a file to remove when a signal ends the program at once.
     pub(crate) fn clean(&self, aside: Option<PathBuf>) {
         self.lock().aside.extend(aside);
@@ -86,7 +95,12 @@ impl Signals {
             // Nothing to wait for, or asked twice.
             state.exit(code);
         };
+        let is_patient = state.is_patient;
         drop(state);
+        if is_patient {
+            stop();
+            return;
+        }
         let last = self.clone();
         // Before what runs is stopped, which may take its time.
         let _ = std::thread::Builder::new()

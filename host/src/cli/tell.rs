@@ -11,6 +11,13 @@ pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "warning: {}", visible(text));
 }
 
+/// Says what goes on, in a line.
+#[cfg(feature = "nats")]
+pub(crate) fn note(text: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
+}
+
 /// Prints a text that is made for people as it is.
 pub(crate) fn print(text: &str) {
     // Where stderr is closed there is nobody to tell.

@@ -114,6 +114,7 @@ fn run_dispatches(
     let mut kept = KeptSessions::default();
     while let Ok(dispatch) = dispatches.recv() {
         if dispatch.begin() {
+            dispatch.reply.begun();
             let place = Place {
                 engine: id,
                 count: count.load(Ordering::Relaxed),
@@ -207,7 +208,7 @@ fn run_task(
     };
     let surroundings = Surroundings {
         engine: place.engine,
-        engine_count: place.count,
+        engine_count: dispatch.engine_count.unwrap_or(place.count),
         task: task.index,
         pushed: dispatch
             .pushed

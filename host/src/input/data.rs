@@ -63,6 +63,17 @@ impl fmt::Debug for ChunkData {
 }
 
 impl Chunk {
+    /// The bytes of a file that nobody else has, from its beginning: a chunk that was sent here.
+    #[cfg(feature = "nats")]
+    pub(crate) fn own_file(file: File) -> ChunkData {
+        let nowhere = Arc::from(Path::new(""));
+        ChunkData::File(FileRef::Open(Arc::new(OpenFile::new(
+            file,
+            nowhere,
+            Slot::default(),
+        ))))
+    }
+
     /// Its length in bytes, where it is known.
     pub(crate) fn len(&self) -> Option<u64> {
         match self.data {

@@ -11,7 +11,7 @@ mod scan;
 mod tests;
 
 pub(crate) use chunks::{Chunks, Cut};
-pub(crate) use data::{Chunk, ChunkData, OpenFile};
+pub(crate) use data::{Chunk, ChunkData, OpenFile, Source};
 
 use crate::units::ByteSize;
 use bytes::Bytes;

@@ -2,6 +2,9 @@
 
 use super::connect::Connection;
 use super::names::{self, Class};
+use super::problem::Problem;
+use crate::units::ByteSize;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{kv, object_store, stream};
@@ -23,6 +26,8 @@ pub struct AssetSettings {
     pub keep: Duration,
     /// How many bytes tasks, results and large values may take, each.
     pub max_bytes: i64,
+    /// Whether what is there with other settings gets these; else it stays as it is.
+    pub change: bool,
 }
 
 impl Default for AssetSettings {
@@ -34,8 +39,33 @@ impl Default for AssetSettings {
             presence: Duration::from_secs(15),
             keep: Duration::from_hours(7 * 24),
             max_bytes: 10 << 30,
+            change: false,
         }
     }
+}
+
+/// A stream, bucket or consumer of a cluster, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asset {
+    /// What it is and how it is called.
+    pub name: String,
+    /// What became of it.
+    pub state: AssetState,
+}
+
+/// What became of a stream, bucket or consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AssetState {
+    /// It was not there, and is now.
+    Made,
+    /// It was there as it is wanted.
+    Kept,
+    /// It was there with other settings, and has the wanted ones now: `replicas 1 → 3`.
+    Changed(String),
+    /// It is there with other settings: `replicas 1, not 3`.
+    Differs(String),
 }
 
 /// Why a cluster's streams cannot be made or used.
@@ -58,6 +88,51 @@ pub enum AssetError {
         /// What the server said.
         reason: String,
     },
+    /// There is no room for what it may take.
+    #[error(
+        "the server has no room for {what}, which may take {wanted}: give it more (`max_file_store` in its configuration, or a larger disk), or let streams take less (--max-bytes)"
+    )]
+    NoRoom {
+        /// Which.
+        what: String,
+        /// How much it may take.
+        wanted: ByteSize,
+    },
+    /// There are not so many servers.
+    #[error(
+        "{what} cannot be kept on {replicas} servers: the cluster has fewer, or not all of them run"
+    )]
+    TooFewServers {
+        /// Which.
+        what: String,
+        /// How many are wanted.
+        replicas: usize,
+    },
+    /// Not a number of servers that can agree.
+    #[error("streams cannot be kept on {replicas} servers: write 1, 3 or 5")]
+    Replicas {
+        /// What was given.
+        replicas: usize,
+    },
+    /// Not a name of a lane.
+    #[error("`{lane}` cannot name a lane: write letters, digits, `-` and `_`, at most 64")]
+    Lane {
+        /// What was given.
+        lane: String,
+    },
+    /// `JetStream` is not there, or not for the account.
+    #[error(
+        "the server has JetStream switched off for this account: enable it in its configuration (see `rwasm-cluster server-config`)"
+    )]
+    JetStreamOff,
+    /// The server did not answer: a cluster of servers may be without a leader.
+    #[error(
+        "the server did not say in time whether it has {what}: most of its servers may be down"
+    )]
+    Silent {
+        /// Which.
+        what: String,
+    },
     /// The key may not.
     #[error("this key may not make {what}: an admin key is wanted")]
     Denied {
@@ -78,51 +153,127 @@ const DUPLICATES: Duration = Duration::from_mins(2);
 /// How long the mark of an engine that has gone is kept for those who watch.
 const MARKERS: Duration = Duration::from_mins(1);
 
-/// Makes what is missing, and changes nothing of what is there.
+/// Makes what is missing. What is there is changed only where the settings say so, and then only what they speak of.
 pub(crate) async fn make(
     connection: &Connection,
     settings: &AssetSettings,
-) -> Result<(), AssetError> {
-    let js = &connection.js;
-    for config in [tasks(settings), results(settings)] {
-        let what = format!("stream {}", config.name);
-        ensure(connection, &what, "STREAM.CREATE", async {
-            // Asked for first: a stream that is there with other settings is left as it is.
-            match js.get_stream(&config.name).await {
-                Ok(_) => Ok(()),
-                Err(_) => js.create_stream(config.clone()).await.map(drop),
-            }
-            .map_err(|error| error.to_string())
-        })
-        .await?;
+) -> Result<Vec<Asset>, AssetError> {
+    if !matches!(settings.replicas, 1 | 3 | 5) {
+        let replicas = settings.replicas;
+        return Err(AssetError::Replicas { replicas });
     }
-    for config in buckets(settings) {
-        let what = format!("bucket {}", config.bucket);
-        ensure(connection, &what, "STREAM.CREATE", async {
-            match js.get_key_value(&config.bucket).await {
-                Ok(_) => Ok(()),
-                Err(_) => js.create_key_value(config.clone()).await.map(drop),
-            }
-            .map_err(|error| error.to_string())
-        })
-        .await?;
+    if let Some(lane) = settings.lanes.iter().find(|lane| !names::is_token(lane)) {
+        return Err(AssetError::Lane { lane: lane.clone() });
     }
-    for config in objects(settings) {
-        let what = format!("object store {}", config.bucket);
-        ensure(connection, &what, "STREAM.CREATE", async {
-            match js.get_object_store(&config.bucket).await {
-                Ok(_) => Ok(()),
-                Err(_) => js.create_object_store(config.clone()).await.map(drop),
-            }
-            .map_err(|error| error.to_string())
-        })
-        .await?;
+    let mut assets = Vec::new();
+    for wanted in wanted(settings) {
+        assets.push(make_stream(connection, wanted, settings.change).await?);
     }
-    let lanes = std::iter::once(names::MAIN_LANE).chain(settings.lanes.iter().map(String::as_str));
+    let mut lanes = vec![names::MAIN_LANE];
+    lanes.extend(settings.lanes.iter().map(String::as_str));
+    lanes.dedup();
     for lane in lanes {
-        make_lane(connection, lane, settings).await?;
+        assets.extend(make_lane(connection, lane, settings).await?);
     }
-    Ok(())
+    Ok(assets)
+}
+
+/// Looks whether the cluster was set up, by one question that every role may ask.
+///
+/// # Errors
+/// When it was not, or `JetStream` is off for this account, or the key is for nothing of this kind.
+pub(crate) async fn check(connection: &Connection) -> Result<(), AssetError> {
+    let what = format!("stream {}", names::TASKS);
+    match connection
+        .watched(names::TASKS, stream_info(connection, names::TASKS))
+        .await
+    {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(problem)) => Err(problem.of(&what, 0, 0)),
+        Err(_) => Err(AssetError::Missing { what }),
+    }
+}
+
+/// A stream as it is wanted, whatever it is used as.
+struct Wanted {
+    what: String,
+    config: Kind,
+    /// The settings that may differ from those of one that is there.
+    stream: String,
+    replicas: usize,
+    max_age: Duration,
+    max_bytes: i64,
+}
+
+enum Kind {
+    Stream(Box<stream::Config>),
+    Bucket(Box<kv::Config>),
+    Objects(Box<object_store::Config>),
+}
+
+fn wanted(settings: &AssetSettings) -> Vec<Wanted> {
+    let streams = [tasks(settings), results(settings)].map(|config| Wanted {
+        what: format!("stream {}", config.name),
+        stream: config.name.clone(),
+        replicas: config.num_replicas,
+        max_age: config.max_age,
+        max_bytes: config.max_bytes,
+        config: Kind::Stream(Box::new(config)),
+    });
+    let buckets = buckets(settings).map(|config| Wanted {
+        what: format!("bucket {}", config.bucket),
+        stream: names::kv_stream(&config.bucket),
+        replicas: config.num_replicas,
+        max_age: config.max_age,
+        max_bytes: config.max_bytes,
+        config: Kind::Bucket(Box::new(config)),
+    });
+    let objects = objects(settings).map(|config| Wanted {
+        what: format!("object store {}", config.bucket),
+        stream: names::object_stream(&config.bucket),
+        replicas: config.num_replicas,
+        max_age: config.max_age,
+        max_bytes: config.max_bytes,
+        config: Kind::Objects(Box::new(config)),
+    });
+    streams.into_iter().chain(buckets).chain(objects).collect()
+}
+
+async fn make_stream(
+    connection: &Connection,
+    wanted: Wanted,
+    change: bool,
+) -> Result<Asset, AssetError> {
+    let js = &connection.js;
+    let state = ensure(connection, &wanted, async {
+        let mut there = match stream_info(connection, &wanted.stream).await {
+            Ok(there) => there,
+            Err(problem) if problem.is(ErrorCode::STREAM_NOT_FOUND) => {
+                match &wanted.config {
+                    Kind::Stream(config) => drop(js.create_stream((**config).clone()).await?),
+                    Kind::Bucket(config) => drop(js.create_key_value((**config).clone()).await?),
+                    Kind::Objects(config) => {
+                        drop(js.create_object_store((**config).clone()).await?);
+                    }
+                }
+                return Ok(AssetState::Made);
+            }
+            Err(problem) => return Err(problem),
+        };
+        let mut differences = Differences::default();
+        differences.put("replicas", &mut there.num_replicas, wanted.replicas);
+        differences.put_time("kept for", &mut there.max_age, wanted.max_age);
+        differences.put_size("at most", &mut there.max_bytes, wanted.max_bytes);
+        if change && !differences.0.is_empty() {
+            js.update_stream(&there).await?;
+        }
+        Ok(differences.state(change))
+    })
+    .await?;
+    Ok(Asset {
+        name: wanted.what,
+        state,
+    })
 }
 
 /// Makes the consumers of a lane, unless they are there.
@@ -130,46 +281,135 @@ pub(crate) async fn make_lane(
     connection: &Connection,
     lane: &str,
     settings: &AssetSettings,
-) -> Result<(), AssetError> {
+) -> Result<Vec<Asset>, AssetError> {
+    let mut assets = Vec::new();
     for class in Class::ALL {
-        let name = names::consumer(lane, class);
-        let what = format!("consumer {name} of {}", names::TASKS);
-        ensure(connection, &what, "CONSUMER", async {
-            let config = lane_consumer(lane, class, settings);
-            let there = connection
-                .js
-                .get_consumer_from_stream::<pull::Config, _, _>(&name, names::TASKS)
-                .await;
-            match there {
-                Ok(_) => Ok(()),
-                Err(_) => connection
-                    .js
-                    .create_consumer_on_stream(config, names::TASKS)
-                    .await
-                    .map(drop)
-                    .map_err(|error| error.to_string()),
-            }
-        })
-        .await?;
+        assets.push(make_consumer(connection, lane, class, settings).await?);
     }
-    Ok(())
+    Ok(assets)
+}
+
+async fn make_consumer(
+    connection: &Connection,
+    lane: &str,
+    class: Class,
+    settings: &AssetSettings,
+) -> Result<Asset, AssetError> {
+    let js = &connection.js;
+    let config = lane_consumer(lane, class, settings);
+    let name = names::consumer(lane, class);
+    let wanted = Wanted {
+        what: format!("consumer {name} of {}", names::TASKS),
+        stream: names::TASKS.to_owned(),
+        replicas: settings.replicas,
+        max_age: Duration::ZERO,
+        max_bytes: 0,
+        config: Kind::Stream(Box::new(tasks(settings))),
+    };
+    let state = ensure(connection, &wanted, async {
+        let there = js
+            .get_consumer_from_stream::<pull::Config, _, _>(&name, names::TASKS)
+            .await;
+        let mut there = match there {
+            Ok(there) => there.cached_info().config.clone(),
+            Err(error) => {
+                let problem = Problem::from(error);
+                if !problem.is(ErrorCode::CONSUMER_NOT_FOUND) {
+                    return Err(problem);
+                }
+                js.create_consumer_on_stream(config, names::TASKS).await?;
+                return Ok(AssetState::Made);
+            }
+        };
+        let mut differences = Differences::default();
+        // The server has 0 where a consumer is as its stream is.
+        if there.num_replicas != 0 {
+            differences.put("replicas", &mut there.num_replicas, config.num_replicas);
+        }
+        differences.put_time("given again after", &mut there.ack_wait, config.ack_wait);
+        if settings.change && !differences.0.is_empty() {
+            js.create_consumer_on_stream(config, names::TASKS).await?;
+        }
+        Ok(differences.state(settings.change))
+    })
+    .await?;
+    Ok(Asset {
+        name: wanted.what,
+        state,
+    })
 }
 
 async fn ensure(
     connection: &Connection,
-    what: &str,
-    hint: &str,
-    act: impl Future<Output = Result<(), String>>,
-) -> Result<(), AssetError> {
-    match connection.watched(hint, act).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(reason)) => Err(AssetError::Refused {
-            what: what.to_owned(),
-            reason,
-        }),
+    wanted: &Wanted,
+    act: impl Future<Output = Result<AssetState, Problem>>,
+) -> Result<AssetState, AssetError> {
+    match connection.watched("$JS.API.", act).await {
+        Ok(Ok(state)) => Ok(state),
+        Ok(Err(problem)) => Err(problem.of(&wanted.what, wanted.replicas, wanted.max_bytes)),
         Err(_) => Err(AssetError::Denied {
-            what: what.to_owned(),
+            what: wanted.what.clone(),
         }),
+    }
+}
+
+async fn stream_info(connection: &Connection, name: &str) -> Result<stream::Config, Problem> {
+    let stream = connection.js.get_stream(name).await?;
+    Ok(stream.cached_info().config.clone())
+}
+
+/// In which settings something that is there differs from what is wanted.
+#[derive(Default)]
+struct Differences(Vec<(&'static str, String, String)>);
+
+impl Differences {
+    fn put<T: PartialEq + ToString>(&mut self, name: &'static str, there: &mut T, wanted: T) {
+        if *there != wanted {
+            self.0.push((name, there.to_string(), wanted.to_string()));
+            *there = wanted;
+        }
+    }
+
+    fn put_time(&mut self, name: &'static str, there: &mut Duration, wanted: Duration) {
+        let shown = |time: Duration| match time {
+            Duration::ZERO => "ever".to_owned(),
+            time => humantime::format_duration(time).to_string(),
+        };
+        if *there != wanted {
+            self.0.push((name, shown(*there), shown(wanted)));
+            *there = wanted;
+        }
+    }
+
+    fn put_size(&mut self, name: &'static str, there: &mut i64, wanted: i64) {
+        // Nothing, 0 and -1 are all no bound.
+        let bound = |size: i64| u64::try_from(size).ok().filter(|size| *size > 0);
+        let shown = |size: i64| {
+            bound(size).map_or("what there is".to_owned(), |size| {
+                ByteSize::new(size).to_string()
+            })
+        };
+        if bound(*there) != bound(wanted) {
+            self.0.push((name, shown(*there), shown(wanted)));
+            *there = wanted;
+        }
+    }
+
+    fn state(self, changed: bool) -> AssetState {
+        if self.0.is_empty() {
+            return AssetState::Kept;
+        }
+        let joined = |between: &str| {
+            let all = self.0.iter();
+            all.map(|(name, there, wanted)| format!("{name} {there}{between}{wanted}"))
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        if changed {
+            AssetState::Changed(joined(" → "))
+        } else {
+            AssetState::Differs(joined(", not "))
+        }
     }
 }
 

@@ -4,8 +4,26 @@
 //! It knows neither views nor engines. `backend/nats` submits tasks by way of it, `join` runs them.
 
 pub(crate) mod assets;
+pub(crate) mod blob;
+mod certificates;
 pub(crate) mod connect;
+mod keys;
 pub(crate) mod names;
+mod overview;
+pub(crate) mod permissions;
+pub(crate) mod presence;
+mod problem;
+mod refusal;
+mod role;
+mod server_config;
+mod setup;
+pub(crate) mod wire;
 
-pub use assets::{AssetError, AssetSettings};
-pub use connect::{ConnectError, ConnectSettings, Key, KeyError, Role};
+pub use assets::{Asset, AssetError, AssetSettings, AssetState};
+pub use connect::{ConnectSettings, is_new_enough};
+pub use keys::{KeyFile, KeySettings, KeysError, PublicKey, PublicKeys, Written, make_keys};
+pub use overview::{Lane, Overview, Process, overview};
+pub use refusal::ConnectError;
+pub use role::{Key, KeyError, Role};
+pub use server_config::{PORT, Routes, ServerConfig, ServerConfigError, ServerTls};
+pub use setup::set_up;

@@ -27,6 +27,14 @@ pub(crate) const MODULES: &str = "RWC_MODULES";
 /// Object bucket: inputs, results and pushed values that are too large for a message.
 pub(crate) const BLOBS: &str = "RWC_BLOBS";
 
+/// The stream behind a key-value bucket, and behind an object bucket.
+pub(crate) fn kv_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}
+pub(crate) fn object_stream(bucket: &str) -> String {
+    format!("OBJ_{bucket}")
+}
+
 /// The lane of tasks that name none.
 pub(crate) const MAIN_LANE: &str = "main";
 

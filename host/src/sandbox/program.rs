@@ -35,6 +35,12 @@ pub enum Lowering {
 /// A module that is ready to run. Shared by all engines.
 pub(crate) struct Program {
     pub(crate) module: Module,
+    /// None where the engines are elsewhere, and it is compiled there.
+    pub(super) compiled: Option<Compiled>,
+}
+
+/// What a module was compiled to.
+pub(super) struct Compiled {
     pub(super) variant: Arc<Variant>,
     pub(super) code: Code,
 }
@@ -93,15 +99,7 @@ impl Program {
         let is_offered =
             |import: &Import| import.offered || as_component && host.has_interface(&import.module);
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !is_offered(i)) {
-            return Err(LoadError::invalid(
-                &module,
-                format!(
-                    "it imports `{}`, which this host does not offer{}",
-                    // An interface of a component has no name in it.
-                    format!("{} {}", import.module, import.name).trim_end(),
-                    imports::advice(&import.module)
-                ),
-            ));
+            return Err(not_offered(&module, import));
         }
         let code = if as_component {
             let imports = ComponentImports {
@@ -114,10 +112,35 @@ impl Program {
         };
         Ok(Self {
             module,
-            variant,
-            code,
+            compiled: Some(Compiled { variant, code }),
         })
     }
+
+    /// A module whose engines are elsewhere: it is compiled there, and what it imports is looked at here.
+    ///
+    /// # Errors
+    /// When it imports what no engine offers, and is to be refused for that.
+    pub(crate) fn elsewhere(module: Module, strict_imports: bool) -> Result<Self, LoadError> {
+        if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
+            return Err(not_offered(&module, import));
+        }
+        Ok(Self {
+            module,
+            compiled: None,
+        })
+    }
+}
+
+fn not_offered(module: &Module, import: &Import) -> LoadError {
+    LoadError::invalid(
+        module,
+        format!(
+            "it imports `{}`, which this host does not offer{}",
+            // An interface of a component has no name in it.
+            format!("{} {}", import.module, import.name).trim_end(),
+            imports::advice(&import.module)
+        ),
+    )
 }
 
 impl CoreCode {

@@ -6,7 +6,7 @@
 
 use super::failure;
 use super::imports::Waits;
-use super::program::{Code, Program};
+use super::program::{Code, Compiled, Program};
 use super::request::{Callee, Report, Request, Setting};
 use super::state::{Preview, State, arm};
 use super::stdio::{Sink, Stdin, Stdio};
@@ -105,6 +105,10 @@ impl Runner {
         request: &Request<'_>,
         kept: &mut Option<Session>,
     ) -> Report {
+        let Some(compiled) = &program.compiled else {
+            let message = "the module was made ready for engines elsewhere, and is to run here";
+            return Report::refused(Failure::new(FailureCode::Internal, message));
+        };
         let limits = &request.setting.limits;
         if let Some(size) = copied_size(request)
             && size > limits.input.bytes()
@@ -125,7 +129,7 @@ impl Runner {
                 store.data_mut().rearm(request);
                 (store, Some(instance))
             }
-            None => match new_store(program, request) {
+            None => match new_store(program, compiled, request) {
                 Ok(store) => (store, None),
                 Err(failure) => return Report::refused(failure),
             },
@@ -137,7 +141,7 @@ impl Runner {
             return Report::refused(Failure::new(FailureCode::Internal, error.to_string()));
         }
 
-        let ended = match &program.code {
+        let ended = match &compiled.code {
             Code::Core(code) => {
                 let instance = match instance {
                     Some(Instance::Core(instance)) => Some(instance),
@@ -254,7 +258,11 @@ fn copied_size(request: &Request<'_>) -> Option<u64> {
     }
 }
 
-fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, Failure> {
+fn new_store(
+    program: &Program,
+    compiled: &Compiled,
+    request: &Request<'_>,
+) -> Result<Store<State>, Failure> {
     let limits = &request.setting.limits;
     let logs = limits.logs.as_usize();
     let (stdin, stdout) = match (request.callee, request.arguments) {
@@ -272,11 +280,11 @@ fn new_store(program: &Program, request: &Request<'_>) -> Result<Store<State>, F
     };
     stdio.tell(request.surroundings);
     let mut state = State::new(&program.module, request, stdio)?;
-    state.open_directories(match &program.code {
+    state.open_directories(match &compiled.code {
         Code::Core(_) => Preview::One,
         Code::Component(_) => Preview::Two,
     })?;
-    let mut store = Store::try_new(&program.variant.engine, state)
+    let mut store = Store::try_new(&compiled.variant.engine, state)
         .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
     let passed = limits.output.as_usize().saturating_mul(VAL_OVERHEAD);
     // What a guest tells its host is no result, and dropped where it is too much.

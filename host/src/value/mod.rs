@@ -12,6 +12,8 @@ mod convert;
 mod mismatch;
 mod pack;
 mod packed;
+#[cfg(feature = "nats")]
+mod tagged;
 mod ty;
 mod typed;
 mod unpack;
@@ -24,6 +26,8 @@ pub use ty::{Case, Field, ResultType, Type};
 pub use typed::{FromWit, Params, ToArgument, ToWit};
 
 pub(crate) use argument::PackedArgument;
+#[cfg(feature = "nats")]
+pub(crate) use codec::{Reader, Writer};
 pub(crate) use mismatch::Step;
 pub(crate) use typed::{Fill, Stands, Unfit};
 pub(crate) use unpack::skip;

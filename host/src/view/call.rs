@@ -90,6 +90,7 @@ impl Maker {
             listener: Some(listener),
             reply,
             course: Course::default(),
+            engine_count: None,
         })
     }
 }
@@ -158,7 +159,7 @@ impl Core {
         if self.is_closed() {
             return Err(SubmitError::ShutDown);
         }
-        let setting = options.setting()?;
+        let setting = options.setting(self.is_here())?;
         Ok(Maker {
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),

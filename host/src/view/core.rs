@@ -38,7 +38,8 @@ use std::time::{Duration, Instant};
 /// See the [module](self).
 pub(crate) struct Core {
     pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) sandbox: Sandbox,
+    /// Where modules are made ready: here, or elsewhere with the engines.
+    pub(crate) workshop: Workshop,
     pub(crate) events: EventSender,
     pub(super) dispatch_ids: Arc<AtomicU64>,
     pub(super) registry: Arc<Registry>,
@@ -55,6 +56,17 @@ pub(crate) struct Core {
     running: Arc<Mutex<Running>>,
     detached: Arc<Detached>,
     is_closed: AtomicBool,
+}
+
+/// Where modules are made ready to run.
+pub(crate) enum Workshop {
+    /// In this process, with its engines.
+    Here(Sandbox),
+    /// With engines that are elsewhere.
+    Elsewhere {
+        /// Whether imports that no engine offers are refused.
+        strict_imports: bool,
+    },
 }
 
 /// What became of the jobs of a cluster that was shut down.
@@ -89,7 +101,7 @@ pub(super) struct NewJob<'a> {
 impl Core {
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
-        sandbox: Sandbox,
+        workshop: Workshop,
         defaults: Defaults,
         events: EventSender,
         queue: QueueLimits,
@@ -97,7 +109,7 @@ impl Core {
     ) -> Self {
         Self {
             backend,
-            sandbox,
+            workshop,
             events,
             dispatch_ids: Arc::new(AtomicU64::new(0)),
             registry: Arc::new(Registry::default()),
@@ -112,6 +124,11 @@ impl Core {
             detached: Arc::default(),
             is_closed: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the engines are in this process.
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.workshop, Workshop::Here(_))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -168,7 +185,12 @@ impl Core {
             return Ok(program);
         }
         // Compiled without the lock: another module need not wait for it.
-        let program = Arc::new(self.sandbox.program(module, variant, limits)?);
+        let program = Arc::new(match &self.workshop {
+            Workshop::Here(sandbox) => sandbox.program(module, variant, limits)?,
+            Workshop::Elsewhere { strict_imports } => {
+                Program::elsewhere(module.clone(), *strict_imports)?
+            }
+        });
         let (program, gone) = programs().keep(key, program, module.size());
         drop(gone);
         Ok(program)
@@ -354,7 +376,9 @@ impl Core {
         let programs =
             std::mem::take(&mut *self.programs.lock().unwrap_or_else(PoisonError::into_inner));
         drop(programs);
-        self.sandbox.close();
+        if let Workshop::Here(sandbox) = &self.workshop {
+            sandbox.close();
+        }
         shutdown
     }
 

@@ -509,6 +509,7 @@ impl Driver {
             listener: Some(listener),
             reply: Arc::clone(&self.reply),
             course: Course::default(),
+            engine_count: None,
         });
         running.stats.dispatches += 1;
         running.flights.insert(

@@ -61,7 +61,7 @@ impl Core {
             ..JobSpec::default()
         };
         let begun = Instant::now();
-        let setting = options.setting()?;
+        let setting = options.setting(self.is_here())?;
         let job = self.start(NewJob {
             plan: Plan::map(function, map.unordered),
             program: self.program(function.module(), setting)?,

@@ -52,8 +52,10 @@ pub use targets::{EngineRange, TargetError, Targets};
 pub use task::{Task, TaskInfo};
 pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
 
-pub(crate) use core::Core;
+pub(crate) use core::{Core, Workshop};
 pub(crate) use options::Defaults;
+#[cfg(feature = "nats")]
+pub(crate) use options::Wishes;
 pub(crate) use recording::Keeper;
 
 use crate::graph::DependencyError;

@@ -42,18 +42,19 @@ pub(crate) struct Defaults {
 }
 
 /// What of a job or call the sandbox is told.
-pub(super) struct Wishes<'a> {
-    pub(super) limits: &'a Limits,
-    pub(super) grants: &'a Arc<Grants>,
-    pub(super) deterministic: bool,
-    pub(super) reuse: Reuse,
+pub(crate) struct Wishes<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) grants: &'a Arc<Grants>,
+    pub(crate) deterministic: bool,
+    pub(crate) reuse: Reuse,
     /// The arguments of a WASI command, its own name first.
-    pub(super) program_arguments: Vec<String>,
+    pub(crate) program_arguments: Vec<String>,
 }
 
 impl Wishes<'_> {
-    /// What the sandbox is told, once all that can be refused has been looked at.
-    pub(super) fn settle(self) -> Result<Arc<Setting>, SettingError> {
+    /// What the sandbox is told, once all that can be refused has been looked at. Directories and peers are looked for
+    /// where the engines are, which is `here` or elsewhere.
+    pub(crate) fn settle(self, here: bool) -> Result<Arc<Setting>, SettingError> {
         let stack = self.limits.stack;
         if !(MIN_STACK..=MAX_STACK).contains(&stack) {
             return Err(SettingError::Stack { wanted: stack });
@@ -66,7 +67,16 @@ impl Wishes<'_> {
         if self.deterministic && self.reuse != Reuse::None {
             return Err(SettingError::ReuseIsNotDeterministic);
         }
-        let dirs = self.grants.check(self.deterministic)?;
+        let dirs = if here {
+            self.grants.check(self.deterministic)?
+        } else {
+            Vec::new()
+        };
+        let peers = if here {
+            Peers::new(&self.grants.net)
+        } else {
+            Peers::default()
+        };
         let mut limits = self.limits.clone();
         if self.deterministic {
             limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
@@ -74,7 +84,7 @@ impl Wishes<'_> {
         Ok(Arc::new(Setting {
             limits,
             grants: Arc::clone(self.grants),
-            peers: Arc::new(Peers::new(&self.grants.net)),
+            peers: Arc::new(peers),
             dirs: dirs.into(),
             deterministic: self.deterministic,
             program_arguments: self.program_arguments,
@@ -125,7 +135,7 @@ impl Options {
         }
     }
 
-    pub(super) fn setting(&self) -> Result<&Arc<Setting>, SettingError> {
+    pub(super) fn setting(&self, here: bool) -> Result<&Arc<Setting>, SettingError> {
         if let Some(setting) = self.setting.get() {
             return Ok(setting);
         }
@@ -136,7 +146,7 @@ impl Options {
             reuse: self.reuse,
             program_arguments: Vec::new(),
         };
-        let setting = wishes.settle()?;
+        let setting = wishes.settle(here)?;
         Ok(self.setting.get_or_init(|| setting))
     }
 

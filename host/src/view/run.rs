@@ -37,7 +37,7 @@ impl Core {
             reuse: spec.reuse,
             program_arguments: plan.arguments.clone(),
         };
-        let setting = wishes.settle()?;
+        let setting = wishes.settle(self.is_here())?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
         let program = self.program(module, &setting)?;
         self.start(NewJob {

@@ -5,6 +5,7 @@ mod calls;
 mod cli;
 mod guests;
 mod library;
+mod nats;
 mod process;
 mod text;
 mod typed;
@@ -16,6 +17,7 @@ pub(crate) use calls::{
 pub(crate) use cli::{Cli, Ended, call, inspect, map, program, run, wait};
 pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
+pub(crate) use nats::{Server, Servers};
 pub(crate) use process::{allocated, memory, open_files, threads};
 pub(crate) use text::{Prng, Text, word_count};
 pub(crate) use typed::{componentized, typed};

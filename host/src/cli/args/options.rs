@@ -32,6 +32,22 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_name = "IDS", env = "RWASM_TARGETS", hide_env = true, help_heading = PLACE)]
     pub(crate) targets: Option<Targets>,
 
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
+
+    /// The lane of the cluster whose engines get the tasks [default: main]
+    #[cfg(feature = "nats")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "RWASM_LANE",
+        hide_env = true,
+        hide_short_help = true,
+        help_heading = "Cluster"
+    )]
+    pub(crate) lane: Option<String>,
+
     /// How long an instance of the module lives
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_REUSE", hide_env = true, hide_short_help = true, help_heading = PLACE)]
     pub(crate) reuse: ReuseArgument,

@@ -199,6 +199,12 @@ impl HostFunctions {
         self
     }
 
+    /// Whether there are none.
+    #[cfg(feature = "nats")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.functions.is_empty()
+    }
+
     /// Whether all of them can be offered.
     ///
     /// # Errors

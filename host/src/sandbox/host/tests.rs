@@ -120,7 +120,8 @@ fn hosted() -> [Bench; 2] {
     let module = guest("hosted.wasm");
     [Lowering::Core, Lowering::Component].map(|lowering| {
         let bench = Bench::new(&module, lowering, HostFunctions::new()).expect("a program");
-        let is_core = matches!(bench.program.code, program::Code::Core(_));
+        let compiled = bench.program.compiled.as_ref().expect("it is compiled");
+        let is_core = matches!(compiled.code, program::Code::Core(_));
         assert_eq!(is_core, lowering == Lowering::Core);
         bench
     })

@@ -1,0 +1,558 @@
+//! The thread that stands between this process and a cluster: it submits, hears results, and knows the engines.
+
+use super::encode::Encoder;
+use super::roster::Roster;
+use super::{NatsSettings, flight, idle};
+use crate::backend::{EngineError, EngineStatus, QueueStatus};
+use crate::dispatch::Dispatch;
+use crate::events::ClusterEvent;
+use crate::ids::{DispatchId, EngineId, JobId};
+use crate::nats::assets::AssetError;
+use crate::nats::blob::Blobs;
+use crate::nats::connect::{ConnectError, Connection, Role};
+use crate::nats::names;
+use crate::nats::presence::{self, Change};
+use crate::nats::wire::{Heard, decode_heard, encode_cancelled};
+use crate::outcome::FailureCode;
+use crate::sandbox::ModuleHash;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+/// What the agent is told to do.
+pub(super) enum Order {
+    Submit(Arc<Dispatch>),
+    Cancel(JobId),
+    CancelDispatch(DispatchId),
+    Control(EngineId, Control, SyncSender<Result<(), EngineError>>),
+    Status(SyncSender<QueueStatus>),
+    Shutdown,
+}
+
+/// What an engine's process is asked to do with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Control {
+    Remove,
+    Restart,
+}
+
+impl Control {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Remove => "remove",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// Dispatches that are made into messages and sent at a time; the next ones wait.
+const SENDING: usize = 256;
+
+/// How long engines are given to answer what is stopped, at the end.
+const LAST_ANSWERS: Duration = Duration::from_millis(700);
+
+/// How long a process may take to say whether it takes a dispatch, or does what it is asked.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
+
+/// After how long what is lost is asked for again.
+pub(super) const AGAIN: Duration = Duration::from_millis(250);
+
+/// Numbers of cancelled messages that are told together.
+const CANCELLED_AT_ONCE: usize = 4096;
+
+/// So many messages are taken out of the queue one by one; of more, engines drop each when they get it.
+const PURGED_ALONE: usize = 256;
+
+/// See the [module](self). Shared by what runs on its thread.
+pub(super) struct Agent {
+    pub(super) connection: Connection,
+    pub(super) results: Stream,
+    pub(super) tasks: Stream,
+    pub(super) encoder: Encoder,
+    pub(super) modules: Blobs,
+    /// The job under which everything of this session stands at the server.
+    pub(super) session: Arc<str>,
+    pub(super) lane: String,
+    pub(super) roster: Arc<Roster>,
+    pub(super) sending: Semaphore,
+    /// Modules that are known to be at the server.
+    pub(super) uploaded: tokio::sync::Mutex<HashSet<ModuleHash>>,
+    flights: Mutex<HashMap<u64, Flight>>,
+    /// What is sent to one engine is sent in turn.
+    turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
+    unwanted: UnboundedSender<u64>,
+    has_sent: AtomicBool,
+}
+
+/// A dispatch on its way.
+pub(super) struct Flight {
+    pub(super) dispatch: Arc<Dispatch>,
+    /// The engine that was chosen for it.
+    pub(super) engine: Option<EngineId>,
+    /// The objects that were put for it.
+    pub(super) objects: Vec<String>,
+    /// Told when it is over.
+    pub(super) done: Option<oneshot::Sender<()>>,
+}
+
+enum Seen {
+    /// The engines are watched anew.
+    Afresh,
+    Change(Change),
+}
+
+/// Runs the connection to its end.
+pub(super) async fn run(
+    settings: NatsSettings,
+    roster: Arc<Roster>,
+    orders: UnboundedSender<Order>,
+    mut inbox: UnboundedReceiver<Order>,
+    started: SyncSender<Result<(), ConnectError>>,
+) {
+    // The other end is held for those who submit; the inbox ends by an order.
+    drop(orders);
+    let (unwanted, cancelled) = unbounded_channel();
+    let agent = match Agent::open(settings, roster, unwanted).await {
+        Ok(agent) => Arc::new(agent),
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let (seen, mut changes) = unbounded_channel();
+    tokio::spawn(watch_engines(Arc::clone(&agent), seen));
+    tokio::spawn(hear_results(Arc::clone(&agent)));
+    tokio::spawn(hear_notes(Arc::clone(&agent)));
+    tokio::spawn(tell_cancelled(Arc::clone(&agent), cancelled));
+    let mut present = Vec::new();
+    let mut is_current = false;
+    let first = timeout(Duration::from_secs(10), async {
+        while let Some(seen) = changes.recv().await {
+            agent.see(seen, &mut present, &mut is_current);
+            if is_current {
+                return;
+            }
+        }
+    });
+    if first.await.is_err() {
+        let reason = agent.connection.last_denial().map_or_else(
+            || "it does not tell which engines there are".to_owned(),
+            |denied| denied.to_string(),
+        );
+        let _ = started.send(Err(ConnectError::Unreachable {
+            url: agent.connection.url.to_string(),
+            reason,
+        }));
+        return;
+    }
+    if started.send(Ok(())).is_err() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            order = inbox.recv() => match order {
+                None | Some(Order::Shutdown) => break,
+                Some(order) => agent.obey(order),
+            },
+            Some(seen) = changes.recv() => agent.see(seen, &mut present, &mut is_current),
+        }
+    }
+    agent.end().await;
+}
+
+impl Agent {
+    async fn open(
+        settings: NatsSettings,
+        roster: Arc<Roster>,
+        unwanted: UnboundedSender<u64>,
+    ) -> Result<Self, ConnectError> {
+        let connection =
+            Connection::open(&settings.connect, Role::Client, "rwasm-cluster client").await?;
+        let tasks = stream(&connection, names::TASKS).await?;
+        let results = stream(&connection, names::RESULTS).await?;
+        let blobs = |bucket| {
+            let connection = &connection;
+            async move {
+                Blobs::open(connection, bucket)
+                    .await
+                    .map_err(|error| missing(connection, bucket, &error.to_string()))
+            }
+        };
+        let (modules, blobs) = (blobs(names::MODULES).await?, blobs(names::BLOBS).await?);
+        let session: Arc<str> = ulid::Ulid::new().to_string().into();
+        Ok(Self {
+            tasks,
+            results,
+            encoder: Encoder::new(blobs, Arc::clone(&session), settings.deliveries),
+            modules,
+            session,
+            lane: settings.lane,
+            roster,
+            sending: Semaphore::new(SENDING),
+            uploaded: tokio::sync::Mutex::default(),
+            flights: Mutex::default(),
+            turns: Mutex::default(),
+            unwanted,
+            has_sent: AtomicBool::new(false),
+            connection,
+        })
+    }
+
+    pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<u64, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose turn it is to send to the engine.
+    pub(super) fn turn(&self, engine: EngineId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(engine).or_default())
+    }
+
+    /// Has whoever runs a message told that it is not wanted any more.
+    pub(super) fn unwanted(&self, number: u64) {
+        let _ = self.unwanted.send(number);
+    }
+
+    fn obey(self: &Arc<Self>, order: Order) {
+        match order {
+            Order::Submit(dispatch) => {
+                self.has_sent.store(true, Ordering::Relaxed);
+                tokio::spawn(flight::fly(Arc::clone(self), dispatch));
+            }
+            Order::Cancel(job) => {
+                let of_job: Vec<u64> = self
+                    .flights()
+                    .iter()
+                    .filter(|(_, flight)| flight.dispatch.job == job)
+                    .map(|(number, _)| *number)
+                    .collect();
+                for number in of_job {
+                    self.take_back(number);
+                }
+            }
+            Order::CancelDispatch(id) => self.take_back(id.0),
+            Order::Control(engine, control, answer) => {
+                let agent = Arc::clone(self);
+                tokio::spawn(async move {
+                    let _ = answer.send(agent.control(engine, control).await);
+                });
+            }
+            Order::Status(answer) => {
+                let _ = answer.send(self.status());
+            }
+            Order::Shutdown => {}
+        }
+    }
+
+    /// Answers a dispatch as cancelled, unless an engine has begun it. One that is answered already is let go.
+    fn take_back(&self, number: u64) {
+        let dispatch = self
+            .flights()
+            .get(&number)
+            .map(|flight| Arc::clone(&flight.dispatch));
+        let Some(dispatch) = dispatch else { return };
+        if dispatch.is_running() {
+            return;
+        }
+        let _ = dispatch.expire();
+        let message = "the task was cancelled before it ran";
+        dispatch.fail_rest(None, FailureCode::Cancelled, message);
+        self.unwanted(number);
+        self.over(number);
+    }
+
+    /// Lets go of a dispatch that is over.
+    pub(super) fn over(&self, number: u64) -> Option<Flight> {
+        let mut flight = self.flights().remove(&number)?;
+        if let Some(done) = flight.done.take() {
+            let _ = done.send(());
+        }
+        if !flight.objects.is_empty() {
+            let (blobs, objects) = (
+                self.encoder.blobs.clone(),
+                std::mem::take(&mut flight.objects),
+            );
+            tokio::spawn(async move {
+                for name in objects {
+                    // What stays is removed when its time is over.
+                    let _ = blobs.remove(&name).await;
+                }
+            });
+        }
+        Some(flight)
+    }
+
+    fn see(&self, seen: Seen, present: &mut Vec<String>, is_current: &mut bool) {
+        match seen {
+            Seen::Afresh => {
+                present.clear();
+                *is_current = false;
+            }
+            Seen::Change(Change::Current) => {
+                *is_current = true;
+                for (_, engines) in self.roster.keep_only(present) {
+                    self.lost(&engines);
+                }
+            }
+            Seen::Change(change) => {
+                if let (Change::Present(record), false) = (&change, *is_current) {
+                    present.push(record.process.clone());
+                }
+                if let Some((_, engines)) = self.roster.take_in(change) {
+                    self.lost(&engines);
+                }
+            }
+        }
+    }
+
+    /// What was given to these engines alone is lost with them.
+    fn lost(&self, engines: &[EngineId]) {
+        let lost: Vec<(u64, Arc<Dispatch>, EngineId)> = self
+            .flights()
+            .iter()
+            .filter_map(|(number, flight)| {
+                let engine = flight.engine.filter(|engine| engines.contains(engine))?;
+                Some((*number, Arc::clone(&flight.dispatch), engine))
+            })
+            .collect();
+        for (number, dispatch, engine) in lost {
+            let message = "its process went while it had the task";
+            dispatch.fail_rest(Some(engine), FailureCode::EngineLost, message);
+            self.over(number);
+        }
+    }
+
+    async fn control(&self, engine: EngineId, control: Control) -> Result<(), EngineError> {
+        let Some(process) = self.roster.process(engine) else {
+            return Err(EngineError::Unknown {
+                engine,
+                engines: self.roster.engines(),
+            });
+        };
+        let asked = format!("{} {engine}", control.word());
+        let request = self
+            .connection
+            .client
+            .request(names::control(&process), Bytes::from(asked));
+        let refused = |reason: String| EngineError::Refused { engine, reason };
+        match timeout(ANSWER, self.connection.watched("rwc.e.", request)).await {
+            Ok(Ok(Ok(reply))) if &reply.payload[..] == b"ok" => Ok(()),
+            Ok(Ok(Ok(reply))) => Err(refused(
+                String::from_utf8_lossy(&reply.payload).into_owned(),
+            )),
+            Ok(Ok(Err(error))) => Err(refused(error.to_string())),
+            Ok(Err(denied)) => Err(refused(denied.to_string())),
+            Err(_) => Err(refused("its process does not answer".to_owned())),
+        }
+    }
+
+    fn status(&self) -> QueueStatus {
+        let mut engines: HashMap<EngineId, EngineStatus> = HashMap::new();
+        let mut unassigned = 0;
+        for flight in self.flights().values() {
+            match flight.engine {
+                None => unassigned += 1,
+                Some(engine) => {
+                    let status = engines.entry(engine).or_insert_with(|| idle(engine));
+                    if flight.dispatch.is_running() {
+                        status.outstanding += 1;
+                    } else {
+                        status.queue += 1;
+                    }
+                }
+            }
+        }
+        let all = self.roster.engines().into_iter().map(|engine| {
+            let mut status = engines.remove(&engine).unwrap_or_else(|| idle(engine));
+            status.completed = self.roster.done(engine);
+            status
+        });
+        QueueStatus {
+            engines: all.collect(),
+            unassigned,
+        }
+    }
+
+    /// Stops what runs, lets engines answer it, and leaves nothing of the session at the server.
+    async fn end(&self) {
+        if self.has_sent.load(Ordering::Relaxed) {
+            let waiting: Vec<(u64, Arc<Dispatch>)> = self
+                .flights()
+                .iter()
+                .map(|(number, flight)| (*number, Arc::clone(&flight.dispatch)))
+                .collect();
+            if !waiting.is_empty() {
+                for (_, dispatch) in &waiting {
+                    dispatch.cancel.cancel();
+                }
+                let everything = encode_cancelled(&[]);
+                let client = &self.connection.client;
+                let _ = client
+                    .publish(names::cancelled(&self.session), everything)
+                    .await;
+                drop(waiting);
+                let answered = async {
+                    while !self.flights().is_empty() {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                let _ = timeout(LAST_ANSWERS, answered).await;
+            }
+            let purge = async {
+                let tasks = self
+                    .tasks
+                    .purge()
+                    .filter(names::tasks_of_job(&self.session));
+                let _ = tasks.await;
+                let results = names::results_of_job(&self.session);
+                let _ = self.results.purge().filter(results).await;
+            };
+            let _ = timeout(Duration::from_secs(2), purge).await;
+        }
+        let rest = std::mem::take(&mut *self.flights());
+        for flight in rest.into_values() {
+            let message = "the cluster was shut down";
+            flight
+                .dispatch
+                .fail_rest(flight.engine, FailureCode::Cancelled, message);
+        }
+        let _ = timeout(Duration::from_secs(1), self.connection.client.flush()).await;
+        self.roster.events().tell(ClusterEvent::ShutDown);
+    }
+}
+
+async fn stream(connection: &Connection, name: &'static str) -> Result<Stream, ConnectError> {
+    let get = connection.js.get_stream(name);
+    match connection.watched(name, get).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(missing(connection, name, &error.to_string())),
+        Err(denied) => Err(ConnectError::Denied {
+            url: connection.url.to_string(),
+            who: connection.who.to_string(),
+            what: format!("use the cluster: {denied}"),
+        }),
+    }
+}
+
+fn missing(connection: &Connection, name: &str, reason: &str) -> ConnectError {
+    tracing::debug!(name, reason, "a stream is not there");
+    if let Some(denied) = connection.last_denial() {
+        return ConnectError::Denied {
+            url: connection.url.to_string(),
+            who: connection.who.to_string(),
+            what: format!("use the cluster: {denied}"),
+        };
+    }
+    ConnectError::Assets(AssetError::Missing {
+        what: format!("stream {name}"),
+    })
+}
+
+async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
+    loop {
+        if seen.send(Seen::Afresh).is_err() {
+            return;
+        }
+        let watch = presence::watch(&agent.connection, |change| {
+            seen.send(Seen::Change(change)).is_ok()
+        });
+        if let Err(error) = watch.await {
+            tracing::debug!(error, "the engines are watched anew");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Hears results in the order in which they were stored; where it was cut off it goes on after the last.
+async fn hear_results(agent: Arc<Agent>) {
+    let mut last = 0;
+    loop {
+        let config = pull::OrderedConfig {
+            filter_subject: names::results_of_job(&agent.session),
+            deliver_policy: match last {
+                0 => DeliverPolicy::All,
+                last => DeliverPolicy::ByStartSequence {
+                    start_sequence: last + 1,
+                },
+            },
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = agent.results.create_consumer(config);
+        if let Ok(Ok(consumer)) = agent.connection.watched(names::RESULTS, consumer).await
+            && let Ok(mut messages) = consumer.messages().await
+        {
+            while let Some(message) = messages.next().await {
+                let message = match message {
+                    Ok(message) => message,
+                    Err(error) => {
+                        tracing::debug!(%error, "results are asked for anew");
+                        break;
+                    }
+                };
+                if let Ok(info) = message.info() {
+                    last = info.stream_sequence;
+                }
+                flight::land(&agent, &message.subject, &message.payload);
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn hear_notes(agent: Arc<Agent>) {
+    let subject = names::notes(&agent.session);
+    let Ok(mut notes) = agent.connection.client.subscribe(subject).await else {
+        return;
+    };
+    while let Some(message) = notes.next().await {
+        let Ok((number, heard)) = decode_heard(&message.payload) else {
+            continue;
+        };
+        let Ok(number) = number.parse() else { continue };
+        let dispatch = agent
+            .flights()
+            .get(&number)
+            .map(|flight| Arc::clone(&flight.dispatch));
+        let Some(dispatch) = dispatch else { continue };
+        match heard {
+            Heard::Begun => {
+                let _ = dispatch.begin();
+            }
+            Heard::Note(task, note) => {
+                if let Some(listener) = &dispatch.listener {
+                    listener.note(task, note);
+                }
+            }
+        }
+    }
+}
+
+/// Tells engines what is not wanted any more, and takes it out of the queue, many at a time.
+async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>) {
+    let mut numbers = Vec::new();
+    while cancelled.recv_many(&mut numbers, CANCELLED_AT_ONCE).await > 0 {
+        let told: Vec<String> = numbers.iter().map(u64::to_string).collect();
+        let message = encode_cancelled(&told);
+        let subject = names::cancelled(&agent.session);
+        let _ = agent.connection.client.publish(subject, message).await;
+        if told.len() <= PURGED_ALONE {
+            for number in told {
+                let subject = format!("rwc.t.*.*.{}.{number}", agent.session);
+                let _ = agent.tasks.purge().filter(subject).await;
+            }
+        } else if agent.flights().is_empty() {
+            let all = names::tasks_of_job(&agent.session);
+            let _ = agent.tasks.purge().filter(all).await;
+        }
+        numbers.clear();
+    }
+}

@@ -1,0 +1,302 @@
+//! From a dispatch to the message that an engine elsewhere makes one of.
+
+use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
+use crate::grants::{Clock, Random};
+use crate::ids::EngineId;
+use crate::input::ChunkData;
+use crate::nats::blob::{BlobError, Blobs, LARGEST_INLINE};
+use crate::nats::wire::{
+    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, encode_tasks, frame, micros,
+};
+use crate::placement::Stage;
+use crate::pushed::PushedValue;
+use crate::sandbox::{Arguments, Callee};
+use crate::value::PackedArgument;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Instant, SystemTime};
+
+/// What is as large as this and larger is streamed from where it is, and never held.
+const STREAMED: u64 = 4 << 20;
+
+/// What encodes the dispatches of one session.
+pub(super) struct Encoder {
+    pub(super) blobs: Blobs,
+    /// The session, by which its objects are named.
+    pub(super) session: Arc<str>,
+    pub(super) deliveries: u32,
+    /// The objects of values that were pushed, by where the value is in memory.
+    pushed: Mutex<HashMap<usize, (Weak<PushedValue>, String)>>,
+}
+
+/// A message, and the objects that were put for it.
+pub(super) struct Encoded {
+    pub(super) message: Bytes,
+    pub(super) objects: Vec<String>,
+}
+
+/// Why a dispatch cannot travel.
+pub(super) enum EncodeError {
+    /// Its input cannot be read, or its grants cannot be said: trying again does not help.
+    Refused(String, bool),
+    /// The server, or the way to it.
+    Blob(BlobError),
+}
+
+impl From<BlobError> for EncodeError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Io(error) => {
+                Self::Refused(format!("the input could not be read: {error}"), true)
+            }
+            error => Self::Blob(error),
+        }
+    }
+}
+
+impl Encoder {
+    pub(super) fn new(blobs: Blobs, session: Arc<str>, deliveries: u32) -> Self {
+        Self {
+            blobs,
+            session,
+            deliveries,
+            pushed: Mutex::default(),
+        }
+    }
+
+    /// The message for `dispatch`, whose number is `number`; for `engine`, if that was chosen.
+    pub(super) async fn encode(
+        &self,
+        dispatch: &Dispatch,
+        number: &str,
+        engine: Option<EngineId>,
+        engines: usize,
+    ) -> Result<Encoded, EncodeError> {
+        let mut objects = Vec::new();
+        let mut tasks = Vec::with_capacity(dispatch.tasks.len());
+        for (place, task) in dispatch.tasks.iter().enumerate() {
+            tasks.push(TaskForm {
+                index: task.index,
+                attempt: task.attempt,
+                start_by: start_by(task),
+                input: self.input(task, number, place, &mut objects).await?,
+            });
+        }
+        let body = encode_tasks(&tasks);
+        drop(tasks);
+        let mut head = self.head(dispatch, engine, engines)?;
+        head.pushed = self.pushed(dispatch, engine).await?;
+        if body.len() <= LARGEST_INLINE {
+            return Ok(Encoded {
+                message: frame(&head, &body),
+                objects,
+            });
+        }
+        let name = format!("i/{}/{number}", self.session);
+        self.blobs.put_bytes(&name, &body).await?;
+        objects.push(name.clone());
+        head.body = Some(name);
+        Ok(Encoded {
+            message: frame(&head, &[]),
+            objects,
+        })
+    }
+
+    fn head(
+        &self,
+        dispatch: &Dispatch,
+        engine: Option<EngineId>,
+        engines: usize,
+    ) -> Result<TasksHead, EncodeError> {
+        let module = &dispatch.program.module;
+        let setting = &dispatch.setting;
+        let grants = &setting.grants;
+        let refuse = |text: String| EncodeError::Refused(text, false);
+        let mut dirs = Vec::new();
+        for dir in &grants.dirs {
+            if dir.host.to_str().is_none() {
+                return Err(refuse(format!(
+                    "the directory `{}` has a name that is not UTF-8, and cannot be asked for elsewhere",
+                    dir.host.display()
+                )));
+            }
+            if !dir.host.is_absolute() {
+                return Err(refuse(format!(
+                    "the directory `{}` is on the engine's machine: write its whole path",
+                    dir.host.display()
+                )));
+            }
+            dirs.push(dir.to_string());
+        }
+        Ok(TasksHead {
+            module: module.hash().to_string(),
+            size: module.size(),
+            name: module.name().to_owned(),
+            function: match dispatch.callee {
+                Callee::Command => None,
+                Callee::Function(place) => Some(module.functions()[place].name.clone()),
+            },
+            reduces: dispatch.stage == Stage::Reduce,
+            limits: setting.limits.clone(),
+            dirs,
+            env: grants.env.clone(),
+            net: grants.net.iter().map(ToString::to_string).collect(),
+            clock: clock(grants.clock).to_owned(),
+            seed: match grants.random {
+                Random::Seeded(seed) => Some(seed),
+                Random::System => None,
+            },
+            deterministic: setting.deterministic,
+            arguments: setting.program_arguments.clone(),
+            reuse: match dispatch.reuse {
+                Reuse::None => "none",
+                Reuse::Dispatch => "dispatch",
+                Reuse::Engine => "engine",
+            }
+            .to_owned(),
+            owner: (dispatch.reuse == Reuse::Engine)
+                .then(|| format!("{}-{}", self.session, dispatch.owner.number())),
+            engine: engine.map(|engine| engine.0),
+            engines: u32::try_from(engines).unwrap_or(u32::MAX).max(1),
+            queued: micros(dispatch.queued),
+            deadline: None,
+            deliveries: self.deliveries,
+            listens: dispatch.listener.is_some(),
+            pushed: Vec::new(),
+            body: None,
+        })
+    }
+
+    async fn input(
+        &self,
+        task: &DispatchedTask,
+        number: &str,
+        place: usize,
+        objects: &mut Vec<String>,
+    ) -> Result<InputForm, EncodeError> {
+        let wire = |values: &[crate::value::Packed]| {
+            let wire = values.iter().map(|value| Bytes::from(value.to_wire()));
+            wire.collect::<Vec<_>>()
+        };
+        Ok(match &task.input {
+            TaskInput::Ready(Arguments::Values(values)) => InputForm::Values(wire(values)),
+            TaskInput::Ready(Arguments::Parts(values)) => InputForm::Parts(wire(values)),
+            TaskInput::Ready(Arguments::Chunk(chunk)) => {
+                let (data, end) = if chunk.len().is_some_and(|len| len < STREAMED) {
+                    let bytes = read(chunk).await?;
+                    (ChunkForm::Inline(bytes), chunk.range.end)
+                } else {
+                    let name = format!("i/{}/{number}.{place}", self.session);
+                    let put = match &chunk.data {
+                        ChunkData::Bytes(bytes) => {
+                            let mut from: &[u8] = bytes;
+                            self.blobs.put(&name, &mut from).await?
+                        }
+                        _ => {
+                            let reader = chunk.open().map_err(BlobError::Io)?;
+                            self.blobs.put_reader(&name, reader).await?
+                        }
+                    };
+                    objects.push(name.clone());
+                    (ChunkForm::Object(name), chunk.range.start + put)
+                };
+                InputForm::Chunk {
+                    source: chunk.source.name.to_string(),
+                    number: chunk.source.number as u64,
+                    position: chunk.position,
+                    range: chunk.range.start..end,
+                    data,
+                }
+            }
+            TaskInput::Named(arguments) => InputForm::Named(
+                arguments
+                    .iter()
+                    .map(|argument| match argument {
+                        PackedArgument::Value(value) => Ok(value.to_wire().into()),
+                        PackedArgument::Reference { name, .. } => Err(name.to_string()),
+                    })
+                    .collect(),
+            ),
+            TaskInput::Refused(failure) => InputForm::Refused {
+                code: failure.code.name().to_owned(),
+                message: failure.message.clone(),
+                is_input_error: failure.is_input_error,
+            },
+        })
+    }
+
+    /// What was pushed to the engines that may run the dispatch. A value is put once, however many engines and
+    /// dispatches have it.
+    async fn pushed(
+        &self,
+        dispatch: &Dispatch,
+        engine: Option<EngineId>,
+    ) -> Result<Vec<PushedForm>, BlobError> {
+        let Some(pushed) = &dispatch.pushed else {
+            return Ok(Vec::new());
+        };
+        let mut forms = Vec::new();
+        for (of, values) in pushed.iter() {
+            if engine.is_some_and(|engine| engine != *of) {
+                continue;
+            }
+            for (name, value) in values.iter() {
+                forms.push(PushedForm {
+                    engine: of.0,
+                    name: name.to_string(),
+                    object: self.value(value).await?,
+                });
+            }
+        }
+        Ok(forms)
+    }
+
+    async fn value(&self, value: &Arc<PushedValue>) -> Result<String, BlobError> {
+        let place = Arc::as_ptr(value) as usize;
+        let known = || self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, name)) = known().get(&place)
+            && known
+                .upgrade()
+                .is_some_and(|known| Arc::ptr_eq(&known, value))
+        {
+            return Ok(name.clone());
+        }
+        let bytes = value.value().to_tagged();
+        let hash: [u8; 32] = Sha256::digest(&bytes).into();
+        let name = hash
+            .iter()
+            .fold(String::from("v/"), |name, byte| format!("{name}{byte:02x}"));
+        if !self.blobs.has(&name).await? {
+            self.blobs.put_bytes(&name, &bytes).await?;
+        }
+        let mut known = known();
+        known.retain(|_, (value, _)| value.strong_count() > 0);
+        known.insert(place, (Arc::downgrade(value), name.clone()));
+        Ok(name)
+    }
+}
+
+/// The bytes of a chunk, which may have to be read from a disk.
+async fn read(chunk: &crate::input::Chunk) -> Result<Bytes, EncodeError> {
+    if let ChunkData::Bytes(bytes) = &chunk.data {
+        return Ok(bytes.clone());
+    }
+    let chunk = chunk.clone();
+    let read = tokio::task::spawn_blocking(move || chunk.bytes()).await;
+    let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    Ok(read.map_err(BlobError::Io)?)
+}
+
+/// Its name, as the command line has it.
+fn clock(clock: Clock) -> &'static str {
+    clock.name()
+}
+
+/// When a task's time in the queue is over, by the clock that all machines share.
+fn start_by(task: &DispatchedTask) -> u64 {
+    task.start_by.map_or(0, |end| {
+        micros(SystemTime::now() + end.saturating_duration_since(Instant::now()))
+    })
+}

@@ -1,0 +1,392 @@
+//! The way of one dispatch: it is sent, waited for, and answered; or taken back.
+
+use super::agent::{AGAIN, ANSWER, Agent, Flight};
+use super::encode::{EncodeError, Encoded};
+use crate::dispatch::Dispatch;
+use crate::ids::EngineId;
+use crate::nats::blob::{BlobError, LARGEST_INLINE};
+use crate::nats::names::{self, Class};
+use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
+use crate::outcome::{Failure, FailureCode};
+use crate::placement::Eligible;
+use crate::sandbox::{Callee, Module, value_type};
+use crate::value::Type;
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishErrorKind;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+/// How long the server may be away before a task fails for it.
+const GIVE_UP: Duration = Duration::from_mins(2);
+
+/// The longest pause before something is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long an engine may take to answer what it was told to stop.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+
+/// The largest body of results: as many bytes as the outcomes of one dispatch can come to.
+const LARGEST_RESULTS: u64 = 4 << 30;
+
+/// Takes a dispatch to its end.
+pub(super) async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>) {
+    let number = dispatch.id.0;
+    let (done, mut ended) = oneshot::channel();
+    let flight = Flight {
+        dispatch: Arc::clone(&dispatch),
+        engine: None,
+        objects: Vec::new(),
+        done: Some(done),
+    };
+    agent.flights().insert(number, flight);
+    let sent = tokio::select! {
+        biased;
+        () = dispatch.cancel.wanted() => Ok(()),
+        _ = &mut ended => return,
+        sent = send(&agent, &dispatch, number) => sent,
+    };
+    if let Err((engine, failure)) = sent {
+        agent.over(number);
+        let _ = dispatch.begin();
+        let Failure { code, message, .. } = failure;
+        dispatch.fail_rest(engine, code, &message);
+        return;
+    }
+    tokio::select! {
+        _ = &mut ended => return,
+        () = dispatch.cancel.wanted() => {}
+    }
+    agent.unwanted(number);
+    if dispatch.expire() {
+        let message = "the task was cancelled before it ran";
+        dispatch.fail_rest(None, FailureCode::Cancelled, message);
+        agent.over(number);
+    } else if timeout(LAST_ANSWER, ended).await.is_err() {
+        let message = "the task was cancelled, and its engine did not say how far it was";
+        dispatch.fail_rest(None, FailureCode::Cancelled, message);
+        agent.over(number);
+    }
+}
+
+type Unsent = (Option<EngineId>, Failure);
+
+async fn send(agent: &Agent, dispatch: &Dispatch, number: u64) -> Result<(), Unsent> {
+    let Ok(_permit) = agent.sending.acquire().await else {
+        return Ok(());
+    };
+    let give_up = Instant::now() + GIVE_UP;
+    upload(agent, &dispatch.program.module, give_up)
+        .await
+        .map_err(|failure| (None, failure))?;
+    match choose(agent, &dispatch.eligible)? {
+        Some(engine) => {
+            if let Some(flight) = agent.flights().get_mut(&number) {
+                flight.engine = Some(engine);
+            }
+            hand_over(agent, dispatch, number, engine, give_up)
+                .await
+                .map_err(|failure| (Some(engine), failure))
+        }
+        None => publish(agent, dispatch, number, give_up)
+            .await
+            .map_err(|failure| (None, failure)),
+    }
+}
+
+/// The engine of a dispatch that is not for any: among several the one that has the least of ours.
+fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent> {
+    let lost = |engine: Option<EngineId>, text: String| {
+        (engine, Failure::new(FailureCode::EngineLost, text))
+    };
+    match eligible {
+        Eligible::Any => Ok(None),
+        Eligible::One(engine) => match agent.roster.process(*engine) {
+            Some(_) => Ok(Some(*engine)),
+            None => Err(lost(Some(*engine), format!("engine {engine} is not there"))),
+        },
+        Eligible::Of(engines) => {
+            let flights = agent.flights();
+            let load = |engine: &EngineId| {
+                let has = flights.values().filter(|one| one.engine == Some(*engine));
+                has.count()
+            };
+            let present = engines
+                .iter()
+                .filter(|engine| agent.roster.process(**engine).is_some());
+            match present.min_by_key(|engine| load(engine)) {
+                Some(engine) => Ok(Some(*engine)),
+                None => {
+                    let named = crate::backend::ids(engines);
+                    Err(lost(None, format!("none of the engines {named} is there")))
+                }
+            }
+        }
+    }
+}
+
+/// Puts the module where engines get it from, unless it is there.
+async fn upload(agent: &Agent, module: &Module, give_up: Instant) -> Result<(), Failure> {
+    let mut uploaded = agent.uploaded.lock().await;
+    if uploaded.contains(&module.hash()) {
+        return Ok(());
+    }
+    let name = module.hash().to_string();
+    let mut pause = AGAIN;
+    loop {
+        let put = async {
+            if !agent.modules.has(&name).await? {
+                agent.modules.put_bytes(&name, module.bytes()).await?;
+            }
+            Ok::<(), BlobError>(())
+        };
+        match put.await {
+            Ok(()) => break,
+            Err(error) => wait(&mut pause, give_up, &error.to_string(), agent).await?,
+        }
+    }
+    uploaded.insert(module.hash());
+    Ok(())
+}
+
+/// Waits before something is sent again; fails where it was tried for long enough, or is not permitted.
+async fn wait(
+    pause: &mut Duration,
+    give_up: Instant,
+    reason: &str,
+    agent: &Agent,
+) -> Result<(), Failure> {
+    if reason.contains("does not permit") {
+        let who = &agent.connection.who;
+        let message = format!("the task could not be submitted with {who}: {reason}");
+        return Err(Failure::new(FailureCode::PolicyDenied, message));
+    }
+    if Instant::now() >= give_up {
+        let message = format!("the task could not be submitted to the cluster: {reason}");
+        return Err(Failure::new(FailureCode::EngineLost, message));
+    }
+    tracing::warn!(reason, "the cluster does not take a task; trying again");
+    sleep(*pause).await;
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
+    Ok(())
+}
+
+/// The message, and the objects it needs put.
+async fn encode(
+    agent: &Agent,
+    dispatch: &Dispatch,
+    number: u64,
+    engine: Option<EngineId>,
+    give_up: Instant,
+) -> Result<Bytes, Failure> {
+    let mut pause = AGAIN;
+    let engines = agent.roster.count();
+    let name = number.to_string();
+    loop {
+        match agent.encoder.encode(dispatch, &name, engine, engines).await {
+            Ok(Encoded { message, objects }) => {
+                if let Some(flight) = agent.flights().get_mut(&number) {
+                    flight.objects = objects;
+                }
+                return Ok(message);
+            }
+            Err(EncodeError::Refused(message, is_input_error)) => {
+                let mut failure = Failure::new(FailureCode::BadInput, message);
+                failure.is_input_error = is_input_error;
+                return Err(failure);
+            }
+            Err(EncodeError::Blob(error)) => {
+                wait(&mut pause, give_up, &error.to_string(), agent).await?;
+            }
+        }
+    }
+}
+
+/// Puts a dispatch for any engine into the queue; when this comes back it is stored.
+async fn publish(
+    agent: &Agent,
+    dispatch: &Dispatch,
+    number: u64,
+    give_up: Instant,
+) -> Result<(), Failure> {
+    let message = encode(agent, dispatch, number, None, give_up).await?;
+    let name = number.to_string();
+    let class = Class::of(dispatch.priority);
+    let subject = names::task(&agent.lane, class, &agent.session, &name);
+    let mut headers = HeaderMap::new();
+    // One that is sent again, since its acknowledgement was lost, is not a second one.
+    headers.insert("Nats-Msg-Id", format!("{}/{name}", agent.session));
+    let mut pause = AGAIN;
+    loop {
+        let publish = async {
+            agent
+                .connection
+                .js
+                .publish_with_headers(subject.clone(), headers.clone(), message.clone())
+                .await?
+                .await
+        };
+        let reason = match agent.connection.watched("rwc.t.", publish).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                let message = format!(
+                    "the task's message has {} bytes, more than the server takes: raise its max_payload to 1 MiB or more",
+                    message.len()
+                );
+                return Err(Failure::new(FailureCode::InputLimit, message));
+            }
+            Ok(Err(error)) => told(&error),
+            Err(denied) => denied.to_string(),
+        };
+        wait(&mut pause, give_up, &reason, agent).await?;
+    }
+}
+
+/// An error with what it comes from.
+pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}
+
+/// Hands a dispatch to the process of an engine, which says at once whether it takes it.
+async fn hand_over(
+    agent: &Agent,
+    dispatch: &Dispatch,
+    number: u64,
+    engine: EngineId,
+    give_up: Instant,
+) -> Result<(), Failure> {
+    let lost = |text: &str| Failure::new(FailureCode::EngineLost, text);
+    let turn = agent.turn(engine);
+    let _turn = turn.lock().await;
+    let message = encode(agent, dispatch, number, Some(engine), give_up).await?;
+    let mut headers = HeaderMap::new();
+    headers.insert("Rwc-Task", format!("{}.{number}", agent.session));
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let Some(process) = agent.roster.process(engine) else {
+            return Err(lost("its process went before it had the task"));
+        };
+        let request = agent.connection.client.request_with_headers(
+            names::execute(&process),
+            headers.clone(),
+            message.clone(),
+        );
+        match timeout(ANSWER, agent.connection.watched("rwc.e.", request)).await {
+            Ok(Ok(Ok(reply))) => match &reply.payload[..] {
+                b"accepted" => return Ok(()),
+                b"busy" => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(200));
+                }
+                other => {
+                    return Err(lost(&format!(
+                        "its process does not take the task: {}",
+                        String::from_utf8_lossy(other)
+                    )));
+                }
+            },
+            Ok(Ok(Err(error)))
+                if error.kind() == async_nats::client::RequestErrorKind::NoResponders =>
+            {
+                return Err(lost("its process is not there any more"));
+            }
+            Ok(Ok(Err(error))) => wait(&mut pause, give_up, &told(&error), agent).await?,
+            Ok(Err(denied)) => wait(&mut pause, give_up, &denied.to_string(), agent).await?,
+            Err(_) => {
+                wait(
+                    &mut pause,
+                    give_up,
+                    "the engine's process does not answer",
+                    agent,
+                )
+                .await?;
+            }
+        }
+    }
+}
+
+/// Takes in a result: answers the dispatch that it is for.
+pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
+    let Some(number) = subject
+        .rsplit('.')
+        .next()
+        .and_then(|number| number.parse::<u64>().ok())
+    else {
+        return;
+    };
+    let dispatch = agent
+        .flights()
+        .get(&number)
+        .map(|flight| Arc::clone(&flight.dispatch));
+    // One that is over has its answer.
+    let Some(dispatch) = dispatch else { return };
+    let (head, body) = match parse::<OutcomesHead>(payload) {
+        Ok(parts) => parts,
+        Err(error) => return unreadable(agent, number, &dispatch, &error.to_string()),
+    };
+    let Some(name) = head.body else {
+        return answer(agent, number, &dispatch, &body);
+    };
+    let agent = Arc::clone(agent);
+    tokio::spawn(async move {
+        let give_up = Instant::now() + GIVE_UP;
+        loop {
+            match agent.encoder.blobs.get(&name, LARGEST_RESULTS).await {
+                Ok(body) => {
+                    answer(&agent, number, &dispatch, &body);
+                    let _ = agent.encoder.blobs.remove(&name).await;
+                    return;
+                }
+                Err(error) if error.is_passing() && Instant::now() < give_up => {
+                    sleep(AGAIN).await;
+                }
+                Err(error) => {
+                    return unreadable(&agent, number, &dispatch, &error.to_string());
+                }
+            }
+        }
+    });
+}
+
+fn answer(agent: &Agent, number: u64, dispatch: &Dispatch, body: &[u8]) {
+    match decode_outcomes(body, &result_type(dispatch)) {
+        Ok(outcomes) if outcomes.len() <= dispatch.tasks.len() => {
+            let _ = dispatch.begin();
+            if !outcomes.is_empty() {
+                dispatch.answer(outcomes);
+            }
+            let message = "the engine answered fewer tasks than it was given";
+            dispatch.fail_rest(None, FailureCode::Internal, message);
+            agent.over(number);
+        }
+        Ok(_) => unreadable(agent, number, dispatch, "it is of other tasks"),
+        Err(error) => unreadable(agent, number, dispatch, &error.to_string()),
+    }
+}
+
+fn unreadable(agent: &Agent, number: u64, dispatch: &Dispatch, why: &str) {
+    let _ = dispatch.begin();
+    let message = format!("the engine's answer cannot be read: {why}");
+    dispatch.fail_rest(None, FailureCode::Internal, &message);
+    agent.over(number);
+}
+
+fn result_type(dispatch: &Dispatch) -> Type {
+    match dispatch.callee {
+        Callee::Command => Type::bytes(),
+        Callee::Function(place) => value_type(&dispatch.program.module.functions()[place]),
+    }
+}
+
+const _: () = assert!(LARGEST_INLINE < 1 << 20, "a message takes what is inline");

@@ -1,0 +1,176 @@
+//! Engines elsewhere, reached over NATS JetStream.
+//!
+//! What placement is to the engines of this process, JetStream's consumers are here: a dispatch for any engine is a
+//! message in a work queue, which an engine takes when it is free and which another gets when that one dies. A dispatch
+//! for one engine is a request to its process. Either way the outcomes come back by the stream of results, where each
+//! message is written once. `agent` is the thread that does all this, `flight` the way of one dispatch, `encode` turns
+//! dispatches into messages, `roster` knows the engines.
+
+mod agent;
+mod encode;
+mod flight;
+mod roster;
+
+use super::{Backend, EngineError, EngineStatus, QueueStatus};
+use crate::dispatch::Dispatch;
+use crate::events::EventSender;
+use crate::ids::{DispatchId, EngineId, JobId};
+use crate::nats::connect::{ConnectError, ConnectSettings};
+use crate::nats::names;
+use agent::Order;
+use roster::Roster;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How tasks are given to a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct NatsSettings {
+    pub(crate) connect: ConnectSettings,
+    /// The lane whose engines get them.
+    pub(crate) lane: String,
+    /// To how many engines a task is given that dies with each.
+    pub(crate) deliveries: u32,
+}
+
+impl Default for NatsSettings {
+    fn default() -> Self {
+        Self {
+            connect: ConnectSettings::new("nats://127.0.0.1:4222"),
+            lane: names::MAIN_LANE.to_owned(),
+            deliveries: 5,
+        }
+    }
+}
+
+/// The engines of a cluster over NATS.
+pub(crate) struct Nats {
+    orders: UnboundedSender<Order>,
+    roster: Arc<Roster>,
+    /// Taken by whoever shuts the backend down.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Nats {
+    /// Connects, and comes back when it knows which engines there are.
+    ///
+    /// # Errors
+    /// When the cluster cannot be reached, refuses, or was not set up.
+    pub(crate) fn start(settings: NatsSettings, events: EventSender) -> Result<Self, ConnectError> {
+        let (orders, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let roster = Arc::new(Roster::new(events));
+        let (started, starting) = sync_channel(1);
+        let url = settings.connect.url.clone();
+        let failed = move |error: std::io::Error| ConnectError::Unreachable {
+            url: url.clone(),
+            reason: format!("the system gives no thread for the connection: {error}"),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("rwasm-nats-io")
+            .build()
+            .map_err(&failed)?;
+        let thread = std::thread::Builder::new()
+            .name("rwasm-nats".to_owned())
+            .spawn({
+                let roster = Arc::clone(&roster);
+                let orders = orders.clone();
+                move || {
+                    runtime.block_on(agent::run(settings, roster, orders, inbox, started));
+                    // A reader of a stream that does not end is left to end with it.
+                    runtime.shutdown_background();
+                }
+            })
+            .map_err(&failed)?;
+        match starting.recv() {
+            Ok(Ok(())) => Ok(Self {
+                orders,
+                roster,
+                thread: Mutex::new(Some(thread)),
+            }),
+            Ok(Err(error)) => {
+                let _ = thread.join();
+                Err(error)
+            }
+            Err(_) => Err(failed(std::io::Error::other("it ended at once"))),
+        }
+    }
+
+    fn order(&self, order: Order) {
+        // What cannot be sent is dropped: a dispatch answers so.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Backend for Nats {
+    fn submit(&self, dispatch: Arc<Dispatch>) {
+        self.order(Order::Submit(dispatch));
+    }
+
+    fn cancel(&self, job: JobId) {
+        self.order(Order::Cancel(job));
+    }
+
+    fn cancel_dispatch(&self, id: DispatchId) {
+        self.order(Order::CancelDispatch(id));
+    }
+
+    fn engines(&self) -> Vec<EngineId> {
+        self.roster.engines()
+    }
+
+    fn engine_count(&self) -> usize {
+        self.roster.count()
+    }
+
+    fn add_engines(&self, _: u32) -> Result<Vec<EngineId>, EngineError> {
+        Err(EngineError::Elsewhere)
+    }
+
+    fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        let (answer, answered) = sync_channel(1);
+        self.order(Order::Control(engine, agent::Control::Remove, answer));
+        answered.recv().unwrap_or(Err(EngineError::ShutDown))
+    }
+
+    fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        let (answer, answered) = sync_channel(1);
+        self.order(Order::Control(engine, agent::Control::Restart, answer));
+        answered.recv().unwrap_or(Err(EngineError::ShutDown))
+    }
+
+    fn status(&self) -> QueueStatus {
+        let (answer, answered) = sync_channel(1);
+        self.order(Order::Status(answer));
+        answered.recv().unwrap_or_default()
+    }
+
+    fn shutdown(&self) {
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            self.order(Order::Shutdown);
+            // A panic of the agent has no one left to be told to.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+fn idle(engine: EngineId) -> EngineStatus {
+    EngineStatus {
+        engine,
+        outstanding: 0,
+        queue: 0,
+        completed: 0,
+    }
+}

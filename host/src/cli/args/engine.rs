@@ -1,0 +1,122 @@
+//! The options of the commands on engines of a cluster.
+
+use super::values::{duration, pause};
+use super::{IdentityOptions, Loudness};
+use clap::{Args, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Engines of a cluster.
+#[derive(Args, Debug)]
+#[command(
+    before_help = "Examples:
+  rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
+  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct EngineArguments {
+    #[command(subcommand)]
+    pub(crate) command: EngineCommand,
+}
+
+/// What to do with engines.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EngineCommand {
+    /// Join a cluster with engines of this machine, and run its tasks until told to go
+    Join(Box<JoinArguments>),
+}
+
+impl EngineCommand {
+    pub(crate) fn loudness(&self) -> &Loudness {
+        match self {
+            Self::Join(join) => &join.loudness,
+        }
+    }
+}
+
+/// Join a cluster with engines of this machine.
+#[derive(Args, Debug)]
+#[command(
+    before_help = "Examples:
+  rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
+  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml
+  rwasm-cluster engine join $URL --exit-when-idle 10m --drain-timeout 2m     in a batch job",
+    after_long_help = "SIGTERM or Ctrl-C drains: nothing more is taken, running tasks finish within --drain-timeout, the rest \
+goes back to the cluster for others. A second signal ends the process at once; what it had is given to others when it was \
+silent for long enough. A server that goes away is waited for, and the engines are there again under the same ids.\n\n\
+Tasks are granted nothing here, whatever their job asks for, unless the policy file allows it:\n\n\
+  dirs = [\"/data:ro\", \"/scratch\"]      directories with all that is in them\n\
+  net = [\"db.example.org:5432\"]          peers\n\
+  env = [\"REGION\"]                       variables, whose values come with the job\n\
+  precise_clock = true\n\
+  [limits]                               the most that jobs may ask for\n\
+  memory = \"1GiB\"\n\
+  time = \"10m\"\n\n\
+Exit codes: 0 drained or idle for long enough, 2 usage, 13 the cluster could not be joined, 14 the policy or a key cannot be \
+read."
+)]
+pub(crate) struct JoinArguments {
+    /// The cluster: nats://HOST:4222 or tls://HOST:4222, several with commas
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+
+    /// Number of engines [default: the cores this process may use]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        env = "RWASM_ENGINES",
+        hide_env = true
+    )]
+    pub(crate) engines: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityOptions,
+
+    /// A lane whose tasks are taken, again for more: the first named goes first [default: main]
+    #[arg(long = "lane", value_name = "NAME")]
+    pub(crate) lanes: Vec<String>,
+
+    /// Something to tell of these engines, again for more
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+
+    /// What tasks may be granted here at most [default: nothing]
+    #[arg(long, value_name = "FILE", env = "RWASM_POLICY", hide_env = true)]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// Where modules and compiled code are kept [default: the user's cache directory]
+    #[arg(long, value_name = "DIR", env = "RWASM_CACHE_DIR", hide_env = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// How long running tasks are given to end when told to go
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = pause)]
+    pub(crate) drain_timeout: Duration,
+
+    /// Go when there was nothing to do for so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) exit_when_idle: Option<Duration>,
+
+    /// Answer there by HTTP: /healthz, /readyz, /metrics
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) health: Option<SocketAddr>,
+
+    /// Write the ids of the engines to FILE when the cluster knows them
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub(crate) ready_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write KEY=VALUE, as region=north".to_owned())?;
+    if key.is_empty() || key.len() > 64 || value.len() > 256 {
+        return Err("a key has 1 to 64 characters, a value 256 at most".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,83 @@
+//! `rwasm-cluster engine`: engines of a cluster.
+
+use super::args::{EngineCommand, JoinArguments};
+use super::exit::CliError;
+use super::signals::Signals;
+use super::tell::note;
+use super::{compiler, profile, setup};
+use rwasm_cluster::EngineId;
+use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
+use rwasm_cluster::nats::Role;
+use std::io::Write;
+use std::path::Path;
+
+/// Does what was asked.
+pub(crate) fn engine(command: &EngineCommand, signals: &Signals) -> Result<(), CliError> {
+    match command {
+        EngineCommand::Join(arguments) => run(arguments, signals),
+    }
+}
+
+fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
+    setup::check_engines(arguments.engines)?;
+    let connect = profile::at(&arguments.url, &arguments.identity, Role::Engine)?;
+    let mut settings = JoinSettings::new(connect);
+    settings.engines = arguments.engines;
+    settings.compiler = compiler::compiler();
+    settings.cache_dir = match &arguments.cache_dir {
+        Some(dir) if dir.as_os_str().is_empty() => None,
+        Some(dir) => Some(dir.clone()),
+        None => setup::cache_dir(),
+    };
+    if !arguments.lanes.is_empty() {
+        settings.lanes.clone_from(&arguments.lanes);
+    }
+    settings.labels = arguments.labels.iter().cloned().collect();
+    if let Some(path) = &arguments.policy {
+        settings.policy = Policy::read(path).map_err(CliError::Policy)?;
+    }
+    settings.drain_timeout = arguments.drain_timeout;
+    settings.exit_when_idle = arguments.exit_when_idle;
+    settings.health = arguments.health;
+    let drain = Drain::default();
+    signals.watch_patiently({
+        let drain = drain.clone();
+        let quiet = arguments.loudness.quiet;
+        move || {
+            if !quiet {
+                note("draining: running tasks finish, the rest goes back; another signal ends at once");
+            }
+            drain.begin();
+        }
+    });
+    let report = join(settings, &drain, |engines| {
+        if let Some(path) = &arguments.ready_file
+            && let Err(error) = tell_ready(path, engines)
+        {
+            note(&format!("cannot write {}: {error}", path.display()));
+        }
+        if !arguments.loudness.quiet {
+            let ids: Vec<String> = engines.iter().map(ToString::to_string).collect();
+            note(&format!("joined with engines {}", ids.join(", ")));
+        }
+    })
+    .map_err(|error| CliError::Join(Box::new(error)))?;
+    if !arguments.loudness.quiet {
+        note(&format!(
+            "left: {} tasks done, {} of them failed, {} dispatches given back",
+            report.done, report.failed, report.given_back
+        ));
+    }
+    Ok(())
+}
+
+/// Written aside and renamed, so that whoever waits for it reads all of it.
+fn tell_ready(path: &Path, engines: &[EngineId]) -> std::io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))?;
+    for engine in engines {
+        writeln!(file, "{engine}")?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Tasks for one engine, which come as requests to its process; and what its process is asked to do with it.
+
+use super::worker::{From, Worker};
+use crate::ids::EngineId;
+use crate::nats::names;
+use crate::nats::wire::{TasksHead, parse};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Messages for chosen engines that wait here, at most: whoever sends more is told to wait.
+const WAITING: usize = 4096;
+
+/// Takes requests for engines of this process.
+pub(super) async fn serve(worker: Arc<Worker>) {
+    let subject = names::execute(&worker.process());
+    let Ok(mut requests) = worker.connection.client.subscribe(subject).await else {
+        return;
+    };
+    while let Some(request) = requests.next().await {
+        let Some(reply) = request.reply.clone() else {
+            continue;
+        };
+        let name = request
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get("Rwc-Task"))
+            .and_then(|name| name.as_str().split_once('.'))
+            .map(|(job, number)| (Arc::<str>::from(job), Arc::<str>::from(number)));
+        let engine = parse::<TasksHead>(&request.payload)
+            .ok()
+            .and_then(|(head, _)| head.engine)
+            .map(EngineId);
+        let (answer, taken) = match (name, engine) {
+            (Some((job, number)), _) if !names::is_token(&job) || !names::is_token(&number) => {
+                ("it names no task", None)
+            }
+            (Some(name), Some(engine)) => {
+                if worker.is_draining.load(Ordering::Relaxed) || !worker.has(engine) {
+                    ("the engine takes nothing more", None)
+                } else if worker.held().1 >= WAITING {
+                    ("busy", None)
+                } else {
+                    ("accepted", Some((name, engine)))
+                }
+            }
+            _ => ("it is no task, or of another version", None),
+        };
+        let answer = Bytes::from_static(answer.as_bytes());
+        let _ = worker.connection.client.publish(reply, answer).await;
+        if let Some(((job, number), engine)) = taken {
+            let from = From::Request(engine);
+            let take = Arc::clone(&worker).take(job, number, request.payload, from);
+            tokio::spawn(take);
+        }
+    }
+}
+
+/// Does with an engine what is asked: lets it go, or puts a new one in its place.
+pub(super) async fn obey(worker: Arc<Worker>) {
+    let subject = names::control(&worker.process());
+    let Ok(mut requests) = worker.connection.client.subscribe(subject).await else {
+        return;
+    };
+    while let Some(request) = requests.next().await {
+        let Some(reply) = request.reply.clone() else {
+            continue;
+        };
+        let asked = String::from_utf8_lossy(&request.payload).into_owned();
+        let mut words = asked.split(' ');
+        let (word, engine) = (words.next(), words.next());
+        let engine = engine.and_then(|id| id.parse().ok()).map(EngineId);
+        let done = match (word, engine) {
+            (Some("remove"), Some(engine)) => {
+                let removed = worker.remove(engine);
+                let _ = worker.register().await;
+                removed
+            }
+            (Some("restart"), Some(engine)) => worker
+                .bench
+                .cluster
+                .restart_engine(engine)
+                .map_err(|error| error.to_string()),
+            _ => Err(format!(
+                "`{asked}` is nothing that can be asked of an engine"
+            )),
+        };
+        let answer = match done {
+            Ok(()) => "ok".to_owned(),
+            Err(reason) => reason,
+        };
+        let _ = worker.connection.client.publish(reply, answer.into()).await;
+    }
+}

@@ -1,0 +1,187 @@
+//! Taking messages from the queue: as many as the engines can begin soon, the high class before the middle, the middle
+//! before the low.
+//!
+//! A message that waits here cannot be begun by an idle engine elsewhere, so few do: one for each engine, and more only
+//! where tasks are so short that the way to the server takes longer.
+
+use super::worker::{From, Worker};
+use crate::cancel::Cancel;
+use crate::nats::AssetError;
+use crate::nats::connect::Connection;
+use crate::nats::names::{self, Class};
+use async_nats::jetstream::consumer::{Consumer, pull};
+use futures_util::StreamExt;
+use futures_util::stream::SelectAll;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+/// A class of a lane.
+pub(super) struct Queue {
+    consumer: Consumer<pull::Config>,
+    /// Messages that were asked for and have not come.
+    asked: usize,
+}
+
+/// How long the server keeps an order for messages that are not there.
+const ORDER: Duration = Duration::from_secs(5);
+
+/// After how long a queue that gave an error is asked again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Messages that wait here for each engine, beside the one that runs.
+const AHEAD: usize = 1;
+
+/// The queues of these lanes, what goes first first.
+pub(super) async fn queues(
+    connection: &Connection,
+    lanes: &[String],
+) -> Result<Vec<Queue>, AssetError> {
+    let mut queues = Vec::new();
+    for class in Class::ALL {
+        for lane in lanes {
+            let name = names::consumer(lane, class);
+            let get = connection
+                .js
+                .get_consumer_from_stream::<pull::Config, _, _>(&name, names::TASKS);
+            let consumer = match connection.watched(names::TASKS, get).await {
+                Ok(Ok(consumer)) => consumer,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a consumer is not there");
+                    return Err(AssetError::Missing {
+                        what: format!("consumer {name} of {}", names::TASKS),
+                    });
+                }
+                Err(denied) => {
+                    return Err(AssetError::Refused {
+                        what: format!("use of the lane `{lane}`"),
+                        reason: denied.to_string(),
+                    });
+                }
+            };
+            queues.push(Queue { consumer, asked: 0 });
+        }
+    }
+    Ok(queues)
+}
+
+type Arriving = Pin<Box<dyn futures_util::Stream<Item = (usize, Arrival)> + Send>>;
+
+enum Arrival {
+    Message(async_nats::jetstream::Message),
+    /// The order is over, with so many messages not delivered.
+    End,
+}
+
+/// Takes messages until it is told to stop.
+pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cancel) {
+    let ack_wait = queues
+        .iter()
+        .map(|queue| queue.consumer.cached_info().config.ack_wait)
+        .min()
+        .unwrap_or(Duration::from_secs(10));
+    let mut signs = interval((ack_wait / 3).max(Duration::from_millis(50)));
+    signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::spawn({
+        let worker = Arc::clone(&worker);
+        async move {
+            loop {
+                signs.tick().await;
+                worker.keep_alive().await;
+            }
+        }
+    });
+    let mut arriving: SelectAll<Arriving> = SelectAll::new();
+    loop {
+        let freed = worker.freed.notified();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        order(&worker, &mut queues, &mut arriving).await;
+        tokio::select! {
+            biased;
+            () = stop.wanted() => break,
+            Some((place, arrival)) = arriving.next() => take_in(&worker, &mut queues, place, arrival),
+            () = &mut freed => {}
+        }
+    }
+    // What comes still goes to the next engine at once.
+    let rest = async {
+        while let Some((_, arrival)) = arriving.next().await {
+            if let Arrival::Message(message) = arrival {
+                let _ = message
+                    .ack_with(async_nats::jetstream::AckKind::Nak(None))
+                    .await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(100), rest).await;
+}
+
+/// Asks each queue that has nothing on its way for as many messages as there is room for.
+async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
+    let (held, _) = worker.held();
+    let room = (worker.engine_count() * (1 + AHEAD)).saturating_sub(held);
+    if room == 0 {
+        return;
+    }
+    for (place, queue) in queues.iter_mut().enumerate() {
+        if queue.asked > 0 {
+            continue;
+        }
+        let batch = queue
+            .consumer
+            .batch()
+            .max_messages(room)
+            .expires(ORDER)
+            .messages()
+            .await;
+        queue.asked = room;
+        let arrivals: Arriving = match batch {
+            Ok(batch) => Box::pin(
+                batch
+                    .filter_map(move |message| {
+                        std::future::ready(match message {
+                            Ok(message) => Some((place, Arrival::Message(message))),
+                            Err(error) => {
+                                tracing::debug!(%error, "an order for tasks ends early");
+                                None
+                            }
+                        })
+                    })
+                    .chain(futures_util::stream::once(
+                        async move { (place, Arrival::End) },
+                    )),
+            ),
+            Err(error) => {
+                tracing::debug!(%error, "tasks cannot be asked for");
+                Box::pin(futures_util::stream::once(async move {
+                    sleep(AGAIN).await;
+                    (place, Arrival::End)
+                }))
+            }
+        };
+        arriving.push(arrivals);
+    }
+}
+
+fn take_in(worker: &Arc<Worker>, queues: &mut [Queue], place: usize, arrival: Arrival) {
+    let message = match arrival {
+        Arrival::End => {
+            queues[place].asked = 0;
+            return;
+        }
+        Arrival::Message(message) => message,
+    };
+    let delivery = message
+        .info()
+        .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
+    let mut tokens = message.subject.rsplit('.');
+    let (Some(number), Some(job)) = (tokens.next(), tokens.next()) else {
+        return;
+    };
+    let (job, number): (Arc<str>, Arc<str>) = (job.into(), number.into());
+    let payload = message.payload.clone();
+    let from = From::Queue(message, delivery);
+    tokio::spawn(Arc::clone(worker).take(job, number, payload, from));
+}

@@ -1,0 +1,118 @@
+//! Whether this process is well, by HTTP: `/healthz` that it lives, `/readyz` that it takes tasks, `/metrics` what it
+//! has done, as Prometheus reads it.
+
+use super::worker::Worker;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Connections at a time; more wait.
+const MOST: usize = 16;
+
+/// The time of one connection.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Answers until the process ends.
+pub(super) async fn serve(listener: TcpListener, worker: Arc<Worker>) {
+    let room = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let worker = Arc::clone(&worker);
+        tokio::spawn(async move {
+            let answer = service_fn(|request| {
+                let response = answer(&worker, &request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), answer);
+            // Whoever asked may have gone.
+            let _ = timeout(LONGEST, connection).await;
+            drop(permit);
+        });
+    }
+}
+
+fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, text) = match request.uri().path() {
+        _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
+        "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" if worker.is_draining.load(Ordering::Relaxed) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+        }
+        "/readyz" if !worker.is_heard.load(Ordering::Relaxed) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server does not hear of these engines\n".to_owned(),
+        ),
+        "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/metrics" => (StatusCode::OK, metrics(worker)),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "there are /healthz, /readyz and /metrics\n".to_owned(),
+        ),
+    };
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response
+}
+
+fn metrics(worker: &Worker) -> String {
+    let (queued, direct) = worker.held();
+    let lines = [
+        (
+            "engines",
+            "gauge",
+            "engines of this process",
+            worker.engine_count() as u64,
+        ),
+        (
+            "busy_engines",
+            "gauge",
+            "engines that run a task",
+            worker.busy().into(),
+        ),
+        (
+            "held_dispatches",
+            "gauge",
+            "dispatches taken and not through",
+            (queued + direct) as u64,
+        ),
+        (
+            "tasks_total",
+            "counter",
+            "tasks that ended",
+            worker.done.load(Ordering::Relaxed),
+        ),
+        (
+            "tasks_failed_total",
+            "counter",
+            "tasks that failed",
+            worker.failed.load(Ordering::Relaxed),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, kind, help, value) in lines {
+        text.push_str(&format!(
+            "# HELP rwasm_{name} {help}\n# TYPE rwasm_{name} {kind}\nrwasm_{name} {value}\n"
+        ));
+    }
+    text
+}

@@ -1,0 +1,257 @@
+//! A process with engines that joins a cluster: it takes tasks, runs them in engines of its own, and stores their results.
+//!
+//! `fetch` takes messages from the queue as engines get free, `direct` those for one engine; `task` and `modules` make
+//! them ready within the `policy` of this machine; `worker` takes each to its end: run, result stored, and only then
+//! acknowledged, so that a result is never lost, and one that is stored twice is refused. It knows nothing of jobs beyond
+//! their names: chunks, merges and retries are the business of who submits.
+
+mod direct;
+mod fetch;
+mod health;
+mod modules;
+mod policy;
+mod task;
+mod worker;
+
+pub use policy::{Policy, PolicyError};
+
+use crate::cancel::Cancel;
+use crate::cluster::{Cluster, StartError};
+use crate::ids::EngineId;
+use crate::nats::AssetError;
+use crate::nats::blob::Blobs;
+use crate::nats::connect::{ConnectError, ConnectSettings, Connection, Role};
+use crate::nats::names;
+use crate::nats::presence;
+use crate::sandbox::Compiler;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use task::Bench;
+use worker::Worker;
+
+/// How a process with engines joins.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct JoinSettings {
+    /// The cluster.
+    pub connect: ConnectSettings,
+    /// How many engines; by default as many as this process may use cores.
+    pub engines: Option<u32>,
+    /// Where modules and compiled code are kept, privately; nowhere by default.
+    pub cache_dir: Option<PathBuf>,
+    /// Where modules are compiled.
+    pub compiler: Compiler,
+    /// The lanes whose tasks are taken, the first ones first.
+    pub lanes: Vec<String>,
+    /// What is told of this process to whoever looks.
+    pub labels: BTreeMap<String, String>,
+    /// What tasks may be granted at most.
+    pub policy: Policy,
+    /// How long running tasks are given to end when the process is told to go.
+    pub drain_timeout: Duration,
+    /// Goes by itself when it had nothing to do for so long.
+    pub exit_when_idle: Option<Duration>,
+    /// Where it says by HTTP whether it is well: `/healthz`, `/readyz` and `/metrics`.
+    pub health: Option<SocketAddr>,
+}
+
+impl JoinSettings {
+    /// Joins with an engine for each core, on the main lane, with nothing granted.
+    #[must_use]
+    pub fn new(connect: ConnectSettings) -> Self {
+        Self {
+            connect,
+            engines: None,
+            cache_dir: None,
+            compiler: Compiler::default(),
+            lanes: vec![names::MAIN_LANE.to_owned()],
+            labels: BTreeMap::new(),
+            policy: Policy::default(),
+            drain_timeout: Duration::from_mins(1),
+            exit_when_idle: None,
+            health: None,
+        }
+    }
+}
+
+/// Tells a process with engines to go. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Drain(Cancel);
+
+impl Drain {
+    /// It takes nothing more, gives back what no engine has begun, and ends when the rest is through.
+    pub fn begin(&self) {
+        self.0.cancel();
+    }
+}
+
+/// Why a process with engines did not join, or went.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The cluster cannot be reached, or refuses.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Its streams are not there, or this key may not use them.
+    #[error(transparent)]
+    Assets(#[from] AssetError),
+    /// The engines do not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A lane or label is none.
+    #[error("`{0}` cannot be a lane: letters, digits, `-` and `_` are wanted, 64 at most")]
+    Lane(String),
+    /// The engines are not let in.
+    #[error("the cluster at {url} does not let engines in: {reason}")]
+    Refused {
+        /// Where.
+        url: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The address for its health is taken, or none of this machine's.
+    #[error("cannot answer at {address} whether it is well")]
+    Health {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system does not give what it needs.
+    #[error("the system gives no thread for the connection")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a process with engines did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JoinReport {
+    /// The ids its engines had.
+    pub engines: Vec<EngineId>,
+    /// Tasks that it has done, failed ones among them.
+    pub done: u64,
+    /// Tasks that failed.
+    pub failed: u64,
+    /// Dispatches that it gave back.
+    pub given_back: u64,
+}
+
+/// Joins a cluster and runs its tasks until `drain` begins, or nothing was to be done for long enough. `ready` is called
+/// with the ids of the engines when they are known to the cluster.
+///
+/// # Errors
+/// When it cannot join.
+pub fn join(
+    settings: JoinSettings,
+    drain: &Drain,
+    ready: impl FnOnce(&[EngineId]),
+) -> Result<JoinReport, JoinError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("rwasm-join-io")
+        .build()
+        .map_err(JoinError::Thread)?;
+    let report = runtime.block_on(run(settings, drain, ready));
+    runtime.shutdown_background();
+    report
+}
+
+async fn run(
+    settings: JoinSettings,
+    drain: &Drain,
+    ready: impl FnOnce(&[EngineId]),
+) -> Result<JoinReport, JoinError> {
+    if let Some(lane) = settings.lanes.iter().find(|lane| !names::is_token(lane)) {
+        return Err(JoinError::Lane(lane.clone()));
+    }
+    let connection =
+        Connection::open(&settings.connect, Role::Engine, "rwasm-cluster engines").await?;
+    let refused = |reason: String| JoinError::Refused {
+        url: connection.url.to_string(),
+        reason,
+    };
+    let queues = fetch::queues(&connection, &settings.lanes).await?;
+    let blobs = |bucket| Blobs::open(&connection, bucket);
+    let modules = blobs(names::MODULES)
+        .await
+        .map_err(|error| refused(error.to_string()))?;
+    let blobs = blobs(names::BLOBS)
+        .await
+        .map_err(|error| refused(error.to_string()))?;
+    let health = match settings.health {
+        None => None,
+        Some(address) => Some(
+            tokio::net::TcpListener::bind(address)
+                .await
+                .map_err(|source| JoinError::Health { address, source })?,
+        ),
+    };
+    let engines = settings.engines.unwrap_or_else(default_engines);
+    let ids = presence::take_ids(&connection, engines.max(1))
+        .await
+        .map_err(&refused)?;
+    let mut builder = Cluster::builder()
+        .engines(engines)
+        .max_engines(engines)
+        .compiler(settings.compiler.clone())
+        .first_engine(ids[0]);
+    let module_dir = settings.cache_dir.as_ref().map(|dir| dir.join("modules"));
+    if let Some(dir) = &settings.cache_dir {
+        builder = builder.cache_dir(dir.join("code"));
+    }
+    let cluster = Arc::new(builder.start()?);
+    let bench = Bench::new(
+        cluster,
+        modules::Modules::new(modules, module_dir),
+        blobs,
+        settings.policy.clone(),
+    );
+    let worker = Worker::new(connection.clone(), bench, &settings, &ids);
+    worker.register().await.map_err(&refused)?;
+    let stop = Cancel::default();
+    tokio::spawn(Arc::clone(&worker).renew());
+    tokio::spawn(Arc::clone(&worker).hear_cancelled());
+    tokio::spawn(direct::serve(Arc::clone(&worker)));
+    tokio::spawn(direct::obey(Arc::clone(&worker)));
+    if let Some(listener) = health {
+        tokio::spawn(health::serve(listener, Arc::clone(&worker)));
+    }
+    let fetching = tokio::spawn(fetch::run(Arc::clone(&worker), queues, stop.clone()));
+    ready(&ids);
+    tokio::select! {
+        () = drain.0.wanted() => {}
+        () = idle(&worker, settings.exit_when_idle) => {}
+        () = worker.emptied() => {}
+    }
+    worker.begin_drain().await;
+    stop.cancel();
+    let _ = fetching.await;
+    let given_back = worker.drain(settings.drain_timeout).await;
+    let report = worker.report(given_back);
+    worker.leave().await;
+    Ok(report)
+}
+
+/// Comes back when nothing was to be done for so long.
+async fn idle(worker: &Worker, time: Option<Duration>) {
+    let Some(time) = time else {
+        return std::future::pending().await;
+    };
+    loop {
+        let idle_for = worker.idle_since().map(|since| since.elapsed());
+        match idle_for {
+            Some(idle_for) if idle_for >= time => return,
+            Some(idle_for) => tokio::time::sleep(time - idle_for).await,
+            None => tokio::time::sleep(time.min(Duration::from_millis(500))).await,
+        }
+    }
+}
+
+fn default_engines() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| {
+        u32::try_from(cores.get()).unwrap_or(crate::limits::MAX_ENGINES)
+    })
+}

@@ -1,0 +1,367 @@
+//! What tasks may be granted on this machine, at most: a file of the machine's owner, which no job can widen.
+
+use crate::grants::{Access, Clock, DirGrant, Grants, NetGrant, Random};
+use crate::limits::Limits;
+use crate::nats::wire::TasksHead;
+use crate::units::ByteSize;
+use serde::Deserialize;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+/// What tasks may be granted at most. By default nothing, and what the limits are by default.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Directories, with all that is in them.
+    dirs: Vec<(PathBuf, Access)>,
+    net: Vec<NetGrant>,
+    env: Vec<String>,
+    /// Whether the precise clock may be read.
+    precise_clock: bool,
+    caps: Caps,
+}
+
+/// The most that a job's limits may be; what it asks for beyond that it does not get.
+#[derive(Clone, Debug)]
+struct Caps {
+    time: Duration,
+    memory: ByteSize,
+    input: ByteSize,
+    output: ByteSize,
+    written: ByteSize,
+    module: ByteSize,
+    compile_time: Duration,
+    compile_memory: ByteSize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            // Longer than the default, since it harms nobody: a task that waits or computes has its engine to itself.
+            time: Duration::from_hours(24),
+            memory: ByteSize::mib(4096),
+            input: ByteSize::mib(1024),
+            output: ByteSize::mib(1024),
+            written: limits.written,
+            module: limits.module,
+            compile_time: limits.compile_time,
+            compile_memory: limits.compile_memory,
+        }
+    }
+}
+
+/// The file, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    dirs: Vec<String>,
+    net: Vec<String>,
+    env: Vec<String>,
+    precise_clock: bool,
+    limits: Limited,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Limited {
+    time: Option<String>,
+    memory: Option<String>,
+    input: Option<String>,
+    output: Option<String>,
+    written: Option<String>,
+    module: Option<String>,
+    compile_time: Option<String>,
+    compile_memory: Option<String>,
+}
+
+/// Why a policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The file cannot be read.
+    #[error("cannot read the policy `{}`", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It does not say what a policy says.
+    #[error("the policy `{}` is none: {reason}", .path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<Self, PolicyError> {
+        let text = std::fs::read_to_string(path).map_err(|source| PolicyError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|reason| PolicyError::Invalid {
+            path: path.to_owned(),
+            reason,
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut policy = Self {
+            env: file.env,
+            precise_clock: file.precise_clock,
+            ..Self::default()
+        };
+        for dir in file.dirs {
+            let (path, access) = match dir.strip_suffix(":ro") {
+                Some(path) => (path, Access::ReadOnly),
+                None => (dir.strip_suffix(":rw").unwrap_or(&dir), Access::ReadWrite),
+            };
+            let path = PathBuf::from(path);
+            if !path.is_absolute() {
+                return Err(format!("`{dir}` in dirs is no absolute path"));
+            }
+            policy.dirs.push((path, access));
+        }
+        for peer in file.net {
+            policy
+                .net
+                .push(peer.parse().map_err(|error| format!("{error}"))?);
+        }
+        let caps = &mut policy.caps;
+        let limits = &file.limits;
+        size(&mut caps.memory, limits.memory.as_deref())?;
+        size(&mut caps.input, limits.input.as_deref())?;
+        size(&mut caps.output, limits.output.as_deref())?;
+        size(&mut caps.written, limits.written.as_deref())?;
+        size(&mut caps.module, limits.module.as_deref())?;
+        size(&mut caps.compile_memory, limits.compile_memory.as_deref())?;
+        time(&mut caps.time, limits.time.as_deref())?;
+        time(&mut caps.compile_time, limits.compile_time.as_deref())?;
+        Ok(policy)
+    }
+
+    /// The limits of a job, no higher than what is allowed here.
+    pub(super) fn limits(&self, wanted: &Limits) -> Limits {
+        let caps = &self.caps;
+        let mut limits = wanted.clone();
+        limits.time = limits.time.min(caps.time);
+        limits.memory = limits.memory.min(caps.memory);
+        limits.input = limits.input.min(caps.input);
+        limits.output = limits.output.min(caps.output);
+        limits.written = limits.written.min(caps.written);
+        limits.module = limits.module.min(caps.module);
+        limits.compile_time = limits.compile_time.min(caps.compile_time);
+        limits.compile_memory = limits.compile_memory.min(caps.compile_memory);
+        let default = Limits::default();
+        limits.logs = limits.logs.min(ByteSize::mib(16));
+        limits.random = limits.random.min(ByteSize::mib(64));
+        limits.handles = limits.handles.min(4096);
+        limits.files = limits.files.min(1_000_000);
+        limits.compiled = limits.compiled.min(default.compiled);
+        limits
+    }
+
+    /// What a job is granted of what it asks for; or the first thing that is not allowed here, as a sentence.
+    ///
+    /// # Errors
+    /// When something is asked for that is not allowed at all. Where a directory may only be read, it is granted so.
+    pub(super) fn grants(&self, head: &TasksHead) -> Result<Grants, String> {
+        let mut grants = Grants::none();
+        for dir in &head.dirs {
+            let dir: DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
+            let Some((real, access)) = self.access(&dir.host) else {
+                return Err(format!(
+                    "the directory `{}` is not in the policy of this engine (add it to `dirs`)",
+                    dir.host.display()
+                ));
+            };
+            let access = if dir.access == Access::ReadOnly {
+                Access::ReadOnly
+            } else {
+                access
+            };
+            grants = grants.dir(real, dir.guest, access);
+        }
+        for peer in &head.net {
+            let peer: NetGrant = peer.parse().map_err(|error| format!("{error}"))?;
+            let is_allowed = self.net.iter().any(|allowed| {
+                allowed.host == peer.host && (allowed.port.is_none() || allowed.port == peer.port)
+            });
+            if !is_allowed {
+                return Err(format!(
+                    "the peer `{peer}` is not in the policy of this engine (add it to `net`)"
+                ));
+            }
+            grants = grants.net(peer);
+        }
+        for (name, value) in &head.env {
+            if !self.env.iter().any(|allowed| allowed == name) {
+                return Err(format!(
+                    "the variable `{name}` is not in the policy of this engine (add it to `env`)"
+                ));
+            }
+            grants = grants.env(name, value);
+        }
+        let clock: Clock = head.clock.parse().map_err(|error| format!("{error}"))?;
+        if clock == Clock::Precise && !self.precise_clock {
+            return Err(
+                "the precise clock is not in the policy of this engine (add `precise_clock = true`)"
+                    .to_owned(),
+            );
+        }
+        grants = grants.clock(clock);
+        if let Some(seed) = head.seed {
+            grants = grants.random(Random::Seeded(seed));
+        }
+        Ok(grants)
+    }
+
+    /// Where a directory is, with all links followed, and how it may be used: none where it may not.
+    fn access(&self, dir: &Path) -> Option<(PathBuf, Access)> {
+        // What is looked at must be what is opened: no way up, and no link out of what is allowed.
+        if dir.components().any(|part| part == Component::ParentDir) {
+            return None;
+        }
+        let real = dir.canonicalize().ok()?;
+        let within = |(allowed, access): &(PathBuf, Access)| {
+            let allowed = allowed.canonicalize().ok()?;
+            real.starts_with(&allowed).then_some((allowed, *access))
+        };
+        let allowed = self.dirs.iter().filter_map(within);
+        // The closest one says how.
+        let closest = allowed.max_by_key(|(path, _)| path.components().count());
+        let (_, access) = closest?;
+        Some((real, access))
+    }
+}
+
+fn size(cap: &mut ByteSize, text: Option<&str>) -> Result<(), String> {
+    if let Some(text) = text {
+        *cap = text.parse().map_err(|error| format!("{error}"))?;
+    }
+    Ok(())
+}
+
+fn time(cap: &mut Duration, text: Option<&str>) -> Result<(), String> {
+    if let Some(text) = text {
+        *cap = humantime::parse_duration(text).map_err(|error| format!("`{text}`: {error}"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> TasksHead {
+        TasksHead {
+            module: String::new(),
+            size: 0,
+            name: String::new(),
+            function: None,
+            reduces: false,
+            limits: Limits::default(),
+            dirs: Vec::new(),
+            env: Vec::new(),
+            net: Vec::new(),
+            clock: "coarse".to_owned(),
+            seed: None,
+            deterministic: false,
+            arguments: Vec::new(),
+            reuse: "none".to_owned(),
+            owner: None,
+            engine: None,
+            engines: 1,
+            queued: 0,
+            deadline: None,
+            deliveries: 3,
+            listens: false,
+            pushed: Vec::new(),
+            body: None,
+        }
+    }
+
+    #[test]
+    fn nothing_is_granted_by_default() {
+        let policy = Policy::default();
+        assert!(
+            policy
+                .grants(&head())
+                .expect("it asks for nothing")
+                .is_empty()
+        );
+        let asks = |change: fn(&mut TasksHead)| {
+            let mut head = head();
+            change(&mut head);
+            policy.grants(&head).unwrap_err()
+        };
+        assert!(asks(|head| head.dirs.push("/tmp::/tmp:ro".to_owned())).contains("`/tmp`"));
+        assert!(asks(|head| head.net.push("localhost:80".to_owned())).contains("`localhost:80`"));
+        assert!(asks(|head| head.env.push(("A".to_owned(), "b".to_owned()))).contains("`A`"));
+        assert!(asks(|head| head.clock = "precise".to_owned()).contains("precise clock"));
+    }
+
+    #[test]
+    fn a_job_gets_what_both_allow() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().canonicalize().expect("its path");
+        std::fs::create_dir_all(root.join("data/sub")).expect("a directory");
+        std::fs::create_dir_all(root.join("work")).expect("a directory");
+        let text = format!(
+            "dirs = [\"{0}/data:ro\", \"{0}/work\"]\nnet = [\"localhost:*\"]\nenv = [\"A\"]\n\
+             [limits]\nmemory = \"64MiB\"\ntime = \"1s\"\n",
+            root.display()
+        );
+        let policy = Policy::parse(&text).expect("a policy");
+        let mut head = head();
+        head.dirs.push(format!("{}/data/sub::/d", root.display()));
+        head.dirs.push(format!("{}/work::/w", root.display()));
+        head.net.push("localhost:80".to_owned());
+        head.env.push(("A".to_owned(), "b".to_owned()));
+        let grants = policy.grants(&head).expect("all is allowed");
+        let access: Vec<Access> = grants.dirs.iter().map(|dir| dir.access).collect();
+        assert_eq!(access, [Access::ReadOnly, Access::ReadWrite]);
+        let limits = policy.limits(&Limits::default());
+        assert_eq!(limits.memory, ByteSize::mib(64));
+        assert_eq!(limits.time, Duration::from_secs(1));
+        for outside in ["data/../..", "nowhere"] {
+            head.dirs = vec![format!("{}/{outside}::/x", root.display())];
+            assert!(policy.grants(&head).is_err(), "{outside}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_leads_nowhere_else() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().canonicalize().expect("its path");
+        std::fs::create_dir(root.join("data")).expect("a directory");
+        std::os::unix::fs::symlink("/", root.join("data/out")).expect("a link");
+        let policy = Policy::parse(&format!("dirs = [\"{}/data\"]", root.display()));
+        let policy = policy.expect("a policy");
+        let mut head = head();
+        head.dirs.push(format!("{}/data/out::/x", root.display()));
+        assert!(policy.grants(&head).is_err());
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused() {
+        for text in [
+            "dirs = [\"relative\"]",
+            "net = [\"x\"]",
+            "unknown = 1",
+            "[limits]\nmemory = \"much\"",
+            "[limits]\ntime = \"soon\"",
+        ] {
+            assert!(Policy::parse(text).is_err(), "{text}");
+        }
+    }
+}

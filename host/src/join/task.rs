@@ -1,0 +1,445 @@
+//! From a message to a dispatch for an engine of this process.
+
+use super::modules::Modules;
+use super::policy::Policy;
+use crate::cluster::Cluster;
+use crate::dispatch::{DispatchedTask, Owner, Pushed, Reuse, TaskInput};
+use crate::ids::{ChunkIndex, EngineId};
+use crate::input::{Chunk, ChunkData, Source};
+use crate::nats::blob::{BlobError, Blobs};
+use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
+use crate::outcome::{Failure, FailureCode};
+use crate::pushed::{PushedValue, PushedValues};
+use crate::sandbox::{Arguments, Callee, Module, Program, Setting};
+use crate::value::{Packed, PackedArgument, Type, Value};
+use crate::view::Wishes;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::io::{Seek, SeekFrom};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+/// What is larger than this is kept in a file and not in memory.
+const LARGEST_HELD: u64 = 64 << 20;
+
+/// A body is bounded by what its inputs may be, each of which has its own limit.
+const LARGEST_BODY: u64 = 4 << 30;
+
+/// Owners of kept instances that are known at a time; the one that was silent for longest is forgotten.
+const OWNERS: usize = 1024;
+
+/// Pushed values that are kept for the next tasks, and their bytes.
+const VALUES: usize = 1024;
+const VALUE_BYTES: u64 = 256 << 20;
+
+/// What tasks are made ready with.
+pub(super) struct Bench {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) modules: Modules,
+    pub(super) blobs: Blobs,
+    pub(super) policy: Policy,
+    owners: Mutex<HashMap<String, (Owner, Instant)>>,
+    values: Mutex<Values>,
+    settings: Mutex<HashMap<String, (Arc<Setting>, Instant)>>,
+}
+
+#[derive(Default)]
+struct Values {
+    kept: HashMap<String, (Arc<PushedValue>, u64, Instant)>,
+    bytes: u64,
+}
+
+/// A message's tasks, ready to run.
+pub(super) struct Ready {
+    pub(super) program: Arc<Program>,
+    pub(super) setting: Arc<Setting>,
+    pub(super) callee: Callee,
+    pub(super) reuse: Reuse,
+    pub(super) owner: Owner,
+    pub(super) tasks: Vec<DispatchedTask>,
+    pub(super) queued: SystemTime,
+    pub(super) pushed: Option<Arc<Pushed>>,
+}
+
+/// Why the tasks of a message do not run.
+pub(super) enum NotReady {
+    /// Each of them fails so.
+    Failed(Failure),
+    /// Something is away for now: they are better given back.
+    Later(String),
+}
+
+impl From<BlobError> for NotReady {
+    fn from(error: BlobError) -> Self {
+        if error.is_passing() {
+            return Self::Later(error.to_string());
+        }
+        let message = format!("the task's input cannot be had: {error}");
+        Self::Failed(Failure::new(FailureCode::BadInput, message))
+    }
+}
+
+impl From<WireError> for NotReady {
+    fn from(error: WireError) -> Self {
+        let message = format!("the task's message cannot be read: {error}");
+        Self::Failed(Failure::new(FailureCode::Internal, message))
+    }
+}
+
+fn bad(message: impl Into<String>) -> NotReady {
+    NotReady::Failed(Failure::new(FailureCode::BadInput, message))
+}
+
+impl Bench {
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        modules: Modules,
+        blobs: Blobs,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            cluster,
+            modules,
+            blobs,
+            policy,
+            owners: Mutex::default(),
+            values: Mutex::default(),
+            settings: Mutex::default(),
+        }
+    }
+
+    /// Looks at a message, and gets what its tasks need.
+    pub(super) async fn make_ready(
+        self: &Arc<Self>,
+        job: &str,
+        head: &TasksHead,
+        body: Bytes,
+    ) -> Result<Ready, NotReady> {
+        let limits = self.policy.limits(&head.limits);
+        let module = self.modules.get(head, &limits).await?;
+        let callee = match &head.function {
+            None => Callee::Command,
+            Some(name) => {
+                let found = module.functions().iter().position(|one| one.name == *name);
+                Callee::Function(
+                    found.ok_or_else(|| bad(format!("the module has no function `{name}`")))?,
+                )
+            }
+        };
+        let reuse = match &*head.reuse {
+            "none" => Reuse::None,
+            "dispatch" => Reuse::Dispatch,
+            "engine" => Reuse::Engine,
+            other => return Err(bad(format!("there is no reuse `{other}`"))),
+        };
+        let setting = self.setting(job, head, reuse)?;
+        let program = {
+            let (bench, module, setting) = (Arc::clone(self), module.clone(), Arc::clone(&setting));
+            // Compiling takes its time, and the connection goes on meanwhile.
+            let made = tokio::task::spawn_blocking(move || {
+                bench.cluster.core().program(&module, &setting)
+            });
+            made.await
+                .map_err(|error| bad(error.to_string()))?
+                .map_err(|error| {
+                    bad(format!(
+                        "the module `{}` cannot be made ready here: {error}",
+                        head.name
+                    ))
+                })?
+        };
+        let body = match &head.body {
+            None => body,
+            Some(name) => self.blobs.get(name, LARGEST_BODY).await?,
+        };
+        let mut tasks = Vec::new();
+        for form in decode_tasks(&body)? {
+            tasks.push(self.task(form, &module, callee, head).await?);
+        }
+        Ok(Ready {
+            program,
+            setting,
+            callee,
+            reuse,
+            owner: match &head.owner {
+                Some(name) => self.owner(name),
+                None => Owner::default(),
+            },
+            tasks,
+            queued: time(head.queued),
+            pushed: self.pushed(head).await?,
+        })
+    }
+
+    /// What the tasks may use and reach. Where something is granted, it is opened and looked up once for a job.
+    fn setting(&self, job: &str, head: &TasksHead, reuse: Reuse) -> Result<Arc<Setting>, NotReady> {
+        let denied =
+            |message: String| NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message));
+        let grants = self.policy.grants(head).map_err(denied)?;
+        let is_granted = !grants.is_empty();
+        let key = format!(
+            "{job} {:?} {:?} {:?} {} {:?} {:?} {:?}",
+            head.dirs, head.net, head.env, head.clock, head.seed, head.limits, head.arguments
+        );
+        if is_granted {
+            let mut known = lock(&self.settings);
+            if let Some((setting, used)) = known.get_mut(&key) {
+                *used = Instant::now();
+                return Ok(Arc::clone(setting));
+            }
+            for grant in grants.described() {
+                tracing::info!(job, module = head.module, grant, "granted");
+            }
+        }
+        let limits = self.policy.limits(&head.limits);
+        let wishes = Wishes {
+            limits: &limits,
+            grants: &Arc::new(grants),
+            deterministic: head.deterministic,
+            reuse,
+            program_arguments: head.arguments.clone(),
+        };
+        let setting = wishes
+            .settle(true)
+            .map_err(|error| denied(error.to_string()))?;
+        if is_granted {
+            let mut known = lock(&self.settings);
+            forget_oldest(&mut known, 64, |(_, used)| *used);
+            known.insert(key, (Arc::clone(&setting), Instant::now()));
+        }
+        Ok(setting)
+    }
+
+    async fn task(
+        &self,
+        form: TaskForm,
+        module: &Module,
+        callee: Callee,
+        head: &TasksHead,
+    ) -> Result<DispatchedTask, NotReady> {
+        let start_by = match form.start_by {
+            0 => None,
+            micros => {
+                let left = time(micros).duration_since(SystemTime::now());
+                Some(Instant::now() + left.unwrap_or_default())
+            }
+        };
+        let input = match self
+            .input(form.input, form.index, module, callee, head)
+            .await
+        {
+            Ok(input) => input,
+            // It alone fails.
+            Err(NotReady::Failed(failure)) => TaskInput::Refused(failure),
+            Err(later) => return Err(later),
+        };
+        Ok(DispatchedTask {
+            input,
+            index: form.index,
+            attempt: form.attempt,
+            start_by,
+        })
+    }
+
+    async fn input(
+        &self,
+        form: InputForm,
+        index: u64,
+        module: &Module,
+        callee: Callee,
+        head: &TasksHead,
+    ) -> Result<TaskInput, NotReady> {
+        let params: Vec<&Type> = match callee {
+            Callee::Command => Vec::new(),
+            Callee::Function(place) => {
+                let params = &module.functions()[place].params;
+                params.iter().map(|(_, ty)| ty).collect()
+            }
+        };
+        let fits = |count: usize| {
+            if count == params.len() {
+                return Ok(());
+            }
+            Err(bad(format!(
+                "found {count} arguments, wanted {}",
+                params.len()
+            )))
+        };
+        let packed = |ty: &Type, wire: &Bytes| {
+            Packed::from_wire(ty.clone(), wire)
+                .map_err(|error| NotReady::from(WireError::from(error)))
+        };
+        Ok(match form {
+            InputForm::Values(values) => {
+                if callee != Callee::Command || !values.is_empty() {
+                    fits(values.len())?;
+                }
+                let values = params
+                    .iter()
+                    .zip(&values)
+                    .map(|(ty, wire)| packed(ty, wire));
+                TaskInput::Ready(Arguments::Values(values.collect::<Result<_, _>>()?))
+            }
+            InputForm::Parts(parts) => {
+                let [Type::List(element)] = params[..] else {
+                    return Err(bad("the function takes no list of parts"));
+                };
+                let parts = parts.iter().map(|wire| packed(element, wire));
+                TaskInput::Ready(Arguments::Parts(parts.collect::<Result<_, _>>()?))
+            }
+            InputForm::Named(values) => {
+                fits(values.len())?;
+                let argument = |(ty, value): (&&Type, Result<Bytes, String>)| match value {
+                    Ok(wire) => Ok(PackedArgument::Value(packed(ty, &wire)?)),
+                    Err(name) => Ok(PackedArgument::Reference {
+                        name: name.into(),
+                        ty: (*ty).clone(),
+                    }),
+                };
+                let arguments = params.iter().zip(values).map(argument);
+                TaskInput::Named(arguments.collect::<Result<_, NotReady>>()?)
+            }
+            InputForm::Refused {
+                code,
+                message,
+                is_input_error,
+            } => {
+                let code = FailureCode::named(&code).unwrap_or(FailureCode::BadInput);
+                let mut failure = Failure::new(code, message);
+                failure.is_input_error = is_input_error;
+                TaskInput::Refused(failure)
+            }
+            InputForm::Chunk {
+                source,
+                number,
+                position,
+                range,
+                data,
+            } => {
+                let is_text = callee == Callee::Command
+                    || matches!(params[..], [ty] if *ty == Type::String || ty.is_bytes());
+                if !is_text {
+                    return Err(bad("the function takes no chunk of an input"));
+                }
+                let length = range.end.checked_sub(range.start);
+                let length = length.ok_or_else(|| bad("the chunk ends before it begins"))?;
+                let data = match data {
+                    ChunkForm::Inline(bytes) if bytes.len() as u64 == length => {
+                        ChunkData::Bytes(bytes)
+                    }
+                    ChunkForm::Inline(_) => return Err(bad("the chunk has another length")),
+                    ChunkForm::Object(name) => {
+                        self.object(&name, range.start, length, callee, head)
+                            .await?
+                    }
+                };
+                TaskInput::Ready(Arguments::Chunk(Chunk {
+                    index: ChunkIndex(index),
+                    source: Arc::new(Source {
+                        name: source.into(),
+                        number: usize::try_from(number).unwrap_or_default(),
+                    }),
+                    range,
+                    position,
+                    data,
+                }))
+            }
+        })
+    }
+
+    /// The bytes of a chunk that were too large for a message: in memory where a guest gets them at once, else in a file.
+    async fn object(
+        &self,
+        name: &str,
+        start: u64,
+        length: u64,
+        callee: Callee,
+        head: &TasksHead,
+    ) -> Result<ChunkData, NotReady> {
+        let limit = self.policy.limits(&head.limits).input.bytes();
+        if callee != Callee::Command && length > limit {
+            let message =
+                format!("the chunk has {length} bytes, and a task's input may have {limit}");
+            return Err(NotReady::Failed(Failure::new(
+                FailureCode::InputLimit,
+                message,
+            )));
+        }
+        if length <= LARGEST_HELD {
+            return Ok(ChunkData::Bytes(self.blobs.get(name, length).await?));
+        }
+        let mut file = tempfile::tempfile().map_err(BlobError::Io)?;
+        // It stands in the file where it stood in the input: what is before takes no room.
+        file.seek(SeekFrom::Start(start)).map_err(BlobError::Io)?;
+        let written = self.blobs.get_to(name, &mut file).await?;
+        if written != length {
+            return Err(bad("the chunk has another length"));
+        }
+        Ok(Chunk::own_file(file))
+    }
+
+    fn owner(&self, name: &str) -> Owner {
+        let mut owners = lock(&self.owners);
+        if let Some((owner, used)) = owners.get_mut(name) {
+            *used = Instant::now();
+            return owner.clone();
+        }
+        forget_oldest(&mut owners, OWNERS, |(_, used)| *used);
+        let owner = Owner::default();
+        owners.insert(name.to_owned(), (owner.clone(), Instant::now()));
+        owner
+    }
+
+    async fn pushed(&self, head: &TasksHead) -> Result<Option<Arc<Pushed>>, NotReady> {
+        if head.pushed.is_empty() {
+            return Ok(None);
+        }
+        let mut all: HashMap<EngineId, PushedValues> = HashMap::new();
+        for form in &head.pushed {
+            let value = self.value(&form.object).await?;
+            let values = all.entry(EngineId(form.engine)).or_default();
+            values.insert(form.name.as_str().into(), value);
+        }
+        let all = all.into_iter().map(|(id, values)| (id, Arc::new(values)));
+        Ok(Some(Arc::new(all.collect())))
+    }
+
+    async fn value(&self, object: &str) -> Result<Arc<PushedValue>, NotReady> {
+        if let Some((value, _, used)) = lock(&self.values).kept.get_mut(object) {
+            *used = Instant::now();
+            return Ok(Arc::clone(value));
+        }
+        let bytes = self.blobs.get(object, LARGEST_BODY).await?;
+        let value = Value::from_tagged(&bytes).map_err(WireError::from)?;
+        let value = Arc::new(PushedValue::new(value));
+        let mut values = lock(&self.values);
+        values.bytes += bytes.len() as u64;
+        let entry = (Arc::clone(&value), bytes.len() as u64, Instant::now());
+        values.kept.insert(object.to_owned(), entry);
+        while values.kept.len() > 1 && (values.kept.len() > VALUES || values.bytes > VALUE_BYTES) {
+            let oldest = values.kept.iter().min_by_key(|(_, (.., used))| *used);
+            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
+                break;
+            };
+            if let Some((_, bytes, _)) = values.kept.remove(&oldest) {
+                values.bytes -= bytes;
+            }
+        }
+        Ok(value)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn forget_oldest<V>(map: &mut HashMap<String, V>, most: usize, used: impl Fn(&V) -> Instant) {
+    if map.len() >= most
+        && let Some(oldest) = map
+            .iter()
+            .min_by_key(|(_, value)| used(value))
+            .map(|(name, _)| name.clone())
+    {
+        map.remove(&oldest);
+    }
+}

@@ -1,0 +1,789 @@
+//! What a process with engines holds, and the way of each message from its arrival to its acknowledgement.
+
+use super::JoinSettings;
+use super::task::{Bench, NotReady, Ready};
+use crate::cancel::Cancel;
+use crate::dispatch::{Answer, Course, Dispatch, Reply};
+use crate::ids::{DispatchId, EngineId, JobId};
+use crate::nats::blob::LARGEST_INLINE;
+use crate::nats::connect::Connection;
+use crate::nats::names;
+use crate::nats::presence::{self, Record};
+use crate::nats::wire::{
+    Heard, OutcomesHead, TasksHead, decode_cancelled, decode_tasks, encode_heard, encode_outcomes,
+    frame, micros, parse,
+};
+use crate::note::{Listener, TaskNote};
+use crate::outcome::{Failure, FailureCode, Outcome, Usage};
+use crate::placement::{Eligible, Stage};
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::{AckKind, Message};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// Cancelled messages that are remembered, for when they arrive.
+const CANCELLED: usize = 1 << 20;
+
+/// After how long what the server did not take is sent again.
+const AGAIN: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a message that cannot be run yet stays away.
+const LATER: Duration = Duration::from_secs(1);
+
+/// A message that is with this process.
+pub(super) struct Held {
+    /// For the server, where it is one of the queue.
+    pub(super) message: Option<Message>,
+    /// Once it is with an engine.
+    dispatch: Option<Arc<Dispatch>>,
+    cancel: Cancel,
+    /// For an engine that was chosen beforehand.
+    engine: Option<EngineId>,
+}
+
+type Name = (Arc<str>, Arc<str>);
+
+/// See the [module](self).
+pub(super) struct Worker {
+    pub(super) connection: Connection,
+    pub(super) bench: Arc<Bench>,
+    pub(super) record: Mutex<Record>,
+    held: Mutex<HashMap<Name, Held>>,
+    cancelled: Mutex<Cancelled>,
+    next: AtomicU64,
+    busy: AtomicU32,
+    pub(super) done: AtomicU64,
+    pub(super) failed: AtomicU64,
+    idle_since: Mutex<Option<Instant>>,
+    pub(super) is_draining: AtomicBool,
+    /// Told when a message is through.
+    pub(super) freed: Notify,
+    /// Told when no engine is left.
+    empty: Notify,
+    /// Whether the server has heard of this process lately.
+    pub(super) is_heard: AtomicBool,
+}
+
+/// What is not wanted any more, so that it is not begun when it arrives.
+#[derive(Default)]
+struct Cancelled {
+    names: HashSet<Name>,
+    order: VecDeque<Name>,
+}
+
+/// Where a message came from.
+pub(super) enum From {
+    Queue(Message, u64),
+    Request(EngineId),
+}
+
+impl Worker {
+    pub(super) fn new(
+        connection: Connection,
+        bench: Bench,
+        settings: &JoinSettings,
+        ids: &[EngineId],
+    ) -> Arc<Self> {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH);
+        let record = Record {
+            process: ulid::Ulid::new().to_string(),
+            host: host_name(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engines: ids.iter().map(|id| id.0).collect(),
+            lanes: settings.lanes.clone(),
+            labels: settings.labels.clone(),
+            busy: 0,
+            done: 0,
+            failed: 0,
+            started_ms: u64::try_from(started.unwrap_or_default().as_millis()).unwrap_or_default(),
+            draining: false,
+        };
+        Arc::new(Self {
+            connection,
+            bench: Arc::new(bench),
+            record: Mutex::new(record),
+            held: Mutex::default(),
+            cancelled: Mutex::default(),
+            next: AtomicU64::new(0),
+            busy: AtomicU32::new(0),
+            done: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            idle_since: Mutex::new(Some(Instant::now())),
+            is_draining: AtomicBool::new(false),
+            freed: Notify::new(),
+            empty: Notify::new(),
+            is_heard: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn process(&self) -> String {
+        lock(&self.record).process.clone()
+    }
+
+    pub(super) fn has(&self, engine: EngineId) -> bool {
+        lock(&self.record).engines.contains(&engine.0)
+    }
+
+    pub(super) fn engine_count(&self) -> usize {
+        lock(&self.record).engines.len()
+    }
+
+    /// How many messages are with this process; those for engines that were chosen beforehand apart.
+    pub(super) fn held(&self) -> (usize, usize) {
+        let held = lock(&self.held);
+        let direct = held.values().filter(|one| one.engine.is_some()).count();
+        (held.len() - direct, direct)
+    }
+
+    /// Since when there was nothing to do; none while there is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        *lock(&self.idle_since)
+    }
+
+    /// Takes a message to its end.
+    pub(super) async fn take(
+        self: Arc<Self>,
+        job: Arc<str>,
+        number: Arc<str>,
+        payload: Bytes,
+        from: From,
+    ) {
+        let name: Name = (job, number);
+        let cancel = Cancel::default();
+        let (delivery, engine, message) = match from {
+            From::Queue(message, delivery) => (delivery, None, Some(message)),
+            From::Request(engine) => (1, Some(engine), None),
+        };
+        if self.is_cancelled(&name) {
+            if let Some(message) = message {
+                let _ = message.ack_with(AckKind::Term).await;
+            }
+            return;
+        }
+        {
+            let mut held = lock(&self.held);
+            if let Some(held) = held.get_mut(&name) {
+                // Given to us again while we have it: our sign of life was late. What runs goes on, under the new one.
+                held.message = message;
+                return;
+            }
+            held.insert(
+                name.clone(),
+                Held {
+                    message: message.clone(),
+                    dispatch: None,
+                    cancel: cancel.clone(),
+                    engine,
+                },
+            );
+            *lock(&self.idle_since) = None;
+        }
+        let outcomes = self.run(&name, &payload, delivery, engine, &cancel).await;
+        match outcomes {
+            Run::Ended(first, outcomes) => {
+                if self.store(&name, delivery, first, &outcomes).await
+                    && let Some(message) = &message
+                {
+                    let _ = message.ack().await;
+                }
+                let failed = outcomes.iter().filter(|one| one.result.is_err()).count();
+                self.done
+                    .fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+                self.failed.fetch_add(failed as u64, Ordering::Relaxed);
+            }
+            Run::GivenBack => {
+                if let Some(message) = &message {
+                    let _ = message.ack_with(AckKind::Nak(None)).await;
+                } else {
+                    let refused = self.refusals(
+                        &payload,
+                        engine,
+                        &Failure::new(
+                            FailureCode::EngineLost,
+                            "its process was told to go before the task began",
+                        ),
+                    );
+                    let (first, refused) = refused;
+                    self.store(&name, delivery, first, &refused).await;
+                }
+            }
+            Run::Later(reason) => {
+                tracing::warn!(job = &*name.0, reason, "a task is given back for now");
+                if let Some(message) = &message {
+                    let _ = message.ack_with(AckKind::Nak(Some(LATER))).await;
+                }
+            }
+        }
+        let mut held = lock(&self.held);
+        held.remove(&name);
+        if held.is_empty() {
+            *lock(&self.idle_since) = Some(Instant::now());
+        }
+        drop(held);
+        self.freed.notify_waiters();
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        name: &Name,
+        payload: &Bytes,
+        delivery: u64,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+    ) -> Run {
+        let (head, body) = match parse::<TasksHead>(payload) {
+            Ok(parts) => parts,
+            Err(error) => {
+                tracing::warn!(job = &*name.0, %error, "a message is no task");
+                return Run::Ended((0, 0), Vec::new());
+            }
+        };
+        let refuse = |failure: &Failure| {
+            let (first, outcomes) = self.refusals(payload, engine, failure);
+            Run::Ended(first, outcomes)
+        };
+        if delivery > u64::from(head.deliveries.max(1)) {
+            let deliveries = head.deliveries;
+            return refuse(&Failure::new(
+                FailureCode::EngineLost,
+                format!(
+                    "it was with {deliveries} engines, and each was lost with it: it may be what ends them, and is given to no other"
+                ),
+            ));
+        }
+        if head
+            .deadline
+            .is_some_and(|end| micros(SystemTime::now()) > end)
+        {
+            return refuse(&Failure::new(
+                FailureCode::Timeout,
+                "the deadline of its job was over before it began",
+            ));
+        }
+        let mut tries = 0;
+        let ready = loop {
+            match self.bench.make_ready(&name.0, &head, body.clone()).await {
+                Ok(ready) => break ready,
+                Err(NotReady::Failed(failure)) => return refuse(&failure),
+                Err(NotReady::Later(reason)) if engine.is_none() || tries == 20 => {
+                    if engine.is_none() {
+                        return Run::Later(reason);
+                    }
+                    return refuse(&Failure::new(FailureCode::EngineLost, reason));
+                }
+                Err(NotReady::Later(_)) => {
+                    tries += 1;
+                    sleep(AGAIN).await;
+                }
+            }
+        };
+        if cancel.is_wanted() || self.is_draining.load(Ordering::Relaxed) && engine.is_none() {
+            return if cancel.is_wanted() {
+                refuse(&Failure::new(
+                    FailureCode::Cancelled,
+                    "the task was cancelled before it ran",
+                ))
+            } else {
+                Run::GivenBack
+            };
+        }
+        let first = (
+            ready.tasks.first().map_or(0, |task| task.index),
+            ready.tasks.last().map_or(0, |task| task.index),
+        );
+        if ready.tasks.is_empty() {
+            return Run::Ended(first, Vec::new());
+        }
+        let (reply, answered) = Collector::new(self, name, ready.tasks.len(), head.listens);
+        let dispatch = self.dispatch(name, &head, ready, engine, cancel, reply);
+        if let Some(held) = lock(&self.held).get_mut(name) {
+            held.dispatch = Some(Arc::clone(&dispatch));
+        }
+        self.bench.cluster.core().backend.submit(dispatch);
+        match answered.await {
+            Ok(Some(outcomes)) => Run::Ended(first, outcomes),
+            // Taken back, or the engines ended under it.
+            Ok(None) | Err(_) => Run::GivenBack,
+        }
+    }
+
+    fn dispatch(
+        self: &Arc<Self>,
+        name: &Name,
+        head: &TasksHead,
+        ready: Ready,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+        reply: Arc<Collector>,
+    ) -> Arc<Dispatch> {
+        let mut hasher = DefaultHasher::new();
+        name.0.hash(&mut hasher);
+        let listener = head.listens.then(|| {
+            Arc::new(Teller {
+                worker: Arc::clone(self),
+                name: name.clone(),
+            }) as Arc<dyn Listener>
+        });
+        Arc::new(Dispatch {
+            id: DispatchId(self.next.fetch_add(1, Ordering::Relaxed)),
+            job: JobId(hasher.finish()),
+            eligible: engine.map_or(Eligible::Any, Eligible::One),
+            priority: 0,
+            stage: if head.reduces {
+                Stage::Reduce
+            } else {
+                Stage::Map
+            },
+            program: ready.program,
+            setting: ready.setting,
+            reuse: ready.reuse,
+            owner: ready.owner,
+            callee: ready.callee,
+            tasks: ready.tasks,
+            queued: ready.queued,
+            cancel: cancel.clone(),
+            pushed: ready.pushed,
+            listener,
+            reply,
+            course: Course::default(),
+            engine_count: Some(head.engines),
+        })
+    }
+
+    /// Outcomes of a message whose tasks did not run, and the indices of its first and last task.
+    fn refusals(
+        &self,
+        payload: &Bytes,
+        engine: Option<EngineId>,
+        failure: &Failure,
+    ) -> ((u64, u64), Vec<Outcome>) {
+        let Ok((head, body)) = parse::<TasksHead>(payload) else {
+            return ((0, 0), Vec::new());
+        };
+        // A body that is elsewhere is not got for this: whoever submitted it knows how many tasks it had.
+        let tasks = decode_tasks(&body).unwrap_or_default();
+        let engine = engine.or_else(|| lock(&self.record).engines.first().map(|id| EngineId(*id)));
+        let outcomes: Vec<Outcome> = tasks
+            .iter()
+            .map(|task| Outcome {
+                result: Err(failure.clone()),
+                usage: Usage::none(engine, task.attempt, crate::nats::wire::time(head.queued)),
+            })
+            .collect();
+        let first = (
+            tasks.first().map_or(0, |task| task.index),
+            tasks.last().map_or(0, |task| task.index),
+        );
+        (first, outcomes)
+    }
+
+    /// Stores a result, once: whoever was first has it. Whether it is stored.
+    async fn store(
+        &self,
+        name: &Name,
+        delivery: u64,
+        (first, last): (u64, u64),
+        outcomes: &[Outcome],
+    ) -> bool {
+        let body = encode_outcomes(outcomes);
+        let failures = outcomes.iter().filter(|one| one.result.is_err()).count();
+        let mut head = OutcomesHead {
+            process: self.process(),
+            delivery,
+            count: outcomes.len() as u64,
+            failures: failures as u64,
+            first,
+            last,
+            body: None,
+        };
+        let mut pause = AGAIN;
+        let message = if body.len() <= LARGEST_INLINE {
+            frame(&head, &body)
+        } else {
+            // Two engines that both ran it write different objects, so that none loses its pieces to the other.
+            let object = format!("o/{}/{}.{}", name.0, name.1, head.process);
+            while let Err(error) = self.bench.blobs.put_bytes(&object, &body).await {
+                tracing::warn!(%error, "a large result is not stored yet");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            head.body = Some(object);
+            frame(&head, &[])
+        };
+        drop(body);
+        let subject = names::result(&name.0, &name.1);
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
+        loop {
+            let publish = async {
+                self.connection
+                    .js
+                    .publish_with_headers(subject.clone(), headers.clone(), message.clone())
+                    .await?
+                    .await
+            };
+            let reason = match self.connection.watched("rwc.r.", publish).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(error)) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                    return true;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(denied) => denied.to_string(),
+            };
+            tracing::warn!(reason, "a result is not stored yet");
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Hears what is not wanted any more.
+    pub(super) async fn hear_cancelled(self: Arc<Self>) {
+        let subscribe = self.connection.client.subscribe(names::ALL_CANCELLED);
+        let Ok(mut messages) = subscribe.await else {
+            return;
+        };
+        while let Some(message) = messages.next().await {
+            let Some(job) = message.subject.rsplit('.').next() else {
+                continue;
+            };
+            let Ok(numbers) = decode_cancelled(&message.payload) else {
+                continue;
+            };
+            self.cancel(job, &numbers);
+        }
+    }
+
+    /// Stops what runs of these, and begins none of them; none named are all of the job.
+    fn cancel(&self, job: &str, numbers: &[String]) {
+        let job: Arc<str> = job.into();
+        let named: Vec<Name> = if numbers.is_empty() {
+            let held = lock(&self.held);
+            held.keys().filter(|name| name.0 == job).cloned().collect()
+        } else {
+            let name = |number: &String| (Arc::clone(&job), Arc::from(number.as_str()));
+            numbers.iter().map(name).collect()
+        };
+        for name in &named {
+            if let Some(held) = lock(&self.held).get(name) {
+                held.cancel.cancel();
+            }
+        }
+        let mut cancelled = lock(&self.cancelled);
+        if numbers.is_empty() {
+            cancelled.add((job, Arc::from("*")));
+        } else {
+            named.into_iter().for_each(|name| cancelled.add(name));
+        }
+    }
+
+    fn is_cancelled(&self, name: &Name) -> bool {
+        let cancelled = lock(&self.cancelled);
+        cancelled.names.contains(name)
+            || cancelled
+                .names
+                .contains(&(Arc::clone(&name.0), Arc::from("*")))
+    }
+
+    /// Says to the server that what it gave us is still with us.
+    pub(super) async fn keep_alive(&self) {
+        let messages: Vec<Message> = lock(&self.held)
+            .values()
+            .filter_map(|held| held.message.clone())
+            .collect();
+        for message in messages {
+            let _ = message.ack_with(AckKind::Progress).await;
+        }
+    }
+
+    /// Tells the cluster of these engines.
+    pub(super) async fn register(&self) -> Result<(), String> {
+        let (key, value) = {
+            let mut record = lock(&self.record);
+            record.busy = self.busy.load(Ordering::Relaxed);
+            record.done = self.done.load(Ordering::Relaxed);
+            record.failed = self.failed.load(Ordering::Relaxed);
+            record.draining = self.is_draining.load(Ordering::Relaxed);
+            (
+                record.process.clone(),
+                serde_json::to_vec(&*record).unwrap_or_default(),
+            )
+        };
+        let bucket = presence::bucket(&self.connection).await?;
+        let put = bucket.put(key, value.into());
+        let put = self.connection.watched(names::ENGINES, put).await;
+        let heard = match put {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(denied) => Err(denied.to_string()),
+        };
+        self.is_heard.store(heard.is_ok(), Ordering::Relaxed);
+        heard
+    }
+
+    /// Says again and again that these engines are there.
+    pub(super) async fn renew(self: Arc<Self>) {
+        loop {
+            let age = match presence::bucket(&self.connection).await {
+                Ok(bucket) => bucket.stream.cached_info().config.max_age,
+                Err(_) => Duration::from_secs(3),
+            };
+            let renewed = match timeout(age, self.register()).await {
+                Ok(renewed) => renewed,
+                Err(_) => Err("the server does not answer".to_owned()),
+            };
+            match renewed {
+                Ok(()) => sleep((age / 3).max(Duration::from_millis(50))).await,
+                Err(reason) => {
+                    self.is_heard.store(false, Ordering::Relaxed);
+                    tracing::warn!(reason, "the cluster does not hear of these engines");
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Lets an engine go; the last takes the process with it.
+    pub(super) fn remove(&self, engine: EngineId) -> Result<(), String> {
+        let removed = self.bench.cluster.remove_engine(engine);
+        removed.map_err(|error| error.to_string())?;
+        let mut record = lock(&self.record);
+        record.engines.retain(|id| *id != engine.0);
+        if record.engines.is_empty() {
+            self.empty.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(super) async fn emptied(&self) {
+        self.empty.notified().await;
+    }
+
+    /// Takes nothing more, and says so.
+    pub(super) async fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        let _ = timeout(Duration::from_secs(2), self.register()).await;
+        let held: Vec<Arc<Dispatch>> = lock(&self.held)
+            .values()
+            .filter_map(|held| held.dispatch.clone())
+            .collect();
+        for dispatch in held {
+            if dispatch.expire() {
+                dispatch.fail_rest(None, FailureCode::EngineLost, GIVEN_BACK);
+            }
+        }
+    }
+
+    /// Waits for what runs, and gives back what is left then; how many these were.
+    pub(super) async fn drain(&self, limit: Duration) -> u64 {
+        let through = async {
+            loop {
+                let freed = self.freed.notified();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
+                if lock(&self.held).is_empty() {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        tokio::pin!(through);
+        if timeout(limit, &mut through).await.is_ok() {
+            return 0;
+        }
+        let left: Vec<Arc<Dispatch>> = lock(&self.held)
+            .values()
+            .filter_map(|held| held.dispatch.clone())
+            .collect();
+        let count = left.len() as u64;
+        for dispatch in left {
+            // Answered first: what the engine says of it when it is stopped is not to be stored.
+            dispatch.fail_rest(None, FailureCode::EngineLost, GIVEN_BACK);
+            dispatch.cancel.cancel();
+        }
+        let _ = timeout(Duration::from_secs(2), through).await;
+        count
+    }
+
+    pub(super) fn report(&self, given_back: u64) -> super::JoinReport {
+        super::JoinReport {
+            engines: lock(&self.record)
+                .engines
+                .iter()
+                .map(|id| EngineId(*id))
+                .collect(),
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            given_back,
+        }
+    }
+
+    /// Leaves no trace, and ends the engines.
+    pub(super) async fn leave(&self) {
+        let leave = async {
+            if let Ok(bucket) = presence::bucket(&self.connection).await {
+                let _ = bucket.delete(self.process()).await;
+            }
+            let _ = self.connection.client.flush().await;
+        };
+        let _ = timeout(Duration::from_secs(2), leave).await;
+        let cluster = Arc::clone(&self.bench.cluster);
+        let ended = tokio::task::spawn_blocking(move || cluster.shutdown(Duration::ZERO));
+        let _ = timeout(Duration::from_secs(5), ended).await;
+    }
+
+    pub(super) fn busy(&self) -> u32 {
+        self.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// What a dispatch is answered with that is given back: known again by its text, and never stored.
+const GIVEN_BACK: &str = "the process was told to go";
+
+/// What became of a message.
+enum Run {
+    /// Its tasks have outcomes; with the indices of the first and last.
+    Ended((u64, u64), Vec<Outcome>),
+    /// Another is to run it.
+    GivenBack,
+    /// It is to be tried again a little later.
+    Later(String),
+}
+
+/// Collects the outcomes of a dispatch.
+struct Collector {
+    worker: Arc<Worker>,
+    name: Name,
+    wanted: usize,
+    listens: bool,
+    has_begun: AtomicBool,
+    state: Mutex<Collected>,
+}
+
+struct Collected {
+    outcomes: Vec<Option<Outcome>>,
+    count: usize,
+    /// Gets all outcomes together; none where the dispatch was given back.
+    done: Option<oneshot::Sender<Option<Vec<Outcome>>>>,
+}
+
+impl Collector {
+    fn new(
+        worker: &Arc<Worker>,
+        name: &Name,
+        wanted: usize,
+        listens: bool,
+    ) -> (Arc<Self>, oneshot::Receiver<Option<Vec<Outcome>>>) {
+        let (done, answered) = oneshot::channel();
+        let collector = Self {
+            worker: Arc::clone(worker),
+            name: name.clone(),
+            wanted,
+            listens,
+            has_begun: AtomicBool::new(false),
+            state: Mutex::new(Collected {
+                outcomes: std::iter::repeat_with(|| None).take(wanted).collect(),
+                count: 0,
+                done: Some(done),
+            }),
+        };
+        (Arc::new(collector), answered)
+    }
+}
+
+impl Reply for Collector {
+    fn begun(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.worker.busy.fetch_add(1, Ordering::Relaxed);
+        if self.listens {
+            tell(&self.worker, &self.name, &Heard::Begun);
+        }
+    }
+
+    fn answer(&self, answer: Answer) {
+        let mut state = lock(&self.state);
+        let is_given_back = answer.outcomes.iter().any(|outcome| {
+            let failure = outcome.result.as_ref().err();
+            failure.is_some_and(|failure| failure.message == GIVEN_BACK)
+        });
+        for (place, outcome) in answer.outcomes.into_iter().enumerate() {
+            if let Some(slot) = state.outcomes.get_mut(answer.first + place)
+                && slot.is_none()
+            {
+                *slot = Some(outcome);
+                state.count += 1;
+            }
+        }
+        if state.count < self.wanted && !is_given_back {
+            return;
+        }
+        if self.has_begun.swap(false, Ordering::Relaxed) {
+            self.worker.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(done) = state.done.take() {
+            let outcomes = std::mem::take(&mut state.outcomes);
+            let outcomes = (!is_given_back).then(|| outcomes.into_iter().flatten().collect());
+            // The process may be ending.
+            let _ = done.send(outcomes);
+        }
+    }
+}
+
+/// Passes on what running tasks tell.
+struct Teller {
+    worker: Arc<Worker>,
+    name: Name,
+}
+
+impl Listener for Teller {
+    fn note(&self, task: u64, note: TaskNote) {
+        tell(&self.worker, &self.name, &Heard::Note(task, note));
+    }
+}
+
+/// What nobody can take in time is lost: a guest that prints is not held up by the network.
+fn tell(worker: &Worker, name: &Name, heard: &Heard) {
+    let message = encode_heard(&name.1, heard);
+    if message.len() > LARGEST_INLINE {
+        return;
+    }
+    let subject = names::notes(&name.0);
+    let mut publish = Box::pin(worker.connection.client.publish(subject, message));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let _ = std::future::Future::poll(publish.as_mut(), &mut context);
+}
+
+impl Cancelled {
+    fn add(&mut self, name: Name) {
+        if self.names.insert(name.clone()) {
+            self.order.push_back(name);
+            if self.order.len() > CANCELLED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.names.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// What this machine is called, for people.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

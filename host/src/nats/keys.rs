@@ -1,0 +1,534 @@
+//! The keys of a cluster, as `rwasm-cluster keys` makes them: a directory with the seed of each key in a file of its own, and
+//! their public halves in `public.toml`, which is all that a server's configuration wants.
+//!
+//! No file that is there is written over, and no key that was taken out of `public.toml` comes back. Certificates are in
+//! [`super::certificates`].
+
+use super::role::{Key, Role};
+use super::{certificates, names};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The public keys: a line for each, as `client-alice = "U…"`.
+pub(crate) const PUBLIC: &str = "public.toml";
+
+/// What to make.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KeySettings {
+    /// For which roles.
+    pub roles: Vec<Role>,
+    /// Whose keys they are, where a role has several: `alice` makes `client-alice.key`.
+    pub name: Option<String>,
+    /// The names and addresses by which the server is reached; where there are none, no certificate is made.
+    pub hosts: Vec<String>,
+    /// How long the server's certificate is to hold.
+    pub valid: Duration,
+}
+
+impl Default for KeySettings {
+    fn default() -> Self {
+        Self {
+            roles: Role::ALL.to_vec(),
+            name: None,
+            hosts: Vec::new(),
+            valid: Duration::from_hours(365 * 24),
+        }
+    }
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Written {
+    /// It is new.
+    New,
+    /// It was there, and is as it was.
+    Kept,
+    /// It was there, and another took its place: only certificates are renewed.
+    Renewed,
+    /// It was there, and its public key is not in `public.toml`: no server takes it.
+    LockedOut,
+    /// It is not there, and its public key is known: the key is kept elsewhere.
+    Elsewhere,
+}
+
+/// A file of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What became of it.
+    pub written: Written,
+}
+
+impl KeyFile {
+    pub(crate) fn new(path: PathBuf, written: Written) -> Self {
+        Self { path, written }
+    }
+}
+
+/// Why keys cannot be made, or public keys not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// A file cannot be read.
+    #[error("cannot read `{}`", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{}`", .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `public.toml` is not as `keys` writes it.
+    #[error("`{}` is no list of public keys: {reason}", .path.display())]
+    NotPublicKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Not what a key can be called.
+    #[error("`{name}` cannot name a key: write letters, digits, `-` and `_`, at most 64")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// Not what a server can be called.
+    #[error("`{host}` is no host name or address: {reason}")]
+    Host {
+        /// What was given.
+        host: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Certificates that hold so long would never be renewed.
+    #[error("a certificate cannot hold for {}: at most for {}", humantime::format_duration(*.wanted), humantime::format_duration(*.most))]
+    Validity {
+        /// What was given.
+        wanted: Duration,
+        /// The longest.
+        most: Duration,
+    },
+    /// The authority cannot sign.
+    #[error("the certificate authority in `{}` cannot sign: {reason}", .dir.display())]
+    Authority {
+        /// Where its files are.
+        dir: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl KeysError {
+    pub(crate) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Unreadable { path, source }
+    }
+
+    pub(crate) fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Unwritable { path, source }
+    }
+}
+
+/// Makes what is missing of the keys that are wanted, and a certificate for the hosts that are named; what is there stays,
+/// but for the server's certificate.
+///
+/// # Errors
+/// When a name or host will not do, or a file cannot be read or written. What was made until then stays and is whole.
+pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, KeysError> {
+    if let Some(name) = &settings.name
+        && !names::is_token(name)
+    {
+        return Err(KeysError::Name { name: name.clone() });
+    }
+    certificates::check(&settings.hosts, settings.valid)?;
+    private_dir(dir).map_err(KeysError::unwritable(dir))?;
+    // Two that make keys at once would each write a list without the other's.
+    let locked = std::fs::File::open(dir).and_then(|file| file.lock().map(|()| file));
+    let _locked = locked.map_err(KeysError::unreadable(dir))?;
+
+    let mut known = PublicKeys::read_or_none(dir)?;
+    let mut files = Vec::new();
+    for role in &settings.roles {
+        let label = match &settings.name {
+            Some(name) => format!("{role}-{name}"),
+            None => role.name().to_owned(),
+        };
+        let path = dir.join(format!("{label}.key"));
+        let listed = known.public(&label);
+        let there = path
+            .try_exists()
+            .map_err(KeysError::unreadable(&path))?
+            .then(|| Key::read(&path).ok().and_then(|key| public_of(&key)));
+        let written = match (there, listed) {
+            (Some(public), Some(listed)) if public.as_deref() == Some(listed) => Written::Kept,
+            (Some(_), _) => Written::LockedOut,
+            (None, Some(_)) => Written::Elsewhere,
+            (None, None) => {
+                known.add(&label, *role, &new_key(&path, &label, *role)?);
+                known.write(dir)?;
+                Written::New
+            }
+        };
+        files.push(KeyFile::new(path, written));
+    }
+    if !settings.hosts.is_empty() {
+        files.extend(certificates::make(dir, &settings.hosts, settings.valid)?);
+    }
+    Ok(files)
+}
+
+/// Makes a key, writes its seed, and gives its public half.
+fn new_key(path: &Path, label: &str, role: Role) -> Result<String, KeysError> {
+    let pair = nkeys::KeyPair::new_user();
+    let seed = pair.seed().map_err(|error| KeysError::Unwritable {
+        path: path.to_owned(),
+        source: io::Error::other(error.to_string()),
+    })?;
+    let public = pair.public_key();
+    let text = format!(
+        "# The {label} key of an rwasm-cluster, public half {public}.\n\
+         # Whoever has this file is {} to the cluster: keep it from others.\n\
+         role: {role}\n{seed}\n",
+        match role {
+            Role::Admin | Role::Engine => format!("an {role}"),
+            Role::Client | Role::Viewer => format!("a {role}"),
+        },
+    );
+    write_new(path, &text).map_err(KeysError::unwritable(path))?;
+    Ok(public)
+}
+
+fn public_of(key: &Key) -> Option<String> {
+    let pair = nkeys::KeyPair::from_seed(&key.seed).ok()?;
+    Some(pair.public_key())
+}
+
+/// The keys that a server takes, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublicKeys {
+    /// What is in the file, comments too.
+    text: String,
+    keys: Vec<PublicKey>,
+}
+
+/// A key that a server takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublicKey {
+    /// What it is called: its role, or its role, `-` and whose it is.
+    pub label: String,
+    /// What it may do.
+    pub role: Role,
+    /// The key itself, `U…`.
+    pub public: String,
+}
+
+impl PublicKeys {
+    /// Reads `public.toml` in the directory.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has something in it that is no public key.
+    pub fn read(dir: &Path) -> Result<Self, KeysError> {
+        let path = dir.join(PUBLIC);
+        let text = std::fs::read_to_string(&path).map_err(KeysError::unreadable(&path))?;
+        Self::parse(&text).map_err(|reason| KeysError::NotPublicKeys { path, reason })
+    }
+
+    fn read_or_none(dir: &Path) -> Result<Self, KeysError> {
+        match Self::read(dir) {
+            Err(KeysError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(Self {
+                    text: HEADER.to_owned(),
+                    keys: Vec::new(),
+                })
+            }
+            other => other,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let table: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let mut keys = Vec::new();
+        for (label, value) in table {
+            let role = label.split_once('-').map_or(&*label, |(role, _)| role);
+            let role = role
+                .parse()
+                .map_err(|error| format!("`{label}`: {error}"))?;
+            let public = value
+                .as_str()
+                .filter(|public| is_public(public))
+                .ok_or_else(|| format!("`{label}` is no public key (U…)"))?;
+            keys.push(PublicKey {
+                public: public.to_owned(),
+                role,
+                label,
+            });
+        }
+        // A key that is listed twice would have the server refuse its whole configuration.
+        for (index, key) in keys.iter().enumerate() {
+            if let Some(same) = keys[..index].iter().find(|same| same.public == key.public) {
+                return Err(format!(
+                    "`{}` and `{}` are the same key",
+                    same.label, key.label
+                ));
+            }
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            keys,
+        })
+    }
+
+    /// The keys.
+    pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter()
+    }
+
+    fn public(&self, label: &str) -> Option<&str> {
+        let mut keys = self.keys.iter();
+        keys.find(|key| key.label == label)
+            .map(|key| key.public.as_str())
+    }
+
+    fn add(&mut self, label: &str, role: Role, public: &str) {
+        if !self.text.ends_with('\n') && !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{label} = \"{public}\"");
+        self.keys.push(PublicKey {
+            label: label.to_owned(),
+            role,
+            public: public.to_owned(),
+        });
+        self.keys.sort_by(|a, b| a.label.cmp(&b.label));
+    }
+
+    fn write(&self, dir: &Path) -> Result<(), KeysError> {
+        let path = dir.join(PUBLIC);
+        replace(&path, &self.text, Readers::All).map_err(KeysError::unwritable(&path))
+    }
+}
+
+const HEADER: &str = "# The public keys that a cluster's server takes, each by its role, as `rwasm-cluster keys` adds them.
+# Nothing here is secret. To lock a key out, delete its line and make the server's configuration anew.
+";
+
+fn is_public(text: &str) -> bool {
+    nkeys::KeyPair::from_public_key(text)
+        .is_ok_and(|pair| matches!(pair.key_pair_type(), nkeys::KeyPairType::User))
+}
+
+/// Who may read a file that is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    Owner,
+    All,
+}
+
+/// Makes a directory that only its owner may enter, unless it is there.
+fn private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// Writes a file that only its owner may read, and fails where there is one.
+pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let file = aside(path, text, Readers::Owner)?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Puts a file in the place of another.
+pub(crate) fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
+    aside(path, text, readers)?
+        .persist(path)
+        .map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Written whole under another name first, so that there is never half a key.
+fn aside(path: &Path, text: &str, readers: Readers) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = if readers == Readers::All {
+            0o644
+        } else {
+            0o600
+        };
+        builder.permissions(std::fs::Permissions::from_mode(mode));
+    }
+    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn names(files: &[KeyFile]) -> Vec<(String, Written)> {
+        let name = |path: &Path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
+        let files = files.iter();
+        files
+            .map(|file| (name(&file.path).unwrap_or_default(), file.written))
+            .collect()
+    }
+
+    #[test]
+    fn each_role_has_a_key_that_only_its_owner_reads_and_that_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("keys");
+        let settings = KeySettings::default();
+        let made = make_keys(&dir, &settings).expect("keys");
+        assert_eq!(made.len(), 4);
+        for (file, role) in made.iter().zip(Role::ALL) {
+            assert_eq!(file.written, Written::New);
+            let key = Key::read(&file.path).expect("a key");
+            assert_eq!(key.role, role);
+            let mode = std::fs::metadata(&file.path)
+                .expect("metadata")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600);
+            let text = std::fs::read_to_string(&file.path).expect("text");
+            assert!(text.contains(&public_of(&key).expect("public")), "{text}");
+        }
+        let before = std::fs::read_to_string(dir.join("client.key")).expect("text");
+        let listed = PublicKeys::read(&dir).expect("public keys");
+        let labels: Vec<&str> = listed.iter().map(|key| key.label.as_str()).collect();
+        assert_eq!(labels, ["admin", "client", "engine", "viewer"]);
+
+        let again = make_keys(&dir, &settings).expect("keys");
+        assert!(again.iter().all(|file| file.written == Written::Kept));
+        let after = std::fs::read_to_string(dir.join("client.key")).expect("text");
+        assert_eq!(after, before);
+        assert_eq!(PublicKeys::read(&dir).expect("public keys"), listed);
+    }
+
+    #[test]
+    fn a_key_that_was_locked_out_stays_so() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path();
+        let mut settings = KeySettings {
+            roles: vec![Role::Client],
+            ..KeySettings::default()
+        };
+        make_keys(dir, &settings).expect("keys");
+        settings.name = Some("alice".to_owned());
+        make_keys(dir, &settings).expect("keys");
+        let path = dir.join(PUBLIC);
+        let text = std::fs::read_to_string(&path).expect("text");
+        let kept: String = text
+            .lines()
+            .filter(|line| !line.starts_with("client-alice"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        std::fs::write(&path, format!("{kept}# alice has left")).expect("written");
+        let again = make_keys(dir, &settings).expect("keys");
+        assert_eq!(
+            names(&again),
+            [("client-alice.key".to_owned(), Written::LockedOut)]
+        );
+        // The next key's line goes below what a person wrote.
+        settings.name = Some("bob".to_owned());
+        make_keys(dir, &settings).expect("keys");
+        let text = std::fs::read_to_string(&path).expect("text");
+        assert!(
+            text.contains("# alice has left\nclient-bob = \"U"),
+            "{text}"
+        );
+        // One whose seed is kept elsewhere is not made anew.
+        std::fs::remove_file(dir.join("client-bob.key")).expect("removed");
+        let again = make_keys(dir, &settings).expect("keys");
+        assert_eq!(
+            names(&again),
+            [("client-bob.key".to_owned(), Written::Elsewhere)]
+        );
+        assert!(!dir.join("client-bob.key").exists());
+    }
+
+    #[test]
+    fn what_is_no_list_of_public_keys_is_said() {
+        let good = nkeys::KeyPair::new_user().public_key();
+        let account = nkeys::KeyPair::new_account().public_key();
+        let parsed = |text: &str| PublicKeys::parse(text);
+        assert!(
+            parsed(&format!("viewer = \"{good}\"\nviewer-wall = \"{}\"", {
+                nkeys::KeyPair::new_user().public_key()
+            }))
+            .is_ok()
+        );
+        for (text, wanted) in [
+            (format!("king = \"{good}\""), "there is no role `king`"),
+            ("client = 3".to_owned(), "is no public key"),
+            ("client = \"U\"".to_owned(), "is no public key"),
+            (format!("client = \"{account}\""), "is no public key"),
+            (
+                format!("client = \"{good}\"\nviewer = \"{good}\""),
+                "are the same key",
+            ),
+            (
+                format!("client = \"{good}\"\nclient = \"{good}\""),
+                "duplicate key",
+            ),
+            ("client".to_owned(), ""),
+        ] {
+            let error = parsed(&text).expect_err(&text);
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_and_hosts_that_will_not_do_are_refused_before_anything_is_made() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("keys");
+        for name in ["", "a b", "../x", "a.b"] {
+            let settings = KeySettings {
+                name: Some(name.to_owned()),
+                ..KeySettings::default()
+            };
+            assert!(matches!(
+                make_keys(&dir, &settings),
+                Err(KeysError::Name { .. })
+            ));
+        }
+        let settings = KeySettings {
+            hosts: vec!["tls://example.org:4222".to_owned()],
+            ..KeySettings::default()
+        };
+        assert!(matches!(
+            make_keys(&dir, &settings),
+            Err(KeysError::Host { .. })
+        ));
+        assert!(!dir.exists());
+    }
+}

@@ -1,0 +1,296 @@
+//! What each role may do on the server, and why: the one table from which the server's configuration is written, and which
+//! `docs/cluster-security.md` shows.
+//!
+//! A role may what its lines say and nothing else. What a subject cannot tell apart (one job's results from another's, one
+//! user's jobs from another's) no line can keep apart: that is what accounts are for.
+
+use super::names::{self, kv_stream, object_stream};
+use super::role::Role;
+
+/// A task of any lane, class and job.
+const ANY_TASK: &str = "rwc.t.*.*.*.*";
+/// A result of any job.
+const ANY_RESULT: &str = "rwc.r.*.*";
+/// What tasks of any job tell.
+const ANY_NOTE: &str = "rwc.n.*";
+/// An order to run something, to any process with engines.
+const ANY_EXECUTE: &str = "rwc.e.*.exec";
+/// An order to let an engine go, to any process with engines.
+const ANY_CONTROL: &str = "rwc.e.*.control";
+
+/// Something that a role may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Permission {
+    /// In words.
+    pub(crate) what: &'static str,
+    /// Subjects that it may publish to for that.
+    pub(crate) publish: Vec<String>,
+    /// Subjects that it may hear for that.
+    pub(crate) subscribe: Vec<String>,
+}
+
+/// What a role may do; nothing, where it may do everything within its account.
+pub(crate) fn of(role: Role) -> Option<Vec<Permission>> {
+    let lines = match role {
+        Role::Admin => return None,
+        Role::Engine => engine(),
+        Role::Client => client(),
+        Role::Viewer => viewer(),
+    };
+    let answers = may("get the answers to what it asks").hear([format!("{}.>", role.inbox())]);
+    Some([answers].into_iter().chain(lines).collect())
+}
+
+/// Whether it may hear a subject, or publish to it.
+pub(crate) fn permits(role: Role, subject: &str, is_heard: bool) -> bool {
+    let Some(lines) = of(role) else {
+        return true;
+    };
+    let mut subjects = lines.iter().flat_map(|line| {
+        if is_heard {
+            &line.subscribe
+        } else {
+            &line.publish
+        }
+    });
+    subjects.any(|pattern| covers(pattern, subject))
+}
+
+/// Whether a subject with wildcards covers another, which may have some too.
+fn covers(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(token)) if token != ">" => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+/// Whether it may answer what it is asked, wherever the answer is wanted.
+pub(crate) fn answers(role: Role) -> bool {
+    role == Role::Engine
+}
+
+fn engine() -> Vec<Permission> {
+    vec![
+        may("see that the cluster is set up").publish([info(names::TASKS)]),
+        may("take tasks, keep them, give them back and acknowledge them")
+            .publish(pull(names::TASKS))
+            .publish(acknowledge(names::TASKS)),
+        may("store results").publish([ANY_RESULT.to_owned()]),
+        may("hear orders for its own engines, and answer them")
+            .hear([ANY_EXECUTE.to_owned(), ANY_CONTROL.to_owned()]),
+        may("hear that a job is cancelled").hear([names::ALL_CANCELLED.to_owned()]),
+        may("pass on what running tasks tell").publish([ANY_NOTE.to_owned()]),
+        may("say that it is there, and that it leaves")
+            .publish([info(&kv_stream(names::ENGINES)), key(names::ENGINES, "*")]),
+        may("take the next engine ids")
+            .publish(look(&kv_stream(names::IDS)))
+            .publish([key(names::IDS, names::NEXT_ENGINE)]),
+        may("fetch modules").publish(read(&object_stream(names::MODULES))),
+        may("fetch and store large values")
+            .publish(read(&object_stream(names::BLOBS)))
+            .publish([object(names::BLOBS)]),
+    ]
+}
+
+fn client() -> Vec<Permission> {
+    vec![
+        may("see that the cluster is set up, its lanes and how much waits")
+            .publish([info(names::TASKS), consumer_info(names::TASKS)]),
+        may("submit tasks, and take its own back")
+            .publish([ANY_TASK.to_owned(), purge(names::TASKS)]),
+        may("give orders to engines").publish([ANY_EXECUTE.to_owned(), ANY_CONTROL.to_owned()]),
+        may("cancel jobs").publish([names::ALL_CANCELLED.to_owned()]),
+        may("read results, and remove them")
+            .publish(read(names::RESULTS))
+            .publish(pull(names::RESULTS))
+            .publish([purge(names::RESULTS)]),
+        may("hear what running tasks tell").hear([ANY_NOTE.to_owned()]),
+        may("keep, read and remove the records of jobs")
+            .publish(read(&kv_stream(names::JOBS)))
+            .publish([key(names::JOBS, "*")]),
+        may("see the engines").publish(read(&kv_stream(names::ENGINES))),
+        may("store modules, and see which are there")
+            .publish(look(&object_stream(names::MODULES)))
+            .publish([object(names::MODULES)]),
+        may("store, fetch and remove large values")
+            .publish(read(&object_stream(names::BLOBS)))
+            .publish([object(names::BLOBS), purge(&object_stream(names::BLOBS))]),
+    ]
+}
+
+fn viewer() -> Vec<Permission> {
+    vec![
+        may("see how much is stored").publish(["$JS.API.INFO".to_owned(), info("*")]),
+        may("see the lanes and how much waits").publish([consumer_info(names::TASKS)]),
+        may("see the records of jobs").publish(read(&kv_stream(names::JOBS))),
+        may("see the engines").publish(read(&kv_stream(names::ENGINES))),
+    ]
+}
+
+fn may(what: &'static str) -> Permission {
+    Permission {
+        what,
+        publish: Vec::new(),
+        subscribe: Vec::new(),
+    }
+}
+
+impl Permission {
+    fn publish(mut self, subjects: impl IntoIterator<Item = String>) -> Self {
+        self.publish.extend(subjects);
+        self
+    }
+
+    fn hear(mut self, subjects: impl IntoIterator<Item = String>) -> Self {
+        self.subscribe.extend(subjects);
+        self
+    }
+}
+
+/// Putting, changing and deleting a key.
+fn key(bucket: &str, key: &str) -> String {
+    format!("$KV.{bucket}.{key}")
+}
+
+/// Putting objects.
+fn object(bucket: &str) -> String {
+    format!("$O.{bucket}.>")
+}
+
+fn info(stream: &str) -> String {
+    format!("$JS.API.STREAM.INFO.{stream}")
+}
+
+fn consumer_info(stream: &str) -> String {
+    format!("$JS.API.CONSUMER.INFO.{stream}.*")
+}
+
+/// Removing messages; whose, is in the request and not in the subject.
+fn purge(stream: &str) -> String {
+    format!("$JS.API.STREAM.PURGE.{stream}")
+}
+
+/// Taking messages from consumers that are there.
+fn pull(stream: &str) -> [String; 2] {
+    [
+        consumer_info(stream),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.*"),
+    ]
+}
+
+/// Acknowledging in both forms that servers have: newer ones put the domain and the account in front.
+fn acknowledge(stream: &str) -> [String; 2] {
+    [
+        format!("$JS.ACK.{stream}.>"),
+        format!("$JS.ACK.*.*.{stream}.>"),
+    ]
+}
+
+/// Reading single messages, keys or the descriptions of objects.
+fn look(stream: &str) -> [String; 2] {
+    [info(stream), format!("$JS.API.DIRECT.GET.{stream}.>")]
+}
+
+/// Reading also by consumers of its own, as watchers and whole objects are read. Their requests have the consumer's name
+/// and filter behind the stream's, or nothing.
+fn read(stream: &str) -> Vec<String> {
+    let mut subjects = look(stream).to_vec();
+    subjects.extend([
+        format!("$JS.API.DIRECT.GET.{stream}"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}.>"),
+        format!("$JS.API.CONSUMER.DELETE.{stream}.*"),
+        format!("$JS.FC.{stream}.>"),
+        format!("$JS.FC.*.*.{stream}.>"),
+    ]);
+    subjects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::Class;
+    use super::*;
+
+    fn publishes(role: Role, subject: &str) -> bool {
+        permits(role, subject, false)
+    }
+
+    fn hears(role: Role, subject: &str) -> bool {
+        permits(role, subject, true)
+    }
+
+    #[test]
+    fn each_may_what_its_work_wants_and_no_more() {
+        use Role::{Client, Engine};
+        let task = names::task("gpu", Class::High, "job", "7");
+        let result = names::result("job", "7");
+        let who = |subject: &str| -> Vec<Role> {
+            let roles = [Engine, Client, Role::Viewer].into_iter();
+            roles.filter(|role| publishes(*role, subject)).collect()
+        };
+        assert_eq!(who(&task), [Client]);
+        assert_eq!(who(&result), [Engine]);
+        assert_eq!(who(&names::notes("job")), [Engine]);
+        assert_eq!(who(&names::cancelled("job")), [Client]);
+        assert_eq!(who(&names::execute("p")), [Client]);
+        assert_eq!(who(&names::control("p")), [Client]);
+        assert_eq!(who("$KV.RWC_JOBS.job"), [Client]);
+        assert_eq!(who("$KV.RWC_ENGINES.p"), [Engine]);
+        assert_eq!(who("$KV.RWC_IDS.engine"), [Engine]);
+        assert_eq!(who("$O.RWC_MODULES.M.x"), [Client]);
+        assert_eq!(who("$O.RWC_BLOBS.C.x"), [Engine, Client]);
+        assert_eq!(
+            who("$JS.API.CONSUMER.MSG.NEXT.RWC_TASKS.main-mid"),
+            [Engine]
+        );
+        assert_eq!(who("$JS.API.STREAM.PURGE.RWC_TASKS"), [Client]);
+        let everyone = [Engine, Client, Role::Viewer];
+        assert_eq!(who("$JS.API.STREAM.INFO.RWC_TASKS"), everyone);
+        for nobody in [
+            "$JS.API.STREAM.DELETE.RWC_TASKS",
+            "$JS.API.STREAM.UPDATE.RWC_TASKS",
+            "$JS.API.STREAM.CREATE.RWC_OTHER",
+            "$JS.API.CONSUMER.CREATE.RWC_TASKS",
+            "$JS.API.CONSUMER.CREATE.RWC_TASKS.x.rwc.t.main.mid.>",
+            "$JS.API.CONSUMER.DURABLE.CREATE.RWC_TASKS.x",
+            "$JS.API.CONSUMER.DELETE.RWC_TASKS.main-mid",
+            "$JS.API.STREAM.MSG.GET.RWC_TASKS",
+            "$JS.API.STREAM.MSG.DELETE.RWC_RESULTS",
+            "$JS.API.STREAM.PURGE.KV_RWC_JOBS",
+            "$JS.API.STREAM.PURGE.OBJ_RWC_MODULES",
+            "$KV.RWC_IDS.other",
+            "$SYS.REQ.SERVER.PING",
+            "_INBOX_client.x",
+        ] {
+            assert_eq!(who(nobody), [], "{nobody}");
+        }
+    }
+
+    #[test]
+    fn nobody_hears_what_is_sent_to_another_role() {
+        for role in [Role::Engine, Role::Client, Role::Viewer] {
+            for other in Role::ALL {
+                let inbox = format!("{}.AbC.1", other.inbox());
+                assert_eq!(hears(role, &inbox), role == other, "{role} {other}");
+            }
+            for subject in [
+                ">",
+                "_INBOX.>",
+                "rwc.>",
+                "rwc.r.job.1",
+                "rwc.t.main.mid.job.1",
+                "$JS.EVENT.ADVISORY.x",
+            ] {
+                assert!(!hears(role, subject), "{role} {subject}");
+            }
+        }
+        assert!(hears(Role::Client, &names::notes("job")));
+        assert!(hears(Role::Engine, &names::cancelled("job")));
+    }
+}

@@ -1,0 +1,169 @@
+//! Which processes with engines there are: what each says of itself, and who has heard of it.
+//!
+//! A record stands as long as it is renewed; the server lets it expire when its process dies.
+
+use super::connect::Connection;
+use super::names;
+use crate::ids::EngineId;
+use async_nats::jetstream::kv::{self, Operation};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a process with engines says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Its id, which no other process has.
+    pub(crate) process: String,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) version: String,
+    /// The ids of its engines.
+    pub(crate) engines: Vec<u32>,
+    /// The lanes whose tasks they take.
+    pub(crate) lanes: Vec<String>,
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// How many of them run something.
+    pub(crate) busy: u32,
+    /// Tasks that they have done, and how many of these failed.
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    /// When it joined, in milliseconds since 1970.
+    pub(crate) started_ms: u64,
+    /// Whether it takes nothing more and ends when it is through.
+    #[serde(default)]
+    pub(crate) draining: bool,
+}
+
+/// Something that happened to the processes with engines.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// One is there, or says something new of itself.
+    Present(Box<Record>),
+    /// One has left.
+    Left { process: String },
+    /// One was silent for too long.
+    Silent { process: String },
+    /// All that were there at first have been told.
+    Current,
+}
+
+/// Tells of all processes that are there, then of each change, until `tell` wants no more.
+///
+/// # Errors
+/// When the server no longer tells; what went on meanwhile is not known then.
+pub(crate) async fn watch(
+    connection: &Connection,
+    mut tell: impl FnMut(Change) -> bool,
+) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let bucket = bucket(connection).await?;
+    let status = bucket.status().await.map_err(|error| text(&error))?;
+    let mut entries = bucket
+        .watch_with_history(">")
+        .await
+        .map_err(|error| text(&error))?;
+    let mut is_current = status.values() == 0;
+    if is_current && !tell(Change::Current) {
+        return Ok(());
+    }
+    while let Some(entry) = entries.next().await {
+        let entry = entry.map_err(|error| text(&error))?;
+        let change = match entry.operation {
+            // What is no record is of another version, and none of ours.
+            Operation::Put => match serde_json::from_slice(&entry.value) {
+                Ok(record) => Some(Change::Present(Box::new(record))),
+                Err(_) => None,
+            },
+            Operation::Delete => Some(Change::Left { process: entry.key }),
+            Operation::Purge => Some(Change::Silent { process: entry.key }),
+        };
+        if let Some(change) = change
+            && !tell(change)
+        {
+            return Ok(());
+        }
+        if !is_current && entry.seen_current {
+            is_current = true;
+            if !tell(Change::Current) {
+                return Ok(());
+            }
+        }
+    }
+    Err("the server no longer tells of engines".to_owned())
+}
+
+/// All processes that are there now.
+///
+/// # Errors
+/// When the server does not tell.
+pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, String> {
+    let mut present = BTreeMap::new();
+    watch(connection, |change| {
+        match change {
+            Change::Present(record) => {
+                present.insert(record.process.clone(), *record);
+            }
+            Change::Left { process } | Change::Silent { process } => {
+                present.remove(&process);
+            }
+            Change::Current => return false,
+        }
+        true
+    })
+    .await?;
+    let mut records: Vec<Record> = present.into_values().collect();
+    records.sort_by_key(|record| record.engines.first().copied());
+    Ok(records)
+}
+
+/// The bucket of records.
+pub(crate) async fn bucket(connection: &Connection) -> Result<kv::Store, String> {
+    let get = connection.js.get_key_value(names::ENGINES);
+    match connection.watched(names::ENGINES, get).await {
+        Ok(bucket) => bucket.map_err(|error| error.to_string()),
+        Err(denied) => Err(denied.to_string()),
+    }
+}
+
+/// Takes `count` ids that no engine of the cluster ever had.
+///
+/// # Errors
+/// When the server does not give them.
+pub(crate) async fn take_ids(connection: &Connection, count: u32) -> Result<Vec<EngineId>, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let bucket = connection
+        .js
+        .get_key_value(names::IDS)
+        .await
+        .map_err(|error| text(&error))?;
+    // Others take ids at the same time; one of them gets on in each round.
+    loop {
+        let entry = bucket
+            .entry(names::NEXT_ENGINE)
+            .await
+            .map_err(|error| text(&error))?;
+        let (first, revision) = match &entry {
+            Some(entry) => {
+                let text = std::str::from_utf8(&entry.value).unwrap_or_default();
+                let first: u32 = text
+                    .parse()
+                    .map_err(|_| format!("the next engine id is said to be `{text}`"))?;
+                (first, entry.revision)
+            }
+            None => (0, 0),
+        };
+        let next = first
+            .checked_add(count)
+            .ok_or_else(|| "there are no engine ids left".to_owned())?;
+        let value = next.to_string().into();
+        let update = bucket.update(names::NEXT_ENGINE, value, revision);
+        match connection.watched(names::IDS, update).await {
+            Ok(Ok(_)) => return Ok((first..next).map(EngineId).collect()),
+            Ok(Err(error)) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {}
+            Ok(Err(error)) => return Err(text(&error)),
+            Err(denied) => return Err(denied.to_string()),
+        }
+    }
+}

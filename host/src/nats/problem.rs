@@ -1,0 +1,119 @@
+//! What a server said when it did not do what was asked of `JetStream`, whichever request it was.
+
+use super::assets::AssetError;
+use crate::units::ByteSize;
+use async_nats::jetstream::ErrorCode;
+
+/// What a server said of a request, whichever it was.
+pub(crate) enum Problem {
+    Server(async_nats::jetstream::Error),
+    /// Nobody there does JetStream.
+    NobodyAnswers,
+    Silent,
+    Other(String),
+}
+
+impl Problem {
+    pub(crate) fn is(&self, code: ErrorCode) -> bool {
+        matches!(self, Self::Server(error) if error.error_code() == code)
+    }
+
+    /// The problem of making or finding something.
+    pub(crate) fn of(self, what: &str, replicas: usize, max_bytes: i64) -> AssetError {
+        let what = what.to_owned();
+        let error = match self {
+            Self::NobodyAnswers => return AssetError::JetStreamOff,
+            Self::Silent => return AssetError::Silent { what },
+            Self::Other(reason) => return AssetError::Refused { what, reason },
+            Self::Server(error) => error,
+        };
+        match error.error_code() {
+            ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                AssetError::JetStreamOff
+            }
+            ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND => {
+                AssetError::Missing { what }
+            }
+            ErrorCode::STORAGE_RESOURCES_EXCEEDED
+            | ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED => AssetError::NoRoom {
+                what,
+                wanted: ByteSize::new(u64::try_from(max_bytes).unwrap_or_default()),
+            },
+            // Where servers are full, peers are not suitable either: the server says which in its text.
+            ErrorCode::CLUSTER_NO_PEERS if error.to_string().contains("insufficient storage") => {
+                AssetError::NoRoom {
+                    what,
+                    wanted: ByteSize::new(u64::try_from(max_bytes).unwrap_or_default()),
+                }
+            }
+            ErrorCode::CLUSTER_NO_PEERS | ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED => {
+                AssetError::TooFewServers { what, replicas }
+            }
+            _ => AssetError::Refused {
+                what,
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    /// The innermost that is known: the client wraps what a server says in errors of its own.
+    fn within(error: &(dyn std::error::Error + 'static)) -> Self {
+        use async_nats::RequestErrorKind;
+        use async_nats::jetstream::context::{
+            CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
+            RequestError as JsRequestError, RequestErrorKind as JsRequestErrorKind,
+        };
+        use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
+        let mut source = Some(error);
+        let mut last = error.to_string();
+        while let Some(error) = source {
+            last = error.to_string();
+            if let Some(error) = error.downcast_ref::<async_nats::jetstream::Error>() {
+                return Self::Server(error.clone());
+            }
+            if let Some(error) = error.downcast_ref::<CreateStreamError>() {
+                match error.kind() {
+                    CreateStreamErrorKind::JetStream(error) => return Self::Server(error),
+                    CreateStreamErrorKind::JetStreamUnavailable => return Self::NobodyAnswers,
+                    CreateStreamErrorKind::TimedOut => return Self::Silent,
+                    _ => {}
+                }
+            }
+            if let Some(error) = error.downcast_ref::<GetStreamError>()
+                && let GetStreamErrorKind::JetStream(error) = error.kind()
+            {
+                return Self::Server(error);
+            }
+            if let Some(error) = error.downcast_ref::<ConsumerError>() {
+                match error.kind() {
+                    ConsumerErrorKind::JetStream(error) => return Self::Server(error),
+                    ConsumerErrorKind::TimedOut => return Self::Silent,
+                    _ => {}
+                }
+            }
+            if let Some(error) = error.downcast_ref::<JsRequestError>() {
+                match error.kind() {
+                    JsRequestErrorKind::NoResponders => return Self::NobodyAnswers,
+                    JsRequestErrorKind::TimedOut => return Self::Silent,
+                    _ => {}
+                }
+            }
+            if let Some(error) = error.downcast_ref::<async_nats::RequestError>() {
+                match error.kind() {
+                    RequestErrorKind::NoResponders => return Self::NobodyAnswers,
+                    RequestErrorKind::TimedOut => return Self::Silent,
+                    _ => {}
+                }
+            }
+            source = error.source();
+        }
+        Self::Other(last)
+    }
+}
+
+impl<E: std::error::Error + 'static> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::within(&error)
+    }
+}

@@ -1,0 +1,334 @@
+//! Why a server refuses, each reason in one sentence: what a connection, a certificate or a permission is wanting.
+//!
+//! The words of the client library and of TLS are turned into ours here, and nowhere else.
+
+use super::connect::{LEAST_PAYLOAD, OLDEST};
+use super::permissions;
+use super::role::Role;
+use crate::units::ByteSize;
+use async_nats::rustls::{self, AlertDescription, CertificateError};
+use async_nats::{ConnectErrorKind, ServerError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Why a cluster cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Not a URL of a NATS server.
+    #[error(
+        "`{found}` is no URL of a cluster: {reason}; write nats://HOST:PORT or tls://HOST:PORT, several separated by commas"
+    )]
+    Url {
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It would go over the network in plain text.
+    #[error(
+        "the connection to {host} would not be encrypted, and tasks, results and what they are granted would go over the network for all to read: use tls:// (see `rwasm-cluster keys --host`), or --allow-plain where the network is private as a whole"
+    )]
+    Plain {
+        /// Where to.
+        host: String,
+    },
+    /// Nothing answers there.
+    #[error("no NATS server answers at {url}: {reason}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The server does not take the key.
+    #[error("the server at {url} refuses {who}: it is not among those of its configuration")]
+    Refused {
+        /// Where.
+        url: String,
+        /// The key, or that there is none.
+        who: String,
+    },
+    /// The server's certificate is not one to trust, or ours is not for it.
+    #[error("no encrypted connection to {url}: {reason}")]
+    Tls {
+        /// Where.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The server is too old.
+    #[error(
+        "the NATS server at {url} is version {found}, and {}.{} or later is wanted", OLDEST.0, OLDEST.1
+    )]
+    TooOld {
+        /// Where.
+        url: String,
+        /// Which it is.
+        found: String,
+    },
+    /// It has no `JetStream`.
+    #[error(
+        "the NATS server at {url} has JetStream switched off: start it with `-js`, or with `jetstream {{}}` in its configuration, and enable it for this account"
+    )]
+    JetStreamOff {
+        /// Where.
+        url: String,
+    },
+    /// Its messages are too small for what we send.
+    #[error(
+        "the NATS server at {url} takes messages of at most {found}, and {LEAST_PAYLOAD} are wanted: raise `max_payload` in its configuration"
+    )]
+    SmallMessages {
+        /// Where.
+        url: String,
+        /// How large they may be.
+        found: ByteSize,
+    },
+    /// A file of certificates or keys cannot be used.
+    #[error("`{}` cannot be used: {reason}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The key may not do what every role may.
+    #[error("the server at {url} does not let {who} {what}")]
+    Denied {
+        /// Where.
+        url: String,
+        /// The key.
+        who: String,
+        /// What was refused.
+        what: String,
+    },
+    /// It is reached, and was not set up.
+    #[error(transparent)]
+    Assets(#[from] super::assets::AssetError),
+}
+
+/// What the server did not let us do, in a sentence that names the subject and which key may.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Denied(pub(crate) Arc<str>);
+
+/// What the server said in an event, if it was that something is not permitted.
+pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
+    let ServerError::Other(text) = error else {
+        return None;
+    };
+    let lowered = text.to_ascii_lowercase();
+    if !lowered.contains("permissions violation") {
+        return None;
+    }
+    // As `Permissions Violation for Publish to "rwc.t.x"`, or `… for Subscription to "x" using queue "y"`.
+    let Some(subject) = text.split('"').nth(1) else {
+        return Some(Denied(
+            format!("the server does not let {who} do it: {text}").into(),
+        ));
+    };
+    let is_heard = lowered.contains("for subscription");
+    let verb = if is_heard { "hear" } else { "publish to" };
+    let others: Vec<&str> = Role::ALL
+        .into_iter()
+        .filter(|role| permissions::permits(*role, subject, is_heard))
+        .map(Role::name)
+        .collect();
+    let others = match &others[..] {
+        [] => String::new(),
+        // It may everything, and is named only where nobody else may.
+        [admin] => format!(": only the {admin} key may"),
+        [.., last] if others.len() == 2 => format!(": a key of role {last} may"),
+        [_, rest @ ..] => format!(": keys of the roles {} may", rest.join(", ")),
+    };
+    Some(Denied(
+        format!("the server does not let {who} {verb} `{subject}`{others}").into(),
+    ))
+}
+
+/// Why a connection did not come about.
+pub(crate) fn refused(
+    error: &async_nats::ConnectError,
+    url: &str,
+    who: &str,
+    has_ca: bool,
+) -> ConnectError {
+    let url = url.to_owned();
+    if let Some(reason) = tls_reason(error, has_ca) {
+        return ConnectError::Tls { url, reason };
+    }
+    let reason = innermost(error);
+    match error.kind() {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            ConnectError::Refused {
+                url,
+                who: who.to_owned(),
+            }
+        }
+        ConnectErrorKind::Tls => ConnectError::Tls { url, reason },
+        ConnectErrorKind::ServerParse => ConnectError::Url { found: url, reason },
+        ConnectErrorKind::TimedOut => ConnectError::Unreachable {
+            url,
+            reason: "nothing there spoke as a NATS server in time".to_owned(),
+        },
+        _ => ConnectError::Unreachable { url, reason },
+    }
+}
+
+fn innermost(error: &async_nats::ConnectError) -> String {
+    let mut reason = String::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        reason = inner.to_string();
+        source = inner.source();
+    }
+    if reason.is_empty() {
+        reason = error.to_string();
+    }
+    reason
+}
+
+/// What is wrong with a certificate or with TLS, if that is it.
+fn tls_reason(error: &async_nats::ConnectError, has_ca: bool) -> Option<String> {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| {
+            // An I/O error hides what it was made of from `source`.
+            let inner = inner.downcast_ref::<std::io::Error>()?.get_ref()?;
+            inner.downcast_ref::<rustls::Error>()
+        });
+        if let Some(tls) = tls {
+            return Some(of_tls(tls, has_ca));
+        }
+        source = inner.source();
+    }
+    None
+}
+
+fn of_tls(error: &rustls::Error, has_ca: bool) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(reason) => of_certificate(reason, has_ca),
+        rustls::Error::AlertReceived(alert) => match alert {
+            AlertDescription::CertificateRequired => {
+                "the server wants a certificate of ours, and none was given (--cert, --cert-key)"
+                    .to_owned()
+            }
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnknownCA => {
+                format!("the server does not take our certificate ({alert:?})")
+            }
+            _ => format!("the server ended it ({alert:?})"),
+        },
+        rustls::Error::InvalidMessage(_) => {
+            "the server speaks no TLS: it has no certificate in its configuration".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
+    let date = |seconds: u64| {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let text = humantime::format_rfc3339_seconds(time).to_string();
+        text.replace('T', " ").replace('Z', " UTC")
+    };
+    match reason {
+        CertificateError::UnknownIssuer if has_ca => {
+            "the server's certificate is not signed by the authority that was given (--ca)".to_owned()
+        }
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is signed by an authority that this system does not know: name it with --ca (the `ca.pem` that `rwasm-cluster keys` made)"
+                .to_owned()
+        }
+        CertificateError::BadSignature => {
+            "the server's certificate is not signed by the authority that it names".to_owned()
+        }
+        CertificateError::Expired => "the server's certificate has expired".to_owned(),
+        CertificateError::ExpiredContext { not_after, .. } => format!(
+            "the server's certificate expired on {}: renew it (`rwasm-cluster keys --host`)",
+            date(not_after.as_secs())
+        ),
+        CertificateError::NotValidYet => "the server's certificate does not hold yet".to_owned(),
+        CertificateError::NotValidYetContext { not_before, .. } => format!(
+            "the server's certificate holds from {} only: one of the clocks is wrong",
+            date(not_before.as_secs())
+        ),
+        CertificateError::NotValidForName => "the server's certificate is for another name".to_owned(),
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => format!(
+            "the server's certificate is not for {}, only for {}",
+            expected.to_str(),
+            if presented.is_empty() {
+                "no name at all".to_owned()
+            } else {
+                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
+            }
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the server's certificate is not one for servers".to_owned()
+        }
+        _ => format!("the server's certificate cannot be trusted: {reason}"),
+    }
+}
+
+/// A name as in `DnsName("example.org")`.
+fn bare(name: &str) -> String {
+    let inner = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Option<String> {
+        let denied = denied(&ServerError::Other(text.to_owned()), "the viewer key")?;
+        Some(denied.to_string())
+    }
+
+    #[test]
+    fn a_denial_names_the_subject_and_who_may() {
+        for (text, wanted) in [
+            (
+                r#"Permissions Violation for Publish to "rwc.t.main.mid.x.0""#,
+                "the server does not let the viewer key publish to `rwc.t.main.mid.x.0`: a key of role client may",
+            ),
+            (
+                r#"Permissions Violation for Subscription to "_INBOX_client.>""#,
+                "the server does not let the viewer key hear `_INBOX_client.>`: a key of role client may",
+            ),
+            (
+                r#"permissions violation for publish to "$JS.API.STREAM.DELETE.RWC_TASKS""#,
+                "the server does not let the viewer key publish to `$JS.API.STREAM.DELETE.RWC_TASKS`: only the admin key may",
+            ),
+            (
+                r#"Permissions Violation for Publish to "$O.RWC_BLOBS.C.x""#,
+                "the server does not let the viewer key publish to `$O.RWC_BLOBS.C.x`: keys of the roles engine, client may",
+            ),
+            (
+                "Permissions Violation",
+                "the server does not let the viewer key do it: Permissions Violation",
+            ),
+        ] {
+            assert_eq!(said(text).as_deref(), Some(wanted));
+        }
+        assert_eq!(said("Slow Consumer"), None);
+    }
+
+    #[test]
+    fn names_in_certificates_are_said_plainly() {
+        assert_eq!(bare("DnsName(\"a.example.org\")"), "a.example.org");
+        assert_eq!(bare("IpAddress(127.0.0.1)"), "127.0.0.1");
+        assert_eq!(bare("odd"), "odd");
+    }
+}

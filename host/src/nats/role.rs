@@ -1,0 +1,170 @@
+//! The roles of a cluster, and the keys by which a process shows that it has one.
+//!
+//! A key is read here, and made in [`super::keys`].
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// What a key may do. See `docs/cluster-security.md` for the permissions of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// Sets the cluster up; may do everything.
+    Admin,
+    /// Takes tasks and writes their results.
+    Engine,
+    /// Submits jobs and reads their results.
+    Client,
+    /// Looks on.
+    Viewer,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Engine, Self::Client, Self::Viewer];
+
+    /// Its name, as the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Engine => "engine",
+            Self::Client => "client",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// Where answers to it go: no role may read what is sent to another.
+    pub(crate) fn inbox(self) -> String {
+        format!("_INBOX_{}", self.name())
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|role| role.name() == text).ok_or_else(|| {
+            format!("there is no role `{text}`: write admin, engine, client or viewer")
+        })
+    }
+}
+
+/// The key of a role: the seed of an nkey, which never leaves this process.
+#[derive(Clone)]
+pub struct Key {
+    pub(crate) role: Role,
+    pub(crate) seed: String,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.role)
+    }
+}
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("cannot read the key `{}`", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no key in it.
+    #[error(
+        "`{}` holds no key: wanted a line `role: ROLE` and the seed of an nkey (SU…), as `rwasm-cluster keys` writes them",
+        .path.display()
+    )]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others can read the file.
+    #[error("the key `{}` can be read by others: `chmod 600` it", .path.display())]
+    Public {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Key {
+    /// Reads a key as `rwasm-cluster keys` writes it: comments, a line `role: ROLE`, the seed.
+    ///
+    /// # Errors
+    /// When there is none, or others than its owner can read it.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let unreadable = |source| KeyError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(path)
+                .map_err(unreadable)?
+                .permissions()
+                .mode();
+            if mode & 0o077 != 0 {
+                return Err(KeyError::Public {
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Self::parse(&text).ok_or_else(|| KeyError::NotAKey {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Reads a key as it stands in a file; none where the text is no key.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let first = lines.next()?;
+        let (role, seed) = match first.strip_prefix("role:") {
+            Some(role) => (role.trim().parse().ok()?, lines.next()?),
+            // A seed made by other tools: most are for those who submit.
+            None => (Role::Client, first),
+        };
+        nkeys::KeyPair::from_seed(seed).ok()?;
+        Some(Self {
+            role,
+            seed: seed.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_its_role() {
+        let pair = nkeys::KeyPair::new_user();
+        let seed = pair.seed().expect("a seed");
+        let text = format!("# a key of rwasm-cluster\nrole: viewer\n{seed}\n");
+        let key = Key::parse(&text).expect("a key");
+        assert_eq!((key.role, &key.seed), (Role::Viewer, &seed));
+        assert_eq!(format!("{key:?}"), "Key(viewer)");
+        assert_eq!(Key::parse(&seed).expect("a key").role, Role::Client);
+        for text in ["", "role: viewer", "role: king\nSU", "SUAAAA"] {
+            assert!(Key::parse(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,591 @@
+//! The configuration of a NATS server for a cluster: what `rwasm-cluster server-config` prints.
+//!
+//! It is text made from values; nothing is read or started here. What each key may do stands in [`super::permissions`].
+
+use super::certificates;
+use super::connect::is_loopback;
+use super::keys::PublicKey;
+use super::permissions::{self, Permission};
+use super::role::Role;
+use crate::units::ByteSize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The port of NATS servers, where nothing else is said.
+pub const PORT: u16 = 4222;
+
+/// The server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerTls {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Of the authority that signed it.
+    pub ca: PathBuf,
+}
+
+impl ServerTls {
+    /// What [`make_keys`](super::make_keys) has made in that directory, if it made certificates.
+    pub fn find(dir: &Path) -> Option<Self> {
+        let at = |name: &str| dir.join(name);
+        at(certificates::SERVER).exists().then(|| {
+            Self::new(
+                at(certificates::SERVER),
+                at(certificates::SERVER_KEY),
+                at(certificates::CA),
+            )
+        })
+    }
+
+    /// From three files.
+    pub fn new(
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+        ca: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+            ca: ca.into(),
+        }
+    }
+}
+
+/// A server's place among several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Routes {
+    /// Where the other servers reach this one: `HOST:PORT`.
+    pub listen: String,
+    /// All of them, this one too: `HOST:PORT` each.
+    pub servers: Vec<String>,
+}
+
+impl Routes {
+    /// Between these servers.
+    pub fn new(listen: impl Into<String>, servers: Vec<String>) -> Self {
+        Self {
+            listen: listen.into(),
+            servers,
+        }
+    }
+}
+
+/// What a server is to be like.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// What it is called; several servers want a name each.
+    pub name: Option<String>,
+    /// Where it listens: `HOST:PORT`.
+    pub listen: String,
+    /// Where it tells how it is, to anyone who asks: `HOST:PORT`.
+    pub monitor: Option<String>,
+    /// Where it writes which ports it listens on, if the system chose them.
+    pub ports_dir: Option<PathBuf>,
+    /// Where it keeps what is stored.
+    pub store: PathBuf,
+    /// How much it may store; else three quarters of what is free.
+    pub max_store: Option<ByteSize>,
+    /// The largest message.
+    pub max_payload: ByteSize,
+    /// The name of an environment variable with a key by which all that is stored is encrypted.
+    pub store_key: Option<String>,
+    /// Its certificate; without one, connections are not encrypted.
+    pub tls: Option<ServerTls>,
+    /// The other servers.
+    pub routes: Option<Routes>,
+    /// Whether plain connections may come from other machines.
+    pub allow_plain: bool,
+    /// The keys that it takes.
+    pub keys: Vec<PublicKey>,
+}
+
+/// Why there is no such configuration.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerConfigError {
+    /// Everyone on the network could read along.
+    #[error(
+        "`{listen}` is open to other machines, and without a certificate connections are not encrypted: make one with `rwasm-cluster keys --host NAME`, or listen on 127.0.0.1"
+    )]
+    Plain {
+        /// Where it would listen.
+        listen: String,
+    },
+    /// Not an address to listen on.
+    #[error("`{found}` is no HOST:PORT")]
+    Address {
+        /// What was given.
+        found: String,
+    },
+    /// Servers that know each other need names.
+    #[error("a server among several wants a name of its own")]
+    Unnamed,
+    /// Nobody could set the cluster up, or use it.
+    #[error("there is no {role} key, and without one {without}: make it with `rwasm-cluster keys`")]
+    NoKey {
+        /// Of which role.
+        role: Role,
+        /// What cannot be done.
+        without: &'static str,
+    },
+    /// A name or path that cannot stand in a configuration.
+    #[error("`{found}` cannot be written in a server's configuration")]
+    Unwritable {
+        /// Which.
+        found: String,
+    },
+}
+
+/// Consumers of one stream at a time: whoever reads a large value or results has one meanwhile, and a server of version 2.15
+/// allows 1 000 where nothing is said. It is said for the account: versions before know no default.
+const MAX_CONSUMERS: u32 = 100_000;
+
+/// Answers to one request, and until when. One is given at once; a second is room for what is sent twice.
+const RESPONSES: &str = "{ max: 2, expires: \"1m\" }";
+
+/// Time for a handshake: 1 000 engines that join at once want many from few cores, and the server's own limit is 2 s.
+const TLS_TIMEOUT: u32 = 15;
+
+impl ServerConfig {
+    /// A server for this machine alone.
+    pub fn new(store: impl Into<PathBuf>, keys: Vec<PublicKey>) -> Self {
+        Self {
+            name: None,
+            listen: format!("127.0.0.1:{PORT}"),
+            monitor: None,
+            ports_dir: None,
+            store: store.into(),
+            max_store: None,
+            max_payload: ByteSize::new(1 << 20),
+            store_key: None,
+            tls: None,
+            routes: None,
+            allow_plain: false,
+            keys,
+        }
+    }
+
+    /// The text of the configuration.
+    ///
+    /// # Errors
+    /// When connections from other machines would not be encrypted, or nobody could set the cluster up.
+    pub fn to_text(&self) -> Result<String, ServerConfigError> {
+        self.check()?;
+        let mut text = String::new();
+        let out = &mut text;
+        line(
+            out,
+            0,
+            "# A NATS server for an rwasm-cluster, as `rwasm-cluster server-config` writes it. Start it with",
+        );
+        line(out, 0, "#   nats-server -c THIS_FILE");
+        line(out, 0, "# and set the cluster up once, with the admin key:");
+        line(out, 0, &format!("#   {}", self.init_command()));
+        line(out, 0, "");
+        if let Some(name) = &self.name {
+            line(out, 0, &format!("server_name: {}", quoted(name)?));
+        }
+        line(out, 0, &format!("listen: {}", quoted(&self.listen)?));
+        if let Some(monitor) = &self.monitor {
+            line(out, 0, &format!("http: {}", quoted(monitor)?));
+        }
+        if let Some(dir) = &self.ports_dir {
+            line(out, 0, &format!("ports_file_dir: {}", path(dir)?));
+        }
+        line(
+            out,
+            0,
+            &format!("max_payload: {}", self.max_payload.bytes()),
+        );
+        line(out, 0, "");
+        self.jetstream(out)?;
+        if let Some(tls) = &self.tls {
+            line(out, 0, "");
+            line(out, 0, "tls {");
+            self::tls(out, 1, tls)?;
+            line(out, 0, "}");
+        }
+        if let Some(routes) = &self.routes {
+            line(out, 0, "");
+            self.cluster(out, routes)?;
+        }
+        line(out, 0, "");
+        self.accounts(out)?;
+        Ok(text)
+    }
+
+    fn check(&self) -> Result<(), ServerConfigError> {
+        let mut open = vec![&self.listen];
+        open.extend(self.routes.as_ref().map(|routes| &routes.listen));
+        for listen in open {
+            let host = host(listen)?;
+            if self.tls.is_none() && !self.allow_plain && !is_loopback(host) {
+                return Err(ServerConfigError::Plain {
+                    listen: listen.clone(),
+                });
+            }
+        }
+        if let Some(monitor) = &self.monitor {
+            host(monitor)?;
+        }
+        if let Some(routes) = &self.routes {
+            for server in &routes.servers {
+                host(server)?;
+            }
+            if self.name.is_none() {
+                return Err(ServerConfigError::Unnamed);
+            }
+        }
+        for (role, without) in [
+            (Role::Admin, "the cluster cannot be set up"),
+            (Role::Engine, "no engine can join"),
+            (Role::Client, "nothing can be submitted"),
+        ] {
+            if !self.keys.iter().any(|key| key.role == role) {
+                return Err(ServerConfigError::NoKey { role, without });
+            }
+        }
+        Ok(())
+    }
+
+    /// How the cluster is set up, for whoever reads the configuration.
+    fn init_command(&self) -> String {
+        let scheme = if self.tls.is_some() { "tls" } else { "nats" };
+        let ca = if self.tls.is_some() {
+            " --ca ca.pem"
+        } else {
+            ""
+        };
+        let replicas = self
+            .routes
+            .as_ref()
+            .map_or(0, |routes| routes.servers.len());
+        let replicas = match replicas {
+            0..3 => String::new(),
+            3 | 4 => " --replicas 3".to_owned(),
+            _ => " --replicas 5".to_owned(),
+        };
+        let listen = &self.listen;
+        format!("rwasm-cluster init {scheme}://{listen} --key admin.key{ca}{replicas}")
+    }
+
+    fn jetstream(&self, out: &mut String) -> Result<(), ServerConfigError> {
+        line(out, 0, "jetstream {");
+        line(out, 1, &format!("store_dir: {}", path(&self.store)?));
+        if let Some(size) = self.max_store {
+            line(out, 1, &format!("max_file_store: {}", size.bytes()));
+        }
+        line(
+            out,
+            1,
+            "# What is acknowledged is on the disk. Without it, two minutes of it are not.",
+        );
+        line(out, 1, "sync_interval: always");
+        if let Some(variable) = &self.store_key {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            if variable.is_empty() || !variable.bytes().all(fits) {
+                return Err(unwritable(variable));
+            }
+            line(out, 1, "cipher: aes");
+            line(out, 1, &format!("key: ${variable}"));
+        }
+        line(out, 0, "}");
+        Ok(())
+    }
+
+    fn cluster(&self, out: &mut String, routes: &Routes) -> Result<(), ServerConfigError> {
+        line(out, 0, "cluster {");
+        line(out, 1, "name: rwasm-cluster");
+        line(out, 1, &format!("listen: {}", quoted(&routes.listen)?));
+        line(out, 1, "routes: [");
+        for server in &routes.servers {
+            line(out, 2, &quoted(&format!("nats://{server}"))?);
+        }
+        line(out, 1, "]");
+        if let Some(tls) = &self.tls {
+            line(
+                out,
+                1,
+                "# A server shows that it is one by a certificate of the same authority.",
+            );
+            line(out, 1, "tls {");
+            self::tls(out, 2, tls)?;
+            line(out, 2, "verify: true");
+            line(out, 1, "}");
+        }
+        line(out, 0, "}");
+        Ok(())
+    }
+
+    fn accounts(&self, out: &mut String) -> Result<(), ServerConfigError> {
+        line(
+            out,
+            0,
+            "# One account is one domain of trust: whoever has a key of it is trusted with all that is in it.",
+        );
+        line(out, 0, "accounts {");
+        line(out, 1, "SYS { users: [] }");
+        line(out, 1, "RWASM {");
+        line(
+            out,
+            2,
+            &format!("jetstream {{ max_consumers: {MAX_CONSUMERS} }}"),
+        );
+        line(out, 2, "users: [");
+        for key in &self.keys {
+            line(out, 3, &format!("# {}", key.label));
+            match permissions::of(key.role) {
+                None => line(out, 3, &format!("{{ nkey: {} }}", key.public)),
+                Some(lines) => self::user(out, key, &lines)?,
+            }
+        }
+        line(out, 2, "]");
+        line(out, 1, "}");
+        line(out, 0, "}");
+        line(out, 0, "system_account: SYS");
+        Ok(())
+    }
+}
+
+fn user(out: &mut String, key: &PublicKey, lines: &[Permission]) -> Result<(), ServerConfigError> {
+    line(out, 3, &format!("{{ nkey: {}, permissions: {{", key.public));
+    allowed(out, "publish", lines, |line| &line.publish)?;
+    allowed(out, "subscribe", lines, |line| &line.subscribe)?;
+    if permissions::answers(key.role) {
+        line(out, 4, &format!("allow_responses: {RESPONSES}"));
+    }
+    line(out, 3, "} }");
+    Ok(())
+}
+
+fn allowed(
+    out: &mut String,
+    verb: &str,
+    lines: &[Permission],
+    subjects: impl Fn(&Permission) -> &Vec<String>,
+) -> Result<(), ServerConfigError> {
+    line(out, 4, &format!("{verb}: {{ allow: ["));
+    let mut said: Vec<&String> = Vec::new();
+    for permission in lines {
+        let mut new: Vec<&String> = subjects(permission).iter().collect();
+        new.retain(|subject| !said.contains(subject));
+        if new.is_empty() {
+            continue;
+        }
+        line(out, 5, &format!("# {}", permission.what));
+        for subject in new {
+            line(out, 5, &quoted(subject)?);
+            said.push(subject);
+        }
+    }
+    line(out, 4, "] }");
+    Ok(())
+}
+
+fn tls(out: &mut String, depth: usize, tls: &ServerTls) -> Result<(), ServerConfigError> {
+    line(
+        out,
+        depth,
+        &format!("cert_file: {}", path(&tls.certificate)?),
+    );
+    line(out, depth, &format!("key_file: {}", path(&tls.key)?));
+    line(out, depth, &format!("ca_file: {}", path(&tls.ca)?));
+    line(out, depth, &format!("timeout: {TLS_TIMEOUT}"));
+    Ok(())
+}
+
+fn line(out: &mut String, depth: usize, text: &str) {
+    // Writing to a string cannot fail.
+    let _ = if text.is_empty() {
+        writeln!(out)
+    } else {
+        writeln!(out, "{}{text}", "  ".repeat(depth))
+    };
+}
+
+/// The host of `HOST:PORT`.
+fn host(listen: &str) -> Result<&str, ServerConfigError> {
+    let address = || ServerConfigError::Address {
+        found: listen.to_owned(),
+    };
+    let (host, port) = listen.rsplit_once(':').ok_or_else(address)?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let fits = match bare {
+        Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        }
+    };
+    // -1 has the server choose one.
+    if !fits || (port != "-1" && port.parse::<u16>().is_err()) {
+        return Err(address());
+    }
+    Ok(host)
+}
+
+fn path(path: &Path) -> Result<String, ServerConfigError> {
+    let text = path
+        .to_str()
+        .ok_or_else(|| unwritable(&path.display().to_string()))?;
+    quoted(text)
+}
+
+fn quoted(text: &str) -> Result<String, ServerConfigError> {
+    if text.chars().any(char::is_control) {
+        return Err(unwritable(&text.escape_debug().to_string()));
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Ok(format!("\"{escaped}\""))
+}
+
+fn unwritable(found: &str) -> ServerConfigError {
+    ServerConfigError::Unwritable {
+        found: found.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Vec<PublicKey> {
+        let key = |role: Role| PublicKey {
+            label: role.to_string(),
+            role,
+            public: format!("U{}", role.name().to_uppercase()),
+        };
+        Role::ALL.map(key).to_vec()
+    }
+
+    fn config() -> ServerConfig {
+        ServerConfig::new("/var/lib/rwasm", keys())
+    }
+
+    #[test]
+    fn a_server_for_one_machine() {
+        let text = config().to_text().expect("a configuration");
+        for wanted in [
+            "listen: \"127.0.0.1:4222\"\n",
+            "max_payload: 1048576\n",
+            "  store_dir: \"/var/lib/rwasm\"\n",
+            "  sync_interval: always\n",
+            "jetstream { max_consumers: 100000 }\n",
+            "{ nkey: UADMIN }\n",
+            "{ nkey: UENGINE, permissions: {\n",
+            "\"rwc.t.*.*.*.*\"\n",
+            "\"_INBOX_viewer.>\"\n",
+            "system_account: SYS\n",
+        ] {
+            assert!(text.contains(wanted), "{wanted}\n{text}");
+        }
+        assert!(
+            !text.contains("tls {") && !text.contains("cluster {"),
+            "{text}"
+        );
+        assert_eq!(text.matches("allow_responses").count(), 1);
+        let (open, close) = (text.matches('{').count(), text.matches('}').count());
+        assert_eq!(open, close);
+    }
+
+    #[test]
+    fn several_servers_know_each_other_by_certificate() {
+        let mut config = config();
+        config.listen = "0.0.0.0:4222".to_owned();
+        config.tls = Some(ServerTls::new(
+            "/k/server.pem",
+            "/k/server.key",
+            "/k/ca.pem",
+        ));
+        let servers = ["a:6222", "b:6222", "[::1]:6222"]
+            .map(str::to_owned)
+            .to_vec();
+        config.routes = Some(Routes::new("0.0.0.0:6222", servers));
+        assert_eq!(config.to_text(), Err(ServerConfigError::Unnamed));
+        config.name = Some("n1".to_owned());
+        let text = config.to_text().expect("a configuration");
+        assert!(text.contains("\"nats://b:6222\""), "{text}");
+        assert_eq!(text.matches("verify: true").count(), 1);
+        assert_eq!(text.matches("cert_file: \"/k/server.pem\"").count(), 2);
+        assert!(text.contains("init tls://0.0.0.0:4222 --key admin.key --ca ca.pem --replicas 3"));
+    }
+
+    #[test]
+    fn what_others_could_read_is_refused() {
+        for listen in ["0.0.0.0:4222", "example.org:4222", "[::]:4222"] {
+            let mut config = config();
+            config.listen = listen.to_owned();
+            assert!(matches!(
+                config.to_text(),
+                Err(ServerConfigError::Plain { .. })
+            ));
+            config.allow_plain = true;
+            assert!(config.to_text().is_ok());
+        }
+        let mut config = config();
+        config.routes = Some(Routes::new("0.0.0.0:6222", Vec::new()));
+        assert!(matches!(
+            config.to_text(),
+            Err(ServerConfigError::Plain { .. })
+        ));
+    }
+
+    #[test]
+    fn odd_names_do_not_end_a_string_or_an_address() {
+        let mut config = config();
+        config.store = PathBuf::from("/a \"b\" \\c");
+        let text = config.to_text().expect("a configuration");
+        assert!(text.contains(r#"store_dir: "/a \"b\" \\c""#), "{text}");
+        config.store = PathBuf::from("/a\nb");
+        assert!(matches!(
+            config.to_text(),
+            Err(ServerConfigError::Unwritable { .. })
+        ));
+        config.store = PathBuf::from("/a");
+        config.store_key = Some("KEY }".to_owned());
+        assert!(matches!(
+            config.to_text(),
+            Err(ServerConfigError::Unwritable { .. })
+        ));
+        config.store_key = Some("STORE_KEY".to_owned());
+        assert!(
+            config
+                .to_text()
+                .is_ok_and(|text| text.contains("key: $STORE_KEY\n"))
+        );
+        for listen in [
+            "",
+            "4222",
+            "localhost",
+            "localhost:",
+            "a b:1",
+            ":4222",
+            "a:70000",
+            "::1:4222",
+            "a\"b:1",
+        ] {
+            config.listen = listen.to_owned();
+            let found = config.to_text();
+            assert!(
+                matches!(found, Err(ServerConfigError::Address { .. })),
+                "{listen}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_nobody_can_set_up_is_refused() {
+        let mut config = config();
+        config.keys.retain(|key| key.role != Role::Admin);
+        let error = config.to_text().expect_err("refused").to_string();
+        assert!(error.contains("no admin key"), "{error}");
+    }
+}

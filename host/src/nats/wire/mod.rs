@@ -1,0 +1,88 @@
+//! The forms in which tasks and outcomes travel. Pure: bytes to plain data and back.
+//!
+//! A message is a version byte, a head in JSON (so that a program may learn of fields that an older one does not know), and
+//! a body of tasks or outcomes in the primitives of the packed form. What comes in is checked: no length is trusted, and
+//! what it says is plain data until an engine has looked at it.
+
+mod note;
+mod outcome;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use note::{Heard, decode_cancelled, decode_heard, encode_cancelled, encode_heard};
+pub(crate) use outcome::{OutcomesHead, decode_outcomes, encode_outcomes};
+pub(crate) use task::{
+    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, encode_tasks,
+};
+
+use crate::value::{Malformed, Reader, Writer};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The first byte of a message; a change that an older program would misread changes it.
+const VERSION: u8 = 1;
+
+/// Heads are small; one that is not is not ours.
+const LARGEST_HEAD: usize = 1 << 20;
+
+/// Why a message is none of ours.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    /// It was made by another version.
+    #[error(
+        "it is in version {found} of the form, and this program knows version {VERSION}: use one version of rwasm-cluster throughout a cluster"
+    )]
+    Version { found: u8 },
+    /// The head is no JSON, or says what it should not.
+    #[error("its head is not as it should be: {0}")]
+    Head(String),
+    /// The body is cut off or wrong.
+    #[error("its body is not as it should be: {0}")]
+    Body(#[from] Malformed),
+    /// A value in it is not of its type.
+    #[error("a value in it is not as it should be: {0}")]
+    Value(#[from] crate::value::PackedError),
+}
+
+/// A message from its two parts.
+pub(crate) fn frame(head: &impl Serialize, body: &[u8]) -> Bytes {
+    // Heads are of strings, numbers and lists, which always can be written.
+    let head = serde_json::to_vec(head).unwrap_or_default();
+    let mut out = Writer::with_capacity(body.len() + head.len() + 8);
+    out.put_u8(VERSION);
+    out.put_bytes(&head);
+    out.put_raw(body);
+    out.into_vec().into()
+}
+
+/// The two parts of a message.
+pub(crate) fn parse<H: DeserializeOwned>(message: &Bytes) -> Result<(H, Bytes), WireError> {
+    let mut from = Reader::new(message);
+    let version = from.u8()?;
+    if version != VERSION {
+        return Err(WireError::Version { found: version });
+    }
+    let head = from.byte_string()?;
+    if head.len() > LARGEST_HEAD {
+        return Err(WireError::Head(format!("it has {} bytes", head.len())));
+    }
+    let head = serde_json::from_slice(head).map_err(|error| WireError::Head(error.to_string()))?;
+    let rest = message.len() - from.remaining();
+    Ok((head, message.slice(rest..)))
+}
+
+/// Microseconds since 1970.
+pub(crate) fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn time(micros: u64) -> SystemTime {
+    // What is beyond what the system can say is said to be now.
+    UNIX_EPOCH
+        .checked_add(Duration::from_micros(micros))
+        .unwrap_or_else(SystemTime::now)
+}

@@ -1,0 +1,124 @@
+//! What running tasks tell, on its way to whoever listens. What is lost of it is lost: outcomes carry what is kept.
+
+use super::WireError;
+use crate::note::{LogLevel, TaskNote};
+use crate::value::{Malformed, Reader, Writer};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Something heard of the tasks of a message, which is known by its number.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Heard {
+    /// An engine has begun them.
+    Begun,
+    /// A task tells something; it is known by its index.
+    Note(u64, TaskNote),
+}
+
+const BEGUN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const LOG: u8 = 3;
+const PROGRESS: u8 = 4;
+const PUBLISHED: u8 = 5;
+
+pub(crate) fn encode_heard(number: &str, heard: &Heard) -> Bytes {
+    let mut out = Writer::default();
+    out.put_bytes(number.as_bytes());
+    match heard {
+        Heard::Begun => out.put_u8(BEGUN),
+        Heard::Note(task, note) => put_note(*task, note, &mut out),
+    }
+    out.into_vec().into()
+}
+
+fn put_note(task: u64, note: &TaskNote, out: &mut Writer) {
+    let mut begin = |tag: u8| {
+        out.put_u8(tag);
+        out.put_u64_leb(task);
+    };
+    match note {
+        TaskNote::Stdout(bytes) => {
+            begin(STDOUT);
+            out.put_bytes(bytes);
+        }
+        TaskNote::Stderr(bytes) => {
+            begin(STDERR);
+            out.put_bytes(bytes);
+        }
+        TaskNote::Log { level, message } => {
+            begin(LOG);
+            out.put_bytes(level.name().as_bytes());
+            out.put_bytes(message.as_bytes());
+        }
+        TaskNote::Progress { done, total } => {
+            begin(PROGRESS);
+            out.put_u64_leb(*done);
+            out.put_bool(total.is_some());
+            out.put_u64_leb(total.unwrap_or_default());
+        }
+        TaskNote::Published { name, bytes } => {
+            begin(PUBLISHED);
+            out.put_bytes(name.as_bytes());
+            out.put_bytes(bytes);
+        }
+    }
+}
+
+pub(crate) fn decode_heard(message: &Bytes) -> Result<(String, Heard), WireError> {
+    let mut from = Reader::new(message);
+    let number = from.str()?.to_owned();
+    let tag = from.u8()?;
+    if tag == BEGUN {
+        return Ok((number, Heard::Begun));
+    }
+    let task = from.u64_leb()?;
+    let note = match tag {
+        STDOUT => TaskNote::Stdout(message.slice_ref(from.byte_string()?)),
+        STDERR => TaskNote::Stderr(message.slice_ref(from.byte_string()?)),
+        LOG => {
+            let level = from.str()?;
+            let mut levels = LogLevel::ALL.into_iter();
+            TaskNote::Log {
+                level: levels
+                    .find(|one| one.name() == level)
+                    .ok_or(Malformed::BadCase)?,
+                message: from.str()?.to_owned(),
+            }
+        }
+        PROGRESS => {
+            let done = from.u64_leb()?;
+            let has_total = from.bool()?;
+            let total = from.u64_leb()?;
+            TaskNote::Progress {
+                done,
+                total: has_total.then_some(total),
+            }
+        }
+        PUBLISHED => TaskNote::Published {
+            name: Arc::from(from.str()?),
+            bytes: message.slice_ref(from.byte_string()?),
+        },
+        _ => return Err(Malformed::BadCase.into()),
+    };
+    Ok((number, Heard::Note(task, note)))
+}
+
+/// Which messages of a job are not wanted any more: none for all of them.
+pub(crate) fn encode_cancelled(numbers: &[String]) -> Bytes {
+    let mut out = Writer::default();
+    out.put_len(numbers.len());
+    for number in numbers {
+        out.put_bytes(number.as_bytes());
+    }
+    out.into_vec().into()
+}
+
+pub(crate) fn decode_cancelled(message: &[u8]) -> Result<Vec<String>, WireError> {
+    let mut from = Reader::new(message);
+    let mut numbers = Vec::new();
+    for _ in 0..from.count(1)? {
+        numbers.push(from.str()?.to_owned());
+    }
+    Ok(numbers)
+}

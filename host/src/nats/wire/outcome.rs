@@ -1,0 +1,199 @@
+//! Outcomes on their way back.
+
+use super::{WireError, micros, time};
+use crate::ids::EngineId;
+use crate::note::{LogLevel, LogLine, Notes, Progress, Published};
+use crate::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
+use crate::value::{Malformed, Packed, Reader, Type, Writer};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is said of the outcomes of one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutcomesHead {
+    /// The process that ran them.
+    pub(crate) process: String,
+    /// Which delivery of the tasks it was, from 1.
+    pub(crate) delivery: u64,
+    /// How many there are, and how many of them are failures: whoever looks on need not read the body.
+    pub(crate) count: u64,
+    pub(crate) failures: u64,
+    /// The index of the first task, and of the last, of a map or run.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// The object that holds the body, where that is too large for the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<String>,
+}
+
+/// The least that an outcome takes.
+const LEAST: usize = 10;
+
+/// The body of a message of outcomes.
+pub(crate) fn encode_outcomes(outcomes: &[Outcome]) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.put_len(outcomes.len());
+    for outcome in outcomes {
+        put(outcome, &mut out);
+    }
+    out.into_vec()
+}
+
+fn put(outcome: &Outcome, out: &mut Writer) {
+    let usage = &outcome.usage;
+    out.put_bool(usage.engine.is_some());
+    if let Some(engine) = usage.engine {
+        out.put_u64_leb(engine.0.into());
+    }
+    out.put_u64_leb(usage.attempt.into());
+    out.put_u64_leb(micros(usage.queued));
+    out.put_u64_leb(micros(usage.started));
+    out.put_u64_leb(u64::try_from(usage.run_time.as_nanos()).unwrap_or(u64::MAX));
+    out.put_u64_leb(usage.peak_memory);
+    out.put_u64_leb(usage.bytes_in);
+    out.put_u64_leb(usage.bytes_out);
+    out.put_bool(usage.fuel.is_some());
+    if let Some(fuel) = usage.fuel {
+        out.put_u64_leb(fuel);
+    }
+    out.put_bool(usage.state_lost);
+    out.put_bool(usage.logs.is_some());
+    if let Some(logs) = &usage.logs {
+        for log in [&logs.stdout, &logs.stderr] {
+            out.put_bytes(&log.kept);
+            out.put_u64_leb(log.dropped);
+        }
+    }
+    out.put_bool(usage.notes.is_some());
+    if let Some(notes) = &usage.notes {
+        put_notes(notes, out);
+    }
+    out.put_bool(outcome.result.is_ok());
+    match &outcome.result {
+        Ok(value) => out.put_bytes(&value.to_wire()),
+        Err(failure) => {
+            out.put_bytes(failure.code.name().as_bytes());
+            out.put_bytes(failure.message.as_bytes());
+            out.put_bool(failure.is_input_error);
+            out.put_bool(failure.backtrace.is_some());
+            if let Some(backtrace) = &failure.backtrace {
+                out.put_bytes(backtrace.as_bytes());
+            }
+        }
+    }
+}
+
+fn put_notes(notes: &Notes, out: &mut Writer) {
+    out.put_len(notes.log.len());
+    for line in &notes.log {
+        out.put_bytes(line.level.name().as_bytes());
+        out.put_bytes(line.message.as_bytes());
+    }
+    out.put_u64_leb(notes.log_dropped);
+    out.put_len(notes.published.len());
+    for published in &notes.published {
+        out.put_bytes(published.name.as_bytes());
+        out.put_bytes(&published.bytes);
+    }
+    out.put_u64_leb(notes.published_dropped);
+    out.put_bool(notes.progress.is_some());
+    if let Some(progress) = notes.progress {
+        out.put_u64_leb(progress.done);
+        out.put_bool(progress.total.is_some());
+        out.put_u64_leb(progress.total.unwrap_or_default());
+    }
+}
+
+/// The outcomes of a body, whose values are of type `ty`.
+pub(crate) fn decode_outcomes(body: &[u8], ty: &Type) -> Result<Vec<Outcome>, WireError> {
+    let mut from = Reader::new(body);
+    let count = from.count(LEAST)?;
+    let mut outcomes = Vec::new();
+    for _ in 0..count {
+        outcomes.push(outcome(&mut from, ty)?);
+    }
+    if from.remaining() > 0 {
+        return Err(WireError::Head(format!(
+            "{} bytes follow the outcomes",
+            from.remaining()
+        )));
+    }
+    Ok(outcomes)
+}
+
+fn outcome(from: &mut Reader<'_>, ty: &Type) -> Result<Outcome, WireError> {
+    let engine = match from.bool()? {
+        true => Some(EngineId(from.u32_leb()?)),
+        false => None,
+    };
+    let mut usage = Usage::none(engine, from.u32_leb()?, time(from.u64_leb()?));
+    usage.started = time(from.u64_leb()?);
+    usage.run_time = Duration::from_nanos(from.u64_leb()?);
+    usage.peak_memory = from.u64_leb()?;
+    usage.bytes_in = from.u64_leb()?;
+    usage.bytes_out = from.u64_leb()?;
+    if from.bool()? {
+        usage.fuel = Some(from.u64_leb()?);
+    }
+    usage.state_lost = from.bool()?;
+    if from.bool()? {
+        let mut log = || -> Result<Log, Malformed> {
+            Ok(Log {
+                kept: from.byte_string()?.to_vec(),
+                dropped: from.u64_leb()?,
+            })
+        };
+        let (stdout, stderr) = (log()?, log()?);
+        usage.logs = Some(Box::new(Logs { stdout, stderr }));
+    }
+    if from.bool()? {
+        usage.notes = Some(Box::new(notes(from)?));
+    }
+    let result = if from.bool()? {
+        Ok(Packed::from_wire(ty.clone(), from.byte_string()?)?)
+    } else {
+        let code = from.str()?;
+        let code = FailureCode::named(code)
+            .ok_or_else(|| WireError::Head(format!("there is no failure `{code}`")))?;
+        let mut failure = Failure::new(code, from.str()?);
+        failure.is_input_error = from.bool()?;
+        if from.bool()? {
+            failure.backtrace = Some(crate::plain::plain(from.str()?.to_owned()));
+        }
+        Err(failure)
+    };
+    Ok(Outcome { result, usage })
+}
+
+fn notes(from: &mut Reader<'_>) -> Result<Notes, WireError> {
+    let mut notes = Notes::default();
+    for _ in 0..from.count(2)? {
+        let level = from.str()?;
+        let mut levels = LogLevel::ALL.into_iter();
+        let level = levels
+            .find(|one| one.name() == level)
+            .ok_or_else(|| WireError::Head(format!("there is no level `{level}`")))?;
+        let message = from.str()?.to_owned();
+        notes.log.push(LogLine { level, message });
+    }
+    notes.log_dropped = from.u64_leb()?;
+    for _ in 0..from.count(2)? {
+        notes.published.push(Published {
+            name: Arc::from(from.str()?),
+            bytes: Bytes::copy_from_slice(from.byte_string()?),
+        });
+    }
+    notes.published_dropped = from.u64_leb()?;
+    if from.bool()? {
+        let done = from.u64_leb()?;
+        let has_total = from.bool()?;
+        let total = from.u64_leb()?;
+        notes.progress = Some(Progress {
+            done,
+            total: has_total.then_some(total),
+        });
+    }
+    Ok(notes)
+}

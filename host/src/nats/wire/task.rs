@@ -1,0 +1,267 @@
+//! Tasks on their way to an engine.
+
+use super::WireError;
+use crate::limits::Limits;
+use crate::value::{Reader, Writer};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// What the tasks of a message have in common.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TasksHead {
+    /// The module's SHA-256, its size, and what errors call it.
+    pub(crate) module: String,
+    pub(crate) size: u64,
+    pub(crate) name: String,
+    /// The function's full name; none for the program of a command.
+    pub(crate) function: Option<String>,
+    /// Whether it reduces results.
+    #[serde(default)]
+    pub(crate) reduces: bool,
+    pub(crate) limits: Limits,
+    /// The grants, as the command line's options have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dirs: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) env: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) net: Vec<String>,
+    pub(crate) clock: String,
+    /// The seed of its random numbers, where they do not come from the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<u64>,
+    #[serde(default)]
+    pub(crate) deterministic: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) arguments: Vec<String>,
+    /// How long an instance lives, and whose it is where it outlives the message.
+    pub(crate) reuse: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
+    /// The engine that is to run them, where it was chosen beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<u32>,
+    /// How many engines the cluster has, for guests that ask.
+    pub(crate) engines: u32,
+    /// When they were submitted, in microseconds since 1970.
+    pub(crate) queued: u64,
+    /// When the job is over, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline: Option<u64>,
+    /// To how many engines they may be given that die of them.
+    pub(crate) deliveries: u32,
+    /// Whether somebody listens to what the tasks tell while they run.
+    #[serde(default)]
+    pub(crate) listens: bool,
+    /// What was pushed to the engines that may run them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pushed: Vec<PushedForm>,
+    /// The object that holds the body, where that is too large for the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<String>,
+}
+
+/// A value that was pushed to an engine under a name: the object that holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PushedForm {
+    pub(crate) engine: u32,
+    pub(crate) name: String,
+    pub(crate) object: String,
+}
+
+/// One task.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TaskForm {
+    pub(crate) index: u64,
+    pub(crate) attempt: u32,
+    /// When its time in the queue is over, in microseconds since 1970; 0 for never.
+    pub(crate) start_by: u64,
+    pub(crate) input: InputForm,
+}
+
+/// What a task is called with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum InputForm {
+    /// One value for each parameter, in wire form.
+    Values(Vec<Bytes>),
+    /// The elements of the one list that the function takes, in wire form.
+    Parts(Vec<Bytes>),
+    /// A chunk of an input.
+    Chunk {
+        source: String,
+        number: u64,
+        position: u64,
+        range: Range<u64>,
+        data: ChunkForm,
+    },
+    /// Values, or the names under which they were pushed.
+    Named(Vec<Result<Bytes, String>>),
+    /// It cannot be called: the failure's code, its text, and whether the input could not be read.
+    Refused {
+        code: String,
+        message: String,
+        is_input_error: bool,
+    },
+}
+
+/// Where the bytes of a chunk are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ChunkForm {
+    Inline(Bytes),
+    Object(String),
+}
+
+const VALUES: u8 = 0;
+const PARTS: u8 = 1;
+const CHUNK: u8 = 2;
+const CHUNK_OBJECT: u8 = 3;
+const NAMED: u8 = 4;
+const REFUSED: u8 = 5;
+
+/// The least that a task takes: what is counted is checked against it.
+const LEAST: usize = 4;
+
+/// The body of a message of tasks.
+pub(crate) fn encode_tasks(tasks: &[TaskForm]) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.put_len(tasks.len());
+    for task in tasks {
+        out.put_u64_leb(task.index);
+        out.put_u64_leb(task.attempt.into());
+        out.put_u64_leb(task.start_by);
+        put_input(&task.input, &mut out);
+    }
+    out.into_vec()
+}
+
+fn put_input(input: &InputForm, out: &mut Writer) {
+    match input {
+        InputForm::Values(values) => put_all(VALUES, values, out),
+        InputForm::Parts(values) => put_all(PARTS, values, out),
+        InputForm::Chunk {
+            source,
+            number,
+            position,
+            range,
+            data,
+        } => {
+            out.put_u8(match data {
+                ChunkForm::Inline(_) => CHUNK,
+                ChunkForm::Object(_) => CHUNK_OBJECT,
+            });
+            out.put_bytes(source.as_bytes());
+            for field in [*number, *position, range.start, range.end] {
+                out.put_u64_leb(field);
+            }
+            match data {
+                ChunkForm::Inline(bytes) => out.put_bytes(bytes),
+                ChunkForm::Object(name) => out.put_bytes(name.as_bytes()),
+            }
+        }
+        InputForm::Named(values) => {
+            out.put_u8(NAMED);
+            out.put_len(values.len());
+            for value in values {
+                out.put_bool(value.is_ok());
+                match value {
+                    Ok(value) => out.put_bytes(value),
+                    Err(name) => out.put_bytes(name.as_bytes()),
+                }
+            }
+        }
+        InputForm::Refused {
+            code,
+            message,
+            is_input_error,
+        } => {
+            out.put_u8(REFUSED);
+            out.put_bytes(code.as_bytes());
+            out.put_bytes(message.as_bytes());
+            out.put_bool(*is_input_error);
+        }
+    }
+}
+
+fn put_all(tag: u8, values: &[Bytes], out: &mut Writer) {
+    out.put_u8(tag);
+    out.put_len(values.len());
+    for value in values {
+        out.put_bytes(value);
+    }
+}
+
+/// The tasks of a body.
+pub(crate) fn decode_tasks(body: &Bytes) -> Result<Vec<TaskForm>, WireError> {
+    let mut from = Reader::new(body);
+    let count = from.count(LEAST)?;
+    let mut tasks = Vec::new();
+    for _ in 0..count {
+        tasks.push(TaskForm {
+            index: from.u64_leb()?,
+            attempt: from.u32_leb()?,
+            start_by: from.u64_leb()?,
+            input: input(&mut from, body)?,
+        });
+    }
+    if from.remaining() > 0 {
+        return Err(WireError::Head(format!(
+            "{} bytes follow the tasks",
+            from.remaining()
+        )));
+    }
+    Ok(tasks)
+}
+
+fn input(from: &mut Reader<'_>, body: &Bytes) -> Result<InputForm, WireError> {
+    let tag = from.u8()?;
+    Ok(match tag {
+        VALUES => InputForm::Values(all(from, body)?),
+        PARTS => InputForm::Parts(all(from, body)?),
+        CHUNK | CHUNK_OBJECT => {
+            let source = from.str()?.to_owned();
+            let number = from.u64_leb()?;
+            let position = from.u64_leb()?;
+            let range = from.u64_leb()?..from.u64_leb()?;
+            let data = if tag == CHUNK {
+                ChunkForm::Inline(body.slice_ref(from.byte_string()?))
+            } else {
+                ChunkForm::Object(from.str()?.to_owned())
+            };
+            InputForm::Chunk {
+                source,
+                number,
+                position,
+                range,
+                data,
+            }
+        }
+        NAMED => {
+            let count = from.count(2)?;
+            let mut values = Vec::new();
+            for _ in 0..count {
+                values.push(if from.bool()? {
+                    Ok(body.slice_ref(from.byte_string()?))
+                } else {
+                    Err(from.str()?.to_owned())
+                });
+            }
+            InputForm::Named(values)
+        }
+        REFUSED => InputForm::Refused {
+            code: from.str()?.to_owned(),
+            message: from.str()?.to_owned(),
+            is_input_error: from.bool()?,
+        },
+        _ => return Err(crate::value::Malformed::BadCase.into()),
+    })
+}
+
+fn all(from: &mut Reader<'_>, body: &Bytes) -> Result<Vec<Bytes>, WireError> {
+    let count = from.count(1)?;
+    let mut values = Vec::new();
+    for _ in 0..count {
+        values.push(body.slice_ref(from.byte_string()?));
+    }
+    Ok(values)
+}

@@ -1,0 +1,172 @@
+//! What is sent comes back, and what comes from anywhere does no harm.
+
+use super::*;
+use crate::ids::EngineId;
+use crate::note::{LogLevel, LogLine, Notes, Progress, Published};
+use crate::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
+use crate::value::{Packed, Type, Value};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+fn input() -> impl Strategy<Value = InputForm> {
+    let data = prop_oneof![
+        bytes().prop_map(ChunkForm::Inline),
+        ".{0,20}".prop_map(ChunkForm::Object),
+    ];
+    let chunk = (
+        ".{0,20}",
+        any::<u64>(),
+        any::<u64>(),
+        any::<(u64, u64)>(),
+        data,
+    );
+    prop_oneof![
+        vec(bytes(), 0..4).prop_map(InputForm::Values),
+        vec(bytes(), 0..4).prop_map(InputForm::Parts),
+        chunk.prop_map(|(source, number, position, (start, end), data)| {
+            InputForm::Chunk {
+                source,
+                number,
+                position,
+                range: start..end,
+                data,
+            }
+        }),
+        vec(
+            prop_oneof![bytes().prop_map(Ok), ".{0,9}".prop_map(Err)],
+            0..4
+        )
+        .prop_map(InputForm::Named),
+        (".{0,9}", ".{0,30}", any::<bool>()).prop_map(|(code, message, is_input_error)| {
+            InputForm::Refused {
+                code,
+                message,
+                is_input_error,
+            }
+        }),
+    ]
+}
+
+fn task() -> impl Strategy<Value = TaskForm> {
+    (any::<u64>(), any::<u32>(), any::<u64>(), input()).prop_map(
+        |(index, attempt, start_by, input)| TaskForm {
+            index,
+            attempt,
+            start_by,
+            input,
+        },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let result = prop_oneof![
+        any::<u64>().prop_map(|number| {
+            Ok(Packed::pack(&Value::U64(number), &Type::U64).expect("it fits"))
+        }),
+        ("[a-z ]{0,30}", prop::option::of("[a-z]{0,9}")).prop_map(|(text, backtrace)| {
+            let mut failure = Failure::new(FailureCode::Trap, text);
+            failure.backtrace = backtrace;
+            Err(failure)
+        }),
+    ];
+    let notes = prop::option::of(("[a-z]{0,9}", bytes()).prop_map(|(name, bytes)| {
+        Box::new(Notes {
+            log: vec![LogLine {
+                level: LogLevel::Warn,
+                message: name.clone(),
+            }],
+            log_dropped: 3,
+            published: vec![Published {
+                name: name.into(),
+                bytes,
+            }],
+            published_dropped: 0,
+            progress: Some(Progress {
+                done: 1,
+                total: None,
+            }),
+        })
+    }));
+    let logs = prop::option::of(bytes().prop_map(|kept| {
+        let log = |kept: &Bytes| Log {
+            kept: kept.to_vec(),
+            dropped: 7,
+        };
+        Box::new(Logs {
+            stdout: log(&kept),
+            stderr: Log::default(),
+        })
+    }));
+    let numbers = any::<(u32, u32, u64, bool)>();
+    (result, numbers, notes, logs).prop_map(
+        |(result, (engine, attempt, size, lost), notes, logs)| {
+            let now = time(micros(std::time::SystemTime::now()));
+            let mut usage =
+                Usage::none((engine % 2 == 0).then_some(EngineId(engine)), attempt, now);
+            usage.started = now;
+            usage.run_time = Duration::from_nanos(size);
+            usage.peak_memory = size;
+            usage.fuel = lost.then_some(size);
+            usage.state_lost = lost;
+            usage.notes = notes;
+            usage.logs = logs;
+            Outcome { result, usage }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tasks_come_back_as_they_were(tasks in vec(task(), 0..6)) {
+        let body = Bytes::from(encode_tasks(&tasks));
+        prop_assert_eq!(decode_tasks(&body).expect("they are tasks"), tasks);
+    }
+
+    #[test]
+    fn outcomes_come_back_as_they_were(outcomes in vec(outcome(), 0..6)) {
+        let body = encode_outcomes(&outcomes);
+        let back = decode_outcomes(&body, &Type::U64).expect("they are outcomes");
+        prop_assert_eq!(format!("{back:?}"), format!("{outcomes:?}"));
+    }
+
+    #[test]
+    fn bytes_from_anywhere_do_no_harm(body in vec(any::<u8>(), 0..200)) {
+        let _ = decode_outcomes(&body, &Type::String);
+        let body = Bytes::from(body);
+        let _ = decode_tasks(&body);
+        let _ = parse::<OutcomesHead>(&body);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_refused(tasks in vec(task(), 1..4), cut in 1_usize..30) {
+        let body = encode_tasks(&tasks);
+        let cut = body.len().saturating_sub(cut);
+        prop_assert!(decode_tasks(&Bytes::copy_from_slice(&body[..cut])).is_err());
+    }
+}
+
+#[test]
+fn a_message_has_a_head_and_a_body() {
+    let head = OutcomesHead {
+        process: "p".to_owned(),
+        delivery: 1,
+        count: 2,
+        failures: 0,
+        first: 0,
+        last: 1,
+        body: None,
+    };
+    let message = frame(&head, b"body");
+    let (back, body) = parse::<OutcomesHead>(&message).expect("a message");
+    assert_eq!((back, &body[..]), (head, &b"body"[..]));
+    let mut other = message.to_vec();
+    other[0] = 9;
+    let error = parse::<OutcomesHead>(&other.into()).unwrap_err();
+    assert!(error.to_string().contains("version 9"), "{error}");
+}
