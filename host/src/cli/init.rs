@@ -17,7 +17,9 @@ pub(crate) fn init(arguments: &InitArguments) -> Result<(), CliError> {
     wanted.ack_wait = arguments.ack_wait;
     wanted.presence = arguments.presence;
     wanted.keep = arguments.keep;
-    wanted.max_bytes = i64::try_from(arguments.max_bytes.bytes()).unwrap_or(i64::MAX);
+    if let Some(size) = arguments.max_bytes {
+        wanted.max_bytes = i64::try_from(size.bytes()).unwrap_or(i64::MAX);
+    }
     wanted.change = arguments.change;
     let assets = set_up(&connect, &wanted).map_err(CliError::Connect)?;
     for asset in &assets {

@@ -24,7 +24,8 @@ pub struct AssetSettings {
     pub presence: Duration,
     /// How long results, inputs and tasks are kept.
     pub keep: Duration,
-    /// How many bytes tasks, results and large values may take, each.
+    /// How many bytes tasks, results and large values may take, each; -1 for as many as the server has, since what is said here
+    /// is set aside for them alone.
     pub max_bytes: i64,
     /// Whether what is there with other settings gets these; else it stays as it is.
     pub change: bool,
@@ -38,7 +39,7 @@ impl Default for AssetSettings {
             ack_wait: Duration::from_secs(10),
             presence: Duration::from_secs(15),
             keep: Duration::from_hours(7 * 24),
-            max_bytes: 10 << 30,
+            max_bytes: -1,
             change: false,
         }
     }

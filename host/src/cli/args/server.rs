@@ -160,9 +160,9 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
     pub(crate) keep: Duration,
 
-    /// How much tasks, results and large values may take, each
-    #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = positive_size)]
-    pub(crate) max_bytes: ByteSize,
+    /// How much tasks, results and large values may take, each, which is set aside for them [default: what the server has]
+    #[arg(long, value_name = "SIZE", value_parser = positive_size)]
+    pub(crate) max_bytes: Option<ByteSize>,
 
     /// Give what is there with other settings these
     #[arg(long)]
