@@ -43,6 +43,9 @@ pub(crate) fn program() -> Cli {
         .env("NO_COLOR", "1")
         .env("RWASM_CACHE_DIR", super::scratch().join("compiled"))
         .current_dir(super::scratch());
+    if let Some(url) = std::env::var_os(super::over::CLUSTER) {
+        command.env("RWASM_CLUSTER", url);
+    }
     Cli {
         command,
         stdin: None,

@@ -1,16 +1,20 @@
 //! A cluster in the test's own process.
 
+use super::over::{self, TestCluster};
 use rwasm_cluster::format::{Format, WriteOptions, write_value};
 use rwasm_cluster::{Chunking, Cluster, Input, JobResult, JobSpec, Merge, Module, Packed, Value};
 use std::num::NonZeroU64;
 
 /// A cluster of so many engines, with the compiled code of earlier runs at hand.
-pub(crate) fn cluster(engines: u32) -> Cluster {
-    Cluster::builder()
+pub(crate) fn cluster(engines: u32) -> TestCluster {
+    if over::is_over_nats() {
+        return TestCluster::elsewhere(engines);
+    }
+    let cluster = Cluster::builder()
         .engines(engines)
         .cache_dir(super::scratch().join("compiled"))
-        .start()
-        .expect("a cluster starts")
+        .start();
+    TestCluster::here(cluster.expect("a cluster starts"))
 }
 
 /// A job that merges like this, with nothing else said.
