@@ -66,3 +66,4 @@ mod nats_servers;
 
 mod ipyparallel;
 mod readme;
+mod recipes;
