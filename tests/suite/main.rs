@@ -68,3 +68,4 @@ mod security;
 
 mod ipyparallel;
 mod readme;
+mod recipes;
