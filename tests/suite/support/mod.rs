@@ -6,7 +6,7 @@ mod cli;
 mod guests;
 mod library;
 mod nats;
-mod over;
+pub(crate) mod over;
 mod process;
 mod text;
 mod typed;

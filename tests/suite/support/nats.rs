@@ -141,6 +141,22 @@ impl Server {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// How many bytes a stream holds, of whichever account.
+    pub(crate) fn stored(&self, stream: &str) -> u64 {
+        let page = self
+            .monitor("/jsz?accounts=1&streams=1")
+            .expect("it answers");
+        let accounts = page["account_details"]
+            .as_array()
+            .expect("there are accounts");
+        let streams = accounts
+            .iter()
+            .filter_map(|one| one["stream_detail"].as_array());
+        let found = streams.flatten().find(|one| one["name"] == stream);
+        let found = found.unwrap_or_else(|| panic!("there is no stream {stream}: {page}"));
+        found["state"]["bytes"].as_u64().expect("it has a size")
+    }
+
     fn running(&self) -> &Running {
         let running = self.running.as_ref();
         running.unwrap_or_else(|| panic!("the NATS server {} was killed", self.name))
