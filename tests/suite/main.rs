@@ -62,8 +62,10 @@ mod settings;
 mod signals;
 mod terminal;
 
+mod lifecycle;
 mod nats_servers;
 mod security;
 
 mod ipyparallel;
 mod readme;
+mod recipes;
