@@ -64,6 +64,8 @@ mod terminal;
 
 mod lifecycle;
 mod nats_servers;
+mod security;
 
 mod ipyparallel;
 mod readme;
+mod recipes;

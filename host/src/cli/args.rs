@@ -28,12 +28,14 @@ pub(crate) use clusters::{
     StopArguments,
 };
 pub(crate) use history::{
-    AgainArguments, HistoryArguments, JobArguments, JobCommand, ListArguments, Printed,
+    AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
 #[cfg(feature = "nats")]
 pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
+#[cfg(feature = "nats")]
+pub(crate) use history::CancelArguments;
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};

@@ -64,10 +64,16 @@ const KEYS: &str = "url, key, ca, certificate, certificate-key, allow-plain; of 
 impl Profile {
     /// Reads the profile of that name, or the usual one.
     pub(crate) fn find(name: Option<&str>) -> Result<Self, CliError> {
+        let dir = match (places::config_dir(), name) {
+            (Ok(dir), _) => dir.join("profiles"),
+            // Who has no home, as services have none, has no profiles; that matters where one is named.
+            (Err(_), None) => PathBuf::new(),
+            (Err(error), Some(_)) => return Err(error),
+        };
         let name = name.unwrap_or(DEFAULT);
-        let dir = places::config_dir()?.join("profiles");
         let path = dir.join(name).with_extension("toml");
         let (settings, is_there) = match std::fs::read_to_string(&path) {
+            _ if dir.as_os_str().is_empty() => (Settings::default(), false),
             Ok(text) => (read(&text, &path)?, true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Settings::default(), false),
             Err(error) => {

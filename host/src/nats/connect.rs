@@ -3,11 +3,12 @@
 //! A server tells of a permission that is missing by an event, and the operation that wanted it would run into its time-out:
 //! [`Connection::watched`] ends it at once with what was refused.
 
-use super::assets;
 use super::refusal::{denied, refused};
+use super::{assets, names};
 use crate::units::ByteSize;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, RequestErrorKind, ServerAddr};
+use bytes::Bytes;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -181,7 +182,7 @@ impl Connection {
                 found: info.version.clone(),
             });
         }
-        if !info.jetstream {
+        if !info.jetstream && !is_passed_on(&client).await {
             return Err(ConnectError::JetStreamOff { url: url_said() });
         }
         let payload = ByteSize::new(info.max_payload as u64);
@@ -302,6 +303,14 @@ fn servers(settings: &ConnectSettings) -> Result<Vec<ServerAddr>, ConnectError> 
         servers.push(server);
     }
     Ok(servers)
+}
+
+/// Whether a server without `JetStream` passes on what is asked of it, as a leaf node does to the servers behind it.
+async fn is_passed_on(client: &Client) -> bool {
+    let asked = format!("$JS.API.STREAM.INFO.{}", names::TASKS);
+    let answer = client.request(asked, Bytes::new()).await;
+    // Any answer will do; what it means is seen where the streams are looked for.
+    !answer.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders)
 }
 
 /// Whether it can only be this machine.

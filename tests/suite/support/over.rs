@@ -107,8 +107,10 @@ impl Joined {
         let thread = std::thread::spawn({
             let drain = drain.clone();
             move || {
-                join(settings, &drain, |_| ready.send(()).expect("it is waited for"))
-                    .expect("the engines join");
+                join(settings, &drain, |_| {
+                    ready.send(()).expect("it is waited for")
+                })
+                .expect("the engines join");
             }
         });
         joined
@@ -126,7 +128,10 @@ impl Drop for Joined {
         self.drain.begin();
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking(), "engines ended ill");
+            assert!(
+                ended.is_ok() || std::thread::panicking(),
+                "engines ended ill"
+            );
         }
     }
 }

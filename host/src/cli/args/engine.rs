@@ -88,7 +88,7 @@ pub(crate) struct JoinArguments {
     pub(crate) labels: Vec<(String, String)>,
 
     /// What tasks may be granted here at most [default: nothing]
-    #[arg(long, value_name = "FILE", env = "RWASM_POLICY", hide_env = true)]
+    #[arg(long, value_name = "FILE", env = "RWASM_POLICY_FILE", hide_env = true)]
     pub(crate) policy: Option<PathBuf>,
 
     /// Where modules and compiled code are kept [default: the user's cache directory]

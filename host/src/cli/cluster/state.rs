@@ -191,7 +191,8 @@ impl Place {
 
 /// The running cluster on this machine that has that URL.
 pub(crate) fn at(url: &str) -> Result<Option<Place>, CliError> {
-    let Ok(dirs) = fs::read_dir(clusters()?) else {
+    // Who has no home, as services have none, has started none.
+    let Ok(Ok(dirs)) = clusters().map(fs::read_dir) else {
         return Ok(None);
     };
     for dir in dirs.flatten() {
