@@ -93,8 +93,10 @@ const RAW: &str = "raw";
 /// How often each rate is measured; the best counts.
 const ROUNDS: usize = 3;
 
+type Report = (&'static str, fn(&Server));
+
 /// What is not a rate: it prints its own lines.
-const REPORTS: [(&str, fn(&Server)); 3] = [
+const REPORTS: [Report; 3] = [
     ("request", request::report),
     ("call", ours::call),
     ("presence", presence::report),
@@ -109,7 +111,7 @@ fn main() {
             "--sync" => {
                 sync = arguments
                     .next()
-                    .expect("--sync wants a value: always or 2m")
+                    .expect("--sync wants a value: always or 2m");
             }
             // What cargo hands to every benchmark.
             "--bench" => {}
@@ -146,7 +148,7 @@ fn measure(row: &Row, server: &Server) {
         format!("; rwasm-cluster {ours:.0}, ratio {:.2}", ours / raw)
     });
     println!(
-        "{} ({}): raw {raw:.0} {}{beside}",
-        row.name, row.what, row.unit
+        "{} ({}): {} {raw:.0} {}{beside}",
+        row.name, row.what, row.beside, row.unit
     );
 }

@@ -1,4 +1,4 @@
-//! What JetStream gives by itself: the work that a cluster makes the server do, without tasks in it.
+//! What `JetStream` gives by itself: the work that a cluster makes the server do, without tasks in it.
 
 use super::server::{Server, UNACKED, block_on, connect};
 use async_nats::HeaderMap;
