@@ -62,7 +62,9 @@ mod settings;
 mod signals;
 mod terminal;
 
+mod lifecycle;
 mod nats_servers;
+mod security;
 
 mod ipyparallel;
 mod readme;

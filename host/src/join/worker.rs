@@ -36,6 +36,10 @@ const CANCELLED: usize = 1 << 20;
 const AGAIN: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long nothing of a job is begun that was cancelled as a whole: what was on its way has arrived by then. A durable job
+/// may be retried later.
+const WHOLE_JOB: Duration = Duration::from_secs(10);
+
 /// How long a message that cannot be run yet stays away.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -78,6 +82,15 @@ pub(super) struct Worker {
 struct Cancelled {
     names: HashSet<Name>,
     order: VecDeque<Name>,
+    /// Jobs of which nothing is wanted any more, for a while.
+    jobs: HashMap<Arc<str>, Instant>,
+}
+
+/// What of a job is not wanted any more.
+#[derive(Clone, Copy)]
+enum Scope {
+    Message,
+    Job,
 }
 
 /// Where a message came from.
@@ -164,9 +177,15 @@ impl Worker {
             From::Queue(message, delivery) => (delivery, None, Some(message)),
             From::Request(engine) => (1, Some(engine), None),
         };
-        if self.is_cancelled(&name) {
+        if let Some(cancelled) = self.is_cancelled(&name) {
             if let Some(message) = message {
-                let _ = message.ack_with(AckKind::Term).await;
+                let _ = message
+                    .ack_with(match cancelled {
+                        Scope::Message => AckKind::Term,
+                        // It is about to be taken out of the queue; what comes again later was submitted since.
+                        Scope::Job => AckKind::Nak(Some(WHOLE_JOB)),
+                    })
+                    .await;
             }
             return;
         }
@@ -424,6 +443,9 @@ impl Worker {
         let subject = names::result(&name.0, &name.1);
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
+        // For whoever looks on without reading what is in it.
+        headers.insert(names::COUNT, outcomes.len().to_string());
+        headers.insert(names::FAILURES, failures.to_string());
         loop {
             let publish = async {
                 self.connection
@@ -480,18 +502,22 @@ impl Worker {
         }
         let mut cancelled = lock(&self.cancelled);
         if numbers.is_empty() {
-            cancelled.add((job, Arc::from("*")));
+            cancelled
+                .jobs
+                .retain(|_, since| since.elapsed() < WHOLE_JOB);
+            cancelled.jobs.insert(job, Instant::now());
         } else {
             named.into_iter().for_each(|name| cancelled.add(name));
         }
     }
 
-    fn is_cancelled(&self, name: &Name) -> bool {
+    fn is_cancelled(&self, name: &Name) -> Option<Scope> {
         let cancelled = lock(&self.cancelled);
-        cancelled.names.contains(name)
-            || cancelled
-                .names
-                .contains(&(Arc::clone(&name.0), Arc::from("*")))
+        if cancelled.names.contains(name) {
+            return Some(Scope::Message);
+        }
+        let since = cancelled.jobs.get(&name.0)?;
+        (since.elapsed() < WHOLE_JOB).then_some(Scope::Job)
     }
 
     /// Says to the server that what it gave us is still with us.

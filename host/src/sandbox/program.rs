@@ -124,10 +124,15 @@ impl Program {
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
             return Err(not_offered(&module, import));
         }
-        Ok(Self {
+        Ok(Self::of_elsewhere(module))
+    }
+
+    /// The same, of a module whose imports were looked at.
+    pub(crate) fn of_elsewhere(module: Module) -> Self {
+        Self {
             module,
             compiled: None,
-        })
+        }
     }
 }
 

@@ -56,9 +56,7 @@ impl Server {
 
     /// One with these settings and no others, `JetStream` included. Relative paths are in its own directory.
     pub(crate) fn configured(name: &str, config: &str) -> Self {
-        let dir = folder();
-        fs::write(dir.path().join("server.conf"), config).expect("a configuration is written");
-        // Another program may have taken the port since it was found free.
+        /// Another program may have taken the port since it was found free.
         const TRIES: u32 = 5;
         let mut said = String::new();
         for _ in 0..TRIES {
@@ -68,7 +66,7 @@ impl Server {
                 port: free_port(),
                 running: None,
             };
-            fs::copy(dir.path().join("server.conf"), server.config()).expect("it is copied");
+            fs::write(server.config(), config).expect("a configuration is written");
             match server.run() {
                 Ok(()) => return server,
                 Err(log) => said = log,
@@ -187,7 +185,8 @@ impl Server {
             }
             // It may be half written.
             let said = fs::read(&ports).unwrap_or_default();
-            running = serde_json::from_slice(&said).ok().and_then(addresses);
+            let said: Option<serde_json::Value> = serde_json::from_slice(&said).ok();
+            running = said.as_ref().and_then(addresses);
             running.is_some()
         });
         let (url, monitoring) = running.ok_or_else(|| self.log())?;
@@ -320,7 +319,7 @@ fn free_port() -> u16 {
 }
 
 /// The addresses in a ports file, for clients and of the monitoring port.
-fn addresses(ports: serde_json::Value) -> Option<(String, String)> {
+fn addresses(ports: &serde_json::Value) -> Option<(String, String)> {
     let first = |kind: &str| ports[kind][0].as_str().map(str::to_owned);
     let url = first("nats").or_else(|| first("tls"))?;
     let monitoring = first("monitoring")?;

@@ -1,6 +1,7 @@
 //! The thread that stands between this process and a cluster: it submits, hears results, and knows the engines.
 
 use super::encode::Encoder;
+use super::recall::{self, Recalled};
 use super::roster::Roster;
 use super::{NatsSettings, flight, idle};
 use crate::backend::{EngineError, EngineStatus, QueueStatus};
@@ -14,6 +15,7 @@ use crate::nats::names;
 use crate::nats::presence::{self, Change};
 use crate::nats::wire::{Heard, decode_heard, encode_cancelled};
 use crate::outcome::FailureCode;
+use crate::placement::Stage;
 use crate::sandbox::ModuleHash;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::Stream;
@@ -91,6 +93,12 @@ pub(super) struct Agent {
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
+    /// What was sent beside a durable job that is recalled.
+    sent: Mutex<Vec<u64>>,
+    /// What the names of this session's messages begin with: beside those of a durable job, others must not be taken for
+    /// its.
+    prefix: String,
+    recalled: Option<Arc<Recalled>>,
 }
 
 /// A dispatch on its way.
@@ -132,6 +140,12 @@ pub(super) async fn run(
     tokio::spawn(watch_engines(Arc::clone(&agent), seen));
     tokio::spawn(hear_results(Arc::clone(&agent)));
     tokio::spawn(hear_notes(Arc::clone(&agent)));
+    if let Some(recalled) = &agent.recalled {
+        tokio::spawn(recall::hear_stored(
+            Arc::clone(&agent),
+            Arc::clone(recalled),
+        ));
+    }
     tokio::spawn(tell_cancelled(Arc::clone(&agent), cancelled));
     let mut present = Vec::new();
     let mut is_current = false;
@@ -188,7 +202,11 @@ impl Agent {
             }
         };
         let (modules, blobs) = (blobs(names::MODULES).await?, blobs(names::BLOBS).await?);
-        let session: Arc<str> = ulid::Ulid::new().to_string().into();
+        let own = ulid::Ulid::new().to_string();
+        let (session, prefix, recalled): (Arc<str>, _, _) = match settings.recalled {
+            None => (own.into(), String::new(), None),
+            Some((job, recalled)) => (job, format!("r{own}-"), Some(recalled)),
+        };
         Ok(Self {
             tasks,
             results,
@@ -203,8 +221,21 @@ impl Agent {
             turns: Mutex::default(),
             unwanted,
             has_sent: AtomicBool::new(false),
+            sent: Mutex::default(),
+            prefix,
+            recalled,
             connection,
         })
+    }
+
+    /// What a dispatch is called where it travels.
+    pub(super) fn name(&self, number: u64) -> String {
+        format!("{}{number}", self.prefix)
+    }
+
+    /// The dispatch of that name, if it is one of this session.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        name.strip_prefix(&self.prefix)?.parse().ok()
     }
 
     pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<u64, Flight>> {
@@ -224,8 +255,16 @@ impl Agent {
 
     fn obey(self: &Arc<Self>, order: Order) {
         match order {
+            Order::Submit(dispatch) if dispatch.stage == Stage::Map && self.recalled.is_some() => {
+                if let Some(recalled) = self.recalled.clone() {
+                    tokio::spawn(recall::answer(Arc::clone(self), recalled, dispatch));
+                }
+            }
             Order::Submit(dispatch) => {
                 self.has_sent.store(true, Ordering::Relaxed);
+                if self.recalled.is_some() {
+                    lock(&self.sent).push(dispatch.id.0);
+                }
                 tokio::spawn(flight::fly(Arc::clone(self), dispatch));
             }
             Order::Cancel(job) => {
@@ -382,6 +421,18 @@ impl Agent {
         }
     }
 
+    /// Removes what this session stored beside the durable job that it recalled.
+    async fn forget_own(&self) {
+        let sent = std::mem::take(&mut *lock(&self.sent));
+        for number in sent {
+            let name = self.name(number);
+            let task = format!("rwc.t.*.*.{}.{name}", self.session);
+            let _ = self.tasks.purge().filter(task).await;
+            let result = names::result(&self.session, &name);
+            let _ = self.results.purge().filter(result).await;
+        }
+    }
+
     /// Stops what runs, lets engines answer it, and leaves nothing of the session at the server.
     async fn end(&self) {
         if self.has_sent.load(Ordering::Relaxed) {
@@ -394,7 +445,14 @@ impl Agent {
                 for (_, dispatch) in &waiting {
                     dispatch.cancel.cancel();
                 }
-                let everything = encode_cancelled(&[]);
+                let of_session: Vec<String> = match &self.recalled {
+                    None => Vec::new(),
+                    Some(_) => waiting
+                        .iter()
+                        .map(|(number, _)| self.name(*number))
+                        .collect(),
+                };
+                let everything = encode_cancelled(&of_session);
                 let client = &self.connection.client;
                 let _ = client
                     .publish(names::cancelled(&self.session), everything)
@@ -408,6 +466,9 @@ impl Agent {
                 let _ = timeout(LAST_ANSWERS, answered).await;
             }
             let purge = async {
+                if self.recalled.is_some() {
+                    return self.forget_own().await;
+                }
                 let tasks = self
                     .tasks
                     .purge()
@@ -428,6 +489,10 @@ impl Agent {
         let _ = timeout(Duration::from_secs(1), self.connection.client.flush()).await;
         self.roster.events().tell(ClusterEvent::ShutDown);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn stream(connection: &Connection, name: &'static str) -> Result<Stream, ConnectError> {
@@ -517,7 +582,9 @@ async fn hear_notes(agent: Arc<Agent>) {
         let Ok((number, heard)) = decode_heard(&message.payload) else {
             continue;
         };
-        let Ok(number) = number.parse() else { continue };
+        let Some(number) = agent.number(&number) else {
+            continue;
+        };
         let dispatch = agent
             .flights()
             .get(&number)
@@ -540,7 +607,7 @@ async fn hear_notes(agent: Arc<Agent>) {
 async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>) {
     let mut numbers = Vec::new();
     while cancelled.recv_many(&mut numbers, CANCELLED_AT_ONCE).await > 0 {
-        let told: Vec<String> = numbers.iter().map(u64::to_string).collect();
+        let told: Vec<String> = numbers.iter().map(|number| agent.name(*number)).collect();
         let message = encode_cancelled(&told);
         let subject = names::cancelled(&agent.session);
         let _ = agent.connection.client.publish(subject, message).await;
@@ -549,7 +616,7 @@ async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>
                 let subject = format!("rwc.t.*.*.{}.{number}", agent.session);
                 let _ = agent.tasks.purge().filter(subject).await;
             }
-        } else if agent.flights().is_empty() {
+        } else if agent.recalled.is_none() && agent.flights().is_empty() {
             let all = names::tasks_of_job(&agent.session);
             let _ = agent.tasks.purge().filter(all).await;
         }

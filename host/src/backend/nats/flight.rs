@@ -6,6 +6,7 @@ use crate::dispatch::Dispatch;
 use crate::ids::EngineId;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::names::{self, Class};
+use crate::nats::refusal::Denied;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
 use crate::outcome::{Failure, FailureCode};
 use crate::placement::Eligible;
@@ -144,25 +145,16 @@ async fn upload(agent: &Agent, module: &Module, give_up: Instant) -> Result<(), 
         };
         match put.await {
             Ok(()) => break,
-            Err(error) => wait(&mut pause, give_up, &error.to_string(), agent).await?,
+            Err(BlobError::Denied(denied)) => return Err(not_permitted(agent, &denied)),
+            Err(error) => wait(&mut pause, give_up, &error.to_string()).await?,
         }
     }
     uploaded.insert(module.hash());
     Ok(())
 }
 
-/// Waits before something is sent again; fails where it was tried for long enough, or is not permitted.
-async fn wait(
-    pause: &mut Duration,
-    give_up: Instant,
-    reason: &str,
-    agent: &Agent,
-) -> Result<(), Failure> {
-    if reason.contains("does not permit") {
-        let who = &agent.connection.who;
-        let message = format!("the task could not be submitted with {who}: {reason}");
-        return Err(Failure::new(FailureCode::PolicyDenied, message));
-    }
+/// Waits before something is sent again; fails where it was tried for long enough.
+async fn wait(pause: &mut Duration, give_up: Instant, reason: &str) -> Result<(), Failure> {
     if Instant::now() >= give_up {
         let message = format!("the task could not be submitted to the cluster: {reason}");
         return Err(Failure::new(FailureCode::EngineLost, message));
@@ -171,6 +163,14 @@ async fn wait(
     sleep(*pause).await;
     *pause = (*pause * 2).min(LONGEST_PAUSE);
     Ok(())
+}
+
+fn not_permitted(agent: &Agent, denied: &Denied) -> Failure {
+    let message = format!(
+        "the task could not be submitted to {}: {denied}",
+        agent.connection.url
+    );
+    Failure::new(FailureCode::PolicyDenied, message)
 }
 
 /// The message, and the objects it needs put.
@@ -183,7 +183,7 @@ async fn encode(
 ) -> Result<Bytes, Failure> {
     let mut pause = AGAIN;
     let engines = agent.roster.count();
-    let name = number.to_string();
+    let name = agent.name(number);
     loop {
         match agent.encoder.encode(dispatch, &name, engine, engines).await {
             Ok(Encoded { message, objects }) => {
@@ -197,8 +197,11 @@ async fn encode(
                 failure.is_input_error = is_input_error;
                 return Err(failure);
             }
+            Err(EncodeError::Blob(BlobError::Denied(denied))) => {
+                return Err(not_permitted(agent, &denied));
+            }
             Err(EncodeError::Blob(error)) => {
-                wait(&mut pause, give_up, &error.to_string(), agent).await?;
+                wait(&mut pause, give_up, &error.to_string()).await?;
             }
         }
     }
@@ -212,7 +215,7 @@ async fn publish(
     give_up: Instant,
 ) -> Result<(), Failure> {
     let message = encode(agent, dispatch, number, None, give_up).await?;
-    let name = number.to_string();
+    let name = agent.name(number);
     let class = Class::of(dispatch.priority);
     let subject = names::task(&agent.lane, class, &agent.session, &name);
     let mut headers = HeaderMap::new();
@@ -238,14 +241,14 @@ async fn publish(
                 return Err(Failure::new(FailureCode::InputLimit, message));
             }
             Ok(Err(error)) => told(&error),
-            Err(denied) => denied.to_string(),
+            Err(denied) => return Err(not_permitted(agent, &denied)),
         };
-        wait(&mut pause, give_up, &reason, agent).await?;
+        wait(&mut pause, give_up, &reason).await?;
     }
 }
 
 /// An error with what it comes from.
-pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
@@ -271,7 +274,10 @@ async fn hand_over(
     let _turn = turn.lock().await;
     let message = encode(agent, dispatch, number, Some(engine), give_up).await?;
     let mut headers = HeaderMap::new();
-    headers.insert("Rwc-Task", format!("{}.{number}", agent.session));
+    headers.insert(
+        "Rwc-Task",
+        format!("{}.{}", agent.session, agent.name(number)),
+    );
     let mut pause = Duration::from_millis(5);
     loop {
         let Some(process) = agent.roster.process(engine) else {
@@ -301,16 +307,10 @@ async fn hand_over(
             {
                 return Err(lost("its process is not there any more"));
             }
-            Ok(Ok(Err(error))) => wait(&mut pause, give_up, &told(&error), agent).await?,
-            Ok(Err(denied)) => wait(&mut pause, give_up, &denied.to_string(), agent).await?,
+            Ok(Ok(Err(error))) => wait(&mut pause, give_up, &told(&error)).await?,
+            Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
             Err(_) => {
-                wait(
-                    &mut pause,
-                    give_up,
-                    "the engine's process does not answer",
-                    agent,
-                )
-                .await?;
+                wait(&mut pause, give_up, "the engine's process does not answer").await?;
             }
         }
     }
@@ -321,7 +321,7 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     let Some(number) = subject
         .rsplit('.')
         .next()
-        .and_then(|number| number.parse::<u64>().ok())
+        .and_then(|name| agent.number(name))
     else {
         return;
     };
@@ -382,7 +382,7 @@ fn unreadable(agent: &Agent, number: u64, dispatch: &Dispatch, why: &str) {
     agent.over(number);
 }
 
-fn result_type(dispatch: &Dispatch) -> Type {
+pub(super) fn result_type(dispatch: &Dispatch) -> Type {
     match dispatch.callee {
         Callee::Command => Type::bytes(),
         Callee::Function(place) => value_type(&dispatch.program.module.functions()[place]),
