@@ -9,6 +9,7 @@ mod fuzz;
 mod guests;
 mod languages;
 mod nats;
+mod over_nats;
 mod shell;
 mod tables;
 mod test;

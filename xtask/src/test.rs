@@ -2,6 +2,7 @@
 
 use crate::guests;
 use crate::nats;
+use crate::over_nats;
 use crate::shell::{self, note, seconds};
 use crate::toolchain::Choice;
 use anyhow::{Context, Result, bail};
@@ -20,7 +21,7 @@ type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
 
 /// Runs every step, up to the first that fails; `filter` goes to the tests of the main workspace.
 pub(crate) fn run(filter: &[String], choice: Choice) -> Result<()> {
-    let steps: [Step; 9] = [
+    let steps: [Step; 10] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
             guests::build(choice, true).map(|_| Done::Passed)
@@ -32,6 +33,11 @@ pub(crate) fn run(filter: &[String], choice: Choice) -> Result<()> {
         ("tests of the guests", &|| pass(&mut guest_cargo("test"))),
         ("lints", &|| lints(&mut main_cargo("clippy"))),
         ("tests", &|| pass(main_cargo("test").args(filter))),
+        ("tests over NATS", &|| {
+            let mut cargo = main_cargo("test");
+            cargo.args(["--test", "suite"]).args(filter);
+            over_nats::run(&mut cargo).map(|()| Done::Passed)
+        }),
         ("documentation", &documentation),
         ("licences and advisories", &dependencies),
     ];

@@ -21,7 +21,7 @@ use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,6 +120,7 @@ impl Worker {
             failed: 0,
             started_ms: u64::try_from(started.unwrap_or_default().as_millis()).unwrap_or_default(),
             draining: false,
+            restarts: BTreeMap::new(),
         };
         Arc::new(Self {
             connection,
@@ -588,6 +589,16 @@ impl Worker {
             self.empty.notify_one();
         }
         Ok(())
+    }
+
+    /// Puts a new engine in an engine's place; how often that was done.
+    pub(super) fn restart(&self, engine: EngineId) -> Result<u64, String> {
+        let restarted = self.bench.cluster.restart_engine(engine);
+        restarted.map_err(|error| error.to_string())?;
+        let mut record = lock(&self.record);
+        let count = record.restarts.entry(engine.0).or_default();
+        *count += 1;
+        Ok(*count)
     }
 
     pub(super) async fn emptied(&self) {

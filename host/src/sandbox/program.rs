@@ -116,14 +116,15 @@ impl Program {
         })
     }
 
-    /// A module whose engines are elsewhere: it is compiled there, and what it imports is looked at here.
+    /// A module whose engines are elsewhere: it is compiled there, and here it is looked at whether it can be.
     ///
     /// # Errors
-    /// When it imports what no engine offers, and is to be refused for that.
+    /// When it is not valid, or imports what no engine offers and is to be refused for that.
     pub(crate) fn elsewhere(module: Module, strict_imports: bool) -> Result<Self, LoadError> {
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
             return Err(not_offered(&module, import));
         }
+        check_valid(&module).map_err(|error| for_preview3(&module, error))?;
         Ok(Self::of_elsewhere(module))
     }
 
@@ -134,6 +135,18 @@ impl Program {
             compiled: None,
         }
     }
+}
+
+/// Whether the module is valid WebAssembly, of the kinds that engines take. One that is may yet be refused there.
+fn check_valid(module: &Module) -> Result<(), LoadError> {
+    use wasmparser::{Validator, WasmFeatures};
+    let features = (WasmFeatures::default() | WasmFeatures::CM_MAP) - WasmFeatures::CM_ASYNC;
+    let validate = || {
+        let mut validator = Validator::new_with_features(features);
+        let types = validator.validate_all(&module.0.bytes);
+        types.map(drop).map_err(|error| error.to_string())
+    };
+    contained(validate).map_err(|message| LoadError::invalid(module, message))
 }
 
 fn not_offered(module: &Module, import: &Import) -> LoadError {
