@@ -73,7 +73,9 @@ pub(super) struct Worker {
     busy: AtomicU32,
     pub(super) done: AtomicU64,
     pub(super) failed: AtomicU64,
-    given_back: AtomicU64,
+    pub(super) given_back: AtomicU64,
+    /// Results that were there already when they were to be stored.
+    pub(super) refused: AtomicU64,
     idle_since: Mutex<Option<Instant>>,
     pub(super) is_draining: AtomicBool,
     /// Told when a message is through.
@@ -139,6 +141,7 @@ impl Worker {
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             given_back: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             idle_since: Mutex::new(Some(Instant::now())),
             is_draining: AtomicBool::new(false),
             freed: Notify::new(),
@@ -617,11 +620,7 @@ impl Worker {
             let reason = match publish.await {
                 Ok(Ok(Ok(_))) => return true,
                 Ok(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {
-                    tracing::info!(
-                        job = &*name.0,
-                        number = &*name.1,
-                        "its result was there already"
-                    );
+                    self.refused.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
                 Ok(Ok(Err(error))) => error.to_string(),
