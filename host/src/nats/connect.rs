@@ -105,6 +105,9 @@ pub(crate) struct Connection {
 /// How long an operation on the server may take: a cluster of servers without a leader needs up to ten seconds for one.
 const OPERATION: Duration = Duration::from_secs(20);
 
+/// How often the server is asked whether it is still there: one that does not answer three times is taken for lost.
+const PING: Duration = Duration::from_secs(5);
+
 /// Published messages that wait for their acknowledgement, at most.
 pub(crate) const MAX_UNACKED: usize = 4096;
 
@@ -146,6 +149,7 @@ impl Connection {
             .custom_inbox_prefix(role.inbox())
             .connection_timeout(settings.timeout)
             .request_timeout(Some(OPERATION))
+            .ping_interval(PING)
             .subscription_capacity(1 << 16)
             .client_capacity(1 << 14)
             .event_callback(move |event| {

@@ -224,7 +224,7 @@ async fn publish(
     let mut headers = HeaderMap::new();
     // One that is sent again, since its acknowledgement was lost, is not a second one.
     headers.insert("Nats-Msg-Id", format!("{}/{name}", agent.session));
-    let mut pause = AGAIN;
+    let (mut pause, mut patience) = (AGAIN, ANSWER);
     loop {
         let publish = async {
             agent
@@ -234,17 +234,22 @@ async fn publish(
                 .await?
                 .await
         };
-        let reason = match agent.connection.watched("rwc.t.", publish).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+        let publish = timeout(patience, agent.connection.watched("rwc.t.", publish));
+        let reason = match publish.await {
+            Ok(Ok(Ok(_))) => return Ok(()),
+            Ok(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 let message = format!(
                     "the task's message has {} bytes, more than the server takes: raise its max_payload to 1 MiB or more",
                     message.len()
                 );
                 return Err(Failure::new(FailureCode::InputLimit, message));
             }
-            Ok(Err(error)) => told(&error),
-            Err(denied) => return Err(not_permitted(agent, &denied)),
+            Ok(Ok(Err(error))) => told(&error),
+            Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
+            Err(_) => {
+                patience *= 2;
+                "the server does not say that it has it".to_owned()
+            }
         };
         wait(&mut pause, give_up, &reason).await?;
     }
