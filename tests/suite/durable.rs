@@ -191,7 +191,7 @@ fn failed_tasks_of_a_job_run_again() {
 fn a_cancelled_job_stops_and_can_be_taken_up_again() {
     let cluster = Cluster::new();
     let _engines = cluster.engines(2);
-    let lines = "[]\n".repeat(10);
+    let lines = "3600000\n".repeat(10);
     let endless = map("numbers")
         .typed("spin --detach --timeout 1h")
         .stdin(lines);
