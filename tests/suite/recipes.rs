@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Options of other programs that the recipes call.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 26] = [
     "--bin",
     "--cpus-per-task",
     "--export",
@@ -24,9 +24,11 @@ const OTHERS: [&str; 24] = [
     "--open-mode",
     "--package",
     "--release",
+    "--replicas",
     "--repo",
     "--requeue",
     "--rm",
+    "--signal",
     "--strict",
     "--time",
     "--version",
@@ -83,7 +85,7 @@ fn options_that_the_recipes_name_are_there() {
     for path in recipes() {
         let text = read(&path);
         // What only starts engines names options of `engine join` alone.
-        let is_launcher = text.contains("engine") && !path.ends_with("README.md");
+        let is_launcher = text.contains("--drain-timeout") && !path.ends_with("README.md");
         let wanted = if is_launcher { &join } else { &help };
         for option in options(&text).filter(|option| !OTHERS.contains(option)) {
             let found = options(wanted).any(|there| there == option);
@@ -103,7 +105,7 @@ fn whoever_stops_engines_waits_for_their_drain() {
         ("systemd/rwasm-engine@.service", "TimeoutStopSec="),
         ("slurm/engines.sbatch", "#SBATCH --signal=TERM@"),
         ("kubernetes/engines.yaml", "terminationGracePeriodSeconds: "),
-        ("nomad/engines.nomad.hcl", "kill_timeout = \""),
+        ("nomad/engines.nomad.hcl", " kill_timeout = \""),
     ];
     for (name, before) in recipes {
         let text = read(&workspace().join("deploy").join(name));
