@@ -180,7 +180,7 @@ impl Policy {
             let dir: DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
             let Some((real, access)) = self.access(&dir.host) else {
                 return Err(format!(
-                    "the directory `{}` is not in the policy of this engine (add it to `dirs`)",
+                    "the directory `{}` is not there, or not in the policy of this engine (add it to `dirs`)",
                     dir.host.display()
                 ));
             };

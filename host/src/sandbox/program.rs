@@ -12,6 +12,7 @@ use super::module::{Binding, Form, Function, Import, Module};
 use super::net;
 use super::state::State;
 use super::stubs;
+use super::valid;
 use super::variant::Variant;
 use crate::plain::plain;
 use bytes::Bytes;
@@ -124,7 +125,7 @@ impl Program {
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
             return Err(not_offered(&module, import));
         }
-        check_valid(&module).map_err(|error| for_preview3(&module, error))?;
+        valid::check(&module).map_err(|error| for_preview3(&module, error))?;
         Ok(Self::of_elsewhere(module))
     }
 
@@ -135,18 +136,6 @@ impl Program {
             compiled: None,
         }
     }
-}
-
-/// Whether the module is valid WebAssembly, of the kinds that engines take. One that is may yet be refused there.
-fn check_valid(module: &Module) -> Result<(), LoadError> {
-    use wasmparser::{Validator, WasmFeatures};
-    let features = (WasmFeatures::default() | WasmFeatures::CM_MAP) - WasmFeatures::CM_ASYNC;
-    let validate = || {
-        let mut validator = Validator::new_with_features(features);
-        let types = validator.validate_all(&module.0.bytes);
-        types.map(drop).map_err(|error| error.to_string())
-    };
-    contained(validate).map_err(|message| LoadError::invalid(module, message))
 }
 
 fn not_offered(module: &Module, import: &Import) -> LoadError {

@@ -115,13 +115,34 @@ impl Cli {
         self
     }
 
+    /// Where the suite runs over NATS: on a cluster of so many engines, whatever the program is told of them here.
+    pub(crate) fn on_cluster_of(mut self, engines: u32) -> Self {
+        if let Some(url) = over::shared(Some(engines)) {
+            self.command.env("RWASM_CLUSTER", url);
+        }
+        self
+    }
+
     /// The same over NATS, where the suite runs so: a number of engines is a cluster that has so many.
     fn placed(mut self) -> Self {
         if !over::is_over_nats() || self.is_placed {
             return self;
         }
         self.is_placed = true;
-        let arguments: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
+        let mut arguments: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
+        let dir = self.command.get_current_dir().map(Path::to_owned);
+        let dir = dir.unwrap_or_default();
+        let mut is_changed = false;
+        for place in 1..arguments.len() {
+            if arguments[place - 1] == "--dir" {
+                let grant = arguments[place].to_string_lossy().into_owned();
+                arguments[place] = over::granted(&dir, &grant).into();
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            self.command = with_arguments(&self.command, arguments.iter());
+        }
         let end = arguments.iter().position(|argument| argument == "--");
         let option = arguments[..end.unwrap_or(arguments.len())]
             .windows(2)

@@ -6,7 +6,7 @@ use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, set_up};
 use rwasm_cluster::{Cluster, EngineError, EngineId};
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
@@ -56,15 +56,22 @@ pub(crate) fn only_here(why: &str) -> bool {
     false
 }
 
-/// A directory that is granted by this path of the test's own working directory: over NATS it is an absolute one.
-pub(crate) fn granted(dir: &tempfile::TempDir, grant: &str) -> String {
-    if is_over_nats() {
-        let host = grant.split("::").next().unwrap_or_default();
-        let path = dir.path().join(host);
-        let path = path.canonicalize().unwrap_or(path);
-        return grant.replacen(host, &path.display().to_string(), 1);
+/// A grant of a directory by a path from `dir` on. Over NATS it has the whole path, as engines elsewhere want it.
+pub(crate) fn granted(dir: &Path, grant: &str) -> String {
+    match grant.split_once("::") {
+        Some((host, rest)) if is_over_nats() && !host.is_empty() => {
+            let path = dir.join(host);
+            let path = path.canonicalize().unwrap_or(path);
+            format!("{}::{rest}", path.display())
+        }
+        _ => grant.to_owned(),
     }
-    grant.to_owned()
+}
+
+/// The code with which the program ends where a module is refused that only an engine can look at so closely: that of a
+/// module that is refused, over NATS that of a task that failed for it.
+pub(crate) fn refused_by_engine() -> i32 {
+    if is_over_nats() { 11 } else { 10 }
 }
 
 /// A cluster for a test.
