@@ -62,6 +62,7 @@ mod settings;
 mod signals;
 mod terminal;
 
+mod faults;
 mod lifecycle;
 mod nats_servers;
 mod security;
