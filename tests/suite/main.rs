@@ -63,6 +63,7 @@ mod signals;
 mod terminal;
 
 mod durable;
+mod faults;
 mod lifecycle;
 mod nats_servers;
 mod security;

@@ -472,8 +472,7 @@ impl Worker {
         engine: Option<EngineId>,
         cancel: &Cancel,
     ) -> Option<Vec<Outcome>> {
-        let (reply, answered) = Collector::new(self, name, tasks.len(), head.listens);
-        let dispatch = self.dispatch(name, head, ready, tasks, engine, cancel, reply);
+        let (dispatch, answered) = self.dispatch(name, head, ready, tasks, engine, cancel);
         if let Some(held) = lock(&self.held).get_mut(name) {
             held.dispatch = Some(Arc::clone(&dispatch));
         }
@@ -490,8 +489,8 @@ impl Worker {
         tasks: Vec<DispatchedTask>,
         engine: Option<EngineId>,
         cancel: &Cancel,
-        reply: Arc<Collector>,
-    ) -> Arc<Dispatch> {
+    ) -> (Arc<Dispatch>, oneshot::Receiver<Option<Vec<Outcome>>>) {
+        let (reply, answered) = Collector::new(self, name, tasks.len(), head.listens);
         let mut hasher = DefaultHasher::new();
         name.0.hash(&mut hasher);
         let listener = head.listens.then(|| {
@@ -500,7 +499,7 @@ impl Worker {
                 name: name.clone(),
             }) as Arc<dyn Listener>
         });
-        Arc::new(Dispatch {
+        let dispatch = Dispatch {
             id: DispatchId(self.next.fetch_add(1, Ordering::Relaxed)),
             job: JobId(hasher.finish()),
             eligible: engine.map_or(Eligible::Any, Eligible::One),
@@ -523,7 +522,8 @@ impl Worker {
             reply,
             course: Course::default(),
             engine_count: Some(head.engines),
-        })
+        };
+        (Arc::new(dispatch), answered)
     }
 
     /// Ends the tasks of a message with the same failure each.

@@ -333,7 +333,7 @@ impl Servers {
 
 /// A port that nothing listens on, and that the system gives to no connection by itself: a server that is started again
 /// finds it free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let first = range.split_whitespace().next();

@@ -218,6 +218,14 @@ async fn publish(
     give_up: Instant,
 ) -> Result<(), Failure> {
     let message = encode(agent, dispatch, number, None, give_up).await?;
+    let most = agent.tasks.cached_info().config.max_bytes;
+    if u64::try_from(most).is_ok_and(|most| most > 0 && message.len() as u64 > most) {
+        let message = format!(
+            "the task's message has {} bytes, and all that wait may have {most}: let streams take more (`rwasm-cluster init --max-bytes`)",
+            message.len()
+        );
+        return Err(Failure::new(FailureCode::InputLimit, message));
+    }
     let name = number.to_string();
     let class = Class::of(dispatch.priority);
     let subject = names::task(&agent.lane, class, &agent.session, &name);
