@@ -137,6 +137,12 @@ impl Cluster {
         }
     }
 
+    /// A cluster that answers the tasks of a durable job with what is stored of it.
+    #[cfg(feature = "nats")]
+    pub(crate) fn recalling(remote: NatsSettings) -> Result<Self, StartError> {
+        Self::builder().start_elsewhere(remote)
+    }
+
     #[cfg(feature = "nats")]
     pub(crate) fn core(&self) -> &Core {
         &self.core

@@ -93,6 +93,8 @@ mod view;
 mod blocking;
 mod cluster;
 #[cfg(feature = "nats")]
+pub mod detached;
+#[cfg(feature = "nats")]
 pub mod join;
 
 pub mod check;

@@ -17,6 +17,10 @@ fn program() -> ExitCode {
     if let Some(ended) = cli::compiler::serve() {
         return ended;
     }
+    #[cfg(feature = "nats")]
+    if let Some(ended) = cli::cluster::serve() {
+        return ended;
+    }
     let signals = Signals::listen();
     let arguments = match ProjectFile::find().and_then(|file| Arguments::parse_with(&file)) {
         Ok(arguments) => arguments,
@@ -32,6 +36,12 @@ fn program() -> ExitCode {
         Command::Map(map) => cli::map::map(&map, &signals),
         Command::Job(job) => cli::job::job(&job.command, &signals),
         Command::Cache(cache) => cli::cache::cache(&cache.command),
+        #[cfg(feature = "nats")]
+        Command::Start(start) => cli::cluster::start(&start, &signals),
+        #[cfg(feature = "nats")]
+        Command::Status(status) => cli::cluster::status(&status),
+        #[cfg(feature = "nats")]
+        Command::Stop(stop) => cli::cluster::stop(&stop),
         #[cfg(feature = "nats")]
         Command::Engine(engine) => cli::engine::engine(&engine.command, &signals),
         Command::Inspect(inspect) => cli::inspect::inspect(&inspect),

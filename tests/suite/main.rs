@@ -62,7 +62,12 @@ mod settings;
 mod signals;
 mod terminal;
 
+mod durable;
+mod faults;
+mod lifecycle;
 mod nats_servers;
+mod security;
 
 mod ipyparallel;
 mod readme;
+mod recipes;

@@ -11,6 +11,8 @@ pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgume
 
 mod cache;
 #[cfg(feature = "nats")]
+mod clusters;
+#[cfg(feature = "nats")]
 mod engine;
 mod history;
 mod project;
@@ -20,13 +22,20 @@ mod remote;
 mod server;
 
 pub(crate) use cache::{CacheArguments, CacheCommand, InfoArguments, PruneArguments};
+#[cfg(feature = "nats")]
+pub(crate) use clusters::{
+    EngineListArguments, HostArgument, LabelArgument, StartArguments, StatusArguments,
+    StopArguments,
+};
 pub(crate) use history::{
-    AgainArguments, HistoryArguments, JobArguments, JobCommand, ListArguments, Printed,
+    AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
     ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
 #[cfg(feature = "nats")]
 pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
+#[cfg(feature = "nats")]
+pub(crate) use history::CancelArguments;
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
 #[cfg(feature = "nats")]
 pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
@@ -60,7 +69,8 @@ use values::count;
   cat *.log | rwasm-cluster run count.wasm --merge sum
   rwasm-cluster call numbers.wasm fib 30
   seq 1 1000 | rwasm-cluster map numbers.wasm add-one
-  rwasm-cluster inspect wordcount.wasm",
+  rwasm-cluster inspect wordcount.wasm
+  rwasm-cluster start -n 4 && rwasm-cluster run wordcount.wasm book.txt --cluster",
     after_help = "`rwasm-cluster COMMAND --help` says more, with all options.",
     disable_help_subcommand = true,
     subcommand_required = true,
@@ -92,7 +102,16 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Compiled code that is kept for the next start: info, prune
     Cache(CacheArguments),
-    /// Engines of a cluster: join
+    /// Start a cluster on this machine: a NATS server and engines in the background
+    #[cfg(feature = "nats")]
+    Start(Box<StartArguments>),
+    /// Show a cluster: its server, its engines, what waits and what runs
+    #[cfg(feature = "nats")]
+    Status(Box<StatusArguments>),
+    /// Stop the cluster on this machine; what it has stored is kept
+    #[cfg(feature = "nats")]
+    Stop(StopArguments),
+    /// Engines of a cluster: join, list
     #[cfg(feature = "nats")]
     Engine(Box<EngineArguments>),
     /// Make the keys of a cluster, and certificates for its server
@@ -108,6 +127,10 @@ pub(crate) enum Command {
 
 /// The commands that run tasks, whose options can be set in the project file.
 const CONFIGURED: [&str; 3] = ["run", "call", "map"];
+
+/// The commands on clusters, of whose options a project file says which cluster is meant and no more.
+#[cfg(feature = "nats")]
+const OF_CLUSTERS: [&str; 4] = ["start", "status", "stop", "engine"];
 
 /// Map a module over inputs, merge what comes out, print it.
 #[derive(Args, Debug)]
@@ -278,6 +301,10 @@ impl Arguments {
                 });
             }
         }
+        #[cfg(feature = "nats")]
+        for name in OF_CLUSTERS {
+            command = command.mut_subcommand(name, |command| of_cluster(command, file));
+        }
         let matches = command
             .try_get_matches_from_mut(std::env::args_os())
             .map_err(|error| usage(&error, file))?;
@@ -303,6 +330,12 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.loudness.verbose,
             Command::Job(job) => job.command.loudness().verbose,
             Command::Cache(cache) => cache.command.loudness().verbose,
+            #[cfg(feature = "nats")]
+            Command::Start(start) => start.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Status(status) => status.loudness.verbose,
+            #[cfg(feature = "nats")]
+            Command::Stop(stop) => stop.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::Engine(engine) => engine.command.loudness().verbose,
             #[cfg(feature = "nats")]
@@ -353,6 +386,12 @@ impl Arguments {
             Command::Call(call) => &mut call.task.loudness,
             Command::Map(map) => &mut map.task.loudness,
             Command::Inspect(inspect) => &mut inspect.loudness,
+            #[cfg(feature = "nats")]
+            Command::Start(start) => &mut start.loudness,
+            #[cfg(feature = "nats")]
+            Command::Status(status) => &mut status.loudness,
+            #[cfg(feature = "nats")]
+            Command::Stop(stop) => &mut stop.loudness,
             #[cfg(feature = "nats")]
             Command::Engine(_) => return Ok(()),
             #[cfg(feature = "nats")]
@@ -414,6 +453,21 @@ fn wanted_color() -> ColorChoice {
         Some("never") => ColorChoice::Never,
         _ => ColorChoice::Auto,
     }
+}
+
+/// A command on clusters with which one a project file means; the same for those below it.
+#[cfg(feature = "nats")]
+fn of_cluster(mut command: clap::Command, file: &ProjectFile) -> clap::Command {
+    for id in ["cluster", "profile"] {
+        let has = command
+            .get_arguments()
+            .any(|argument| argument.get_id() == id);
+        if let (true, Some(value)) = (has, file.settings().get(id)) {
+            let value = value.clone();
+            command = command.mut_arg(id, |argument| argument.default_value(value));
+        }
+    }
+    command.mut_subcommands(|command| of_cluster(command, file))
 }
 
 /// The options that a project file may set, by their long names: each command has some of them.

@@ -4,7 +4,7 @@ use super::args::{EngineCommand, JoinArguments};
 use super::exit::CliError;
 use super::signals::Signals;
 use super::tell::note;
-use super::{compiler, profile, setup};
+use super::{cluster, compiler, profile, setup};
 use rwasm_cluster::EngineId;
 use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::Role;
@@ -15,12 +15,20 @@ use std::path::Path;
 pub(crate) fn engine(command: &EngineCommand, signals: &Signals) -> Result<(), CliError> {
     match command {
         EngineCommand::Join(arguments) => run(arguments, signals),
+        EngineCommand::List(arguments) => cluster::list(arguments),
     }
 }
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     setup::check_engines(arguments.engines)?;
-    let connect = profile::at(&arguments.url, &arguments.identity, Role::Engine)?;
+    let mut connect = profile::at(&arguments.url, &arguments.identity, Role::Engine)?;
+    if arguments.tethered {
+        let key = cluster::held().map_err(|error| CliError::Gone {
+            message: format!("the key cannot be read from stdin: {error}"),
+            hint: "name the file of the key with --key".to_owned(),
+        })?;
+        connect = connect.key(key);
+    }
     let mut settings = JoinSettings::new(connect);
     settings.engines = arguments.engines;
     settings.compiler = compiler::compiler();

@@ -1,6 +1,8 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
 #[cfg(feature = "nats")]
+use rwasm_cluster::detached::DurableError;
+#[cfg(feature = "nats")]
 use rwasm_cluster::join::JoinError;
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
@@ -58,7 +60,13 @@ pub(crate) enum CliError {
     /// The cluster did not start.
     Start(StartError),
     /// There is no cluster, or what belongs to it did not start or cannot be reached.
-    NoCluster { message: String, hint: String },
+    #[cfg(feature = "nats")]
+    NoCluster {
+        message: String,
+        /// The last lines that it wrote.
+        said: Vec<String>,
+        hint: Option<String>,
+    },
     /// The cluster cannot be reached.
     #[cfg(feature = "nats")]
     Connect(rwasm_cluster::nats::ConnectError),
@@ -68,6 +76,9 @@ pub(crate) enum CliError {
     /// The cluster is not joined.
     #[cfg(feature = "nats")]
     Join(Box<rwasm_cluster::join::JoinError>),
+    /// Something was not done with a durable job.
+    #[cfg(feature = "nats")]
+    Durable(Box<DurableError>),
     /// What tasks may be granted here is not known.
     #[cfg(feature = "nats")]
     Policy(rwasm_cluster::join::PolicyError),
@@ -153,8 +164,12 @@ impl CliError {
                 _ => CLUSTER,
             },
             #[cfg(feature = "nats")]
+            Self::Durable(error) => durable_code(error),
+            #[cfg(feature = "nats")]
             Self::Key(_) | Self::Policy(_) => INPUT_OUTPUT,
-            Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
+            Self::Start(_) => CLUSTER,
+            #[cfg(feature = "nats")]
+            Self::NoCluster { .. } => CLUSTER,
             #[cfg(feature = "nats")]
             Self::Keys(error) => match error {
                 KeysError::Name { .. } | KeysError::Host { .. } | KeysError::Validity { .. } => {
@@ -243,14 +258,17 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
-            Self::Wrong { message, .. }
-            | Self::Gone { message, .. }
-            | Self::NoCluster { message, .. }
-            | Self::Format(message) => message.clone(),
+            Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
+                message.clone()
+            }
+            #[cfg(feature = "nats")]
+            Self::NoCluster { message, .. } => message.clone(),
             #[cfg(feature = "nats")]
             Self::Connect(error) => with_source(error),
             #[cfg(feature = "nats")]
             Self::Key(error) => with_source(error),
+            #[cfg(feature = "nats")]
+            Self::Durable(error) => with_source(&**error),
             #[cfg(feature = "nats")]
             Self::Join(error) => with_source(&**error),
             #[cfg(feature = "nats")]
@@ -331,15 +349,17 @@ impl CliError {
             Self::Task { failed, .. } => {
                 details(&failed.failure, Some(&failed.stderr), &failed.attempts)
             }
+            #[cfg(feature = "nats")]
+            Self::NoCluster { said, .. } => said.clone(),
             _ => Vec::new(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Wrong { hint, .. } | Self::Gone { hint, .. } | Self::NoCluster { hint, .. } => {
-                Some(hint.clone())
-            }
+            Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            #[cfg(feature = "nats")]
+            Self::NoCluster { hint, .. } => hint.clone(),
             #[cfg(feature = "nats")]
             Self::Start(StartError::Connect(error)) | Self::Connect(error) => {
                 connect_hint(error).map(str::to_owned)
@@ -349,6 +369,8 @@ impl CliError {
                 JoinError::Connect(error) => connect_hint(error).map(str::to_owned),
                 _ => None,
             },
+            #[cfg(feature = "nats")]
+            Self::Durable(error) => durable_hint(error),
             #[cfg(feature = "nats")]
             Self::Policy(_) => Some("`rwasm-cluster engine join --help` shows one".to_owned()),
             Self::Project { hint, .. } => hint.clone(),
@@ -478,6 +500,32 @@ fn connect_code(error: &ConnectError) -> u8 {
         ConnectError::File { .. } => INPUT_OUTPUT,
         _ => CLUSTER,
     }
+}
+
+#[cfg(feature = "nats")]
+fn durable_code(error: &DurableError) -> u8 {
+    match error {
+        DurableError::Connect(error) => connect_code(error),
+        DurableError::Submit(SubmitError::Input(_)) | DurableError::Io(_) => INPUT_OUTPUT,
+        DurableError::Submit(_) => MODULE,
+        DurableError::Server { .. } | DurableError::Damaged { .. } => CLUSTER,
+        _ => USAGE,
+    }
+}
+
+#[cfg(feature = "nats")]
+fn durable_hint(error: &DurableError) -> Option<String> {
+    Some(match error {
+        DurableError::Connect(error) => return connect_hint(error).map(str::to_owned),
+        DurableError::Unknown { .. } => {
+            "`rwasm-cluster job list --cluster URL` shows those there are".to_owned()
+        }
+        DurableError::Unfinished { id, .. } => {
+            format!("`job result {id} --follow` waits for the rest; `job cancel {id}` gives it up")
+        }
+        DurableError::Taken { .. } => "give another --job-id".to_owned(),
+        _ => return None,
+    })
 }
 
 #[cfg(feature = "nats")]

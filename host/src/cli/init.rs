@@ -22,13 +22,9 @@ pub(crate) fn init(arguments: &InitArguments) -> Result<(), CliError> {
     }
     wanted.change = arguments.change;
     let assets = set_up(&connect, &wanted).map_err(CliError::Connect)?;
-    for asset in &assets {
-        if let AssetState::Differs(how) = &asset.state {
-            warn(&format!(
-                "the {} stays as it is: {how} (--change changes it)",
-                asset.name
-            ));
-        }
+    let differs = |asset: &Asset| matches!(asset.state, AssetState::Differs(_));
+    if assets.iter().any(differs) {
+        warn("what is there with other settings stays as it is: --change gives it these");
     }
     print(&match arguments.format {
         ShownAs::Text => assets.iter().map(line).collect(),

@@ -2,10 +2,15 @@
 //! again.
 
 mod again;
+#[cfg(feature = "nats")]
+mod durable;
 mod result;
 mod show;
 
-use super::args::{JobCommand, ListArguments, RmArguments, ShownAs};
+use super::args::{
+    AgainArguments, JobCommand, JobName, ListArguments, ResultArguments, RmArguments,
+    ShowArguments, ShownAs,
+};
 use super::exit::CliError;
 use super::history::{self, HOW};
 use super::output::{print, time};
@@ -19,15 +24,73 @@ use std::io::Write as _;
 pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliError> {
     match command {
         JobCommand::List(arguments) => list(arguments),
-        JobCommand::Show(arguments) => show::show(arguments),
-        JobCommand::Result(arguments) => result::result(arguments),
-        JobCommand::Retry(arguments) => again::retry(arguments, signals),
+        JobCommand::Show(arguments) => match &arguments.id {
+            JobName::History(id) => show::show(JobKey(*id), arguments),
+            JobName::Durable(id) => durable_show(id, arguments),
+        },
+        JobCommand::Result(arguments) => match &arguments.id {
+            JobName::History(id) => result::result(JobKey(*id), arguments),
+            JobName::Durable(id) => durable_result(id, arguments, signals),
+        },
+        #[cfg(feature = "nats")]
+        JobCommand::Cancel(arguments) => durable::cancel(arguments),
+        JobCommand::Retry(arguments) => match &arguments.id {
+            JobName::History(id) => again::retry(JobKey(*id), arguments, signals),
+            JobName::Durable(id) => durable_retry(id, arguments),
+        },
         JobCommand::Replay(arguments) => again::replay(arguments, signals),
         JobCommand::Rm(arguments) => rm(arguments),
     }
 }
 
+#[cfg(feature = "nats")]
+fn durable_show(id: &str, arguments: &ShowArguments) -> Result<(), CliError> {
+    durable::show(&durable::of(id, &arguments.remote)?, id, arguments.format)
+}
+
+#[cfg(feature = "nats")]
+fn durable_result(
+    id: &str,
+    arguments: &ResultArguments,
+    signals: &Signals,
+) -> Result<(), CliError> {
+    durable::result(&durable::of(id, &arguments.remote)?, id, arguments, signals)
+}
+
+#[cfg(feature = "nats")]
+fn durable_retry(id: &str, arguments: &AgainArguments) -> Result<(), CliError> {
+    let jobs = durable::of(id, &arguments.remote)?;
+    durable::retry(&jobs, id, arguments.loudness.quiet)
+}
+
+#[cfg(not(feature = "nats"))]
+fn durable_show(id: &str, _: &ShowArguments) -> Result<(), CliError> {
+    Err(no_number(id))
+}
+
+#[cfg(not(feature = "nats"))]
+fn durable_result(id: &str, _: &ResultArguments, _: &Signals) -> Result<(), CliError> {
+    Err(no_number(id))
+}
+
+#[cfg(not(feature = "nats"))]
+fn durable_retry(id: &str, _: &AgainArguments) -> Result<(), CliError> {
+    Err(no_number(id))
+}
+
+#[cfg(not(feature = "nats"))]
+fn no_number(id: &str) -> CliError {
+    CliError::Wrong {
+        message: format!("`{id}` is no job: jobs of the history have numbers"),
+        hint: "`rwasm-cluster job list` shows those there are".to_owned(),
+    }
+}
+
 fn list(arguments: &ListArguments) -> Result<(), CliError> {
+    #[cfg(feature = "nats")]
+    if let Some(jobs) = durable::meant(&arguments.remote)? {
+        return durable::list(&jobs, arguments);
+    }
     let history = match history::open()? {
         Ok(history) => history,
         Err(path) => {
@@ -61,12 +124,26 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
 }
 
 fn rm(arguments: &RmArguments) -> Result<(), CliError> {
+    let mut keys = Vec::new();
+    for id in &arguments.ids {
+        match id {
+            JobName::History(id) => keys.push(JobKey(*id)),
+            #[cfg(feature = "nats")]
+            JobName::Durable(id) => durable::of(id, &arguments.remote)?
+                .remove(id)
+                .map_err(super::detach::durable)?,
+            #[cfg(not(feature = "nats"))]
+            JobName::Durable(id) => return Err(no_number(id)),
+        }
+    }
+    if keys.is_empty() && !arguments.all {
+        return Ok(());
+    }
     let history = history::existing()?;
     if arguments.all {
         history.clear().map_err(CliError::History)?;
         return Ok(());
     }
-    let keys: Vec<JobKey> = arguments.ids.iter().copied().map(JobKey).collect();
     history.remove(&keys).map_err(CliError::History)
 }
 
@@ -103,10 +180,15 @@ fn table(jobs: &[JobEntry]) -> String {
                 .collect()
         })
     }));
+    aligned(&rows)
+}
+
+/// Cells in columns as wide as their widest.
+fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..NAMES.len()).filter_map(width).collect();
+    let widths: Vec<usize> = (0..COLUMNS).filter_map(width).collect();
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)

@@ -36,6 +36,10 @@ pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), Cli
     setup::check_format(format, setup::given(&function).as_ref())?;
     let grants = grants(&task.grants, &task.determinism)?;
     let input = Lines::open(arguments, &function)?;
+    #[cfg(feature = "nats")]
+    if arguments.many.detach {
+        return super::detach::map(&function, &input.name, input.input, arguments, &grants);
+    }
     let (output, report) = setup::outputs(task, signals)?;
     steps.done("module read");
 
@@ -47,12 +51,7 @@ pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), Cli
     signals.watch(move || canceller.cancel());
     steps.done("module compiled, or taken from the cache, and map begun");
     let bar = Bar::show(arguments.many.progress, true, map.progress(), PIECES);
-    let printed = Printed {
-        output,
-        format,
-        is_quiet: task.loudness.quiet,
-    };
-    let ended = printed.all(&mut map);
+    let ended = Printed::new(output, format, task.loudness.quiet).all(&mut map);
     drop(bar);
     history::tell_lost(&mut events);
     if let Some(ending) = signals.ending() {
@@ -197,15 +196,23 @@ fn begin(
 }
 
 /// Where and how results are printed.
-struct Printed {
+pub(crate) struct Printed {
     output: Output,
     format: Format,
     is_quiet: bool,
 }
 
 impl Printed {
+    pub(crate) fn new(output: Output, format: Format, is_quiet: bool) -> Self {
+        Self {
+            output,
+            format,
+            is_quiet,
+        }
+    }
+
     /// Prints all results as they come, up to a failure that is not borne.
-    fn all(mut self, map: &mut Map<Value>) -> Result<(), CliError> {
+    pub(crate) fn all(mut self, map: &mut Map<Value>) -> Result<(), CliError> {
         loop {
             let mut next = map.try_next_outcome();
             if next.is_none() {

@@ -9,6 +9,8 @@ pub(crate) mod cluster;
 pub(crate) mod compiler;
 pub(crate) mod config;
 #[cfg(feature = "nats")]
+pub(crate) mod detach;
+#[cfg(feature = "nats")]
 pub(crate) mod engine;
 pub(crate) mod exit;
 mod grants;

@@ -7,11 +7,14 @@ use super::args::{ClusterArgument, IdentityOptions, RemoteOptions};
 use super::cluster::state::{self, Place};
 use super::exit::CliError;
 use super::places;
-use rwasm_cluster::nats::{ConnectSettings, Key, Role};
+use rwasm_cluster::nats::{ConnectError, ConnectSettings, Key, Role};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 /// The profile where none is named.
 pub(crate) const DEFAULT: &str = "default";
@@ -46,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) port: Option<u16>,
     pub(crate) store: Option<String>,
     pub(crate) keep: Option<String>,
+    #[serde(alias = "drain_timeout")]
+    pub(crate) drain_timeout: Option<String>,
     #[serde(alias = "nats_server")]
     pub(crate) nats_server: Option<PathBuf>,
     pub(crate) policy: Option<PathBuf>,
@@ -54,15 +59,21 @@ pub(crate) struct Settings {
 
 /// All keys of a profile, for those who wrote another.
 const KEYS: &str = "url, key, ca, certificate, certificate-key, allow-plain; of `start`: engines, hosts, lanes, labels, \
-     port, store, keep, nats-server, policy, ssh";
+     port, store, keep, drain-timeout, nats-server, policy, ssh";
 
 impl Profile {
     /// Reads the profile of that name, or the usual one.
     pub(crate) fn find(name: Option<&str>) -> Result<Self, CliError> {
+        let dir = match (places::config_dir(), name) {
+            (Ok(dir), _) => dir.join("profiles"),
+            // Who has no home, as services have none, has no profiles; that matters where one is named.
+            (Err(_), None) => PathBuf::new(),
+            (Err(error), Some(_)) => return Err(error),
+        };
         let name = name.unwrap_or(DEFAULT);
-        let dir = places::config_dir()?.join("profiles");
         let path = dir.join(name).with_extension("toml");
         let (settings, is_there) = match std::fs::read_to_string(&path) {
+            _ if dir.as_os_str().is_empty() => (Settings::default(), false),
             Ok(text) => (read(&text, &path)?, true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Settings::default(), false),
             Err(error) => {
@@ -93,6 +104,32 @@ impl Profile {
     /// What stands in it.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Texts that stand in it under that key, as what they are to be.
+    pub(crate) fn parsed<T>(&self, key: &str, texts: &[String]) -> Result<Vec<T>, CliError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|error: T::Err| self.wrong(key, &error))
+        };
+        texts.iter().map(parse).collect()
+    }
+
+    /// A time that stands in it under that key.
+    pub(crate) fn time(&self, key: &str, text: Option<&str>) -> Result<Option<Duration>, CliError> {
+        let parse = |text| humantime::parse_duration(text).map_err(|error| self.wrong(key, &error));
+        text.map(parse).transpose()
+    }
+
+    fn wrong(&self, key: &str, error: &dyn Display) -> CliError {
+        CliError::Config {
+            path: self.path.clone(),
+            message: format!("`{key}`: {error}"),
+        }
     }
 
     /// A path that stands in it, as commands in other directories find it.
@@ -141,13 +178,11 @@ pub(crate) fn remote_always(
     options: &RemoteOptions,
     role: Role,
 ) -> Result<ConnectSettings, CliError> {
-    match &options.cluster {
-        Some(ClusterArgument::Url(url)) => at(url, &options.identity, role),
-        _ => {
-            let profile = Profile::find(options.identity.profile.as_deref())?;
-            running(&profile, &options.identity, role)
-        }
+    if let Some(ClusterArgument::Url(url)) = &options.cluster {
+        return at(url, &options.identity, role);
     }
+    let profile = Profile::find(options.identity.profile.as_deref())?;
+    running(&profile, &options.identity, role)
 }
 
 /// The cluster at that URL.
@@ -170,19 +205,56 @@ fn running(
         return settings(url, profile, identity, role);
     }
     match Place::of(&profile.name)?.running()? {
-        Some(state) => settings(&state.url, profile, identity, role),
-        None => Err(none_running(&profile.name)),
+        Some((_, url)) => settings(&url, profile, identity, role),
+        None => Err(none_running(&Place::of(&profile.name)?)),
     }
 }
 
-/// Says that no cluster of the profile runs here.
-pub(crate) fn none_running(profile: &str) -> CliError {
-    let option = option(profile);
-    CliError::NoCluster {
-        message: format!("no cluster of the profile `{profile}` runs on this machine"),
-        hint: format!(
-            "start one with `rwasm-cluster start{option}`, or name one with --cluster URL"
+/// Says that no cluster of the profile runs here, and whether one did.
+fn none_running(place: &Place) -> CliError {
+    let start = format!("rwasm-cluster start{}", option(place.name()));
+    let (message, hint) = match place.state() {
+        Ok(Some(state)) => (
+            format!(
+                "the server of the cluster `{}` (pid {}) has ended without being stopped",
+                place.name(),
+                state.server.pid
+            ),
+            format!("`{start}` begins anew with what it has stored"),
         ),
+        _ => (
+            format!("no cluster `{}` runs on this machine", place.name()),
+            format!("start one with `{start}`, or name one with --cluster URL"),
+        ),
+    };
+    CliError::NoCluster {
+        message,
+        said: Vec::new(),
+        hint: Some(hint),
+    }
+}
+
+/// Why a cluster does not answer; what is known of one on this machine is said too.
+pub(crate) fn unanswered(error: ConnectError, url: &str) -> CliError {
+    let (ConnectError::Unreachable { reason, .. }, Ok(Some(place))) = (&error, state::at(url))
+    else {
+        return CliError::Connect(error);
+    };
+    let Ok(Some((running, _))) = place.running() else {
+        return CliError::Connect(error);
+    };
+    let option = option(place.name());
+    CliError::NoCluster {
+        message: format!(
+            "the server of the cluster `{}` (pid {}) runs and does not answer at {url}: {reason}; it logs to `{}`",
+            place.name(),
+            running.server.pid,
+            place.file("server.log").display()
+        ),
+        said: Vec::new(),
+        hint: Some(format!(
+            "`rwasm-cluster stop{option}` ends it, and `start{option}` begins anew with what it has stored"
+        )),
     }
 }
 

@@ -30,9 +30,13 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let merge = spec
         .merge_for(&module)
         .map_err(|error| CliError::Submit(error.into()))?;
-    let shown = Shown::new(arguments, &merge);
+    let shown = Shown::new(arguments.task.format, &merge);
     shown.check(&spec, &module)?;
     let inputs = inputs(&module, arguments)?;
+    #[cfg(feature = "nats")]
+    if arguments.many.detach {
+        return super::detach::run(&module, inputs, spec, arguments, &grants);
+    }
     let (output, report) = setup::outputs(&arguments.task, signals)?;
     steps.done("module read");
 
@@ -49,7 +53,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
         job.progress(),
         PIECES,
     );
-    let ended = print(job, output, shown, arguments);
+    let ended = print(job, output, shown, arguments.task.loudness.quiet);
     drop(bar);
     history::tell_lost(&mut events);
     if let Some(ending) = signals.ending() {
@@ -58,7 +62,10 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let result = ended?;
     steps.done("job run and result written");
 
-    tell(&result, shown, arguments);
+    tell(&result, shown, arguments.task.loudness.quiet);
+    if arguments.task.stats {
+        tell::print(&stats::table(&result.stats, PIECES));
+    }
     if let Some(output) = report {
         let document = Report {
             command: "run",
@@ -113,7 +120,7 @@ fn spec(arguments: &RunArguments) -> JobSpec {
 
 /// How results are printed: all at the end, or as they come.
 #[derive(Clone, Copy)]
-struct Shown {
+pub(crate) struct Shown {
     format: Format,
     streams: bool,
     /// `none`: each outcome is a record of its own.
@@ -121,14 +128,14 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(arguments: &RunArguments, merge: &Merge) -> Self {
+    pub(crate) fn new(format: Option<Format>, merge: &Merge) -> Self {
         let is_records = *merge == Merge::None;
         let default = if is_records {
             Format::Jsonl
         } else {
             Format::Text
         };
-        let format = arguments.task.format.unwrap_or(default);
+        let format = format.unwrap_or(default);
         // Joined values are the same printed one by one, but for documents with a beginning and
         // an end.
         let joins = *merge == Merge::Concat && !matches!(format, Format::Json | Format::Wave);
@@ -150,7 +157,7 @@ impl Shown {
         setup::check_format(self.format, Some(&ty))
     }
 
-    fn spec(self, mut spec: JobSpec) -> JobSpec {
+    pub(crate) fn spec(self, mut spec: JobSpec) -> JobSpec {
         spec.memo = serde_json::json!({ "format": self.format.name() });
         if self.streams {
             spec.merge = Merge::None;
@@ -168,11 +175,11 @@ impl Shown {
     }
 }
 
-fn print(
+pub(crate) fn print(
     mut job: Job,
     mut output: Output,
     shown: Shown,
-    arguments: &RunArguments,
+    is_quiet: bool,
 ) -> Result<JobResult, CliError> {
     loop {
         let mut next = job.try_next_outcome();
@@ -190,7 +197,7 @@ fn print(
                     .map_err(CliError::Internal)?;
                 output.value(&value, shown.record_format())?;
             }
-            Err(failure) if !arguments.task.loudness.quiet => {
+            Err(failure) if !is_quiet => {
                 warn(&format!(
                     "a task failed ({}) on {origin}: {}",
                     failure.code, failure.message
@@ -220,8 +227,8 @@ fn print(
 }
 
 /// What is said on stderr when all is done.
-fn tell(result: &JobResult, shown: Shown, arguments: &RunArguments) {
-    if result.failures > 0 && !arguments.task.loudness.quiet {
+pub(crate) fn tell(result: &JobResult, shown: Shown, is_quiet: bool) {
+    if result.failures > 0 && !is_quiet {
         // Where outcomes were printed as they came, so were the failures among them.
         let untold = if shown.streams {
             &[]
@@ -239,9 +246,6 @@ fn tell(result: &JobResult, shown: Shown, arguments: &RunArguments) {
             "{} of {of} tasks failed, the result is without them",
             result.failures
         ));
-    }
-    if arguments.task.stats {
-        tell::print(&stats::table(&result.stats, PIECES));
     }
 }
 

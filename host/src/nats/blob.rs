@@ -4,6 +4,7 @@
 //! are written once: a second writer of a name would take the first one's pieces away from under its readers.
 
 use super::connect::Connection;
+use super::refusal::Denied;
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectMetadata, ObjectStore};
 use bytes::{Bytes, BytesMut};
 use std::fs::File;
@@ -32,6 +33,9 @@ pub(crate) enum BlobError {
         size: u64,
         limit: u64,
     },
+    /// The key may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The server, or the way to it.
     #[error("{bucket}: {reason}")]
     Server {
@@ -68,7 +72,7 @@ impl Blobs {
         let store = connection
             .watched(bucket, get)
             .await
-            .map_err(|denied| failed(denied.to_string()))?
+            .map_err(BlobError::Denied)?
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self {
             bucket,
@@ -87,7 +91,7 @@ impl Blobs {
     /// Whether there is something of that name.
     pub(crate) async fn has(&self, name: &str) -> Result<bool, BlobError> {
         let info = self.connection.watched(self.bucket, self.store.info(name));
-        match info.await.map_err(|denied| self.failed(denied))? {
+        match info.await? {
             Ok(info) => Ok(!info.deleted),
             Err(error) => match error.kind() {
                 async_nats::jetstream::object_store::InfoErrorKind::NotFound => Ok(false),
@@ -121,7 +125,7 @@ impl Blobs {
         match put {
             Ok(Ok(info)) => Ok(info.size as u64),
             Ok(Err(error)) => Err(self.failed(error)),
-            Err(denied) => Err(self.failed(denied)),
+            Err(denied) => Err(BlobError::Denied(denied)),
         }
     }
 
@@ -151,13 +155,11 @@ impl Blobs {
                 limit,
             });
         }
-        let mut bytes = BytesMut::with_capacity(usize::try_from(size).unwrap_or_default());
-        while object
-            .read_buf(&mut bytes)
-            .await
-            .map_err(|error| self.failed(error))?
-            > 0
-        {
+        // Room for what is said to come, but for no more than usually does.
+        const ROOM: u64 = 64 << 20;
+        let room = usize::try_from(size.min(ROOM)).unwrap_or_default();
+        let mut bytes = BytesMut::with_capacity(room);
+        while self.piece(object.read_buf(&mut bytes)).await? > 0 {
             // The server's word for the size is not trusted.
             if bytes.len() as u64 > size {
                 return Err(self.failed("an object is longer than it is said to be"));
@@ -172,10 +174,7 @@ impl Blobs {
         let mut piece = vec![0; PIECE];
         let mut total = 0;
         loop {
-            let read = object
-                .read(&mut piece)
-                .await
-                .map_err(|error| self.failed(error))?;
+            let read = self.piece(object.read(&mut piece)).await?;
             if read == 0 {
                 break;
             }
@@ -188,12 +187,21 @@ impl Blobs {
         Ok(total)
     }
 
+    /// A piece of an object, unless the server says that it may not be had.
+    async fn piece(
+        &self,
+        read: impl Future<Output = io::Result<usize>>,
+    ) -> Result<usize, BlobError> {
+        let read = self.connection.watched(self.bucket, read).await?;
+        read.map_err(|error| self.failed(error))
+    }
+
     async fn object(
         &self,
         name: &str,
     ) -> Result<(async_nats::jetstream::object_store::Object, u64), BlobError> {
         let get = self.connection.watched(self.bucket, self.store.get(name));
-        match get.await.map_err(|denied| self.failed(denied))? {
+        match get.await? {
             Ok(object) => {
                 let size = object.info().size as u64;
                 Ok((object, size))
@@ -212,11 +220,27 @@ impl Blobs {
         let delete = self
             .connection
             .watched(self.bucket, self.store.delete(name));
-        match delete.await.map_err(|denied| self.failed(denied))? {
+        match delete.await? {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == DeleteErrorKind::NotFound => Ok(()),
             Err(error) => Err(self.failed(error)),
         }
+    }
+}
+
+impl Blobs {
+    /// Removes all whose names begin so.
+    pub(crate) async fn remove_all(&self, prefix: &str) -> Result<(), BlobError> {
+        use futures_util::StreamExt;
+        let list = self.connection.watched(self.bucket, self.store.list());
+        let mut list = list.await?.map_err(|error| self.failed(error))?;
+        while let Some(object) = list.next().await {
+            let object = object.map_err(|error| self.failed(error))?;
+            if object.name.starts_with(prefix) {
+                self.remove(&object.name).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,20 +3,21 @@
 //! A server tells of a permission that is missing by an event, and the operation that wanted it would run into its time-out:
 //! [`Connection::watched`] ends it at once with what was refused.
 
-use super::assets;
 use super::refusal::{denied, refused};
+use super::{assets, names};
 use crate::units::ByteSize;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, RequestErrorKind, ServerAddr};
+use bytes::Bytes;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub use super::refusal::ConnectError;
+pub(crate) use super::refusal::ConnectError;
 pub(crate) use super::refusal::Denied;
-pub use super::role::{Key, KeyError, Role};
+pub(crate) use super::role::{Key, Role};
 
 /// The oldest server that has all that is used: time limits of single messages, and marks of keys that expired.
 pub(crate) const OLDEST: (u64, u64) = (2, 11);
@@ -104,6 +105,9 @@ pub(crate) struct Connection {
 /// How long an operation on the server may take: a cluster of servers without a leader needs up to ten seconds for one.
 const OPERATION: Duration = Duration::from_secs(20);
 
+/// How often the server is asked whether it is still there: one that does not answer three times is taken for lost.
+const PING: Duration = Duration::from_secs(5);
+
 /// Published messages that wait for their acknowledgement, at most.
 pub(crate) const MAX_UNACKED: usize = 4096;
 
@@ -145,6 +149,7 @@ impl Connection {
             .custom_inbox_prefix(role.inbox())
             .connection_timeout(settings.timeout)
             .request_timeout(Some(OPERATION))
+            .ping_interval(PING)
             .subscription_capacity(1 << 16)
             .client_capacity(1 << 14)
             .event_callback(move |event| {
@@ -181,7 +186,7 @@ impl Connection {
                 found: info.version.clone(),
             });
         }
-        if !info.jetstream {
+        if !info.jetstream && !is_passed_on(&client).await {
             return Err(ConnectError::JetStreamOff { url: url_said() });
         }
         let payload = ByteSize::new(info.max_payload as u64);
@@ -302,6 +307,14 @@ fn servers(settings: &ConnectSettings) -> Result<Vec<ServerAddr>, ConnectError> 
         servers.push(server);
     }
     Ok(servers)
+}
+
+/// Whether a server without `JetStream` passes on what is asked of it, as a leaf node does to the servers behind it.
+async fn is_passed_on(client: &Client) -> bool {
+    let asked = format!("$JS.API.STREAM.INFO.{}", names::TASKS);
+    let answer = client.request(asked, Bytes::new()).await;
+    // Any answer will do; what it means is seen where the streams are looked for.
+    !answer.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders)
 }
 
 /// Whether it can only be this machine.

@@ -107,6 +107,10 @@ pub(crate) fn control(process: &str) -> String {
     format!("rwc.e.{process}.control")
 }
 
+/// Headers of a result: how many outcomes it has, and how many of them are failures.
+pub(crate) const COUNT: &str = "Rwc-Count";
+pub(crate) const FAILURES: &str = "Rwc-Failures";
+
 /// Told to everyone with engines: tasks of the job are not wanted any more.
 pub(crate) fn cancelled(job: &str) -> String {
     format!("rwc.c.{job}")

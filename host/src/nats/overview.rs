@@ -5,12 +5,11 @@
 use super::assets::AssetError;
 use super::connect::{ConnectSettings, Connection};
 use super::names::{self, Class};
+use super::presence::{self, Record};
 use super::refusal::ConnectError;
 use super::role::Role;
 use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt;
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
@@ -36,11 +35,10 @@ pub struct Overview {
 }
 
 /// A process with engines.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Process {
     /// Its id.
-    #[serde(rename = "process")]
     pub id: String,
     /// The machine it runs on.
     pub host: String,
@@ -53,7 +51,6 @@ pub struct Process {
     /// Whose tasks they take.
     pub lanes: Vec<String>,
     /// What it was labelled with.
-    #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// How many of its engines run something.
     pub busy: u32,
@@ -61,18 +58,28 @@ pub struct Process {
     pub done: u64,
     /// Tasks that have failed on it.
     pub failed: u64,
-    /// Milliseconds since 1970.
-    started_ms: u64,
+    /// When it joined.
+    pub started: SystemTime,
     /// Whether it takes nothing more, and ends when it is through.
-    #[serde(default)]
     pub draining: bool,
 }
 
-impl Process {
-    /// When it joined.
-    #[must_use]
-    pub fn started(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_millis(self.started_ms)
+impl From<Record> for Process {
+    fn from(record: Record) -> Self {
+        Self {
+            id: record.process,
+            host: record.host,
+            pid: record.pid,
+            version: record.version,
+            engines: record.engines,
+            lanes: record.lanes,
+            labels: record.labels,
+            busy: record.busy,
+            done: record.done,
+            failed: record.failed,
+            started: SystemTime::UNIX_EPOCH + Duration::from_millis(record.started_ms),
+            draining: record.draining,
+        }
     }
 }
 
@@ -107,7 +114,12 @@ pub fn overview(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
 
 async fn look(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
     let connection = Connection::to_cluster(settings, Role::Viewer, "rwasm-cluster status").await?;
-    let processes = asked(&connection, names::ENGINES, processes(&connection)).await?;
+    let processes = asked(
+        &connection,
+        names::ENGINES,
+        Box::pin(processes(&connection)),
+    )
+    .await?;
     let (jobs, mut lanes) = asked(&connection, names::TASKS, queued(&connection)).await?;
     lanes.extend(processes.iter().flat_map(|process| process.lanes.clone()));
     lanes.remove(names::MAIN_LANE);
@@ -149,32 +161,15 @@ async fn asked<T>(
 
 /// The processes with engines that are there.
 async fn processes(connection: &Connection) -> Result<Vec<Process>, String> {
-    /// The last of those that were there may expire before it is told of.
-    const PATIENCE: Duration = Duration::from_secs(3);
-    let bucket = connection.js.get_key_value(names::ENGINES).await;
-    let bucket = bucket.map_err(|error| error.to_string())?;
-    let status = bucket.status().await.map_err(|error| error.to_string())?;
-    let mut present = BTreeMap::new();
-    if status.values() > 0 {
-        let entries = bucket.watch_with_history(">").await;
-        let mut entries = entries.map_err(|error| error.to_string())?;
-        while let Ok(Some(entry)) = tokio::time::timeout(PATIENCE, entries.next()).await {
-            let entry = entry.map_err(|error| error.to_string())?;
-            // What is no record is of another version.
-            match serde_json::from_slice::<Process>(&entry.value) {
-                Ok(process) if entry.operation == Operation::Put => {
-                    present.insert(entry.key, process);
-                }
-                _ => drop(present.remove(&entry.key)),
-            }
-            if entry.seen_current {
-                break;
-            }
+    /// Where the last of those that were there expires before it is told of, nothing is told.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const TRIES: u32 = 4;
+    for _ in 0..TRIES {
+        if let Ok(found) = tokio::time::timeout(PATIENCE, presence::list(connection)).await {
+            return Ok(found?.into_iter().map(Process::from).collect());
         }
     }
-    let mut processes: Vec<Process> = present.into_values().collect();
-    processes.sort_by_key(|process| process.engines.first().copied());
-    Ok(processes)
+    Err("the server does not tell of engines".to_owned())
 }
 
 /// The jobs and lanes of the tasks that are on the server.

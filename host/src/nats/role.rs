@@ -113,12 +113,10 @@ impl Key {
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         #[cfg(unix)]
         {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(path)
-                .map_err(unreadable)?
-                .permissions()
-                .mode();
-            if mode & 0o077 != 0 {
+            use std::os::unix::fs::{MetadataExt, PermissionsExt};
+            let meta = std::fs::metadata(path).map_err(unreadable)?;
+            let us = rustix::process::geteuid().as_raw();
+            if is_open(meta.permissions().mode(), meta.uid(), us) {
                 return Err(KeyError::Public {
                     path: path.to_owned(),
                 });
@@ -150,9 +148,42 @@ impl Key {
     }
 }
 
+/// Whether others may read or change a file that is to be a secret of `us`. One that root keeps may be read by its group as
+/// well: so Kubernetes and newer systemd hand secrets to a process that is not root's.
+#[cfg(unix)]
+fn is_open(mode: u32, owner: u32, us: u32) -> bool {
+    const OTHERS: u32 = 0o077;
+    const READ_BY_GROUP: u32 = 0o040;
+    let is_kept_by_root = owner == 0 && us != 0;
+    let allowed = if is_kept_by_root { READ_BY_GROUP } else { 0 };
+    mode & OTHERS & !allowed != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_is_its_users_alone_or_roots_and_a_groups() {
+        const USER: u32 = 1000;
+        for (mode, owner, us, wanted) in [
+            (0o100_600, USER, USER, false),
+            (0o100_640, USER, USER, true),
+            (0o100_400, 0, USER, false),
+            (0o100_440, 0, USER, false),
+            (0o100_444, 0, USER, true),
+            (0o100_660, 0, USER, true),
+            (0o100_640, 0, 0, true),
+            (0o100_640, 1001, USER, true),
+        ] {
+            assert_eq!(
+                is_open(mode, owner, us),
+                wanted,
+                "{mode:o} of {owner}, by {us}"
+            );
+        }
+    }
 
     #[test]
     fn a_key_says_its_role() {

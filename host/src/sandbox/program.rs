@@ -126,10 +126,15 @@ impl Program {
             return Err(not_offered(&module, import));
         }
         valid::check(&module).map_err(|error| for_preview3(&module, error))?;
-        Ok(Self {
+        Ok(Self::of_elsewhere(module))
+    }
+
+    /// The same, of a module whose imports were looked at.
+    pub(crate) fn of_elsewhere(module: Module) -> Self {
+        Self {
             module,
             compiled: None,
-        })
+        }
     }
 }
 

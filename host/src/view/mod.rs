@@ -11,6 +11,8 @@ mod balanced;
 mod call;
 mod core;
 mod desk;
+#[cfg(feature = "nats")]
+mod detach;
 mod direct;
 mod driver;
 mod ending;
@@ -53,6 +55,8 @@ pub use task::{Task, TaskInfo};
 pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
 
 pub(crate) use core::{Core, Workshop};
+#[cfg(feature = "nats")]
+pub(crate) use detach::Packs;
 pub(crate) use options::Defaults;
 #[cfg(feature = "nats")]
 pub(crate) use options::Wishes;

@@ -58,7 +58,7 @@ impl Core {
 }
 
 /// Looks at all inputs.
-fn cut(plan: &Plan, limits: &Limits, inputs: Vec<Input>) -> Result<Chunks, InputError> {
+pub(super) fn cut(plan: &Plan, limits: &Limits, inputs: Vec<Input>) -> Result<Chunks, InputError> {
     let is_command = plan.map == Callee::Command;
     Chunks::check(
         inputs,

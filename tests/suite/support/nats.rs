@@ -56,9 +56,7 @@ impl Server {
 
     /// One with these settings and no others, `JetStream` included. Relative paths are in its own directory.
     pub(crate) fn configured(name: &str, config: &str) -> Self {
-        let dir = folder();
-        fs::write(dir.path().join("server.conf"), config).expect("a configuration is written");
-        // Another program may have taken the port since it was found free.
+        /// Another program may have taken the port since it was found free.
         const TRIES: u32 = 5;
         let mut said = String::new();
         for _ in 0..TRIES {
@@ -68,7 +66,7 @@ impl Server {
                 port: free_port(),
                 running: None,
             };
-            fs::copy(dir.path().join("server.conf"), server.config()).expect("it is copied");
+            fs::write(server.config(), config).expect("a configuration is written");
             match server.run() {
                 Ok(()) => return server,
                 Err(log) => said = log,
@@ -143,6 +141,39 @@ impl Server {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// How many bytes a stream holds, of whichever account.
+    pub(crate) fn stored(&self, stream: &str) -> u64 {
+        let page = self
+            .monitor("/jsz?accounts=1&streams=1")
+            .expect("it answers");
+        let accounts = page["account_details"]
+            .as_array()
+            .expect("there are accounts");
+        let streams = accounts
+            .iter()
+            .filter_map(|one| one["stream_detail"].as_array());
+        let found = streams.flatten().find(|one| one["name"] == stream);
+        let found = found.unwrap_or_else(|| panic!("there is no stream {stream}: {page}"));
+        found["state"]["bytes"].as_u64().expect("it has a size")
+    }
+
+    /// How many messages a consumer of the tasks has given out that are not acknowledged.
+    pub(crate) fn under_way(&self, consumer: &str) -> u64 {
+        let page = self.monitor("/jsz?accounts=1&streams=1&consumers=1");
+        let page = page.expect("it answers");
+        let accounts = page["account_details"].as_array();
+        let streams = accounts
+            .expect("there are accounts")
+            .iter()
+            .filter_map(|one| one["stream_detail"].as_array());
+        let consumers = streams
+            .flatten()
+            .filter_map(|one| one["consumer_detail"].as_array());
+        let found = consumers.flatten().find(|one| one["name"] == consumer);
+        let pending = found.and_then(|one| one["num_ack_pending"].as_u64());
+        pending.unwrap_or(0)
+    }
+
     fn running(&self) -> &Running {
         let running = self.running.as_ref();
         running.unwrap_or_else(|| panic!("the NATS server {} was killed", self.name))
@@ -187,7 +218,8 @@ impl Server {
             }
             // It may be half written.
             let said = fs::read(&ports).unwrap_or_default();
-            running = serde_json::from_slice(&said).ok().and_then(addresses);
+            let said: Option<serde_json::Value> = serde_json::from_slice(&said).ok();
+            running = said.as_ref().and_then(addresses);
             running.is_some()
         });
         let (url, monitoring) = running.ok_or_else(|| self.log())?;
@@ -301,7 +333,7 @@ impl Servers {
 
 /// A port that nothing listens on, and that the system gives to no connection by itself: a server that is started again
 /// finds it free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let first = range.split_whitespace().next();
@@ -320,7 +352,7 @@ fn free_port() -> u16 {
 }
 
 /// The addresses in a ports file, for clients and of the monitoring port.
-fn addresses(ports: serde_json::Value) -> Option<(String, String)> {
+fn addresses(ports: &serde_json::Value) -> Option<(String, String)> {
     let first = |kind: &str| ports[kind][0].as_str().map(str::to_owned);
     let url = first("nats").or_else(|| first("tls"))?;
     let monitoring = first("monitoring")?;

@@ -1,6 +1,7 @@
 //! The thread that stands between this process and a cluster: it submits, hears results, and knows the engines.
 
 use super::encode::Encoder;
+use super::recall::{self, Recalled};
 use super::roster::Roster;
 use super::{NatsSettings, flight, idle};
 use crate::backend::{EngineError, EngineStatus, QueueStatus};
@@ -14,6 +15,7 @@ use crate::nats::names;
 use crate::nats::presence::{self, Change};
 use crate::nats::wire::{Heard, decode_heard, encode_cancelled};
 use crate::outcome::FailureCode;
+use crate::placement::Stage;
 use crate::sandbox::ModuleHash;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::Stream;
@@ -66,6 +68,15 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// After how long what is lost is asked for again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
+/// How long no result may come before the stream is asked whether there is one.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Bytes of results that were taken in and are kept at the server, at most.
+const KEPT: usize = 64 << 20;
+
+/// What the server keeps with each message, more or less.
+const OVERHEAD: usize = 128;
+
 /// Numbers of cancelled messages that are told together.
 const CANCELLED_AT_ONCE: usize = 4096;
 
@@ -91,6 +102,8 @@ pub(super) struct Agent {
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
+    /// Where the outcomes of a durable job are found, if that is what is to be done.
+    recalled: Option<Arc<Recalled>>,
 }
 
 /// A dispatch on its way.
@@ -131,6 +144,12 @@ pub(super) async fn run(
     let (seen, mut changes) = unbounded_channel();
     tokio::spawn(watch_engines(Arc::clone(&agent), seen));
     tokio::spawn(hear(Arc::clone(&agent)));
+    if let Some(recalled) = &agent.recalled {
+        tokio::spawn(recall::hear_stored(
+            Arc::clone(&agent),
+            Arc::clone(recalled),
+        ));
+    }
     tokio::spawn(tell_cancelled(Arc::clone(&agent), cancelled));
     let mut present = Vec::new();
     let mut is_current = false;
@@ -202,6 +221,7 @@ impl Agent {
             turns: Mutex::default(),
             unwanted,
             has_sent: AtomicBool::new(false),
+            recalled: settings.recalled,
             connection,
         })
     }
@@ -223,6 +243,11 @@ impl Agent {
 
     fn obey(self: &Arc<Self>, order: Order) {
         match order {
+            Order::Submit(dispatch) if dispatch.stage == Stage::Map && self.recalled.is_some() => {
+                if let Some(recalled) = self.recalled.clone() {
+                    tokio::spawn(recall::answer(Arc::clone(self), recalled, dispatch));
+                }
+            }
             Order::Submit(dispatch) => {
                 self.has_sent.store(true, Ordering::Relaxed);
                 flight::begin(self, dispatch);
@@ -267,6 +292,29 @@ impl Agent {
         dispatch.fail_rest(None, FailureCode::Cancelled, message);
         self.unwanted(number);
         self.over(number);
+    }
+
+    /// Whether something is under way, and the stream has results of the session after the one of that number.
+    async fn has_more(&self, last: u64) -> bool {
+        if self.flights().is_empty() {
+            return false;
+        }
+        let subject = names::results_of_job(&self.session);
+        let next = self
+            .results
+            .direct_get_next_for_subject(subject, Some(last + 1));
+        matches!(timeout(ANSWER, next).await, Ok(Ok(_)))
+    }
+
+    /// Removes results that were taken in: each dispatch has its answer, and a second result of one is not listened to.
+    fn make_room(self: &Arc<Self>, last: u64) {
+        let agent = Arc::clone(self);
+        tokio::spawn(async move {
+            let results = names::results_of_job(&agent.session);
+            // What stays is removed with the next ones, or at the end.
+            let purge = agent.results.purge().filter(results);
+            let _ = purge.sequence(last + 1).await;
+        });
     }
 
     /// Lets go of a dispatch that is over.
@@ -504,6 +552,9 @@ async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
 
 /// Hears results in the order in which they were stored; where it was cut off it goes on after the last. What tasks told
 /// before they ended has come before their results, and is heard first.
+///
+/// The consumer lives on one server and is lost with it, which the client would notice half a minute later: where nothing
+/// came for a while and something should, the stream itself is asked whether there is more.
 async fn hear(agent: Arc<Agent>) {
     let subject = names::notes(&agent.session);
     let notes = agent.connection.client.subscribe(subject).await;
@@ -513,6 +564,8 @@ async fn hear(agent: Arc<Agent>) {
         Err(_) => futures_util::stream::pending().right_stream(),
     };
     let mut last = 0;
+    let mut heard = 0;
+    let room = room(&agent.results);
     loop {
         let config = pull::OrderedConfig {
             filter_subject: names::results_of_job(&agent.session),
@@ -535,42 +588,72 @@ async fn hear(agent: Arc<Agent>) {
                         agent.hear_note(&note.payload);
                         continue;
                     }
-                    message = messages.next() => match message {
-                        Some(Ok(message)) => message,
-                        Some(Err(error)) => {
+                    message = timeout(QUIET, messages.next()) => match message {
+                        Ok(Some(Ok(message))) => message,
+                        Ok(Some(Err(error))) => {
                             tracing::debug!(%error, "results are asked for anew");
                             break;
                         }
-                        None => break,
+                        Ok(None) => break,
+                        Err(_) if agent.has_more(last).await => {
+                            tracing::debug!("the server has results that did not come");
+                            break;
+                        }
+                        Err(_) => continue,
                     },
                 };
                 if let Ok(info) = message.info() {
                     last = info.stream_sequence;
                 }
                 flight::land(&agent, &message.subject, &message.payload);
+                heard += message.payload.len() + OVERHEAD;
+                // Those of a durable job stay until it is removed.
+                if heard >= room && agent.recalled.is_none() {
+                    heard = 0;
+                    agent.make_room(last);
+                }
             }
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-/// Tells engines what is not wanted any more, and takes it out of the queue, many at a time.
+/// After how many bytes of results those that were taken in are removed: where the stream is small there must be room
+/// for the next.
+fn room(results: &Stream) -> usize {
+    let most = usize::try_from(results.cached_info().config.max_bytes).unwrap_or_default();
+    match most {
+        0 => KEPT,
+        most => KEPT.min(most / 8),
+    }
+}
+
+/// Tells engines what is not wanted any more, many at a time.
 async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>) {
+    // What runs is stopped at once, whether or not the server has time for the queue.
+    let (told, purged) = unbounded_channel();
+    tokio::spawn(purge_cancelled(Arc::clone(&agent), purged));
     let mut numbers = Vec::new();
     while cancelled.recv_many(&mut numbers, CANCELLED_AT_ONCE).await > 0 {
-        let told: Vec<String> = numbers.iter().map(u64::to_string).collect();
-        let message = encode_cancelled(&told);
+        let unwanted: Vec<String> = numbers.drain(..).map(|number| number.to_string()).collect();
+        let message = encode_cancelled(&unwanted);
         let subject = names::cancelled(&agent.session);
         let _ = agent.connection.client.publish(subject, message).await;
-        if told.len() <= PURGED_ALONE {
-            for number in told {
-                let subject = format!("rwc.t.*.*.{}.{number}", agent.session);
+        let _ = told.send(unwanted);
+    }
+}
+
+/// Takes what is not wanted any more out of the queue.
+async fn purge_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<Vec<String>>) {
+    while let Some(unwanted) = cancelled.recv().await {
+        if unwanted.len() <= PURGED_ALONE {
+            for name in unwanted {
+                let subject = format!("rwc.t.*.*.{}.{name}", agent.session);
                 let _ = agent.tasks.purge().filter(subject).await;
             }
         } else if agent.flights().is_empty() {
             let all = names::tasks_of_job(&agent.session);
             let _ = agent.tasks.purge().filter(all).await;
         }
-        numbers.clear();
     }
 }

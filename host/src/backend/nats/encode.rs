@@ -22,23 +22,23 @@ use std::time::{Instant, SystemTime};
 const STREAMED: u64 = 4 << 20;
 
 /// What encodes the dispatches of one session.
-pub(super) struct Encoder {
-    pub(super) blobs: Blobs,
+pub(crate) struct Encoder {
+    pub(crate) blobs: Blobs,
     /// The session, by which its objects are named.
-    pub(super) session: Arc<str>,
-    pub(super) deliveries: u32,
+    pub(crate) session: Arc<str>,
+    pub(crate) deliveries: u32,
     /// The objects of values that were pushed, by where the value is in memory.
     pushed: Mutex<HashMap<usize, (Weak<PushedValue>, String)>>,
 }
 
 /// A message, and the objects that were put for it.
-pub(super) struct Encoded {
-    pub(super) message: Bytes,
-    pub(super) objects: Vec<String>,
+pub(crate) struct Encoded {
+    pub(crate) message: Bytes,
+    pub(crate) objects: Vec<String>,
 }
 
 /// Why a dispatch cannot travel.
-pub(super) enum EncodeError {
+pub(crate) enum EncodeError {
     /// Its input cannot be read, or its grants cannot be said: trying again does not help.
     Refused(String, bool),
     /// The server, or the way to it.
@@ -57,7 +57,7 @@ impl From<BlobError> for EncodeError {
 }
 
 impl Encoder {
-    pub(super) fn new(blobs: Blobs, session: Arc<str>, deliveries: u32) -> Self {
+    pub(crate) fn new(blobs: Blobs, session: Arc<str>, deliveries: u32) -> Self {
         Self {
             blobs,
             session,
@@ -67,7 +67,7 @@ impl Encoder {
     }
 
     /// The message for `dispatch`, whose number is `number`; for `engine`, if that was chosen.
-    pub(super) async fn encode(
+    pub(crate) async fn encode(
         &self,
         dispatch: &Dispatch,
         number: &str,

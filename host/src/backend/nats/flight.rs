@@ -6,6 +6,7 @@ use crate::dispatch::Dispatch;
 use crate::ids::EngineId;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::names::{self, Class};
+use crate::nats::refusal::Denied;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
 use crate::outcome::{Failure, FailureCode};
 use crate::placement::Eligible;
@@ -147,25 +148,16 @@ async fn upload(agent: &Agent, module: &Module, give_up: Instant) -> Result<(), 
         };
         match put.await {
             Ok(()) => break,
-            Err(error) => wait(&mut pause, give_up, &error.to_string(), agent).await?,
+            Err(BlobError::Denied(denied)) => return Err(not_permitted(agent, &denied)),
+            Err(error) => wait(&mut pause, give_up, &error.to_string()).await?,
         }
     }
     uploaded.insert(module.hash());
     Ok(())
 }
 
-/// Waits before something is sent again; fails where it was tried for long enough, or is not permitted.
-async fn wait(
-    pause: &mut Duration,
-    give_up: Instant,
-    reason: &str,
-    agent: &Agent,
-) -> Result<(), Failure> {
-    if reason.contains("does not permit") {
-        let who = &agent.connection.who;
-        let message = format!("the task could not be submitted with {who}: {reason}");
-        return Err(Failure::new(FailureCode::PolicyDenied, message));
-    }
+/// Waits before something is sent again; fails where it was tried for long enough.
+async fn wait(pause: &mut Duration, give_up: Instant, reason: &str) -> Result<(), Failure> {
     if Instant::now() >= give_up {
         let message = format!("the task could not be submitted to the cluster: {reason}");
         return Err(Failure::new(FailureCode::EngineLost, message));
@@ -174,6 +166,14 @@ async fn wait(
     sleep(*pause).await;
     *pause = (*pause * 2).min(LONGEST_PAUSE);
     Ok(())
+}
+
+fn not_permitted(agent: &Agent, denied: &Denied) -> Failure {
+    let message = format!(
+        "the task could not be submitted to {}: {denied}",
+        agent.connection.url
+    );
+    Failure::new(FailureCode::PolicyDenied, message)
 }
 
 /// The message, and the objects it needs put.
@@ -200,8 +200,11 @@ async fn encode(
                 failure.is_input_error = is_input_error;
                 return Err(failure);
             }
+            Err(EncodeError::Blob(BlobError::Denied(denied))) => {
+                return Err(not_permitted(agent, &denied));
+            }
             Err(EncodeError::Blob(error)) => {
-                wait(&mut pause, give_up, &error.to_string(), agent).await?;
+                wait(&mut pause, give_up, &error.to_string()).await?;
             }
         }
     }
@@ -215,13 +218,21 @@ async fn publish(
     give_up: Instant,
 ) -> Result<(), Failure> {
     let message = encode(agent, dispatch, number, None, give_up).await?;
+    let most = agent.tasks.cached_info().config.max_bytes;
+    if u64::try_from(most).is_ok_and(|most| most > 0 && message.len() as u64 > most) {
+        let message = format!(
+            "the task's message has {} bytes, and all that wait may have {most}: let streams take more (`rwasm-cluster init --max-bytes`)",
+            message.len()
+        );
+        return Err(Failure::new(FailureCode::InputLimit, message));
+    }
     let name = number.to_string();
     let class = Class::of(dispatch.priority);
     let subject = names::task(&agent.lane, class, &agent.session, &name);
     let mut headers = HeaderMap::new();
     // One that is sent again, since its acknowledgement was lost, is not a second one.
     headers.insert("Nats-Msg-Id", format!("{}/{name}", agent.session));
-    let mut pause = AGAIN;
+    let (mut pause, mut patience) = (AGAIN, ANSWER);
     loop {
         let publish = async {
             agent
@@ -231,24 +242,29 @@ async fn publish(
                 .await?
                 .await
         };
-        let reason = match agent.connection.watched("rwc.t.", publish).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+        let publish = timeout(patience, agent.connection.watched("rwc.t.", publish));
+        let reason = match publish.await {
+            Ok(Ok(Ok(_))) => return Ok(()),
+            Ok(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 let message = format!(
                     "the task's message has {} bytes, more than the server takes: raise its max_payload to 1 MiB or more",
                     message.len()
                 );
                 return Err(Failure::new(FailureCode::InputLimit, message));
             }
-            Ok(Err(error)) => told(&error),
-            Err(denied) => denied.to_string(),
+            Ok(Ok(Err(error))) => told(&error),
+            Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
+            Err(_) => {
+                patience *= 2;
+                "the server does not say that it has it".to_owned()
+            }
         };
-        wait(&mut pause, give_up, &reason, agent).await?;
+        wait(&mut pause, give_up, &reason).await?;
     }
 }
 
 /// An error with what it comes from.
-pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
@@ -304,16 +320,10 @@ async fn hand_over(
             {
                 return Err(lost("its process is not there any more"));
             }
-            Ok(Ok(Err(error))) => wait(&mut pause, give_up, &told(&error), agent).await?,
-            Ok(Err(denied)) => wait(&mut pause, give_up, &denied.to_string(), agent).await?,
+            Ok(Ok(Err(error))) => wait(&mut pause, give_up, &told(&error)).await?,
+            Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
             Err(_) => {
-                wait(
-                    &mut pause,
-                    give_up,
-                    "the engine's process does not answer",
-                    agent,
-                )
-                .await?;
+                wait(&mut pause, give_up, "the engine's process does not answer").await?;
             }
         }
     }
@@ -324,7 +334,7 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     let Some(number) = subject
         .rsplit('.')
         .next()
-        .and_then(|number| number.parse::<u64>().ok())
+        .and_then(|name| name.parse::<u64>().ok())
     else {
         return;
     };
@@ -386,7 +396,7 @@ fn unreadable(agent: &Agent, number: u64, dispatch: &Dispatch, why: &str) {
     agent.over(number);
 }
 
-fn result_type(dispatch: &Dispatch) -> Type {
+pub(super) fn result_type(dispatch: &Dispatch) -> Type {
     match dispatch.callee {
         Callee::Command => Type::bytes(),
         Callee::Function(place) => value_type(&dispatch.program.module.functions()[place]),

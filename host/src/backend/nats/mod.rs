@@ -9,6 +9,7 @@
 mod agent;
 mod encode;
 mod flight;
+mod recall;
 mod roster;
 
 use super::{Backend, EngineError, EngineStatus, QueueStatus};
@@ -18,6 +19,8 @@ use crate::ids::{DispatchId, EngineId, JobId};
 use crate::nats::connect::{ConnectError, ConnectSettings};
 use crate::nats::names;
 use agent::Order;
+pub(crate) use encode::{EncodeError, Encoded, Encoder};
+pub(crate) use recall::Recalled;
 use roster::Roster;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,13 +28,24 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How tasks are given to a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct NatsSettings {
     pub(crate) connect: ConnectSettings,
     /// The lane whose engines get them.
     pub(crate) lane: String,
     /// To how many engines a task is given that dies with each.
     pub(crate) deliveries: u32,
+    /// The durable job whose outcomes are recalled, if that is what is to be done.
+    pub(crate) recalled: Option<Arc<Recalled>>,
+}
+
+impl std::fmt::Debug for NatsSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsSettings")
+            .field("connect", &self.connect)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for NatsSettings {
@@ -40,6 +54,7 @@ impl Default for NatsSettings {
             connect: ConnectSettings::new("nats://127.0.0.1:4222"),
             lane: names::MAIN_LANE.to_owned(),
             deliveries: 5,
+            recalled: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The options of the commands on engines of a cluster.
 
 use super::values::{duration, pause};
-use super::{IdentityOptions, Loudness};
+use super::{EngineListArguments, IdentityOptions, Loudness};
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +12,8 @@ use std::time::Duration;
 #[command(
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
-  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml",
+  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml
+  rwasm-cluster engine list",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -26,12 +27,15 @@ pub(crate) struct EngineArguments {
 pub(crate) enum EngineCommand {
     /// Join a cluster with engines of this machine, and run its tasks until told to go
     Join(Box<JoinArguments>),
+    /// List the processes with engines: where they run and what they do
+    List(Box<EngineListArguments>),
 }
 
 impl EngineCommand {
     pub(crate) fn loudness(&self) -> &Loudness {
         match self {
             Self::Join(join) => &join.loudness,
+            Self::List(list) => &list.loudness,
         }
     }
 }
@@ -58,7 +62,7 @@ Exit codes: 0 drained or idle for long enough, 2 usage, 13 the cluster could not
 read."
 )]
 pub(crate) struct JoinArguments {
-    /// The cluster: nats://HOST:4222 or tls://HOST:4222, several with commas
+    /// The cluster: `nats://HOST:4222` or `tls://HOST:4222`, several with commas
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
@@ -84,7 +88,7 @@ pub(crate) struct JoinArguments {
     pub(crate) labels: Vec<(String, String)>,
 
     /// What tasks may be granted here at most [default: nothing]
-    #[arg(long, value_name = "FILE", env = "RWASM_POLICY", hide_env = true)]
+    #[arg(long, value_name = "FILE", env = "RWASM_POLICY_FILE", hide_env = true)]
     pub(crate) policy: Option<PathBuf>,
 
     /// Where modules and compiled code are kept [default: the user's cache directory]
@@ -106,6 +110,10 @@ pub(crate) struct JoinArguments {
     /// Write the ids of the engines to FILE when the cluster knows them
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(crate) ready_file: Option<PathBuf>,
+
+    /// Take the key from stdin, and drain when stdin ends: for whoever starts this on another machine
+    #[arg(long, hide = true, conflicts_with = "key")]
+    pub(crate) tethered: bool,
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,

@@ -30,14 +30,16 @@ pub(crate) struct HistoryArguments {
     pub(crate) history_size: Option<ByteSize>,
 }
 
-/// Jobs that were recorded with --history.
+/// Jobs that were recorded with --history, and durable jobs of a cluster.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
   rwasm-cluster job list --state failed --since 2h   what has gone wrong lately
   rwasm-cluster job show 7                           all about a job, its failed tasks too
   rwasm-cluster job retry 7                          run its failed tasks again
-  rwasm-cluster job replay 7 3                       run one of its tasks again, alone, and see why",
+  rwasm-cluster job replay 7 3                       run one of its tasks again, alone, and see why
+  rwasm-cluster job list --cluster                   durable jobs (run --detach) of the running cluster
+  rwasm-cluster job result nightly --follow --cluster   what one gives, as it comes",
     after_long_help = "Exit codes: as of `run`; 2 where there is no such job or task, 14 where the history, or what \
 a task was called with, cannot be read.",
     subcommand_required = true,
@@ -57,7 +59,10 @@ pub(crate) enum JobCommand {
     Show(ShowArguments),
     /// Print what a job, or one task of it, gave
     Result(ResultArguments),
-    /// Run a job's failed tasks again, as a new job
+    /// Cancel a durable job of a cluster
+    #[cfg(feature = "nats")]
+    Cancel(CancelArguments),
+    /// Run a job's failed tasks again
     Retry(AgainArguments),
     /// Run one task of a job again, alone, and show why it fails
     Replay(ReplayArguments),
@@ -71,6 +76,8 @@ impl JobCommand {
             Self::List(list) => &list.loudness,
             Self::Show(show) => &show.loudness,
             Self::Result(result) => &result.loudness,
+            #[cfg(feature = "nats")]
+            Self::Cancel(cancel) => &cancel.loudness,
             Self::Retry(retry) => &retry.loudness,
             Self::Replay(replay) => &replay.loudness,
             Self::Rm(rm) => &rm.loudness,
@@ -109,6 +116,10 @@ pub(crate) struct ListArguments {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
+
     #[command(flatten)]
     pub(crate) loudness: Loudness,
 }
@@ -116,13 +127,17 @@ pub(crate) struct ListArguments {
 /// Show all about a job, its failed tasks too.
 #[derive(Args, Debug)]
 pub(crate) struct ShowArguments {
-    /// The job, as `job list` numbers it
+    /// The job, as `job list` names it
     #[arg(value_name = "ID")]
-    pub(crate) id: u64,
+    pub(crate) id: JobName,
 
     /// How it is shown
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,
@@ -131,27 +146,55 @@ pub(crate) struct ShowArguments {
 /// Print what a job, or one task of it, gave.
 #[derive(Args, Debug)]
 pub(crate) struct ResultArguments {
-    /// The job, as `job list` numbers it
+    /// The job, as `job list` names it
     #[arg(value_name = "ID")]
-    pub(crate) id: u64,
+    pub(crate) id: JobName,
 
     /// One of its tasks, from 0 in input order
     #[arg(value_name = "TASK")]
     pub(crate) task: Option<u64>,
 
+    /// Wait for what has not ended, and print results as they come
+    #[cfg(feature = "nats")]
+    #[arg(long)]
+    pub(crate) follow: bool,
+
     #[command(flatten)]
     pub(crate) printed: Printed,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,
 }
 
-/// Run a job's failed tasks again, as a new job.
+/// Cancel a durable job of a cluster.
+#[cfg(feature = "nats")]
+#[derive(Args, Debug)]
+pub(crate) struct CancelArguments {
+    /// The job, as `job list` names it
+    #[arg(value_name = "ID")]
+    pub(crate) id: JobName,
+
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// Run a job's failed tasks again: of the history as a new job, a durable one goes on.
 #[derive(Args, Debug)]
 pub(crate) struct AgainArguments {
-    /// The job, as `job list` numbers it
+    /// The job, as `job list` names it
     #[arg(value_name = "ID")]
-    pub(crate) id: u64,
+    pub(crate) id: JobName,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
 
     /// Number of engines [default: the cores this process may use]
     #[arg(
@@ -212,13 +255,17 @@ pub(crate) struct ReplayArguments {
 /// Remove jobs from the history.
 #[derive(Args, Debug)]
 pub(crate) struct RmArguments {
-    /// The jobs, as `job list` numbers them
+    /// The jobs, as `job list` names them
     #[arg(
         value_name = "ID",
         required_unless_present = "all",
         conflicts_with = "all"
     )]
-    pub(crate) ids: Vec<u64>,
+    pub(crate) ids: Vec<JobName>,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
 
     /// All that have ended
     #[arg(long)]
@@ -226,6 +273,30 @@ pub(crate) struct RmArguments {
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,
+}
+
+/// A job as it is named: those of the history have numbers, durable ones of a cluster have not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JobName {
+    History(u64),
+    Durable(String),
+}
+
+impl std::str::FromStr for JobName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a job has a name".to_owned());
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let number = text
+                .parse()
+                .map_err(|_| "no job has that number".to_owned())?;
+            return Ok(Self::History(number));
+        }
+        Ok(Self::Durable(text.to_owned()))
+    }
 }
 
 /// How results are printed.

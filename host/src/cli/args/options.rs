@@ -170,6 +170,16 @@ pub(crate) struct ManyOptions {
     #[arg(long, default_value = "0", value_name = "N|P%", env = "RWASM_MAX_FAILURES", hide_env = true, help_heading = FAILURES)]
     pub(crate) max_failures: Tolerance,
 
+    /// Store the job at the cluster, print its id and end: `rwasm-cluster job result ID` has what it gives
+    #[cfg(feature = "nats")]
+    #[arg(long, help_heading = "Cluster")]
+    pub(crate) detach: bool,
+
+    /// The id of a job that is detached: a second time under the same id does nothing
+    #[cfg(feature = "nats")]
+    #[arg(long, value_name = "KEY", requires = "detach", value_parser = job_id, hide_short_help = true, help_heading = "Cluster")]
+    pub(crate) job_id: Option<String>,
+
     /// Progress on stderr
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_PROGRESS", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
     pub(crate) progress: When,
@@ -189,4 +199,17 @@ pub(crate) struct Loudness {
     /// Colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_COLOR", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
     pub(crate) color: When,
+}
+
+/// Numbers name jobs of the history.
+#[cfg(feature = "nats")]
+fn job_id(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+        return Err("letters, digits, `-` and `_` are wanted, 64 at most".to_owned());
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("a number names a job of the history: put a letter to it".to_owned());
+    }
+    Ok(text.to_owned())
 }

@@ -10,9 +10,9 @@ const CLUSTER: &str = "Cluster";
 /// Options of every command that can use a cluster.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RemoteOptions {
-    /// Use a cluster: nats://HOST:4222 or tls://HOST:4222, several with commas; without a URL the running one
+    /// Use a cluster, at `nats://HOST:4222` or `tls://HOST:4222`; without a URL the running one
     ///
-    /// The running one is that which `rwasm-cluster start` has started, or the URL of the profile.
+    /// Several servers of a cluster are written with commas. The running one is that which `rwasm-cluster start` has started, or the URL of the profile.
     /// Without a URL it stands last, or is written --cluster=running; --cluster=local runs in this
     /// process whatever the environment, rwasm.toml and the profile say.
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "running", env = "RWASM_CLUSTER", hide_env = true, help_heading = CLUSTER)]

@@ -1,4 +1,27 @@
-//! Clusters on this machine: a NATS server of our own and a process with engines, by profile.
+//! Clusters on this machine: a NATS server and a process with engines, which run on in the background, by profile.
+//!
+//! Nothing of a job is known here. What is started is started as a user would by hand: `nats-server`, `engine join`, `ssh`.
 
-pub(crate) mod process;
+mod detached;
+mod engines;
+mod process;
+mod server;
+mod start;
 pub(crate) mod state;
+mod status;
+mod stop;
+mod tether;
+mod waiting;
+mod wishes;
+
+pub(crate) use start::start;
+pub(crate) use status::{list, status};
+pub(crate) use stop::stop;
+pub(crate) use tether::held;
+
+use std::process::ExitCode;
+
+/// Does what a process of a cluster was started for, if it was; none of it is for people to call.
+pub(crate) fn serve() -> Option<ExitCode> {
+    detached::serve().or_else(tether::serve)
+}

@@ -32,7 +32,8 @@ impl Mark {
 
     /// Asks it to end; whether it was there to be asked.
     pub(crate) fn terminate(&self) -> bool {
-        self.signal(Signal::TERM)
+        // One that was stopped where it is hears nothing until it goes on.
+        self.signal(Signal::TERM) && (self.signal(Signal::CONT) || !self.is_running())
     }
 
     /// Ends it.

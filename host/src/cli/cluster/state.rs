@@ -8,22 +8,47 @@ use super::super::places;
 use super::process::Mark;
 use rwasm_cluster::nats::Role;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+/// The file of what runs.
+const STATE: &str = "state.json";
+
+/// The file of what is kept from one start to the next.
+const KEPT: &str = "kept.json";
 
 /// A cluster on this machine that was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Where clients and engines find its server.
-    pub(crate) url: String,
+    /// Where clients and engines find its server; none while that is being started.
+    pub(crate) url: Option<String>,
     /// Its server.
     pub(crate) server: Mark,
-    /// The processes with engines on this machine.
-    pub(crate) engines: Vec<Mark>,
-    /// The commands by which engines run on other machines.
-    #[serde(default)]
-    pub(crate) remote: Vec<Mark>,
+    /// The processes with engines that were started with it.
+    pub(crate) engines: Vec<Group>,
+    /// Milliseconds that running tasks have to end when it is stopped.
+    pub(crate) drain_ms: u64,
+}
+
+/// Engines that were started together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// The process that has them; for those on another machine the one that holds the connection.
+    pub(crate) process: Mark,
+    /// How many there are.
+    pub(crate) engines: u32,
+    /// The other machine.
+    pub(crate) host: Option<String>,
+}
+
+/// What a cluster keeps from one start to the next.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// The port under which clients and engines know it.
+    pub(crate) port: Option<u16>,
+    /// What it may store, in bytes: what is set aside for streams when they are made.
+    pub(crate) store: Option<u64>,
 }
 
 /// The directory of a cluster on this machine.
@@ -57,14 +82,90 @@ impl Place {
         self.dir.join(name)
     }
 
+    /// The directory of keys.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
     /// The key of a role.
     pub(crate) fn key(&self, role: Role) -> PathBuf {
-        self.dir.join("keys").join(format!("{role}.key"))
+        self.keys().join(format!("{role}.key"))
+    }
+
+    /// Makes the directory, for its user alone.
+    pub(crate) fn make(&self) -> Result<(), CliError> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&self.dir);
+        made.map_err(|source| unwritable(&self.dir, source))
+    }
+
+    /// Waits until no other command is at this cluster, and keeps others away until the result is dropped; `waits` is told
+    /// if there is one.
+    pub(crate) fn lock(&self, waits: impl FnOnce()) -> Result<File, CliError> {
+        let path = self.file("lock");
+        let failed = |source| unwritable(&path, source);
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                waits();
+                file.lock().map_err(failed)?;
+                Ok(file)
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Writes a file whole, for its user alone.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), CliError> {
+        let path = self.file(name);
+        // Such files are made with the owner's rights alone.
+        let written = tempfile::NamedTempFile::new_in(&self.dir).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.persist(&path).map_err(|error| error.error)?;
+            Ok(())
+        });
+        written.map_err(|source| unwritable(&path, source))
+    }
+
+    /// Writes down what was started.
+    pub(crate) fn record(&self, state: &State) -> Result<(), CliError> {
+        let text = serde_json::to_string_pretty(state);
+        let text = text.map_err(|error| CliError::Internal(error.into()))?;
+        self.write(STATE, &(text + "\n"))
+    }
+
+    /// Writes down that nothing runs.
+    pub(crate) fn forget(&self) -> Result<(), CliError> {
+        let path = self.file(STATE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it has kept from an earlier start; nothing where there was none, or that cannot be read.
+    pub(crate) fn kept(&self) -> Kept {
+        let text = fs::read(self.file(KEPT)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Keeps it for the next.
+    pub(crate) fn keep(&self, kept: &Kept) -> Result<(), CliError> {
+        let text = serde_json::to_string_pretty(kept);
+        let text = text.map_err(|error| CliError::Internal(error.into()))?;
+        self.write(KEPT, &(text + "\n"))
     }
 
     /// What is written down; none where no cluster was started, or it was stopped.
     pub(crate) fn state(&self) -> Result<Option<State>, CliError> {
-        let path = self.file("state.json");
+        let path = self.file(STATE);
         let unreadable = |reason: String| CliError::Gone {
             message: format!("`{}` cannot be read: {reason}", path.display()),
             hint: "remove it if nothing of that cluster runs any more".to_owned(),
@@ -78,15 +179,20 @@ impl Place {
         }
     }
 
-    /// The state of a cluster whose server runs.
-    pub(crate) fn running(&self) -> Result<Option<State>, CliError> {
-        Ok(self.state()?.filter(|state| state.server.is_running()))
+    /// The state of a cluster whose server runs, and where that is.
+    pub(crate) fn running(&self) -> Result<Option<(State, String)>, CliError> {
+        let running = self.state()?.filter(|state| state.server.is_running());
+        Ok(running.and_then(|state| {
+            let url = state.url.clone()?;
+            Some((state, url))
+        }))
     }
 }
 
 /// The running cluster on this machine that has that URL.
 pub(crate) fn at(url: &str) -> Result<Option<Place>, CliError> {
-    let Ok(dirs) = fs::read_dir(clusters()?) else {
+    // Who has no home, as services have none, has started none.
+    let Ok(Ok(dirs)) = clusters().map(fs::read_dir) else {
         return Ok(None);
     };
     for dir in dirs.flatten() {
@@ -95,13 +201,20 @@ pub(crate) fn at(url: &str) -> Result<Option<Place>, CliError> {
             dir: dir.path(),
         };
         // Another profile's file is not our affair.
-        if let Ok(Some(state)) = place.running()
-            && state.url == url
+        if let Ok(Some((_, at))) = place.running()
+            && at == url
         {
             return Ok(Some(place));
         }
     }
     Ok(None)
+}
+
+fn unwritable(path: &Path, source: io::Error) -> CliError {
+    CliError::Output {
+        what: format!("`{}`", path.display()),
+        source,
+    }
 }
 
 fn clusters() -> Result<PathBuf, CliError> {

@@ -25,11 +25,14 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 /// Runs a job's failed tasks again.
-pub(super) fn retry(arguments: &AgainArguments, signals: &Signals) -> Result<(), CliError> {
+pub(super) fn retry(
+    key: JobKey,
+    arguments: &AgainArguments,
+    signals: &Signals,
+) -> Result<(), CliError> {
     check_engines(arguments.engines)?;
     let settings = history::always(&arguments.history)?;
     let history = history::existing()?;
-    let key = JobKey(arguments.id);
     let job = history.job(key).map_err(CliError::History)?;
     if job.state == JobState::Running {
         return Err(CliError::History(

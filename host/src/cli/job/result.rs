@@ -16,9 +16,8 @@ use rwasm_cluster::{
 /// Tasks that are held in memory at a time.
 const PAGE: usize = 64;
 
-pub(super) fn result(arguments: &ResultArguments) -> Result<(), CliError> {
+pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), CliError> {
     let history = history::existing()?;
-    let key = JobKey(arguments.id);
     let job = history.job(key).map_err(CliError::History)?;
     let format = Formats::of(&job, arguments.printed.format);
     let output = || Output::open(arguments.printed.output.as_deref());

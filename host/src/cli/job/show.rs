@@ -12,9 +12,8 @@ use std::fmt::Write as _;
 /// Failed tasks that are shown to people.
 const SHOWN: usize = 20;
 
-pub(super) fn show(arguments: &ShowArguments) -> Result<(), CliError> {
+pub(super) fn show(key: JobKey, arguments: &ShowArguments) -> Result<(), CliError> {
     let history = history::existing()?;
-    let key = JobKey(arguments.id);
     let job = history.job(key).map_err(CliError::History)?;
     let mut query = TaskQuery::default();
     query.states = vec![TaskState::Failed];

@@ -123,7 +123,34 @@ pub(crate) fn decode_outcomes(body: &[u8], ty: &Type) -> Result<Vec<Outcome>, Wi
     Ok(outcomes)
 }
 
+/// The places of the failures among the outcomes of a body, whatever the type of the values is.
+pub(crate) fn decode_failed(body: &[u8]) -> Result<Vec<u64>, WireError> {
+    let mut from = Reader::new(body);
+    let count = from.count(LEAST)?;
+    let mut failed = Vec::new();
+    for place in 0..count as u64 {
+        usage(&mut from)?;
+        if from.bool()? {
+            from.byte_string()?;
+        } else {
+            failure(&mut from)?;
+            failed.push(place);
+        }
+    }
+    Ok(failed)
+}
+
 fn outcome(from: &mut Reader<'_>, ty: &Type) -> Result<Outcome, WireError> {
+    let usage = usage(from)?;
+    let result = if from.bool()? {
+        Ok(Packed::from_wire(ty.clone(), from.byte_string()?)?)
+    } else {
+        Err(failure(from)?)
+    };
+    Ok(Outcome { result, usage })
+}
+
+fn usage(from: &mut Reader<'_>) -> Result<Usage, WireError> {
     let engine = match from.bool()? {
         true => Some(EngineId(from.u32_leb()?)),
         false => None,
@@ -151,20 +178,19 @@ fn outcome(from: &mut Reader<'_>, ty: &Type) -> Result<Outcome, WireError> {
     if from.bool()? {
         usage.notes = Some(Box::new(notes(from)?));
     }
-    let result = if from.bool()? {
-        Ok(Packed::from_wire(ty.clone(), from.byte_string()?)?)
-    } else {
-        let code = from.str()?;
-        let code = FailureCode::named(code)
-            .ok_or_else(|| WireError::Head(format!("there is no failure `{code}`")))?;
-        let mut failure = Failure::new(code, from.str()?);
-        failure.is_input_error = from.bool()?;
-        if from.bool()? {
-            failure.backtrace = Some(crate::plain::plain(from.str()?.to_owned()));
-        }
-        Err(failure)
-    };
-    Ok(Outcome { result, usage })
+    Ok(usage)
+}
+
+fn failure(from: &mut Reader<'_>) -> Result<Failure, WireError> {
+    let code = from.str()?;
+    let code = FailureCode::named(code)
+        .ok_or_else(|| WireError::Head(format!("there is no failure `{code}`")))?;
+    let mut failure = Failure::new(code, from.str()?);
+    failure.is_input_error = from.bool()?;
+    if from.bool()? {
+        failure.backtrace = Some(crate::plain::plain(from.str()?.to_owned()));
+    }
+    Ok(failure)
 }
 
 fn notes(from: &mut Reader<'_>) -> Result<Notes, WireError> {

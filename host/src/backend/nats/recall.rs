@@ -1,0 +1,250 @@
+//! Tasks of a durable job: their outcomes are not asked of engines, but found among the stored results, now or when they
+//! come.
+
+use super::agent::{AGAIN, Agent};
+use super::flight::result_type;
+use crate::dispatch::Dispatch;
+use crate::ids::EngineId;
+use crate::nats::index::{Found, Index};
+use crate::nats::names;
+use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
+use crate::outcome::{Failure, FailureCode, Outcome, Usage};
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use futures_util::StreamExt;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// Results that are kept read: a message of many tasks serves several dispatches.
+const KEPT: usize = 64;
+
+/// The largest results of one message.
+const LARGEST: u64 = 4 << 30;
+
+/// See the [module](self).
+pub(crate) struct Recalled {
+    job: Arc<str>,
+    index: Index,
+    /// The names of the messages whose results are stored.
+    present: Mutex<HashSet<String>>,
+    /// How many these are, for whoever waits for one; and whether no more will come.
+    news: watch::Sender<News>,
+    read: Mutex<Read>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct News {
+    count: usize,
+    /// All that were stored when it was asked first are known.
+    is_current: bool,
+    /// The job was cancelled: what is not stored never will be.
+    is_cancelled: bool,
+}
+
+#[derive(Default)]
+struct Read {
+    outcomes: HashMap<String, Arc<Vec<Outcome>>>,
+    order: VecDeque<String>,
+}
+
+impl Recalled {
+    pub(crate) fn new(job: &str, index: Index) -> Self {
+        Self {
+            job: job.into(),
+            index,
+            present: Mutex::default(),
+            news: watch::Sender::new(News::default()),
+            read: Mutex::default(),
+        }
+    }
+
+    /// Nothing more will come: the job was cancelled.
+    pub(crate) fn cancelled(&self) {
+        self.news.send_modify(|news| news.is_cancelled = true);
+    }
+
+    fn present(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the result of the message is stored; false where it never will be.
+    async fn wait(&self, found: &Found) -> bool {
+        let mut news = self.news.subscribe();
+        loop {
+            let now = *news.borrow_and_update();
+            if self.present().contains(&found.number) {
+                return true;
+            }
+            if now.is_cancelled && now.is_current {
+                return false;
+            }
+            if news.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+/// Hears which results are stored.
+pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
+    let mut last = 0;
+    loop {
+        let config = pull::OrderedConfig {
+            filter_subject: names::results_of_job(&recalled.job),
+            headers_only: true,
+            deliver_policy: match last {
+                0 => DeliverPolicy::All,
+                last => DeliverPolicy::ByStartSequence {
+                    start_sequence: last + 1,
+                },
+            },
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = agent.results.create_consumer(config);
+        if let Ok(Ok(mut consumer)) = agent.connection.watched(names::RESULTS, consumer).await {
+            let is_empty = consumer
+                .info()
+                .await
+                .is_ok_and(|info| info.num_pending == 0);
+            if is_empty {
+                recalled.news.send_modify(|news| news.is_current = true);
+            }
+            if let Ok(mut messages) = consumer.messages().await {
+                while let Some(Ok(message)) = messages.next().await {
+                    let pending = message.info().map_or(0, |info| {
+                        last = info.stream_sequence;
+                        info.pending
+                    });
+                    let number = message.subject.rsplit('.').next().unwrap_or_default();
+                    let mut present = recalled.present();
+                    present.insert(number.to_owned());
+                    let count = present.len();
+                    drop(present);
+                    recalled.news.send_modify(|news| {
+                        news.count = count;
+                        news.is_current |= pending == 0;
+                    });
+                }
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Answers a dispatch with what is stored, task by task in order.
+pub(super) async fn answer(agent: Arc<Agent>, recalled: Arc<Recalled>, dispatch: Arc<Dispatch>) {
+    let _ = dispatch.begin();
+    let mut ready = Vec::new();
+    for task in &dispatch.tasks {
+        let outcome = tokio::select! {
+            () = dispatch.cancel.wanted() => break,
+            outcome = outcome(&agent, &recalled, &dispatch, task.index) => outcome,
+        };
+        ready.push(outcome);
+    }
+    if !ready.is_empty() {
+        dispatch.answer(ready);
+    }
+    dispatch.fail_rest(
+        None,
+        FailureCode::Cancelled,
+        "the task's outcome is not wanted any more",
+    );
+}
+
+async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index: u64) -> Outcome {
+    let failed = |code: FailureCode, message: String| Outcome {
+        result: Err(Failure::new(code, message)),
+        usage: Usage::none(None::<EngineId>, 1, dispatch.queued),
+    };
+    let Some(found) = recalled.index.find(index) else {
+        return failed(
+            FailureCode::Internal,
+            "it is none of the job's tasks".to_owned(),
+        );
+    };
+    if !recalled.wait(&found).await {
+        return failed(
+            FailureCode::Cancelled,
+            "the job was cancelled before it ran".to_owned(),
+        );
+    }
+    let place = usize::try_from(index - found.tasks.start).unwrap_or(usize::MAX);
+    loop {
+        match read(agent, recalled, dispatch, &found).await {
+            Ok(outcomes) => {
+                return outcomes.get(place).cloned().unwrap_or_else(|| {
+                    failed(
+                        FailureCode::Internal,
+                        "the stored result is of fewer tasks than its message".to_owned(),
+                    )
+                });
+            }
+            Err(Unread::Passing(reason)) => {
+                tracing::debug!(reason, "a stored result is read again");
+                sleep(AGAIN).await;
+            }
+            Err(Unread::Lasting(reason)) => {
+                return failed(
+                    FailureCode::Internal,
+                    format!("the stored result cannot be read: {reason}"),
+                );
+            }
+        }
+    }
+}
+
+enum Unread {
+    Passing(String),
+    Lasting(String),
+}
+
+async fn read(
+    agent: &Agent,
+    recalled: &Recalled,
+    dispatch: &Dispatch,
+    found: &Found,
+) -> Result<Arc<Vec<Outcome>>, Unread> {
+    let kept = || recalled.read.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(outcomes) = kept().outcomes.get(&found.number) {
+        return Ok(Arc::clone(outcomes));
+    }
+    let subject = names::result(&recalled.job, &found.number);
+    let message = agent
+        .results
+        .direct_get_last_for_subject(subject)
+        .await
+        .map_err(|error| {
+            use async_nats::jetstream::stream::DirectGetErrorKind;
+            match error.kind() {
+                DirectGetErrorKind::NotFound => {
+                    Unread::Lasting("it was removed meanwhile".to_owned())
+                }
+                _ => Unread::Passing(error.to_string()),
+            }
+        })?;
+    let lasting = |error: &dyn std::fmt::Display| Unread::Lasting(error.to_string());
+    let (head, body) = parse::<OutcomesHead>(&message.payload).map_err(|error| lasting(&error))?;
+    let body = match head.body {
+        None => body,
+        Some(name) => match agent.encoder.blobs.get(&name, LARGEST).await {
+            Ok(body) => body,
+            Err(error) if error.is_passing() => return Err(Unread::Passing(error.to_string())),
+            Err(error) => return Err(lasting(&error)),
+        },
+    };
+    let outcomes =
+        decode_outcomes(&body, &result_type(dispatch)).map_err(|error| lasting(&error))?;
+    let outcomes = Arc::new(outcomes);
+    let mut kept = kept();
+    if kept.order.len() >= KEPT
+        && let Some(oldest) = kept.order.pop_front()
+    {
+        kept.outcomes.remove(&oldest);
+    }
+    kept.order.push_back(found.number.clone());
+    kept.outcomes
+        .insert(found.number.clone(), Arc::clone(&outcomes));
+    Ok(outcomes)
+}

@@ -1,0 +1,217 @@
+//! The processes with engines of a cluster on this machine: here, and by ssh on other machines.
+//!
+//! Here one process has them all: `rwasm-cluster engine join`. On another machine that is started by ssh, which carries
+//! the connection to the server too, so that nothing listens on a network; see [`super::tether`] for what holds it.
+
+use super::super::args::{HostArgument, LabelArgument};
+use super::super::exit::CliError;
+use super::super::output::shell_word;
+use super::super::setup::cache_dir;
+use super::super::signals::Signals;
+use super::detached::{self, Detached, own_program};
+use super::state::Place;
+use super::tether;
+use super::waiting::{Deadline, until_ready};
+use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The lane of tasks that name none.
+const MAIN_LANE: &str = "main";
+
+/// Variables that speak to commands of the user's, and not to engines that have their options from here.
+const NOT_FOR_ENGINES: [&str; 12] = [
+    "RWASM_ALLOW_PLAIN",
+    "RWASM_CA",
+    "RWASM_CERT",
+    "RWASM_CERT_KEY",
+    "RWASM_CLUSTER",
+    "RWASM_COLOR",
+    "RWASM_ENGINES",
+    "RWASM_KEY",
+    "RWASM_POLICY",
+    "RWASM_PROFILE",
+    "RWASM_QUIET",
+    "RWASM_VERBOSE",
+];
+
+/// The label that says by which name a machine was reached.
+const BY_SSH: &str = "ssh";
+
+/// How engines are to be.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) lanes: Vec<String>,
+    pub(super) labels: Vec<LabelArgument>,
+    /// Of engines on this machine: other machines have policies of their own.
+    pub(super) policy: Option<PathBuf>,
+    pub(super) drain_timeout: Duration,
+    pub(super) ssh: String,
+}
+
+impl Wanted {
+    /// The options of `engine join` that engines here and elsewhere have.
+    fn options(&self, engines: u32) -> Vec<OsString> {
+        let drain = humantime::format_duration(self.drain_timeout).to_string();
+        let mut options: Vec<OsString> = Vec::new();
+        let mut option = |name: &str, value: &str| options.extend([name.into(), value.into()]);
+        option("--engines", &engines.to_string());
+        option("--drain-timeout", &drain.replace(' ', ""));
+        for lane in &self.lanes {
+            option("--lane", lane);
+        }
+        if !self.lanes.is_empty() {
+            option("--lane", MAIN_LANE);
+        }
+        for label in &self.labels {
+            option("--label", &format!("{}={}", label.name, label.value));
+        }
+        options
+    }
+}
+
+/// Starts engines in a process on this machine, and waits until they have joined.
+pub(super) fn start(
+    place: &Place,
+    url: &str,
+    engines: u32,
+    wanted: &Wanted,
+    deadline: Deadline,
+    signals: &Signals,
+    began: impl FnOnce(&Detached) -> Result<(), CliError>,
+) -> Result<Detached, CliError> {
+    let ready = place.file("engines.ready");
+    // Of engines that were there before.
+    let _ = fs::remove_file(&ready);
+    let mut arguments: Vec<OsString> = vec!["engine".into(), "join".into(), url.into()];
+    arguments.extend(wanted.options(engines));
+    arguments.extend(["--key".into(), place.key(Role::Engine).into()]);
+    arguments.extend(["--ready-file".into(), ready.clone().into()]);
+    arguments.extend(["--profile".into(), place.name().into()]);
+    if let Some(policy) = &wanted.policy {
+        arguments.extend(["--policy".into(), policy.into()]);
+    }
+    if let Some(cache) = cache_dir() {
+        // It may be relative to where we are.
+        arguments.extend([
+            "--cache-dir".into(),
+            std::path::absolute(&cache).unwrap_or(cache).into(),
+        ]);
+    }
+    let log = place.file("engines.log");
+    let mut started = spawn(&own_program(), arguments, place, &log)?;
+    began(&started)?;
+    until_ready(
+        "the process with engines",
+        &mut started,
+        deadline,
+        signals,
+        || ready.exists().then_some(()),
+    )?;
+    Ok(started)
+}
+
+/// Starts engines on another machine, without waiting for them.
+pub(super) fn start_on(
+    host: &HostArgument,
+    place: &Place,
+    port: u16,
+    wanted: &Wanted,
+) -> Result<Detached, CliError> {
+    // Where the server seems to be over there. Which ports are free there nobody knows here; ssh ends where it is not.
+    let there = fastrand::u16(20_000..32_000);
+    let mut command: Vec<OsString> = vec!["rwasm-cluster".into(), "engine".into(), "join".into()];
+    command.push(format!("nats://127.0.0.1:{there}").into());
+    command.extend(wanted.options(host.engines));
+    command.extend(["--label".into(), format!("{BY_SSH}={}", host.host).into()]);
+    command.push(tether::OPTION.into());
+    let command: Vec<String> = command
+        .iter()
+        .map(|word| shell_word(&word.to_string_lossy()))
+        .collect();
+    let mut arguments: Vec<OsString> = vec![
+        tether::COMMAND.into(),
+        place.key(Role::Engine).into(),
+        wanted.drain_timeout.as_millis().to_string().into(),
+        wanted.ssh.clone().into(),
+    ];
+    arguments.extend(
+        [
+            "-T",
+            // Nobody is there to be asked for a password.
+            "-oBatchMode=yes",
+            "-oExitOnForwardFailure=yes",
+            // A connection that is lost is heard of.
+            "-oServerAliveInterval=15",
+            "-R",
+        ]
+        .map(OsString::from),
+    );
+    arguments.push(format!("127.0.0.1:{there}:127.0.0.1:{port}").into());
+    arguments.extend([host.host.clone().into(), command.join(" ").into()]);
+    let name: String = host
+        .host
+        .chars()
+        .map(|one| {
+            if one.is_ascii_alphanumeric() || "-.".contains(one) {
+                one
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    spawn(
+        &own_program(),
+        arguments,
+        place,
+        &place.file(&format!("ssh-{name}.log")),
+    )
+}
+
+/// So many engines, in words.
+pub(super) fn counted(engines: u32) -> String {
+    format!("{engines} engine{}", if engines == 1 { "" } else { "s" })
+}
+
+/// Waits until engines on another machine have joined, which are none of those that were there before.
+pub(super) fn await_joined(
+    host: &HostArgument,
+    started: &mut Detached,
+    before: &[String],
+    viewer: &ConnectSettings,
+    deadline: Deadline,
+    signals: &Signals,
+) -> Result<(), CliError> {
+    /// To look takes a connection; once in a while will do.
+    const PAUSE: Duration = Duration::from_millis(300);
+    let what = format!("ssh to {}", host.host);
+    let is_theirs = |process: &Process| {
+        process.labels.get(BY_SSH) == Some(&host.host) && !before.contains(&process.id)
+    };
+    until_ready(&what, started, deadline, signals, || {
+        let found = overview(viewer).ok()?;
+        if found.processes.iter().any(is_theirs) {
+            return Some(());
+        }
+        std::thread::sleep(PAUSE);
+        None
+    })
+}
+
+fn spawn(
+    program: &Path,
+    arguments: Vec<OsString>,
+    place: &Place,
+    log: &Path,
+) -> Result<Detached, CliError> {
+    let mut command = detached::command(program, arguments, place.dir());
+    for variable in NOT_FOR_ENGINES {
+        command.env_remove(variable);
+    }
+    detached::spawn(command, log).map_err(|source| CliError::Output {
+        what: format!("`{}`", log.display()),
+        source,
+    })
+}

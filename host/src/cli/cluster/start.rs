@@ -1,0 +1,411 @@
+//! `start`: a server, its streams, and engines; of what runs already nothing is started again.
+//!
+//! One command at a time is at a cluster: it holds the lock. What it has started is written down as soon as it is there,
+//! and ended again where the whole does not come to be.
+
+use super::super::args::{HostArgument, StartArguments};
+use super::super::exit::CliError;
+use super::super::output::print;
+use super::super::profile::{self, Profile};
+use super::super::signals::Signals;
+use super::super::tell;
+use super::detached::Detached;
+use super::engines;
+use super::process::Mark;
+use super::server;
+use super::state::{Group, Kept, Place, State};
+use super::waiting::{Deadline, PAUSE};
+use super::wishes::Wishes;
+use rwasm_cluster::ByteSize;
+use rwasm_cluster::nats::{AssetSettings, ConnectSettings, Key, Role, overview, set_up};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a server stores at most where nothing is said.
+const STORE: u64 = 40 << 30;
+
+/// Tasks, results and large values may take a quarter each; modules and records have the rest.
+const PARTS: u64 = 4;
+
+/// What a store cannot do without.
+const LEAST_STORE: u64 = 64 << 20;
+
+/// Starts what is missing of the cluster, and prints its URL.
+pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(), CliError> {
+    let profile = Profile::find(arguments.profile.as_deref())?;
+    let wishes = Wishes::of(arguments, &profile)?;
+    let place = Place::of(profile.name())?;
+    place.make()?;
+    let quiet = arguments.loudness.quiet;
+    let _lock = place.lock(|| {
+        if !quiet {
+            tell::print("another command is at this cluster; waiting for it\n");
+        }
+    })?;
+    let known = place.state()?;
+    let began = Began::default();
+    let ended = began.clone();
+    signals.watch(move || ended.end());
+    let started = bring_up(&wishes, &place, known.as_ref(), arguments, &began, signals);
+    let (state, report) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            began.end();
+            // What ran before still does.
+            match known {
+                Some(known) => place.record(&known)?,
+                None => place.forget()?,
+            }
+            return Err(error);
+        }
+    };
+    began.keep();
+    if !quiet {
+        tell::print(&report);
+    }
+    print(&format!("{}\n", state.url.unwrap_or_default()))
+}
+
+/// Starts what does not run. What was started is in `began` at any time.
+fn bring_up(
+    wishes: &Wishes,
+    place: &Place,
+    known: Option<&State>,
+    arguments: &StartArguments,
+    began: &Began,
+    signals: &Signals,
+) -> Result<(State, String), CliError> {
+    let deadline = Deadline::within(arguments.within);
+    let mut report = String::new();
+    let running = known.filter(|state| state.server.is_running());
+    let there = running.and_then(|state| Some((state, state.url.as_ref()?)));
+    let mut state = if let Some((state, url)) = there {
+        check_same(wishes, arguments, place, url)?;
+        state.clone()
+    } else {
+        // One that a command had begun to start that was killed.
+        if let Some(half) = running {
+            end(std::slice::from_ref(&half.server));
+        }
+        begin(wishes, place, known, deadline, began, signals, &mut report)?
+    };
+    let url = state.url.clone().unwrap_or_default();
+    make_streams(wishes, place, &url, arguments.within)?;
+    state.drain_ms = u64::try_from(wishes.wanted.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+    state.engines.retain(|group| group.process.is_running());
+    add_engines(
+        wishes,
+        place,
+        &url,
+        &mut state,
+        deadline,
+        began,
+        signals,
+        &mut report,
+    )?;
+    if report.is_empty() {
+        let here: u32 = state.engines.iter().map(|group| group.engines).sum();
+        report = format!(
+            "the cluster `{}` runs already, with {}\n",
+            place.name(),
+            engines::counted(here)
+        );
+        let of_engines = !arguments.lanes.is_empty()
+            || !arguments.labels.is_empty()
+            || arguments.policy.is_some();
+        if of_engines {
+            report +=
+                "they keep the lanes, labels and policy that they have until they are stopped\n";
+        }
+        if wishes.says_engines && wishes.engines != here_of(&state) {
+            report += &format!(
+                "more engines join it with `rwasm-cluster engine join {url} --key {}`\n",
+                place.key(Role::Engine).display()
+            );
+        }
+    } else {
+        report += &format!(
+            "use it with --cluster{}; end it with `rwasm-cluster stop{}`\n",
+            profile::option(place.name()),
+            profile::option(place.name()),
+        );
+    }
+    Ok((state, report))
+}
+
+/// Refuses what a server that runs cannot become.
+fn check_same(
+    wishes: &Wishes,
+    arguments: &StartArguments,
+    place: &Place,
+    url: &str,
+) -> Result<(), CliError> {
+    let what = if arguments
+        .port
+        .is_some_and(|port| port_of(url) != Some(port))
+    {
+        "on another port"
+    } else if arguments.store.is_some() && wishes.store.map(ByteSize::bytes) != place.kept().store {
+        "with a store of another size"
+    } else {
+        return Ok(());
+    };
+    Err(CliError::Wrong {
+        message: format!("the cluster `{}` runs already, at {url}", place.name()),
+        hint: format!("stop it to start it {what}"),
+    })
+}
+
+/// Starts the server.
+fn begin(
+    wishes: &Wishes,
+    place: &Place,
+    known: Option<&State>,
+    deadline: Deadline,
+    began: &Began,
+    signals: &Signals,
+    report: &mut String,
+) -> Result<State, CliError> {
+    let program = server::Program::find(wishes.nats_server.as_deref())?;
+    let kept = place.kept();
+    let port = server::port(wishes.port, kept.port)?;
+    let size = store_size(wishes, place, &kept)?;
+    server::configure(place, port, ByteSize::new(size))?;
+    // Engines that were left over know the old port alone.
+    let left: Vec<Group> = known.map(|state| state.engines.clone()).unwrap_or_default();
+    let left = if port.is_some() && port == kept.port {
+        left
+    } else {
+        let marks: Vec<Mark> = left.into_iter().map(|group| group.process).collect();
+        end(&marks);
+        Vec::new()
+    };
+    if known.is_some() {
+        *report +=
+            "the server had ended without being stopped; it begins anew with what it has stored\n";
+    }
+    let half = |server: Mark, url: Option<String>| State {
+        url,
+        server,
+        engines: left.clone(),
+        drain_ms: 0,
+    };
+    let (started, url) = server::start(&program, place, deadline, signals, |started| {
+        let mark = began.add(started, Kind::Server)?;
+        place.record(&half(mark, None))
+    })?;
+    let mark =
+        Mark::of(started.child.id()).ok_or_else(|| ended_at_once("the NATS server", &started))?;
+    let state = half(mark, Some(url.clone()));
+    place.record(&state)?;
+    place.keep(&Kept {
+        port: port_of(&url),
+        store: Some(size),
+    })?;
+    *report += &format!(
+        "nats-server {} listens at {url} (pid {}), and keeps what it stores in {}\n",
+        program.version(),
+        state.server.pid,
+        place.file("store").display()
+    );
+    Ok(state)
+}
+
+/// Starts the engines that are wanted and not there.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a thing of its own, and it is called once"
+)]
+fn add_engines(
+    wishes: &Wishes,
+    place: &Place,
+    url: &str,
+    state: &mut State,
+    deadline: Deadline,
+    began: &Began,
+    signals: &Signals,
+    report: &mut String,
+) -> Result<(), CliError> {
+    let add = |state: &mut State, started: &Detached, engines, host: Option<&HostArgument>| {
+        state.engines.push(Group {
+            process: began.add(started, Kind::Engines)?,
+            engines,
+            host: host.map(|host| host.host.clone()),
+        });
+        place.record(state)
+    };
+    let has = |state: &State, host: Option<&str>| {
+        state
+            .engines
+            .iter()
+            .any(|group| group.host.as_deref() == host)
+    };
+    let viewer = connect(place, url, Role::Viewer)?;
+    let mut before = Vec::new();
+    if !wishes.hosts.is_empty() {
+        let found = overview(&viewer).map_err(|error| profile::unanswered(error, url))?;
+        before.extend(found.processes.into_iter().map(|process| process.id));
+    }
+    let mut joining = Vec::new();
+    for host in &wishes.hosts {
+        if !has(state, Some(&host.host)) {
+            let port = port_of(url).unwrap_or_default();
+            let started = engines::start_on(host, place, port, &wishes.wanted)?;
+            add(state, &started, host.engines, Some(host))?;
+            joining.push((host, started));
+        }
+    }
+    if wishes.engines > 0 && !has(state, None) {
+        let count = wishes.engines;
+        let wanted = &wishes.wanted;
+        let started = engines::start(place, url, count, wanted, deadline, signals, |started| {
+            add(state, started, count, None)
+        })?;
+        *report += &format!(
+            "{} joined (pid {}), and log to {}\n",
+            engines::counted(count),
+            started.child.id(),
+            started.log.path().display()
+        );
+    }
+    for (host, mut started) in joining {
+        engines::await_joined(host, &mut started, &before, &viewer, deadline, signals)?;
+        *report += &format!(
+            "{} joined from {}\n",
+            engines::counted(host.engines),
+            host.host
+        );
+    }
+    place.record(state)
+}
+
+/// Makes the streams; the server may need a moment to have read what it had.
+fn make_streams(
+    wishes: &Wishes,
+    place: &Place,
+    url: &str,
+    within: Duration,
+) -> Result<(), CliError> {
+    let admin = connect(place, url, Role::Admin)?.timeout(within);
+    let store = place.kept().store.unwrap_or(STORE);
+    let mut assets = AssetSettings::default();
+    assets.lanes.clone_from(&wishes.wanted.lanes);
+    assets.max_bytes = i64::try_from(store / PARTS).unwrap_or(i64::MAX);
+    if let Some(keep) = wishes.keep {
+        assets.keep = keep;
+    }
+    // What somebody asks for is to hold for streams that were there, too.
+    assets.change = wishes.keep.is_some() || wishes.store.is_some();
+    set_up(&admin, &assets).map_err(|error| profile::unanswered(error, url))?;
+    Ok(())
+}
+
+/// How to reach a server of this machine in a role.
+fn connect(place: &Place, url: &str, role: Role) -> Result<ConnectSettings, CliError> {
+    let key = Key::read(&place.key(role)).map_err(CliError::Key)?;
+    Ok(ConnectSettings::new(url).key(key))
+}
+
+/// How much the server may store: as was said, else as before, else half of what is free.
+fn store_size(wishes: &Wishes, place: &Place, kept: &Kept) -> Result<u64, CliError> {
+    let size = match (wishes.store, kept.store) {
+        (Some(size), _) => size.bytes(),
+        (None, Some(size)) => size,
+        (None, None) => {
+            let free = rustix::fs::statvfs(place.dir())
+                .map_or(STORE, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+            (free / 2).min(STORE)
+        }
+    };
+    if size < LEAST_STORE {
+        return Err(CliError::Wrong {
+            message: format!(
+                "the cluster could store {}, and {} are wanted at least",
+                ByteSize::new(size),
+                ByteSize::new(LEAST_STORE)
+            ),
+            hint: "give it more with --store, or a larger disk in RWASM_STATE_DIR".to_owned(),
+        });
+    }
+    Ok(size)
+}
+
+fn here_of(state: &State) -> u32 {
+    let here = state.engines.iter().filter(|group| group.host.is_none());
+    here.map(|group| group.engines).sum()
+}
+
+fn port_of(url: &str) -> Option<u16> {
+    url.rsplit_once(':')?.1.parse().ok()
+}
+
+fn ended_at_once(what: &str, started: &Detached) -> CliError {
+    CliError::NoCluster {
+        message: format!(
+            "{what} has ended; it logs to `{}`",
+            started.log.path().display()
+        ),
+        said: started.log.tail(),
+        hint: None,
+    }
+}
+
+/// What is started and not yet there as a whole.
+#[derive(Clone, Default)]
+struct Began(Arc<Mutex<Vec<(Mark, Kind)>>>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Server,
+    Engines,
+}
+
+impl Began {
+    fn add(&self, started: &Detached, kind: Kind) -> Result<Mark, CliError> {
+        let mark = Mark::of(started.child.id())
+            .ok_or_else(|| ended_at_once("what was started", started))?;
+        self.lock().push((mark.clone(), kind));
+        Ok(mark)
+    }
+
+    /// It is there, and stays.
+    fn keep(&self) {
+        self.lock().clear();
+    }
+
+    /// Ends all of it, the server last: engines take their leave of it.
+    fn end(&self) {
+        let mut began = std::mem::take(&mut *self.lock());
+        began.reverse();
+        let (engines, servers): (Vec<_>, Vec<_>) = began
+            .into_iter()
+            .partition(|(_, kind)| *kind == Kind::Engines);
+        for marks in [engines, servers] {
+            let marks: Vec<Mark> = marks.into_iter().map(|(mark, _)| mark).collect();
+            end(&marks);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Mark, Kind)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has processes end that have nothing to do, and ends them if they do not.
+fn end(marks: &[Mark]) {
+    /// It takes them a few milliseconds; and there may be no more, where a signal ends us too.
+    const PATIENCE: Duration = Duration::from_millis(250);
+    for mark in marks {
+        mark.terminate();
+    }
+    let begin = Instant::now();
+    while marks.iter().any(Mark::is_running) {
+        if begin.elapsed() > PATIENCE {
+            for mark in marks {
+                mark.kill();
+            }
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

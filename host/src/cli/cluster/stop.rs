@@ -1,0 +1,113 @@
+//! `stop`: the engines drain, then the server ends; what it has stored stays.
+
+use super::super::args::StopArguments;
+use super::super::exit::CliError;
+use super::super::profile::Profile;
+use super::super::tell;
+use super::process::Mark;
+use super::state::{Place, State};
+use super::waiting::{Deadline, PAUSE};
+use std::time::Duration;
+
+/// Beyond the time to drain: for engines to give back what they have not begun, and to take their leave.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// For a server to write what it has, and end.
+const SERVER: Duration = Duration::from_secs(30);
+
+/// For a process that was killed to be gone.
+const KILLED: Duration = Duration::from_secs(10);
+
+/// Ends the cluster of the profile; where none runs it says so, and all is well.
+pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
+    let profile = Profile::find(arguments.profile.as_deref())?;
+    let place = Place::of(profile.name())?;
+    let quiet = arguments.loudness.quiet;
+    let say = |text: &str| {
+        if !quiet {
+            tell::print(text);
+        }
+    };
+    let none = format!("no cluster `{}` runs on this machine\n", place.name());
+    if !place.dir().exists() {
+        say(&none);
+        return Ok(());
+    }
+    let _lock = place.lock(|| say("another command is at this cluster; waiting for it\n"))?;
+    let Some(state) = place.state()? else {
+        say(&none);
+        return Ok(());
+    };
+    let is_running = state.server.is_running();
+    end_engines(&state, arguments.drain_timeout)?;
+    if state.server.terminate() && !gone(std::slice::from_ref(&state.server), SERVER) {
+        tell::warn(&format!(
+            "the NATS server (pid {}) does not end, and is killed; what is stored is sound",
+            state.server.pid
+        ));
+        kill(std::slice::from_ref(&state.server), "the NATS server")?;
+    }
+    place.forget()?;
+    say(&if is_running {
+        format!("the cluster `{}` has stopped\n", place.name())
+    } else {
+        format!("the cluster `{}` had ended before\n", place.name())
+    });
+    Ok(())
+}
+
+/// Lets the engines drain; kills what takes too long.
+fn end_engines(state: &State, drain: Option<Duration>) -> Result<(), CliError> {
+    let marks: Vec<Mark> = state
+        .engines
+        .iter()
+        .map(|group| group.process.clone())
+        .filter(Mark::terminate)
+        .collect();
+    let patience = match drain {
+        Some(drain) => drain,
+        None => Duration::from_millis(state.drain_ms) + MARGIN,
+    };
+    if gone(&marks, patience) {
+        return Ok(());
+    }
+    if drain.is_none() {
+        tell::warn(
+            "engines do not end in the time they have for it, and are killed; their tasks run again",
+        );
+    }
+    kill(&marks, "a process with engines")
+}
+
+fn kill(marks: &[Mark], what: &str) -> Result<(), CliError> {
+    for mark in marks {
+        mark.kill();
+    }
+    if gone(marks, KILLED) {
+        return Ok(());
+    }
+    let left = marks.iter().find(|mark| mark.is_running());
+    let pid = left.map(|mark| mark.pid).unwrap_or_default();
+    Err(CliError::NoCluster {
+        message: format!("{what} (pid {pid}) does not end, though it was killed"),
+        said: Vec::new(),
+        hint: Some(
+            "it waits for a disk or a network file system; `stop` again when that answers"
+                .to_owned(),
+        ),
+    })
+}
+
+/// Waits for processes to have ended; whether all have.
+fn gone(marks: &[Mark], patience: Duration) -> bool {
+    let deadline = Deadline::within(patience);
+    loop {
+        if !marks.iter().any(Mark::is_running) {
+            return true;
+        }
+        if deadline.is_over() {
+            return false;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

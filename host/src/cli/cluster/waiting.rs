@@ -1,0 +1,67 @@
+//! Waiting for what was started to be ready: for so long, unless it ends or a signal comes.
+
+use super::super::exit::CliError;
+use super::super::signals::Signals;
+use super::detached::Detached;
+use std::time::{Duration, Instant};
+
+/// The pause between two looks. Nothing tells of a file that appears, or a process that is not our child and ends.
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
+
+/// Until when something may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    end: Option<Instant>,
+    within: Duration,
+}
+
+impl Deadline {
+    pub(super) fn within(within: Duration) -> Self {
+        Self {
+            // None is beyond what a clock can say.
+            end: Instant::now().checked_add(within),
+            within,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+}
+
+/// Looks again and again until `ready` has something, the process has ended, or there is no more time; `what` is its name in
+/// the error, which has the end of its log.
+pub(super) fn until_ready<T>(
+    what: &str,
+    started: &mut Detached,
+    deadline: Deadline,
+    signals: &Signals,
+    mut ready: impl FnMut() -> Option<T>,
+) -> Result<T, CliError> {
+    loop {
+        // Asked first: what a process has left that has ended is not to be trusted.
+        let ended = started.child.try_wait().ok().flatten();
+        if let Some(signal) = signals.ending() {
+            return Err(CliError::Signal(signal));
+        }
+        let reason = if let Some(status) = ended {
+            format!("{what} has ended ({status})")
+        } else {
+            if let Some(ready) = ready() {
+                return Ok(ready);
+            }
+            if !deadline.is_over() {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            let within = humantime::format_duration(deadline.within);
+            format!("{what} is not ready after {within}")
+        };
+        let said = started.log.tail();
+        return Err(CliError::NoCluster {
+            message: format!("{reason}; it logs to `{}`", started.log.path().display()),
+            said,
+            hint: None,
+        });
+    }
+}

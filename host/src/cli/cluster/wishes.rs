@@ -1,0 +1,110 @@
+//! What `start` is to start: its options, behind them the environment and the profile, then what is usual.
+
+use super::super::args::{HostArgument, StartArguments};
+use super::super::exit::CliError;
+use super::super::profile::Profile;
+use super::super::setup::check_engines;
+use super::engines::Wanted;
+use rwasm_cluster::ByteSize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long running tasks have to end when the engines are stopped.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// What is to be started.
+pub(super) struct Wishes {
+    pub(super) engines: u32,
+    /// Whether that number was asked for.
+    pub(super) says_engines: bool,
+    pub(super) hosts: Vec<HostArgument>,
+    pub(super) wanted: Wanted,
+    pub(super) nats_server: Option<PathBuf>,
+    pub(super) port: Option<u16>,
+    pub(super) store: Option<ByteSize>,
+    pub(super) keep: Option<Duration>,
+}
+
+impl Wishes {
+    /// What the options, and behind them the profile, want.
+    pub(super) fn of(arguments: &StartArguments, profile: &Profile) -> Result<Self, CliError> {
+        let set = profile.settings();
+        if let Some(url) = &set.url {
+            return Err(CliError::Wrong {
+                message: format!(
+                    "the profile `{}` is of the cluster at {url}, and `start` starts one on this machine",
+                    profile.path().display()
+                ),
+                hint: "name another profile with --profile".to_owned(),
+            });
+        }
+        let says_engines = arguments.engines.or(set.engines);
+        let engines = says_engines.unwrap_or_else(|| {
+            std::thread::available_parallelism()
+                .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
+        });
+        let hosts = if arguments.hosts.is_empty() {
+            profile.parsed("hosts", &set.hosts)?
+        } else {
+            arguments.hosts.clone()
+        };
+        if engines > 0 || hosts.is_empty() {
+            check_engines(Some(engines))?;
+        }
+        for host in &hosts {
+            check_engines(Some(host.engines))?;
+        }
+        let mut labels: Vec<_> = set
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if !arguments.labels.is_empty() {
+            labels.clear();
+        }
+        let mut labels = profile.parsed("labels", &labels)?;
+        labels.extend(arguments.labels.iter().cloned());
+        let policy = match (&arguments.policy, &set.policy) {
+            (Some(path), _) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            (None, Some(path)) => Some(profile.resolve(path)),
+            (None, None) => None,
+        };
+        let nats_server = set.nats_server.as_deref().map(|path| profile.resolve(path));
+        Ok(Self {
+            engines,
+            says_engines: says_engines.is_some(),
+            hosts,
+            wanted: Wanted {
+                lanes: if arguments.lanes.is_empty() {
+                    set.lanes.clone()
+                } else {
+                    arguments.lanes.clone()
+                },
+                labels,
+                policy,
+                drain_timeout: match arguments.drain_timeout {
+                    Some(time) => time,
+                    None => profile
+                        .time("drain-timeout", set.drain_timeout.as_deref())?
+                        .unwrap_or(DRAIN),
+                },
+                ssh: arguments
+                    .ssh
+                    .clone()
+                    .or_else(|| set.ssh.clone())
+                    .unwrap_or_else(|| "ssh".to_owned()),
+            },
+            nats_server: arguments.nats_server.clone().or(nats_server),
+            port: arguments.port.or(set.port),
+            store: match (arguments.store, &set.store) {
+                (Some(size), _) => Some(size),
+                (None, Some(size)) => profile.parsed("store", std::slice::from_ref(size))?.pop(),
+                (None, None) => None,
+            },
+            keep: match arguments.keep {
+                Some(time) => Some(time),
+                None => profile.time("keep", set.keep.as_deref())?,
+            },
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! `--detach`: a job is stored at a cluster and goes on by itself; its id is all that is printed.
+
+use super::args::{ManyOptions, MapArguments, RunArguments, TaskOptions};
+use super::exit::CliError;
+use super::output::print;
+use super::{profile, setup};
+use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::nats::Role;
+use rwasm_cluster::{DynamicCallable, Grants, Input, JobSpec, Module};
+use std::io::Read;
+
+/// Stores a run.
+pub(crate) fn run(
+    module: &Module,
+    inputs: Vec<Input>,
+    spec: JobSpec,
+    arguments: &RunArguments,
+    grants: &Grants,
+) -> Result<(), CliError> {
+    let (jobs, settings) = cluster(&arguments.task, &arguments.many)?;
+    let spec = with_all(spec, &arguments.task, grants);
+    let id = jobs.submit(module, inputs, &spec, &settings);
+    print(&format!("{}\n", id.map_err(durable)?))
+}
+
+/// Stores a map.
+pub(crate) fn map(
+    function: &DynamicCallable,
+    name: &str,
+    lines: Box<dyn Read + Send>,
+    arguments: &MapArguments,
+    grants: &Grants,
+) -> Result<(), CliError> {
+    let task = &arguments.task;
+    let (jobs, settings) = cluster(task, &arguments.many)?;
+    let mut spec = JobSpec::default();
+    spec.reuse = setup::reuse(task);
+    spec.deterministic = task.determinism.deterministic;
+    spec.retry = setup::retry(task);
+    spec.max_failures = arguments.many.max_failures;
+    spec.queue_timeout = task.queue_timeout;
+    spec.deadline = task.deadline;
+    spec.label.clone_from(&task.label);
+    spec.dispatch_size = arguments.dispatch_size;
+    if task.targets.is_some() || arguments.many.view == super::args::View::Direct {
+        spec.view = rwasm_cluster::ViewKind::Direct(task.targets.clone().unwrap_or_default());
+    }
+    let spec = with_all(spec, task, grants);
+    let id = jobs.submit_lines(function, name, lines, &spec, &settings);
+    print(&format!("{}\n", id.map_err(durable)?))
+}
+
+/// An error of a durable job.
+pub(crate) fn durable(error: rwasm_cluster::detached::DurableError) -> CliError {
+    CliError::Durable(Box::new(error))
+}
+
+fn with_all(mut spec: JobSpec, task: &TaskOptions, grants: &Grants) -> JobSpec {
+    let limits = setup::limits(&task.limits, task.determinism.deterministic);
+    spec.limits = Some(limits);
+    spec.grants = Some(grants.clone());
+    spec
+}
+
+fn cluster(
+    task: &TaskOptions,
+    many: &ManyOptions,
+) -> Result<(DurableJobs, DetachSettings), CliError> {
+    let Some(connect) = profile::remote(&task.remote, Role::Client)? else {
+        return Err(CliError::Wrong {
+            message: "--detach stores the job at a cluster, and none is named".to_owned(),
+            hint: "name one with --cluster URL, or start one here with `rwasm-cluster start` and write --cluster=running"
+                .to_owned(),
+        });
+    };
+    let mut settings = DetachSettings::default();
+    settings.id.clone_from(&many.job_id);
+    if let Some(lane) = &task.lane {
+        settings.lane.clone_from(lane);
+    }
+    settings.format = task.format.map(|format| format.name().to_owned());
+    let jobs = DurableJobs::connect(&connect).map_err(CliError::Connect)?;
+    Ok((jobs, settings))
+}

@@ -1,0 +1,300 @@
+//! `job` for durable jobs of a cluster.
+
+use crate::cli::args::{
+    CancelArguments, JobName, ListArguments, RemoteOptions, ResultArguments, ShownAs,
+};
+use crate::cli::detach::durable;
+use crate::cli::exit::CliError;
+use crate::cli::map::Printed;
+use crate::cli::output::{Output, print, time};
+use crate::cli::profile;
+use crate::cli::run::{self, Shown};
+use crate::cli::signals::Signals;
+use crate::cli::tell::note;
+use anyhow::Context as _;
+use rwasm_cluster::JobState;
+use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
+use rwasm_cluster::format::Format;
+use rwasm_cluster::nats::Role;
+use serde_json::{Value as Json, json};
+
+/// The cluster that is meant, if one is.
+pub(super) fn meant(remote: &RemoteOptions) -> Result<Option<DurableJobs>, CliError> {
+    let Some(connect) = profile::remote(remote, Role::Client)? else {
+        return Ok(None);
+    };
+    DurableJobs::connect(&connect)
+        .map(Some)
+        .map_err(CliError::Connect)
+}
+
+/// The cluster that has a job of that name.
+pub(super) fn of(id: &str, remote: &RemoteOptions) -> Result<DurableJobs, CliError> {
+    meant(remote)?.ok_or_else(|| CliError::Wrong {
+        message: format!("`{id}` is no job of the history, whose jobs have numbers"),
+        hint: "a durable job is at a cluster: name it with --cluster URL, or --cluster=running"
+            .to_owned(),
+    })
+}
+
+pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), CliError> {
+    let mut rows = Vec::new();
+    for job in jobs.list().map_err(durable)? {
+        if rows.len() == arguments.limit {
+            break;
+        }
+        let fits = |wanted: &Option<String>, found: Option<&str>| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| found.is_some_and(|found| glob(wanted, found)))
+        };
+        if !fits(&arguments.label, job.label.as_deref())
+            || !fits(&arguments.function, job.function.as_deref())
+            || arguments.since.is_some_and(|since| job.submitted() < since)
+        {
+            continue;
+        }
+        let (job, counts) = match jobs.show(&job.id) {
+            Ok(shown) => shown,
+            // It was removed meanwhile.
+            Err(DurableError::Unknown { .. }) => continue,
+            Err(error) => return Err(durable(error)),
+        };
+        let state = state(&job, counts);
+        if arguments.state.is_empty() || arguments.state.contains(&state) {
+            rows.push((job, counts));
+        }
+    }
+    match arguments.format {
+        ShownAs::Json => {
+            let all: Vec<Json> = rows
+                .iter()
+                .map(|(job, counts)| json(job, *counts))
+                .collect();
+            print(&format!("{:#}\n", Json::from(all)))
+        }
+        ShownAs::Text => print(&table(&rows)),
+    }
+}
+
+pub(super) fn show(jobs: &DurableJobs, id: &str, format: ShownAs) -> Result<(), CliError> {
+    let (job, counts) = jobs.show(id).map_err(durable)?;
+    match format {
+        ShownAs::Json => print(&format!("{:#}\n", json(&job, counts))),
+        ShownAs::Text => print(&text(&job, counts)),
+    }
+}
+
+pub(super) fn result(
+    jobs: &DurableJobs,
+    id: &str,
+    arguments: &ResultArguments,
+    signals: &Signals,
+) -> Result<(), CliError> {
+    if arguments.task.is_some() {
+        return Err(CliError::Wrong {
+            message: "one task of a durable job cannot be asked for".to_owned(),
+            hint: "leave TASK away, and have the result of all".to_owned(),
+        });
+    }
+    let (job, counts) = jobs.show(id).map_err(durable)?;
+    if !arguments.follow && job.state == DurableState::Queued {
+        return Err(durable(DurableError::Unfinished {
+            id: id.to_owned(),
+            done: counts.done,
+            tasks: job.tasks,
+        }));
+    }
+    let recalled = jobs.recall(id).map_err(durable)?;
+    let format = match (arguments.printed.format, &job.format) {
+        (Some(format), _) => Some(format),
+        (None, Some(name)) => name.parse().ok(),
+        (None, None) => None,
+    };
+    let output = Output::open(arguments.printed.output.as_deref())?;
+    signals.clean(output.aside());
+    let is_quiet = arguments.loudness.quiet;
+    let ended = if job.kind == "map" {
+        let mut map = recalled.map().map_err(durable)?;
+        let canceller = map.canceller();
+        signals.watch(move || canceller.cancel());
+        let format = format.unwrap_or(Format::Jsonl);
+        Printed::new(output, format, is_quiet).all(&mut map)
+    } else {
+        let merge = recalled
+            .spec()
+            .merge_for(recalled.module())
+            .context("a job that was stored does not fit its module")
+            .map_err(CliError::Internal)?;
+        let shown = Shown::new(format, &merge);
+        let run = recalled
+            .run_as(&shown.spec(recalled.spec().clone()))
+            .map_err(durable)?;
+        let canceller = run.canceller();
+        signals.watch(move || canceller.cancel());
+        run::print(run, output, shown, is_quiet).map(|result| run::tell(&result, shown, is_quiet))
+    };
+    if let Some(ending) = signals.ending() {
+        return Err(CliError::Signal(ending));
+    }
+    ended
+}
+
+pub(super) fn cancel(arguments: &CancelArguments) -> Result<(), CliError> {
+    let JobName::Durable(id) = &arguments.id else {
+        return Err(CliError::Wrong {
+            message: "a job of the history runs where it was started".to_owned(),
+            hint: "stop it there; durable jobs (run --detach) can be cancelled from anywhere"
+                .to_owned(),
+        });
+    };
+    let state = of(id, &arguments.remote)?.cancel(id).map_err(durable)?;
+    if !arguments.loudness.quiet && state != DurableState::Cancelled {
+        note(&format!("job {id} is {state} already"));
+    }
+    Ok(())
+}
+
+pub(super) fn retry(jobs: &DurableJobs, id: &str, is_quiet: bool) -> Result<(), CliError> {
+    let count = jobs.retry(id).map_err(durable)?;
+    if !is_quiet {
+        note(&match count {
+            0 => format!("no task of job {id} failed"),
+            1 => format!("1 task of job {id} runs again"),
+            count => format!("{count} tasks of job {id} run again"),
+        });
+    }
+    Ok(())
+}
+
+/// The state as the history has it, so that `--state` says the same of both.
+fn state(job: &DurableJob, counts: JobCounts) -> JobState {
+    match job.state {
+        DurableState::Cancelled => JobState::Cancelled,
+        DurableState::Done if counts.failed > 0 => JobState::Failed,
+        DurableState::Done => JobState::Done,
+        _ => JobState::Running,
+    }
+}
+
+/// Whether a text fits: `*` is any text, `?` any character.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.chars().next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let rest = &pattern[1..];
+            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.into_iter().any(|at| glob(rest, &text[at..]))
+        }
+        Some(wanted) => {
+            let mut rest = text.chars();
+            let found = rest.next();
+            found.is_some_and(|found| wanted == '?' || found == wanted)
+                && glob(&pattern[wanted.len_utf8()..], rest.as_str())
+        }
+    }
+}
+
+fn json(job: &DurableJob, counts: JobCounts) -> Json {
+    json!({
+        "id": job.id,
+        "state": job.state.name(),
+        "kind": job.kind,
+        "function": job.function,
+        "label": job.label,
+        "module": { "name": job.module, "sha256": job.hash },
+        "merge": job.merge,
+        "submitted": time(job.submitted()),
+        "tasks": job.tasks,
+        "done": counts.done,
+        "failed": counts.failed,
+        "attempt": job.attempt(),
+        "lane": job.lane,
+        "priority": job.priority,
+    })
+}
+
+fn text(job: &DurableJob, counts: JobCounts) -> String {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let rows = [
+        ("job", job.id.clone()),
+        ("state", job.state.to_string()),
+        ("kind", job.kind.clone()),
+        ("label", or_none(&job.label)),
+        ("module", format!("{} ({})", job.module, job.hash)),
+        ("function", or_none(&job.function)),
+        ("merge", job.merge.clone()),
+        ("submitted", time(job.submitted())),
+        (
+            "tasks",
+            format!(
+                "{} of {} done, {} failed",
+                counts.done, job.tasks, counts.failed
+            ),
+        ),
+        ("attempt", job.attempt().to_string()),
+        ("lane", format!("{}, priority {}", job.lane, job.priority)),
+    ];
+    let lines = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<10} {}\n", plain(value)));
+    lines.collect()
+}
+
+fn table(rows: &[(DurableJob, JobCounts)]) -> String {
+    let mut cells = vec![
+        [
+            "ID",
+            "STATE",
+            "KIND",
+            "FUNCTION",
+            "LABEL",
+            "SUBMITTED",
+            "DONE",
+            "TASKS",
+            "FAILED",
+        ]
+        .map(str::to_owned),
+    ];
+    cells.extend(rows.iter().map(|(job, counts)| {
+        [
+            job.id.clone(),
+            job.state.to_string(),
+            job.kind.clone(),
+            job.function.clone().unwrap_or_else(|| "-".to_owned()),
+            job.label.clone().unwrap_or_else(|| "-".to_owned()),
+            time(job.submitted()),
+            counts.done.to_string(),
+            job.tasks.to_string(),
+            counts.failed.to_string(),
+        ]
+        .map(|cell| plain(&cell))
+    }));
+    super::aligned(&cells)
+}
+
+/// A name or label comes from outside, and is to stay in its line.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|one| if one.is_control() { '?' } else { one })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn labels_fit_their_patterns() {
+        for (pattern, text, fits) in [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("ä*", "äh", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+}

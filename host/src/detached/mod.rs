@@ -1,0 +1,218 @@
+//! Durable jobs: they are stored before their id is told, run without whoever submitted them, and their results are
+//! fetched later, from anywhere.
+//!
+//! `manifest` is what is known of a job; `submit` stores one: first what its tasks are (so that they can be submitted again,
+//! whatever dies when), then the messages for engines; `recall` makes a run or a map of one whose outcomes come from what
+//! is stored; `manage` lists, cancels, retries and removes. Engines know nothing of all this: to them a task is a task.
+
+mod manage;
+mod manifest;
+mod recall;
+mod submit;
+
+pub use manifest::{DurableJob, DurableState, JobCounts};
+pub use recall::Recalled;
+pub use submit::DetachSettings;
+
+use crate::nats::blob::{BlobError, Blobs};
+use crate::nats::connect::{ConnectError, ConnectSettings, Connection};
+use crate::nats::{AssetError, Role, names};
+use crate::view::SubmitError;
+use async_nats::jetstream::kv;
+use async_nats::jetstream::stream::Stream;
+use tokio::runtime::Runtime;
+
+/// The durable jobs of a cluster over NATS.
+///
+/// # Examples
+///
+/// ```no_run
+/// use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+/// use rwasm_cluster::nats::ConnectSettings;
+/// use rwasm_cluster::{Input, JobSpec, Module};
+///
+/// let jobs = DurableJobs::connect(&ConnectSettings::new("nats://127.0.0.1:4222"))?;
+/// let module = Module::from_file("wordcount.wasm")?;
+/// let inputs = vec![Input::path("book.txt")];
+/// let id = jobs.submit(&module, inputs, &JobSpec::default(), &DetachSettings::default())?;
+/// // Later, and elsewhere:
+/// let result = jobs.recall(&id)?.run()?.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct DurableJobs {
+    runtime: Runtime,
+    settings: ConnectSettings,
+    pub(self) store: Store,
+}
+
+/// Where durable jobs are.
+#[derive(Clone)]
+struct Store {
+    connection: Connection,
+    tasks: Stream,
+    results: Stream,
+    jobs: kv::Store,
+    modules: Blobs,
+    blobs: Blobs,
+}
+
+/// Why something was not done with a durable job.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DurableError {
+    /// The cluster cannot be reached, or refuses.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// There is no such job.
+    #[error("the cluster has no job `{id}`")]
+    Unknown {
+        /// The id that was named.
+        id: String,
+    },
+    /// Another job has the id.
+    #[error("the cluster has a job `{id}` already, which is another one: {difference}")]
+    Taken {
+        /// The id.
+        id: String,
+        /// What differs.
+        difference: String,
+    },
+    /// The id cannot be one.
+    #[error(
+        "`{id}` cannot be the id of a job: letters, digits, `-` and `_` are wanted, 64 at most"
+    )]
+    Id {
+        /// The id that was named.
+        id: String,
+    },
+    /// Not all of its tasks have ended.
+    #[error("the job `{id}` has not ended: {done} of {tasks} tasks are done")]
+    Unfinished {
+        /// The job.
+        id: String,
+        /// Tasks that have outcomes.
+        done: u64,
+        /// All of its tasks.
+        tasks: u64,
+    },
+    /// It was not stored as a whole.
+    #[error("the job `{id}` was never submitted as a whole: submit it again with the same id")]
+    Incomplete {
+        /// The job.
+        id: String,
+    },
+    /// What was asked for has no meaning for a durable job.
+    #[error("a durable job cannot have {what}")]
+    Unsupported {
+        /// What, and what to do instead.
+        what: String,
+    },
+    /// The module does not fit what is asked of it, or an input cannot be used.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// What is stored cannot be read.
+    #[error("what is stored of the job `{id}` cannot be read: {reason}")]
+    Damaged {
+        /// The job.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The server did not do it; nothing that was stored before is lost.
+    #[error("the cluster does not do it: {reason}")]
+    Server {
+        /// What it said.
+        reason: String,
+    },
+    /// A temporary file cannot be written, or an input not be read.
+    #[error("cannot store the tasks aside")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<BlobError> for DurableError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Io(error) => Self::Io(error),
+            error => Self::Server {
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+fn server(error: &(impl std::error::Error + ?Sized)) -> DurableError {
+    let mut reason = error.to_string();
+    if let Some(source) = error.source()
+        && !reason.contains(&source.to_string())
+    {
+        reason = format!("{reason}: {source}");
+    }
+    DurableError::Server { reason }
+}
+
+impl DurableJobs {
+    /// Connects to a cluster.
+    ///
+    /// # Errors
+    /// When it cannot be reached, refuses, or was not set up.
+    pub fn connect(settings: &ConnectSettings) -> Result<Self, ConnectError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("rwasm-jobs-io")
+            .build()
+            .map_err(|error| ConnectError::Unreachable {
+                url: settings.url.clone(),
+                reason: format!("the system gives no event queue: {error}"),
+            })?;
+        let store = runtime.block_on(Store::open(settings))?;
+        Ok(Self {
+            runtime,
+            settings: settings.clone(),
+            store,
+        })
+    }
+}
+
+impl Store {
+    async fn open(settings: &ConnectSettings) -> Result<Self, ConnectError> {
+        let connection = Connection::open(settings, Role::Client, "rwasm-cluster jobs").await?;
+        let missing = |what: &str| {
+            ConnectError::Assets(AssetError::Missing {
+                what: what.to_owned(),
+            })
+        };
+        let stream = async |name: &'static str| match connection
+            .watched(name, connection.js.get_stream(name))
+            .await
+        {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(_)) => Err(missing(&format!("stream {name}"))),
+            Err(denied) => Err(ConnectError::Denied {
+                url: connection.url.to_string(),
+                who: connection.who.to_string(),
+                what: format!("use durable jobs: {denied}"),
+            }),
+        };
+        let tasks = stream(names::TASKS).await?;
+        let results = stream(names::RESULTS).await?;
+        let jobs = connection
+            .js
+            .get_key_value(names::JOBS)
+            .await
+            .map_err(|_| missing(&format!("bucket {}", names::JOBS)))?;
+        let blobs = async |bucket: &'static str| {
+            Blobs::open(&connection, bucket)
+                .await
+                .map_err(|_| missing(&format!("object store {bucket}")))
+        };
+        let (modules, blobs) = (blobs(names::MODULES).await?, blobs(names::BLOBS).await?);
+        Ok(Self {
+            tasks,
+            results,
+            jobs,
+            modules,
+            blobs,
+            connection,
+        })
+    }
+}

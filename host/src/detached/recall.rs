@@ -1,0 +1,193 @@
+//! A run or a map of what is stored: the same handles as of a job that runs, the same merge, whose outcomes come from there.
+
+use super::manifest::{DurableJob, DurableState, Plan};
+use super::submit::{merge_named, plan_object};
+use super::{DurableError, DurableJobs};
+use crate::backend::{NatsSettings, Recalled as Outcomes};
+use crate::cluster::{Cluster, StartError};
+use crate::grants::{Grants, Random};
+use crate::nats::ConnectError;
+use crate::nats::index::read_places;
+use crate::nats::wire::{TasksHead, parse};
+use crate::outcome::Place;
+use crate::sandbox::{DynamicCallable, Module};
+use crate::value::Value;
+use crate::view::{Job, JobSpec, Map};
+use std::sync::Arc;
+
+/// The most that is taken of what is stored of a job's tasks.
+const LARGEST_PLAN: u64 = 1 << 30;
+
+/// A durable job with all that is needed to have its result.
+pub struct Recalled {
+    job: DurableJob,
+    module: Module,
+    spec: JobSpec,
+    places: Vec<Place>,
+    outcomes: Arc<Outcomes>,
+    cluster: Cluster,
+}
+
+impl DurableJobs {
+    /// A durable job's result: what is stored of it now, and what comes.
+    ///
+    /// # Errors
+    /// When there is no such job, or what is stored cannot be read.
+    pub fn recall(&self, id: &str) -> Result<Recalled, DurableError> {
+        let (job, _) = self.runtime.block_on(self.store.record(id))?;
+        if job.state == DurableState::Submitting {
+            return Err(DurableError::Incomplete { id: id.to_owned() });
+        }
+        let (plan, module) = self.runtime.block_on(async {
+            let plan = self.store.blobs.get(&plan_object(id), LARGEST_PLAN).await?;
+            let module = self.store.modules.get(&job.hash, LARGEST_PLAN).await?;
+            Ok::<_, DurableError>((plan, module))
+        })?;
+        let damaged = |reason: String| DurableError::Damaged {
+            id: id.to_owned(),
+            reason,
+        };
+        let (plan, places) =
+            parse::<Option<Plan>>(&plan).map_err(|error| damaged(error.to_string()))?;
+        let (mut index, places) =
+            read_places(&places).map_err(|error| damaged(error.to_string()))?;
+        index.set_rounds(job.rounds.clone());
+        let mut limits = crate::limits::Limits::default();
+        if let Some(plan) = &plan {
+            limits.clone_from(&plan.head.limits);
+        }
+        let module = Module::from_bytes_within(job.module.clone(), module, &limits)
+            .map_err(|error| damaged(error.to_string()))?;
+        if module.hash().to_string() != job.hash {
+            return Err(damaged("its module is another one".to_owned()));
+        }
+        let mut spec = JobSpec::default();
+        spec.map.clone_from(&job.function);
+        spec.merge = merge_named(&job.merge)
+            .ok_or_else(|| damaged(format!("there is no merge `{}`", job.merge)))?;
+        spec.max_failures = job.tolerance();
+        spec.label.clone_from(&job.label);
+        spec.priority = job.priority;
+        if let Some(Plan { head, .. }) = plan {
+            spec.deterministic = head.deterministic;
+            spec.limits = Some(head.limits.clone());
+            spec.grants = Some(grants(&head).map_err(damaged)?);
+            // The program's own name goes before them.
+            spec.arguments = head.arguments.into_iter().skip(1).collect();
+        }
+        let outcomes = Arc::new(Outcomes::new(id, index));
+        if job.state == DurableState::Cancelled {
+            outcomes.cancelled();
+        }
+        let remote = NatsSettings {
+            connect: self.settings.clone(),
+            lane: job.lane.clone(),
+            recalled: Some(Arc::clone(&outcomes)),
+            ..NatsSettings::default()
+        };
+        let cluster = Cluster::recalling(remote).map_err(|error| match error {
+            StartError::Connect(error) => DurableError::Connect(error),
+            error => DurableError::Connect(ConnectError::Unreachable {
+                url: self.settings.url.clone(),
+                reason: error.to_string(),
+            }),
+        })?;
+        Ok(Recalled {
+            job,
+            module,
+            spec,
+            places,
+            outcomes,
+            cluster,
+        })
+    }
+}
+
+fn grants(head: &TasksHead) -> Result<Grants, String> {
+    let mut grants = Grants::none();
+    for dir in &head.dirs {
+        let dir: crate::grants::DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
+        grants = grants.dir(dir.host, dir.guest, dir.access);
+    }
+    for peer in &head.net {
+        grants = grants.net(peer.parse().map_err(|error| format!("{error}"))?);
+    }
+    for (name, value) in &head.env {
+        grants = grants.env(name, value);
+    }
+    grants = grants.clock(head.clock.parse().map_err(|error| format!("{error}"))?);
+    if let Some(seed) = head.seed {
+        grants = grants.random(Random::Seeded(seed));
+    }
+    Ok(grants)
+}
+
+impl Recalled {
+    /// What is known of the job.
+    #[must_use]
+    pub fn job(&self) -> &DurableJob {
+        &self.job
+    }
+
+    /// Its module.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What it is to do, as it was submitted.
+    #[must_use]
+    pub fn spec(&self) -> &JobSpec {
+        &self.spec
+    }
+
+    /// The function of a map.
+    ///
+    /// # Errors
+    /// When it is a run.
+    pub fn function(&self) -> Result<DynamicCallable, DurableError> {
+        let name = self.job.function.as_deref().unwrap_or_default();
+        self.module
+            .dynamic_function(name)
+            .map_err(|error| DurableError::Damaged {
+                id: self.job.id.clone(),
+                reason: error.to_string(),
+            })
+    }
+
+    /// A run: its outcomes are merged as it says, on the cluster's engines where its module has the reducer.
+    ///
+    /// # Errors
+    /// When it is a map.
+    pub fn run(&self) -> Result<Job, DurableError> {
+        self.run_as(&self.spec)
+    }
+
+    /// The same, merged as this says.
+    ///
+    /// # Errors
+    /// When that does not fit the module.
+    pub fn run_as(&self, spec: &JobSpec) -> Result<Job, DurableError> {
+        let places = self.places.clone().into_iter();
+        let total = self.places.len() as u64;
+        let core = self.cluster.core();
+        Ok(core.recall_run(&self.module, spec, places, total)?)
+    }
+
+    /// A map.
+    ///
+    /// # Errors
+    /// When it is a run.
+    pub fn map(&self) -> Result<Map<Value>, DurableError> {
+        let function = self.function()?;
+        let places = self.places.clone().into_iter();
+        let total = self.places.len() as u64;
+        let core = self.cluster.core();
+        Ok(core.recall_map(&function, &self.spec, places, total)?)
+    }
+
+    /// What has no outcome is not waited for any more: the job was cancelled.
+    pub fn stop_waiting(&self) {
+        self.outcomes.cancelled();
+    }
+}

@@ -1,0 +1,254 @@
+//! Which message holds which tasks of a durable job, and what each task works on. Pure.
+//!
+//! A job's tasks are numbered from 0 without gaps. A message is named by its first task's index; a task that is tried again
+//! has a message of its own, named by the attempt and its index.
+
+use super::wire::WireError;
+use crate::outcome::Place;
+use crate::value::{Malformed, Reader, Writer};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The tasks of a job by the messages that hold them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Index {
+    /// The first task of each message, in order.
+    firsts: Vec<u64>,
+    tasks: u64,
+    /// Attempts after the first, the earliest first.
+    rounds: Vec<Round>,
+}
+
+/// Tasks that were tried again together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Round {
+    pub(crate) attempt: u32,
+    /// Their indices, as ranges in order: `[3, 5]` is 3 and 4.
+    tasks: Vec<(u64, u64)>,
+}
+
+impl Round {
+    /// Of tasks whose indices are in order.
+    pub(crate) fn of(attempt: u32, indices: impl IntoIterator<Item = u64>) -> Self {
+        let mut tasks: Vec<(u64, u64)> = Vec::new();
+        for index in indices {
+            match tasks.last_mut() {
+                Some((_, end)) if *end == index => *end += 1,
+                _ => tasks.push((index, index + 1)),
+            }
+        }
+        Self { attempt, tasks }
+    }
+
+    pub(crate) fn has(&self, index: u64) -> bool {
+        let after = self.tasks.partition_point(|(start, _)| *start <= index);
+        after > 0 && index < self.tasks[after - 1].1
+    }
+
+    #[cfg(test)]
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u64> + '_ {
+        self.tasks.iter().flat_map(|(start, end)| *start..*end)
+    }
+
+    /// The name of the message of one of its tasks.
+    pub(crate) fn number(&self, index: u64) -> String {
+        format!("a{}-{index}", self.attempt)
+    }
+}
+
+/// Where a task's outcome is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The message.
+    pub(crate) number: String,
+    /// The tasks that it holds.
+    pub(crate) tasks: Range<u64>,
+}
+
+impl Index {
+    pub(crate) fn add(&mut self, first: u64, count: u64) {
+        debug_assert_eq!(first, self.tasks, "tasks have no gaps");
+        self.firsts.push(first);
+        self.tasks = first + count;
+    }
+
+    pub(crate) fn set_rounds(&mut self, rounds: Vec<Round>) {
+        self.rounds = rounds;
+    }
+
+    pub(crate) fn tasks(&self) -> u64 {
+        self.tasks
+    }
+
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Found> + '_ {
+        let ends = self.firsts.iter().skip(1).copied().chain([self.tasks]);
+        self.firsts.iter().zip(ends).map(|(first, end)| Found {
+            number: first.to_string(),
+            tasks: *first..end,
+        })
+    }
+
+    /// Where the outcome of a task is that counts: that of its last attempt.
+    pub(crate) fn find(&self, index: u64) -> Option<Found> {
+        if index >= self.tasks {
+            return None;
+        }
+        if let Some(round) = self.rounds.iter().rev().find(|round| round.has(index)) {
+            return Some(Found {
+                number: round.number(index),
+                tasks: index..index + 1,
+            });
+        }
+        let after = self.firsts.partition_point(|first| *first <= index);
+        let first = *self.firsts.get(after.checked_sub(1)?)?;
+        let end = self.firsts.get(after).copied().unwrap_or(self.tasks);
+        Some(Found {
+            number: first.to_string(),
+            tasks: first..end,
+        })
+    }
+}
+
+/// Writes what the tasks of each message work on.
+#[derive(Default)]
+pub(crate) struct PlacesWriter {
+    out: Writer,
+    last_source: Option<Arc<str>>,
+}
+
+const ARGUMENTS: u8 = 0;
+const CHUNK: u8 = 1;
+const CHUNK_OF_ANOTHER: u8 = 2;
+const LINE: u8 = 3;
+const LINE_OF_ANOTHER: u8 = 4;
+
+impl PlacesWriter {
+    pub(crate) fn message(&mut self, places: &[Place]) {
+        self.out.put_len(places.len());
+        for place in places {
+            self.place(place);
+        }
+    }
+
+    fn place(&mut self, place: &Place) {
+        let source = match place {
+            Place::Chunk { input, .. } | Place::Line { input, .. } => input,
+            Place::Arguments | Place::Results => return self.out.put_u8(ARGUMENTS),
+        };
+        let is_same = self.last_source.as_ref() == Some(source);
+        let is_chunk = matches!(place, Place::Chunk { .. });
+        self.out.put_u8(match (is_chunk, is_same) {
+            (true, true) => CHUNK,
+            (true, false) => CHUNK_OF_ANOTHER,
+            (false, true) => LINE,
+            (false, false) => LINE_OF_ANOTHER,
+        });
+        if !is_same {
+            self.out.put_bytes(source.as_bytes());
+            self.last_source = Some(Arc::clone(source));
+        }
+        match place {
+            Place::Chunk { range, .. } => {
+                self.out.put_u64_leb(range.start);
+                self.out.put_u64_leb(range.end);
+            }
+            Place::Line { line, .. } => self.out.put_u64_leb(*line),
+            Place::Arguments | Place::Results => {}
+        }
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.out.into_vec()
+    }
+}
+
+/// The messages and places that were written.
+pub(crate) fn read_places(bytes: &[u8]) -> Result<(Index, Vec<Place>), WireError> {
+    let mut from = Reader::new(bytes);
+    let mut index = Index::default();
+    let mut places = Vec::new();
+    let mut source: Arc<str> = Arc::from("");
+    while from.remaining() > 0 {
+        let count = from.count(1)?;
+        index.add(places.len() as u64, count as u64);
+        for _ in 0..count {
+            let tag = from.u8()?;
+            if matches!(tag, CHUNK_OF_ANOTHER | LINE_OF_ANOTHER) {
+                source = Arc::from(from.str()?);
+            }
+            let input = Arc::clone(&source);
+            places.push(match tag {
+                ARGUMENTS => Place::Arguments,
+                CHUNK | CHUNK_OF_ANOTHER => Place::Chunk {
+                    input,
+                    range: from.u64_leb()?..from.u64_leb()?,
+                },
+                LINE | LINE_OF_ANOTHER => Place::Line {
+                    input,
+                    line: from.u64_leb()?,
+                },
+                _ => return Err(Malformed::BadCase.into()),
+            });
+        }
+    }
+    Ok((index, places))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(input: &str, range: Range<u64>) -> Place {
+        Place::Chunk {
+            input: input.into(),
+            range,
+        }
+    }
+
+    #[test]
+    fn places_come_back_with_the_messages_they_were_in() {
+        let messages = [
+            vec![chunk("a", 0..5)],
+            vec![chunk("a", 5..9), chunk("b", 0..u64::MAX)],
+            vec![
+                Place::Arguments,
+                Place::Line {
+                    input: "b".into(),
+                    line: 3,
+                },
+                Place::Line {
+                    input: "c".into(),
+                    line: 4,
+                },
+            ],
+        ];
+        let mut writer = PlacesWriter::default();
+        messages.iter().for_each(|places| writer.message(places));
+        let bytes = writer.finish();
+        let (index, places) = read_places(&bytes).expect("they are places");
+        assert_eq!(places, messages.concat());
+        assert_eq!(index.tasks(), 6);
+        let tasks = |index: &Index| -> Vec<Range<u64>> {
+            index.messages().map(|found| found.tasks).collect()
+        };
+        assert_eq!(tasks(&index), [0..1, 1..3, 3..6]);
+        assert!(read_places(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn the_last_attempt_of_a_task_counts() {
+        let mut index = Index::default();
+        index.add(0, 3);
+        index.add(3, 2);
+        index.set_rounds(vec![Round::of(2, [1, 2, 4]), Round::of(3, [2])]);
+        let numbers: Vec<String> = (0..5)
+            .map(|task| index.find(task).expect("it is there").number)
+            .collect();
+        assert_eq!(numbers, ["0", "a2-1", "a3-2", "3", "a2-4"]);
+        assert_eq!(index.find(5), None);
+        let round = Round::of(2, [1, 2, 3, 7]);
+        assert_eq!(round.indices().collect::<Vec<_>>(), [1, 2, 3, 7]);
+        assert!(round.has(3) && !round.has(4) && round.has(7) && !round.has(0));
+    }
+}

@@ -1,0 +1,130 @@
+//! Servers and engines that were killed, and what comes after.
+
+use super::{Home, engines, ids, kill, pid, signal};
+use crate::support::{call, map, until};
+use rustix::process::Signal;
+use serde_json::Value as Json;
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+#[test]
+fn a_server_that_was_killed_begins_anew_on_its_store() {
+    const LINES: usize = 100;
+    let home = Home::new();
+    let url = home.start("-n 2");
+    let before = home.status("");
+    // A job is under way meanwhile, and ends well.
+    let mut job = home
+        .with(map("numbers"))
+        .typed("fib - --cluster")
+        .into_command();
+    let mut job = job
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = job.stdin.take().expect("stdin is piped");
+    lines
+        .write_all(&b"27\n".repeat(LINES / 2))
+        .expect("it reads");
+    until("the job is under way", || {
+        let status = home.status("");
+        status["processes"][0]["done"] != 0
+            || status["jobs"]
+                .as_array()
+                .is_some_and(|jobs| !jobs.is_empty())
+    });
+    kill(pid(&before));
+    until("the server has ended", || {
+        !home.processes().contains(&pid(&before))
+    });
+    home.cli("status")
+        .fails(13)
+        .expect_stderr_has(&["has ended without being stopped", "begins anew"]);
+
+    let again = home.cli("start -n 2").end().expect_code(0);
+    again
+        .expect_stdout(format!("{url}\n"))
+        .expect_stderr_has(&["begins anew with what it has stored"]);
+    // The engines were waiting for it.
+    let mut after = Json::Null;
+    until("the engines are there again", || {
+        after = home.status("");
+        after["engines"] == 2
+    });
+    assert_eq!(engines(&after), engines(&before));
+    lines
+        .write_all(&b"27\n".repeat(LINES / 2))
+        .expect("it reads");
+    drop(lines);
+    let ended = job.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stdout),
+        "196418\n".repeat(LINES)
+    );
+    assert_eq!(
+        home.with(call("numbers"))
+            .typed("fib 10 --cluster")
+            .output(),
+        "55\n"
+    );
+
+    // One that is frozen is said to be.
+    signal(pid(&after), Signal::STOP);
+    let frozen = home.cli("status").fails(13);
+    frozen.expect_stderr_has(&["runs and does not answer at", "server.log", "begins anew"]);
+    signal(pid(&after), Signal::CONT);
+
+    // Engines that were killed are started again.
+    kill(engines(&after));
+    until("the engines have ended", || home.processes().len() == 1);
+    let third = home.cli("start -n 1").end().expect_code(0);
+    third
+        .expect_stdout(format!("{url}\n"))
+        .expect_stderr_has(&["1 engine joined"]);
+    assert_eq!(
+        home.with(call("numbers"))
+            .typed("fib 10 --cluster")
+            .output(),
+        "55\n"
+    );
+
+    // All of it at once, as when the machine is switched off.
+    for process in home.processes() {
+        kill(process);
+    }
+    until("all have ended", || home.processes().is_empty());
+    assert_eq!(home.start("-n 1"), url);
+    assert!(ids(&home.status("")).contains(&3));
+    home.cli("stop").end().expect_code(0);
+}
+
+#[test]
+fn a_process_that_has_the_number_of_another_is_left_alone() {
+    let home = Home::new();
+    home.start("-n 1");
+    let state = home.state("default");
+    let text = fs::read_to_string(&state).expect("it is there");
+    home.cli("stop").end().expect_code(0);
+    // As after a restart of the machine: the numbers are those of others now, of this test for one.
+    let mut written: Json = serde_json::from_str(&text).expect("it is JSON");
+    let own = std::process::id();
+    written["server"]["pid"] = own.into();
+    written["engines"][0]["process"]["pid"] = own.into();
+    fs::write(&state, written.to_string()).expect("it is written");
+    home.cli("status").fails(13);
+    let stop = home.cli("stop").end().expect_code(0);
+    stop.expect_stderr_has(&["had ended before"]);
+    fs::write(&state, written.to_string()).expect("it is written");
+    home.start("-n 1");
+    assert_eq!(home.status("")["engines"], 1);
+
+    let end = || home.cli("stop").end();
+    end().expect_code(0);
+    fs::write(&state, "{").expect("it is written");
+    end()
+        .expect_code(14)
+        .expect_stderr_has(&["state.json", "remove it"]);
+}

@@ -1,0 +1,121 @@
+//! Who may do what at a cluster, and how everything else is refused: in one sentence and at once, on real servers with the
+//! configuration that `server-config` writes.
+//!
+//! `connecting` is about servers and certificates, `roles` about what each key may, `limits` about servers that are too
+//! small, too old or not set up, `making` about the commands themselves.
+
+mod connecting;
+mod limits;
+mod making;
+mod roles;
+
+use crate::support::{Cli, Server, folder, program};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What is refused is refused in this time, on the slowest machine: no time-out of ours or of the client is as short.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
+/// The keys of a cluster, and its server.
+struct Site {
+    dir: TempDir,
+    server: Server,
+}
+
+impl Site {
+    /// One whose connections are encrypted, and which was not set up.
+    fn encrypted() -> Self {
+        let dir = keys(&["--host", "localhost,127.0.0.1"]);
+        Self::of(dir, &[])
+    }
+
+    /// One of plain connections, with these further options of `server-config`.
+    fn plain(options: &[&str]) -> Self {
+        Self::of(keys(&[]), options)
+    }
+
+    fn of(dir: TempDir, options: &[&str]) -> Self {
+        let config = config(&dir, options);
+        Self::configured(dir, &config)
+    }
+
+    fn configured(dir: TempDir, config: &str) -> Self {
+        let server = Server::configured("alone", config);
+        Self { dir, server }
+    }
+
+    /// A file in the directory of keys.
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("keys").join(name)
+    }
+
+    /// How clients reach the server, by a name or address.
+    fn url(&self, host: &str) -> String {
+        let (scheme, address) = self.server.url().split_once("://").expect("it is a URL");
+        let (_, port) = address.rsplit_once(':').expect("it has a port");
+        format!("{scheme}://{host}:{port}")
+    }
+
+    /// `init` by the key of that role, which believes the server's authority.
+    fn init(&self, role: &str) -> Cli {
+        self.init_at(&self.url("127.0.0.1"), role)
+    }
+
+    fn init_at(&self, url: &str, role: &str) -> Cli {
+        let init = tool("init")
+            .arg(url)
+            .arg("--key")
+            .arg(self.file(&format!("{role}.key")));
+        let ca = self.file("ca.pem");
+        if ca.exists() {
+            init.arg("--ca").arg(ca)
+        } else {
+            init
+        }
+    }
+
+    /// Sets the cluster up. What streams may take at most is set aside on the disk, so that is little.
+    fn set_up(self) -> Self {
+        self.init("admin").typed("--max-bytes 100MiB").output();
+        self
+    }
+}
+
+/// A command of those that set clusters up; settings of whoever runs the tests are not its own.
+fn tool(command: &str) -> Cli {
+    let nowhere = crate::support::scratch().join("no-settings");
+    program()
+        .env("RWASM_CONFIG_DIR", &nowhere)
+        .env("RWASM_STATE_DIR", nowhere)
+        .arg(command)
+}
+
+/// A directory with `keys` in it.
+fn keys(options: &[&str]) -> TempDir {
+    let dir = folder();
+    tool("keys").args(options).in_dir(&dir).output();
+    dir
+}
+
+/// The configuration of a server that takes these keys.
+fn config(dir: &TempDir, options: &[&str]) -> String {
+    tool("server-config").args(options).in_dir(dir).output()
+}
+
+/// Runs it and expects that it is refused at once, in one sentence with these parts.
+#[track_caller]
+fn refused(call: Cli, code: i32, parts: &[&str]) {
+    let before = Instant::now();
+    let ended = call.fails(code).expect_stderr_has(parts);
+    let took = before.elapsed();
+    assert!(took < AT_ONCE, "it took {took:?}: {}", ended.stderr);
+    let errors = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "));
+    assert_eq!(errors.count(), 1, "{}", ended.stderr);
+    for vague in ["timed out", "time-out", "timeout", "deadline"] {
+        assert!(!ended.stderr.contains(vague), "{}", ended.stderr);
+    }
+}
