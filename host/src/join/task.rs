@@ -17,7 +17,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::io::{Seek, SeekFrom};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What is larger than this is kept in a file and not in memory.
 const LARGEST_HELD: u64 = 64 << 20;
@@ -27,6 +27,9 @@ pub(super) const LARGEST_BODY: u64 = 4 << 30;
 
 /// Owners of kept instances that are known at a time; the one that was silent for longest is forgotten.
 const OWNERS: usize = 1024;
+
+/// How long the directories of a job stay open that nothing came of.
+const GRANTED: Duration = Duration::from_mins(1);
 
 /// Pushed values that are kept for the next tasks, and their bytes.
 const VALUES: usize = 1024;
@@ -204,6 +207,7 @@ impl Bench {
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
             let mut known = lock(&self.settings);
+            known.retain(|_, (_, used)| used.elapsed() < GRANTED);
             forget_oldest(&mut known, 64, |(_, used)| *used);
             known.insert(key, (Arc::clone(&setting), Instant::now()));
         }

