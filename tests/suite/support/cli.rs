@@ -13,6 +13,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// Where the program is told of a cluster.
+const CLUSTER: &str = "RWASM_CLUSTER";
+
 /// What nothing here takes on the slowest machine.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
@@ -118,7 +121,7 @@ impl Cli {
     /// Where the suite runs over NATS: on a cluster of so many engines, whatever the program is told of them here.
     pub(crate) fn on_cluster_of(mut self, engines: u32) -> Self {
         if let Some(url) = over::shared(Some(engines)) {
-            self.command.env("RWASM_CLUSTER", url);
+            self.command.env(CLUSTER, url);
         }
         self
     }
@@ -129,6 +132,37 @@ impl Cli {
             return self;
         }
         self.is_placed = true;
+        self.write_directories_whole();
+        let arguments: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
+        // What others say of a cluster is the affair of tests of their own.
+        let runs = ["run", "call", "map"];
+        let command = arguments.first();
+        let is_told = |name| self.command.get_envs().any(|(told, _)| told == name);
+        if !command.is_some_and(|name| runs.iter().any(|one| name == one)) || is_told(CLUSTER) {
+            return self;
+        }
+        let end = arguments.iter().position(|argument| argument == "--");
+        let option = arguments[..end.unwrap_or(arguments.len())]
+            .windows(2)
+            .position(|pair| pair[0] == "--engines" || pair[0] == "-j");
+        let number = |text: &OsStr| text.to_str().and_then(|text| text.parse().ok());
+        let option = option.and_then(|place| Some((place, number(&arguments[place + 1])?)));
+        let variables = self.command.get_envs();
+        let mut variables = variables.filter(|(name, _)| *name == "RWASM_ENGINES");
+        let variable = variables.next().and_then(|(_, value)| number(value?));
+        let url = over::shared(option.map(|(_, engines)| engines).or(variable));
+        if let (Some(_), Some((place, _))) = (&url, option) {
+            let rest = arguments[..place].iter().chain(&arguments[place + 2..]);
+            self.command = with_arguments(&self.command, rest);
+        }
+        if let Some(url) = url.or_else(|| over::shared(None)) {
+            self.command.env(CLUSTER, url);
+        }
+        self
+    }
+
+    /// The paths of directories that are granted are those of the machine with the engines.
+    fn write_directories_whole(&mut self) {
         let mut arguments: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
         let dir = self.command.get_current_dir().map(Path::to_owned);
         let dir = dir.unwrap_or_default();
@@ -143,34 +177,6 @@ impl Cli {
         if is_changed {
             self.command = with_arguments(&self.command, arguments.iter());
         }
-        let end = arguments.iter().position(|argument| argument == "--");
-        let option = arguments[..end.unwrap_or(arguments.len())]
-            .windows(2)
-            .position(|pair| pair[0] == "--engines" || pair[0] == "-j");
-        let number = |text: &OsStr| text.to_str().and_then(|text| text.parse().ok());
-        let option = option.and_then(|place| Some((place, number(&arguments[place + 1])?)));
-        let mut variables = self.command.get_envs();
-        let variable =
-            variables.find_map(|(name, value)| (name == "RWASM_ENGINES").then_some(value?));
-        let engines = option.map(|(_, engines)| engines);
-        let engines = engines.or_else(|| variable.and_then(number));
-        let has_one = self
-            .command
-            .get_envs()
-            .any(|(name, _)| name == "RWASM_CLUSTER");
-        if has_one {
-            return self;
-        }
-        if let Some(url) = over::shared(engines) {
-            if let Some((place, _)) = option {
-                let rest = arguments[..place].iter().chain(&arguments[place + 2..]);
-                self.command = with_arguments(&self.command, rest);
-            }
-            self.command.env("RWASM_CLUSTER", url);
-        } else if let Some(url) = over::shared(None) {
-            self.command.env("RWASM_CLUSTER", url);
-        }
-        self
     }
 
     /// The same with stdin, stdout and stderr on a terminal of its own, all of which is then its stdout.
