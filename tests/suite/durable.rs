@@ -193,7 +193,7 @@ fn a_cancelled_job_stops_and_can_be_taken_up_again() {
     let _engines = cluster.engines(2);
     let lines = "3600000\n".repeat(10);
     let endless = map("numbers")
-        .typed("spin --detach --timeout 1h")
+        .typed("nap --detach --timeout 2h")
         .stdin(lines);
     let id = id(cluster.with(endless));
     until("the engines have tasks", || {

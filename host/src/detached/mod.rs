@@ -207,12 +207,12 @@ impl Store {
         };
         let (modules, blobs) = (blobs(names::MODULES).await?, blobs(names::BLOBS).await?);
         Ok(Self {
+            connection,
             tasks,
             results,
             jobs,
             modules,
             blobs,
-            connection,
         })
     }
 }

@@ -68,6 +68,10 @@ pub(super) async fn queues(
 
 type Arriving = Pin<Box<dyn futures_util::Stream<Item = (usize, Arrival)> + Send>>;
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on its way from the server to a task of its own"
+)]
 enum Arrival {
     Message(async_nats::jetstream::Message),
     /// The order is over, with so many messages not delivered.

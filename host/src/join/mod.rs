@@ -261,7 +261,7 @@ async fn idle(worker: &Worker, time: Option<Duration>) {
         let idle_for = worker.idle_since().map(|since| since.elapsed());
         match idle_for {
             Some(idle_for) if idle_for >= time => return,
-            Some(idle_for) => tokio::time::sleep(time - idle_for).await,
+            Some(idle_for) => tokio::time::sleep(time.saturating_sub(idle_for)).await,
             None => tokio::time::sleep(time.min(Duration::from_millis(500))).await,
         }
     }

@@ -105,6 +105,10 @@ enum Scope {
 }
 
 /// Where a message came from.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on its way into its task"
+)]
 pub(super) enum From {
     /// With its delivery, and the place of the queue.
     Queue(Message, u64, usize),
@@ -421,12 +425,13 @@ impl Worker {
                     }
                     let after = rest.split_off(count.min(rest.len()));
                     let part = std::mem::replace(&mut rest, after);
-                    match self.run_tasks(name, head, &ready, part, None, cancel).await {
-                        Some(outcomes) => suspect.through(outcomes),
-                        None => {
-                            suspect.give_back().await;
-                            return Run::GivenBack;
-                        }
+                    if let Some(outcomes) =
+                        self.run_tasks(name, head, &ready, part, None, cancel).await
+                    {
+                        suspect.through(outcomes);
+                    } else {
+                        suspect.give_back().await;
+                        return Run::GivenBack;
                     }
                 }
             }
@@ -690,7 +695,9 @@ impl Worker {
                 .retain(|_, since| since.elapsed() < WHOLE_JOB);
             cancelled.jobs.insert(job, Instant::now());
         } else {
-            named.into_iter().for_each(|name| cancelled.add(name));
+            for name in named {
+                cancelled.add(name);
+            }
         }
     }
 

@@ -129,7 +129,7 @@ impl Connection {
         {
             has_pem(file, "CERTIFICATE")?;
         }
-        for (_, file) in &settings.certificate {
+        if let Some((_, file)) = &settings.certificate {
             has_pem(file, "PRIVATE KEY")?;
         }
         let role = settings.key.as_ref().map_or(role, |key| key.role);
@@ -345,7 +345,7 @@ fn shown(servers: &[ServerAddr]) -> String {
 /// Whether a server of that version, as `2.15.1`, is one that will do.
 #[must_use]
 pub fn is_new_enough(version: &str) -> bool {
-    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u64>());
+    let mut parts = version.split(['.', '-']).map(str::parse::<u64>);
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
         // What calls itself something else is tried.
         return true;

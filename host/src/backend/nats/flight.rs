@@ -120,12 +120,11 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
             let present = engines
                 .iter()
                 .filter(|engine| agent.roster.process(**engine).is_some());
-            match present.min_by_key(|engine| load(engine)) {
-                Some(engine) => Ok(Some(*engine)),
-                None => {
-                    let named = crate::backend::ids(engines);
-                    Err(lost(None, format!("none of the engines {named} is there")))
-                }
+            if let Some(engine) = present.min_by_key(|engine| load(engine)) {
+                Ok(Some(*engine))
+            } else {
+                let named = crate::backend::ids(engines);
+                Err(lost(None, format!("none of the engines {named} is there")))
             }
         }
     }
