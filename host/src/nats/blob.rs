@@ -156,12 +156,7 @@ impl Blobs {
             });
         }
         let mut bytes = BytesMut::with_capacity(usize::try_from(size).unwrap_or_default());
-        while object
-            .read_buf(&mut bytes)
-            .await
-            .map_err(|error| self.failed(error))?
-            > 0
-        {
+        while self.read(object.read_buf(&mut bytes)).await? > 0 {
             // The server's word for the size is not trusted.
             if bytes.len() as u64 > size {
                 return Err(self.failed("an object is longer than it is said to be"));
@@ -176,10 +171,7 @@ impl Blobs {
         let mut piece = vec![0; PIECE];
         let mut total = 0;
         loop {
-            let read = object
-                .read(&mut piece)
-                .await
-                .map_err(|error| self.failed(error))?;
+            let read = self.read(object.read(&mut piece)).await?;
             if read == 0 {
                 break;
             }
@@ -190,6 +182,17 @@ impl Blobs {
             return Err(self.failed(format!("`{name}` has {total} bytes, and {size} were put")));
         }
         Ok(total)
+    }
+
+    /// How much was read, unless it may not be.
+    async fn read(
+        &self,
+        read: impl Future<Output = io::Result<usize>>,
+    ) -> Result<usize, BlobError> {
+        match self.connection.watched(self.bucket, read).await {
+            Ok(read) => read.map_err(|error| self.failed(error)),
+            Err(denied) => Err(self.failed(denied)),
+        }
     }
 
     async fn object(

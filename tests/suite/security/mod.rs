@@ -79,7 +79,7 @@ impl Site {
 
     /// `run` there, of a module that counts words.
     fn run(&self, role: &str) -> Cli {
-        let run = tool("run").arg(guest("wordcount")).stdin("a b a\n");
+        let run = tool("run").arg(guest("wordcount")).stdin("dog cat dog\n");
         let run = run.arg("--cluster").arg(self.url("127.0.0.1"));
         self.with_key(run, role)
     }

@@ -1,6 +1,6 @@
 //! What each role may do at the server, and that it may do no more.
 
-use super::{AT_ONCE, Site, refused};
+use super::{AT_ONCE, Site, refused, tool};
 use crate::support::wait;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
@@ -333,7 +333,17 @@ fn jobs_run_with_the_keys_of_their_roles() {
     let mut join = site.join("engine").into_command();
     let engine = join.stdin(Stdio::null()).spawn().expect("it starts");
     let counted = site.run("client").output();
-    assert_eq!(counted, "a\t2\nb\t1\n");
+    assert_eq!(counted, "dog\t2\ncat\t1\n");
+    let id = site.run("client").typed("--detach --job-id later").output();
+    assert_eq!(id, "later\n");
+    let job = |order: &str| {
+        let job = tool("job").typed(order).arg("--cluster");
+        site.with_key(job.arg(site.url("127.0.0.1")), "client")
+            .output()
+    };
+    assert_eq!(job("result later --follow"), counted);
+    assert!(job("list").contains("later"));
+    job("rm later");
     // It leaves by itself.
     let ended = wait(engine);
     assert!(ended.is_some_and(|status| status.success()));
