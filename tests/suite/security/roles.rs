@@ -122,10 +122,11 @@ impl Connected {
 
     /// Expects that the server ends the connection, and takes no other.
     pub(super) async fn is_cut_off(&self) {
+        const A_MOMENT: Duration = Duration::from_millis(20);
         let ended = async {
             while self.client.connection_state() == State::Connected {
                 // What is asked of a connection that has ended is not answered.
-                let _ = self.client.flush().await;
+                let _ = tokio::time::timeout(A_MOMENT, self.client.flush()).await;
                 tokio::task::yield_now().await;
             }
         };
