@@ -170,7 +170,7 @@ async fn run(
         return Err(JoinError::Lane(lane.clone()));
     }
     let connection =
-        Connection::open(&settings.connect, Role::Engine, "rwasm-cluster engines").await?;
+        Connection::to_cluster(&settings.connect, Role::Engine, "rwasm-cluster engines").await?;
     let refused = |reason: String| JoinError::Refused {
         url: connection.url.to_string(),
         reason,

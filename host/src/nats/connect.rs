@@ -3,11 +3,12 @@
 //! A server tells of a permission that is missing by an event, and the operation that wanted it would run into its time-out:
 //! [`Connection::watched`] ends it at once with what was refused.
 
+use super::assets;
+use super::names::{self, Class};
 use super::refusal::{denied, refused};
-use super::{assets, names};
 use crate::units::ByteSize;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, RequestErrorKind, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerAddr};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub(crate) use super::refusal::ConnectError;
-pub(crate) use super::refusal::Denied;
+pub(crate) use super::refusal::{ConnectError, Denied};
 pub(crate) use super::role::{Key, Role};
 
 /// The oldest server that has all that is used: time limits of single messages, and marks of keys that expired.
@@ -99,6 +99,8 @@ pub(crate) struct Connection {
     pub(crate) js: jetstream::Context,
     pub(crate) url: Arc<str>,
     pub(crate) who: Arc<str>,
+    /// Where answers come.
+    inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
 }
 
@@ -107,6 +109,9 @@ const OPERATION: Duration = Duration::from_secs(20);
 
 /// How often the server is asked whether it is still there: one that does not answer three times is taken for lost.
 const PING: Duration = Duration::from_secs(5);
+
+/// A name that no job and no stream has.
+const PROBE: &str = "-";
 
 /// Published messages that wait for their acknowledgement, at most.
 pub(crate) const MAX_UNACKED: usize = 4096;
@@ -144,9 +149,11 @@ impl Connection {
             None => ConnectOptions::new(),
         };
         let asked = Arc::clone(&who);
+        let inbox: Arc<str> = role.inbox().into();
+        let inbox_of = Arc::clone(&inbox);
         options = options
             .name(name)
-            .custom_inbox_prefix(role.inbox())
+            .custom_inbox_prefix(inbox.to_string())
             .connection_timeout(settings.timeout)
             .request_timeout(Some(OPERATION))
             .ping_interval(PING)
@@ -156,7 +163,14 @@ impl Connection {
                 if let Event::ServerError(error) = &event
                     && let Some(denied) = denied(error, &asked)
                 {
-                    sender.send_replace(Some(denied));
+                    // One by which no answers come stays: whatever is done next waits for them.
+                    sender.send_if_modified(|last: &mut Option<Denied>| {
+                        let is_deaf = last.as_ref().is_some_and(|last| last.is_of(&inbox_of));
+                        if !is_deaf {
+                            *last = Some(denied);
+                        }
+                        !is_deaf
+                    });
                 }
                 tracing::debug!(%event, "the connection to the server");
                 std::future::ready(())
@@ -207,14 +221,16 @@ impl Connection {
             js,
             url,
             who,
+            inbox,
             denials,
         })
     }
 
-    /// The same, for a cluster that was set up.
+    /// The same, for a cluster that was set up, and for what the role is there to do: whether the key may do that is asked
+    /// first, since a server tells of what it does not permit where nobody waits for it.
     ///
     /// # Errors
-    /// When it was not, too.
+    /// When it was not set up, or the key may not do it, too.
     pub(crate) async fn to_cluster(
         settings: &ConnectSettings,
         role: Role,
@@ -222,7 +238,43 @@ impl Connection {
     ) -> Result<Self, ConnectError> {
         let connection = Self::open(settings, role, name).await?;
         assets::check(&connection).await?;
+        connection.may(role).await?;
         Ok(connection)
+    }
+
+    /// Whether the server lets us do what a role is there for. Nothing is changed by asking.
+    async fn may(&self, role: Role) -> Result<(), ConnectError> {
+        let asked = match role {
+            Role::Client => {
+                vec![
+                    names::task(names::MAIN_LANE, Class::Low, PROBE, "0"),
+                    names::new_reader(names::RESULTS),
+                ]
+            }
+            Role::Engine => vec![names::result(PROBE, "0")],
+            Role::Admin | Role::Viewer => Vec::new(),
+        };
+        for subject in asked {
+            // What is meant for a stream that is not there is stored in none, and answered.
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Expected-Stream", PROBE);
+            let request = self
+                .client
+                .request_with_headers(subject.clone(), headers, Bytes::new());
+            // Any answer will do, and none is no denial.
+            if let Err(denied) = self.watched(&subject, request).await {
+                return Err(self.denied(&denied));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was not permitted, as the reason why the cluster cannot be used.
+    pub(crate) fn denied(&self, denied: &Denied) -> ConnectError {
+        ConnectError::Denied {
+            url: self.url.to_string(),
+            what: denied.to_string(),
+        }
     }
 
     /// Does `act`, unless the server says meanwhile that something with `hint` in its name is not permitted.
@@ -236,16 +288,27 @@ impl Connection {
     ) -> Result<T, Denied> {
         let mut denials = self.denials.clone();
         denials.mark_unchanged();
+        // Without answers nothing comes to an end.
+        if let Some(deaf) = denials
+            .borrow()
+            .clone()
+            .filter(|denied| denied.is_of(&self.inbox))
+        {
+            return Err(self.without_answers(&deaf));
+        }
         let denied = async {
             loop {
                 if denials.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
                 let last = denials.borrow_and_update().clone();
-                if let Some(denied) = last
-                    && denied.0.contains(hint)
-                {
-                    return denied;
+                if let Some(denied) = last {
+                    if denied.is_of(&self.inbox) {
+                        return self.without_answers(&denied);
+                    }
+                    if denied.is_of(hint) {
+                        return denied;
+                    }
                 }
             }
         };
@@ -254,6 +317,15 @@ impl Connection {
             done = act => Ok(done),
             denied = denied => Err(denied),
         }
+    }
+
+    /// The server knows the key as that of another role than its file says.
+    fn without_answers(&self, denied: &Denied) -> Denied {
+        let who = &self.who;
+        Denied(
+            format!("{denied}; so {who} is not what its file says it is, and gets no answers")
+                .into(),
+        )
     }
 
     /// The last thing that the server did not permit, whenever that was.

@@ -194,7 +194,7 @@ impl Agent {
         unwanted: UnboundedSender<u64>,
     ) -> Result<Self, ConnectError> {
         let connection =
-            Connection::open(&settings.connect, Role::Client, "rwasm-cluster client").await?;
+            Connection::to_cluster(&settings.connect, Role::Client, "rwasm-cluster client").await?;
         let tasks = stream(&connection, names::TASKS).await?;
         let results = stream(&connection, names::RESULTS).await?;
         let blobs = |bucket| {
@@ -513,22 +513,14 @@ async fn stream(connection: &Connection, name: &'static str) -> Result<Stream, C
     match connection.watched(name, get).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(missing(connection, name, &error.to_string())),
-        Err(denied) => Err(ConnectError::Denied {
-            url: connection.url.to_string(),
-            who: connection.who.to_string(),
-            what: format!("use the cluster: {denied}"),
-        }),
+        Err(denied) => Err(connection.denied(&denied)),
     }
 }
 
 fn missing(connection: &Connection, name: &str, reason: &str) -> ConnectError {
     tracing::debug!(name, reason, "a stream is not there");
     if let Some(denied) = connection.last_denial() {
-        return ConnectError::Denied {
-            url: connection.url.to_string(),
-            who: connection.who.to_string(),
-            what: format!("use the cluster: {denied}"),
-        };
+        return connection.denied(&denied);
     }
     ConnectError::Assets(AssetError::Missing {
         what: format!("stream {name}"),
