@@ -62,6 +62,8 @@ mod settings;
 mod signals;
 mod terminal;
 
+mod durable;
+mod faults;
 mod lifecycle;
 mod nats_servers;
 mod security;

@@ -335,7 +335,7 @@ fn modules_of_the_first_version_run_on() {
         (func (export "id") (result u32) (canon lift (core func $i "id"))))"#;
     for (name, text) in [("core.wat", core), ("component.wat", component)] {
         let call = program().arg("call").arg(file(&dir, name, text)).arg("id");
-        assert_eq!(call.output(), "0\n", "{name}");
+        assert_eq!(call.typed("--engines 1").output(), "0\n", "{name}");
     }
     let later = core
         .replace("engine-id", "panicked")

@@ -75,21 +75,18 @@ pub(super) async fn obey(worker: Arc<Worker>) {
             (Some("remove"), Some(engine)) => {
                 let removed = worker.remove(engine);
                 let _ = worker.register().await;
-                removed
+                removed.map(|()| "ok".to_owned())
             }
-            (Some("restart"), Some(engine)) => worker
-                .bench
-                .cluster
-                .restart_engine(engine)
-                .map_err(|error| error.to_string()),
+            (Some("restart"), Some(engine)) => {
+                let restarted = worker.restart(engine);
+                let _ = worker.register().await;
+                restarted.map(|count| format!("ok {count}"))
+            }
             _ => Err(format!(
                 "`{asked}` is nothing that can be asked of an engine"
             )),
         };
-        let answer = match done {
-            Ok(()) => "ok".to_owned(),
-            Err(reason) => reason,
-        };
+        let answer = done.unwrap_or_else(|reason| reason);
         let _ = worker.connection.client.publish(reply, answer.into()).await;
     }
 }

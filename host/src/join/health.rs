@@ -107,6 +107,18 @@ fn metrics(worker: &Worker) -> String {
             "tasks that failed",
             worker.failed.load(Ordering::Relaxed),
         ),
+        (
+            "given_back_total",
+            "counter",
+            "dispatches that were given back",
+            worker.given_back.load(Ordering::Relaxed),
+        ),
+        (
+            "results_refused_total",
+            "counter",
+            "results that another process had stored before",
+            worker.refused.load(Ordering::Relaxed),
+        ),
     ];
     let mut text = String::new();
     for (name, kind, help, value) in lines {

@@ -2,7 +2,8 @@
 //!
 //! `fetch` takes messages from the queue as engines get free, `direct` those for one engine; `task` and `modules` make
 //! them ready within the `policy` of this machine; `worker` takes each to its end: run, result stored, and only then
-//! acknowledged, so that a result is never lost, and one that is stored twice is refused. It knows nothing of jobs beyond
+//! acknowledged, so that a result is never lost, and one that is stored twice is refused; `suspect` finds the task that
+//! ends whoever runs it. It knows nothing of jobs beyond
 //! their names: chunks, merges and retries are the business of who submits.
 
 mod direct;
@@ -10,6 +11,7 @@ mod fetch;
 mod health;
 mod modules;
 mod policy;
+mod suspect;
 mod task;
 mod worker;
 
@@ -229,8 +231,8 @@ async fn run(
     worker.begin_drain().await;
     stop.cancel();
     let _ = fetching.await;
-    let given_back = worker.drain(settings.drain_timeout).await;
-    let report = worker.report(given_back);
+    worker.drain(settings.drain_timeout).await;
+    let report = worker.report();
     worker.leave().await;
     Ok(report)
 }

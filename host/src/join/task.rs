@@ -23,7 +23,7 @@ use std::time::{Instant, SystemTime};
 const LARGEST_HELD: u64 = 64 << 20;
 
 /// A body is bounded by what its inputs may be, each of which has its own limit.
-const LARGEST_BODY: u64 = 4 << 30;
+pub(super) const LARGEST_BODY: u64 = 4 << 30;
 
 /// Owners of kept instances that are known at a time; the one that was silent for longest is forgotten.
 const OWNERS: usize = 1024;

@@ -1,9 +1,10 @@
 //! What a process with engines holds, and the way of each message from its arrival to its acknowledgement.
 
 use super::JoinSettings;
-use super::task::{Bench, NotReady, Ready};
+use super::suspect::{Step, Suspect};
+use super::task::{Bench, LARGEST_BODY, NotReady, Ready};
 use crate::cancel::Cancel;
-use crate::dispatch::{Answer, Course, Dispatch, Reply};
+use crate::dispatch::{Answer, Course, Dispatch, DispatchedTask, Reply};
 use crate::ids::{DispatchId, EngineId, JobId};
 use crate::nats::blob::LARGEST_INLINE;
 use crate::nats::connect::Connection;
@@ -16,12 +17,14 @@ use crate::nats::wire::{
 use crate::note::{Listener, TaskNote};
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use crate::placement::{Eligible, Stage};
+use crate::sandbox::{Callee, value_type};
+use crate::value::Type;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +42,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long nothing of a job is begun that was cancelled as a whole: what was on its way has arrived by then. A durable job
 /// may be retried later.
 const WHOLE_JOB: Duration = Duration::from_secs(10);
+
+/// How long the server may take to say that a result is stored, at first: a server that died with it says nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a message that cannot be run yet stays away.
 const LATER: Duration = Duration::from_secs(1);
@@ -67,6 +73,9 @@ pub(super) struct Worker {
     busy: AtomicU32,
     pub(super) done: AtomicU64,
     pub(super) failed: AtomicU64,
+    pub(super) given_back: AtomicU64,
+    /// Results that were there already when they were to be stored.
+    pub(super) refused: AtomicU64,
     idle_since: Mutex<Option<Instant>>,
     pub(super) is_draining: AtomicBool,
     /// Told when a message is through.
@@ -120,6 +129,7 @@ impl Worker {
             failed: 0,
             started_ms: u64::try_from(started.unwrap_or_default().as_millis()).unwrap_or_default(),
             draining: false,
+            restarts: BTreeMap::new(),
         };
         Arc::new(Self {
             connection,
@@ -131,6 +141,8 @@ impl Worker {
             busy: AtomicU32::new(0),
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            given_back: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             idle_since: Mutex::new(Some(Instant::now())),
             is_draining: AtomicBool::new(false),
             freed: Notify::new(),
@@ -208,12 +220,20 @@ impl Worker {
             *lock(&self.idle_since) = None;
         }
         let outcomes = self.run(&name, &payload, delivery, engine, &cancel).await;
+        // It may have come once more meanwhile.
+        let message = lock(&self.held)
+            .get(&name)
+            .and_then(|held| held.message.clone());
         match outcomes {
-            Run::Ended(first, outcomes) => {
-                if self.store(&name, delivery, first, &outcomes).await
-                    && let Some(message) = &message
-                {
-                    let _ = message.ack().await;
+            Run::Ended(first, outcomes, suspect) => {
+                if self.store(&name, delivery, first, &outcomes).await {
+                    // Until here its ledger stands.
+                    if let Some(suspect) = suspect {
+                        suspect.end().await;
+                    }
+                    if let Some(message) = &message {
+                        let _ = message.ack().await;
+                    }
                 }
                 let failed = outcomes.iter().filter(|one| one.result.is_err()).count();
                 self.done
@@ -221,18 +241,15 @@ impl Worker {
                 self.failed.fetch_add(failed as u64, Ordering::Relaxed);
             }
             Run::GivenBack => {
+                self.given_back.fetch_add(1, Ordering::Relaxed);
                 if let Some(message) = &message {
                     let _ = message.ack_with(AckKind::Nak(None)).await;
                 } else {
-                    let refused = self.refusals(
-                        &payload,
-                        engine,
-                        &Failure::new(
-                            FailureCode::EngineLost,
-                            "its process was told to go before the task began",
-                        ),
+                    let failure = Failure::new(
+                        FailureCode::EngineLost,
+                        "its process was told to go before the task was through",
                     );
-                    let (first, refused) = refused;
+                    let (first, refused) = self.refusals(&payload, engine, &failure).await;
                     self.store(&name, delivery, first, &refused).await;
                 }
             }
@@ -264,41 +281,167 @@ impl Worker {
             Ok(parts) => parts,
             Err(error) => {
                 tracing::warn!(job = &*name.0, %error, "a message is no task");
-                return Run::Ended((0, 0), Vec::new());
+                return Run::Ended((0, 0), Vec::new(), None);
             }
         };
-        let refuse = |failure: &Failure| {
-            let (first, outcomes) = self.refusals(payload, engine, failure);
-            Run::Ended(first, outcomes)
-        };
-        if delivery > u64::from(head.deliveries.max(1)) {
-            let deliveries = head.deliveries;
-            return refuse(&Failure::new(
-                FailureCode::EngineLost,
-                format!(
-                    "it was with {deliveries} engines, and each was lost with it: it may be what ends them, and is given to no other"
-                ),
-            ));
-        }
         if head
             .deadline
             .is_some_and(|end| micros(SystemTime::now()) > end)
         {
-            return refuse(&Failure::new(
+            let failure = Failure::new(
                 FailureCode::Timeout,
                 "the deadline of its job was over before it began",
-            ));
+            );
+            return self.refuse(payload, engine, &failure).await;
         }
+        if engine.is_none() && Suspect::is(delivery, head.deliveries) {
+            let suspect = Suspect::open(
+                &self.bench.blobs,
+                (&name.0, &name.1),
+                delivery,
+                head.deliveries,
+            );
+            return match suspect.await {
+                Ok(suspect) => {
+                    self.run_by_parts(name, payload, &head, cancel, suspect)
+                        .await
+                }
+                Err(error) => Run::Later(error.to_string()),
+            };
+        }
+        let mut ready = match self
+            .make_ready(name, payload, &head, body, engine, cancel)
+            .await
+        {
+            Ok(ready) => ready,
+            Err(run) => return run,
+        };
+        let tasks = std::mem::take(&mut ready.tasks);
+        let first = range(&tasks);
+        if tasks.is_empty() {
+            return Run::Ended(first, Vec::new(), None);
+        }
+        match self
+            .run_tasks(name, &head, &ready, tasks, engine, cancel)
+            .await
+        {
+            Some(outcomes) => Run::Ended(first, outcomes, None),
+            None => Run::GivenBack,
+        }
+    }
+
+    /// Runs a message part by part that was with processes which were lost.
+    async fn run_by_parts(
+        self: &Arc<Self>,
+        name: &Name,
+        payload: &Bytes,
+        head: &TasksHead,
+        cancel: &Cancel,
+        mut suspect: Suspect,
+    ) -> Run {
+        let lost = || {
+            let count = head.deliveries;
+            Failure::new(
+                FailureCode::EngineLost,
+                format!(
+                    "it was with {count} engines, and each was lost with it: it may be what ends them, and is given to no other"
+                ),
+            )
+        };
+        if suspect.is_hopeless() {
+            let (first, outcomes) = self.refusals(payload, None, &lost()).await;
+            return Run::Ended(first, outcomes, Some(Box::new(suspect)));
+        }
+        tracing::warn!(
+            job = &*name.0,
+            number = &*name.1,
+            "engines were lost with these tasks: they run part by part"
+        );
+        if let Err(error) = suspect.prepare().await {
+            return Run::Later(error.to_string());
+        }
+        let body = parse::<TasksHead>(payload)
+            .map(|(_, body)| body)
+            .unwrap_or_default();
+        let mut ready = match self
+            .make_ready(name, payload, head, body, None, cancel)
+            .await
+        {
+            Ok(ready) => ready,
+            Err(Run::Ended(first, outcomes, _)) => {
+                return Run::Ended(first, outcomes, Some(Box::new(suspect)));
+            }
+            Err(run) => {
+                suspect.give_back().await;
+                return run;
+            }
+        };
+        let mut tasks = std::mem::take(&mut ready.tasks);
+        let first = range(&tasks);
+        let ty = match ready.callee {
+            Callee::Command => Type::bytes(),
+            Callee::Function(place) => value_type(&ready.program.module.functions()[place]),
+        };
+        let mut rest = tasks.split_off(suspect.ready(tasks.len(), &ty));
+        loop {
+            match suspect.next() {
+                Step::End => break,
+                Step::GiveUp => {
+                    let task = rest.remove(0);
+                    let engine = lock(&self.record).engines.first().map(|id| EngineId(*id));
+                    suspect.through(vec![Outcome {
+                        result: Err(lost()),
+                        usage: Usage::none(engine, task.attempt, ready.queued),
+                    }]);
+                }
+                Step::Run(count) => {
+                    if self.is_draining.load(Ordering::Relaxed) {
+                        suspect.give_back().await;
+                        return Run::GivenBack;
+                    }
+                    if let Err(error) = suspect.begin().await {
+                        suspect.give_back().await;
+                        return Run::Later(error.to_string());
+                    }
+                    let after = rest.split_off(count.min(rest.len()));
+                    let part = std::mem::replace(&mut rest, after);
+                    match self.run_tasks(name, head, &ready, part, None, cancel).await {
+                        Some(outcomes) => suspect.through(outcomes),
+                        None => {
+                            suspect.give_back().await;
+                            return Run::GivenBack;
+                        }
+                    }
+                }
+            }
+        }
+        let outcomes = std::mem::take(&mut suspect.done);
+        Run::Ended(first, outcomes, Some(Box::new(suspect)))
+    }
+
+    /// What the tasks of a message need; else what becomes of it.
+    async fn make_ready(
+        &self,
+        name: &Name,
+        payload: &Bytes,
+        head: &TasksHead,
+        body: Bytes,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+    ) -> Result<Ready, Run> {
         let mut tries = 0;
         let ready = loop {
-            match self.bench.make_ready(&name.0, &head, body.clone()).await {
+            match self.bench.make_ready(&name.0, head, body.clone()).await {
                 Ok(ready) => break ready,
-                Err(NotReady::Failed(failure)) => return refuse(&failure),
+                Err(NotReady::Failed(failure)) => {
+                    return Err(self.refuse(payload, engine, &failure).await);
+                }
                 Err(NotReady::Later(reason)) if engine.is_none() || tries == 20 => {
                     if engine.is_none() {
-                        return Run::Later(reason);
+                        return Err(Run::Later(reason));
                     }
-                    return refuse(&Failure::new(FailureCode::EngineLost, reason));
+                    let failure = Failure::new(FailureCode::EngineLost, reason);
+                    return Err(self.refuse(payload, engine, &failure).await);
                 }
                 Err(NotReady::Later(_)) => {
                     tries += 1;
@@ -306,45 +449,48 @@ impl Worker {
                 }
             }
         };
-        if cancel.is_wanted() || self.is_draining.load(Ordering::Relaxed) && engine.is_none() {
-            return if cancel.is_wanted() {
-                refuse(&Failure::new(
-                    FailureCode::Cancelled,
-                    "the task was cancelled before it ran",
-                ))
-            } else {
-                Run::GivenBack
-            };
+        if cancel.is_wanted() {
+            let failure = Failure::new(
+                FailureCode::Cancelled,
+                "the task was cancelled before it ran",
+            );
+            return Err(self.refuse(payload, engine, &failure).await);
         }
-        let first = (
-            ready.tasks.first().map_or(0, |task| task.index),
-            ready.tasks.last().map_or(0, |task| task.index),
-        );
-        if ready.tasks.is_empty() {
-            return Run::Ended(first, Vec::new());
+        if self.is_draining.load(Ordering::Relaxed) && engine.is_none() {
+            return Err(Run::GivenBack);
         }
-        let (reply, answered) = Collector::new(self, name, ready.tasks.len(), head.listens);
-        let dispatch = self.dispatch(name, &head, ready, engine, cancel, reply);
+        Ok(ready)
+    }
+
+    /// Has an engine run tasks. None where they are given back.
+    async fn run_tasks(
+        self: &Arc<Self>,
+        name: &Name,
+        head: &TasksHead,
+        ready: &Ready,
+        tasks: Vec<DispatchedTask>,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+    ) -> Option<Vec<Outcome>> {
+        let (dispatch, answered) = self.dispatch(name, head, ready, tasks, engine, cancel);
         if let Some(held) = lock(&self.held).get_mut(name) {
             held.dispatch = Some(Arc::clone(&dispatch));
         }
         self.bench.cluster.core().backend.submit(dispatch);
-        match answered.await {
-            Ok(Some(outcomes)) => Run::Ended(first, outcomes),
-            // Taken back, or the engines ended under it.
-            Ok(None) | Err(_) => Run::GivenBack,
-        }
+        // An error is that the engines ended under it.
+        answered.await.ok().flatten()
     }
 
     fn dispatch(
         self: &Arc<Self>,
         name: &Name,
         head: &TasksHead,
-        ready: Ready,
+        ready: &Ready,
+        tasks: Vec<DispatchedTask>,
         engine: Option<EngineId>,
         cancel: &Cancel,
-        reply: Arc<Collector>,
-    ) -> Arc<Dispatch> {
+    ) -> (Arc<Dispatch>, oneshot::Receiver<Option<Vec<Outcome>>>) {
+        let (reply, answered) = Collector::new(self, name, tasks.len(), head.listens);
         let mut hasher = DefaultHasher::new();
         name.0.hash(&mut hasher);
         let listener = head.listens.then(|| {
@@ -353,7 +499,7 @@ impl Worker {
                 name: name.clone(),
             }) as Arc<dyn Listener>
         });
-        Arc::new(Dispatch {
+        let dispatch = Dispatch {
             id: DispatchId(self.next.fetch_add(1, Ordering::Relaxed)),
             job: JobId(hasher.finish()),
             eligible: engine.map_or(Eligible::Any, Eligible::One),
@@ -363,24 +509,31 @@ impl Worker {
             } else {
                 Stage::Map
             },
-            program: ready.program,
-            setting: ready.setting,
+            program: Arc::clone(&ready.program),
+            setting: Arc::clone(&ready.setting),
             reuse: ready.reuse,
-            owner: ready.owner,
+            owner: ready.owner.clone(),
             callee: ready.callee,
-            tasks: ready.tasks,
+            tasks,
             queued: ready.queued,
             cancel: cancel.clone(),
-            pushed: ready.pushed,
+            pushed: ready.pushed.clone(),
             listener,
             reply,
             course: Course::default(),
             engine_count: Some(head.engines),
-        })
+        };
+        (Arc::new(dispatch), answered)
+    }
+
+    /// Ends the tasks of a message with the same failure each.
+    async fn refuse(&self, payload: &Bytes, engine: Option<EngineId>, failure: &Failure) -> Run {
+        let (first, outcomes) = self.refusals(payload, engine, failure).await;
+        Run::Ended(first, outcomes, None)
     }
 
     /// Outcomes of a message whose tasks did not run, and the indices of its first and last task.
-    fn refusals(
+    async fn refusals(
         &self,
         payload: &Bytes,
         engine: Option<EngineId>,
@@ -389,7 +542,16 @@ impl Worker {
         let Ok((head, body)) = parse::<TasksHead>(payload) else {
             return ((0, 0), Vec::new());
         };
-        // A body that is elsewhere is not got for this: whoever submitted it knows how many tasks it had.
+        let body = match &head.body {
+            None => body,
+            // Where it cannot be had, whoever submitted it knows how many tasks it had.
+            Some(name) => self
+                .bench
+                .blobs
+                .get(name, LARGEST_BODY)
+                .await
+                .unwrap_or_default(),
+        };
         let tasks = decode_tasks(&body).unwrap_or_default();
         let engine = engine.or_else(|| lock(&self.record).engines.first().map(|id| EngineId(*id)));
         let outcomes: Vec<Outcome> = tasks
@@ -446,6 +608,7 @@ impl Worker {
         // For whoever looks on without reading what is in it.
         headers.insert(names::COUNT, outcomes.len().to_string());
         headers.insert(names::FAILURES, failures.to_string());
+        let mut patience = PATIENCE;
         loop {
             let publish = async {
                 self.connection
@@ -454,13 +617,19 @@ impl Worker {
                     .await?
                     .await
             };
-            let reason = match self.connection.watched("rwc.r.", publish).await {
-                Ok(Ok(_)) => return true,
-                Ok(Err(error)) if error.kind() == PublishErrorKind::WrongLastSequence => {
+            let publish = timeout(patience, self.connection.watched("rwc.r.", publish));
+            let reason = match publish.await {
+                Ok(Ok(Ok(_))) => return true,
+                Ok(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
-                Ok(Err(error)) => error.to_string(),
-                Err(denied) => denied.to_string(),
+                Ok(Ok(Err(error))) => error.to_string(),
+                Ok(Err(denied)) => denied.to_string(),
+                Err(_) => {
+                    patience *= 2;
+                    "the server does not say that it is".to_owned()
+                }
             };
             tracing::warn!(reason, "a result is not stored yet");
             sleep(pause).await;
@@ -590,6 +759,16 @@ impl Worker {
         Ok(())
     }
 
+    /// Puts a new engine in an engine's place; how often that was done.
+    pub(super) fn restart(&self, engine: EngineId) -> Result<u64, String> {
+        let restarted = self.bench.cluster.restart_engine(engine);
+        restarted.map_err(|error| error.to_string())?;
+        let mut record = lock(&self.record);
+        let count = record.restarts.entry(engine.0).or_default();
+        *count += 1;
+        Ok(*count)
+    }
+
     pub(super) async fn emptied(&self) {
         self.empty.notified().await;
     }
@@ -609,8 +788,8 @@ impl Worker {
         }
     }
 
-    /// Waits for what runs, and gives back what is left then; how many these were.
-    pub(super) async fn drain(&self, limit: Duration) -> u64 {
+    /// Waits for what runs, and gives back what is left then.
+    pub(super) async fn drain(&self, limit: Duration) {
         let through = async {
             loop {
                 let freed = self.freed.notified();
@@ -624,23 +803,21 @@ impl Worker {
         };
         tokio::pin!(through);
         if timeout(limit, &mut through).await.is_ok() {
-            return 0;
+            return;
         }
         let left: Vec<Arc<Dispatch>> = lock(&self.held)
             .values()
             .filter_map(|held| held.dispatch.clone())
             .collect();
-        let count = left.len() as u64;
         for dispatch in left {
             // Answered first: what the engine says of it when it is stopped is not to be stored.
             dispatch.fail_rest(None, FailureCode::EngineLost, GIVEN_BACK);
             dispatch.cancel.cancel();
         }
         let _ = timeout(Duration::from_secs(2), through).await;
-        count
     }
 
-    pub(super) fn report(&self, given_back: u64) -> super::JoinReport {
+    pub(super) fn report(&self) -> super::JoinReport {
         super::JoinReport {
             engines: lock(&self.record)
                 .engines
@@ -649,7 +826,7 @@ impl Worker {
                 .collect(),
             done: self.done.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
-            given_back,
+            given_back: self.given_back.load(Ordering::Relaxed),
         }
     }
 
@@ -672,13 +849,19 @@ impl Worker {
     }
 }
 
+/// The indices of the first and the last.
+fn range(tasks: &[DispatchedTask]) -> (u64, u64) {
+    let index = |task: Option<&DispatchedTask>| task.map_or(0, |task| task.index);
+    (index(tasks.first()), index(tasks.last()))
+}
+
 /// What a dispatch is answered with that is given back: known again by its text, and never stored.
 const GIVEN_BACK: &str = "the process was told to go";
 
 /// What became of a message.
 enum Run {
-    /// Its tasks have outcomes; with the indices of the first and last.
-    Ended((u64, u64), Vec<Outcome>),
+    /// Its tasks have outcomes; with the indices of the first and last, and the ledger that is over with it.
+    Ended((u64, u64), Vec<Outcome>, Option<Box<Suspect>>),
     /// Another is to run it.
     GivenBack,
     /// It is to be tried again a little later.

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub use super::refusal::ConnectError;
+pub(crate) use super::refusal::ConnectError;
 pub(crate) use super::refusal::Denied;
-pub use super::role::{Key, KeyError, Role};
+pub(crate) use super::role::{Key, Role};
 
 /// The oldest server that has all that is used: time limits of single messages, and marks of keys that expired.
 pub(crate) const OLDEST: (u64, u64) = (2, 11);
@@ -105,6 +105,9 @@ pub(crate) struct Connection {
 /// How long an operation on the server may take: a cluster of servers without a leader needs up to ten seconds for one.
 const OPERATION: Duration = Duration::from_secs(20);
 
+/// How often the server is asked whether it is still there: one that does not answer three times is taken for lost.
+const PING: Duration = Duration::from_secs(5);
+
 /// Published messages that wait for their acknowledgement, at most.
 pub(crate) const MAX_UNACKED: usize = 4096;
 
@@ -146,6 +149,7 @@ impl Connection {
             .custom_inbox_prefix(role.inbox())
             .connection_timeout(settings.timeout)
             .request_timeout(Some(OPERATION))
+            .ping_interval(PING)
             .subscription_capacity(1 << 16)
             .client_capacity(1 << 14)
             .event_callback(move |event| {

@@ -1,0 +1,329 @@
+//! A message that was with several processes, each of which was lost with it: which of its tasks ends them?
+//!
+//! Its tasks are run part by part, in their order, and what is through is stored before the next part begins. So whoever
+//! gets it after another loss knows which part was under way, cuts that into smaller ones, and goes on there; what is
+//! stored is not run again. A single task that was under way often enough is given to no other engine and fails: it alone.
+//! The ledger of one delivery is an object of its own, which no process writes to that was thought lost and comes back.
+
+use crate::nats::blob::{BlobError, Blobs};
+use crate::nats::wire::{decode_outcomes, encode_outcomes, frame, parse};
+use crate::outcome::Outcome;
+use crate::value::Type;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// From which delivery on: most of what kills a process kills it once, and is nothing of the tasks.
+const FROM: u64 = 3;
+
+/// Into how many parts the tasks are cut that may be to blame: three losses find one among four thousand.
+const PARTS: u64 = 16;
+
+/// Ledgers of earlier deliveries that are looked for. Most deliveries leave one.
+const LOOKED_FOR: u64 = 64;
+
+/// As many bytes as the outcomes of one dispatch can come to.
+const LARGEST: u64 = 4 << 30;
+
+/// Tasks that follow each other, and how many processes were lost with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Part {
+    tasks: u64,
+    lost: u32,
+}
+
+/// What was under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Doing {
+    /// Nothing: what is left was given back.
+    #[default]
+    Nothing,
+    /// The message was being made ready.
+    Preparing,
+    /// The first part that is left.
+    Running,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    doing: Doing,
+    /// Processes that were lost while they made it ready, or with all of its tasks.
+    lost: u32,
+    /// What is not through, once the tasks were counted.
+    left: Option<VecDeque<Part>>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The next tasks, so many.
+    Run(usize),
+    /// The next task is given to no engine any more.
+    GiveUp,
+    /// All are through.
+    End,
+}
+
+impl State {
+    /// After `lost` processes that had all of its tasks.
+    fn new(lost: u32) -> Self {
+        Self {
+            doing: Doing::Nothing,
+            lost,
+            left: None,
+        }
+    }
+
+    /// Another process has it: whoever wrote this is lost. Of several tasks each is left one more, to be with alone.
+    fn taken_over(mut self, most: u32) -> Self {
+        match (self.doing, &mut self.left) {
+            (Doing::Nothing, _) => {}
+            (Doing::Running, Some(left)) if !left.is_empty() => {
+                if let Some(part) = left.pop_front() {
+                    let lost = bounded(part.lost.saturating_add(1), part.tasks, most);
+                    for tasks in cut(part.tasks).into_iter().rev() {
+                        left.push_front(Part { tasks, lost });
+                    }
+                }
+            }
+            _ => self.lost = self.lost.saturating_add(1),
+        }
+        self.doing = Doing::Nothing;
+        self
+    }
+
+    fn count(&mut self, tasks: u64, most: u32) {
+        let lost = bounded(self.lost, tasks, most);
+        let part = |tasks| Part { tasks, lost };
+        let parts = || cut(tasks).into_iter().map(part).collect();
+        self.left.get_or_insert_with(parts);
+    }
+
+    fn next(&self, most: u32) -> Step {
+        match self.left.as_ref().and_then(VecDeque::front) {
+            None => Step::End,
+            Some(part) if part.tasks == 1 && part.lost >= most => Step::GiveUp,
+            Some(part) => Step::Run(usize::try_from(part.tasks).unwrap_or(usize::MAX)),
+        }
+    }
+
+    fn through(&mut self) {
+        if let Some(left) = &mut self.left {
+            left.pop_front();
+        }
+        self.doing = Doing::Nothing;
+    }
+}
+
+/// What each of several tasks is charged with that were lost together.
+fn bounded(lost: u32, tasks: u64, most: u32) -> u32 {
+    match tasks {
+        0 | 1 => lost,
+        _ => lost.min(most.saturating_sub(1)),
+    }
+}
+
+/// The sizes of the parts that so many tasks are cut into, as equal as may be.
+fn cut(tasks: u64) -> Vec<u64> {
+    let parts = PARTS.min(tasks);
+    (0..parts)
+        .map(|part| tasks * (part + 1) / parts - tasks * part / parts)
+        .collect()
+}
+
+/// What is known of such a message, and where that is kept.
+pub(super) struct Suspect {
+    blobs: Blobs,
+    /// The ledger of this delivery.
+    name: String,
+    /// The ledger that this one goes on from.
+    earlier: Option<String>,
+    most: u32,
+    state: State,
+    /// Outcomes of the tasks that are through, as they were stored.
+    stored: Bytes,
+    pub(super) done: Vec<Outcome>,
+}
+
+impl Suspect {
+    /// Whether a delivery of a message that may be with `most` processes is one to be careful with.
+    pub(super) fn is(delivery: u64, most: u32) -> bool {
+        delivery >= FROM.min(u64::from(most.max(1)))
+    }
+
+    /// What the last process that had the message left, if it did.
+    pub(super) async fn open(
+        blobs: &Blobs,
+        (job, number): (&str, &str),
+        delivery: u64,
+        most: u32,
+    ) -> Result<Self, BlobError> {
+        let name = |delivery: u64| format!("l/{job}/{number}.{delivery}");
+        let most = most.max(1);
+        let first = FROM.min(most.into());
+        let mut suspect = Self {
+            blobs: blobs.clone(),
+            name: name(delivery),
+            earlier: None,
+            most,
+            state: State::new(u32::try_from(first - 1).unwrap_or_default()),
+            stored: Bytes::new(),
+            done: Vec::new(),
+        };
+        for earlier in (first.max(delivery.saturating_sub(LOOKED_FOR))..delivery).rev() {
+            let ledger = match blobs.get(&name(earlier), LARGEST).await {
+                Ok(ledger) => ledger,
+                Err(BlobError::Missing { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            // What cannot be read is of another version: it begins afresh.
+            if let Ok((state, stored)) = parse::<State>(&ledger) {
+                suspect.state = state.taken_over(most);
+                suspect.stored = stored;
+            }
+            suspect.earlier = Some(name(earlier));
+            break;
+        }
+        Ok(suspect)
+    }
+
+    /// Whether too many were lost with it before one of its tasks began.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.state.left.is_none() && self.state.lost >= self.most
+    }
+
+    /// The message is about to be made ready.
+    pub(super) async fn prepare(&mut self) -> Result<(), BlobError> {
+        self.keep(Doing::Preparing).await
+    }
+
+    /// It is ready, with so many tasks whose values are of type `ty`. Gives how many are through.
+    pub(super) fn ready(&mut self, tasks: usize, ty: &Type) -> usize {
+        if self.state.left.is_some() {
+            let left = self.state.left.iter().flatten();
+            let left: u64 = left.map(|part| part.tasks).sum();
+            let stored = decode_outcomes(&self.stored, ty).unwrap_or_default();
+            if left + stored.len() as u64 == tasks as u64 {
+                self.done = stored;
+                return self.done.len();
+            }
+            // It is no ledger of these tasks.
+            self.state.left = None;
+        }
+        self.state.count(tasks as u64, self.most);
+        0
+    }
+
+    pub(super) fn next(&self) -> Step {
+        self.state.next(self.most)
+    }
+
+    /// The next part is about to run.
+    pub(super) async fn begin(&mut self) -> Result<(), BlobError> {
+        self.keep(Doing::Running).await
+    }
+
+    /// The next part is through.
+    pub(super) fn through(&mut self, outcomes: Vec<Outcome>) {
+        self.done.extend(outcomes);
+        self.state.through();
+    }
+
+    /// What is left is for another process, and nobody was lost with it.
+    pub(super) async fn give_back(&mut self) {
+        // Where this does not go well it counts as a loss.
+        let _ = self.keep(Doing::Nothing).await;
+    }
+
+    /// The message is over.
+    pub(super) async fn end(self) {
+        for name in [Some(self.name), self.earlier].into_iter().flatten() {
+            // What stays is removed when its time is over.
+            let _ = self.blobs.remove(&name).await;
+        }
+    }
+
+    async fn keep(&mut self, doing: Doing) -> Result<(), BlobError> {
+        self.state.doing = doing;
+        let encoded = match &self.done[..] {
+            [] => self.stored.clone(),
+            done => encode_outcomes(done).into(),
+        };
+        let ledger = frame(&self.state, &encoded);
+        self.blobs.put_bytes(&self.name, &ledger).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Processes take the message one after the other until it is over; tasks in `poison` end whoever runs them. The tasks
+    /// that were given up, and how many processes were lost.
+    fn play(tasks: u64, poison: &[u64], most: u32) -> (Vec<u64>, u32) {
+        let mut state = State::new(2);
+        let mut lost = 2;
+        let mut given_up = Vec::new();
+        let mut at = 0;
+        state.count(tasks, most);
+        loop {
+            match state.next(most) {
+                Step::End => return (given_up, lost),
+                Step::GiveUp => {
+                    given_up.push(at);
+                    at += 1;
+                    state.through();
+                }
+                Step::Run(count) => {
+                    state.doing = Doing::Running;
+                    let part = at..at + count as u64;
+                    if poison.iter().any(|place| part.contains(place)) {
+                        lost += 1;
+                        state = state.taken_over(most);
+                        state.doing = Doing::Nothing;
+                    } else {
+                        at = part.end;
+                        state.through();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_task_that_ends_processes_is_given_up() {
+        assert_eq!(play(1, &[0], 5), (vec![0], 5));
+        assert_eq!(play(1, &[], 5), (vec![], 2));
+        assert_eq!(play(2, &[1], 1), (vec![1], 3));
+        assert_eq!(play(7, &[3], 5), (vec![3], 5));
+        assert_eq!(play(16, &[15], 5), (vec![15], 5));
+        assert_eq!(play(256, &[0], 5), (vec![0], 5));
+        assert_eq!(play(4096, &[1234], 5), (vec![1234], 5));
+        assert_eq!(play(5000, &[4999], 5), (vec![4999], 6));
+        let (given_up, lost) = play(1000, &[1, 2, 500, 999], 5);
+        assert_eq!(given_up, [1, 2, 500, 999]);
+        assert!(lost <= 2 + 4 * 3, "{lost} were lost");
+    }
+
+    #[test]
+    fn the_parts_are_all_there_is() {
+        for tasks in [0, 1, 15, 16, 17, 1000, 4096] {
+            let parts = cut(tasks);
+            assert_eq!(parts.iter().sum::<u64>(), tasks);
+            assert!(parts.len() as u64 <= PARTS && parts.iter().all(|part| *part > 0));
+        }
+    }
+
+    #[test]
+    fn what_was_given_back_counts_for_nothing() {
+        let mut state = State::new(2);
+        state.count(20, 5);
+        let before = state.clone();
+        state = state.taken_over(5);
+        assert_eq!(state, before);
+        state.doing = Doing::Preparing;
+        let state = state.taken_over(5);
+        assert_eq!((state.lost, state.left), (3, before.left));
+    }
+}

@@ -1,0 +1,93 @@
+//! Engines that are told to go: what runs finishes, what has not begun runs elsewhere, and nothing waits for a time-out.
+
+use super::engine::EngineProcess;
+use super::{assets, begun, connect, server, work};
+use crate::support::until;
+use std::time::{Duration, Instant};
+
+/// Longer than any test here: what is given back does not wait for it.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+
+#[test]
+fn what_runs_finishes_and_the_rest_runs_elsewhere() {
+    let server = server(&assets(ACK_WAIT));
+    let url = server.url();
+    let going = EngineProcess::join(url, "-n 1 --drain-timeout 30s");
+    let cluster = connect(url);
+    assert_eq!(going.page("/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(going.page("/readyz"), (200, "ok\n".to_owned()));
+    assert_eq!(going.page("/other").0, 404);
+    let view = cluster.load_balanced_view().dispatch_size(1);
+    let map = view
+        .map(&work(), (0..4).map(|n| (n, 2000)))
+        .expect("it begins");
+    let mut notes = map.notes();
+    until("a task has begun", || begun(&mut notes).is_some());
+    going.terminate();
+    until("it says that it drains", || {
+        going.page("/readyz") == (503, "draining\n".to_owned())
+    });
+    assert!(going.is_busy());
+    let first = going.ids[0];
+    let staying = EngineProcess::join(url, "-n 2");
+    let (status, told) = going.end();
+    assert_eq!(status.code(), Some(0), "{told}");
+    assert!(told.contains("1 tasks done, 0 of them failed"), "{told}");
+    let started = Instant::now();
+    assert_eq!(map.get().expect("all run"), [0, 1, 2, 3]);
+    assert!(started.elapsed() < ACK_WAIT / 2, "{:?}", started.elapsed());
+    let mut others = Vec::new();
+    while let Some((place, engine)) = begun(&mut notes) {
+        assert_ne!(
+            engine, first,
+            "task {place} began on an engine that was told to go"
+        );
+        others.push(place);
+    }
+    others.sort_unstable();
+    assert_eq!(others, [1, 2, 3]);
+    assert_eq!(staying.metric("rwasm_tasks_total"), 3);
+}
+
+#[test]
+fn what_does_not_finish_in_time_is_given_back() {
+    let server = server(&assets(ACK_WAIT));
+    let url = server.url();
+    let going = EngineProcess::join(url, "-n 1 --drain-timeout 300ms");
+    let cluster = connect(url);
+    let view = cluster.load_balanced_view();
+    let map = view.map(&work(), [(7, 3000)]).expect("it begins");
+    let mut notes = map.notes();
+    until("the task has begun", || begun(&mut notes).is_some());
+    let staying = EngineProcess::join(url, "-n 1");
+    let asked = Instant::now();
+    going.terminate();
+    let (status, told) = going.end();
+    println!("it went after {:?}", asked.elapsed());
+    assert_eq!(status.code(), Some(0), "{told}");
+    assert!(told.contains("0 tasks done"), "{told}");
+    assert!(told.contains("1 dispatches given back"), "{told}");
+    assert_eq!(map.get().expect("it runs elsewhere"), [7]);
+    assert_eq!(begun(&mut notes), Some((0, staying.ids[0])));
+    assert_eq!(begun(&mut notes), None);
+    assert!(asked.elapsed() < ACK_WAIT / 2, "{:?}", asked.elapsed());
+}
+
+#[test]
+fn engines_without_work_go_when_told_and_by_themselves() {
+    let server = server(&assets(ACK_WAIT));
+    let url = server.url();
+    let mut idle = EngineProcess::join(url, "-n 1 --exit-when-idle 500ms");
+    let told = EngineProcess::join(url, "-n 1");
+    let cluster = connect(url);
+    let tasks = cluster.load_balanced_view().map(&work(), [(1, 0), (2, 0)]);
+    assert_eq!(tasks.expect("it begins").get().expect("all run"), [1, 2]);
+    until("it goes by itself", || !idle.is_alive());
+    let (status, said) = idle.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    told.terminate();
+    let (status, said) = told.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    // They said so: nobody waits until they are taken for lost.
+    until("no engine is left", || cluster.engines().is_empty());
+}

@@ -1,0 +1,136 @@
+//! A process with engines: the program itself, which can be killed, frozen and told to go. It is asked how it is by its
+//! health endpoint, and killed where its value ends.
+
+use crate::support::{folder, free_port, program, until, wait};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub(super) struct EngineProcess {
+    /// None once it was waited for.
+    child: Option<Child>,
+    dir: TempDir,
+    port: u16,
+    /// The ids of its engines.
+    pub(super) ids: Vec<u32>,
+}
+
+impl EngineProcess {
+    /// Joins with these options, and comes back when the cluster knows its engines.
+    pub(super) fn join(url: &str, options: &str) -> Self {
+        let dir = folder();
+        let port = free_port();
+        let ready = dir.path().join("ready");
+        let stderr = File::create(dir.path().join("stderr")).expect("a file can be made");
+        let mut child = program()
+            .args(["engine", "join", url])
+            .typed(options)
+            .args(["--health", &format!("127.0.0.1:{port}"), "--ready-file"])
+            .arg(&ready)
+            .into_command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .expect("the program starts");
+        let told = || fs::read_to_string(dir.path().join("stderr")).unwrap_or_default();
+        until("the engines have joined", || {
+            let ended = child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "it ended with {ended:?}: {}", told());
+            ready.is_file()
+        });
+        let ids = fs::read_to_string(&ready).expect("it was written");
+        let id = |line: &str| line.parse().expect("an engine's id on each line");
+        Self {
+            ids: ids.lines().map(id).collect(),
+            child: Some(child),
+            dir,
+            port,
+        }
+    }
+
+    /// Kills it, without a chance to say anything.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            child.wait().expect("a child can be waited for");
+        }
+    }
+
+    /// Stops it where it is; its connection stays open.
+    pub(super) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(super) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Tells it to go.
+    pub(super) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Waits until it has ended; what it said.
+    pub(super) fn end(mut self) -> (ExitStatus, String) {
+        let child = self.child.take().expect("it was not killed");
+        let status = wait(child).expect("it ends in time");
+        (status, self.told())
+    }
+
+    pub(super) fn is_alive(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| child.try_wait().expect("a child can be asked").is_none())
+    }
+
+    /// What it wrote to stderr.
+    pub(super) fn told(&self) -> String {
+        fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// A figure of `/metrics`.
+    pub(super) fn metric(&self, name: &str) -> u64 {
+        let (_, page) = self.page("/metrics");
+        let figure = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let figure = figure.and_then(|figure| figure.parse().ok());
+        figure.unwrap_or_else(|| panic!("there is no {name} in\n{page}"))
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.metric("rwasm_busy_engines") > 0
+    }
+
+    /// The status and the text of a page of its health endpoint; 0 where it has none.
+    pub(super) fn page(&self, path: &str) -> (u16, String) {
+        self.ask(path).unwrap_or_default()
+    }
+
+    fn ask(&self, path: &str) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: engine\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        Ok((status.parse().unwrap_or_default(), body.to_owned()))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it was not killed");
+        kill_process(Pid::from_child(child), signal).expect("a child takes signals");
+    }
+}
+
+impl Drop for EngineProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
