@@ -1,6 +1,6 @@
 //! Clients that cancel, and clients that are killed: nothing runs for ever.
 
-use super::{ACK_WAIT, assets, connect, engines, server};
+use super::{ACK_WAIT, assets, connect, engines, server, show};
 use crate::support::{map, numbers, until};
 use rwasm_cluster::EngineId;
 use std::io::Write;
@@ -24,7 +24,7 @@ fn cancelling_reaches_tasks_that_run_on_all_engines() {
         engines.iter().all(|engine| !engine.is_busy())
     });
     let took = since.elapsed();
-    println!("all engines were idle after {took:?}");
+    show(&format!("all engines were idle after {took:?}"));
     assert!(took < Duration::from_secs(5), "{took:?}");
     // Nothing of it is begun later, and each engine takes tasks.
     for engine in &engines {
@@ -63,7 +63,10 @@ fn what_a_killed_client_submitted_ends() {
             .all(|engine| engine.metric("rwasm_held_dispatches") == 0);
         idle && waiting(&server) == 0
     });
-    println!("what it submitted had ended after {:?}", since.elapsed());
+    show(&format!(
+        "what it submitted had ended after {:?}",
+        since.elapsed()
+    ));
     let cluster = connect(server.url());
     let view = cluster.blocking().load_balanced_view();
     assert_eq!(view.apply(&numbers().add_one, 1).expect("it runs"), 2);
