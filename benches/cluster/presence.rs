@@ -205,7 +205,8 @@ async fn at_rest(server: &Server, said: &mut mpsc::UnboundedReceiver<Said>) {
             beats.push(time);
         }
     }
-    let share = (server.processor_time() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    let share = server.processor_time().saturating_sub(before).as_secs_f64()
+        / begun.elapsed().as_secs_f64();
     assert!(!beats.is_empty(), "no record was written again");
     beats.sort_unstable();
     let percent = |share: usize| beats[(beats.len() - 1) * share / 100].as_secs_f64() * 1e3;

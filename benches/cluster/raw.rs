@@ -1,4 +1,4 @@
-//! What JetStream gives by itself: the work that a cluster makes the server do, without tasks in it.
+//! What `JetStream` gives by itself: the work that a cluster makes the server do, without tasks in it.
 
 use super::server::{Server, UNACKED, block_on, connect};
 use async_nats::HeaderMap;
@@ -14,11 +14,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 
-const MESSAGES: usize = 50_000;
-const PAYLOAD: usize = 1024;
+pub(crate) const MESSAGES: usize = 50_000;
+pub(crate) const PAYLOAD: usize = 1024;
 
 /// How many take messages or objects at a time: as many as there are engine processes.
-const TAKERS: usize = 2;
+pub(crate) const TAKERS: usize = 2;
 
 const FETCH: usize = 256;
 
@@ -165,8 +165,8 @@ async fn publish_all(js: &Context, headers: &HeaderMap, subject: impl Fn(usize) 
     }
 }
 
-const OBJECT: usize = 16 << 20;
-const OBJECTS: usize = 64;
+pub(crate) const OBJECT: usize = 16 << 20;
+pub(crate) const OBJECTS: usize = 64;
 
 /// Objects that are put at a time.
 const PUTS: usize = 4;

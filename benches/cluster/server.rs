@@ -28,8 +28,8 @@ impl Server {
         // More than the streams of a cluster reserve together.
         let text = format!(
             "listen: \"127.0.0.1:-1\"\n\
-             jetstream {{ store_dir: {:?}, max_mem: 256MB, max_file: 64GB, sync_interval: {sync} }}\n",
-            store.path().join("js")
+             jetstream {{ store_dir: \"{}\", max_mem: 256MB, max_file: 64GB, sync_interval: {sync} }}\n",
+            store.path().join("js").display()
         );
         std::fs::write(&config, text).unwrap();
         let program = program();

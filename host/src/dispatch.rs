@@ -229,6 +229,11 @@ impl Dispatch {
 
     /// Answers all tasks that have none yet with the same failure; nothing that is said later counts.
     pub(crate) fn fail_rest(&self, engine: Option<EngineId>, code: FailureCode, message: &str) {
+        self.fail_rest_with(engine, &Failure::new(code, message));
+    }
+
+    /// The same, with all that is said of the failure.
+    pub(crate) fn fail_rest_with(&self, engine: Option<EngineId>, failure: &Failure) {
         let answered = self.course.answered.swap(CLOSED, Ordering::AcqRel);
         let outcomes: Vec<Outcome> = self
             .tasks
@@ -236,7 +241,7 @@ impl Dispatch {
             .unwrap_or_default()
             .iter()
             .map(|task| Outcome {
-                result: Err(Failure::new(code, message)),
+                result: Err(failure.clone()),
                 usage: Usage::none(engine, task.attempt, self.queued),
             })
             .collect();

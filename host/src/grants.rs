@@ -155,6 +155,15 @@ pub enum GrantError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Engines elsewhere would not know where it is.
+    #[error(
+        "the directory `{}` is one of the machines with engines: write its whole path, as they know it",
+        .path.display()
+    )]
+    Elsewhere {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Two directories have the same name in the guest.
     #[error("two directories are to be `{guest}` in the guest: give one another name")]
     SameName {
@@ -268,6 +277,28 @@ impl Grants {
             }
         }
         self.check_overlaps()?;
+        self.check_rest(deterministic)?;
+        Ok(opened)
+    }
+
+    /// Whether all of it can be asked for where engines are elsewhere, and the directories with them.
+    pub(crate) fn check_elsewhere(&self, deterministic: bool) -> Result<(), GrantError> {
+        for (place, dir) in self.dirs.iter().enumerate() {
+            if !dir.host.is_absolute() || dir.host.to_str().is_none() {
+                return Err(GrantError::Elsewhere {
+                    path: dir.host.clone(),
+                });
+            }
+            if self.dirs[..place].iter().any(|one| one.guest == dir.guest) {
+                return Err(GrantError::SameName {
+                    guest: dir.guest.clone(),
+                });
+            }
+        }
+        self.check_rest(deterministic)
+    }
+
+    fn check_rest(&self, deterministic: bool) -> Result<(), GrantError> {
         for (name, value) in &self.env {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(GrantError::Variable { name: name.clone() });
@@ -279,7 +310,7 @@ impl Grants {
         if deterministic && !self.net.is_empty() {
             return Err(GrantError::NotDeterministic { what: "a network" });
         }
-        Ok(opened)
+        Ok(())
     }
 
     /// Whether what is to be read-only is so by every way there is to it.

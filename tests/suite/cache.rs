@@ -1,6 +1,6 @@
 //! Compiled code on disk: used by the next start, never trusted when it is damaged or open to others.
 
-use crate::support::{Cli, file, folder, program, run};
+use crate::support::{Cli, file, folder, only_here, program, run};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -39,6 +39,9 @@ fn filled() -> (TempDir, PathBuf, PathBuf) {
 
 #[test]
 fn the_next_start_uses_what_the_first_one_compiled() {
+    if only_here("engines compile, and keep what they compiled") {
+        return;
+    }
     let (_dir, cache, code) = filled();
     let mode = fs::metadata(&cache)
         .expect("the cache")
@@ -61,6 +64,9 @@ fn the_next_start_uses_what_the_first_one_compiled() {
 
 #[test]
 fn a_damaged_file_is_replaced() {
+    if only_here("engines compile, and keep what they compiled") {
+        return;
+    }
     let (_dir, cache, code) = filled();
     let good = fs::read(&code).expect("the file can be read");
     let mut flipped = good.clone();
@@ -115,6 +121,9 @@ fn a_directory_that_others_may_write_is_not_used() {
 
 #[test]
 fn without_a_place_for_it_everything_still_works() {
+    if only_here("engines compile, and keep what they compiled") {
+        return;
+    }
     let dir = folder();
     let occupied = dir.path().join("file");
     fs::write(&occupied, "not a directory").expect("the file can be written");
@@ -138,6 +147,9 @@ fn without_a_place_for_it_everything_still_works() {
 
 #[test]
 fn many_processes_may_begin_with_the_same_empty_cache() {
+    if only_here("engines compile, and keep what they compiled") {
+        return;
+    }
     let dir = folder();
     let cache = dir.path().join("cache");
     std::thread::scope(|scope| {
@@ -216,6 +228,9 @@ fn without_privileges(cli: Cli) -> Command {
 
 #[test]
 fn a_cache_that_cannot_be_written_is_read() {
+    if only_here("engines compile, and keep what they compiled") {
+        return;
+    }
     let (_dir, cache, code) = filled();
     let text = folder();
     let text = file(&text, "text", TEXT);
@@ -244,6 +259,9 @@ fn a_cache_that_cannot_be_written_is_read() {
 
 #[test]
 fn intact_code_of_another_build_is_replaced() {
+    if only_here("engines compile, and keep what they compiled") {
+        return;
+    }
     let (_dir, cache, code) = filled();
     let plain = fs::read(&code).expect("the file");
     assert_eq!(
@@ -275,6 +293,9 @@ fn ask(arguments: &str, dir: &Path) -> Cli {
 
 #[test]
 fn the_cache_can_be_looked_at_and_pruned() {
+    if only_here("engines compile, and keep what they compiled") {
+        return;
+    }
     let (dir, cache, code) = filled();
     let size = fs::metadata(&code).expect("the file").len();
     let info = ask("info --format json", &cache)

@@ -355,7 +355,10 @@ fn options_are_from_the_environment_and_the_project_file_too() {
         "rwasm.toml",
         "engines = 3\ntargets = 'all'\nformat = 'json'\nchunk = 'lines:1'\nmerge = 'none'\nmax-failures = 3\n",
     );
-    let greet = || call("numbers").typed("greet you 1").in_dir(dir.path());
+    let greet = || {
+        let call = call("numbers").typed("greet you 1").in_dir(dir.path());
+        call.on_cluster_of(3)
+    };
     greet()
         .end()
         .expect_code(0)

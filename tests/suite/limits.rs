@@ -1,6 +1,8 @@
 //! Limits: what a task may use, what happens when it wants more, and that others do not notice.
 
-use crate::support::{Text, cluster, file, finish, folder, module, run, shown, spec, word_count};
+use crate::support::{
+    Text, cluster, file, finish, folder, is_over_nats, module, run, shown, spec, word_count,
+};
 use rwasm_cluster::{
     ByteSize, Cluster, FailureCode, Input, JobError, JobSpec, Merge, Module, Outcome,
 };
@@ -252,12 +254,15 @@ fn a_task_that_waits_for_its_input_is_stopped_too() {
     let fifo = dir.path().join("fifo");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).expect("a FIFO can be made");
-    // Nobody writes to it. The deadline is there so that a task that is not stopped shows soon.
-    run("linecount")
-        .typed("--timeout 300ms --deadline 5s")
-        .arg(&fifo)
-        .fails(11)
-        .expect_stderr_has(&["(timeout)", "300ms"]);
+    // Nobody writes to it. The deadline is there so that a task that is not stopped shows soon. Where engines are elsewhere
+    // the input is read before the task is theirs, and so before its time begins.
+    if !is_over_nats() {
+        run("linecount")
+            .typed("--timeout 300ms --deadline 5s")
+            .arg(&fifo)
+            .fails(11)
+            .expect_stderr_has(&["(timeout)", "300ms"]);
+    }
     run("linecount")
         .typed("--deadline 300ms")
         .arg(&fifo)

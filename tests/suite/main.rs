@@ -62,6 +62,7 @@ mod settings;
 mod signals;
 mod terminal;
 
+mod durable;
 mod faults;
 mod lifecycle;
 mod nats_servers;

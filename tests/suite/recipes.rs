@@ -6,21 +6,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Options of other programs that the recipes call.
-const OTHERS: [&str; 20] = [
-    "--create-namespace",
-    "--drain",
+const OTHERS: [&str; 26] = [
+    "--bin",
+    "--cpus-per-task",
     "--export",
     "--from",
     "--from-file",
+    "--install",
+    "--job-name",
     "--kill-on-bad-exit",
     "--locked",
+    "--mem-per-cpu",
+    "--nodes",
     "--now",
+    "--ntasks-per-node",
     "--offline",
+    "--open-mode",
     "--package",
-    "--bin",
     "--release",
     "--replicas",
     "--repo",
+    "--requeue",
     "--rm",
     "--signal",
     "--strict",
@@ -79,7 +85,7 @@ fn options_that_the_recipes_name_are_there() {
     for path in recipes() {
         let text = read(&path);
         // What only starts engines names options of `engine join` alone.
-        let is_launcher = text.contains("engine") && !path.ends_with("README.md");
+        let is_launcher = text.contains("--drain-timeout") && !path.ends_with("README.md");
         let wanted = if is_launcher { &join } else { &help };
         for option in options(&text).filter(|option| !OTHERS.contains(option)) {
             let found = options(wanted).any(|there| there == option);
@@ -99,7 +105,7 @@ fn whoever_stops_engines_waits_for_their_drain() {
         ("systemd/rwasm-engine@.service", "TimeoutStopSec="),
         ("slurm/engines.sbatch", "#SBATCH --signal=TERM@"),
         ("kubernetes/engines.yaml", "terminationGracePeriodSeconds: "),
-        ("nomad/engines.nomad.hcl", "kill_timeout = \""),
+        ("nomad/engines.nomad.hcl", " kill_timeout = \""),
     ];
     for (name, before) in recipes {
         let text = read(&workspace().join("deploy").join(name));
@@ -107,13 +113,13 @@ fn whoever_stops_engines_waits_for_their_drain() {
         // As a command line has it, and as an element of a list.
         let flat = text.replace(['"', ',', '\n'], " ").replace(" - ", " ");
         let words: Vec<&str> = flat.split_whitespace().collect();
-        let place = words.iter().position(|word| *word == "--drain-timeout");
-        let drain = words[place.unwrap_or_else(|| panic!("{name} has a drain")) + 1];
-        let drain: Duration = drain
-            .trim_end_matches('s')
-            .parse()
+        // Comments name the option as well, without a time behind it.
+        let drains = words.windows(2).filter(|pair| pair[0] == "--drain-timeout");
+        let drain = drains
+            .filter_map(|pair| pair[1].strip_suffix('s')?.parse().ok())
             .map(Duration::from_secs)
-            .expect("a drain in seconds");
+            .next()
+            .unwrap_or_else(|| panic!("{name} has a drain in seconds"));
         assert!(
             given >= drain + Duration::from_secs(30),
             "{name} gives {given:?} for a drain of {drain:?}"

@@ -2,7 +2,8 @@
 //! made of it, what they ask of the host, panics, and that they keep nothing.
 
 use crate::support::{
-    call, cluster, component, file, folder, guest, module, program, scratch, typed,
+    call, cluster, component, file, folder, guest, module, program, refused_by_engine, scratch,
+    typed,
 };
 use rwasm_cluster::{ApplyError, Cluster, FailureCode, Lowering, Module, Reuse, Value};
 use std::path::PathBuf;
@@ -335,7 +336,7 @@ fn modules_of_the_first_version_run_on() {
         (func (export "id") (result u32) (canon lift (core func $i "id"))))"#;
     for (name, text) in [("core.wat", core), ("component.wat", component)] {
         let call = program().arg("call").arg(file(&dir, name, text)).arg("id");
-        assert_eq!(call.output(), "0\n", "{name}");
+        assert_eq!(call.typed("--engines 1").output(), "0\n", "{name}");
     }
     let later = core
         .replace("engine-id", "panicked")
@@ -346,6 +347,6 @@ fn modules_of_the_first_version_run_on() {
         .arg("call")
         .arg(file(&dir, "later.wat", later))
         .arg("id");
-    call.fails(10)
+    call.fails(refused_by_engine())
         .expect_stderr_has(&["`panicked`", "which has only"]);
 }

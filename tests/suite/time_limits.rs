@@ -1,6 +1,6 @@
 //! Time to run, time in the queue, and time of the whole: each limited by itself.
 
-use crate::support::{LONG, SOON, cluster, code, numbers, occupy, running, soon};
+use crate::support::{LONG, SOON, cluster, code, is_over_nats, numbers, occupy, running, soon};
 use rwasm_cluster::{FailureCode, Task, TaskError};
 use std::time::Duration;
 
@@ -38,12 +38,23 @@ fn timeout_limits_the_run_alone() {
 fn queue_timeout_limits_the_wait_alone() {
     let cluster = cluster(1);
     let f = numbers();
-    let view = cluster.load_balanced_view().queue_timeout(SHORT);
-    let runs = view.try_submit(&f.nap, 60).unwrap();
+    // The way over a network counts, and that of the module.
+    let (short, longer) = if is_over_nats() {
+        cluster
+            .load_balanced_view()
+            .blocking()
+            .apply(&f.nap, 0)
+            .unwrap();
+        (Duration::from_secs(1), 3000)
+    } else {
+        (SHORT, 60)
+    };
+    let view = cluster.load_balanced_view().queue_timeout(short);
+    let runs = view.try_submit(&f.nap, longer).unwrap();
     let waits = view.try_submit(&f.add_one, 1).unwrap();
     assert_eq!(
         runs.get_timeout(SOON).unwrap(),
-        60,
+        longer,
         "it ran longer than it might wait"
     );
     let error = waits.get_timeout(SOON).unwrap_err();
@@ -56,7 +67,7 @@ fn queue_timeout_limits_the_wait_alone() {
     assert!(!spin.is_ready());
     // What waits for others does not wait for an engine.
     let after = view.clone().after(&spin).try_submit(&f.add_one, 1).unwrap();
-    assert!(!after.wait_timeout(SHORT * 2));
+    assert!(!after.wait_timeout(short * 2));
     drop(after);
     let map = view.map(&f.add_one, [1, 2]).unwrap();
     drop(spin);

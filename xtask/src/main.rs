@@ -9,6 +9,7 @@ mod fuzz;
 mod guests;
 mod languages;
 mod nats;
+mod over_nats;
 mod shell;
 mod tables;
 mod test;
@@ -45,6 +46,9 @@ enum Command {
     },
     /// Build everything and run every test, lint and format check.
     Test {
+        /// The steps that have this in their name, and no others.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
         /// Passed on to the tests of the workspace, for instance the name of one.
         #[arg(last = true)]
         filter: Vec<String>,
@@ -71,7 +75,7 @@ fn main() -> ExitCode {
         Command::Nats => nats::server()
             .and_then(|server| shell::print(format_args!("{}", shell::shown(&server)))),
         Command::Bench => bench(arguments.toolchain),
-        Command::Test { filter } => test::run(&filter, arguments.toolchain),
+        Command::Test { only, filter } => test::run(only.as_deref(), &filter, arguments.toolchain),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

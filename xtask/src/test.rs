@@ -2,6 +2,7 @@
 
 use crate::guests;
 use crate::nats;
+use crate::over_nats;
 use crate::shell::{self, note, seconds};
 use crate::toolchain::Choice;
 use anyhow::{Context, Result, bail};
@@ -18,9 +19,10 @@ enum Done {
 /// A step has a name and something to do.
 type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
 
-/// Runs every step, up to the first that fails; `filter` goes to the tests of the main workspace.
-pub(crate) fn run(filter: &[String], choice: Choice) -> Result<()> {
-    let steps: [Step; 9] = [
+/// Runs every step, up to the first that fails, or those with `only` in their name; `filter` goes to the tests of the
+/// main workspace.
+pub(crate) fn run(only: Option<&str>, filter: &[String], choice: Choice) -> Result<()> {
+    let steps: [Step; 10] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
             guests::build(choice, true).map(|_| Done::Passed)
@@ -32,10 +34,26 @@ pub(crate) fn run(filter: &[String], choice: Choice) -> Result<()> {
         ("tests of the guests", &|| pass(&mut guest_cargo("test"))),
         ("lints", &|| lints(&mut main_cargo("clippy"))),
         ("tests", &|| pass(main_cargo("test").args(filter))),
+        ("tests over NATS", &|| {
+            let mut cargo = main_cargo("test");
+            cargo.args(["--test", "suite"]).args(filter);
+            over_nats::run(&mut cargo).map(|()| Done::Passed)
+        }),
         ("documentation", &documentation),
         ("licences and advisories", &dependencies),
     ];
+    let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+    let steps: Vec<Step> = steps
+        .into_iter()
+        .filter(|(name, _)| is_wanted(name))
+        .collect();
     let count = steps.len();
+    if count == 0 {
+        bail!(
+            "test: there is no step with `{}` in its name",
+            only.unwrap_or_default()
+        );
+    }
     let mut skipped = 0;
     for (number, (name, step)) in (1..).zip(steps) {
         note(format_args!("test: [{number}/{count}] {name} ..."));

@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) use local::{Local, LocalSettings};
 #[cfg(feature = "nats")]
-pub(crate) use nats::{EncodeError, Encoded, Encoder, Nats, NatsSettings, Recalled};
+pub(crate) use nats::{EncodeError, Encoder, Nats, NatsSettings, Recalled};
 
 use crate::dispatch::Dispatch;
 use crate::ids::{DispatchId, EngineId, JobId};

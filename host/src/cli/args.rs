@@ -368,6 +368,16 @@ impl Arguments {
         {
             run.many.unordered = false;
         }
+        let task = match &mut self.command {
+            Command::Run(run) => Some(&mut run.task),
+            Command::Call(call) => Some(&mut call.task),
+            Command::Map(map) => Some(&mut map.task),
+            _ => None,
+        };
+        if let Some(task) = task {
+            let source = matches.value_source("engines");
+            task.engines_typed = source == Some(ValueSource::CommandLine);
+        }
         let loudness = match &mut self.command {
             Command::New(new) => &mut new.loudness,
             Command::Build(build) => &mut build.loudness,

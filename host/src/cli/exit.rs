@@ -60,6 +60,7 @@ pub(crate) enum CliError {
     /// The cluster did not start.
     Start(StartError),
     /// There is no cluster, or what belongs to it did not start or cannot be reached.
+    #[cfg(feature = "nats")]
     NoCluster {
         message: String,
         /// The last lines that it wrote.
@@ -166,7 +167,9 @@ impl CliError {
             Self::Durable(error) => durable_code(error),
             #[cfg(feature = "nats")]
             Self::Key(_) | Self::Policy(_) => INPUT_OUTPUT,
-            Self::Start(_) | Self::NoCluster { .. } => CLUSTER,
+            Self::Start(_) => CLUSTER,
+            #[cfg(feature = "nats")]
+            Self::NoCluster { .. } => CLUSTER,
             #[cfg(feature = "nats")]
             Self::Keys(error) => match error {
                 KeysError::Name { .. } | KeysError::Host { .. } | KeysError::Validity { .. } => {
@@ -255,10 +258,11 @@ impl CliError {
     fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
-            Self::Wrong { message, .. }
-            | Self::Gone { message, .. }
-            | Self::NoCluster { message, .. }
-            | Self::Format(message) => message.clone(),
+            Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
+                message.clone()
+            }
+            #[cfg(feature = "nats")]
+            Self::NoCluster { message, .. } => message.clone(),
             #[cfg(feature = "nats")]
             Self::Connect(error) => with_source(error),
             #[cfg(feature = "nats")]
@@ -345,6 +349,7 @@ impl CliError {
             Self::Task { failed, .. } => {
                 details(&failed.failure, Some(&failed.stderr), &failed.attempts)
             }
+            #[cfg(feature = "nats")]
             Self::NoCluster { said, .. } => said.clone(),
             _ => Vec::new(),
         }
@@ -353,6 +358,7 @@ impl CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
+            #[cfg(feature = "nats")]
             Self::NoCluster { hint, .. } => hint.clone(),
             #[cfg(feature = "nats")]
             Self::Start(StartError::Connect(error)) | Self::Connect(error) => {

@@ -82,6 +82,11 @@ fn elsewhere(options: &TaskOptions, mut builder: ClusterBuilder) -> Result<Clust
         builder = builder.lane(lane);
     }
     let cluster = builder.start().map_err(CliError::Start)?;
+    if !options.loudness.quiet && options.engines_typed {
+        warn(
+            "--engines says nothing of a cluster that is elsewhere: its tasks run on the engines that it has",
+        );
+    }
     if !options.loudness.quiet && cluster.engines().is_empty() {
         warn("the cluster has no engine now: tasks wait until one joins");
     }

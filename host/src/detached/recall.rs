@@ -75,14 +75,14 @@ impl DurableJobs {
             // The program's own name goes before them.
             spec.arguments = head.arguments.into_iter().skip(1).collect();
         }
-        let outcomes = Arc::new(Outcomes::new(index));
+        let outcomes = Arc::new(Outcomes::new(id, index));
         if job.state == DurableState::Cancelled {
             outcomes.cancelled();
         }
         let remote = NatsSettings {
             connect: self.settings.clone(),
             lane: job.lane.clone(),
-            recalled: Some((Arc::from(id), Arc::clone(&outcomes))),
+            recalled: Some(Arc::clone(&outcomes)),
             ..NatsSettings::default()
         };
         let cluster = Cluster::recalling(remote).map_err(|error| match error {

@@ -4,6 +4,7 @@ use super::worker::{From, Worker};
 use crate::ids::EngineId;
 use crate::nats::names;
 use crate::nats::wire::{TasksHead, parse};
+use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -13,11 +14,7 @@ use std::sync::atomic::Ordering;
 const WAITING: usize = 4096;
 
 /// Takes requests for engines of this process.
-pub(super) async fn serve(worker: Arc<Worker>) {
-    let subject = names::execute(&worker.process());
-    let Ok(mut requests) = worker.connection.client.subscribe(subject).await else {
-        return;
-    };
+pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {
             continue;
@@ -58,11 +55,7 @@ pub(super) async fn serve(worker: Arc<Worker>) {
 }
 
 /// Does with an engine what is asked: lets it go, or puts a new one in its place.
-pub(super) async fn obey(worker: Arc<Worker>) {
-    let subject = names::control(&worker.process());
-    let Ok(mut requests) = worker.connection.client.subscribe(subject).await else {
-        return;
-    };
+pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {
             continue;
@@ -75,21 +68,18 @@ pub(super) async fn obey(worker: Arc<Worker>) {
             (Some("remove"), Some(engine)) => {
                 let removed = worker.remove(engine);
                 let _ = worker.register().await;
-                removed
+                removed.map(|()| "ok".to_owned())
             }
-            (Some("restart"), Some(engine)) => worker
-                .bench
-                .cluster
-                .restart_engine(engine)
-                .map_err(|error| error.to_string()),
+            (Some("restart"), Some(engine)) => {
+                let restarted = worker.restart(engine);
+                let _ = worker.register().await;
+                restarted.map(|count| format!("ok {count}"))
+            }
             _ => Err(format!(
                 "`{asked}` is nothing that can be asked of an engine"
             )),
         };
-        let answer = match done {
-            Ok(()) => "ok".to_owned(),
-            Err(reason) => reason,
-        };
+        let answer = done.unwrap_or_else(|reason| reason);
         let _ = worker.connection.client.publish(reply, answer.into()).await;
     }
 }

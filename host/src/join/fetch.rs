@@ -118,15 +118,16 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
     let _ = tokio::time::timeout(Duration::from_millis(100), rest).await;
 }
 
-/// Asks each queue that has nothing on its way for as many messages as there is room for.
+/// Asks each queue that has nothing on its way for as many messages as there is room for. What is here of a queue that
+/// goes after it takes none of its room.
 async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
-    let (held, _) = worker.held();
-    let room = (worker.engine_count() * (1 + AHEAD)).saturating_sub(held);
-    if room == 0 {
-        return;
-    }
+    let room = worker.engine_count() * (1 + AHEAD);
     for (place, queue) in queues.iter_mut().enumerate() {
         if queue.asked > 0 {
+            continue;
+        }
+        let room = room.saturating_sub(worker.held_up_to(place));
+        if room == 0 {
             continue;
         }
         let batch = queue
@@ -182,6 +183,6 @@ fn take_in(worker: &Arc<Worker>, queues: &mut [Queue], place: usize, arrival: Ar
     };
     let (job, number): (Arc<str>, Arc<str>) = (job.into(), number.into());
     let payload = message.payload.clone();
-    let from = From::Queue(message, delivery);
+    let from = From::Queue(message, delivery, place);
     tokio::spawn(Arc::clone(worker).take(job, number, payload, from));
 }

@@ -212,12 +212,27 @@ async fn run(
         settings.policy.clone(),
     );
     let worker = Worker::new(connection.clone(), bench, &settings, &ids);
+    // Before anyone hears of these engines, so that nothing is sent to them in vain.
+    let heard = |subject: String| {
+        let client = connection.client.clone();
+        async move { client.subscribe(subject).await }
+    };
+    let subscribe = async {
+        let process = worker.process();
+        let tasks = heard(names::execute(&process)).await?;
+        let wishes = heard(names::control(&process)).await?;
+        let cancelled = heard(names::ALL_CANCELLED.to_owned()).await?;
+        Ok::<_, async_nats::SubscribeError>((tasks, wishes, cancelled))
+    };
+    let (tasks, wishes, cancelled) = subscribe
+        .await
+        .map_err(|error| refused(error.to_string()))?;
     worker.register().await.map_err(&refused)?;
     let stop = Cancel::default();
     tokio::spawn(Arc::clone(&worker).renew());
-    tokio::spawn(Arc::clone(&worker).hear_cancelled());
-    tokio::spawn(direct::serve(Arc::clone(&worker)));
-    tokio::spawn(direct::obey(Arc::clone(&worker)));
+    tokio::spawn(Arc::clone(&worker).hear_cancelled(cancelled));
+    tokio::spawn(direct::serve(Arc::clone(&worker), tasks));
+    tokio::spawn(direct::obey(Arc::clone(&worker), wishes));
     if let Some(listener) = health {
         tokio::spawn(health::serve(listener, Arc::clone(&worker)));
     }

@@ -1,6 +1,6 @@
 //! What tasks may be granted on this machine, at most: a file of the machine's owner, which no job can widen.
 
-use crate::grants::{Access, Clock, DirGrant, Grants, NetGrant, Random};
+use crate::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
 use crate::limits::Limits;
 use crate::nats::wire::TasksHead;
 use crate::units::ByteSize;
@@ -14,6 +14,7 @@ pub struct Policy {
     /// Directories, with all that is in them.
     dirs: Vec<(PathBuf, Access)>,
     net: Vec<NetGrant>,
+    /// Variables; `*` at the end stands for whatever follows.
     env: Vec<String>,
     /// Whether the precise clock may be read.
     precise_clock: bool,
@@ -179,7 +180,7 @@ impl Policy {
             let dir: DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
             let Some((real, access)) = self.access(&dir.host) else {
                 return Err(format!(
-                    "the directory `{}` is not in the policy of this engine (add it to `dirs`)",
+                    "the directory `{}` is not there, or not in the policy of this engine (add it to `dirs`)",
                     dir.host.display()
                 ));
             };
@@ -193,7 +194,8 @@ impl Policy {
         for peer in &head.net {
             let peer: NetGrant = peer.parse().map_err(|error| format!("{error}"))?;
             let is_allowed = self.net.iter().any(|allowed| {
-                allowed.host == peer.host && (allowed.port.is_none() || allowed.port == peer.port)
+                canonical(&allowed.host) == canonical(&peer.host)
+                    && (allowed.port.is_none() || allowed.port == peer.port)
             });
             if !is_allowed {
                 return Err(format!(
@@ -203,7 +205,11 @@ impl Policy {
             grants = grants.net(peer);
         }
         for (name, value) in &head.env {
-            if !self.env.iter().any(|allowed| allowed == name) {
+            let is_allowed = |allowed: &String| match allowed.strip_suffix('*') {
+                Some(begin) => name.starts_with(begin),
+                None => allowed == name,
+            };
+            if !self.env.iter().any(is_allowed) {
                 return Err(format!(
                     "the variable `{name}` is not in the policy of this engine (add it to `env`)"
                 ));
@@ -240,6 +246,14 @@ impl Policy {
         let closest = allowed.max_by_key(|(path, _)| path.components().count());
         let (_, access) = closest?;
         Some((real, access))
+    }
+}
+
+/// An address of IPv4 is the same in the clothes of IPv6.
+fn canonical(host: &NetHost) -> NetHost {
+    match host {
+        NetHost::Address(address) => NetHost::Address(address.to_canonical()),
+        NetHost::Name(name) => NetHost::Name(name.clone()),
     }
 }
 
@@ -336,6 +350,22 @@ mod tests {
             head.dirs = vec![format!("{}/{outside}::/x", root.display())];
             assert!(policy.grants(&head).is_err(), "{outside}");
         }
+    }
+
+    #[test]
+    fn variables_are_allowed_by_name_or_by_how_they_begin() {
+        let policy = Policy::parse("env = [\"ONE\", \"APP_*\"]").expect("a policy");
+        let is_allowed = |name: &str| {
+            let mut head = head();
+            head.env.push((name.to_owned(), "value".to_owned()));
+            policy.grants(&head).is_ok()
+        };
+        assert!(["ONE", "APP_", "APP_KEY"].into_iter().all(is_allowed));
+        assert!(!["ONE_MORE", "APP", "", "*"].into_iter().any(is_allowed));
+        let all = Policy::parse("env = [\"*\"]").expect("a policy");
+        let mut head = head();
+        head.env.push(("ANY".to_owned(), String::new()));
+        assert!(all.grants(&head).is_ok());
     }
 
     #[cfg(unix)]

@@ -19,12 +19,12 @@ use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use crate::placement::{Eligible, Stage};
 use crate::sandbox::{Callee, value_type};
 use crate::value::Type;
-use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{AckKind, Message};
+use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,6 +58,8 @@ pub(super) struct Held {
     cancel: Cancel,
     /// For an engine that was chosen beforehand.
     engine: Option<EngineId>,
+    /// The place of the queue it came from: what is from the first goes first.
+    queue: usize,
 }
 
 type Name = (Arc<str>, Arc<str>);
@@ -104,7 +106,8 @@ enum Scope {
 
 /// Where a message came from.
 pub(super) enum From {
-    Queue(Message, u64),
+    /// With its delivery, and the place of the queue.
+    Queue(Message, u64, usize),
     Request(EngineId),
 }
 
@@ -129,6 +132,7 @@ impl Worker {
             failed: 0,
             started_ms: u64::try_from(started.unwrap_or_default().as_millis()).unwrap_or_default(),
             draining: false,
+            restarts: BTreeMap::new(),
         };
         Arc::new(Self {
             connection,
@@ -169,6 +173,17 @@ impl Worker {
         (held.len() - direct, direct)
     }
 
+    fn lane_count(&self) -> usize {
+        lock(&self.record).lanes.len()
+    }
+
+    /// How many messages of this queue, and of those that go first, are with this process.
+    pub(super) fn held_up_to(&self, queue: usize) -> usize {
+        let held = lock(&self.held);
+        let of_it = |held: &&Held| held.engine.is_none() && held.queue <= queue;
+        held.values().filter(of_it).count()
+    }
+
     /// Since when there was nothing to do; none while there is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         *lock(&self.idle_since)
@@ -184,9 +199,10 @@ impl Worker {
     ) {
         let name: Name = (job, number);
         let cancel = Cancel::default();
-        let (delivery, engine, message) = match from {
-            From::Queue(message, delivery) => (delivery, None, Some(message)),
-            From::Request(engine) => (1, Some(engine), None),
+        let (delivery, engine, message, queue) = match from {
+            From::Queue(message, delivery, queue) => (delivery, None, Some(message), queue),
+            // They are of the middle class, as it were.
+            From::Request(engine) => (1, Some(engine), None, self.lane_count()),
         };
         if let Some(cancelled) = self.is_cancelled(&name) {
             if let Some(message) = message {
@@ -214,6 +230,7 @@ impl Worker {
                     dispatch: None,
                     cancel: cancel.clone(),
                     engine,
+                    queue,
                 },
             );
             *lock(&self.idle_since) = None;
@@ -498,11 +515,13 @@ impl Worker {
                 name: name.clone(),
             }) as Arc<dyn Listener>
         });
+        // What came from a queue that goes first goes first here too.
+        let queue = lock(&self.held).get(name).map_or(0, |held| held.queue);
         let dispatch = Dispatch {
             id: DispatchId(self.next.fetch_add(1, Ordering::Relaxed)),
             job: JobId(hasher.finish()),
             eligible: engine.map_or(Eligible::Any, Eligible::One),
-            priority: 0,
+            priority: -i32::try_from(queue).unwrap_or(i32::MAX),
             stage: if head.reduces {
                 Stage::Reduce
             } else {
@@ -637,11 +656,7 @@ impl Worker {
     }
 
     /// Hears what is not wanted any more.
-    pub(super) async fn hear_cancelled(self: Arc<Self>) {
-        let subscribe = self.connection.client.subscribe(names::ALL_CANCELLED);
-        let Ok(mut messages) = subscribe.await else {
-            return;
-        };
+    pub(super) async fn hear_cancelled(self: Arc<Self>, mut messages: Subscriber) {
         while let Some(message) = messages.next().await {
             let Some(job) = message.subject.rsplit('.').next() else {
                 continue;
@@ -756,6 +771,16 @@ impl Worker {
             self.empty.notify_one();
         }
         Ok(())
+    }
+
+    /// Puts a new engine in an engine's place; how often that was done.
+    pub(super) fn restart(&self, engine: EngineId) -> Result<u64, String> {
+        let restarted = self.bench.cluster.restart_engine(engine);
+        restarted.map_err(|error| error.to_string())?;
+        let mut record = lock(&self.record);
+        let count = record.restarts.entry(engine.0).or_default();
+        *count += 1;
+        Ok(*count)
     }
 
     pub(super) async fn emptied(&self) {

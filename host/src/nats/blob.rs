@@ -155,13 +155,11 @@ impl Blobs {
                 limit,
             });
         }
-        let mut bytes = BytesMut::with_capacity(usize::try_from(size).unwrap_or_default());
-        while object
-            .read_buf(&mut bytes)
-            .await
-            .map_err(|error| self.failed(error))?
-            > 0
-        {
+        // Room for what is said to come, but for no more than usually does.
+        const ROOM: u64 = 64 << 20;
+        let room = usize::try_from(size.min(ROOM)).unwrap_or_default();
+        let mut bytes = BytesMut::with_capacity(room);
+        while self.piece(object.read_buf(&mut bytes)).await? > 0 {
             // The server's word for the size is not trusted.
             if bytes.len() as u64 > size {
                 return Err(self.failed("an object is longer than it is said to be"));
@@ -176,10 +174,7 @@ impl Blobs {
         let mut piece = vec![0; PIECE];
         let mut total = 0;
         loop {
-            let read = object
-                .read(&mut piece)
-                .await
-                .map_err(|error| self.failed(error))?;
+            let read = self.piece(object.read(&mut piece)).await?;
             if read == 0 {
                 break;
             }
@@ -190,6 +185,15 @@ impl Blobs {
             return Err(self.failed(format!("`{name}` has {total} bytes, and {size} were put")));
         }
         Ok(total)
+    }
+
+    /// A piece of an object, unless the server says that it may not be had.
+    async fn piece(
+        &self,
+        read: impl Future<Output = io::Result<usize>>,
+    ) -> Result<usize, BlobError> {
+        let read = self.connection.watched(self.bucket, read).await?;
+        read.map_err(|error| self.failed(error))
     }
 
     async fn object(

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub use super::refusal::ConnectError;
+pub(crate) use super::refusal::ConnectError;
 pub(crate) use super::refusal::Denied;
-pub use super::role::{Key, KeyError, Role};
+pub(crate) use super::role::{Key, Role};
 
 /// The oldest server that has all that is used: time limits of single messages, and marks of keys that expired.
 pub(crate) const OLDEST: (u64, u64) = (2, 11);

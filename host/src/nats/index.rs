@@ -46,6 +46,7 @@ impl Round {
         after > 0 && index < self.tasks[after - 1].1
     }
 
+    #[cfg(test)]
     pub(crate) fn indices(&self) -> impl Iterator<Item = u64> + '_ {
         self.tasks.iter().flat_map(|(start, end)| *start..*end)
     }

@@ -115,8 +115,8 @@ fn client() -> Vec<Permission> {
             .publish(read(&kv_stream(names::JOBS)))
             .publish([key(names::JOBS, "*")]),
         may("see the engines").publish(read(&kv_stream(names::ENGINES))),
-        may("store modules, and see which are there")
-            .publish(look(&object_stream(names::MODULES)))
+        may("store modules, and fetch those of durable jobs")
+            .publish(read(&object_stream(names::MODULES)))
             .publish([object(names::MODULES)]),
         may("store, fetch and remove large values")
             .publish(read(&object_stream(names::BLOBS)))

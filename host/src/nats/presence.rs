@@ -34,6 +34,9 @@ pub(crate) struct Record {
     /// Whether it takes nothing more and ends when it is through.
     #[serde(default)]
     pub(crate) draining: bool,
+    /// How often each of its engines was restarted, of those that were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) restarts: BTreeMap<u32, u64>,
 }
 
 /// Something that happened to the processes with engines.

@@ -40,6 +40,7 @@ mod request;
 mod runner;
 mod text;
 mod val;
+mod valid;
 
 mod clock;
 mod failure;

@@ -12,6 +12,7 @@ use super::module::{Binding, Form, Function, Import, Module};
 use super::net;
 use super::state::State;
 use super::stubs;
+use super::valid;
 use super::variant::Variant;
 use crate::plain::plain;
 use bytes::Bytes;
@@ -116,14 +117,15 @@ impl Program {
         })
     }
 
-    /// A module whose engines are elsewhere: it is compiled there, and what it imports is looked at here.
+    /// A module whose engines are elsewhere: it is compiled there, and here it is looked at whether it can be.
     ///
     /// # Errors
-    /// When it imports what no engine offers, and is to be refused for that.
+    /// When it is not valid, or imports what no engine offers and is to be refused for that.
     pub(crate) fn elsewhere(module: Module, strict_imports: bool) -> Result<Self, LoadError> {
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
             return Err(not_offered(&module, import));
         }
+        valid::check(&module).map_err(|error| for_preview3(&module, error))?;
         Ok(Self::of_elsewhere(module))
     }
 

@@ -70,6 +70,7 @@ impl Wishes<'_> {
         let dirs = if here {
             self.grants.check(self.deterministic)?
         } else {
+            self.grants.check_elsewhere(self.deterministic)?;
             Vec::new()
         };
         let peers = if here {

@@ -1,6 +1,6 @@
 //! Modules written by hand to do what no compiler makes: each is refused, or ends as one failed task.
 
-use crate::support::{file, folder, program};
+use crate::support::{file, folder, program, refused_by_engine};
 
 /// Runs each module as a command, and expects it to end with this code and these words.
 #[track_caller]
@@ -82,12 +82,15 @@ fn what_the_host_cannot_give_is_refused() {
             ),
             ("(memory i64 1) (func (export \"_start\"))", "memory64"),
             ("(memory 1 1 shared) (func (export \"_start\"))", "threads"),
-            (
-                "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i64))) (func (export \"_start\"))",
-                "proc_exit",
-            ),
             ("", "no functions that could be called"),
         ],
+    );
+    check(
+        refused_by_engine(),
+        &[(
+            "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i64))) (func (export \"_start\"))",
+            "proc_exit",
+        )],
     );
 }
 

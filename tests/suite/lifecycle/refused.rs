@@ -145,9 +145,9 @@ fn what_does_not_come_to_be_leaves_nothing() {
             .arg("--nats-server")
             .arg(&slow)
     };
-    let late = start("--within 300ms").fails(13);
+    let late = start("--within 3s").fails(13);
     late.expect_stderr_has(&[
-        "the NATS server is not ready after 300ms",
+        "the NATS server is not ready after 3s",
         "server.log",
         "still reading",
     ]);

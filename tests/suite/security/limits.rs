@@ -76,7 +76,7 @@ fn a_server_whose_messages_are_too_small_is_refused() {
 fn a_server_without_room_says_so_and_what_to_do() {
     let site = Site::plain(&["--max-store", "1GiB"]);
     refused(
-        site.init("admin"),
+        site.init("admin").typed("--max-bytes 10GiB"),
         13,
         &[
             "no room for stream RWC_TASKS, which may take 10GiB",

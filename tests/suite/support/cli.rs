@@ -3,7 +3,8 @@
 //! Nothing of the caller's environment that means something to the program reaches it, and no child outlives its
 //! time limit, so that a test that fails never hangs.
 
-use std::ffi::OsStr;
+use super::over;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -20,6 +21,7 @@ pub(crate) struct Cli {
     command: Command,
     stdin: Option<Vec<u8>>,
     limit: Duration,
+    is_placed: bool,
 }
 
 /// What a call of the program came to.
@@ -43,13 +45,11 @@ pub(crate) fn program() -> Cli {
         .env("NO_COLOR", "1")
         .env("RWASM_CACHE_DIR", super::scratch().join("compiled"))
         .current_dir(super::scratch());
-    if let Some(url) = std::env::var_os(super::over::CLUSTER) {
-        command.env("RWASM_CLUSTER", url);
-    }
     Cli {
         command,
         stdin: None,
         limit: TIME_LIMIT,
+        is_placed: false,
     }
 }
 
@@ -115,39 +115,95 @@ impl Cli {
         self
     }
 
+    /// Where the suite runs over NATS: on a cluster of so many engines, whatever the program is told of them here.
+    pub(crate) fn on_cluster_of(mut self, engines: u32) -> Self {
+        if let Some(url) = over::shared(Some(engines)) {
+            self.command.env("RWASM_CLUSTER", url);
+        }
+        self
+    }
+
+    /// The same over NATS, where the suite runs so: a number of engines is a cluster that has so many.
+    fn placed(mut self) -> Self {
+        if !over::is_over_nats() || self.is_placed {
+            return self;
+        }
+        self.is_placed = true;
+        let mut arguments: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
+        let dir = self.command.get_current_dir().map(Path::to_owned);
+        let dir = dir.unwrap_or_default();
+        let mut is_changed = false;
+        for place in 1..arguments.len() {
+            if arguments[place - 1] == "--dir" {
+                let grant = arguments[place].to_string_lossy().into_owned();
+                arguments[place] = over::granted(&dir, &grant).into();
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            self.command = with_arguments(&self.command, arguments.iter());
+        }
+        let end = arguments.iter().position(|argument| argument == "--");
+        let option = arguments[..end.unwrap_or(arguments.len())]
+            .windows(2)
+            .position(|pair| pair[0] == "--engines" || pair[0] == "-j");
+        let number = |text: &OsStr| text.to_str().and_then(|text| text.parse().ok());
+        let option = option.and_then(|place| Some((place, number(&arguments[place + 1])?)));
+        let mut variables = self.command.get_envs();
+        let variable =
+            variables.find_map(|(name, value)| (name == "RWASM_ENGINES").then_some(value?));
+        let engines = option.map(|(_, engines)| engines);
+        let engines = engines.or_else(|| variable.and_then(number));
+        let has_one = self
+            .command
+            .get_envs()
+            .any(|(name, _)| name == "RWASM_CLUSTER");
+        if has_one {
+            return self;
+        }
+        if let Some(url) = over::shared(engines) {
+            if let Some((place, _)) = option {
+                let rest = arguments[..place].iter().chain(&arguments[place + 2..]);
+                self.command = with_arguments(&self.command, rest);
+            }
+            self.command.env("RWASM_CLUSTER", url);
+        } else if let Some(url) = over::shared(None) {
+            self.command.env("RWASM_CLUSTER", url);
+        }
+        self
+    }
+
     /// The same with stdin, stdout and stderr on a terminal of its own, all of which is then its stdout.
     pub(crate) fn on_terminal(self) -> Self {
+        let this = self.placed();
         let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy());
-        let mut line = quoted(self.command.get_program());
-        for argument in self.command.get_args() {
+        let mut line = quoted(this.command.get_program());
+        for argument in this.command.get_args() {
             line = line + " " + &quoted(argument);
         }
         // Of util-linux, which every Linux has.
         let mut command = Command::new("script");
         command.args(["-qec", &line, "/dev/null"]);
-        for (name, value) in self.command.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if let Some(dir) = self.command.get_current_dir() {
-            command.current_dir(dir);
-        }
+        surround(&mut command, &this.command);
         Self {
             command,
-            stdin: self.stdin,
-            limit: self.limit,
+            stdin: this.stdin,
+            limit: this.limit,
+            is_placed: true,
         }
     }
 
     /// The command as it stands, for tests that hold its ends themselves.
     pub(crate) fn into_command(self) -> Command {
-        self.command
+        self.placed().command
     }
 
     /// Runs it to its end.
-    pub(crate) fn end(mut self) -> Ended {
+    pub(crate) fn end(self) -> Ended {
+        self.placed().run_to_end()
+    }
+
+    fn run_to_end(mut self) -> Ended {
         let line = format!("{:?}", self.command);
         self.command
             .stdin(if self.stdin.is_some() {
@@ -193,6 +249,27 @@ impl Cli {
     /// Runs it and expects this exit code with nothing on stdout, as for all that is refused.
     pub(crate) fn fails(self, code: i32) -> Ended {
         self.end().expect_code(code).expect_empty_stdout()
+    }
+}
+
+/// The same program with other arguments.
+fn with_arguments<'a>(from: &Command, arguments: impl Iterator<Item = &'a OsString>) -> Command {
+    let mut command = Command::new(from.get_program());
+    command.args(arguments);
+    surround(&mut command, from);
+    command
+}
+
+/// Gives it the environment and the directory of another.
+fn surround(command: &mut Command, other: &Command) {
+    for (name, value) in other.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(dir) = other.get_current_dir() {
+        command.current_dir(dir);
     }
 }
 

@@ -141,6 +141,39 @@ impl Server {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// How many bytes a stream holds, of whichever account.
+    pub(crate) fn stored(&self, stream: &str) -> u64 {
+        let page = self
+            .monitor("/jsz?accounts=1&streams=1")
+            .expect("it answers");
+        let accounts = page["account_details"]
+            .as_array()
+            .expect("there are accounts");
+        let streams = accounts
+            .iter()
+            .filter_map(|one| one["stream_detail"].as_array());
+        let found = streams.flatten().find(|one| one["name"] == stream);
+        let found = found.unwrap_or_else(|| panic!("there is no stream {stream}: {page}"));
+        found["state"]["bytes"].as_u64().expect("it has a size")
+    }
+
+    /// How many messages a consumer of the tasks has given out that are not acknowledged.
+    pub(crate) fn under_way(&self, consumer: &str) -> u64 {
+        let page = self.monitor("/jsz?accounts=1&streams=1&consumers=1");
+        let page = page.expect("it answers");
+        let accounts = page["account_details"].as_array();
+        let streams = accounts
+            .expect("there are accounts")
+            .iter()
+            .filter_map(|one| one["stream_detail"].as_array());
+        let consumers = streams
+            .flatten()
+            .filter_map(|one| one["consumer_detail"].as_array());
+        let found = consumers.flatten().find(|one| one["name"] == consumer);
+        let pending = found.and_then(|one| one["num_ack_pending"].as_u64());
+        pending.unwrap_or(0)
+    }
+
     fn running(&self) -> &Running {
         let running = self.running.as_ref();
         running.unwrap_or_else(|| panic!("the NATS server {} was killed", self.name))

@@ -2,10 +2,12 @@
 //! server that the test has for itself. One suite serves both.
 
 use super::nats::Server;
-use rwasm_cluster::Cluster;
-use rwasm_cluster::join::{Drain, JoinSettings, join};
+use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, set_up};
+use rwasm_cluster::{Cluster, EngineError, EngineId};
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,8 +15,26 @@ use std::time::Duration;
 /// Says that the suite runs over NATS.
 const OVER: &str = "SUITE_OVER";
 
-/// The cluster that the program's commands use then.
-pub(crate) const CLUSTER: &str = "SUITE_CLUSTER";
+/// The clusters that the program's commands use then, which all tests share: how many engines each has, and where it is,
+/// in turn, with blanks between. Engines that are asked for with an option are a cluster of that many.
+const CLUSTERS: &str = "SUITE_CLUSTERS";
+
+/// What tasks may be granted at most: a policy for engines that join.
+const POLICY: &str = "SUITE_POLICY";
+
+/// The cluster of so many engines that the program is to use, if there is one; by default as many as there are cores.
+pub(crate) fn shared(engines: Option<u32>) -> Option<String> {
+    let clusters = std::env::var(CLUSTERS).ok()?;
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = engines.map_or_else(|| cores().to_string(), |engines| engines.to_string());
+    let mut words = clusters.split_whitespace();
+    while let (Some(engines), Some(url)) = (words.next(), words.next()) {
+        if engines == wanted {
+            return Some(url.to_owned());
+        }
+    }
+    None
+}
 
 /// Whether tasks run in other processes.
 pub(crate) fn is_over_nats() -> bool {
@@ -36,11 +56,29 @@ pub(crate) fn only_here(why: &str) -> bool {
     false
 }
 
+/// A grant of a directory by a path from `dir` on. Over NATS it has the whole path, as engines elsewhere want it.
+pub(crate) fn granted(dir: &Path, grant: &str) -> String {
+    match grant.split_once("::") {
+        Some((host, rest)) if is_over_nats() && !host.is_empty() => {
+            let path = dir.join(host);
+            let path = path.canonicalize().unwrap_or(path);
+            format!("{}::{rest}", path.display())
+        }
+        _ => grant.to_owned(),
+    }
+}
+
+/// The code with which the program ends where a module is refused that only an engine can look at so closely: that of a
+/// module that is refused, over NATS that of a task that failed for it.
+pub(crate) fn refused_by_engine() -> i32 {
+    if is_over_nats() { 11 } else { 10 }
+}
+
 /// A cluster for a test.
 pub(crate) struct TestCluster {
     /// None once it ends.
     cluster: Option<Cluster>,
-    _elsewhere: Option<Elsewhere>,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Deref for TestCluster {
@@ -63,7 +101,7 @@ impl TestCluster {
     pub(crate) fn here(cluster: Cluster) -> Self {
         Self {
             cluster: Some(cluster),
-            _elsewhere: None,
+            elsewhere: None,
         }
     }
 
@@ -72,30 +110,61 @@ impl TestCluster {
         let server = Server::start();
         let connect = ConnectSettings::new(server.url());
         set_up(&connect, &AssetSettings::default()).expect("the cluster is set up");
-        let mut settings = JoinSettings::new(connect.clone());
-        settings.engines = Some(engines);
-        settings.cache_dir = Some(super::scratch().join("compiled"));
-        settings.drain_timeout = Duration::ZERO;
-        let joined = Joined::new(settings);
-        let cluster = Cluster::builder().connect(connect).start();
+        let joined = Joined::new(settings(connect.clone(), engines));
+        let cluster = Cluster::builder().connect(connect.clone()).start();
         Self {
             cluster: Some(cluster.expect("the cluster is reached")),
-            _elsewhere: Some(Elsewhere {
-                _joined: joined,
+            elsewhere: Some(Elsewhere {
+                joined: Mutex::new(vec![joined]),
+                connect,
                 _server: server,
             }),
         }
     }
+
+    /// Adds engines: over NATS by a further process that joins.
+    pub(crate) fn add_engines(&self, engines: u32) -> Result<Vec<EngineId>, EngineError> {
+        let Some(elsewhere) = &self.elsewhere else {
+            return (**self).add_engines(engines);
+        };
+        if engines == 0 {
+            return Ok(Vec::new());
+        }
+        let refused = (**self).add_engines(engines);
+        if !matches!(refused, Err(EngineError::Elsewhere)) {
+            return refused;
+        }
+        let joined = Joined::new(settings(elsewhere.connect.clone(), engines));
+        let ids = joined.engines.clone();
+        let is_seen = || ids.iter().all(|id| self.engines().contains(id));
+        super::until("the cluster has seen the engines that joined", is_seen);
+        let mut all = elsewhere.joined.lock();
+        all.as_mut().expect("no test panicked with it").push(joined);
+        Ok(ids)
+    }
+}
+
+fn settings(connect: ConnectSettings, engines: u32) -> JoinSettings {
+    let mut settings = JoinSettings::new(connect);
+    settings.engines = Some(engines);
+    settings.cache_dir = Some(super::scratch().join("compiled"));
+    settings.drain_timeout = Duration::ZERO;
+    if let Some(policy) = std::env::var_os(POLICY) {
+        settings.policy = Policy::read(&PathBuf::from(policy)).expect("it is a policy");
+    }
+    settings
 }
 
 /// Dropped in this order.
 struct Elsewhere {
-    _joined: Joined,
+    joined: Mutex<Vec<Joined>>,
+    connect: ConnectSettings,
     _server: Server,
 }
 
 /// Engines that joined a cluster, on a thread of this process; they leave where this value ends.
 pub(crate) struct Joined {
+    engines: Vec<EngineId>,
     drain: Drain,
     thread: Option<JoinHandle<()>>,
 }
@@ -107,16 +176,17 @@ impl Joined {
         let thread = std::thread::spawn({
             let drain = drain.clone();
             move || {
-                join(settings, &drain, |_| {
-                    ready.send(()).expect("it is waited for")
+                join(settings, &drain, |engines| {
+                    ready.send(engines.to_vec()).expect("it is waited for");
                 })
                 .expect("the engines join");
             }
         });
-        joined
+        let engines = joined
             .recv_timeout(super::SOON)
             .expect("the engines join in time");
         Self {
+            engines,
             drain,
             thread: Some(thread),
         }

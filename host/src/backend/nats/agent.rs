@@ -102,11 +102,7 @@ pub(super) struct Agent {
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
-    /// What was sent beside a durable job that is recalled.
-    sent: Mutex<Vec<u64>>,
-    /// What the names of this session's messages begin with: beside those of a durable job, others must not be taken for
-    /// its.
-    prefix: String,
+    /// Where the outcomes of a durable job are found, if that is what is to be done.
     recalled: Option<Arc<Recalled>>,
 }
 
@@ -147,8 +143,7 @@ pub(super) async fn run(
     };
     let (seen, mut changes) = unbounded_channel();
     tokio::spawn(watch_engines(Arc::clone(&agent), seen));
-    tokio::spawn(hear_results(Arc::clone(&agent)));
-    tokio::spawn(hear_notes(Arc::clone(&agent)));
+    tokio::spawn(hear(Arc::clone(&agent)));
     if let Some(recalled) = &agent.recalled {
         tokio::spawn(recall::hear_stored(
             Arc::clone(&agent),
@@ -211,11 +206,7 @@ impl Agent {
             }
         };
         let (modules, blobs) = (blobs(names::MODULES).await?, blobs(names::BLOBS).await?);
-        let own = ulid::Ulid::new().to_string();
-        let (session, prefix, recalled): (Arc<str>, _, _) = match settings.recalled {
-            None => (own.into(), String::new(), None),
-            Some((job, recalled)) => (job, format!("r{own}-"), Some(recalled)),
-        };
+        let session: Arc<str> = ulid::Ulid::new().to_string().into();
         Ok(Self {
             tasks,
             results,
@@ -230,21 +221,9 @@ impl Agent {
             turns: Mutex::default(),
             unwanted,
             has_sent: AtomicBool::new(false),
-            sent: Mutex::default(),
-            prefix,
-            recalled,
+            recalled: settings.recalled,
             connection,
         })
-    }
-
-    /// What a dispatch is called where it travels.
-    pub(super) fn name(&self, number: u64) -> String {
-        format!("{}{number}", self.prefix)
-    }
-
-    /// The dispatch of that name, if it is one of this session.
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
-        name.strip_prefix(&self.prefix)?.parse().ok()
     }
 
     pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<u64, Flight>> {
@@ -271,10 +250,7 @@ impl Agent {
             }
             Order::Submit(dispatch) => {
                 self.has_sent.store(true, Ordering::Relaxed);
-                if self.recalled.is_some() {
-                    lock(&self.sent).push(dispatch.id.0);
-                }
-                tokio::spawn(flight::fly(Arc::clone(self), dispatch));
+                flight::begin(self, dispatch);
             }
             Order::Cancel(job) => {
                 let of_job: Vec<u64> = self
@@ -416,13 +392,43 @@ impl Agent {
             .request(names::control(&process), Bytes::from(asked));
         let refused = |reason: String| EngineError::Refused { engine, reason };
         match timeout(ANSWER, self.connection.watched("rwc.e.", request)).await {
-            Ok(Ok(Ok(reply))) if &reply.payload[..] == b"ok" => Ok(()),
-            Ok(Ok(Ok(reply))) => Err(refused(
-                String::from_utf8_lossy(&reply.payload).into_owned(),
-            )),
+            Ok(Ok(Ok(reply))) => {
+                let reply = String::from_utf8_lossy(&reply.payload).into_owned();
+                match reply.strip_prefix("ok").map(|count| count.trim().parse()) {
+                    None => return Err(refused(reply)),
+                    // What it says of itself to everyone may come later.
+                    Some(count) => match control {
+                        Control::Remove => self.roster.remove(engine),
+                        Control::Restart => self.roster.restarted(engine, count.unwrap_or(0)),
+                    },
+                }
+                Ok(())
+            }
             Ok(Ok(Err(error))) => Err(refused(error.to_string())),
             Ok(Err(denied)) => Err(refused(denied.to_string())),
             Err(_) => Err(refused("its process does not answer".to_owned())),
+        }
+    }
+
+    fn hear_note(&self, payload: &Bytes) {
+        let Ok((number, heard)) = decode_heard(payload) else {
+            return;
+        };
+        let Ok(number) = number.parse() else { return };
+        let dispatch = self
+            .flights()
+            .get(&number)
+            .map(|flight| Arc::clone(&flight.dispatch));
+        let Some(dispatch) = dispatch else { return };
+        match heard {
+            Heard::Begun => {
+                let _ = dispatch.begin();
+            }
+            Heard::Note(task, note) => {
+                if let Some(listener) = &dispatch.listener {
+                    listener.note(task, note);
+                }
+            }
         }
     }
 
@@ -453,18 +459,6 @@ impl Agent {
         }
     }
 
-    /// Removes what this session stored beside the durable job that it recalled.
-    async fn forget_own(&self) {
-        let sent = std::mem::take(&mut *lock(&self.sent));
-        for number in sent {
-            let name = self.name(number);
-            let task = format!("rwc.t.*.*.{}.{name}", self.session);
-            let _ = self.tasks.purge().filter(task).await;
-            let result = names::result(&self.session, &name);
-            let _ = self.results.purge().filter(result).await;
-        }
-    }
-
     /// Stops what runs, lets engines answer it, and leaves nothing of the session at the server.
     async fn end(&self) {
         if self.has_sent.load(Ordering::Relaxed) {
@@ -477,14 +471,7 @@ impl Agent {
                 for (_, dispatch) in &waiting {
                     dispatch.cancel.cancel();
                 }
-                let of_session: Vec<String> = match &self.recalled {
-                    None => Vec::new(),
-                    Some(_) => waiting
-                        .iter()
-                        .map(|(number, _)| self.name(*number))
-                        .collect(),
-                };
-                let everything = encode_cancelled(&of_session);
+                let everything = encode_cancelled(&[]);
                 let client = &self.connection.client;
                 let _ = client
                     .publish(names::cancelled(&self.session), everything)
@@ -498,9 +485,6 @@ impl Agent {
                 let _ = timeout(LAST_ANSWERS, answered).await;
             }
             let purge = async {
-                if self.recalled.is_some() {
-                    return self.forget_own().await;
-                }
                 let tasks = self
                     .tasks
                     .purge()
@@ -519,12 +503,9 @@ impl Agent {
                 .fail_rest(flight.engine, FailureCode::Cancelled, message);
         }
         let _ = timeout(Duration::from_secs(1), self.connection.client.flush()).await;
+        self.roster.close();
         self.roster.events().tell(ClusterEvent::ShutDown);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn stream(connection: &Connection, name: &'static str) -> Result<Stream, ConnectError> {
@@ -569,11 +550,19 @@ async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
     }
 }
 
-/// Hears results in the order in which they were stored; where it was cut off it goes on after the last.
+/// Hears results in the order in which they were stored; where it was cut off it goes on after the last. What tasks told
+/// before they ended has come before their results, and is heard first.
 ///
 /// The consumer lives on one server and is lost with it, which the client would notice half a minute later: where nothing
 /// came for a while and something should, the stream itself is asked whether there is more.
-async fn hear_results(agent: Arc<Agent>) {
+async fn hear(agent: Arc<Agent>) {
+    let subject = names::notes(&agent.session);
+    let notes = agent.connection.client.subscribe(subject).await;
+    let mut notes = match notes {
+        Ok(notes) => notes.left_stream(),
+        // What is told is lost then, as it is where it cannot be taken in time.
+        Err(_) => futures_util::stream::pending().right_stream(),
+    };
     let mut last = 0;
     let mut heard = 0;
     let room = room(&agent.results);
@@ -593,18 +582,25 @@ async fn hear_results(agent: Arc<Agent>) {
             && let Ok(mut messages) = consumer.messages().await
         {
             loop {
-                let message = match timeout(QUIET, messages.next()).await {
-                    Ok(Some(Ok(message))) => message,
-                    Ok(Some(Err(error))) => {
-                        tracing::debug!(%error, "results are asked for anew");
-                        break;
+                let message = tokio::select! {
+                    biased;
+                    Some(note) = notes.next() => {
+                        agent.hear_note(&note.payload);
+                        continue;
                     }
-                    Ok(None) => break,
-                    Err(_) if agent.has_more(last).await => {
-                        tracing::debug!("the server has results that did not come");
-                        break;
-                    }
-                    Err(_) => continue,
+                    message = timeout(QUIET, messages.next()) => match message {
+                        Ok(Some(Ok(message))) => message,
+                        Ok(Some(Err(error))) => {
+                            tracing::debug!(%error, "results are asked for anew");
+                            break;
+                        }
+                        Ok(None) => break,
+                        Err(_) if agent.has_more(last).await => {
+                            tracing::debug!("the server has results that did not come");
+                            break;
+                        }
+                        Err(_) => continue,
+                    },
                 };
                 if let Ok(info) = message.info() {
                     last = info.stream_sequence;
@@ -632,36 +628,6 @@ fn room(results: &Stream) -> usize {
     }
 }
 
-async fn hear_notes(agent: Arc<Agent>) {
-    let subject = names::notes(&agent.session);
-    let Ok(mut notes) = agent.connection.client.subscribe(subject).await else {
-        return;
-    };
-    while let Some(message) = notes.next().await {
-        let Ok((number, heard)) = decode_heard(&message.payload) else {
-            continue;
-        };
-        let Some(number) = agent.number(&number) else {
-            continue;
-        };
-        let dispatch = agent
-            .flights()
-            .get(&number)
-            .map(|flight| Arc::clone(&flight.dispatch));
-        let Some(dispatch) = dispatch else { continue };
-        match heard {
-            Heard::Begun => {
-                let _ = dispatch.begin();
-            }
-            Heard::Note(task, note) => {
-                if let Some(listener) = &dispatch.listener {
-                    listener.note(task, note);
-                }
-            }
-        }
-    }
-}
-
 /// Tells engines what is not wanted any more, many at a time.
 async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>) {
     // What runs is stopped at once, whether or not the server has time for the queue.
@@ -669,7 +635,7 @@ async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>
     tokio::spawn(purge_cancelled(Arc::clone(&agent), purged));
     let mut numbers = Vec::new();
     while cancelled.recv_many(&mut numbers, CANCELLED_AT_ONCE).await > 0 {
-        let unwanted: Vec<String> = numbers.drain(..).map(|number| agent.name(number)).collect();
+        let unwanted: Vec<String> = numbers.drain(..).map(|number| number.to_string()).collect();
         let message = encode_cancelled(&unwanted);
         let subject = names::cancelled(&agent.session);
         let _ = agent.connection.client.publish(subject, message).await;
@@ -685,7 +651,7 @@ async fn purge_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<Vec
                 let subject = format!("rwc.t.*.*.{}.{name}", agent.session);
                 let _ = agent.tasks.purge().filter(subject).await;
             }
-        } else if agent.recalled.is_none() && agent.flights().is_empty() {
+        } else if agent.flights().is_empty() {
             let all = names::tasks_of_job(&agent.session);
             let _ = agent.tasks.purge().filter(all).await;
         }

@@ -86,7 +86,7 @@ impl Encoder {
         }
         let body = encode_tasks(&tasks);
         drop(tasks);
-        let mut head = self.head(dispatch, engine, engines)?;
+        let mut head = self.head(dispatch, engine, engines);
         head.pushed = self.pushed(dispatch, engine).await?;
         if body.len() <= LARGEST_INLINE {
             return Ok(Encoded {
@@ -104,33 +104,11 @@ impl Encoder {
         })
     }
 
-    fn head(
-        &self,
-        dispatch: &Dispatch,
-        engine: Option<EngineId>,
-        engines: usize,
-    ) -> Result<TasksHead, EncodeError> {
+    fn head(&self, dispatch: &Dispatch, engine: Option<EngineId>, engines: usize) -> TasksHead {
         let module = &dispatch.program.module;
         let setting = &dispatch.setting;
         let grants = &setting.grants;
-        let refuse = |text: String| EncodeError::Refused(text, false);
-        let mut dirs = Vec::new();
-        for dir in &grants.dirs {
-            if dir.host.to_str().is_none() {
-                return Err(refuse(format!(
-                    "the directory `{}` has a name that is not UTF-8, and cannot be asked for elsewhere",
-                    dir.host.display()
-                )));
-            }
-            if !dir.host.is_absolute() {
-                return Err(refuse(format!(
-                    "the directory `{}` is on the engine's machine: write its whole path",
-                    dir.host.display()
-                )));
-            }
-            dirs.push(dir.to_string());
-        }
-        Ok(TasksHead {
+        TasksHead {
             module: module.hash().to_string(),
             size: module.size(),
             name: module.name().to_owned(),
@@ -140,7 +118,7 @@ impl Encoder {
             },
             reduces: dispatch.stage == Stage::Reduce,
             limits: setting.limits.clone(),
-            dirs,
+            dirs: grants.dirs.iter().map(ToString::to_string).collect(),
             env: grants.env.clone(),
             net: grants.net.iter().map(ToString::to_string).collect(),
             clock: clock(grants.clock).to_owned(),
@@ -166,7 +144,7 @@ impl Encoder {
             listens: dispatch.listener.is_some(),
             pushed: Vec::new(),
             body: None,
-        })
+        }
     }
 
     async fn input(

@@ -32,17 +32,21 @@ const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// The largest body of results: as many bytes as the outcomes of one dispatch can come to.
 const LARGEST_RESULTS: u64 = 4 << 30;
 
-/// Takes a dispatch to its end.
-pub(super) async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>) {
-    let number = dispatch.id.0;
-    let (done, mut ended) = oneshot::channel();
+/// Knows a dispatch, from which on it can be taken back; and takes it to its end.
+pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
+    let (done, ended) = oneshot::channel();
     let flight = Flight {
         dispatch: Arc::clone(&dispatch),
         engine: None,
         objects: Vec::new(),
         done: Some(done),
     };
-    agent.flights().insert(number, flight);
+    agent.flights().insert(dispatch.id.0, flight);
+    tokio::spawn(fly(Arc::clone(agent), dispatch, ended));
+}
+
+async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>, mut ended: oneshot::Receiver<()>) {
+    let number = dispatch.id.0;
     let sent = tokio::select! {
         biased;
         () = dispatch.cancel.wanted() => Ok(()),
@@ -52,8 +56,7 @@ pub(super) async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>) {
     if let Err((engine, failure)) = sent {
         agent.over(number);
         let _ = dispatch.begin();
-        let Failure { code, message, .. } = failure;
-        dispatch.fail_rest(engine, code, &message);
+        dispatch.fail_rest_with(engine, &failure);
         return;
     }
     tokio::select! {
@@ -183,7 +186,7 @@ async fn encode(
 ) -> Result<Bytes, Failure> {
     let mut pause = AGAIN;
     let engines = agent.roster.count();
-    let name = agent.name(number);
+    let name = number.to_string();
     loop {
         match agent.encoder.encode(dispatch, &name, engine, engines).await {
             Ok(Encoded { message, objects }) => {
@@ -223,7 +226,7 @@ async fn publish(
         );
         return Err(Failure::new(FailureCode::InputLimit, message));
     }
-    let name = agent.name(number);
+    let name = number.to_string();
     let class = Class::of(dispatch.priority);
     let subject = names::task(&agent.lane, class, &agent.session, &name);
     let mut headers = HeaderMap::new();
@@ -287,10 +290,7 @@ async fn hand_over(
     let _turn = turn.lock().await;
     let message = encode(agent, dispatch, number, Some(engine), give_up).await?;
     let mut headers = HeaderMap::new();
-    headers.insert(
-        "Rwc-Task",
-        format!("{}.{}", agent.session, agent.name(number)),
-    );
+    headers.insert("Rwc-Task", format!("{}.{number}", agent.session));
     let mut pause = Duration::from_millis(5);
     loop {
         let Some(process) = agent.roster.process(engine) else {
@@ -334,7 +334,7 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     let Some(number) = subject
         .rsplit('.')
         .next()
-        .and_then(|name| agent.number(name))
+        .and_then(|name| name.parse::<u64>().ok())
     else {
         return;
     };
@@ -377,6 +377,7 @@ fn answer(agent: &Agent, number: u64, dispatch: &Dispatch, body: &[u8]) {
         Ok(outcomes) if outcomes.len() <= dispatch.tasks.len() => {
             let _ = dispatch.begin();
             if !outcomes.is_empty() {
+                agent.roster.completed(&outcomes);
                 dispatch.answer(outcomes);
             }
             let message = "the engine answered fewer tasks than it was given";

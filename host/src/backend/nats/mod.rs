@@ -36,7 +36,7 @@ pub(crate) struct NatsSettings {
     /// To how many engines a task is given that dies with each.
     pub(crate) deliveries: u32,
     /// The durable job whose outcomes are recalled, if that is what is to be done.
-    pub(crate) recalled: Option<(Arc<str>, Arc<Recalled>)>,
+    pub(crate) recalled: Option<Arc<Recalled>>,
 }
 
 impl std::fmt::Debug for NatsSettings {
@@ -140,6 +140,9 @@ impl Backend for Nats {
     }
 
     fn add_engines(&self, _: u32) -> Result<Vec<EngineId>, EngineError> {
+        if self.roster.is_closed() {
+            return Err(EngineError::ShutDown);
+        }
         Err(EngineError::Elsewhere)
     }
 

@@ -24,6 +24,7 @@ const LARGEST: u64 = 4 << 30;
 
 /// See the [module](self).
 pub(crate) struct Recalled {
+    job: Arc<str>,
     index: Index,
     /// The names of the messages whose results are stored.
     present: Mutex<HashSet<String>>,
@@ -48,8 +49,9 @@ struct Read {
 }
 
 impl Recalled {
-    pub(crate) fn new(index: Index) -> Self {
+    pub(crate) fn new(job: &str, index: Index) -> Self {
         Self {
+            job: job.into(),
             index,
             present: Mutex::default(),
             news: watch::Sender::new(News::default()),
@@ -89,7 +91,7 @@ pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
     let mut last = 0;
     loop {
         let config = pull::OrderedConfig {
-            filter_subject: names::results_of_job(&agent.session),
+            filter_subject: names::results_of_job(&recalled.job),
             headers_only: true,
             deliver_policy: match last {
                 0 => DeliverPolicy::All,
@@ -208,7 +210,7 @@ async fn read(
     if let Some(outcomes) = kept().outcomes.get(&found.number) {
         return Ok(Arc::clone(outcomes));
     }
-    let subject = names::result(&agent.session, &found.number);
+    let subject = names::result(&recalled.job, &found.number);
     let message = agent
         .results
         .direct_get_last_for_subject(subject)

@@ -3,7 +3,8 @@
 use crate::events::{ClusterEvent, EventSender};
 use crate::ids::EngineId;
 use crate::nats::presence::{Change, Record};
-use std::collections::{BTreeMap, HashMap};
+use crate::outcome::Outcome;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,13 @@ pub(super) struct Roster {
 struct State {
     processes: HashMap<String, Record>,
     engines: BTreeMap<EngineId, Arc<str>>,
+    /// Tasks of this process that each has done.
+    completed: HashMap<EngineId, u64>,
+    /// How often each was restarted, as far as that was told.
+    restarts: HashMap<EngineId, u64>,
+    /// Those that were let go by this process: what was said of them before may be heard after.
+    removed: HashSet<EngineId>,
+    is_closed: bool,
 }
 
 impl Roster {
@@ -46,12 +54,62 @@ impl Roster {
         self.lock().engines.get(&engine).cloned()
     }
 
-    /// How many tasks each engine's process has done; engines of one process share the figure evenly.
+    /// How many tasks of this process the engine has done.
     pub(super) fn done(&self, engine: EngineId) -> u64 {
         let state = self.lock();
-        let process = state.engines.get(&engine);
-        let record = process.and_then(|process| state.processes.get(&**process));
-        record.map_or(0, |record| record.done / record.engines.len().max(1) as u64)
+        state.completed.get(&engine).copied().unwrap_or_default()
+    }
+
+    /// Counts tasks that engines have done. What says that it is of an engine that nobody knows is not counted.
+    pub(super) fn completed(&self, outcomes: &[Outcome]) {
+        let mut state = self.lock();
+        for engine in outcomes.iter().filter_map(|outcome| outcome.usage.engine) {
+            if state.engines.contains_key(&engine) {
+                *state.completed.entry(engine).or_default() += 1;
+            }
+        }
+    }
+
+    /// An engine has gone at the wish of this process.
+    pub(super) fn remove(&self, engine: EngineId) {
+        let mut state = self.lock();
+        state.removed.insert(engine);
+        let was_there = state.engines.remove(&engine).is_some();
+        self.count.store(state.engines.len(), Ordering::Relaxed);
+        drop(state);
+        if was_there {
+            self.events.tell(ClusterEvent::EngineRemoved(engine));
+        }
+    }
+
+    /// An engine was restarted, so often by now; it is told once of each.
+    pub(super) fn restarted(&self, engine: EngineId, count: u64) {
+        let is_news = {
+            let mut state = self.lock();
+            let known = state.restarts.entry(engine).or_default();
+            let is_news = count > *known;
+            *known = count.max(*known);
+            is_news
+        };
+        if is_news {
+            self.events.tell(ClusterEvent::EngineLost {
+                engine,
+                reason: "it was restarted".into(),
+            });
+            self.events.tell(ClusterEvent::EngineReplaced(engine));
+        }
+    }
+
+    /// There are no engines for whoever has shut the cluster down.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.engines.clear();
+        state.is_closed = true;
+        self.count.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed
     }
 
     /// Takes in what was heard; gives the process that has gone, if one has, and its engines.
@@ -95,11 +153,14 @@ impl Roster {
         let mut added = Vec::new();
         let mut removed = Vec::new();
         // One that drains takes nothing more.
-        let now = if record.draining {
+        let mut now = if record.draining {
             Vec::new()
         } else {
             record.engines.clone()
         };
+        now.retain(|id| !state.removed.contains(&EngineId(*id)));
+        let is_known = state.processes.contains_key(&record.process);
+        let restarts = record.restarts.clone();
         for id in &now {
             let id = EngineId(*id);
             if state.engines.insert(id, Arc::clone(&process)).is_none() {
@@ -121,12 +182,22 @@ impl Roster {
         for id in removed {
             self.events.tell(ClusterEvent::EngineRemoved(id));
         }
+        for (id, count) in restarts {
+            if is_known {
+                self.restarted(EngineId(id), count);
+            } else {
+                // Of one that is heard of for the first time nobody has lost anything.
+                self.lock().restarts.insert(EngineId(id), count);
+            }
+        }
     }
 
     fn gone(&self, process: String, lost: Option<&str>) -> Option<(String, Vec<EngineId>)> {
         let mut state = self.lock();
         let record = state.processes.remove(&process)?;
         let mut engines = Vec::new();
+        // Of those that went before it was told then.
+        let mut told = Vec::new();
         for id in record.engines {
             let id = EngineId(id);
             if state
@@ -135,12 +206,13 @@ impl Roster {
                 .is_some_and(|owner| **owner == *process)
             {
                 state.engines.remove(&id);
+                told.push(id);
             }
             engines.push(id);
         }
         self.count.store(state.engines.len(), Ordering::Relaxed);
         drop(state);
-        for id in &engines {
+        for id in &told {
             if let Some(reason) = lost {
                 self.events.tell(ClusterEvent::EngineLost {
                     engine: *id,

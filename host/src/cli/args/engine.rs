@@ -53,7 +53,7 @@ silent for long enough. A server that goes away is waited for, and the engines a
 Tasks are granted nothing here, whatever their job asks for, unless the policy file allows it:\n\n\
   dirs = [\"/data:ro\", \"/scratch\"]      directories with all that is in them\n\
   net = [\"db.example.org:5432\"]          peers\n\
-  env = [\"REGION\"]                       variables, whose values come with the job\n\
+  env = [\"REGION\", \"APP_*\"]            variables, whose values come with the job\n\
   precise_clock = true\n\
   [limits]                               the most that jobs may ask for\n\
   memory = \"1GiB\"\n\

@@ -25,6 +25,10 @@ pub(crate) struct TaskOptions {
     #[arg(short = 'j', long, value_name = "N", env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
     pub(crate) engines: Option<u32>,
 
+    /// Whether that number was typed, and is not from the environment or the project file.
+    #[arg(skip)]
+    pub(crate) engines_typed: bool,
+
     /// These engines only: `all`, ids `0,2` (-1 is the last), ranges `1..3` (3 included)
     ///
     /// `call` calls on each of them, and gives a result for each in the order they are named; `run`

@@ -143,10 +143,28 @@ pub(super) fn port(wanted: Option<u16>, known: Option<u16>) -> Result<Option<u16
                 "port {port}, which this cluster had, is taken by another program: it gets another, under which engines \
                  and clients elsewhere do not know it"
             ));
-            Ok(None)
+            Ok(lasting_port())
         }
+        (None, None) => Ok(lasting_port()),
         (None, known) => Ok(known),
     }
+}
+
+/// A free port that is not one of those that the system gives to outgoing connections: while the server is down for a
+/// moment, such a one could be taken.
+fn lasting_port() -> Option<u16> {
+    const LEAST: u16 = 10_000;
+    const TRIES: u32 = 100;
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given_from = range.split_whitespace().next();
+    let given_from = given_from
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(32_768_u16);
+    if given_from <= LEAST {
+        return None;
+    }
+    let mut ports = (0..TRIES).map(|_| fastrand::u16(LEAST..given_from));
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
 }
 
 /// Starts the server, and gives it back with its URL when it takes connections.
