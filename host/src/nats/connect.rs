@@ -100,6 +100,8 @@ pub(crate) struct Connection {
     pub(crate) url: Arc<str>,
     pub(crate) who: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
+    /// How often it was made.
+    made: watch::Receiver<u64>,
 }
 
 /// How long an operation on the server may take: a cluster of servers without a leader needs up to ten seconds for one.
@@ -139,6 +141,7 @@ impl Connection {
             None => "a connection without a key".into(),
         };
         let (sender, denials) = watch::channel(None);
+        let (connected, made) = watch::channel(0);
         let mut options = match &settings.key {
             Some(key) => ConnectOptions::with_nkey(key.seed.clone()),
             None => ConnectOptions::new(),
@@ -157,6 +160,9 @@ impl Connection {
                     && let Some(denied) = denied(error, &asked)
                 {
                     sender.send_replace(Some(denied));
+                }
+                if matches!(event, Event::Connected) {
+                    connected.send_modify(|count| *count += 1);
                 }
                 tracing::debug!(%event, "the connection to the server");
                 std::future::ready(())
@@ -208,6 +214,7 @@ impl Connection {
             url,
             who,
             denials,
+            made,
         })
     }
 
@@ -253,6 +260,29 @@ impl Connection {
             biased;
             done = act => Ok(done),
             denied = denied => Err(denied),
+        }
+    }
+
+    /// Changes when the connection was lost and is there again: what the server was asked before has no answer, as a
+    /// rule.
+    pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
+        let mut made = self.made.clone();
+        made.mark_unchanged();
+        made
+    }
+
+    /// Does `act`, for so long at most, and on one connection: none where it had no answer until then.
+    pub(crate) async fn within<T>(
+        &self,
+        patience: Duration,
+        act: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut renewals = self.renewals();
+        tokio::select! {
+            biased;
+            done = act => Some(done),
+            Ok(()) = renewals.changed() => None,
+            () = tokio::time::sleep(patience) => None,
         }
     }
 

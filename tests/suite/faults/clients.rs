@@ -48,9 +48,8 @@ fn what_a_killed_client_submitted_ends() {
         .spawn()
         .expect("the program starts");
     let mut stdin = client.stdin.take().expect("stdin is piped");
-    // A list without arguments on each line.
-    let lines = "[]\n".repeat(3);
-    stdin.write_all(lines.as_bytes()).expect("it reads");
+    // It takes no arguments, so nothing stands on the lines.
+    stdin.write_all(b"\n\n\n").expect("it reads");
     until("its tasks run", || {
         engines.iter().all(|engine| engine.is_busy())
     });
