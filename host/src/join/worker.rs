@@ -640,16 +640,16 @@ impl Worker {
                     .await?
                     .await
             };
-            let publish = timeout(patience, self.connection.watched("rwc.r.", publish));
-            let reason = match publish.await {
-                Ok(Ok(Ok(_))) => return true,
-                Ok(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {
+            let publish = self.connection.watched("rwc.r.", publish);
+            let reason = match self.connection.within(patience, publish).await {
+                Some(Ok(Ok(_))) => return true,
+                Some(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
-                Ok(Ok(Err(error))) => error.to_string(),
-                Ok(Err(denied)) => denied.to_string(),
-                Err(_) => {
+                Some(Ok(Err(error))) => error.to_string(),
+                Some(Err(denied)) => denied.to_string(),
+                None => {
                     patience *= 2;
                     "the server does not say that it is".to_owned()
                 }

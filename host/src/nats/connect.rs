@@ -102,6 +102,8 @@ pub(crate) struct Connection {
     /// Where answers come.
     inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
+    /// How often it was made.
+    made: watch::Receiver<u64>,
 }
 
 /// How long an operation on the server may take: a cluster of servers without a leader needs up to ten seconds for one.
@@ -144,6 +146,7 @@ impl Connection {
             None => "a connection without a key".into(),
         };
         let (sender, denials) = watch::channel(None);
+        let (connected, made) = watch::channel(0);
         let mut options = match &settings.key {
             Some(key) => ConnectOptions::with_nkey(key.seed.clone()),
             None => ConnectOptions::new(),
@@ -171,6 +174,9 @@ impl Connection {
                         }
                         !is_deaf
                     });
+                }
+                if matches!(event, Event::Connected) {
+                    connected.send_modify(|count| *count += 1);
                 }
                 tracing::debug!(%event, "the connection to the server");
                 std::future::ready(())
@@ -223,6 +229,7 @@ impl Connection {
             who,
             inbox,
             denials,
+            made,
         })
     }
 
@@ -326,6 +333,29 @@ impl Connection {
             format!("{denied}; so {who} is not what its file says it is, and gets no answers")
                 .into(),
         )
+    }
+
+    /// Changes when the connection was lost and is there again: what the server was asked before has no answer, as a
+    /// rule.
+    pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
+        let mut made = self.made.clone();
+        made.mark_unchanged();
+        made
+    }
+
+    /// Does `act`, for so long at most, and on one connection: none where it had no answer until then.
+    pub(crate) async fn within<T>(
+        &self,
+        patience: Duration,
+        act: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut renewals = self.renewals();
+        tokio::select! {
+            biased;
+            done = act => Some(done),
+            Ok(()) = renewals.changed() => None,
+            () = tokio::time::sleep(patience) => None,
+        }
     }
 
     /// The last thing that the server did not permit, whenever that was.

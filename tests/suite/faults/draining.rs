@@ -1,7 +1,7 @@
 //! Engines that are told to go: what runs finishes, what has not begun runs elsewhere, and nothing waits for a time-out.
 
 use super::engine::EngineProcess;
-use super::{assets, begun, connect, server, work};
+use super::{assets, begun, connect, server, show, work};
 use crate::support::until;
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ fn what_does_not_finish_in_time_is_given_back() {
     let asked = Instant::now();
     going.terminate();
     let (status, told) = going.end();
-    println!("it went after {:?}", asked.elapsed());
+    show(&format!("it went after {:?}", asked.elapsed()));
     assert_eq!(status.code(), Some(0), "{told}");
     assert!(told.contains("0 tasks done"), "{told}");
     assert!(told.contains("1 dispatches given back"), "{told}");
