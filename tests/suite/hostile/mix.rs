@@ -2,7 +2,7 @@
 
 use super::catalogue::Mix;
 use super::{KEPT, MIB};
-use crate::support::{cluster, held, is_alone_with, memory, target, threads, until};
+use crate::support::{cluster, held, is_alone_with, is_over_nats, memory, target, threads, until};
 
 /// The slots that instances come from keep 8 MiB for each of twelve memories of two engines, once all were used.
 const SLOTS: u64 = 2 * 12 * 8 * MIB;
@@ -17,7 +17,7 @@ fn six_hundred_hostile_tasks_harm_no_good_one() {
     }
     let cluster = cluster(2);
     let built = target().join("guests");
-    let mix = Mix::new(&cluster, &built);
+    let mix = Mix::new(&cluster, &built, is_over_nats());
     let mut tasks = 0;
     // What the slots of instances keep goes up and down from round to round.
     let mut rounds = |count: usize| -> Vec<u64> {
