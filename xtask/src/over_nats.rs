@@ -22,6 +22,16 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Tests at a time: they wait more than they compute.
 const THREADS: usize = 4;
 
+/// Tests that have servers of their own, and said all they have to say in the step before.
+const SAID: [&str; 6] = [
+    "durable::",
+    "faults::",
+    "lifecycle::",
+    "nats_servers::",
+    "recipes::",
+    "security::",
+];
+
 /// The peers that tests grant: this machine, one that nobody reaches, and one that is not there.
 const PEERS: &str =
     r#""localhost:*", "127.0.0.1:*", "[::1]:*", "10.0.0.1:1", "no-such-host.invalid:80""#;
@@ -99,6 +109,10 @@ pub(crate) fn run(test: &mut Command) -> Result<()> {
     for (size, engines) in sizes.iter().zip(&mut engines) {
         let ready = place(size).join("ready");
         engines.ready(|| ready.exists().then_some(()))?;
+    }
+    test.arg("--");
+    for tests in SAID {
+        test.args(["--skip", tests]);
     }
     test.env("SUITE_OVER", "nats");
     test.env("SUITE_CLUSTERS", clusters.join(" "));
