@@ -129,16 +129,7 @@ impl Connection {
         name: &str,
     ) -> Result<Self, ConnectError> {
         let servers = servers(settings)?;
-        for file in settings
-            .ca
-            .iter()
-            .chain(settings.certificate.iter().map(|(file, _)| file))
-        {
-            has_pem(file, "CERTIFICATE")?;
-        }
-        if let Some((_, file)) = &settings.certificate {
-            has_pem(file, "PRIVATE KEY")?;
-        }
+        check_files(settings)?;
         let role = settings.key.as_ref().map_or(role, |key| key.role);
         let url: Arc<str> = shown(&servers).into();
         let who: Arc<str> = match &settings.key {
@@ -375,6 +366,18 @@ fn has_pem(path: &Path, kind: &str) -> Result<(), ConnectError> {
         path: path.to_owned(),
         reason,
     })
+}
+
+/// Whether the files of certificates and keys are what they should be.
+fn check_files(settings: &ConnectSettings) -> Result<(), ConnectError> {
+    let certificates = settings.certificate.iter().map(|(file, _)| file);
+    for file in settings.ca.iter().chain(certificates) {
+        has_pem(file, "CERTIFICATE")?;
+    }
+    if let Some((_, file)) = &settings.certificate {
+        has_pem(file, "PRIVATE KEY")?;
+    }
+    Ok(())
 }
 
 /// The addresses in the settings. The client takes each by itself.
