@@ -1,6 +1,6 @@
 //! Clients that cancel, and clients that are killed: nothing runs for ever.
 
-use super::{ACK_WAIT, assets, connect, engines, server, show};
+use super::{ACK_WAIT, EngineProcess, assets, connect, engines, server, show};
 use crate::support::{map, numbers, until};
 use rwasm_cluster::EngineId;
 use std::io::Write;
@@ -16,7 +16,7 @@ fn cancelling_reaches_tasks_that_run_on_all_engines() {
     let endless = view.map(&numbers().spin, std::iter::repeat_n((), 50));
     let endless = endless.expect("it begins");
     until("all engines are busy", || {
-        engines.iter().all(|engine| engine.is_busy())
+        engines.iter().all(EngineProcess::is_busy)
     });
     let since = Instant::now();
     endless.abort();
@@ -51,7 +51,7 @@ fn what_a_killed_client_submitted_ends() {
     // It takes no arguments, so nothing stands on the lines.
     stdin.write_all(b"\n\n\n").expect("it reads");
     until("its tasks run", || {
-        engines.iter().all(|engine| engine.is_busy())
+        engines.iter().all(EngineProcess::is_busy)
     });
     client.kill().expect("a child can be killed");
     client.wait().expect("a child can be waited for");
