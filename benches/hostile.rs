@@ -143,7 +143,7 @@ fn mix(built: &Path) {
     const ROUNDS: usize = 10;
     const CASES: usize = 1000;
     let cluster = cluster(Lowering::Core);
-    let mix = Mix::new(&cluster, built);
+    let mix = Mix::new(&cluster, built, false);
     println!("hostile tasks   seconds   threads   files   memory");
     let mut tasks = 0;
     for _ in 0..ROUNDS {

@@ -389,11 +389,11 @@ fn a_restart_loses_the_state_and_tells_of_it() {
 
 #[test]
 fn a_pushed_buffer_is_held_once() {
+    const BUFFER: usize = 64 << 20;
+    const MIB: u64 = 1 << 20;
     if only_here("the engines' memory is not this process's") {
         return;
     }
-    const BUFFER: usize = 64 << 20;
-    const MIB: u64 = 1 << 20;
     if !is_alone("direct_view::a_pushed_buffer_is_held_once") {
         return;
     }

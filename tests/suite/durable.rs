@@ -57,6 +57,12 @@ impl Cluster {
     }
 }
 
+/// A line for each number.
+fn numbered(range: std::ops::Range<u64>) -> String {
+    let lines: Vec<String> = range.map(|n| n.to_string()).collect();
+    lines.join("\n") + "\n"
+}
+
 /// The id that was printed, and nothing else.
 #[track_caller]
 fn id(cli: Cli) -> String {
@@ -193,7 +199,7 @@ fn a_cancelled_job_stops_and_can_be_taken_up_again() {
     let _engines = cluster.engines(2);
     let lines = "3600000\n".repeat(10);
     let endless = map("numbers")
-        .typed("spin --detach --timeout 1h")
+        .typed("nap --detach --timeout 2h")
         .stdin(lines);
     let id = id(cluster.with(endless));
     until("the engines have tasks", || {
@@ -259,13 +265,13 @@ fn a_removed_job_leaves_nothing() {
 #[test]
 fn a_job_outlives_its_server_and_its_engines() {
     let mut cluster = Cluster::new();
-    let lines: String = (0..500).map(|n| format!("{n}\n")).collect();
+    let lines: String = numbered(0..500);
     let engines = cluster.engines(1);
     let id = id(cluster.with(map("numbers").typed("add-one --detach").stdin(lines)));
     cluster.server.restart();
     drop(engines);
     let _others = cluster.engines(2);
-    let wanted: String = (1..=500).map(|n| format!("{n}\n")).collect();
+    let wanted: String = numbered(1..501);
     cluster
         .result(&id)
         .end()

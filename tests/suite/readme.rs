@@ -135,6 +135,9 @@ fn options_that_the_documents_name_are_there() {
         "map",
         "inspect",
         "cache prune",
+        "start",
+        "engine join",
+        "job result",
     ];
     let help: String = commands
         .map(|command| shell(&folder(), &format!("rwasm-cluster {command} --help")))

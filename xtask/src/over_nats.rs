@@ -39,9 +39,9 @@ const PEERS: &str =
 /// What tests grant their tasks: what they make in temporary directories, variables, peers on this machine.
 fn policy(target: &Path) -> String {
     format!(
-        "dirs = [{:?}, {:?}]\nnet = [{PEERS}]\nenv = [\"*\"]\nprecise_clock = true\n",
-        std::env::temp_dir(),
-        target.join("tmp"),
+        "dirs = ['{}', '{}']\nnet = [{PEERS}]\nenv = [\"*\"]\nprecise_clock = true\n",
+        std::env::temp_dir().display(),
+        target.join("tmp").display(),
     )
 }
 

@@ -9,6 +9,7 @@ use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineNote};
 use crate::events::{ClusterEvent, EventSender};
 use crate::ids::{DispatchId, EngineId, JobId};
+use crate::job::HandOver;
 use crate::outcome::FailureCode;
 use crate::placement::{Decision, Eligible, Machine, Order, Policy};
 use std::collections::{BTreeMap, HashMap};
@@ -105,6 +106,10 @@ impl Backend for Local {
 
     fn cancel_dispatch(&self, id: DispatchId) {
         let _ = self.inbox.send(Message::CancelDispatch(id));
+    }
+
+    fn hand_over(&self) -> HandOver {
+        HandOver::NEAR
     }
 
     fn engines(&self) -> Vec<EngineId> {

@@ -14,6 +14,7 @@ pub(crate) use nats::{EncodeError, Encoder, Nats, NatsSettings, Recalled};
 
 use crate::dispatch::Dispatch;
 use crate::ids::{DispatchId, EngineId, JobId};
+use crate::job::HandOver;
 use std::sync::Arc;
 
 /// What a job needs of the place where its tasks run.
@@ -26,6 +27,9 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Answers the dispatch as cancelled, if no engine has it yet.
     fn cancel_dispatch(&self, id: DispatchId);
+
+    /// What a dispatch should be worth, since it has to be handed over.
+    fn hand_over(&self) -> HandOver;
 
     /// The engines there are, in the order of their ids.
     fn engines(&self) -> Vec<EngineId>;

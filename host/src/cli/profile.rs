@@ -236,8 +236,7 @@ fn none_running(place: &Place) -> CliError {
 
 /// Why a cluster does not answer; what is known of one on this machine is said too.
 pub(crate) fn unanswered(error: ConnectError, url: &str) -> CliError {
-    let (ConnectError::Unreachable { reason, .. }, Ok(Some(place))) = (&error, state::at(url))
-    else {
+    let (ConnectError::Unreachable { reason, .. }, Some(place)) = (&error, state::at(url)) else {
         return CliError::Connect(error);
     };
     let Ok(Some((running, _))) = place.running() else {
@@ -290,7 +289,7 @@ fn settings(
     role: Role,
 ) -> Result<ConnectSettings, CliError> {
     let set = &profile.settings;
-    let here = state::at(url)?;
+    let here = state::at(url);
     let of_profile = |path: &Option<PathBuf>| path.as_deref().map(|path| profile.resolve(path));
     let key = match (&identity.key, here) {
         (Some(key), _) => Some(key.clone()),

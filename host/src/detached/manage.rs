@@ -38,7 +38,7 @@ impl DurableJobs {
     }
 
     /// Cancels a durable job: what waits is never run, what runs is stopped, outcomes that are stored stay. Cancelling it
-    /// again, or when it is done, does nothing.
+    /// again, or when it is done, does nothing. Says how far it was before.
     ///
     /// # Errors
     /// When there is none of that id.
@@ -232,10 +232,10 @@ impl Store {
             return Ok(job.state);
         }
         let (_, revision) = self.record(id).await?;
-        job.state = DurableState::Cancelled;
+        let before = std::mem::replace(&mut job.state, DurableState::Cancelled);
         self.put(&job, revision).await?;
         self.stop(id).await?;
-        Ok(job.state)
+        Ok(before)
     }
 
     /// Takes what waits out of the queue, and has engines stop what runs.

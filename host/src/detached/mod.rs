@@ -187,11 +187,7 @@ impl Store {
         {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(_)) => Err(missing(&format!("stream {name}"))),
-            Err(denied) => Err(ConnectError::Denied {
-                url: connection.url.to_string(),
-                who: connection.who.to_string(),
-                what: format!("use durable jobs: {denied}"),
-            }),
+            Err(denied) => Err(connection.denied(&denied)),
         };
         let tasks = stream(names::TASKS).await?;
         let results = stream(names::RESULTS).await?;
@@ -207,12 +203,12 @@ impl Store {
         };
         let (modules, blobs) = (blobs(names::MODULES).await?, blobs(names::BLOBS).await?);
         Ok(Self {
+            connection,
             tasks,
             results,
             jobs,
             modules,
             blobs,
-            connection,
         })
     }
 }

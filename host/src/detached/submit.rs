@@ -154,9 +154,8 @@ impl Store {
         let limits = spec.limits.clone().unwrap_or_default();
         let grants = spec.grants.clone().unwrap_or_default();
         let packs = packs(source, spec, &limits, &grants)?;
-        let revision = match self.begin(&job).await? {
-            Some(revision) => revision,
-            None => return Ok(id),
+        let Some(revision) = self.begin(&job).await? else {
+            return Ok(id);
         };
         self.upload(&module).await?;
         let spooled = self.spool(&id, packs, spec, settings, &merge).await?;

@@ -10,7 +10,7 @@ use super::lanes::Lanes;
 use super::messages::{
     ChunkFacts, Decision, Dispatch, Ending, Finished, Retry, Task, Verdict, Wanted, Work,
 };
-use super::pace::{DISPATCH_BYTES, Pace};
+use super::pace::Pace;
 use super::rules::{Assignment, Delivery, Rules};
 use super::table::{Entry, Kind, Table, TaskId};
 use super::window::Window;
@@ -92,7 +92,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             table: Table::new(),
             lanes: Lanes::new(&rules.assignment),
             flights: Flights::new(),
-            pace: Pace::new(),
+            pace: Pace::new(rules.hand_over.work),
             failures: Failures::new(rules.tolerance),
             outcomes: match rules.delivery {
                 Delivery::Ordered => Outcomes::Ordered(Window::new()),
@@ -344,7 +344,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             }
             let size = self.table.get(slot).and_then(|entry| entry.size);
             bytes = bytes.saturating_add(size.unwrap_or(u64::MAX));
-            if !maps.is_empty() && bytes > DISPATCH_BYTES {
+            if !maps.is_empty() && bytes > self.rules.hand_over.bytes {
                 break;
             }
             maps.extend(self.lanes.pop_map(lane));
@@ -411,8 +411,11 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     /// The most dispatches under way at a time, per lane.
     fn most_flights(&self) -> usize {
         match self.rules.assignment {
-            Assignment::Any => self.rules.engines.saturating_mul(self.rules.depth),
-            Assignment::Fixed(_) => self.rules.depth,
+            Assignment::Any => self
+                .rules
+                .engines
+                .saturating_mul(self.rules.hand_over.depth),
+            Assignment::Fixed(_) => self.rules.hand_over.depth,
         }
     }
 

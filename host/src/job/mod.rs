@@ -22,6 +22,7 @@ pub(crate) use machine::Machine;
 pub(crate) use messages::{
     ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, Retry, Verdict, Wanted, Work,
 };
+pub(crate) use pace::HandOver;
 pub(crate) use rules::{Assignment, Delivery, Rules};
 pub use rules::{ParseToleranceError, Tolerance};
 pub(crate) use table::TaskId;

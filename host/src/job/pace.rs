@@ -2,20 +2,46 @@
 
 use std::time::Duration;
 
-/// The work of one dispatch. Handing one over takes some 10 µs all in all: half a percent of this.
-const DISPATCH_WORK: Duration = Duration::from_millis(2);
+/// What handing a dispatch over costs, by what one should be worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HandOver {
+    /// The work of one dispatch.
+    pub(crate) work: Duration,
+    /// The most bytes of a dispatch of several tasks: what is larger is worth handing over by itself.
+    pub(crate) bytes: u64,
+    /// Dispatches under way per engine: one that runs and one that waits beside it, so that an engine has work when it
+    /// comes free; and those that are on their way there or back.
+    pub(crate) depth: usize,
+}
+
+impl HandOver {
+    /// To an engine of this process: some 10 µs all in all, half a percent of the work.
+    pub(crate) const NEAR: Self = Self {
+        work: Duration::from_millis(2),
+        bytes: 1 << 20,
+        depth: 2,
+    };
+
+    /// By way of a server that stores it, and its result, on a disk: some 0.5 to 2 ms. What is larger than these bytes would
+    /// not go by a message.
+    #[cfg(feature = "nats")]
+    pub(crate) const FAR: Self = Self {
+        work: Duration::from_millis(20),
+        bytes: 448 << 10,
+        depth: 3,
+    };
+}
 
 /// The most tasks of one dispatch: by then handing over costs a few nanoseconds each.
 const DISPATCH_TASKS: usize = 4096;
-
-/// The most bytes of a dispatch of several tasks: what is larger is worth handing over by itself.
-pub(super) const DISPATCH_BYTES: u64 = 1 << 20;
 
 /// How much larger a dispatch may be than the largest that has come back, since costs may be uneven.
 const GROWTH: usize = 8;
 
 /// Learns what tasks cost, and says how many go into a dispatch.
 pub(super) struct Pace {
+    /// What a dispatch should be worth.
+    work: Duration,
     /// The running average of a task's cost, in nanoseconds, once one has come back.
     task_cost: Option<f64>,
     /// The largest dispatch that has come back.
@@ -23,8 +49,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(work: Duration) -> Self {
         Self {
+            work,
             task_cost: None,
             proven: 1,
         }
@@ -52,7 +79,7 @@ impl Pace {
     )]
     pub(super) fn size(&self) -> usize {
         let Some(cost) = self.task_cost else { return 1 };
-        let affordable = (DISPATCH_WORK.as_nanos() as f64 / cost.max(1.0)) as usize;
+        let affordable = (self.work.as_nanos() as f64 / cost.max(1.0)) as usize;
         affordable.clamp(1, DISPATCH_TASKS.min(self.proven * GROWTH))
     }
 }
@@ -63,7 +90,7 @@ mod tests {
 
     #[test]
     fn dispatches_grow_step_by_step_to_the_work_they_should_hold() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(HandOver::NEAR.work);
         let mut sizes = vec![];
         for _ in 0..6 {
             sizes.push(pace.size());
@@ -74,7 +101,7 @@ mod tests {
 
     #[test]
     fn dispatches_are_never_empty_nor_endless() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(HandOver::NEAR.work);
         pace.learn(1, Duration::from_secs(30));
         assert_eq!(pace.size(), 1);
         for _ in 0..100 {

@@ -1,5 +1,6 @@
 //! What a job's machine goes by, fixed when the job is made.
 
+use super::pace::HandOver;
 use crate::ids::EngineId;
 use crate::merge::tree::Shape;
 use std::fmt;
@@ -18,19 +19,14 @@ pub(crate) struct Rules {
     pub(crate) assignment: Assignment,
     /// The number of engines that may run its tasks.
     pub(crate) engines: usize,
-    /// Dispatches under way per engine; [`Rules::DEPTH`] unless there is a reason.
-    pub(crate) depth: usize,
+    /// What a dispatch should be worth, and how many are under way per engine.
+    pub(crate) hand_over: HandOver,
     /// Tasks of a dispatch, where their number is given and not learnt.
     pub(crate) dispatch_size: Option<usize>,
     /// Tasks that have been read and whose outcomes are not out, at most.
     pub(crate) max_outstanding: Option<usize>,
     /// Bytes of inputs in memory and of outcomes that wait for their turn.
     pub(crate) held_budget: u64,
-}
-
-impl Rules {
-    /// One dispatch that runs and one that waits beside it, so that an engine has work when it comes free.
-    pub(crate) const DEPTH: usize = 2;
 }
 
 /// What becomes of the outcomes.

@@ -22,6 +22,8 @@ pub(super) struct Queue {
     consumer: Consumer<pull::Config>,
     /// Messages that were asked for and have not come.
     asked: usize,
+    /// Which order it was: what an earlier one says when it ends is nothing to go by.
+    order: u64,
 }
 
 /// How long the server keeps an order for messages that are not there.
@@ -60,7 +62,11 @@ pub(super) async fn queues(
                     });
                 }
             };
-            queues.push(Queue { consumer, asked: 0 });
+            queues.push(Queue {
+                consumer,
+                asked: 0,
+                order: 0,
+            });
         }
     }
     Ok(queues)
@@ -68,10 +74,14 @@ pub(super) async fn queues(
 
 type Arriving = Pin<Box<dyn futures_util::Stream<Item = (usize, Arrival)> + Send>>;
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on its way from the server to a task of its own"
+)]
 enum Arrival {
     Message(async_nats::jetstream::Message),
-    /// The order is over, with so many messages not delivered.
-    End,
+    /// The order of that number is over.
+    End(u64),
 }
 
 /// Takes messages until it is told to stop.
@@ -93,6 +103,7 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
         }
     });
     let mut arriving: SelectAll<Arriving> = SelectAll::new();
+    let mut renewals = worker.connection.renewals();
     loop {
         let freed = worker.freed.notified();
         tokio::pin!(freed);
@@ -103,6 +114,8 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
             () = stop.wanted() => break,
             Some((place, arrival)) = arriving.next() => take_in(&worker, &mut queues, place, arrival),
             () = &mut freed => {}
+            // The server that had our orders is gone, or has forgotten them.
+            Ok(()) = renewals.changed() => queues.iter_mut().for_each(|queue| queue.asked = 0),
         }
     }
     // What comes still goes to the next engine at once.
@@ -138,6 +151,8 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
             .messages()
             .await;
         queue.asked = room;
+        queue.order += 1;
+        let number = queue.order;
         let arrivals: Arriving = match batch {
             Ok(batch) => Box::pin(
                 batch
@@ -150,15 +165,15 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
                             }
                         })
                     })
-                    .chain(futures_util::stream::once(
-                        async move { (place, Arrival::End) },
-                    )),
+                    .chain(futures_util::stream::once(async move {
+                        (place, Arrival::End(number))
+                    })),
             ),
             Err(error) => {
                 tracing::debug!(%error, "tasks cannot be asked for");
                 Box::pin(futures_util::stream::once(async move {
                     sleep(AGAIN).await;
-                    (place, Arrival::End)
+                    (place, Arrival::End(number))
                 }))
             }
         };
@@ -168,8 +183,10 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
 
 fn take_in(worker: &Arc<Worker>, queues: &mut [Queue], place: usize, arrival: Arrival) {
     let message = match arrival {
-        Arrival::End => {
-            queues[place].asked = 0;
+        Arrival::End(number) => {
+            if queues[place].order == number {
+                queues[place].asked = 0;
+            }
             return;
         }
         Arrival::Message(message) => message,

@@ -54,7 +54,6 @@ fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>>
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, text) = match request.uri().path() {
         _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
-        "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
         "/readyz" if worker.is_draining.load(Ordering::Relaxed) => {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
         }
@@ -62,7 +61,7 @@ fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>>
             StatusCode::SERVICE_UNAVAILABLE,
             "the server does not hear of these engines\n".to_owned(),
         ),
-        "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/healthz" | "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
         "/metrics" => (StatusCode::OK, metrics(worker)),
         _ => (
             StatusCode::NOT_FOUND,

@@ -170,7 +170,7 @@ async fn run(
         return Err(JoinError::Lane(lane.clone()));
     }
     let connection =
-        Connection::open(&settings.connect, Role::Engine, "rwasm-cluster engines").await?;
+        Connection::to_cluster(&settings.connect, Role::Engine, "rwasm-cluster engines").await?;
     let refused = |reason: String| JoinError::Refused {
         url: connection.url.to_string(),
         reason,
@@ -261,7 +261,7 @@ async fn idle(worker: &Worker, time: Option<Duration>) {
         let idle_for = worker.idle_since().map(|since| since.elapsed());
         match idle_for {
             Some(idle_for) if idle_for >= time => return,
-            Some(idle_for) => tokio::time::sleep(time - idle_for).await,
+            Some(idle_for) => tokio::time::sleep(time.saturating_sub(idle_for)).await,
             None => tokio::time::sleep(time.min(Duration::from_millis(500))).await,
         }
     }

@@ -50,26 +50,25 @@ impl Modules {
         if !is_hash {
             return Err(refused(format!("`{}` names no module", head.module)));
         }
-        let module = match self.from_disk(head, limits) {
-            Some(module) => module,
-            None => {
-                let limit = limits.module.bytes();
-                let bytes = match self.store.get(&head.module, limit).await {
-                    Err(error @ BlobError::TooLarge { .. }) => {
-                        return Err(refused(error.to_string()));
-                    }
-                    Err(BlobError::Missing { .. }) => {
-                        return Err(NotReady::Later(format!(
-                            "the module {} is not at the server yet",
-                            head.module
-                        )));
-                    }
-                    other => other?,
-                };
-                let module = load(head, bytes, limits)?;
-                self.keep(&module);
-                module
-            }
+        let module = if let Some(module) = self.kept(head, limits) {
+            module
+        } else {
+            let limit = limits.module.bytes();
+            let bytes = match self.store.get(&head.module, limit).await {
+                Err(error @ BlobError::TooLarge { .. }) => {
+                    return Err(refused(error.to_string()));
+                }
+                Err(BlobError::Missing { .. }) => {
+                    return Err(NotReady::Later(format!(
+                        "the module {} is not at the server yet",
+                        head.module
+                    )));
+                }
+                other => other?,
+            };
+            let module = load(head, bytes, limits)?;
+            self.keep(&module);
+            module
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST
@@ -89,7 +88,7 @@ impl Modules {
         known.get(hash).map(|(module, _)| module.clone())
     }
 
-    fn from_disk(&self, head: &TasksHead, limits: &Limits) -> Option<Module> {
+    fn kept(&self, head: &TasksHead, limits: &Limits) -> Option<Module> {
         let path = self.dir.as_ref()?.join(format!("{}.wasm", head.module));
         let bytes = std::fs::read(path).ok()?;
         load(head, bytes.into(), limits).ok()

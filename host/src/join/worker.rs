@@ -105,6 +105,10 @@ enum Scope {
 }
 
 /// Where a message came from.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on its way into its task"
+)]
 pub(super) enum From {
     /// With its delivery, and the place of the queue.
     Queue(Message, u64, usize),
@@ -421,12 +425,13 @@ impl Worker {
                     }
                     let after = rest.split_off(count.min(rest.len()));
                     let part = std::mem::replace(&mut rest, after);
-                    match self.run_tasks(name, head, &ready, part, None, cancel).await {
-                        Some(outcomes) => suspect.through(outcomes),
-                        None => {
-                            suspect.give_back().await;
-                            return Run::GivenBack;
-                        }
+                    if let Some(outcomes) =
+                        self.run_tasks(name, head, &ready, part, None, cancel).await
+                    {
+                        suspect.through(outcomes);
+                    } else {
+                        suspect.give_back().await;
+                        return Run::GivenBack;
                     }
                 }
             }
@@ -635,16 +640,16 @@ impl Worker {
                     .await?
                     .await
             };
-            let publish = timeout(patience, self.connection.watched("rwc.r.", publish));
-            let reason = match publish.await {
-                Ok(Ok(Ok(_))) => return true,
-                Ok(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {
+            let publish = self.connection.watched("rwc.r.", publish);
+            let reason = match self.connection.within(patience, publish).await {
+                Some(Ok(Ok(_))) => return true,
+                Some(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
-                Ok(Ok(Err(error))) => error.to_string(),
-                Ok(Err(denied)) => denied.to_string(),
-                Err(_) => {
+                Some(Ok(Err(error))) => error.to_string(),
+                Some(Err(denied)) => denied.to_string(),
+                None => {
                     patience *= 2;
                     "the server does not say that it is".to_owned()
                 }
@@ -690,7 +695,9 @@ impl Worker {
                 .retain(|_, since| since.elapsed() < WHOLE_JOB);
             cancelled.jobs.insert(job, Instant::now());
         } else {
-            named.into_iter().for_each(|name| cancelled.add(name));
+            for name in named {
+                cancelled.add(name);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The streams, buckets and consumers of a cluster: how they are made, and whether they are there.
 
-use super::connect::Connection;
+use super::connect::{ConnectError, Connection};
 use super::names::{self, Class};
 use super::problem::Problem;
 use crate::units::ByteSize;
@@ -182,16 +182,16 @@ pub(crate) async fn make(
 /// Looks whether the cluster was set up, by one question that every role may ask.
 ///
 /// # Errors
-/// When it was not, or `JetStream` is off for this account, or the key is for nothing of this kind.
-pub(crate) async fn check(connection: &Connection) -> Result<(), AssetError> {
+/// When it was not, or `JetStream` is off for this account, or the key may not even ask.
+pub(crate) async fn check(connection: &Connection) -> Result<(), ConnectError> {
     let what = format!("stream {}", names::TASKS);
     match connection
         .watched(names::TASKS, stream_info(connection, names::TASKS))
         .await
     {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(problem)) => Err(problem.of(&what, 0, 0)),
-        Err(_) => Err(AssetError::Missing { what }),
+        Ok(Err(problem)) => Err(problem.of(&what, 0, 0).into()),
+        Err(denied) => Err(connection.denied(&denied)),
     }
 }
 

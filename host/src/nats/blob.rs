@@ -16,6 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 /// The size of a piece: as much as a message may have by default, less its overhead.
 const PIECE: usize = (1 << 20) - (4 << 10);
 
+/// Room that is made for what is said to come; more is made as it does.
+const ROOM: u64 = 64 << 20;
+
 /// What is larger than this travels as an object, and what is smaller within its message.
 pub(crate) const LARGEST_INLINE: usize = 512 << 10;
 
@@ -81,7 +84,7 @@ impl Blobs {
         })
     }
 
-    fn failed(&self, reason: impl ToString) -> BlobError {
+    fn failed(&self, reason: impl std::fmt::Display) -> BlobError {
         BlobError::Server {
             bucket: self.bucket,
             reason: reason.to_string(),
@@ -155,8 +158,6 @@ impl Blobs {
                 limit,
             });
         }
-        // Room for what is said to come, but for no more than usually does.
-        const ROOM: u64 = 64 << 20;
         let room = usize::try_from(size.min(ROOM)).unwrap_or_default();
         let mut bytes = BytesMut::with_capacity(room);
         while self.piece(object.read_buf(&mut bytes)).await? > 0 {

@@ -149,7 +149,9 @@ impl Authority {
 /// The authority with this key. It is named by it, so that two are never taken for one, and the same is made again from it.
 fn authority(key: &KeyPair) -> CertificateParams {
     let hash = Sha256::digest(key.public_key_raw());
-    let short: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let short = hash[..8]
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(

@@ -3,11 +3,12 @@
 //! A server tells of a permission that is missing by an event, and the operation that wanted it would run into its time-out:
 //! [`Connection::watched`] ends it at once with what was refused.
 
+use super::assets;
+use super::names::{self, Class};
 use super::refusal::{denied, refused};
-use super::{assets, names};
 use crate::units::ByteSize;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, RequestErrorKind, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerAddr};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub(crate) use super::refusal::ConnectError;
-pub(crate) use super::refusal::Denied;
+pub(crate) use super::refusal::{ConnectError, Denied};
 pub(crate) use super::role::{Key, Role};
 
 /// The oldest server that has all that is used: time limits of single messages, and marks of keys that expired.
@@ -99,7 +99,11 @@ pub(crate) struct Connection {
     pub(crate) js: jetstream::Context,
     pub(crate) url: Arc<str>,
     pub(crate) who: Arc<str>,
+    /// Where answers come.
+    inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
+    /// How often it was made.
+    made: watch::Receiver<u64>,
 }
 
 /// How long an operation on the server may take: a cluster of servers without a leader needs up to ten seconds for one.
@@ -107,6 +111,9 @@ const OPERATION: Duration = Duration::from_secs(20);
 
 /// How often the server is asked whether it is still there: one that does not answer three times is taken for lost.
 const PING: Duration = Duration::from_secs(5);
+
+/// A name that no job and no stream has.
+const PROBE: &str = "-";
 
 /// Published messages that wait for their acknowledgement, at most.
 pub(crate) const MAX_UNACKED: usize = 4096;
@@ -122,16 +129,7 @@ impl Connection {
         name: &str,
     ) -> Result<Self, ConnectError> {
         let servers = servers(settings)?;
-        for file in settings
-            .ca
-            .iter()
-            .chain(settings.certificate.iter().map(|(file, _)| file))
-        {
-            has_pem(file, "CERTIFICATE")?;
-        }
-        for (_, file) in &settings.certificate {
-            has_pem(file, "PRIVATE KEY")?;
-        }
+        check_files(settings)?;
         let role = settings.key.as_ref().map_or(role, |key| key.role);
         let url: Arc<str> = shown(&servers).into();
         let who: Arc<str> = match &settings.key {
@@ -139,14 +137,17 @@ impl Connection {
             None => "a connection without a key".into(),
         };
         let (sender, denials) = watch::channel(None);
+        let (connected, made) = watch::channel(0);
         let mut options = match &settings.key {
             Some(key) => ConnectOptions::with_nkey(key.seed.clone()),
             None => ConnectOptions::new(),
         };
         let asked = Arc::clone(&who);
+        let inbox: Arc<str> = role.inbox().into();
+        let inbox_of = Arc::clone(&inbox);
         options = options
             .name(name)
-            .custom_inbox_prefix(role.inbox())
+            .custom_inbox_prefix(inbox.to_string())
             .connection_timeout(settings.timeout)
             .request_timeout(Some(OPERATION))
             .ping_interval(PING)
@@ -156,7 +157,17 @@ impl Connection {
                 if let Event::ServerError(error) = &event
                     && let Some(denied) = denied(error, &asked)
                 {
-                    sender.send_replace(Some(denied));
+                    // One by which no answers come stays: whatever is done next waits for them.
+                    sender.send_if_modified(|last: &mut Option<Denied>| {
+                        let is_deaf = last.as_ref().is_some_and(|last| last.is_of(&inbox_of));
+                        if !is_deaf {
+                            *last = Some(denied);
+                        }
+                        !is_deaf
+                    });
+                }
+                if matches!(event, Event::Connected) {
+                    connected.send_modify(|count| *count += 1);
                 }
                 tracing::debug!(%event, "the connection to the server");
                 std::future::ready(())
@@ -207,14 +218,17 @@ impl Connection {
             js,
             url,
             who,
+            inbox,
             denials,
+            made,
         })
     }
 
-    /// The same, for a cluster that was set up.
+    /// The same, for a cluster that was set up, and for what the role is there to do: whether the key may do that is asked
+    /// first, since a server tells of what it does not permit where nobody waits for it.
     ///
     /// # Errors
-    /// When it was not, too.
+    /// When it was not set up, or the key may not do it, too.
     pub(crate) async fn to_cluster(
         settings: &ConnectSettings,
         role: Role,
@@ -222,7 +236,43 @@ impl Connection {
     ) -> Result<Self, ConnectError> {
         let connection = Self::open(settings, role, name).await?;
         assets::check(&connection).await?;
+        connection.may(role).await?;
         Ok(connection)
+    }
+
+    /// Whether the server lets us do what a role is there for. Nothing is changed by asking.
+    async fn may(&self, role: Role) -> Result<(), ConnectError> {
+        let asked = match role {
+            Role::Client => {
+                vec![
+                    names::task(names::MAIN_LANE, Class::Low, PROBE, "0"),
+                    names::new_reader(names::RESULTS),
+                ]
+            }
+            Role::Engine => vec![names::result(PROBE, "0")],
+            Role::Admin | Role::Viewer => Vec::new(),
+        };
+        for subject in asked {
+            // What is meant for a stream that is not there is stored in none, and answered.
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Expected-Stream", PROBE);
+            let request = self
+                .client
+                .request_with_headers(subject.clone(), headers, Bytes::new());
+            // Any answer will do, and none is no denial.
+            if let Err(denied) = self.watched(&subject, request).await {
+                return Err(self.denied(&denied));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was not permitted, as the reason why the cluster cannot be used.
+    pub(crate) fn denied(&self, denied: &Denied) -> ConnectError {
+        ConnectError::Denied {
+            url: self.url.to_string(),
+            what: denied.to_string(),
+        }
     }
 
     /// Does `act`, unless the server says meanwhile that something with `hint` in its name is not permitted.
@@ -236,16 +286,27 @@ impl Connection {
     ) -> Result<T, Denied> {
         let mut denials = self.denials.clone();
         denials.mark_unchanged();
+        // Without answers nothing comes to an end.
+        if let Some(deaf) = denials
+            .borrow()
+            .clone()
+            .filter(|denied| denied.is_of(&self.inbox))
+        {
+            return Err(self.without_answers(&deaf));
+        }
         let denied = async {
             loop {
                 if denials.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
                 let last = denials.borrow_and_update().clone();
-                if let Some(denied) = last
-                    && denied.0.contains(hint)
-                {
-                    return denied;
+                if let Some(denied) = last {
+                    if denied.is_of(&self.inbox) {
+                        return self.without_answers(&denied);
+                    }
+                    if denied.is_of(hint) {
+                        return denied;
+                    }
                 }
             }
         };
@@ -253,6 +314,38 @@ impl Connection {
             biased;
             done = act => Ok(done),
             denied = denied => Err(denied),
+        }
+    }
+
+    /// The server knows the key as that of another role than its file says.
+    fn without_answers(&self, denied: &Denied) -> Denied {
+        let who = &self.who;
+        Denied(
+            format!("{denied}; so {who} is not what its file says it is, and gets no answers")
+                .into(),
+        )
+    }
+
+    /// Changes when the connection was lost and is there again: what the server was asked before has no answer, as a
+    /// rule.
+    pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
+        let mut made = self.made.clone();
+        made.mark_unchanged();
+        made
+    }
+
+    /// Does `act`, for so long at most, and on one connection: none where it had no answer until then.
+    pub(crate) async fn within<T>(
+        &self,
+        patience: Duration,
+        act: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut renewals = self.renewals();
+        tokio::select! {
+            biased;
+            done = act => Some(done),
+            Ok(()) = renewals.changed() => None,
+            () = tokio::time::sleep(patience) => None,
         }
     }
 
@@ -273,6 +366,18 @@ fn has_pem(path: &Path, kind: &str) -> Result<(), ConnectError> {
         path: path.to_owned(),
         reason,
     })
+}
+
+/// Whether the files of certificates and keys are what they should be.
+fn check_files(settings: &ConnectSettings) -> Result<(), ConnectError> {
+    let certificates = settings.certificate.iter().map(|(file, _)| file);
+    for file in settings.ca.iter().chain(certificates) {
+        has_pem(file, "CERTIFICATE")?;
+    }
+    if let Some((_, file)) = &settings.certificate {
+        has_pem(file, "PRIVATE KEY")?;
+    }
+    Ok(())
 }
 
 /// The addresses in the settings. The client takes each by itself.
@@ -345,7 +450,7 @@ fn shown(servers: &[ServerAddr]) -> String {
 /// Whether a server of that version, as `2.15.1`, is one that will do.
 #[must_use]
 pub fn is_new_enough(version: &str) -> bool {
-    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u64>());
+    let mut parts = version.split(['.', '-']).map(str::parse::<u64>);
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
         // What calls itself something else is tried.
         return true;

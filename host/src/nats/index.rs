@@ -224,7 +224,9 @@ mod tests {
             ],
         ];
         let mut writer = PlacesWriter::default();
-        messages.iter().for_each(|places| writer.message(places));
+        for places in &messages {
+            writer.message(places);
+        }
         let bytes = writer.finish();
         let (index, places) = read_places(&bytes).expect("they are places");
         assert_eq!(places, messages.concat());

@@ -447,12 +447,12 @@ mod tests {
         make_keys(dir, &settings).expect("keys");
         let path = dir.join(PUBLIC);
         let text = std::fs::read_to_string(&path).expect("text");
-        let kept: String = text
+        let kept: Vec<&str> = text
             .lines()
             .filter(|line| !line.starts_with("client-alice"))
-            .map(|line| format!("{line}\n"))
             .collect();
-        std::fs::write(&path, format!("{kept}# alice has left")).expect("written");
+        let kept = kept.join("\n");
+        std::fs::write(&path, format!("{kept}\n# alice has left")).expect("written");
         let again = make_keys(dir, &settings).expect("keys");
         assert_eq!(
             names(&again),

@@ -35,6 +35,11 @@ pub(crate) fn object_stream(bucket: &str) -> String {
     format!("OBJ_{bucket}")
 }
 
+/// Where one who reads a stream asks for a consumer of its own.
+pub(crate) fn new_reader(stream: &str) -> String {
+    format!("$JS.API.CONSUMER.CREATE.{stream}")
+}
+
 /// The lane of tasks that name none.
 pub(crate) const MAIN_LANE: &str = "main";
 

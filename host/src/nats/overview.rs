@@ -151,11 +151,7 @@ async fn asked<T>(
                 what: format!("{hint} ({reason})"),
             })
         }),
-        Err(denied) => Err(ConnectError::Denied {
-            url: connection.url.to_string(),
-            who: connection.who.to_string(),
-            what: format!("see the cluster ({denied})"),
-        }),
+        Err(denied) => Err(connection.denied(&denied)),
     }
 }
 

@@ -115,7 +115,7 @@ fn client() -> Vec<Permission> {
             .publish(read(&kv_stream(names::JOBS)))
             .publish([key(names::JOBS, "*")]),
         may("see the engines").publish(read(&kv_stream(names::ENGINES))),
-        may("store modules, and fetch those of durable jobs")
+        may("store and fetch modules")
             .publish(read(&object_stream(names::MODULES)))
             .publish([object(names::MODULES)]),
         may("store, fetch and remove large values")

@@ -2,7 +2,7 @@
 //!
 //! A record stands as long as it is renewed; the server lets it expire when its process dies.
 
-use super::connect::Connection;
+use super::connect::{Connection, Denied};
 use super::names;
 use crate::ids::EngineId;
 use async_nats::jetstream::kv::{self, Operation};
@@ -62,11 +62,13 @@ pub(crate) async fn watch(
 ) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let bucket = bucket(connection).await?;
-    let status = bucket.status().await.map_err(|error| text(&error))?;
-    let mut entries = bucket
-        .watch_with_history(">")
-        .await
-        .map_err(|error| text(&error))?;
+    let begin = async {
+        let status = bucket.status().await.map_err(|error| text(&error))?;
+        let entries = bucket.watch_with_history(">").await;
+        Ok::<_, String>((status, entries.map_err(|error| text(&error))?))
+    };
+    let begun = connection.watched(names::ENGINES, begin).await;
+    let (status, mut entries) = begun.map_err(|denied| denied.to_string())??;
     let mut is_current = status.values() == 0;
     if is_current && !tell(Change::Current) {
         return Ok(());
@@ -136,16 +138,16 @@ pub(crate) async fn bucket(connection: &Connection) -> Result<kv::Store, String>
 /// When the server does not give them.
 pub(crate) async fn take_ids(connection: &Connection, count: u32) -> Result<Vec<EngineId>, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
-    let bucket = connection
-        .js
-        .get_key_value(names::IDS)
-        .await
-        .map_err(|error| text(&error))?;
+    let denied = |denied: Denied| denied.to_string();
+    let get = connection.js.get_key_value(names::IDS);
+    let bucket = connection.watched(names::IDS, get).await.map_err(denied)?;
+    let bucket = bucket.map_err(|error| text(&error))?;
     // Others take ids at the same time; one of them gets on in each round.
     loop {
-        let entry = bucket
-            .entry(names::NEXT_ENGINE)
+        let entry = connection
+            .watched(names::IDS, bucket.entry(names::NEXT_ENGINE))
             .await
+            .map_err(denied)?
             .map_err(|error| text(&error))?;
         let (first, revision) = match &entry {
             Some(entry) => {

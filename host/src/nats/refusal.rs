@@ -94,14 +94,12 @@ pub enum ConnectError {
         /// Why not.
         reason: String,
     },
-    /// The key may not do what every role may.
-    #[error("the server at {url} does not let {who} {what}")]
+    /// The key may not do what it is used for.
+    #[error("{url}: {what}")]
     Denied {
         /// Where.
         url: String,
-        /// The key.
-        who: String,
-        /// What was refused.
+        /// What was refused, and which key may.
         what: String,
     },
     /// It is reached, and was not set up.
@@ -113,6 +111,13 @@ pub enum ConnectError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Denied(pub(crate) Arc<str>);
+
+impl Denied {
+    /// Whether it is of something with that in its name.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+}
 
 /// What the server said in an event, if it was that something is not permitted.
 pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {

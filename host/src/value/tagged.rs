@@ -225,9 +225,10 @@ fn name(from: &mut Reader<'_>) -> Result<Arc<str>, Malformed> {
 }
 
 fn boxed(from: &mut Reader<'_>, depth: usize) -> Result<Option<Box<Value>>, Malformed> {
-    Ok(match from.bool()? {
-        true => Some(Box::new(get(from, depth)?)),
-        false => None,
+    Ok(if from.bool()? {
+        Some(Box::new(get(from, depth)?))
+    } else {
+        None
     })
 }
 

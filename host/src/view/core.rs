@@ -22,7 +22,7 @@ use crate::grants::Grants;
 use crate::graph::{Dependency, Retry, Terms};
 use crate::history::{InputEntry, JobKind};
 use crate::ids::{EngineId, JobId};
-use crate::job::{Assignment, Machine, Rules};
+use crate::job::{Assignment, HandOver, Machine, Rules};
 use crate::limits::Limits;
 use crate::merge::Fold;
 use crate::placement::Eligible;
@@ -225,7 +225,13 @@ impl Core {
             (None, Eligible::Of(engines)) => engines.len(),
             (None, _) => self.backend.engines().len(),
         };
-        let machine = Machine::new(rules(&plan, spec, targets.clone(), engine_count));
+        let machine = Machine::new(rules(
+            &plan,
+            spec,
+            targets.clone(),
+            engine_count,
+            self.backend.hand_over(),
+        ));
         let fold = match plan.fold {
             Some(builtin) => Some(Fold::new(builtin, &plan.item).map_err(PlanError::from)?),
             None => None,
@@ -400,6 +406,7 @@ fn rules(
     spec: &JobSpec,
     targets: Option<Vec<EngineId>>,
     engine_count: usize,
+    hand_over: HandOver,
 ) -> Rules {
     Rules {
         delivery: plan.delivery(),
@@ -407,7 +414,7 @@ fn rules(
         tolerance: spec.max_failures,
         assignment: targets.map_or(Assignment::Any, Assignment::Fixed),
         engines: engine_count,
-        depth: Rules::DEPTH,
+        hand_over,
         dispatch_size: spec.dispatch_size,
         max_outstanding: spec.max_outstanding.map(|most| most.max(1)),
         held_budget: held_budget(engine_count),

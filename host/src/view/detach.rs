@@ -37,7 +37,7 @@ pub(crate) struct Packs {
     spec: JobSpec,
     /// The first task of the next pack, where it was read too far.
     ahead: Option<Piece>,
-    packs: u64,
+    given: u64,
     ended: bool,
 }
 
@@ -122,19 +122,18 @@ impl Packs {
             callee,
             spec: spec.clone(),
             ahead: None,
-            packs: 0,
+            given: 0,
             ended: false,
         }
     }
 
     /// The next tasks that travel together.
     pub(crate) fn next(&mut self) -> Option<Result<Pack, InputError>> {
-        let most = match self.spec.dispatch_size {
-            Some(size) => size.max(1),
-            None => {
-                let step = u32::try_from(self.packs / PACKS_OF_A_SIZE).unwrap_or(u32::MAX);
-                4_usize.saturating_pow(step).min(LARGEST_PACK)
-            }
+        let most = if let Some(size) = self.spec.dispatch_size {
+            size.max(1)
+        } else {
+            let step = u32::try_from(self.given / PACKS_OF_A_SIZE).unwrap_or(u32::MAX);
+            4_usize.saturating_pow(step).min(LARGEST_PACK)
         };
         let mut pieces: Vec<Piece> = Vec::new();
         let mut bytes = 0;
@@ -162,7 +161,7 @@ impl Packs {
             pieces.push(piece);
         }
         let first = pieces.first()?.index.0;
-        self.packs += 1;
+        self.given += 1;
         let places = pieces.iter().map(|piece| piece.place.clone()).collect();
         let tasks = pieces.into_iter().map(|piece| DispatchedTask {
             input: piece.input,

@@ -1,6 +1,6 @@
 //! Clients that cancel, and clients that are killed: nothing runs for ever.
 
-use super::{ACK_WAIT, assets, connect, engines, server};
+use super::{ACK_WAIT, EngineProcess, assets, connect, engines, server, show};
 use crate::support::{map, numbers, until};
 use rwasm_cluster::EngineId;
 use std::io::Write;
@@ -16,7 +16,7 @@ fn cancelling_reaches_tasks_that_run_on_all_engines() {
     let endless = view.map(&numbers().spin, std::iter::repeat_n((), 50));
     let endless = endless.expect("it begins");
     until("all engines are busy", || {
-        engines.iter().all(|engine| engine.is_busy())
+        engines.iter().all(EngineProcess::is_busy)
     });
     let since = Instant::now();
     endless.abort();
@@ -24,7 +24,7 @@ fn cancelling_reaches_tasks_that_run_on_all_engines() {
         engines.iter().all(|engine| !engine.is_busy())
     });
     let took = since.elapsed();
-    println!("all engines were idle after {took:?}");
+    show(&format!("all engines were idle after {took:?}"));
     assert!(took < Duration::from_secs(5), "{took:?}");
     // Nothing of it is begun later, and each engine takes tasks.
     for engine in &engines {
@@ -48,11 +48,10 @@ fn what_a_killed_client_submitted_ends() {
         .spawn()
         .expect("the program starts");
     let mut stdin = client.stdin.take().expect("stdin is piped");
-    // A list without arguments on each line.
-    let lines = "[]\n".repeat(3);
-    stdin.write_all(lines.as_bytes()).expect("it reads");
+    // It takes no arguments, so nothing stands on the lines.
+    stdin.write_all(b"\n\n\n").expect("it reads");
     until("its tasks run", || {
-        engines.iter().all(|engine| engine.is_busy())
+        engines.iter().all(EngineProcess::is_busy)
     });
     client.kill().expect("a child can be killed");
     client.wait().expect("a child can be waited for");
@@ -63,7 +62,10 @@ fn what_a_killed_client_submitted_ends() {
             .all(|engine| engine.metric("rwasm_held_dispatches") == 0);
         idle && waiting(&server) == 0
     });
-    println!("what it submitted had ended after {:?}", since.elapsed());
+    show(&format!(
+        "what it submitted had ended after {:?}",
+        since.elapsed()
+    ));
     let cluster = connect(server.url());
     let view = cluster.blocking().load_balanced_view();
     assert_eq!(view.apply(&numbers().add_one, 1).expect("it runs"), 2);

@@ -1,6 +1,6 @@
 //! Engines that are silent for a while, and tasks that take longer than engines may be silent.
 
-use super::{ACK_WAIT, assets, begun, connect, engines, server, work};
+use super::{ACK_WAIT, assets, begun, connect, engines, server, show, work};
 use crate::support::until;
 use rwasm_cluster::EngineId;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn a_frozen_engine_s_task_runs_elsewhere_and_its_late_result_is_refused() {
     frozen.freeze();
     let since = Instant::now();
     assert_eq!(map.get().expect("it runs elsewhere"), [1]);
-    println!("its result came after {:?}", since.elapsed());
+    show(&format!("its result came after {:?}", since.elapsed()));
     assert_eq!(begun(&mut notes), Some((0, other.ids[0])));
     until("the frozen engine is taken for lost", || ids() == other.ids);
     frozen.thaw();

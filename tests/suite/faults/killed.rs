@@ -2,7 +2,7 @@
 
 use super::engine::EngineProcess;
 use super::job::Naps;
-use super::{ACK_WAIT, assets, begun, connect, engines, server, work};
+use super::{ACK_WAIT, assets, begun, connect, engines, server, show, work};
 use crate::support::{LONG, Prng, until};
 use rwasm_cluster::FailureCode;
 
@@ -13,7 +13,7 @@ const DEATHS: u32 = 5;
 fn ten_killed_engines_lose_no_task_and_double_none() {
     const TASKS: usize = 20_000;
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    show(&format!("seed {seed}"));
     let mut random = Prng::new(seed);
     let server = server(&assets(ACK_WAIT));
     let url = server.url();
@@ -36,7 +36,9 @@ fn ten_killed_engines_lose_no_task_and_double_none() {
         .sum();
     let (count, took) = job.end();
     assert_eq!(count, TASKS);
-    println!("{count} tasks in {took:?}, {refused} late results refused");
+    show(&format!(
+        "{count} tasks in {took:?}, {refused} late results refused"
+    ));
 }
 
 #[test]
@@ -82,5 +84,5 @@ fn a_task_that_kills_engines_fails_alone() {
             assert_eq!(outcome.expect("it runs").cast_unsigned(), place);
         }
     }
-    println!("runs of each task: {runs:?}");
+    show(&format!("runs of each task: {runs:?}"));
 }

@@ -89,3 +89,9 @@ fn begun(notes: &mut LiveNotes) -> Option<(u64, u32)> {
     }
     None
 }
+
+/// A figure for whoever reads the tests' output.
+#[expect(clippy::print_stdout, reason = "it is there to be read")]
+fn show(figure: &str) {
+    println!("{figure}");
+}

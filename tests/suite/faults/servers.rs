@@ -3,7 +3,7 @@
 
 use super::engine::EngineProcess;
 use super::job::Naps;
-use super::{assets, connect, server};
+use super::{assets, connect, server, show};
 use crate::support::{Servers, until};
 use rwasm_cluster::nats::{ConnectSettings, set_up};
 use rwasm_cluster::{Cluster, EngineId};
@@ -45,17 +45,19 @@ fn a_job_goes_on_after_its_server_was_killed() {
     server.kill();
     server.restart();
     let gap = job.take(1000);
-    println!("started again at once: the longest gap was {gap:?}");
+    show(&format!(
+        "started again at once: the longest gap was {gap:?}"
+    ));
     server.kill();
     job.take_for(ACK_WAIT * 2);
     server.restart();
     let gap = job.take(1000);
-    println!(
+    show(&format!(
         "started again after {:?}: the longest gap was {gap:?} more",
         ACK_WAIT * 2
-    );
+    ));
     let (count, took) = job.end();
-    println!("{count} tasks in {took:?}");
+    show(&format!("{count} tasks in {took:?}"));
     expect_same(&mut engines, &cluster);
 }
 
@@ -80,24 +82,24 @@ fn a_job_goes_on_while_servers_of_three_fail() {
     };
     let first = leader(&servers);
     servers.node(first).kill();
-    println!("the leader was killed: {:?}", job.take(300));
+    show(&format!("the leader was killed: {:?}", job.take(300)));
     servers.node(first).restart();
     servers.await_whole();
     let follower = (leader(&servers) + 1) % 3;
     servers.node(follower).kill();
-    println!("a follower was killed: {:?}", job.take(300));
+    show(&format!("a follower was killed: {:?}", job.take(300)));
     servers.node(follower).restart();
     servers.await_whole();
     let frozen = leader(&servers);
     servers.node(frozen).freeze();
     let before = job.count();
     job.take_for(Duration::from_secs(10));
-    println!(
+    show(&format!(
         "the leader was frozen for 10 s: {} outcomes",
         job.count() - before
-    );
+    ));
     servers.node(frozen).thaw();
-    println!("and thawed: {:?}", job.take(300));
+    show(&format!("and thawed: {:?}", job.take(300)));
     servers.await_whole();
     for node in 0..3 {
         servers.node(node).kill();
@@ -106,8 +108,8 @@ fn a_job_goes_on_while_servers_of_three_fail() {
         servers.node(node).restart();
     }
     servers.await_whole();
-    println!("all were started again: {:?}", job.take(300));
+    show(&format!("all were started again: {:?}", job.take(300)));
     let (count, took) = job.end();
-    println!("{count} tasks in {took:?}");
+    show(&format!("{count} tasks in {took:?}"));
     expect_same(&mut engines, &cluster);
 }

@@ -17,7 +17,7 @@ fn six_hundred_hostile_tasks_harm_no_good_one() {
     }
     let cluster = cluster(2);
     let built = target().join("guests");
-    let mix = Mix::new(&cluster, &built);
+    let mix = Mix::new(&cluster, &built, is_over_nats());
     let mut tasks = 0;
     // What the slots of instances keep goes up and down from round to round.
     let mut rounds = |count: usize| -> Vec<u64> {

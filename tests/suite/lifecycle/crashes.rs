@@ -1,12 +1,13 @@
 //! Servers and engines that were killed, and what comes after.
 
 use super::{Home, engines, ids, kill, pid, signal};
-use crate::support::{call, map, until};
+use crate::support::{call, file, map, run, until, word_count};
 use rustix::process::Signal;
 use serde_json::Value as Json;
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn a_server_that_was_killed_begins_anew_on_its_store() {
@@ -127,4 +128,32 @@ fn a_process_that_has_the_number_of_another_is_left_alone() {
     end()
         .expect_code(14)
         .expect_stderr_has(&["state.json", "remove it"]);
+}
+
+#[test]
+fn a_job_that_waits_outlives_the_cluster() {
+    let home = Home::new();
+    home.start("-n 1");
+    let text = "the rain falls\nthe sea takes the rain\n".repeat(500);
+    let book = file(&home.0, "book.txt", &text);
+    // Its tasks end by themselves after a while; the first are given up, and all others have not begun.
+    let spin = home
+        .with(map("numbers"))
+        .typed("fib - --detach --job-id long --cluster");
+    let spin = spin.stdin(b"33\n".repeat(20)).end().expect_code(0);
+    spin.expect_stdout("long\n");
+    let count = home.with(run("wordcount")).arg(&book);
+    let count = count.typed("--chunk lines:100 --detach --job-id count --cluster");
+    count.end().expect_code(0).expect_stdout("count\n");
+    let jobs = home.status("")["jobs"].as_array().map(Vec::len);
+    assert_eq!(jobs, Some(2));
+    home.cli("stop --drain-timeout 0").end().expect_code(0);
+    assert_eq!(home.processes(), Vec::<i64>::new());
+
+    home.start("-n 2");
+    let result = |id: &str| home.cli("job result --follow --cluster=running").arg(id);
+    let result = |id: &str| result(id).within(Duration::from_mins(3)).output();
+    assert_eq!(result("count"), word_count(&[&text]));
+    assert_eq!(result("long"), "3524578\n".repeat(20));
+    home.cli("stop").end().expect_code(0);
 }

@@ -89,6 +89,21 @@ fn a_server_without_room_says_so_and_what_to_do() {
 }
 
 #[test]
+fn a_server_that_was_not_set_up_says_so() {
+    let site = Site::plain(&[]);
+    for call in [site.run("client"), site.join("engine")] {
+        refused(
+            call,
+            13,
+            &[
+                "the server has no stream RWC_TASKS: it was not set up as a cluster",
+                "`rwasm-cluster init`",
+            ],
+        );
+    }
+}
+
+#[test]
 fn more_replicas_than_servers_are_refused() {
     let site = Site::plain(&[]);
     refused(

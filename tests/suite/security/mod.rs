@@ -9,7 +9,7 @@ mod limits;
 mod making;
 mod roles;
 
-use crate::support::{Cli, Server, folder, program};
+use crate::support::{Cli, Server, folder, guest, program};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -63,16 +63,31 @@ impl Site {
     }
 
     fn init_at(&self, url: &str, role: &str) -> Cli {
-        let init = tool("init")
-            .arg(url)
-            .arg("--key")
-            .arg(self.file(&format!("{role}.key")));
+        self.with_key(tool("init").arg(url), role)
+    }
+
+    /// The command with the key of that role, which believes the server's authority.
+    fn with_key(&self, command: Cli, role: &str) -> Cli {
+        let command = command.arg("--key").arg(self.file(&format!("{role}.key")));
         let ca = self.file("ca.pem");
         if ca.exists() {
-            init.arg("--ca").arg(ca)
+            command.arg("--ca").arg(ca)
         } else {
-            init
+            command
         }
+    }
+
+    /// `run` there, of a module that counts words.
+    fn run(&self, role: &str) -> Cli {
+        let run = tool("run").arg(guest("wordcount")).stdin("dog cat dog\n");
+        let run = run.arg("--cluster").arg(self.url("127.0.0.1"));
+        self.with_key(run, role)
+    }
+
+    /// `engine join` there, which leaves when there is nothing to do.
+    fn join(&self, role: &str) -> Cli {
+        let join = tool("engine").arg("join").arg(self.url("127.0.0.1"));
+        self.with_key(join.typed("-n 1 --exit-when-idle 1s --quiet"), role)
     }
 
     /// Sets the cluster up. What streams may take at most is set aside on the disk, so that is little.

@@ -1,6 +1,7 @@
 //! What each role may do at the server, and that it may do no more.
 
-use super::{AT_ONCE, Site, refused};
+use super::{AT_ONCE, Site, refused, tool};
+use crate::support::wait;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::kv::Operation;
@@ -9,6 +10,7 @@ use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -120,10 +122,11 @@ impl Connected {
 
     /// Expects that the server ends the connection, and takes no other.
     pub(super) async fn is_cut_off(&self) {
+        const A_MOMENT: Duration = Duration::from_millis(20);
         let ended = async {
             while self.client.connection_state() == State::Connected {
                 // What is asked of a connection that has ended is not answered.
-                let _ = self.client.flush().await;
+                let _ = tokio::time::timeout(A_MOMENT, self.client.flush()).await;
                 tokio::task::yield_now().await;
             }
         };
@@ -283,6 +286,70 @@ fn only_an_admin_sets_a_cluster_up() {
         );
     }
     site.set_up();
+}
+
+/// Commands ask before they begin whether they may: none of them waits for what was refused.
+#[test]
+fn the_program_says_at_once_which_key_is_wanted() {
+    let site = Site::encrypted().set_up();
+    for role in ["viewer", "engine"] {
+        refused(
+            site.run(role),
+            13,
+            &[
+                &format!("the server does not let the {role} key publish to `rwc.t.main."),
+                "a key of role client may",
+            ],
+        );
+    }
+    for role in ["viewer", "client"] {
+        refused(
+            site.join(role),
+            13,
+            &[
+                &format!("the server does not let the {role} key publish to `rwc.r."),
+                "a key of role engine may",
+            ],
+        );
+    }
+    is_untouched(&site);
+}
+
+#[test]
+fn a_key_that_says_another_role_than_it_has_gets_nothing_and_is_told() {
+    let site = Site::encrypted().set_up();
+    let text = std::fs::read_to_string(site.file("viewer.key")).expect("a key");
+    let text = text.replace("role: viewer", "role: client");
+    std::fs::write(site.file("viewer.key"), text).expect("written");
+    refused(
+        site.run("viewer"),
+        13,
+        &["the client key is not what its file says it is, and gets no answers"],
+    );
+}
+
+#[test]
+fn jobs_run_with_the_keys_of_their_roles() {
+    let site = Site::encrypted().set_up();
+    let mut join = site.join("engine").into_command();
+    let engine = join.stdin(Stdio::null()).spawn().expect("it starts");
+    let counted = site.run("client").output();
+    assert_eq!(counted, "dog\t2\ncat\t1\n");
+    let id = site.run("client").typed("--detach --job-id later").output();
+    assert_eq!(id, "later\n");
+    let job = |order: &str| {
+        let job = tool("job").typed(order).arg("--cluster");
+        site.with_key(job.arg(site.url("127.0.0.1")), "client")
+            .output()
+    };
+    assert_eq!(job("result later --follow"), counted);
+    assert!(job("list").contains("later"));
+    job("rm later");
+    // It leaves by itself.
+    let ended = wait(engine);
+    assert!(ended.is_some_and(|status| status.success()));
+    let log = site.server.log();
+    assert!(!log.contains("Violation"), "{log}");
 }
 
 #[test]

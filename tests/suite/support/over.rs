@@ -3,14 +3,18 @@
 
 use super::nats::Server;
 use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
-use rwasm_cluster::nats::{AssetSettings, ConnectSettings, set_up};
-use rwasm_cluster::{Cluster, EngineError, EngineId};
+use rwasm_cluster::nats::{
+    AssetSettings, ConnectSettings, Key, KeySettings, PublicKeys, Role, ServerConfig, make_keys,
+    set_up,
+};
+use rwasm_cluster::{ByteSize, Cluster, EngineError, EngineId};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Says that the suite runs over NATS.
 const OVER: &str = "SUITE_OVER";
@@ -107,11 +111,17 @@ impl TestCluster {
 
     /// So many engines in a process that joined a server of their own; as far as this test can tell it is another process.
     pub(crate) fn elsewhere(engines: u32) -> Self {
-        let server = Server::start();
-        let connect = ConnectSettings::new(server.url());
-        set_up(&connect, &AssetSettings::default()).expect("the cluster is set up");
+        let keys = super::folder();
+        make_keys(keys.path(), &KeySettings::default()).expect("keys are made");
+        let server = Server::configured("alone", &config(&keys));
+        let by = |role: Role| {
+            let key = Key::read(&keys.path().join(format!("{role}.key")));
+            ConnectSettings::new(server.url()).key(key.expect("there is a key of each role"))
+        };
+        set_up(&by(Role::Admin), &AssetSettings::default()).expect("the cluster is set up");
+        let connect = by(Role::Engine);
         let joined = Joined::new(settings(connect.clone(), engines));
-        let cluster = Cluster::builder().connect(connect.clone()).start();
+        let cluster = Cluster::builder().connect(by(Role::Client)).start();
         Self {
             cluster: Some(cluster.expect("the cluster is reached")),
             elsewhere: Some(Elsewhere {
@@ -153,6 +163,16 @@ fn settings(connect: ConnectSettings, engines: u32) -> JoinSettings {
         settings.policy = Policy::read(&PathBuf::from(policy)).expect("it is a policy");
     }
     settings
+}
+
+/// The configuration of a server on which every role may do its own and no more, as users have it.
+fn config(keys: &TempDir) -> String {
+    let public = PublicKeys::read(keys.path()).expect("there are public keys");
+    let mut config = ServerConfig::new("js", public.iter().cloned().collect());
+    config.max_store = Some(ByteSize::new(1 << 40));
+    let text = config.to_text().expect("there is a key of each role");
+    // What is lost with the machine is lost with the tests.
+    text.replace("sync_interval: always", "")
 }
 
 /// Dropped in this order.

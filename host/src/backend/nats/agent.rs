@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// What the agent is told to do.
 pub(super) enum Order {
@@ -69,7 +69,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
 /// How long no result may come before the stream is asked whether there is one.
-const QUIET: Duration = Duration::from_secs(2);
+pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// Bytes of results that were taken in and are kept at the server, at most.
 const KEPT: usize = 64 << 20;
@@ -194,7 +194,7 @@ impl Agent {
         unwanted: UnboundedSender<u64>,
     ) -> Result<Self, ConnectError> {
         let connection =
-            Connection::open(&settings.connect, Role::Client, "rwasm-cluster client").await?;
+            Connection::to_cluster(&settings.connect, Role::Client, "rwasm-cluster client").await?;
         let tasks = stream(&connection, names::TASKS).await?;
         let results = stream(&connection, names::RESULTS).await?;
         let blobs = |bucket| {
@@ -294,11 +294,8 @@ impl Agent {
         self.over(number);
     }
 
-    /// Whether something is under way, and the stream has results of the session after the one of that number.
-    async fn has_more(&self, last: u64) -> bool {
-        if self.flights().is_empty() {
-            return false;
-        }
+    /// Whether the stream has results of the session after the one of that number.
+    pub(super) async fn has_more(&self, last: u64) -> bool {
         let subject = names::results_of_job(&self.session);
         let next = self
             .results
@@ -513,22 +510,14 @@ async fn stream(connection: &Connection, name: &'static str) -> Result<Stream, C
     match connection.watched(name, get).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(missing(connection, name, &error.to_string())),
-        Err(denied) => Err(ConnectError::Denied {
-            url: connection.url.to_string(),
-            who: connection.who.to_string(),
-            what: format!("use the cluster: {denied}"),
-        }),
+        Err(denied) => Err(connection.denied(&denied)),
     }
 }
 
 fn missing(connection: &Connection, name: &str, reason: &str) -> ConnectError {
     tracing::debug!(name, reason, "a stream is not there");
     if let Some(denied) = connection.last_denial() {
-        return ConnectError::Denied {
-            url: connection.url.to_string(),
-            who: connection.who.to_string(),
-            what: format!("use the cluster: {denied}"),
-        };
+        return connection.denied(&denied);
     }
     ConnectError::Assets(AssetError::Missing {
         what: format!("stream {name}"),
@@ -581,27 +570,34 @@ async fn hear(agent: Arc<Agent>) {
         if let Ok(Ok(consumer)) = agent.connection.watched(names::RESULTS, consumer).await
             && let Ok(mut messages) = consumer.messages().await
         {
+            let mut renewals = agent.connection.renewals();
+            let mut quiet = Instant::now() + QUIET;
             loop {
                 let message = tokio::select! {
                     biased;
+                    Ok(()) = renewals.changed() => break,
                     Some(note) = notes.next() => {
                         agent.hear_note(&note.payload);
                         continue;
                     }
-                    message = timeout(QUIET, messages.next()) => match message {
+                    message = timeout_at(quiet, messages.next()) => match message {
                         Ok(Some(Ok(message))) => message,
                         Ok(Some(Err(error))) => {
                             tracing::debug!(%error, "results are asked for anew");
                             break;
                         }
                         Ok(None) => break,
-                        Err(_) if agent.has_more(last).await => {
-                            tracing::debug!("the server has results that did not come");
-                            break;
+                        Err(_) => {
+                            if !agent.flights().is_empty() && agent.has_more(last).await {
+                                tracing::debug!("the server has results that did not come");
+                                break;
+                            }
+                            quiet = Instant::now() + QUIET;
+                            continue;
                         }
-                        Err(_) => continue,
                     },
                 };
+                quiet = Instant::now() + QUIET;
                 if let Ok(info) = message.info() {
                     last = info.stream_sequence;
                 }

@@ -167,15 +167,12 @@ impl Encoder {
                     (ChunkForm::Inline(bytes), chunk.range.end)
                 } else {
                     let name = format!("i/{}/{number}.{place}", self.session);
-                    let put = match &chunk.data {
-                        ChunkData::Bytes(bytes) => {
-                            let mut from: &[u8] = bytes;
-                            self.blobs.put(&name, &mut from).await?
-                        }
-                        _ => {
-                            let reader = chunk.open().map_err(BlobError::Io)?;
-                            self.blobs.put_reader(&name, reader).await?
-                        }
+                    let put = if let ChunkData::Bytes(bytes) = &chunk.data {
+                        let mut from: &[u8] = bytes;
+                        self.blobs.put(&name, &mut from).await?
+                    } else {
+                        let reader = chunk.open().map_err(BlobError::Io)?;
+                        self.blobs.put_reader(&name, reader).await?
                     };
                     objects.push(name.clone());
                     (ChunkForm::Object(name), chunk.range.start + put)

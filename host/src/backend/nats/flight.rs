@@ -120,12 +120,11 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
             let present = engines
                 .iter()
                 .filter(|engine| agent.roster.process(**engine).is_some());
-            match present.min_by_key(|engine| load(engine)) {
-                Some(engine) => Ok(Some(*engine)),
-                None => {
-                    let named = crate::backend::ids(engines);
-                    Err(lost(None, format!("none of the engines {named} is there")))
-                }
+            if let Some(engine) = present.min_by_key(|engine| load(engine)) {
+                Ok(Some(*engine))
+            } else {
+                let named = crate::backend::ids(engines);
+                Err(lost(None, format!("none of the engines {named} is there")))
             }
         }
     }
@@ -242,19 +241,19 @@ async fn publish(
                 .await?
                 .await
         };
-        let publish = timeout(patience, agent.connection.watched("rwc.t.", publish));
-        let reason = match publish.await {
-            Ok(Ok(Ok(_))) => return Ok(()),
-            Ok(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+        let publish = agent.connection.watched("rwc.t.", publish);
+        let reason = match agent.connection.within(patience, publish).await {
+            Some(Ok(Ok(_))) => return Ok(()),
+            Some(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 let message = format!(
                     "the task's message has {} bytes, more than the server takes: raise its max_payload to 1 MiB or more",
                     message.len()
                 );
                 return Err(Failure::new(FailureCode::InputLimit, message));
             }
-            Ok(Ok(Err(error))) => told(&error),
-            Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
-            Err(_) => {
+            Some(Ok(Err(error))) => told(&error),
+            Some(Err(denied)) => return Err(not_permitted(agent, &denied)),
+            None => {
                 patience *= 2;
                 "the server does not say that it has it".to_owned()
             }

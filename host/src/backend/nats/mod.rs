@@ -16,10 +16,11 @@ use super::{Backend, EngineError, EngineStatus, QueueStatus};
 use crate::dispatch::Dispatch;
 use crate::events::EventSender;
 use crate::ids::{DispatchId, EngineId, JobId};
+use crate::job::HandOver;
 use crate::nats::connect::{ConnectError, ConnectSettings};
 use crate::nats::names;
 use agent::Order;
-pub(crate) use encode::{EncodeError, Encoded, Encoder};
+pub(crate) use encode::{EncodeError, Encoder};
 pub(crate) use recall::Recalled;
 use roster::Roster;
 use std::sync::mpsc::sync_channel;
@@ -129,6 +130,10 @@ impl Backend for Nats {
 
     fn cancel_dispatch(&self, id: DispatchId) {
         self.order(Order::CancelDispatch(id));
+    }
+
+    fn hand_over(&self) -> HandOver {
+        HandOver::FAR
     }
 
     fn engines(&self) -> Vec<EngineId> {

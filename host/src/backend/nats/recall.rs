@@ -1,7 +1,7 @@
 //! Tasks of a durable job: their outcomes are not asked of engines, but found among the stored results, now or when they
 //! come.
 
-use super::agent::{AGAIN, Agent};
+use super::agent::{AGAIN, Agent, QUIET};
 use super::flight::result_type;
 use crate::dispatch::Dispatch;
 use crate::ids::EngineId;
@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Results that are kept read: a message of many tasks serves several dispatches.
 const KEPT: usize = 64;
@@ -111,7 +111,14 @@ pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
                 recalled.news.send_modify(|news| news.is_current = true);
             }
             if let Ok(mut messages) = consumer.messages().await {
-                while let Some(Ok(message)) = messages.next().await {
+                loop {
+                    let message = match timeout(QUIET, messages.next()).await {
+                        Ok(Some(Ok(message))) => message,
+                        Ok(_) => break,
+                        // The consumer may have gone with its server.
+                        Err(_) if agent.has_more(last).await => break,
+                        Err(_) => continue,
+                    };
                     let pending = message.info().map_or(0, |info| {
                         last = info.stream_sequence;
                         info.pending

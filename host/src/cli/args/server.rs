@@ -136,7 +136,7 @@ It can be done again at any time.\n\n\
 Exit codes: 0 all well, 2 usage, 13 where the server cannot be reached or refuses, 14 where a file cannot be read."
 )]
 pub(crate) struct InitArguments {
-    /// The server: nats://HOST:4222 or tls://HOST:4222, several separated by commas
+    /// The server: <nats://HOST:4222> or <tls://HOST:4222>, several separated by commas
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 

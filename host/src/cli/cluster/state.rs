@@ -190,10 +190,10 @@ impl Place {
 }
 
 /// The running cluster on this machine that has that URL.
-pub(crate) fn at(url: &str) -> Result<Option<Place>, CliError> {
+pub(crate) fn at(url: &str) -> Option<Place> {
     // Who has no home, as services have none, has started none.
     let Ok(Ok(dirs)) = clusters().map(fs::read_dir) else {
-        return Ok(None);
+        return None;
     };
     for dir in dirs.flatten() {
         let place = Place {
@@ -204,10 +204,10 @@ pub(crate) fn at(url: &str) -> Result<Option<Place>, CliError> {
         if let Ok(Some((_, at))) = place.running()
             && at == url
         {
-            return Ok(Some(place));
+            return Some(place);
         }
     }
-    Ok(None)
+    None
 }
 
 fn unwritable(path: &Path, source: io::Error) -> CliError {

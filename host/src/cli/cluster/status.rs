@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
     let found = look(&arguments.remote)?;
     // What else is known, where it runs on this machine.
-    let here = state::at(&found.url)?;
+    let here = state::at(&found.url);
     let running = here.as_ref().and_then(|place| place.running().ok()?);
     let profile = here.as_ref().map(state::Place::name);
     let pid = running.map(|(state, _)| state.server.pid);

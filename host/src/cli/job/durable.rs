@@ -148,9 +148,9 @@ pub(super) fn cancel(arguments: &CancelArguments) -> Result<(), CliError> {
                 .to_owned(),
         });
     };
-    let state = of(id, &arguments.remote)?.cancel(id).map_err(durable)?;
-    if !arguments.loudness.quiet && state != DurableState::Cancelled {
-        note(&format!("job {id} is {state} already"));
+    let before = of(id, &arguments.remote)?.cancel(id).map_err(durable)?;
+    if !arguments.loudness.quiet && matches!(before, DurableState::Done | DurableState::Cancelled) {
+        note(&format!("job {id} is {before} already"));
     }
     Ok(())
 }

@@ -266,7 +266,7 @@ fn reduces_come_before_maps_and_go_where_their_first_part_is() {
     let shape = Shape::List { first: 2, above: 2 };
     let mut rules = plain(0, Delivery::Reduced(shape)).rules();
     rules.assignment = Assignment::Fixed(vec![EngineId(3), EngineId(5)]);
-    rules.depth = 1;
+    rules.hand_over.depth = 1;
     let mut sut = Machine::new(rules);
     feed(&mut sut, 6, |index| {
         Some(EngineId(if index < 3 { 3 } else { 5 }))

@@ -111,7 +111,10 @@ impl Scenario {
                 Assignment::Any
             },
             engines: self.engines as usize,
-            depth: self.depth,
+            hand_over: HandOver {
+                depth: self.depth,
+                ..HandOver::NEAR
+            },
             dispatch_size: self.seed.is_multiple_of(5).then_some(3),
             max_outstanding: self.seed.is_multiple_of(3).then_some(8),
             held_budget: self.budget,

@@ -151,9 +151,10 @@ fn outcome(from: &mut Reader<'_>, ty: &Type) -> Result<Outcome, WireError> {
 }
 
 fn usage(from: &mut Reader<'_>) -> Result<Usage, WireError> {
-    let engine = match from.bool()? {
-        true => Some(EngineId(from.u32_leb()?)),
-        false => None,
+    let engine = if from.bool()? {
+        Some(EngineId(from.u32_leb()?))
+    } else {
+        None
     };
     let mut usage = Usage::none(engine, from.u32_leb()?, time(from.u64_leb()?));
     usage.started = time(from.u64_leb()?);

@@ -4,7 +4,6 @@ use super::case::{Case, Expected, Loaded};
 use super::good::Good;
 use super::guests::Guest;
 use super::run::{Ended, Failed, prepare, run};
-use crate::support::is_over_nats;
 use rwasm_cluster::{Cluster, EngineId, Module};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,11 +20,13 @@ pub(crate) struct Mix {
     guests: Vec<(Guest, Case, Option<Module>)>,
     good: Good,
     next: AtomicUsize,
+    /// Whether its tasks run in other processes.
+    is_elsewhere: bool,
 }
 
 impl Mix {
     /// Loads the guests and compiles them once.
-    pub(crate) fn new(cluster: &Cluster, built: &Path) -> Self {
+    pub(crate) fn new(cluster: &Cluster, built: &Path, is_elsewhere: bool) -> Self {
         let mut guests = Vec::new();
         for (guest, mut case) in super::all() {
             if case.is_heavy {
@@ -42,6 +43,7 @@ impl Mix {
             guests,
             good: Good::new(built),
             next: AtomicUsize::new(0),
+            is_elsewhere,
         }
     }
 
@@ -58,7 +60,7 @@ impl Mix {
                 if let Some(module) = module {
                     let ended = run(cluster, module, case, engine, None);
                     tasks.fetch_add(ended.len(), Ordering::Relaxed);
-                    check(guest.name, case, ended);
+                    check(guest.name, case, ended, self.is_elsewhere);
                 } else {
                     tasks.fetch_add(1, Ordering::Relaxed);
                     refused(cluster, guest, case, built);
@@ -82,7 +84,7 @@ fn refused(cluster: &Cluster, guest: &Guest, case: &Case, built: &Path) {
     assert!(!is_ready, "{}", guest.name);
 }
 
-fn check(name: &str, case: &Case, ended: Vec<Ended>) {
+fn check(name: &str, case: &Case, ended: Vec<Ended>, is_elsewhere: bool) {
     for (step, ended) in case.steps.iter().zip(ended) {
         let is_right = match (&step.expected, &ended.result) {
             (Expected::Value(wanted), Ok(found)) => found == wanted,
@@ -93,7 +95,7 @@ fn check(name: &str, case: &Case, ended: Vec<Ended>) {
             // Where engines are elsewhere they alone know whether they can run it.
             (_, Err(Failed::Task(failure))) => {
                 case.loaded != Loaded::Yes
-                    && is_over_nats()
+                    && is_elsewhere
                     && failure.message.contains("cannot be made ready")
             }
             _ => false,
