@@ -48,7 +48,16 @@ fn a_task_that_kills_engines_fails_alone() {
     let url = server.url();
     let mut engines = engines(url, 2);
     let cluster = connect(url);
-    let inputs = (0..100_i64).map(|n| (n, if n == POISON as i64 { LONG as i64 } else { 1 }));
+    let inputs = (0..100_i64).map(|n| {
+        (
+            n,
+            if n == POISON.cast_signed() {
+                LONG.cast_signed()
+            } else {
+                1
+            },
+        )
+    });
     // It travels with others.
     let view = cluster.load_balanced_view().unordered().dispatch_size(20);
     let mut map = view.map(&work(), inputs).expect("it begins");

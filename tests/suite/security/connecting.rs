@@ -99,7 +99,12 @@ fn certificates(dir: &Path, day: Duration, from: i32, to: i32) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let at = |days: i32| {
         let away = day * days.unsigned_abs();
-        epoch + if days < 0 { now - away } else { now + away }
+        epoch
+            + if days < 0 {
+                now.saturating_sub(away)
+            } else {
+                now + away
+            }
     };
     let mut ca = CertificateParams::default();
     ca.distinguished_name

@@ -371,10 +371,10 @@ fn every_role_may_do_its_work() {
             .await
             .expect("it may hear");
         client.is_heard().await;
-        soon("working", works(&engine)).await;
+        Box::pin(soon("working", works(&engine))).await;
         let note = tokio::time::timeout(AT_ONCE, notes.next()).await;
         assert!(note.expect("it is heard").is_some());
-        soon("collecting", collects(&client)).await;
+        Box::pin(soon("collecting", collects(&client))).await;
         soon("asking", is_asked(&client, &engine)).await;
         soon("looking on", looks_on(&viewer)).await;
         soon("cleaning up", cleans_up(&client)).await;
@@ -430,7 +430,8 @@ async fn submits(client: &Connected) {
     for (bucket, name) in [("RWC_MODULES", "hash"), ("RWC_BLOBS", "job/i/0")] {
         let store = client.js.get_object_store(bucket).await.expect("the store");
         assert!(store.info(name).await.is_err(), "there is none so far");
-        let mut bytes: &[u8] = &[7; 3_000_000];
+        let bytes = vec![7; 3_000_000];
+        let mut bytes: &[u8] = &bytes;
         store.put(name, &mut bytes).await.expect("it is stored");
         store.info(name).await.expect("it is there");
     }
@@ -506,7 +507,8 @@ async fn works(engine: &Connected) {
         .get_object_store("RWC_BLOBS")
         .await
         .expect("the store");
-    let mut bytes: &[u8] = &[8; 2_000_000];
+    let bytes = vec![8; 2_000_000];
+    let mut bytes: &[u8] = &bytes;
     blobs
         .put("job/o/0", &mut bytes)
         .await

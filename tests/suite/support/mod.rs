@@ -1,6 +1,7 @@
 //! What tests of every feature need: the program as a child process, the guests, texts with their word counts, and a
 //! cluster in this process.
 
+mod allocated;
 mod calls;
 mod cli;
 mod guests;
@@ -11,6 +12,7 @@ mod process;
 mod text;
 mod typed;
 
+pub(crate) use allocated::allocated;
 pub(crate) use calls::{
     LONG, Numbers, SOON, code, events_until, held, is_alone, is_alone_with, numbers, occupy,
     running, soon, until,
@@ -20,7 +22,7 @@ pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
 pub(crate) use nats::{Server, Servers, free_port, nats_server};
 pub(crate) use over::{granted, is_over_nats, only_here, refused_by_engine};
-pub(crate) use process::{allocated, memory, open_files, threads};
+pub(crate) use process::{memory, open_files, threads};
 pub(crate) use text::{Prng, Text, word_count};
 pub(crate) use typed::{componentized, typed};
 

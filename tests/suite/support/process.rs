@@ -18,15 +18,6 @@ pub(crate) fn open_files() -> usize {
         .count()
 }
 
-#[global_allocator]
-static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
-
-/// How many bytes are allocated now: what is leaked stays among them, and what the allocator holds back does not count,
-/// as it does in the memory that the system sees.
-pub(crate) fn allocated() -> usize {
-    ALLOCATOR.allocated()
-}
-
 /// A figure of this process in bytes, such as `VmRSS` or `VmHWM`.
 pub(crate) fn memory(figure: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
