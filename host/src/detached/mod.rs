@@ -175,7 +175,8 @@ impl DurableJobs {
 
 impl Store {
     async fn open(settings: &ConnectSettings) -> Result<Self, ConnectError> {
-        let connection = Connection::open(settings, Role::Client, "rwasm-cluster jobs").await?;
+        let connection =
+            Connection::to_cluster(settings, Role::Client, "rwasm-cluster jobs").await?;
         let missing = |what: &str| {
             ConnectError::Assets(AssetError::Missing {
                 what: what.to_owned(),

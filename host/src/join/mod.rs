@@ -1,16 +1,19 @@
 //! A process with engines that joins a cluster: it takes tasks, runs them in engines of its own, and stores their results.
 //!
 //! `fetch` takes messages from the queue as engines get free, `direct` those for one engine; `task` and `modules` make
-//! them ready within the `policy` of this machine; `worker` takes each to its end: run, result stored, and only then
-//! acknowledged, so that a result is never lost, and one that is stored twice is refused; `suspect` finds the task that
-//! ends whoever runs it. It knows nothing of jobs beyond
-//! their names: chunks, merges and retries are the business of who submits.
+//! them ready within the `policy` of this machine; `worker` takes each to its end: `run`, result stored, and only then
+//! acknowledged, so that a result is never lost, and one that is stored twice is refused. `suspect` finds the task that
+//! ends whoever runs it; `member` is what the cluster hears of the process. It knows nothing of jobs beyond their names:
+//! chunks, merges and retries are the business of who submits.
 
+mod collector;
 mod direct;
 mod fetch;
 mod health;
+mod member;
 mod modules;
 mod policy;
+mod run;
 mod suspect;
 mod task;
 mod worker;

@@ -1,0 +1,118 @@
+//! What comes from engines while they run a message's tasks: outcomes, collected until all are there, and what is told.
+
+use super::worker::{Name, Worker, lock};
+use crate::dispatch::{Answer, Reply};
+use crate::nats::blob::LARGEST_INLINE;
+use crate::nats::names;
+use crate::nats::wire::{Heard, encode_heard};
+use crate::note::{Listener, TaskNote};
+use crate::outcome::Outcome;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
+
+/// What a dispatch is answered with that is given back: known again by its text, and never stored.
+pub(super) const GIVEN_BACK: &str = "the process was told to go";
+
+/// Collects the outcomes of a dispatch.
+pub(super) struct Collector {
+    worker: Arc<Worker>,
+    name: Name,
+    wanted: usize,
+    listens: bool,
+    has_begun: AtomicBool,
+    state: Mutex<Collected>,
+}
+
+struct Collected {
+    outcomes: Vec<Option<Outcome>>,
+    count: usize,
+    /// Gets all outcomes together; none where the dispatch was given back.
+    done: Option<oneshot::Sender<Option<Vec<Outcome>>>>,
+}
+
+impl Collector {
+    pub(super) fn new(
+        worker: &Arc<Worker>,
+        name: &Name,
+        wanted: usize,
+        listens: bool,
+    ) -> (Arc<Self>, oneshot::Receiver<Option<Vec<Outcome>>>) {
+        let (done, answered) = oneshot::channel();
+        let collector = Self {
+            worker: Arc::clone(worker),
+            name: name.clone(),
+            wanted,
+            listens,
+            has_begun: AtomicBool::new(false),
+            state: Mutex::new(Collected {
+                outcomes: std::iter::repeat_with(|| None).take(wanted).collect(),
+                count: 0,
+                done: Some(done),
+            }),
+        };
+        (Arc::new(collector), answered)
+    }
+}
+
+impl Reply for Collector {
+    fn begun(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.worker.busy.fetch_add(1, Ordering::Relaxed);
+        if self.listens {
+            tell(&self.worker, &self.name, &Heard::Begun);
+        }
+    }
+
+    fn answer(&self, answer: Answer) {
+        let mut state = lock(&self.state);
+        let is_given_back = answer.outcomes.iter().any(|outcome| {
+            let failure = outcome.result.as_ref().err();
+            failure.is_some_and(|failure| failure.message == GIVEN_BACK)
+        });
+        for (place, outcome) in answer.outcomes.into_iter().enumerate() {
+            if let Some(slot) = state.outcomes.get_mut(answer.first + place)
+                && slot.is_none()
+            {
+                *slot = Some(outcome);
+                state.count += 1;
+            }
+        }
+        if state.count < self.wanted && !is_given_back {
+            return;
+        }
+        if self.has_begun.swap(false, Ordering::Relaxed) {
+            self.worker.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(done) = state.done.take() {
+            let outcomes = std::mem::take(&mut state.outcomes);
+            let outcomes = (!is_given_back).then(|| outcomes.into_iter().flatten().collect());
+            // The process may be ending.
+            let _ = done.send(outcomes);
+        }
+    }
+}
+
+/// Passes on what running tasks tell.
+pub(super) struct Teller {
+    pub(super) worker: Arc<Worker>,
+    pub(super) name: Name,
+}
+
+impl Listener for Teller {
+    fn note(&self, task: u64, note: TaskNote) {
+        tell(&self.worker, &self.name, &Heard::Note(task, note));
+    }
+}
+
+/// What nobody can take in time is lost: a guest that prints is not held up by the network.
+fn tell(worker: &Worker, name: &Name, heard: &Heard) {
+    let message = encode_heard(&name.1, heard);
+    if message.len() > LARGEST_INLINE {
+        return;
+    }
+    let subject = names::notes(&name.0);
+    let mut publish = Box::pin(worker.connection.client.publish(subject, message));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let _ = std::future::Future::poll(publish.as_mut(), &mut context);
+}

@@ -1,0 +1,159 @@
+//! A process with engines as a member of its cluster: it says that it is there, lets engines go, drains and leaves.
+
+use super::collector::GIVEN_BACK;
+use super::worker::{AGAIN, Worker, lock};
+use crate::dispatch::Dispatch;
+use crate::ids::EngineId;
+use crate::nats::names;
+use crate::nats::presence;
+use crate::outcome::FailureCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+impl Worker {
+    /// Tells the cluster of these engines.
+    pub(super) async fn register(&self) -> Result<(), String> {
+        let (key, value) = {
+            let mut record = lock(&self.record);
+            record.busy = self.busy.load(Ordering::Relaxed);
+            record.done = self.done.load(Ordering::Relaxed);
+            record.failed = self.failed.load(Ordering::Relaxed);
+            record.draining = self.is_draining.load(Ordering::Relaxed);
+            (
+                record.process.clone(),
+                serde_json::to_vec(&*record).unwrap_or_default(),
+            )
+        };
+        let bucket = presence::bucket(&self.connection).await?;
+        let put = bucket.put(key, value.into());
+        let put = self.connection.watched(names::ENGINES, put).await;
+        let heard = match put {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(denied) => Err(denied.to_string()),
+        };
+        self.is_heard.store(heard.is_ok(), Ordering::Relaxed);
+        heard
+    }
+
+    /// Says again and again that these engines are there.
+    pub(super) async fn renew(self: Arc<Self>) {
+        loop {
+            let age = match presence::bucket(&self.connection).await {
+                Ok(bucket) => bucket.stream.cached_info().config.max_age,
+                Err(_) => Duration::from_secs(3),
+            };
+            let renewed = match timeout(age, self.register()).await {
+                Ok(renewed) => renewed,
+                Err(_) => Err("the server does not answer".to_owned()),
+            };
+            match renewed {
+                Ok(()) => sleep((age / 3).max(Duration::from_millis(50))).await,
+                Err(reason) => {
+                    self.is_heard.store(false, Ordering::Relaxed);
+                    tracing::warn!(reason, "the cluster does not hear of these engines");
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Lets an engine go; the last takes the process with it.
+    pub(super) fn remove(&self, engine: EngineId) -> Result<(), String> {
+        let removed = self.bench.cluster.remove_engine(engine);
+        removed.map_err(|error| error.to_string())?;
+        let mut record = lock(&self.record);
+        record.engines.retain(|id| *id != engine.0);
+        if record.engines.is_empty() {
+            self.empty.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Puts a new engine in an engine's place; how often that was done.
+    pub(super) fn restart(&self, engine: EngineId) -> Result<u64, String> {
+        let restarted = self.bench.cluster.restart_engine(engine);
+        restarted.map_err(|error| error.to_string())?;
+        let mut record = lock(&self.record);
+        let count = record.restarts.entry(engine.0).or_default();
+        *count += 1;
+        Ok(*count)
+    }
+
+    pub(super) async fn emptied(&self) {
+        self.empty.notified().await;
+    }
+
+    /// Takes nothing more, and says so.
+    pub(super) async fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        let _ = timeout(Duration::from_secs(2), self.register()).await;
+        let held: Vec<Arc<Dispatch>> = lock(&self.held)
+            .values()
+            .filter_map(|held| held.dispatch.clone())
+            .collect();
+        for dispatch in held {
+            if dispatch.expire() {
+                dispatch.fail_rest(None, FailureCode::EngineLost, GIVEN_BACK);
+            }
+        }
+    }
+
+    /// Waits for what runs, and gives back what is left then.
+    pub(super) async fn drain(&self, limit: Duration) {
+        let through = async {
+            loop {
+                let freed = self.freed.notified();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
+                if lock(&self.held).is_empty() {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        tokio::pin!(through);
+        if timeout(limit, &mut through).await.is_ok() {
+            return;
+        }
+        let left: Vec<Arc<Dispatch>> = lock(&self.held)
+            .values()
+            .filter_map(|held| held.dispatch.clone())
+            .collect();
+        for dispatch in left {
+            // Answered first: what the engine says of it when it is stopped is not to be stored.
+            dispatch.fail_rest(None, FailureCode::EngineLost, GIVEN_BACK);
+            dispatch.cancel.cancel();
+        }
+        let _ = timeout(Duration::from_secs(2), through).await;
+    }
+
+    pub(super) fn report(&self) -> super::JoinReport {
+        super::JoinReport {
+            engines: lock(&self.record)
+                .engines
+                .iter()
+                .map(|id| EngineId(*id))
+                .collect(),
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            given_back: self.given_back.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Leaves no trace, and ends the engines.
+    pub(super) async fn leave(&self) {
+        let leave = async {
+            if let Ok(bucket) = presence::bucket(&self.connection).await {
+                let _ = bucket.delete(self.process()).await;
+            }
+            let _ = self.connection.client.flush().await;
+        };
+        let _ = timeout(Duration::from_secs(2), leave).await;
+        let cluster = Arc::clone(&self.bench.cluster);
+        let ended = tokio::task::spawn_blocking(move || cluster.shutdown(Duration::ZERO));
+        let _ = timeout(Duration::from_secs(5), ended).await;
+    }
+}

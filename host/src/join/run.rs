@@ -1,0 +1,340 @@
+//! Running the tasks of a message: what they need, the engine that runs them, what each came to.
+
+use super::collector::{Collector, Teller};
+use super::suspect::{Step, Suspect};
+use super::task::{LARGEST_BODY, NotReady, Ready};
+use super::worker::{AGAIN, Name, Worker, lock};
+use crate::cancel::Cancel;
+use crate::dispatch::{Course, Dispatch, DispatchedTask};
+use crate::ids::{DispatchId, EngineId, JobId};
+use crate::nats::wire::{TasksHead, decode_tasks, micros, parse};
+use crate::note::Listener;
+use crate::outcome::{Failure, FailureCode, Outcome, Usage};
+use crate::placement::{Eligible, Stage};
+use crate::sandbox::{Callee, value_type};
+use crate::value::Type;
+use bytes::Bytes;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+/// What became of a message.
+pub(super) enum Run {
+    /// Its tasks have outcomes; with the indices of the first and last, and the ledger that is over with it.
+    Ended((u64, u64), Vec<Outcome>, Option<Box<Suspect>>),
+    /// Another is to run it.
+    GivenBack,
+    /// It is to be tried again a little later.
+    Later(String),
+}
+
+impl Worker {
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        name: &Name,
+        payload: &Bytes,
+        delivery: u64,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+    ) -> Run {
+        let (head, body) = match parse::<TasksHead>(payload) {
+            Ok(parts) => parts,
+            Err(error) => {
+                tracing::warn!(job = &*name.0, %error, "a message is no task");
+                return Run::Ended((0, 0), Vec::new(), None);
+            }
+        };
+        if head
+            .deadline
+            .is_some_and(|end| micros(SystemTime::now()) > end)
+        {
+            let failure = Failure::new(
+                FailureCode::Timeout,
+                "the deadline of its job was over before it began",
+            );
+            return self.refuse(payload, engine, &failure).await;
+        }
+        if engine.is_none() && Suspect::is(delivery, head.deliveries) {
+            let suspect = Suspect::open(
+                &self.bench.blobs,
+                (&name.0, &name.1),
+                delivery,
+                head.deliveries,
+            );
+            return match suspect.await {
+                Ok(suspect) => {
+                    self.run_by_parts(name, payload, &head, cancel, suspect)
+                        .await
+                }
+                Err(error) => Run::Later(error.to_string()),
+            };
+        }
+        let mut ready = match self
+            .make_ready(name, payload, &head, body, engine, cancel)
+            .await
+        {
+            Ok(ready) => ready,
+            Err(run) => return run,
+        };
+        let tasks = std::mem::take(&mut ready.tasks);
+        let first = range(&tasks);
+        if tasks.is_empty() {
+            return Run::Ended(first, Vec::new(), None);
+        }
+        match self
+            .run_tasks(name, &head, &ready, tasks, engine, cancel)
+            .await
+        {
+            Some(outcomes) => Run::Ended(first, outcomes, None),
+            None => Run::GivenBack,
+        }
+    }
+
+    /// Runs a message part by part that was with processes which were lost.
+    async fn run_by_parts(
+        self: &Arc<Self>,
+        name: &Name,
+        payload: &Bytes,
+        head: &TasksHead,
+        cancel: &Cancel,
+        mut suspect: Suspect,
+    ) -> Run {
+        let lost = || {
+            let count = head.deliveries;
+            Failure::new(
+                FailureCode::EngineLost,
+                format!(
+                    "it was with {count} engines, and each was lost with it: it may be what ends them, and is given to no other"
+                ),
+            )
+        };
+        if suspect.is_hopeless() {
+            let (first, outcomes) = self.refusals(payload, None, &lost()).await;
+            return Run::Ended(first, outcomes, Some(Box::new(suspect)));
+        }
+        tracing::warn!(
+            job = &*name.0,
+            number = &*name.1,
+            "engines were lost with these tasks: they run part by part"
+        );
+        if let Err(error) = suspect.prepare().await {
+            return Run::Later(error.to_string());
+        }
+        let body = parse::<TasksHead>(payload)
+            .map(|(_, body)| body)
+            .unwrap_or_default();
+        let mut ready = match self
+            .make_ready(name, payload, head, body, None, cancel)
+            .await
+        {
+            Ok(ready) => ready,
+            Err(Run::Ended(first, outcomes, _)) => {
+                return Run::Ended(first, outcomes, Some(Box::new(suspect)));
+            }
+            Err(run) => {
+                suspect.give_back().await;
+                return run;
+            }
+        };
+        let mut tasks = std::mem::take(&mut ready.tasks);
+        let first = range(&tasks);
+        let ty = match ready.callee {
+            Callee::Command => Type::bytes(),
+            Callee::Function(place) => value_type(&ready.program.module.functions()[place]),
+        };
+        let mut rest = tasks.split_off(suspect.ready(tasks.len(), &ty));
+        loop {
+            match suspect.next() {
+                Step::End => break,
+                Step::GiveUp => {
+                    let task = rest.remove(0);
+                    let engine = lock(&self.record).engines.first().map(|id| EngineId(*id));
+                    suspect.through(vec![Outcome {
+                        result: Err(lost()),
+                        usage: Usage::none(engine, task.attempt, ready.queued),
+                    }]);
+                }
+                Step::Run(count) => {
+                    if self.is_draining.load(Ordering::Relaxed) {
+                        suspect.give_back().await;
+                        return Run::GivenBack;
+                    }
+                    if let Err(error) = suspect.begin().await {
+                        suspect.give_back().await;
+                        return Run::Later(error.to_string());
+                    }
+                    let after = rest.split_off(count.min(rest.len()));
+                    let part = std::mem::replace(&mut rest, after);
+                    let run = self.run_tasks(name, head, &ready, part, None, cancel);
+                    let Some(outcomes) = run.await else {
+                        suspect.give_back().await;
+                        return Run::GivenBack;
+                    };
+                    suspect.through(outcomes);
+                }
+            }
+        }
+        let outcomes = std::mem::take(&mut suspect.done);
+        Run::Ended(first, outcomes, Some(Box::new(suspect)))
+    }
+
+    /// What the tasks of a message need; else what becomes of it.
+    async fn make_ready(
+        &self,
+        name: &Name,
+        payload: &Bytes,
+        head: &TasksHead,
+        body: Bytes,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+    ) -> Result<Ready, Run> {
+        let mut tries = 0;
+        let ready = loop {
+            match self.bench.make_ready(&name.0, head, body.clone()).await {
+                Ok(ready) => break ready,
+                Err(NotReady::Failed(failure)) => {
+                    return Err(self.refuse(payload, engine, &failure).await);
+                }
+                Err(NotReady::Later(reason)) if engine.is_none() || tries == 20 => {
+                    if engine.is_none() {
+                        return Err(Run::Later(reason));
+                    }
+                    let failure = Failure::new(FailureCode::EngineLost, reason);
+                    return Err(self.refuse(payload, engine, &failure).await);
+                }
+                Err(NotReady::Later(_)) => {
+                    tries += 1;
+                    sleep(AGAIN).await;
+                }
+            }
+        };
+        if cancel.is_wanted() {
+            let failure = Failure::new(
+                FailureCode::Cancelled,
+                "the task was cancelled before it ran",
+            );
+            return Err(self.refuse(payload, engine, &failure).await);
+        }
+        if self.is_draining.load(Ordering::Relaxed) && engine.is_none() {
+            return Err(Run::GivenBack);
+        }
+        Ok(ready)
+    }
+
+    /// Has an engine run tasks. None where they are given back.
+    async fn run_tasks(
+        self: &Arc<Self>,
+        name: &Name,
+        head: &TasksHead,
+        ready: &Ready,
+        tasks: Vec<DispatchedTask>,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+    ) -> Option<Vec<Outcome>> {
+        let (dispatch, answered) = self.dispatch(name, head, ready, tasks, engine, cancel);
+        if let Some(held) = lock(&self.held).get_mut(name) {
+            held.dispatch = Some(Arc::clone(&dispatch));
+        }
+        self.bench.cluster.core().backend.submit(dispatch);
+        // An error is that the engines ended under it.
+        answered.await.ok().flatten()
+    }
+
+    fn dispatch(
+        self: &Arc<Self>,
+        name: &Name,
+        head: &TasksHead,
+        ready: &Ready,
+        tasks: Vec<DispatchedTask>,
+        engine: Option<EngineId>,
+        cancel: &Cancel,
+    ) -> (Arc<Dispatch>, oneshot::Receiver<Option<Vec<Outcome>>>) {
+        let (reply, answered) = Collector::new(self, name, tasks.len(), head.listens);
+        let mut hasher = DefaultHasher::new();
+        name.0.hash(&mut hasher);
+        let listener = head.listens.then(|| {
+            Arc::new(Teller {
+                worker: Arc::clone(self),
+                name: name.clone(),
+            }) as Arc<dyn Listener>
+        });
+        // What came from a queue that goes first goes first here too.
+        let queue = lock(&self.held).get(name).map_or(0, |held| held.queue);
+        let dispatch = Dispatch {
+            id: DispatchId(self.next.fetch_add(1, Ordering::Relaxed)),
+            job: JobId(hasher.finish()),
+            eligible: engine.map_or(Eligible::Any, Eligible::One),
+            priority: -i32::try_from(queue).unwrap_or(i32::MAX),
+            stage: if head.reduces {
+                Stage::Reduce
+            } else {
+                Stage::Map
+            },
+            program: Arc::clone(&ready.program),
+            setting: Arc::clone(&ready.setting),
+            reuse: ready.reuse,
+            owner: ready.owner.clone(),
+            callee: ready.callee,
+            tasks,
+            queued: ready.queued,
+            cancel: cancel.clone(),
+            pushed: ready.pushed.clone(),
+            listener,
+            reply,
+            course: Course::default(),
+            engine_count: Some(head.engines),
+        };
+        (Arc::new(dispatch), answered)
+    }
+
+    /// Ends the tasks of a message with the same failure each.
+    async fn refuse(&self, payload: &Bytes, engine: Option<EngineId>, failure: &Failure) -> Run {
+        let (first, outcomes) = self.refusals(payload, engine, failure).await;
+        Run::Ended(first, outcomes, None)
+    }
+
+    /// Outcomes of a message whose tasks did not run, and the indices of its first and last task.
+    pub(super) async fn refusals(
+        &self,
+        payload: &Bytes,
+        engine: Option<EngineId>,
+        failure: &Failure,
+    ) -> ((u64, u64), Vec<Outcome>) {
+        let Ok((head, body)) = parse::<TasksHead>(payload) else {
+            return ((0, 0), Vec::new());
+        };
+        let body = match &head.body {
+            None => body,
+            // Where it cannot be had, whoever submitted it knows how many tasks it had.
+            Some(name) => self
+                .bench
+                .blobs
+                .get(name, LARGEST_BODY)
+                .await
+                .unwrap_or_default(),
+        };
+        let tasks = decode_tasks(&body).unwrap_or_default();
+        let engine = engine.or_else(|| lock(&self.record).engines.first().map(|id| EngineId(*id)));
+        let outcomes: Vec<Outcome> = tasks
+            .iter()
+            .map(|task| Outcome {
+                result: Err(failure.clone()),
+                usage: Usage::none(engine, task.attempt, crate::nats::wire::time(head.queued)),
+            })
+            .collect();
+        let first = (
+            tasks.first().map_or(0, |task| task.index),
+            tasks.last().map_or(0, |task| task.index),
+        );
+        (first, outcomes)
+    }
+}
+
+/// The indices of the first and the last.
+fn range(tasks: &[DispatchedTask]) -> (u64, u64) {
+    let index = |task: Option<&DispatchedTask>| task.map_or(0, |task| task.index);
+    (index(tasks.first()), index(tasks.last()))
+}
