@@ -33,7 +33,7 @@ pub(crate) use history::{
 };
 
 #[cfg(feature = "nats")]
-pub(crate) use engine::{EngineArguments, EngineCommand, JoinArguments};
+pub(crate) use engine::{DrainArguments, EngineArguments, EngineCommand, JoinArguments};
 #[cfg(feature = "nats")]
 pub(crate) use history::CancelArguments;
 pub(crate) use project::{BuildArguments, NewArguments, TestArguments, TestFormat};
@@ -111,7 +111,7 @@ pub(crate) enum Command {
     /// Stop the cluster on this machine; what it has stored is kept
     #[cfg(feature = "nats")]
     Stop(StopArguments),
-    /// Engines of a cluster: join, list
+    /// Engines of a cluster: join, list, drain
     #[cfg(feature = "nats")]
     Engine(Box<EngineArguments>),
     /// Make the keys of a cluster, and certificates for its server

@@ -1,26 +1,67 @@
 //! `rwasm-cluster engine`: engines of a cluster.
 
-use super::args::{EngineCommand, JoinArguments};
+use super::args::{DrainArguments, EngineCommand, JoinArguments, Loudness};
 use super::exit::CliError;
 use super::signals::Signals;
 use super::tell::note;
 use super::{cluster, compiler, profile, setup};
-use rwasm_cluster::EngineId;
 use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::Role;
+use rwasm_cluster::{Cluster, EngineId};
 use std::io::Write;
 use std::path::Path;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// Does what was asked.
 pub(crate) fn engine(command: &EngineCommand, signals: &Signals) -> Result<(), CliError> {
     match command {
         EngineCommand::Join(arguments) => run(arguments, signals),
         EngineCommand::List(arguments) => cluster::list(arguments),
+        EngineCommand::Drain(arguments) => let_go(arguments),
     }
+}
+
+/// Asks the processes of engines to let them go.
+fn let_go(arguments: &DrainArguments) -> Result<(), CliError> {
+    let connect = profile::remote_always(&arguments.remote, Role::Client)?;
+    let cluster = Cluster::builder().connect(connect).start();
+    let cluster = cluster.map_err(CliError::Start)?;
+    for id in &arguments.ids {
+        let removed = cluster.remove_engine(EngineId(*id));
+        removed.map_err(|error| CliError::Wrong {
+            message: error.to_string(),
+            hint: "`rwasm-cluster engine list` shows those there are".to_owned(),
+        })?;
+        if !arguments.loudness.quiet {
+            note(&format!("engine {id} takes nothing more"));
+        }
+    }
+    Ok(())
+}
+
+/// Has what the library says of its work written to stderr, for whoever keeps a log of this process.
+fn log(loudness: &Loudness) {
+    let level = match (loudness.quiet, loudness.verbose) {
+        (true, _) => LevelFilter::WARN,
+        (_, true) => LevelFilter::DEBUG,
+        _ => LevelFilter::INFO,
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false);
+    // What other libraries say is theirs.
+    let ours = Targets::new().with_target("rwasm_cluster", level);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(ours));
+    // Somebody else may have asked for it before.
+    let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     setup::check_engines(arguments.engines)?;
+    log(&arguments.loudness);
     let mut connect = profile::at(&arguments.url, &arguments.identity, Role::Engine)?;
     if arguments.tethered {
         let key = cluster::held().map_err(|error| CliError::Gone {

@@ -2,7 +2,7 @@
 //! outcome, the right one, and the job ends; with real processes and servers.
 //!
 //! By what fails: `killed` and `frozen` engines, `servers`, `clients`, and streams that are `full`; `draining` is about
-//! engines that are told to go. `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
+//! engines that are told to go, `granting` about what they allow. `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
 
 mod engine;
 mod job;
@@ -11,6 +11,7 @@ mod clients;
 mod draining;
 mod frozen;
 mod full;
+mod granting;
 mod killed;
 mod servers;
 

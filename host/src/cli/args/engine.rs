@@ -1,7 +1,7 @@
 //! The options of the commands on engines of a cluster.
 
 use super::values::{duration, pause};
-use super::{EngineListArguments, IdentityOptions, Loudness};
+use super::{EngineListArguments, IdentityOptions, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use std::time::Duration;
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
   rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml
-  rwasm-cluster engine list",
+  rwasm-cluster engine list
+  rwasm-cluster engine drain 3 --cluster",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -29,6 +30,8 @@ pub(crate) enum EngineCommand {
     Join(Box<JoinArguments>),
     /// List the processes with engines: where they run and what they do
     List(Box<EngineListArguments>),
+    /// Let engines go: each takes nothing more and ends when it is through, its process with the last
+    Drain(Box<DrainArguments>),
 }
 
 impl EngineCommand {
@@ -36,8 +39,26 @@ impl EngineCommand {
         match self {
             Self::Join(join) => &join.loudness,
             Self::List(list) => &list.loudness,
+            Self::Drain(drain) => &drain.loudness,
         }
     }
+}
+
+/// Let engines of a cluster go.
+#[derive(Args, Debug)]
+#[command(before_help = "Examples:
+  rwasm-cluster engine drain 3 --cluster             an engine, as `engine list` names it
+  rwasm-cluster engine drain 4 5 6 7 --cluster tls://queue.example.org:4222 --key client.key --ca ca.pem")]
+pub(crate) struct DrainArguments {
+    /// The engines, by their ids
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<u32>,
+
+    #[command(flatten)]
+    pub(crate) remote: RemoteOptions,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
 }
 
 /// Join a cluster with engines of this machine.
@@ -58,6 +79,7 @@ Tasks are granted nothing here, whatever their job asks for, unless the policy f
   [limits]                               the most that jobs may ask for\n\
   memory = \"1GiB\"\n\
   time = \"10m\"\n\n\
+What it grants, warns of and refuses is logged to stderr, a line each; -q leaves only what is wrong, -v says more.\n\n\
 Exit codes: 0 drained or idle for long enough, 2 usage, 13 the cluster could not be joined, 14 the policy or a key cannot be \
 read."
 )]

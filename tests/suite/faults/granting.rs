@@ -1,0 +1,94 @@
+//! What an engine's own policy allows, denies and says of it; and engines that are let go from afar.
+
+use super::{EngineProcess, assets, server};
+use crate::support::{file, folder, program, run, until};
+use rwasm_cluster::nats::AssetSettings;
+use std::time::Duration;
+
+#[test]
+fn what_is_granted_is_logged_and_all_else_is_denied() {
+    let server = server(&AssetSettings::default());
+    let url = server.url();
+    let dir = folder();
+    let dir_path = dir.path().canonicalize().expect("it is there");
+    let shown = dir_path.display();
+    let policy = format!("dirs = ['{shown}:ro']\nenv = [\"STAGE\"]\n");
+    let policy = file(&dir, "policy.toml", policy);
+    let options = format!("-n 1 --policy {}", policy.display());
+    let engine = EngineProcess::join(url, &options);
+    let ask = |grants: &str| {
+        let cli = run("upper").env("RWASM_CLUSTER", url).typed(grants);
+        cli.arg("-").stdin("some words\n")
+    };
+    ask(&format!("--dir {shown}::/data:ro --env STAGE=secret-value"))
+        .end()
+        .expect_code(0)
+        .expect_stdout("SOME WORDS\n");
+    let told = engine.told();
+    let granted: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("granted"))
+        .collect();
+    let dir_grant = format!("--dir {shown}::/data:ro");
+    for part in [&*dir_grant, "--env STAGE"] {
+        let line = granted.iter().find(|line| line.contains(part));
+        let line = line.unwrap_or_else(|| panic!("no line says {part}: {told}"));
+        let has_hash = line
+            .split(|one: char| !one.is_ascii_hexdigit())
+            .any(|word| word.len() == 64);
+        assert!(has_hash && line.contains("job="), "{line}");
+    }
+    assert!(!told.contains("secret-value"), "{told}");
+    for (grants, part) in [
+        ("--dir /etc::/etc:ro", "/etc"),
+        ("--env HOME=x", "HOME"),
+        ("--net localhost:80", "localhost:80"),
+        ("--clock precise", "precise"),
+    ] {
+        ask(grants)
+            .fails(11)
+            .expect_stderr_has(&["policy-denied", part, "policy of this engine"]);
+    }
+    // Without the file nothing is.
+    let bare = EngineProcess::join(url, "-n 1");
+    drop(engine);
+    until("the other alone is there", || {
+        let list = program()
+            .typed("engine list --format json")
+            .env("RWASM_CLUSTER", url);
+        let listed = list.end().expect_code(0).json();
+        listed.as_array().is_some_and(|all| all.len() == 1)
+    });
+    ask("--env STAGE=x")
+        .fails(11)
+        .expect_stderr_has(&["policy-denied"]);
+    drop(bare);
+}
+
+#[test]
+fn an_engine_is_let_go_from_afar() {
+    let server = server(&assets(Duration::from_secs(2)));
+    let url = server.url();
+    let two = EngineProcess::join(url, "-n 2");
+    let one = EngineProcess::join(url, "-n 1");
+    let drain = |ids: &str| {
+        program()
+            .typed("engine drain")
+            .typed(ids)
+            .env("RWASM_CLUSTER", url)
+    };
+    drain("0").end().expect_code(0).expect_empty_stdout();
+    drain("0")
+        .fails(2)
+        .expect_stderr_has(&["no engine 0", "1, 2"]);
+    // The last engine of a process takes it along.
+    drain("1").end().expect_code(0);
+    let (status, told) = two.end();
+    assert_eq!(status.code(), Some(0), "{told}");
+    let counted = run("upper")
+        .env("RWASM_CLUSTER", url)
+        .arg("-")
+        .stdin("on\n");
+    counted.end().expect_code(0).expect_stdout("ON\n");
+    drop(one);
+}
