@@ -105,6 +105,16 @@ pub(super) fn result(
             tasks: job.tasks,
         }));
     }
+    if job.state == DurableState::Cancelled {
+        return Err(CliError::Wrong {
+            message: format!(
+                "job {id} was cancelled when {} of its {} tasks were done, and has no result",
+                counts.done - counts.failed,
+                job.tasks
+            ),
+            hint: format!("`job retry {id}` takes it up again"),
+        });
+    }
     let recalled = jobs.recall(id).map_err(durable)?;
     let format = match (arguments.printed.format, &job.format) {
         (Some(format), _) => Some(format),
