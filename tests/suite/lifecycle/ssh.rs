@@ -1,7 +1,6 @@
 //! Engines on other machines, by a stand-in for ssh.
 
 use super::{Home, kill};
-use crate::support::until;
 use crate::support::{guest, until};
 use serde_json::Value as Json;
 use std::fs;
