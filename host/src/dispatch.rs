@@ -39,6 +39,10 @@ pub(crate) struct Owner(Arc<Owning>);
 #[derive(Debug)]
 struct Owning {
     /// What engines elsewhere know it by.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "there are no engines elsewhere")
+    )]
     number: u64,
     places: Where,
 }

@@ -11,7 +11,9 @@ mod scan;
 mod tests;
 
 pub(crate) use chunks::{Chunks, Cut};
-pub(crate) use data::{Chunk, ChunkData, OpenFile, Source};
+#[cfg(feature = "nats")]
+pub(crate) use data::Source;
+pub(crate) use data::{Chunk, ChunkData, OpenFile};
 
 use crate::units::ByteSize;
 use bytes::Bytes;

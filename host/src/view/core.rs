@@ -63,6 +63,10 @@ pub(crate) enum Workshop {
     /// In this process, with its engines.
     Here(Sandbox),
     /// With engines that are elsewhere.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "there are no engines elsewhere")
+    )]
     Elsewhere {
         /// Whether imports that no engine offers are refused.
         strict_imports: bool,
