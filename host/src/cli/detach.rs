@@ -33,14 +33,7 @@ pub(crate) fn map(
 ) -> Result<(), CliError> {
     let task = &arguments.task;
     let (jobs, settings) = cluster(task, &arguments.many)?;
-    let mut spec = JobSpec::default();
-    spec.reuse = setup::reuse(task);
-    spec.deterministic = task.determinism.deterministic;
-    spec.retry = setup::retry(task);
-    spec.max_failures = arguments.many.max_failures;
-    spec.queue_timeout = task.queue_timeout;
-    spec.deadline = task.deadline;
-    spec.label.clone_from(&task.label);
+    let mut spec = setup::spec(task, &arguments.many);
     spec.dispatch_size = arguments.dispatch_size;
     if task.targets.is_some() || arguments.many.view == super::args::View::Direct {
         spec.view = rwasm_cluster::ViewKind::Direct(task.targets.clone().unwrap_or_default());

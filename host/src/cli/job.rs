@@ -13,7 +13,7 @@ use super::args::{
 };
 use super::exit::CliError;
 use super::history::{self, HOW};
-use super::output::{print, time};
+use super::output::{aligned, print, time};
 use super::signals::Signals;
 use super::stats;
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery};
@@ -181,23 +181,6 @@ fn table(jobs: &[JobEntry]) -> String {
         })
     }));
     aligned(&rows)
-}
-
-/// Cells in columns as wide as their widest.
-fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS).filter_map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// A job as programs read it.

@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
 
 fn spec(arguments: &RunArguments) -> JobSpec {
     let task = &arguments.task;
-    let mut spec = JobSpec::default();
+    let mut spec = setup::spec(task, &arguments.many);
     spec.map.clone_from(&arguments.map);
     spec.merge = match (&arguments.reduce, arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),
@@ -105,13 +105,6 @@ fn spec(arguments: &RunArguments) -> JobSpec {
         (View::Balanced, Some(targets)) => ViewKind::BalancedAmong(targets),
         (View::Direct, targets) => ViewKind::Direct(targets.unwrap_or_default()),
     };
-    spec.reuse = setup::reuse(task);
-    spec.deterministic = task.determinism.deterministic;
-    spec.retry = setup::retry(task);
-    spec.max_failures = arguments.many.max_failures;
-    spec.queue_timeout = task.queue_timeout;
-    spec.deadline = task.deadline;
-    spec.label.clone_from(&task.label);
     spec.unordered = arguments.many.unordered;
     spec.arguments.clone_from(&arguments.program_arguments);
     spec.keep_records = task.report.is_some();

@@ -12,8 +12,8 @@ use rwasm_cluster::format::Format;
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{
     Backoff, ByteSize, Cluster, ClusterBuilder, CodeCache, DETERMINISTIC_FUEL, DynamicCallable,
-    Grants, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource, Retry, Reuse, StartError,
-    Type,
+    Grants, JobSpec, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource, Retry, Reuse,
+    StartError, Type,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -171,6 +171,19 @@ pub(crate) fn limits(options: &LimitOptions, deterministic: bool) -> Limits {
         }
     }
     limits
+}
+
+/// What the options that commands of many tasks share say of a job.
+pub(crate) fn spec(task: &TaskOptions, many: &ManyOptions) -> JobSpec {
+    let mut spec = JobSpec::default();
+    spec.reuse = reuse(task);
+    spec.deterministic = task.determinism.deterministic;
+    spec.retry = retry(task);
+    spec.max_failures = many.max_failures;
+    spec.queue_timeout = task.queue_timeout;
+    spec.deadline = task.deadline;
+    spec.label.clone_from(&task.label);
+    spec
 }
 
 /// What is tried again.

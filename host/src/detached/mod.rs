@@ -15,7 +15,7 @@ pub use recall::Recalled;
 pub use submit::DetachSettings;
 
 use crate::nats::blob::{BlobError, Blobs};
-use crate::nats::connect::{ConnectError, ConnectSettings, Connection};
+use crate::nats::connect::{ConnectError, ConnectSettings, Connection, runtime};
 use crate::nats::{AssetError, Role, names};
 use crate::view::SubmitError;
 use async_nats::jetstream::kv;
@@ -156,14 +156,7 @@ impl DurableJobs {
     /// # Errors
     /// When it cannot be reached, refuses, or was not set up.
     pub fn connect(settings: &ConnectSettings) -> Result<Self, ConnectError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .thread_name("rwasm-jobs-io")
-            .build()
-            .map_err(|error| ConnectError::Unreachable {
-                url: settings.url.clone(),
-                reason: format!("the system gives no event queue: {error}"),
-            })?;
+        let runtime = runtime(settings)?;
         let store = runtime.block_on(Store::open(settings))?;
         Ok(Self {
             runtime,

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 pub(crate) use super::refusal::{ConnectError, Denied};
@@ -365,6 +366,20 @@ fn has_pem(path: &Path, kind: &str) -> Result<(), ConnectError> {
     Err(ConnectError::File {
         path: path.to_owned(),
         reason,
+    })
+}
+
+/// What whoever waits for a server waits on: it has this thread alone.
+///
+/// # Errors
+/// When the system gives no event queue.
+pub(crate) fn runtime(settings: &ConnectSettings) -> Result<Runtime, ConnectError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| ConnectError::Unreachable {
+        url: settings.url.clone(),
+        reason: format!("the system gives nothing to connect by: {error}"),
     })
 }
 

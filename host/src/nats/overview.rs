@@ -3,7 +3,7 @@
 //! It asks and changes nothing; a viewer's key will do. What it tells is of one moment and is out of date in the next.
 
 use super::assets::AssetError;
-use super::connect::{ConnectSettings, Connection};
+use super::connect::{ConnectSettings, Connection, runtime};
 use super::names::{self, Class};
 use super::presence::{self, Record};
 use super::refusal::ConnectError;
@@ -100,13 +100,7 @@ pub struct Lane {
 /// # Errors
 /// When it cannot be reached, was not set up, or the key may not look.
 pub fn overview(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| ConnectError::Unreachable {
-            url: settings.url.clone(),
-            reason: format!("the system gives nothing to connect by: {error}"),
-        })?;
+    let runtime = runtime(settings)?;
     let found = runtime.block_on(look(settings));
     runtime.shutdown_background();
     found

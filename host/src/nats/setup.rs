@@ -1,7 +1,7 @@
 //! Setting a cluster up, from outside: a connection with the admin key, and what `assets` makes by it.
 
 use super::assets::{self, Asset, AssetSettings};
-use super::connect::{ConnectSettings, Connection};
+use super::connect::{ConnectSettings, Connection, runtime};
 use super::refusal::ConnectError;
 use super::role::Role;
 
@@ -15,13 +15,7 @@ pub fn set_up(
     settings: &ConnectSettings,
     wanted: &AssetSettings,
 ) -> Result<Vec<Asset>, ConnectError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| ConnectError::Unreachable {
-            url: settings.url.clone(),
-            reason: format!("the system gives nothing to connect by: {error}"),
-        })?;
+    let runtime = runtime(settings)?;
     let made = runtime.block_on(async {
         let connection = Connection::open(settings, Role::Admin, "rwasm-cluster init").await?;
         Ok(assets::make(&connection, wanted).await?)

@@ -3,7 +3,7 @@
 use super::encode::Encoder;
 use super::recall::{self, Recalled};
 use super::roster::Roster;
-use super::{NatsSettings, flight, idle};
+use super::{NatsSettings, flight, hear, idle};
 use crate::backend::{EngineError, EngineStatus, QueueStatus};
 use crate::dispatch::Dispatch;
 use crate::events::ClusterEvent;
@@ -12,23 +12,21 @@ use crate::nats::assets::AssetError;
 use crate::nats::blob::Blobs;
 use crate::nats::connect::{ConnectError, Connection, Role};
 use crate::nats::names;
-use crate::nats::presence::{self, Change};
+use crate::nats::presence::Change;
 use crate::nats::wire::{Heard, decode_heard, encode_cancelled};
 use crate::outcome::FailureCode;
 use crate::placement::Stage;
 use crate::sandbox::ModuleHash;
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::timeout;
 
 /// What the agent is told to do.
 pub(super) enum Order {
@@ -71,18 +69,6 @@ pub(super) const AGAIN: Duration = Duration::from_millis(250);
 /// How long no result may come before the stream is asked whether there is one.
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
-/// Bytes of results that were taken in and are kept at the server, at most.
-const KEPT: usize = 64 << 20;
-
-/// What the server keeps with each message, more or less.
-const OVERHEAD: usize = 128;
-
-/// Numbers of cancelled messages that are told together.
-const CANCELLED_AT_ONCE: usize = 4096;
-
-/// So many messages are taken out of the queue one by one; of more, engines drop each when they get it.
-const PURGED_ALONE: usize = 256;
-
 /// See the [module](self). Shared by what runs on its thread.
 pub(super) struct Agent {
     pub(super) connection: Connection,
@@ -102,8 +88,10 @@ pub(super) struct Agent {
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
+    /// Told when a dispatch is over.
+    landed: Notify,
     /// Where the outcomes of a durable job are found, if that is what is to be done.
-    recalled: Option<Arc<Recalled>>,
+    pub(super) recalled: Option<Arc<Recalled>>,
 }
 
 /// A dispatch on its way.
@@ -117,7 +105,7 @@ pub(super) struct Flight {
     pub(super) done: Option<oneshot::Sender<()>>,
 }
 
-enum Seen {
+pub(super) enum Seen {
     /// The engines are watched anew.
     Afresh,
     Change(Change),
@@ -142,15 +130,15 @@ pub(super) async fn run(
         }
     };
     let (seen, mut changes) = unbounded_channel();
-    tokio::spawn(watch_engines(Arc::clone(&agent), seen));
-    tokio::spawn(hear(Arc::clone(&agent)));
+    tokio::spawn(hear::watch_engines(Arc::clone(&agent), seen));
+    tokio::spawn(hear::hear(Arc::clone(&agent)));
     if let Some(recalled) = &agent.recalled {
         tokio::spawn(recall::hear_stored(
             Arc::clone(&agent),
             Arc::clone(recalled),
         ));
     }
-    tokio::spawn(tell_cancelled(Arc::clone(&agent), cancelled));
+    tokio::spawn(hear::tell_cancelled(Arc::clone(&agent), cancelled));
     let mut present = Vec::new();
     let mut is_current = false;
     let first = timeout(Duration::from_secs(10), async {
@@ -221,6 +209,7 @@ impl Agent {
             turns: Mutex::default(),
             unwanted,
             has_sent: AtomicBool::new(false),
+            landed: Notify::new(),
             recalled: settings.recalled,
             connection,
         })
@@ -304,7 +293,7 @@ impl Agent {
     }
 
     /// Removes results that were taken in: each dispatch has its answer, and a second result of one is not listened to.
-    fn make_room(self: &Arc<Self>, last: u64) {
+    pub(super) fn make_room(self: &Arc<Self>, last: u64) {
         let agent = Arc::clone(self);
         tokio::spawn(async move {
             let results = names::results_of_job(&agent.session);
@@ -317,6 +306,7 @@ impl Agent {
     /// Lets go of a dispatch that is over.
     pub(super) fn over(&self, number: u64) -> Option<Flight> {
         let mut flight = self.flights().remove(&number)?;
+        self.landed.notify_waiters();
         if let Some(done) = flight.done.take() {
             let _ = done.send(());
         }
@@ -407,7 +397,7 @@ impl Agent {
         }
     }
 
-    fn hear_note(&self, payload: &Bytes) {
+    pub(super) fn hear_note(&self, payload: &Bytes) {
         let Ok((number, heard)) = decode_heard(payload) else {
             return;
         };
@@ -475,8 +465,14 @@ impl Agent {
                     .await;
                 drop(waiting);
                 let answered = async {
-                    while !self.flights().is_empty() {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    loop {
+                        let landed = self.landed.notified();
+                        tokio::pin!(landed);
+                        landed.as_mut().enable();
+                        if self.flights().is_empty() {
+                            return;
+                        }
+                        landed.await;
                     }
                 };
                 let _ = timeout(LAST_ANSWERS, answered).await;
@@ -522,134 +518,4 @@ fn missing(connection: &Connection, name: &str, reason: &str) -> ConnectError {
     ConnectError::Assets(AssetError::Missing {
         what: format!("stream {name}"),
     })
-}
-
-async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
-    loop {
-        if seen.send(Seen::Afresh).is_err() {
-            return;
-        }
-        let watch = presence::watch(&agent.connection, |change| {
-            seen.send(Seen::Change(change)).is_ok()
-        });
-        if let Err(error) = watch.await {
-            tracing::debug!(error, "the engines are watched anew");
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// Hears results in the order in which they were stored; where it was cut off it goes on after the last. What tasks told
-/// before they ended has come before their results, and is heard first.
-///
-/// The consumer lives on one server and is lost with it, which the client would notice half a minute later: where nothing
-/// came for a while and something should, the stream itself is asked whether there is more.
-async fn hear(agent: Arc<Agent>) {
-    let subject = names::notes(&agent.session);
-    let notes = agent.connection.client.subscribe(subject).await;
-    let mut notes = match notes {
-        Ok(notes) => notes.left_stream(),
-        // What is told is lost then, as it is where it cannot be taken in time.
-        Err(_) => futures_util::stream::pending().right_stream(),
-    };
-    let mut last = 0;
-    let mut heard = 0;
-    let room = room(&agent.results);
-    loop {
-        let config = pull::OrderedConfig {
-            filter_subject: names::results_of_job(&agent.session),
-            deliver_policy: match last {
-                0 => DeliverPolicy::All,
-                last => DeliverPolicy::ByStartSequence {
-                    start_sequence: last + 1,
-                },
-            },
-            ..pull::OrderedConfig::default()
-        };
-        let consumer = agent.results.create_consumer(config);
-        if let Ok(Ok(consumer)) = agent.connection.watched(names::RESULTS, consumer).await
-            && let Ok(mut messages) = consumer.messages().await
-        {
-            let mut renewals = agent.connection.renewals();
-            let mut quiet = Instant::now() + QUIET;
-            loop {
-                let message = tokio::select! {
-                    biased;
-                    Ok(()) = renewals.changed() => break,
-                    Some(note) = notes.next() => {
-                        agent.hear_note(&note.payload);
-                        continue;
-                    }
-                    message = timeout_at(quiet, messages.next()) => match message {
-                        Ok(Some(Ok(message))) => message,
-                        Ok(Some(Err(error))) => {
-                            tracing::debug!(%error, "results are asked for anew");
-                            break;
-                        }
-                        Ok(None) => break,
-                        Err(_) => {
-                            if !agent.flights().is_empty() && agent.has_more(last).await {
-                                tracing::debug!("the server has results that did not come");
-                                break;
-                            }
-                            quiet = Instant::now() + QUIET;
-                            continue;
-                        }
-                    },
-                };
-                quiet = Instant::now() + QUIET;
-                if let Ok(info) = message.info() {
-                    last = info.stream_sequence;
-                }
-                flight::land(&agent, &message.subject, &message.payload);
-                heard += message.payload.len() + OVERHEAD;
-                // Those of a durable job stay until it is removed.
-                if heard >= room && agent.recalled.is_none() {
-                    heard = 0;
-                    agent.make_room(last);
-                }
-            }
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// After how many bytes of results those that were taken in are removed: where the stream is small there must be room
-/// for the next.
-fn room(results: &Stream) -> usize {
-    let most = usize::try_from(results.cached_info().config.max_bytes).unwrap_or_default();
-    match most {
-        0 => KEPT,
-        most => KEPT.min(most / 8),
-    }
-}
-
-/// Tells engines what is not wanted any more, many at a time.
-async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>) {
-    // What runs is stopped at once, whether or not the server has time for the queue.
-    let (told, purged) = unbounded_channel();
-    tokio::spawn(purge_cancelled(Arc::clone(&agent), purged));
-    let mut numbers = Vec::new();
-    while cancelled.recv_many(&mut numbers, CANCELLED_AT_ONCE).await > 0 {
-        let unwanted: Vec<String> = numbers.drain(..).map(|number| number.to_string()).collect();
-        let message = encode_cancelled(&unwanted);
-        let subject = names::cancelled(&agent.session);
-        let _ = agent.connection.client.publish(subject, message).await;
-        let _ = told.send(unwanted);
-    }
-}
-
-/// Takes what is not wanted any more out of the queue.
-async fn purge_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<Vec<String>>) {
-    while let Some(unwanted) = cancelled.recv().await {
-        if unwanted.len() <= PURGED_ALONE {
-            for name in unwanted {
-                let subject = format!("rwc.t.*.*.{}.{name}", agent.session);
-                let _ = agent.tasks.purge().filter(subject).await;
-            }
-        } else if agent.flights().is_empty() {
-            let all = names::tasks_of_job(&agent.session);
-            let _ = agent.tasks.purge().filter(all).await;
-        }
-    }
 }

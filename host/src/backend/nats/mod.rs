@@ -3,12 +3,13 @@
 //! What placement is to the engines of this process, JetStream's consumers are here: a dispatch for any engine is a
 //! message in a work queue, which an engine takes when it is free and which another gets when that one dies. A dispatch
 //! for one engine is a request to its process. Either way the outcomes come back by the stream of results, where each
-//! message is written once. `agent` is the thread that does all this, `flight` the way of one dispatch, `encode` turns
+//! message is written once. `agent` is the thread that does all this, `hear` what it listens to, `flight` the way of one dispatch, `encode` turns
 //! dispatches into messages, `roster` knows the engines.
 
 mod agent;
 mod encode;
 mod flight;
+mod hear;
 mod recall;
 mod roster;
 

@@ -2,7 +2,7 @@
 
 use super::super::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use super::super::exit::{CliError, visible};
-use super::super::output::{print, time};
+use super::super::output::{aligned, print, time};
 use super::super::profile::{remote_always, unanswered};
 use super::state;
 use rwasm_cluster::nats::{Overview, Process, Role, overview};
@@ -129,19 +129,7 @@ fn engines(processes: &[Process]) -> String {
                 .collect()
         })
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..NAMES.len()).filter_map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    aligned(&rows)
 }
 
 /// Ids as people write them: `0..3,7`.

@@ -6,7 +6,7 @@ use crate::cli::args::{
 use crate::cli::detach::durable;
 use crate::cli::exit::CliError;
 use crate::cli::map::Printed;
-use crate::cli::output::{Output, print, time};
+use crate::cli::output::{Output, aligned, print, time};
 use crate::cli::profile;
 use crate::cli::run::{self, Shown};
 use crate::cli::signals::Signals;
@@ -280,7 +280,7 @@ fn table(rows: &[(DurableJob, JobCounts)]) -> String {
         ]
         .map(|cell| plain(&cell))
     }));
-    super::aligned(&cells)
+    aligned(&cells)
 }
 
 /// A name or label comes from outside, and is to stay in its line.
