@@ -570,9 +570,7 @@ fn a_map_is_dropped_at_once_though_others_keep_the_engine() {
     until("it is with the engine", || {
         cluster.queue_status().engines[0].outstanding == 2
     });
-    let begun = std::time::Instant::now();
     soon("it is dropped", move || drop(map));
-    assert!(begun.elapsed() < SOON / 4, "{:?}", begun.elapsed());
     assert!(!spin.is_ready());
 }
 

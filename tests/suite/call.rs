@@ -1,6 +1,6 @@
 //! `call`: one function, on any engine or on each that is named.
 
-use crate::support::{call, file, folder, guest, program, wait, wat};
+use crate::support::{SOON, call, file, folder, guest, program, wait, wat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
@@ -404,7 +404,7 @@ fn an_interrupted_call_ends_with_130() {
             kill_process(Pid::from_child(&child), Signal::INT).expect("it can be signalled");
             let status = wait(child).expect("it ends in time");
             assert_eq!(status.code(), Some(130), "{function} {options}");
-            assert!(sent.elapsed() < Duration::from_secs(5));
+            assert!(sent.elapsed() < SOON);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Failures: how many a job bears, how often a task runs again, and when the job itself is too late.
 
-use crate::support::{Cli, cluster, finish, module, number, one_line_each, run};
+use crate::support::{Cli, SOON, cluster, finish, module, number, one_line_each, run};
 use rwasm_cluster::{FailureCode, Input, JobError, Merge, Tolerance};
 use std::time::{Duration, Instant};
 
@@ -124,7 +124,7 @@ fn a_job_ends_at_its_deadline() {
         .expect("the job begins");
     assert!(matches!(job.wait(), Err(JobError::Deadline(time)) if Some(time) == spec.deadline));
     assert!(
-        start.elapsed() < Duration::from_secs(15),
+        start.elapsed() < SOON,
         "{:?}",
         start.elapsed()
     );

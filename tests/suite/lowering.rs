@@ -105,7 +105,7 @@ fn failures_have_the_same_codes_both_ways() {
         let codes = [&core, &component].map(|cluster| {
             let mut spec = spec(Merge::None);
             spec.max_failures = Tolerance::Count(1);
-            spec.limits.get_or_insert_default().time = std::time::Duration::from_millis(200);
+            spec.limits.get_or_insert_default().time = std::time::Duration::from_millis(500);
             spec.limits.get_or_insert_default().memory = ByteSize::mib(16);
             let inputs = vec![Input::bytes("text", line)];
             let mut job = cluster

@@ -1,13 +1,13 @@
 //! `map`: one task per line of arguments, one line per result, in the order of the lines.
 
-use crate::support::{Cli, file, folder, map, program, wait};
+use crate::support::{Cli, SOON, file, folder, map, program, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn numbers(from: u32, to: u32) -> String {
     (from..=to).fold(String::new(), |mut text, number| {
@@ -494,7 +494,7 @@ fn a_reader_that_goes_away_ends_an_endless_map() {
             "{options}"
         );
         assert!(
-            gone.elapsed() < Duration::from_secs(5),
+            gone.elapsed() < SOON,
             "{:?}",
             gone.elapsed()
         );
@@ -556,7 +556,7 @@ fn an_interrupted_map_ends_with_130_and_a_terminated_one_with_143() {
             let mut stderr = child.stderr.take().expect("stderr is piped");
             let status = wait(child).expect("it ends in time");
             assert_eq!(status.code(), Some(code), "{options}");
-            assert!(sent.elapsed() < Duration::from_secs(5));
+            assert!(sent.elapsed() < SOON);
             let mut told = String::new();
             stderr
                 .read_to_string(&mut told)

@@ -58,7 +58,7 @@ fn which_failures_count_is_a_choice() {
     let f = numbers();
     let attempts = |on: FailureSet, how: &str| {
         let view = cluster.load_balanced_view().retry(Retry::times(2).on(on));
-        let view = view.timeout(Duration::from_millis(15));
+        let view = view.timeout(Duration::from_millis(300));
         let tasks: Task<u64> = match how {
             "spin" => view.try_submit(&f.spin, ()).unwrap(),
             how => view.try_submit(&f.fail, how).unwrap(),

@@ -2,15 +2,12 @@
 //!
 //! A job shows that it runs by its first record on stdout; its second task never ends by itself.
 
-use crate::support::{Text, file, folder, run, wait};
+use crate::support::{SOON, Text, file, folder, run, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
-
-/// What ends within a second has ended by then, on any machine.
-const SOON: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 /// A job whose second task does not end, and its open ends.
 struct Stuck {

@@ -4,7 +4,11 @@ use crate::support::{LONG, SOON, cluster, code, is_over_nats, numbers, occupy, r
 use rwasm_cluster::{FailureCode, Task, TaskError};
 use std::time::Duration;
 
+/// For what is to take longer.
 const SHORT: Duration = Duration::from_millis(20);
+
+/// For what is to take longer, where beside it something is not to, on a busy machine either.
+const MODERATE: Duration = Duration::from_millis(300);
 
 fn message<R: std::fmt::Debug>(task: &Task<R>) -> String {
     task.get_timeout(SOON).expect_err("it fails").to_string()
@@ -14,7 +18,7 @@ fn message<R: std::fmt::Debug>(task: &Task<R>) -> String {
 fn timeout_limits_the_run_alone() {
     let cluster = cluster(1);
     let f = numbers();
-    let view = cluster.load_balanced_view().timeout(SHORT);
+    let view = cluster.load_balanced_view().timeout(MODERATE);
     let spin = view.try_submit(&f.spin, ()).unwrap();
     assert_eq!(code(spin.get_timeout(SOON)), FailureCode::Timeout);
     let sleep = view.try_submit(&f.nap, LONG).unwrap();
@@ -27,7 +31,7 @@ fn timeout_limits_the_run_alone() {
     // Time in the queue does not count.
     let busy = occupy(&cluster);
     let waits = view.try_submit(&f.add_one, 1).unwrap();
-    assert!(!waits.wait_timeout(SHORT * 2));
+    assert!(!waits.wait_timeout(MODERATE * 2));
     drop(busy);
     assert_eq!(waits.get_timeout(SOON).unwrap(), 2);
     let outcomes = view.map(&f.nap, [0, LONG, 1]).unwrap().outcomes();
@@ -47,7 +51,7 @@ fn queue_timeout_limits_the_wait_alone() {
             .unwrap();
         (Duration::from_secs(1), 3000)
     } else {
-        (SHORT, 60)
+        (MODERATE, 900)
     };
     let view = cluster.load_balanced_view().queue_timeout(short);
     let runs = view.try_submit(&f.nap, longer).unwrap();

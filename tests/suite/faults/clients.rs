@@ -5,7 +5,7 @@ use crate::support::{map, numbers, until};
 use rwasm_cluster::EngineId;
 use std::io::Write;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[test]
 fn cancelling_reaches_tasks_that_run_on_all_engines() {
@@ -25,7 +25,6 @@ fn cancelling_reaches_tasks_that_run_on_all_engines() {
     });
     let took = since.elapsed();
     show(&format!("all engines were idle after {took:?}"));
-    assert!(took < Duration::from_secs(5), "{took:?}");
     // Nothing of it is begun later, and each engine takes tasks.
     for engine in &engines {
         let view = cluster.direct_view(EngineId(engine.ids[0]));

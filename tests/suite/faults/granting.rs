@@ -68,7 +68,7 @@ fn without_a_policy_nothing_is_granted() {
 
 #[test]
 fn an_engine_is_let_go_from_afar() {
-    let server = server(&assets(Duration::from_secs(2)));
+    let server = server(&assets(Duration::from_secs(10)));
     let url = server.url();
     let two = EngineProcess::join(url, "-n 2");
     let one = EngineProcess::join(url, "-n 1");

@@ -22,7 +22,7 @@ use rwasm_cluster::{Callable, Cluster, LiveNote, LiveNotes, Module, TaskNote};
 use std::time::Duration;
 
 /// After how long tasks of an engine that is silent go to another, in tests where one is.
-const ACK_WAIT: Duration = Duration::from_secs(1);
+const ACK_WAIT: Duration = Duration::from_secs(2);
 
 /// As long as nothing here takes on the slowest machine: servers need seconds to agree on who leads.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// What is refused is refused in this time, on the slowest machine: no time-out of ours or of the client is as short.
-const AT_ONCE: Duration = Duration::from_secs(4);
+/// What is refused is refused in this time, on a busy machine too: the time-out of a connection is longer.
+const AT_ONCE: Duration = Duration::from_secs(9);
 
 /// The keys of a cluster, and its server.
 struct Site {
@@ -130,7 +130,7 @@ fn refused(call: Cli, code: i32, parts: &[&str]) {
         .lines()
         .filter(|line| line.starts_with("error: "));
     assert_eq!(errors.count(), 1, "{}", ended.stderr);
-    for vague in ["timed out", "time-out", "timeout", "deadline"] {
+    for vague in ["timed out", "time-out", "timeout", "deadline", "in time", "not answer"] {
         assert!(!ended.stderr.contains(vague), "{}", ended.stderr);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 /// What ends at once has ended by then, on any machine.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// What never ends by itself.
 pub(crate) const LONG: u64 = 3_600_000;
@@ -17,10 +17,13 @@ pub(crate) const LONG: u64 = 3_600_000;
 /// Waits for what is so at once, or in a moment where the machine is busy.
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    /// Whoever asks without a pause takes the time of what is waited for.
+    const LONGEST_PAUSE: Duration = Duration::from_millis(2);
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < SOON, "not so in time: {what}");
-        std::thread::yield_now();
+        let waited = start.elapsed();
+        assert!(waited < SOON, "not so in time: {what}");
+        std::thread::park_timeout((waited / 8).min(LONGEST_PAUSE));
     }
 }
 

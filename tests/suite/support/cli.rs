@@ -17,7 +17,7 @@ use std::time::Duration;
 const CLUSTER: &str = "RWASM_CLUSTER";
 
 /// What nothing here takes on the slowest machine.
-const TIME_LIMIT: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(3);
 
 /// A call of the program that is being put together.
 pub(crate) struct Cli {
