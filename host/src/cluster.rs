@@ -1,8 +1,8 @@
 //! `Cluster`: the engines of a program and the ways to give them work.
 
-use crate::backend::{EngineError, Local, LocalSettings, QueueStatus};
 #[cfg(feature = "nats")]
-use crate::backend::{Nats, NatsSettings};
+use crate::backend::{Backend, Merging, Nats, NatsSettings};
+use crate::backend::{EngineError, Local, LocalSettings, QueueStatus};
 use crate::blocking::BlockingCluster;
 use crate::capacity::{Available, Shortage};
 use crate::events::{ClusterEvents, EventSender};
@@ -137,10 +137,19 @@ impl Cluster {
         }
     }
 
-    /// A cluster that answers the tasks of a durable job with what is stored of it.
+    /// A cluster that answers the tasks of a durable job with what is stored of it, and merges on engines of this process, if
+    /// it is told so, else on those elsewhere.
     #[cfg(feature = "nats")]
-    pub(crate) fn recalling(remote: NatsSettings) -> Result<Self, StartError> {
-        Self::builder().start_elsewhere(remote)
+    pub(crate) fn recalling(
+        builder: ClusterBuilder,
+        remote: NatsSettings,
+        merges_here: bool,
+    ) -> Result<Self, StartError> {
+        if merges_here {
+            builder.start_here(Some(remote))
+        } else {
+            builder.start_elsewhere(remote)
+        }
     }
 
     #[cfg(feature = "nats")]
@@ -486,6 +495,17 @@ impl ClusterBuilder {
         if let Some(remote) = self.remote.clone() {
             return self.start_elsewhere(remote);
         }
+        self.start_here(
+            #[cfg(feature = "nats")]
+            None,
+        )
+    }
+
+    /// Starts the engines; `stored`, if that is given, has the outcomes of tasks.
+    fn start_here(
+        self,
+        #[cfg(feature = "nats")] stored: Option<NatsSettings>,
+    ) -> Result<Cluster, StartError> {
         let engines = self.engines.unwrap_or_else(default_engines);
         if engines == 0 || engines > MAX_ENGINES {
             return Err(StartError::EngineCount { wanted: engines });
@@ -523,9 +543,19 @@ impl ClusterBuilder {
             Available::now().shortages(engines, &self.defaults.limits, &self.defaults.grants);
         let backend = Local::start(&settings, events.clone())
             .map_err(|source| StartError::Threads { engines, source })?;
+        #[cfg(feature = "nats")]
+        let backend: Arc<dyn Backend> = match stored {
+            Some(stored) => {
+                let stored = Nats::start(stored, EventSender::new())?;
+                Arc::new(Merging::new(stored, backend))
+            }
+            None => Arc::new(backend),
+        };
+        #[cfg(not(feature = "nats"))]
+        let backend = Arc::new(backend);
         let keeper = history.map(|history| Keeper::new(history, events.clone()));
         let core = Core::new(
-            Arc::new(backend),
+            backend,
             Workshop::Here(sandbox),
             self.defaults,
             events,

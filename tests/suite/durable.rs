@@ -99,7 +99,13 @@ fn a_run_is_stored_and_its_result_had_from_another_process() {
         .arg(&id)
         .fails(2)
         .expect_stderr_has(&["has not ended: 0 of", "--follow"]);
-    let _engines = cluster.engines(2);
+    cluster
+        .job("result")
+        .arg(&id)
+        .arg("0")
+        .fails(2)
+        .expect_stderr_has(&["task 0 of the job", "has no outcome yet", "--follow"]);
+    let engines = cluster.engines(2);
     let expected = word_count(&[&text]);
     cluster
         .result(&id)
@@ -107,6 +113,8 @@ fn a_run_is_stored_and_its_result_had_from_another_process() {
         .expect_code(0)
         .expect_stdout(&expected);
     assert_eq!(cluster.show(&id)["state"], "done");
+    // What merges runs where it is asked for.
+    drop(engines);
     // As often as is wanted.
     let again = cluster.job("result").arg(&id);
     again.end().expect_code(0).expect_stdout(&expected);
@@ -184,6 +192,16 @@ fn failed_tasks_of_a_job_run_again() {
         (&shown["done"], &shown["state"]),
         (&50.into(), &"done".into())
     );
+    // One task alone.
+    let task = |index: &str| cluster.job("result").arg(&id).arg(index);
+    task("4").end().expect_code(0).expect_stdout("5\n");
+    task("49").end().expect_code(0).expect_stdout("50\n");
+    task("3")
+        .fails(2)
+        .expect_stderr_has(&["task 3 of job", "(bad-input)", "job retry"]);
+    task("50")
+        .fails(2)
+        .expect_stderr_has(&["has 50 tasks", "no task 50"]);
     // Without a word on failures the first ends it, and what came before is printed.
     let cli = map("numbers")
         .typed("add-one --detach --job-id strict")

@@ -123,11 +123,7 @@ fn a_job_ends_at_its_deadline() {
         .run(&module("faulty"), inputs, &spec)
         .expect("the job begins");
     assert!(matches!(job.wait(), Err(JobError::Deadline(time)) if Some(time) == spec.deadline));
-    assert!(
-        start.elapsed() < SOON,
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     // One that is early enough is none.
     assert_eq!(
         run("wordcount")

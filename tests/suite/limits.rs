@@ -140,11 +140,7 @@ fn a_task_is_stopped_soon_after_its_time() {
             .stdin(text)
             .fails(11)
             .expect_stderr_has(&["(timeout)", "300ms"]);
-        assert!(
-            start.elapsed() < SOON,
-            "{name} took {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < SOON, "{name} took {:?}", start.elapsed());
     }
 }
 

@@ -493,11 +493,7 @@ fn a_reader_that_goes_away_ends_an_endless_map() {
             Some(0),
             "{options}"
         );
-        assert!(
-            gone.elapsed() < SOON,
-            "{:?}",
-            gone.elapsed()
-        );
+        assert!(gone.elapsed() < SOON, "{:?}", gone.elapsed());
         let mut told = String::new();
         stderr
             .read_to_string(&mut told)

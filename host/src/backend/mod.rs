@@ -1,14 +1,19 @@
 //! A backend: engines, and the way to them. Above it a job is the same wherever they are.
 //!
-//! `local` has its engines in threads of this process, `nats` in other processes, on this machine or others.
+//! `local` has its engines in threads of this process, `nats` in other processes, on this machine or others; `merging` has
+//! outcomes from the one and merges them on the other.
 
 mod local;
+#[cfg(feature = "nats")]
+mod merging;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use local::{Local, LocalSettings};
+#[cfg(feature = "nats")]
+pub(crate) use merging::Merging;
 #[cfg(feature = "nats")]
 pub(crate) use nats::{EncodeError, Encoder, Nats, NatsSettings, Recalled};
 

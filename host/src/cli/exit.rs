@@ -523,6 +523,14 @@ fn durable_hint(error: &DurableError) -> Option<String> {
         DurableError::Unfinished { id, .. } => {
             format!("`job result {id} --follow` waits for the rest; `job cancel {id}` gives it up")
         }
+        DurableError::NoOutcome {
+            id,
+            is_cancelled: true,
+            ..
+        } => format!("`job retry {id}` takes it up again"),
+        DurableError::NoOutcome { id, .. } => {
+            format!("`job result {id} --follow` waits for all of them")
+        }
         DurableError::Taken { .. } => "give another --job-id".to_owned(),
         _ => return None,
     })

@@ -45,7 +45,11 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
 
 #[cfg(feature = "nats")]
 fn durable_show(id: &str, arguments: &ShowArguments) -> Result<(), CliError> {
-    durable::show(&durable::of(id, &arguments.remote)?, id, arguments.format)
+    durable::show(
+        &durable::look_for(id, &arguments.remote)?,
+        id,
+        arguments.format,
+    )
 }
 
 #[cfg(feature = "nats")]
@@ -88,7 +92,7 @@ fn no_number(id: &str) -> CliError {
 
 fn list(arguments: &ListArguments) -> Result<(), CliError> {
     #[cfg(feature = "nats")]
-    if let Some(jobs) = durable::meant(&arguments.remote)? {
+    if let Some(jobs) = durable::looked_at(&arguments.remote)? {
         return durable::list(&jobs, arguments);
     }
     let history = match history::open()? {

@@ -11,8 +11,9 @@ use crate::nats::wire::{
 };
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::kv::Operation;
+use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Seek, SeekFrom};
@@ -29,12 +30,19 @@ impl DurableJobs {
         self.runtime.block_on(self.store.list())
     }
 
-    /// A durable job, and what has come of it so far. Where all tasks have outcomes, it is done from then on.
+    /// A durable job, and what has come of it so far; by a viewer's key that is not known. Where all tasks have outcomes, it is
+    /// done from then on.
     ///
     /// # Errors
     /// When there is none of that id.
-    pub fn show(&self, id: &str) -> Result<(DurableJob, JobCounts), DurableError> {
-        self.runtime.block_on(self.store.show(id))
+    pub fn show(&self, id: &str) -> Result<(DurableJob, Option<JobCounts>), DurableError> {
+        self.runtime.block_on(async {
+            if self.store.reads_results {
+                let (job, counts) = self.store.show(id).await?;
+                return Ok((job, Some(counts)));
+            }
+            Ok((self.store.seen(id).await?, None))
+        })
     }
 
     /// Cancels a durable job: what waits is never run, what runs is stopped, outcomes that are stored stay. Cancelling it
@@ -175,6 +183,26 @@ impl Store {
         Ok((job, counts))
     }
 
+    /// A job by how many messages have results, without reading these.
+    async fn seen(&self, id: &str) -> Result<DurableJob, DurableError> {
+        let (mut job, _) = self.record(id).await?;
+        if job.state == DurableState::Queued {
+            let results = names::results_of_job(id);
+            let subjects = self.results.info_with_subjects(results);
+            let subjects = self.connection.watched(names::RESULTS, subjects).await;
+            let subjects = subjects
+                .map_err(|denied| server(&denied))?
+                .map_err(|error| server(&error))?;
+            let again: u64 = job.rounds.iter().map(Round::len).sum();
+            let stored = subjects.try_fold(0, |count, _| std::future::ready(Ok(count + 1)));
+            let stored: u64 = stored.await.map_err(|error| server(&error))?;
+            if stored >= job.messages + again {
+                job.state = DurableState::Done;
+            }
+        }
+        Ok(job)
+    }
+
     /// The tasks whose last attempt failed, or has no outcome.
     async fn failed(
         &self,
@@ -208,20 +236,37 @@ impl Store {
 
     /// The places of the failures among the outcomes of a message.
     async fn failures(&self, job: &DurableJob, number: &str) -> Result<Vec<u64>, DurableError> {
-        let subject = names::result(&job.id, number);
-        let message = self.results.direct_get_last_for_subject(subject).await;
-        let message = message.map_err(|error| server(&error))?;
-        let damaged = |reason: String| DurableError::Damaged {
+        let body = self.outcomes(&job.id, number).await?.unwrap_or_default();
+        decode_failed(&body).map_err(|error| DurableError::Damaged {
             id: job.id.clone(),
-            reason,
+            reason: error.to_string(),
+        })
+    }
+
+    /// The encoded outcomes of a message; none where they are not stored.
+    pub(super) async fn outcomes(
+        &self,
+        id: &str,
+        number: &str,
+    ) -> Result<Option<Bytes>, DurableError> {
+        let get = self
+            .results
+            .direct_get_last_for_subject(names::result(id, number));
+        let got = self.connection.watched(names::RESULTS, get).await;
+        let message = match got.map_err(|denied| server(&denied))? {
+            Ok(message) => message,
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(server(&error)),
         };
         let (head, body) =
-            parse::<OutcomesHead>(&message.payload).map_err(|error| damaged(error.to_string()))?;
-        let body = match head.body {
+            parse::<OutcomesHead>(&message.payload).map_err(|error| DurableError::Damaged {
+                id: id.to_owned(),
+                reason: error.to_string(),
+            })?;
+        Ok(Some(match head.body {
             None => body,
             Some(name) => self.blobs.get(&name, LARGEST).await?,
-        };
-        decode_failed(&body).map_err(|error| damaged(error.to_string()))
+        }))
     }
 
     async fn cancel(&self, id: &str) -> Result<DurableState, DurableError> {

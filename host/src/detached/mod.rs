@@ -14,6 +14,7 @@ pub use manifest::{DurableJob, DurableState, JobCounts};
 pub use recall::Recalled;
 pub use submit::DetachSettings;
 
+use crate::cluster::StartError;
 use crate::nats::blob::{BlobError, Blobs};
 use crate::nats::connect::{ConnectError, ConnectSettings, Connection, runtime};
 use crate::nats::{AssetError, Role, names};
@@ -49,6 +50,8 @@ pub struct DurableJobs {
 #[derive(Clone)]
 struct Store {
     connection: Connection,
+    /// Whether what came of tasks may be read, and so counted.
+    reads_results: bool,
     tasks: Stream,
     results: Stream,
     jobs: kv::Store,
@@ -95,6 +98,26 @@ pub enum DurableError {
         /// All of its tasks.
         tasks: u64,
     },
+    /// It has no task of that index.
+    #[error("the job `{id}` has {tasks} tasks, from 0 on: there is no task {task}")]
+    NoTask {
+        /// The job.
+        id: String,
+        /// The index that was named.
+        task: u64,
+        /// How many it has.
+        tasks: u64,
+    },
+    /// A task has no outcome: it waits or runs, or was cancelled.
+    #[error("task {task} of the job `{id}` has no outcome{}", if *.is_cancelled { ": the job was cancelled before" } else { " yet" })]
+    NoOutcome {
+        /// The job.
+        id: String,
+        /// The task's index.
+        task: u64,
+        /// Whether there will be none.
+        is_cancelled: bool,
+    },
     /// It was not stored as a whole.
     #[error("the job `{id}` was never submitted as a whole: submit it again with the same id")]
     Incomplete {
@@ -124,6 +147,9 @@ pub enum DurableError {
         /// What it said.
         reason: String,
     },
+    /// The engines that are to merge its outcomes here do not start.
+    #[error(transparent)]
+    Engines(StartError),
     /// A temporary file cannot be written, or an input not be read.
     #[error("cannot store the tasks aside")]
     Io(#[from] std::io::Error),
@@ -156,8 +182,26 @@ impl DurableJobs {
     /// # Errors
     /// When it cannot be reached, refuses, or was not set up.
     pub fn connect(settings: &ConnectSettings) -> Result<Self, ConnectError> {
+        Self::connect_as(settings, Role::Client)
+    }
+
+    /// The same, to list and show jobs, for which a viewer's key will do. By such a key everything else is refused, and
+    /// what came of the tasks cannot be counted.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn look_on(settings: &ConnectSettings) -> Result<Self, ConnectError> {
+        let role = settings.key.as_ref().map_or(Role::Client, |key| key.role);
+        Self::connect_as(settings, role)
+    }
+
+    fn connect_as(settings: &ConnectSettings, role: Role) -> Result<Self, ConnectError> {
+        let role = match role {
+            Role::Viewer => Role::Viewer,
+            _ => Role::Client,
+        };
         let runtime = runtime(settings)?;
-        let store = runtime.block_on(Store::open(settings))?;
+        let store = runtime.block_on(Store::open(settings, role))?;
         Ok(Self {
             runtime,
             settings: settings.clone(),
@@ -167,9 +211,8 @@ impl DurableJobs {
 }
 
 impl Store {
-    async fn open(settings: &ConnectSettings) -> Result<Self, ConnectError> {
-        let connection =
-            Connection::to_cluster(settings, Role::Client, "rwasm-cluster jobs").await?;
+    async fn open(settings: &ConnectSettings, role: Role) -> Result<Self, ConnectError> {
+        let connection = Connection::to_cluster(settings, role, "rwasm-cluster jobs").await?;
         let missing = |what: &str| {
             ConnectError::Assets(AssetError::Missing {
                 what: what.to_owned(),
@@ -198,6 +241,7 @@ impl Store {
         let (modules, blobs) = (blobs(names::MODULES).await?, blobs(names::BLOBS).await?);
         Ok(Self {
             connection,
+            reads_results: role != Role::Viewer,
             tasks,
             results,
             jobs,

@@ -4,15 +4,15 @@ use super::manifest::{DurableJob, DurableState, Plan};
 use super::submit::{merge_named, plan_object};
 use super::{DurableError, DurableJobs};
 use crate::backend::{NatsSettings, Recalled as Outcomes};
-use crate::cluster::{Cluster, StartError};
+use crate::cluster::{Cluster, ClusterBuilder, StartError};
 use crate::grants::{Grants, Random};
-use crate::nats::ConnectError;
-use crate::nats::index::read_places;
-use crate::nats::wire::{TasksHead, parse};
-use crate::outcome::Place;
-use crate::sandbox::{DynamicCallable, Module};
-use crate::value::Value;
-use crate::view::{Job, JobSpec, Map};
+use crate::ids::EngineId;
+use crate::nats::index::{Index, read_places};
+use crate::nats::wire::{TasksHead, decode_outcomes, parse};
+use crate::outcome::{Outcome, Place};
+use crate::sandbox::{DynamicCallable, Module, value_type};
+use crate::value::{Type, Value};
+use crate::view::{Job, JobSpec, Map, Merge};
 use std::sync::Arc;
 
 /// The most that is taken of what is stored of a job's tasks.
@@ -28,12 +28,128 @@ pub struct Recalled {
     cluster: Cluster,
 }
 
+/// What is stored of a job, read.
+struct Opened {
+    job: DurableJob,
+    module: Module,
+    /// None where it has no tasks.
+    plan: Option<Plan>,
+    index: Index,
+    places: Vec<Place>,
+}
+
 impl DurableJobs {
-    /// A durable job's result: what is stored of it now, and what comes.
+    /// What one task of a durable job came to, by its index from 0: in its last attempt, where it had several.
+    ///
+    /// # Errors
+    /// When there is no such job or task, it has no outcome, or what is stored cannot be read.
+    pub fn outcome(&self, id: &str, task: u64) -> Result<Outcome, DurableError> {
+        let Opened {
+            job, module, index, ..
+        } = self.open(id)?;
+        let damaged = |reason: String| DurableError::Damaged {
+            id: id.to_owned(),
+            reason,
+        };
+        let found = index.find(task).ok_or_else(|| DurableError::NoTask {
+            id: id.to_owned(),
+            task,
+            tasks: index.tasks(),
+        })?;
+        let ty = match &job.function {
+            None => Type::bytes(),
+            Some(name) => {
+                let mut functions = module.functions().iter();
+                let function = functions.find(|function| function.name == *name);
+                value_type(function.ok_or_else(|| damaged(format!("there is no `{name}`")))?)
+            }
+        };
+        let body = self
+            .runtime
+            .block_on(self.store.outcomes(id, &found.number))?;
+        let body = body.ok_or_else(|| DurableError::NoOutcome {
+            id: id.to_owned(),
+            task,
+            is_cancelled: job.state == DurableState::Cancelled,
+        })?;
+        let outcomes = decode_outcomes(&body, &ty).map_err(|error| damaged(error.to_string()))?;
+        let place = usize::try_from(task - found.tasks.start).unwrap_or(usize::MAX);
+        let outcome = outcomes.into_iter().nth(place);
+        outcome.ok_or_else(|| damaged("a result is of fewer tasks than its message".to_owned()))
+    }
+
+    /// A durable job's result: what is stored of it now, and what comes. Where a function of the module merges, that runs on
+    /// engines of this process: none need be left elsewhere. Only what was granted something runs where its tasks did.
     ///
     /// # Errors
     /// When there is no such job, or what is stored cannot be read.
     pub fn recall(&self, id: &str) -> Result<Recalled, DurableError> {
+        self.recall_by(id, Cluster::builder())
+    }
+
+    /// The same, where what is merged here is merged by engines as the builder says.
+    ///
+    /// # Errors
+    /// As [`recall`](Self::recall); and when the engines do not start.
+    pub fn recall_by(&self, id: &str, engines: ClusterBuilder) -> Result<Recalled, DurableError> {
+        let Opened {
+            job,
+            module,
+            plan,
+            index,
+            places,
+        } = self.open(id)?;
+        let damaged = |reason: String| DurableError::Damaged {
+            id: id.to_owned(),
+            reason,
+        };
+        let mut spec = JobSpec::default();
+        spec.map.clone_from(&job.function);
+        spec.merge = merge_named(&job.merge)
+            .ok_or_else(|| damaged(format!("there is no merge `{}`", job.merge)))?;
+        spec.max_failures = job.tolerance();
+        spec.label.clone_from(&job.label);
+        spec.priority = job.priority;
+        if let Some(Plan { head, .. }) = plan {
+            spec.deterministic = head.deterministic;
+            spec.limits = Some(head.limits.clone());
+            spec.grants = Some(grants(&head).map_err(damaged)?);
+            // The program's own name goes before them.
+            spec.arguments = head.arguments.into_iter().skip(1).collect();
+        }
+        let outcomes = Arc::new(Outcomes::new(id, index));
+        if job.state == DurableState::Cancelled {
+            outcomes.cancelled();
+        }
+        let remote = NatsSettings {
+            connect: self.settings.clone(),
+            lane: job.lane.clone(),
+            recalled: Some(Arc::clone(&outcomes)),
+            ..NatsSettings::default()
+        };
+        let is_granted_nothing = spec.grants.as_ref().is_none_or(|grants| {
+            grants.dirs.is_empty() && grants.env.is_empty() && grants.net.is_empty()
+        });
+        let merges_here = job.kind == "run"
+            && is_granted_nothing
+            && matches!(spec.merge_for(&module), Ok(Merge::Reducer(_)));
+        let cluster = Cluster::recalling(engines, remote, merges_here);
+        let cluster = cluster.map_err(|error| match error {
+            StartError::Connect(error) => DurableError::Connect(error),
+            error => DurableError::Engines(error),
+        })?;
+        Ok(Recalled {
+            job,
+            module,
+            spec,
+            places,
+            outcomes,
+            cluster,
+        })
+    }
+
+    /// What is stored of a job.
+    fn open(&self, id: &str) -> Result<Opened, DurableError> {
         let (job, _) = self.runtime.block_on(self.store.record(id))?;
         if job.state == DurableState::Submitting {
             return Err(DurableError::Incomplete { id: id.to_owned() });
@@ -61,44 +177,12 @@ impl DurableJobs {
         if module.hash().to_string() != job.hash {
             return Err(damaged("its module is another one".to_owned()));
         }
-        let mut spec = JobSpec::default();
-        spec.map.clone_from(&job.function);
-        spec.merge = merge_named(&job.merge)
-            .ok_or_else(|| damaged(format!("there is no merge `{}`", job.merge)))?;
-        spec.max_failures = job.tolerance();
-        spec.label.clone_from(&job.label);
-        spec.priority = job.priority;
-        if let Some(Plan { head, .. }) = plan {
-            spec.deterministic = head.deterministic;
-            spec.limits = Some(head.limits.clone());
-            spec.grants = Some(grants(&head).map_err(damaged)?);
-            // The program's own name goes before them.
-            spec.arguments = head.arguments.into_iter().skip(1).collect();
-        }
-        let outcomes = Arc::new(Outcomes::new(id, index));
-        if job.state == DurableState::Cancelled {
-            outcomes.cancelled();
-        }
-        let remote = NatsSettings {
-            connect: self.settings.clone(),
-            lane: job.lane.clone(),
-            recalled: Some(Arc::clone(&outcomes)),
-            ..NatsSettings::default()
-        };
-        let cluster = Cluster::recalling(remote).map_err(|error| match error {
-            StartError::Connect(error) => DurableError::Connect(error),
-            error => DurableError::Connect(ConnectError::Unreachable {
-                url: self.settings.url.clone(),
-                reason: error.to_string(),
-            }),
-        })?;
-        Ok(Recalled {
+        Ok(Opened {
             job,
             module,
-            spec,
+            plan,
+            index,
             places,
-            outcomes,
-            cluster,
         })
     }
 }
@@ -139,6 +223,12 @@ impl Recalled {
     #[must_use]
     pub fn spec(&self) -> &JobSpec {
         &self.spec
+    }
+
+    /// The engines that are there to run what has not run yet.
+    #[must_use]
+    pub fn engines(&self) -> Vec<EngineId> {
+        self.cluster.engines()
     }
 
     /// The function of a map.

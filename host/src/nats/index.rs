@@ -46,6 +46,11 @@ impl Round {
         after > 0 && index < self.tasks[after - 1].1
     }
 
+    /// How many they are.
+    pub(crate) fn len(&self) -> u64 {
+        self.tasks.iter().map(|(start, end)| end - start).sum()
+    }
+
     #[cfg(test)]
     pub(crate) fn indices(&self) -> impl Iterator<Item = u64> + '_ {
         self.tasks.iter().flat_map(|(start, end)| *start..*end)

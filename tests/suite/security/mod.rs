@@ -1,11 +1,12 @@
 //! Who may do what at a cluster, and how everything else is refused: in one sentence and at once, on real servers with the
 //! configuration that `server-config` writes.
 //!
-//! `connecting` is about servers and certificates, `roles` about what each key may, `limits` about servers that are too
+//! `connecting` is about servers and certificates, `roles` about what each key may, `looking` about what a viewer sees, `limits` about servers that are too
 //! small, too old or not set up, `making` about the commands themselves.
 
 mod connecting;
 mod limits;
+mod looking;
 mod making;
 mod roles;
 
@@ -130,7 +131,14 @@ fn refused(call: Cli, code: i32, parts: &[&str]) {
         .lines()
         .filter(|line| line.starts_with("error: "));
     assert_eq!(errors.count(), 1, "{}", ended.stderr);
-    for vague in ["timed out", "time-out", "timeout", "deadline", "in time", "not answer"] {
+    for vague in [
+        "timed out",
+        "time-out",
+        "timeout",
+        "deadline",
+        "in time",
+        "not answer",
+    ] {
         assert!(!ended.stderr.contains(vague), "{}", ended.stderr);
     }
 }

@@ -9,32 +9,46 @@ use crate::cli::map::Printed;
 use crate::cli::output::{Output, aligned, print, time};
 use crate::cli::profile;
 use crate::cli::run::{self, Shown};
+use crate::cli::setup::compiled;
 use crate::cli::signals::Signals;
-use crate::cli::tell::note;
+use crate::cli::tell::{note, warn};
 use anyhow::Context as _;
-use rwasm_cluster::JobState;
 use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
-use rwasm_cluster::nats::Role;
+use rwasm_cluster::nats::{ConnectError, ConnectSettings, Role};
+use rwasm_cluster::{Cluster, JobState, Value};
 use serde_json::{Value as Json, json};
 
-/// The cluster that is meant, if one is.
-pub(super) fn meant(remote: &RemoteOptions) -> Result<Option<DurableJobs>, CliError> {
-    let Some(connect) = profile::remote(remote, Role::Client)? else {
-        return Ok(None);
-    };
-    DurableJobs::connect(&connect)
-        .map(Some)
-        .map_err(CliError::Connect)
+/// The jobs of the cluster that is meant, if one is, to look at.
+pub(super) fn looked_at(remote: &RemoteOptions) -> Result<Option<DurableJobs>, CliError> {
+    meant(remote, DurableJobs::look_on)
 }
 
-/// The cluster that has a job of that name.
+/// The jobs of the cluster that has one of that name, to look at.
+pub(super) fn look_for(id: &str, remote: &RemoteOptions) -> Result<DurableJobs, CliError> {
+    looked_at(remote)?.ok_or_else(|| nowhere(id))
+}
+
+/// The same, to work with.
 pub(super) fn of(id: &str, remote: &RemoteOptions) -> Result<DurableJobs, CliError> {
-    meant(remote)?.ok_or_else(|| CliError::Wrong {
+    meant(remote, DurableJobs::connect)?.ok_or_else(|| nowhere(id))
+}
+
+fn meant(
+    remote: &RemoteOptions,
+    connect: fn(&ConnectSettings) -> Result<DurableJobs, ConnectError>,
+) -> Result<Option<DurableJobs>, CliError> {
+    profile::remote(remote, Role::Client)?
+        .map(|settings| connect(&settings).map_err(CliError::Connect))
+        .transpose()
+}
+
+fn nowhere(id: &str) -> CliError {
+    CliError::Wrong {
         message: format!("`{id}` is no job of the history, whose jobs have numbers"),
         hint: "a durable job is at a cluster: name it with --cluster URL, or --cluster=running"
             .to_owned(),
-    })
+    }
 }
 
 pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), CliError> {
@@ -91,13 +105,11 @@ pub(super) fn result(
     arguments: &ResultArguments,
     signals: &Signals,
 ) -> Result<(), CliError> {
-    if arguments.task.is_some() {
-        return Err(CliError::Wrong {
-            message: "one task of a durable job cannot be asked for".to_owned(),
-            hint: "leave TASK away, and have the result of all".to_owned(),
-        });
+    if let Some(task) = arguments.task {
+        return of_task(jobs, id, task, arguments);
     }
     let (job, counts) = jobs.show(id).map_err(durable)?;
+    let counts = counts.unwrap_or_default();
     if !arguments.follow && job.state == DurableState::Queued {
         return Err(durable(DurableError::Unfinished {
             id: id.to_owned(),
@@ -115,7 +127,9 @@ pub(super) fn result(
             hint: format!("`job retry {id}` takes it up again"),
         });
     }
-    let recalled = jobs.recall(id).map_err(durable)?;
+    let recalled = jobs
+        .recall_by(id, compiled(Cluster::builder())?)
+        .map_err(durable)?;
     let format = match (arguments.printed.format, &job.format) {
         (Some(format), _) => Some(format),
         (None, Some(name)) => name.parse().ok(),
@@ -124,6 +138,9 @@ pub(super) fn result(
     let output = Output::open(arguments.printed.output.as_deref())?;
     signals.clean(output.aside());
     let is_quiet = arguments.loudness.quiet;
+    if !is_quiet && job.state != DurableState::Done && recalled.engines().is_empty() {
+        warn("the cluster has no engine now: tasks wait until one joins");
+    }
     let ended = if job.kind == "map" {
         let mut map = recalled.map().map_err(durable)?;
         let canceller = map.canceller();
@@ -148,6 +165,43 @@ pub(super) fn result(
         return Err(CliError::Signal(ending));
     }
     ended
+}
+
+/// Prints what one task gave.
+fn of_task(
+    jobs: &DurableJobs,
+    id: &str,
+    task: u64,
+    arguments: &ResultArguments,
+) -> Result<(), CliError> {
+    let (job, _) = jobs.show(id).map_err(durable)?;
+    let value = match jobs.outcome(id, task).map_err(durable)?.result {
+        Ok(value) => value,
+        Err(failure) => {
+            return Err(CliError::Wrong {
+                message: format!(
+                    "task {task} of job {id} failed and gave nothing ({}): {}",
+                    failure.code, failure.message
+                ),
+                hint: format!("run what failed of it again: rwasm-cluster job retry {id}"),
+            });
+        }
+    };
+    let remembered = job.format.as_ref().and_then(|name| name.parse().ok());
+    let format = match arguments.printed.format.or(remembered) {
+        // A record is one line, whatever it holds.
+        Some(Format::Jsonl) => Format::Json,
+        Some(format) => format,
+        None if job.kind == "map" => Format::Json,
+        None => Format::Text,
+    };
+    let value: Value = value
+        .unpack()
+        .context("a stored value cannot be unpacked")
+        .map_err(CliError::Internal)?;
+    let mut output = Output::open(arguments.printed.output.as_deref())?;
+    output.value(&value, format)?;
+    output.complete()
 }
 
 pub(super) fn cancel(arguments: &CancelArguments) -> Result<(), CliError> {
@@ -178,10 +232,10 @@ pub(super) fn retry(jobs: &DurableJobs, id: &str, is_quiet: bool) -> Result<(), 
 }
 
 /// The state as the history has it, so that `--state` says the same of both.
-fn state(job: &DurableJob, counts: JobCounts) -> JobState {
+fn state(job: &DurableJob, counts: Option<JobCounts>) -> JobState {
     match job.state {
         DurableState::Cancelled => JobState::Cancelled,
-        DurableState::Done if counts.failed > 0 => JobState::Failed,
+        DurableState::Done if counts.is_some_and(|counts| counts.failed > 0) => JobState::Failed,
         DurableState::Done => JobState::Done,
         _ => JobState::Running,
     }
@@ -205,7 +259,7 @@ fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
-fn json(job: &DurableJob, counts: JobCounts) -> Json {
+fn json(job: &DurableJob, counts: Option<JobCounts>) -> Json {
     json!({
         "id": job.id,
         "state": job.state.name(),
@@ -216,15 +270,15 @@ fn json(job: &DurableJob, counts: JobCounts) -> Json {
         "merge": job.merge,
         "submitted": time(job.submitted()),
         "tasks": job.tasks,
-        "done": counts.done,
-        "failed": counts.failed,
+        "done": counts.map(|counts| counts.done),
+        "failed": counts.map(|counts| counts.failed),
         "attempt": job.attempt(),
         "lane": job.lane,
         "priority": job.priority,
     })
 }
 
-fn text(job: &DurableJob, counts: JobCounts) -> String {
+fn text(job: &DurableJob, counts: Option<JobCounts>) -> String {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let rows = [
         ("job", job.id.clone()),
@@ -237,10 +291,12 @@ fn text(job: &DurableJob, counts: JobCounts) -> String {
         ("submitted", time(job.submitted())),
         (
             "tasks",
-            format!(
-                "{} of {} done, {} failed",
-                counts.done, job.tasks, counts.failed
-            ),
+            match counts {
+                Some(JobCounts { done, failed, .. }) => {
+                    format!("{done} of {} done, {failed} failed", job.tasks)
+                }
+                None => format!("{}; what came of them a viewer is not told", job.tasks),
+            },
         ),
         ("attempt", job.attempt().to_string()),
         ("lane", format!("{}, priority {}", job.lane, job.priority)),
@@ -251,7 +307,8 @@ fn text(job: &DurableJob, counts: JobCounts) -> String {
     lines.collect()
 }
 
-fn table(rows: &[(DurableJob, JobCounts)]) -> String {
+fn table(rows: &[(DurableJob, Option<JobCounts>)]) -> String {
+    let figure = |figure: Option<u64>| figure.map_or_else(|| "-".to_owned(), |it| it.to_string());
     let mut cells = vec![
         [
             "ID",
@@ -274,9 +331,9 @@ fn table(rows: &[(DurableJob, JobCounts)]) -> String {
             job.function.clone().unwrap_or_else(|| "-".to_owned()),
             job.label.clone().unwrap_or_else(|| "-".to_owned()),
             time(job.submitted()),
-            counts.done.to_string(),
+            figure(counts.map(|counts| counts.done)),
             job.tasks.to_string(),
-            counts.failed.to_string(),
+            figure(counts.map(|counts| counts.failed)),
         ]
         .map(|cell| plain(&cell))
     }));

@@ -1,0 +1,76 @@
+//! Outcomes that are stored elsewhere, merged here: a job's result can be had though its cluster has no engine any more, and
+//! what is merged travels once.
+
+use super::{Backend, EngineError, Local, Nats, QueueStatus};
+use crate::dispatch::Dispatch;
+use crate::ids::{DispatchId, EngineId, JobId};
+use crate::job::HandOver;
+use crate::placement::Stage;
+use std::sync::Arc;
+
+/// See the [module](self).
+pub(crate) struct Merging {
+    /// Has the outcomes of the tasks.
+    stored: Nats,
+    /// Runs what merges them.
+    local: Local,
+}
+
+impl Merging {
+    pub(crate) fn new(stored: Nats, local: Local) -> Self {
+        Self { stored, local }
+    }
+}
+
+impl Backend for Merging {
+    fn submit(&self, dispatch: Arc<Dispatch>) {
+        match dispatch.stage {
+            Stage::Map => self.stored.submit(dispatch),
+            Stage::Reduce => self.local.submit(dispatch),
+        }
+    }
+
+    fn cancel(&self, job: JobId) {
+        self.stored.cancel(job);
+        self.local.cancel(job);
+    }
+
+    fn cancel_dispatch(&self, id: DispatchId) {
+        self.stored.cancel_dispatch(id);
+        self.local.cancel_dispatch(id);
+    }
+
+    fn hand_over(&self) -> HandOver {
+        self.stored.hand_over()
+    }
+
+    /// Those that run its tasks, as for whoever asks on.
+    fn engines(&self) -> Vec<EngineId> {
+        self.stored.engines()
+    }
+
+    fn engine_count(&self) -> usize {
+        self.stored.engine_count().max(self.local.engine_count())
+    }
+
+    fn add_engines(&self, count: u32) -> Result<Vec<EngineId>, EngineError> {
+        self.stored.add_engines(count)
+    }
+
+    fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        self.stored.remove_engine(engine)
+    }
+
+    fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError> {
+        self.stored.restart_engine(engine)
+    }
+
+    fn status(&self) -> QueueStatus {
+        self.stored.status()
+    }
+
+    fn shutdown(&self) {
+        self.stored.shutdown();
+        self.local.shutdown();
+    }
+}
