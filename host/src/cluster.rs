@@ -12,6 +12,7 @@ use crate::history::{History, HistoryError, HistorySettings};
 use crate::ids::EngineId;
 use crate::input::Input;
 use crate::limits::{Limits, MAX_ENGINES};
+use crate::note::LogLevel;
 use crate::placement::{Machine, Policy};
 use crate::sandbox::{
     CodeCache, CodeSource, Compiler, HostFunctions, HostFunctionsError, LoadError, Lowering,
@@ -19,8 +20,8 @@ use crate::sandbox::{
 };
 use crate::units::ByteSize;
 use crate::view::{
-    Core, Defaults, DirectView, Job, JobSpec, Keeper, LoadBalancedView, QueueLimits, Shutdown,
-    SubmitError, TargetError, Targets, Workshop,
+    ClusterNotes, Core, Defaults, DirectView, Job, JobSpec, Keeper, LoadBalancedView, QueueLimits,
+    Shutdown, SubmitError, TargetError, Targets, Workshop,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -254,6 +255,19 @@ impl Cluster {
     #[must_use]
     pub fn events(&self) -> ClusterEvents {
         self.core.events.subscribe()
+    }
+
+    /// What the tasks of all its jobs print, log and publish from now on, as they do. The jobs' own notes
+    /// ([`Job::notes`](crate::Job::notes)) begin when the job does, and may miss the first; these do not.
+    #[must_use]
+    pub fn notes(&self) -> ClusterNotes {
+        self.core.told(None)
+    }
+
+    /// The lines that the tasks of all its jobs log from now on and that matter at least so much.
+    #[must_use]
+    pub fn log(&self, from: LogLevel) -> ClusterNotes {
+        self.core.told(Some(from))
     }
 
     /// The history that its jobs are recorded in, if it was given one.

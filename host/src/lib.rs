@@ -139,9 +139,10 @@ pub use value::{
     Params, Path, Reference, ResultType, ToArgument, ToWit, Type, Value,
 };
 pub use view::{
-    ApplyError, AsCompleted, Canceller, CompositeError, DirectView, Distribution, EngineRange,
-    EngineStats, Job, JobError, JobProgress, JobResult, JobSpec, JobStats, LiveNote, LiveNotes,
-    LoadBalancedView, Map, Merge, PlanError, ProgressHandle, PushError, QueueLimits, SettingError,
-    Shutdown, SubmitError, TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo,
-    TaskRecord, Tasks, TasksProgress, ViewKind, Zip, as_completed, zip,
+    ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
+    Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSpec,
+    JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, PlanError, ProgressHandle,
+    PushError, QueueLimits, SettingError, Shutdown, SubmitError, TargetError, Targets, Task,
+    TaskError, TaskFailure, TaskInfo, TaskRecord, Tasks, TasksProgress, ViewKind, Zip,
+    as_completed, zip,
 };

@@ -33,6 +33,7 @@ mod queue;
 mod results;
 mod retries;
 mod time_limits;
+mod told;
 mod typed_functions;
 
 mod arguments;

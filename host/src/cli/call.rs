@@ -8,6 +8,7 @@ use super::report::{self, Report};
 use super::setup;
 use super::signals::Signals;
 use super::tell::{self, Steps};
+use super::told::{Named, Told};
 use super::{history, stats};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
@@ -37,11 +38,17 @@ pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), C
     let cluster = setup::cluster(task, None, &grants)?;
     let mut events = cluster.events();
     steps.done("engines started");
+    let named = match task.targets {
+        Some(_) => Named::ByCall,
+        None => Named::Alone,
+    };
+    let told = Told::follow(&cluster, task, named);
     let tasks = Arc::new(submit(&cluster, &function, given, arguments)?);
     let stopped = Arc::clone(&tasks);
     signals.watch(move || stopped.abort());
     steps.done("module compiled, or taken from the cache, and call begun");
     let ended = print(&tasks, output, format, task.targets.is_some());
+    drop(told);
     history::tell_lost(&mut events);
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));

@@ -8,7 +8,7 @@ use rwasm_cluster::join::JoinError;
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::{
     Attempt, Failure, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError,
-    Log, Place, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
+    Log, Notes, Place, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
 };
 use std::error::Error as _;
 use std::io::IsTerminal;
@@ -340,14 +340,16 @@ impl CliError {
                 JobError::TaskFailed {
                     failure,
                     stderr,
+                    notes,
                     attempts,
                     ..
-                } => details(failure, Some(stderr), attempts),
+                } => details(failure, Some((stderr, notes.as_deref())), attempts),
                 JobError::ReducerFailed(failure) => details(failure, None, &[]),
                 _ => Vec::new(),
             },
             Self::Task { failed, .. } => {
-                details(&failed.failure, Some(&failed.stderr), &failed.attempts)
+                let told = (&failed.stderr, failed.notes.as_deref());
+                details(&failed.failure, Some(told), &failed.attempts)
             }
             #[cfg(feature = "nats")]
             Self::NoCluster { said, .. } => said.clone(),
@@ -447,8 +449,12 @@ fn others(failures: u64) -> Option<String> {
         .then(|| format!("{failures} tasks have failed; --max-failures N goes on with the others"))
 }
 
-/// The attempts before the last, what the last printed and where it was.
-fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec<String> {
+/// The attempts before the last, what the last logged and printed and where it was.
+fn details(
+    failure: &Failure,
+    told: Option<(&Log, Option<&Notes>)>,
+    attempts: &[Attempt],
+) -> Vec<String> {
     const ATTEMPTS: usize = 10;
     let mut lines = Vec::new();
     if attempts.len() > 1 {
@@ -469,6 +475,11 @@ fn details(failure: &Failure, stderr: Option<&Log>, attempts: &[Attempt]) -> Vec
         if attempts.len() > ATTEMPTS {
             lines.push(format!("  … and {} more", attempts.len() - ATTEMPTS));
         }
+    }
+    let (stderr, notes) = told.unzip();
+    if let Some(notes) = notes.flatten().filter(|notes| !notes.log.is_empty()) {
+        lines.push("it logged:".to_owned());
+        lines.extend(logged(notes));
     }
     if let Some(stderr) = stderr.filter(|stderr| !stderr.kept.is_empty()) {
         lines.push("it wrote to stderr:".to_owned());
@@ -591,12 +602,40 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
+/// The last lines of what a guest logged, of those that are kept.
+fn logged(notes: &Notes) -> Vec<String> {
+    const LINES: usize = 20;
+    let last = notes.log.iter().skip(notes.log.len().saturating_sub(LINES));
+    let mut lines: Vec<String> = last
+        .map(|line| {
+            let text: String = line.message.chars().take(WIDTH).collect();
+            format!(
+                "  {}: {}",
+                line.level,
+                visible(&text).replace('\n', "\n    ")
+            )
+        })
+        .collect();
+    if notes.log_dropped > 0 {
+        lines.push(format!(
+            "  … and {} lines more, which were dropped or cut (keep them with --limit logs=SIZE)",
+            notes.log_dropped
+        ));
+    }
+    lines
+}
+
+/// The most of a line that is shown.
+const WIDTH: usize = 400;
+
 /// The last lines of what a guest printed.
 fn tail(bytes: &[u8]) -> Vec<String> {
     const LINES: usize = 8;
-    const WIDTH: usize = 400;
     let text = String::from_utf8_lossy(bytes);
-    let lines: Vec<&str> = text.lines().collect();
+    // Rust's advice on a panic is of no use here: its variable would have to be granted, and the backtrace is shown anyway.
+    let is_advice = |line: &&str| line.starts_with("note: run with `RUST_BACKTRACE");
+    let lines = text.lines().filter(|line| !is_advice(line));
+    let lines: Vec<&str> = lines.skip_while(|line| line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(LINES)..]
         .iter()
         .map(|line| visible(&line.chars().take(WIDTH).collect::<String>()))

@@ -9,6 +9,7 @@ use super::report::{self, Report};
 use super::setup::{self, STDIN, STDIN_NAME};
 use super::signals::Signals;
 use super::tell::{self, Steps, warn};
+use super::told::{Named, Told};
 use super::{history, stats};
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
@@ -46,13 +47,14 @@ pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), Cli
     let cluster = setup::cluster(task, Some(&arguments.many), &grants)?;
     let mut events = cluster.events();
     steps.done("engines started");
+    let told = Told::follow(&cluster, task, Named::ByIndex);
     let mut map = begin(&cluster, &function, input, arguments)?;
     let canceller = map.canceller();
     signals.watch(move || canceller.cancel());
     steps.done("module compiled, or taken from the cache, and map begun");
     let bar = Bar::show(arguments.many.progress, true, map.progress(), PIECES);
     let ended = Printed::new(output, format, task.loudness.quiet).all(&mut map);
-    drop(bar);
+    drop((bar, told));
     history::tell_lost(&mut events);
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));

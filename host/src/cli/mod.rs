@@ -38,3 +38,4 @@ pub(crate) mod signals;
 pub(crate) mod stats;
 pub(crate) mod tell;
 pub(crate) mod test;
+pub(crate) mod told;

@@ -3,11 +3,11 @@
 use super::exit::CliError;
 use super::output::Output;
 use rwasm_cluster::{
-    Failure, Grants, JobResult, JobStats, Limits, Merge, Module, Origin, Place, TaskInfo,
-    TaskRecord,
+    Failure, Grants, JobResult, JobStats, Limits, LogLine, Merge, Module, Origin, Place, TaskInfo,
+    TaskRecord, Usage,
 };
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The version of the document's shape; a field may be added without a new one.
@@ -148,6 +148,47 @@ struct Record {
     bytes_in: Option<u64>,
     bytes_out: Option<u64>,
     fuel: Option<u64>,
+    #[serde(flatten)]
+    told: Told,
+}
+
+/// What a task told and printed, as far as that is kept; what it did not is left out.
+#[derive(Default, Serialize)]
+struct Told {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    log: Vec<Json>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    published: Map<String, Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Json>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stdout: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stderr: String,
+}
+
+impl Told {
+    fn of(usage: &Usage) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut told = Self::default();
+        if let Some(notes) = &usage.notes {
+            let line =
+                |line: &LogLine| json!({ "level": line.level.name(), "message": line.message });
+            told.log = notes.log.iter().map(line).collect();
+            let published = notes.published.iter();
+            told.published = published
+                .map(|one| (one.name.to_string(), Json::from(text(&one.bytes))))
+                .collect();
+            told.progress = notes
+                .progress
+                .map(|progress| json!({ "done": progress.done, "total": progress.total }));
+        }
+        if let Some(logs) = &usage.logs {
+            told.stdout = text(&logs.stdout.kept);
+            told.stderr = text(&logs.stderr.kept);
+        }
+        told
+    }
 }
 
 fn record(record: &TaskRecord) -> Record {
@@ -165,6 +206,7 @@ fn record(record: &TaskRecord) -> Record {
         bytes_in: Some(usage.bytes_in),
         bytes_out: Some(usage.bytes_out),
         fuel: usage.fuel,
+        told: Told::of(usage),
     }
 }
 
@@ -192,6 +234,11 @@ fn attempts(index: u64, call: &TaskInfo) -> Vec<Record> {
                 bytes_in: is_last.then_some(usage.bytes_in),
                 bytes_out: is_last.then_some(usage.bytes_out),
                 fuel: usage.fuel.filter(|_| is_last),
+                told: if is_last {
+                    Told::of(usage)
+                } else {
+                    Told::default()
+                },
             }
         })
         .collect()

@@ -9,6 +9,7 @@ use super::report::{self, Report};
 use super::setup::{self, STDIN, STDIN_NAME};
 use super::signals::Signals;
 use super::tell::{self, Steps, warn};
+use super::told::{Named, Told};
 use super::{history, stats};
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
@@ -43,6 +44,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let cluster = setup::cluster(&arguments.task, Some(&arguments.many), &grants)?;
     let mut events = cluster.events();
     steps.done("engines started");
+    let told = Told::follow(&cluster, &arguments.task, Named::ByIndex);
     let job = cluster.run(&module, inputs, &shown.spec(spec.clone()))?;
     let canceller = job.canceller();
     signals.watch(move || canceller.cancel());
@@ -54,7 +56,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
         PIECES,
     );
     let ended = print(job, output, shown, arguments.task.loudness.quiet);
-    drop(bar);
+    drop((bar, told));
     history::tell_lost(&mut events);
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));

@@ -14,6 +14,7 @@ use super::reader::Reader;
 use super::recording::{Beginning, Keeper, job_options};
 use super::slot::{Registry, Slot};
 use super::spec::{JobSpec, ViewKind};
+use super::told::ClusterNotes;
 use super::{SubmitError, WAITING_BATCHES, held_budget};
 use crate::backend::Backend;
 use crate::dispatch::Owner;
@@ -25,6 +26,7 @@ use crate::ids::{EngineId, JobId};
 use crate::job::{Assignment, HandOver, Machine, Rules};
 use crate::limits::Limits;
 use crate::merge::Fold;
+use crate::note::LogLevel;
 use crate::placement::Eligible;
 use crate::sandbox::{
     Callee, LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
@@ -359,6 +361,11 @@ impl Core {
             }
             ViewKind::Direct(targets) => (Some(targets.resolve(&engines())?), Eligible::Any),
         })
+    }
+
+    /// What the tasks of all jobs say from now on: log lines from this level on, if one is given.
+    pub(crate) fn told(&self, from: Option<LogLevel>) -> ClusterNotes {
+        self.registry.told.listen(from)
     }
 
     /// Takes nothing more, gives what runs so much time to end, and stops what is left.

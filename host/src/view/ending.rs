@@ -78,10 +78,11 @@ pub(super) fn conclude(
             attempts: attempts(&fault),
             origin: fault.origin,
             failure: Box::new(fault.failure),
+            notes: fault.usage.notes,
             stderr: fault
                 .usage
                 .logs
-                .map(|logs: Box<Logs>| logs.stderr)
+                .map(|logs: Box<Logs>| Box::new(logs.stderr))
                 .unwrap_or_default(),
             failures,
         }),

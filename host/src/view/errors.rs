@@ -2,6 +2,7 @@
 
 use super::handle::JobError;
 use crate::ids::JobId;
+use crate::note::Notes;
 use crate::outcome::{Attempt, Failure, Log, Origin};
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct TaskFailure {
     pub attempts: Vec<Attempt>,
     /// What it printed to stderr in the last attempt, as far as that was kept.
     pub stderr: Log,
+    /// What it told by calls of the host in the last attempt, as far as that was kept.
+    pub notes: Option<Box<Notes>>,
 }
 
 impl std::error::Error for TaskFailure {}

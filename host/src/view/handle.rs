@@ -8,6 +8,7 @@ use crate::graph::Dependency;
 use crate::ids::JobId;
 use crate::input::InputError;
 use crate::merge::MergeError;
+use crate::note::Notes;
 use crate::outcome::{Attempt, Failure, FailureCode, Log, Origin, Outcome, Usage};
 use crate::value::Packed;
 use futures_core::Stream;
@@ -78,7 +79,9 @@ pub enum JobError {
         /// Why it failed.
         failure: Box<Failure>,
         /// What its program printed to stderr, as far as it was kept.
-        stderr: Log,
+        stderr: Box<Log>,
+        /// What it told by calls of the host, as far as that was kept.
+        notes: Option<Box<Notes>>,
         /// How many tasks had failed.
         failures: u64,
         /// All attempts at the task, the first first.

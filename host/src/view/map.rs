@@ -314,6 +314,7 @@ impl<R> Map<R> {
             failure,
             attempts,
             stderr: logs.map(|logs| logs.stderr).unwrap_or_default(),
+            notes: outcome.usage.notes,
         })))
     }
 
@@ -323,6 +324,7 @@ impl<R> Map<R> {
             origin,
             failure,
             stderr,
+            notes,
             attempts,
             ..
         } = &*error
@@ -337,7 +339,8 @@ impl<R> Map<R> {
             origin: origin.clone(),
             failure: (**failure).clone(),
             attempts: attempts.clone(),
-            stderr: stderr.clone(),
+            stderr: (**stderr).clone(),
+            notes: notes.clone(),
         };
         (origin.index, Err(TaskError::Failed(Arc::new(failed))))
     }

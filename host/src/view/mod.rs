@@ -36,6 +36,7 @@ mod stats;
 mod targets;
 mod task;
 mod tasks;
+mod told;
 mod within;
 
 pub use admission::QueueLimits;
@@ -53,6 +54,7 @@ pub use stats::{EngineStats, JobStats};
 pub use targets::{EngineRange, TargetError, Targets};
 pub use task::{Task, TaskInfo};
 pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
+pub use told::{ClusterNote, ClusterNotes};
 
 pub(crate) use core::{Core, Workshop};
 #[cfg(feature = "nats")]

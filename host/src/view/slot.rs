@@ -6,6 +6,7 @@
 
 use super::admission::Permit;
 use super::live::Live;
+use super::told::Told;
 use crate::graph::Ended;
 use crate::ids::{EngineId, JobId};
 use crate::note::{Listener, TaskNote};
@@ -18,7 +19,11 @@ use std::time::{Duration, Instant};
 /// The slots of a cluster's jobs, by name: what dependencies are looked up in. A job is known as
 /// long as somebody holds its slot: it runs, or its handle is there.
 #[derive(Default)]
-pub(crate) struct Registry(Mutex<HashMap<JobId, Weak<Slot>>>);
+pub(crate) struct Registry {
+    slots: Mutex<HashMap<JobId, Weak<Slot>>>,
+    /// What all tasks of the cluster say.
+    pub(super) told: Told,
+}
 
 impl Registry {
     pub(super) fn find(&self, job: JobId) -> Option<Arc<Slot>> {
@@ -32,7 +37,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Weak<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,6 +195,7 @@ impl Slot {
 
 impl Listener for Slot {
     fn note(&self, task: u64, note: TaskNote) {
+        self.registry.told.note(self.job, task, &note);
         self.live.note(task, note);
     }
 }

@@ -234,6 +234,7 @@ impl Call {
                 failure,
                 attempts: outcome.attempts(),
                 stderr: logs.map(|logs| logs.stderr.clone()).unwrap_or_default(),
+                notes: outcome.usage.notes.clone(),
             }))
         })
     }

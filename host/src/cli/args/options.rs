@@ -3,7 +3,8 @@
 use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
-    LimitArgument, ReuseArgument, View, When, count, duration, format_parser, pause, positive_size,
+    LimitArgument, LogFrom, ReuseArgument, View, When, count, duration, format_parser, pause,
+    positive_size,
 };
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
@@ -112,6 +113,10 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_name = "FILE", env = "RWASM_REPORT", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
     pub(crate) report: Option<PathBuf>,
 
+    /// What tasks log, from this level on, to stderr; -v shows info too, and what they print and publish
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", env = "RWASM_LOG", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
+    pub(crate) log: LogFrom,
+
     #[command(flatten)]
     pub(crate) history: HistoryArguments,
 
@@ -192,7 +197,7 @@ pub(crate) struct Loudness {
     #[arg(short, long, env = "RWASM_QUIET", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) quiet: bool,
 
-    /// Print more: where time goes, causes of errors
+    /// Print more: where time goes, causes of errors, what tasks say
     #[arg(short, long, env = "RWASM_VERBOSE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) verbose: bool,
 

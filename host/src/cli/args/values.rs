@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{ByteSize, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
+use rwasm_cluster::{ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -57,6 +57,37 @@ pub(crate) enum When {
     Always,
     /// Never
     Never,
+}
+
+/// From which level on what tasks log is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFrom {
+    /// Nothing
+    Off,
+    /// What is wrong
+    Error,
+    /// What may be wrong, too
+    #[default]
+    Warn,
+    /// What people want to know, too
+    Info,
+    /// What helps to find a fault, too
+    Debug,
+    /// Every step
+    Trace,
+}
+
+impl LogFrom {
+    pub(crate) fn level(self) -> Option<LogLevel> {
+        match self {
+            Self::Off => None,
+            Self::Error => Some(LogLevel::Error),
+            Self::Warn => Some(LogLevel::Warn),
+            Self::Info => Some(LogLevel::Info),
+            Self::Debug => Some(LogLevel::Debug),
+            Self::Trace => Some(LogLevel::Trace),
+        }
+    }
 }
 
 /// How `inspect` prints.

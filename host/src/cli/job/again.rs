@@ -375,7 +375,8 @@ fn failed(failure: &TaskFailure) -> JobError {
     JobError::TaskFailed {
         origin: failure.origin.clone(),
         failure: Box::new(failure.failure.clone()),
-        stderr: failure.stderr.clone(),
+        stderr: Box::new(failure.stderr.clone()),
+        notes: failure.notes.clone(),
         failures: 1,
         attempts: failure.attempts.clone(),
     }
