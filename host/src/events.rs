@@ -38,6 +38,9 @@ pub enum ClusterEvent {
     },
     /// A job is no longer recorded in the history, for this reason. It goes on.
     HistoryLost(Arc<str>),
+    /// Tasks are not taken now where engines are elsewhere, for this reason: the server is full, or away. They wait. Told once in
+    /// a while.
+    Stalled(Arc<str>),
     /// So many events were missed, since they were not taken in time.
     Missed(u64),
     /// The cluster was shut down. The last event.

@@ -11,9 +11,9 @@ use rwasm_cluster::format::Format;
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{
-    Backoff, ByteSize, Cluster, ClusterBuilder, CodeCache, DETERMINISTIC_FUEL, DynamicCallable,
-    Grants, JobSpec, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource, Retry, Reuse,
-    StartError, Type,
+    Backoff, ByteSize, Cluster, ClusterBuilder, ClusterEvent, CodeCache, DETERMINISTIC_FUEL,
+    DynamicCallable, Grants, JobSpec, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource,
+    Retry, Reuse, StartError, Type,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,10 +87,30 @@ fn elsewhere(options: &TaskOptions, mut builder: ClusterBuilder) -> Result<Clust
             "--engines says nothing of a cluster that is elsewhere: its tasks run on the engines that it has",
         );
     }
+    if !options.loudness.quiet {
+        tell_of_stalls(&cluster);
+    }
     if !options.loudness.quiet && cluster.engines().is_empty() {
         warn("the cluster has no engine now: tasks wait until one joins");
     }
     Ok(cluster)
+}
+
+/// Warns, as long as the cluster is there, when it takes no tasks.
+#[cfg(feature = "nats")]
+fn tell_of_stalls(cluster: &Cluster) {
+    let events = cluster.events();
+    let follow = move || {
+        for event in events {
+            if let ClusterEvent::Stalled(reason) = event {
+                warn(&format!("tasks wait: {reason}"));
+            }
+        }
+    };
+    // Without a thread it is not told, and the job runs all the same.
+    let _ = std::thread::Builder::new()
+        .name("rwasm-stalls".to_owned())
+        .spawn(follow);
 }
 
 /// Warns where all engines together could use up more than there is.

@@ -300,7 +300,11 @@ impl Store {
             .map_err(std::io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(0))?;
         self.blobs
-            .put_reader(&queue_object(id), Box::new(file.try_clone()?))
+            .put_reader(
+                &queue_object(id),
+                Some(file.metadata()?.len()),
+                Box::new(file.try_clone()?),
+            )
             .await?;
         let plan = frame(&plan, &places.finish());
         self.blobs.put_bytes(&plan_object(id), &plan).await?;

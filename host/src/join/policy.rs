@@ -3,6 +3,7 @@
 use crate::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
 use crate::limits::Limits;
 use crate::nats::wire::TasksHead;
+use crate::outcome::{FailureCode, Outcome};
 use crate::units::ByteSize;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
@@ -127,25 +128,47 @@ impl Policy {
             };
             let path = PathBuf::from(path);
             if !path.is_absolute() {
-                return Err(format!("`{dir}` in dirs is no absolute path"));
+                return Err(format!(
+                    "`{dir}` in `dirs` is no absolute path: `/data` or `/data:ro` is wanted"
+                ));
             }
             policy.dirs.push((path, access));
         }
         for peer in file.net {
             policy
                 .net
-                .push(peer.parse().map_err(|error| format!("{error}"))?);
+                .push(peer.parse().map_err(|error| format!("`net`: {error}"))?);
         }
         let caps = &mut policy.caps;
         let limits = &file.limits;
-        size(&mut caps.memory, limits.memory.as_deref())?;
-        size(&mut caps.input, limits.input.as_deref())?;
-        size(&mut caps.output, limits.output.as_deref())?;
-        size(&mut caps.written, limits.written.as_deref())?;
-        size(&mut caps.module, limits.module.as_deref())?;
-        size(&mut caps.compile_memory, limits.compile_memory.as_deref())?;
-        time(&mut caps.time, limits.time.as_deref())?;
-        time(&mut caps.compile_time, limits.compile_time.as_deref())?;
+        for (name, cap, text) in [
+            ("memory", &mut caps.memory, &limits.memory),
+            ("input", &mut caps.input, &limits.input),
+            ("output", &mut caps.output, &limits.output),
+            ("written", &mut caps.written, &limits.written),
+            ("module", &mut caps.module, &limits.module),
+            (
+                "compile_memory",
+                &mut caps.compile_memory,
+                &limits.compile_memory,
+            ),
+        ] {
+            if let Some(text) = text {
+                let size = text.parse();
+                *cap = size.map_err(|error| format!("`limits.{name}`: {error}"))?;
+            }
+        }
+        for (name, cap, text) in [
+            ("time", &mut caps.time, &limits.time),
+            ("compile_time", &mut caps.compile_time, &limits.compile_time),
+        ] {
+            if let Some(text) = text {
+                let time = humantime::parse_duration(text);
+                *cap = time.map_err(|error| {
+                    format!("`limits.{name}`: `{text}` is no time such as 30s or 5m: {error}")
+                })?;
+            }
+        }
         Ok(policy)
     }
 
@@ -170,10 +193,34 @@ impl Policy {
         limits
     }
 
+    /// Names the policy in failures by limits that it lowered: whoever raised them is not to be told to.
+    pub(super) fn explain(&self, wanted: &Limits, outcomes: &mut [Outcome]) {
+        let here = self.limits(wanted);
+        for outcome in outcomes {
+            let Err(failure) = &mut outcome.result else {
+                continue;
+            };
+            let limit = match failure.code {
+                FailureCode::Timeout if here.time < wanted.time => "time",
+                FailureCode::MemoryLimit if here.memory < wanted.memory => "memory",
+                FailureCode::InputLimit if here.input < wanted.input => "input",
+                FailureCode::OutputLimit if here.output < wanted.output => "output",
+                _ => continue,
+            };
+            // What a failure advises stands in parentheses at its end.
+            if let Some(advice) = failure.message.rfind(" (") {
+                failure.message.truncate(advice);
+            }
+            failure.message += &format!(
+                " (more was asked for, but the policy of its engine allows no more: `{limit}` in its `[limits]`)"
+            );
+        }
+    }
+
     /// What a job is granted of what it asks for; or the first thing that is not allowed here, as a sentence.
     ///
     /// # Errors
-    /// When something is asked for that is not allowed at all. Where a directory may only be read, it is granted so.
+    /// When something is asked for that is not allowed.
     pub(super) fn grants(&self, head: &TasksHead) -> Result<Grants, String> {
         let mut grants = Grants::none();
         for dir in &head.dirs {
@@ -184,12 +231,13 @@ impl Policy {
                     dir.host.display()
                 ));
             };
-            let access = if dir.access == Access::ReadOnly {
-                Access::ReadOnly
-            } else {
-                access
-            };
-            grants = grants.dir(real, dir.guest, access);
+            if dir.access == Access::ReadWrite && access == Access::ReadOnly {
+                return Err(format!(
+                    "the directory `{}` may only be read by the policy of this engine (ask for it with `:ro`, or take the `:ro` from `dirs`)",
+                    dir.host.display()
+                ));
+            }
+            grants = grants.dir(real, dir.guest, dir.access);
         }
         for peer in &head.net {
             let peer: NetGrant = peer.parse().map_err(|error| format!("{error}"))?;
@@ -257,20 +305,6 @@ fn canonical(host: &NetHost) -> NetHost {
     }
 }
 
-fn size(cap: &mut ByteSize, text: Option<&str>) -> Result<(), String> {
-    if let Some(text) = text {
-        *cap = text.parse().map_err(|error| format!("{error}"))?;
-    }
-    Ok(())
-}
-
-fn time(cap: &mut Duration, text: Option<&str>) -> Result<(), String> {
-    if let Some(text) = text {
-        *cap = humantime::parse_duration(text).map_err(|error| format!("`{text}`: {error}"))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,7 +370,8 @@ mod tests {
         );
         let policy = Policy::parse(&text).expect("a policy");
         let mut head = head();
-        head.dirs.push(format!("{}/data/sub::/d", root.display()));
+        head.dirs
+            .push(format!("{}/data/sub::/d:ro", root.display()));
         head.dirs.push(format!("{}/work::/w", root.display()));
         head.net.push("localhost:80".to_owned());
         head.env.push(("A".to_owned(), "b".to_owned()));
@@ -346,6 +381,9 @@ mod tests {
         let limits = policy.limits(&Limits::default());
         assert_eq!(limits.memory, ByteSize::mib(64));
         assert_eq!(limits.time, Duration::from_secs(1));
+        head.dirs = vec![format!("{}/data/sub::/d", root.display())];
+        let refused = policy.grants(&head).unwrap_err();
+        assert!(refused.contains("may only be read"), "{refused}");
         for outside in ["data/../..", "nowhere"] {
             head.dirs = vec![format!("{}/{outside}::/x", root.display())];
             assert!(policy.grants(&head).is_err(), "{outside}");
@@ -384,14 +422,15 @@ mod tests {
 
     #[test]
     fn what_is_no_policy_is_refused() {
-        for text in [
-            "dirs = [\"relative\"]",
-            "net = [\"x\"]",
-            "unknown = 1",
-            "[limits]\nmemory = \"much\"",
-            "[limits]\ntime = \"soon\"",
+        for (text, part) in [
+            ("dirs = [\"relative\"]", "dirs"),
+            ("net = [\"x\"]", "net"),
+            ("unknown = 1", "unknown"),
+            ("[limits]\nmemory = \"much\"", "limits.memory"),
+            ("[limits]\ntime = \"soon\"", "limits.time"),
         ] {
-            assert!(Policy::parse(text).is_err(), "{text}");
+            let error = Policy::parse(text).expect_err("it is none");
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 }

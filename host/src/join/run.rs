@@ -240,7 +240,9 @@ impl Worker {
         }
         self.bench.cluster.core().backend.submit(dispatch);
         // An error is that the engines ended under it.
-        answered.await.ok().flatten()
+        let mut outcomes = answered.await.ok().flatten()?;
+        self.bench.policy.explain(&head.limits, &mut outcomes);
+        Some(outcomes)
     }
 
     fn dispatch(

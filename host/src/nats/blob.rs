@@ -4,17 +4,31 @@
 //! are written once: a second writer of a name would take the first one's pieces away from under its readers.
 
 use super::connect::Connection;
+use super::names::object_stream;
+use super::permissions::permits;
+use super::problem::Problem;
 use super::refusal::Denied;
-use async_nats::jetstream::object_store::{GetErrorKind, ObjectMetadata, ObjectStore};
+use crate::units::ByteSize;
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 /// The size of a piece: as much as a message may have by default, less its overhead.
 const PIECE: usize = (1 << 20) - (4 << 10);
+
+/// Pieces that are on their way to the server at a time.
+const ON_THE_WAY: usize = 3;
 
 /// Room that is made for what is said to come; more is made as it does.
 const ROOM: u64 = 64 << 20;
@@ -36,6 +50,20 @@ pub(crate) enum BlobError {
         size: u64,
         limit: u64,
     },
+    /// There is no room for it now.
+    #[error(
+        "the server has no room left in {bucket}: what is there goes by itself when its job has ended or is removed (`job rm`), and `init --max-bytes SIZE --change` gives more"
+    )]
+    Full { bucket: &'static str },
+    /// There never is room for it.
+    #[error(
+        "{size} are more than {bucket} may hold, which is {most}: `init --max-bytes SIZE --change` gives it more"
+    )]
+    NeverFits {
+        bucket: &'static str,
+        size: ByteSize,
+        most: ByteSize,
+    },
     /// The key may not.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -53,7 +81,7 @@ pub(crate) enum BlobError {
 impl BlobError {
     /// Whether it may go well a little later.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Server { .. })
+        matches!(self, Self::Server { .. } | Self::Full { .. })
     }
 }
 
@@ -103,48 +131,179 @@ impl Blobs {
         }
     }
 
-    /// Puts what `from` gives, and says how much it was.
+    /// Puts what `from` gives, and says how much it was. `size` is what that is expected to be, if that is known: where
+    /// there is no room for so much, nothing is put. What was begun and fails is taken away again.
     pub(crate) async fn put(
         &self,
         name: &str,
+        size: Option<u64>,
         from: &mut (impl AsyncRead + Unpin),
     ) -> Result<u64, BlobError> {
-        let metadata = ObjectMetadata {
-            name: name.to_owned(),
-            chunk_size: Some(PIECE),
-            ..ObjectMetadata::default()
-        };
-        let mut from = Failing {
-            inner: from,
-            failed: None,
-        };
-        let put = self
-            .connection
-            .watched(self.bucket, self.store.put(metadata, &mut from))
-            .await;
-        if let Some(error) = from.failed {
-            return Err(BlobError::Io(error));
+        if let Some(size) = size {
+            self.has_room(size).await?;
         }
-        match put {
-            Ok(Ok(info)) => Ok(info.size as u64),
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(denied) => Err(BlobError::Denied(denied)),
+        let before = self.connection.watched(self.bucket, self.store.info(name));
+        let before = before.await?.ok();
+        let place = ulid::Ulid::new().to_string();
+        let put = self.put_at(name, &place, from).await;
+        match &put {
+            // What had the name before is nobody's any more.
+            Ok(_) => {
+                if let Some(before) = before {
+                    self.take_away(&before.nuid).await;
+                }
+            }
+            Err(_) => self.take_away(&place).await,
         }
+        put
+    }
+
+    /// The pieces as messages of one subject, and then what is known of them: the form that object stores have, by which every
+    /// client reads them. The client library's own `put` does not say where it put the pieces when it fails.
+    async fn put_at(
+        &self,
+        name: &str,
+        place: &str,
+        from: &mut (impl AsyncRead + Unpin),
+    ) -> Result<u64, BlobError> {
+        let subject = self.pieces(place);
+        let mut hash = Sha256::new();
+        let (mut pieces, mut total) = (0_u64, 0);
+        let mut sent = VecDeque::with_capacity(ON_THE_WAY);
+        loop {
+            let mut piece = BytesMut::with_capacity(PIECE);
+            while piece.len() < PIECE {
+                let room = PIECE - piece.len();
+                let read = (&mut *from).take(room as u64).read_buf(&mut piece).await;
+                if read.map_err(BlobError::Io)? == 0 {
+                    break;
+                }
+            }
+            if piece.is_empty() {
+                break;
+            }
+            hash.update(&piece);
+            (pieces, total) = (pieces + 1, total + piece.len() as u64);
+            if sent.len() >= ON_THE_WAY
+                && let Some(first) = sent.pop_front()
+            {
+                self.stored(first).await?;
+            }
+            sent.push_back(self.send(&subject, None, piece.freeze()).await?);
+        }
+        for one in sent {
+            self.stored(one).await?;
+        }
+        let known = serde_json::json!({
+            "name": name,
+            "bucket": self.bucket,
+            "nuid": place,
+            "options": { "max_chunk_size": PIECE },
+            "size": total,
+            "chunks": pieces,
+            "digest": format!("SHA-256={}", URL_SAFE.encode(hash.finalize())),
+            "mtime": humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Rollup", "sub");
+        let subject = format!("$O.{}.M.{}", self.bucket, URL_SAFE.encode(name));
+        let sent = self
+            .send(&subject, Some(headers), known.to_string().into())
+            .await?;
+        self.stored(sent).await?;
+        Ok(total)
+    }
+
+    fn pieces(&self, place: &str) -> String {
+        format!("$O.{}.C.{place}", self.bucket)
+    }
+
+    async fn send(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        piece: Bytes,
+    ) -> Result<PublishAckFuture, BlobError> {
+        let js = &self.connection.js;
+        let subject = subject.to_owned();
+        let send = js.publish_with_headers(subject, headers.unwrap_or_default(), piece);
+        let sent = self.connection.watched(self.bucket, send).await?;
+        sent.map_err(|error| self.unstored(error))
+    }
+
+    async fn stored(&self, sent: PublishAckFuture) -> Result<(), BlobError> {
+        let stored = self.connection.watched(self.bucket, sent.into_future());
+        let stored = stored.await?;
+        stored.map(drop).map_err(|error| self.unstored(error))
+    }
+
+    fn unstored(&self, error: impl std::error::Error + 'static) -> BlobError {
+        let reason = error.to_string();
+        if Problem::from(error).is_full() {
+            return BlobError::Full {
+                bucket: self.bucket,
+            };
+        }
+        self.failed(reason)
+    }
+
+    /// Whether so much can be put, now or ever.
+    async fn has_room(&self, size: u64) -> Result<(), BlobError> {
+        let stream = self.connection.js.get_stream(object_stream(self.bucket));
+        let stream = self.connection.watched(self.bucket, stream).await?;
+        let stream = stream.map_err(|error| self.failed(error))?;
+        let info = stream.cached_info();
+        let Some(most) = u64::try_from(info.config.max_bytes)
+            .ok()
+            .filter(|most| *most > 0)
+        else {
+            return Ok(());
+        };
+        if size > most {
+            return Err(BlobError::NeverFits {
+                bucket: self.bucket,
+                size: ByteSize::new(size),
+                most: ByteSize::new(most),
+            });
+        }
+        if info.state.bytes.saturating_add(size) > most {
+            return Err(BlobError::Full {
+                bucket: self.bucket,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes pieces away, as well as may be: where the key may not, they go when their time is over.
+    async fn take_away(&self, place: &str) {
+        let stream = object_stream(self.bucket);
+        let purge = format!("$JS.API.STREAM.PURGE.{stream}");
+        if !permits(self.connection.role, &purge, false) {
+            return;
+        }
+        let taken = async {
+            let stream = self.connection.js.get_stream_no_info(stream).await.ok()?;
+            stream.purge().filter(self.pieces(place)).await.ok()
+        };
+        // A server that is not there any more has nothing to be taken away either, or keeps it until its time is over.
+        let _ = taken.await;
     }
 
     pub(crate) async fn put_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
         let mut from = bytes;
-        self.put(name, &mut from).await.map(drop)
+        let size = Some(bytes.len() as u64);
+        self.put(name, size, &mut from).await.map(drop)
     }
 
     /// Puts what a reader gives that waits for its bytes: it is read on a thread of its own.
     pub(crate) async fn put_reader(
         &self,
         name: &str,
+        size: Option<u64>,
         reader: Box<dyn Read + Send>,
     ) -> Result<u64, BlobError> {
         let mut from = Waiting::new(reader);
-        self.put(name, &mut from).await
+        self.put(name, size, &mut from).await
     }
 
     /// All of it, if that is no more than `limit`.
@@ -242,29 +401,6 @@ impl Blobs {
             }
         }
         Ok(())
-    }
-}
-
-/// Remembers that reading failed: the object store's own error says no more than that.
-struct Failing<'a, R> {
-    inner: &'a mut R,
-    failed: Option<io::Error>,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for Failing<'_, R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut *self.inner).poll_read(context, into) {
-            Poll::Ready(Err(error)) => {
-                let told = io::Error::new(error.kind(), error.to_string());
-                self.failed = Some(error);
-                Poll::Ready(Err(told))
-            }
-            other => other,
-        }
     }
 }
 

@@ -100,6 +100,7 @@ pub(crate) struct Connection {
     pub(crate) js: jetstream::Context,
     pub(crate) url: Arc<str>,
     pub(crate) who: Arc<str>,
+    pub(crate) role: Role,
     /// Where answers come.
     inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
@@ -219,6 +220,7 @@ impl Connection {
             js,
             url,
             who,
+            role,
             inbox,
             denials,
             made,

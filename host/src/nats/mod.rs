@@ -13,7 +13,7 @@ pub(crate) mod names;
 mod overview;
 pub(crate) mod permissions;
 pub(crate) mod presence;
-mod problem;
+pub(crate) mod problem;
 pub(crate) mod refusal;
 mod role;
 mod server_config;

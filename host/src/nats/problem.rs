@@ -18,6 +18,21 @@ impl Problem {
         matches!(self, Self::Server(error) if error.error_code() == code)
     }
 
+    /// Whether a message was not stored since there is no room for it.
+    pub(crate) fn is_full(&self) -> bool {
+        let Self::Server(error) = self else {
+            return false;
+        };
+        match error.error_code() {
+            ErrorCode::STORAGE_RESOURCES_EXCEEDED
+            | ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED => true,
+            // Of several meanings, which its text tells apart.
+            ErrorCode::STREAM_STORE_FAILED => error.to_string().contains("maximum"),
+            _ => false,
+        }
+    }
+
     /// The problem of making or finding something.
     pub(crate) fn of(self, what: &str, replicas: usize, max_bytes: i64) -> AssetError {
         let what = what.to_owned();

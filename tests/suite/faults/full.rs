@@ -1,8 +1,8 @@
 //! Streams with little room: whoever submits waits until there is some, and nothing is lost.
 
 use super::{ACK_WAIT, assets, connect, engines, server};
-use crate::support::{module, numbers};
-use rwasm_cluster::{Callable, FailureCode};
+use crate::support::{events_until, module, numbers, until};
+use rwasm_cluster::{Callable, ClusterEvent, FailureCode};
 
 /// Room for a few dozen of the messages below.
 const ROOM: i64 = 256 << 10;
@@ -30,6 +30,60 @@ fn more_than_the_streams_hold_waits_and_arrives() {
     for (n, greeting) in greetings.iter().enumerate() {
         assert!(greeting.starts_with(&format!("hello, {n:0>1000}; hello")));
     }
+}
+
+/// What is larger than a message goes by the object store, which is as small.
+#[test]
+fn large_values_wait_for_room_and_leave_nothing_behind() {
+    const ROOM: i64 = 8 << 20;
+    const LARGE: usize = 3 << 20;
+    let mut assets = assets(ACK_WAIT);
+    assets.max_bytes = ROOM;
+    let server = server(&assets);
+    let _engines = engines(server.url(), 2);
+    let cluster = connect(server.url());
+    let view = cluster.load_balanced_view().dispatch_size(1);
+    let view = view.max_outstanding(20);
+    let length: Callable<Vec<u8>, u64> = module("numbers").function("length").expect("it is there");
+    // One alone is more than there will ever be room for.
+    let error = view.try_submit(&length, vec![0; 9 << 20]);
+    let error = error.expect("it is submitted").get();
+    let error = error.expect_err("there is no room").to_string();
+    assert!(
+        error.contains("9.0MiB") && error.contains("--max-bytes"),
+        "{error}"
+    );
+    // Of these there is room for two at a time.
+    let inputs: Vec<Vec<u8>> = (0..20).map(|n| vec![n; LARGE]).collect();
+    let lengths = view.map(&length, inputs).expect("it begins").get();
+    assert_eq!(lengths.expect("all run"), [LARGE as u64; 20]);
+    until("nothing is left of them", || {
+        server.stored("OBJ_RWC_BLOBS") < 100 << 10
+    });
+}
+
+#[test]
+fn whoever_waits_for_room_is_told_why() {
+    let mut assets = assets(ACK_WAIT);
+    assets.max_bytes = ROOM;
+    let server = server(&assets);
+    // Nobody takes what is there.
+    let cluster = connect(server.url());
+    let mut events = cluster.events();
+    let view = cluster.load_balanced_view().dispatch_size(1);
+    // Of which three would be under way.
+    let inputs: Vec<Vec<u8>> = (0..10).map(|n| vec![n; 100 << 10]).collect();
+    let length: Callable<Vec<u8>, u64> = module("numbers").function("length").expect("it is there");
+    let lengths = view.map(&length, inputs).expect("it begins");
+    let stalled = events_until(&mut events, |event| {
+        matches!(event, ClusterEvent::Stalled(_))
+    });
+    let Some(ClusterEvent::Stalled(reason)) = stalled.last() else {
+        panic!("{stalled:?}")
+    };
+    assert!(reason.contains("as many tasks as it may"), "{reason}");
+    let _engines = engines(server.url(), 1);
+    assert_eq!(lengths.get().expect("all run"), [100 << 10; 10]);
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
     assert!(!told.contains("secret-value"), "{told}");
     for (grants, part) in [
         ("--dir /etc::/etc:ro", "/etc"),
+        (&format!("--dir {shown}::/data"), "may only be read"),
         ("--env HOME=x", "HOME"),
         ("--net localhost:80", "localhost:80"),
         ("--clock precise", "precise"),
@@ -49,6 +50,36 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
             .fails(11)
             .expect_stderr_has(&["policy-denied", part, "policy of this engine"]);
     }
+}
+
+#[test]
+fn a_limit_that_the_policy_lowered_is_called_so() {
+    let server = server(&AssetSettings::default());
+    let url = server.url();
+    let dir = folder();
+    let policy = file(
+        &dir,
+        "policy.toml",
+        "[limits]\ntime = \"300ms\"\nmemory = \"32MiB\"\n",
+    );
+    let options = format!("-n 1 --policy {}", policy.display());
+    let _engine = EngineProcess::join(url, &options);
+    for (guest, options, part) in [
+        ("spin", "--timeout 20s", "`time`"),
+        ("hoard", "--memory 1GiB", "`memory`"),
+    ] {
+        let cli = run(guest).env("RWASM_CLUSTER", url).typed(options);
+        let failed = cli.stdin("").fails(11);
+        let failed = failed.expect_stderr_has(&["policy of its engine allows no more", part]);
+        assert!(!failed.stderr.contains("raise it"), "{}", failed.stderr);
+    }
+    // What it does not lower is the caller's own.
+    let cli = run("spin")
+        .env("RWASM_CLUSTER", url)
+        .typed("--timeout 100ms");
+    cli.stdin("")
+        .fails(11)
+        .expect_stderr_has(&["raise it with --timeout"]);
 }
 
 #[test]

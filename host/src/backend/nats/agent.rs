@@ -23,7 +23,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
@@ -63,6 +63,9 @@ const LAST_ANSWERS: Duration = Duration::from_millis(700);
 /// How long a process may take to say whether it takes a dispatch, or does what it is asked.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
+/// After how long it is told again that tasks are not taken.
+const TELL_AGAIN: Duration = Duration::from_mins(1);
+
 /// After how long what is lost is asked for again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
@@ -88,6 +91,8 @@ pub(super) struct Agent {
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
+    /// When it was told last that tasks are not taken.
+    stalled: Mutex<Option<Instant>>,
     /// Told when a dispatch is over.
     landed: Notify,
     /// Where the outcomes of a durable job are found, if that is what is to be done.
@@ -204,6 +209,7 @@ impl Agent {
             lane: settings.lane,
             roster,
             sending: Semaphore::new(SENDING),
+            stalled: Mutex::default(),
             uploaded: tokio::sync::Mutex::default(),
             flights: Mutex::default(),
             turns: Mutex::default(),
@@ -220,6 +226,17 @@ impl Agent {
     }
 
     /// Whose turn it is to send to the engine.
+    /// Tells that tasks are not taken, once in a while.
+    pub(super) fn stalled(&self, reason: &str) {
+        let mut last = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= TELL_AGAIN) {
+            *last = Some(Instant::now());
+            self.roster
+                .events()
+                .tell(ClusterEvent::Stalled(reason.into()));
+        }
+    }
+
     pub(super) fn turn(&self, engine: EngineId) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(turns.entry(engine).or_default())

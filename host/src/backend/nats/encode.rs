@@ -169,10 +169,10 @@ impl Encoder {
                     let name = format!("i/{}/{number}.{place}", self.session);
                     let put = if let ChunkData::Bytes(bytes) = &chunk.data {
                         let mut from: &[u8] = bytes;
-                        self.blobs.put(&name, &mut from).await?
+                        self.blobs.put(&name, chunk.len(), &mut from).await?
                     } else {
                         let reader = chunk.open().map_err(BlobError::Io)?;
-                        self.blobs.put_reader(&name, reader).await?
+                        self.blobs.put_reader(&name, chunk.len(), reader).await?
                     };
                     objects.push(name.clone());
                     (ChunkForm::Object(name), chunk.range.start + put)

@@ -6,6 +6,7 @@ use crate::dispatch::Dispatch;
 use crate::ids::EngineId;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::names::{self, Class};
+use crate::nats::problem::Problem;
 use crate::nats::refusal::Denied;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
 use crate::outcome::{Failure, FailureCode};
@@ -23,8 +24,14 @@ use tokio::time::{sleep, timeout};
 /// How long the server may be away before a task fails for it.
 const GIVE_UP: Duration = Duration::from_mins(2);
 
+/// What takes no task for so long is worth a word.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
 /// The longest pause before something is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why a task waits to be sent.
+const FULL: &str = "the cluster holds as many tasks as it may until engines have run some; `init --max-bytes SIZE --change` gives it more room";
 
 /// How long an engine may take to answer what it was told to stop.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
@@ -81,8 +88,8 @@ async fn send(agent: &Agent, dispatch: &Dispatch, number: u64) -> Result<(), Uns
     let Ok(_permit) = agent.sending.acquire().await else {
         return Ok(());
     };
-    let give_up = Instant::now() + GIVE_UP;
-    upload(agent, &dispatch.program.module, give_up)
+    let mut patience = Patience::new();
+    upload(agent, &dispatch.program.module, &mut patience)
         .await
         .map_err(|failure| (None, failure))?;
     match choose(agent, &dispatch.eligible)? {
@@ -90,11 +97,11 @@ async fn send(agent: &Agent, dispatch: &Dispatch, number: u64) -> Result<(), Uns
             if let Some(flight) = agent.flights().get_mut(&number) {
                 flight.engine = Some(engine);
             }
-            hand_over(agent, dispatch, number, engine, give_up)
+            hand_over(agent, dispatch, number, engine, &mut patience)
                 .await
                 .map_err(|failure| (Some(engine), failure))
         }
-        None => publish(agent, dispatch, number, give_up)
+        None => publish(agent, dispatch, number, &mut patience)
             .await
             .map_err(|failure| (None, failure)),
     }
@@ -131,13 +138,12 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
 }
 
 /// Puts the module where engines get it from, unless it is there.
-async fn upload(agent: &Agent, module: &Module, give_up: Instant) -> Result<(), Failure> {
+async fn upload(agent: &Agent, module: &Module, patience: &mut Patience) -> Result<(), Failure> {
     let mut uploaded = agent.uploaded.lock().await;
     if uploaded.contains(&module.hash()) {
         return Ok(());
     }
     let name = module.hash().to_string();
-    let mut pause = AGAIN;
     loop {
         let put = async {
             if !agent.modules.has(&name).await? {
@@ -148,23 +154,68 @@ async fn upload(agent: &Agent, module: &Module, give_up: Instant) -> Result<(), 
         match put.await {
             Ok(()) => break,
             Err(BlobError::Denied(denied)) => return Err(not_permitted(agent, &denied)),
-            Err(error) => wait(&mut pause, give_up, &error.to_string()).await?,
+            Err(error) => patience.wait(agent, error.into()).await?,
         }
     }
     uploaded.insert(module.hash());
     Ok(())
 }
 
-/// Waits before something is sent again; fails where it was tried for long enough.
-async fn wait(pause: &mut Duration, give_up: Instant, reason: &str) -> Result<(), Failure> {
-    if Instant::now() >= give_up {
-        let message = format!("the task could not be submitted to the cluster: {reason}");
-        return Err(Failure::new(FailureCode::EngineLost, message));
+/// Why something is to be sent again.
+enum Again {
+    /// There is no room for it: there will be, when engines have taken what is there.
+    Full(String),
+    /// The server, or the way to it.
+    Other(String),
+}
+
+impl From<BlobError> for Again {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full { .. } => Self::Full(error.to_string()),
+            error => Self::Other(error.to_string()),
+        }
     }
-    tracing::warn!(reason, "the cluster does not take a task; trying again");
-    sleep(*pause).await;
-    *pause = (*pause * 2).min(LONGEST_PAUSE);
-    Ok(())
+}
+
+/// How long a dispatch is sent again, and when next.
+struct Patience {
+    pause: Duration,
+    since: Option<Instant>,
+    give_up: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self {
+            pause: AGAIN,
+            since: None,
+            give_up: Instant::now() + GIVE_UP,
+        }
+    }
+
+    /// Waits before something is sent again; fails where it was tried for long enough. For room it waits as long as it takes.
+    async fn wait(&mut self, agent: &Agent, again: Again) -> Result<(), Failure> {
+        let now = Instant::now();
+        let reason = match again {
+            Again::Full(reason) => {
+                self.give_up = now + GIVE_UP;
+                reason
+            }
+            Again::Other(reason) if now >= self.give_up => {
+                let message = format!("the task could not be submitted to the cluster: {reason}");
+                return Err(Failure::new(FailureCode::EngineLost, message));
+            }
+            Again::Other(reason) => reason,
+        };
+        tracing::warn!(reason, "the cluster does not take a task; trying again");
+        if now - *self.since.get_or_insert(now) >= WORTH_TELLING {
+            agent.stalled(&reason);
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
 }
 
 fn not_permitted(agent: &Agent, denied: &Denied) -> Failure {
@@ -181,9 +232,8 @@ async fn encode(
     dispatch: &Dispatch,
     number: u64,
     engine: Option<EngineId>,
-    give_up: Instant,
+    patience: &mut Patience,
 ) -> Result<Bytes, Failure> {
-    let mut pause = AGAIN;
     let engines = agent.roster.count();
     let name = number.to_string();
     loop {
@@ -202,9 +252,10 @@ async fn encode(
             Err(EncodeError::Blob(BlobError::Denied(denied))) => {
                 return Err(not_permitted(agent, &denied));
             }
-            Err(EncodeError::Blob(error)) => {
-                wait(&mut pause, give_up, &error.to_string()).await?;
+            Err(EncodeError::Blob(error @ BlobError::NeverFits { .. })) => {
+                return Err(Failure::new(FailureCode::InputLimit, error.to_string()));
             }
+            Err(EncodeError::Blob(error)) => patience.wait(agent, error.into()).await?,
         }
     }
 }
@@ -214,9 +265,9 @@ async fn publish(
     agent: &Agent,
     dispatch: &Dispatch,
     number: u64,
-    give_up: Instant,
+    patience: &mut Patience,
 ) -> Result<(), Failure> {
-    let message = encode(agent, dispatch, number, None, give_up).await?;
+    let message = encode(agent, dispatch, number, None, patience).await?;
     let most = agent.tasks.cached_info().config.max_bytes;
     if u64::try_from(most).is_ok_and(|most| most > 0 && message.len() as u64 > most) {
         let message = format!(
@@ -231,7 +282,7 @@ async fn publish(
     let mut headers = HeaderMap::new();
     // One that is sent again, since its acknowledgement was lost, is not a second one.
     headers.insert("Nats-Msg-Id", format!("{}/{name}", agent.session));
-    let (mut pause, mut patience) = (AGAIN, ANSWER);
+    let mut answer = ANSWER;
     loop {
         let publish = async {
             agent
@@ -242,7 +293,7 @@ async fn publish(
                 .await
         };
         let publish = agent.connection.watched("rwc.t.", publish);
-        let reason = match agent.connection.within(patience, publish).await {
+        let again = match agent.connection.within(answer, publish).await {
             Some(Ok(Ok(_))) => return Ok(()),
             Some(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 let message = format!(
@@ -251,14 +302,21 @@ async fn publish(
                 );
                 return Err(Failure::new(FailureCode::InputLimit, message));
             }
-            Some(Ok(Err(error))) => told(&error),
+            Some(Ok(Err(error))) => {
+                let reason = told(&error);
+                if Problem::from(error).is_full() {
+                    Again::Full(FULL.to_owned())
+                } else {
+                    Again::Other(reason)
+                }
+            }
             Some(Err(denied)) => return Err(not_permitted(agent, &denied)),
             None => {
-                patience *= 2;
-                "the server does not say that it has it".to_owned()
+                answer *= 2;
+                Again::Other("the server does not say that it has it".to_owned())
             }
         };
-        wait(&mut pause, give_up, &reason).await?;
+        patience.wait(agent, again).await?;
     }
 }
 
@@ -282,12 +340,12 @@ async fn hand_over(
     dispatch: &Dispatch,
     number: u64,
     engine: EngineId,
-    give_up: Instant,
+    patience: &mut Patience,
 ) -> Result<(), Failure> {
     let lost = |text: &str| Failure::new(FailureCode::EngineLost, text);
     let turn = agent.turn(engine);
     let _turn = turn.lock().await;
-    let message = encode(agent, dispatch, number, Some(engine), give_up).await?;
+    let message = encode(agent, dispatch, number, Some(engine), patience).await?;
     let mut headers = HeaderMap::new();
     headers.insert("Rwc-Task", format!("{}.{number}", agent.session));
     let mut pause = Duration::from_millis(5);
@@ -319,10 +377,11 @@ async fn hand_over(
             {
                 return Err(lost("its process is not there any more"));
             }
-            Ok(Ok(Err(error))) => wait(&mut pause, give_up, &told(&error)).await?,
+            Ok(Ok(Err(error))) => patience.wait(agent, Again::Other(told(&error))).await?,
             Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
             Err(_) => {
-                wait(&mut pause, give_up, "the engine's process does not answer").await?;
+                let silent = "the engine's process does not answer".to_owned();
+                patience.wait(agent, Again::Other(silent)).await?;
             }
         }
     }
