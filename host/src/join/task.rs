@@ -10,7 +10,7 @@ use crate::nats::blob::{BlobError, Blobs};
 use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
 use crate::outcome::{Failure, FailureCode};
 use crate::pushed::{PushedValue, PushedValues};
-use crate::sandbox::{Arguments, Callee, Module, Program, Setting};
+use crate::sandbox::{Arguments, Callee, Program, Setting};
 use crate::value::{Packed, PackedArgument, Type, Value};
 use crate::view::Wishes;
 use bytes::Bytes;
@@ -155,9 +155,17 @@ impl Bench {
             None => body,
             Some(name) => self.blobs.get(name, LARGEST_BODY).await?,
         };
-        let mut tasks = Vec::new();
-        for form in decode_tasks(&body)? {
-            tasks.push(self.task(form, &module, callee, head).await?);
+        let params: Vec<&Type> = match callee {
+            Callee::Command => Vec::new(),
+            Callee::Function(place) => {
+                let params = &module.functions()[place].params;
+                params.iter().map(|(_, ty)| ty).collect()
+            }
+        };
+        let forms = decode_tasks(&body)?;
+        let mut tasks = Vec::with_capacity(forms.len());
+        for form in forms {
+            tasks.push(self.task(form, &params, callee, head).await?);
         }
         Ok(Ready {
             program,
@@ -180,11 +188,14 @@ impl Bench {
             |message: String| NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message));
         let grants = self.policy.grants(head).map_err(denied)?;
         let is_granted = !grants.is_empty();
-        let key = format!(
-            "{job} {:?} {:?} {:?} {} {:?} {:?} {:?}",
-            head.dirs, head.net, head.env, head.clock, head.seed, head.limits, head.arguments
-        );
+        let key = || {
+            format!(
+                "{job} {:?} {:?} {:?} {} {:?} {:?} {:?}",
+                head.dirs, head.net, head.env, head.clock, head.seed, head.limits, head.arguments
+            )
+        };
         if is_granted {
+            let key = key();
             let mut known = lock(&self.settings);
             if let Some((setting, used)) = known.get_mut(&key) {
                 *used = Instant::now();
@@ -209,7 +220,7 @@ impl Bench {
             let mut known = lock(&self.settings);
             known.retain(|_, (_, used)| used.elapsed() < GRANTED);
             forget_oldest(&mut known, 64, |(_, used)| *used);
-            known.insert(key, (Arc::clone(&setting), Instant::now()));
+            known.insert(key(), (Arc::clone(&setting), Instant::now()));
         }
         Ok(setting)
     }
@@ -217,7 +228,7 @@ impl Bench {
     async fn task(
         &self,
         form: TaskForm,
-        module: &Module,
+        params: &[&Type],
         callee: Callee,
         head: &TasksHead,
     ) -> Result<DispatchedTask, NotReady> {
@@ -229,7 +240,7 @@ impl Bench {
             }
         };
         let input = match self
-            .input(form.input, form.index, module, callee, head)
+            .input(form.input, form.index, params, callee, head)
             .await
         {
             Ok(input) => input,
@@ -249,17 +260,10 @@ impl Bench {
         &self,
         form: InputForm,
         index: u64,
-        module: &Module,
+        params: &[&Type],
         callee: Callee,
         head: &TasksHead,
     ) -> Result<TaskInput, NotReady> {
-        let params: Vec<&Type> = match callee {
-            Callee::Command => Vec::new(),
-            Callee::Function(place) => {
-                let params = &module.functions()[place].params;
-                params.iter().map(|(_, ty)| ty).collect()
-            }
-        };
         let fits = |count: usize| {
             if count == params.len() {
                 return Ok(());
@@ -270,7 +274,7 @@ impl Bench {
             )))
         };
         let packed = |ty: &Type, wire: &Bytes| {
-            Packed::from_wire(ty.clone(), wire)
+            Packed::from_wire_bytes(ty.clone(), wire)
                 .map_err(|error| NotReady::from(WireError::from(error)))
         };
         Ok(match form {
@@ -285,7 +289,7 @@ impl Bench {
                 TaskInput::Ready(Arguments::Values(values.collect::<Result<_, _>>()?))
             }
             InputForm::Parts(parts) => {
-                let [Type::List(element)] = params[..] else {
+                let [Type::List(element)] = params else {
                     return Err(bad("the function takes no list of parts"));
                 };
                 let parts = parts.iter().map(|wire| packed(element, wire));
@@ -321,7 +325,7 @@ impl Bench {
                 data,
             } => {
                 let is_text = callee == Callee::Command
-                    || matches!(params[..], [ty] if *ty == Type::String || ty.is_bytes());
+                    || matches!(params, [ty] if **ty == Type::String || ty.is_bytes());
                 if !is_text {
                     return Err(bad("the function takes no chunk of an input"));
                 }

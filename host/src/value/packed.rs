@@ -9,6 +9,8 @@
 //! exists is well formed. It does not compress and does not describe its type: both ends know it.
 
 use super::codec::Malformed;
+#[cfg(feature = "nats")]
+use super::codec::Writer;
 use super::mismatch::Mismatch;
 use super::pack::Packer;
 use super::unpack::Decoder;
@@ -122,18 +124,36 @@ impl Packed {
         wire
     }
 
+    /// The length of the form that travels.
+    #[cfg(feature = "nats")]
+    pub(crate) fn wire_len(&self) -> usize {
+        1 + self.bytes.len()
+    }
+
+    /// Writes the form that travels, without its length.
+    #[cfg(feature = "nats")]
+    pub(crate) fn put_wire(&self, out: &mut Writer) {
+        out.put_u8(WIRE_VERSION);
+        out.put_raw(&self.bytes);
+    }
+
+    /// The same as [`Self::from_wire`], of bytes that the value then keeps.
+    #[cfg(feature = "nats")]
+    pub(crate) fn from_wire_bytes(ty: Type, wire: &Bytes) -> Result<Self, PackedError> {
+        checked(&ty, wire)?;
+        Ok(Self {
+            ty,
+            bytes: wire.slice(1..),
+        })
+    }
+
     /// A value of type `ty` from its wire form, which may come from anywhere.
     ///
     /// # Errors
     ///
     /// When the bytes are not exactly the wire form of one value of this type.
     pub fn from_wire(ty: Type, wire: &[u8]) -> Result<Self, PackedError> {
-        let (&version, payload) = wire.split_first().ok_or(PackedError::Empty)?;
-        if version != WIRE_VERSION {
-            return Err(PackedError::Version { found: version });
-        }
-        // Checked before anything is allocated.
-        check(&ty, payload)?;
+        let payload = checked(&ty, wire)?;
         Ok(Self {
             ty,
             bytes: Bytes::copy_from_slice(payload),
@@ -143,6 +163,16 @@ impl Packed {
     fn check(&self) -> Result<(), PackedError> {
         check(&self.ty, &self.bytes)
     }
+}
+
+/// The payload of a wire form, which is exactly one value of type `ty`. Allocates nothing.
+fn checked<'a>(ty: &Type, wire: &'a [u8]) -> Result<&'a [u8], PackedError> {
+    let (&version, payload) = wire.split_first().ok_or(PackedError::Empty)?;
+    if version != WIRE_VERSION {
+        return Err(PackedError::Version { found: version });
+    }
+    check(ty, payload)?;
+    Ok(payload)
 }
 
 /// Whether `payload` is exactly one value of type `ty`. Allocates nothing.

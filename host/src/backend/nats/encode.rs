@@ -6,12 +6,12 @@ use crate::ids::EngineId;
 use crate::input::ChunkData;
 use crate::nats::blob::{BlobError, Blobs, LARGEST_INLINE};
 use crate::nats::wire::{
-    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, encode_tasks, frame, micros,
+    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, frame, frame_tasks, micros,
 };
 use crate::placement::Stage;
 use crate::pushed::PushedValue;
 use crate::sandbox::{Arguments, Callee};
-use crate::value::PackedArgument;
+use crate::value::{Packed, PackedArgument};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -84,16 +84,13 @@ impl Encoder {
                 input: self.input(task, number, place, &mut objects).await?,
             });
         }
-        let body = encode_tasks(&tasks);
-        drop(tasks);
         let mut head = self.head(dispatch, engine, engines);
         head.pushed = self.pushed(dispatch, engine).await?;
-        if body.len() <= LARGEST_INLINE {
-            return Ok(Encoded {
-                message: frame(&head, &body),
-                objects,
-            });
-        }
+        let body = match frame_tasks(&head, &tasks, LARGEST_INLINE) {
+            Ok(message) => return Ok(Encoded { message, objects }),
+            Err(body) => body,
+        };
+        drop(tasks);
         let name = format!("i/{}/{number}", self.session);
         self.blobs.put_bytes(&name, &body).await?;
         objects.push(name.clone());
@@ -147,20 +144,18 @@ impl Encoder {
         }
     }
 
-    async fn input(
+    async fn input<'a>(
         &self,
-        task: &DispatchedTask,
+        task: &'a DispatchedTask,
         number: &str,
         place: usize,
         objects: &mut Vec<String>,
-    ) -> Result<InputForm, EncodeError> {
-        let wire = |values: &[crate::value::Packed]| {
-            let wire = values.iter().map(|value| Bytes::from(value.to_wire()));
-            wire.collect::<Vec<_>>()
-        };
+    ) -> Result<InputForm<&'a Packed>, EncodeError> {
         Ok(match &task.input {
-            TaskInput::Ready(Arguments::Values(values)) => InputForm::Values(wire(values)),
-            TaskInput::Ready(Arguments::Parts(values)) => InputForm::Parts(wire(values)),
+            TaskInput::Ready(Arguments::Values(values)) => {
+                InputForm::Values(values.iter().collect())
+            }
+            TaskInput::Ready(Arguments::Parts(values)) => InputForm::Parts(values.iter().collect()),
             TaskInput::Ready(Arguments::Chunk(chunk)) => {
                 let (data, end) = if chunk.len().is_some_and(|len| len < STREAMED) {
                     let bytes = read(chunk).await?;
@@ -189,7 +184,7 @@ impl Encoder {
                 arguments
                     .iter()
                     .map(|argument| match argument {
-                        PackedArgument::Value(value) => Ok(value.to_wire().into()),
+                        PackedArgument::Value(value) => Ok(value),
                         PackedArgument::Reference { name, .. } => Err(name.to_string()),
                     })
                     .collect(),

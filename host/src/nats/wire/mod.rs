@@ -13,7 +13,7 @@ mod tests;
 pub(crate) use note::{Heard, decode_cancelled, decode_heard, encode_cancelled, encode_heard};
 pub(crate) use outcome::{OutcomesHead, decode_failed, decode_outcomes, encode_outcomes};
 pub(crate) use task::{
-    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, encode_tasks,
+    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, encode_tasks, frame_tasks,
 };
 
 use crate::value::{Malformed, Reader, Writer};
@@ -49,13 +49,19 @@ pub(crate) enum WireError {
 
 /// A message from its two parts.
 pub(crate) fn frame(head: &impl Serialize, body: &[u8]) -> Bytes {
-    // Heads are of strings, numbers and lists, which always can be written.
-    let head = serde_json::to_vec(head).unwrap_or_default();
-    let mut out = Writer::with_capacity(body.len() + head.len() + 8);
-    out.put_u8(VERSION);
-    out.put_bytes(&head);
+    let mut out = begin(head, body.len());
     out.put_raw(body);
     out.into_vec().into()
+}
+
+/// A message up to its body, with room for that.
+fn begin(head: &impl Serialize, body: usize) -> Writer {
+    // Heads are of strings, numbers and lists, which always can be written.
+    let head = serde_json::to_vec(head).unwrap_or_default();
+    let mut out = Writer::with_capacity(body + head.len() + 8);
+    out.put_u8(VERSION);
+    out.put_bytes(&head);
+    out
 }
 
 /// The two parts of a message.

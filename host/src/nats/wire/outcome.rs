@@ -72,7 +72,10 @@ fn put(outcome: &Outcome, out: &mut Writer) {
     }
     out.put_bool(outcome.result.is_ok());
     match &outcome.result {
-        Ok(value) => out.put_bytes(&value.to_wire()),
+        Ok(value) => {
+            out.put_len(value.wire_len());
+            value.put_wire(out);
+        }
         Err(failure) => {
             out.put_bytes(failure.code.name().as_bytes());
             out.put_bytes(failure.message.as_bytes());

@@ -2,7 +2,7 @@
 
 use super::WireError;
 use crate::limits::Limits;
-use crate::value::{Reader, Writer};
+use crate::value::{Packed, Reader, Writer};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -70,23 +70,50 @@ pub(crate) struct PushedForm {
     pub(crate) object: String,
 }
 
+/// A value as it stands in a message: one that is here, or the wire form that came.
+pub(crate) trait WireValue {
+    fn wire_len(&self) -> usize;
+
+    fn put(&self, out: &mut Writer);
+}
+
+impl WireValue for Bytes {
+    fn wire_len(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&self, out: &mut Writer) {
+        out.put_raw(self);
+    }
+}
+
+impl WireValue for &Packed {
+    fn wire_len(&self) -> usize {
+        Packed::wire_len(self)
+    }
+
+    fn put(&self, out: &mut Writer) {
+        self.put_wire(out);
+    }
+}
+
 /// One task.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TaskForm {
+pub(crate) struct TaskForm<V = Bytes> {
     pub(crate) index: u64,
     pub(crate) attempt: u32,
     /// When its time in the queue is over, in microseconds since 1970; 0 for never.
     pub(crate) start_by: u64,
-    pub(crate) input: InputForm,
+    pub(crate) input: InputForm<V>,
 }
 
 /// What a task is called with.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum InputForm {
-    /// One value for each parameter, in wire form.
-    Values(Vec<Bytes>),
-    /// The elements of the one list that the function takes, in wire form.
-    Parts(Vec<Bytes>),
+pub(crate) enum InputForm<V = Bytes> {
+    /// One value for each parameter.
+    Values(Vec<V>),
+    /// The elements of the one list that the function takes.
+    Parts(Vec<V>),
     /// A chunk of an input.
     Chunk {
         source: String,
@@ -96,7 +123,7 @@ pub(crate) enum InputForm {
         data: ChunkForm,
     },
     /// Values, or the names under which they were pushed.
-    Named(Vec<Result<Bytes, String>>),
+    Named(Vec<Result<V, String>>),
     /// It cannot be called: the failure's code, its text, and whether the input could not be read.
     Refused {
         code: String,
@@ -123,19 +150,67 @@ const REFUSED: u8 = 5;
 const LEAST: usize = 4;
 
 /// The body of a message of tasks.
-pub(crate) fn encode_tasks(tasks: &[TaskForm]) -> Vec<u8> {
+pub(crate) fn encode_tasks<V: WireValue>(tasks: &[TaskForm<V>]) -> Vec<u8> {
     let mut out = Writer::default();
+    put_tasks(tasks, &mut out);
+    out.into_vec()
+}
+
+/// A message of tasks; or its body alone, where that is larger than `most` and travels in another way.
+pub(crate) fn frame_tasks<V: WireValue>(
+    head: &TasksHead,
+    tasks: &[TaskForm<V>],
+    most: usize,
+) -> Result<Bytes, Bytes> {
+    let about: usize = tasks.iter().map(|task| LEAST_LEN + task.input.len()).sum();
+    let mut out = super::begin(head, about);
+    let begin = out.len();
+    put_tasks(tasks, &mut out);
+    let message = Bytes::from(out.into_vec());
+    if message.len() - begin <= most {
+        Ok(message)
+    } else {
+        Err(message.slice(begin..))
+    }
+}
+
+/// About what the numbers of a task take.
+const LEAST_LEN: usize = 24;
+
+impl<V: WireValue> InputForm<V> {
+    /// The bytes of what it holds, about.
+    fn len(&self) -> usize {
+        const EACH: usize = 5;
+        let all = |values: &[V]| -> usize { values.iter().map(|one| EACH + one.wire_len()).sum() };
+        match self {
+            Self::Values(values) | Self::Parts(values) => all(values),
+            Self::Chunk { source, data, .. } => {
+                let data = match data {
+                    ChunkForm::Inline(bytes) => bytes.len(),
+                    ChunkForm::Object(name) => name.len(),
+                };
+                source.len() + data + 8 * EACH
+            }
+            Self::Named(values) => values
+                .iter()
+                .map(|one| EACH + one.as_ref().map_or_else(String::len, V::wire_len))
+                .sum(),
+            Self::Refused { code, message, .. } => code.len() + message.len() + 2 * EACH,
+        }
+    }
+}
+
+fn put_tasks<V: WireValue>(tasks: &[TaskForm<V>], out: &mut Writer) {
     out.put_len(tasks.len());
     for task in tasks {
         out.put_u64_leb(task.index);
         out.put_u64_leb(task.attempt.into());
         out.put_u64_leb(task.start_by);
-        put_input(&task.input, &mut out);
+        put_input(&task.input, out);
     }
-    out.into_vec()
 }
 
-fn put_input(input: &InputForm, out: &mut Writer) {
+fn put_input<V: WireValue>(input: &InputForm<V>, out: &mut Writer) {
     match input {
         InputForm::Values(values) => put_all(VALUES, values, out),
         InputForm::Parts(values) => put_all(PARTS, values, out),
@@ -165,7 +240,7 @@ fn put_input(input: &InputForm, out: &mut Writer) {
             for value in values {
                 out.put_bool(value.is_ok());
                 match value {
-                    Ok(value) => out.put_bytes(value),
+                    Ok(value) => put_value(value, out),
                     Err(name) => out.put_bytes(name.as_bytes()),
                 }
             }
@@ -183,11 +258,16 @@ fn put_input(input: &InputForm, out: &mut Writer) {
     }
 }
 
-fn put_all(tag: u8, values: &[Bytes], out: &mut Writer) {
+fn put_value(value: &impl WireValue, out: &mut Writer) {
+    out.put_len(value.wire_len());
+    value.put(out);
+}
+
+fn put_all(tag: u8, values: &[impl WireValue], out: &mut Writer) {
     out.put_u8(tag);
     out.put_len(values.len());
     for value in values {
-        out.put_bytes(value);
+        put_value(value, out);
     }
 }
 
