@@ -85,6 +85,10 @@ impl Reader<'_> {
                     inside(payload, || Step::Part("some"))?
                 }
                 NodeType::OptionNone => None,
+                // What is marked as a result is no option, so that it can stand for its `some`.
+                NodeType::ResultOk | NodeType::ResultErr if matches!(**inner, Type::Result(_)) => {
+                    Some(Box::new(self.value(node, inner)?))
+                }
                 _ if stands_alone(inner) => Some(Box::new(self.value(node, inner)?)),
                 _ => return Err(self.mismatch(node, ty)),
             }),
