@@ -415,5 +415,11 @@ fn wit_that_a_guest_documents_cannot_command_a_terminal() {
     let dir = folder();
     let path = file(&dir, "m.wasm", bytes);
     let wit = inspect(&path).typed("--format wit").end();
+    let escaped = "  /// \\u{1b}[2J";
+    assert!(
+        wit.text().lines().any(|line| line == escaped),
+        "{}",
+        wit.text()
+    );
     assert!(!wit.stdout.contains(&0x1b), "{}", wit.text());
 }

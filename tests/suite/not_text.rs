@@ -129,6 +129,11 @@ fn bytes_are_passed_as_they_are_and_text_is_asked_for() {
         .arg(odd())
         .fails(2)
         .expect_stderr_has(&[told, "Usage: "]);
+    let told_of_a_setting = "text is wanted where RWASM_MAP=\"b\\xFE\\xFF\" stands";
+    let run = program().arg("run").arg(guest("wordcount")).stdin("");
+    run.env("RWASM_MAP", odd())
+        .fails(2)
+        .expect_stderr_has(&[told_of_a_setting]);
     let command = program().arg("run").arg(guest("upper")).arg("--");
     command.arg(odd()).fails(2).expect_stderr_has(&[told]);
 }

@@ -6,7 +6,7 @@ use super::compiler::CompileLimit;
 use super::foreign::contained;
 use super::imports;
 use super::merged;
-use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash};
+use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash, Uncallable};
 use super::room::Room;
 use super::wit::{self, Bind, Exported};
 use crate::limits::{Limits, MODULE_SIZE};
@@ -244,7 +244,7 @@ impl Module {
         }
         let functions = || {
             if facts.is_component {
-                component_functions(&bytes, &mut room)
+                component_functions(&bytes, &mut room, &mut facts.imports)
             } else {
                 core_functions(&bytes, &facts, &mut room)
             }
@@ -532,12 +532,23 @@ impl Facts {
     }
 }
 
-fn component_functions(bytes: &[u8], room: &mut Room) -> Result<(Form, Exported), String> {
+/// The functions, and among the imports what an interface that is here does not have.
+fn component_functions(
+    bytes: &[u8],
+    room: &mut Room,
+    imports: &mut Vec<Import>,
+) -> Result<(Form, Exported), String> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
         return Err("it holds WIT alone and no code".to_owned());
     };
     let exported = wit::functions(&resolve, world, Bind::Component, room)?;
+    let missing = wit::not_in_host(&resolve, world).into_iter();
+    imports.extend(missing.map(|(module, name)| Import {
+        module,
+        name,
+        offered: false,
+    }));
     Ok((Form::Component, exported))
 }
 
@@ -561,7 +572,7 @@ fn core_functions(
             .retain(|function| exported.contains(function.name.as_str()));
         return Ok((Form::TypedCore, found));
     }
-    let mut functions = Vec::new();
+    let mut exported = Exported::default();
     for (name, index) in &facts.exported_functions {
         // Names with two underscores belong to the toolchain (`__wasm_call_ctors`).
         if name.starts_with('_') || name == "cabi_realloc" {
@@ -573,40 +584,62 @@ fn core_functions(
             for _ in ty.params().iter().chain(ty.results()) {
                 room.take(0)?;
             }
-            functions.extend(plain_function(name, ty));
+            match plain_function(name, ty) {
+                Ok(function) => exported.functions.push(function),
+                Err(uncallable) => exported.uncallable.push(uncallable),
+            }
         }
     }
-    let exported = Exported {
-        functions,
-        uncallable: Vec::new(),
-    };
     Ok((Form::Plain, exported))
 }
 
 /// A core function of numbers; its parameters have no names of their own.
-fn plain_function(name: &str, ty: &wasmparser::FuncType) -> Option<Function> {
-    let params = ty
-        .params()
-        .iter()
-        .enumerate()
-        .map(|(idx, ty)| Some((format!("p{idx}"), number(*ty)?)))
-        .collect::<Option<_>>()?;
-    let results = ty
-        .results()
-        .iter()
-        .map(|ty| number(*ty))
-        .collect::<Option<Vec<_>>>()?;
+///
+/// # Errors
+/// When it takes or gives anything else.
+fn plain_function(name: &str, ty: &wasmparser::FuncType) -> Result<Function, Uncallable> {
+    let uncallable = |place: String, found: ValType| Uncallable {
+        name: name.to_owned(),
+        wit: core_signature(ty),
+        reason: format!(
+            "{place} is of the core type {found}, and plain functions take and give i32, i64, f32 and f64 only"
+        ),
+    };
+    let mut params = Vec::new();
+    for (idx, ty) in ty.params().iter().enumerate() {
+        let refused = || uncallable(format!("its parameter `p{idx}`"), *ty);
+        params.push((format!("p{idx}"), number(*ty).ok_or_else(refused)?));
+    }
+    let mut results = Vec::new();
+    for ty in ty.results() {
+        let refused = || uncallable("its result".to_owned(), *ty);
+        results.push(number(*ty).ok_or_else(refused)?);
+    }
     let result = match results.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
         _ => Some(Type::tuple(results)),
     };
-    Some(Function {
+    Ok(Function {
         name: name.to_owned(),
         params,
         result,
         binding: Binding::Plain,
     })
+}
+
+/// A function as WIT has it, as far as that goes: with core types where they are no numbers.
+fn core_signature(ty: &wasmparser::FuncType) -> String {
+    let written = |ty: &ValType| number(*ty).map_or_else(|| ty.to_string(), |ty| ty.to_string());
+    let params = ty.params().iter().map(written).enumerate();
+    let params: Vec<String> = params.map(|(idx, ty)| format!("p{idx}: {ty}")).collect();
+    let results: Vec<String> = ty.results().iter().map(written).collect();
+    let result = match results.as_slice() {
+        [] => String::new(),
+        [one] => format!(" -> {one}"),
+        all => format!(" -> tuple<{}>", all.join(", ")),
+    };
+    format!("func({}){result}", params.join(", "))
 }
 
 fn number(ty: ValType) -> Option<Type> {

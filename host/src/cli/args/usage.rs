@@ -28,7 +28,13 @@ pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFil
 /// clap does not say which argument it means; where one could be meant, they are named.
 fn not_text(command: &Command) -> clap::Error {
     let words = std::env::args_os().filter(|word| word.to_str().is_none());
-    let words: Vec<String> = words.map(|word| format!("{word:?}")).collect();
+    let words = words.map(|word| format!("{word:?}"));
+    let settings = std::env::vars_os().filter(|(name, value)| {
+        let is_ours = name.to_string_lossy().starts_with("RWASM_");
+        is_ours && value.to_str().is_none()
+    });
+    let settings = settings.map(|(name, value)| format!("{}={value:?}", name.display()));
+    let words: Vec<String> = words.chain(settings).collect();
     let message = match words.as_slice() {
         [word] => format!("text is wanted where {word} stands, which is not UTF-8"),
         words => format!(
