@@ -78,13 +78,13 @@ fn files_are_opened_by_names_that_are_no_text() {
     let dir = folder();
     let bytes = fs::read(guest("wordcount")).expect("the guest can be read");
     let module = odd_file(&dir, ".wasm", bytes);
-    let input = odd_file(&dir, ".txt", "a b a\n");
+    let input = odd_file(&dir, ".txt", "ab cd ab\n");
     let output = dir.path().join(odd());
     let run = program().arg("run").arg(&module).arg(&input);
     let run = run.arg("-o").arg(&output).end();
     run.expect_code(0).expect_stdout("");
     let written = fs::read_to_string(&output).expect("it was written");
-    assert_eq!(written, "a\t2\nb\t1\n");
+    assert_eq!(written, "ab\t2\ncd\t1\n");
 
     let lines = odd_file(&dir, ".lines", "[\"a\"]\n");
     let echo = odd_file(&dir, ".echo.wasm", typed(WIT, CODE));
@@ -122,14 +122,14 @@ fn bytes_are_passed_as_they_are_and_text_is_asked_for() {
             .fails(2)
             .expect_stderr_has(&[&found]);
     }
-    let told = "text is wanted where \"b\\xFE\\xFF\" stands, which is not UTF-8";
+    let told = "text is wanted where `b\\xfe\\xff` stands, which is not UTF-8";
     program()
         .arg("call")
         .arg(&module)
         .arg(odd())
         .fails(2)
-        .expect_stderr_has(&[told, "Usage: "]);
-    let told_of_a_setting = "text is wanted where RWASM_MAP=\"b\\xFE\\xFF\" stands";
+        .expect_stderr_has(&[told]);
+    let told_of_a_setting = "text is wanted where `RWASM_MAP=b\\xfe\\xff` stands";
     let run = program().arg("run").arg(guest("wordcount")).stdin("");
     run.env("RWASM_MAP", odd())
         .fails(2)

@@ -39,10 +39,11 @@ fn example_run(module: &Module) -> Option<String> {
     run(&format!(" --map {}", shell_word(&function.name)))
 }
 
-/// How its function with the shortest signature is called, with arguments that are of the right types.
+/// How a function is called, with arguments that are of the right types: of those that take any the one that is told in the
+/// fewest words.
 fn example_call(module: &Module) -> Option<String> {
     let functions = module.functions().iter();
-    let function = functions.min_by_key(|function| function.to_string().len())?;
+    let function = functions.min_by_key(|one| (one.params.is_empty(), one.to_string().len()))?;
     let name = shell_word(&function.name);
     let mut line = format!("rwasm-cluster call {} {name}", shell_word(module.name()));
     for (_, ty) in &function.params {

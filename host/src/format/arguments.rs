@@ -70,8 +70,8 @@ fn several(params: &[(String, Type)], line: &str) -> Result<Vec<Value>, Argument
         Ok(Tree::Array(items)) => {
             let items: Vec<(usize, Tree)> = items.into_iter().enumerate().collect();
             let read = |(index, item): &(usize, Tree), ty: &Type| {
-                let index = Some(Step::Index(*index));
-                from_json(item, ty).map_err(|error| as_written(error, line, index))
+                let index = Step::Index(*index);
+                from_json(item, ty).map_err(|error| as_written(error, line, Some(&index)))
             };
             let text = |(_, item): &(usize, Tree)| shown(&item.to_string());
             let values = each(params, &items, read, text);

@@ -246,10 +246,10 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
 }
 
 /// The same error; where a number in JSON was found, with the number as it is written in `text`, after this step into it.
-fn as_written(error: FormatError, text: &str, first: Option<Step>) -> FormatError {
+fn as_written(error: FormatError, text: &str, first: Option<&Step>) -> FormatError {
     match error {
         FormatError::Mismatch(mut mismatch) => {
-            let place = first.iter().chain(mismatch.path.steps());
+            let place = first.into_iter().chain(mismatch.path.steps());
             if let Some(number) = json::number_at(text, place) {
                 mismatch.found = arguments::shown(number);
             }

@@ -2,9 +2,10 @@
 //! What the arguments mean is not known here.
 
 use super::ProjectFile;
-use crate::cli::exit::CliError;
+use crate::cli::exit::{CliError, visible};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command};
+use std::ffi::OsStr;
 
 /// Help and version are no errors; anything else is the user's mistake.
 pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFile) -> CliError {
@@ -28,12 +29,12 @@ pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFil
 /// clap does not say which argument it means; where one could be meant, they are named.
 fn not_text(command: &Command) -> clap::Error {
     let words = std::env::args_os().filter(|word| word.to_str().is_none());
-    let words = words.map(|word| format!("{word:?}"));
+    let words = words.map(|word| format!("`{}`", shown(&word)));
     let settings = std::env::vars_os().filter(|(name, value)| {
         let is_ours = name.to_string_lossy().starts_with("RWASM_");
         is_ours && value.to_str().is_none()
     });
-    let settings = settings.map(|(name, value)| format!("{}={value:?}", name.display()));
+    let settings = settings.map(|(name, value)| format!("`{}={}`", shown(&name), shown(&value)));
     let words: Vec<String> = words.chain(settings).collect();
     let message = match words.as_slice() {
         [word] => format!("text is wanted where {word} stands, which is not UTF-8"),
@@ -43,6 +44,19 @@ fn not_text(command: &Command) -> clap::Error {
         ),
     };
     clap::Error::raw(ErrorKind::InvalidUtf8, message).with_cmd(command)
+}
+
+/// The text in it, with what is none as bytes.
+fn shown(word: &OsStr) -> String {
+    let chunks = word.as_encoded_bytes().utf8_chunks();
+    let shown = chunks.map(|chunk| {
+        format!(
+            "{}{}",
+            visible(chunk.valid()),
+            chunk.invalid().escape_ascii()
+        )
+    });
+    shown.collect()
 }
 
 /// Of a word like `-inf`, clap takes its first letter for the option, and so does the tip that it gives.
@@ -58,6 +72,7 @@ fn name_whole(error: &mut clap::Error) {
     let Some(word) = words.find(|word| word.starts_with(letter.as_str()) && word != letter) else {
         return;
     };
+    let word = visible(&word);
     if error.get(ContextKind::Suggested).is_some() {
         let tip = format!("to pass '{word}' as a value, use '-- {word}'");
         let tips = ContextValue::StyledStrs(vec![tip.into()]);

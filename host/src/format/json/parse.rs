@@ -1,4 +1,4 @@
-//! From text to JSON, more strictly than serde_json's own trees are made: of two fields of one name, none is dropped
+//! From text to JSON, more strictly than `serde_json`'s own trees are made: of two fields of one name, none is dropped
 //! silently. And back from a place in a value to the text that stands there.
 
 use crate::value::Step;
