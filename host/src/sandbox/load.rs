@@ -6,13 +6,13 @@ use super::compiler::CompileLimit;
 use super::foreign::contained;
 use super::imports;
 use super::merged;
-use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash, Uncallable};
+use super::module::{Form, Import, Inner, Module, ModuleHash};
+use super::numeric;
 use super::room::Room;
 use super::wit::{self, Bind, Exported};
 use crate::limits::{Limits, MODULE_SIZE};
 use crate::plain::plain;
 use crate::units::ByteSize;
-use crate::value::Type;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::io::Read;
@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmparser::{
     ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
-    ValType,
 };
 
 /// Why a module cannot be loaded.
@@ -584,72 +583,13 @@ fn core_functions(
             for _ in ty.params().iter().chain(ty.results()) {
                 room.take(0)?;
             }
-            match plain_function(name, ty) {
+            match numeric::function(name, ty) {
                 Ok(function) => exported.functions.push(function),
                 Err(uncallable) => exported.uncallable.push(uncallable),
             }
         }
     }
     Ok((Form::Plain, exported))
-}
-
-/// A core function of numbers; its parameters have no names of their own.
-///
-/// # Errors
-/// When it takes or gives anything else.
-fn plain_function(name: &str, ty: &wasmparser::FuncType) -> Result<Function, Uncallable> {
-    let uncallable = |place: String, found: ValType| Uncallable {
-        name: name.to_owned(),
-        wit: core_signature(ty),
-        reason: format!(
-            "{place} is of the core type {found}, and plain functions take and give i32, i64, f32 and f64 only"
-        ),
-    };
-    let mut params = Vec::new();
-    for (idx, ty) in ty.params().iter().enumerate() {
-        let refused = || uncallable(format!("its parameter `p{idx}`"), *ty);
-        params.push((format!("p{idx}"), number(*ty).ok_or_else(refused)?));
-    }
-    let mut results = Vec::new();
-    for ty in ty.results() {
-        let refused = || uncallable("its result".to_owned(), *ty);
-        results.push(number(*ty).ok_or_else(refused)?);
-    }
-    let result = match results.as_slice() {
-        [] => None,
-        [one] => Some(one.clone()),
-        _ => Some(Type::tuple(results)),
-    };
-    Ok(Function {
-        name: name.to_owned(),
-        params,
-        result,
-        binding: Binding::Plain,
-    })
-}
-
-/// A function as WIT has it, as far as that goes: with core types where they are no numbers.
-fn core_signature(ty: &wasmparser::FuncType) -> String {
-    let written = |ty: &ValType| number(*ty).map_or_else(|| ty.to_string(), |ty| ty.to_string());
-    let params = ty.params().iter().map(written).enumerate();
-    let params: Vec<String> = params.map(|(idx, ty)| format!("p{idx}: {ty}")).collect();
-    let results: Vec<String> = ty.results().iter().map(written).collect();
-    let result = match results.as_slice() {
-        [] => String::new(),
-        [one] => format!(" -> {one}"),
-        all => format!(" -> tuple<{}>", all.join(", ")),
-    };
-    format!("func({}){result}", params.join(", "))
-}
-
-fn number(ty: ValType) -> Option<Type> {
-    match ty {
-        ValType::I32 => Some(Type::S32),
-        ValType::I64 => Some(Type::S64),
-        ValType::F32 => Some(Type::F32),
-        ValType::F64 => Some(Type::F64),
-        ValType::V128 | ValType::Ref(_) => None,
-    }
 }
 
 impl LoadError {
