@@ -41,6 +41,79 @@ fn drawings(json: [&str; 3], wave: [&str; 3]) -> [String; 2] {
     [json, wave]
 }
 
+/// The world of numbers.
+const NUMBERS: &str = "package a:b;
+    world w {
+      export floats: func(a: f32, b: f64) -> f64;
+      export wholes: func(a: u64, b: u8) -> u64;
+    }";
+
+const NUMBERS_CODE: &str = r#"
+  (func (export "floats") (param f32 f64) (result f64) (local.get 1))
+  (func (export "wholes") (param i64 i32) (result i64) (local.get 0))"#;
+
+#[test]
+fn a_number_that_does_not_fit_is_refused_as_it_is_written() {
+    let dir = folder();
+    let module = file(&dir, "numbers.wasm", typed(NUMBERS, NUMBERS_CODE));
+    for (function, a, b, wanted) in [
+        (
+            "floats",
+            "1e39",
+            "0",
+            "argument 1 (`a`): found 1e39, wanted f32",
+        ),
+        (
+            "floats",
+            "0",
+            "1e309",
+            "argument 2 (`b`): found 1e309, wanted f64",
+        ),
+        (
+            "floats",
+            "0",
+            "-1e400",
+            "argument 2 (`b`): found -1e400, wanted f64",
+        ),
+        (
+            "wholes",
+            "18446744073709551616",
+            "0",
+            "argument 1 (`a`): found 18446744073709551616, wanted u64",
+        ),
+        (
+            "wholes",
+            "1",
+            "1e1",
+            "argument 2 (`b`): found 1e1, wanted u8",
+        ),
+        ("wholes", "1", "-0", "argument 2 (`b`): found -0, wanted u8"),
+    ] {
+        let call = || program().arg("call").arg(&module);
+        call()
+            .args([function, "--", a, b])
+            .fails(2)
+            .expect_stderr_has(&[wanted]);
+        call()
+            .arg(format!("{function}({a}, {b})"))
+            .fails(2)
+            .expect_stderr_has(&[wanted]);
+        for line in [
+            format!("[{a}, {b}]"),
+            format!("({a}, {b})"),
+            format!("{a}, {b}"),
+        ] {
+            let map = program().arg("map").arg(&module).arg(function);
+            map.stdin(line).fails(11).expect_stderr_has(&[wanted]);
+        }
+    }
+    let call = program().arg("call").arg(&module);
+    assert_eq!(
+        call.args(["floats", "--", "inf", "-inf"]).output(),
+        "-inf\n"
+    );
+}
+
 #[test]
 fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
     let dir = folder();

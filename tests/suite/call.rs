@@ -207,7 +207,17 @@ fn a_function_that_is_not_there_is_told_with_those_that_are() {
     call("numbers")
         .typed("fibs 30")
         .fails(10)
-        .expect_stderr_has(&["no function `fibs`", "fib: func(n: u32) -> u64", "add-one"]);
+        .expect_stderr_has(&[
+            "no function `fibs` (did you mean `fib`?); it has fib: func(n: u32) -> u64\n",
+        ]);
+    call("numbers")
+        .typed("quite-another 30")
+        .fails(10)
+        .expect_stderr_has(&[
+            "no function `quite-another`; it has\n",
+            "\n    fib: func(n: u32) -> u64\n",
+            "\n    add-one: func(",
+        ]);
     call("numbers")
         .typed("Add_One(1)")
         .fails(10)

@@ -101,6 +101,33 @@ fn a_name_that_means_several_or_none_says_which_there_are() {
 }
 
 #[test]
+fn a_name_may_have_the_mark_that_wit_gives_it() {
+    let dir = folder();
+    let wit = "package a:b; interface %list { %map: func(n: u8) -> u8; }
+        world w { export %list; export %string: func(n: u8) -> u8; }";
+    let code = r#"(func (export "a:b/list#map") (param i32) (result i32) (local.get 0))
+        (func (export "string") (param i32) (result i32) (local.get 0))"#;
+    let module = file(&dir, "marked.wasm", typed(wit, code));
+    for name in [
+        "string",
+        "%string",
+        "%map",
+        "map",
+        "%list#%map",
+        "a:b/%list#map",
+    ] {
+        assert_eq!(called(&module, &[name, "255"]).output(), "255\n", "{name}");
+        assert_eq!(
+            called(&module, &[&format!("{name}(7)")]).output(),
+            "7\n",
+            "{name}"
+        );
+        let map = program().arg("map").arg(&module).arg(name);
+        assert_eq!(map.stdin("3\n").output(), "3\n", "{name}");
+    }
+}
+
+#[test]
 fn mapper_and_reducer_are_found_in_interfaces() {
     let dir = folder();
     for module in letters(&dir) {

@@ -4,7 +4,8 @@
 
 use crate::build::toolchain_is_missing;
 use crate::support::{
-    Cli, Text, call, cluster, code, component, file, folder, map, module, run, word_count,
+    Cli, Text, call, cluster, code, component, file, folder, guest, inspect, map, module, run,
+    word_count,
 };
 use rwasm_cluster::FailureCode;
 use std::fmt::Write as _;
@@ -158,6 +159,38 @@ fn rust_gives_back_values_of_every_shape() {
 fn python_gives_back_values_of_every_shape() {
     echoes("python", "echo-python");
     fails_with_a_message("python", "echo-python", &["ValueError: nobody to greet"]);
+}
+
+/// componentize-py leaves an export of its own in what it makes, which is none of the author's functions.
+#[test]
+fn a_python_module_shows_what_its_author_wrote() {
+    if toolchain_is_missing("python") {
+        return;
+    }
+    let module = module("wordcount-python");
+    let names: Vec<&str> = module
+        .functions()
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    assert_eq!(names, ["mapper", "reducer"]);
+    let text = inspect(guest("wordcount-python")).output();
+    assert!(!text.contains("app-name"), "{text}");
+    assert!(text.contains(" mapper 'some words'\n"), "{text}");
+    assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
+    let wit = inspect(guest("wordcount-python"))
+        .typed("--format wit")
+        .output();
+    let exports: Vec<&str> = wit
+        .lines()
+        .filter(|line| line.starts_with("  export "))
+        .collect();
+    assert_eq!(exports.len(), 2, "{wit}");
+    call("wordcount-python")
+        .arg("nothing")
+        .fails(10)
+        .expect_stderr_has(&["it has\n", "mapper: func(text: string)"]);
+    call("wordcount-python").arg("init").fails(10);
 }
 
 #[test]

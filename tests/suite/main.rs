@@ -58,6 +58,7 @@ mod host_interface;
 mod hostile;
 mod imports;
 mod network;
+mod not_text;
 mod oversized;
 mod settings;
 mod signals;

@@ -17,6 +17,36 @@ fn printing(more: &str, body: &str) -> String {
     )
 }
 
+#[test]
+fn functions_of_what_no_task_can_pass_are_told_with_the_reason() {
+    let dir = folder();
+    let text = r#"(module
+        (func (export "wide") (param i32 v128) (result i64))
+        (func (export "made") (result externref) (ref.null extern))
+        (func (export "two") (result i32 v128) (unreachable)))"#
+        .replace("(result i64))", "(result i64) (i64.const 1))");
+    let module = file(&dir, "wide.wat", text);
+    let shown = inspect(&module).output();
+    let wanted = "plain functions take and give i32, i64, f32 and f64 only";
+    for line in [
+        "functions  none that could be called".to_owned(),
+        format!(
+            "not called wide: func(p0: s32, p1: v128) -> s64  (its parameter `p1` is of the core type v128, and {wanted})"
+        ),
+        format!(
+            "           made: func() -> externref  (its result is of the core type externref, and {wanted})"
+        ),
+        format!(
+            "           two: func() -> tuple<s32, v128>  (its result is of the core type v128, and {wanted})"
+        ),
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    let call = program().arg("call").arg(&module).args(["wide", "1", "2"]);
+    call.fails(10)
+        .expect_stderr_has(&["no task can call it", "core type v128"]);
+}
+
 fn run(dir: &TempDir, text: &str) -> String {
     let module = file(dir, "module.wat", text);
     let run = program().arg("run").arg(module);

@@ -1,8 +1,9 @@
 //! The arguments, as clap reads them. Nothing is opened, started or printed here but help. This file
-//! and the two below it are the only ones that know clap.
+//! and those below it are the only ones that know clap.
 
 mod grants;
 mod options;
+mod usage;
 mod values;
 
 pub(crate) use grants::{DeterminismOptions, GrantOptions};
@@ -47,13 +48,13 @@ use super::exit::CliError;
 use clap::builder::styling::Styles;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{
-    ArgAction, ArgMatches, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand,
-};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use options::{OUTCOME, PLACE};
 use rwasm_cluster::Chunking;
 use std::cmp::Ordering;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use usage::{usage, wanted_color};
 use values::count;
 
 /// Runs many small WebAssembly tasks fast, in parallel and in a sandbox.
@@ -216,7 +217,7 @@ pub(crate) struct CallArguments {
 
     /// Its arguments
     #[arg(value_name = "ARG")]
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Vec<OsString>,
 
     #[command(flatten)]
     pub(crate) task: TaskOptions,
@@ -307,13 +308,14 @@ impl Arguments {
         }
         let matches = command
             .try_get_matches_from_mut(std::env::args_os())
-            .map_err(|error| usage(&error, file))?;
+            .map_err(|error| usage(error, &command, file))?;
         let mut arguments =
-            Self::from_arg_matches(&matches).map_err(|error| usage(&error, file))?;
+            Self::from_arg_matches(&matches).map_err(|error| usage(error, &command, file))?;
         if let Some((_, matches)) = matches.subcommand() {
             arguments.settle(matches).map_err(|(one, other)| {
                 let message = format!("the argument '--{one}' cannot be used with '--{other}'");
-                usage(&command.error(ErrorKind::ArgumentConflict, message), file)
+                let error = command.error(ErrorKind::ArgumentConflict, message);
+                usage(error, &command, file)
             })?;
         }
         Ok(arguments)
@@ -420,38 +422,6 @@ fn rank(matches: &ArgMatches, id: &str) -> u8 {
         Some(ValueSource::CommandLine) => 3,
         Some(ValueSource::EnvVariable) => 2,
         _ => 1,
-    }
-}
-
-/// Help and version are no errors; anything else is the user's mistake, with clap's own words.
-fn usage(error: &clap::Error, file: &ProjectFile) -> CliError {
-    if !error.use_stderr() {
-        // A reader that has gone away needs no help.
-        let _ = error.print();
-        std::process::exit(0);
-    }
-    CliError::Usage {
-        rendered: error.render().ansi().to_string(),
-        plain: error.render().to_string(),
-        file: file.path_if_used(&error.to_string()),
-    }
-}
-
-/// Colours are wanted as the option says, else as the environment does; before parsing, since
-/// clap's own messages have colours.
-fn wanted_color() -> ColorChoice {
-    let mut arguments = std::env::args().skip_while(|argument| !argument.starts_with("--color"));
-    let value = match arguments.next() {
-        Some(argument) => match argument.split_once('=') {
-            Some((_, value)) => Some(value.to_owned()),
-            None => arguments.next(),
-        },
-        None => std::env::var("RWASM_COLOR").ok(),
-    };
-    match value.as_deref() {
-        Some("always") => ColorChoice::Always,
-        Some("never") => ColorChoice::Never,
-        _ => ColorChoice::Auto,
     }
 }
 

@@ -120,9 +120,12 @@ impl Called {
     ) -> Result<Vec<Argument>, CliError> {
         let params = &function.signature().params;
         let call = self.wave.as_deref().and_then(|text| Call::parse(text).ok());
-        let values = match call {
-            Some(call) => call.arguments(params),
-            None => arguments_from_text(params, &arguments.arguments),
+        let values = if let Some(call) = call {
+            call.arguments(params)
+        } else {
+            let given = arguments.arguments.iter();
+            let given: Vec<&[u8]> = given.map(|text| text.as_encoded_bytes()).collect();
+            arguments_from_text(params, &given)
         };
         let values = values.map_err(|error| CliError::Wrong {
             message: format!("`{}`: {error}", function.signature()),

@@ -39,9 +39,11 @@ fn example_run(module: &Module) -> Option<String> {
     run(&format!(" --map {}", shell_word(&function.name)))
 }
 
-/// How its first function is called, with arguments that are of the right types.
+/// How a function is called, with arguments that are of the right types: of those that take any the one that is told in the
+/// fewest words.
 fn example_call(module: &Module) -> Option<String> {
-    let function = module.functions().first()?;
+    let functions = module.functions().iter();
+    let function = functions.min_by_key(|one| (one.params.is_empty(), one.to_string().len()))?;
     let name = shell_word(&function.name);
     let mut line = format!("rwasm-cluster call {} {name}", shell_word(module.name()));
     for (_, ty) in &function.params {
@@ -176,7 +178,9 @@ fn text(module: &Module) -> String {
                 } else {
                     "  (not offered: a task that calls it fails)"
                 };
-                line(name, &format!("{} {}{missing}", import.module, import.name));
+                // An interface of a component has no name in it.
+                let asked = format!("{} {}", import.module, import.name);
+                line(name, &format!("{}{missing}", asked.trim_end()));
                 name = "";
             }
         }

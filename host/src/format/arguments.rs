@@ -4,15 +4,16 @@
 //! else as JSON or WAVE. One of several takes a JSON array or a WAVE list or tuple of them, whose
 //! brackets may be left out. Options at the end may be left out altogether.
 
-use super::{FormatError, from_json, from_text, wave};
-use crate::value::{ArgumentError, Type, Value};
+use super::json::parse;
+use super::{FormatError, as_written, from_given, from_json, wave};
+use crate::value::{ArgumentError, Step, Type, Value};
 use serde_json::Value as Tree;
 
 /// How many characters of a text an error repeats.
 const SHOWN: usize = 60;
 
-/// The values that `texts` are, one for each of a function's parameters, as [`from_text`] reads
-/// them.
+/// The values that `texts` are, one for each of a function's parameters, as
+/// [`from_text`](super::from_text) reads them. What is not UTF-8 may be given for bytes.
 ///
 /// # Errors
 ///
@@ -20,13 +21,13 @@ const SHOWN: usize = 60;
 /// that was wanted and what was found.
 pub fn arguments_from_text(
     params: &[(String, Type)],
-    texts: &[impl AsRef<str>],
+    texts: &[impl AsRef<[u8]>],
 ) -> Result<Vec<Value>, ArgumentError> {
     each(
         params,
         texts,
-        |text, ty| from_text(text.as_ref(), ty),
-        |text| shown(text.as_ref()),
+        |text, ty| from_given(text.as_ref(), ty),
+        |text| shown(&String::from_utf8_lossy(text.as_ref())),
     )
 }
 
@@ -65,10 +66,15 @@ pub fn arguments_from_line(
 }
 
 fn several(params: &[(String, Type)], line: &str) -> Result<Vec<Value>, ArgumentError> {
-    let json = match serde_json::from_str(line) {
+    let json = match parse(line) {
         Ok(Tree::Array(items)) => {
-            let text = |item: &Tree| shown(&item.to_string());
-            let values = each(params, &items, from_json, text);
+            let items: Vec<(usize, Tree)> = items.into_iter().enumerate().collect();
+            let read = |(index, item): &(usize, Tree), ty: &Type| {
+                let index = Step::Index(*index);
+                from_json(item, ty).map_err(|error| as_written(error, line, Some(&index)))
+            };
+            let text = |(_, item): &(usize, Tree)| shown(&item.to_string());
+            let values = each(params, &items, read, text);
             // What is JSON and does not fit may still fit as WAVE: `5` is a result's `ok(5)` there.
             return values.or_else(|error| match wave::line(line, params) {
                 Ok(Ok(values)) => Ok(values),
@@ -76,7 +82,10 @@ fn several(params: &[(String, Type)], line: &str) -> Result<Vec<Value>, Argument
             });
         }
         Ok(_) => "not an array".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) if error.is_ambiguous => {
+            return Err(ArgumentError::line(shown(line), params, error.reason));
+        }
+        Err(error) => error.reason,
     };
     wave::line(line, params).unwrap_or_else(|wave| {
         let reason = format!("neither JSON ({json}) nor WAVE ({wave})");
@@ -261,6 +270,19 @@ mod tests {
         assert_eq!(
             refused(&[], "1"),
             "found `1`, wanted none: the line is not empty"
+        );
+        let wide = [Type::F32, Type::U64];
+        assert_eq!(
+            refused(&wide, "[1e39, 1]"),
+            "argument 1 (`a`): found 1e39, wanted f32"
+        );
+        assert_eq!(
+            refused(&wide, "[1, 18446744073709551616]"),
+            "argument 2 (`b`): found 18446744073709551616, wanted u64"
+        );
+        assert_eq!(
+            refused(&wide, r#"[{"a": 1, "a": 1}, 1]"#),
+            "found `[{\"a\": 1, \"a\": 1}, 1]`, wanted 2 (a: f32, b: u64): the name `a` is there twice at line 1 column 13"
         );
         let error = refused(&two, "1, \"a");
         assert!(

@@ -14,7 +14,7 @@ pub use arguments::{arguments_from_line, arguments_from_text};
 pub use json::{Json, from_json, to_json, write_json};
 pub use wave::{Call, from_wave, to_wave};
 
-use crate::value::{Mismatch, Type, Value};
+use crate::value::{Mismatch, Step, Type, Value};
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -178,6 +178,12 @@ pub enum FormatError {
         /// Where in the text.
         offset: usize,
     },
+    /// The text is JSON that says two things at once: a name is there twice in an object.
+    #[error("{reason}")]
+    Ambiguous {
+        /// Which name, and where.
+        reason: String,
+    },
     /// The text is neither JSON nor WAVE.
     #[error("neither JSON ({json}) nor WAVE ({wave}), wanted {wanted}")]
     Neither {
@@ -188,6 +194,17 @@ pub enum FormatError {
         /// The type that was wanted.
         wanted: String,
     },
+}
+
+/// As [`from_text`], of what need not be text: bytes are taken as they are, anything else is refused where it is not UTF-8.
+fn from_given(given: &[u8], ty: &Type) -> Result<Value, FormatError> {
+    if ty.is_bytes() {
+        return Ok(given.to_vec().into());
+    }
+    match std::str::from_utf8(given) {
+        Ok(text) => from_text(text, ty),
+        Err(_) => Err(Mismatch::of_type("bytes that are not UTF-8", ty).into()),
+    }
 }
 
 /// The value of type `ty` that a user typed: a string, bytes or one character as they are,
@@ -208,12 +225,18 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
         _ if ty.is_bytes() => return Ok(text.as_bytes().to_vec().into()),
         _ => {}
     }
-    match serde_json::from_str(text) {
+    match json::parse(text) {
         // What is JSON and does not fit may still fit as WAVE: `5` is a result's `ok(5)` there.
-        Ok(json) => from_json(&json, ty).or_else(|error| from_wave(text, ty).map_err(|_| error)),
+        Ok(json) => from_json(&json, ty).or_else(|error| {
+            let read = from_wave(text, ty);
+            read.map_err(|_| as_written(error, text, None))
+        }),
+        Err(json) if json.is_ambiguous => Err(FormatError::Ambiguous {
+            reason: json.reason,
+        }),
         Err(json) => from_wave(text, ty).map_err(|error| match error {
             FormatError::Wave { .. } => FormatError::Neither {
-                json: json.to_string(),
+                json: json.reason,
                 wave: error.to_string(),
                 wanted: ty.to_string(),
             },
@@ -222,9 +245,24 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
     }
 }
 
+/// The same error; where a number in JSON was found, with the number as it is written in `text`, after this step into it.
+fn as_written(error: FormatError, text: &str, first: Option<&Step>) -> FormatError {
+    match error {
+        FormatError::Mismatch(mut mismatch) => {
+            let place = first.into_iter().chain(mismatch.path.steps());
+            if let Some(number) = json::number_at(text, place) {
+                mismatch.found = arguments::shown(number);
+            }
+            mismatch.into()
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Field;
 
     fn write(value: &Value, format: Format) -> String {
         let mut out = Vec::new();
@@ -298,6 +336,40 @@ mod tests {
     }
 
     #[test]
+    fn numbers_too_large_for_a_float_are_refused_and_infinities_taken() {
+        for (text, ty) in [
+            ("1e39", Type::F32),
+            ("\"1e39\"", Type::F32),
+            ("-1e39", Type::F32),
+            ("-1e400", Type::F64),
+            ("1e309", Type::F64),
+            ("\"1e309\"", Type::F64),
+            ("\"infinity\"", Type::F64),
+        ] {
+            let list = Type::list(ty.clone());
+            let error = from_text(text, &ty).unwrap_err().to_string();
+            assert_eq!(error, format!("the value: found {text}, wanted {ty}"));
+            let error = from_text(&format!("[0, {text}]"), &list).unwrap_err();
+            assert_eq!(error.to_string(), format!("[1]: found {text}, wanted {ty}"));
+        }
+        for text in ["inf", "\"Infinity\""] {
+            assert_eq!(from_text(text, &Type::F32).unwrap(), f32::INFINITY.into());
+            assert_eq!(from_text(text, &Type::F64).unwrap(), f64::INFINITY.into());
+        }
+        for text in ["-inf", "\"-Infinity\""] {
+            assert_eq!(
+                from_text(text, &Type::F64).unwrap(),
+                f64::NEG_INFINITY.into()
+            );
+        }
+        assert_eq!(
+            from_text("3.4028235e38", &Type::F32).unwrap(),
+            f32::MAX.into()
+        );
+        assert_eq!(from_text("1e-400", &Type::F64).unwrap(), 0f64.into());
+    }
+
+    #[test]
     fn typed_text_that_does_not_fit_says_why() {
         let text = |text, ty: &Type| from_text(text, ty).unwrap_err().to_string();
         assert_eq!(text("300", &Type::U8), "the value: found 300, wanted u8");
@@ -305,6 +377,30 @@ mod tests {
         let pair = Type::tuple([Type::U8, Type::Bool]);
         assert_eq!(text("[1, 2]", &pair), ".1: found 2, wanted bool");
         assert_eq!(text("(1, 2)", &pair), ".1: found 2, wanted bool");
+        for (typed, ty) in [
+            ("18446744073709551616", Type::U64),
+            ("1e3", Type::U8),
+            ("-0", Type::U8),
+        ] {
+            assert_eq!(
+                text(typed, &ty),
+                format!("the value: found {typed}, wanted {ty}")
+            );
+        }
+        let nested = Type::list(Type::tuple([Type::String, Type::option(Type::S64)]));
+        assert_eq!(
+            text(r#"[["a", 1], ["b,]", -9223372036854775809]]"#, &nested),
+            "[1].1: found -9223372036854775809, wanted s64"
+        );
+        let field = |name: &str, ty| Field {
+            name: name.into(),
+            ty,
+        };
+        let point = Type::Record([field("x", Type::U8), field("y", Type::U8)].into());
+        assert_eq!(
+            text(r#"{"x": 1, "y": 2, "x": 3}"#, &point),
+            "the name `x` is there twice at line 1 column 20"
+        );
         let error = text("(1,", &pair);
         assert!(
             error.starts_with("neither JSON (expected value at line 1"),

@@ -22,6 +22,13 @@ const MAX_FRAMES: usize = 24;
 /// How many bytes of a function's name are shown.
 const MAX_NAME: usize = 400;
 
+/// How often a function stands in a trace of its innermost frames where calls nest without end, if not all in one function.
+const RECURS: usize = 5;
+
+/// What compilers keep in memory of each call lies in a stack that they made, below which there is nothing.
+const OWN_STACK: &str = "; its calls nest deep, and its own stack in memory may have run over: give it a larger one when it is \
+    built (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
+
 /// The failure that `error`, raised while a guest ran, stands for.
 pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
     let mut failure = without_backtrace(error, state, limits);
@@ -29,7 +36,13 @@ pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) 
         failure.code,
         FailureCode::Trap | FailureCode::Timeout | FailureCode::StackOverflow
     ) {
-        failure.backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace);
+        let trace = error.downcast_ref::<WasmBacktrace>();
+        failure.backtrace = trace.and_then(backtrace);
+        let is_outside = failure.code == FailureCode::Trap
+            && error.downcast_ref() == Some(&Trap::MemoryOutOfBounds);
+        if is_outside && trace.is_some_and(is_recursion) {
+            failure.message.push_str(OWN_STACK);
+        }
     }
     failure
 }
@@ -277,6 +290,20 @@ fn backtrace(trace: &WasmBacktrace) -> Option<String> {
         lines.push(format!("… and {} more", frames.len() - MAX_FRAMES));
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Whether few functions make up the trace, again and again.
+fn is_recursion(trace: &WasmBacktrace) -> bool {
+    let frames = trace.frames();
+    let times = |index| {
+        frames
+            .iter()
+            .filter(|one| one.func_index() == index)
+            .count()
+    };
+    frames
+        .iter()
+        .any(|frame| times(frame.func_index()) >= RECURS)
 }
 
 /// A function's name as its author wrote it; names of other languages than Rust stay as they are.

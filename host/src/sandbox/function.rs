@@ -94,9 +94,9 @@ impl<P, R> fmt::Debug for Callable<P, R> {
 pub enum FunctionError {
     /// The module has no function of this name.
     #[error(
-        "{module} has no function `{name}`{}; it has {}",
+        "{module} has no function `{name}`{}; it has{}",
         DidYouMean(.near),
-        Listed(.functions),
+        Listed { module, functions, near },
     )]
     NotFound {
         /// The module's name.
@@ -298,15 +298,54 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// The functions that there are instead.
-struct Listed<'a>(&'a [String]);
+/// How many functions are told of in place of one that is not there, and how many letters of each.
+const LISTED: usize = 10;
+const WIDEST: usize = 160;
+
+/// The functions that there are instead: those of names that are nearly the same, where there are such, else the first.
+struct Listed<'a> {
+    module: &'a str,
+    functions: &'a [String],
+    near: &'a [String],
+}
+
+impl Listed<'_> {
+    fn is_near(&self, function: &str) -> bool {
+        let rest = |name: &String| function.strip_prefix(name.as_str());
+        let mut rests = self.near.iter().filter_map(rest);
+        rests.any(|rest| rest.starts_with(": "))
+    }
+}
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => f.write_str("none"),
-            functions => f.write_str(&functions.join("; ")),
+        let all = self.functions.iter().map(String::as_str);
+        let told: Vec<&str> = match self.near {
+            [] => all.take(LISTED).collect(),
+            _ => all.filter(|function| self.is_near(function)).collect(),
+        };
+        let line = |function: &str| match function.char_indices().nth(WIDEST) {
+            Some((end, _)) => format!("{}…", &function[..end]),
+            None => function.to_owned(),
+        };
+        match told.as_slice() {
+            [] => f.write_str(" none")?,
+            [one] => write!(f, " {}", line(one))?,
+            several => {
+                for function in several {
+                    write!(f, "\n  {}", line(function))?;
+                }
+            }
         }
+        let left = self.functions.len() - told.len();
+        if left > 0 && self.near.is_empty() {
+            let module = self.module;
+            write!(
+                f,
+                "\n  and {left} more: `rwasm-cluster inspect {module}` lists all"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -421,6 +460,21 @@ mod tests {
             "m.wasm has no function `add_one` (did you mean `add-one`?); it has add-one: \
              func(p0: s32) -> s32"
         );
+        let names: Vec<String> = (0..12)
+            .map(|number| format!("{number}-{}", "x".repeat(200)))
+            .collect();
+        let many = names.iter().map(|name| function(name, &[], None)).collect();
+        let many = super::tests::module(Form::Plain, many);
+        let text = many.dynamic_function("word").unwrap_err().to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 12, "{text}");
+        assert_eq!(lines[0], "m.wasm has no function `word`; it has");
+        assert_eq!(lines[1], format!("  0-{}…", "x".repeat(WIDEST - 2)));
+        assert_eq!(
+            lines[11],
+            "  and 2 more: `rwasm-cluster inspect m.wasm` lists all"
+        );
+
         let none = super::tests::module(Form::Plain, Vec::new());
         assert_eq!(
             none.dynamic_function("f").unwrap_err().to_string(),

@@ -122,7 +122,9 @@ pub(super) const MEMORY_GREW: (&str, &str) = ("env", "emscripten_notify_memory_g
 
 /// Whether a core module's import is something that the host has for it.
 pub(super) fn is_offered(module: &str, name: &str) -> bool {
-    preview1(module, name).is_some() || is_host(module) || (module, name) == MEMORY_GREW
+    preview1(module, name).is_some()
+        || host_functions(module).is_some_and(|functions| functions.contains(&name))
+        || (module, name) == MEMORY_GREW
 }
 
 /// What a module was built for that this host has nothing of, with what to build it for instead. Programs begin and end
@@ -182,8 +184,21 @@ pub(super) fn is_host(name: &str) -> bool {
     host_functions(name).is_some()
 }
 
+/// Under which name the linkers have the interface, of WASI or of the host itself, that is asked for as `name`; one of another
+/// version may stand for it.
+pub(super) fn defined_as(name: &str) -> Option<String> {
+    if let Some(interface) = preview2(name) {
+        return Some(format!("wasi:{interface}@{PREVIEW2}"));
+    }
+    host_version(name).map(|(version, _)| format!("{HOST}@{version}"))
+}
+
 /// The functions of the host's own interface in the version that the name has, if this host is compatible with it.
 pub(super) fn host_functions(name: &str) -> Option<&'static [&'static str]> {
+    host_version(name).map(|(_, count)| &FUNCTIONS[..count])
+}
+
+fn host_version(name: &str) -> Option<(&'static str, usize)> {
     let version = name.strip_prefix(HOST)?.strip_prefix('@')?;
     let (minor, patch) = version.rsplit_once('.')?;
     if patch.is_empty() || !patch.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -191,11 +206,15 @@ pub(super) fn host_functions(name: &str) -> Option<&'static [&'static str]> {
     }
     let versions = HOST_VERSIONS.iter();
     let mut known = versions.filter(|(known, _)| known.strip_suffix(".0") == Some(minor));
-    known.next().map(|(_, count)| &FUNCTIONS[..*count])
+    known.next().copied()
 }
 
-/// What there is to say of an import that is not offered: of the host's own interface, which versions there are.
+/// What there is to say of an import that is not offered: of the host's own interface, which versions there are, or which
+/// functions that version has.
 pub(super) fn advice(module: &str) -> String {
+    if let Some(functions) = host_functions(module) {
+        return format!(" (that interface has {})", functions.join(", "));
+    }
     match module.strip_prefix(HOST) {
         Some(version) if version.is_empty() || version.starts_with('@') => {
             let versions = HOST_VERSIONS.map(|(version, _)| version);
@@ -249,5 +268,15 @@ mod tests {
             " (it has the versions 0.1.0 and 0.2.0 of that interface)"
         );
         assert_eq!(advice("rwasm:task/hosts@0.1.0"), "");
+        assert!(!is_offered("rwasm:task/host@0.1.0", "panicked"));
+        assert!(is_offered("rwasm:task/host@0.2.3", "panicked"));
+        assert_eq!(
+            advice("rwasm:task/host@0.1.0"),
+            " (that interface has engine-count, engine-id, log, progress, publish, pushed)"
+        );
+        let defined = |name| defined_as(name).unwrap_or_default();
+        assert_eq!(defined("rwasm:task/host@0.1.7"), "rwasm:task/host@0.1.0");
+        assert_eq!(defined("wasi:io/error@0.2.1"), "wasi:io/error@0.2.12");
+        assert_eq!(defined("a:b/c@0.1.0"), "");
     }
 }

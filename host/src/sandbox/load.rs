@@ -6,13 +6,13 @@ use super::compiler::CompileLimit;
 use super::foreign::contained;
 use super::imports;
 use super::merged;
-use super::module::{Binding, Form, Function, Import, Inner, Module, ModuleHash};
+use super::module::{Form, Import, Inner, Module, ModuleHash};
+use super::numeric;
 use super::room::Room;
 use super::wit::{self, Bind, Exported};
 use crate::limits::{Limits, MODULE_SIZE};
 use crate::plain::plain;
 use crate::units::ByteSize;
-use crate::value::Type;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::io::Read;
@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmparser::{
     ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
-    ValType,
 };
 
 /// Why a module cannot be loaded.
@@ -244,7 +243,7 @@ impl Module {
         }
         let functions = || {
             if facts.is_component {
-                component_functions(&bytes, &mut room)
+                component_functions(&bytes, &mut room, &mut facts.imports)
             } else {
                 core_functions(&bytes, &facts, &mut room)
             }
@@ -532,12 +531,23 @@ impl Facts {
     }
 }
 
-fn component_functions(bytes: &[u8], room: &mut Room) -> Result<(Form, Exported), String> {
+/// The functions, and among the imports what an interface that is here does not have.
+fn component_functions(
+    bytes: &[u8],
+    room: &mut Room,
+    imports: &mut Vec<Import>,
+) -> Result<(Form, Exported), String> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
         return Err("it holds WIT alone and no code".to_owned());
     };
     let exported = wit::functions(&resolve, world, Bind::Component, room)?;
+    let missing = wit::not_in_host(&resolve, world).into_iter();
+    imports.extend(missing.map(|(module, name)| Import {
+        module,
+        name,
+        offered: false,
+    }));
     Ok((Form::Component, exported))
 }
 
@@ -561,7 +571,7 @@ fn core_functions(
             .retain(|function| exported.contains(function.name.as_str()));
         return Ok((Form::TypedCore, found));
     }
-    let mut functions = Vec::new();
+    let mut exported = Exported::default();
     for (name, index) in &facts.exported_functions {
         // Names with two underscores belong to the toolchain (`__wasm_call_ctors`).
         if name.starts_with('_') || name == "cabi_realloc" {
@@ -573,50 +583,13 @@ fn core_functions(
             for _ in ty.params().iter().chain(ty.results()) {
                 room.take(0)?;
             }
-            functions.extend(plain_function(name, ty));
+            match numeric::function(name, ty) {
+                Ok(function) => exported.functions.push(function),
+                Err(uncallable) => exported.uncallable.push(uncallable),
+            }
         }
     }
-    let exported = Exported {
-        functions,
-        uncallable: Vec::new(),
-    };
     Ok((Form::Plain, exported))
-}
-
-/// A core function of numbers; its parameters have no names of their own.
-fn plain_function(name: &str, ty: &wasmparser::FuncType) -> Option<Function> {
-    let params = ty
-        .params()
-        .iter()
-        .enumerate()
-        .map(|(idx, ty)| Some((format!("p{idx}"), number(*ty)?)))
-        .collect::<Option<_>>()?;
-    let results = ty
-        .results()
-        .iter()
-        .map(|ty| number(*ty))
-        .collect::<Option<Vec<_>>>()?;
-    let result = match results.as_slice() {
-        [] => None,
-        [one] => Some(one.clone()),
-        _ => Some(Type::tuple(results)),
-    };
-    Some(Function {
-        name: name.to_owned(),
-        params,
-        result,
-        binding: Binding::Plain,
-    })
-}
-
-fn number(ty: ValType) -> Option<Type> {
-    match ty {
-        ValType::I32 => Some(Type::S32),
-        ValType::I64 => Some(Type::S64),
-        ValType::F32 => Some(Type::F32),
-        ValType::F64 => Some(Type::F64),
-        ValType::V128 | ValType::Ref(_) => None,
-    }
 }
 
 impl LoadError {

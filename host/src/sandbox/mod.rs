@@ -17,6 +17,7 @@ mod merged;
 mod module;
 mod names;
 mod needs;
+mod numeric;
 mod printed;
 mod room;
 mod signature;

@@ -41,10 +41,13 @@ impl Module {
     /// When it means none, several, or one that cannot be called.
     pub(crate) fn position(&self, name: &str) -> Result<usize, FunctionError> {
         let functions = &self.0.functions;
-        if let Some(index) = functions.by_name.get(name) {
+        // WIT marks names that are words of its own, `%list`, and they are copied from there.
+        let unmarked = name.replace('%', "");
+        let by_name = |name: &str| functions.by_name.get(name);
+        if let Some(index) = by_name(name).or_else(|| by_name(&unmarked)) {
             return Ok(*index);
         }
-        let wanted = Name::of(name);
+        let wanted = Name::of(&unmarked);
         let fits = |full: &str| wanted.means(&Name::of(full));
         let callable = functions.list.iter().zip(0..);
         let callable: Vec<(&str, usize)> = callable

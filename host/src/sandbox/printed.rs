@@ -8,6 +8,7 @@ use super::load::LoadError;
 use super::merged;
 use super::module::{Form, Function, Module};
 use super::room::{Room, Weights};
+use super::wit::is_of_a_tool;
 use crate::plain::shortened;
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -56,7 +57,12 @@ impl Module {
         if self.is_component() {
             let decoded = wit_parser::decoding::decode(&self.0.bytes);
             return match decoded.map_err(|error| format!("{error:#}"))? {
-                DecodedWasm::Component(resolve, world) => Ok(Some((resolve, world))),
+                DecodedWasm::Component(mut resolve, world) => {
+                    let mut exports = std::mem::take(&mut resolve.worlds[world].exports);
+                    exports.retain(|key, item| !is_of_a_tool(&resolve, key, item));
+                    resolve.worlds[world].exports = exports;
+                    Ok(Some((resolve, world)))
+                }
                 DecodedWasm::WitPackage(..) => Err("it holds WIT alone and no code".to_owned()),
             };
         }

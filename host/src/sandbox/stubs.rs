@@ -1,6 +1,7 @@
 //! What answers the imports of components that are not the host's own: the embedder's functions,
 //! and for what nobody offers stand-ins, so that it can be bound, and whoever calls one gets a
-//! failure that names it. That goes for what a newer version of an interface of WASI has beside what is here, too.
+//! failure that names it. That goes for what another version of an interface of WASI, or of the host's own, has beside what is
+//! here, too.
 //!
 //! wasmtime's own way would stand in for the whole of such an interface, and hide what is here.
 
@@ -51,10 +52,10 @@ pub(super) fn define(
     }
     let mut seen = Vec::new();
     for (name, import) in ty.imports(&engine) {
-        if let Some(interface) = imports::preview2(name)
+        if let Some(here) = imports::defined_as(name)
             && let ComponentItem::ComponentInstance(instance) = &import.ty
         {
-            stubs.complete(linker, interface, name, instance, &mut seen)?;
+            stubs.complete(linker, &here, name, instance, &mut seen)?;
         }
     }
     for (name, import) in ty.imports(&engine).filter(|(name, _)| !is_offered(name)) {
@@ -129,18 +130,18 @@ struct Stubs<'a> {
 }
 
 impl Stubs<'_> {
-    /// Defines what `instance`, which is the interface as the component knows it under `name`, has beside what is here. A
-    /// resource that was `seen` in an interface before is only passed on by this one.
+    /// Defines what `instance`, which is the interface as the component knows it under `name` and the host under `here`, has
+    /// beside what is here. A resource that was `seen` in an interface before is only passed on by this one.
     fn complete(
         &self,
         linker: &mut Linker<State>,
-        interface: &str,
+        here: &str,
         name: &str,
         instance: &ComponentInstance,
         seen: &mut Vec<ResourceType>,
     ) -> wasmtime::Result<()> {
         // A definition of its own under the component's version would hide what is here.
-        let mut here = linker.instance(&format!("wasi:{interface}@{}", imports::PREVIEW2))?;
+        let mut here = linker.instance(here)?;
         for (export, item) in instance.exports(self.engine) {
             let stub = Stub::new(name, export);
             // What is here already cannot be defined once more, which is how it shows.

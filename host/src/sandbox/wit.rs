@@ -1,12 +1,13 @@
 //! From the WIT a module carries to the functions it exports, and to those it exports that no task can call.
 
 use super::abi::Signature;
+use super::imports::host_functions;
 use super::module::{Binding, Function, Uncallable};
 use super::room::{Room, Weights};
 use super::signature::{self, Obstacle};
 use crate::value::{Case, Field, Type};
 use std::sync::Arc;
-use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind, WorldId, WorldItem};
+use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind, WorldId, WorldItem, WorldKey};
 
 /// Whether functions are bound as exports of a core module or of a component.
 #[derive(Clone, Copy)]
@@ -58,6 +59,9 @@ pub(super) fn functions(
         Ok::<(), String>(())
     };
     for (key, item) in &resolve.worlds[world].exports {
+        if is_of_a_tool(resolve, key, item) {
+            continue;
+        }
         match item {
             WorldItem::Function(function) => add(None, function)?,
             WorldItem::Interface { id, .. } => {
@@ -70,6 +74,38 @@ pub(super) fn functions(
         }
     }
     Ok(found)
+}
+
+/// Whether the export is no author's: componentize-py runs a Python module once when it makes the component, by an export
+/// that it leaves in.
+pub(super) fn is_of_a_tool(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> bool {
+    let (WorldKey::Name(name), WorldItem::Interface { id, .. }) = (key, item) else {
+        return false;
+    };
+    let mut functions = resolve.interfaces[*id].functions.values();
+    let is_init = |function: &wit_parser::Function| {
+        let first = function.params.first();
+        function.name == "init" && first.is_some_and(|param| param.name == "app-name")
+    };
+    name == "exports" && functions.len() == 1 && functions.all(is_init)
+}
+
+/// The functions of the host's interface that `world` imports and its version does not have, each with the interface.
+pub(super) fn not_in_host(resolve: &Resolve, world: WorldId) -> Vec<(String, String)> {
+    let mut missing = Vec::new();
+    for (key, item) in &resolve.worlds[world].imports {
+        let WorldItem::Interface { id, .. } = item else {
+            continue;
+        };
+        let interface = resolve.name_world_key(key);
+        let Some(known) = host_functions(&interface) else {
+            continue;
+        };
+        let functions = resolve.interfaces[*id].functions.keys();
+        let unknown = functions.filter(|name| !known.contains(&name.as_str()));
+        missing.extend(unknown.map(|name| (interface.clone(), name.clone())));
+    }
+    missing
 }
 
 fn full_name(interface: Option<&str>, function: &wit_parser::Function) -> String {

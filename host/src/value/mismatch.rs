@@ -52,6 +52,11 @@ impl Path {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
+
+    /// Its steps, the outermost first.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().rev()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,11 @@
 //! | `result` | `{"ok": value}` or `{"err": value}`, `null` where the side carries nothing |
 //! | map | array of `[key, value]` |
 
+mod parse;
 mod read;
 mod write;
 
+pub(super) use parse::{number_at, parse};
 pub use read::from_json;
 pub(super) use write::write_line;
 pub use write::{Json, to_json, write_json};

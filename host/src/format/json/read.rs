@@ -204,9 +204,8 @@ fn float(json: &Tree) -> Option<f64> {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
-            // Decimal strings only: Rust would read "inf" and "nan" as well.
-            _ if text.bytes().any(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-            _ => None,
+            // Decimal strings only, and of what fits: Rust would read "inf" and "nan" as well, and give infinity for 1e400.
+            _ => text.parse().ok().filter(|number: &f64| number.is_finite()),
         },
         _ => None,
     }

@@ -197,6 +197,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_marked_stands_for_the_inside_of_an_option() {
+        let result = Type::result(Some(Type::U8), Some(Type::String));
+        let some = |value: Value| Value::Option(Some(Box::new(value)));
+        let ok = Value::Result(Ok(Some(Box::new(5u8.into()))));
+        let err = Value::Result(Err(Some(Box::new("why".into()))));
+        let of_result = Type::option(result);
+        let read = |text| from_wave(text, &of_result);
+        for text in ["ok(5)", "some(ok(5))"] {
+            assert_eq!(read(text).unwrap(), some(ok.clone()), "{text}");
+        }
+        assert_eq!(read("err(\"why\")").unwrap(), some(err));
+        assert_eq!(read("none").unwrap(), Value::Option(None));
+        // Which of the two is meant is not said.
+        assert!(read("5").is_err());
+        assert!(from_wave("ok(1)", &Type::option(Type::U8)).is_err());
+    }
+
+    #[test]
     fn calls_have_names_and_arguments() {
         let call = Call::parse("fib(30, \"a\")").unwrap();
         assert_eq!(call.name(), "fib");

@@ -26,8 +26,16 @@ impl Reader<'_> {
             Type::U32 => Value::U32(self.number(node, ty)?),
             Type::S64 => Value::S64(self.number(node, ty)?),
             Type::U64 => Value::U64(self.number(node, ty)?),
-            Type::F32 => Value::F32(self.number(node, ty)?),
-            Type::F64 => Value::F64(self.number(node, ty)?),
+            Type::F32 => {
+                let number: f32 = self.number(node, ty)?;
+                self.check_range(number.is_infinite(), node, ty)?;
+                Value::F32(number)
+            }
+            Type::F64 => {
+                let number: f64 = self.number(node, ty)?;
+                self.check_range(number.is_infinite(), node, ty)?;
+                Value::F64(number)
+            }
             Type::Char => Value::Char(node.as_char(self.text).map_err(mismatch)?),
             Type::String => match node.ty() {
                 // Of the right type, so that an error here is one of the text.
@@ -77,6 +85,10 @@ impl Reader<'_> {
                     inside(payload, || Step::Part("some"))?
                 }
                 NodeType::OptionNone => None,
+                // What is marked as a result is no option, so that it can stand for its `some`.
+                NodeType::ResultOk | NodeType::ResultErr if matches!(**inner, Type::Result(_)) => {
+                    Some(Box::new(self.value(node, inner)?))
+                }
                 _ if stands_alone(inner) => Some(Box::new(self.value(node, inner)?)),
                 _ => return Err(self.mismatch(node, ty)),
             }),
@@ -105,6 +117,15 @@ impl Reader<'_> {
     fn number<T: FromStr>(&self, node: &Node, ty: &Type) -> Result<T, FormatError> {
         node.as_number(self.text)
             .map_err(|_| self.mismatch(node, ty))
+    }
+
+    /// What has digits and is read as infinite is a number that does not fit.
+    fn check_range(&self, is_infinite: bool, node: &Node, ty: &Type) -> Result<(), FormatError> {
+        let text = self.text.get(node.span()).unwrap_or_default();
+        if is_infinite && text.bytes().any(|byte| byte.is_ascii_digit()) {
+            return Err(self.mismatch(node, ty));
+        }
+        Ok(())
     }
 
     fn record(&self, node: &Node, fields: &[Field], ty: &Type) -> Result<Value, FormatError> {

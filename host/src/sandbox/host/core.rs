@@ -4,7 +4,7 @@
 //! Nothing a guest says is trusted: every pointer and length is checked against its memory before
 //! anything is read or written, and what is wrong is a trap that says what.
 
-use super::super::imports::{Waits, host_functions, is_host};
+use super::super::imports::{Waits, host_functions};
 use super::super::load::LoadError;
 use super::super::module::Module;
 use super::super::state::State;
@@ -43,10 +43,11 @@ struct Exports {
     realloc: Option<ModuleExport>,
 }
 
-/// Defines the functions of the host's interface that `code` imports.
+/// Defines the functions of the host's interface that `code` imports. What the interface does not have is left to whoever
+/// stands in for all that is not offered.
 ///
 /// # Errors
-/// When it imports one that the interface does not have, or with another type.
+/// When it imports one with another type.
 pub(in crate::sandbox) fn define(
     linker: &mut Linker<State>,
     module: &Module,
@@ -58,9 +59,16 @@ pub(in crate::sandbox) fn define(
         realloc: code.get_export_index("cabi_realloc"),
     };
     let mut defined = BTreeSet::new();
-    for import in code.imports().filter(|import| is_host(import.module())) {
+    for import in code.imports() {
         let (interface, name) = (import.module(), import.name());
-        check_type(&import.ty(), interface, name)
+        let Some(known) = host_functions(interface) else {
+            continue;
+        };
+        let mut types = TYPES.iter().filter(|(one, _, _)| known.contains(one));
+        let Some((_, params, results)) = types.find(|(one, _, _)| *one == name) else {
+            continue;
+        };
+        check_type(&import, params, results)
             .map_err(|message| LoadError::invalid(module, message))?;
         if defined.insert((interface, name)) {
             define_one(linker, interface, name, exports, waits)
@@ -71,18 +79,11 @@ pub(in crate::sandbox) fn define(
 }
 
 fn check_type(
-    found: &wasmtime::ExternType,
-    interface: &str,
-    name: &str,
+    import: &wasmtime::ImportType<'_>,
+    params: &[&str],
+    results: &[&str],
 ) -> std::result::Result<(), String> {
-    let functions = host_functions(interface).unwrap_or_default();
-    let known = TYPES.iter().find(|(known, _, _)| *known == name);
-    let Some((_, params, results)) = known.filter(|_| functions.contains(&name)) else {
-        return Err(format!(
-            "it imports `{name}` of `{interface}`, which has only {}",
-            functions.join(", ")
-        ));
-    };
+    let (interface, name, found) = (import.module(), import.name(), import.ty());
     let fits = found.func().is_some_and(|ty| {
         ty.params()
             .map(|ty| ty.to_string())
