@@ -3,7 +3,7 @@
 use crate::Language;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 /// A tool that is not there, and how to get it.
@@ -83,12 +83,29 @@ pub enum WitError {
         language: Language,
     },
     /// It cannot be understood.
-    #[error("{}: {reason}", dir.display())]
+    #[error("{}{reason}", place(dir, reason))]
     Bad {
         /// The directory of the WIT.
         dir: PathBuf,
         /// What the parser says.
         reason: String,
+    },
+    /// It has a type that what makes the component cannot pass.
+    #[error(
+        "{}: `{function}` has `map<{entry}>` in {place}, which {tool} cannot pass: write `list<tuple<{entry}>>`",
+        dir.display()
+    )]
+    Map {
+        /// The directory of the WIT.
+        dir: PathBuf,
+        /// The function that has it.
+        function: String,
+        /// Where the function has it.
+        place: String,
+        /// The types of key and value.
+        entry: String,
+        /// What cannot pass it, with its version.
+        tool: String,
     },
     /// The package has no world, or more than one.
     #[error("{} must have one world, found {found}", dir.display())]
@@ -98,6 +115,14 @@ pub enum WitError {
         /// The worlds that are there.
         found: String,
     },
+}
+
+/// Where the WIT is, unless the parser's own words say where in it.
+fn place(dir: &Path, reason: &str) -> String {
+    if reason.contains('\n') {
+        return String::new();
+    }
+    format!("{}: ", dir.display())
 }
 
 /// Why a project was not built.
