@@ -172,6 +172,10 @@ fn no_function(source: &Source, module: &Module) -> String {
 }
 
 fn write(place: &Path, module: &Module, signals: &Signals) -> Result<(), CliError> {
+    // One that came while the module was read stopped nothing.
+    if let Some(ending) = signals.ending() {
+        return Err(CliError::Signal(ending));
+    }
     let mut output = Output::open(Some(place))?;
     signals.clean(output.aside());
     output.bytes(module.bytes())?;
