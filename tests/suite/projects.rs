@@ -5,9 +5,8 @@ use crate::support::{cluster, file, folder, guest, program, until, wait, workspa
 use rustix::process::{Pid, Signal, kill_process};
 use rwasm_cluster::{LogLevel, Module};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// A project named `asks`, of these files beside its manifest.
@@ -243,14 +242,16 @@ fn with_a_tool(script: &str) -> TempDir {
         "package a:b;\nworld w { export f: func(); }\n",
         "",
     );
-    let bin = dir.path().join("asks/.venv/bin");
-    fs::create_dir_all(&bin).expect("a directory can be made");
-    let tool = bin.join("componentize-py");
+    // What this process has written itself could not be started while another test starts something.
     let script = format!(
         "#!/bin/sh\nif [ \"$1\" = --version ]; then echo componentize-py 0.25.0; exit; fi\n{script}\n"
     );
-    fs::write(&tool, script).expect("a file can be written");
-    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("it can be started");
+    let write = "mkdir -p .venv/bin; cd .venv/bin; printf %s \"$1\" > componentize-py; chmod +x componentize-py";
+    let written = Command::new("sh")
+        .current_dir(dir.path().join("asks"))
+        .args(["-ec", write, "sh", &script])
+        .status();
+    assert!(written.expect("a shell").success());
     dir
 }
 

@@ -92,20 +92,22 @@ pub enum WitError {
     },
     /// It has a type that what makes the component cannot pass.
     #[error(
-        "{}: `{function}` has `map<{entry}>` in {place}, which {tool} cannot pass: write `list<tuple<{entry}>>`",
+        "{}: `{function}` has `{found}` in {place}, which {tool} cannot pass: write `{instead}`",
         dir.display()
     )]
-    Map {
+    Unpassable {
         /// The directory of the WIT.
         dir: PathBuf,
         /// The function that has it.
-        function: String,
+        function: Box<str>,
         /// Where the function has it.
-        place: String,
-        /// The types of key and value.
-        entry: String,
+        place: Box<str>,
+        /// The type.
+        found: Box<str>,
+        /// One that does the same.
+        instead: Box<str>,
         /// What cannot pass it, with its version.
-        tool: String,
+        tool: Box<str>,
     },
     /// The package has no world, or more than one.
     #[error("{} must have one world, found {found}", dir.display())]

@@ -130,7 +130,7 @@ pub(crate) fn build(
     })?;
     let tool = Tool::find(Some(named), options.tools.as_deref())?;
     if tool.version() == VERSION {
-        world.refuse_maps(&format!("componentize-js {VERSION}"))?;
+        world.refuse_what_cannot_pass(&format!("componentize-js {VERSION}"))?;
     } else {
         (options.tell)(&format!(
             "componentize-js {} is used; {VERSION} is the version that was tried",

@@ -94,7 +94,7 @@ pub(crate) fn build(
     })?;
     let tool = Tool::find(Some(named), options.tools.as_deref())?;
     if tool.version() == VERSION {
-        world.refuse_maps(&format!("componentize-py {VERSION}"))?;
+        world.refuse_what_cannot_pass(&format!("componentize-py {VERSION}"))?;
     } else {
         (options.tell)(&format!(
             "componentize-py {} is used; {VERSION} is the version that was tried",

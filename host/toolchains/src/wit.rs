@@ -123,8 +123,8 @@ impl World {
         promised.collect()
     }
 
-    /// Refuses a world with a `map` in it, which `tool` gives up on without a word that would help.
-    pub(crate) fn refuse_maps(&self, tool: &str) -> Result<(), WitError> {
+    /// Refuses a world with a type in it that `tool` gives up on without a word that would help.
+    pub(crate) fn refuse_what_cannot_pass(&self, tool: &str) -> Result<(), WitError> {
         let world = &self.resolve.worlds[self.id];
         let functions = world
             .exports
@@ -138,13 +138,14 @@ impl World {
                 .map(|param| (format!("its parameter `{}`", param.name), param.ty));
             let result = function.result.map(|ty| ("its result".to_owned(), ty));
             for (place, ty) in parameters.chain(result) {
-                if let Some((key, value)) = self.map_in(ty) {
-                    return Err(WitError::Map {
+                if let Some((found, instead)) = self.unpassable(ty) {
+                    return Err(WitError::Unpassable {
                         dir: self.dir.clone(),
-                        function: function.name.clone(),
-                        place,
-                        entry: format!("{}, {}", self.text(key), self.text(value)),
-                        tool: tool.to_owned(),
+                        function: function.name.as_str().into(),
+                        place: place.into(),
+                        found: found.into(),
+                        instead: instead.into(),
+                        tool: tool.into(),
                     });
                 }
             }
@@ -162,27 +163,35 @@ impl World {
         }
     }
 
-    /// The first `map` that values of the type have in them.
-    fn map_in(&self, ty: Type) -> Option<(Type, Type)> {
+    /// The first map or list of a fixed length that values of the type have in them, and what to write instead.
+    fn unpassable(&self, ty: Type) -> Option<(String, String)> {
         let Type::Id(id) = ty else { return None };
         match &self.resolve.types[id].kind {
-            TypeDefKind::Map(key, value) => Some((*key, *value)),
-            TypeDefKind::Record(record) => {
-                record.fields.iter().find_map(|field| self.map_in(field.ty))
+            TypeDefKind::Map(key, value) => {
+                let entry = format!("{}, {}", self.text(*key), self.text(*value));
+                Some((format!("map<{entry}>"), format!("list<tuple<{entry}>>")))
             }
-            TypeDefKind::Tuple(tuple) => tuple.types.iter().find_map(|ty| self.map_in(*ty)),
-            TypeDefKind::Variant(variant) => {
-                variant.cases.iter().find_map(|case| self.map_in(case.ty?))
+            TypeDefKind::FixedLengthList(ty, length) => {
+                let ty = self.text(*ty);
+                Some((format!("list<{ty}, {length}>"), format!("list<{ty}>")))
             }
+            TypeDefKind::Record(record) => record
+                .fields
+                .iter()
+                .find_map(|field| self.unpassable(field.ty)),
+            TypeDefKind::Tuple(tuple) => tuple.types.iter().find_map(|ty| self.unpassable(*ty)),
+            TypeDefKind::Variant(variant) => variant
+                .cases
+                .iter()
+                .find_map(|case| self.unpassable(case.ty?)),
             TypeDefKind::Result(result) => result
                 .ok
                 .into_iter()
                 .chain(result.err)
-                .find_map(|ty| self.map_in(ty)),
-            TypeDefKind::Option(ty)
-            | TypeDefKind::List(ty)
-            | TypeDefKind::FixedLengthList(ty, _)
-            | TypeDefKind::Type(ty) => self.map_in(*ty),
+                .find_map(|ty| self.unpassable(ty)),
+            TypeDefKind::Option(ty) | TypeDefKind::List(ty) | TypeDefKind::Type(ty) => {
+                self.unpassable(*ty)
+            }
             _ => None,
         }
     }
@@ -205,6 +214,9 @@ impl World {
             TypeDefKind::Option(ty) => format!("option<{}>", self.text(*ty)),
             TypeDefKind::Tuple(tuple) => format!("tuple<{}>", all(&tuple.types)),
             TypeDefKind::Map(key, value) => format!("map<{}>", all(&[*key, *value])),
+            TypeDefKind::FixedLengthList(ty, length) => {
+                format!("list<{}, {length}>", self.text(*ty))
+            }
             TypeDefKind::Type(ty) => self.text(*ty),
             other => other.as_str().to_owned(),
         }

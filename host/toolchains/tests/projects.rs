@@ -166,6 +166,39 @@ fn the_wit_of_a_project_has_one_world() {
 }
 
 #[test]
+fn types_that_a_tool_cannot_pass_are_refused_before_it_gives_up() {
+    for (function, said) in [
+        (
+            "func(counts: list<map<string, list<u64>>>)",
+            "`f` has `map<string, list<u64>>` in its parameter `counts`, which componentize-py 0.25.0 cannot pass: write `list<tuple<string, list<u64>>>`",
+        ),
+        (
+            "func() -> result<point, string>",
+            "`f` has `list<f64, 2>` in its result, which componentize-py 0.25.0 cannot pass: write `list<f64>`",
+        ),
+    ] {
+        let wit = format!(
+            "package a:b; world w {{ record point {{ at: list<f64, 2> }} export f: {function}; }}"
+        );
+        let dir = project(&[
+            ("pyproject.toml", "[project]\nname = \"words\"\n"),
+            ("app.py", ""),
+            ("wit/a.wit", &wit),
+        ]);
+        // What this process has written itself could not be started while another test starts something.
+        let written = Command::new("sh")
+            .current_dir(dir.path())
+            .args(["-ec", "mkdir -p .venv/bin; cd .venv/bin; printf '#!/bin/sh\necho componentize-py 0.25.0\n' > componentize-py; chmod +x componentize-py"])
+            .status();
+        assert!(written.expect("a shell").success());
+        let project = Project::find(dir.path()).expect("it is a project");
+        let error = project.build(&BuildOptions::new(dir.path().join("scratch")));
+        let error = error.expect_err("it cannot be built").to_string();
+        assert!(error.ends_with(said), "{error}");
+    }
+}
+
+#[test]
 fn a_module_with_the_functions_must_be_there() {
     let error = not_built(&[("pyproject.toml", "[project]\nname = \"words\"\n")]);
     assert!(error.to_string().contains("has no app.py"), "{error}");
