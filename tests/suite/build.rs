@@ -52,6 +52,13 @@ impl Building {
         }
     }
 
+    pub(crate) fn typed(self, arguments: &str) -> Self {
+        Self {
+            cli: self.cli.typed(arguments),
+            ..self
+        }
+    }
+
     pub(crate) fn end(self) -> crate::support::Ended {
         self.cli.end()
     }
@@ -275,25 +282,38 @@ fn a_project_without_dependencies_builds_where_it_stands() {
 fn a_toolchain_that_is_missing_is_named_with_what_installs_it() {
     let dir = folder();
     for (language, command) in [
-        ("rust", "rustup target add wasm32-wasip1"),
-        ("c", "clang-19"),
-        ("python", "componentize-py"),
-        ("js", "npm"),
+        (
+            "rust",
+            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- --target wasm32-wasip1",
+        ),
+        ("c", "apt-get install --no-install-recommends clang-19"),
+        (
+            "python",
+            "python3 -m venv python/.venv && python/.venv/bin/pip install componentize-py==",
+        ),
+        (
+            "js",
+            "apt-get install nodejs npm && npm install --prefix js",
+        ),
     ] {
-        let project = dir.path().join(language);
-        let new = program()
-            .args(["new", "-q", "--lang", language])
-            .arg(&project)
-            .end();
-        new.expect_code(0);
-        let path = project.to_string_lossy();
         // With no tools of ours, and none of the machine's.
         let empty = dir.path().join("empty").to_string_lossy().into_owned();
-        building(&["build", &path])
+        let new = program()
+            .args(["new", "--lang", language, language])
+            .env("PATH", &empty)
+            .env("RWASM_BUILD_DIR", &empty)
+            .env("RUSTC", format!("{empty}/rustc"))
+            .in_dir(&dir)
+            .output();
+        // What installs it is the first thing to do.
+        let (_, next) = new.split_once("next:\n").expect("what to do");
+        assert!(next.starts_with(&format!("  {command}")), "{new}");
+        building(&["build", language])
+            .in_dir(&dir)
             .env("PATH", &empty)
             .env("RWASM_BUILD_DIR", &empty)
             .env("RUSTC", &format!("{empty}/rustc"))
             .fails(10)
-            .expect_stderr_has(&["error: ", "hint: install it with `", command]);
+            .expect_stderr_has(&["error: ", &format!("hint: install it with `{command}")]);
     }
 }

@@ -86,6 +86,33 @@ fn javascript_counts_words() {
     counts_words("js");
 }
 
+/// As made by componentize-js the engine would give up at less than 300 000 words, whatever memory the task has.
+#[test]
+fn javascript_may_use_the_memory_that_its_task_has() {
+    if toolchain_is_missing("js") {
+        return;
+    }
+    let mut words = String::from("[");
+    for number in 0..400_000 {
+        let comma = if number == 0 { "" } else { "," };
+        let _ = write!(words, "{comma}[\"w{number:06}\",{}]", 1_000_000 - number);
+    }
+    words.push(']');
+    let reducer = |parts: &str, options: &str| {
+        let call = map("wordcount-js").arg("reducer").typed(options);
+        let call = call.typed("--engines 1 --format json");
+        call.stdin(format!("[{parts}]\n")).within(PATIENCE)
+    };
+    let reduced = reducer(&words, "").end().expect_code(0);
+    assert!(reduced.text().trim_end() == words, "the words came back");
+    reducer(&words, "--memory 64MiB")
+        .fails(11)
+        .expect_stderr_has(&[
+            "memory-limit",
+            "its limit is 64MiB (raise it with --memory)",
+        ]);
+}
+
 #[test]
 fn c_counts_words_as_a_component_too() {
     if toolchain_is_missing("c") {

@@ -22,6 +22,7 @@ mod wordcount;
 
 mod build;
 mod new;
+mod projects;
 mod test_command;
 
 mod balanced_view;

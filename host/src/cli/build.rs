@@ -5,8 +5,8 @@ use super::exit::{CliError, visible, with_source};
 use super::output::{Output, print, shell_word};
 use super::signals::Signals;
 use super::tell;
-use rwasm_cluster::{ByteSize, Form, JobSpec, Limits, Module};
-use rwasm_toolchains::{BuildError, BuildOptions, Project, ProjectError};
+use rwasm_cluster::{ByteSize, Form, Import, JobSpec, Limits, Module};
+use rwasm_toolchains::{BuildError, BuildOptions, Language, Project, ProjectError};
 use std::path::{Path, PathBuf};
 
 /// The extension of a module.
@@ -18,6 +18,9 @@ const STDOUT: &str = "-";
 /// Names another place for what compilers leave behind.
 const BUILD_DIR: &str = "RWASM_BUILD_DIR";
 
+/// What a task may ask of its host.
+const HOST: &str = "rwasm:task/host";
+
 /// The signatures of functions are no longer in a report, which is read at a glance.
 const WIDEST: usize = 160;
 
@@ -25,8 +28,11 @@ const WIDEST: usize = 160;
 pub(crate) fn build(arguments: &BuildArguments, signals: &Signals) -> Result<(), CliError> {
     let loud = !arguments.loudness.quiet;
     let source = Source::find(&arguments.path)?;
-    let compiled = source.compiled(loud)?;
+    let compiled = source.compiled(loud, signals)?;
     let (module, before) = finished(&compiled, arguments.component)?;
+    if loud && module.form() != Form::Command && module.functions().is_empty() {
+        tell::warn(&no_function(&source, &module));
+    }
     let place = arguments
         .output
         .clone()
@@ -48,7 +54,7 @@ pub(crate) fn project(
     signals: &Signals,
 ) -> Result<PathBuf, CliError> {
     let source = Source::Project(project.clone());
-    let (module, _) = finished(&source.compiled(loud)?, false)?;
+    let (module, _) = finished(&source.compiled(loud, signals)?, false)?;
     let place = source.module_path();
     write(&place, &module, signals)?;
     Ok(place)
@@ -91,16 +97,20 @@ impl Source {
         }
     }
 
-    fn compiled(&self, loud: bool) -> Result<PathBuf, CliError> {
+    fn compiled(&self, loud: bool, signals: &Signals) -> Result<PathBuf, CliError> {
         match self {
             Self::Project(project) => {
                 let mut options = BuildOptions::new(scratch()?);
                 if loud {
                     options.tell = Box::new(|line| tell::print(&format!("{}\n", visible(line))));
                 }
-                project
-                    .build(&options)
-                    .map_err(|error| not_built(&error, loud))
+                let stop = options.stop.clone();
+                signals.watch(move || stop.stop());
+                let built = project.build(&options);
+                if let Some(ending) = signals.ending() {
+                    return Err(CliError::Signal(ending));
+                }
+                built.map_err(|error| not_built(&error, loud))
             }
             Self::Module(path) => Ok(path.clone()),
         }
@@ -115,6 +125,7 @@ fn finished(compiled: &Path, as_component: bool) -> Result<(Module, u64), CliErr
     let compiled = Module::from_file_within(compiled, &limits).map_err(CliError::Load)?;
     let before = compiled.size();
     let module = if as_component {
+        refuse_untyped_host(&compiled)?;
         compiled.to_component().map_err(CliError::Load)?
     } else {
         compiled
@@ -123,7 +134,48 @@ fn finished(compiled: &Path, as_component: bool) -> Result<(Module, u64), CliErr
     Ok((module, before))
 }
 
+/// A module that asks the host without WIT says nothing of the types that a component needs.
+fn refuse_untyped_host(module: &Module) -> Result<(), CliError> {
+    let asks = |import: &Import| import.module.starts_with(HOST);
+    if module.is_component() || module.has_wit() || !module.imports().iter().any(asks) {
+        return Ok(());
+    }
+    Err(CliError::Project {
+        message: format!(
+            "module `{}` cannot be made a component: it asks its host ({HOST}) and has no WIT that says with which types",
+            module.name()
+        ),
+        hint: Some(
+            "it runs as it is; for a component, say `include rwasm:task/task@0.2.0;` in the world of the project's WIT"
+                .to_owned(),
+        ),
+    })
+}
+
+/// Why a module has nothing to call, as far as that can be told.
+fn no_function(source: &Source, module: &Module) -> String {
+    let mut text = "the module has no function that could be called".to_owned();
+    if let Some(first) = module.uncallable().first() {
+        text += &format!(": {first}");
+        return text;
+    }
+    let language = match source {
+        Source::Project(project) => project.language,
+        Source::Module(_) => return text,
+    };
+    text += match language {
+        Language::Rust => ": mark one with `#[rwasm_task::export]`",
+        Language::C => ": the world in wit/ exports none, and no header makes one of a C function",
+        Language::Python | Language::JavaScript => ": the world in wit/ exports none",
+    };
+    text
+}
+
 fn write(place: &Path, module: &Module, signals: &Signals) -> Result<(), CliError> {
+    // One that came while the module was read stopped nothing.
+    if let Some(ending) = signals.ending() {
+        return Err(CliError::Signal(ending));
+    }
     let mut output = Output::open(Some(place))?;
     signals.clean(output.aside());
     output.bytes(module.bytes())?;

@@ -6,7 +6,7 @@ use super::exit::CliError;
 use super::output::{print, shell_word};
 use super::tell::warn;
 use rwasm_cluster::template::{ProjectName, Template, TemplateError};
-use rwasm_toolchains::{BuildOptions, Project};
+use rwasm_toolchains::{BuildOptions, Missing, Project};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -33,19 +33,26 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<(), CliError> {
         },
     })?;
     if !arguments.loudness.quiet {
-        print(&guide(dir, &name, language.name(), &paths))?;
-        warn_of_missing(dir);
+        let missing = missing(dir);
+        let install = missing.as_ref().and_then(|missing| missing.install.first());
+        print(&guide(
+            dir,
+            &name,
+            language.name(),
+            &paths,
+            install.map(String::as_str),
+        ))?;
+        if let Some(missing) = missing {
+            warn(&missing.to_string());
+        }
     }
     Ok(())
 }
 
-/// Says what the project is to be built with, if that is not there.
-fn warn_of_missing(dir: &Path) {
-    let tools = build_dir().map(|dir| BuildOptions::new(dir).tools);
-    let missing = Project::find(dir).map(|project| project.missing(tools.flatten().as_deref()));
-    if let Ok(Some(missing)) = missing {
-        warn(&missing.to_string());
-    }
+/// What the project is to be built with, if that is not there.
+fn missing(dir: &Path) -> Option<Missing> {
+    let tools = build_dir().and_then(|dir| BuildOptions::new(dir).tools);
+    Project::find(dir).ok()?.missing(tools.as_deref())
 }
 
 /// The project's name is the last part of its path.
@@ -66,7 +73,13 @@ fn name(dir: &Path) -> Result<ProjectName, CliError> {
 }
 
 /// What there is now, and what to do next.
-fn guide(dir: &Path, name: &ProjectName, language: &str, paths: &[PathBuf]) -> String {
+fn guide(
+    dir: &Path,
+    name: &ProjectName,
+    language: &str,
+    paths: &[PathBuf],
+    install: Option<&str>,
+) -> String {
     let shown = |path: &Path| shell_word(&path.display().to_string());
     let mut text = format!("{} is a task project in {language}:\n", shown(dir));
     // Writing to a string cannot fail.
@@ -85,9 +98,13 @@ fn guide(dir: &Path, name: &ProjectName, language: &str, paths: &[PathBuf]) -> S
     let input = paths.iter().find(|path| is_input(path));
     let input = input.map_or_else(|| PathBuf::from("book.txt"), |path| dir.join(path));
     let module = dir.join(format!("{}.wasm", name.as_str()));
+    text += "next:\n";
+    if let Some(install) = install {
+        let _ = writeln!(text, "  {install}");
+    }
     let _ = write!(
         text,
-        "next:\n  rwasm-cluster build {dir}\n  rwasm-cluster test {dir}\n  rwasm-cluster run {} {}\n",
+        "  rwasm-cluster build {dir}\n  rwasm-cluster test {dir}\n  rwasm-cluster run {} {}\n",
         shown(&module),
         shown(&input),
         dir = shown(dir),

@@ -4,14 +4,14 @@
 //! there is WIT, the bindings that sources include as `NAME.h` are made here and compiled with them.
 
 use crate::error::{BuildError, Missing};
-use crate::wit::World;
+use crate::wit::{Promised, World};
 use crate::{BuildOptions, Project, python, tool};
 use std::collections::BTreeSet;
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, io};
 
 /// What Debian's packages are called.
 pub(crate) const DEBIAN_PACKAGES: [&str; 4] = [
@@ -214,6 +214,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     (options.tell)(&format!("compiling {name} with {}", compiler.name));
     let bindings = workplace.join("bindings");
     let mut objects = Vec::new();
+    let promised = world.as_ref().map(World::promised).unwrap_or_default();
     if let Some(world) = world {
         let made = make_bindings(world, &bindings)?;
         sources.extend(made.iter().filter(|file| is_c(file)).cloned());
@@ -240,7 +241,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         // As the user would name it: compilers repeat it in what they say.
         command.arg(source.strip_prefix(dir).unwrap_or(source));
         command.arg("-o").arg(&object).current_dir(dir);
-        tool::run(&mut command, &compiler.name, &*options.tell)?;
+        tool::run(&mut command, &compiler.name, options)?;
         has_main |= defines_main(&object)?;
         objects.push(object);
     }
@@ -253,8 +254,48 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     link.arg(format!("-Wl,-z,stack-size={STACK},--stack-first"));
     link.args(&objects).args(words_of("LDFLAGS"));
     link.arg("-o").arg(&output).current_dir(dir);
-    tool::run(&mut link, &compiler.name, &*options.tell)?;
+    tool::run(&mut link, &compiler.name, options).map_err(|error| match error {
+        BuildError::Failed {
+            program,
+            status,
+            mut output,
+        } => {
+            for hint in undefined(&output, &promised, dir) {
+                (options.tell)(&hint);
+                output.push_str(&hint);
+                output.push('\n');
+            }
+            BuildError::Failed {
+                program,
+                status,
+                output,
+            }
+        }
+        error => error,
+    })?;
     Ok(output)
+}
+
+/// What the linker misses of what the WIT promises, and what to do about each.
+fn undefined(said: &str, promised: &[Promised], dir: &Path) -> Vec<String> {
+    let is_missing = |symbol: &str| {
+        let mut after = said.split(symbol).skip(1);
+        said.contains("undefined")
+            && after
+                .any(|rest| !rest.starts_with(|next: char| next == '_' || next.is_alphanumeric()))
+    };
+    let missing = promised.iter().filter(|one| is_missing(&one.symbol));
+    let hint = |one: &Promised| {
+        let place = Path::new(&one.place);
+        format!(
+            "{} promises `{}`: define {}, as {}.h declares it, or take it out of the WIT",
+            place.strip_prefix(dir).unwrap_or(place).display(),
+            one.function,
+            one.symbol,
+            one.header
+        )
+    };
+    missing.map(hint).collect()
 }
 
 /// The words in a variable of the environment, as make would use them.
@@ -270,15 +311,8 @@ fn make_bindings(mut world: World, place: &Path) -> Result<Vec<PathBuf>, BuildEr
         reason: format!("no C can be made of its world: {error:#}"),
     };
     // Those of a world that has since been renamed would be compiled too.
-    match fs::remove_dir_all(place) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(BuildError::Io {
-                what: format!("remove {}", place.display()),
-                source,
-            });
-        }
-        _ => tool::make(place)?,
-    }
+    tool::remove(place)?;
+    tool::make(place)?;
     let mut files = wit_bindgen_core::Files::default();
     wit_bindgen_c::Opts::default()
         .build()

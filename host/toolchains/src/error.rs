@@ -3,7 +3,7 @@
 use crate::Language;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 /// A tool that is not there, and how to get it.
@@ -83,12 +83,31 @@ pub enum WitError {
         language: Language,
     },
     /// It cannot be understood.
-    #[error("{}: {reason}", dir.display())]
+    #[error("{}{reason}", place(dir, reason))]
     Bad {
         /// The directory of the WIT.
         dir: PathBuf,
         /// What the parser says.
         reason: String,
+    },
+    /// It has a type that what makes the component cannot pass.
+    #[error(
+        "{}: `{function}` has `{found}` in {place}, which {tool} cannot pass: write `{instead}`",
+        dir.display()
+    )]
+    Unpassable {
+        /// The directory of the WIT.
+        dir: PathBuf,
+        /// The function that has it.
+        function: Box<str>,
+        /// Where the function has it.
+        place: Box<str>,
+        /// The type.
+        found: Box<str>,
+        /// One that does the same.
+        instead: Box<str>,
+        /// What cannot pass it, with its version.
+        tool: Box<str>,
     },
     /// The package has no world, or more than one.
     #[error("{} must have one world, found {found}", dir.display())]
@@ -98,6 +117,14 @@ pub enum WitError {
         /// The worlds that are there.
         found: String,
     },
+}
+
+/// Where the WIT is, unless the parser's own words say where in it.
+fn place(dir: &Path, reason: &str) -> String {
+    if reason.contains('\n') {
+        return String::new();
+    }
+    format!("{}: ", dir.display())
 }
 
 /// Why a project was not built.

@@ -35,11 +35,11 @@ pub fn install(language: Language, options: &InstallOptions) -> Result<(), Insta
             let place = tool::absolute(&python::environment(&options.tools));
             let mut venv = Command::new("python3");
             venv.args(["-m", "venv", "--clear"]).arg(&place);
-            step(&mut venv, &python::missing(), tell)?;
+            step(&mut venv, &python::missing(None), tell)?;
             let mut pip = Command::new(place.join("bin/pip"));
             pip.args(["install", "--quiet", "--disable-pip-version-check"]);
             pip.arg(format!("componentize-py=={}", python::VERSION));
-            step(&mut pip, &python::missing(), tell)
+            step(&mut pip, &python::missing(None), tell)
         }
         Language::JavaScript => {
             let found = js::Tool::find(None, tools);
@@ -57,7 +57,7 @@ pub fn install(language: Language, options: &InstallOptions) -> Result<(), Insta
             npm.arg("--prefix")
                 .arg(tool::absolute(&js::prefix(&options.tools)));
             npm.arg(format!("{}@{}", js::PACKAGE, js::VERSION));
-            step(&mut npm, &js::missing(), tell)
+            step(&mut npm, &js::missing(None), tell)
         }
     }
 }

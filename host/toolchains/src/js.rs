@@ -36,15 +36,14 @@ impl Tool {
             return Err(Missing {
                 what: "node, which runs what makes components of JavaScript, is not installed"
                     .to_owned(),
-                install: vec![
-                    "apt-get install nodejs npm".to_owned(),
-                    "brew install node".to_owned(),
-                ],
+                install: ["apt-get install nodejs npm", "brew install node"]
+                    .map(|node| format!("{node} && {}", npm_install(project)))
+                    .to_vec(),
             });
         }
-        let project = project.map(tool::absolute);
+        let dir = project.map(tool::absolute);
         let tools = tools.map(|tools| tool::absolute(&prefix(tools)));
-        let above = project.iter().flat_map(|dir| dir.ancestors());
+        let above = dir.iter().flat_map(|dir| dir.ancestors());
         let places = above.chain(tools.as_deref());
         for place in places {
             let package = place.join("node_modules").join(PACKAGE);
@@ -52,7 +51,7 @@ impl Tool {
                 return Ok(Self { package, version });
             }
         }
-        Err(missing())
+        Err(missing(project))
     }
 
     pub(crate) fn version(&self) -> &str {
@@ -66,12 +65,21 @@ fn version(package: &Path) -> Option<String> {
     Some(manifest.get("version")?.as_str()?.to_owned())
 }
 
-pub(crate) fn missing() -> Missing {
+/// Has npm install what the project wants, which is named as the user names it.
+fn npm_install(project: Option<&Path>) -> String {
+    match tool::elsewhere(project) {
+        Some(dir) => format!("npm install --prefix {}", tool::shell_word(dir)),
+        None => "npm install".to_owned(),
+    }
+}
+
+pub(crate) fn missing(project: Option<&Path>) -> Missing {
+    let install = npm_install(project);
     Missing {
         what: "componentize-js, which makes components of JavaScript, is not installed".to_owned(),
         install: vec![
-            "npm install".to_owned(),
-            format!("npm install --save-dev {PACKAGE}@{VERSION}"),
+            install.clone(),
+            format!("{install} --save-dev {PACKAGE}@{VERSION}"),
         ],
     }
 }
@@ -94,7 +102,12 @@ fn manifest(path: &Path) -> Result<Value, ProjectError> {
     })
 }
 
-pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf, BuildError> {
+/// Builds the project, which the user has `named` so.
+pub(crate) fn build(
+    project: &Project,
+    named: &Path,
+    options: &BuildOptions,
+) -> Result<PathBuf, BuildError> {
     let Project { dir, name, .. } = project;
     let path = dir.join("package.json");
     let wrong = |path: &Path, reason: String| BuildError::Project {
@@ -115,8 +128,10 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         dir: dir.clone(),
         language: Language::JavaScript,
     })?;
-    let tool = Tool::find(Some(dir), options.tools.as_deref())?;
-    if tool.version() != VERSION {
+    let tool = Tool::find(Some(named), options.tools.as_deref())?;
+    if tool.version() == VERSION {
+        world.refuse_what_cannot_pass(&format!("componentize-js {VERSION}"))?;
+    } else {
         (options.tell)(&format!(
             "componentize-js {} is used; {VERSION} is the version that was tried",
             tool.version()
@@ -132,7 +147,11 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     tool::write(&driver, DRIVER.as_bytes())?;
     let mut command = Command::new("node");
     command.arg(&driver).arg(&tool.package).arg(&main);
-    command.arg(&world.dir).arg(world.name()).arg(&output);
-    tool::run(command.current_dir(dir), "componentize-js", &*options.tell)?;
+    command.arg(world.complete(&workplace)?);
+    command.arg(world.name()).arg(&output).current_dir(dir);
+    // What is wrong is said by it; where in itself it was said helps nobody.
+    command.env_remove("RUST_BACKTRACE");
+    command.env_remove("RUST_LIB_BACKTRACE");
+    tool::run(&mut command, "componentize-js", options)?;
     Ok(output)
 }

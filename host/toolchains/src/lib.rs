@@ -11,12 +11,14 @@ mod js;
 mod project;
 mod python;
 pub mod rust;
+mod stop;
 mod tool;
 mod wit;
 
 pub use error::{BuildError, InstallError, Missing, ProjectError, WitError};
 pub use install::{InstallOptions, install};
 pub use project::Project;
+pub use stop::Stop;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -81,6 +83,8 @@ pub struct BuildOptions {
     pub tools: Option<PathBuf>,
     /// Is given a line for each thing that is done, and what the compilers say.
     pub tell: Box<dyn Fn(&str)>,
+    /// Ends the build from elsewhere.
+    pub stop: Stop,
 }
 
 impl BuildOptions {
@@ -91,6 +95,7 @@ impl BuildOptions {
             tools: Some(scratch.join("tools")),
             scratch,
             tell: Box::new(|_| {}),
+            stop: Stop::default(),
         }
     }
 }

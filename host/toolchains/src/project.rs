@@ -86,11 +86,13 @@ impl Project {
             dir: tool::absolute(&self.dir),
             ..self.clone()
         };
+        // What installs a tool is typed where the user stands, so it names the project as the user does.
+        let named = &self.dir;
         match self.language {
             Language::Rust => crate::rust::build(&project, options),
             Language::C => c::build(&project, options),
-            Language::Python => python::build(&project, options),
-            Language::JavaScript => js::build(&project, options),
+            Language::Python => python::build(&project, named, options),
+            Language::JavaScript => js::build(&project, named, options),
         }
     }
 }
@@ -142,10 +144,21 @@ pub(crate) fn read(path: &Path) -> Result<String, ProjectError> {
     })
 }
 
+/// The name of a directory, with `-` for what a project's name has not.
 fn name_of_dir(dir: &Path) -> std::io::Result<String> {
     let dir = dir.canonicalize()?;
-    let name = dir.file_name().unwrap_or_default();
-    Ok(name.to_string_lossy().into_owned())
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    Ok(name_like(&name))
+}
+
+fn name_like(name: &str) -> String {
+    let is_known =
+        |letter: char| is_name(letter.encode_utf8(&mut [0; 4])) || "-_.".contains(letter);
+    let pieces = name.split(|letter| !is_known(letter));
+    let pieces: Vec<_> = pieces.filter(|piece| !piece.is_empty()).collect();
+    let name = pieces.join("-");
+    let name = name.trim_start_matches(['-', '_', '.']);
+    if name.is_empty() { "task" } else { name }.to_owned()
 }
 
 fn is_name(name: &str) -> bool {
@@ -169,4 +182,24 @@ fn listed(dir: &Path) -> std::io::Result<String> {
         (false, 0) => names.join(", "),
         (false, more) => format!("{} and {more} more", names.join(", ")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_any_name_gives_a_name() {
+        for (dir, name) in [
+            ("word-count_2.c", "word-count_2.c"),
+            ("my task", "my-task"),
+            ("größe", "gr-e"),
+            (".hidden", "hidden"),
+            ("ü ", "task"),
+            ("", "task"),
+        ] {
+            assert_eq!(name_like(dir), name);
+            assert!(is_name(name));
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl Tool {
                 environment,
             })
         });
-        found.ok_or_else(missing)
+        found.ok_or_else(|| missing(project))
     }
 
     pub(crate) fn version(&self) -> &str {
@@ -61,17 +61,26 @@ impl Tool {
     }
 }
 
-pub(crate) fn missing() -> Missing {
+/// How it is installed for a project, which is named as the user names it.
+pub(crate) fn missing(project: Option<&Path>) -> Missing {
+    let dir = tool::elsewhere(project).unwrap_or(Path::new(""));
+    let environment = tool::shell_word(&dir.join(".venv"));
+    let pip = tool::shell_word(&dir.join(".venv/bin/pip"));
     Missing {
         what: "componentize-py, which makes components of Python, is not installed".to_owned(),
         install: vec![
-            format!("python3 -m venv .venv && .venv/bin/pip install componentize-py=={VERSION}"),
+            format!("python3 -m venv {environment} && {pip} install componentize-py=={VERSION}"),
             format!("pipx install componentize-py=={VERSION}"),
         ],
     }
 }
 
-pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf, BuildError> {
+/// Builds the project, which the user has `named` so.
+pub(crate) fn build(
+    project: &Project,
+    named: &Path,
+    options: &BuildOptions,
+) -> Result<PathBuf, BuildError> {
     let Project { dir, name, .. } = project;
     if !dir.join(APP).with_extension("py").is_file() {
         return Err(BuildError::Project {
@@ -83,8 +92,10 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         dir: dir.clone(),
         language: Language::Python,
     })?;
-    let tool = Tool::find(Some(dir), options.tools.as_deref())?;
-    if tool.version() != VERSION {
+    let tool = Tool::find(Some(named), options.tools.as_deref())?;
+    if tool.version() == VERSION {
+        world.refuse_what_cannot_pass(&format!("componentize-py {VERSION}"))?;
+    } else {
         (options.tell)(&format!(
             "componentize-py {} is used; {VERSION} is the version that was tried",
             tool.version()
@@ -94,21 +105,23 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         "making a component of {name} with componentize-py {} (about ten seconds)",
         tool.version()
     ));
-    let output = tool::workplace(&options.scratch, "python", dir)?
-        .join(name)
-        .with_added_extension("wasm");
+    let workplace = tool::workplace(&options.scratch, "python", dir)?;
+    let output = workplace.join(name).with_added_extension("wasm");
     let mut command = Command::new(&tool.words[0]);
     command.args(&tool.words[1..]);
-    command.arg("--wit-path").arg(&world.dir);
+    command.arg("--wit-path").arg(world.complete(&workplace)?);
     command.arg("--world").arg(world.name());
     command
         .args(["componentize", APP, "--python-path"])
         .arg(dir);
     command.arg("--output").arg(&output).current_dir(dir);
+    // What is wrong is said by it; where in itself it was said helps nobody.
+    command.env_remove("RUST_BACKTRACE");
+    command.env_remove("RUST_LIB_BACKTRACE");
     if let Some(environment) = &tool.environment {
         // Its packages are those that the task may import.
         command.env("VIRTUAL_ENV", environment);
     }
-    tool::run(&mut command, "componentize-py", &*options.tell)?;
+    tool::run(&mut command, "componentize-py", options)?;
     Ok(output)
 }

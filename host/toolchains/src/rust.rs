@@ -26,6 +26,9 @@ pub const TARGET: &str = "wasm32-wasip1";
 /// silently.
 const RUSTUP_PATIENCE: Duration = Duration::from_mins(1);
 
+/// What rustup's own page says to type, up to the arguments.
+const RUSTUP: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
+
 /// A compiler with WebAssembly targets and its standard library's sources, a linker, and the C library under that.
 const DEBIAN_PACKAGES: [&str; 5] = [
     "rustc-web",
@@ -190,10 +193,19 @@ pub fn ready(choice: Choice, tell: &dyn Fn(&str)) -> Result<Compiler, InstallErr
 }
 
 fn missing() -> Missing {
+    let has_rustup = tool::answer(Command::new("rustup").arg("--version")).is_some();
+    let (with, rustup) = if has_rustup {
+        ("", format!("rustup target add {TARGET}"))
+    } else {
+        (
+            " (https://rustup.rs gets both)",
+            format!("{RUSTUP} -s -- --target {TARGET}"),
+        )
+    };
     Missing {
-        what: format!("a Rust compiler with the target {TARGET} is not installed"),
+        what: format!("a Rust compiler with the target {TARGET}{with} is not installed"),
         install: vec![
-            format!("rustup target add {TARGET}"),
+            rustup,
             format!(
                 "apt-get install --no-install-recommends {}",
                 DEBIAN_PACKAGES.join(" ")

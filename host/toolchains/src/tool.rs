@@ -1,5 +1,6 @@
 //! Running other programs.
 
+use crate::BuildOptions;
 use crate::error::BuildError;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,9 +28,10 @@ pub(crate) fn shown(command: &Command) -> String {
 pub(crate) fn run(
     command: &mut Command,
     name: &str,
-    tell: &dyn Fn(&str),
+    options: &BuildOptions,
 ) -> Result<(), BuildError> {
-    let output = command.stdin(Stdio::null()).output();
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let output = options.stop.output(command.stderr(Stdio::piped()));
     let output = output.map_err(|source| BuildError::Io {
         what: format!("start {name}"),
         source,
@@ -39,7 +41,7 @@ pub(crate) fn run(
         said.push('\n');
     }
     said.push_str(&String::from_utf8_lossy(&output.stdout));
-    said.lines().for_each(tell);
+    said.lines().for_each(&*options.tell);
     if output.status.success() {
         return Ok(());
     }
@@ -65,6 +67,17 @@ pub(crate) fn workplace(scratch: &Path, language: &str, dir: &Path) -> Result<Pa
     Ok(workplace)
 }
 
+/// Removes a directory with all in it, if it is there.
+pub(crate) fn remove(dir: &Path) -> Result<(), BuildError> {
+    match fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(BuildError::Io {
+            what: format!("remove {}", dir.display()),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory, unless it is there.
 pub(crate) fn make(dir: &Path) -> Result<(), BuildError> {
     fs::create_dir_all(dir).map_err(|source| BuildError::Io {
@@ -79,6 +92,22 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
         what: format!("write {}", path.display()),
         source,
     })
+}
+
+/// The path as a word of a shell's.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let word = path.to_string_lossy();
+    let plain = |char: char| char.is_ascii_alphanumeric() || "_-./+,:@%=".contains(char);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The project as commands name it that are typed where the user stands; `None` where that is in it.
+pub(crate) fn elsewhere(project: Option<&Path>) -> Option<&Path> {
+    project.filter(|dir| *dir != Path::new(".") && !dir.as_os_str().is_empty())
 }
 
 /// The path as other programs find it, wherever they run.

@@ -146,12 +146,55 @@ fn the_wit_of_a_project_has_one_world() {
             "must have one world, found one, two",
         ),
         (Some("package a:b; world {"), "a.wit"),
+        (
+            Some("package a:b; world w { export f: func(a: strng); }"),
+            "name `strng` does not exist\n     --> ",
+        ),
+        (
+            Some("package a:b; world w { include rwasm:task/task@0.7.0; }"),
+            "package 'rwasm:task@0.7.0' not found",
+        ),
     ] {
         let mut files = vec![python, app];
         files.extend(wit.map(|wit| ("wit/a.wit", wit)));
         let error = not_built(&files);
         assert!(matches!(error, BuildError::Wit(_)), "{error}");
-        assert!(error.to_string().contains(said), "{error}");
+        let error = error.to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(error.matches("/wit").count() <= 1, "{error}");
+    }
+}
+
+#[test]
+fn types_that_a_tool_cannot_pass_are_refused_before_it_gives_up() {
+    for (function, said) in [
+        (
+            "func(counts: list<map<string, list<u64>>>)",
+            "`f` has `map<string, list<u64>>` in its parameter `counts`, which componentize-py 0.25.0 cannot pass: write `list<tuple<string, list<u64>>>`",
+        ),
+        (
+            "func() -> result<point, string>",
+            "`f` has `list<f64, 2>` in its result, which componentize-py 0.25.0 cannot pass: write `list<f64>`",
+        ),
+    ] {
+        let wit = format!(
+            "package a:b; world w {{ record point {{ at: list<f64, 2> }} export f: {function}; }}"
+        );
+        let dir = project(&[
+            ("pyproject.toml", "[project]\nname = \"words\"\n"),
+            ("app.py", ""),
+            ("wit/a.wit", &wit),
+        ]);
+        // What this process has written itself could not be started while another test starts something.
+        let written = Command::new("sh")
+            .current_dir(dir.path())
+            .args(["-ec", "mkdir -p .venv/bin; cd .venv/bin; printf '#!/bin/sh\necho componentize-py 0.25.0\n' > componentize-py; chmod +x componentize-py"])
+            .status();
+        assert!(written.expect("a shell").success());
+        let project = Project::find(dir.path()).expect("it is a project");
+        let error = project.build(&BuildOptions::new(dir.path().join("scratch")));
+        let error = error.expect_err("it cannot be built").to_string();
+        assert!(error.ends_with(said), "{error}");
     }
 }
 
@@ -188,7 +231,7 @@ fn a_tool_that_is_missing_is_named_with_what_installs_it() {
     for (language, installs) in [
         (
             Language::Rust,
-            ["rustup target add wasm32-wasip1", "apt-get install"],
+            ["https://sh.rustup.rs", "--target wasm32-wasip1"],
         ),
         (Language::C, ["apt-get install", "pip install ziglang"]),
         (
@@ -216,6 +259,69 @@ fn a_tool_that_is_missing_is_named_with_what_installs_it() {
         let sentence = missing.to_string();
         assert!(sentence.contains("is not installed: run `"), "{sentence}");
         assert!(sentence.contains("`, or `"), "{sentence}");
+    }
+}
+
+#[test]
+fn what_installs_a_tool_works_from_where_the_user_stands() {
+    let node = Command::new("node").arg("--version").output();
+    for (file, manifest, language) in [
+        (
+            "pyproject.toml",
+            "[project]\nname = \"it\"\n",
+            Language::Python,
+        ),
+        ("package.json", r#"{"name": "it"}"#, Language::JavaScript),
+    ] {
+        let dir = project(&[(file, manifest)]);
+        let install = |dir: &Path| {
+            let project = Project {
+                dir: dir.to_owned(),
+                language,
+                name: "it".to_owned(),
+            };
+            project
+                .missing(None)
+                .map(|missing| missing.install[0].clone())
+        };
+        let commands = [
+            install(Path::new("some/it")),
+            install(Path::new("some/my it")),
+            install(Path::new(".")),
+            install(dir.path()),
+        ];
+        let [Some(plain), Some(quoted), Some(here), Some(_)] = commands else {
+            // It is installed on this machine.
+            continue;
+        };
+        if language == Language::Python {
+            let pip = "bin/pip install componentize-py==";
+            assert!(
+                plain.starts_with(&format!(
+                    "python3 -m venv some/it/.venv && some/it/.venv/{pip}"
+                )),
+                "{plain}"
+            );
+            assert!(
+                quoted.starts_with(
+                    "python3 -m venv 'some/my it/.venv' && 'some/my it/.venv/bin/pip' "
+                ),
+                "{quoted}"
+            );
+            assert!(
+                here.starts_with(&format!("python3 -m venv .venv && .venv/{pip}")),
+                "{here}"
+            );
+        } else {
+            let before = if node.is_ok() {
+                ""
+            } else {
+                "apt-get install nodejs npm && "
+            };
+            assert_eq!(plain, format!("{before}npm install --prefix some/it"));
+            assert_eq!(quoted, format!("{before}npm install --prefix 'some/my it'"));
+            assert_eq!(here, format!("{before}npm install"));
+        }
     }
 }
 

@@ -66,6 +66,47 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     Ok(made.implementations(&item.ident))
 }
 
+/// The traits of a type that was refused, so that this alone is said of it.
+pub(crate) fn placeholder(item: &DeriveInput) -> TokenStream {
+    let ident = &item.ident;
+    let (parameters, arguments, bounds) = item.generics.split_for_impl();
+    let never = quote!(::core::unreachable!());
+    quote! {
+        #[allow(unsafe_code, unused_variables, reason = "written by #[derive(rwasm_task::Type)]")]
+        const _: () = {
+            use ::rwasm_task::rt;
+
+            unsafe impl #parameters rt::Type for #ident #arguments #bounds {
+                const TY: rt::Ty = rt::Ty::Bool;
+            }
+
+            impl #parameters rt::Lift for #ident #arguments #bounds {
+                unsafe fn lift(slots: &mut rt::Slots) -> Self {
+                    #never
+                }
+
+                unsafe fn load(at: *const u8) -> Self {
+                    #never
+                }
+
+                fn read(json: &rt::Json) -> ::core::result::Result<Self, rt::Mismatch> {
+                    #never
+                }
+            }
+
+            impl #parameters rt::Lower for #ident #arguments #bounds {
+                unsafe fn store(&self, at: *mut u8, arena: &mut rt::Arena) {
+                    #never
+                }
+
+                fn flat(&self) -> u64 {
+                    #never
+                }
+            }
+        };
+    }
+}
+
 /// The types of all fields.
 fn fields(data: &Data) -> TokenStream {
     let fields: Vec<&Fields> = match data {

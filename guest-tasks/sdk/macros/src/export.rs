@@ -72,6 +72,10 @@ fn check(signature: &Signature) -> Result<()> {
         let text = "has no lifetime parameters: arguments are lent for the call, and a result borrows nothing of them";
         return refuse(&signature.generics.params, text);
     }
+    if let Some(name) = of_an_impl(signature.to_token_stream()) {
+        let text = "stands outside any `impl`: move it out, and name the type instead of `Self`";
+        return refuse(&name, text);
+    }
     if let Some(receiver) = signature.receiver() {
         return refuse(
             receiver,
@@ -98,6 +102,15 @@ fn check(signature: &Signature) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first `Self`, which there is in an `impl` only.
+fn of_an_impl(tokens: TokenStream) -> Option<TokenTree> {
+    tokens.into_iter().find_map(|token| match token {
+        TokenTree::Group(group) => of_an_impl(group.stream()),
+        TokenTree::Ident(name) if name == "Self" => Some(TokenTree::Ident(name)),
+        _ => None,
+    })
 }
 
 /// The first `&` that does not stand before `'static`.

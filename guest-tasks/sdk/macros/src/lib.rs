@@ -49,8 +49,15 @@ pub fn export(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// type, a field or a case. Functions of one module that use types of the same name must mean the same type.
 #[proc_macro_derive(Type, attributes(wit))]
 pub fn derive_type(item: TokenStream) -> TokenStream {
-    let expanded = syn::parse(item).and_then(|item| derive::expand(&item));
-    expanded
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    let item = match syn::parse(item) {
+        Ok(item) => item,
+        Err(error) => return error.into_compile_error().into(),
+    };
+    let expanded = derive::expand(&item).unwrap_or_else(|error| {
+        // Functions that pass the type are not told off as well.
+        let mut tokens = error.into_compile_error();
+        tokens.extend(derive::placeholder(&item));
+        tokens
+    });
+    expanded.into()
 }

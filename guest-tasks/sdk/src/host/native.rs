@@ -46,8 +46,8 @@ pub(super) fn pushed(name: &str) -> Option<Vec<u8>> {
     PUSHED.with_borrow(|pushed| pushed.get(name).cloned())
 }
 
-/// Pushes a value for the task to read: the bytes of a text or of bytes, of anything else its JSON. It is there for this
-/// thread only, so for this test.
+/// Pushes a value for the task to read: the bytes of a text or of bytes, of anything else its JSON (`"[1, 2]"` is read as a
+/// `Vec<u32>`). It is there for this thread only, so for this test.
 pub fn push(name: impl Into<String>, value: impl Into<Vec<u8>>) {
     PUSHED.with_borrow_mut(|pushed| pushed.insert(name.into(), value.into()));
 }

@@ -56,4 +56,10 @@ struct Sized {
     length: usize,
 }
 
+/// Of which it is said once that they are refused.
+#[rwasm_task::export]
+fn uses(_generic: Generic<u8>, _shapes: Vec<Shape>, _access: Option<Access>) -> Result<Nothing, String> {
+    Ok(Nothing)
+}
+
 fn main() {}

@@ -68,4 +68,13 @@ fn titled() {}
 #[rwasm_task::export]
 struct NoFunction;
 
+struct Pair(u32, u32);
+
+impl Pair {
+    #[rwasm_task::export]
+    fn swapped(pair: (u32, u32)) -> Self {
+        Self(pair.1, pair.0)
+    }
+}
+
 fn main() {}

@@ -14,7 +14,8 @@ use std::path::PathBuf;
   rwasm-cluster new wc                        a word count in Rust, in the directory wc
   rwasm-cluster new tasks/word-count --lang python
   rwasm-cluster new wc --lang c && rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm book.txt",
-    after_long_help = "The project is a word count that works: its functions, samples for `test`, and a README that says how it is built. It \
+    after_long_help = "The project works: it counts words (in C it counts lines, words and bytes), and has its functions, samples for `test`, \
+and a README that says how it is built. It \
 is written to a directory that is not there yet, or empty; nothing is overwritten.\n\n\
 Exit codes: 0 all well, 2 the name is not one a project can have, 14 something is there already, or it cannot be written."
 )]
@@ -46,7 +47,9 @@ fn language() -> impl TypedValueParser<Value = Language> {
   rwasm-cluster build big.wasm -o small.wasm                a module made elsewhere, without its debug sections",
     after_long_help = "A project is known by its files: Cargo.toml (Rust), pyproject.toml (Python), package.json (JavaScript), or \
 C and C++ sources. Its compiler is looked for, and where it is missing the commands that install it are named; nothing is \
-installed. What compilers leave behind is kept in rwasm-cluster/build of the user's cache directory, or in RWASM_BUILD_DIR.\n\n\
+installed. What compilers leave behind is kept in rwasm-cluster/build of the user's cache directory, or in RWASM_BUILD_DIR. \
+cargo keeps it in PROJECT/target, with PROJECT/Cargo.lock beside it; where target cannot be written, in the cache directory too, and \
+Cargo.lock must be there.\n\n\
 The module keeps the names of its functions, which backtraces are made of, and its types, and loses its debug sections. It \
 appears as PROJECT/NAME.wasm when it is complete. Its path is printed on stdout, all else on stderr.\n\n\
 Exit codes: 0 all well, 2 usage, 10 there is no project, its compiler is missing, it does not compile, or what comes out is no \

@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 /// The target of a package that becomes the module.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
+    /// The package by cargo's id: a dependency may have the same name.
     package: String,
     /// Its name, as cargo has it.
     name: String,
@@ -25,7 +26,7 @@ struct Wanted {
 pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf, BuildError> {
     let Project { dir, name, .. } = project;
     let compiler = Compiler::find_for(dir)?;
-    let metadata = metadata(compiler, dir)?;
+    let metadata = metadata(compiler, dir, options)?;
     let wanted = wanted(&metadata, dir)?;
     let mut cargo = compiler.cargo(dir, None);
     cargo.args(["rustc", "--release", "--target", TARGET]);
@@ -36,13 +37,17 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     } else {
         cargo.args(["--bin", &wanted.name]);
     }
+    let mut target = PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
+    if !is_writable(&target) {
+        target = tool::workplace(&options.scratch, "rust", dir)?;
+    }
     if compiler == Compiler::Debian {
-        let root = system_root(&options.scratch, &*options.tell)?;
         // Two compilers in one directory would each take the other's work for stale.
-        let target = metadata["target_directory"].as_str().unwrap_or("target");
-        cargo
-            .arg("--target-dir")
-            .arg(Path::new(target).join("debian"));
+        target.push("debian");
+    }
+    cargo.arg("--target-dir").arg(&target);
+    if compiler == Compiler::Debian {
+        let root = system_root(options)?;
         let mut sysroot = OsString::from("--sysroot=");
         sysroot.push(&root);
         cargo.env(
@@ -61,10 +66,19 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         Compiler::Own => format!("compiling {name} with cargo"),
         Compiler::Debian => format!("compiling {name} with Debian's cargo"),
     });
-    let messages = run(&mut cargo)?;
+    let messages = run(&mut cargo, options)?;
     module(&messages, &wanted).ok_or_else(|| BuildError::Project {
         path: dir.join("Cargo.toml"),
         reason: format!("cargo made no module of {}", wanted.name),
+    })
+}
+
+/// Whether cargo can keep in `dir`, which need not be there, what it makes.
+fn is_writable(dir: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    let there = dir.ancestors().find(|place| place.exists());
+    there.is_some_and(|place| {
+        place.is_dir() && access(place, Access::WRITE_OK | Access::EXEC_OK).is_ok()
     })
 }
 
@@ -81,10 +95,10 @@ fn flags(ours: impl Iterator<Item = OsString>) -> OsString {
 }
 
 /// What cargo says about the project.
-fn metadata(compiler: Compiler, dir: &Path) -> Result<Value, BuildError> {
+fn metadata(compiler: Compiler, dir: &Path, options: &BuildOptions) -> Result<Value, BuildError> {
     let mut cargo = compiler.cargo(dir, None);
     cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
-    let answer = run(&mut cargo)?;
+    let answer = run(&mut cargo, options)?;
     serde_json::from_str(&answer).map_err(|error| BuildError::Project {
         path: dir.join("Cargo.toml"),
         reason: format!("cargo described it in a way that is not understood: {error}"),
@@ -92,8 +106,9 @@ fn metadata(compiler: Compiler, dir: &Path) -> Result<Value, BuildError> {
 }
 
 /// Runs cargo, which says on stderr what is wrong; gives its stdout.
-fn run(cargo: &mut Command) -> Result<String, BuildError> {
-    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+fn run(cargo: &mut Command, options: &BuildOptions) -> Result<String, BuildError> {
+    cargo.stdin(Stdio::null()).stdout(Stdio::piped());
+    let output = options.stop.output(cargo.stderr(Stdio::inherit()));
     let output = output.map_err(|source| BuildError::Io {
         what: "start cargo".to_owned(),
         source,
@@ -145,7 +160,7 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
             .collect()
     };
     let wanted = |name: &str, is_library| Wanted {
-        package: package_name.to_owned(),
+        package: package["id"].as_str().unwrap_or(package_name).to_owned(),
         name: name.to_owned(),
         is_library,
     };
@@ -191,18 +206,20 @@ fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
 }
 
 /// A system root with the standard library that Debian's compiler makes of its sources, made unless it is there.
-fn system_root(scratch: &Path, tell: &dyn Fn(&str)) -> Result<PathBuf, BuildError> {
+fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
     let version = tool::answer(Command::new(DEBIAN_RUSTC).arg("-vV")).unwrap_or_default();
     let version = version
         .lines()
         .find_map(|line| line.strip_prefix("release: "))
         .unwrap_or("unknown");
-    let place = tool::absolute(scratch).join("rust-std").join(version);
+    let place = tool::absolute(&options.scratch)
+        .join("rust-std")
+        .join(version);
     let root = place.join("root");
     if root.is_dir() {
         return Ok(root);
     }
-    tell("compiling Rust's standard library (once; it takes a minute)");
+    (options.tell)("compiling Rust's standard library (once; it takes a minute)");
     // Two that do this at once must not disturb each other: cargo locks the target directory, and the last step is
     // a rename of a directory of one's own.
     let source = place.join("source");
@@ -218,8 +235,7 @@ fn system_root(scratch: &Path, tell: &dyn Fn(&str)) -> Result<PathBuf, BuildErro
     cargo.args(Compiler::Debian.std_arguments());
     // Whoever links with optimisation across crates needs the intermediate form beside the code.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes");
-    cargo.stdout(std::io::stderr());
-    run(&mut cargo)?;
+    run(&mut cargo, options)?;
     let io = |what: String| move |source| BuildError::Io { what, source };
     let aside = place.join(format!("root-{}", std::process::id()));
     let libraries = aside.join("lib/rustlib").join(TARGET).join("lib");
@@ -255,15 +271,15 @@ mod tests {
     fn of(targets: &Value, default: Option<&str>) -> Result<Wanted, String> {
         let dir = Path::new("/some/task");
         let metadata = json!({"packages": [
-            {"name": "other", "manifest_path": "/some/other/Cargo.toml", "targets": []},
-            {"name": "task", "manifest_path": "/some/task/Cargo.toml", "targets": targets, "default_run": default},
+            {"name": "other", "id": "path+file:///some/other#1.0.0", "manifest_path": "/some/other/Cargo.toml", "targets": []},
+            {"name": "task", "id": "path+file:///some/task#1.0.0", "manifest_path": "/some/task/Cargo.toml", "targets": targets, "default_run": default},
         ]});
         wanted(&metadata, dir).map_err(|error| error.to_string())
     }
 
     fn made(name: &str, is_library: bool) -> Wanted {
         Wanted {
-            package: "task".to_owned(),
+            package: "path+file:///some/task#1.0.0".to_owned(),
             name: name.to_owned(),
             is_library,
         }
