@@ -374,3 +374,19 @@ fn a_deadline_ends_what_has_not_begun() {
         "{records:?}"
     );
 }
+
+#[test]
+fn a_deadline_ends_what_runs() {
+    let cluster = Cluster::new();
+    let _engines = cluster.engines(1);
+    let cli = map("numbers").typed("nap --detach --deadline 3s --timeout 2h --max-failures 100%");
+    let id = id(cluster.with(cli.stdin("3600000\n".repeat(3))));
+    let records = cluster.result(&id).end().expect_code(0).json_lines();
+    assert_eq!(records.len(), 3);
+    for record in records {
+        let error = &record["error"];
+        assert_eq!(error["code"], "timeout");
+        let message = error["message"].as_str().expect("it has one");
+        assert!(message.contains("the deadline of its job"), "{message}");
+    }
+}
