@@ -1,5 +1,7 @@
 //! Durable jobs: stored before their id is told, they outlive whoever submitted them, engines and servers.
 
+mod same_id;
+
 use crate::support::over::Joined;
 use crate::support::{
     Cli, Server, Text, call, file, folder, map, program, run, scratch, until, word_count,
@@ -18,7 +20,10 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
-        let server = Server::start();
+        Self::on(Server::start())
+    }
+
+    fn on(server: Server) -> Self {
         let mut settings = AssetSettings::default();
         settings.ack_wait = Duration::from_secs(1);
         settings.presence = Duration::from_secs(3);

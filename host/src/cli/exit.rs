@@ -509,6 +509,7 @@ fn durable_code(error: &DurableError) -> u8 {
         DurableError::Submit(SubmitError::Input(_)) | DurableError::Io(_) => INPUT_OUTPUT,
         DurableError::Submit(_) => MODULE,
         DurableError::Server { .. } | DurableError::Damaged { .. } => CLUSTER,
+        DurableError::Stopped { .. } => TASK_FAILED,
         _ => USAGE,
     }
 }
@@ -518,20 +519,25 @@ fn durable_hint(error: &DurableError) -> Option<String> {
     Some(match error {
         DurableError::Connect(error) => return connect_hint(error).map(str::to_owned),
         DurableError::Unknown { .. } => {
-            "`rwasm-cluster job list --cluster URL` shows those there are".to_owned()
+            "`rwasm-cluster job list --cluster` shows those there are".to_owned()
         }
         DurableError::Unfinished { id, .. } => {
-            format!("`job result {id} --follow` waits for the rest; `job cancel {id}` gives it up")
+            format!(
+                "`job result {id} --follow --cluster` waits for the rest; `job cancel {id} --cluster` gives it up"
+            )
         }
         DurableError::NoOutcome {
             id,
             is_cancelled: true,
             ..
-        } => format!("`job retry {id}` takes it up again"),
+        } => format!("`job retry {id} --cluster` takes it up again"),
         DurableError::NoOutcome { id, .. } => {
-            format!("`job result {id} --follow` waits for all of them")
+            format!("`job result {id} --follow --cluster` waits for all of them")
         }
         DurableError::Taken { .. } => "give another --job-id".to_owned(),
+        DurableError::Stopped { id, .. } => {
+            format!("`job show {id} --cluster` says what is of it now")
+        }
         _ => return None,
     })
 }

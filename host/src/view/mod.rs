@@ -56,7 +56,7 @@ pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
 
 pub(crate) use core::{Core, Workshop};
 #[cfg(feature = "nats")]
-pub(crate) use detach::Packs;
+pub(crate) use detach::{Pack, Packs};
 pub(crate) use options::Defaults;
 #[cfg(feature = "nats")]
 pub(crate) use options::Wishes;
