@@ -79,6 +79,9 @@ pub(crate) enum CliError {
     /// Something was not done with a durable job.
     #[cfg(feature = "nats")]
     Durable(Box<DurableError>),
+    /// Somebody else ended the job that was waited for.
+    #[cfg(feature = "nats")]
+    Ended { message: String, hint: String },
     /// What tasks may be granted here is not known.
     #[cfg(feature = "nats")]
     Policy(rwasm_cluster::join::PolicyError),
@@ -181,6 +184,8 @@ impl CliError {
             Self::ServerConfig(_) => USAGE,
             Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::LawsBroken => TASK_FAILED,
+            #[cfg(feature = "nats")]
+            Self::Ended { .. } => TASK_FAILED,
             Self::Submit(error) => match error {
                 SubmitError::Plan(
                     PlanError::Targets(_)
@@ -262,7 +267,7 @@ impl CliError {
                 message.clone()
             }
             #[cfg(feature = "nats")]
-            Self::NoCluster { message, .. } => message.clone(),
+            Self::NoCluster { message, .. } | Self::Ended { message, .. } => message.clone(),
             #[cfg(feature = "nats")]
             Self::Connect(error) => with_source(error),
             #[cfg(feature = "nats")]
@@ -360,6 +365,8 @@ impl CliError {
             Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
             #[cfg(feature = "nats")]
             Self::NoCluster { hint, .. } => hint.clone(),
+            #[cfg(feature = "nats")]
+            Self::Ended { hint, .. } => Some(hint.clone()),
             #[cfg(feature = "nats")]
             Self::Start(StartError::Connect(error)) | Self::Connect(error) => {
                 connect_hint(error).map(str::to_owned)
