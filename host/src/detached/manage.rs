@@ -107,11 +107,11 @@ impl Store {
             .map_err(|error| server(&error))?;
         let mut stored = Stored::new();
         let info = consumer.info().await.map_err(|error| server(&error))?;
-        if info.num_pending == 0 {
-            return Ok(stored);
-        }
+        let (name, pending) = (info.name.clone(), info.num_pending);
         let mut messages = consumer.messages().await.map_err(|error| server(&error))?;
-        while let Some(message) = messages.next().await {
+        while pending > 0
+            && let Some(message) = messages.next().await
+        {
             let message = message.map_err(|error| server(&error))?;
             let pending = message.info().map_or(0, |info| info.pending);
             let number = message.subject.rsplit('.').next().unwrap_or_default();
@@ -128,6 +128,9 @@ impl Store {
                 break;
             }
         }
+        drop(messages);
+        // Else it lingers, and the server has no more than so many: jobs are looked at often.
+        let _ = self.results.delete_consumer(&name).await;
         Ok(stored)
     }
 

@@ -27,7 +27,7 @@ fn a_state_is_printed_as_it_is_asked_for() {
         .typed("nap --detach --job-id half --timeout 2h --dispatch-size 1")
         .stdin("0\n3600000\n");
     id(cluster.with(half));
-    let _engines = cluster.engines(1);
+    let _engines = cluster.engines(2);
     until("one of its tasks is done", || {
         cluster.show("half")["done"] == 1
     });
@@ -92,6 +92,36 @@ fn whoever_waits_for_a_job_hears_that_it_is_cancelled() {
 }
 
 #[test]
+fn a_task_that_runs_when_its_job_is_cancelled_is_no_interrupt() {
+    let cluster = Cluster::new();
+    let _engines = cluster.engines(2);
+    let cli = map("numbers").typed("nap --detach --timeout 2h --dispatch-size 1 --job-id gone");
+    id(cluster.with(cli.stdin("0\n3600000\n")));
+    let mut following = cluster
+        .result("gone")
+        .into_command()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdout = BufReader::new(following.stdout.take().expect("it is piped"));
+    let mut first = String::new();
+    stdout.read_line(&mut first).expect("it is text");
+    assert_eq!(first, "0\n");
+    until("the other runs", || {
+        cluster.server.under_way("main-mid") == 1
+    });
+    cluster.job("cancel gone").end().expect_code(0);
+    let mut stderr = following.stderr.take().expect("it is piped");
+    let ended = wait(following).expect("it ends in time");
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).expect("it is text");
+    assert_eq!(ended.code(), Some(11), "{said}");
+    assert!(said.contains("was cancelled by somebody else"), "{said}");
+}
+
+#[test]
 fn what_is_for_one_who_watches_is_refused() {
     let cluster = Cluster::new();
     let dir = folder();
@@ -136,4 +166,34 @@ fn jobs_of_the_history_are_told_from_durable_ones() {
             "`nightly` is no job of the history",
             "job retry ID --cluster",
         ]);
+}
+
+#[test]
+fn whoever_looks_at_a_job_leaves_no_consumer() {
+    let cluster = Cluster::new();
+    let cli = map("numbers").typed("add-one --detach --job-id seen");
+    id(cluster.with(cli.stdin("1\n")));
+    let consumers = || {
+        let page = "/jsz?accounts=1&streams=1&consumers=1";
+        let page = cluster.server.monitor(page).expect("it answers");
+        let accounts = page["account_details"].as_array().expect("there are some");
+        let streams = accounts
+            .iter()
+            .filter_map(|account| account["stream_detail"].as_array());
+        let of_results = streams
+            .flatten()
+            .find(|stream| stream["name"] == "RWC_RESULTS");
+        let of_results = of_results.expect("results have a stream");
+        of_results["consumer_detail"].as_array().map_or(0, Vec::len)
+    };
+    // A server has room for a thousand of a stream, and keeps each for a while that nobody removes.
+    assert_eq!(cluster.show("seen")["done"], 0);
+    assert_eq!(consumers(), 0);
+    let _engines = cluster.engines(1);
+    cluster.result("seen").end().expect_code(0);
+    assert_eq!(cluster.show("seen")["done"], 1);
+    // That of whoever followed it may still be there.
+    let before = consumers();
+    cluster.show("seen");
+    assert!(consumers() <= before, "one more than {before}");
 }
