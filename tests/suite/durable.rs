@@ -1,5 +1,8 @@
 //! Durable jobs: stored before their id is told, they outlive whoever submitted them, engines and servers.
 
+mod same_id;
+mod told;
+
 use crate::support::over::Joined;
 use crate::support::{
     Cli, Server, Text, call, file, folder, map, program, run, scratch, until, word_count,
@@ -18,7 +21,10 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
-        let server = Server::start();
+        Self::on(Server::start())
+    }
+
+    fn on(server: Server) -> Self {
         let mut settings = AssetSettings::default();
         settings.ack_wait = Duration::from_secs(1);
         settings.presence = Duration::from_secs(3);
@@ -373,4 +379,20 @@ fn a_deadline_ends_what_has_not_begun() {
             .all(|record| record["error"]["code"] == "timeout"),
         "{records:?}"
     );
+}
+
+#[test]
+fn a_deadline_ends_what_runs() {
+    let cluster = Cluster::new();
+    let _engines = cluster.engines(1);
+    let cli = map("numbers").typed("nap --detach --deadline 3s --timeout 2h --max-failures 100%");
+    let id = id(cluster.with(cli.stdin("3600000\n".repeat(3))));
+    let records = cluster.result(&id).end().expect_code(0).json_lines();
+    assert_eq!(records.len(), 3);
+    for record in records {
+        let error = &record["error"];
+        assert_eq!(error["code"], "timeout");
+        let message = error["message"].as_str().expect("it has one");
+        assert!(message.contains("the deadline of its job"), "{message}");
+    }
 }

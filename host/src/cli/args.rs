@@ -370,6 +370,26 @@ impl Arguments {
         {
             run.many.unordered = false;
         }
+        let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        #[cfg(feature = "nats")]
+        {
+            let many = match &mut self.command {
+                Command::Run(run) => Some(&mut run.many),
+                Command::Map(map) => Some(&mut map.many),
+                _ => None,
+            };
+            if let Some(many) = many {
+                let ids = OF_THOSE_WHO_WATCH.into_iter();
+                many.typed = ids.filter(|id| is_typed(id)).collect();
+            }
+        }
+        #[cfg(feature = "nats")]
+        if let (Command::Job(job), Some((_, matches))) = (&mut self.command, matches.subcommand())
+            && let Some(remote) = job.command.remote_of_one()
+        {
+            let source = matches.value_source("cluster");
+            remote.is_typed = source == Some(ValueSource::CommandLine);
+        }
         let task = match &mut self.command {
             Command::Run(run) => Some(&mut run.task),
             Command::Call(call) => Some(&mut call.task),
@@ -377,8 +397,7 @@ impl Arguments {
             _ => None,
         };
         if let Some(task) = task {
-            let source = matches.value_source("engines");
-            task.engines_typed = source == Some(ValueSource::CommandLine);
+            task.engines_typed = is_typed("engines");
         }
         let loudness = match &mut self.command {
             Command::New(new) => &mut new.loudness,
@@ -415,6 +434,10 @@ impl Arguments {
         Ok(())
     }
 }
+
+/// Options that say something to whoever watches a job to its end.
+#[cfg(feature = "nats")]
+const OF_THOSE_WHO_WATCH: [&str; 5] = ["output", "report", "history", "stats", "unordered"];
 
 /// How near the source of an option's value is.
 fn rank(matches: &ArgMatches, id: &str) -> u8 {

@@ -55,10 +55,34 @@ fn with_all(mut spec: JobSpec, task: &TaskOptions, grants: &Grants) -> JobSpec {
     spec
 }
 
+/// Refuses what was typed for one who waits for the job, which nobody here does.
+fn check(typed: &[&str]) -> Result<(), CliError> {
+    let Some(option) = typed.first() else {
+        return Ok(());
+    };
+    let hint = match *option {
+        "output" => "`job result ID --follow --output FILE` writes the result, once there is one",
+        "report" | "stats" => {
+            "leave it out, or wait for the job without --detach; `job show ID` counts its tasks"
+        }
+        "history" => {
+            "leave it out: what comes of the job is kept at the cluster, where `job list` and `job result` find it"
+        }
+        _ => "leave it out: `job result` prints in input order",
+    };
+    Err(CliError::Wrong {
+        message: format!(
+            "--{option} says nothing of a job that is detached: its id is all that is printed"
+        ),
+        hint: hint.to_owned(),
+    })
+}
+
 fn cluster(
     task: &TaskOptions,
     many: &ManyOptions,
 ) -> Result<(DurableJobs, DetachSettings), CliError> {
+    check(&many.typed)?;
     let Some(connect) = profile::remote(&task.remote, Role::Client)? else {
         return Err(CliError::Wrong {
             message: "--detach stores the job at a cluster, and none is named".to_owned(),

@@ -79,6 +79,9 @@ pub(crate) enum CliError {
     /// Something was not done with a durable job.
     #[cfg(feature = "nats")]
     Durable(Box<DurableError>),
+    /// Somebody else ended the job that was waited for.
+    #[cfg(feature = "nats")]
+    Ended { message: String, hint: String },
     /// What tasks may be granted here is not known.
     #[cfg(feature = "nats")]
     Policy(rwasm_cluster::join::PolicyError),
@@ -181,6 +184,8 @@ impl CliError {
             Self::ServerConfig(_) => USAGE,
             Self::Project { .. } | Self::Load(_) | Self::Function(_) | Self::Format(_) => MODULE,
             Self::LawsBroken => TASK_FAILED,
+            #[cfg(feature = "nats")]
+            Self::Ended { .. } => TASK_FAILED,
             Self::Submit(error) => match error {
                 SubmitError::Plan(
                     PlanError::Targets(_)
@@ -262,7 +267,7 @@ impl CliError {
                 message.clone()
             }
             #[cfg(feature = "nats")]
-            Self::NoCluster { message, .. } => message.clone(),
+            Self::NoCluster { message, .. } | Self::Ended { message, .. } => message.clone(),
             #[cfg(feature = "nats")]
             Self::Connect(error) => with_source(error),
             #[cfg(feature = "nats")]
@@ -362,6 +367,8 @@ impl CliError {
             Self::Wrong { hint, .. } | Self::Gone { hint, .. } => Some(hint.clone()),
             #[cfg(feature = "nats")]
             Self::NoCluster { hint, .. } => hint.clone(),
+            #[cfg(feature = "nats")]
+            Self::Ended { hint, .. } => Some(hint.clone()),
             #[cfg(feature = "nats")]
             Self::Start(StartError::Connect(error)) | Self::Connect(error) => {
                 connect_hint(error).map(str::to_owned)
@@ -520,6 +527,7 @@ fn durable_code(error: &DurableError) -> u8 {
         DurableError::Submit(SubmitError::Input(_)) | DurableError::Io(_) => INPUT_OUTPUT,
         DurableError::Submit(_) => MODULE,
         DurableError::Server { .. } | DurableError::Damaged { .. } => CLUSTER,
+        DurableError::Stopped { .. } => TASK_FAILED,
         _ => USAGE,
     }
 }
@@ -529,20 +537,25 @@ fn durable_hint(error: &DurableError) -> Option<String> {
     Some(match error {
         DurableError::Connect(error) => return connect_hint(error).map(str::to_owned),
         DurableError::Unknown { .. } => {
-            "`rwasm-cluster job list --cluster URL` shows those there are".to_owned()
+            "`rwasm-cluster job list --cluster` shows those there are".to_owned()
         }
         DurableError::Unfinished { id, .. } => {
-            format!("`job result {id} --follow` waits for the rest; `job cancel {id}` gives it up")
+            format!(
+                "`job result {id} --follow --cluster` waits for the rest; `job cancel {id} --cluster` gives it up"
+            )
         }
         DurableError::NoOutcome {
             id,
             is_cancelled: true,
             ..
-        } => format!("`job retry {id}` takes it up again"),
+        } => format!("`job retry {id} --cluster` takes it up again"),
         DurableError::NoOutcome { id, .. } => {
-            format!("`job result {id} --follow` waits for all of them")
+            format!("`job result {id} --follow --cluster` waits for all of them")
         }
         DurableError::Taken { .. } => "give another --job-id".to_owned(),
+        DurableError::Stopped { id, .. } => {
+            format!("`job show {id} --cluster` says what is of it now")
+        }
         _ => return None,
     })
 }

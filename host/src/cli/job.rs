@@ -22,6 +22,8 @@ use std::io::Write as _;
 
 /// Does what was asked of the history.
 pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliError> {
+    #[cfg(feature = "nats")]
+    durable::check(command)?;
     match command {
         JobCommand::List(arguments) => list(arguments),
         JobCommand::Show(arguments) => match &arguments.id {
@@ -38,7 +40,17 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
             JobName::History(id) => again::retry(JobKey(*id), arguments, signals),
             JobName::Durable(id) => durable_retry(id, arguments),
         },
-        JobCommand::Replay(arguments) => again::replay(arguments, signals),
+        JobCommand::Replay(arguments) => match &arguments.id {
+            JobName::History(id) => again::replay(JobKey(*id), arguments, signals),
+            JobName::Durable(id) => Err(CliError::Wrong {
+                message: format!(
+                    "`{id}` is no job of the history, of which alone a task can be replayed here"
+                ),
+                hint: "jobs of the history have numbers: `rwasm-cluster job list`; failed tasks of a durable job run \
+                       again with `job retry ID --cluster`"
+                    .to_owned(),
+            }),
+        },
         JobCommand::Rm(arguments) => rm(arguments),
     }
 }
@@ -111,13 +123,19 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
         }
     };
     let mut query = JobQuery::default();
-    query.states.clone_from(&arguments.state);
+    let states = arguments.state.iter();
+    query.states = states.filter_map(|state| state.of_history()).collect();
     query.label.clone_from(&arguments.label);
     query.function.clone_from(&arguments.function);
     query.engine = arguments.engine.map(EngineId);
     query.since = arguments.since;
     query.limit = Some(arguments.limit);
-    let jobs = history.jobs(&query).map_err(CliError::History)?;
+    // No job of the history is of a state that only durable ones have.
+    let jobs = if query.states.is_empty() && !arguments.state.is_empty() {
+        Vec::new()
+    } else {
+        history.jobs(&query).map_err(CliError::History)?
+    };
     match arguments.format {
         ShownAs::Text => print(&table(&jobs)),
         ShownAs::Json => {

@@ -2,7 +2,10 @@
 
 use crate::job::Tolerance;
 use crate::nats::index::Round;
+use crate::nats::names;
 use crate::nats::wire::TasksHead;
+use crate::view::Merge;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,10 +17,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub enum DurableState {
     /// It is being stored; its id was not told yet.
     Submitting,
-    /// It is stored, and engines run it.
+    /// It is stored, and no task of it has an outcome.
     Queued,
+    /// Some of its tasks have outcomes, others wait or run.
+    Running,
     /// All tasks have outcomes.
     Done,
+    /// The same, and more of them failed than it bears. Who may not read outcomes sees it done.
+    Failed,
     /// It was cancelled.
     Cancelled,
 }
@@ -29,7 +36,9 @@ impl DurableState {
         match self {
             Self::Submitting => "submitting",
             Self::Queued => "queued",
+            Self::Running => "running",
             Self::Done => "done",
+            Self::Failed => "failed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -47,8 +56,16 @@ impl fmt::Display for DurableState {
 pub struct DurableJob {
     /// Its id.
     pub id: String,
+    /// What its submission has for itself, and no other of this id has.
+    pub(super) mark: String,
     /// How far it is.
     pub state: DurableState,
+    /// Whether all that its tasks are is stored, whether or not engines were given all of them.
+    #[serde(default)]
+    pub(super) is_stored: bool,
+    /// Whether not all tasks of its last attempt were given to engines yet.
+    #[serde(default)]
+    pub(super) is_retrying: bool,
     /// Whether it is a `run` or a `map`.
     pub kind: String,
     /// What its user calls it.
@@ -95,9 +112,10 @@ pub struct JobCounts {
 /// What only those who run a job may read: it may hold what its tasks were granted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
-    pub(super) head: TasksHead,
-    /// How it is merged, in a form that can be read again.
-    pub(super) merge: String,
+    /// What its tasks have in common; none where it has none.
+    pub(super) head: Option<TasksHead>,
+    /// A hash of all that its tasks work on.
+    pub(super) input: String,
 }
 
 impl DurableJob {
@@ -113,6 +131,42 @@ impl DurableJob {
         self.rounds.last().map_or(1, |round| round.attempt)
     }
 
+    /// What it is called in messages, results and objects.
+    pub(super) fn name(&self) -> String {
+        names::submission(&self.id, &self.mark)
+    }
+
+    /// The objects with every message as it was submitted, and with what each of its tasks works on.
+    pub(super) fn queue_object(&self) -> String {
+        format!("q/{}", self.name())
+    }
+
+    pub(super) fn plan_object(&self) -> String {
+        format!("p/{}", self.name())
+    }
+
+    pub(super) fn to_bytes(&self) -> Bytes {
+        // Of strings and numbers, which always can be written.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Whether somebody is giving its tasks to engines, or was interrupted.
+    pub(super) fn is_being_given(&self) -> bool {
+        self.state == DurableState::Submitting || self.is_retrying
+    }
+
+    /// The same, as it is shown: what its record does not say is known by what came of it.
+    pub(super) fn shown(mut self, counts: JobCounts) -> Self {
+        self.state = match self.state {
+            DurableState::Queued if counts.done > 0 => DurableState::Running,
+            DurableState::Done if counts.failed > self.tolerance().allowed(self.tasks) => {
+                DurableState::Failed
+            }
+            state => state,
+        };
+        self
+    }
+
     pub(super) fn tolerance(&self) -> Tolerance {
         self.max_failures.parse().unwrap_or_default()
     }
@@ -122,4 +176,33 @@ impl DurableJob {
 pub(super) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default()
+}
+
+/// Names of merges, in a form that can be read again.
+pub(super) fn merge_name(merge: &Merge) -> String {
+    match merge {
+        Merge::Default => "default".to_owned(),
+        Merge::Reducer(name) => format!("reducer:{name}"),
+        Merge::Collect => "collect".to_owned(),
+        Merge::Concat => "concat".to_owned(),
+        Merge::Sum => "sum".to_owned(),
+        Merge::Min => "min".to_owned(),
+        Merge::Max => "max".to_owned(),
+        Merge::Count => "count".to_owned(),
+        Merge::None => "none".to_owned(),
+    }
+}
+
+pub(super) fn merge_named(name: &str) -> Option<Merge> {
+    Some(match name {
+        "default" => Merge::Default,
+        "collect" => Merge::Collect,
+        "concat" => Merge::Concat,
+        "sum" => Merge::Sum,
+        "min" => Merge::Min,
+        "max" => Merge::Max,
+        "count" => Merge::Count,
+        "none" => Merge::None,
+        other => Merge::Reducer(other.strip_prefix("reducer:")?.to_owned()),
+    })
 }

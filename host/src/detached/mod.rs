@@ -2,12 +2,16 @@
 //! fetched later, from anywhere.
 //!
 //! `manifest` is what is known of a job; `submit` stores one: first what its tasks are (so that they can be submitted again,
-//! whatever dies when), then the messages for engines; `recall` makes a run or a map of one whose outcomes come from what
-//! is stored; `manage` lists, cancels, retries and removes. Engines know nothing of all this: to them a task is a task.
+//! whatever dies when), then the messages for engines, which `publish` gives them; `same` tells whether a job that is stored
+//! is the one that is submitted; `recall` makes a run or a map of one whose outcomes come from what is stored; `manage`
+//! lists, cancels and removes; `retry` runs failed tasks again. Engines know nothing of all this: to them a task is a task.
 
 mod manage;
 mod manifest;
+mod publish;
 mod recall;
+mod retry;
+mod same;
 mod submit;
 
 pub use manifest::{DurableJob, DurableState, JobCounts};
@@ -124,6 +128,16 @@ pub enum DurableError {
         /// The job.
         id: String,
     },
+    /// Somebody changed it while this program was at it.
+    #[error(
+        "the job `{id}` was {how} by somebody else meanwhile; what was submitted here is taken back"
+    )]
+    Stopped {
+        /// The job.
+        id: String,
+        /// What was done with it.
+        how: &'static str,
+    },
     /// What was asked for has no meaning for a durable job.
     #[error("a durable job cannot have {what}")]
     Unsupported {
@@ -174,6 +188,13 @@ fn server(error: &(impl std::error::Error + ?Sized)) -> DurableError {
         reason = format!("{reason}: {source}");
     }
     DurableError::Server { reason }
+}
+
+fn changed(id: &str) -> DurableError {
+    DurableError::Stopped {
+        id: id.to_owned(),
+        how: "changed",
+    }
 }
 
 impl DurableJobs {

@@ -1,22 +1,19 @@
 //! A run or a map of what is stored: the same handles as of a job that runs, the same merge, whose outcomes come from there.
 
-use super::manifest::{DurableJob, DurableState, Plan};
-use super::submit::{merge_named, plan_object};
+use super::manifest::{DurableJob, DurableState, Plan, merge_named};
+use super::same::LARGEST_PLAN;
 use super::{DurableError, DurableJobs};
 use crate::backend::{NatsSettings, Recalled as Outcomes};
 use crate::cluster::{Cluster, ClusterBuilder, StartError};
 use crate::grants::{Grants, Random};
 use crate::ids::EngineId;
 use crate::nats::index::{Index, read_places};
-use crate::nats::wire::{TasksHead, decode_outcomes, parse};
+use crate::nats::wire::{TasksHead, decode_outcomes};
 use crate::outcome::{Outcome, Place};
 use crate::sandbox::{DynamicCallable, Module, value_type};
 use crate::value::{Type, Value};
 use crate::view::{Job, JobSpec, Map, Merge};
 use std::sync::Arc;
-
-/// The most that is taken of what is stored of a job's tasks.
-const LARGEST_PLAN: u64 = 1 << 30;
 
 /// A durable job with all that is needed to have its result.
 pub struct Recalled {
@@ -32,8 +29,7 @@ pub struct Recalled {
 struct Opened {
     job: DurableJob,
     module: Module,
-    /// None where it has no tasks.
-    plan: Option<Plan>,
+    plan: Plan,
     index: Index,
     places: Vec<Place>,
 }
@@ -66,7 +62,7 @@ impl DurableJobs {
         };
         let body = self
             .runtime
-            .block_on(self.store.outcomes(id, &found.number))?;
+            .block_on(self.store.outcomes(&job, &found.number))?;
         let body = body.ok_or_else(|| DurableError::NoOutcome {
             id: id.to_owned(),
             task,
@@ -110,14 +106,14 @@ impl DurableJobs {
         spec.max_failures = job.tolerance();
         spec.label.clone_from(&job.label);
         spec.priority = job.priority;
-        if let Some(Plan { head, .. }) = plan {
+        if let Some(head) = plan.head {
             spec.deterministic = head.deterministic;
             spec.limits = Some(head.limits.clone());
             spec.grants = Some(grants(&head).map_err(damaged)?);
             // The program's own name goes before them.
             spec.arguments = head.arguments.into_iter().skip(1).collect();
         }
-        let outcomes = Arc::new(Outcomes::new(id, index));
+        let outcomes = Arc::new(Outcomes::new(&job.name(), index, is_over(&job.mark)));
         if job.state == DurableState::Cancelled {
             outcomes.cancelled();
         }
@@ -151,11 +147,11 @@ impl DurableJobs {
     /// What is stored of a job.
     fn open(&self, id: &str) -> Result<Opened, DurableError> {
         let (job, _) = self.runtime.block_on(self.store.record(id))?;
-        if job.state == DurableState::Submitting {
+        if !job.is_stored || job.state == DurableState::Submitting {
             return Err(DurableError::Incomplete { id: id.to_owned() });
         }
-        let (plan, module) = self.runtime.block_on(async {
-            let plan = self.store.blobs.get(&plan_object(id), LARGEST_PLAN).await?;
+        let ((plan, places), module) = self.runtime.block_on(async {
+            let plan = self.store.plan(&job).await?;
             let module = self.store.modules.get(&job.hash, LARGEST_PLAN).await?;
             Ok::<_, DurableError>((plan, module))
         })?;
@@ -163,14 +159,12 @@ impl DurableJobs {
             id: id.to_owned(),
             reason,
         };
-        let (plan, places) =
-            parse::<Option<Plan>>(&plan).map_err(|error| damaged(error.to_string()))?;
         let (mut index, places) =
             read_places(&places).map_err(|error| damaged(error.to_string()))?;
         index.set_rounds(job.rounds.clone());
         let mut limits = crate::limits::Limits::default();
-        if let Some(plan) = &plan {
-            limits.clone_from(&plan.head.limits);
+        if let Some(head) = &plan.head {
+            limits.clone_from(&head.limits);
         }
         let module = Module::from_bytes_within(job.module.clone(), module, &limits)
             .map_err(|error| damaged(error.to_string()))?;
@@ -184,6 +178,15 @@ impl DurableJobs {
             index,
             places,
         })
+    }
+}
+
+/// Says of a job's record, where there is one, whether what is not stored of that submission never will be.
+fn is_over(mark: &str) -> impl Fn(Option<&[u8]>) -> bool + Send + Sync + 'static {
+    let mark = mark.to_owned();
+    move |record: Option<&[u8]>| {
+        let job = record.and_then(|record| serde_json::from_slice::<DurableJob>(record).ok());
+        job.is_none_or(|job| job.mark != mark || job.state == DurableState::Cancelled)
     }
 }
 

@@ -1,27 +1,25 @@
 //! Storing a job: its id is told when all of it is stored, and not before.
 
-use super::manifest::{DurableJob, DurableState, Plan, now_ms};
-use super::{DurableError, DurableJobs, Store, server};
+use super::manifest::{DurableJob, DurableState, Plan, merge_name, now_ms};
+use super::publish::{put_message, rewound};
+use super::same::Witness;
+use super::{DurableError, DurableJobs, Store, changed, server};
 use crate::backend::{EncodeError, Encoder};
 use crate::grants::Grants;
 use crate::input::{Input, InputError};
 use crate::limits::Limits;
 use crate::nats::index::{Index, PlacesWriter};
-use crate::nats::names::{self, Class};
+use crate::nats::names;
 use crate::nats::wire::{TasksHead, frame, micros, parse};
 use crate::outcome::Place;
 use crate::sandbox::{DynamicCallable, Module};
-use crate::value::Writer;
-use crate::view::{JobSpec, Merge, Packs, SubmitError, ViewKind};
-use async_nats::HeaderMap;
-use async_nats::jetstream::kv::{CreateErrorKind, UpdateErrorKind};
+use crate::view::{JobSpec, Merge, Pack, Packs, SubmitError, ViewKind};
+use async_nats::jetstream::kv::CreateErrorKind;
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// How a durable job is submitted.
 #[derive(Clone, Debug)]
@@ -47,9 +45,6 @@ impl Default for DetachSettings {
         }
     }
 }
-
-/// Messages that are published and not acknowledged, at most.
-const UNACKED: usize = 200;
 
 /// What the tasks of a job are made of.
 enum Source<'a> {
@@ -132,9 +127,12 @@ impl Store {
                 .map_err(|error| DurableError::Submit(error.into()))?,
             Source::Lines { .. } => Merge::None,
         };
-        let mut job = DurableJob {
+        let job = DurableJob {
             id: id.clone(),
+            mark: ulid::Ulid::new().to_string(),
             state: DurableState::Submitting,
+            is_stored: false,
+            is_retrying: false,
             kind: kind.to_owned(),
             label: spec.label.clone(),
             module: module.name().to_owned(),
@@ -154,69 +152,116 @@ impl Store {
         let limits = spec.limits.clone().unwrap_or_default();
         let grants = spec.grants.clone().unwrap_or_default();
         let packs = packs(source, spec, &limits, &grants)?;
-        let Some(revision) = self.begin(&job).await? else {
-            return Ok(id);
+        let (job, revision, file) = match self.begin(job).await? {
+            Begun::Anew(job, revision) => {
+                let deadline = spec.deadline.map(|deadline| SystemTime::now() + deadline);
+                self.upload(&module).await?;
+                let encoder = self.encoder(&job, settings);
+                self.store(job, revision, packs, &encoder, deadline).await?
+            }
+            Begun::There(there, revision) => {
+                let encoder = self.encoder(&there, settings);
+                let head_of = |pack: &Pack| encoder.head(&pack.dispatch, None, 1);
+                self.check_same(&there, packs, head_of).await?;
+                if there.state != DurableState::Submitting {
+                    return Ok(id);
+                }
+                let file = self.messages(&there).await?;
+                (there, revision, file)
+            }
         };
-        self.upload(&module).await?;
-        let spooled = self.spool(&id, packs, spec, settings, &merge).await?;
-        job.tasks = spooled.index.tasks();
-        job.messages = spooled.index.messages().count() as u64;
-        let revision = self.put(&job, revision).await?;
-        self.publish_all(&job, spooled.file).await?;
-        job.state = DurableState::Queued;
-        self.put(&job, revision).await?;
+        self.give(&job, revision, file).await?;
         Ok(id)
     }
 
-    /// Says that the job is being stored; none where it is stored already.
-    async fn begin(&self, job: &DurableJob) -> Result<Option<u64>, DurableError> {
-        let value = record(job);
-        let create = self.jobs.create(&job.id, value.clone());
-        let created = self.connection.watched(names::JOBS, create).await;
-        match created.map_err(|denied| server(&denied))? {
-            Ok(revision) => return Ok(Some(revision)),
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
-            Err(error) => return Err(server(&error)),
-        }
-        let (there, revision) = self.record(&job.id).await?;
-        let differences = [
-            ("kind", &there.kind, &job.kind),
-            ("module", &there.hash, &job.hash),
-            ("merge", &there.merge, &job.merge),
-        ];
-        for (what, there, wanted) in differences {
-            if there != wanted {
-                return Err(DurableError::Taken {
-                    id: job.id.clone(),
-                    difference: format!("its {what} is {there}, and {wanted} is to be submitted"),
-                });
+    fn encoder(&self, job: &DurableJob, settings: &DetachSettings) -> Encoder {
+        let name = Arc::from(job.name());
+        Encoder::new(self.blobs.clone(), name, settings.deliveries)
+    }
+
+    /// Says that the job is being stored, or finds it.
+    async fn begin(&self, job: DurableJob) -> Result<Begun, DurableError> {
+        loop {
+            let create = self.jobs.create(&job.id, job.to_bytes());
+            let created = self.connection.watched(names::JOBS, create).await;
+            match created.map_err(|denied| server(&denied))? {
+                Ok(revision) => return Ok(Begun::Anew(job, revision)),
+                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
+                Err(error) => return Err(server(&error)),
             }
-        }
-        if there.function != job.function {
-            return Err(DurableError::Taken {
-                id: job.id.clone(),
-                difference: "it calls another function".to_owned(),
-            });
-        }
-        match there.state {
-            // Whoever stored it was interrupted: it is done again, under the same names.
-            DurableState::Submitting => Ok(Some(self.put(job, revision).await?)),
-            _ => Ok(None),
+            let (there, revision) = match self.record(&job.id).await {
+                // It was removed just now.
+                Err(DurableError::Unknown { .. }) => continue,
+                other => other?,
+            };
+            let function = |job: &DurableJob| job.function.clone().unwrap_or_default();
+            let bears = |job: &DurableJob| format!("{} failures", job.max_failures);
+            let differences = [
+                ("its kind is", there.kind.clone(), job.kind.clone()),
+                ("its module is", there.hash.clone(), job.hash.clone()),
+                ("its merge is", there.merge.clone(), job.merge.clone()),
+                (
+                    "it calls another function:",
+                    function(&there),
+                    function(&job),
+                ),
+                ("it bears", bears(&there), bears(&job)),
+                ("its lane is", there.lane.clone(), job.lane.clone()),
+            ];
+            for (what, there, wanted) in differences {
+                if there != wanted {
+                    return Err(DurableError::Taken {
+                        id: job.id,
+                        difference: format!("{what} {there}, and {wanted} is to be submitted"),
+                    });
+                }
+            }
+            if there.is_stored {
+                return Ok(Begun::There(there, revision));
+            }
+            // Whoever was storing it was interrupted, or is overtaken: no engine has anything of it, and it is stored
+            // anew, under a mark of its own.
+            if let Some(revision) = self.update(&job, revision).await? {
+                self.forget(&there).await?;
+                return Ok(Begun::Anew(job, revision));
+            }
         }
     }
 
-    pub(super) async fn put(&self, job: &DurableJob, revision: u64) -> Result<u64, DurableError> {
-        let update = self.jobs.update(&job.id, record(job), revision);
-        match self.connection.watched(names::JOBS, update).await {
-            Ok(Ok(revision)) => Ok(revision),
-            Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => {
-                Err(DurableError::Server {
-                    reason: format!("the job `{}` is changed by somebody else", job.id),
-                })
+    /// Stores what the tasks of a job are, and says so. What is stored of one that cannot be, or is not wanted any more, is
+    /// removed.
+    async fn store(
+        &self,
+        mut job: DurableJob,
+        revision: u64,
+        packs: Packs,
+        encoder: &Encoder,
+        deadline: Option<SystemTime>,
+    ) -> Result<(DurableJob, u64, File), DurableError> {
+        let error = match self.spool(&job, packs, encoder, deadline).await {
+            Ok(spooled) => {
+                job.tasks = spooled.index.tasks();
+                job.messages = spooled.index.messages().count() as u64;
+                job.is_stored = true;
+                if let Some(revision) = self.update(&job, revision).await? {
+                    return Ok((job, revision, spooled.file));
+                }
+                let now = self.still_wanted(&job).await;
+                now.err().unwrap_or_else(|| changed(&job.id))
             }
-            Ok(Err(error)) => Err(server(&error)),
-            Err(denied) => Err(server(&denied)),
+            // It goes on where it was, once the server does.
+            Err(error @ DurableError::Server { .. }) => return Err(error),
+            Err(error) => {
+                let remove = self.jobs.purge_expect_revision(&job.id, Some(revision));
+                // Where it fails, somebody else has it.
+                let _ = self.connection.watched(names::JOBS, remove).await;
+                error
+            }
+        };
+        if let Err(error) = self.forget(&job).await {
+            tracing::warn!(job = job.id, %error, "what was stored of it stays for as long as it is kept");
         }
+        Err(error)
     }
 
     pub(super) async fn record(&self, id: &str) -> Result<(DurableJob, u64), DurableError> {
@@ -249,24 +294,23 @@ impl Store {
     /// Stores what the job's tasks are: one object with every message, one with what each works on.
     async fn spool(
         &self,
-        id: &str,
+        job: &DurableJob,
         mut packs: Packs,
-        spec: &JobSpec,
-        settings: &DetachSettings,
-        merge: &Merge,
+        encoder: &Encoder,
+        deadline: Option<SystemTime>,
     ) -> Result<Spooled, DurableError> {
-        let encoder = Encoder::new(self.blobs.clone(), Arc::from(id), settings.deliveries);
-        let deadline = spec
-            .deadline
-            .map(|deadline| micros(SystemTime::now() + deadline));
+        let deadline = deadline.map(micros);
         let mut file = BufWriter::new(tempfile::tempfile()?);
         let mut places = PlacesWriter::default();
         let mut index = Index::default();
-        let mut plan = None;
+        let mut plan_head = None;
+        let witness = Witness::default();
         loop {
             // Reading waits for disks and pipes; nothing else is to be done meanwhile.
             let Some(pack) = packs.next() else { break };
-            let pack = pack.map_err(|error| DurableError::Submit(error.into()))?;
+            let mut pack = pack.map_err(|error| DurableError::Submit(error.into()))?;
+            let watched = witness.watch(&mut pack.dispatch.tasks);
+            watched.map_err(|source| DurableError::Submit(unreadable(&pack.places, source)))?;
             let number = pack.first.to_string();
             let encoded = encoder.encode(&pack.dispatch, &number, None, 1).await;
             let message = match encoded {
@@ -281,188 +325,47 @@ impl Store {
                 Err(EncodeError::Blob(error)) => return Err(error.into()),
             };
             let message = with_deadline(&message, deadline)?;
-            if plan.is_none() {
+            if plan_head.is_none() {
                 let (head, _) = parse::<TasksHead>(&message).map_err(|error| server(&error))?;
-                plan = Some(Plan {
-                    head: TasksHead { body: None, ..head },
-                    merge: merge_name(merge),
-                });
+                plan_head = Some(TasksHead { body: None, ..head });
             }
-            let mut framed = Writer::default();
-            framed.put_bytes(number.as_bytes());
-            framed.put_bytes(&message);
-            file.write_all(&framed.into_vec())?;
+            put_message(&mut file, &number, &message)?;
             places.message(&pack.places);
             index.add(pack.first, pack.places.len() as u64);
         }
-        let mut file = file
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?;
-        file.seek(SeekFrom::Start(0))?;
+        let file = rewound(file)?;
         self.blobs
             .put_reader(
-                &queue_object(id),
+                &job.queue_object(),
                 Some(file.metadata()?.len()),
                 Box::new(file.try_clone()?),
             )
             .await?;
+        let plan = Plan {
+            head: plan_head,
+            input: witness.finish(),
+        };
         let plan = frame(&plan, &places.finish());
-        self.blobs.put_bytes(&plan_object(id), &plan).await?;
+        self.blobs.put_bytes(&job.plan_object(), &plan).await?;
+        // Both are one open file, which was read to its end.
+        let mut file = file;
         file.seek(SeekFrom::Start(0))?;
         Ok(Spooled { file, index })
     }
+}
 
-    /// Gives every message to engines that has no result yet.
-    async fn publish_all(&self, job: &DurableJob, file: File) -> Result<(), DurableError> {
-        let stored = self.stored(&job.id).await?;
-        let mut messages = Messages::new(file);
-        let mut acks = FuturesUnordered::new();
-        while let Some((number, message)) = messages.next()? {
-            if stored.contains_key(&number) {
-                continue;
-            }
-            acks.push(self.publish(job, number, message));
-            while acks.len() >= UNACKED {
-                if let Some(acked) = acks.next().await {
-                    acked?;
-                }
-            }
-        }
-        while let Some(acked) = acks.next().await {
-            acked?;
-        }
-        Ok(())
-    }
-
-    /// Gives a message to engines; comes back when it is stored.
-    pub(super) async fn publish(
-        &self,
-        job: &DurableJob,
-        number: String,
-        message: Bytes,
-    ) -> Result<(), DurableError> {
-        const TRIES: u32 = 20;
-        let subject = names::task(&job.lane, Class::of(job.priority), &job.id, &number);
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", format!("{}/{number}", job.id));
-        let mut pause = Duration::from_millis(100);
-        let mut tries = 0;
-        loop {
-            let publish = async {
-                self.connection
-                    .js
-                    .publish_with_headers(subject.clone(), headers.clone(), message.clone())
-                    .await?
-                    .await
-            };
-            let error = match self.connection.watched("rwc.t.", publish).await {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => server(&error),
-                Err(denied) => return Err(server(&denied)),
-            };
-            tries += 1;
-            if tries == TRIES {
-                return Err(error);
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
-    }
+/// Where a job is that is to be submitted.
+enum Begun {
+    /// Its record says that it is being stored, at this revision.
+    Anew(DurableJob, u64),
+    /// It was stored before, as a whole.
+    There(DurableJob, u64),
 }
 
 /// What was stored of a job.
 struct Spooled {
     file: File,
     index: Index,
-}
-
-/// The messages of a job, read one after the other.
-pub(super) struct Messages(BufReader<File>);
-
-impl Messages {
-    pub(super) fn new(file: File) -> Self {
-        Self(BufReader::new(file))
-    }
-
-    pub(super) fn next(&mut self) -> std::io::Result<Option<(String, Bytes)>> {
-        let Some(number) = self.bytes(1024)? else {
-            return Ok(None);
-        };
-        let number = String::from_utf8(number).map_err(std::io::Error::other)?;
-        let message = self.bytes(1 << 30)?;
-        let message = message.ok_or_else(|| std::io::Error::other("a message is cut off"))?;
-        Ok(Some((number, message.into())))
-    }
-
-    fn bytes(&mut self, most: u64) -> std::io::Result<Option<Vec<u8>>> {
-        let mut length = 0_u64;
-        let mut shift = 0;
-        loop {
-            let mut byte = [0];
-            if self.0.read(&mut byte)? == 0 {
-                return Ok(None);
-            }
-            length |= u64::from(byte[0] & 0x7f) << shift;
-            if byte[0] < 0x80 {
-                break;
-            }
-            shift += 7;
-            if shift > 35 {
-                return Err(std::io::Error::other("a length is none"));
-            }
-        }
-        if length > most {
-            return Err(std::io::Error::other("a message is longer than any is"));
-        }
-        let mut bytes = Vec::new();
-        (&mut self.0).take(length).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 != length {
-            return Err(std::io::Error::other("a message is cut off"));
-        }
-        Ok(Some(bytes))
-    }
-}
-
-pub(super) fn queue_object(id: &str) -> String {
-    format!("q/{id}")
-}
-
-pub(super) fn plan_object(id: &str) -> String {
-    format!("p/{id}")
-}
-
-/// Names of merges, in a form that can be read again.
-fn merge_name(merge: &Merge) -> String {
-    match merge {
-        Merge::Default => "default".to_owned(),
-        Merge::Reducer(name) => format!("reducer:{name}"),
-        Merge::Collect => "collect".to_owned(),
-        Merge::Concat => "concat".to_owned(),
-        Merge::Sum => "sum".to_owned(),
-        Merge::Min => "min".to_owned(),
-        Merge::Max => "max".to_owned(),
-        Merge::Count => "count".to_owned(),
-        Merge::None => "none".to_owned(),
-    }
-}
-
-pub(super) fn merge_named(name: &str) -> Option<Merge> {
-    Some(match name {
-        "default" => Merge::Default,
-        "collect" => Merge::Collect,
-        "concat" => Merge::Concat,
-        "sum" => Merge::Sum,
-        "min" => Merge::Min,
-        "max" => Merge::Max,
-        "count" => Merge::Count,
-        "none" => Merge::None,
-        other => Merge::Reducer(other.strip_prefix("reducer:")?.to_owned()),
-    })
-}
-
-fn record(job: &DurableJob) -> Bytes {
-    // Of strings and numbers, which always can be written.
-    serde_json::to_vec(job).unwrap_or_default().into()
 }
 
 fn with_deadline(message: &Bytes, deadline: Option<u64>) -> Result<Bytes, DurableError> {
@@ -489,7 +392,7 @@ fn packs(
     }
 }
 
-fn unreadable(places: &[Place], source: std::io::Error) -> SubmitError {
+pub(super) fn unreadable(places: &[Place], source: std::io::Error) -> SubmitError {
     let (name, offset) = match places.first() {
         Some(Place::Chunk { input, range }) => (input.to_string(), range.start),
         _ => ("input".to_owned(), 0),

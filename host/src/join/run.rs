@@ -7,7 +7,7 @@ use super::worker::{AGAIN, Name, Worker, lock};
 use crate::cancel::Cancel;
 use crate::dispatch::{Course, Dispatch, DispatchedTask};
 use crate::ids::{DispatchId, EngineId, JobId};
-use crate::nats::wire::{TasksHead, decode_tasks, micros, parse};
+use crate::nats::wire::{TasksHead, decode_tasks, micros, parse, time};
 use crate::note::Listener;
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use crate::placement::{Eligible, Stage};
@@ -224,7 +224,7 @@ impl Worker {
         Ok(ready)
     }
 
-    /// Has an engine run tasks. None where they are given back.
+    /// Has an engine run tasks, until the deadline of their job at most. None where they are given back.
     async fn run_tasks(
         self: &Arc<Self>,
         name: &Name,
@@ -234,14 +234,31 @@ impl Worker {
         engine: Option<EngineId>,
         cancel: &Cancel,
     ) -> Option<Vec<Outcome>> {
-        let (dispatch, answered) = self.dispatch(name, head, ready, tasks, engine, cancel);
+        let stop = Cancel::default();
+        let (dispatch, mut answered) = self.dispatch(name, head, ready, tasks, engine, &stop);
         if let Some(held) = lock(&self.held).get_mut(name) {
             held.dispatch = Some(Arc::clone(&dispatch));
         }
+        if cancel.is_wanted() {
+            stop.cancel();
+        }
         self.bench.cluster.core().backend.submit(dispatch);
-        // An error is that the engines ended under it.
+        let is_over = tokio::select! {
+            biased;
+            // An error is that the engines ended under it.
+            outcomes = &mut answered => {
+                let mut outcomes = outcomes.ok().flatten()?;
+                self.bench.policy.explain(&head.limits, &mut outcomes);
+                return Some(outcomes);
+            }
+            () = cancel.wanted() => false,
+            () = over(head.deadline) => true,
+        };
+        stop.cancel();
         let mut outcomes = answered.await.ok().flatten()?;
-        self.bench.policy.explain(&head.limits, &mut outcomes);
+        if is_over {
+            outcomes.iter_mut().for_each(timed_out);
+        }
         Some(outcomes)
     }
 
@@ -324,7 +341,7 @@ impl Worker {
             .iter()
             .map(|task| Outcome {
                 result: Err(failure.clone()),
-                usage: Usage::none(engine, task.attempt, crate::nats::wire::time(head.queued)),
+                usage: Usage::none(engine, task.attempt, time(head.queued)),
             })
             .collect();
         let first = (
@@ -332,6 +349,29 @@ impl Worker {
             tasks.last().map_or(0, |task| task.index),
         );
         (first, outcomes)
+    }
+}
+
+/// Waits for the deadline of a job, if it has one.
+async fn over(deadline: Option<u64>) {
+    match deadline {
+        None => std::future::pending().await,
+        Some(end) => {
+            let left = time(end).duration_since(SystemTime::now());
+            sleep(left.unwrap_or_default()).await;
+        }
+    }
+}
+
+/// What was stopped at the deadline of its job has outlived its time, and nobody cancelled it.
+fn timed_out(outcome: &mut Outcome) {
+    if let Err(failure) = &mut outcome.result
+        && failure.code == FailureCode::Cancelled
+    {
+        *failure = Failure::new(
+            FailureCode::Timeout,
+            "the deadline of its job was over before it ended",
+        );
     }
 }
 

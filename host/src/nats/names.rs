@@ -102,6 +102,17 @@ pub(crate) fn results_of_job(job: &str) -> String {
     format!("rwc.r.{job}.*")
 }
 
+/// What a durable job is called in messages, results and objects: its id, and a mark that its submission has for itself, so
+/// that nothing of a job that was removed reaches a later one of the same id. No id has the sign between them.
+pub(crate) fn submission(job: &str, mark: &str) -> String {
+    format!("{job}={mark}")
+}
+
+/// The id of the job that is called so in messages.
+pub(crate) fn id_of(job: &str) -> &str {
+    job.split('=').next().unwrap_or(job)
+}
+
 /// Where a process with engines takes tasks for one of its engines, and answers at once whether it does.
 pub(crate) fn execute(process: &str) -> String {
     format!("rwc.e.{process}.exec")

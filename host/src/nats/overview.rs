@@ -180,7 +180,7 @@ async fn queued(
         let tokens: Vec<&str> = subject.split('.').collect();
         if let [_, _, lane, _, job, ..] = *tokens {
             lanes.insert(lane.to_owned());
-            jobs.insert(job.to_owned());
+            jobs.insert(names::id_of(job).to_owned());
         }
     }
     Ok((Some(jobs.into_iter().collect()), lanes))

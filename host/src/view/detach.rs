@@ -45,7 +45,7 @@ pub(crate) struct Packs {
 pub(crate) struct Pack {
     /// The index of the first.
     pub(crate) first: u64,
-    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) dispatch: Dispatch,
     /// What each works on.
     pub(crate) places: Vec<Place>,
 }
@@ -191,7 +191,7 @@ impl Packs {
         };
         Some(Ok(Pack {
             first,
-            dispatch: Arc::new(dispatch),
+            dispatch,
             places,
         }))
     }

@@ -58,7 +58,7 @@ pub use told::{ClusterNote, ClusterNotes};
 
 pub(crate) use core::{Core, Workshop};
 #[cfg(feature = "nats")]
-pub(crate) use detach::Packs;
+pub(crate) use detach::{Pack, Packs};
 pub(crate) use options::Defaults;
 #[cfg(feature = "nats")]
 pub(crate) use options::Wishes;

@@ -142,6 +142,7 @@ pub(super) async fn run(
             Arc::clone(&agent),
             Arc::clone(recalled),
         ));
+        tokio::spawn(recall::hear_end(Arc::clone(&agent), Arc::clone(recalled)));
     }
     tokio::spawn(hear::tell_cancelled(Arc::clone(&agent), cancelled));
     let mut present = Vec::new();

@@ -101,7 +101,13 @@ impl Encoder {
         })
     }
 
-    fn head(&self, dispatch: &Dispatch, engine: Option<EngineId>, engines: usize) -> TasksHead {
+    /// What the tasks of a dispatch have in common.
+    pub(crate) fn head(
+        &self,
+        dispatch: &Dispatch,
+        engine: Option<EngineId>,
+        engines: usize,
+    ) -> TasksHead {
         let module = &dispatch.program.module;
         let setting = &dispatch.setting;
         let grants = &setting.grants;

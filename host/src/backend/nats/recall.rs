@@ -10,6 +10,7 @@ use crate::nats::names;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
 use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,10 +23,15 @@ const KEPT: usize = 64;
 /// The largest results of one message.
 const LARGEST: u64 = 4 << 30;
 
+/// Whether what is not stored never will be, by the job's record; by none where it was removed.
+type IsOver = Box<dyn Fn(Option<&[u8]>) -> bool + Send + Sync>;
+
 /// See the [module](self).
 pub(crate) struct Recalled {
+    /// What it is called in messages.
     job: Arc<str>,
     index: Index,
+    is_over: IsOver,
     /// The names of the messages whose results are stored.
     present: Mutex<HashSet<String>>,
     /// How many these are, for whoever waits for one; and whether no more will come.
@@ -49,10 +55,15 @@ struct Read {
 }
 
 impl Recalled {
-    pub(crate) fn new(job: &str, index: Index) -> Self {
+    pub(crate) fn new(
+        job: &str,
+        index: Index,
+        is_over: impl Fn(Option<&[u8]>) -> bool + Send + Sync + 'static,
+    ) -> Self {
         Self {
             job: job.into(),
             index,
+            is_over: Box::new(is_over),
             present: Mutex::default(),
             news: watch::Sender::new(News::default()),
             read: Mutex::default(),
@@ -132,6 +143,26 @@ pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
                         news.count = count;
                         news.is_current |= pending == 0;
                     });
+                }
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Hears that the job was cancelled or removed by somebody.
+pub(super) async fn hear_end(agent: Arc<Agent>, recalled: Arc<Recalled>) {
+    let id = names::id_of(&recalled.job);
+    loop {
+        let watched = async {
+            let records = agent.connection.js.get_key_value(names::JOBS).await.ok()?;
+            records.watch_with_history(id).await.ok()
+        };
+        if let Ok(Some(mut entries)) = agent.connection.watched(names::JOBS, watched).await {
+            while let Some(Ok(entry)) = entries.next().await {
+                let record = (entry.operation == Operation::Put).then_some(&*entry.value);
+                if (recalled.is_over)(record) {
+                    return recalled.cancelled();
                 }
             }
         }

@@ -71,6 +71,19 @@ pub(crate) enum JobCommand {
 }
 
 impl JobCommand {
+    /// Where the job is that is named.
+    #[cfg(feature = "nats")]
+    pub(super) fn remote_of_one(&mut self) -> Option<&mut super::RemoteOptions> {
+        Some(match self {
+            Self::Show(show) => &mut show.remote,
+            Self::Result(result) => &mut result.remote,
+            Self::Cancel(cancel) => &mut cancel.remote,
+            Self::Retry(retry) => &mut retry.remote,
+            Self::Rm(rm) => &mut rm.remote,
+            Self::List(_) | Self::Replay(_) => return None,
+        })
+    }
+
     pub(crate) fn loudness(&self) -> &Loudness {
         match self {
             Self::List(list) => &list.loudness,
@@ -87,10 +100,15 @@ impl JobCommand {
 
 /// List jobs, the newest first.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rwasm-cluster job list --state failed --since 2h
+  rwasm-cluster job list --label 'nightly-*' --format json --cluster
+
+Exit codes: 2 where an option is wrong, 13 where the cluster cannot be reached, 14 where the history cannot be read.")]
 pub(crate) struct ListArguments {
-    /// Of this state: running, done, failed, cancelled or interrupted
-    #[arg(long, value_name = "STATE", value_parser = state, value_delimiter = ',')]
-    pub(crate) state: Vec<JobState>,
+    /// Of this state: running, done, failed, cancelled or interrupted; durable jobs also submitting or queued
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    pub(crate) state: Vec<ListedState>,
 
     /// With a label that fits: `*` is any text, `?` any character
     #[arg(long, value_name = "GLOB")]
@@ -100,7 +118,7 @@ pub(crate) struct ListArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Option<String>,
 
-    /// Of which a task ran on this engine
+    /// Of which a task ran on this engine; of the history only
     #[arg(long, value_name = "N")]
     pub(crate) engine: Option<u32>,
 
@@ -145,6 +163,14 @@ pub(crate) struct ShowArguments {
 
 /// Print what a job, or one task of it, gave.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rwasm-cluster job result 7
+  rwasm-cluster job result nightly --follow --cluster
+  rwasm-cluster job result nightly 3 --format json --cluster
+
+Exit codes: 2 where there is no such job or task, or it has not ended; 11 where tasks failed, or a job that is followed \
+was cancelled; 12 where the merge failed; 13 where the cluster cannot be reached; 14 where the history cannot be read \
+or the result not be written; 130 where this program is interrupted.")]
 pub(crate) struct ResultArguments {
     /// The job, as `job list` names it
     #[arg(value_name = "ID")]
@@ -236,7 +262,7 @@ pub(crate) struct AgainArguments {
 pub(crate) struct ReplayArguments {
     /// The job, as `job list` numbers it
     #[arg(value_name = "ID")]
-    pub(crate) id: u64,
+    pub(crate) id: JobName,
 
     /// The task, from 0 in input order: `job show` names those that failed
     #[arg(value_name = "TASK")]
@@ -321,11 +347,38 @@ pub(crate) enum ShownAs {
     Json,
 }
 
-fn state(text: &str) -> Result<JobState, String> {
-    JobState::from_name(text).ok_or_else(|| {
-        let names: Vec<_> = JobState::ALL.iter().map(|state| state.name()).collect();
-        format!("there are {}", names.join(", "))
-    })
+/// The state of a job that is listed, by its name: that of one of the history or of a durable one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListedState(&'static str);
+
+/// States that only durable jobs have.
+const OF_DURABLE: [&str; 2] = ["submitting", "queued"];
+
+impl ListedState {
+    #[cfg(feature = "nats")]
+    pub(crate) fn name(self) -> &'static str {
+        self.0
+    }
+
+    /// The same of a job of the history, if one can have it.
+    pub(crate) fn of_history(self) -> Option<JobState> {
+        JobState::from_name(self.0)
+    }
+}
+
+impl std::str::FromStr for ListedState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = OF_DURABLE.into_iter();
+        let names: Vec<_> = names
+            .chain(JobState::ALL.iter().map(|state| state.name()))
+            .collect();
+        let known = names.iter().find(|name| **name == text);
+        known
+            .map(|name| Self(name))
+            .ok_or_else(|| format!("there are {}", names.join(", ")))
+    }
 }
 
 fn since(text: &str) -> Result<SystemTime, String> {

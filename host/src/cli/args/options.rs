@@ -185,6 +185,12 @@ pub(crate) struct ManyOptions {
     #[arg(long, value_name = "KEY", requires = "detach", value_parser = job_id, hide_short_help = true, help_heading = "Cluster")]
     pub(crate) job_id: Option<String>,
 
+    /// Which options were typed, and are not from the environment or the project file, that one who does not wait has no
+    /// use for.
+    #[cfg(feature = "nats")]
+    #[arg(skip)]
+    pub(crate) typed: Vec<&'static str>,
+
     /// Progress on stderr
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_PROGRESS", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
     pub(crate) progress: When,

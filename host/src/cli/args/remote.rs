@@ -18,6 +18,10 @@ pub(crate) struct RemoteOptions {
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "running", env = "RWASM_CLUSTER", hide_env = true, help_heading = CLUSTER)]
     pub(crate) cluster: Option<ClusterArgument>,
 
+    /// Whether a job's command had it on the command line.
+    #[arg(skip)]
+    pub(crate) is_typed: bool,
+
     #[command(flatten)]
     pub(crate) identity: IdentityOptions,
 }

@@ -88,9 +88,12 @@ pub(super) fn retry(
 }
 
 /// Runs one task again, alone.
-pub(super) fn replay(arguments: &ReplayArguments, signals: &Signals) -> Result<(), CliError> {
+pub(super) fn replay(
+    key: JobKey,
+    arguments: &ReplayArguments,
+    signals: &Signals,
+) -> Result<(), CliError> {
     let history = history::existing()?;
-    let key = JobKey(arguments.id);
     let job = history.job(key).map_err(CliError::History)?;
     let task = history
         .task(key, arguments.task)

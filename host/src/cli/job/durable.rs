@@ -1,7 +1,8 @@
 //! `job` for durable jobs of a cluster.
 
 use crate::cli::args::{
-    CancelArguments, JobName, ListArguments, RemoteOptions, ResultArguments, ShownAs,
+    CancelArguments, ClusterArgument, JobCommand, JobName, ListArguments, RemoteOptions,
+    ResultArguments, ShownAs,
 };
 use crate::cli::detach::durable;
 use crate::cli::exit::CliError;
@@ -16,8 +17,34 @@ use anyhow::Context as _;
 use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Role};
-use rwasm_cluster::{Cluster, JobState, Value};
+use rwasm_cluster::{Cluster, Value};
 use serde_json::{Value as Json, json};
+
+/// Refuses a job of the history that is looked for at a cluster: numbers name those, and no durable one.
+pub(super) fn check(command: &JobCommand) -> Result<(), CliError> {
+    let (ids, remote) = match command {
+        JobCommand::Show(show) => (std::slice::from_ref(&show.id), &show.remote),
+        JobCommand::Result(result) => (std::slice::from_ref(&result.id), &result.remote),
+        JobCommand::Retry(retry) => (std::slice::from_ref(&retry.id), &retry.remote),
+        JobCommand::Rm(rm) => (&*rm.ids, &rm.remote),
+        JobCommand::Cancel(_) | JobCommand::List(_) | JobCommand::Replay(_) => return Ok(()),
+    };
+    let number = ids.iter().find_map(|id| match id {
+        JobName::History(number) => Some(number),
+        JobName::Durable(_) => None,
+    });
+    let is_elsewhere = remote.is_typed && remote.cluster != Some(ClusterArgument::Local);
+    match number {
+        Some(number) if is_elsewhere => Err(CliError::Wrong {
+            message: format!(
+                "`{number}` names a job of this machine's history, and --cluster says that it is at a cluster"
+            ),
+            hint: "durable jobs have ids that are no numbers: `job list --cluster`; for the history leave --cluster out"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
 
 /// The jobs of the cluster that is meant, if one is, to look at.
 pub(super) fn looked_at(remote: &RemoteOptions) -> Result<Option<DurableJobs>, CliError> {
@@ -52,6 +79,13 @@ fn nowhere(id: &str) -> CliError {
 }
 
 pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), CliError> {
+    if arguments.engine.is_some() {
+        return Err(CliError::Wrong {
+            message: "--engine picks jobs of the history: which engines ran a durable job's tasks is not listed"
+                .to_owned(),
+            hint: "leave --engine out, or --cluster".to_owned(),
+        });
+    }
     let mut rows = Vec::new();
     for job in jobs.list().map_err(durable)? {
         if rows.len() == arguments.limit {
@@ -74,8 +108,8 @@ pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), 
             Err(DurableError::Unknown { .. }) => continue,
             Err(error) => return Err(durable(error)),
         };
-        let state = state(&job, counts);
-        if arguments.state.is_empty() || arguments.state.contains(&state) {
+        let mut wanted = arguments.state.iter();
+        if arguments.state.is_empty() || wanted.any(|state| state.name() == job.state.name()) {
             rows.push((job, counts));
         }
     }
@@ -110,7 +144,8 @@ pub(super) fn result(
     }
     let (job, counts) = jobs.show(id).map_err(durable)?;
     let counts = counts.unwrap_or_default();
-    if !arguments.follow && job.state == DurableState::Queued {
+    let is_under_way = matches!(job.state, DurableState::Queued | DurableState::Running);
+    if !arguments.follow && is_under_way {
         return Err(durable(DurableError::Unfinished {
             id: id.to_owned(),
             done: counts.done,
@@ -124,7 +159,7 @@ pub(super) fn result(
                 counts.done - counts.failed,
                 job.tasks
             ),
-            hint: format!("`job retry {id}` takes it up again"),
+            hint: format!("`job retry {id} --cluster` takes it up again"),
         });
     }
     let recalled = jobs
@@ -138,7 +173,7 @@ pub(super) fn result(
     let output = Output::open(arguments.printed.output.as_deref())?;
     signals.clean(output.aside());
     let is_quiet = arguments.loudness.quiet;
-    if !is_quiet && job.state != DurableState::Done && recalled.engines().is_empty() {
+    if !is_quiet && is_under_way && recalled.engines().is_empty() {
         warn("the cluster has no engine now: tasks wait until one joins");
     }
     let ended = if job.kind == "map" {
@@ -164,7 +199,27 @@ pub(super) fn result(
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));
     }
-    ended
+    match meanwhile(jobs, id) {
+        Some(how) if is_under_way && (ended.is_err() || how == CANCELLED) => Err(CliError::Ended {
+            message: format!("job {id} was {how} by somebody else while its result was waited for"),
+            hint: match how {
+                CANCELLED => format!("`job retry {id} --cluster` takes it up again"),
+                _ => "submit it again".to_owned(),
+            },
+        }),
+        _ => ended,
+    }
+}
+
+const CANCELLED: &str = "cancelled";
+
+/// What somebody has done with a job; nothing where that cannot be told.
+fn meanwhile(jobs: &DurableJobs, id: &str) -> Option<&'static str> {
+    match jobs.show(id) {
+        Ok((job, _)) if job.state == DurableState::Cancelled => Some(CANCELLED),
+        Err(DurableError::Unknown { .. }) => Some("removed"),
+        _ => None,
+    }
 }
 
 /// Prints what one task gave.
@@ -183,7 +238,9 @@ fn of_task(
                     "task {task} of job {id} failed and gave nothing ({}): {}",
                     failure.code, failure.message
                 ),
-                hint: format!("run what failed of it again: rwasm-cluster job retry {id}"),
+                hint: format!(
+                    "run what failed of it again: rwasm-cluster job retry {id} --cluster"
+                ),
             });
         }
     };
@@ -213,8 +270,16 @@ pub(super) fn cancel(arguments: &CancelArguments) -> Result<(), CliError> {
         });
     };
     let before = of(id, &arguments.remote)?.cancel(id).map_err(durable)?;
-    if !arguments.loudness.quiet && matches!(before, DurableState::Done | DurableState::Cancelled) {
-        note(&format!("job {id} is {before} already"));
+    if !arguments.loudness.quiet {
+        match before {
+            DurableState::Done | DurableState::Failed => {
+                note(&format!(
+                    "job {id} had ended already: all its tasks have outcomes"
+                ));
+            }
+            DurableState::Cancelled => note(&format!("job {id} was cancelled already")),
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -229,16 +294,6 @@ pub(super) fn retry(jobs: &DurableJobs, id: &str, is_quiet: bool) -> Result<(), 
         });
     }
     Ok(())
-}
-
-/// The state as the history has it, so that `--state` says the same of both.
-fn state(job: &DurableJob, counts: Option<JobCounts>) -> JobState {
-    match job.state {
-        DurableState::Cancelled => JobState::Cancelled,
-        DurableState::Done if counts.is_some_and(|counts| counts.failed > 0) => JobState::Failed,
-        DurableState::Done => JobState::Done,
-        _ => JobState::Running,
-    }
 }
 
 /// Whether a text fits: `*` is any text, `?` any character.

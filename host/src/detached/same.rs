@@ -1,0 +1,240 @@
+//! Whether a job that is submitted is the one that is stored under its id: what its tasks are called with, may use and may
+//! reach, and all that they work on.
+//!
+//! An input is known by a hash of its bytes and of where they were cut, which depends on the bytes alone; where it came from
+//! does not count. The hash is made as the bytes pass on their way to the store: they are read once.
+
+use super::manifest::{DurableJob, Plan};
+use super::submit::unreadable;
+use super::{DurableError, Store};
+use crate::dispatch::{DispatchedTask, TaskInput};
+use crate::input::ChunkData;
+use crate::nats::wire::{TasksHead, parse};
+use crate::sandbox::Arguments;
+use crate::view::{Pack, Packs};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The most that is taken of what is stored of a job's tasks.
+pub(super) const LARGEST_PLAN: u64 = 1 << 30;
+
+/// Chunks that are as large as this and larger are not held.
+const STREAMED: u64 = 4 << 20;
+
+/// Hashes what tasks work on, in their order.
+#[derive(Clone, Default)]
+pub(super) struct Witness(Arc<Mutex<Sha256>>);
+
+impl Witness {
+    fn hash(&self) -> MutexGuard<'_, Sha256> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that are read as a whole, told from what comes before and after.
+    fn part(&self, kind: u8, bytes: &[u8]) {
+        let mut hash = self.hash();
+        hash.update([kind]);
+        hash.update(bytes);
+        hash.update((bytes.len() as u64).to_le_bytes());
+    }
+
+    /// Sees what the tasks of a pack work on. What is large it sees when that is read, which whoever encodes the pack does
+    /// in the same order: it gets a reader in its place.
+    pub(super) fn watch(&self, pack: &mut [DispatchedTask]) -> io::Result<()> {
+        for task in pack {
+            self.task(task)?;
+        }
+        Ok(())
+    }
+
+    fn task(&self, task: &mut DispatchedTask) -> io::Result<()> {
+        match &mut task.input {
+            TaskInput::Ready(Arguments::Values(values) | Arguments::Parts(values)) => {
+                self.part(b'v', &(values.len() as u64).to_le_bytes());
+                for value in values.iter() {
+                    self.part(b'w', &value.to_wire());
+                }
+            }
+            TaskInput::Ready(Arguments::Chunk(chunk)) => {
+                if chunk.len().is_some_and(|len| len < STREAMED) {
+                    let bytes = chunk.bytes()?;
+                    self.part(b'c', &bytes);
+                    chunk.data = ChunkData::Bytes(bytes);
+                } else {
+                    let passing: Box<dyn Read + Send> = Box::new(Passing {
+                        from: chunk.open()?,
+                        witness: self.clone(),
+                        course: Course::Before,
+                    });
+                    chunk.data = ChunkData::Stream(Arc::new(Mutex::new(Some(passing))));
+                }
+            }
+            TaskInput::Refused(failure) => {
+                self.part(b'r', failure.code.name().as_bytes());
+                self.part(b'm', failure.message.as_bytes());
+            }
+            // Nobody has pushed anything for it.
+            TaskInput::Named(_) => self.part(b'n', &[]),
+        }
+        Ok(())
+    }
+
+    /// Reads what is left to be read of a pack that is not stored.
+    fn read(pack: &[DispatchedTask]) -> io::Result<()> {
+        for task in pack {
+            if let TaskInput::Ready(Arguments::Chunk(chunk)) = &task.input
+                && chunk.len().is_none()
+            {
+                io::copy(&mut chunk.open()?, &mut io::sink())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&self) -> String {
+        let hash = std::mem::take(&mut *self.hash()).finalize();
+        hash.iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    }
+}
+
+/// Passes bytes on, and has them seen.
+struct Passing {
+    from: Box<dyn Read + Send>,
+    witness: Witness,
+    course: Course,
+}
+
+/// How far the bytes are that pass.
+enum Course {
+    Before,
+    /// So many have passed.
+    Passing(u64),
+    Through,
+}
+
+impl Read for Passing {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        let mut hash = self.witness.hash();
+        if matches!(self.course, Course::Before) {
+            hash.update([b'c']);
+            self.course = Course::Passing(0);
+        }
+        // Whoever reads on behind the end finds it again.
+        if let Course::Passing(length) = self.course {
+            self.course = if read == 0 && !into.is_empty() {
+                hash.update(length.to_le_bytes());
+                Course::Through
+            } else {
+                hash.update(&into[..read]);
+                Course::Passing(length + read as u64)
+            };
+        }
+        Ok(read)
+    }
+}
+
+impl Store {
+    /// Whether these tasks are those of the job that is stored. All of them are read for it.
+    ///
+    /// # Errors
+    /// What differs, where something does.
+    pub(super) async fn check_same(
+        &self,
+        there: &DurableJob,
+        mut packs: Packs,
+        head_of: impl Fn(&Pack) -> TasksHead,
+    ) -> Result<(), DurableError> {
+        let taken = |difference: &str| DurableError::Taken {
+            id: there.id.clone(),
+            difference: difference.to_owned(),
+        };
+        let (plan, _) = self.plan(there).await?;
+        let witness = Witness::default();
+        let mut is_first = true;
+        while let Some(pack) = packs.next() {
+            let mut pack = pack.map_err(|error| DurableError::Submit(error.into()))?;
+            if std::mem::take(&mut is_first)
+                && let Some(head) = &plan.head
+                && let Some(difference) = difference(head, &head_of(&pack))
+            {
+                return Err(taken(difference));
+            }
+            let tasks = &mut pack.dispatch.tasks;
+            let read = witness.watch(tasks).and_then(|()| Witness::read(tasks));
+            read.map_err(|source| DurableError::Submit(unreadable(&pack.places, source)))?;
+        }
+        if witness.finish() != plan.input {
+            return Err(taken("its input is another one"));
+        }
+        Ok(())
+    }
+
+    /// What only those who run a job may read, and what its tasks work on.
+    pub(super) async fn plan(&self, job: &DurableJob) -> Result<(Plan, Bytes), DurableError> {
+        let plan = self.blobs.get(&job.plan_object(), LARGEST_PLAN).await?;
+        parse::<Plan>(&plan).map_err(|error| DurableError::Damaged {
+            id: job.id.clone(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// What differs between what tasks have in common, in words.
+fn difference(there: &TasksHead, wanted: &TasksHead) -> Option<&'static str> {
+    let granted = |head: &TasksHead| {
+        (
+            head.dirs.clone(),
+            head.env.clone(),
+            head.net.clone(),
+            head.clock.clone(),
+            head.seed,
+        )
+    };
+    if there.arguments != wanted.arguments {
+        return Some("it has other arguments");
+    }
+    if there.deterministic != wanted.deterministic {
+        return Some("one of them is deterministic");
+    }
+    if there.limits != wanted.limits {
+        return Some("its tasks have other limits");
+    }
+    if granted(there) != granted(wanted) {
+        return Some("its tasks are granted something else");
+    }
+    if there.reuse != wanted.reuse {
+        return Some("its instances live for another time");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_hashed_alike_in_memory_and_on_their_way() {
+        let whole = Witness::default();
+        whole.part(b'c', b"many words");
+        let passed = Witness::default();
+        let mut passing = Passing {
+            from: Box::new(&b"many words"[..]),
+            witness: passed.clone(),
+            course: Course::Before,
+        };
+        let mut two = [0; 2];
+        while passing.read(&mut two).expect("it is in memory") > 0 {}
+        assert_eq!(passing.read(&mut two).expect("it has ended"), 0);
+        let hash = whole.finish();
+        assert_eq!(hash, passed.finish());
+        // Cut elsewhere, the same bytes are other tasks.
+        let cut = Witness::default();
+        cut.part(b'c', b"many ");
+        cut.part(b'c', b"words");
+        assert_ne!(hash, cut.finish());
+    }
+}
