@@ -255,7 +255,8 @@ impl CliError {
         ExitCode::from(self.code())
     }
 
-    fn message(&self) -> String {
+    /// What went wrong, in a sentence or more.
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
             Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {

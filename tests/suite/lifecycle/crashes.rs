@@ -122,12 +122,13 @@ fn a_process_that_has_the_number_of_another_is_left_alone() {
     home.start("-n 1");
     assert_eq!(home.status("")["engines"], 1);
 
-    let end = || home.cli("stop").end();
-    end().expect_code(0);
+    let end = || home.cli("stop").end().expect_code(0);
+    end();
     fs::write(&state, "{").expect("it is written");
-    end()
-        .expect_code(14)
-        .expect_stderr_has(&["state.json", "remove it"]);
+    home.cli("status")
+        .fails(14)
+        .expect_stderr_has(&["state.json", "`rwasm-cluster start` and `stop`"]);
+    end().expect_stderr_has(&["state.json", "nothing of that cluster runs"]);
 }
 
 #[test]

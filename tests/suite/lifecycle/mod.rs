@@ -1,6 +1,7 @@
 //! `start`, `status`, `stop` and `engine list`: clusters on this machine, with the pinned NATS server.
 
 mod crashes;
+mod ended;
 mod refused;
 mod running;
 mod ssh;
@@ -75,6 +76,18 @@ impl Home {
             dir.is_ok_and(|dir| dir.starts_with(&clusters))
         };
         pids.filter(is_here).collect()
+    }
+
+    /// A program that can be asked for its version as a server can, and is then never ready.
+    fn stubborn(&self, script: &str) -> PathBuf {
+        // It waits for what nobody writes, without a process of its own for that.
+        self.script(
+            "stubborn",
+            &format!(
+                "if [ \"$1\" = --version ]; then echo 'nats-server: v2.15.1'; exit; fi\n\
+                 mkfifo pipe 2>/dev/null; {script}\n: > begun; exec 3<>pipe; read never <&3; read never <&3"
+            ),
+        )
     }
 
     /// A program that does what the script says.

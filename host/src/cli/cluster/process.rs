@@ -25,6 +25,14 @@ impl Mark {
         })
     }
 
+    /// Of a process that has ended, whichever it was.
+    pub(super) fn of_none() -> Self {
+        Self {
+            pid: 0,
+            began: String::new(),
+        }
+    }
+
     /// Whether that very process still runs.
     pub(crate) fn is_running(&self) -> bool {
         began(self.pid).as_ref() == Some(&self.began)

@@ -9,17 +9,15 @@ use super::super::output::print;
 use super::super::profile::{self, Profile};
 use super::super::signals::Signals;
 use super::super::tell;
-use super::detached::Detached;
-use super::engines;
+use super::began::{Began, end, ended_at_once};
 use super::process::Mark;
-use super::server;
 use super::state::{Group, Kept, Place, State};
-use super::waiting::{Deadline, PAUSE};
+use super::waiting::Deadline;
 use super::wishes::Wishes;
+use super::{engines, found, server};
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, Key, Role, overview, set_up};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a server stores at most where nothing is said.
 const STORE: u64 = 40 << 30;
@@ -42,24 +40,18 @@ pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(),
             tell::print("another command is at this cluster; waiting for it\n");
         }
     })?;
-    let known = place.state()?;
-    let began = Began::default();
-    let ended = began.clone();
-    signals.watch(move || ended.end());
+    let known = found::known(&place)?;
+    let began = Began::new(signals, &place, known.as_ref());
     let started = bring_up(&wishes, &place, known.as_ref(), arguments, &began, signals);
+    let started = started.and_then(|started| began.keep().map(|()| started));
     let (state, report) = match started {
         Ok(started) => started,
         Err(error) => {
-            began.end();
-            // What ran before still does.
-            match known {
-                Some(known) => place.record(&known)?,
-                None => place.forget()?,
-            }
-            return Err(error);
+            began.end()?;
+            // What failed may have failed since a signal ended what it was about.
+            return Err(signals.ending().map_or(error, CliError::Signal));
         }
     };
-    began.keep();
     if !quiet {
         tell::print(&report);
     }
@@ -190,14 +182,12 @@ fn begin(
         engines: left.clone(),
         drain_ms: 0,
     };
-    let (started, url) = server::start(&program, place, deadline, signals, |started| {
-        let mark = began.add(started, Kind::Server)?;
-        place.record(&half(mark, None))
+    let (started, url) = server::start(&program, place, deadline, signals, began, |mark| {
+        half(mark, None)
     })?;
-    let mark =
-        Mark::of(started.child.id()).ok_or_else(|| ended_at_once("the NATS server", &started))?;
+    let mark = Mark::of(started.child.id()).ok_or_else(|| ended_at_once(&started))?;
     let state = half(mark, Some(url.clone()));
-    place.record(&state)?;
+    began.record(&state)?;
     place.keep(&Kept {
         port: port_of(&url),
         store: Some(size),
@@ -226,13 +216,13 @@ fn add_engines(
     signals: &Signals,
     report: &mut String,
 ) -> Result<(), CliError> {
-    let add = |state: &mut State, started: &Detached, engines, host: Option<&HostArgument>| {
+    let add = |state: &mut State, process: Mark, engines, host: Option<&HostArgument>| {
         state.engines.push(Group {
-            process: began.add(started, Kind::Engines)?,
+            process,
             engines,
             host: host.map(|host| host.host.clone()),
         });
-        place.record(state)
+        state.clone()
     };
     let has = |state: &State, host: Option<&str>| {
         state
@@ -250,17 +240,25 @@ fn add_engines(
     for host in &wishes.hosts {
         if !has(state, Some(&host.host)) {
             let port = port_of(url).unwrap_or_default();
-            let started = engines::start_on(host, place, port, &wishes.wanted)?;
-            add(state, &started, host.engines, Some(host))?;
+            let started = engines::start_on(host, place, port, &wishes.wanted, began, |process| {
+                add(state, process, host.engines, Some(host))
+            })?;
             joining.push((host, started));
         }
     }
     if wishes.engines > 0 && !has(state, None) {
         let count = wishes.engines;
         let wanted = &wishes.wanted;
-        let started = engines::start(place, url, count, wanted, deadline, signals, |started| {
-            add(state, started, count, None)
-        })?;
+        let started = engines::start(
+            place,
+            url,
+            count,
+            wanted,
+            deadline,
+            signals,
+            began,
+            |process| add(state, process, count, None),
+        )?;
         *report += &format!(
             "{} joined (pid {}), and log to {}\n",
             engines::counted(count),
@@ -276,7 +274,7 @@ fn add_engines(
             host.host
         );
     }
-    place.record(state)
+    began.record(state)
 }
 
 /// Makes the streams; the server may need a moment to have read what it had.
@@ -337,75 +335,4 @@ fn here_of(state: &State) -> u32 {
 
 fn port_of(url: &str) -> Option<u16> {
     url.rsplit_once(':')?.1.parse().ok()
-}
-
-fn ended_at_once(what: &str, started: &Detached) -> CliError {
-    CliError::NoCluster {
-        message: format!(
-            "{what} has ended; it logs to `{}`",
-            started.log.path().display()
-        ),
-        said: started.log.tail(),
-        hint: None,
-    }
-}
-
-/// What is started and not yet there as a whole.
-#[derive(Clone, Default)]
-struct Began(Arc<Mutex<Vec<(Mark, Kind)>>>);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Server,
-    Engines,
-}
-
-impl Began {
-    fn add(&self, started: &Detached, kind: Kind) -> Result<Mark, CliError> {
-        let mark = Mark::of(started.child.id())
-            .ok_or_else(|| ended_at_once("what was started", started))?;
-        self.lock().push((mark.clone(), kind));
-        Ok(mark)
-    }
-
-    /// It is there, and stays.
-    fn keep(&self) {
-        self.lock().clear();
-    }
-
-    /// Ends all of it, the server last: engines take their leave of it.
-    fn end(&self) {
-        let mut began = std::mem::take(&mut *self.lock());
-        began.reverse();
-        let (engines, servers): (Vec<_>, Vec<_>) = began
-            .into_iter()
-            .partition(|(_, kind)| *kind == Kind::Engines);
-        for marks in [engines, servers] {
-            let marks: Vec<Mark> = marks.into_iter().map(|(mark, _)| mark).collect();
-            end(&marks);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Mark, Kind)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Has processes end that have nothing to do, and ends them if they do not.
-fn end(marks: &[Mark]) {
-    /// It takes them a few milliseconds; and there may be no more, where a signal ends us too.
-    const PATIENCE: Duration = Duration::from_millis(250);
-    for mark in marks {
-        mark.terminate();
-    }
-    let begin = Instant::now();
-    while marks.iter().any(Mark::is_running) {
-        if begin.elapsed() > PATIENCE {
-            for mark in marks {
-                mark.kill();
-            }
-            return;
-        }
-        std::thread::sleep(PAUSE);
-    }
 }

@@ -67,6 +67,15 @@ impl Place {
         })
     }
 
+    /// One that is elsewhere.
+    #[cfg(test)]
+    pub(super) fn in_dir(name: &str, dir: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+        }
+    }
+
     /// The profile.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -166,9 +175,13 @@ impl Place {
     /// What is written down; none where no cluster was started, or it was stopped.
     pub(crate) fn state(&self) -> Result<Option<State>, CliError> {
         let path = self.file(STATE);
-        let unreadable = |reason: String| CliError::Gone {
+        let unreadable = |reason: String| {
+            CliError::Gone {
             message: format!("`{}` cannot be read: {reason}", path.display()),
-            hint: "remove it if nothing of that cluster runs any more".to_owned(),
+            hint: "`rwasm-cluster start` and `stop` find what runs of that cluster where the system is Linux; elsewhere look for \
+                   `nats-server` and `rwasm-cluster engine join`, and remove it when none of them runs"
+                .to_owned(),
+        }
         };
         match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
