@@ -20,8 +20,8 @@ impl Cluster {
     fn new() -> Self {
         let server = Server::start();
         let mut settings = AssetSettings::default();
-        settings.ack_wait = Duration::from_secs(1);
-        settings.presence = Duration::from_secs(3);
+        settings.ack_wait = Some(Duration::from_secs(1));
+        settings.presence = Some(Duration::from_secs(3));
         set_up(&ConnectSettings::new(server.url()), &settings).expect("the cluster is set up");
         Self { server }
     }

@@ -31,6 +31,13 @@ enum Sink {
     },
 }
 
+/// What the system said, without the name of a file that was to be written aside, of which nobody knows.
+pub(crate) fn plain(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|named| named.source());
+    let code = inner.and_then(|inner| inner.downcast_ref::<io::Error>()?.raw_os_error());
+    code.map_or(error, io::Error::from_raw_os_error)
+}
+
 impl Output {
     /// stdout, or the file at `path`, which is written aside until [`Output::complete`].
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
@@ -45,7 +52,7 @@ impl Output {
         };
         let unwritable = |source| CliError::Output {
             what: format!("`{}`", path.display()),
-            source,
+            source: plain(source),
         };
         if path.is_dir() {
             return Err(unwritable(io::Error::from(io::ErrorKind::IsADirectory)));

@@ -10,7 +10,7 @@ const ROOM: i64 = 256 << 10;
 #[test]
 fn more_than_the_streams_hold_waits_and_arrives() {
     let mut assets = assets(ACK_WAIT);
-    assets.max_bytes = ROOM;
+    assets.max_bytes = Some(ROOM);
     let server = server(&assets);
     let _engines = engines(server.url(), 2);
     let cluster = connect(server.url());
@@ -35,7 +35,7 @@ fn more_than_the_streams_hold_waits_and_arrives() {
 #[test]
 fn a_task_that_never_has_room_fails_at_once() {
     let mut assets = assets(ACK_WAIT);
-    assets.max_bytes = ROOM;
+    assets.max_bytes = Some(ROOM);
     let server = server(&assets);
     let _engines = engines(server.url(), 1);
     let cluster = connect(server.url());

@@ -21,8 +21,10 @@ pub(super) struct Began {
     /// What was written down before.
     known: Option<State>,
     /// None when it has ended, or is there as a whole.
-    started: Arc<Mutex<Option<Vec<(Mark, Kind)>>>>,
+    started: Arc<Mutex<Started>>,
 }
+
+type Started = Option<Vec<(Mark, Kind)>>;
 
 /// What a process is, of those that are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +110,7 @@ impl Began {
             })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<(Mark, Kind)>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Started> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,10 +159,10 @@ mod tests {
         (dir, place)
     }
 
-    fn idle(place: &Place) -> Result<Detached, CliError> {
+    fn idle(place: &Place) -> Detached {
         let mut command = Command::new("sleep");
         command.arg("3600");
-        Ok(spawn(command, &place.file("log")).expect("it starts"))
+        spawn(command, &place.file("log")).expect("it starts")
     }
 
     fn state(server: Mark) -> State {
@@ -178,7 +180,7 @@ mod tests {
         let own = state(Mark::of(std::process::id()).expect("it runs"));
         for known in [None, Some(own)] {
             let began = Began::new(&Signals::default(), &place, known.as_ref());
-            let started = began.start(Kind::Server, || idle(&place), state);
+            let started = began.start(Kind::Server, || Ok(idle(&place)), state);
             let mut started = started.expect("it starts");
             let written = place.state().expect("it is read").expect("it is there");
             assert_eq!(written.server.pid, started.child.id());
@@ -198,7 +200,7 @@ mod tests {
         let signals = Signals::default();
         let began = Began::new(&signals, &place, None);
         let mut started = began
-            .start(Kind::Engines, || idle(&place), state)
+            .start(Kind::Engines, || Ok(idle(&place)), state)
             .expect("it starts");
         signals.came(Ending::Terminated);
         assert!(!started.child.wait().expect("it has ended").success());
@@ -216,7 +218,7 @@ mod tests {
         let (_dir, place) = scene();
         let began = Began::new(&Signals::default(), &place, None);
         let mut started = began
-            .start(Kind::Server, || idle(&place), state)
+            .start(Kind::Server, || Ok(idle(&place)), state)
             .expect("it starts");
         began.keep().expect("no signal came");
         began.end().expect("nothing is to be done");

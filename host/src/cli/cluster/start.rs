@@ -16,7 +16,9 @@ use super::waiting::Deadline;
 use super::wishes::Wishes;
 use super::{engines, found, server};
 use rwasm_cluster::ByteSize;
-use rwasm_cluster::nats::{AssetSettings, ConnectSettings, Key, Role, overview, set_up};
+use rwasm_cluster::nats::{
+    AssetSettings, ConnectSettings, Key, Overview, Process, Role, overview, set_up,
+};
 use std::time::Duration;
 
 /// What a server stores at most where nothing is said.
@@ -96,11 +98,12 @@ fn bring_up(
         &mut report,
     )?;
     if report.is_empty() {
-        let here: u32 = state.engines.iter().map(|group| group.engines).sum();
+        let viewer = connect(place, &url, Role::Viewer)?;
+        let found = overview(&viewer).map_err(|error| profile::unanswered(error, &url))?;
         report = format!(
             "the cluster `{}` runs already, with {}\n",
             place.name(),
-            engines::counted(here)
+            engines::counted(engines_of(&found, |_| true))
         );
         let of_engines = !arguments.lanes.is_empty()
             || !arguments.labels.is_empty()
@@ -109,7 +112,13 @@ fn bring_up(
             report +=
                 "they keep the lanes, labels and policy that they have until they are stopped\n";
         }
-        if wishes.says_engines && wishes.engines != here_of(&state) {
+        let here = |process: &Process| {
+            let groups = state.engines.iter().filter(|group| group.host.is_none());
+            groups
+                .map(|group| group.process.pid)
+                .any(|pid| pid == process.pid)
+        };
+        if wishes.says_engines && wishes.engines > engines_of(&found, here) {
             report += &format!(
                 "more engines join it with `rwasm-cluster engine join {url} --key {}`\n",
                 place.key(Role::Engine).display()
@@ -288,10 +297,8 @@ fn make_streams(
     let store = place.kept().store.unwrap_or(STORE);
     let mut assets = AssetSettings::default();
     assets.lanes.clone_from(&wishes.wanted.lanes);
-    assets.max_bytes = i64::try_from(store / PARTS).unwrap_or(i64::MAX);
-    if let Some(keep) = wishes.keep {
-        assets.keep = keep;
-    }
+    assets.max_bytes = Some(i64::try_from(store / PARTS).unwrap_or(i64::MAX));
+    assets.keep = wishes.keep;
     // What somebody asks for is to hold for streams that were there, too.
     assets.change = wishes.keep.is_some() || wishes.store.is_some();
     set_up(&admin, &assets).map_err(|error| profile::unanswered(error, url))?;
@@ -328,9 +335,12 @@ fn store_size(wishes: &Wishes, place: &Place, kept: &Kept) -> Result<u64, CliErr
     Ok(size)
 }
 
-fn here_of(state: &State) -> u32 {
-    let here = state.engines.iter().filter(|group| group.host.is_none());
-    here.map(|group| group.engines).sum()
+/// How many engines there are that take something, in the processes that are meant.
+fn engines_of(found: &Overview, is_meant: impl Fn(&Process) -> bool) -> u32 {
+    let processes = found.processes.iter();
+    let processes = processes.filter(|process| !process.draining && is_meant(process));
+    let engines: usize = processes.map(|process| process.engines.len()).sum();
+    u32::try_from(engines).unwrap_or(u32::MAX)
 }
 
 fn port_of(url: &str) -> Option<u16> {

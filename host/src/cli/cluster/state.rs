@@ -4,6 +4,7 @@
 //! logs. The file is written whole, by whoever holds the lock; the store and the keys stay when the cluster is stopped.
 
 use super::super::exit::CliError;
+use super::super::output::plain;
 use super::super::places;
 use super::process::Mark;
 use rwasm_cluster::nats::Role;
@@ -226,7 +227,7 @@ pub(crate) fn at(url: &str) -> Option<Place> {
 fn unwritable(path: &Path, source: io::Error) -> CliError {
     CliError::Output {
         what: format!("`{}`", path.display()),
-        source,
+        source: plain(source),
     }
 }
 
