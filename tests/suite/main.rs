@@ -64,6 +64,7 @@ mod terminal;
 
 mod durable;
 mod faults;
+mod lanes;
 mod lifecycle;
 mod nats_servers;
 mod security;

@@ -5,6 +5,7 @@
 //! whatever dies when), then the messages for engines; `recall` makes a run or a map of one whose outcomes come from what
 //! is stored; `manage` lists, cancels, retries and removes. Engines know nothing of all this: to them a task is a task.
 
+mod lanes;
 mod manage;
 mod manifest;
 mod recall;

@@ -154,6 +154,7 @@ impl Store {
         let limits = spec.limits.clone().unwrap_or_default();
         let grants = spec.grants.clone().unwrap_or_default();
         let packs = packs(source, spec, &limits, &grants)?;
+        crate::nats::lanes::check(&self.connection, &settings.lane).await?;
         let Some(revision) = self.begin(&job).await? else {
             return Ok(id);
         };
