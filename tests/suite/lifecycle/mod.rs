@@ -1,5 +1,6 @@
 //! `start`, `status`, `stop` and `engine list`: clusters on this machine, with the pinned NATS server.
 
+mod asked;
 mod crashes;
 mod ended;
 mod refused;
