@@ -33,9 +33,10 @@ enum Sink {
 
 /// What the system said, without the name of a file that was to be written aside, of which nobody knows.
 pub(crate) fn plain(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|named| named.source());
-    let code = inner.and_then(|inner| inner.downcast_ref::<io::Error>()?.raw_os_error());
-    code.map_or(error, io::Error::from_raw_os_error)
+    match error.to_string().split_once(" at path ") {
+        Some((said, _)) => io::Error::new(error.kind(), said),
+        None => error,
+    }
 }
 
 impl Output {
