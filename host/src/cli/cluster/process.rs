@@ -87,7 +87,8 @@ fn since_boot(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     // The first thread may have ended while others still hold what the process has open: its port, its store.
-    let others = fields.get(THREADS).is_some_and(|threads| *threads != "1");
+    let threads = fields.get(THREADS).and_then(|threads| threads.parse().ok());
+    let others = threads.is_some_and(|threads: u32| threads > 1);
     if matches!(*fields.first()?, "Z" | "X") && !others {
         return None;
     }
@@ -126,11 +127,12 @@ mod tests {
         let rest = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
         assert_eq!(since_boot(&format!("12 (a b) c) {rest}")), Some(4711));
         assert_eq!(since_boot("12 (a) Z 1"), None);
-        // The eighteenth is the number of threads.
+        // The eighteenth field, with 17 in it here, is the number of threads.
         let dying = |threads: &str| {
             let rest = rest.replacen("S ", "Z ", 1);
-            since_boot(&format!("12 (a) {}", rest.replace(" 18 ", threads)))
+            since_boot(&format!("12 (a) {}", rest.replace(" 17 ", threads)))
         };
+        assert_eq!(dying(" 0 "), None);
         assert_eq!(dying(" 1 "), None);
         assert_eq!(dying(" 3 "), Some(4711));
         assert_eq!(since_boot("12 (a) S 1"), None);
