@@ -72,9 +72,14 @@ impl Home {
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         // One may end while it is looked at; one that has ended is in no directory.
         let clusters = self.path().join("state");
+        // Of one that was killed the first thread may end before the others.
         let is_here = |pid: &i64| {
-            let dir = fs::read_link(format!("/proc/{pid}/cwd"));
-            dir.is_ok_and(|dir| dir.starts_with(&clusters))
+            let threads = fs::read_dir(format!("/proc/{pid}/task"));
+            let mut threads = threads.into_iter().flatten().flatten();
+            threads.any(|thread| {
+                let dir = fs::read_link(thread.path().join("cwd"));
+                dir.is_ok_and(|dir| dir.starts_with(&clusters))
+            })
         };
         pids.filter(is_here).collect()
     }

@@ -12,6 +12,7 @@ use super::super::tell;
 use super::began::{Began, end, ended_at_once};
 use super::process::Mark;
 use super::state::{Group, Kept, Place, State};
+use super::stop::gone;
 use super::waiting::Deadline;
 use super::wishes::Wishes;
 use super::{engines, found, server};
@@ -29,6 +30,9 @@ const PARTS: u64 = 4;
 
 /// What a store cannot do without.
 const LEAST_STORE: u64 = 64 << 20;
+
+/// How long a process that was killed may take to be gone, on a machine that has other things to do.
+const DYING: Duration = Duration::from_secs(1);
 
 /// Starts what is missing of the cluster, and prints its URL.
 pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(), CliError> {
@@ -73,18 +77,31 @@ fn bring_up(
     let mut report = String::new();
     let running = known.filter(|state| state.server.is_running());
     let there = running.and_then(|state| Some((state, state.url.as_ref()?)));
-    let mut state = if let Some((state, url)) = there {
-        check_same(wishes, arguments, place, url)?;
-        state.clone()
+    let there = match there {
+        Some((state, url)) => {
+            check_same(wishes, arguments, place, url)?;
+            match make_streams(wishes, place, url, arguments.within) {
+                Ok(()) => Some(state.clone()),
+                // It was killed a moment ago, and is there no more.
+                Err(_) if gone(std::slice::from_ref(&state.server), DYING) => None,
+                Err(error) => return Err(error),
+            }
+        }
+        None => None,
+    };
+    let mut state = if let Some(state) = there {
+        state
     } else {
         // One that a command had begun to start that was killed.
         if let Some(half) = running {
             end(std::slice::from_ref(&half.server));
         }
-        begin(wishes, place, known, deadline, began, signals, &mut report)?
+        let state = begin(wishes, place, known, deadline, began, signals, &mut report)?;
+        let url = state.url.clone().unwrap_or_default();
+        make_streams(wishes, place, &url, arguments.within)?;
+        state
     };
     let url = state.url.clone().unwrap_or_default();
-    make_streams(wishes, place, &url, arguments.within)?;
     state.drain_ms = u64::try_from(wishes.wanted.drain_timeout.as_millis()).unwrap_or(u64::MAX);
     state.engines.retain(|group| group.process.is_running());
     add_engines(

@@ -100,7 +100,7 @@ fn kill(marks: &[Mark], what: &str) -> Result<(), CliError> {
 }
 
 /// Waits for processes to have ended; whether all have.
-fn gone(marks: &[Mark], patience: Duration) -> bool {
+pub(super) fn gone(marks: &[Mark], patience: Duration) -> bool {
     let deadline = Deadline::within(patience);
     loop {
         if !marks.iter().any(Mark::is_running) {
