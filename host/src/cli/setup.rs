@@ -100,12 +100,15 @@ fn elsewhere(options: &TaskOptions, mut builder: ClusterBuilder) -> Result<Clust
     Ok(cluster)
 }
 
-/// Warns where no engine takes tasks of the lane now, which are stored.
+/// Warns where no engine takes tasks of the lane that was named, which are stored. That there may be no engines at all is what
+/// storing is for.
 #[cfg(feature = "nats")]
 pub(crate) fn warn_unserved(jobs: &DurableJobs, lane: Option<&str>) {
     // Whoever has stored a job knows that the server is there; what is not known is not warned of.
-    if let Ok(false) = jobs.is_served(lane.unwrap_or(MAIN_LANE)) {
-        warn(&unserved(lane, false));
+    if let Some(lane) = lane
+        && let Ok(false) = jobs.is_served(lane)
+    {
+        warn(&unserved(Some(lane), false));
     }
 }
 
