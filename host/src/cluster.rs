@@ -216,6 +216,13 @@ impl Cluster {
         self.core.backend.engines()
     }
 
+    /// Whether one of them takes what is given to any engine: over NATS one that serves the cluster's lane. Without one tasks
+    /// wait.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.core.backend.is_served()
+    }
+
     /// Adds engines, under ids that were never used. Jobs that run make use of them, but for direct
     /// ones.
     ///
@@ -532,7 +539,9 @@ impl ClusterBuilder {
             });
         }
         let size = self.cache_size;
-        let cache = self.cache_dir.and_then(|dir| CodeCache::make(&dir, size));
+        let cache = self
+            .cache_dir
+            .and_then(|dir| CodeCache::make(&dir, size).ok());
         self.host.check()?;
         let sandbox = Sandbox::new(
             max_engines,

@@ -26,8 +26,8 @@ impl Cluster {
 
     fn on(server: Server) -> Self {
         let mut settings = AssetSettings::default();
-        settings.ack_wait = Duration::from_secs(1);
-        settings.presence = Duration::from_secs(3);
+        settings.ack_wait = Some(Duration::from_secs(1));
+        settings.presence = Some(Duration::from_secs(3));
         set_up(&ConnectSettings::new(server.url()), &settings).expect("the cluster is set up");
         Self { server }
     }

@@ -67,6 +67,7 @@ mod terminal;
 
 mod durable;
 mod faults;
+mod lanes;
 mod lifecycle;
 mod nats_servers;
 mod security;

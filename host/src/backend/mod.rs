@@ -42,6 +42,11 @@ pub(crate) trait Backend: Send + Sync {
     /// How many engines there are, about: costs nothing to ask.
     fn engine_count(&self) -> usize;
 
+    /// Whether an engine takes what is given to any.
+    fn is_served(&self) -> bool {
+        self.engine_count() > 0
+    }
+
     /// Adds engines, under new ids.
     ///
     /// # Errors

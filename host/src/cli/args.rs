@@ -451,11 +451,17 @@ fn rank(matches: &ArgMatches, id: &str) -> u8 {
 /// A command on clusters with which one a project file means; the same for those below it.
 #[cfg(feature = "nats")]
 fn of_cluster(mut command: clap::Command, file: &ProjectFile) -> clap::Command {
-    for id in ["cluster", "profile"] {
+    // Where a command is about a cluster alone, that is its argument.
+    let settings = [
+        ("cluster", "cluster"),
+        ("url", "cluster"),
+        ("profile", "profile"),
+    ];
+    for (id, setting) in settings {
         let has = command
             .get_arguments()
             .any(|argument| argument.get_id() == id);
-        if let (true, Some(value)) = (has, file.settings().get(id)) {
+        if let (true, Some(value)) = (has, file.settings().get(setting)) {
             let value = value.clone();
             command = command.mut_arg(id, |argument| argument.default_value(value));
         }

@@ -20,7 +20,7 @@ pub(crate) fn run(
     let (jobs, settings) = cluster(&arguments.task, &arguments.many)?;
     let spec = with_all(spec, &arguments.task, grants);
     let id = jobs.submit(module, inputs, &spec, &settings);
-    print(&format!("{}\n", id.map_err(durable)?))
+    stored(&jobs, &id.map_err(durable)?, &arguments.task)
 }
 
 /// Stores a map.
@@ -40,7 +40,15 @@ pub(crate) fn map(
     }
     let spec = with_all(spec, task, grants);
     let id = jobs.submit_lines(function, name, lines, &spec, &settings);
-    print(&format!("{}\n", id.map_err(durable)?))
+    stored(&jobs, &id.map_err(durable)?, task)
+}
+
+/// Tells the id of a job that is stored, and whether it has to wait for an engine.
+fn stored(jobs: &DurableJobs, id: &str, task: &TaskOptions) -> Result<(), CliError> {
+    if !task.loudness.quiet {
+        setup::warn_unserved(jobs, task.lane.as_deref());
+    }
+    print(&format!("{id}\n"))
 }
 
 /// An error of a durable job.

@@ -4,10 +4,11 @@ use super::args::{DrainArguments, EngineCommand, JoinArguments, Loudness};
 use super::exit::CliError;
 use super::signals::Signals;
 use super::tell::note;
-use super::{cluster, compiler, profile, setup};
+use super::{cluster, compiler, output, profile, setup};
 use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::Role;
-use rwasm_cluster::{Cluster, EngineId};
+use rwasm_cluster::{Cluster, EngineError, EngineId};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use tracing_subscriber::Layer as _;
@@ -28,12 +29,21 @@ fn let_go(arguments: &DrainArguments) -> Result<(), CliError> {
     let connect = profile::remote_always(&arguments.remote, Role::Client)?;
     let cluster = Cluster::builder().connect(connect).start();
     let cluster = cluster.map_err(CliError::Start)?;
-    for id in &arguments.ids {
-        let removed = cluster.remove_engine(EngineId(*id));
-        removed.map_err(|error| CliError::Wrong {
-            message: error.to_string(),
-            hint: "`rwasm-cluster engine list` shows those there are".to_owned(),
-        })?;
+    let refused = |error: &EngineError| CliError::Wrong {
+        message: error.to_string(),
+        hint: "`rwasm-cluster engine list` shows those there are".to_owned(),
+    };
+    let ids: BTreeSet<u32> = arguments.ids.iter().copied().collect();
+    // All of them or none.
+    let engines = cluster.engines();
+    if let Some(unknown) = ids.iter().find(|id| !engines.contains(&EngineId(**id))) {
+        let engine = EngineId(*unknown);
+        return Err(refused(&EngineError::Unknown { engine, engines }));
+    }
+    for id in ids {
+        cluster
+            .remove_engine(EngineId(id))
+            .map_err(|error| refused(&error))?;
         if !arguments.loudness.quiet {
             note(&format!("engine {id} takes nothing more"));
         }
@@ -62,7 +72,12 @@ fn log(loudness: &Loudness) {
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     setup::check_engines(arguments.engines)?;
     log(&arguments.loudness);
-    let mut connect = profile::at(&arguments.url, &arguments.identity, Role::Engine)?;
+    if let Some(path) = &arguments.ready_file {
+        // Whoever waits for the file would do so for ever.
+        aside(path).map_err(|source| unwritable(path, source))?;
+    }
+    let url = arguments.url.as_deref();
+    let mut connect = profile::at_or_running(url, &arguments.identity, Role::Engine)?;
     if arguments.tethered {
         let key = cluster::held().map_err(|error| CliError::Gone {
             message: format!("the key cannot be read from stdin: {error}"),
@@ -120,10 +135,25 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     Ok(())
 }
 
+fn unwritable(path: &Path, source: std::io::Error) -> CliError {
+    CliError::Output {
+        what: format!("`{}`", path.display()),
+        source: output::plain(source),
+    }
+}
+
+/// Where a file is written until it is whole.
+fn aside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    if path.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))
+}
+
 /// Written aside and renamed, so that whoever waits for it reads all of it.
 fn tell_ready(path: &Path, engines: &[EngineId]) -> std::io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))?;
+    let mut file = aside(path)?;
     for engine in engines {
         writeln!(file, "{engine}")?;
     }

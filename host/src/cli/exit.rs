@@ -3,7 +3,7 @@
 #[cfg(feature = "nats")]
 use rwasm_cluster::detached::DurableError;
 #[cfg(feature = "nats")]
-use rwasm_cluster::join::JoinError;
+use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::{
@@ -169,6 +169,8 @@ impl CliError {
             #[cfg(feature = "nats")]
             Self::Durable(error) => durable_code(error),
             #[cfg(feature = "nats")]
+            Self::Policy(PolicyError::Invalid { .. }) => USAGE,
+            #[cfg(feature = "nats")]
             Self::Key(_) | Self::Policy(_) => INPUT_OUTPUT,
             Self::Start(_) => CLUSTER,
             #[cfg(feature = "nats")]
@@ -260,7 +262,8 @@ impl CliError {
         ExitCode::from(self.code())
     }
 
-    fn message(&self) -> String {
+    /// What went wrong, in a sentence or more.
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Usage { plain, .. } => plain.clone(),
             Self::Wrong { message, .. } | Self::Gone { message, .. } | Self::Format(message) => {
@@ -382,6 +385,16 @@ impl CliError {
             Self::Durable(error) => durable_hint(error),
             #[cfg(feature = "nats")]
             Self::Policy(_) => Some("`rwasm-cluster engine join --help` shows one".to_owned()),
+            #[cfg(feature = "nats")]
+            Self::Keys(KeysError::Unreadable { path, source })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                let dir = path.parent().unwrap_or(std::path::Path::new("."));
+                Some(format!(
+                    "`rwasm-cluster keys --dir {}` makes keys; --dir names where they are",
+                    dir.display()
+                ))
+            }
             Self::Project { hint, .. } => hint.clone(),
             Self::Start(StartError::History(error)) | Self::History(error) => {
                 history_hint(error).map(str::to_owned)
@@ -563,14 +576,29 @@ fn durable_hint(error: &DurableError) -> Option<String> {
 #[cfg(feature = "nats")]
 fn connect_hint(error: &ConnectError) -> Option<&'static str> {
     match error {
-        ConnectError::Unreachable { .. } => Some(
+        ConnectError::Unreachable { url, .. } if is_here(url) => Some(
             "`rwasm-cluster status` shows whether the cluster on this machine runs, `start` starts one",
+        ),
+        ConnectError::Unreachable { .. } => Some(
+            "look whether its server runs, whether that is its name and port, and whether a firewall lets connections through",
         ),
         ConnectError::Refused { .. } => {
             Some("name the key of your role with --key FILE; `rwasm-cluster keys` makes one")
         }
         _ => None,
     }
+}
+
+/// Whether a server is to be found on this machine.
+#[cfg(feature = "nats")]
+fn is_here(url: &str) -> bool {
+    url.split(',').any(|server| {
+        let (_, host) = server.split_once("://").unwrap_or(("", server));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        ["localhost", "127.", "[::1]"]
+            .iter()
+            .any(|here| host.starts_with(here))
+    })
 }
 
 fn history_hint(error: &HistoryError) -> Option<&'static str> {

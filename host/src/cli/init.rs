@@ -10,16 +10,16 @@ use serde_json::json;
 
 /// Makes what is missing, and says what became of each stream, bucket and consumer.
 pub(crate) fn init(arguments: &InitArguments) -> Result<(), CliError> {
-    let connect = profile::at(&arguments.url, &arguments.identity, Role::Admin)?;
+    let connect =
+        profile::at_or_running(arguments.url.as_deref(), &arguments.identity, Role::Admin)?;
     let mut wanted = AssetSettings::default();
     wanted.replicas = arguments.replicas;
     wanted.lanes.clone_from(&arguments.lanes);
     wanted.ack_wait = arguments.ack_wait;
     wanted.presence = arguments.presence;
     wanted.keep = arguments.keep;
-    if let Some(size) = arguments.max_bytes {
-        wanted.max_bytes = i64::try_from(size.bytes()).unwrap_or(i64::MAX);
-    }
+    let max_bytes = arguments.max_bytes.map(|size| i64::try_from(size.bytes()));
+    wanted.max_bytes = max_bytes.map(|bytes| bytes.unwrap_or(i64::MAX));
     wanted.change = arguments.change;
     let assets = set_up(&connect, &wanted).map_err(CliError::Connect)?;
     let differs = |asset: &Asset| matches!(asset.state, AssetState::Differs(_));

@@ -31,6 +31,14 @@ enum Sink {
     },
 }
 
+/// What the system said, without the name of a file that was to be written aside, of which nobody knows.
+pub(crate) fn plain(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((said, _)) => io::Error::new(error.kind(), said),
+        None => error,
+    }
+}
+
 impl Output {
     /// stdout, or the file at `path`, which is written aside until [`Output::complete`].
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
@@ -45,7 +53,7 @@ impl Output {
         };
         let unwritable = |source| CliError::Output {
             what: format!("`{}`", path.display()),
-            source,
+            source: plain(source),
         };
         if path.is_dir() {
             return Err(unwritable(io::Error::from(io::ErrorKind::IsADirectory)));

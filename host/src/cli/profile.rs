@@ -77,9 +77,9 @@ impl Profile {
             Ok(text) => (read(&text, &path)?, true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Settings::default(), false),
             Err(error) => {
-                return Err(CliError::Config {
-                    path,
-                    message: format!("cannot be read: {error}"),
+                return Err(CliError::Gone {
+                    message: format!("the profile `{}` cannot be read: {error}", path.display()),
+                    hint: "make it readable, or name another with --profile".to_owned(),
                 });
             }
         };
@@ -159,16 +159,16 @@ pub(crate) fn remote(
         }
         None => match &profile.settings.url {
             Some(url) => settings(url, &profile, &options.identity, role).map(Some),
-            // A profile that somebody named and that does not exist is a mistake of theirs.
-            None if options.identity.profile.is_some() && !profile.is_there => {
-                let started = Place::of(&profile.name)?.state()?.is_some();
-                if started {
-                    Ok(None)
-                } else {
-                    Err(no_profile(&profile))
+            None if options.identity.profile.is_none() => Ok(None),
+            // Whoever names a profile means its cluster, and nothing is done elsewhere where that is not there.
+            None => {
+                let place = Place::of(&profile.name)?;
+                // One that neither exists nor ever had a cluster is a mistake of theirs.
+                if !profile.is_there && place.state()?.is_none() && !place.dir().exists() {
+                    return Err(no_profile(&profile));
                 }
+                running(&profile, &options.identity, role).map(Some)
             }
-            None => Ok(None),
         },
     }
 }
@@ -185,12 +185,20 @@ pub(crate) fn remote_always(
     running(&profile, &options.identity, role)
 }
 
-/// The cluster at that URL.
-pub(crate) fn at(
-    url: &str,
+/// The cluster at that URL, or without one that of the profile; the URL may be as `RWASM_CLUSTER` has it.
+pub(crate) fn at_or_running(
+    url: Option<&str>,
     identity: &IdentityOptions,
     role: Role,
 ) -> Result<ConnectSettings, CliError> {
+    match url {
+        Some(url) if !matches!(url, "" | "local" | "running") => at(url, identity, role),
+        _ => running(&Profile::find(identity.profile.as_deref())?, identity, role),
+    }
+}
+
+/// The cluster at that URL.
+fn at(url: &str, identity: &IdentityOptions, role: Role) -> Result<ConnectSettings, CliError> {
     let profile = Profile::find(identity.profile.as_deref())?;
     settings(url, &profile, identity, role)
 }
@@ -224,7 +232,7 @@ fn none_running(place: &Place) -> CliError {
         ),
         _ => (
             format!("no cluster `{}` runs on this machine", place.name()),
-            format!("start one with `{start}`, or name one with --cluster URL"),
+            format!("start one with `{start}`, or name one by its URL"),
         ),
     };
     CliError::NoCluster {

@@ -8,15 +8,19 @@ use super::output::Output;
 use super::signals::Signals;
 use super::tell::warn;
 use rwasm_cluster::format::Format;
-#[cfg(feature = "nats")]
-use rwasm_cluster::nats::Role;
 use rwasm_cluster::{
-    Backoff, ByteSize, Cluster, ClusterBuilder, ClusterEvent, CodeCache, DETERMINISTIC_FUEL,
-    DynamicCallable, Grants, JobSpec, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource,
-    Retry, Reuse, StartError, Type,
+    Backoff, ByteSize, Cluster, ClusterBuilder, CodeCache, DETERMINISTIC_FUEL, DynamicCallable,
+    Grants, JobSpec, Limits, MAX_ENGINES, Module, ParseByteSizeError, Resource, Retry, Reuse,
+    StartError, Type,
 };
+#[cfg(feature = "nats")]
+use rwasm_cluster::{ClusterEvent, detached::DurableJobs, nats::Role};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The lane of tasks that name none.
+#[cfg(feature = "nats")]
+const MAIN_LANE: &str = "main";
 
 /// How stdin is written where a file is wanted.
 pub(crate) const STDIN: &str = "-";
@@ -90,8 +94,11 @@ fn elsewhere(options: &TaskOptions, mut builder: ClusterBuilder) -> Result<Clust
     if !options.loudness.quiet {
         tell_of_stalls(&cluster);
     }
-    if !options.loudness.quiet && cluster.engines().is_empty() {
-        warn("the cluster has no engine now: tasks wait until one joins");
+    if !options.loudness.quiet && !cluster.is_served() {
+        warn(&unserved(
+            options.lane.as_deref(),
+            cluster.engines().is_empty(),
+        ));
     }
     Ok(cluster)
 }
@@ -111,6 +118,28 @@ fn tell_of_stalls(cluster: &Cluster) {
     let _ = std::thread::Builder::new()
         .name("rwasm-stalls".to_owned())
         .spawn(follow);
+}
+
+/// Warns where no engine takes tasks of the lane that was named, which are stored. That there may be no engines at all is what
+/// storing is for.
+#[cfg(feature = "nats")]
+pub(crate) fn warn_unserved(jobs: &DurableJobs, lane: Option<&str>) {
+    // Whoever has stored a job knows that the server is there; what is not known is not warned of.
+    if let Some(lane) = lane
+        && let Ok(false) = jobs.is_served(lane)
+    {
+        warn(&unserved(Some(lane), false));
+    }
+}
+
+/// That tasks have no engine which takes them.
+#[cfg(feature = "nats")]
+fn unserved(lane: Option<&str>, has_none: bool) -> String {
+    let lane = lane.unwrap_or(MAIN_LANE);
+    if has_none && lane == MAIN_LANE {
+        return "the cluster has no engine now: tasks wait until one joins".to_owned();
+    }
+    format!("no engine serves the lane `{lane}` now: tasks wait until one joins with --lane {lane}")
 }
 
 /// Warns where all engines together could use up more than there is.

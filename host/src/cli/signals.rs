@@ -82,6 +82,27 @@ impl Signals {
         self.lock().aside.extend(aside);
     }
 
+    /// Does what the program is not to end in the middle of: a signal that comes meanwhile is heard after it. It is told
+    /// of one that came before, and may ask nothing else here.
+    #[cfg(feature = "nats")]
+    pub(crate) fn unbroken<T>(&self, act: impl FnOnce(Option<Ending>) -> T) -> T {
+        let state = self.lock();
+        act(state.ending)
+    }
+
+    /// As if the signal had come.
+    #[cfg(all(test, feature = "nats"))]
+    pub(crate) fn came(&self, ending: Ending) {
+        let stop = {
+            let mut state = self.lock();
+            state.ending = Some(ending);
+            state.stop.take()
+        };
+        if let Some(stop) = stop {
+            stop();
+        }
+    }
+
     /// The signal that came, if one did.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.lock().ending

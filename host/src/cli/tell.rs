@@ -7,18 +7,16 @@ use std::time::Instant;
 
 /// Warns of something that does not end the program.
 pub(crate) fn warn(text: &str) {
-    // Where stderr is closed there is nobody to warn.
-    let _ = writeln!(std::io::stderr().lock(), "warning: {}", visible(text));
+    print(&format!("warning: {}\n", visible(text)));
 }
 
 /// Says what goes on, in a line.
 #[cfg(feature = "nats")]
 pub(crate) fn note(text: &str) {
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
+    print(&format!("{}\n", visible(text)));
 }
 
-/// Prints a text that is made for people as it is.
+/// Prints a text that is made for people as it is, in one write: what others write there comes before or after it.
 pub(crate) fn print(text: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());

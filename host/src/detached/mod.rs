@@ -6,6 +6,7 @@
 //! is the one that is submitted; `recall` makes a run or a map of one whose outcomes come from what is stored; `manage`
 //! lists, cancels and removes; `retry` runs failed tasks again. Engines know nothing of all this: to them a task is a task.
 
+mod lanes;
 mod manage;
 mod manifest;
 mod publish;

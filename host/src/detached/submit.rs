@@ -9,8 +9,8 @@ use crate::grants::Grants;
 use crate::input::{Input, InputError};
 use crate::limits::Limits;
 use crate::nats::index::{Index, PlacesWriter};
-use crate::nats::names;
 use crate::nats::wire::{TasksHead, frame, micros, parse};
+use crate::nats::{lanes, names};
 use crate::outcome::Place;
 use crate::sandbox::{DynamicCallable, Module};
 use crate::view::{JobSpec, Merge, Pack, Packs, SubmitError, ViewKind};
@@ -152,6 +152,7 @@ impl Store {
         let limits = spec.limits.clone().unwrap_or_default();
         let grants = spec.grants.clone().unwrap_or_default();
         let packs = packs(source, spec, &limits, &grants)?;
+        lanes::check(&self.connection, &settings.lane).await?;
         let (job, revision, file) = match self.begin(job).await? {
             Begun::Anew(job, revision) => {
                 let deadline = spec.deadline.map(|deadline| SystemTime::now() + deadline);

@@ -51,8 +51,13 @@ pub(super) async fn queues(
                 Ok(Ok(consumer)) => consumer,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a consumer is not there");
-                    return Err(AssetError::Missing {
-                        what: format!("consumer {name} of {}", names::TASKS),
+                    return Err(if *lane == names::MAIN_LANE {
+                        AssetError::Missing {
+                            what: format!("consumer {name} of {}", names::TASKS),
+                        }
+                    } else {
+                        let lane = lane.clone();
+                        AssetError::NoLane { lane }
                     });
                 }
                 Err(denied) => {

@@ -28,7 +28,7 @@ use crate::nats::blob::Blobs;
 use crate::nats::connect::{ConnectError, ConnectSettings, Connection, Role};
 use crate::nats::names;
 use crate::nats::presence;
-use crate::sandbox::Compiler;
+use crate::sandbox::{CodeCache, Compiler};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -205,7 +205,14 @@ async fn run(
         .first_engine(ids[0]);
     let module_dir = settings.cache_dir.as_ref().map(|dir| dir.join("modules"));
     if let Some(dir) = &settings.cache_dir {
-        builder = builder.cache_dir(dir.join("code"));
+        let code = dir.join("code");
+        if let Err(error) = CodeCache::make(&code, CodeCache::SIZE) {
+            let code = code.display();
+            tracing::warn!(
+                "the cache `{code}` cannot be used, so that each module is fetched and compiled anew: {error}"
+            );
+        }
+        builder = builder.cache_dir(code);
     }
     let cluster = Arc::new(builder.start()?);
     let bench = Bench::new(

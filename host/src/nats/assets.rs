@@ -10,40 +10,49 @@ use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType}
 use async_nats::jetstream::{kv, object_store, stream};
 use std::time::Duration;
 
-/// How a cluster's streams are to be.
-#[derive(Clone, Debug)]
+/// How a cluster's streams are to be. Of what is not said, those that are made have the default, and those that are there
+/// what they have.
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct AssetSettings {
-    /// On how many servers each is kept: 1, 3 or 5.
-    pub replicas: usize,
+    /// On how many servers each is kept: 1, 3 or 5. By default 1.
+    pub replicas: Option<usize>,
     /// Lanes beside the main one.
     pub lanes: Vec<String>,
-    /// After how long a task whose engine is silent is given to another.
-    pub ack_wait: Duration,
-    /// After how long an engine that is silent is gone.
-    pub presence: Duration,
-    /// How long results, inputs and tasks are kept.
-    pub keep: Duration,
-    /// How many bytes tasks, results and large values may take, each; -1 for as many as the server has, since what is said here
-    /// is set aside for them alone.
-    pub max_bytes: i64,
+    /// After how long a task whose engine is silent is given to another. By default as on the main lane, where it is 10 s.
+    pub ack_wait: Option<Duration>,
+    /// After how long an engine that is silent is gone. By default 15 s.
+    pub presence: Option<Duration>,
+    /// How long results, inputs and tasks are kept. By default 7 days.
+    pub keep: Option<Duration>,
+    /// How many bytes tasks, results and large values may take, each; by default, and with -1, as many as the server has,
+    /// since what is said here is set aside for them alone.
+    pub max_bytes: Option<i64>,
     /// Whether what is there with other settings gets these; else it stays as it is.
     pub change: bool,
 }
 
-impl Default for AssetSettings {
-    fn default() -> Self {
-        Self {
-            replicas: 1,
-            lanes: Vec::new(),
-            ack_wait: Duration::from_secs(10),
-            presence: Duration::from_secs(15),
-            keep: Duration::from_hours(7 * 24),
-            max_bytes: -1,
-            change: false,
-        }
+impl AssetSettings {
+    /// How many servers keep what is made.
+    fn replicas(&self) -> usize {
+        self.replicas.unwrap_or(1)
+    }
+
+    fn presence(&self) -> Duration {
+        self.presence.unwrap_or(Duration::from_secs(15))
+    }
+
+    fn keep(&self) -> Duration {
+        self.keep.unwrap_or(Duration::from_hours(7 * 24))
+    }
+
+    fn max_bytes(&self) -> i64 {
+        self.max_bytes.unwrap_or(-1)
     }
 }
+
+/// After how long a task is given to another engine, on the main lane of a cluster that is made.
+const ACK_WAIT: Duration = Duration::from_secs(10);
 
 /// A stream, bucket or consumer of a cluster, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +89,14 @@ pub enum AssetError {
     Missing {
         /// Which.
         what: String,
+    },
+    /// The cluster has no such lane.
+    #[error(
+        "the cluster has no lane `{lane}`: `rwasm-cluster init --lane {lane}` makes it, and engines serve it that join with `--lane {lane}`"
+    )]
+    NoLane {
+        /// Which.
+        lane: String,
     },
     /// The server does not make it.
     #[error("the server does not make {what}: {reason}")]
@@ -159,8 +176,8 @@ pub(crate) async fn make(
     connection: &Connection,
     settings: &AssetSettings,
 ) -> Result<Vec<Asset>, AssetError> {
-    if !matches!(settings.replicas, 1 | 3 | 5) {
-        let replicas = settings.replicas;
+    let replicas = settings.replicas();
+    if !matches!(replicas, 1 | 3 | 5) {
         return Err(AssetError::Replicas { replicas });
     }
     if let Some(lane) = settings.lanes.iter().find(|lane| !names::is_token(lane)) {
@@ -173,8 +190,12 @@ pub(crate) async fn make(
     let mut lanes = vec![names::MAIN_LANE];
     lanes.extend(settings.lanes.iter().map(String::as_str));
     lanes.dedup();
+    let mut wait = ACK_WAIT;
     for lane in lanes {
-        assets.extend(make_lane(connection, lane, settings).await?);
+        assets.extend(make_lane(connection, lane, settings, wait).await?);
+        if lane == names::MAIN_LANE {
+            wait = ack_wait_of(connection, lane).await.unwrap_or(wait);
+        }
     }
     Ok(assets)
 }
@@ -199,11 +220,11 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), ConnectError> {
 struct Wanted {
     what: String,
     config: Kind,
-    /// The settings that may differ from those of one that is there.
     stream: String,
-    replicas: usize,
-    max_age: Duration,
-    max_bytes: i64,
+    /// The settings that were asked for, and may differ from those of one that is there.
+    replicas: Option<usize>,
+    max_age: Option<Duration>,
+    max_bytes: Option<i64>,
 }
 
 enum Kind {
@@ -216,25 +237,29 @@ fn wanted(settings: &AssetSettings) -> Vec<Wanted> {
     let streams = [tasks(settings), results(settings)].map(|config| Wanted {
         what: format!("stream {}", config.name),
         stream: config.name.clone(),
-        replicas: config.num_replicas,
-        max_age: config.max_age,
-        max_bytes: config.max_bytes,
+        replicas: settings.replicas,
+        max_age: settings.keep,
+        max_bytes: settings.max_bytes,
         config: Kind::Stream(Box::new(config)),
     });
     let buckets = buckets(settings).map(|config| Wanted {
         what: format!("bucket {}", config.bucket),
         stream: names::kv_stream(&config.bucket),
-        replicas: config.num_replicas,
-        max_age: config.max_age,
-        max_bytes: config.max_bytes,
+        replicas: settings.replicas,
+        max_age: (config.bucket == names::ENGINES)
+            .then_some(settings.presence)
+            .flatten(),
+        max_bytes: None,
         config: Kind::Bucket(Box::new(config)),
     });
-    let objects = objects(settings).map(|config| Wanted {
+    // Modules stay for good.
+    let objects = objects(settings).map(|config| (config.bucket == names::BLOBS, config));
+    let objects = objects.map(|(is_kept_for_a_time, config)| Wanted {
         what: format!("object store {}", config.bucket),
         stream: names::object_stream(&config.bucket),
-        replicas: config.num_replicas,
-        max_age: config.max_age,
-        max_bytes: config.max_bytes,
+        replicas: settings.replicas,
+        max_age: settings.keep.filter(|_| is_kept_for_a_time),
+        max_bytes: settings.max_bytes.filter(|_| is_kept_for_a_time),
         config: Kind::Objects(Box::new(config)),
     });
     streams.into_iter().chain(buckets).chain(objects).collect()
@@ -262,9 +287,15 @@ async fn make_stream(
             Err(problem) => return Err(problem),
         };
         let mut differences = Differences::default();
-        differences.put("replicas", &mut there.num_replicas, wanted.replicas);
-        differences.put_time("kept for", &mut there.max_age, wanted.max_age);
-        differences.put_size("at most", &mut there.max_bytes, wanted.max_bytes);
+        if let Some(replicas) = wanted.replicas {
+            differences.put("replicas", &mut there.num_replicas, replicas);
+        }
+        if let Some(age) = wanted.max_age {
+            differences.put_time("kept for", &mut there.max_age, age);
+        }
+        if let Some(bytes) = wanted.max_bytes {
+            differences.put_size("at most", &mut there.max_bytes, bytes);
+        }
         if change && !differences.0.is_empty() {
             js.update_stream(&there).await?;
         }
@@ -277,15 +308,16 @@ async fn make_stream(
     })
 }
 
-/// Makes the consumers of a lane, unless they are there.
-pub(crate) async fn make_lane(
+/// Makes the consumers of a lane, unless they are there; with this `ack_wait` if nothing is said of it.
+async fn make_lane(
     connection: &Connection,
     lane: &str,
     settings: &AssetSettings,
+    wait: Duration,
 ) -> Result<Vec<Asset>, AssetError> {
     let mut assets = Vec::new();
     for class in Class::ALL {
-        assets.push(make_consumer(connection, lane, class, settings).await?);
+        assets.push(make_consumer(connection, lane, class, settings, wait).await?);
     }
     Ok(assets)
 }
@@ -295,16 +327,17 @@ async fn make_consumer(
     lane: &str,
     class: Class,
     settings: &AssetSettings,
+    wait: Duration,
 ) -> Result<Asset, AssetError> {
     let js = &connection.js;
-    let config = lane_consumer(lane, class, settings);
+    let mut config = lane_consumer(lane, class, settings, wait);
     let name = names::consumer(lane, class);
     let wanted = Wanted {
         what: format!("consumer {name} of {}", names::TASKS),
         stream: names::TASKS.to_owned(),
         replicas: settings.replicas,
-        max_age: Duration::ZERO,
-        max_bytes: 0,
+        max_age: None,
+        max_bytes: None,
         config: Kind::Stream(Box::new(tasks(settings))),
     };
     let state = ensure(connection, &wanted, async {
@@ -324,10 +357,16 @@ async fn make_consumer(
         };
         let mut differences = Differences::default();
         // The server has 0 where a consumer is as its stream is.
-        if there.num_replicas != 0 {
-            differences.put("replicas", &mut there.num_replicas, config.num_replicas);
+        if let Some(replicas) = settings.replicas
+            && there.num_replicas != 0
+        {
+            differences.put("replicas", &mut there.num_replicas, replicas);
         }
-        differences.put_time("given again after", &mut there.ack_wait, config.ack_wait);
+        if let Some(wait) = settings.ack_wait {
+            differences.put_time("given again after", &mut there.ack_wait, wait);
+        }
+        config.num_replicas = there.num_replicas;
+        config.ack_wait = there.ack_wait;
         if settings.change && !differences.0.is_empty() {
             js.create_consumer_on_stream(config, names::TASKS).await?;
         }
@@ -340,6 +379,15 @@ async fn make_consumer(
     })
 }
 
+/// After how long a task of the lane is given to another engine, if the server says so.
+async fn ack_wait_of(connection: &Connection, lane: &str) -> Option<Duration> {
+    let name = names::consumer(lane, Class::Middle);
+    let get = connection
+        .js
+        .get_consumer_from_stream::<pull::Config, _, _>(&name, names::TASKS);
+    Some(get.await.ok()?.cached_info().config.ack_wait)
+}
+
 async fn ensure(
     connection: &Connection,
     wanted: &Wanted,
@@ -347,7 +395,10 @@ async fn ensure(
 ) -> Result<AssetState, AssetError> {
     match connection.watched("$JS.API.", act).await {
         Ok(Ok(state)) => Ok(state),
-        Ok(Err(problem)) => Err(problem.of(&wanted.what, wanted.replicas, wanted.max_bytes)),
+        Ok(Err(problem)) => {
+            let (replicas, bytes) = (wanted.replicas, wanted.max_bytes);
+            Err(problem.of(&wanted.what, replicas.unwrap_or(1), bytes.unwrap_or(-1)))
+        }
         Err(_) => Err(AssetError::Denied {
             what: wanted.what.clone(),
         }),
@@ -422,9 +473,9 @@ fn tasks(settings: &AssetSettings) -> stream::Config {
         // Full is said to whoever submits, and nothing that waits is dropped.
         discard: DiscardPolicy::New,
         storage: StorageType::File,
-        num_replicas: settings.replicas,
-        max_bytes: settings.max_bytes,
-        max_age: settings.keep,
+        num_replicas: settings.replicas(),
+        max_bytes: settings.max_bytes(),
+        max_age: settings.keep(),
         duplicate_window: DUPLICATES,
         allow_direct: true,
         ..stream::Config::default()
@@ -439,9 +490,9 @@ fn results(settings: &AssetSettings) -> stream::Config {
         discard: DiscardPolicy::New,
         max_messages_per_subject: 1,
         storage: StorageType::File,
-        num_replicas: settings.replicas,
-        max_bytes: settings.max_bytes,
-        max_age: settings.keep,
+        num_replicas: settings.replicas(),
+        max_bytes: settings.max_bytes(),
+        max_age: settings.keep(),
         allow_direct: true,
         ..stream::Config::default()
     }
@@ -452,13 +503,13 @@ fn buckets(settings: &AssetSettings) -> [kv::Config; 3] {
         bucket: name.to_owned(),
         history: 1,
         storage: StorageType::File,
-        num_replicas: settings.replicas,
+        num_replicas: settings.replicas(),
         ..kv::Config::default()
     };
     [
         bucket(names::JOBS),
         kv::Config {
-            max_age: settings.presence,
+            max_age: settings.presence(),
             limit_markers: Some(MARKERS),
             ..bucket(names::ENGINES)
         },
@@ -470,31 +521,37 @@ fn objects(settings: &AssetSettings) -> [object_store::Config; 2] {
     let store = |name: &str| object_store::Config {
         bucket: name.to_owned(),
         storage: StorageType::File,
-        num_replicas: settings.replicas,
+        num_replicas: settings.replicas(),
         ..object_store::Config::default()
     };
     [
         store(names::MODULES),
         object_store::Config {
-            max_age: settings.keep,
-            max_bytes: settings.max_bytes,
+            max_age: settings.keep(),
+            max_bytes: settings.max_bytes(),
             ..store(names::BLOBS)
         },
     ]
 }
 
-fn lane_consumer(lane: &str, class: Class, settings: &AssetSettings) -> pull::Config {
+fn lane_consumer(
+    lane: &str,
+    class: Class,
+    settings: &AssetSettings,
+    wait: Duration,
+) -> pull::Config {
     pull::Config {
         durable_name: Some(names::consumer(lane, class)),
         filter_subject: names::tasks_of(lane, class),
         ack_policy: AckPolicy::Explicit,
-        ack_wait: settings.ack_wait,
+        ack_wait: settings.ack_wait.unwrap_or(wait),
         // What is given up is given up by an engine, which says so in a result: a message past the server's own limit
         // would stay for ever and nobody would hear of it.
         max_deliver: -1,
         max_ack_pending: MAX_ACK_PENDING,
         max_waiting: MAX_WAITING,
-        num_replicas: settings.replicas,
+        // 0 is as the stream has it, whichever that is.
+        num_replicas: settings.replicas.unwrap_or_default(),
         ..pull::Config::default()
     }
 }

@@ -9,6 +9,8 @@ mod certificates;
 pub(crate) mod connect;
 pub(crate) mod index;
 mod keys;
+pub(crate) mod lanes;
+mod listing;
 pub(crate) mod names;
 mod overview;
 pub(crate) mod permissions;

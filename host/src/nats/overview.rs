@@ -2,10 +2,11 @@
 //!
 //! It asks and changes nothing; a viewer's key will do. What it tells is of one moment and is out of date in the next.
 
-use super::assets::AssetError;
 use super::connect::{ConnectSettings, Connection, runtime};
+use super::lanes;
 use super::names::{self, Class};
 use super::presence::{self, Record};
+use super::problem::Problem;
 use super::refusal::ConnectError;
 use super::role::Role;
 use async_nats::jetstream::consumer::pull;
@@ -93,6 +94,10 @@ pub struct Lane {
     pub waiting: u64,
     /// Messages that an engine has and that are not done.
     pub running: u64,
+    /// How many engines take its tasks.
+    pub engines: usize,
+    /// Whether the cluster has it: what waits for one that it has not is taken by nobody.
+    pub is_made: bool,
 }
 
 /// Looks at a cluster. It waits, on a runtime of its own.
@@ -108,20 +113,23 @@ pub fn overview(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
 
 async fn look(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
     let connection = Connection::to_cluster(settings, Role::Viewer, "rwasm-cluster status").await?;
-    let processes = asked(
-        &connection,
-        names::ENGINES,
-        Box::pin(processes(&connection)),
-    )
-    .await?;
-    let (jobs, mut lanes) = asked(&connection, names::TASKS, queued(&connection)).await?;
-    lanes.extend(processes.iter().flat_map(|process| process.lanes.clone()));
-    lanes.remove(names::MAIN_LANE);
+    let listed = Box::pin(presence::list(&connection));
+    let records = asked(&connection, names::ENGINES, listed).await?;
+    let (jobs, queued) = asked(&connection, names::TASKS, queued(&connection)).await?;
+    let of_engines = records.iter().flat_map(|record| record.lanes.clone());
+    let mut names: BTreeSet<String> = queued.keys().cloned().chain(of_engines).collect();
+    names.extend(lanes::all(&connection).await.unwrap_or_default());
+    names.remove(names::MAIN_LANE);
     let mut found = Vec::new();
-    for lane in std::iter::once(names::MAIN_LANE.to_owned()).chain(lanes) {
-        let depth = depth(&connection, &lane);
-        found.extend(asked(&connection, "CONSUMER.INFO", depth).await?);
+    for name in std::iter::once(names::MAIN_LANE.to_owned()).chain(names) {
+        let waiting = queued.get(&name).copied().unwrap_or_default();
+        let depth = depth(&connection, &name, waiting);
+        let mut lane = asked(&connection, "CONSUMER.INFO", depth).await?;
+        let serving = records.iter().filter(|record| record.serves(&name));
+        lane.engines = serving.map(|record| record.engines.len()).sum();
+        found.push(lane);
     }
+    let processes = records.into_iter().map(Process::from).collect();
     let info = connection.client.server_info();
     Ok(Overview {
         url: connection.url.to_string(),
@@ -137,63 +145,45 @@ async fn look(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
 async fn asked<T>(
     connection: &Connection,
     hint: &str,
-    act: impl Future<Output = Result<T, String>>,
+    act: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, ConnectError> {
     match connection.watched(hint, act).await {
-        Ok(answer) => answer.map_err(|reason| {
-            ConnectError::Assets(AssetError::Missing {
-                what: format!("{hint} ({reason})"),
-            })
-        }),
+        Ok(answer) => answer.map_err(|problem| problem.found(hint, &connection.url)),
         Err(denied) => Err(connection.denied(&denied)),
     }
 }
 
-/// The processes with engines that are there.
-async fn processes(connection: &Connection) -> Result<Vec<Process>, String> {
-    /// Where the last of those that were there expires before it is told of, nothing is told.
-    const PATIENCE: Duration = Duration::from_secs(5);
-    const TRIES: u32 = 4;
-    for _ in 0..TRIES {
-        if let Ok(found) = tokio::time::timeout(PATIENCE, presence::list(connection)).await {
-            return Ok(found?.into_iter().map(Process::from).collect());
-        }
-    }
-    Err("the server does not tell of engines".to_owned())
-}
-
-/// The jobs and lanes of the tasks that are on the server.
+/// The jobs of the tasks that are on the server, and how many messages there are for each lane.
 async fn queued(
     connection: &Connection,
-) -> Result<(Option<Vec<String>>, BTreeSet<String>), String> {
-    let stream = connection.js.get_stream(names::TASKS).await;
-    let stream = stream.map_err(|error| error.to_string())?;
-    let mut lanes = BTreeSet::new();
+) -> Result<(Option<Vec<String>>, BTreeMap<String, u64>), Problem> {
+    let stream = connection.js.get_stream(names::TASKS).await?;
+    let mut lanes = BTreeMap::new();
     if stream.cached_info().state.subjects_count > MOST_SUBJECTS {
         return Ok((None, lanes));
     }
-    let subjects = stream.info_with_subjects(names::TASK_SUBJECTS).await;
-    let mut subjects = subjects.map_err(|error| error.to_string())?;
+    let mut subjects = stream.info_with_subjects(names::TASK_SUBJECTS).await?;
     let mut jobs = BTreeSet::new();
     while let Some(subject) = subjects.next().await {
-        let (subject, _) = subject.map_err(|error| error.to_string())?;
+        let (subject, count) = subject?;
         let tokens: Vec<&str> = subject.split('.').collect();
         if let [_, _, lane, _, job, ..] = *tokens {
-            lanes.insert(lane.to_owned());
+            *lanes.entry(lane.to_owned()).or_default() += count as u64;
             jobs.insert(names::id_of(job).to_owned());
         }
     }
     Ok((Some(jobs.into_iter().collect()), lanes))
 }
 
-/// What is to be done on a lane; none where the server does not know it.
-async fn depth(connection: &Connection, name: &str) -> Result<Option<Lane>, String> {
+/// What is to be done on a lane, for which there are so many messages.
+async fn depth(connection: &Connection, name: &str, messages: u64) -> Result<Lane, Problem> {
     let mut lane = Lane {
         name: name.to_owned(),
         waiting: 0,
         running: 0,
+        engines: 0,
+        is_made: false,
     };
-    let mut is_known = false;
     for class in Class::ALL {
         let consumer = names::consumer(name, class);
         let found = connection
@@ -204,8 +194,11 @@ async fn depth(connection: &Connection, name: &str) -> Result<Option<Lane>, Stri
             let info = found.cached_info();
             lane.waiting += info.num_pending;
             lane.running += info.num_ack_pending as u64;
-            is_known = true;
+            lane.is_made = true;
         }
     }
-    Ok(is_known.then_some(lane))
+    if !lane.is_made {
+        lane.waiting = messages;
+    }
+    Ok(lane)
 }

@@ -100,8 +100,11 @@ fn engine() -> Vec<Permission> {
 
 fn client() -> Vec<Permission> {
     vec![
-        may("see that the cluster is set up, its lanes and how much waits")
-            .publish([info(names::TASKS), consumer_info(names::TASKS)]),
+        may("see that the cluster is set up, its lanes and how much waits").publish([
+            info(names::TASKS),
+            consumer_names(names::TASKS),
+            consumer_info(names::TASKS),
+        ]),
         may("submit tasks, and take its own back")
             .publish([ANY_TASK.to_owned(), purge(names::TASKS)]),
         may("give orders to engines").publish([ANY_EXECUTE.to_owned(), ANY_CONTROL.to_owned()]),
@@ -127,7 +130,8 @@ fn client() -> Vec<Permission> {
 fn viewer() -> Vec<Permission> {
     vec![
         may("see how much is stored").publish(["$JS.API.INFO".to_owned(), info("*")]),
-        may("see the lanes and how much waits").publish([consumer_info(names::TASKS)]),
+        may("see the lanes and how much waits")
+            .publish([consumer_names(names::TASKS), consumer_info(names::TASKS)]),
         may("see the records of jobs").publish(read(&kv_stream(names::JOBS))),
         may("see the engines").publish(read(&kv_stream(names::ENGINES))),
     ]
@@ -169,6 +173,10 @@ fn info(stream: &str) -> String {
 
 fn consumer_info(stream: &str) -> String {
     format!("$JS.API.CONSUMER.INFO.{stream}.*")
+}
+
+fn consumer_names(stream: &str) -> String {
+    format!("$JS.API.CONSUMER.NAMES.{stream}")
 }
 
 /// Removing messages; whose, is in the request and not in the subject.

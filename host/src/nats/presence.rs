@@ -3,12 +3,14 @@
 //! A record stands as long as it is renewed; the server lets it expire when its process dies.
 
 use super::connect::{Connection, Denied};
-use super::names;
+use super::problem::Problem;
+use super::{listing, names};
 use crate::ids::EngineId;
 use async_nats::jetstream::kv::{self, Operation};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a process with engines says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,13 @@ pub(crate) struct Record {
     /// How often each of its engines was restarted, of those that were.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) restarts: BTreeMap<u32, u64>,
+}
+
+impl Record {
+    /// Whether it takes tasks of the lane.
+    pub(crate) fn serves(&self, lane: &str) -> bool {
+        !self.draining && !self.engines.is_empty() && self.lanes.iter().any(|one| one == lane)
+    }
 }
 
 /// Something that happened to the processes with engines.
@@ -103,24 +112,22 @@ pub(crate) async fn watch(
 ///
 /// # Errors
 /// When the server does not tell.
-pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, String> {
-    let mut present = BTreeMap::new();
-    watch(connection, |change| {
-        match change {
-            Change::Present(record) => {
-                present.insert(record.process.clone(), *record);
-            }
-            Change::Left { process } | Change::Silent { process } => {
-                present.remove(&process);
-            }
-            Change::Current => return false,
+pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, Problem> {
+    /// Where the last of those that were there expires before it is told of, nothing is told.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const TRIES: u32 = 4;
+    for _ in 0..TRIES {
+        let all = listing::all(connection, names::ENGINES);
+        if let Ok(found) = tokio::time::timeout(PATIENCE, all).await {
+            // What is no record is of another version, and none of ours.
+            let records = found?.into_values();
+            let records = records.filter_map(|text| serde_json::from_slice(&text).ok());
+            let mut records: Vec<Record> = records.collect();
+            records.sort_by_key(|record| record.engines.first().copied());
+            return Ok(records);
         }
-        true
-    })
-    .await?;
-    let mut records: Vec<Record> = present.into_values().collect();
-    records.sort_by_key(|record| record.engines.first().copied());
-    Ok(records)
+    }
+    Err(Problem::Other("it does not tell of engines".to_owned()))
 }
 
 /// The bucket of records.

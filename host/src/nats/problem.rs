@@ -1,6 +1,7 @@
 //! What a server said when it did not do what was asked of `JetStream`, whichever request it was.
 
 use super::assets::AssetError;
+use super::refusal::ConnectError;
 use crate::units::ByteSize;
 use async_nats::jetstream::ErrorCode;
 
@@ -69,6 +70,28 @@ impl Problem {
                 what,
                 reason: error.to_string(),
             },
+        }
+    }
+
+    /// The problem of looking at something of a cluster that was set up.
+    pub(crate) fn found(self, what: &str, url: &str) -> ConnectError {
+        match self {
+            Self::Other(reason) => ConnectError::Unreachable {
+                url: url.to_owned(),
+                reason,
+            },
+            Self::Server(error)
+                if !matches!(
+                    error.error_code(),
+                    ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND
+                ) =>
+            {
+                ConnectError::Unreachable {
+                    url: url.to_owned(),
+                    reason: format!("of {what} it says: {error}"),
+                }
+            }
+            problem => problem.of(what, 0, 0).into(),
         }
     }
 

@@ -10,7 +10,7 @@ const ROOM: i64 = 256 << 10;
 #[test]
 fn more_than_the_streams_hold_waits_and_arrives() {
     let mut assets = assets(ACK_WAIT);
-    assets.max_bytes = ROOM;
+    assets.max_bytes = Some(ROOM);
     let server = server(&assets);
     let _engines = engines(server.url(), 2);
     let cluster = connect(server.url());
@@ -38,7 +38,7 @@ fn large_values_wait_for_room_and_leave_nothing_behind() {
     const ROOM: i64 = 8 << 20;
     const LARGE: usize = 3 << 20;
     let mut assets = assets(ACK_WAIT);
-    assets.max_bytes = ROOM;
+    assets.max_bytes = Some(ROOM);
     let server = server(&assets);
     let _engines = engines(server.url(), 2);
     let cluster = connect(server.url());
@@ -65,7 +65,7 @@ fn large_values_wait_for_room_and_leave_nothing_behind() {
 #[test]
 fn whoever_waits_for_room_is_told_why() {
     let mut assets = assets(ACK_WAIT);
-    assets.max_bytes = ROOM;
+    assets.max_bytes = Some(ROOM);
     let server = server(&assets);
     // Nobody takes what is there.
     let cluster = connect(server.url());
@@ -89,7 +89,7 @@ fn whoever_waits_for_room_is_told_why() {
 #[test]
 fn a_task_that_never_has_room_fails_at_once() {
     let mut assets = assets(ACK_WAIT);
-    assets.max_bytes = ROOM;
+    assets.max_bytes = Some(ROOM);
     let server = server(&assets);
     let _engines = engines(server.url(), 1);
     let cluster = connect(server.url());

@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Streams that give tasks of a silent engine to others after `ack_wait`.
 fn assets(ack_wait: Duration) -> AssetSettings {
     let mut assets = AssetSettings::default();
-    assets.ack_wait = ack_wait;
-    assets.presence = ack_wait * 2;
+    assets.ack_wait = Some(ack_wait);
+    assets.presence = Some(ack_wait * 2);
     assets
 }
 

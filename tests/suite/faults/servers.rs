@@ -66,7 +66,7 @@ fn a_job_goes_on_while_servers_of_three_fail() {
     let mut servers = Servers::three();
     let url = servers.url();
     let mut assets = assets(ACK_WAIT);
-    assets.replicas = 3;
+    assets.replicas = Some(3);
     set_up(&ConnectSettings::new(&url), &assets).expect("the cluster is set up");
     let mut engines: Vec<_> = (0..2).map(|_| EngineProcess::join(&url, "-n 1")).collect();
     let cluster = connect(&url);

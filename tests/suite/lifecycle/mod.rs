@@ -1,6 +1,8 @@
 //! `start`, `status`, `stop` and `engine list`: clusters on this machine, with the pinned NATS server.
 
+mod asked;
 mod crashes;
+mod ended;
 mod refused;
 mod running;
 mod ssh;
@@ -70,11 +72,28 @@ impl Home {
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         // One may end while it is looked at; one that has ended is in no directory.
         let clusters = self.path().join("state");
+        // Of one that was killed the first thread may end before the others.
         let is_here = |pid: &i64| {
-            let dir = fs::read_link(format!("/proc/{pid}/cwd"));
-            dir.is_ok_and(|dir| dir.starts_with(&clusters))
+            let threads = fs::read_dir(format!("/proc/{pid}/task"));
+            let mut threads = threads.into_iter().flatten().flatten();
+            threads.any(|thread| {
+                let dir = fs::read_link(thread.path().join("cwd"));
+                dir.is_ok_and(|dir| dir.starts_with(&clusters))
+            })
         };
         pids.filter(is_here).collect()
+    }
+
+    /// A program that can be asked for its version as a server can, and is then never ready.
+    fn stubborn(&self, script: &str) -> PathBuf {
+        // It waits for what nobody writes, without a process of its own for that.
+        self.script(
+            "stubborn",
+            &format!(
+                "if [ \"$1\" = --version ]; then echo 'nats-server: v2.15.1'; exit; fi\n\
+                 mkfifo pipe 2>/dev/null; {script}\n: > begun; exec 3<>pipe; read never <&3; read never <&3"
+            ),
+        )
     }
 
     /// A program that does what the script says.

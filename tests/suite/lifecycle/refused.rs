@@ -1,7 +1,7 @@
 //! What cannot be started, and what is said of it.
 
 use super::{Home, signal};
-use crate::support::{call, file, run, until, wait};
+use crate::support::{call, run, until, wait};
 use rustix::process::Signal;
 use std::net::TcpListener;
 
@@ -123,10 +123,10 @@ fn a_port_that_is_taken_is_said() {
 #[test]
 fn what_does_not_come_to_be_leaves_nothing() {
     let home = Home::new();
-    // Engines that end at once.
-    file(&home.0, "policy.toml", "no such key = 1\n");
-    let engines = home.cli("start -n 1 --policy policy.toml").fails(13);
-    engines.expect_stderr_has(&[
+    // Engines that end at once, by a setting that is theirs alone.
+    let engines = home.cli("start -n 1");
+    let engines = engines.env("RWASM_POLICY_FILE", "/nowhere/policy.toml");
+    engines.fails(13).expect_stderr_has(&[
         "the process with engines has ended",
         "engines.log",
         "policy",

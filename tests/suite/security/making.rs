@@ -163,6 +163,61 @@ fn setting_up_again_changes_only_what_it_is_told_to() {
     );
 }
 
+#[test]
+fn a_configuration_that_cannot_be_made_says_what_to_do() {
+    let dir = folder();
+    let without_keys = tool("server-config").in_dir(&dir).fails(14);
+    without_keys.expect_stderr_has(&[
+        "cannot read `keys/public.toml`",
+        "hint: `rwasm-cluster keys --dir keys` makes keys",
+    ]);
+    let dir = keys(&[]);
+    let nowhere = tool("server-config").typed("-o /nowhere/nats.conf");
+    let nowhere = nowhere.in_dir(&dir).fails(14);
+    nowhere.expect_stderr_has(&[
+        "`/nowhere/nats.conf` cannot be written: No such file or directory (os error 2)\n",
+    ]);
+}
+
+#[test]
+fn where_no_server_answers_the_hint_is_of_that_machine() {
+    let look = |url: &str| {
+        let status = tool("status").arg("--cluster").arg(url);
+        status.fails(13).stderr
+    };
+    let here = look("nats://127.0.0.1:1");
+    assert!(here.contains("the cluster on this machine"), "{here}");
+    let there = look("tls://nowhere.invalid:4222");
+    assert!(
+        there.contains("hint: look whether its server runs"),
+        "{there}"
+    );
+    assert!(!there.contains("this machine"), "{there}");
+}
+
+#[test]
+fn what_is_not_asked_for_stays_and_further_lanes_are_as_the_main_one() {
+    let site = Site::plain(&[]);
+    let init = |options: &str| site.init("admin").typed(options).end().expect_code(0);
+    init("--max-bytes 50MiB --ack-wait 20s --presence 30s --keep 1h");
+    let slow = init("--lane slow --ack-wait 40s").text();
+    assert_eq!(slow.matches("differs").count(), 3, "{slow}");
+    for options in ["--lane slow,gpu", "--lane slow,gpu --change"] {
+        let again = init(options).expect_stderr_is_empty().text();
+        let is_well =
+            |line: &str| line.starts_with("kept") || line.starts_with("made     consumer gpu-");
+        assert!(again.lines().all(is_well), "{again}");
+    }
+    // That of the main lane, and not the usual one, which nobody asked for.
+    let told = init("--lane slow,gpu --ack-wait 20s").text();
+    let differs = told.lines().filter(|line| line.starts_with("differs"));
+    assert!(
+        differs.clone().all(|line| line.contains("consumer slow-")),
+        "{told}"
+    );
+    assert_eq!(differs.count(), 3, "{told}");
+}
+
 /// The tables in the docs say of each role what a server that is configured here permits it, no more and no less.
 #[test]
 fn the_docs_have_the_permissions_of_every_role() {

@@ -715,3 +715,22 @@ async fn cleans_up(client: &Connected) {
     jobs.delete("job").await.expect("it is removed");
     jobs.purge("job").await.expect("it is removed");
 }
+
+/// What a command may not look at it is said to be refused, and not to be missing.
+#[test]
+fn one_who_may_not_look_is_told_so() {
+    let site = Site::encrypted().set_up();
+    for command in ["status", "engine list"] {
+        let mut words = command.split_whitespace();
+        let look = tool(words.next().expect("a command")).args(words);
+        let look = look.arg("--cluster").arg(site.url("127.0.0.1"));
+        refused(
+            site.with_key(look, "engine"),
+            13,
+            &[
+                "the server does not let the engine key publish to `$JS.API.CONSUMER.CREATE.KV_RWC_ENGINES",
+                "viewer may",
+            ],
+        );
+    }
+}

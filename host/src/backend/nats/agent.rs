@@ -11,9 +11,9 @@ use crate::ids::{DispatchId, EngineId, JobId};
 use crate::nats::assets::AssetError;
 use crate::nats::blob::Blobs;
 use crate::nats::connect::{ConnectError, Connection, Role};
-use crate::nats::names;
 use crate::nats::presence::Change;
 use crate::nats::wire::{Heard, decode_heard, encode_cancelled};
+use crate::nats::{lanes, names};
 use crate::outcome::FailureCode;
 use crate::placement::Stage;
 use crate::sandbox::ModuleHash;
@@ -189,6 +189,10 @@ impl Agent {
     ) -> Result<Self, ConnectError> {
         let connection =
             Connection::to_cluster(&settings.connect, Role::Client, "rwasm-cluster client").await?;
+        // Nothing is sent where outcomes are only recalled.
+        if settings.recalled.is_none() {
+            lanes::check(&connection, &settings.lane).await?;
+        }
         let tasks = stream(&connection, names::TASKS).await?;
         let results = stream(&connection, names::RESULTS).await?;
         let blobs = |bucket| {

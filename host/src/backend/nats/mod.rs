@@ -65,6 +65,7 @@ impl Default for NatsSettings {
 pub(crate) struct Nats {
     orders: UnboundedSender<Order>,
     roster: Arc<Roster>,
+    lane: String,
     /// Taken by whoever shuts the backend down.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -79,6 +80,7 @@ impl Nats {
         let roster = Arc::new(Roster::new(events));
         let (started, starting) = sync_channel(1);
         let url = settings.connect.url.clone();
+        let lane = settings.lane.clone();
         let failed = move |error: std::io::Error| ConnectError::Unreachable {
             url: url.clone(),
             reason: format!("the system gives no thread for the connection: {error}"),
@@ -104,6 +106,7 @@ impl Nats {
             Ok(Ok(())) => Ok(Self {
                 orders,
                 roster,
+                lane,
                 thread: Mutex::new(Some(thread)),
             }),
             Ok(Err(error)) => {
@@ -143,6 +146,10 @@ impl Backend for Nats {
 
     fn engine_count(&self) -> usize {
         self.roster.count()
+    }
+
+    fn is_served(&self) -> bool {
+        self.roster.is_served(&self.lane)
     }
 
     fn add_engines(&self, _: u32) -> Result<Vec<EngineId>, EngineError> {

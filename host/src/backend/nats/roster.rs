@@ -49,6 +49,12 @@ impl Roster {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Whether a process takes tasks of the lane.
+    pub(super) fn is_served(&self, lane: &str) -> bool {
+        let state = self.lock();
+        state.processes.values().any(|record| record.serves(lane))
+    }
+
     /// The process that has the engine.
     pub(super) fn process(&self, engine: EngineId) -> Option<Arc<str>> {
         self.lock().engines.get(&engine).cloned()

@@ -31,8 +31,8 @@ Engines on --hosts are started by `ssh HOST rwasm-cluster engine join …`, and 
 port is opened, and the key goes over it, not on a command line. They end with it.\n\n\
 A profile, a small file NAME.toml in rwasm-cluster/profiles of the user's configuration directory (~/.config) or of \
 RWASM_CONFIG_DIR, may set each of these options (engines = 4).\n\n\
-Exit codes: 0 all well, also where it ran already; 2 usage; 13 where it does not start; 14 where a file cannot be read \
-or written; 130 interrupted, 143 terminated, with nothing left running."
+Exit codes: 0 all well, also where it ran already; 2 usage, or a profile or policy that is none; 13 where it does not start; \
+14 where a file cannot be read or written; 130 interrupted, 143 terminated, with nothing left running."
 )]
 pub(crate) struct StartArguments {
     /// Number of engines on this machine [default: the cores this process may use]
@@ -140,9 +140,13 @@ pub(crate) struct StatusArguments {
 
 /// List the processes with engines: where they run and what they do.
 #[derive(Args, Debug)]
-#[command(before_help = "Examples:
+#[command(
+    before_help = "Examples:
   rwasm-cluster engine list                     of the cluster on this machine
-  rwasm-cluster engine list --format json       the same for scripts")]
+  rwasm-cluster engine list --format json       the same for scripts",
+    after_long_help = "Exit codes: 0 there is a cluster, also where it has no engines; 2 usage; 13 there is none, it does not answer, \
+or the key may not look; 14 where a file cannot be read."
+)]
 pub(crate) struct EngineListArguments {
     #[command(flatten)]
     pub(crate) remote: RemoteOptions,

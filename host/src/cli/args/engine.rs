@@ -46,9 +46,14 @@ impl EngineCommand {
 
 /// Let engines of a cluster go.
 #[derive(Args, Debug)]
-#[command(before_help = "Examples:
+#[command(
+    before_help = "Examples:
   rwasm-cluster engine drain 3 --cluster             an engine, as `engine list` names it
-  rwasm-cluster engine drain 4 5 6 7 --cluster tls://queue.example.org:4222 --key client.key --ca ca.pem")]
+  rwasm-cluster engine drain 4 5 6 7 --cluster tls://queue.example.org:4222 --key client.key --ca ca.pem",
+    after_long_help = "Where one of them is not there, all stay.\n\n\
+Exit codes: 0 they take nothing more; 2 usage, or there is no such engine; 13 there is no cluster, it does not answer, or the \
+key may not do it; 14 where a file cannot be read."
+)]
 pub(crate) struct DrainArguments {
     /// The engines, by their ids
     #[arg(value_name = "ID", required = true)]
@@ -67,6 +72,7 @@ pub(crate) struct DrainArguments {
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
   rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml
+  rwasm-cluster engine join --profile big                                    the cluster that the profile names
   rwasm-cluster engine join $URL --exit-when-idle 10m --drain-timeout 2m     in a batch job",
     after_long_help = "SIGTERM or Ctrl-C drains: nothing more is taken, running tasks finish within --drain-timeout, the rest \
 goes back to the cluster for others. A second signal ends the process at once; what it had is given to others when it was \
@@ -80,13 +86,13 @@ Tasks are granted nothing here, whatever their job asks for, unless the policy f
   memory = \"1GiB\"\n\
   time = \"10m\"\n\n\
 What it grants, warns of and refuses is logged to stderr, a line each; -q leaves only what is wrong, -v says more.\n\n\
-Exit codes: 0 drained or idle for long enough, 2 usage, 13 the cluster could not be joined, 14 the policy or a key cannot be \
-read."
+Exit codes: 0 drained or idle for long enough, 2 usage or a policy that is none, 13 the cluster could not be joined, 14 the \
+policy or a key cannot be read, or the ready file not be written."
 )]
 pub(crate) struct JoinArguments {
-    /// The cluster: `nats://HOST:4222` or `tls://HOST:4222`, several with commas
-    #[arg(value_name = "URL")]
-    pub(crate) url: String,
+    /// The cluster: `nats://HOST:4222` or `tls://HOST:4222`, several with commas [default: that of the profile, else the one of `start`]
+    #[arg(value_name = "URL", env = "RWASM_CLUSTER", hide_env = true)]
+    pub(crate) url: Option<String>,
 
     /// Number of engines [default: the cores this process may use]
     #[arg(

@@ -130,35 +130,36 @@ pub(crate) struct ServerConfigArguments {
     before_help = "Examples:
   rwasm-cluster init nats://localhost:4222 --key keys/admin.key
   rwasm-cluster init tls://nats.example.org:4222 --key keys/admin.key --ca keys/ca.pem --replicas 3
-  rwasm-cluster init tls://nats.example.org:4222 --key keys/admin.key --ca keys/ca.pem --lane gpu",
-    after_long_help = "What is there stays as it is, and it is said where it differs from what is asked for; --change changes it. \
-It can be done again at any time.\n\n\
+  rwasm-cluster init tls://nats.example.org:4222 --key keys/admin.key --ca keys/ca.pem --lane gpu
+  rwasm-cluster init --lane gpu                     of the cluster that was started here, or of the profile",
+    after_long_help = "What is there stays as it is, and it is said where it differs from an option that is given; --change changes it. \
+What is not given is compared with nothing, and the defaults are for what is made. It can be done again at any time.\n\n\
 Exit codes: 0 all well, 2 usage, 13 where the server cannot be reached or refuses, 14 where a file cannot be read."
 )]
 pub(crate) struct InitArguments {
-    /// The server: <nats://HOST:4222> or <tls://HOST:4222>, several separated by commas
-    #[arg(value_name = "URL")]
-    pub(crate) url: String,
+    /// The server: `nats://HOST:4222` or `tls://HOST:4222`, several separated by commas [default: that of the profile, else the one of `start`]
+    #[arg(value_name = "URL", env = "RWASM_CLUSTER", hide_env = true)]
+    pub(crate) url: Option<String>,
 
-    /// On how many servers each task and result is kept: 1, 3 or 5
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) replicas: usize,
+    /// On how many servers each task and result is kept: 1, 3 or 5 [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) replicas: Option<usize>,
 
     /// A lane beside the main one, for engines of another kind
     #[arg(long = "lane", value_name = "NAME", value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
 
-    /// After how long a task whose engine is silent is given to another
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub(crate) ack_wait: Duration,
+    /// After how long a task whose engine is silent is given to another [default: 10s; of further lanes that of the main one]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) ack_wait: Option<Duration>,
 
-    /// After how long an engine that is silent is taken for lost
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
-    pub(crate) presence: Duration,
+    /// After how long an engine that is silent is taken for lost [default: 15s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) presence: Option<Duration>,
 
-    /// How long tasks, results and large values are kept
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
-    pub(crate) keep: Duration,
+    /// How long tasks, results and large values are kept [default: 7d]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) keep: Option<Duration>,
 
     /// How much tasks, results and large values may take, each, which is set aside for them [default: what the server has]
     #[arg(long, value_name = "SIZE", value_parser = positive_size)]

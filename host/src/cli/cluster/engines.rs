@@ -8,8 +8,10 @@ use super::super::exit::CliError;
 use super::super::output::shell_word;
 use super::super::setup::cache_dir;
 use super::super::signals::Signals;
+use super::began::{Began, Kind};
 use super::detached::{self, Detached, own_program};
-use super::state::Place;
+use super::process::Mark;
+use super::state::{Place, State};
 use super::tether;
 use super::waiting::{Deadline, until_ready};
 use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
@@ -36,6 +38,9 @@ const NOT_FOR_ENGINES: [&str; 12] = [
     "RWASM_QUIET",
     "RWASM_VERBOSE",
 ];
+
+/// The file in which engines on this machine say that they have joined, in the directory of the cluster.
+pub(super) const READY: &str = "engines.ready";
 
 /// The label that says by which name a machine was reached.
 const BY_SSH: &str = "ssh";
@@ -72,6 +77,10 @@ impl Wanted {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a thing of its own, and it is called once"
+)]
 /// Starts engines in a process on this machine, and waits until they have joined.
 pub(super) fn start(
     place: &Place,
@@ -80,9 +89,10 @@ pub(super) fn start(
     wanted: &Wanted,
     deadline: Deadline,
     signals: &Signals,
-    began: impl FnOnce(&Detached) -> Result<(), CliError>,
+    began: &Began,
+    written: impl FnOnce(Mark) -> State,
 ) -> Result<Detached, CliError> {
-    let ready = place.file("engines.ready");
+    let ready = place.file(READY);
     // Of engines that were there before.
     let _ = fs::remove_file(&ready);
     let mut arguments: Vec<OsString> = vec!["engine".into(), "join".into(), url.into()];
@@ -101,8 +111,8 @@ pub(super) fn start(
         ]);
     }
     let log = place.file("engines.log");
-    let mut started = spawn(&own_program(), arguments, place, &log)?;
-    began(&started)?;
+    let spawn = || spawn(&own_program(), arguments, place, &log);
+    let mut started = began.start(Kind::Engines, spawn, written)?;
     until_ready(
         "the process with engines",
         &mut started,
@@ -119,6 +129,8 @@ pub(super) fn start_on(
     place: &Place,
     port: u16,
     wanted: &Wanted,
+    began: &Began,
+    written: impl FnOnce(Mark) -> State,
 ) -> Result<Detached, CliError> {
     // Where the server seems to be over there. Which ports are free there nobody knows here; ssh ends where it is not.
     let there = fastrand::u16(20_000..32_000);
@@ -162,12 +174,9 @@ pub(super) fn start_on(
             }
         })
         .collect();
-    spawn(
-        &own_program(),
-        arguments,
-        place,
-        &place.file(&format!("ssh-{name}.log")),
-    )
+    let log = place.file(&format!("ssh-{name}.log"));
+    let spawn = || spawn(&own_program(), arguments, place, &log);
+    began.start(Kind::Engines, spawn, written)
 }
 
 /// So many engines, in words.

@@ -2,8 +2,10 @@
 //!
 //! Nothing of a job is known here. What is started is started as a user would by hand: `nats-server`, `engine join`, `ssh`.
 
+mod began;
 mod detached;
 mod engines;
+mod found;
 mod process;
 mod server;
 mod start;

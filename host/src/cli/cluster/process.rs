@@ -25,6 +25,14 @@ impl Mark {
         })
     }
 
+    /// Of a process that has ended, whichever it was.
+    pub(super) fn of_none() -> Self {
+        Self {
+            pid: 0,
+            began: String::new(),
+        }
+    }
+
     /// Whether that very process still runs.
     pub(crate) fn is_running(&self) -> bool {
         began(self.pid).as_ref() == Some(&self.began)
@@ -73,10 +81,15 @@ fn began(pid: u32) -> Option<String> {
 fn since_boot(stat: &str) -> Option<u64> {
     /// After the state, which is the field after the name in parentheses.
     const BEGAN: usize = 19;
+    /// The number of its threads.
+    const THREADS: usize = 17;
     // The name may have blanks and parentheses in it.
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    if matches!(*fields.first()?, "Z" | "X") {
+    // The first thread may have ended while others still hold what the process has open: its port, its store.
+    let threads = fields.get(THREADS).and_then(|threads| threads.parse().ok());
+    let others = threads.is_some_and(|threads: u32| threads > 1);
+    if matches!(*fields.first()?, "Z" | "X") && !others {
         return None;
     }
     fields.get(BEGAN)?.parse().ok()
@@ -114,6 +127,14 @@ mod tests {
         let rest = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
         assert_eq!(since_boot(&format!("12 (a b) c) {rest}")), Some(4711));
         assert_eq!(since_boot("12 (a) Z 1"), None);
+        // The eighteenth field, with 17 in it here, is the number of threads.
+        let dying = |threads: &str| {
+            let rest = rest.replacen("S ", "Z ", 1);
+            since_boot(&format!("12 (a) {}", rest.replace(" 17 ", threads)))
+        };
+        assert_eq!(dying(" 0 "), None);
+        assert_eq!(dying(" 1 "), None);
+        assert_eq!(dying(" 3 "), Some(4711));
         assert_eq!(since_boot("12 (a) S 1"), None);
         assert_eq!(since_boot(""), None);
     }

@@ -3,8 +3,10 @@
 use super::super::exit::{CliError, with_source};
 use super::super::signals::Signals;
 use super::super::tell::warn;
+use super::began::{Began, Kind};
 use super::detached::{self, Detached};
-use super::state::Place;
+use super::process::Mark;
+use super::state::{Place, State};
 use super::waiting::{Deadline, until_ready};
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
@@ -16,6 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const PROGRAM: &str = "nats-server";
+
+/// Its configuration, in the directory of the cluster.
+pub(super) const CONFIG: &str = "server.conf";
 
 /// How people come by a server.
 const INSTALL: &str =
@@ -122,7 +127,7 @@ pub(super) fn configure(place: &Place, port: Option<u16>, size: ByteSize) -> Res
         message: format!("the server's configuration cannot be made: {error}"),
         hint: "name another directory in RWASM_STATE_DIR".to_owned(),
     })?;
-    place.write("server.conf", &text)
+    place.write(CONFIG, &text)
 }
 
 /// The port that the server is to have: the one that is asked for, else the one that clients and engines know, else
@@ -173,34 +178,40 @@ pub(super) fn start(
     place: &Place,
     deadline: Deadline,
     signals: &Signals,
-    began: impl FnOnce(&Detached) -> Result<(), CliError>,
+    began: &Began,
+    written: impl FnOnce(Mark) -> State,
 ) -> Result<(Detached, String), CliError> {
     // Of a server that was killed.
     for file in ports_files(place) {
         let _ = fs::remove_file(file);
     }
     let log = place.file("server.log");
-    let config = place.file("server.conf");
+    let config = place.file(CONFIG);
     let arguments = ["--config".as_ref(), config.as_os_str()];
-    let mut started = detached::spawn(
-        detached::command(&program.path, arguments, place.dir()),
-        &log,
-    )
-    .map_err(|source| CliError::Output {
-        what: format!("`{}`", log.display()),
-        source,
-    })?;
-    began(&started)?;
-    let ending = format!("_{}.ports", started.child.id());
+    let spawn = || {
+        let command = detached::command(&program.path, arguments, place.dir());
+        detached::spawn(command, &log).map_err(|source| CliError::Output {
+            what: format!("`{}`", log.display()),
+            source,
+        })
+    };
+    let mut started = began.start(Kind::Server, spawn, written)?;
+    let pid = started.child.id();
     let url = until_ready("the NATS server", &mut started, deadline, signals, || {
-        let file = ports_files(place)
-            .into_iter()
-            .find(|file| file.to_string_lossy().ends_with(&ending))?;
-        // It may be half written.
-        let ports: serde_json::Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-        Some(ports["nats"][0].as_str()?.to_owned())
+        url_of(place, pid)
     })?;
     Ok((started, url))
+}
+
+/// Where the server that is that process listens, as it has written down when it did.
+pub(super) fn url_of(place: &Place, pid: u32) -> Option<String> {
+    let ending = format!("_{pid}.ports");
+    let file = ports_files(place)
+        .into_iter()
+        .find(|file| file.to_string_lossy().ends_with(&ending))?;
+    // It may be half written.
+    let ports: serde_json::Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    Some(ports["nats"][0].as_str()?.to_owned())
 }
 
 /// The files in which servers say on which ports they listen.

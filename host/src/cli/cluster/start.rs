@@ -9,17 +9,18 @@ use super::super::output::print;
 use super::super::profile::{self, Profile};
 use super::super::signals::Signals;
 use super::super::tell;
-use super::detached::Detached;
-use super::engines;
+use super::began::{Began, end, ended_at_once};
 use super::process::Mark;
-use super::server;
 use super::state::{Group, Kept, Place, State};
-use super::waiting::{Deadline, PAUSE};
+use super::stop::gone;
+use super::waiting::Deadline;
 use super::wishes::Wishes;
+use super::{engines, found, server};
 use rwasm_cluster::ByteSize;
-use rwasm_cluster::nats::{AssetSettings, ConnectSettings, Key, Role, overview, set_up};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use rwasm_cluster::nats::{
+    AssetSettings, ConnectSettings, Key, Overview, Process, Role, overview, set_up,
+};
+use std::time::Duration;
 
 /// What a server stores at most where nothing is said.
 const STORE: u64 = 40 << 30;
@@ -29,6 +30,9 @@ const PARTS: u64 = 4;
 
 /// What a store cannot do without.
 const LEAST_STORE: u64 = 64 << 20;
+
+/// How long a process that was killed may take to be gone, on a machine that has other things to do.
+const DYING: Duration = Duration::from_secs(1);
 
 /// Starts what is missing of the cluster, and prints its URL.
 pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(), CliError> {
@@ -42,24 +46,18 @@ pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(),
             tell::print("another command is at this cluster; waiting for it\n");
         }
     })?;
-    let known = place.state()?;
-    let began = Began::default();
-    let ended = began.clone();
-    signals.watch(move || ended.end());
+    let known = found::known(&place)?;
+    let began = Began::new(signals, &place, known.as_ref());
     let started = bring_up(&wishes, &place, known.as_ref(), arguments, &began, signals);
+    let started = started.and_then(|started| began.keep().map(|()| started));
     let (state, report) = match started {
         Ok(started) => started,
         Err(error) => {
-            began.end();
-            // What ran before still does.
-            match known {
-                Some(known) => place.record(&known)?,
-                None => place.forget()?,
-            }
-            return Err(error);
+            began.end()?;
+            // What failed may have failed since a signal ended what it was about.
+            return Err(signals.ending().map_or(error, CliError::Signal));
         }
     };
-    began.keep();
     if !quiet {
         tell::print(&report);
     }
@@ -79,18 +77,31 @@ fn bring_up(
     let mut report = String::new();
     let running = known.filter(|state| state.server.is_running());
     let there = running.and_then(|state| Some((state, state.url.as_ref()?)));
-    let mut state = if let Some((state, url)) = there {
-        check_same(wishes, arguments, place, url)?;
-        state.clone()
+    let there = match there {
+        Some((state, url)) => {
+            check_same(wishes, arguments, place, url)?;
+            match make_streams(wishes, place, url, arguments.within) {
+                Ok(()) => Some(state.clone()),
+                // It was killed a moment ago, and is there no more.
+                Err(_) if gone(std::slice::from_ref(&state.server), DYING) => None,
+                Err(error) => return Err(error),
+            }
+        }
+        None => None,
+    };
+    let mut state = if let Some(state) = there {
+        state
     } else {
         // One that a command had begun to start that was killed.
         if let Some(half) = running {
             end(std::slice::from_ref(&half.server));
         }
-        begin(wishes, place, known, deadline, began, signals, &mut report)?
+        let state = begin(wishes, place, known, deadline, began, signals, &mut report)?;
+        let url = state.url.clone().unwrap_or_default();
+        make_streams(wishes, place, &url, arguments.within)?;
+        state
     };
     let url = state.url.clone().unwrap_or_default();
-    make_streams(wishes, place, &url, arguments.within)?;
     state.drain_ms = u64::try_from(wishes.wanted.drain_timeout.as_millis()).unwrap_or(u64::MAX);
     state.engines.retain(|group| group.process.is_running());
     add_engines(
@@ -104,11 +115,12 @@ fn bring_up(
         &mut report,
     )?;
     if report.is_empty() {
-        let here: u32 = state.engines.iter().map(|group| group.engines).sum();
+        let viewer = connect(place, &url, Role::Viewer)?;
+        let found = overview(&viewer).map_err(|error| profile::unanswered(error, &url))?;
         report = format!(
             "the cluster `{}` runs already, with {}\n",
             place.name(),
-            engines::counted(here)
+            engines::counted(engines_of(&found, |_| true))
         );
         let of_engines = !arguments.lanes.is_empty()
             || !arguments.labels.is_empty()
@@ -117,7 +129,13 @@ fn bring_up(
             report +=
                 "they keep the lanes, labels and policy that they have until they are stopped\n";
         }
-        if wishes.says_engines && wishes.engines != here_of(&state) {
+        let here = |process: &Process| {
+            let groups = state.engines.iter().filter(|group| group.host.is_none());
+            groups
+                .map(|group| group.process.pid)
+                .any(|pid| pid == process.pid)
+        };
+        if wishes.says_engines && wishes.engines > engines_of(&found, here) {
             report += &format!(
                 "more engines join it with `rwasm-cluster engine join {url} --key {}`\n",
                 place.key(Role::Engine).display()
@@ -190,14 +208,12 @@ fn begin(
         engines: left.clone(),
         drain_ms: 0,
     };
-    let (started, url) = server::start(&program, place, deadline, signals, |started| {
-        let mark = began.add(started, Kind::Server)?;
-        place.record(&half(mark, None))
+    let (started, url) = server::start(&program, place, deadline, signals, began, |mark| {
+        half(mark, None)
     })?;
-    let mark =
-        Mark::of(started.child.id()).ok_or_else(|| ended_at_once("the NATS server", &started))?;
+    let mark = Mark::of(started.child.id()).ok_or_else(|| ended_at_once(&started))?;
     let state = half(mark, Some(url.clone()));
-    place.record(&state)?;
+    began.record(&state)?;
     place.keep(&Kept {
         port: port_of(&url),
         store: Some(size),
@@ -226,13 +242,13 @@ fn add_engines(
     signals: &Signals,
     report: &mut String,
 ) -> Result<(), CliError> {
-    let add = |state: &mut State, started: &Detached, engines, host: Option<&HostArgument>| {
+    let add = |state: &mut State, process: Mark, engines, host: Option<&HostArgument>| {
         state.engines.push(Group {
-            process: began.add(started, Kind::Engines)?,
+            process,
             engines,
             host: host.map(|host| host.host.clone()),
         });
-        place.record(state)
+        state.clone()
     };
     let has = |state: &State, host: Option<&str>| {
         state
@@ -250,17 +266,25 @@ fn add_engines(
     for host in &wishes.hosts {
         if !has(state, Some(&host.host)) {
             let port = port_of(url).unwrap_or_default();
-            let started = engines::start_on(host, place, port, &wishes.wanted)?;
-            add(state, &started, host.engines, Some(host))?;
+            let started = engines::start_on(host, place, port, &wishes.wanted, began, |process| {
+                add(state, process, host.engines, Some(host))
+            })?;
             joining.push((host, started));
         }
     }
     if wishes.engines > 0 && !has(state, None) {
         let count = wishes.engines;
         let wanted = &wishes.wanted;
-        let started = engines::start(place, url, count, wanted, deadline, signals, |started| {
-            add(state, started, count, None)
-        })?;
+        let started = engines::start(
+            place,
+            url,
+            count,
+            wanted,
+            deadline,
+            signals,
+            began,
+            |process| add(state, process, count, None),
+        )?;
         *report += &format!(
             "{} joined (pid {}), and log to {}\n",
             engines::counted(count),
@@ -276,7 +300,7 @@ fn add_engines(
             host.host
         );
     }
-    place.record(state)
+    began.record(state)
 }
 
 /// Makes the streams; the server may need a moment to have read what it had.
@@ -290,10 +314,8 @@ fn make_streams(
     let store = place.kept().store.unwrap_or(STORE);
     let mut assets = AssetSettings::default();
     assets.lanes.clone_from(&wishes.wanted.lanes);
-    assets.max_bytes = i64::try_from(store / PARTS).unwrap_or(i64::MAX);
-    if let Some(keep) = wishes.keep {
-        assets.keep = keep;
-    }
+    assets.max_bytes = Some(i64::try_from(store / PARTS).unwrap_or(i64::MAX));
+    assets.keep = wishes.keep;
     // What somebody asks for is to hold for streams that were there, too.
     assets.change = wishes.keep.is_some() || wishes.store.is_some();
     set_up(&admin, &assets).map_err(|error| profile::unanswered(error, url))?;
@@ -330,82 +352,14 @@ fn store_size(wishes: &Wishes, place: &Place, kept: &Kept) -> Result<u64, CliErr
     Ok(size)
 }
 
-fn here_of(state: &State) -> u32 {
-    let here = state.engines.iter().filter(|group| group.host.is_none());
-    here.map(|group| group.engines).sum()
+/// How many engines there are that take something, in the processes that are meant.
+fn engines_of(found: &Overview, is_meant: impl Fn(&Process) -> bool) -> u32 {
+    let processes = found.processes.iter();
+    let processes = processes.filter(|process| !process.draining && is_meant(process));
+    let engines: usize = processes.map(|process| process.engines.len()).sum();
+    u32::try_from(engines).unwrap_or(u32::MAX)
 }
 
 fn port_of(url: &str) -> Option<u16> {
     url.rsplit_once(':')?.1.parse().ok()
-}
-
-fn ended_at_once(what: &str, started: &Detached) -> CliError {
-    CliError::NoCluster {
-        message: format!(
-            "{what} has ended; it logs to `{}`",
-            started.log.path().display()
-        ),
-        said: started.log.tail(),
-        hint: None,
-    }
-}
-
-/// What is started and not yet there as a whole.
-#[derive(Clone, Default)]
-struct Began(Arc<Mutex<Vec<(Mark, Kind)>>>);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Server,
-    Engines,
-}
-
-impl Began {
-    fn add(&self, started: &Detached, kind: Kind) -> Result<Mark, CliError> {
-        let mark = Mark::of(started.child.id())
-            .ok_or_else(|| ended_at_once("what was started", started))?;
-        self.lock().push((mark.clone(), kind));
-        Ok(mark)
-    }
-
-    /// It is there, and stays.
-    fn keep(&self) {
-        self.lock().clear();
-    }
-
-    /// Ends all of it, the server last: engines take their leave of it.
-    fn end(&self) {
-        let mut began = std::mem::take(&mut *self.lock());
-        began.reverse();
-        let (engines, servers): (Vec<_>, Vec<_>) = began
-            .into_iter()
-            .partition(|(_, kind)| *kind == Kind::Engines);
-        for marks in [engines, servers] {
-            let marks: Vec<Mark> = marks.into_iter().map(|(mark, _)| mark).collect();
-            end(&marks);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Mark, Kind)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Has processes end that have nothing to do, and ends them if they do not.
-fn end(marks: &[Mark]) {
-    /// It takes them a few milliseconds; and there may be no more, where a signal ends us too.
-    const PATIENCE: Duration = Duration::from_millis(250);
-    for mark in marks {
-        mark.terminate();
-    }
-    let begin = Instant::now();
-    while marks.iter().any(Mark::is_running) {
-        if begin.elapsed() > PATIENCE {
-            for mark in marks {
-                mark.kill();
-            }
-            return;
-        }
-        std::thread::sleep(PAUSE);
-    }
 }

@@ -4,6 +4,7 @@
 //! logs. The file is written whole, by whoever holds the lock; the store and the keys stay when the cluster is stopped.
 
 use super::super::exit::CliError;
+use super::super::output::plain;
 use super::super::places;
 use super::process::Mark;
 use rwasm_cluster::nats::Role;
@@ -65,6 +66,15 @@ impl Place {
             name: profile.to_owned(),
             dir: clusters()?.join(profile),
         })
+    }
+
+    /// One that is elsewhere.
+    #[cfg(test)]
+    pub(super) fn in_dir(name: &str, dir: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+        }
     }
 
     /// The profile.
@@ -166,9 +176,13 @@ impl Place {
     /// What is written down; none where no cluster was started, or it was stopped.
     pub(crate) fn state(&self) -> Result<Option<State>, CliError> {
         let path = self.file(STATE);
-        let unreadable = |reason: String| CliError::Gone {
+        let unreadable = |reason: String| {
+            CliError::Gone {
             message: format!("`{}` cannot be read: {reason}", path.display()),
-            hint: "remove it if nothing of that cluster runs any more".to_owned(),
+            hint: "`rwasm-cluster start` and `stop` find what runs of that cluster where the system is Linux; elsewhere look for \
+                   `nats-server` and `rwasm-cluster engine join`, and remove it when none of them runs"
+                .to_owned(),
+        }
         };
         match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
@@ -213,7 +227,7 @@ pub(crate) fn at(url: &str) -> Option<Place> {
 fn unwritable(path: &Path, source: io::Error) -> CliError {
     CliError::Output {
         what: format!("`{}`", path.display()),
-        source,
+        source: plain(source),
     }
 }
 

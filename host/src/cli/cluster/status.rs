@@ -5,7 +5,7 @@ use super::super::exit::{CliError, visible};
 use super::super::output::{aligned, print, time};
 use super::super::profile::{remote_always, unanswered};
 use super::state;
-use rwasm_cluster::nats::{Overview, Process, Role, overview};
+use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -64,13 +64,7 @@ fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
         ),
     );
     for lane in &found.lanes {
-        line(
-            "lane",
-            format!(
-                "{}: {} waiting, {} running",
-                lane.name, lane.waiting, lane.running
-            ),
-        );
+        line("lane", depth(lane));
     }
     match &found.jobs {
         Some(jobs) if jobs.is_empty() => line("jobs", "none under way".to_owned()),
@@ -81,6 +75,23 @@ fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
     if !found.processes.is_empty() {
         text.push('\n');
         text += &engines(&found.processes);
+    }
+    text
+}
+
+/// What is to be done on a lane, and whether somebody does it.
+fn depth(lane: &Lane) -> String {
+    let Lane {
+        name,
+        waiting,
+        running,
+        ..
+    } = lane;
+    let mut text = format!("{name}: {waiting} waiting, {running} running");
+    if !lane.is_made {
+        text += &format!("; there is no such lane: `rwasm-cluster init --lane {name}` makes it");
+    } else if lane.engines == 0 {
+        text += &format!("; no engine serves it: `rwasm-cluster engine join --lane {name}`");
     }
     text
 }
@@ -156,7 +167,12 @@ fn document(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> Json {
         .lanes
         .iter()
         .map(|lane| {
-            let depth = json!({ "waiting": lane.waiting, "running": lane.running });
+            let depth = json!({
+                "waiting": lane.waiting,
+                "running": lane.running,
+                "engines": lane.engines,
+                "made": lane.is_made,
+            });
             (lane.name.as_str(), depth)
         })
         .collect();

@@ -4,6 +4,7 @@ use super::super::args::StopArguments;
 use super::super::exit::CliError;
 use super::super::profile::Profile;
 use super::super::tell;
+use super::found;
 use super::process::Mark;
 use super::state::{Place, State};
 use super::waiting::{Deadline, PAUSE};
@@ -34,7 +35,7 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
         return Ok(());
     }
     let _lock = place.lock(|| say("another command is at this cluster; waiting for it\n"))?;
-    let Some(state) = place.state()? else {
+    let Some(state) = found::known(&place)? else {
         say(&none);
         return Ok(());
     };
@@ -99,7 +100,7 @@ fn kill(marks: &[Mark], what: &str) -> Result<(), CliError> {
 }
 
 /// Waits for processes to have ended; whether all have.
-fn gone(marks: &[Mark], patience: Duration) -> bool {
+pub(super) fn gone(marks: &[Mark], patience: Duration) -> bool {
     let deadline = Deadline::within(patience);
     loop {
         if !marks.iter().any(Mark::is_running) {

@@ -6,6 +6,7 @@ use super::super::profile::Profile;
 use super::super::setup::check_engines;
 use super::engines::Wanted;
 use rwasm_cluster::ByteSize;
+use rwasm_cluster::join::Policy;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,10 @@ impl Wishes {
             (None, Some(path)) => Some(profile.resolve(path)),
             (None, None) => None,
         };
+        // What engines would end at is said before anything is started.
+        if let Some(path) = &policy {
+            Policy::read(path).map_err(CliError::Policy)?;
+        }
         let nats_server = set.nats_server.as_deref().map(|path| profile.resolve(path));
         Ok(Self {
             engines,

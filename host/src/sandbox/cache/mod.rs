@@ -65,10 +65,13 @@ impl CodeCache {
         }
     }
 
-    /// The same of a directory that is made if need be. None where it cannot be used.
-    pub(crate) fn make(dir: &Path, size: ByteSize) -> Option<Self> {
-        make_private_dir(dir).ok()?;
-        Self::open(dir, size).ok()?
+    /// The same of a directory that is made if need be.
+    ///
+    /// # Errors
+    /// When it cannot be made, is something else than a directory, or open to others.
+    pub(crate) fn make(dir: &Path, size: ByteSize) -> io::Result<Self> {
+        make_private_dir(dir)?;
+        Self::open(dir, size)?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Where it is.

@@ -61,7 +61,7 @@ fn a_directory_that_others_may_write_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("opened");
-    assert!(CodeCache::make(dir.path(), CodeCache::SIZE).is_none());
+    assert!(CodeCache::make(dir.path(), CodeCache::SIZE).is_err());
     assert!(CodeCache::open(dir.path(), CodeCache::SIZE).is_err());
 }
 
