@@ -6,7 +6,7 @@ use super::task::Bench;
 use crate::cancel::Cancel;
 use crate::dispatch::Dispatch;
 use crate::ids::EngineId;
-use crate::nats::blob::LARGEST_INLINE;
+use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::connect::Connection;
 use crate::nats::names;
 use crate::nats::presence::Record;
@@ -17,6 +17,7 @@ use async_nats::jetstream::{AckKind, Message};
 use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -289,32 +290,34 @@ impl Worker {
         (first, last): (u64, u64),
         outcomes: &[Outcome],
     ) -> bool {
-        let body = encode_outcomes(outcomes);
+        let mut outcomes = Cow::Borrowed(outcomes);
+        let mut body = encode_outcomes(&outcomes);
+        let mut object = None;
+        if body.len() > LARGEST_INLINE {
+            match self.put_large(name, &body).await {
+                Ok(put) => object = Some(put),
+                Err(reason) => {
+                    fail_all(outcomes.to_mut(), &reason);
+                    body = encode_outcomes(&outcomes);
+                }
+            }
+        }
+        if object.is_some() {
+            body = Vec::new();
+        }
         let failures = outcomes.iter().filter(|one| one.result.is_err()).count();
-        let mut head = OutcomesHead {
+        let head = OutcomesHead {
             process: self.process(),
             delivery,
             count: outcomes.len() as u64,
             failures: failures as u64,
             first,
             last,
-            body: None,
+            body: object,
         };
-        let mut pause = AGAIN;
-        let message = if body.len() <= LARGEST_INLINE {
-            frame(&head, &body)
-        } else {
-            // Two engines that both ran it write different objects, so that none loses its pieces to the other.
-            let object = format!("o/{}/{}.{}", name.0, name.1, head.process);
-            while let Err(error) = self.bench.blobs.put_bytes(&object, &body).await {
-                tracing::warn!(%error, "a large result is not stored yet");
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            head.body = Some(object);
-            frame(&head, &[])
-        };
+        let message = frame(&head, &body);
         drop(body);
+        let mut pause = AGAIN;
         let subject = names::result(&name.0, &name.1);
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
@@ -345,6 +348,23 @@ impl Worker {
                 }
             };
             tracing::warn!(reason, "a result is not stored yet");
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Puts the results of a message that are too large for one, as often as it takes; gives the object's name, or why there
+    /// never is room for them.
+    async fn put_large(&self, name: &Name, body: &[u8]) -> Result<String, String> {
+        // Two engines that both ran it write different objects, so that none loses its pieces to the other.
+        let object = format!("o/{}/{}.{}", name.0, name.1, self.process());
+        let mut pause = AGAIN;
+        loop {
+            match self.bench.blobs.put_bytes(&object, body).await {
+                Ok(()) => return Ok(object),
+                Err(error @ BlobError::NeverFits { .. }) => return Err(error.to_string()),
+                Err(error) => tracing::warn!(%error, "a large result is not stored yet"),
+            }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -426,6 +446,16 @@ impl Cancelled {
                 self.names.remove(&oldest);
             }
         }
+    }
+}
+
+/// Makes failures of outcomes that can be stored nowhere.
+fn fail_all(outcomes: &mut [Outcome], reason: &str) {
+    let message = format!("what the tasks of a message gave together cannot be stored: {reason}");
+    for outcome in outcomes {
+        outcome.result = Err(Failure::new(FailureCode::OutputLimit, message.clone()));
+        // These may be what is large.
+        (outcome.usage.logs, outcome.usage.notes) = (None, None);
     }
 }
 

@@ -63,6 +63,30 @@ fn large_values_wait_for_room_and_leave_nothing_behind() {
 }
 
 #[test]
+fn a_result_that_never_has_room_is_a_failure() {
+    let mut assets = assets(ACK_WAIT);
+    assets.max_bytes = Some(2 << 20);
+    let server = server(&assets);
+    let _engines = engines(server.url(), 1);
+    let cluster = connect(server.url());
+    let view = cluster.load_balanced_view();
+    let greet = module("numbers").function::<(String, u32), String>("greet");
+    let greet = greet.expect("it is there");
+    // Short, and four million bytes long.
+    let task = view.try_submit(&greet, ("x".repeat(1000), 4000));
+    let error = task.expect("it is submitted").get();
+    let error = error.expect_err("there is no room");
+    let failure = &error.failure().expect("the task failed").failure;
+    assert_eq!(failure.code, FailureCode::OutputLimit, "{error}");
+    assert!(failure.message.contains("--max-bytes"), "{error}");
+    let task = view.try_submit(&greet, ("you".to_owned(), 1));
+    assert_eq!(
+        task.expect("it is submitted").get().expect("it runs"),
+        "hello, you"
+    );
+}
+
+#[test]
 fn whoever_waits_for_room_is_told_why() {
     let mut assets = assets(ACK_WAIT);
     assets.max_bytes = Some(ROOM);
