@@ -13,6 +13,7 @@ pub(crate) mod detach;
 #[cfg(feature = "nats")]
 pub(crate) mod engine;
 pub(crate) mod exit;
+mod failed;
 mod grants;
 pub(crate) mod history;
 #[cfg(feature = "nats")]

@@ -3,17 +3,22 @@
 use super::manifest::{DurableJob, DurableState, JobCounts};
 use super::{DurableError, DurableJobs, Store, server};
 use crate::nats::index::Round;
-use crate::nats::names;
+use crate::nats::problem::Problem;
 use crate::nats::wire::{OutcomesHead, encode_cancelled, parse};
+use crate::nats::{listing, names};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use async_nats::jetstream::kv::Operation;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The most that is taken of what is stored of a job's tasks, and of the results of a message.
 pub(super) const LARGEST: u64 = 4 << 30;
+
+/// How long the server may take to tell of all jobs.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl DurableJobs {
     /// All durable jobs, the newest first.
@@ -62,32 +67,18 @@ pub(super) type Stored = HashMap<String, JobCounts>;
 
 impl Store {
     async fn list(&self) -> Result<Vec<DurableJob>, DurableError> {
-        let mut jobs = BTreeMap::new();
-        let status = self.jobs.status().await.map_err(|error| server(&error))?;
-        if status.values() > 0 {
-            let watch = self.jobs.watch_with_history(">");
-            let watch = self.connection.watched(names::JOBS, watch).await;
-            let mut entries = watch
-                .map_err(|denied| server(&denied))?
-                .map_err(|error| server(&error))?;
-            while let Some(entry) = entries.next().await {
-                let entry = entry.map_err(|error| server(&error))?;
-                match entry.operation {
-                    Operation::Put => {
-                        if let Ok(job) = serde_json::from_slice::<DurableJob>(&entry.value) {
-                            jobs.insert(entry.key, job);
-                        }
-                    }
-                    Operation::Delete | Operation::Purge => {
-                        jobs.remove(&entry.key);
-                    }
-                }
-                if entry.seen_current {
-                    break;
-                }
-            }
-        }
-        let mut jobs: Vec<DurableJob> = jobs.into_values().collect();
+        let records = timeout(PATIENCE, listing::all(&self.connection, names::JOBS));
+        let records = self.connection.watched(names::JOBS, records).await;
+        let records = records
+            .map_err(|denied| server(&denied))?
+            .unwrap_or(Err(Problem::Silent))
+            .map_err(|problem| DurableError::Server {
+                reason: problem.of(names::JOBS, 1, -1).to_string(),
+            })?;
+        let jobs = records.values();
+        let mut jobs: Vec<DurableJob> = jobs
+            .filter_map(|record| serde_json::from_slice(record).ok())
+            .collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.submitted()));
         Ok(jobs)
     }

@@ -10,7 +10,7 @@ pub(crate) mod connect;
 pub(crate) mod index;
 mod keys;
 pub(crate) mod lanes;
-mod listing;
+pub(crate) mod listing;
 pub(crate) mod names;
 mod overview;
 pub(crate) mod permissions;

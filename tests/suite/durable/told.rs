@@ -4,7 +4,7 @@ use super::{Cluster, id, numbered};
 use crate::support::{file, folder, map, run, until, wait};
 use serde_json::{Value as Json, json};
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 /// The ids of the jobs of a state.
 #[track_caller]
@@ -61,20 +61,21 @@ fn a_state_is_printed_as_it_is_asked_for() {
         .expect_stderr_has(&["--engine picks jobs of the history", "leave --engine out"]);
 }
 
+/// Waits for a job's result, in a process of its own.
+fn follow(cluster: &Cluster, id: &str) -> Child {
+    let mut command = cluster.result(id).into_command();
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("it starts")
+}
+
 #[test]
 fn whoever_waits_for_a_job_hears_that_it_is_cancelled() {
     let cluster = Cluster::new();
     let lines = numbered(0..10);
     let cli = map("numbers").typed("add-one --detach --max-failures 100% --job-id gone");
     id(cluster.with(cli.stdin(lines)));
-    let mut following = cluster
-        .result("gone")
-        .into_command()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let mut following = follow(&cluster, "gone");
     let mut stderr = BufReader::new(following.stderr.take().expect("it is piped"));
     let mut said = String::new();
     stderr.read_line(&mut said).expect("it is text");
@@ -97,14 +98,7 @@ fn a_task_that_runs_when_its_job_is_cancelled_is_no_interrupt() {
     let _engines = cluster.engines(2);
     let cli = map("numbers").typed("nap --detach --timeout 2h --dispatch-size 1 --job-id gone");
     id(cluster.with(cli.stdin("0\n3600000\n")));
-    let mut following = cluster
-        .result("gone")
-        .into_command()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let mut following = follow(&cluster, "gone");
     let mut stdout = BufReader::new(following.stdout.take().expect("it is piped"));
     let mut first = String::new();
     stdout.read_line(&mut first).expect("it is text");
@@ -173,27 +167,30 @@ fn whoever_looks_at_a_job_leaves_no_consumer() {
     let cluster = Cluster::new();
     let cli = map("numbers").typed("add-one --detach --job-id seen");
     id(cluster.with(cli.stdin("1\n")));
-    let consumers = || {
+    let consumers = |stream: &str| {
         let page = "/jsz?accounts=1&streams=1&consumers=1";
         let page = cluster.server.monitor(page).expect("it answers");
         let accounts = page["account_details"].as_array().expect("there are some");
         let streams = accounts
             .iter()
             .filter_map(|account| account["stream_detail"].as_array());
-        let of_results = streams
-            .flatten()
-            .find(|stream| stream["name"] == "RWC_RESULTS");
-        let of_results = of_results.expect("results have a stream");
-        of_results["consumer_detail"].as_array().map_or(0, Vec::len)
+        let found = streams.flatten().find(|one| one["name"] == stream);
+        let found = found.expect("there is such a stream");
+        found["consumer_detail"].as_array().map_or(0, Vec::len)
     };
     // A server has room for a thousand of a stream, and keeps each for a while that nobody removes.
     assert_eq!(cluster.show("seen")["done"], 0);
-    assert_eq!(consumers(), 0);
+    assert_eq!(consumers("RWC_RESULTS"), 0);
+    let listed = cluster.job("list --format json").end();
+    assert_eq!(listed.expect_code(0).json()[0]["id"], "seen");
+    for stream in ["KV_RWC_JOBS", "RWC_RESULTS"] {
+        assert_eq!(consumers(stream), 0, "{stream}");
+    }
     let _engines = cluster.engines(1);
     cluster.result("seen").end().expect_code(0);
     assert_eq!(cluster.show("seen")["done"], 1);
     // That of whoever followed it may still be there.
-    let before = consumers();
+    let before = consumers("RWC_RESULTS");
     cluster.show("seen");
-    assert!(consumers() <= before, "one more than {before}");
+    assert!(consumers("RWC_RESULTS") <= before, "one more than {before}");
 }
