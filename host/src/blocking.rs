@@ -2,12 +2,12 @@
 //! on the thread that calls.
 
 use crate::cluster::Cluster;
-use crate::sandbox::Callable;
-use crate::value::{FromWit, Params};
 use crate::view::{
     ApplyError, CompositeError, DirectView, LoadBalancedView, SubmitError, TargetError, Targets,
     Task, TaskError, Tasks,
 };
+use rwasm_sandbox::sandbox::Callable;
+use rwasm_value::value::{FromWit, Params};
 use std::ops::Deref;
 
 /// A cluster whose views wait, made by [`Cluster::blocking`].

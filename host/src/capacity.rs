@@ -6,9 +6,9 @@
     allow(dead_code, reason = "what Linux says is read on Linux alone")
 )]
 
-use crate::grants::Grants;
-use crate::limits::Limits;
-use crate::units::ByteSize;
+use rwasm_sandbox::grants::Grants;
+use rwasm_sandbox::limits::Limits;
+use rwasm_value::units::ByteSize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -282,7 +282,7 @@ fn least(groups: &[PathBuf], name: &str, file: impl Fn(&Path) -> Option<String>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grants::Access;
+    use rwasm_sandbox::grants::Access;
 
     fn available(memory: u64, files: u64) -> Available {
         Available {

@@ -6,23 +6,26 @@ use crate::backend::{EngineError, Local, LocalSettings, QueueStatus};
 use crate::blocking::BlockingCluster;
 use crate::capacity::{Available, Shortage};
 use crate::events::{ClusterEvents, EventSender};
-use crate::grants::Grants;
 use crate::graph::Dependency;
-use crate::history::{History, HistoryError, HistorySettings};
-use crate::ids::EngineId;
-use crate::input::Input;
-use crate::limits::{Limits, MAX_ENGINES};
-use crate::note::LogLevel;
 use crate::placement::{Machine, Policy};
-use crate::sandbox::{
+#[cfg(feature = "history")]
+use crate::view::Keeper;
+use crate::view::{
+    ClusterNotes, Core, Defaults, DirectView, Job, JobSpec, LoadBalancedView, QueueLimits,
+    Shutdown, SubmitError, TargetError, Targets, Workshop,
+};
+#[cfg(feature = "history")]
+use rwasm_history::{History, HistoryError, HistorySettings};
+use rwasm_sandbox::grants::Grants;
+use rwasm_sandbox::input::Input;
+use rwasm_sandbox::limits::{Limits, MAX_ENGINES};
+use rwasm_sandbox::note::LogLevel;
+use rwasm_sandbox::sandbox::{
     CodeCache, CodeSource, Compiler, HostFunctions, HostFunctionsError, LoadError, Lowering,
     Module, Sandbox, VariantKey,
 };
-use crate::units::ByteSize;
-use crate::view::{
-    ClusterNotes, Core, Defaults, DirectView, Job, JobSpec, Keeper, LoadBalancedView, QueueLimits,
-    Shutdown, SubmitError, TargetError, Targets, Workshop,
-};
+use rwasm_value::ids::EngineId;
+use rwasm_value::units::ByteSize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +70,7 @@ pub struct ClusterBuilder {
     hwm: usize,
     seed: Option<u64>,
     queue: QueueLimits,
+    #[cfg(feature = "history")]
     history: Option<HistorySettings>,
     defaults: Defaults,
     #[cfg(feature = "nats")]
@@ -98,6 +102,7 @@ pub enum StartError {
     #[error(transparent)]
     HostFunctions(#[from] HostFunctionsError),
     /// The history cannot be opened.
+    #[cfg(feature = "history")]
     #[error(transparent)]
     History(#[from] HistoryError),
     /// The cluster over NATS cannot be reached.
@@ -131,6 +136,7 @@ impl Cluster {
             hwm: Machine::HWM,
             seed: None,
             queue: QueueLimits::default(),
+            #[cfg(feature = "history")]
             history: None,
             defaults: Defaults::default(),
             #[cfg(feature = "nats")]
@@ -278,6 +284,7 @@ impl Cluster {
     }
 
     /// The history that its jobs are recorded in, if it was given one.
+    #[cfg(feature = "history")]
     #[must_use]
     pub fn history(&self) -> Option<&History> {
         self.core.keeper.as_ref().map(|keeper| &keeper.history)
@@ -448,6 +455,7 @@ impl ClusterBuilder {
     /// Records every job and call in this history: what it was called with, what came of each task
     /// and why it failed. By default nothing is recorded. A job that cannot be recorded goes on all
     /// the same, and [`ClusterEvent::HistoryLost`](crate::ClusterEvent::HistoryLost) says why.
+    #[cfg(feature = "history")]
     pub fn history(mut self, settings: HistorySettings) -> Self {
         self.history = Some(settings);
         self
@@ -485,10 +493,14 @@ impl ClusterBuilder {
         if !self.host.is_empty() {
             return Err(StartError::HostFunctionsElsewhere);
         }
+        #[cfg(feature = "history")]
         let history = self.history.map(History::open).transpose()?;
         let events = EventSender::new();
         let backend = Nats::start(remote, events.clone())?;
+        #[cfg(feature = "history")]
         let keeper = history.map(|history| Keeper::new(history, events.clone()));
+        #[cfg(not(feature = "history"))]
+        let keeper = None;
         let workshop = Workshop::Elsewhere {
             strict_imports: self.strict_imports,
         };
@@ -552,6 +564,7 @@ impl ClusterBuilder {
             self.host,
         )
         .map_err(StartError::Sandbox)?;
+        #[cfg(feature = "history")]
         let history = self.history.map(History::open).transpose()?;
         let events = EventSender::new();
         let settings = LocalSettings {
@@ -576,7 +589,10 @@ impl ClusterBuilder {
         };
         #[cfg(not(feature = "nats"))]
         let backend = Arc::new(backend);
+        #[cfg(feature = "history")]
         let keeper = history.map(|history| Keeper::new(history, events.clone()));
+        #[cfg(not(feature = "history"))]
+        let keeper = None;
         let core = Core::new(
             backend,
             Workshop::Here(sandbox),

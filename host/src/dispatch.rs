@@ -4,14 +4,14 @@
 //! made it directly. Each of its tasks is answered exactly once, by whoever comes first: the engine
 //! that ran it, or the backend that lost the engine or was shut down.
 
-use crate::cancel::Cancel;
-use crate::ids::{DispatchId, EngineId, JobId};
-use crate::note::Listener;
-use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use crate::placement::{Eligible, Stage};
-use crate::pushed::PushedValues;
-use crate::sandbox::{Arguments, Callee, ModuleHash, Program, Setting};
-use crate::value::PackedArgument;
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::note::Listener;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
+use rwasm_sandbox::pushed::PushedValues;
+use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleHash, Program, Setting};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::value::PackedArgument;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -1,7 +1,7 @@
 //! What happens to a cluster, for whoever wants to follow it.
 
 use crate::feed::{Feed, Missable, feed};
-use crate::ids::{EngineId, JobId};
+use rwasm_value::ids::{EngineId, JobId};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 

@@ -49,31 +49,18 @@
 //! arguments → [`Cluster`] → [`Module`] → view → [`Job`] → backend (placement) → engine →
 //! sandbox → guest → [`Outcome`] → merge → output
 
-mod capacity;
-mod grants;
-mod ids;
-mod limits;
-mod plain;
-mod units;
+#[cfg(test)]
+#[path = "../value/arbitrary.rs"]
+#[expect(
+    dead_code,
+    reason = "the strategies of all packages, of which each uses some"
+)]
+mod arbitrary;
 
-mod cancel;
+mod capacity;
 mod feed;
-mod note;
-mod outcome;
-mod value;
 
 mod events;
-
-pub mod format;
-
-mod pushed;
-
-mod chunk;
-mod input;
-
-mod sandbox;
-
-mod history;
 
 mod graph;
 mod job;
@@ -98,46 +85,49 @@ pub mod detached;
 pub mod join;
 
 pub mod check;
-pub mod template;
 
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster};
 pub use capacity::{Resource, Shortage};
-pub use chunk::{Chunking, ParseChunkingError};
 pub use cluster::{Cluster, ClusterBuilder, StartError};
 pub use dispatch::Reuse;
 pub use events::{ClusterEvent, ClusterEvents};
-pub use grants::{
-    Access, Clock, DirGrant, GrantError, Grants, NetGrant, NetHost, ParseGrantError, Random,
-};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
-pub use history::{
+pub use job::{ParseToleranceError, Tolerance};
+pub use merge::{Builtin, MergeError, MergeTypeError};
+pub use placement::{ParsePolicyError, Policy};
+#[cfg(feature = "history")]
+pub use rwasm_history::{
     AttemptEntry, History, HistoryError, HistorySettings, InputEntry, JobEntry, JobKey, JobKind,
     JobQuery, JobState, Kept, TaskEntry, TaskInput, TaskQuery, TaskState,
 };
-pub use ids::{ChunkIndex, DispatchId, EngineId, JobId};
-pub use input::{Input, InputError};
-pub use job::{ParseToleranceError, Tolerance};
-pub use limits::{
+pub use rwasm_sandbox::chunk::{Chunking, ParseChunkingError};
+pub use rwasm_sandbox::grants::{
+    Access, Clock, DirGrant, GrantError, Grants, NetGrant, NetHost, ParseGrantError, Random,
+};
+pub use rwasm_sandbox::input::{Input, InputError};
+pub use rwasm_sandbox::limits::{
     DETERMINISTIC_FUEL, Limits, MAX_ENGINES, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, MODULE_SIZE,
 };
-pub use merge::{Builtin, MergeError, MergeTypeError};
-pub use note::{
+pub use rwasm_sandbox::note::{
     LogLevel, LogLine, MAX_PUBLISHED_NAME, MAX_PUBLISHED_NAMES, Notes, Progress, Published,
     TaskNote,
 };
-pub use outcome::{Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Place, Usage};
-pub use placement::{ParsePolicyError, Policy};
-pub use sandbox::{
+pub use rwasm_sandbox::outcome::{
+    Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Place, Usage,
+};
+pub use rwasm_sandbox::sandbox::{
     CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form, Function,
     FunctionError, HostCall, HostError, HostFunctions, HostFunctionsError, HostParams, Import,
     LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, Uncallable, compile_worker,
 };
-pub use units::{ByteSize, ParseByteSizeError};
-pub use value::{
+pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
+pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
+pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,
     Params, Path, Reference, ResultType, ToArgument, ToWit, Type, Value,
 };
+pub use rwasm_value::{arguments, format};
 pub use view::{
     ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
     Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSpec,

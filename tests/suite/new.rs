@@ -83,7 +83,7 @@ fn a_javascript_project_builds_and_runs() {
 
 #[test]
 fn the_rust_template_is_short() {
-    let path = workspace().join("host/templates/rust/src/lib.rs");
+    let path = workspace().join("host/cli/templates/rust/src/lib.rs");
     let text = fs::read_to_string(path).expect("there is a template");
     assert!(text.lines().count() <= 25, "{text}");
 }

@@ -61,7 +61,7 @@ fn build_host() -> Result<PathBuf> {
         "--release",
         "--locked",
         "-p",
-        "rwasm-cluster",
+        "rwasm-cli",
         "--bin",
         "rwasm-cluster",
     ]))?;

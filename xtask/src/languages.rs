@@ -124,7 +124,7 @@ fn of_language(language: Language, projects: &[&Project]) -> Result<Done> {
 /// A hash of all that a guest is made of: its files, and how they are compiled.
 fn inputs(project: &Project) -> Result<String> {
     let mut files = Vec::new();
-    for dir in [&project.dir, &shell::root().join("host/toolchains")] {
+    for dir in [&project.dir, &shell::root().join("host/cli/toolchains")] {
         collect(dir, &mut files)?;
     }
     files.push(shell::root().join("Cargo.lock"));

@@ -3,9 +3,9 @@
 
 use super::{Backend, EngineError, Local, Nats, QueueStatus};
 use crate::dispatch::Dispatch;
-use crate::ids::{DispatchId, EngineId, JobId};
 use crate::job::HandOver;
 use crate::placement::Stage;
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
 /// See the [module](self).

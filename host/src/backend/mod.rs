@@ -18,8 +18,8 @@ pub(crate) use merging::Merging;
 pub(crate) use nats::{EncodeError, Encoder, Nats, NatsSettings, Recalled};
 
 use crate::dispatch::Dispatch;
-use crate::ids::{DispatchId, EngineId, JobId};
 use crate::job::HandOver;
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
 /// What a job needs of the place where its tasks run.

@@ -1,18 +1,18 @@
 //! Engines that die for real: by a panic of ours outside of any task.
 
 use super::{Backend, Local, LocalSettings};
-use crate::cancel::Cancel;
 use crate::dispatch::{Answer, Course, Dispatch, DispatchedTask, Owner, Reply, Reuse, TaskInput};
 use crate::events::{ClusterEvent, EventSender};
-use crate::ids::{DispatchId, EngineId, JobId};
-use crate::limits::Limits;
-use crate::outcome::FailureCode;
 use crate::placement::{Eligible, Policy, Stage};
-use crate::sandbox::{
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::outcome::FailureCode;
+use rwasm_sandbox::sandbox::{
     Arguments, Callee, CodeSource, HostFunctions, Lowering, Module, Program, Sandbox, Setting,
     VariantKey,
 };
-use crate::value::{Packed, Type, Value};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::value::{Packed, Type, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -135,10 +135,9 @@ impl Bench {
 
 /// So short that an engine answers each task that ends by it at once, and not together with the next.
 fn limits() -> Limits {
-    Limits {
-        time: Duration::from_millis(30),
-        ..Limits::default()
-    }
+    let mut limits = Limits::default();
+    limits.time = Duration::from_millis(30);
+    limits
 }
 
 #[test]

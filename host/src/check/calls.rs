@@ -4,8 +4,8 @@
 //! message, `=> error CODE` a failure of that code, `=> ()` nothing. Empty lines and those that begin with `#` say
 //! nothing.
 
-use crate::format::{Call, to_wave};
 use crate::{Failure, FailureCode, Value};
+use rwasm_value::format::{Call, to_wave};
 
 /// What stands between a call and what it gives.
 const GIVES: &str = "=>";
@@ -115,7 +115,7 @@ impl Wanted {
         if !error.starts_with('"') {
             return Ok(Self::Failure(error.to_owned()));
         }
-        match crate::format::from_wave(error, &crate::Type::String) {
+        match rwasm_value::format::from_wave(error, &crate::Type::String) {
             Ok(Value::String(message)) => Ok(Self::GuestError(message)),
             Ok(_) => Err(format!("{error} is no text in quotes")),
             Err(wrong) => Err(format!("{error} is no text in quotes: {wrong}")),

@@ -8,12 +8,12 @@ use super::given::{
 use super::reducer::{self, Shape};
 use super::samples::InputSample;
 use super::{Check, Law, Verdict};
-use crate::format::Call;
 use crate::{
     ApplyError, Argument, Chunking, Cluster, DynamicCallable, Failure, FailureCode, Form, Input,
     JobError, JobSpec, Merge, Module, Origin, PlanError, SubmitError, Targets, Tolerance, Value,
     ViewKind,
 };
+use rwasm_value::format::Call;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::num::NonZeroU64;

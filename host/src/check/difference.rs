@@ -1,7 +1,7 @@
 //! Where two results differ: the first line that does, as people read it.
 
 use crate::Value;
-use crate::format::{Format, WriteOptions, to_wave, write_value};
+use rwasm_value::format::{Format, WriteOptions, to_wave, write_value};
 use std::fmt;
 
 /// So many characters of a line are shown.

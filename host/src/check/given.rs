@@ -5,9 +5,9 @@ use super::calls::{CallSample, Wanted};
 use super::checker::CheckError;
 use super::difference::{Difference, same, text};
 use super::samples::InputSample;
-use crate::format::{from_wave, to_wave};
-use crate::sandbox::value_type;
 use crate::{DynamicCallable, Failure, FailureCode, JobError, Origin, TaskError, Type, Value};
+use rwasm_sandbox::sandbox::value_type;
+use rwasm_value::format::{from_wave, to_wave};
 use std::fs;
 use std::io;
 

@@ -16,12 +16,12 @@
 use super::manifest::{DurableJob, DurableState};
 use super::{DurableError, Store, server};
 use crate::nats::names::{self, Class};
-use crate::value::Writer;
 use async_nats::HeaderMap;
 use async_nats::jetstream::kv::UpdateErrorKind;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rwasm_value::value::Writer;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::time::Duration;

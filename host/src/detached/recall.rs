@@ -5,14 +5,14 @@ use super::same::LARGEST_PLAN;
 use super::{DurableError, DurableJobs};
 use crate::backend::{NatsSettings, Recalled as Outcomes};
 use crate::cluster::{Cluster, ClusterBuilder, StartError};
-use crate::grants::{Grants, Random};
-use crate::ids::EngineId;
 use crate::nats::index::{Index, read_places};
 use crate::nats::wire::{TasksHead, decode_outcomes};
-use crate::outcome::{Outcome, Place};
-use crate::sandbox::{DynamicCallable, Module, value_type};
-use crate::value::{Type, Value};
 use crate::view::{Job, JobSpec, Map, Merge};
+use rwasm_sandbox::grants::{Grants, Random};
+use rwasm_sandbox::outcome::{Outcome, Place};
+use rwasm_sandbox::sandbox::{DynamicCallable, Module, value_type};
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{Type, Value};
 use std::sync::Arc;
 
 /// A durable job with all that is needed to have its result.
@@ -162,7 +162,7 @@ impl DurableJobs {
         let (mut index, places) =
             read_places(&places).map_err(|error| damaged(error.to_string()))?;
         index.set_rounds(job.rounds.clone());
-        let mut limits = crate::limits::Limits::default();
+        let mut limits = rwasm_sandbox::limits::Limits::default();
         if let Some(head) = &plan.head {
             limits.clone_from(&head.limits);
         }
@@ -193,7 +193,8 @@ fn is_over(mark: &str) -> impl Fn(Option<&[u8]>) -> bool + Send + Sync + 'static
 fn grants(head: &TasksHead) -> Result<Grants, String> {
     let mut grants = Grants::none();
     for dir in &head.dirs {
-        let dir: crate::grants::DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
+        let dir: rwasm_sandbox::grants::DirGrant =
+            dir.parse().map_err(|error| format!("{error}"))?;
         grants = grants.dir(dir.host, dir.guest, dir.access);
     }
     for peer in &head.net {

@@ -1,7 +1,7 @@
 //! The instances an engine keeps between dispatches, for owners that want their state to live on.
 
 use crate::dispatch::{Dispatch, OwnerMark};
-use crate::sandbox::{Program, Session};
+use rwasm_sandbox::sandbox::{Program, Session};
 use std::sync::Arc;
 
 /// More kept instances than this per engine would hold more memory than state is worth.

@@ -7,13 +7,13 @@
 mod kept;
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
-use crate::ids::{DispatchId, EngineId};
-use crate::limits::MAX_STACK;
-use crate::outcome::{Failure, FailureCode, Outcome, Usage};
-use crate::sandbox::{Arguments, Report, Request, Runner, Session, Surroundings};
-use crate::units::ByteSize;
-use crate::value::PackedArgument;
 use kept::KeptSessions;
+use rwasm_sandbox::limits::MAX_STACK;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
+use rwasm_sandbox::sandbox::{Arguments, Report, Request, Runner, Session, Surroundings};
+use rwasm_value::ids::{DispatchId, EngineId};
+use rwasm_value::units::ByteSize;
+use rwasm_value::value::PackedArgument;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

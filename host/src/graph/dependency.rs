@@ -1,6 +1,6 @@
 //! What a task waits for, as the user says it.
 
-use crate::ids::JobId;
+use rwasm_value::ids::JobId;
 
 /// Jobs that a task waits for: all of them or any of them, to succeed, to fail, or just to end.
 ///

@@ -12,9 +12,9 @@ use super::task::{Limit, Phase, State, Task, UnderWay};
 use super::timers::{Due, Timers};
 use super::waiting::{End, Fate, Judged, Waiting};
 use super::waits::Waits;
-use crate::ids::{EngineId, JobId};
-use crate::outcome::FailureCode;
 use crate::placement::Eligible;
+use rwasm_sandbox::outcome::FailureCode;
+use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

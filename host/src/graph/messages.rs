@@ -2,8 +2,8 @@
 
 use super::dependency::Dependency;
 use super::retry::Retry;
-use crate::ids::{EngineId, JobId};
 use crate::placement::Eligible;
+use rwasm_value::ids::{EngineId, JobId};
 use std::time::Duration;
 
 /// Under which terms a task runs.

@@ -1,6 +1,6 @@
 //! Which failures are tried again, how often, and after which pause.
 
-use crate::outcome::FailureCode;
+use rwasm_sandbox::outcome::FailureCode;
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 use std::str::FromStr;

@@ -3,8 +3,8 @@
 use super::retry::Retry;
 use super::timers::Due;
 use super::waiting::Waiting;
-use crate::ids::EngineId;
 use crate::placement::Eligible;
+use rwasm_value::ids::EngineId;
 use std::time::Duration;
 
 /// A limit of time: when it is reached, and how long it is.

@@ -1,6 +1,6 @@
 //! The times at which something is due, in order, each removable.
 
-use crate::ids::JobId;
+use rwasm_value::ids::JobId;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

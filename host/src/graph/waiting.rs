@@ -2,8 +2,8 @@
 
 use super::dependency::Dependency;
 use super::messages::Ended;
-use crate::ids::{EngineId, JobId};
 use crate::placement::Eligible;
+use rwasm_value::ids::{EngineId, JobId};
 use std::collections::BTreeSet;
 
 /// How a job ended, for those who wait for it.

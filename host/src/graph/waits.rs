@@ -1,6 +1,6 @@
 //! Who waits for which job.
 
-use crate::ids::JobId;
+use rwasm_value::ids::JobId;
 #[cfg(test)]
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Which engine a chunk is fixed to, in the direct view.
 
-use crate::ids::{ChunkIndex, EngineId};
+use rwasm_value::ids::{ChunkIndex, EngineId};
 
 /// Chunks in a row for one engine where the input's length is not known: long enough to be worth a dispatch, short
 /// enough that a round of large chunks fits in memory.

@@ -4,7 +4,7 @@
 //! `n` others before it in input order, and until all before it are through it may still turn out to be an earlier one.
 
 use super::rules::Tolerance;
-use crate::ids::ChunkIndex;
+use rwasm_value::ids::ChunkIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The failures that are kept to be reported; the rest is counted.

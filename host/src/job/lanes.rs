@@ -4,8 +4,8 @@
 //! that may have something to give stand in a queue, so that with a thousand targets nobody looks at all of them.
 
 use super::rules::Assignment;
-use crate::ids::{ChunkIndex, EngineId};
 use crate::merge::tree::Node;
+use rwasm_value::ids::{ChunkIndex, EngineId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// See the [module](self). Tasks are slots of the table.

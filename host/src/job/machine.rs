@@ -14,8 +14,8 @@ use super::pace::Pace;
 use super::rules::{Assignment, Delivery, Rules};
 use super::table::{Entry, Kind, Table, TaskId};
 use super::window::Window;
-use crate::ids::ChunkIndex;
 use crate::merge::tree::Tree;
+use rwasm_value::ids::ChunkIndex;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 

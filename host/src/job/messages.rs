@@ -1,8 +1,8 @@
 //! What goes into a job's machine and what comes out.
 
 use super::table::TaskId;
-use crate::ids::{ChunkIndex, EngineId};
 use crate::merge::tree::Node;
+use rwasm_value::ids::{ChunkIndex, EngineId};
 use std::time::Duration;
 
 /// What a task does.

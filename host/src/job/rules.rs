@@ -1,8 +1,8 @@
 //! What a job's machine goes by, fixed when the job is made.
 
 use super::pace::HandOver;
-use crate::ids::EngineId;
 use crate::merge::tree::Shape;
+use rwasm_value::ids::EngineId;
 use std::fmt;
 use std::str::FromStr;
 

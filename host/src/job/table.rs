@@ -1,8 +1,8 @@
 //! The tasks that wait or run, by slot: finished ones leave no trace, however many there were.
 
 use super::messages::Work;
-use crate::ids::ChunkIndex;
 use crate::merge::tree::Node;
+use rwasm_value::ids::ChunkIndex;
 
 /// One attempt at one task. No two attempts of a job have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

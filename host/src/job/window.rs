@@ -1,6 +1,6 @@
 //! The outcomes of an ordered job that came before their turn.
 
-use crate::ids::ChunkIndex;
+use rwasm_value::ids::ChunkIndex;
 use std::collections::VecDeque;
 
 /// What an outcome costs to keep, beside its bytes: outcomes without bytes must not pile up unseen.

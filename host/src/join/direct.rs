@@ -1,12 +1,12 @@
 //! Tasks for one engine, which come as requests to its process; and what its process is asked to do with it.
 
 use super::worker::{From, Worker};
-use crate::ids::EngineId;
 use crate::nats::names;
 use crate::nats::wire::{TasksHead, parse};
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

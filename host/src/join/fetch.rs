@@ -5,13 +5,13 @@
 //! where tasks are so short that the way to the server takes longer.
 
 use super::worker::{From, Worker};
-use crate::cancel::Cancel;
 use crate::nats::AssetError;
 use crate::nats::connect::Connection;
 use crate::nats::names::{self, Class};
 use async_nats::jetstream::consumer::{Consumer, pull};
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
+use rwasm_sandbox::cancel::Cancel;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,10 +3,10 @@
 use super::collector::GIVEN_BACK;
 use super::worker::{AGAIN, Worker, lock};
 use crate::dispatch::Dispatch;
-use crate::ids::EngineId;
 use crate::nats::names;
 use crate::nats::presence;
-use crate::outcome::FailureCode;
+use rwasm_sandbox::outcome::FailureCode;
+use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -20,15 +20,15 @@ mod worker;
 
 pub use policy::{Policy, PolicyError};
 
-use crate::cancel::Cancel;
 use crate::cluster::{Cluster, StartError};
-use crate::ids::EngineId;
 use crate::nats::AssetError;
 use crate::nats::blob::Blobs;
 use crate::nats::connect::{ConnectError, ConnectSettings, Connection, Role};
 use crate::nats::names;
 use crate::nats::presence;
-use crate::sandbox::{CodeCache, Compiler};
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::sandbox::{CodeCache, Compiler};
+use rwasm_value::ids::EngineId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -279,6 +279,6 @@ async fn idle(worker: &Worker, time: Option<Duration>) {
 
 fn default_engines() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| {
-        u32::try_from(cores.get()).unwrap_or(crate::limits::MAX_ENGINES)
+        u32::try_from(cores.get()).unwrap_or(rwasm_sandbox::limits::MAX_ENGINES)
     })
 }

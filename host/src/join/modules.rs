@@ -1,12 +1,12 @@
 //! Modules as they come from a cluster: checked by their hash, kept on disk and in memory.
 
 use super::task::NotReady;
-use crate::limits::Limits;
 use crate::nats::blob::{BlobError, Blobs};
 use crate::nats::wire::TasksHead;
-use crate::outcome::{Failure, FailureCode};
-use crate::sandbox::Module;
 use bytes::Bytes;
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::outcome::{Failure, FailureCode};
+use rwasm_sandbox::sandbox::Module;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
 //! What tasks may be granted on this machine, at most: a file of the machine's owner, which no job can widen.
 
-use crate::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
-use crate::limits::Limits;
 use crate::nats::wire::TasksHead;
-use crate::outcome::{FailureCode, Outcome};
-use crate::units::ByteSize;
+use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::outcome::{FailureCode, Outcome};
+use rwasm_value::units::ByteSize;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;

@@ -7,9 +7,9 @@
 
 use crate::nats::blob::{BlobError, Blobs};
 use crate::nats::wire::{decode_outcomes, encode_outcomes, frame, parse};
-use crate::outcome::Outcome;
-use crate::value::Type;
 use bytes::Bytes;
+use rwasm_sandbox::outcome::Outcome;
+use rwasm_value::value::Type;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 

@@ -6,8 +6,8 @@
 
 use super::number::{Number, SumByKey};
 use super::order;
-use crate::value::codec::{Malformed, Reader, Writer};
-use crate::value::{Packed, Type};
+use rwasm_value::value::codec::{Malformed, Reader, Writer};
+use rwasm_value::value::{Packed, Type};
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -287,10 +287,10 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::arbitrary::{any_type, value_of};
-    use crate::value::{Field, Value};
+    use crate::arbitrary::{any_type, value_of};
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use rwasm_value::value::{Field, Value};
 
     fn fold(merge: Builtin, ty: &Type, values: &[Value]) -> Result<Option<Value>, MergeError> {
         let mut fold = Fold::new(merge, ty).unwrap();

@@ -1,10 +1,10 @@
 //! Numbers of any WIT type, read from packed values and added up, alone or by key.
 
 use super::MergeError;
-use crate::format::to_wave;
-use crate::value::codec::{Malformed, Reader, Writer};
-use crate::value::{Packed, Type, skip};
 use bytes::Bytes;
+use rwasm_value::format::to_wave;
+use rwasm_value::value::codec::{Malformed, Reader, Writer};
+use rwasm_value::value::{Packed, Type, skip};
 use std::collections::HashMap;
 use std::fmt;
 

@@ -2,8 +2,8 @@
 //! by scalar value, strings and bytes by their bytes, enums by index, tuples and records by their
 //! fields from the first.
 
-use crate::value::Type;
-use crate::value::codec::{Malformed, Reader};
+use rwasm_value::value::Type;
+use rwasm_value::value::codec::{Malformed, Reader};
 use std::cmp::Ordering;
 
 /// Whether values of this type have an order.
@@ -64,7 +64,7 @@ pub(super) fn has_nan(ty: &Type, reader: &mut Reader<'_>) -> Result<bool, Malfor
         Type::F64 => Ok(f64::from_bits(reader.f64_bits()?).is_nan()),
         Type::Tuple(types) => any_nan(types.iter(), reader),
         Type::Record(fields) => any_nan(fields.iter().map(|field| &field.ty), reader),
-        _ => crate::value::skip(reader, ty).map(|_| false),
+        _ => rwasm_value::value::skip(reader, ty).map(|_| false),
     }
 }
 

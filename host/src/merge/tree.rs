@@ -5,7 +5,7 @@
 //! when leaves arrive and combines finish changes only the order of the calls. The tree calls nobody: it hands out
 //! combines and takes back their results. The job machine owns it.
 
-use crate::ids::ChunkIndex;
+use rwasm_value::ids::ChunkIndex;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 

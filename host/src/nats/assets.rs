@@ -3,11 +3,11 @@
 use super::connect::{ConnectError, Connection};
 use super::names::{self, Class};
 use super::problem::Problem;
-use crate::units::ByteSize;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{kv, object_store, stream};
+use rwasm_value::units::ByteSize;
 use std::time::Duration;
 
 /// How a cluster's streams are to be. Of what is not said, those that are made have the default, and those that are there

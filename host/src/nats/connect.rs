@@ -6,10 +6,10 @@
 use super::assets;
 use super::names::{self, Class};
 use super::refusal::{denied, refused};
-use crate::units::ByteSize;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerAddr};
 use bytes::Bytes;
+use rwasm_value::units::ByteSize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

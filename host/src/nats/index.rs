@@ -4,8 +4,8 @@
 //! has a message of its own, named by the attempt and its index.
 
 use super::wire::WireError;
-use crate::outcome::Place;
-use crate::value::{Malformed, Reader, Writer};
+use rwasm_sandbox::outcome::Place;
+use rwasm_value::value::{Malformed, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;

@@ -5,9 +5,9 @@
 use super::connect::{Connection, Denied};
 use super::problem::Problem;
 use super::{listing, names};
-use crate::ids::EngineId;
 use async_nats::jetstream::kv::{self, Operation};
 use futures_util::StreamExt;
+use rwasm_value::ids::EngineId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use super::assets::AssetError;
 use super::refusal::ConnectError;
-use crate::units::ByteSize;
 use async_nats::jetstream::ErrorCode;
+use rwasm_value::units::ByteSize;
 
 /// What a server said of a request, whichever it was.
 pub(crate) enum Problem {

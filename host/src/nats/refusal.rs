@@ -5,9 +5,9 @@
 use super::connect::{LEAST_PAYLOAD, OLDEST};
 use super::permissions;
 use super::role::Role;
-use crate::units::ByteSize;
 use async_nats::rustls::{self, AlertDescription, CertificateError};
 use async_nats::{ConnectErrorKind, ServerError};
+use rwasm_value::units::ByteSize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -7,7 +7,7 @@ use super::connect::is_loopback;
 use super::keys::PublicKey;
 use super::permissions::{self, Permission};
 use super::role::Role;
-use crate::units::ByteSize;
+use rwasm_value::units::ByteSize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,7 @@ use super::count_step;
 use super::order::Stage;
 use super::queues::{QueueKey, Queues};
 use super::turns::Turns;
-use crate::ids::JobId;
+use rwasm_value::ids::JobId;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -10,8 +10,8 @@ use super::policy::Policy;
 use super::pool::{Load, Pool};
 use super::queues::{QueueKey, Queues, Removed, Takers};
 use super::turns::Turns;
-use crate::ids::{DispatchId, EngineId, JobId};
 use fastrand::Rng;
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

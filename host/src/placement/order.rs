@@ -1,6 +1,6 @@
 //! What is asked of placement, and what it answers.
 
-use crate::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
 /// Within a group and a priority, what goes first.

@@ -5,8 +5,8 @@
 
 use super::count_step;
 use super::policy::Policy;
-use crate::ids::EngineId;
 use fastrand::Rng;
+use rwasm_value::ids::EngineId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much an engine has to do. In this order engines are preferred, where there is no other.

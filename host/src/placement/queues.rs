@@ -4,7 +4,7 @@
 //! the cost of one that is first, and what is taken out leaves nothing behind.
 
 use super::order::{Eligible, Order, Stage};
-use crate::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Whose turn it is: groups by the time at which they last got an engine, or came.
 
-use crate::ids::JobId;
+use rwasm_value::ids::JobId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The groups that have something waiting.

@@ -8,17 +8,17 @@ use super::slot::{Done, Slot};
 use super::task::{Call, Control, Task};
 use super::{NoRoom, Permit, SubmitError};
 use crate::backend::Backend;
-use crate::cancel::Cancel;
 use crate::dispatch::{
     Answer, Course, Dispatch, DispatchedTask, Owner, Pushed, Reply, Reuse, TaskInput,
 };
 use crate::events::ClusterEvent;
 use crate::graph::Terms;
-use crate::ids::{DispatchId, EngineId, JobId};
-use crate::note::Listener;
 use crate::placement::{Eligible, Stage};
-use crate::sandbox::{Arguments, Callable, Callee, Program, Setting};
-use crate::value::{FromWit, PackedArgument, Params};
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::note::Listener;
+use rwasm_sandbox::sandbox::{Arguments, Callable, Callee, Program, Setting};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::value::{FromWit, PackedArgument, Params};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime};

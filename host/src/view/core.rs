@@ -11,7 +11,7 @@ use super::pieces::Pieces;
 use super::plan::{Plan, PlanError};
 use super::programs::Programs;
 use super::reader::Reader;
-use super::recording::{Beginning, Keeper, job_options};
+use super::recording::{InputEntry, JobKind, Keeper, beginning};
 use super::slot::{Registry, Slot};
 use super::spec::{JobSpec, ViewKind};
 use super::told::ClusterNotes;
@@ -19,18 +19,17 @@ use super::{SubmitError, WAITING_BATCHES, held_budget};
 use crate::backend::Backend;
 use crate::dispatch::Owner;
 use crate::events::EventSender;
-use crate::grants::Grants;
 use crate::graph::{Dependency, Retry, Terms};
-use crate::history::{InputEntry, JobKind};
-use crate::ids::{EngineId, JobId};
 use crate::job::{Assignment, HandOver, Machine, Rules};
-use crate::limits::Limits;
 use crate::merge::Fold;
-use crate::note::LogLevel;
 use crate::placement::Eligible;
-use crate::sandbox::{
-    Callee, LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
+use rwasm_sandbox::grants::Grants;
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::note::LogLevel;
+use rwasm_sandbox::sandbox::{
+    LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
 };
+use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -429,32 +428,5 @@ fn rules(
         dispatch_size: spec.dispatch_size,
         max_outstanding: spec.max_outstanding.map(|most| most.max(1)),
         held_budget: held_budget(engine_count),
-    }
-}
-
-/// What the history is told of a job that begins.
-fn beginning<'a>(
-    plan: &Plan,
-    spec: &'a JobSpec,
-    setting: &Setting,
-    program: &'a Program,
-    kind: JobKind,
-    inputs: Vec<InputEntry>,
-) -> Beginning<'a> {
-    /// What runs of a command that names no function.
-    const PROGRAM: &str = "_start";
-    let module = &program.module;
-    let function = match plan.map {
-        Callee::Function(place) => &module.functions()[place].name,
-        Callee::Command => PROGRAM,
-    };
-    Beginning {
-        kind,
-        module,
-        function,
-        label: spec.label.as_deref(),
-        repeats: spec.repeats,
-        options: job_options(spec, setting, &plan.merge),
-        inputs,
     }
 }

@@ -10,20 +10,20 @@ use super::map::Map;
 use super::options::{Options, Wishes};
 use super::pieces::{Listed, Piece, Pieces, Total};
 use super::plan::Plan;
+use super::recording::JobKind;
 use super::run::cut;
 use super::spec::{JobSpec, ViewKind};
 use super::{SubmitError, balanced::MapOptions};
-use crate::cancel::Cancel;
 use crate::dispatch::{Answer, Course, Dispatch, DispatchedTask, Owner, Reply, TaskInput};
-use crate::grants::Grants;
-use crate::history::JobKind;
-use crate::ids::{ChunkIndex, DispatchId, JobId};
-use crate::input::{Input, InputError};
-use crate::limits::Limits;
-use crate::outcome::{Failure, FailureCode, Place};
 use crate::placement::{Eligible, Stage};
-use crate::sandbox::{Callee, DynamicCallable, Module, Program, Setting};
-use crate::value::Value;
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::grants::Grants;
+use rwasm_sandbox::input::{Input, InputError};
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Place};
+use rwasm_sandbox::sandbox::{Callee, DynamicCallable, Module, Program, Setting};
+use rwasm_value::ids::{ChunkIndex, DispatchId, JobId};
+use rwasm_value::value::Value;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -236,6 +236,7 @@ impl<I: Iterator<Item = Place> + Send> Pieces for Remembered<I> {
             held: 0,
             input: TaskInput::Refused(failure),
             start_by: None,
+            #[cfg(feature = "history")]
             kept: None,
         }))
     }

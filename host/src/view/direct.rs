@@ -12,12 +12,12 @@ use super::pieces::{Given, Listed};
 use super::spec::ViewKind;
 use super::targets::{TargetError, Targets};
 use super::tasks::Tasks;
-use crate::ids::EngineId;
-use crate::input::InputError;
 use crate::placement::Eligible;
-use crate::pushed::PushedValue;
-use crate::sandbox::Callable;
-use crate::value::{FromWit, Params, Value};
+use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::pushed::PushedValue;
+use rwasm_sandbox::sandbox::Callable;
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{FromWit, Params, Value};
 use std::sync::Arc;
 
 /// A view of engines that are named: each call runs on each of them, and values can be pushed to

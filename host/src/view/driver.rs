@@ -15,22 +15,22 @@ use super::recording::Recording;
 use super::slot::{Done, Slot};
 use super::stats::JobStats;
 use crate::backend::Backend;
-use crate::cancel::Cancel;
 use crate::dispatch::{
     Answer, Course, Dispatch, DispatchedTask, Owner, Pushed, Reply, Reuse, TaskInput,
 };
 use crate::graph::Retry;
-use crate::ids::{ChunkIndex, DispatchId, EngineId, JobId};
 use crate::job::assign::blocks;
 use crate::job::{
     ChunkFacts, Decision, Ending, Failed, Finished, Machine, Retry as Again, TaskId, Verdict, Work,
 };
 use crate::merge::Fold;
-use crate::note::Listener;
-use crate::outcome::{Attempt, FailureCode, Origin, Outcome, Place};
 use crate::placement::{Eligible, Stage};
-use crate::sandbox::{Arguments, Program, Setting};
-use crate::value::Packed;
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::note::Listener;
+use rwasm_sandbox::outcome::{Attempt, FailureCode, Origin, Outcome, Place};
+use rwasm_sandbox::sandbox::{Arguments, Program, Setting};
+use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
+use rwasm_value::value::Packed;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,11 +2,11 @@
 
 use super::handle::{JobError, JobResult, TaskRecord};
 use super::stats::JobStats;
-use crate::input::InputError;
 use crate::job::Ending;
 use crate::merge::{Fold, MergeError};
-use crate::outcome::{Attempt, Failure, Logs, Origin, Outcome, Usage};
-use crate::value::Packed;
+use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::outcome::{Attempt, Failure, Logs, Origin, Outcome, Usage};
+use rwasm_value::value::Packed;
 use std::time::Duration;
 
 /// The value of a task, as the machine carries it to its delivery or merge.

@@ -1,9 +1,9 @@
 //! How calls fail, as values.
 
 use super::handle::JobError;
-use crate::ids::JobId;
-use crate::note::Notes;
-use crate::outcome::{Attempt, Failure, Log, Origin};
+use rwasm_sandbox::note::Notes;
+use rwasm_sandbox::outcome::{Attempt, Failure, Log, Origin};
+use rwasm_value::ids::JobId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

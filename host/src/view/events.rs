@@ -2,9 +2,9 @@
 
 use super::handle::JobProgress;
 use crate::dispatch::{Answer, Reply};
-use crate::input::InputError;
-use crate::outcome::Failure;
 use crate::placement::Eligible;
+use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::outcome::Failure;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 

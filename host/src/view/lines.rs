@@ -1,12 +1,12 @@
 //! Lines of text as argument lists.
 
 use super::pieces::{Given, refused};
-use crate::format::arguments_from_line;
-use crate::input::InputError;
-use crate::limits::Limits;
-use crate::outcome::{Failure, FailureCode, Place};
-use crate::sandbox::Callable;
-use crate::value::{ArgumentError, Packed, PackedArgument, Type};
+use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Place};
+use rwasm_sandbox::sandbox::Callable;
+use rwasm_value::format::arguments_from_line;
+use rwasm_value::value::{ArgumentError, Packed, PackedArgument, Type};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What a task says while it runs, for whoever listens in.
 
 use crate::feed::{Feed, Missable, feed};
-use crate::note::{Listener, TaskNote};
+use rwasm_sandbox::note::{Listener, TaskNote};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;

@@ -9,17 +9,17 @@ use super::live::LiveNotes;
 use super::options::Options;
 use super::pieces::Pieces;
 use super::plan::Plan;
+use super::recording::JobKind;
 use super::spec::{JobSpec, Merge, ViewKind};
 use super::stats::JobStats;
 use super::within::within;
-use crate::grants::Grants;
 use crate::graph::Dependency;
-use crate::history::JobKind;
-use crate::ids::JobId;
-use crate::outcome::{Origin, Outcome};
-use crate::sandbox::Callable;
-use crate::value::{FromWit, Packed};
 use futures_core::Stream;
+use rwasm_sandbox::grants::Grants;
+use rwasm_sandbox::outcome::{Origin, Outcome};
+use rwasm_sandbox::sandbox::Callable;
+use rwasm_value::ids::JobId;
+use rwasm_value::value::{FromWit, Packed};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,7 +53,9 @@ impl Core {
             dispatch_size: map.dispatch_size,
             max_outstanding: map.max_outstanding,
             keep_records: map.keep_records,
+            #[cfg(feature = "history")]
             repeats: options.repeats,
+            #[cfg(feature = "history")]
             memo: match (&self.keeper, &options.memo) {
                 (Some(_), Some(memo)) => serde_json::Value::clone(memo),
                 _ => serde_json::Value::Null,
@@ -304,7 +306,10 @@ impl<R> Map<R> {
         };
         let logs = outcome.usage.logs;
         let failure = outcome.result.err().unwrap_or_else(|| {
-            crate::outcome::Failure::new(crate::outcome::FailureCode::Internal, "no failure")
+            rwasm_sandbox::outcome::Failure::new(
+                rwasm_sandbox::outcome::FailureCode::Internal,
+                "no failure",
+            )
         });
         Err(TaskError::Failed(Arc::new(TaskFailure {
             job: self.id(),

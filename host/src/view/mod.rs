@@ -28,6 +28,10 @@ mod pieces;
 mod plan;
 mod programs;
 mod reader;
+#[cfg(feature = "history")]
+mod recording;
+#[cfg(not(feature = "history"))]
+#[path = "unrecorded.rs"]
 mod recording;
 mod run;
 mod slot;
@@ -62,12 +66,13 @@ pub(crate) use detach::{Pack, Packs};
 pub(crate) use options::Defaults;
 #[cfg(feature = "nats")]
 pub(crate) use options::Wishes;
+#[cfg(feature = "history")]
 pub(crate) use recording::Keeper;
 
 use crate::graph::DependencyError;
-use crate::input::InputError;
-use crate::value::ArgumentError;
 use admission::{NoRoom, Permit};
+use rwasm_sandbox::input::InputError;
+use rwasm_value::value::ArgumentError;
 
 /// Why a job or a call did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +80,7 @@ use admission::{NoRoom, Permit};
 pub enum SubmitError {
     /// The module cannot be loaded or compiled.
     #[error(transparent)]
-    Load(crate::sandbox::LoadError),
+    Load(rwasm_sandbox::sandbox::LoadError),
     /// The module does not fit what is asked of it.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -129,10 +134,10 @@ fn held_budget(engines: usize) -> u64 {
 /// Batches of outcomes that wait for the user; each is bounded itself.
 const WAITING_BATCHES: usize = 2;
 
-impl From<crate::sandbox::LoadError> for SubmitError {
-    fn from(error: crate::sandbox::LoadError) -> Self {
+impl From<rwasm_sandbox::sandbox::LoadError> for SubmitError {
+    fn from(error: rwasm_sandbox::sandbox::LoadError) -> Self {
         match error {
-            crate::sandbox::LoadError::ShutDown { .. } => Self::ShutDown,
+            rwasm_sandbox::sandbox::LoadError::ShutDown { .. } => Self::ShutDown,
             error => Self::Load(error),
         }
     }

@@ -4,9 +4,9 @@
 //! for it, and a replaced engine has what the one before had. Values are shared, not copied.
 
 use crate::dispatch::Pushed;
-use crate::ids::EngineId;
-use crate::pushed::{PushedValue, PushedValues};
-use crate::value::Value;
+use rwasm_sandbox::pushed::{PushedValue, PushedValues};
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,13 +1,15 @@
 //! How the calls of a view are made: what a view's methods set.
 
+#[cfg(feature = "history")]
 use super::recording::Memo;
 use crate::dispatch::{Owner, Reuse};
-use crate::grants::{GrantError, Grants};
 use crate::graph::{Dependency, Retry};
-use crate::history::JobKey;
-use crate::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
-use crate::sandbox::{Peers, Setting};
-use crate::units::ByteSize;
+#[cfg(feature = "history")]
+use rwasm_history::JobKey;
+use rwasm_sandbox::grants::{GrantError, Grants};
+use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
+use rwasm_sandbox::sandbox::{Peers, Setting};
+use rwasm_value::units::ByteSize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,7 +27,9 @@ pub(super) struct Options {
     pub(super) deadline: Option<Duration>,
     pub(super) after: Vec<Dependency>,
     pub(super) follow: Vec<Dependency>,
+    #[cfg(feature = "history")]
     pub(super) repeats: Option<JobKey>,
+    #[cfg(feature = "history")]
     pub(super) memo: Memo,
     pub(super) reuse: Reuse,
     /// Whose instances are kept under [`Reuse::Engine`]: each view that asks for it has its own.
@@ -66,6 +70,9 @@ impl Wishes<'_> {
         }
         if self.deterministic && self.reuse != Reuse::None {
             return Err(SettingError::ReuseIsNotDeterministic);
+        }
+        if self.deterministic && !cfg!(feature = "deterministic") {
+            return Err(SettingError::NotBuiltForDeterminism);
         }
         let dirs = if here {
             self.grants.check(self.deterministic)?
@@ -116,6 +123,9 @@ pub enum SettingError {
     /// What an instance that is used again holds depends on what ran before.
     #[error("deterministic tasks have a fresh instance each: reuse must be none")]
     ReuseIsNotDeterministic,
+    /// The library was built without what deterministic tasks run on.
+    #[error("deterministic tasks need a library built with the feature `deterministic`")]
+    NotBuiltForDeterminism,
 }
 
 impl Options {
@@ -175,7 +185,7 @@ macro_rules! setters {
 
         /// What each task may use. Its time is then what these limits say, whatever
         /// [`Self::timeout`] said before.
-        pub fn limits(mut self, limits: $crate::limits::Limits) -> Self {
+        pub fn limits(mut self, limits: rwasm_sandbox::limits::Limits) -> Self {
             self.options.limits = limits;
             self.options.setting.take();
             self
@@ -183,7 +193,7 @@ macro_rules! setters {
 
         /// What each task may reach; by default what the cluster grants, which is nothing unless it
         /// says otherwise.
-        pub fn grants(mut self, grants: $crate::grants::Grants) -> Self {
+        pub fn grants(mut self, grants: rwasm_sandbox::grants::Grants) -> Self {
             self.options.grants = std::sync::Arc::new(grants);
             self.options.setting.take();
             self
@@ -239,13 +249,15 @@ macro_rules! setters {
         }
 
         /// The job in the history of which these calls repeat tasks.
-        pub fn repeats(mut self, job: $crate::history::JobKey) -> Self {
+        #[cfg(feature = "history")]
+        pub fn repeats(mut self, job: rwasm_history::JobKey) -> Self {
             self.options.repeats = Some(job);
             self
         }
 
         /// What this program wants to find again with these calls in the history:
         /// `JobEntry::options["memo"]`.
+        #[cfg(feature = "history")]
         pub fn memo(mut self, memo: serde_json::Value) -> Self {
             self.options.memo = Some(std::sync::Arc::new(memo));
             self

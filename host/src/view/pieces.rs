@@ -1,14 +1,14 @@
 //! What a job's tasks are made of, one piece each: chunks of inputs, or lists of arguments, read
 //! lazily from wherever they come.
 
-use crate::cancel::Cancel;
 use crate::dispatch::TaskInput;
-use crate::ids::ChunkIndex;
-use crate::input::{Chunk, Chunks, InputError};
-use crate::outcome::{Failure, FailureCode, Origin, Place};
-use crate::sandbox::{Arguments, Callable};
-use crate::value::{ArgumentError, PackedArgument, Params};
 use futures_core::Stream;
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::input::{Chunk, Chunks, InputError};
+use rwasm_sandbox::outcome::{Failure, FailureCode, Origin, Place};
+use rwasm_sandbox::sandbox::{Arguments, Callable};
+use rwasm_value::ids::ChunkIndex;
+use rwasm_value::value::{ArgumentError, PackedArgument, Params};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,7 +28,8 @@ pub(super) struct Piece {
     /// When its time in the queue is over; the driver says so.
     pub(super) start_by: Option<Instant>,
     /// What the history keeps of its input, where there is one.
-    pub(super) kept: Option<Box<crate::history::TaskInput>>,
+    #[cfg(feature = "history")]
+    pub(super) kept: Option<Box<super::recording::KeptInput>>,
 }
 
 impl Piece {
@@ -102,6 +103,7 @@ fn of_chunk(chunk: Chunk) -> Piece {
         held: chunk.held(),
         input: TaskInput::Ready(Arguments::Chunk(chunk)),
         start_by: None,
+        #[cfg(feature = "history")]
         kept: None,
     }
 }
@@ -149,6 +151,7 @@ impl Given {
             held: size + PIECE_OVERHEAD,
             input,
             start_by: None,
+            #[cfg(feature = "history")]
             kept: None,
         }
     }

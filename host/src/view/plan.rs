@@ -3,12 +3,12 @@
 
 use super::spec::{JobSpec, Merge};
 use super::targets::TargetError;
-use crate::chunk::Chunking;
 use crate::job::Delivery;
 use crate::merge::tree::Shape;
 use crate::merge::{Builtin, Fold, MergeTypeError};
-use crate::sandbox::{Callable, Callee, Form, Function, FunctionError, Module, value_type};
-use crate::value::Type;
+use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::sandbox::{Callable, Callee, Form, Function, FunctionError, Module, value_type};
+use rwasm_value::value::Type;
 
 /// Why a job cannot be made of a module.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,8 @@
 
 use super::events::Event;
 use super::pieces::{Piece, Pieces};
-use crate::cancel::Cancel;
 use crate::job::Wanted;
+use rwasm_sandbox::cancel::Cancel;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};

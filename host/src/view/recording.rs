@@ -8,22 +8,23 @@
 use super::handle::{JobError, JobResult};
 use super::options::Options;
 use super::pieces::{Piece, Pieces, Total};
+use super::plan::Plan;
 use super::slot::Slot;
 use super::spec::{JobSpec, Merge, ViewKind};
-use crate::cancel::Cancel;
 use crate::dispatch::{Reuse, TaskInput};
 use crate::events::{ClusterEvent, EventSender};
-use crate::grants::{Grants, Random};
-use crate::history::{
-    AttemptEntry, History, InputEntry, JobEnd, JobKey, JobKind, JobState, Kept, NewJob, Recorder,
-    TaskEntry, TaskInput as KeptInput, TaskState,
+use rwasm_history::{
+    AttemptEntry, History, JobEnd, JobKey, JobState, Kept, NewJob, Recorder, TaskEntry, TaskState,
 };
-use crate::input::{Chunk, ChunkData, Input, InputError};
-use crate::limits::Limits;
-use crate::outcome::{Attempt, Failure, FailureCode, Origin, Outcome, Usage};
-use crate::sandbox::{Arguments, Module, Setting};
-use crate::units::ByteSize;
-use crate::value::{Packed, Type, Value};
+pub(super) use rwasm_history::{InputEntry, JobKind, TaskInput as KeptInput};
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::grants::{Grants, Random};
+use rwasm_sandbox::input::{Chunk, ChunkData, Input, InputError};
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::outcome::{Attempt, Failure, FailureCode, Origin, Outcome, Usage};
+use rwasm_sandbox::sandbox::{Arguments, Callee, Module, Program, Setting};
+use rwasm_value::units::ByteSize;
+use rwasm_value::value::{Packed, Type, Value};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -435,8 +436,35 @@ pub(super) fn input_entries(inputs: &[Input]) -> Vec<InputEntry> {
     inputs.iter().map(entry).collect()
 }
 
+/// What the history is told of a job that begins.
+pub(super) fn beginning<'a>(
+    plan: &Plan,
+    spec: &'a JobSpec,
+    setting: &Setting,
+    program: &'a Program,
+    kind: JobKind,
+    inputs: Vec<InputEntry>,
+) -> Beginning<'a> {
+    /// What runs of a command that names no function.
+    const PROGRAM: &str = "_start";
+    let module = &program.module;
+    let function = match plan.map {
+        Callee::Function(place) => &module.functions()[place].name,
+        Callee::Command => PROGRAM,
+    };
+    Beginning {
+        kind,
+        module,
+        function,
+        label: spec.label.as_deref(),
+        repeats: spec.repeats,
+        options: job_options(spec, setting, &plan.merge),
+        inputs,
+    }
+}
+
 /// What a job was asked for, as it is recorded. `merge` has nothing left to default.
-pub(super) fn job_options(spec: &JobSpec, setting: &Setting, merge: &Merge) -> Json {
+fn job_options(spec: &JobSpec, setting: &Setting, merge: &Merge) -> Json {
     let view = match &spec.view {
         ViewKind::Balanced => "balanced".to_owned(),
         ViewKind::BalancedAmong(targets) => format!("balanced among {targets}"),

@@ -5,15 +5,14 @@ use super::core::{Core, NewJob};
 use super::handle::Job;
 use super::options::{Defaults, Wishes};
 use super::plan::Plan;
-use super::recording::input_entries;
+use super::recording::{JobKind, input_entries};
 use super::spec::JobSpec;
-use crate::chunk::Chunking;
 use crate::dispatch::Owner;
 use crate::graph::Dependency;
-use crate::history::JobKind;
-use crate::input::{Chunks, Cut, Input, InputError};
-use crate::limits::Limits;
-use crate::sandbox::{Callee, Module};
+use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::input::{Chunks, Cut, Input, InputError};
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::sandbox::{Callee, Module};
 
 impl Core {
     /// Begins a run. What can be refused is refused before anything is compiled or run.

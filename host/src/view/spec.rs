@@ -2,15 +2,16 @@
 
 use super::plan::{Plan, PlanError};
 use super::targets::Targets;
-use crate::chunk::Chunking;
 use crate::dispatch::Reuse;
-use crate::grants::Grants;
 use crate::graph::Retry;
-use crate::history::JobKey;
 use crate::job::Tolerance;
-use crate::limits::Limits;
-use crate::sandbox::Module;
-use crate::value::Type;
+#[cfg(feature = "history")]
+use rwasm_history::JobKey;
+use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::grants::Grants;
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::sandbox::Module;
+use rwasm_value::value::Type;
 use std::time::Duration;
 
 /// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
@@ -66,8 +67,10 @@ pub struct JobSpec {
     /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
     pub max_outstanding: Option<usize>,
     /// The job in the history of which this one repeats tasks.
+    #[cfg(feature = "history")]
     pub repeats: Option<JobKey>,
     /// What this program wants to find again with the job in the history.
+    #[cfg(feature = "history")]
     pub memo: serde_json::Value,
     /// The arguments of a WASI command, without its own name.
     pub arguments: Vec<String>,
@@ -114,7 +117,9 @@ impl Default for JobSpec {
             unordered: false,
             dispatch_size: None,
             max_outstanding: None,
+            #[cfg(feature = "history")]
             repeats: None,
+            #[cfg(feature = "history")]
             memo: serde_json::Value::Null,
             arguments: Vec::new(),
             keep_records: false,

@@ -1,7 +1,7 @@
 //! What a job has done and how long it took.
 
-use crate::ids::EngineId;
-use crate::outcome::Usage;
+use rwasm_sandbox::outcome::Usage;
+use rwasm_value::ids::EngineId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Which engines are meant.
 
 use crate::backend::ids;
-use crate::ids::EngineId;
+use rwasm_value::ids::EngineId;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
@@ -187,7 +187,7 @@ impl FromStr for Targets {
                     number(last.strip_prefix('=').unwrap_or(last))?,
                 ),
             };
-            let most = i64::from(crate::limits::MAX_ENGINES);
+            let most = i64::from(rwasm_sandbox::limits::MAX_ENGINES);
             if last < first || last >= most || first < -most || (first < 0 && last >= 0) {
                 return Err(wrong());
             }

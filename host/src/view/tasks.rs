@@ -3,8 +3,8 @@
 use super::errors::{CompositeError, TaskError};
 use super::task::{Task, TaskInfo};
 use crate::graph::Dependency;
-use crate::ids::JobId;
 use futures_core::Stream;
+use rwasm_value::ids::JobId;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};

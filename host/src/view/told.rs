@@ -1,9 +1,9 @@
 //! What the tasks of all jobs of a cluster say while they run, for whoever listens in before a job begins.
 
 use crate::feed::{Feed, Missable};
-use crate::ids::JobId;
-use crate::note::{LogLevel, TaskNote};
 use futures_core::Stream;
+use rwasm_sandbox::note::{LogLevel, TaskNote};
+use rwasm_value::ids::JobId;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

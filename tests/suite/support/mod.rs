@@ -60,7 +60,8 @@ pub(crate) fn corpus() -> Option<PathBuf> {
 /// The root of this repository.
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
+        .ancestors()
+        .nth(2)
         .expect("the package lies in the workspace")
 }
 

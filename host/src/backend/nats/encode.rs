@@ -1,18 +1,18 @@
 //! From a dispatch to the message that an engine elsewhere makes one of.
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
-use crate::grants::{Clock, Random};
-use crate::ids::EngineId;
-use crate::input::ChunkData;
 use crate::nats::blob::{BlobError, Blobs, LARGEST_INLINE};
 use crate::nats::wire::{
     ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, frame, frame_tasks, micros,
 };
 use crate::placement::Stage;
-use crate::pushed::PushedValue;
-use crate::sandbox::{Arguments, Callee};
-use crate::value::{Packed, PackedArgument};
 use bytes::Bytes;
+use rwasm_sandbox::grants::{Clock, Random};
+use rwasm_sandbox::input::ChunkData;
+use rwasm_sandbox::pushed::PushedValue;
+use rwasm_sandbox::sandbox::{Arguments, Callee};
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{Packed, PackedArgument};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -255,7 +255,7 @@ impl Encoder {
 }
 
 /// The bytes of a chunk, which may have to be read from a disk.
-async fn read(chunk: &crate::input::Chunk) -> Result<Bytes, EncodeError> {
+async fn read(chunk: &rwasm_sandbox::input::Chunk) -> Result<Bytes, EncodeError> {
     if let ChunkData::Bytes(bytes) = &chunk.data {
         return Ok(bytes.clone());
     }

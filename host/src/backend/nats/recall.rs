@@ -4,14 +4,14 @@
 use super::agent::{AGAIN, Agent, QUIET};
 use super::flight::result_type;
 use crate::dispatch::Dispatch;
-use crate::ids::EngineId;
 use crate::nats::index::{Found, Index};
 use crate::nats::names;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
-use crate::outcome::{Failure, FailureCode, Outcome, Usage};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
+use rwasm_value::ids::EngineId;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;

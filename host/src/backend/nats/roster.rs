@@ -1,9 +1,9 @@
 //! The engines of a cluster, as the processes that have them say.
 
 use crate::events::{ClusterEvent, EventSender};
-use crate::ids::EngineId;
 use crate::nats::presence::{Change, Record};
-use crate::outcome::Outcome;
+use rwasm_sandbox::outcome::Outcome;
+use rwasm_value::ids::EngineId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,7 +3,7 @@
 use super::super::{Dependency, DependencyError};
 use super::rules::{Bench, E0, E1, E2, after, after_dependency, follow};
 use super::*;
-use crate::outcome::FailureCode;
+use rwasm_sandbox::outcome::FailureCode;
 
 /// Enough to overflow a stack that is used for each, and to take minutes where each is compared with each.
 const MANY: u64 = 100_000;

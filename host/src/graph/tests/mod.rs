@@ -8,8 +8,8 @@ mod threads;
 mod world;
 
 use super::{Decision, Machine, Resolution, Retry, Terms};
-use crate::ids::{EngineId, JobId};
 use crate::placement::Eligible;
+use rwasm_value::ids::{EngineId, JobId};
 use std::time::Duration;
 
 /// A task that waits for nothing, may run anywhere and has no limits.

@@ -2,7 +2,7 @@
 
 use super::super::{Dependency, Terms};
 use super::engines_of;
-use crate::ids::{EngineId, JobId};
+use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a job that ended succeeded, and where it ran.

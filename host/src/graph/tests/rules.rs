@@ -2,7 +2,7 @@
 
 use super::super::{Backoff, Dependency, DependencyError, Ended, FailureSet, Known, Verdict};
 use super::*;
-use crate::outcome::FailureCode;
+use rwasm_sandbox::outcome::FailureCode;
 
 pub(super) const E0: EngineId = EngineId(0);
 pub(super) const E1: EngineId = EngineId(1);

@@ -3,8 +3,8 @@
 use super::super::{Backoff, Dependency, FailureSet};
 use super::world::{OTHERS, World};
 use super::*;
-use crate::outcome::FailureCode;
 use proptest::prelude::*;
+use rwasm_sandbox::outcome::FailureCode;
 
 /// What happens next, with a number to pick whom it happens to.
 #[derive(Clone, Debug)]

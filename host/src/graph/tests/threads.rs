@@ -3,7 +3,7 @@
 
 use super::super::{Backoff, Dependency, DependencyError, Ended, Known, Verdict};
 use super::*;
-use crate::outcome::FailureCode;
+use rwasm_sandbox::outcome::FailureCode;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::sync::{Arc, Condvar, Mutex};

@@ -3,8 +3,8 @@
 use super::super::{Decision, Ended, Known, Machine, Resolution, Terms, Verdict};
 use super::model::{Fact, Facts, Model, model};
 use super::{engines_of, line, ms};
-use crate::ids::{EngineId, JobId};
-use crate::outcome::FailureCode;
+use rwasm_sandbox::outcome::FailureCode;
+use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -9,10 +9,10 @@ mod simulation;
 
 use super::messages::Task;
 use super::*;
-use crate::ids::{ChunkIndex, EngineId};
 use crate::merge::tree::tests::{any_shape, model};
 use crate::merge::tree::{Node, Shape};
 use proptest::prelude::*;
+use rwasm_value::ids::{ChunkIndex, EngineId};
 use simulation::{Cluster, Key, Scenario, Sut, SutDecision, any_scenario};
 use std::time::Duration;
 

@@ -8,10 +8,10 @@
 
 use super::super::messages::Task;
 use super::super::*;
-use crate::ids::{ChunkIndex, EngineId};
 use crate::merge::tree::Node;
 use crate::merge::tree::tests::{any_shape, bracket};
 use proptest::prelude::*;
+use rwasm_value::ids::{ChunkIndex, EngineId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

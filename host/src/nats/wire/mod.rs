@@ -16,8 +16,8 @@ pub(crate) use task::{
     ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, encode_tasks, frame_tasks,
 };
 
-use crate::value::{Malformed, Reader, Writer};
 use bytes::Bytes;
+use rwasm_value::value::{Malformed, Reader, Writer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,7 +44,7 @@ pub(crate) enum WireError {
     Body(#[from] Malformed),
     /// A value in it is not of its type.
     #[error("a value in it is not as it should be: {0}")]
-    Value(#[from] crate::value::PackedError),
+    Value(#[from] rwasm_value::value::PackedError),
 }
 
 /// A message from its two parts.

@@ -1,9 +1,9 @@
 //! What running tasks tell, on its way to whoever listens. What is lost of it is lost: outcomes carry what is kept.
 
 use super::WireError;
-use crate::note::{LogLevel, TaskNote};
-use crate::value::{Malformed, Reader, Writer};
 use bytes::Bytes;
+use rwasm_sandbox::note::{LogLevel, TaskNote};
+use rwasm_value::value::{Malformed, Reader, Writer};
 use std::sync::Arc;
 
 /// Something heard of the tasks of a message, which is known by its number.

@@ -1,11 +1,11 @@
 //! Outcomes on their way back.
 
 use super::{WireError, micros, time};
-use crate::ids::EngineId;
-use crate::note::{LogLevel, LogLine, Notes, Progress, Published};
-use crate::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
-use crate::value::{Malformed, Packed, Reader, Type, Writer};
 use bytes::Bytes;
+use rwasm_sandbox::note::{LogLevel, LogLine, Notes, Progress, Published};
+use rwasm_sandbox::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{Malformed, Packed, Reader, Type, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,7 +192,7 @@ fn failure(from: &mut Reader<'_>) -> Result<Failure, WireError> {
     let mut failure = Failure::new(code, from.str()?);
     failure.is_input_error = from.bool()?;
     if from.bool()? {
-        failure.backtrace = Some(crate::plain::plain(from.str()?.to_owned()));
+        failure.backtrace = Some(rwasm_value::plain::plain(from.str()?.to_owned()));
     }
     Ok(failure)
 }

@@ -1,9 +1,9 @@
 //! Tasks on their way to an engine.
 
 use super::WireError;
-use crate::limits::Limits;
-use crate::value::{Packed, Reader, Writer};
 use bytes::Bytes;
+use rwasm_sandbox::limits::Limits;
+use rwasm_value::value::{Packed, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -333,7 +333,7 @@ fn input(from: &mut Reader<'_>, body: &Bytes) -> Result<InputForm, WireError> {
             message: from.str()?.to_owned(),
             is_input_error: from.bool()?,
         },
-        _ => return Err(crate::value::Malformed::BadCase.into()),
+        _ => return Err(rwasm_value::value::Malformed::BadCase.into()),
     })
 }
 

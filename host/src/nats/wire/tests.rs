@@ -1,12 +1,12 @@
 //! What is sent comes back, and what comes from anywhere does no harm.
 
 use super::*;
-use crate::ids::EngineId;
-use crate::note::{LogLevel, LogLine, Notes, Progress, Published};
-use crate::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
-use crate::value::{Packed, Type, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rwasm_sandbox::note::{LogLevel, LogLine, Notes, Progress, Published};
+use rwasm_sandbox::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{Packed, Type, Value};
 
 fn bytes() -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..40).prop_map(Bytes::from)

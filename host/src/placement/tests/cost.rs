@@ -2,7 +2,7 @@
 
 use super::super::{Decision, Eligible, Machine, Policy};
 use super::{STEPS, machine, order, set};
-use crate::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
 /// What is done, in steps.

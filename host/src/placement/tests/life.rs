@@ -2,7 +2,7 @@
 
 use super::super::{Decision, Eligible, Machine, Order, Policy, Stage};
 use super::{assigned, decisions, machine, order, set};
-use crate::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
 fn one(id: u32) -> Eligible {

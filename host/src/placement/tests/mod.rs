@@ -7,7 +7,7 @@ mod policies;
 mod random;
 
 use super::{Decision, Eligible, Machine, Order, Policy, Stage};
-use crate::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::cell::Cell;
 use std::sync::Arc;
 

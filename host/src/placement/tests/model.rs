@@ -1,7 +1,7 @@
 //! Placement kept in the simplest way: lists, searched from end to end.
 
 use super::super::{Decision, Eligible, EngineStatus, Machine, Order, Policy, Stage, Status};
-use crate::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

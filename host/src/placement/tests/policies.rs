@@ -2,7 +2,7 @@
 
 use super::super::{Decision, Eligible, Machine, Policy};
 use super::{assigned, machine, order};
-use crate::ids::{DispatchId, EngineId};
+use rwasm_value::ids::{DispatchId, EngineId};
 
 const DRAWS: usize = 3_000;
 

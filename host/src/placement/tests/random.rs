@@ -2,8 +2,8 @@
 
 use super::super::{Eligible, Machine, Order, Policy, Stage};
 use super::model::{Model, Standing};
-use crate::ids::{DispatchId, EngineId, JobId};
 use proptest::prelude::*;
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]

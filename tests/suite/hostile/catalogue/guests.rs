@@ -42,7 +42,7 @@ impl Guest {
         match self.source {
             Source::Text => {
                 let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                    .join("../guest-tasks/hostile")
+                    .join("../../guest-tasks/hostile")
                     .join(self.name)
                     .with_extension("wat");
                 text(&std::fs::read_to_string(path).expect("the guest can be read"))

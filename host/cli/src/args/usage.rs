@@ -1,0 +1,102 @@
+//! What is said of a command line that is none, in clap's words where they are right, and in which colours.
+//! What the arguments mean is not known here.
+
+use super::ProjectFile;
+use crate::exit::{CliError, visible};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ColorChoice, Command};
+use std::ffi::OsStr;
+
+/// Help and version are no errors; anything else is the user's mistake.
+pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFile) -> CliError {
+    if !error.use_stderr() {
+        // A reader that has gone away needs no help.
+        let _ = error.print();
+        std::process::exit(0);
+    }
+    match error.kind() {
+        ErrorKind::InvalidUtf8 => error = not_text(command),
+        ErrorKind::UnknownArgument => name_whole(&mut error),
+        _ => {}
+    }
+    CliError::Usage {
+        rendered: error.render().ansi().to_string(),
+        plain: error.render().to_string(),
+        file: file.path_if_used(&error.to_string()),
+    }
+}
+
+/// clap does not say which argument it means; where one could be meant, they are named.
+fn not_text(command: &Command) -> clap::Error {
+    let words = std::env::args_os().filter(|word| word.to_str().is_none());
+    let words = words.map(|word| format!("`{}`", shown(&word)));
+    let settings = std::env::vars_os().filter(|(name, value)| {
+        let is_ours = name.to_string_lossy().starts_with("RWASM_");
+        is_ours && value.to_str().is_none()
+    });
+    let settings = settings.map(|(name, value)| format!("`{}={}`", shown(&name), shown(&value)));
+    let words: Vec<String> = words.chain(settings).collect();
+    let message = match words.as_slice() {
+        [word] => format!("text is wanted where {word} stands, which is not UTF-8"),
+        words => format!(
+            "text is wanted where one of these stands, which are not UTF-8: {}",
+            words.join(", ")
+        ),
+    };
+    clap::Error::raw(ErrorKind::InvalidUtf8, message).with_cmd(command)
+}
+
+/// The text in it, with what is none as bytes.
+fn shown(word: &OsStr) -> String {
+    let chunks = word.as_encoded_bytes().utf8_chunks();
+    let shown = chunks.map(|chunk| {
+        format!(
+            "{}{}",
+            visible(chunk.valid()),
+            chunk.invalid().escape_ascii()
+        )
+    });
+    shown.collect()
+}
+
+/// Of a word like `-inf`, clap takes its first letter for the option, and so does the tip that it gives.
+fn name_whole(error: &mut clap::Error) {
+    let Some(ContextValue::String(letter)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    if letter.starts_with("--") {
+        return;
+    }
+    let words = std::env::args_os().skip(1).take_while(|word| word != "--");
+    let mut words = words.filter_map(|word| word.into_string().ok());
+    let Some(word) = words.find(|word| word.starts_with(letter.as_str()) && word != letter) else {
+        return;
+    };
+    let word = visible(&word);
+    if error.get(ContextKind::Suggested).is_some() {
+        let tip = format!("to pass '{word}' as a value, use '-- {word}'");
+        let tips = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tips);
+    }
+    error.insert(ContextKind::InvalidArg, ContextValue::String(word));
+}
+
+/// Colours are wanted as the option says, else as the environment does; before parsing, since
+/// clap's own messages have colours.
+pub(super) fn wanted_color() -> ColorChoice {
+    // Arguments need not be text; those that matter here are.
+    let words = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let mut words = words.skip_while(|word| !word.starts_with("--color"));
+    let value = match words.next() {
+        Some(word) => match word.split_once('=') {
+            Some((_, value)) => Some(value.to_owned()),
+            None => words.next(),
+        },
+        None => std::env::var("RWASM_COLOR").ok(),
+    };
+    match value.as_deref() {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}

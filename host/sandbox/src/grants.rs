@@ -1,0 +1,579 @@
+//! What a task may reach beyond its input: nothing, unless it is granted. What is granted is looked
+//! at when a job or call begins, so that what is not there is known before anything runs.
+
+use std::fmt;
+use std::fs::File;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// What a task is granted: nothing by default.
+///
+/// A cluster's grants hold for its jobs and calls; a job or a view may have others in their stead.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Access, Clock, Grants};
+///
+/// let grants = Grants::none()
+///     .dir("data", "/data", Access::ReadOnly)
+///     .env("STAGE", "test")
+///     .net("db.example.org:5432".parse()?)
+///     .clock(Clock::Precise);
+/// # drop(grants);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Grants {
+    /// Directories.
+    pub dirs: Vec<DirGrant>,
+    /// Variables of the environment, by name.
+    pub env: Vec<(String, String)>,
+    /// Peers on the network. WASI preview 1 has no sockets of its own: these are for components.
+    pub net: Vec<NetGrant>,
+    /// The clock.
+    pub clock: Clock,
+    /// Where random numbers come from.
+    pub random: Random,
+}
+
+/// A directory of the host that a task may use, and nothing outside of it.
+///
+/// Its text is `HOST::GUEST`, followed by `:ro` where it is only to be read; `HOST` alone is the same
+/// path in the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DirGrant {
+    /// Where it is.
+    pub host: PathBuf,
+    /// What the guest calls it.
+    pub guest: String,
+    /// What may be done in it.
+    pub access: Access,
+}
+
+/// What may be done in a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Files may be read and listed; nothing may be changed, made, renamed or linked.
+    ReadOnly,
+    /// Everything, within the limits `written` and `files`.
+    #[default]
+    ReadWrite,
+}
+
+/// A peer that a task may connect to or send to, by TCP or UDP, and whose name it may look up.
+///
+/// Its text is `HOST:PORT`: a name or an address (of IPv6 in brackets), and a port or `*` for all. A name stands for the
+/// addresses it has when a task of the job first uses the network; they are looked up by the host,
+/// once for the job. None of them is link-local, as the metadata of cloud providers is: that is granted by its
+/// address or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct NetGrant {
+    /// The peer.
+    pub host: NetHost,
+    /// Its port; none for all of them.
+    pub port: Option<u16>,
+}
+
+/// A peer by address or by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NetHost {
+    /// An address.
+    Address(IpAddr),
+    /// A name, in lower case.
+    Name(String),
+}
+
+/// The clock that a task reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Clock {
+    /// The system's, as precise as it is. It tells a guest more of what runs beside it.
+    Precise,
+    /// The system's, in whole milliseconds.
+    #[default]
+    Coarse,
+    /// One that stands still, at the beginning of the year 2000.
+    Fixed,
+}
+
+/// Where a task's random numbers come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Random {
+    /// The operating system: fit for keys.
+    #[default]
+    System,
+    /// This seed, and the task's module, function and input: the same on every run, other ones for
+    /// other inputs, and known to whoever knows all that.
+    Seeded(u64),
+}
+
+/// A text that is no grant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseGrantError {
+    /// No directory.
+    #[error(
+        "`{found}` grants no directory: write HOST::GUEST, as ./data::/data, and :ro behind it to have it only read"
+    )]
+    Dir {
+        /// What was given.
+        found: String,
+    },
+    /// No clock.
+    #[error("there is no clock `{found}`: write precise, coarse or fixed")]
+    Clock {
+        /// What was given.
+        found: String,
+    },
+    /// No peer.
+    #[error(
+        "`{found}` grants no peer: write HOST:PORT, as db.example.org:5432, 10.0.0.7:80, [::1]:* (all ports)"
+    )]
+    Net {
+        /// What was given.
+        found: String,
+    },
+}
+
+/// Why something cannot be granted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// There is no such directory, or it cannot be opened.
+    #[error("the directory `{}` cannot be granted", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Engines elsewhere would not know where it is.
+    #[error(
+        "the directory `{}` is one of the machines with engines: write its whole path, as they know it",
+        .path.display()
+    )]
+    Elsewhere {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Two directories have the same name in the guest.
+    #[error("two directories are to be `{guest}` in the guest: give one another name")]
+    SameName {
+        /// The name.
+        guest: String,
+    },
+    /// A directory that is only to be read lies in one that may be written.
+    #[error(
+        "`{}` is to be read-only, but lies in `{}`, by way of which it could be written: grant that read-only too, or another one",
+        .inner.display(),
+        .outer.display()
+    )]
+    ReadOnlyWithin {
+        /// The one that is to be read-only.
+        inner: PathBuf,
+        /// The one that may be written.
+        outer: PathBuf,
+    },
+    /// A variable that no environment can have.
+    #[error("`{name}` cannot be the name of a variable: it is empty, or has `=` or a NUL in it")]
+    Variable {
+        /// The name.
+        name: String,
+    },
+    /// A value that no variable can have.
+    #[error("the value of the variable `{name}` has a NUL in it")]
+    VariableValue {
+        /// The name of the variable.
+        name: String,
+    },
+    /// A deterministic task can have no network.
+    #[error(
+        "a deterministic task cannot be granted {what}: what it learns there changes from run to run"
+    )]
+    NotDeterministic {
+        /// What was to be granted.
+        what: &'static str,
+    },
+}
+
+impl Grants {
+    /// Nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Grants a directory: `host` is where it is, `guest` what the guest calls it.
+    #[must_use]
+    pub fn dir(
+        mut self,
+        host: impl Into<PathBuf>,
+        guest: impl Into<String>,
+        access: Access,
+    ) -> Self {
+        self.dirs.push(DirGrant {
+            host: host.into(),
+            guest: guest.into(),
+            access,
+        });
+        self
+    }
+
+    /// Grants a variable of the environment. The last one of a name holds.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Grants a peer on the network.
+    #[must_use]
+    pub fn net(mut self, peer: NetGrant) -> Self {
+        self.net.push(peer);
+        self
+    }
+
+    /// Which clock it reads.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where its random numbers come from.
+    #[must_use]
+    pub fn random(mut self, random: Random) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Whether anything that a task could reach is granted: a clock and random numbers are not counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.dirs.is_empty() && self.env.is_empty() && self.net.is_empty()
+    }
+
+    /// Whether all of it can be granted now. Gives the directories, opened, in their order.
+    #[doc(hidden)]
+    pub fn check(&self, deterministic: bool) -> Result<Vec<File>, GrantError> {
+        let mut opened = Vec::with_capacity(self.dirs.len());
+        for (place, dir) in self.dirs.iter().enumerate() {
+            let directory = open_directory(&dir.host).map_err(|source| GrantError::Directory {
+                path: dir.host.clone(),
+                source,
+            })?;
+            opened.push(directory);
+            if self.dirs[..place].iter().any(|one| one.guest == dir.guest) {
+                return Err(GrantError::SameName {
+                    guest: dir.guest.clone(),
+                });
+            }
+        }
+        self.check_overlaps()?;
+        self.check_rest(deterministic)?;
+        Ok(opened)
+    }
+
+    /// Whether all of it can be asked for where engines are elsewhere, and the directories with them.
+    #[doc(hidden)]
+    pub fn check_elsewhere(&self, deterministic: bool) -> Result<(), GrantError> {
+        for (place, dir) in self.dirs.iter().enumerate() {
+            if !dir.host.is_absolute() || dir.host.to_str().is_none() {
+                return Err(GrantError::Elsewhere {
+                    path: dir.host.clone(),
+                });
+            }
+            if self.dirs[..place].iter().any(|one| one.guest == dir.guest) {
+                return Err(GrantError::SameName {
+                    guest: dir.guest.clone(),
+                });
+            }
+        }
+        self.check_rest(deterministic)
+    }
+
+    fn check_rest(&self, deterministic: bool) -> Result<(), GrantError> {
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(GrantError::Variable { name: name.clone() });
+            }
+            if value.contains('\0') {
+                return Err(GrantError::VariableValue { name: name.clone() });
+            }
+        }
+        if deterministic && !self.net.is_empty() {
+            return Err(GrantError::NotDeterministic { what: "a network" });
+        }
+        Ok(())
+    }
+
+    /// Whether what is to be read-only is so by every way there is to it.
+    fn check_overlaps(&self) -> Result<(), GrantError> {
+        let of = |access| self.dirs.iter().filter(move |dir| dir.access == access);
+        // It was opened just now; one that has no path any more lies in no other.
+        let place = |dir: &DirGrant| dir.host.canonicalize().ok();
+        for inner in of(Access::ReadOnly) {
+            for outer in of(Access::ReadWrite) {
+                if let (Some(at), Some(around)) = (place(inner), place(outer))
+                    && at.starts_with(around)
+                {
+                    return Err(GrantError::ReadOnlyWithin {
+                        inner: inner.host.clone(),
+                        outer: outer.host.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What can be reached, a line each, as the command line's options have it. Of variables it has
+    /// the names alone: their values may be secrets.
+    #[must_use]
+    pub fn described(&self) -> Vec<String> {
+        let dirs = self.dirs.iter().map(|dir| format!("--dir {dir}"));
+        let env = self.env.iter().map(|(name, _)| format!("--env {name}"));
+        let net = self.net.iter().map(|peer| format!("--net {peer}"));
+        dirs.chain(env).chain(net).collect()
+    }
+}
+
+/// Opens it, so that rights are known too. What is no directory, and may not even come back from being
+/// opened, is refused before.
+fn open_directory(path: &Path) -> std::io::Result<File> {
+    std::fs::read_dir(path)?;
+    File::open(path)
+}
+
+impl FromStr for DirGrant {
+    type Err = ParseGrantError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (rest, access) = match text.strip_suffix(":ro") {
+            Some(rest) => (rest, Access::ReadOnly),
+            None => (text.strip_suffix(":rw").unwrap_or(text), Access::ReadWrite),
+        };
+        let (host, guest) = rest.split_once("::").unwrap_or((rest, rest));
+        if host.is_empty() || guest.is_empty() || guest.contains("::") || guest.contains('\0') {
+            return Err(ParseGrantError::Dir {
+                found: text.to_owned(),
+            });
+        }
+        Ok(Self {
+            host: host.into(),
+            guest: guest.to_owned(),
+            access,
+        })
+    }
+}
+
+impl fmt::Display for DirGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", self.host.display(), self.guest)?;
+        match self.access {
+            Access::ReadOnly => f.write_str(":ro"),
+            Access::ReadWrite => Ok(()),
+        }
+    }
+}
+
+impl FromStr for NetGrant {
+    type Err = ParseGrantError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = || {
+            let (host, port) = text.rsplit_once(':')?;
+            let port = match port {
+                "*" => None,
+                port => Some(port.parse::<u16>().ok().filter(|port| *port != 0)?),
+            };
+            let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+                Some(address) => NetHost::Address(IpAddr::V6(address?.parse().ok()?)),
+                None => match host.parse::<IpAddr>() {
+                    Ok(IpAddr::V6(_)) => return None,
+                    Ok(address) => NetHost::Address(address),
+                    Err(_) => NetHost::Name(host_name(host)?),
+                },
+            };
+            Some(Self { host, port })
+        };
+        parsed().ok_or_else(|| ParseGrantError::Net {
+            found: text.to_owned(),
+        })
+    }
+}
+
+/// A host's name as it is compared; none where it is no name.
+pub(crate) fn host_name(text: &str) -> Option<String> {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let text = text.strip_suffix('.').unwrap_or(text);
+    // What looks like a number is an address that is wrong.
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (text.len() <= 253 && !is_number && text.split('.').all(is_label))
+        .then(|| text.to_ascii_lowercase())
+}
+
+impl fmt::Display for NetGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            NetHost::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            NetHost::Address(address) => write!(f, "{address}")?,
+            NetHost::Name(name) => f.write_str(name)?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => f.write_str(":*"),
+        }
+    }
+}
+
+impl Clock {
+    /// Its name, as the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Precise => "precise",
+            Self::Coarse => "coarse",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
+impl FromStr for Clock {
+    type Err = ParseGrantError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = [Self::Precise, Self::Coarse, Self::Fixed].into_iter();
+        all.find(|clock| clock.name() == text)
+            .ok_or_else(|| ParseGrantError::Clock {
+                found: text.to_owned(),
+            })
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_read_as_they_are_written() {
+        for (text, host, guest, access) in [
+            ("data::/data", "data", "/data", Access::ReadWrite),
+            ("/a:b::/c:ro", "/a:b", "/c", Access::ReadOnly),
+            ("./x::y:rw", "./x", "y", Access::ReadWrite),
+            ("/tmp", "/tmp", "/tmp", Access::ReadWrite),
+            ("/tmp:ro", "/tmp", "/tmp", Access::ReadOnly),
+        ] {
+            let grant: DirGrant = text.parse().expect(text);
+            assert_eq!(
+                (grant.host.as_path(), &*grant.guest),
+                (Path::new(host), guest)
+            );
+            assert_eq!(grant.access, access, "{text}");
+            assert_eq!(grant.to_string().parse(), Ok(grant), "{text}");
+        }
+        for text in ["", "::", "a::", "::b", "a::b::c", ":ro", "a::b\0"] {
+            assert!(text.parse::<DirGrant>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn peers_are_read_as_they_are_written() {
+        for text in [
+            "example.org:443",
+            "localhost:*",
+            "127.0.0.1:80",
+            "[::1]:65535",
+            "a_b-c.d:1",
+        ] {
+            let grant: NetGrant = text.parse().expect(text);
+            assert_eq!(grant.to_string(), text);
+        }
+        let grant: NetGrant = "Example.ORG.:443".parse().expect("a name");
+        assert_eq!(grant.to_string(), "example.org:443");
+        for text in [
+            "",
+            ":",
+            "a",
+            "a:",
+            ":1",
+            "a:0",
+            "a:65536",
+            "a:-1",
+            "::1:80",
+            "[::1]",
+            "[a]:1",
+            "a..b:1",
+            "300.1.1.1:1",
+            "a b:1",
+            "*:1",
+            "a:1:2",
+        ] {
+            assert!(text.parse::<NetGrant>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_granted_is_refused() {
+        let missing = Grants::none().dir("no/such/place", "/x", Access::ReadOnly);
+        assert!(matches!(
+            missing.check(false),
+            Err(GrantError::Directory { .. })
+        ));
+        let twice =
+            Grants::none()
+                .dir(".", "/x", Access::ReadOnly)
+                .dir(".", "/x", Access::ReadWrite);
+        assert!(matches!(
+            twice.check(false),
+            Err(GrantError::SameName { .. })
+        ));
+        let within = |inner, outer| {
+            Grants::none()
+                .dir("src", "/inner", inner)
+                .dir(".", "/outer", outer)
+                .check(false)
+        };
+        assert!(matches!(
+            within(Access::ReadOnly, Access::ReadWrite),
+            Err(GrantError::ReadOnlyWithin { .. })
+        ));
+        assert!(within(Access::ReadWrite, Access::ReadOnly).is_ok());
+        for name in ["", "a=b", "a\0"] {
+            let odd = Grants::none().env(name, "x");
+            assert!(matches!(odd.check(false), Err(GrantError::Variable { .. })));
+        }
+        let peer = Grants::none().net("localhost:1".parse().expect("a peer"));
+        assert!(peer.check(false).is_ok());
+        assert!(peer.check(true).is_err());
+    }
+
+    #[test]
+    fn a_description_has_no_values_of_variables() {
+        let grants = Grants::none()
+            .env("TOKEN", "secret")
+            .dir("a", "/b", Access::ReadOnly);
+        let lines = grants.described();
+        assert_eq!(lines, ["--dir a::/b:ro", "--env TOKEN"]);
+    }
+}

@@ -1,0 +1,294 @@
+//! One chunk of an input: what it is, and how whoever runs it gets at its bytes.
+//!
+//! A chunk is cheap to clone. Chunks of a regular file share one open file; the file closes with the last of them.
+
+use bytes::Bytes;
+use rwasm_value::ids::ChunkIndex;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One of a job's inputs, as its chunks know it.
+#[derive(Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct Source {
+    /// What errors call it.
+    #[doc(hidden)]
+    pub name: Arc<str>,
+    /// Which of the job's inputs it is, from 0.
+    #[doc(hidden)]
+    pub number: usize,
+}
+
+/// A cut of one input.
+#[derive(Clone, Debug)]
+#[doc(hidden)]
+pub struct Chunk {
+    /// Its place among all chunks of the job.
+    #[doc(hidden)]
+    pub index: ChunkIndex,
+    /// The input it is cut from.
+    #[doc(hidden)]
+    pub source: Arc<Source>,
+    /// Its bytes within that input; up to `u64::MAX` for a stream whose length is not known.
+    #[doc(hidden)]
+    pub range: Range<u64>,
+    /// The offset of its first byte over all inputs in order; streams of unknown length count nothing.
+    #[doc(hidden)]
+    pub position: u64,
+    /// Where the bytes are.
+    #[doc(hidden)]
+    pub data: ChunkData,
+}
+
+/// Where the bytes of a chunk are.
+#[derive(Clone)]
+#[doc(hidden)]
+pub enum ChunkData {
+    /// In a regular file, at the chunk's range.
+    File(FileRef),
+    /// In memory.
+    Bytes(Bytes),
+    /// In a stream that nobody has read from yet, to be taken once.
+    Stream(Arc<Mutex<Option<Box<dyn Read + Send>>>>),
+}
+
+impl ChunkData {
+    pub(super) fn stream(reader: Box<dyn Read + Send>) -> Self {
+        Self::Stream(Arc::new(Mutex::new(Some(reader))))
+    }
+}
+
+impl fmt::Debug for ChunkData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Bytes(_) => "Bytes",
+            Self::Stream(_) => "Stream",
+        })
+    }
+}
+
+impl Chunk {
+    /// The bytes of a file that nobody else has, from its beginning: a chunk that was sent here.
+    #[doc(hidden)]
+    pub fn own_file(file: File) -> ChunkData {
+        let nowhere = Arc::from(Path::new(""));
+        ChunkData::File(FileRef::Open(Arc::new(OpenFile::new(
+            file,
+            nowhere,
+            Slot::default(),
+        ))))
+    }
+
+    /// Its length in bytes, where it is known.
+    #[doc(hidden)]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "an empty chunk is a chunk like any other"
+    )]
+    pub fn len(&self) -> Option<u64> {
+        match self.data {
+            ChunkData::Stream(_) => None,
+            ChunkData::File(_) | ChunkData::Bytes(_) => Some(self.range.end - self.range.start),
+        }
+    }
+
+    /// The bytes it keeps in the host's memory.
+    #[doc(hidden)]
+    pub fn held(&self) -> u64 {
+        match &self.data {
+            ChunkData::Bytes(bytes) => bytes.len() as u64,
+            ChunkData::File(_) | ChunkData::Stream(_) => 0,
+        }
+    }
+
+    /// Fills `buf`, which is as long as the chunk, with its bytes.
+    pub(crate) fn read_into(&self, buf: &mut [u8]) -> io::Result<()> {
+        debug_assert_eq!(
+            self.len(),
+            Some(buf.len() as u64),
+            "a buffer of the chunk's length"
+        );
+        match &self.data {
+            ChunkData::File(file) => file.hold()?.read_exact_at(buf, self.range.start),
+            ChunkData::Bytes(bytes) if bytes.len() == buf.len() => {
+                buf.copy_from_slice(bytes);
+                Ok(())
+            }
+            ChunkData::Bytes(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the buffer has another length",
+            )),
+            ChunkData::Stream(_) => Err(unknown_length()),
+        }
+    }
+
+    /// Its bytes: shared where they are in memory already, else read.
+    #[doc(hidden)]
+    pub fn bytes(&self) -> io::Result<Bytes> {
+        match (&self.data, self.len()) {
+            (ChunkData::Bytes(bytes), _) => Ok(bytes.clone()),
+            (ChunkData::File(_), Some(len)) => {
+                let len = usize::try_from(len)
+                    .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+                let mut buf = vec![0; len];
+                self.read_into(&mut buf)?;
+                Ok(buf.into())
+            }
+            (ChunkData::File(_) | ChunkData::Stream(_), _) => Err(unknown_length()),
+        }
+    }
+
+    /// A reader over its bytes. A stream can be opened once; whoever comes later gets an error.
+    #[doc(hidden)]
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        match &self.data {
+            ChunkData::File(file) => Ok(Box::new(RangeReader {
+                file: file.hold()?,
+                rest: self.range.clone(),
+            })),
+            ChunkData::Bytes(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
+            ChunkData::Stream(stream) => stream
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .ok_or_else(|| io::Error::other("the stream has been read already")),
+        }
+    }
+
+    /// The chunk for people: `davinci.txt, bytes 65536..131072`.
+    #[cfg(test)]
+    pub(crate) fn describe(&self) -> String {
+        let Range { start, end } = self.range;
+        match self.len() {
+            Some(_) => format!("{}, bytes {start}..{end}", self.source.name),
+            None => format!("{}, bytes {start}..", self.source.name),
+        }
+    }
+}
+
+fn unknown_length() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the chunk is a stream of unknown length",
+    )
+}
+
+/// A regular file that chunks share.
+#[derive(Clone)]
+pub enum FileRef {
+    /// Open, as long as one of its chunks lives.
+    Open(Arc<OpenFile>),
+    /// Opened for each use, since too many files were open when it was cut.
+    Closed(Arc<Path>),
+}
+
+impl FileRef {
+    /// The open file.
+    pub(crate) fn hold(&self) -> io::Result<Arc<OpenFile>> {
+        match self {
+            Self::Open(file) => Ok(Arc::clone(file)),
+            Self::Closed(path) => Ok(Arc::new(OpenFile::new(
+                File::open(path)?,
+                Arc::clone(path),
+                Slot::default(),
+            ))),
+        }
+    }
+}
+
+/// Counts the files that chunks keep open: each [`OpenFile`] holds a clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot(Arc<()>);
+
+impl Slot {
+    /// How many clones of it there are.
+    pub(super) fn taken(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+}
+
+/// An open regular file, read by position so that engines can share it.
+#[doc(hidden)]
+pub struct OpenFile {
+    file: File,
+    #[cfg_attr(
+        unix,
+        expect(
+            dead_code,
+            reason = "only platforms without positional reads open it again"
+        )
+    )]
+    path: Arc<Path>,
+    _slot: Slot,
+}
+
+impl OpenFile {
+    pub(super) fn new(file: File, path: Arc<Path>, slot: Slot) -> Self {
+        Self {
+            file,
+            path,
+            _slot: slot,
+        }
+    }
+
+    /// Reads some bytes at `offset`; 0 at the end of the file.
+    pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_at(&self.file, buf, offset);
+        // A file's cursor is shared by all who hold the file, so each read gets a file of its own.
+        #[cfg(not(unix))]
+        {
+            let mut file = File::open(&self.path)?;
+            io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
+            file.read(buf)
+        }
+    }
+
+    /// Fills `buf` with the bytes at `offset`; an error where the file has become too short for that.
+    pub(crate) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read_at(buf, offset) {
+                Ok(0) => return Err(shrunk(offset)),
+                Ok(read) => {
+                    buf = &mut buf[read..];
+                    offset += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shrunk(offset: u64) -> io::Error {
+    let message = format!("the file was cut off at byte {offset} while it was read");
+    io::Error::new(io::ErrorKind::UnexpectedEof, message)
+}
+
+/// Reads a range of a file from start to end.
+struct RangeReader {
+    file: Arc<OpenFile>,
+    rest: Range<u64>,
+}
+
+impl Read for RangeReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.rest.end - self.rest.start).unwrap_or(usize::MAX);
+        let wanted = buf.len().min(left);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let read = self.file.read_at(&mut buf[..wanted], self.rest.start)?;
+        if read == 0 {
+            return Err(shrunk(self.rest.start));
+        }
+        self.rest.start += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,244 @@
+//! From a module's bytes to compiled code: by way of the cache where there is one, made as the cluster's
+//! compiler does it where it is not there.
+
+use super::cache::CodeCache;
+use super::compiler::{CompileLimit, Compiler};
+use super::helper::{HelperError, Helpers, Kind, Passed, Task};
+use super::load::LoadError;
+use super::module::Module;
+use super::variant::Variant;
+use crate::limits::Limits;
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+
+/// What the two kinds of compiled code have in common.
+pub(super) trait Code: Sized {
+    /// Distinguishes the kinds in the cache.
+    const KIND: Kind;
+
+    fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
+
+    /// Maps code that [`Code::serialize`] gave: the open file, which is the one at `path`.
+    fn map(engine: &wasmtime::Engine, file: File, path: &Path) -> wasmtime::Result<Self>;
+
+    /// Takes code that a helper gave.
+    fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self>;
+}
+
+impl Code for wasmtime::Module {
+    const KIND: Kind = Kind::Core;
+
+    fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
+        Self::from_binary(engine, bytes)
+    }
+
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+        self.serialize()
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "the one way to map compiled code; it is our own"
+    )]
+    fn map(engine: &wasmtime::Engine, file: File, _: &Path) -> wasmtime::Result<Self> {
+        // SAFETY: the file is from our private cache directory: written by `serialize` of the
+        // same build of wasmtime, checked against its checksum, and never changed in place.
+        unsafe { Self::deserialize_open_file(engine, file) }
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "the one way to take what another process compiled"
+    )]
+    fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self> {
+        // SAFETY: a program that the embedder named as its own compiler gave the code, for an engine
+        // of this compatibility, and it is as it was when it gave it: its checksum was compared.
+        unsafe { Self::deserialize(engine, code) }
+    }
+}
+
+impl Code for wasmtime::component::Component {
+    const KIND: Kind = Kind::Component;
+
+    fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
+        Self::from_binary(engine, bytes)
+    }
+
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+        self.serialize()
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "the one way to map compiled code; it is our own"
+    )]
+    fn map(engine: &wasmtime::Engine, _: File, path: &Path) -> wasmtime::Result<Self> {
+        // SAFETY: as for modules above. Another process may have put its own file there since
+        // the check, by a rename, and then checked nothing less than we do.
+        unsafe { Self::deserialize_file(engine, path) }
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "the one way to take what another process compiled"
+    )]
+    fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self> {
+        // SAFETY: as for modules above.
+        unsafe { Self::deserialize(engine, code) }
+    }
+}
+
+/// Where a cluster has its compiled code from.
+#[derive(Default)]
+#[doc(hidden)]
+pub struct CodeSource {
+    cache: Option<CodeCache>,
+    compiler: Compiler,
+    helpers: Helpers,
+}
+
+/// The same, under the limits of whoever wants the code.
+pub(super) struct Supply<'a> {
+    pub(super) source: &'a CodeSource,
+    pub(super) limits: &'a Limits,
+}
+
+impl CodeSource {
+    #[doc(hidden)]
+    pub fn new(cache: Option<CodeCache>, compiler: Compiler) -> Self {
+        Self {
+            cache,
+            compiler,
+            helpers: Helpers::default(),
+        }
+    }
+
+    /// Stops what compiles in other processes; in this one it cannot be stopped.
+    pub(super) fn close(&self) {
+        self.helpers.close();
+    }
+
+    /// The code of that name, if it is in the cache and of use to this engine.
+    fn cached<C: Code>(&self, engine: &wasmtime::Engine, name: &str) -> Option<C> {
+        let cache = self.cache.as_ref()?;
+        let file = cache.get(name)?;
+        let code = C::map(engine, file, &cache.path(name)).ok();
+        if code.is_none() {
+            // Of another build or other settings, under a name that is not its own.
+            cache.discard(name);
+        }
+        code
+    }
+
+    /// Keeps code for the next start. A full disk or a read-only cache is no reason to fail: the
+    /// code is at hand.
+    fn keep(&self, name: &str, code: &mut impl Read) -> bool {
+        let cache = self.cache.as_ref();
+        cache.is_some_and(|cache| cache.put(name, code).is_ok())
+    }
+}
+
+impl Supply<'_> {
+    /// The compiled code of `module`. `bytes` gives what is compiled: the module itself, or the
+    /// component that was made of it.
+    pub(super) fn code<C: Code>(
+        &self,
+        variant: &Variant,
+        module: &Module,
+        bytes: impl FnOnce() -> Result<Bytes, LoadError>,
+    ) -> Result<C, LoadError> {
+        let name = CodeCache::name(module.hash(), C::KIND, variant.compatibility());
+        if let Some(code) = self.source.cached(&variant.engine, &name) {
+            return Ok(code);
+        }
+        match &self.source.compiler {
+            Compiler::InProcess => {
+                let code = C::compile(&variant.engine, &bytes()?)
+                    .map_err(|error| LoadError::invalid(module, format!("{error:#}")))?;
+                if self.source.cache.is_some()
+                    && let Ok(serialized) = code.serialize()
+                {
+                    self.source.keep(&name, &mut serialized.as_slice());
+                }
+                Ok(code)
+            }
+            Compiler::Helper(program) => {
+                let compiled = self.ask(program, C::KIND, variant, module, bytes()?)?;
+                self.take(&compiled, &name, variant, module)
+            }
+            Compiler::PrecompiledOnly => Err(LoadError::NotPrecompiled {
+                name: module.name().to_owned(),
+            }),
+        }
+    }
+
+    /// Has a helper compile the module.
+    fn ask(
+        &self,
+        program: &Path,
+        kind: Kind,
+        variant: &Variant,
+        module: &Module,
+        bytes: Bytes,
+    ) -> Result<File, LoadError> {
+        let limits = self.limits;
+        let task = Task {
+            kind,
+            variant,
+            module: bytes,
+            time: limits.compile_time,
+            memory: limits.compile_memory.bytes(),
+            code: limits.compiled.bytes(),
+        };
+        let name = module.name().to_owned();
+        let program = program.to_owned();
+        let compiled = self.source.helpers.compile(&program, task);
+        compiled.map_err(|error| match error {
+            HelperError::Invalid(message) => LoadError::Invalid { name, message },
+            HelperError::Limit(passed) => LoadError::CompileLimit {
+                name,
+                limit: match passed {
+                    Passed::Time => CompileLimit::Time(limits.compile_time),
+                    Passed::Memory => CompileLimit::Memory(limits.compile_memory),
+                    Passed::Code => CompileLimit::Code(limits.compiled),
+                },
+            },
+            HelperError::Crashed(message) => LoadError::CompilerCrashed { name, message },
+            HelperError::Mismatch => LoadError::CompilerMismatch { name, program },
+            HelperError::Unavailable(source) => LoadError::CompilerUnavailable {
+                name,
+                program,
+                source,
+            },
+            HelperError::Closed => LoadError::ShutDown { name },
+        })
+    }
+
+    /// Takes code that a helper gave, by way of the cache where that can be written: what is mapped
+    /// from a file is in memory once for all processes.
+    fn take<C: Code>(
+        &self,
+        mut compiled: &File,
+        name: &str,
+        variant: &Variant,
+        module: &Module,
+    ) -> Result<C, LoadError> {
+        if self.source.keep(name, &mut compiled)
+            && let Some(code) = self.source.cached(&variant.engine, name)
+        {
+            return Ok(code);
+        }
+        let crashed = |error: std::io::Error| LoadError::CompilerCrashed {
+            name: module.name().to_owned(),
+            message: format!("the code that it gave cannot be read: {error}"),
+        };
+        let mut code = Vec::new();
+        compiled.rewind().map_err(crashed)?;
+        compiled.read_to_end(&mut code).map_err(crashed)?;
+        C::take(&variant.engine, &code)
+            .map_err(|error| LoadError::invalid(module, format!("{error:#}")))
+    }
+}

@@ -1,0 +1,312 @@
+//! How wasmtime's errors become failures with a code, a message and the next step.
+
+use super::host::HostFunctionFailed;
+use super::imports;
+use super::module::Function;
+use super::quota::{Quota, Reached};
+use super::runner::Stop;
+use super::state::{Refused, State, Stopped, StoppedByHost};
+use super::stdio::OutputLimitPassed;
+use super::stubs::NotOffered;
+use crate::limits::Limits;
+use crate::outcome::{Failure, FailureCode};
+use rwasm_value::plain::shortened;
+use rwasm_value::units::ByteSize;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// How many frames of a guest's backtrace are kept.
+const MAX_FRAMES: usize = 24;
+
+/// How many bytes of a function's name are shown.
+const MAX_NAME: usize = 400;
+
+/// How often a function stands in a trace of its innermost frames where calls nest without end, if not all in one function.
+const RECURS: usize = 5;
+
+/// What compilers keep in memory of each call lies in a stack that they made, below which there is nothing.
+const OWN_STACK: &str = "; its calls nest deep, and its own stack in memory may have run over: give it a larger one when it is \
+    built (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
+
+/// The failure that `error`, raised while a guest ran, stands for.
+pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
+    let mut failure = without_backtrace(error, state, limits);
+    if matches!(
+        failure.code,
+        FailureCode::Trap | FailureCode::Timeout | FailureCode::StackOverflow
+    ) {
+        let trace = error.downcast_ref::<WasmBacktrace>();
+        failure.backtrace = trace.and_then(backtrace);
+        let is_outside = failure.code == FailureCode::Trap
+            && error.downcast_ref() == Some(&Trap::MemoryOutOfBounds);
+        if is_outside && trace.is_some_and(is_recursion) {
+            failure.message.push_str(OWN_STACK);
+        }
+    }
+    failure
+}
+
+fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
+    if error.is::<StoppedByHost>() {
+        return match state.stopped {
+            Some(Stopped::Cancelled) => cancelled(),
+            _ => timeout(limits),
+        };
+    }
+    if error.is::<OutputLimitPassed>() || chain_has::<OutputLimitPassed>(error) {
+        return output_limit(limits);
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return exited(exit_code(exit), state, limits);
+    }
+    if let Some(import) = error.downcast_ref::<wasmtime::UnknownImportError>() {
+        return not_offered(import.module(), import.name());
+    }
+    if let Some(import) = error.downcast_ref::<NotOffered>() {
+        return not_offered(&import.module, &import.name);
+    }
+    if let Some(failed) = error.downcast_ref::<HostFunctionFailed>() {
+        return Failure::new(FailureCode::Trap, failed.to_string());
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        let message = format!("no room is left in the pool that instances come from: {error}");
+        return Failure::new(FailureCode::Internal, message);
+    }
+    if has_no_handle_left(error) {
+        return no_handle_left(limits);
+    }
+    if is_out_of_hostcall_fuel(error) {
+        return output_limit(limits);
+    }
+    if wanted_too_much_random(error) {
+        return Failure::new(
+            FailureCode::MemoryLimit,
+            format!(
+                "the guest wanted more random bytes at once than its limit of {} (raise it with --limit random=SIZE)",
+                limits.random
+            ),
+        );
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => Failure::new(
+            FailureCode::StackOverflow,
+            format!(
+                "the guest's calls nested deeper than its stack of {} allows (raise it with --limit stack=SIZE)",
+                limits.stack
+            ),
+        ),
+        Some(Trap::OutOfFuel) => Failure::new(
+            FailureCode::FuelExhausted,
+            format!(
+                "the guest used up its fuel of {} (raise it with --fuel)",
+                limits.fuel.unwrap_or_default()
+            ),
+        ),
+        // A guest that was refused memory usually traps on its own; what it wanted is the cause.
+        trap => match (state.limiter.refused, refused_file(state, limits), trap) {
+            (Some(refused), _, _) => memory_limit(refused, limits),
+            (None, Some(failure), _) => failure,
+            (None, None, Some(trap)) => match (trap, &state.desk.panicked) {
+                // Where it went on after a panic, a trap of another kind has another cause.
+                (Trap::UnreachableCodeReached, Some(panicked)) => {
+                    Failure::new(FailureCode::Trap, panicked.to_string())
+                }
+                _ => Failure::new(FailureCode::Trap, trap_text(*trap)),
+            },
+            (None, None, None) => {
+                Failure::new(FailureCode::Trap, format!("{:#}", error.root_cause()))
+            }
+        },
+    }
+}
+
+/// A program that exits with an error after a limit of its directories was reached gives it for that, as one that traps.
+pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
+    let refused = (code != 0).then(|| refused_file(state, limits)).flatten();
+    refused.unwrap_or_else(|| {
+        Failure::new(
+            FailureCode::ExitCode,
+            format!("the program exited with code {code}"),
+        )
+    })
+}
+
+/// The failure that a limit of its directories or handles stands for, where the guest reached one.
+fn refused_file(state: &State, limits: &Limits) -> Option<Failure> {
+    let reached = state.files.quota.as_ref().and_then(Quota::reached);
+    let message = match reached {
+        Some(Reached::Written) => format!(
+            "the task wanted to write more than its limit of {} to the directories it was granted (raise it with --limit written=SIZE)",
+            limits.written
+        ),
+        Some(Reached::Files) => format!(
+            "the task wanted to make more than its limit of {} files, directories and links (raise it with --limit files=N)",
+            limits.files
+        ),
+        None if state.files.handles_refused => return Some(no_handle_left(limits)),
+        None => return None,
+    };
+    Some(Failure::new(FailureCode::OutputLimit, message))
+}
+
+fn no_handle_left(limits: &Limits) -> Failure {
+    Failure::new(
+        FailureCode::MemoryLimit,
+        format!(
+            "the guest wanted more than its limit of {} handles (raise it with --limit handles=N)",
+            limits.handles
+        ),
+    )
+}
+
+fn has_no_handle_left(error: &wasmtime::Error) -> bool {
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(ResourceTableError::Full))
+    };
+    error.chain().any(is_full)
+}
+
+/// Whether more random bytes were wanted at once than are given. wasmtime-wasi gives this error no type of its own.
+fn wanted_too_much_random(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    cause.starts_with("requested len ") && cause.contains(" exceeds limit ")
+}
+
+/// Whether what passed between guest and host was more than is allowed. wasmtime gives this error no type of its own.
+fn is_out_of_hostcall_fuel(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    cause.contains("fuel allocated for hostcalls")
+}
+
+/// What a call of a component failed with. An error that was raised while no code of the guest ran is the host's word on what
+/// the guest returned, or on the room it made.
+pub(super) fn of_call(error: wasmtime::Error, function: &Function) -> Stop {
+    let is_guests = error.is::<WasmBacktrace>()
+        || error.is::<Trap>()
+        || error.is::<I32Exit>()
+        || error.is::<StoppedByHost>()
+        || is_out_of_hostcall_fuel(&error);
+    if is_guests {
+        return Stop::Guest(error);
+    }
+    let message = format!(
+        "what `{}` returned, or the room it made, breaks the canonical ABI: {}",
+        function.name,
+        error.root_cause()
+    );
+    Stop::Failure(Failure::new(FailureCode::BadOutput, message))
+}
+
+/// The code as guests give it, without a sign.
+pub(super) fn exit_code(exit: &I32Exit) -> u32 {
+    exit.0.cast_unsigned()
+}
+
+fn not_offered(module: &str, name: &str) -> Failure {
+    Failure::new(
+        FailureCode::ImportDenied,
+        format!(
+            "the guest called the import `{name}` of `{module}`, which this host does not offer{}",
+            imports::advice(module)
+        ),
+    )
+}
+
+fn chain_has<E: std::error::Error + 'static>(error: &wasmtime::Error) -> bool {
+    error.chain().any(<dyn std::error::Error>::is::<E>)
+}
+
+fn trap_text(trap: Trap) -> String {
+    let text = trap.to_string();
+    let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
+    match trap {
+        Trap::UnreachableCodeReached => format!("{text} (a panic or an abort of the program)"),
+        _ => text.to_owned(),
+    }
+}
+
+pub(super) fn cancelled() -> Failure {
+    Failure::new(FailureCode::Cancelled, "the task was cancelled")
+}
+
+pub(super) fn timeout(limits: &Limits) -> Failure {
+    Failure::new(
+        FailureCode::Timeout,
+        format!(
+            "the task ran longer than its time limit of {} (raise it with --timeout)",
+            humantime::format_duration(limits.time)
+        ),
+    )
+}
+
+pub(super) fn output_limit(limits: &Limits) -> Failure {
+    Failure::new(
+        FailureCode::OutputLimit,
+        format!(
+            "the task produced more than its output limit of {} (raise it with --limit output=SIZE)",
+            limits.output
+        ),
+    )
+}
+
+pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
+    Failure::new(
+        FailureCode::InputLimit,
+        format!(
+            "the input of {} is larger than the input limit of {} (cut it smaller with --chunk, or raise the limit with --limit input=SIZE)",
+            ByteSize::new(size),
+            limits.input
+        ),
+    )
+}
+
+fn memory_limit(refused: Refused, limits: &Limits) -> Failure {
+    let message = match refused {
+        Refused::Memory(wanted) => format!(
+            "the guest wanted {} of memory, its limit is {} (raise it with --memory)",
+            ByteSize::new(wanted as u64),
+            limits.memory
+        ),
+        Refused::Table(wanted) => format!(
+            "the guest wanted {wanted} table elements, its limit is {} (raise it with --limit table-elements=N)",
+            limits.table_elements
+        ),
+    };
+    Failure::new(FailureCode::MemoryLimit, message)
+}
+
+fn backtrace(trace: &WasmBacktrace) -> Option<String> {
+    let frames = trace.frames();
+    let mut lines: Vec<String> = frames
+        .iter()
+        .take(MAX_FRAMES)
+        .map(|frame| match frame.func_name() {
+            Some(name) => demangled(name),
+            None => format!("<function {}>", frame.func_index()),
+        })
+        .collect();
+    if frames.len() > MAX_FRAMES {
+        lines.push(format!("… and {} more", frames.len() - MAX_FRAMES));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Whether few functions make up the trace, again and again.
+fn is_recursion(trace: &WasmBacktrace) -> bool {
+    let frames = trace.frames();
+    let times = |index| {
+        frames
+            .iter()
+            .filter(|one| one.func_index() == index)
+            .count()
+    };
+    frames
+        .iter()
+        .any(|frame| times(frame.func_index()) >= RECURS)
+}
+
+/// A function's name as its author wrote it; names of other languages than Rust stay as they are.
+fn demangled(name: &str) -> String {
+    shortened(format!("{:#}", rustc_demangle::demangle(name)), MAX_NAME)
+}

@@ -1,0 +1,68 @@
+//! The parameters of an embedder's function in Rust's own types.
+
+use rwasm_value::value::{FromWit, Packed, PackedError, Type};
+use take::Take;
+
+/// Rust types that can be the parameters of a function of [`HostFunctions`]: a tuple of at most
+/// eight types that can be read from WIT types, `()` for none. The trait is sealed.
+///
+/// [`HostFunctions`]: crate::HostFunctions
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not stand for the parameters of a host function",
+    note = "parameters are a tuple of types that own what they hold, such as `(String, u64)` or `(u32,)`"
+)]
+pub trait HostParams: Take {}
+
+/// What the public trait stands on. Outside the crate it can be neither named nor implemented.
+pub(in crate::sandbox) mod take {
+    use rwasm_value::value::{Packed, PackedError, Type};
+
+    /// What arguments become.
+    pub trait Take: Sized {
+        /// Whether it can be what a function with these parameters is given.
+        fn fits(params: &[(String, Type)]) -> bool;
+
+        /// The WIT types that it stands for, for an error.
+        fn wit() -> Vec<String>;
+
+        /// Reads the arguments, whose types were checked.
+        fn take(arguments: &[Packed]) -> Result<Self, PackedError>;
+    }
+}
+
+macro_rules! params {
+    ($($name:ident $place:ident),*) => {
+        impl<$($name: FromWit),*> HostParams for ($($name,)*) {}
+
+        impl<$($name: FromWit),*> Take for ($($name,)*) {
+            fn fits(params: &[(String, Type)]) -> bool {
+                match params {
+                    [$((_, $place)),*] => true $(&& $name::fits($place))*,
+                    _ => false,
+                }
+            }
+
+            fn wit() -> Vec<String> {
+                vec![$($name::wit()),*]
+            }
+
+            fn take(arguments: &[Packed]) -> Result<Self, PackedError> {
+                match arguments {
+                    [$($place),*] => Ok(($($place.unpack_as()?,)*)),
+                    // There are as many as there are parameters, which were checked.
+                    _ => Err(PackedError::Empty),
+                }
+            }
+        }
+    };
+}
+
+params!();
+params!(A a);
+params!(A a, B b);
+params!(A a, B b, C c);
+params!(A a, B b, C c, D d);
+params!(A a, B b, C c, D d, E e);
+params!(A a, B b, C c, D d, E e, F f);
+params!(A a, B b, C c, D d, E e, F f, G g);
+params!(A a, B b, C c, D d, E e, F f, G g, H h);

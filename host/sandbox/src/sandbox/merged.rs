@@ -1,0 +1,162 @@
+//! A core module may say what it exports in several sections, each with a world of its own: the Rust SDK writes one for
+//! each function. `wit-component` makes one world of them, and takes types of one name for the same type without looking;
+//! whether they are is checked here. In which order the linker puts them follows from nothing an author wrote, so that
+//! functions of several sections are put in the order of their names.
+
+use super::room::{Room, Weights};
+use super::wit::value_type;
+use rwasm_value::plain::shortened;
+use rwasm_value::value::Type;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use wasmparser::{Parser, Payload};
+use wit_parser::decoding::decode_world;
+use wit_parser::{Resolve, Type as WitType, WorldId, WorldItem};
+
+/// What the names of sections with types begin with.
+const SECTION: &str = "component-type";
+
+/// The bytes that are shown of a type.
+const MAX_SHOWN: usize = 300;
+
+/// The types a core module carries, as one world; none where it carries none.
+///
+/// # Errors
+/// When a section is damaged, or two contradict each other.
+pub(super) fn decode(module: &[u8]) -> Result<Option<(Resolve, WorldId)>, String> {
+    let decoded = wit_component::metadata::decode(module);
+    let (stripped, bindgen) = decoded.map_err(|error| format!("{error:#}"))?;
+    if stripped.is_none() {
+        return Ok(None);
+    }
+    let (mut resolve, world) = (bindgen.resolve, bindgen.world);
+    if sections(module).nth(1).is_some() {
+        let mut exports = std::mem::take(&mut resolve.worlds[world].exports);
+        exports.sort_by_cached_key(|key, _| resolve.name_world_key(key));
+        resolve.worlds[world].exports = exports;
+    }
+    Ok(Some((resolve, world)))
+}
+
+/// The sections of a core module that say what it exports.
+fn sections(module: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Parser::new(0)
+        .parse_all(module)
+        .filter_map(|payload| match payload {
+            Ok(Payload::CustomSection(section)) if section.name().starts_with(SECTION) => {
+                Some(section.data())
+            }
+            _ => None,
+        })
+}
+
+/// Checks that types of the same name are the same in all worlds of the module.
+///
+/// # Errors
+/// When they are not, or take more than the room that is left.
+pub(super) fn check(module: &[u8], room: &mut Room) -> Result<(), String> {
+    let sections: Vec<&[u8]> = sections(module).collect();
+    if sections.len() < 2 {
+        return Ok(());
+    }
+    let mut known = HashMap::new();
+    for section in sections {
+        // Of an older form, which has no world at its top, there is one section at most.
+        if let Ok((resolve, world)) = decode_world(section) {
+            add(&resolve, world, &mut known, room)?;
+        }
+    }
+    Ok(())
+}
+
+/// Types by name, and what used each first.
+type Known = HashMap<String, (Type, String)>;
+
+fn add(
+    resolve: &Resolve,
+    world: WorldId,
+    known: &mut Known,
+    room: &mut Room,
+) -> Result<(), String> {
+    let mut weights = Weights::default();
+    let world = &resolve.worlds[world];
+    let user = match world.exports.first() {
+        Some((key, _)) => format!("`{}`", resolve.name_world_key(key)),
+        None => "its imports".to_owned(),
+    };
+    for (key, item) in &world.imports {
+        let WorldItem::Type { id, .. } = item else {
+            continue;
+        };
+        let ty = WitType::Id(*id);
+        let name = resolve.name_world_key(key);
+        room.take_all(weights.of(resolve, &ty))?;
+        room.take(name.len())?;
+        let Ok(ty) = value_type(resolve, &ty) else {
+            continue;
+        };
+        match known.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert((ty, user.clone()));
+            }
+            Entry::Occupied(place) if place.get().0 != ty => {
+                let (other, first) = place.get();
+                return Err(format!(
+                    "by the name `{}`, {first} means {}, and {user} means {}: give one of the types another name",
+                    place.key(),
+                    shortened(other.to_string(), MAX_SHOWN),
+                    shortened(ty.to_string(), MAX_SHOWN),
+                ));
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wit_component::{StringEncoding, metadata};
+
+    /// A module with a section for each of these worlds.
+    fn module(worlds: &[&str]) -> Vec<u8> {
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        for (number, items) in worlds.iter().enumerate() {
+            let mut resolve = Resolve::default();
+            let wit = format!("package a:b{number}; world w {{ {items} }}");
+            let package = resolve.push_str("test.wit", &wit).unwrap();
+            let world = resolve.select_world(&[package], None).unwrap();
+            let data = metadata::encode(&resolve, world, StringEncoding::UTF8, None).unwrap();
+            let name = format!("component-type:{number}");
+            let mut section = vec![u8::try_from(name.len()).unwrap()];
+            section.extend(name.bytes().chain(data));
+            module.push(0);
+            let mut length = section.len();
+            while length > 0x7f {
+                module.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+                length >>= 7;
+            }
+            module.push(u8::try_from(length).unwrap());
+            module.extend(section);
+        }
+        module
+    }
+
+    #[test]
+    fn types_of_one_name_are_one_type() {
+        let echo = "record point { x: s32 } export echo: func(p: point) -> point;";
+        let line = "record point { x: s32 } type points = list<point>; export line: func(p: points) -> u32;";
+        let other = "record point { x: s64 } export other: func(p: point);";
+        let check = |worlds: &[&str]| check(&module(worlds), &mut Room::new());
+        assert_eq!(check(&[echo, line]), Ok(()));
+        assert_eq!(check(&[other]), Ok(()));
+        assert_eq!(
+            check(&[echo, line, other]),
+            Err(
+                "by the name `point`, `echo` means record { x: s32 }, and `other` means record { x: s64 }: give one of the types another name"
+                    .to_owned()
+            )
+        );
+    }
+}

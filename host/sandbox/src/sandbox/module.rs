@@ -1,0 +1,251 @@
+//! `Module`: a program a user brought, analysed but not yet compiled. Named by its SHA-256.
+
+use super::abi::Signature;
+use super::names::Functions;
+use bytes::Bytes;
+use rwasm_value::value::Type;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A module: its bytes, its form, and the functions it exports. Cheap to clone.
+#[derive(Clone)]
+pub struct Module(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) name: String,
+    pub(super) path: Option<PathBuf>,
+    pub(super) bytes: Bytes,
+    pub(super) hash: ModuleHash,
+    pub(super) form: Form,
+    pub(super) is_component: bool,
+    /// Whether it says in WIT what it imports and exports, as components and typed core modules do.
+    pub(super) has_wit: bool,
+    pub(super) functions: Functions,
+    pub(super) uncallable: Vec<Uncallable>,
+    pub(super) imports: Vec<Import>,
+}
+
+/// The four forms of a module, by the way its functions are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Form {
+    /// A program: a core module with `_start`, or a component exporting `wasi:cli/run`.
+    Command,
+    /// A core module that carries the WIT of its exports.
+    TypedCore,
+    /// A component.
+    Component,
+    /// A core module with exports of numbers.
+    Plain,
+}
+
+impl Form {
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Command => "WASI command",
+            Self::TypedCore | Self::Component => "typed functions",
+            Self::Plain => "plain functions",
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A function that a module exports.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Function {
+    /// Its name; in an interface, `package:name/interface#function`.
+    pub name: String,
+    /// Its parameters, by name.
+    pub params: Vec<(String, Type)>,
+    /// Its result, if it has one.
+    pub result: Option<Type>,
+    pub(super) binding: Binding,
+}
+
+/// A function that a module exports and no task can call, since its types cannot be values: a task's input is copied in and
+/// its result copied out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Uncallable {
+    /// Its name; in an interface, `package:name/interface#function`.
+    pub name: String,
+    /// Its parameters and its result, as WIT has them: `func(path: string) -> file`.
+    pub wit: String,
+    /// Which type stands in the way, where, and why.
+    pub reason: String,
+}
+
+/// Writes the function as WIT does.
+impl fmt::Display for Uncallable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.wit)
+    }
+}
+
+/// How a function is found and called in its module.
+#[derive(Debug)]
+pub(super) enum Binding {
+    /// An export of a core module that speaks the canonical ABI.
+    Typed(Signature),
+    /// An export of a component: its instance, if it is in one, and its name there.
+    Component {
+        instance: Option<String>,
+        function: String,
+    },
+    /// An export of a core module that takes and gives numbers.
+    Plain,
+}
+
+/// Writes the function as WIT does: `mapper: func(text: string) -> u64`.
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: func(", self.name)?;
+        for (idx, (name, ty)) in self.params.iter().enumerate() {
+            let comma = if idx > 0 { ", " } else { "" };
+            write!(f, "{comma}{name}: {ty}")?;
+        }
+        f.write_str(")")?;
+        match &self.result {
+            Some(ty) => write!(f, " -> {ty}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something a module wants from its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Import {
+    /// The module or interface it is asked of.
+    pub module: String,
+    /// Its name there; empty for a whole interface.
+    pub name: String,
+    /// Whether this host offers it. A module still loads without, if it never calls it.
+    pub offered: bool,
+}
+
+/// The SHA-256 of a module's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleHash([u8; 32]);
+
+impl ModuleHash {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for ModuleHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ModuleHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("name", &self.0.name)
+            .field("hash", &self.0.hash)
+            .field("form", &self.0.form)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Module {
+    /// What errors call it: its path, or the name it was loaded under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The file it was loaded from, absolute; none where it came from memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// The SHA-256 of its binary form.
+    #[must_use]
+    pub fn hash(&self) -> ModuleHash {
+        self.0.hash
+    }
+
+    /// The bytes of its binary form.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.bytes.len() as u64
+    }
+
+    /// Its binary form.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// Its form.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.0.form
+    }
+
+    /// Whether it is a component rather than a core module.
+    #[must_use]
+    pub fn is_component(&self) -> bool {
+        self.0.is_component
+    }
+
+    /// Whether it says its types in WIT, as components and typed core modules do.
+    #[must_use]
+    pub fn has_wit(&self) -> bool {
+        self.0.has_wit
+    }
+
+    /// The functions it exports, in the order of the module.
+    #[must_use]
+    pub fn functions(&self) -> &[Function] {
+        self.0.functions.list()
+    }
+
+    /// The functions it exports that no task can call, in the order of the module.
+    #[must_use]
+    pub fn uncallable(&self) -> &[Uncallable] {
+        &self.0.uncallable
+    }
+
+    /// The function of that name, if there is one: its parameters and its result. To call it, and for the names that a
+    /// function has, see [`Module::function`].
+    #[must_use]
+    pub fn signature(&self, name: &str) -> Option<&Function> {
+        Some(&self.functions()[self.position(name).ok()?])
+    }
+
+    /// Whether it may read values that were pushed to its engine.
+    #[doc(hidden)]
+    pub fn reads_pushed_values(&self) -> bool {
+        let imports = &self.0.imports;
+        imports
+            .iter()
+            .any(|import| import.module.starts_with("rwasm:task/host@"))
+    }
+
+    /// What it wants from its host.
+    #[must_use]
+    pub fn imports(&self) -> &[Import] {
+        &self.0.imports
+    }
+}

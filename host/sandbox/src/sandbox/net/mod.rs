@@ -1,0 +1,88 @@
+//! The network, as far as it is granted: which peers a guest may reach, and what names stand for.
+//!
+//! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
+//! `names` answers the guest's own look-ups. The sockets themselves are wasmtime's; it asks before
+//! each use of an address.
+
+mod lookup;
+mod names;
+mod peers;
+
+pub(super) use names::define;
+#[doc(hidden)]
+pub use peers::Peers;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::sockets::SocketAddrUse;
+
+/// How many refusals of a task are told; a guest that scans is told to have tried these first.
+const MAX_TOLD: usize = 4;
+
+/// What a task wanted of the network in vain.
+#[derive(Clone, Default)]
+pub(super) struct Refusals(Arc<Mutex<BTreeSet<String>>>);
+
+impl Refusals {
+    fn note(&self, what: impl FnOnce() -> String) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < MAX_TOLD {
+            told.insert(what());
+        }
+    }
+
+    /// Takes what there was, as something to say behind why a task failed.
+    pub(super) fn take(&self) -> Option<String> {
+        let told = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut text = String::new();
+        for what in told {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "; {what}");
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Lets a guest reach these peers, and nobody else.
+pub(super) fn allow(builder: &mut WasiCtxBuilder, peers: &Arc<Peers>, refusals: &Refusals) {
+    // Names are answered by `names`, whatever is granted.
+    builder.allow_ip_name_lookup(false);
+    let any = !peers.is_empty();
+    builder.allow_tcp(any).allow_udp(any);
+    if !any {
+        return;
+    }
+    let (peers, refusals) = (Arc::clone(peers), refusals.clone());
+    builder.socket_addr_check(move |address, purpose| {
+        let (peers, refusals) = (Arc::clone(&peers), refusals.clone());
+        Box::pin(async move { is_allowed(&peers, &refusals, address, purpose).await })
+    });
+}
+
+async fn is_allowed(
+    peers: &Arc<Peers>,
+    refusals: &Refusals,
+    address: SocketAddr,
+    purpose: SocketAddrUse,
+) -> bool {
+    match purpose {
+        SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => {
+            let allowed = peers.allow(address).await;
+            if !allowed {
+                refusals.note(|| {
+                    format!("it was refused the peer {address} (grant it with --net {address})")
+                });
+            }
+            allowed
+        }
+        SocketAddrUse::UdpReceive => peers.allow(address).await,
+        // What sending and connecting want: an end of one's own, at a port that the system picks.
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
+            address.ip().is_unspecified() && address.port() == 0
+        }
+        SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+    }
+}

@@ -1,0 +1,244 @@
+//! The peers of a job: what was granted, and the addresses that its names turned out to have.
+//!
+//! Names are looked up when a task first uses the network, once for the job, and keep the addresses
+//! they had then: what a name's owner says later opens no other door.
+
+use super::lookup;
+use crate::grants::{NetGrant, NetHost};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::SetOnce;
+
+/// The peers of a job.
+#[derive(Debug, Default)]
+#[doc(hidden)]
+pub struct Peers {
+    /// By address, or by the place of its name, and the port.
+    granted: Vec<(Host, Option<u16>)>,
+    names: Vec<Name>,
+    /// Whether somebody has begun to look the names up.
+    begun: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Host {
+    Address(IpAddr),
+    Name(usize),
+}
+
+#[derive(Debug)]
+struct Name {
+    name: String,
+    /// Its addresses; none where it has none that may be used.
+    addresses: SetOnce<Vec<IpAddr>>,
+}
+
+impl Peers {
+    #[doc(hidden)]
+    pub fn new(grants: &[NetGrant]) -> Self {
+        let mut names: Vec<Name> = Vec::new();
+        let granted = grants
+            .iter()
+            .map(|grant| {
+                let host = match &grant.host {
+                    NetHost::Address(address) => Host::Address(address.to_canonical()),
+                    NetHost::Name(name) => {
+                        let known = names.iter().position(|one| one.name == *name);
+                        Host::Name(known.unwrap_or_else(|| {
+                            names.push(Name {
+                                name: name.clone(),
+                                addresses: SetOnce::new(),
+                            });
+                            names.len() - 1
+                        }))
+                    }
+                };
+                (host, grant.port)
+            })
+            .collect();
+        Self {
+            granted,
+            names,
+            begun: AtomicBool::new(false),
+        }
+    }
+
+    pub(in crate::sandbox) fn is_empty(&self) -> bool {
+        self.granted.is_empty()
+    }
+
+    /// Whether the peer may be reached. Waits for the names where it is not granted by its address.
+    pub(super) async fn allow(self: &Arc<Self>, peer: SocketAddr) -> bool {
+        // An address of IPv4 in the clothes of IPv6 is the same peer.
+        let address = peer.ip().to_canonical();
+        let of_port = || {
+            let is_of_port = |port: &Option<u16>| port.is_none_or(|port| port == peer.port());
+            self.granted
+                .iter()
+                .filter(move |(_, port)| is_of_port(port))
+        };
+        if of_port().any(|(host, _)| matches!(host, Host::Address(one) if *one == address)) {
+            return true;
+        }
+        for (host, _) in of_port() {
+            if let Host::Name(place) = host
+                && self.addresses(*place).await.contains(&address)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Where a name stands among those that are granted, at whatever port.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|one| one.name == name)
+    }
+
+    /// The addresses of the name at this place, once they are known.
+    pub(super) async fn addresses(self: &Arc<Self>, place: usize) -> &[IpAddr] {
+        self.ask();
+        self.names[place].addresses.wait().await
+    }
+
+    /// Has the names looked up, unless they were or are.
+    pub(super) fn ask(self: &Arc<Self>) {
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            for place in 0..self.names.len() {
+                lookup::ask(self, place);
+            }
+        }
+    }
+
+    /// The same, where they are known already.
+    pub(super) fn known(&self, place: usize) -> Option<&[IpAddr]> {
+        self.names[place].addresses.get().map(Vec::as_slice)
+    }
+
+    pub(super) fn name(&self, place: usize) -> &str {
+        &self.names[place].name
+    }
+
+    /// What the system says of the name at this place.
+    pub(super) fn answer(&self, place: usize, found: impl IntoIterator<Item = IpAddr>) {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in found {
+            let address = address.to_canonical();
+            if is_for_names(address) && !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        // Each is asked for once, so nobody was before us.
+        let _ = self.names[place].addresses.set(addresses);
+    }
+}
+
+/// Whether a name can stand for the address. What is near the machine and no server of anybody's, the
+/// metadata of cloud providers above all, is granted by its address or not at all: it is not
+/// for the owner of a name to open it.
+fn is_for_names(address: IpAddr) -> bool {
+    let is_local = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !is_local && !address.is_unspecified() && !address.is_multicast()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn peers(grants: &[&str]) -> Arc<Peers> {
+        let grants: Vec<NetGrant> = grants
+            .iter()
+            .map(|grant| grant.parse().expect(grant))
+            .collect();
+        let peers = Peers::new(&grants);
+        // Nobody is asked.
+        peers.begun.store(true, Ordering::Relaxed);
+        Arc::new(peers)
+    }
+
+    /// None while it waits for a name.
+    fn allows(peers: &Arc<Peers>, peer: &str) -> Option<bool> {
+        let allow = pin!(peers.allow(peer.parse().expect(peer)));
+        match allow.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(allowed) => Some(allowed),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn addresses_are_allowed_with_their_ports_alone() {
+        let peers = peers(&[
+            "10.0.0.1:80",
+            "10.0.0.2:*",
+            "[::1]:81",
+            "[::ffff:10.0.0.3]:82",
+        ]);
+        for (peer, wanted) in [
+            ("10.0.0.1:80", true),
+            ("10.0.0.1:81", false),
+            ("10.0.0.2:1", true),
+            ("10.0.0.2:65535", true),
+            ("10.0.0.4:80", false),
+            ("[::1]:81", true),
+            ("[::1]:80", false),
+            ("127.0.0.1:81", false),
+            // The same peers in other clothes.
+            ("[::ffff:10.0.0.1]:80", true),
+            ("[::ffff:10.0.0.4]:80", false),
+            ("10.0.0.3:82", true),
+            // Ways to say an address of IPv4 that are other peers.
+            ("[::10.0.0.1]:80", false),
+            ("[64:ff9b::10.0.0.1]:80", false),
+        ] {
+            assert_eq!(allows(&peers, peer), Some(wanted), "{peer}");
+        }
+        assert_eq!(
+            allows(&Arc::new(Peers::default()), "10.0.0.1:80"),
+            Some(false)
+        );
+    }
+
+    #[test]
+    fn a_name_stands_for_the_addresses_it_had_at_first() {
+        let peers = peers(&["db.example:5432", "10.0.0.9:5432", "db.example:1"]);
+        assert_eq!(allows(&peers, "10.0.0.9:5432"), Some(true));
+        assert_eq!(allows(&peers, "10.0.0.1:80"), Some(false));
+        assert_eq!(allows(&peers, "10.0.0.1:5432"), None);
+        let [first, later] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().expect(text));
+        peers.answer(0, [first]);
+        peers.answer(0, [later]);
+        assert_eq!(allows(&peers, "10.0.0.1:5432"), Some(true));
+        assert_eq!(allows(&peers, "10.0.0.1:1"), Some(true));
+        assert_eq!(allows(&peers, "10.0.0.2:5432"), Some(false));
+        assert_eq!(peers.known(0), Some(&[first][..]));
+    }
+
+    #[test]
+    fn a_name_opens_nothing_that_is_near_the_machine() {
+        let peers = peers(&["sly.example:80"]);
+        let found = [
+            "169.254.169.254",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "fe80::1",
+            "::",
+            "ff02::1",
+            "::ffff:169.254.169.254",
+            "192.0.2.1",
+        ];
+        peers.answer(0, found.map(|text| text.parse().expect(text)));
+        let kept: IpAddr = "192.0.2.1".parse().expect("an address");
+        assert_eq!(peers.known(0), Some(&[kept][..]));
+        assert_eq!(allows(&peers, "169.254.169.254:80"), Some(false));
+        // By its address it can be granted.
+        let granted = self::peers(&["169.254.169.254:80"]);
+        assert_eq!(allows(&granted, "169.254.169.254:80"), Some(true));
+    }
+}

@@ -1,0 +1,64 @@
+//! Core functions without WIT: those of numbers are called as they are, of others it is told why no task can call them.
+
+use super::module::{Binding, Function, Uncallable};
+use rwasm_value::value::Type;
+use wasmparser::{FuncType, ValType};
+
+/// A core function of numbers; its parameters have no names of their own.
+///
+/// # Errors
+/// When it takes or gives anything else.
+pub(super) fn function(name: &str, ty: &FuncType) -> Result<Function, Uncallable> {
+    let uncallable = |place: String, found: ValType| Uncallable {
+        name: name.to_owned(),
+        wit: signature(ty),
+        reason: format!(
+            "{place} is of the core type {found}, and plain functions take and give i32, i64, f32 and f64 only"
+        ),
+    };
+    let mut params = Vec::new();
+    for (idx, ty) in ty.params().iter().enumerate() {
+        let refused = || uncallable(format!("its parameter `p{idx}`"), *ty);
+        params.push((format!("p{idx}"), number(*ty).ok_or_else(refused)?));
+    }
+    let mut results = Vec::new();
+    for ty in ty.results() {
+        let refused = || uncallable("its result".to_owned(), *ty);
+        results.push(number(*ty).ok_or_else(refused)?);
+    }
+    let result = match results.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => Some(Type::tuple(results)),
+    };
+    Ok(Function {
+        name: name.to_owned(),
+        params,
+        result,
+        binding: Binding::Plain,
+    })
+}
+
+/// A function as WIT has it, as far as that goes: with core types where they are no numbers.
+fn signature(ty: &FuncType) -> String {
+    let written = |ty: &ValType| number(*ty).map_or_else(|| ty.to_string(), |ty| ty.to_string());
+    let params = ty.params().iter().map(written).enumerate();
+    let params: Vec<String> = params.map(|(idx, ty)| format!("p{idx}: {ty}")).collect();
+    let results: Vec<String> = ty.results().iter().map(written).collect();
+    let result = match results.as_slice() {
+        [] => String::new(),
+        [one] => format!(" -> {one}"),
+        all => format!(" -> tuple<{}>", all.join(", ")),
+    };
+    format!("func({}){result}", params.join(", "))
+}
+
+fn number(ty: ValType) -> Option<Type> {
+    match ty {
+        ValType::I32 => Some(Type::S32),
+        ValType::I64 => Some(Type::S64),
+        ValType::F32 => Some(Type::F32),
+        ValType::F64 => Some(Type::F64),
+        ValType::V128 | ValType::Ref(_) => None,
+    }
+}

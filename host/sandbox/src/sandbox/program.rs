@@ -1,0 +1,433 @@
+//! A module made ready to run on one variant: compiled, its imports bound, its exports found.
+
+use super::abi::Signature;
+use super::bulk::{self, Bulk};
+use super::compile::Supply;
+use super::files;
+use super::foreign::contained;
+use super::host::{self, HostFunctions};
+use super::imports::{self, Waits};
+use super::load::LoadError;
+use super::module::{Binding, Form, Function, Import, Module};
+use super::net;
+use super::state::State;
+use super::stubs;
+use super::valid;
+use super::variant::Variant;
+use bytes::Bytes;
+use rwasm_value::plain::plain;
+use std::sync::Arc;
+use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::{InstancePre, Linker, ModuleExport};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+/// How typed functions of core modules are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lowering {
+    /// On the core module as it is, where its imports allow it; the faster way.
+    #[default]
+    Core,
+    /// Always as a component made of it, which is what the component model prescribes.
+    Component,
+}
+
+/// A module that is ready to run. Shared by all engines.
+#[doc(hidden)]
+pub struct Program {
+    #[doc(hidden)]
+    pub module: Module,
+    /// None where the engines are elsewhere, and it is compiled there.
+    pub(super) compiled: Option<Compiled>,
+}
+
+/// What a module was compiled to.
+pub(super) struct Compiled {
+    pub(super) variant: Arc<Variant>,
+    pub(super) code: Code,
+}
+
+pub(super) enum Code {
+    Core(CoreCode),
+    Component(ComponentCode),
+}
+
+/// A core module with its imports bound.
+pub(super) struct CoreCode {
+    pub(super) instance: InstancePre<State>,
+    /// Whether a call may wait, so that it must be a future that can be dropped.
+    pub(super) waits: Waits,
+    pub(super) memory: Option<ModuleExport>,
+    pub(super) realloc: Option<ModuleExport>,
+    pub(super) initialize: Option<ModuleExport>,
+    pub(super) start: Option<ModuleExport>,
+    /// One for each function of the module.
+    pub(super) functions: Vec<CoreFunction>,
+}
+
+pub(super) struct CoreFunction {
+    pub(super) export: ModuleExport,
+    /// The function that frees the result, to be called where the instance goes on.
+    pub(super) post_return: Option<ModuleExport>,
+}
+
+/// A component with its imports bound.
+pub(super) struct ComponentCode {
+    pub(super) instance: wasmtime::component::InstancePre<State>,
+    pub(super) command: Option<CommandPre<State>>,
+    /// One for each function of the module.
+    pub(super) functions: Vec<ComponentExportIndex>,
+    /// The same: how it is called, where it passes bulk data.
+    pub(super) bulk: Vec<Option<Bulk>>,
+}
+
+impl Program {
+    pub(super) fn new(
+        module: Module,
+        variant: Arc<Variant>,
+        supply: &Supply<'_>,
+        lowering: Lowering,
+        strict_imports: bool,
+        host: &HostFunctions,
+    ) -> Result<Self, LoadError> {
+        // Interfaces of WIT that are imported are the component model's affair; what else is not
+        // offered can be stood in for either way.
+        let mut imports = module.imports().iter();
+        let imports_wit = imports.any(|import| imports::is_wit(&import.module));
+        let wants_component =
+            module.form() == Form::TypedCore && lowering == Lowering::Component || imports_wit;
+        let as_component = module.is_component() || module.0.has_wit && wants_component;
+        // The embedder's functions answer components only.
+        let is_offered =
+            |import: &Import| import.offered || as_component && host.has_interface(&import.module);
+        if strict_imports && let Some(import) = module.imports().iter().find(|i| !is_offered(i)) {
+            return Err(not_offered(&module, import));
+        }
+        let code = if as_component {
+            let imports = ComponentImports {
+                host,
+                strict: strict_imports,
+            };
+            Code::Component(ComponentCode::new(&module, &variant, supply, imports)?)
+        } else {
+            Code::Core(CoreCode::new(&module, &variant, supply)?)
+        };
+        Ok(Self {
+            module,
+            compiled: Some(Compiled { variant, code }),
+        })
+    }
+
+    /// A module whose engines are elsewhere: it is compiled there, and here it is looked at whether it can be.
+    ///
+    /// # Errors
+    /// When it is not valid, or imports what no engine offers and is to be refused for that.
+    #[doc(hidden)]
+    pub fn elsewhere(module: Module, strict_imports: bool) -> Result<Self, LoadError> {
+        if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
+            return Err(not_offered(&module, import));
+        }
+        valid::check(&module).map_err(|error| for_preview3(&module, error))?;
+        Ok(Self::of_elsewhere(module))
+    }
+
+    /// The same, of a module whose imports were looked at.
+    #[doc(hidden)]
+    pub fn of_elsewhere(module: Module) -> Self {
+        Self {
+            module,
+            compiled: None,
+        }
+    }
+}
+
+fn not_offered(module: &Module, import: &Import) -> LoadError {
+    LoadError::invalid(
+        module,
+        format!(
+            "it imports `{}`, which this host does not offer{}",
+            // An interface of a component has no name in it.
+            format!("{} {}", import.module, import.name).trim_end(),
+            imports::advice(&import.module)
+        ),
+    )
+}
+
+impl CoreCode {
+    fn new(module: &Module, variant: &Variant, supply: &Supply<'_>) -> Result<Self, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
+        let code: wasmtime::Module = supply.code(variant, module, || Ok(module.0.bytes.clone()))?;
+        let waits = if module
+            .imports()
+            .iter()
+            .any(|import| imports::preview1(&import.module, &import.name) == Some(Waits::Maybe))
+        {
+            Waits::Maybe
+        } else {
+            Waits::Never
+        };
+        let mut linker = Linker::new(&variant.engine);
+        match waits {
+            Waits::Never => wasmtime_wasi::p1::add_to_linker_sync(&mut linker, State::p1),
+            Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::p1),
+        }
+        .map_err(invalid)?;
+        define_exit(&mut linker).map_err(invalid)?;
+        if waits == Waits::Maybe {
+            files::define_in_core(&mut linker).map_err(invalid)?;
+        }
+        let (env, notice) = imports::MEMORY_GREW;
+        linker
+            .func_wrap(env, notice, |_memory: i32| {})
+            .map_err(invalid)?;
+        host::define_in_core(&mut linker, module, &code, waits)?;
+        linker
+            .define_unknown_imports_as_traps(&code)
+            .map_err(invalid)?;
+        let instance = linker.instantiate_pre(&code).map_err(invalid)?;
+        let export = |name: &str| code.get_export_index(name);
+        for name in ["_start", "_initialize"] {
+            check_takes_and_gives_nothing(module, &code, name)?;
+        }
+        let functions = module
+            .functions()
+            .iter()
+            .map(|function| {
+                let missing = || {
+                    LoadError::invalid(
+                        module,
+                        format!("its function `{}` is not there", function.name),
+                    )
+                };
+                check_core_type(module, &code, function)?;
+                Ok(CoreFunction {
+                    export: export(&function.name).ok_or_else(missing)?,
+                    post_return: export(&format!("cabi_post_{}", function.name)),
+                })
+            })
+            .collect::<Result<_, LoadError>>()?;
+        Ok(Self {
+            waits,
+            memory: export("memory"),
+            realloc: export("cabi_realloc"),
+            initialize: export("_initialize"),
+            start: export("_start"),
+            functions,
+            instance,
+        })
+    }
+}
+
+/// WASI's own `proc_exit` takes codes from 126 on for traps, and does not say which it was.
+fn define_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "proc_exit",
+        |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// A module's WIT and its code come from different hands; where they disagree, it is refused.
+fn check_core_type(
+    module: &Module,
+    code: &wasmtime::Module,
+    function: &Function,
+) -> Result<(), LoadError> {
+    let Binding::Typed(signature) = &function.binding else {
+        return Ok(());
+    };
+    let found = code.get_export(&function.name);
+    let Some(found) = found.as_ref().and_then(wasmtime::ExternType::func) else {
+        return Err(LoadError::invalid(
+            module,
+            format!("its export `{}` is no function", function.name),
+        ));
+    };
+    let (params, results) = core_type(signature);
+    let fits = found
+        .params()
+        .map(|ty| ty.to_string())
+        .eq(params.iter().copied())
+        && found
+            .results()
+            .map(|ty| ty.to_string())
+            .eq(results.iter().copied());
+    if !fits {
+        return Err(LoadError::invalid(
+            module,
+            format!(
+                "its function `{}` has the core type {found}, its WIT says {function}",
+                function.name
+            ),
+        ));
+    }
+    // The function that frees what it returned takes just that.
+    let name = format!("cabi_post_{}", function.name);
+    let Some(post_return) = code.get_export(&name) else {
+        return Ok(());
+    };
+    let frees = post_return.func().is_some_and(|post_return| {
+        let params = post_return.params().map(|ty| ty.to_string());
+        params.eq(results.iter().copied()) && post_return.results().len() == 0
+    });
+    if frees {
+        Ok(())
+    } else {
+        let message = format!(
+            "its `{name}` does not take what `{}` returns",
+            function.name
+        );
+        Err(LoadError::invalid(module, message))
+    }
+}
+
+/// What the host calls to begin with has no use for values.
+fn check_takes_and_gives_nothing(
+    module: &Module,
+    code: &wasmtime::Module,
+    name: &str,
+) -> Result<(), LoadError> {
+    let fits = code.get_export(name).is_none_or(|export| {
+        let ty = export.func();
+        ty.is_some_and(|ty| ty.params().len() == 0 && ty.results().len() == 0)
+    });
+    if fits {
+        Ok(())
+    } else {
+        let message = format!("its `{name}` is no function that takes and gives nothing");
+        Err(LoadError::invalid(module, message))
+    }
+}
+
+fn core_type(signature: &Signature) -> (Vec<&'static str>, Vec<&'static str>) {
+    let params = if signature.indirect_params {
+        vec!["i32"]
+    } else {
+        signature
+            .params
+            .iter()
+            .flat_map(super::abi::Layout::core_types)
+            .collect()
+    };
+    let results = match &signature.result {
+        None => Vec::new(),
+        Some(_) if signature.indirect_result => vec!["i32"],
+        Some(layout) => layout.core_types(),
+    };
+    (params, results)
+}
+
+/// What answers the imports of a component beside the host itself.
+#[derive(Clone, Copy)]
+struct ComponentImports<'a> {
+    host: &'a HostFunctions,
+    /// Whether it is refused where nothing does.
+    strict: bool,
+}
+
+impl ComponentCode {
+    fn new(
+        module: &Module,
+        variant: &Variant,
+        supply: &Supply<'_>,
+        imports: ComponentImports<'_>,
+    ) -> Result<Self, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
+        let component = supply.code(variant, module, || {
+            if module.is_component() {
+                Ok(module.0.bytes.clone())
+            } else {
+                componentize(module)
+            }
+        });
+        let component: Component = component.map_err(|error| for_preview3(module, error))?;
+        let mut linker = wasmtime::component::Linker::new(&variant.engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
+        net::define(&mut linker).map_err(invalid)?;
+        files::define_in_component(&mut linker).map_err(invalid)?;
+        host::define_in_component(&mut linker).map_err(invalid)?;
+        stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
+        let instance = linker.instantiate_pre(&component).map_err(invalid)?;
+        let command = match module.form() {
+            Form::Command => Some(CommandPre::new(instance.clone()).map_err(invalid)?),
+            _ => None,
+        };
+        let functions = module
+            .functions()
+            .iter()
+            .map(|function| {
+                let (instance, name) = match &function.binding {
+                    Binding::Component { instance, function } => {
+                        (instance.as_deref(), function.as_str())
+                    }
+                    Binding::Typed(_) | Binding::Plain => match function.name.split_once('#') {
+                        Some((instance, name)) => (Some(instance), name),
+                        None => (None, function.name.as_str()),
+                    },
+                };
+                let missing = || {
+                    LoadError::invalid(
+                        module,
+                        format!("its function `{}` is not there", function.name),
+                    )
+                };
+                let instance = match instance {
+                    Some(name) => Some(component.get_export_index(None, name).ok_or_else(missing)?),
+                    None => None,
+                };
+                component
+                    .get_export_index(instance.as_ref(), name)
+                    .ok_or_else(missing)
+            })
+            .collect::<Result<_, LoadError>>()?;
+        Ok(Self {
+            instance,
+            command,
+            functions,
+            bulk: module.functions().iter().map(bulk::choose).collect(),
+        })
+    }
+}
+
+/// What is wrong with a component that is made for WASI 0.3 is that, most likely.
+fn for_preview3(module: &Module, error: LoadError) -> LoadError {
+    let mut imports = module.imports().iter();
+    let import = imports.find(|import| imports::is_preview3(&import.module));
+    match (import, error) {
+        (Some(import), LoadError::Invalid { name, message }) => LoadError::Unsupported {
+            name,
+            message: format!(
+                "it is made for WASI 0.3 (`{}`), and this host has 0.2 and preview 1; build it for wasm32-wasip2 or \
+                wasm32-wasip1 ({message})",
+                plain(import.module.clone())
+            ),
+        },
+        (_, error) => error,
+    }
+}
+
+/// The component that a core module with WIT stands for.
+pub(super) fn componentize(module: &Module) -> Result<Bytes, LoadError> {
+    use wasi_preview1_component_adapter_provider as adapter;
+    let adapter_of_form = match module.form() {
+        Form::Command => adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        _ => adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    };
+    let encode = || {
+        wit_component::ComponentEncoder::default()
+            .module(&module.0.bytes)?
+            .adapter(
+                adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                adapter_of_form,
+            )?
+            .validate(true)
+            .encode()
+    };
+    contained(|| encode().map_err(|error: anyhow::Error| format!("{error:#}")))
+        .map(Bytes::from)
+        .map_err(|message| LoadError::invalid(module, message))
+}

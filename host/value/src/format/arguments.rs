@@ -1,0 +1,320 @@
+//! The arguments of a call as text: one text each, or a line for all of them.
+//!
+//! A function of one parameter takes the line as its value: strings and bytes as they are, anything
+//! else as JSON or WAVE. One of several takes a JSON array or a WAVE list or tuple of them, whose
+//! brackets may be left out. Options at the end may be left out altogether.
+
+use super::json::parse;
+use super::{FormatError, as_written, from_given, from_json, wave};
+use crate::value::{ArgumentError, Step, Type, Value};
+use serde_json::Value as Tree;
+
+/// How many characters of a text an error repeats.
+const SHOWN: usize = 60;
+
+/// The values that `texts` are, one for each of a function's parameters, as
+/// [`from_text`](super::from_text) reads them. What is not UTF-8 may be given for bytes.
+///
+/// # Errors
+///
+/// When there are too many or too few, or one does not fit: its position, the parameter, the type
+/// that was wanted and what was found.
+pub fn arguments_from_text(
+    params: &[(String, Type)],
+    texts: &[impl AsRef<[u8]>],
+) -> Result<Vec<Value>, ArgumentError> {
+    each(
+        params,
+        texts,
+        |text, ty| from_given(text.as_ref(), ty),
+        |text| shown(&String::from_utf8_lossy(text.as_ref())),
+    )
+}
+
+/// The values that one line, without its end, has for a function's parameters; of a function
+/// without parameters it is empty.
+///
+/// ```
+/// use rwasm_cluster::Type;
+/// use rwasm_cluster::format::arguments_from_line;
+///
+/// let params = [("n".to_owned(), Type::U8), ("text".to_owned(), Type::String)];
+/// let values = vec![1_u8.into(), "a".into()];
+/// for line in [r#"[1, "a"]"#, r#"(1, "a")"#, r#"1, "a""#] {
+///     assert_eq!(arguments_from_line(&params, line)?, values);
+/// }
+/// assert_eq!(arguments_from_line(&params[1..], "as it is")?, ["as it is".into()]);
+/// # Ok::<(), rwasm_cluster::ArgumentError>(())
+/// ```
+///
+/// # Errors
+///
+/// When the line is no list of arguments, or as for [`arguments_from_text`].
+pub fn arguments_from_line(
+    params: &[(String, Type)],
+    line: &str,
+) -> Result<Vec<Value>, ArgumentError> {
+    match params {
+        [] if line.trim().is_empty() => Ok(Vec::new()),
+        [] => {
+            let reason = "the line is not empty".to_owned();
+            Err(ArgumentError::line(shown(line), params, reason))
+        }
+        [_] => arguments_from_text(params, &[line]),
+        _ => several(params, line),
+    }
+}
+
+fn several(params: &[(String, Type)], line: &str) -> Result<Vec<Value>, ArgumentError> {
+    let json = match parse(line) {
+        Ok(Tree::Array(items)) => {
+            let items: Vec<(usize, Tree)> = items.into_iter().enumerate().collect();
+            let read = |(index, item): &(usize, Tree), ty: &Type| {
+                let index = Step::Index(*index);
+                from_json(item, ty).map_err(|error| as_written(error, line, Some(&index)))
+            };
+            let text = |(_, item): &(usize, Tree)| shown(&item.to_string());
+            let values = each(params, &items, read, text);
+            // What is JSON and does not fit may still fit as WAVE: `5` is a result's `ok(5)` there.
+            return values.or_else(|error| match wave::line(line, params) {
+                Ok(Ok(values)) => Ok(values),
+                _ => Err(error),
+            });
+        }
+        Ok(_) => "not an array".to_owned(),
+        Err(error) if error.is_ambiguous => {
+            return Err(ArgumentError::line(shown(line), params, error.reason));
+        }
+        Err(error) => error.reason,
+    };
+    wave::line(line, params).unwrap_or_else(|wave| {
+        let reason = format!("neither JSON ({json}) nor WAVE ({wave})");
+        Err(ArgumentError::line(shown(line), params, reason))
+    })
+}
+
+/// Reads what was given for each parameter; what an error repeats of it is its `text`.
+pub(super) fn each<T>(
+    params: &[(String, Type)],
+    given: &[T],
+    read: impl Fn(&T, &Type) -> Result<Value, FormatError>,
+    text: impl Fn(&T) -> String,
+) -> Result<Vec<Value>, ArgumentError> {
+    let optional = |(_, ty): &(String, Type)| matches!(ty, Type::Option(_));
+    let left_out = params.get(given.len()..);
+    if !left_out.is_some_and(|params| params.iter().all(optional)) {
+        return Err(ArgumentError::count(given.len(), params));
+    }
+    let params = params.iter().enumerate();
+    params
+        .map(|(index, (name, ty))| {
+            let Some(given) = given.get(index) else {
+                return Ok(Value::Option(None));
+            };
+            let reason = match read(given, ty) {
+                Ok(value) => return Ok(value),
+                Err(FormatError::Mismatch(mismatch)) => {
+                    return Err(ArgumentError::packing(index, name, mismatch.into()));
+                }
+                Err(FormatError::Neither { json, wave, .. }) => {
+                    format!("neither JSON ({json}) nor WAVE ({wave})")
+                }
+                Err(error) => error.to_string(),
+            };
+            Err(ArgumentError::Text {
+                position: index + 1,
+                name: name.clone(),
+                found: text(given),
+                wanted: ty.clone(),
+                reason,
+            })
+        })
+        .collect()
+}
+
+/// The text on one line, or its beginning.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, char) in text.chars().enumerate() {
+        match char {
+            _ if index == SHOWN => {
+                shown.push('…');
+                break;
+            }
+            _ if char.is_control() => shown.extend(char.escape_default()),
+            _ => shown.push(char),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{to_json, to_wave};
+    use super::*;
+    use crate::arbitrary::any_typed;
+    use proptest::prelude::*;
+
+    fn params(types: &[Type]) -> Vec<(String, Type)> {
+        let names = ["a", "b", "c", "d"];
+        let params = names.iter().zip(types);
+        params
+            .map(|(name, ty)| ((*name).to_owned(), ty.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn one_text_for_each_parameter() {
+        let params = params(&[Type::U64, Type::String, Type::option(Type::U8)]);
+        let given = arguments_from_text(&params, &["30", "[1]"]).unwrap();
+        assert_eq!(given, [30u64.into(), "[1]".into(), Value::Option(None)]);
+
+        let refused = |texts: &[&str]| {
+            let error = arguments_from_text(&params, texts).unwrap_err();
+            error.to_string()
+        };
+        assert_eq!(
+            refused(&["30"]),
+            "found 1 argument, wanted 3 (a: u64, b: string, c: option<u8>)"
+        );
+        assert_eq!(
+            refused(&["30", "", "1", "2"]),
+            "found 4 arguments, wanted 3 (a: u64, b: string, c: option<u8>)"
+        );
+        assert_eq!(
+            refused(&["thirty", "x"]),
+            "argument 1 (`a`): found thirty, wanted u64"
+        );
+        assert_eq!(
+            refused(&["1", "x", "300"]),
+            "argument 3 (`c`): found 300, wanted u8"
+        );
+        let error = refused(&["3 \n0", "x"]);
+        assert!(
+            error.starts_with("argument 1 (`a`): found `3 \\n0`, wanted u64: neither JSON ("),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_line_is_the_value_of_one_parameter() {
+        let line = |ty: Type, line| arguments_from_line(&params(&[ty]), line).unwrap();
+        assert_eq!(line(Type::String, " [1], \"a\" "), [" [1], \"a\" ".into()]);
+        assert_eq!(line(Type::bytes(), "[1]"), [b"[1]".to_vec().into()]);
+        assert_eq!(line(Type::U32, "41"), [41u32.into()]);
+        let pair = Type::tuple([Type::U8, Type::String]);
+        let value = [Value::from((1u8, "a"))];
+        assert_eq!(line(pair.clone(), "[1, \"a\"]"), value);
+        assert_eq!(line(pair, "(1, \"a\")"), value);
+    }
+
+    #[test]
+    fn a_line_lists_several_arguments() {
+        let params = params(&[Type::U8, Type::String, Type::option(Type::Bool)]);
+        let values = [1u8.into(), "a, b".into(), Some(true).into()];
+        for line in [
+            "[1, \"a, b\", true]",
+            "(1, \"a, b\", some(true))",
+            "[1, \"a, b\", some(true)]",
+            " 1, \"a, b\", true",
+        ] {
+            assert_eq!(
+                arguments_from_line(&params, line).unwrap(),
+                values,
+                "{line}"
+            );
+        }
+        let values = [1u8.into(), "".into(), Value::Option(None)];
+        for line in ["[1, \"\"]", "[1, \"\", null]", "(1, \"\")", "1, \"\", none"] {
+            assert_eq!(
+                arguments_from_line(&params, line).unwrap(),
+                values,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn tuples_in_a_line_need_no_brackets_around_them() {
+        let pair = Type::tuple([Type::U8, Type::U8]);
+        let params = params(&[pair.clone(), pair]);
+        let values = [(1u8, 2u8), (3, 4)].map(Value::from);
+        for line in ["(1, 2), (3, 4)", "((1, 2), (3, 4))", "[[1, 2], [3, 4]]"] {
+            assert_eq!(
+                arguments_from_line(&params, line).unwrap(),
+                values,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_fit_says_why() {
+        let refused = |types: &[Type], line: &str| {
+            let error = arguments_from_line(&params(types), line).unwrap_err();
+            error.to_string()
+        };
+        let two = [Type::U8, Type::String];
+        assert_eq!(
+            refused(&two, "[1, 2]"),
+            "argument 2 (`b`): found 2, wanted string"
+        );
+        assert_eq!(
+            refused(&two, "1, blue"),
+            "argument 2 (`b`): found blue, wanted string"
+        );
+        let count = "wanted 2 (a: u8, b: string)";
+        assert_eq!(refused(&two, "[1]"), format!("found 1 argument, {count}"));
+        assert_eq!(refused(&two, "1"), format!("found 1 argument, {count}"));
+        assert_eq!(refused(&two, ""), format!("found 0 arguments, {count}"));
+        assert_eq!(
+            refused(&[], "1"),
+            "found `1`, wanted none: the line is not empty"
+        );
+        let wide = [Type::F32, Type::U64];
+        assert_eq!(
+            refused(&wide, "[1e39, 1]"),
+            "argument 1 (`a`): found 1e39, wanted f32"
+        );
+        assert_eq!(
+            refused(&wide, "[1, 18446744073709551616]"),
+            "argument 2 (`b`): found 18446744073709551616, wanted u64"
+        );
+        assert_eq!(
+            refused(&wide, r#"[{"a": 1, "a": 1}, 1]"#),
+            "found `[{\"a\": 1, \"a\": 1}, 1]`, wanted 2 (a: f32, b: u64): the name `a` is there twice at line 1 column 13"
+        );
+        let error = refused(&two, "1, \"a");
+        assert!(
+            error.starts_with("found `1, \"a`, wanted 2 (a: u8, b: string): neither JSON ("),
+            "{error}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_is_read_back(
+            (first, one) in any_typed(),
+            (second, two) in any_typed(),
+        ) {
+            let params = params(&[first, second]);
+            let values = [one, two];
+            let waves = values.each_ref().map(to_wave).join(", ");
+            prop_assert_eq!(&arguments_from_line(&params, &waves).unwrap(), &values);
+            let waves = format!("({waves})");
+            prop_assert_eq!(&arguments_from_line(&params, &waves).unwrap(), &values);
+            let json = Tree::Array(values.each_ref().map(to_json).into());
+            prop_assert_eq!(&arguments_from_line(&params, &json.to_string()).unwrap(), &values);
+        }
+
+        #[test]
+        fn any_line_gives_values_or_an_error(line in "[ -~é]{0,40}", (ty, _) in any_typed()) {
+            let params = params(&[ty, Type::U8]);
+            if let Ok(values) = arguments_from_line(&params, &line) {
+                prop_assert_eq!(values.len(), params.len());
+            }
+        }
+    }
+}

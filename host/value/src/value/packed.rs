@@ -1,0 +1,396 @@
+//! [`Packed`]: the compact binary form of a value, directed by its type and without tags.
+//!
+//! Numbers are LEB128 (signed ones zigzag), floats little-endian, strings and `list<u8>` a length
+//! and bytes, other lists and maps a count and elements, tuples and records their fields, variants
+//! and enums the index of the case, options and results one byte and what they carry, flags a bit
+//! each. Equal values have equal bytes (floats by their bits).
+//!
+//! What comes from outside enters by [`Packed::from_wire`], which checks everything; a `Packed` that
+//! exists is well formed. It does not compress and does not describe its type: both ends know it.
+
+use super::codec::Malformed;
+use super::codec::Writer;
+use super::mismatch::Mismatch;
+use super::pack::Packer;
+use super::unpack::Decoder;
+use super::{Type, Value};
+use bytes::Bytes;
+
+/// The first byte of the wire form; a change of the encoding changes it.
+const WIRE_VERSION: u8 = 1;
+
+/// A value in its binary form, with its type. Cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    ty: Type,
+    bytes: Bytes,
+}
+
+/// Why a value cannot be packed, or bytes are not a packed value.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackedError {
+    /// The value does not fit the type.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The bytes are not a value of the type.
+    #[error("at byte {offset} of the packed value: {reason}")]
+    Malformed {
+        /// Where in the payload.
+        offset: usize,
+        /// What is wrong there.
+        reason: Malformed,
+    },
+    /// The bytes go on after the value.
+    #[error("{count} bytes follow the packed value")]
+    Trailing {
+        /// How many.
+        count: usize,
+    },
+    /// The bytes do not start with a version this program knows.
+    #[error("packed value has format version {found}, wanted {WIRE_VERSION}")]
+    Version {
+        /// The first byte.
+        found: u8,
+    },
+    /// There is not even a version.
+    #[error("packed value is empty")]
+    Empty,
+}
+
+impl Packed {
+    /// Packs `value` as a value of type `ty`.
+    ///
+    /// # Errors
+    ///
+    /// When the value does not fit the type: where, what was found and what was wanted.
+    pub fn pack(value: &Value, ty: &Type) -> Result<Self, PackedError> {
+        let mut packer = Packer::default();
+        packer.value(value, ty, 0)?;
+        Ok(Self::from_payload(ty.clone(), packer.finish().into()))
+    }
+
+    /// The value itself. Its bytes (`list<u8>`) share this value's memory.
+    ///
+    /// # Errors
+    ///
+    /// None on a `Packed` made by this library; the bytes are checked as they are read.
+    pub fn unpack(&self) -> Result<Value, PackedError> {
+        let mut decoder = Decoder::new(&self.bytes);
+        let value = decoder.value(&self.ty, 0, &self.bytes);
+        let value = value.map_err(|reason| decoder.malformed(&self.bytes, reason))?;
+        decoder.finish()?;
+        Ok(value)
+    }
+
+    /// The type of the value.
+    #[must_use]
+    pub fn ty(&self) -> &Type {
+        &self.ty
+    }
+
+    /// The size of the payload in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether the payload takes no bytes, as that of an empty tuple does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The encoded value, without a version.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// A value from a payload that this program wrote itself for type `ty`.
+    #[doc(hidden)]
+    pub fn from_payload(ty: Type, bytes: Bytes) -> Self {
+        let packed = Self { ty, bytes };
+        debug_assert_eq!(packed.check(), Ok(()), "payload of {}", packed.ty);
+        packed
+    }
+
+    /// The form that travels: a version byte, then the payload.
+    #[must_use]
+    pub fn to_wire(&self) -> Vec<u8> {
+        let mut wire = Vec::with_capacity(1 + self.bytes.len());
+        wire.push(WIRE_VERSION);
+        wire.extend_from_slice(&self.bytes);
+        wire
+    }
+
+    /// The length of the form that travels.
+    #[doc(hidden)]
+    pub fn wire_len(&self) -> usize {
+        1 + self.bytes.len()
+    }
+
+    /// Writes the form that travels, without its length.
+    #[doc(hidden)]
+    pub fn put_wire(&self, out: &mut Writer) {
+        out.put_u8(WIRE_VERSION);
+        out.put_raw(&self.bytes);
+    }
+
+    /// The same as [`Self::from_wire`], of bytes that the value then keeps.
+    #[doc(hidden)]
+    pub fn from_wire_bytes(ty: Type, wire: &Bytes) -> Result<Self, PackedError> {
+        checked(&ty, wire)?;
+        Ok(Self {
+            ty,
+            bytes: wire.slice(1..),
+        })
+    }
+
+    /// A value of type `ty` from its wire form, which may come from anywhere.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not exactly the wire form of one value of this type.
+    pub fn from_wire(ty: Type, wire: &[u8]) -> Result<Self, PackedError> {
+        let payload = checked(&ty, wire)?;
+        Ok(Self {
+            ty,
+            bytes: Bytes::copy_from_slice(payload),
+        })
+    }
+
+    fn check(&self) -> Result<(), PackedError> {
+        check(&self.ty, &self.bytes)
+    }
+}
+
+/// The payload of a wire form, which is exactly one value of type `ty`. Allocates nothing.
+fn checked<'a>(ty: &Type, wire: &'a [u8]) -> Result<&'a [u8], PackedError> {
+    let (&version, payload) = wire.split_first().ok_or(PackedError::Empty)?;
+    if version != WIRE_VERSION {
+        return Err(PackedError::Version { found: version });
+    }
+    check(ty, payload)?;
+    Ok(payload)
+}
+
+/// Whether `payload` is exactly one value of type `ty`. Allocates nothing.
+fn check(ty: &Type, payload: &[u8]) -> Result<(), PackedError> {
+    let mut decoder = Decoder::new(payload);
+    decoder
+        .skip(ty, 0)
+        .map_err(|reason| decoder.malformed(payload, reason))?;
+    decoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::Reader;
+    use super::super::unpack::{MAX_DEPTH, MAX_EMPTY, skip};
+    use super::super::{Case, Field};
+    use super::*;
+    use crate::arbitrary::{any_type, any_typed};
+    use proptest::prelude::*;
+
+    fn counts() -> Type {
+        Type::list(Type::tuple([Type::String, Type::U64]))
+    }
+
+    #[test]
+    fn the_encoding_is_what_the_header_says() {
+        let value = Value::List(vec![("a", 300u64).into()]);
+        let packed = Packed::pack(&value, &counts()).unwrap();
+        assert_eq!(packed.payload()[..], [1, 1, b'a', 0xac, 0x02]);
+        assert_eq!(packed.to_wire(), [1, 1, 1, b'a', 0xac, 0x02]);
+
+        let ty = Type::Flags((0..9).map(|bit| format!("f{bit}").into()).collect());
+        let value = Value::Flags(vec!["f1".into(), "f8".into()]);
+        assert_eq!(Packed::pack(&value, &ty).unwrap().payload()[..], [2, 1]);
+
+        let value = Value::S16(-3);
+        assert_eq!(Packed::pack(&value, &Type::S16).unwrap().payload()[..], [5]);
+    }
+
+    #[test]
+    fn a_mismatch_says_where_and_what() {
+        let value = Value::List(vec![
+            Value::Tuple(vec!["a".into(), 1u64.into()]),
+            Value::Tuple(vec!["b".into(), 2u32.into()]),
+        ]);
+        let error = Packed::pack(&value, &counts()).unwrap_err();
+        assert_eq!(error.to_string(), "[1].1: found u32, wanted u64");
+
+        let error = Packed::pack(&Value::Bool(true), &Type::Char).unwrap_err();
+        assert_eq!(error.to_string(), "the value: found bool, wanted char");
+
+        let ty = Type::Record([("n", Type::U8)].map(field).into());
+        let value = Value::Record(vec![("n".into(), Value::Option(None))]);
+        let error = Packed::pack(&value, &ty).unwrap_err();
+        assert_eq!(error.to_string(), ".n: found option, wanted u8");
+        let value = Value::Record(vec![("m".into(), Value::U8(1))]);
+        let error = Packed::pack(&value, &ty).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the value: found field m, wanted field n"
+        );
+
+        let case = Case {
+            name: "some".into(),
+            ty: None,
+        };
+        let ty = Type::Variant([case].into());
+        let value = Value::Variant("some".into(), Some(Box::new(Value::U8(1))));
+        let error = Packed::pack(&value, &ty).unwrap_err();
+        assert_eq!(error.to_string(), ".some: found u8, wanted no payload");
+    }
+
+    fn field((name, ty): (&str, Type)) -> Field {
+        Field {
+            name: name.into(),
+            ty,
+        }
+    }
+
+    #[test]
+    fn wire_bytes_that_are_not_one_value_are_refused() {
+        let refused = |ty: &Type, wire: &[u8]| Packed::from_wire(ty.clone(), wire).unwrap_err();
+        assert_eq!(refused(&Type::U8, &[]), PackedError::Empty);
+        assert_eq!(
+            refused(&Type::U8, &[2, 0]),
+            PackedError::Version { found: 2 }
+        );
+        assert_eq!(
+            refused(&Type::U8, &[1, 0, 0, 0]),
+            PackedError::Trailing { count: 2 }
+        );
+        let cases: [(&Type, &[u8], usize, Malformed); 6] = [
+            (&Type::Bool, &[1, 2], 1, Malformed::BadBool),
+            (&Type::String, &[1, 1, 0xff], 2, Malformed::BadUtf8),
+            (&Type::U16, &[1, 0x80, 0x80, 0x04], 3, Malformed::BadLeb),
+            (
+                &Type::Enum(["a".into()].into()),
+                &[1, 1],
+                1,
+                Malformed::BadCase,
+            ),
+            (
+                &Type::Flags(["a".into()].into()),
+                &[1, 2],
+                1,
+                Malformed::BadCase,
+            ),
+            (
+                &counts(),
+                &[1, 0xff, 0xff, 0xff, 0x7f],
+                4,
+                Malformed::UnexpectedEnd,
+            ),
+        ];
+        for (ty, wire, offset, reason) in cases {
+            assert_eq!(
+                refused(ty, wire),
+                PackedError::Malformed { offset, reason },
+                "{ty}"
+            );
+        }
+    }
+
+    #[test]
+    fn elements_without_bytes_are_bounded_over_the_whole_value() {
+        let empty = Type::list(Type::tuple([]));
+        let mut out = crate::value::codec::Writer::default();
+        out.put_u8(WIRE_VERSION);
+        out.put_len(MAX_EMPTY);
+        let wire = out.into_vec();
+        let packed = Packed::from_wire(empty.clone(), &wire).unwrap();
+        let value = packed.unpack().unwrap();
+        assert_eq!(value.as_list().unwrap().len(), MAX_EMPTY);
+        assert_eq!(Packed::pack(&value, &empty), Ok(packed));
+
+        let twice = [&[WIRE_VERSION, 2], &wire[1..], &wire[1..]].concat();
+        let error = Packed::from_wire(Type::list(empty), &twice).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("more than 1048576 empty elements"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_both_ways() {
+        let (mut ty, mut value) = (Type::U8, Value::U8(0));
+        for _ in 0..MAX_DEPTH {
+            (ty, value) = (Type::option(ty), Some(value).into());
+        }
+        let packed = Packed::pack(&value, &ty).unwrap();
+        let wire = packed.to_wire();
+        assert_eq!(Packed::from_wire(ty.clone(), &wire), Ok(packed));
+
+        let (ty, value) = (Type::option(ty), Some(value).into());
+        let error = Packed::pack(&value, &ty).unwrap_err();
+        assert!(
+            error.to_string().ends_with("nested deeper than 64 levels"),
+            "{error}"
+        );
+        let deeper = [&[WIRE_VERSION, 1], &wire[1..]].concat();
+        assert!(Packed::from_wire(ty, &deeper).is_err());
+    }
+
+    #[test]
+    fn nan_keeps_its_bits() {
+        let value = Value::F32(f32::from_bits(0x7fc1_2345));
+        let packed = Packed::pack(&value, &Type::F32).unwrap();
+        assert_eq!(packed.payload()[..], 0x7fc1_2345_u32.to_le_bytes());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn values_round_trip((ty, value) in any_typed()) {
+            let packed = Packed::pack(&value, &ty).unwrap();
+            prop_assert_eq!(&packed.unpack().unwrap(), &value);
+            let arrived = Packed::from_wire(ty, &packed.to_wire()).unwrap();
+            prop_assert_eq!(arrived, packed);
+        }
+
+        #[test]
+        fn skip_ends_where_the_value_ends((ty, value) in any_typed(), tail: [u8; 3]) {
+            let packed = Packed::pack(&value, &ty).unwrap();
+            let bytes = [&packed.payload()[..], &tail].concat();
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(skip(&mut reader, &ty).unwrap(), &packed.payload()[..]);
+            prop_assert_eq!(reader.rest(), tail);
+        }
+
+        /// What is accepted unpacks, and has only this one encoding.
+        #[test]
+        fn arbitrary_wire_bytes_do_not_panic(ty in any_type(), payload: Vec<u8>) {
+            let wire = [&[WIRE_VERSION], &payload[..]].concat();
+            if let Ok(packed) = Packed::from_wire(ty.clone(), &wire) {
+                let value = packed.unpack().unwrap();
+                prop_assert_eq!(Packed::pack(&value, &ty).unwrap(), packed);
+            }
+        }
+
+        #[test]
+        fn mutated_wire_bytes_do_not_panic(
+            (ty, value) in any_typed(),
+            at: prop::sample::Index,
+            byte: u8,
+            cut: prop::sample::Index,
+        ) {
+            let mut wire = Packed::pack(&value, &ty).unwrap().to_wire();
+            let at = at.index(wire.len());
+            wire[at] = byte;
+            if let Ok(packed) = Packed::from_wire(ty.clone(), &wire) {
+                let value = packed.unpack().unwrap();
+                prop_assert_eq!(Packed::pack(&value, &ty).unwrap(), packed);
+            }
+            let cut = cut.index(wire.len());
+            drop(Packed::from_wire(ty, &wire[..cut]));
+        }
+    }
+}

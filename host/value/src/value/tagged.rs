@@ -1,0 +1,271 @@
+//! The form of a value that says its own type: for values that travel to where no type is known, as those that are
+//! pushed to engines elsewhere. Values whose type both ends know travel packed, which is smaller.
+//!
+//! One byte says which kind of value follows. What comes from outside is bounded in depth, and no length is trusted.
+
+use super::Value;
+use super::codec::{Malformed, Reader, Writer};
+use super::unpack::MAX_DEPTH;
+use bytes::Bytes;
+use std::sync::Arc;
+
+const BOOL: u8 = 0;
+const S8: u8 = 1;
+const U8: u8 = 2;
+const S16: u8 = 3;
+const U16: u8 = 4;
+const S32: u8 = 5;
+const U32: u8 = 6;
+const S64: u8 = 7;
+const U64: u8 = 8;
+const F32: u8 = 9;
+const F64: u8 = 10;
+const CHAR: u8 = 11;
+const STRING: u8 = 12;
+const BYTES: u8 = 13;
+const LIST: u8 = 14;
+const TUPLE: u8 = 15;
+const RECORD: u8 = 16;
+const VARIANT: u8 = 17;
+const ENUM: u8 = 18;
+const FLAGS: u8 = 19;
+const OPTION: u8 = 20;
+const OK: u8 = 21;
+const ERR: u8 = 22;
+const MAP: u8 = 23;
+
+impl Value {
+    /// The value in the form that says its type.
+    #[doc(hidden)]
+    pub fn to_tagged(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        put(self, &mut out);
+        out.into_vec()
+    }
+
+    /// A value from that form, which may come from anywhere.
+    ///
+    /// # Errors
+    /// When the bytes are not exactly one value.
+    #[doc(hidden)]
+    pub fn from_tagged(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut from = Reader::new(bytes);
+        let value = get(&mut from, 0)?;
+        if from.remaining() > 0 {
+            return Err(Malformed::BadCase);
+        }
+        Ok(value)
+    }
+}
+
+fn put(value: &Value, out: &mut Writer) {
+    match value {
+        Value::Bool(flag) => {
+            out.put_u8(BOOL);
+            out.put_bool(*flag);
+        }
+        Value::S8(number) => signed(S8, (*number).into(), out),
+        Value::S16(number) => signed(S16, (*number).into(), out),
+        Value::S32(number) => signed(S32, (*number).into(), out),
+        Value::S64(number) => signed(S64, *number, out),
+        Value::U8(number) => unsigned(U8, (*number).into(), out),
+        Value::U16(number) => unsigned(U16, (*number).into(), out),
+        Value::U32(number) => unsigned(U32, (*number).into(), out),
+        Value::U64(number) => unsigned(U64, *number, out),
+        Value::F32(number) => {
+            out.put_u8(F32);
+            out.put_f32_bits(number.to_bits());
+        }
+        Value::F64(number) => {
+            out.put_u8(F64);
+            out.put_f64_bits(number.to_bits());
+        }
+        Value::Char(char) => {
+            out.put_u8(CHAR);
+            out.put_char(*char);
+        }
+        Value::String(text) => {
+            out.put_u8(STRING);
+            out.put_bytes(text.as_bytes());
+        }
+        Value::Bytes(bytes) => {
+            out.put_u8(BYTES);
+            out.put_bytes(bytes);
+        }
+        Value::List(items) => all(LIST, items, out),
+        Value::Tuple(items) => all(TUPLE, items, out),
+        Value::Record(fields) => {
+            out.put_u8(RECORD);
+            out.put_len(fields.len());
+            for (name, value) in fields {
+                out.put_bytes(name.as_bytes());
+                put(value, out);
+            }
+        }
+        Value::Variant(case, payload) => {
+            out.put_u8(VARIANT);
+            out.put_bytes(case.as_bytes());
+            maybe(payload.as_deref(), out);
+        }
+        Value::Enum(case) => {
+            out.put_u8(ENUM);
+            out.put_bytes(case.as_bytes());
+        }
+        Value::Flags(flags) => {
+            out.put_u8(FLAGS);
+            out.put_len(flags.len());
+            for flag in flags {
+                out.put_bytes(flag.as_bytes());
+            }
+        }
+        Value::Option(value) => {
+            out.put_u8(OPTION);
+            maybe(value.as_deref(), out);
+        }
+        Value::Result(Ok(value)) => {
+            out.put_u8(OK);
+            maybe(value.as_deref(), out);
+        }
+        Value::Result(Err(value)) => {
+            out.put_u8(ERR);
+            maybe(value.as_deref(), out);
+        }
+        Value::Map(entries) => {
+            out.put_u8(MAP);
+            out.put_len(entries.len());
+            for (key, value) in entries {
+                put(key, out);
+                put(value, out);
+            }
+        }
+    }
+}
+
+fn signed(tag: u8, number: i64, out: &mut Writer) {
+    out.put_u8(tag);
+    out.put_i64_zigzag(number);
+}
+
+fn unsigned(tag: u8, number: u64, out: &mut Writer) {
+    out.put_u8(tag);
+    out.put_u64_leb(number);
+}
+
+fn all(tag: u8, items: &[Value], out: &mut Writer) {
+    out.put_u8(tag);
+    out.put_len(items.len());
+    for item in items {
+        put(item, out);
+    }
+}
+
+fn maybe(value: Option<&Value>, out: &mut Writer) {
+    out.put_bool(value.is_some());
+    if let Some(value) = value {
+        put(value, out);
+    }
+}
+
+fn get(from: &mut Reader<'_>, depth: usize) -> Result<Value, Malformed> {
+    if depth > MAX_DEPTH {
+        return Err(Malformed::TooDeep);
+    }
+    let inner = depth + 1;
+    Ok(match from.u8()? {
+        BOOL => Value::Bool(from.bool()?),
+        S8 => Value::S8(narrow(from.i64_zigzag()?)?),
+        S16 => Value::S16(narrow(from.i64_zigzag()?)?),
+        S32 => Value::S32(narrow(from.i64_zigzag()?)?),
+        S64 => Value::S64(from.i64_zigzag()?),
+        U8 => Value::U8(narrow(from.u64_leb()?)?),
+        U16 => Value::U16(narrow(from.u64_leb()?)?),
+        U32 => Value::U32(narrow(from.u64_leb()?)?),
+        U64 => Value::U64(from.u64_leb()?),
+        F32 => Value::F32(f32::from_bits(from.f32_bits()?)),
+        F64 => Value::F64(f64::from_bits(from.f64_bits()?)),
+        CHAR => Value::Char(from.char()?),
+        STRING => Value::String(from.str()?.to_owned()),
+        BYTES => Value::Bytes(Bytes::copy_from_slice(from.byte_string()?)),
+        LIST => Value::List(several(from, 1, |from| get(from, inner))?),
+        TUPLE => Value::Tuple(several(from, 1, |from| get(from, inner))?),
+        RECORD => Value::Record(several(from, 2, |from| {
+            Ok((name(from)?, get(from, inner)?))
+        })?),
+        VARIANT => Value::Variant(name(from)?, boxed(from, inner)?),
+        ENUM => Value::Enum(name(from)?),
+        FLAGS => Value::Flags(several(from, 1, name)?),
+        OPTION => Value::Option(boxed(from, inner)?),
+        OK => Value::Result(Ok(boxed(from, inner)?)),
+        ERR => Value::Result(Err(boxed(from, inner)?)),
+        MAP => Value::Map(several(from, 2, |from| {
+            Ok((get(from, inner)?, get(from, inner)?))
+        })?),
+        _ => return Err(Malformed::BadCase),
+    })
+}
+
+fn narrow<F, T: TryFrom<F>>(number: F) -> Result<T, Malformed> {
+    T::try_from(number).map_err(|_| Malformed::BadLeb)
+}
+
+/// So many things as are counted, each of which takes `least` bytes.
+fn several<T>(
+    from: &mut Reader<'_>,
+    least: usize,
+    mut one: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    let count = from.count(least)?;
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(one(from)?);
+    }
+    Ok(all)
+}
+
+fn name(from: &mut Reader<'_>) -> Result<Arc<str>, Malformed> {
+    from.str().map(Arc::from)
+}
+
+fn boxed(from: &mut Reader<'_>, depth: usize) -> Result<Option<Box<Value>>, Malformed> {
+    Ok(if from.bool()? {
+        Some(Box::new(get(from, depth)?))
+    } else {
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arbitrary::any_typed;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_value_comes_back_as_it_was((_, value) in any_typed()) {
+            let bytes = value.to_tagged();
+            let back = Value::from_tagged(&bytes).expect("it is a value");
+            // A NaN is not equal to itself, but its bytes are.
+            prop_assert_eq!(back.to_tagged(), bytes);
+        }
+
+        #[test]
+        fn bytes_from_anywhere_do_no_harm(bytes: Vec<u8>) {
+            if let Ok(value) = Value::from_tagged(&bytes) {
+                prop_assert!(Value::from_tagged(&value.to_tagged()).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn what_nests_without_end_or_counts_without_bytes_is_refused() {
+        assert_eq!(
+            Value::from_tagged(&[LIST, 1].repeat(100_000)),
+            Err(Malformed::TooDeep)
+        );
+        assert!(Value::from_tagged(&[LIST, 0xff, 0xff, 0xff, 0x7f, 0]).is_err());
+        assert!(Value::from_tagged(&[BOOL, 1, 0]).is_err());
+    }
+}

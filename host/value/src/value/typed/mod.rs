@@ -1,0 +1,205 @@
+//! Rust's own types in the place of WIT's: what a typed function takes and gives.
+//!
+//! A type is checked against a WIT type once, when a function is asked for. After that it is
+//! written to and read from the packed form directly, without a [`Value`](super::Value) in
+//! between. `scalars`, `compound` and `maps` have the types, `params` the lists of parameters. Nothing
+//! here knows modules or functions.
+
+mod compound;
+mod maps;
+mod params;
+mod scalars;
+
+#[cfg(test)]
+mod tests;
+
+#[doc(hidden)]
+pub use params::Unfit;
+#[doc(hidden)]
+pub use params::place::Fill;
+pub use params::{Params, ToArgument};
+
+use super::mismatch::Mismatch;
+use super::pack::Packer;
+use super::unpack::Decoder;
+use super::{Packed, PackedError, Type};
+#[doc(hidden)]
+pub use sealed::Stands;
+use sealed::{Read, Write};
+
+/// A Rust type that can be an argument of a typed function.
+///
+/// | WIT | Rust |
+/// |---|---|
+/// | `bool`, `char` | the same |
+/// | `s8` … `s64`, `u8` … `u64`, `f32`, `f64` | `i8` … `i64`, `u8` … `u64`, `f32`, `f64` |
+/// | `string` | `String`, `&str`, `Arc<str>` |
+/// | `list<u8>` | `Vec<u8>`, `&[u8]`, `[u8; N]`, `Bytes`: copied as a whole |
+/// | `list<T>` | `Vec<T>`, `&[T]`, `[T; N]` |
+/// | `option<T>` | `Option<T>` |
+/// | `result<T, E>` | `Result<T, E>`, with `()` for a side that carries nothing |
+/// | `tuple<…>` of at most 8 | tuples |
+/// | `map<K, V>`, `list<tuple<K, V>>` | `HashMap`, `BTreeMap` |
+/// | records, variants, enums, flags, anything | [`Value`](crate::Value) |
+///
+/// A number fits the WIT type of its own size and sign only, so that nothing is cut off on the
+/// way: a plain core function takes `i32`, `i64`, `f32` and `f64`, and no `u32`. References and
+/// `Box` stand for what they point to. A `HashMap` is written in no particular order; where equal
+/// arguments are to be equal bytes, a `BTreeMap` is right.
+///
+/// The trait is sealed: the types above are all there are.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not stand for a WIT type",
+    note = "records, variants, enums and flags are written as `rwasm_cluster::Value`"
+)]
+pub trait ToWit: Write {}
+
+impl<T: Write> ToWit for T {}
+
+/// A Rust type that can be the result of a typed function: those of [`ToWit`] that own what they
+/// hold (no arrays), and `()` for a function without a result.
+///
+/// Where a map has a key twice, the last stands. The trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from a WIT type",
+    note = "a result owns what it holds: `String` and not `&str`, `Vec<T>` and not `&[T]`; records, variants, enums and flags are read as `rwasm_cluster::Value`"
+)]
+pub trait FromWit: Read {}
+
+impl<T: Read> FromWit for T {}
+
+impl Packed {
+    /// Packs a value of one of Rust's own types as a value of type `ty`.
+    ///
+    /// # Errors
+    ///
+    /// When the Rust type does not stand for this type, or a [`Value`](crate::Value) in it does
+    /// not fit.
+    pub fn pack_from<T: ToWit>(value: &T, ty: &Type) -> Result<Self, PackedError> {
+        if !T::fits(ty) {
+            return Err(Mismatch::of_type(T::wit(), ty).into());
+        }
+        let mut packer = Packer::default();
+        value.write(ty, 0, &mut packer)?;
+        Ok(Self::from_payload(ty.clone(), packer.finish().into()))
+    }
+
+    /// The value as one of Rust's own types. `Bytes` share this value's memory.
+    ///
+    /// # Errors
+    ///
+    /// When the Rust type does not stand for the type of the value.
+    pub fn unpack_as<T: FromWit>(&self) -> Result<T, PackedError> {
+        if !T::fits(self.ty()) {
+            return Err(Mismatch::new(self.ty().to_string(), T::wit()).into());
+        }
+        let payload = self.payload();
+        let mut decoder = Decoder::new(payload);
+        let value = T::read(self.ty(), 0, &mut decoder, payload);
+        let value = value.map_err(|reason| decoder.malformed(payload, reason))?;
+        decoder.finish()?;
+        Ok(value)
+    }
+}
+
+/// What the public traits stand on. Outside the crate it can be neither named nor implemented.
+pub(crate) mod sealed {
+    use super::super::codec::Malformed;
+    use super::super::mismatch::{Mismatch, Step};
+    use super::super::pack::{Packer, inside};
+    use super::super::unpack::{Decoder, least_size};
+    use super::super::{PackedError, Type};
+    use bytes::Bytes;
+
+    /// A Rust type that stands for WIT types.
+    pub trait Stands {
+        /// Whether values of this type can be values of `ty`.
+        fn fits(ty: &Type) -> bool;
+
+        /// The WIT type that it stands for, in words for an error.
+        fn wit() -> String;
+
+        /// Whether it can be what one side of a `result` carries.
+        fn fits_side(side: Option<&Type>) -> bool {
+            side.is_some_and(Self::fits)
+        }
+
+        /// The same in words; none where nothing is carried.
+        fn wit_side() -> Option<String> {
+            Some(Self::wit())
+        }
+    }
+
+    /// A Rust type that can be written as a WIT type.
+    pub trait Write: Stands + Sized {
+        /// The same type, with `'a` for the lifetimes in it.
+        type At<'a>: Write + 'a;
+
+        /// Writes the value as one of type `ty`, which it fits, `depth` levels inside another.
+        fn write(&self, ty: &Type, depth: usize, out: &mut Packer) -> Result<(), PackedError>;
+
+        /// Writes many as the elements of a list. Bytes are written at once.
+        fn write_list(
+            items: &[Self],
+            element: &Type,
+            depth: usize,
+            out: &mut Packer,
+        ) -> Result<(), PackedError> {
+            out.count(items.len(), least_size(element, depth))?;
+            for (index, item) in items.iter().enumerate() {
+                inside(item.write(element, depth, out), || Step::Index(index))?;
+            }
+            Ok(())
+        }
+
+        /// Writes what one side of a `result` carries.
+        fn write_side(
+            &self,
+            side: Option<&Type>,
+            depth: usize,
+            out: &mut Packer,
+        ) -> Result<(), PackedError> {
+            match side {
+                Some(ty) => self.write(ty, depth, out),
+                None => Err(Mismatch::new(Self::wit(), "no payload").into()),
+            }
+        }
+    }
+
+    /// A Rust type that can be read from a WIT type.
+    pub trait Read: Stands + Sized {
+        /// Reads a value of type `ty`, which fits; `whole` is what `from` reads from.
+        fn read(
+            ty: &Type,
+            depth: usize,
+            from: &mut Decoder<'_>,
+            whole: &Bytes,
+        ) -> Result<Self, Malformed>;
+
+        /// Reads the elements of a list. Bytes are read at once.
+        fn read_list(
+            element: &Type,
+            depth: usize,
+            from: &mut Decoder<'_>,
+            whole: &Bytes,
+        ) -> Result<Vec<Self>, Malformed> {
+            let count = from.count(|| least_size(element, depth))?;
+            let mut items = Vec::with_capacity(count);
+            for _ in 0..count {
+                items.push(Self::read(element, depth, from, whole)?);
+            }
+            Ok(items)
+        }
+
+        /// Reads what one side of a `result` carries.
+        fn read_side(
+            side: Option<&Type>,
+            depth: usize,
+            from: &mut Decoder<'_>,
+            whole: &Bytes,
+        ) -> Result<Self, Malformed> {
+            let ty = side.ok_or(Malformed::BadCase)?;
+            Self::read(ty, depth, from, whole)
+        }
+    }
+}
