@@ -4,56 +4,29 @@ use crate::guests;
 use crate::shell;
 use crate::toolchain::Choice;
 use anyhow::Result;
-use std::path::PathBuf;
+use std::ffi::OsString;
 
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// What is fuzzed, or `all`; without any, what there is to fuzz is listed.
-    target: Option<String>,
-    /// How long, like 60s or 10m [default: as many runs as in the tests]
-    #[arg(long, conflicts_with_all = ["runs", "only", "input"])]
-    time: Option<String>,
-    /// How many inputs.
-    #[arg(long, conflicts_with_all = ["only", "input"])]
-    runs: Option<u64>,
-    /// What the inputs are made of: the same seed makes the same ones.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The input of this number only.
-    #[arg(long, conflicts_with = "input")]
-    only: Option<u64>,
-    /// The input in this file only.
-    #[arg(long)]
-    input: Option<PathBuf>,
-}
-
-pub(crate) fn run(wanted: &Arguments, choice: Choice) -> Result<()> {
+/// Runs the target that comes first in `options`, or all of them; lists them if there is none.
+pub(crate) fn run(options: &[OsString], choice: Choice) -> Result<()> {
     let mut cargo = shell::cargo(shell::root());
-    cargo.args(["test", "--release", "--locked", "--quiet"]);
+    cargo.args(["test", "--locked", "--quiet"]);
     cargo.args(["-p", "rwasm-cluster", "--test", "fuzz", "--"]);
-    let Some(target) = &wanted.target else {
+    let Some((target, options)) = options.split_first() else {
         return shell::run(cargo.arg("--list"));
     };
     guests::build(choice, false)?;
     if target != "all" {
-        cargo.args(["--target", target]);
+        cargo.arg("--target").arg(target);
     }
-    let numbers = [
-        ("--runs", wanted.runs),
-        ("--seed", wanted.seed),
-        ("--only", wanted.only),
-    ];
-    for (option, number) in numbers {
-        if let Some(number) = number {
-            cargo.args([option, &number.to_string()]);
+    let mut is_path = false;
+    for option in options {
+        if is_path {
+            // The targets run in the directory of their package.
+            cargo.arg(std::path::absolute(option)?);
+        } else {
+            cargo.arg(option);
         }
-    }
-    if let Some(time) = &wanted.time {
-        cargo.args(["--time", time]);
-    }
-    if let Some(input) = &wanted.input {
-        // The targets run in the directory of their package.
-        cargo.arg("--input").arg(std::path::absolute(input)?);
+        is_path = option == "--input";
     }
     shell::run(&mut cargo)
 }

@@ -20,12 +20,42 @@ pub(crate) struct Guest {
     pub(crate) bytes: usize,
 }
 
+impl Guest {
+    /// As a line for another program.
+    pub(crate) fn line(&self) -> String {
+        format!("{}\t{}\t{}", self.name, self.bytes, self.path.display())
+    }
+
+    /// What [`line`](Self::line) has written.
+    #[cfg(not(feature = "languages"))]
+    pub(crate) fn from_line(line: &str) -> Result<Self> {
+        let mut fields = line.splitn(3, '\t');
+        let mut field = || fields.next().context("a guest has three fields");
+        Ok(Self {
+            name: field()?.to_owned(),
+            bytes: field()?.parse()?,
+            path: field()?.into(),
+        })
+    }
+}
+
 /// Where the guest of this name is once it is built.
 pub(crate) fn path(name: &str) -> Result<PathBuf> {
     Ok(shell::target()?
         .join("guests")
         .join(name)
         .with_extension("wasm"))
+}
+
+/// Builds one guest in Rust, and nothing that it does not need.
+pub(crate) fn build_one(choice: Choice, name: &str) -> Result<Guest> {
+    let toolchain = Toolchain::ready(choice)?;
+    note(format_args!(
+        "guests: building {name}, with {}",
+        toolchain.name()
+    ));
+    shell::run(toolchain.cargo_build().args(["--package", name]))?;
+    deliver_compiled(toolchain, name)
 }
 
 /// Builds the guests in Rust and as text, and with `all` those in other languages, in the order of their names.
@@ -36,17 +66,7 @@ pub(crate) fn build(choice: Choice, all: bool) -> Result<Vec<Guest>> {
     let mut guests = Vec::new();
     for source in sources(&shell::guest_root())? {
         guests.push(match source {
-            Source::Compiled(name) => {
-                // A library's file is named by the rules of the language.
-                let names = [name.clone(), name.replace('-', "_")];
-                let built =
-                    names.map(|name| toolchain.output_dir().join(name).with_extension("wasm"));
-                let built = built
-                    .iter()
-                    .find(|built| built.exists())
-                    .unwrap_or(&built[0]);
-                deliver(built, &path(&name)?)?
-            }
+            Source::Compiled(name) => deliver_compiled(toolchain, &name)?,
             Source::Text(wat) => {
                 let name = wat
                     .file_stem()
@@ -62,6 +82,18 @@ pub(crate) fn build(choice: Choice, all: bool) -> Result<Vec<Guest>> {
     }
     guests.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(guests)
+}
+
+/// Takes a crate's module from where the compiler has put it.
+fn deliver_compiled(toolchain: Toolchain, name: &str) -> Result<Guest> {
+    // A library's file is named by the rules of the language.
+    let names = [name.to_owned(), name.replace('-', "_")];
+    let built = names.map(|name| toolchain.output_dir().join(name).with_extension("wasm"));
+    let built = built
+        .iter()
+        .find(|built| built.exists())
+        .unwrap_or(&built[0]);
+    deliver(built, &path(name)?)
 }
 
 /// Prints name, size and place of each guest.

@@ -49,7 +49,7 @@ fn policy(target: &Path) -> String {
 pub(crate) fn run(test: &mut Command) -> Result<()> {
     let server = nats::server()?;
     let target = std::path::absolute(shell::target()?)?;
-    let program = target.join("release/rwasm-cluster");
+    let program = target.join("debug/rwasm-cluster");
     let dir = target.join("tmp/over-nats");
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;

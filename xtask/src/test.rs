@@ -22,7 +22,7 @@ type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
 /// Runs every step, up to the first that fails, or those with `only` in their name; `filter` goes to the tests of the
 /// main workspace.
 pub(crate) fn run(only: Option<&str>, filter: &[String], choice: Choice) -> Result<()> {
-    let steps: [Step; 10] = [
+    let steps: [Step; 11] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
             guests::build(choice, true).map(|_| Done::Passed)
@@ -33,6 +33,7 @@ pub(crate) fn run(only: Option<&str>, filter: &[String], choice: Choice) -> Resu
         ("lints of the guests", &|| lints(&mut guest_cargo("clippy"))),
         ("tests of the guests", &|| pass(&mut guest_cargo("test"))),
         ("lints", &|| lints(&mut main_cargo("clippy"))),
+        ("features of the library", &features),
         ("tests", &|| pass(main_cargo("test").args(filter))),
         ("tests over NATS", &|| {
             let mut cargo = main_cargo("test");
@@ -97,13 +98,34 @@ fn lints(clippy: &mut Command) -> Result<Done> {
     pass(clippy.args(["--all-targets", "--", "-D", "warnings"]))
 }
 
+/// The library with no features and with each by itself: an embedder chooses.
+fn features() -> Result<Done> {
+    for features in ["", "deterministic", "history", "nats"] {
+        let mut cargo = shell::cargo(shell::root());
+        cargo.args([
+            "clippy",
+            "--locked",
+            "-p",
+            "rwasm-cluster",
+            "--no-default-features",
+        ]);
+        shell::run(cargo.args(["--features", features, "--", "-D", "warnings"]))?;
+    }
+    Ok(Done::Passed)
+}
+
 fn documentation() -> Result<Done> {
     let mut cargo = shell::cargo(shell::root());
     cargo.args([
         "doc",
-        "--release",
         "--locked",
         "--no-deps",
+        "-p",
+        "rwasm-value",
+        "-p",
+        "rwasm-sandbox",
+        "-p",
+        "rwasm-history",
         "-p",
         "rwasm-cluster",
         "--lib",
@@ -130,10 +152,10 @@ fn dependencies() -> Result<Done> {
     pass(&mut deny(&["check", "advisories"]))
 }
 
-/// In release form, as the program and the demo are built, so that nothing is built twice.
+/// With all features, and in the profile for development, as the demo is built.
 fn main_cargo(command: &str) -> Command {
     let mut cargo = shell::cargo(shell::root());
-    cargo.args([command, "--release", "--workspace", "--locked"]);
+    cargo.args([command, "--workspace", "--all-features", "--locked"]);
     cargo
 }
 

@@ -3,15 +3,15 @@
 
 use crate::shell::{self, note};
 use anyhow::Result;
-use clap::ValueEnum;
 use rwasm_toolchains::rust::{self, Compiler, TARGET};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::str::FromStr;
 
 /// Which compiler the user wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// The first that is there, else the first that can be set up.
     #[default]
@@ -20,6 +20,19 @@ pub(crate) enum Choice {
     Rustup,
     /// Debian's packages.
     Debian,
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "rustup" => Ok(Self::Rustup),
+            "debian" => Ok(Self::Debian),
+            _ => Err("expected `auto`, `rustup` or `debian`".to_owned()),
+        }
+    }
 }
 
 /// A compiler that is ready to build guests.

@@ -1,9 +1,13 @@
 //! How finding a project, building it and installing its tools can fail.
 
+#[cfg(feature = "projects")]
 use crate::Language;
 use std::fmt;
+#[cfg(feature = "projects")]
 use std::io;
+#[cfg(feature = "projects")]
 use std::path::{Path, PathBuf};
+#[cfg(feature = "projects")]
 use std::process::ExitStatus;
 
 /// A tool that is not there, and how to get it.
@@ -29,6 +33,7 @@ impl fmt::Display for Missing {
 impl std::error::Error for Missing {}
 
 /// Why there is no task project at a path.
+#[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// There is nothing at that path, or it cannot be looked into.
@@ -72,6 +77,7 @@ pub enum ProjectError {
 }
 
 /// What is wrong with a project's WIT.
+#[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum WitError {
     /// There is none, and the language cannot do without.
@@ -119,6 +125,7 @@ pub enum WitError {
     },
 }
 
+#[cfg(feature = "projects")]
 /// Where the WIT is, unless the parser's own words say where in it.
 fn place(dir: &Path, reason: &str) -> String {
     if reason.contains('\n') {
@@ -128,6 +135,7 @@ fn place(dir: &Path, reason: &str) -> String {
 }
 
 /// Why a project was not built.
+#[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A tool is not there.
@@ -165,13 +173,11 @@ pub enum BuildError {
 }
 
 /// Why a toolchain was not installed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum InstallError {
     /// It cannot be installed from here: what to do by hand.
-    #[error(transparent)]
-    ByHand(#[from] Missing),
+    ByHand(Missing),
     /// An installer failed.
-    #[error("`{command}` failed ({status}); by hand: {by_hand}")]
     Failed {
         /// The installer's command line.
         command: String,
@@ -180,4 +186,26 @@ pub enum InstallError {
         /// What is missing, and how to get it.
         by_hand: Missing,
     },
+}
+
+// Without `thiserror`, whose macros take longer to compile than all that is built without `projects`.
+impl fmt::Display for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByHand(missing) => missing.fmt(f),
+            Self::Failed {
+                command,
+                status,
+                by_hand,
+            } => write!(f, "`{command}` failed ({status}); by hand: {by_hand}"),
+        }
+    }
+}
+
+impl std::error::Error for InstallError {}
+
+impl From<Missing> for InstallError {
+    fn from(missing: Missing) -> Self {
+        Self::ByHand(missing)
+    }
 }

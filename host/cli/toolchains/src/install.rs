@@ -1,11 +1,15 @@
 //! Installing toolchains: what changes the machine. Each step is told before it is done.
 
 use crate::error::{InstallError, Missing};
-use crate::{Language, c, js, python, rust, tool};
+use crate::tool;
+#[cfg(feature = "projects")]
+use crate::{Language, c, js, python, rust};
+#[cfg(feature = "projects")]
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Where tools go, and who is told.
+#[cfg(feature = "projects")]
 pub struct InstallOptions {
     /// A directory for the tools of Python and JavaScript; `BuildOptions::tools` is the same.
     pub tools: PathBuf,
@@ -18,6 +22,7 @@ pub struct InstallOptions {
 /// # Errors
 ///
 /// Where that cannot be done from here, or an installer fails.
+#[cfg(feature = "projects")]
 pub fn install(language: Language, options: &InstallOptions) -> Result<(), InstallError> {
     let tools = Some(options.tools.as_path());
     let tell = &*options.tell;

@@ -4,23 +4,35 @@
 //! error names the commands that install it; only [`install`] changes the machine, and it says what it does. What
 //! comes out is a module as its compiler made it. This crate knows nothing of clusters, nor of what runs modules.
 
+#[cfg(feature = "projects")]
 mod c;
 mod error;
 mod install;
+#[cfg(feature = "projects")]
 mod js;
+#[cfg(feature = "projects")]
 mod project;
+#[cfg(feature = "projects")]
 mod python;
 pub mod rust;
+#[cfg(feature = "projects")]
 mod stop;
 mod tool;
+#[cfg(feature = "projects")]
 mod wit;
 
-pub use error::{BuildError, InstallError, Missing, ProjectError, WitError};
+#[cfg(feature = "projects")]
+pub use error::{BuildError, ProjectError, WitError};
+pub use error::{InstallError, Missing};
+#[cfg(feature = "projects")]
 pub use install::{InstallOptions, install};
+#[cfg(feature = "projects")]
 pub use project::Project;
+#[cfg(feature = "projects")]
 pub use stop::Stop;
 
 use std::fmt;
+#[cfg(feature = "projects")]
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -70,11 +82,23 @@ impl FromStr for Language {
 }
 
 /// A language that no task can be written in here.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language {0:?}: rust, c, python and js are known")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownLanguage(pub String);
 
+impl fmt::Display for UnknownLanguage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "unknown language {:?}: rust, c, python and js are known",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for UnknownLanguage {}
+
 /// How a project is built.
+#[cfg(feature = "projects")]
 pub struct BuildOptions {
     /// A directory for what compilers leave behind, of this user alone; builds share it.
     pub scratch: PathBuf,
@@ -87,6 +111,7 @@ pub struct BuildOptions {
     pub stop: Stop,
 }
 
+#[cfg(feature = "projects")]
 impl BuildOptions {
     /// Options that tell nobody.
     pub fn new(scratch: impl Into<PathBuf>) -> Self {
@@ -100,6 +125,7 @@ impl BuildOptions {
     }
 }
 
+#[cfg(feature = "projects")]
 impl fmt::Debug for BuildOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BuildOptions")
@@ -112,6 +138,7 @@ impl fmt::Debug for BuildOptions {
 /// What is missing on this machine for tasks in `language`; `None` where they can be built.
 ///
 /// A project may bring its tools itself: [`Project::missing`] looks there too.
+#[cfg(feature = "projects")]
 pub fn missing(language: Language) -> Option<Missing> {
     match language {
         Language::Rust => rust::Compiler::find(rust::Choice::Auto).err(),

@@ -4,8 +4,10 @@
 //! installed. [`ready`] goes on: rustup is asked to add the target; then Debian's packages are installed. Whatever
 //! changes the machine is told.
 
+#[cfg(feature = "projects")]
 mod project;
 
+#[cfg(feature = "projects")]
 pub(crate) use project::build;
 
 use crate::error::{InstallError, Missing};
@@ -38,6 +40,7 @@ const DEBIAN_PACKAGES: [&str; 5] = [
     "wasi-libc",
 ];
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+#[cfg(feature = "projects")]
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
 const DEBIAN_LIBC: &str = "/usr/lib/wasm32-wasi";
@@ -75,6 +78,7 @@ impl Compiler {
         Self::find_in(choice, None)
     }
 
+    #[cfg(feature = "projects")]
     /// The same for the project in `dir`, which may name a toolchain to rustup.
     pub(crate) fn find_for(dir: &Path) -> Result<Self, Missing> {
         Self::find_in(Choice::Auto, Some(dir))

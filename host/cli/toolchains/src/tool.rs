@@ -1,8 +1,12 @@
 //! Running other programs.
 
+#[cfg(feature = "projects")]
 use crate::BuildOptions;
+#[cfg(feature = "projects")]
 use crate::error::BuildError;
+#[cfg(feature = "projects")]
 use std::fs;
+#[cfg(feature = "projects")]
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -25,6 +29,7 @@ pub(crate) fn shown(command: &Command) -> String {
 }
 
 /// Runs a program to its end and tells what it says, line by line; it fails by its status.
+#[cfg(feature = "projects")]
 pub(crate) fn run(
     command: &mut Command,
     name: &str,
@@ -53,6 +58,7 @@ pub(crate) fn run(
 }
 
 /// A directory in `scratch` for one project, by its place; it is there afterwards.
+#[cfg(feature = "projects")]
 pub(crate) fn workplace(scratch: &Path, language: &str, dir: &Path) -> Result<PathBuf, BuildError> {
     use sha2::{Digest, Sha256};
     let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
@@ -68,6 +74,7 @@ pub(crate) fn workplace(scratch: &Path, language: &str, dir: &Path) -> Result<Pa
 }
 
 /// Removes a directory with all in it, if it is there.
+#[cfg(feature = "projects")]
 pub(crate) fn remove(dir: &Path) -> Result<(), BuildError> {
     match fs::remove_dir_all(dir) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(BuildError::Io {
@@ -79,6 +86,7 @@ pub(crate) fn remove(dir: &Path) -> Result<(), BuildError> {
 }
 
 /// Makes a directory, unless it is there.
+#[cfg(feature = "projects")]
 pub(crate) fn make(dir: &Path) -> Result<(), BuildError> {
     fs::create_dir_all(dir).map_err(|source| BuildError::Io {
         what: format!("create {}", dir.display()),
@@ -87,6 +95,7 @@ pub(crate) fn make(dir: &Path) -> Result<(), BuildError> {
 }
 
 /// Writes a file whole.
+#[cfg(feature = "projects")]
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
     fs::write(path, content).map_err(|source| BuildError::Io {
         what: format!("write {}", path.display()),
@@ -95,6 +104,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
 }
 
 /// The path as a word of a shell's.
+#[cfg(feature = "projects")]
 pub(crate) fn shell_word(path: &Path) -> String {
     let word = path.to_string_lossy();
     let plain = |char: char| char.is_ascii_alphanumeric() || "_-./+,:@%=".contains(char);
@@ -106,11 +116,13 @@ pub(crate) fn shell_word(path: &Path) -> String {
 }
 
 /// The project as commands name it that are typed where the user stands; `None` where that is in it.
+#[cfg(feature = "projects")]
 pub(crate) fn elsewhere(project: Option<&Path>) -> Option<&Path> {
     project.filter(|dir| *dir != Path::new(".") && !dir.as_os_str().is_empty())
 }
 
 /// The path as other programs find it, wherever they run.
+#[cfg(feature = "projects")]
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -1,0 +1,147 @@
+//! The command line of `cargo xtask`.
+//!
+//! It is read with `lexopt`, which has no derive macros: `cargo xtask demo` compiles this program before anything else,
+//! and nobody is told what goes on until that is done.
+
+use crate::toolchain::Choice;
+use lexopt::{Arg, Parser, ValueExt as _};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub(crate) const HELP: &str = "\
+Developer commands of rwasm-cluster
+
+Usage: cargo xtask [--toolchain auto|rustup|debian] COMMAND
+
+Commands:
+  demo [FILE...]                 Count words on 4 engines and compare with a serial count; makes 64 MiB of text if no
+                                 file is named
+  test [--only TEXT] [-- ARG...] Build everything and run every test, lint and format check; `--only` picks the steps
+                                 whose names contain TEXT, ARGs go to `cargo test`
+  guests [--all]                 Build the guests and print where each is; `--all` includes C, Python and JavaScript, and
+                                 installs their compilers if they are missing
+  fuzz [TARGET|all] [OPTION...]  Try random inputs on a part of the host; lists the targets if none is named.
+                                 Options: --time 60s, --runs N, --seed N, --only N, --input FILE
+  bench                          Measure what isolation costs, beside a raw wasmtime loop
+  nats                           Fetch the NATS server that tests use and print where it is
+  tables                         Generate the character tables of the word counts in C and JavaScript
+
+Options:
+      --toolchain CHOICE  The compiler of Rust guests: `auto` (the first that is installed, else the first that can be),
+                          `rustup` (the compiler in use), `debian` (Debian's packages) [default: auto]
+  -h, --help              Print help
+";
+
+pub(crate) struct Arguments {
+    pub(crate) command: Command,
+    pub(crate) toolchain: Choice,
+}
+
+pub(crate) enum Command {
+    Help,
+    Guests {
+        all: bool,
+    },
+    Demo {
+        files: Vec<PathBuf>,
+    },
+    Test {
+        only: Option<String>,
+        filter: Vec<String>,
+    },
+    /// The options are the fuzz targets' own.
+    Fuzz {
+        options: Vec<OsString>,
+    },
+    Tables,
+    Nats,
+    Bench,
+    /// Builds the guests in other languages than Rust, and lists them for the program that asks.
+    Languages,
+}
+
+impl Arguments {
+    pub(crate) fn parse() -> Result<Self, lexopt::Error> {
+        Self::from(Parser::from_env())
+    }
+
+    fn from(mut parser: Parser) -> Result<Self, lexopt::Error> {
+        let mut toolchain = Choice::default();
+        let mut command = None;
+        while let Some(argument) = parser.next()? {
+            match (argument, &mut command) {
+                (Arg::Short('h') | Arg::Long("help"), _) => command = Some(Command::Help),
+                (Arg::Long("toolchain"), _) => toolchain = parser.value()?.parse()?,
+                (Arg::Value(name), None) => command = Some(Command::named(&name, &mut parser)?),
+                (Arg::Long("all"), Some(Command::Guests { all })) => *all = true,
+                (Arg::Value(file), Some(Command::Demo { files })) => files.push(file.into()),
+                (Arg::Long("only"), Some(Command::Test { only, .. })) => {
+                    *only = Some(parser.value()?.string()?);
+                }
+                // What `--` stands before.
+                (Arg::Value(word), Some(Command::Test { filter, .. })) => {
+                    filter.push(word.string()?)
+                }
+                (argument, _) => return Err(argument.unexpected()),
+            }
+        }
+        Ok(Self {
+            command: command.unwrap_or(Command::Help),
+            toolchain,
+        })
+    }
+}
+
+impl Command {
+    fn named(name: &OsString, parser: &mut Parser) -> Result<Self, lexopt::Error> {
+        Ok(match name.to_string_lossy().as_ref() {
+            "help" => Self::Help,
+            "guests" => Self::Guests { all: false },
+            "demo" => Self::Demo { files: Vec::new() },
+            "test" => Self::Test {
+                only: None,
+                filter: Vec::new(),
+            },
+            "fuzz" => Self::Fuzz {
+                options: parser.raw_args()?.collect(),
+            },
+            "tables" => Self::Tables,
+            "nats" => Self::Nats,
+            "bench" => Self::Bench,
+            "languages" => Self::Languages,
+            unknown => return Err(format!("unknown command `{unknown}`").into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Arguments, lexopt::Error> {
+        Arguments::from(Parser::from_args(words))
+    }
+
+    #[test]
+    fn commands_have_their_own_options() {
+        let test = parse(&["test", "--only", "lints", "--", "call::", "--nocapture"]);
+        let Ok(Arguments {
+            command: Command::Test { only, filter },
+            ..
+        }) = test
+        else {
+            panic!("the words are understood");
+        };
+        assert_eq!(only.as_deref(), Some("lints"));
+        assert_eq!(filter, ["call::", "--nocapture"]);
+        assert!(matches!(
+            parse(&["--toolchain", "debian", "guests", "--all"]),
+            Ok(Arguments {
+                command: Command::Guests { all: true },
+                toolchain: Choice::Debian
+            })
+        ));
+        assert!(parse(&["demo", "--all"]).is_err());
+        assert!(parse(&["dmeo"]).is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! `languages` in another build of this program: compiling guests in other languages than Rust needs readers of WIT,
+//! which take as long to compile as everything else in here, and which the demo does without.
+
+use crate::guests::Guest;
+use crate::shell::{self, note};
+use anyhow::{Context, Result, ensure};
+use std::process::{Command, Stdio};
+
+/// Builds the guests of all languages but Rust.
+pub(crate) fn build() -> Result<Vec<Guest>> {
+    note("guests: building what compiles the other languages");
+    // With the features that the workspace's tests are built with, so that little is built twice.
+    let arguments = [
+        "build",
+        "--locked",
+        "--workspace",
+        "--all-features",
+        "--bin",
+        "xtask",
+    ];
+    shell::run(shell::cargo(shell::root()).args(arguments))?;
+    let output = Command::new(shell::target()?.join("debug/xtask"))
+        .arg("languages")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start xtask again")?;
+    ensure!(
+        output.status.success(),
+        "the guests in other languages: {}",
+        output.status
+    );
+    let listed = String::from_utf8(output.stdout).context("xtask has not listed guests")?;
+    listed.lines().map(Guest::from_line).collect()
+}
