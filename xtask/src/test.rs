@@ -5,7 +5,8 @@ use crate::nats;
 use crate::over_nats;
 use crate::shell::{self, note, seconds};
 use crate::toolchain::Choice;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Instant;
 
@@ -98,7 +99,8 @@ fn lints(clippy: &mut Command) -> Result<Done> {
     pass(clippy.args(["--all-targets", "--", "-D", "warnings"]))
 }
 
-/// The library with no features and with each by itself: an embedder chooses.
+/// The library with no features and with each by itself, since an embedder chooses; and that those that share a build of
+/// wasmtime do so.
 fn features() -> Result<Done> {
     for features in ["", "deterministic", "history", "nats"] {
         let mut cargo = shell::cargo(shell::root());
@@ -111,7 +113,40 @@ fn features() -> Result<Done> {
         ]);
         shell::run(cargo.args(["--features", features, "--", "-D", "warnings"]))?;
     }
+    let tests = selected(&["--workspace", "--all-features", "-e", "normal,build,dev"])?;
+    let builds: [&[&str]; 3] = [
+        &[
+            "-p",
+            "rwasm-cli",
+            "--no-default-features",
+            "-e",
+            "normal,build",
+        ],
+        &["-p", "rwasm-cli", "-e", "normal,build"],
+        &["-p", "rwasm-cluster", "-e", "normal,build,dev"],
+    ];
+    for build in builds {
+        let selected = selected(build)?;
+        let others: Vec<&str> = selected.difference(&tests).map(String::as_str).collect();
+        ensure!(
+            others.is_empty(),
+            "`cargo tree {}` selects other features than the tests do, so that wasmtime is compiled once more: {}; \
+             host/cli/Cargo.toml has a list for such features",
+            build.join(" "),
+            others.join(", ")
+        );
+    }
     Ok(Done::Passed)
+}
+
+/// The packages from elsewhere that a selection is built of, each with its version and features.
+fn selected(arguments: &[&str]) -> Result<BTreeSet<String>> {
+    let mut cargo = shell::cargo(shell::root());
+    cargo.args(["tree", "--locked", "--prefix", "none", "-f", "{p} {f}"]);
+    let tree = shell::answer(cargo.args(arguments)).context("`cargo tree` failed")?;
+    let lines = tree.lines().map(|line| line.trim_end_matches(" (*)"));
+    let foreign = lines.filter(|line| !line.is_empty() && !line.contains("rwasm-"));
+    Ok(foreign.map(str::to_owned).collect())
 }
 
 fn documentation() -> Result<Done> {
