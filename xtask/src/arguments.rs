@@ -16,8 +16,10 @@ Usage: cargo xtask [--toolchain auto|rustup|debian] COMMAND
 Commands:
   demo [FILE...]                 Count words on 4 engines and compare with a serial count; makes 64 MiB of text if no
                                  file is named
-  test [--only TEXT] [-- ARG...] Build everything and run every test, lint and format check; `--only` picks the steps
-                                 whose names contain TEXT, ARGs go to `cargo test`
+  test [--all] [--only TEXT] [-- ARG...]
+                                 Build everything and run every test, lint and format check; `--all` includes what takes
+                                 too long for every change, `--only` picks the steps whose names contain TEXT, ARGs go
+                                 to `cargo test`
   guests [--all]                 Build the guests and print where each is; `--all` includes C, Python and JavaScript, and
                                  installs their compilers if they are missing
   fuzz [TARGET|all] [OPTION...]  Try random inputs on a part of the host; lists the targets if none is named.
@@ -46,6 +48,7 @@ pub(crate) enum Command {
         files: Vec<PathBuf>,
     },
     Test {
+        all: bool,
         only: Option<String>,
         filter: Vec<String>,
     },
@@ -73,7 +76,9 @@ impl Arguments {
                 (Arg::Short('h') | Arg::Long("help"), _) => command = Some(Command::Help),
                 (Arg::Long("toolchain"), _) => toolchain = parser.value()?.parse()?,
                 (Arg::Value(name), None) => command = Some(Command::named(&name, &mut parser)?),
-                (Arg::Long("all"), Some(Command::Guests { all })) => *all = true,
+                (Arg::Long("all"), Some(Command::Guests { all } | Command::Test { all, .. })) => {
+                    *all = true;
+                }
                 (Arg::Value(file), Some(Command::Demo { files })) => files.push(file.into()),
                 (Arg::Long("only"), Some(Command::Test { only, .. })) => {
                     *only = Some(parser.value()?.string()?);
@@ -99,6 +104,7 @@ impl Command {
             "guests" => Self::Guests { all: false },
             "demo" => Self::Demo { files: Vec::new() },
             "test" => Self::Test {
+                all: false,
                 only: None,
                 filter: Vec::new(),
             },
@@ -126,7 +132,12 @@ mod tests {
     fn commands_have_their_own_options() {
         let test = parse(&["test", "--only", "lints", "--", "call::", "--nocapture"]);
         let Ok(Arguments {
-            command: Command::Test { only, filter },
+            command:
+                Command::Test {
+                    all: false,
+                    only,
+                    filter,
+                },
             ..
         }) = test
         else {

@@ -52,7 +52,7 @@ fn run(Arguments { command, toolchain }: Arguments) -> anyhow::Result<()> {
             guests::build(toolchain, all).and_then(|guests| guests::list(&guests))
         }
         Command::Demo { files } => demo::run(files, toolchain),
-        Command::Test { only, filter } => test::run(only.as_deref(), &filter, toolchain),
+        Command::Test { all, only, filter } => test::run(all, only.as_deref(), &filter, toolchain),
         Command::Fuzz { options } => fuzz::run(&options, toolchain),
         Command::Tables => tables::write(),
         Command::Nats => nats::server()

@@ -7,6 +7,7 @@ use crate::shell::{self, note, seconds};
 use crate::toolchain::Choice;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
@@ -20,9 +21,9 @@ enum Done {
 /// A step has a name and something to do.
 type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
 
-/// Runs every step, up to the first that fails, or those with `only` in their name; `filter` goes to the tests of the
-/// main workspace.
-pub(crate) fn run(only: Option<&str>, filter: &[String], choice: Choice) -> Result<()> {
+/// Runs every step, up to the first that fails, or those with `only` in their name; with `all` those too that take long.
+/// `filter` goes to the tests of the main workspace.
+pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choice) -> Result<()> {
     let steps: [Step; 11] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
@@ -44,9 +45,11 @@ pub(crate) fn run(only: Option<&str>, filter: &[String], choice: Choice) -> Resu
         ("documentation", &documentation),
         ("licences and advisories", &dependencies),
     ];
+    let long: [Step; 1] = [("packages", &packages)];
     let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
     let steps: Vec<Step> = steps
         .into_iter()
+        .chain(long.into_iter().filter(|_| all))
         .filter(|(name, _)| is_wanted(name))
         .collect();
     let count = steps.len();
@@ -147,6 +150,34 @@ fn selected(arguments: &[&str]) -> Result<BTreeSet<String>> {
     let lines = tree.lines().map(|line| line.trim_end_matches(" (*)"));
     let foreign = lines.filter(|line| !line.is_empty() && !line.contains("rwasm-"));
     Ok(foreign.map(str::to_owned).collect())
+}
+
+/// Packs every package as it would be published, builds each from what was packed, and makes a project in each language
+/// with the program that comes of it.
+fn packages() -> Result<Done> {
+    let mut cargo = shell::cargo(shell::root());
+    shell::run(cargo.args(["package", "--workspace", "--exclude", "xtask", "--locked"]))?;
+    let program = shell::target()?.join("package/debug/rwasm-cluster");
+    let dir = shell::target()?.join("tmp/packages");
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    for language in ["rust", "c", "python", "js"] {
+        let project = dir.join(language);
+        shell::run(
+            Command::new(&program)
+                .args(["new", "--lang", language])
+                .arg(&project),
+        )?;
+    }
+    let sdk = dir.join("rust/vendor/rwasm-task/Cargo.toml");
+    ensure!(
+        sdk.exists(),
+        "the packed program has no SDK: {} is missing",
+        sdk.display()
+    );
+    Ok(Done::Passed)
 }
 
 fn documentation() -> Result<Done> {
