@@ -1,0 +1,345 @@
+//! How the calls of a view are made: what a view's methods set.
+
+use crate::dispatch::{Owner, Reuse};
+use crate::graph::{Dependency, Retry};
+use crate::job::Tolerance;
+#[cfg(feature = "history")]
+use rwasm_history::JobKey;
+use rwasm_sandbox::grants::{GrantError, Grants};
+use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
+use rwasm_sandbox::sandbox::{Peers, Setting};
+use rwasm_value::units::ByteSize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// See the setters of [`LoadBalancedView`](crate::LoadBalancedView) and of
+/// [`DirectView`](crate::DirectView).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) label: Option<Arc<str>>,
+    pub(crate) priority: i32,
+    pub(crate) limits: Limits,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) deterministic: bool,
+    pub(crate) retry: Retry,
+    pub(crate) queue_time: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) after: Vec<Dependency>,
+    pub(crate) follow: Vec<Dependency>,
+    #[cfg(feature = "history")]
+    pub(crate) repeats: Option<JobKey>,
+    #[cfg(feature = "history")]
+    pub(crate) memo: Option<Arc<serde_json::Value>>,
+    pub(crate) reuse: Reuse,
+    /// Whose instances are kept under [`Reuse::Engine`]: each view that asks for it has its own.
+    pub(crate) owner: Owner,
+    /// What follows of these for the sandbox, made when it is first wanted and shared by all calls.
+    pub(crate) setting: OnceLock<Arc<Setting>>,
+}
+
+/// What the jobs and calls of a cluster may use and reach, where they do not say otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Defaults {
+    pub(crate) limits: Limits,
+    pub(crate) grants: Arc<Grants>,
+}
+
+/// What of a job or call the sandbox is told.
+pub(crate) struct Wishes<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) grants: &'a Arc<Grants>,
+    pub(crate) deterministic: bool,
+    pub(crate) reuse: Reuse,
+    /// The arguments of a WASI command, its own name first.
+    pub(crate) program_arguments: Vec<String>,
+}
+
+impl Wishes<'_> {
+    /// What the sandbox is told, once all that can be refused has been looked at. Directories and peers are looked for
+    /// where the engines are, which is `here` or elsewhere.
+    pub(crate) fn settle(self, here: bool) -> Result<Arc<Setting>, SettingError> {
+        let stack = self.limits.stack;
+        if !(MIN_STACK..=MAX_STACK).contains(&stack) {
+            return Err(SettingError::Stack { wanted: stack });
+        }
+        if self.limits.table_elements > MAX_TABLE_ELEMENTS {
+            return Err(SettingError::TableElements {
+                wanted: self.limits.table_elements,
+            });
+        }
+        if self.deterministic && self.reuse != Reuse::None {
+            return Err(SettingError::ReuseIsNotDeterministic);
+        }
+        if self.deterministic && !cfg!(feature = "deterministic") {
+            return Err(SettingError::NotBuiltForDeterminism);
+        }
+        let dirs = if here {
+            self.grants.check(self.deterministic)?
+        } else {
+            self.grants.check_elsewhere(self.deterministic)?;
+            Vec::new()
+        };
+        let peers = if here {
+            Peers::new(&self.grants.net)
+        } else {
+            Peers::default()
+        };
+        let mut limits = self.limits.clone();
+        if self.deterministic {
+            limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
+        }
+        Ok(Arc::new(Setting {
+            limits,
+            grants: Arc::clone(self.grants),
+            peers: Arc::new(peers),
+            dirs: dirs.into(),
+            deterministic: self.deterministic,
+            program_arguments: self.program_arguments,
+            keep_instance: self.reuse != Reuse::None,
+        }))
+    }
+}
+
+/// Why no task can run with what a job or call is to use and reach.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// A grant that is not possible.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A stack that is too small to be of use, or larger than an engine's.
+    #[error("a stack has {MIN_STACK} to {MAX_STACK}, {wanted} was asked for")]
+    Stack {
+        /// What was asked for.
+        wanted: ByteSize,
+    },
+    /// More than the slots of the pool have.
+    #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, {wanted} were asked for")]
+    TableElements {
+        /// What was asked for.
+        wanted: usize,
+    },
+    /// What an instance that is used again holds depends on what ran before.
+    #[error("deterministic tasks have a fresh instance each: reuse must be none")]
+    ReuseIsNotDeterministic,
+    /// The library was built without what deterministic tasks run on.
+    #[error("deterministic tasks need a library built with the feature `deterministic`")]
+    NotBuiltForDeterminism,
+}
+
+impl Options {
+    /// Whether a call needs to be looked after.
+    pub(crate) fn needs_care(&self) -> bool {
+        self.retry.retries > 0
+            || self.queue_time.is_some()
+            || self.deadline.is_some()
+            || self.waits()
+    }
+
+    /// Calls that stand as the cluster says.
+    pub(crate) fn of(defaults: &Defaults) -> Self {
+        Self {
+            limits: defaults.limits.clone(),
+            grants: Arc::clone(&defaults.grants),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn setting(&self, here: bool) -> Result<&Arc<Setting>, SettingError> {
+        if let Some(setting) = self.setting.get() {
+            return Ok(setting);
+        }
+        let wishes = Wishes {
+            limits: &self.limits,
+            grants: &self.grants,
+            deterministic: self.deterministic,
+            reuse: self.reuse,
+            program_arguments: Vec::new(),
+        };
+        let setting = wishes.settle(here)?;
+        Ok(self.setting.get_or_init(|| setting))
+    }
+
+    /// Whether something must end before.
+    pub(crate) fn waits(&self) -> bool {
+        !self.after.is_empty() || !self.follow.is_empty()
+    }
+}
+
+/// The setters that both views have. Each gives the view back, so that they can be chained; a clone
+/// of a view may differ from it.
+macro_rules! setters {
+    () => {
+        /// What these calls are called: in messages, events and the history.
+        pub fn label(mut self, label: impl Into<std::sync::Arc<str>>) -> Self {
+            self.options.label = Some(label.into());
+            self
+        }
+
+        /// What goes first where engines are short: higher before lower, 0 unless said otherwise.
+        pub fn priority(mut self, priority: i32) -> Self {
+            self.options.priority = priority;
+            self
+        }
+
+        /// What each task may use. Its time is then what these limits say, whatever
+        /// [`Self::timeout`] said before.
+        pub fn limits(mut self, limits: rwasm_sandbox::limits::Limits) -> Self {
+            self.options.limits = limits;
+            self.options.setting.take();
+            self
+        }
+
+        /// What each task may reach; by default what the cluster grants, which is nothing unless it
+        /// says otherwise.
+        pub fn grants(mut self, grants: rwasm_sandbox::grants::Grants) -> Self {
+            self.options.grants = std::sync::Arc::new(grants);
+            self.options.setting.take();
+            self
+        }
+
+        /// Whether each task comes to the same, with the same fuel, on every engine and every run:
+        /// see [`JobSpec::deterministic`](crate::JobSpec::deterministic).
+        pub fn deterministic(mut self, deterministic: bool) -> Self {
+            self.options.deterministic = deterministic;
+            self.options.setting.take();
+            self
+        }
+
+        /// The time that one run of a task may take: [`Limits::time`](crate::Limits::time).
+        pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options.limits.time = timeout;
+            self.options.setting.take();
+            self
+        }
+
+        /// The time that a task may wait for an engine, once what it waits for has ended.
+        pub fn queue_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options.queue_time = Some(timeout);
+            self
+        }
+
+        /// The time that all of a call or map may take from its submission: waiting, running and
+        /// trying again.
+        pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
+            self.options.deadline = Some(deadline);
+            self
+        }
+
+        /// Which failures are tried again, how often, after which pause; by default none is.
+        pub fn retry(mut self, retry: $crate::graph::Retry) -> Self {
+            self.options.retry = retry;
+            self
+        }
+
+        /// Tries again so often at most. Which failures, and after which pause, is as
+        /// [`Self::retry`] says; unless it said otherwise, any that another attempt can mend, at once.
+        pub fn retries(mut self, retries: u32) -> Self {
+            self.options.retry.retries = retries;
+            self
+        }
+
+        /// Begins only when these have ended as the dependency says: a task, a map or a job by
+        /// reference stands for its success. Said several times, all hold. Where that can no longer
+        /// come true, calls fail at once with `dependency-failed`.
+        pub fn after(mut self, dependency: impl Into<$crate::graph::Dependency>) -> Self {
+            self.options.after.push(dependency.into());
+            self
+        }
+
+        /// The job in the history of which these calls repeat tasks.
+        #[cfg(feature = "history")]
+        pub fn repeats(mut self, job: rwasm_history::JobKey) -> Self {
+            self.options.repeats = Some(job);
+            self
+        }
+
+        /// What this program wants to find again with these calls in the history:
+        /// `JobEntry::options["memo"]`.
+        #[cfg(feature = "history")]
+        pub fn memo(mut self, memo: serde_json::Value) -> Self {
+            self.options.memo = Some(std::sync::Arc::new(memo));
+            self
+        }
+
+        /// How long an instance of the module lives. With [`Reuse::Engine`](crate::Reuse::Engine)
+        /// this view and its clones have one instance of each module on each engine, whose state
+        /// lives between calls until the view is dropped.
+        pub fn reuse(mut self, reuse: $crate::dispatch::Reuse) -> Self {
+            self.options.reuse = reuse;
+            self.options.setting.take();
+            self.options.owner = $crate::dispatch::Owner::default();
+            self
+        }
+    };
+}
+
+pub(crate) use setters;
+
+/// How maps are run, beside what goes for calls too.
+#[derive(Clone, Debug)]
+pub(crate) struct MapOptions {
+    pub(crate) unordered: bool,
+    pub(crate) dispatch_size: Option<usize>,
+    pub(crate) max_outstanding: Option<usize>,
+    pub(crate) max_failures: Tolerance,
+    pub(crate) keep_records: bool,
+}
+
+impl Default for MapOptions {
+    fn default() -> Self {
+        Self {
+            unordered: false,
+            dispatch_size: None,
+            max_outstanding: None,
+            max_failures: Tolerance::Percent(100.0),
+            keep_records: false,
+        }
+    }
+}
+
+/// The setters for maps that both views have.
+macro_rules! map_setters {
+    () => {
+        /// Maps give their outcomes as their tasks end, not in input order.
+        pub fn unordered(mut self) -> Self {
+            self.map.unordered = true;
+            self
+        }
+
+        /// Maps hand so many tasks to an engine at a time; by default as many as are worth a
+        /// hand-over, which is learnt.
+        pub fn dispatch_size(mut self, tasks: usize) -> Self {
+            self.map.dispatch_size = Some(tasks);
+            self
+        }
+
+        /// Maps read so many tasks at most whose outcomes are not out; by default as many as keep
+        /// the engines busy, within the memory there is. Outcomes go out in batches: a few
+        /// thousand, of a few MiB, may be out and not yet taken.
+        pub fn max_outstanding(mut self, tasks: usize) -> Self {
+            self.map.max_outstanding = Some(tasks);
+            self
+        }
+
+        /// Maps end when more tasks than this have failed. By default they never do, and failures
+        /// stand among the values.
+        pub fn max_failures(mut self, failures: $crate::job::Tolerance) -> Self {
+            self.map.max_failures = failures;
+            self
+        }
+
+        /// Maps end at the first failure: in input order, or as they come.
+        pub fn fail_fast(self) -> Self {
+            self.max_failures($crate::job::Tolerance::Count(0))
+        }
+
+        /// Maps keep what each attempt used, for [`Map::result`].
+        pub fn keep_records(mut self) -> Self {
+            self.map.keep_records = true;
+            self
+        }
+    };
+}
+
+pub(crate) use map_setters;
