@@ -11,8 +11,8 @@ use crate::placement::{Machine, Policy};
 #[cfg(feature = "history")]
 use crate::view::Keeper;
 use crate::view::{
-    ClusterNotes, Core, Defaults, DirectView, Job, JobSpec, LoadBalancedView, QueueLimits,
-    Shutdown, SubmitError, TargetError, Targets, Workshop,
+    ClusterNotes, Core, DirectView, Job, JobSpec, LoadBalancedView, QueueLimits, Shutdown,
+    SubmitError, TargetError, Targets, Workshop,
 };
 #[cfg(feature = "history")]
 use rwasm_history::{History, HistoryError, HistorySettings};
@@ -72,7 +72,8 @@ pub struct ClusterBuilder {
     queue: QueueLimits,
     #[cfg(feature = "history")]
     history: Option<HistorySettings>,
-    defaults: Defaults,
+    limits: Limits,
+    grants: Arc<Grants>,
     #[cfg(feature = "nats")]
     remote: Option<NatsSettings>,
 }
@@ -138,7 +139,8 @@ impl Cluster {
             queue: QueueLimits::default(),
             #[cfg(feature = "history")]
             history: None,
-            defaults: Defaults::default(),
+            limits: Limits::default(),
+            grants: Arc::default(),
             #[cfg(feature = "nats")]
             remote: None,
         }
@@ -180,13 +182,13 @@ impl Cluster {
     /// What its jobs and calls may use, where they do not say otherwise.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.core.defaults.limits
+        &self.core.limits
     }
 
     /// What its jobs and calls may reach, where they do not say otherwise.
     #[must_use]
     pub fn grants(&self) -> &Grants {
-        &self.core.defaults.grants
+        &self.core.grants
     }
 
     /// What its engines could use up, all together, if each task used what the cluster's limits allow: where
@@ -423,13 +425,13 @@ impl ClusterBuilder {
 
     /// What its jobs and calls may use, where they do not say otherwise.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.defaults.limits = limits;
+        self.limits = limits;
         self
     }
 
     /// What its jobs and calls may reach, where they do not say otherwise: nothing by default.
     pub fn grants(mut self, grants: Grants) -> Self {
-        self.defaults.grants = Arc::new(grants);
+        self.grants = Arc::new(grants);
         self
     }
 
@@ -507,7 +509,8 @@ impl ClusterBuilder {
         let core = Core::new(
             Arc::new(backend),
             workshop,
-            self.defaults,
+            self.limits,
+            self.grants,
             events,
             self.queue,
             keeper,
@@ -557,7 +560,7 @@ impl ClusterBuilder {
         self.host.check()?;
         let sandbox = Sandbox::new(
             max_engines,
-            VariantKey::of(&self.defaults.limits, false),
+            VariantKey::of(&self.limits, false),
             CodeSource::new(cache, self.compiler),
             self.lowering,
             self.strict_imports,
@@ -575,8 +578,7 @@ impl ClusterBuilder {
             hwm: self.hwm,
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
         };
-        let shortages =
-            Available::now().shortages(engines, &self.defaults.limits, &self.defaults.grants);
+        let shortages = Available::now().shortages(engines, &self.limits, &self.grants);
         let backend = Local::start(&settings, events.clone())
             .map_err(|source| StartError::Threads { engines, source })?;
         #[cfg(feature = "nats")]
@@ -596,7 +598,8 @@ impl ClusterBuilder {
         let core = Core::new(
             backend,
             Workshop::Here(sandbox),
-            self.defaults,
+            self.limits,
+            self.grants,
             events,
             self.queue,
             keeper,

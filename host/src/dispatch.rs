@@ -13,6 +13,8 @@ use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleHash, Program, Setting};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::value::PackedArgument;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
@@ -29,6 +31,45 @@ pub enum Reuse {
     /// One instance for each engine; its state lives between the tasks of one job, or between the
     /// calls of one view and its clones.
     Engine,
+}
+
+impl Reuse {
+    const ALL: [Self; 3] = [Self::None, Self::Dispatch, Self::Engine];
+
+    /// Its name: `none`, `dispatch` or `engine`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Dispatch => "dispatch",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+impl fmt::Display for Reuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A text that names no [`Reuse`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no reuse `{name}`")]
+pub struct ParseReuseError {
+    /// The text.
+    pub name: String,
+}
+
+impl FromStr for Reuse {
+    type Err = ParseReuseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|reuse| reuse.name() == text);
+        found.ok_or_else(|| ParseReuseError {
+            name: text.to_owned(),
+        })
+    }
 }
 
 /// Whose instances are kept: no two owners share one. Dropped with the last clone, which lets

@@ -90,7 +90,7 @@ pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster};
 pub use capacity::{Resource, Shortage};
 pub use cluster::{Cluster, ClusterBuilder, StartError};
-pub use dispatch::Reuse;
+pub use dispatch::{ParseReuseError, Reuse};
 pub use events::{ClusterEvent, ClusterEvents};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
 pub use job::{ParseToleranceError, Tolerance};
@@ -130,9 +130,9 @@ pub use rwasm_value::value::{
 pub use rwasm_value::{arguments, format};
 pub use view::{
     ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
-    Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSpec,
-    JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, ParseMergeError, PlanError,
-    ProgressHandle, PushError, QueueLimits, SettingError, Shutdown, SubmitError, TargetError,
-    Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord, Tasks, TasksProgress, ViewKind,
-    Zip, as_completed, zip,
+    Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSettings,
+    JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, ParseMergeError,
+    PlanError, ProgressHandle, PushError, QueueLimits, SettingError, Shutdown, SubmitError,
+    TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord, TaskSettings, Tasks,
+    TasksProgress, ViewKind, Zip, as_completed, zip,
 };

@@ -74,10 +74,10 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
             module: &module,
             function: spec.map.as_deref(),
             merge: Some(&merge),
-            label: spec.label.as_deref(),
+            label: spec.task.label.as_deref(),
             limits: cluster.limits(),
             grants: cluster.grants(),
-            deterministic: spec.deterministic,
+            deterministic: spec.task.deterministic,
         };
         report::write(output, &document.on_job(&result))?;
     }
@@ -98,9 +98,9 @@ fn spec(arguments: &RunArguments) -> JobSpec {
         (View::Balanced, Some(targets)) => ViewKind::BalancedAmong(targets),
         (View::Direct, targets) => ViewKind::Direct(targets.unwrap_or_default()),
     };
-    spec.unordered = arguments.many.unordered;
+    spec.job.unordered = arguments.many.unordered;
     spec.arguments.clone_from(&arguments.program_arguments);
-    spec.keep_records = task.report.is_some();
+    spec.job.keep_records = task.report.is_some();
     spec
 }
 
@@ -144,7 +144,7 @@ impl Shown {
     }
 
     pub(crate) fn spec(self, mut spec: JobSpec) -> JobSpec {
-        spec.memo = serde_json::json!({ "format": self.format.name() });
+        spec.task.memo = serde_json::json!({ "format": self.format.name() });
         spec.streamed = self.streams;
         spec
     }

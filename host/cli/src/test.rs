@@ -32,7 +32,7 @@ pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), C
         Source::Project(_) => source.module_path(),
         Source::Module(path) => path.clone(),
     };
-    let limits = setup::limits(&arguments.limits, spec.deterministic);
+    let limits = setup::limits(&arguments.limits, spec.task.deterministic);
     let module = Module::from_file_within(&path, &limits).map_err(CliError::Load)?;
 
     let one = cluster(1, &limits, &grants)?;
@@ -101,7 +101,7 @@ fn spec(arguments: &TestArguments) -> Result<JobSpec, CliError> {
         }
         (None, merge) => merge.clone().unwrap_or_default(),
     };
-    spec.deterministic = arguments.determinism.deterministic;
+    spec.task.deterministic = arguments.determinism.deterministic;
     spec.arguments.clone_from(&arguments.program_arguments);
     Ok(spec)
 }

@@ -103,13 +103,13 @@ impl DurableJobs {
         spec.map.clone_from(&job.function);
         let merge = job.merge.parse();
         spec.merge = merge.map_err(|error: ParseMergeError| damaged(error.to_string()))?;
-        spec.max_failures = job.tolerance();
-        spec.label.clone_from(&job.label);
-        spec.priority = job.priority;
+        spec.job.max_failures = job.tolerance();
+        spec.task.label = job.label.as_deref().map(Arc::from);
+        spec.task.priority = job.priority;
         if let Some(head) = plan.head {
-            spec.deterministic = head.deterministic;
-            spec.limits = Some(head.limits.clone());
-            spec.grants = Some(grants(&head).map_err(damaged)?);
+            spec.task.deterministic = head.deterministic;
+            spec.task.limits = Some(head.limits.clone());
+            spec.task.grants = Some(grants(&head).map_err(damaged)?);
             // The program's own name goes before them.
             spec.arguments = head.arguments.into_iter().skip(1).collect();
         }
@@ -123,7 +123,7 @@ impl DurableJobs {
             recalled: Some(Arc::clone(&outcomes)),
             ..NatsSettings::default()
         };
-        let is_granted_nothing = spec.grants.as_ref().is_none_or(|grants| {
+        let is_granted_nothing = spec.task.grants.as_ref().is_none_or(|grants| {
             grants.dirs.is_empty() && grants.env.is_empty() && grants.net.is_empty()
         });
         let merges_here = job.kind == "run"

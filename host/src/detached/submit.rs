@@ -134,7 +134,7 @@ impl Store {
             is_stored: false,
             is_retrying: false,
             kind: kind.to_owned(),
-            label: spec.label.clone(),
+            label: spec.task.label.as_deref().map(str::to_owned),
             module: module.name().to_owned(),
             hash: module.hash().to_string(),
             function,
@@ -144,18 +144,21 @@ impl Store {
             messages: 0,
             submitted_ms: now_ms(),
             rounds: Vec::new(),
-            max_failures: spec.max_failures.to_string(),
+            max_failures: spec.job.max_failures.to_string(),
             lane: settings.lane.clone(),
-            priority: spec.priority,
+            priority: spec.task.priority,
         };
         // What can be refused is refused before anything is stored.
-        let limits = spec.limits.clone().unwrap_or_default();
-        let grants = spec.grants.clone().unwrap_or_default();
+        let limits = spec.task.limits.clone().unwrap_or_default();
+        let grants = spec.task.grants.clone().unwrap_or_default();
         let packs = packs(source, spec, &limits, &grants)?;
         lanes::check(&self.connection, &settings.lane).await?;
         let (job, revision, file) = match self.begin(job).await? {
             Begun::Anew(job, revision) => {
-                let deadline = spec.deadline.map(|deadline| SystemTime::now() + deadline);
+                let deadline = spec
+                    .task
+                    .deadline
+                    .map(|deadline| SystemTime::now() + deadline);
                 self.upload(&module).await?;
                 let encoder = self.encoder(&job, settings);
                 self.store(job, revision, packs, &encoder, deadline).await?
@@ -415,15 +418,15 @@ fn check(spec: &JobSpec) -> Result<(), DurableError> {
     if spec.view != ViewKind::Balanced {
         return unsupported("engines that are named beforehand: they may be gone when it runs");
     }
-    if spec.retry.retries > 0 {
+    if spec.task.retry.retries > 0 {
         return unsupported(
             "retries by whoever submitted it, who may be gone: `job retry` runs failed tasks again",
         );
     }
-    if spec.queue_timeout.is_some() {
+    if spec.task.queue_timeout.is_some() {
         return unsupported("a time in the queue: a deadline says by when it is of use");
     }
-    if spec.reuse == crate::Reuse::Engine {
+    if spec.task.reuse == crate::Reuse::Engine {
         return unsupported("instances that are kept on engines: use `dispatch`, or none");
     }
     Ok(())

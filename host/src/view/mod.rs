@@ -29,7 +29,7 @@ pub use shared::core::Shutdown;
 pub use shared::live::{LiveNote, LiveNotes};
 pub use shared::notes::{ClusterNote, ClusterNotes};
 pub use shared::result::{JobError, JobProgress, JobResult, TaskRecord};
-pub use shared::settings::SettingError;
+pub use shared::settings::{JobSettings, SettingError, TaskSettings};
 pub use shared::stats::{EngineStats, JobStats};
 pub use shared::targets::{EngineRange, TargetError, Targets};
 
@@ -37,6 +37,3 @@ pub use shared::targets::{EngineRange, TargetError, Targets};
 pub(crate) use runs::packs::{Pack, Packs};
 pub(crate) use shared::core::{Core, Workshop};
 pub(crate) use shared::keeper::Keeper;
-pub(crate) use shared::settings::Defaults;
-#[cfg(feature = "nats")]
-pub(crate) use shared::settings::Wishes;

@@ -9,7 +9,7 @@ use crate::view::runs::pieces::{Given, Listed, Pieces, Streamed};
 use crate::view::runs::spec::ViewKind;
 use crate::view::runs::submit::SubmitError;
 use crate::view::shared::core::Core;
-use crate::view::shared::settings::{MapOptions, Options, map_setters, setters};
+use crate::view::shared::settings::{ViewSettings, map_setters, setters};
 use crate::view::shared::targets::Targets;
 use futures_core::Stream;
 use rwasm_sandbox::sandbox::Callable;
@@ -43,17 +43,15 @@ use std::task::{Context, Poll};
 #[must_use = "a view does nothing until it is called"]
 pub struct LoadBalancedView {
     core: Arc<Core>,
-    options: Options,
-    map: MapOptions,
+    settings: ViewSettings,
     targets: Option<Targets>,
 }
 
 impl LoadBalancedView {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self {
-            options: Options::of(&core.defaults),
+            settings: ViewSettings::default(),
             core,
-            map: MapOptions::default(),
             targets: None,
         }
     }
@@ -70,7 +68,7 @@ impl LoadBalancedView {
     /// Begins when these have ended, as [`Self::after`], and runs on an engine where they ran. Said
     /// several times, all hold; where no engine can satisfy all, the call fails at once.
     pub fn follow(mut self, dependency: impl Into<crate::graph::Dependency>) -> Self {
-        self.options.follow.push(dependency.into());
+        self.settings.follow.push(dependency.into());
         self
     }
 
@@ -89,9 +87,9 @@ impl LoadBalancedView {
         let bytes = arguing.bytes;
         let permit = core.admission.enter(bytes).await;
         let permit = permit.map_err(|why| core.no_room(why, bytes))?;
-        let maker = core.maker(&self.options, function)?;
+        let maker = core.maker(&self.settings, function)?;
         let eligible = self.eligible()?;
-        core.call(&self.options, function, &maker, &arguing, eligible, permit)
+        core.call(&self.settings, function, &maker, &arguing, eligible, permit)
     }
 
     /// Submits a call, if the queue has room for it.
@@ -108,9 +106,9 @@ impl LoadBalancedView {
         let bytes = arguing.bytes;
         let permit = core.admission.try_enter(bytes);
         let permit = permit.map_err(|why| core.no_room(why, bytes))?;
-        let maker = core.maker(&self.options, function)?;
+        let maker = core.maker(&self.settings, function)?;
         let eligible = self.eligible()?;
-        core.call(&self.options, function, &maker, &arguing, eligible, permit)
+        core.call(&self.settings, function, &maker, &arguing, eligible, permit)
     }
 
     /// Calls a function and waits for its value.
@@ -187,8 +185,12 @@ impl LoadBalancedView {
         P: 'static,
         R: FromWit + 'static,
     {
-        let given =
-            crate::view::runs::lines::Lines::new(function, name, lines, &self.options.limits);
+        let given = crate::view::runs::lines::Lines::new(
+            function,
+            name,
+            lines,
+            self.core.limits_of(&self.settings.task),
+        );
         self.start_map(function, Box::new(Listed::new(given, None)))
     }
 
@@ -204,8 +206,7 @@ impl LoadBalancedView {
             None => ViewKind::Balanced,
             Some(targets) => ViewKind::BalancedAmong(targets.clone()),
         };
-        self.core
-            .map(function, pieces, view, &self.options, &self.map)
+        self.core.map(function, pieces, &view, &self.settings)
     }
 
     fn eligible(&self) -> Result<Eligible, SubmitError> {

@@ -2,7 +2,6 @@
 //! what each has for itself.
 
 use crate::dispatch::{Answer, Pushed, Reply, TaskInput};
-use crate::graph::Terms;
 use crate::placement::Eligible;
 use crate::view::handles::task::{Call, Control, Task};
 use crate::view::runs::submit::SubmitError;
@@ -10,7 +9,7 @@ use crate::view::shared::admission::{NoRoom, Permit};
 use crate::view::shared::core::Core;
 use crate::view::shared::desk::{Entrant, Work};
 use crate::view::shared::maker::{Maker, Prepared};
-use crate::view::shared::settings::Options;
+use crate::view::shared::settings::ViewSettings;
 use crate::view::shared::slot::{Done, Slot};
 use rwasm_sandbox::sandbox::{Arguments, Callable};
 use rwasm_value::ids::EngineId;
@@ -76,22 +75,22 @@ impl Core {
     /// What calls of `function` have in common.
     pub(crate) fn maker<P, R>(
         &self,
-        options: &Options,
+        settings: &ViewSettings,
         function: &Callable<P, R>,
     ) -> Result<Maker, SubmitError> {
         if self.is_closed() {
             return Err(SubmitError::ShutDown);
         }
-        let setting = options.setting(self.is_here())?;
+        let setting = settings.setting(self)?;
         Ok(Maker {
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),
             program: self.program(function.module(), setting)?,
             setting: Arc::clone(setting),
             callee: function.callee(),
-            reuse: options.reuse,
-            owner: options.owner.clone(),
-            priority: options.priority,
+            reuse: settings.task.reuse,
+            owner: settings.owner.clone(),
+            priority: settings.task.priority,
         })
     }
 
@@ -107,7 +106,7 @@ impl Core {
     /// Submits one call.
     pub(crate) fn call<P, R: FromWit>(
         self: &Arc<Self>,
-        options: &Options,
+        settings: &ViewSettings,
         function: &Callable<P, R>,
         maker: &Maker,
         arguing: &Arguing,
@@ -127,8 +126,8 @@ impl Core {
             attempt: 1,
         };
         let slot = Slot::new(self.next_job(), &self.registry, Some(permit));
-        let control = if options.needs_care() {
-            self.cared(options, maker, prepared, &slot)?
+        let control = if settings.needs_care() {
+            self.cared(settings, maker, prepared, &slot)?
         } else {
             let reply = Arc::new(SlotReply(Arc::clone(&slot)));
             let listener = Arc::clone(&slot);
@@ -143,13 +142,20 @@ impl Core {
             control
         };
         if let Some(keeper) = &self.keeper {
-            let (module, name) = (function.module(), function.name());
-            keeper.call(options, module, name, &arguing.input(), &slot);
+            let limits = self.limits_of(&settings.task);
+            let called = (&maker.program.module, function.name());
+            keeper.call(
+                &settings.task,
+                (limits, &maker.setting.grants),
+                called,
+                &arguing.input(),
+                &slot,
+            );
         }
-        self.tell_submitted(&slot, options.label.as_ref());
+        self.tell_submitted(&slot, settings.task.label.as_ref());
         Ok(Task::new(Call {
             slot,
-            label: options.label.clone(),
+            label: settings.task.label.clone(),
             module: function.module().clone(),
             function: function.index(),
             control,
@@ -161,19 +167,12 @@ impl Core {
 
     fn cared(
         &self,
-        options: &Options,
+        settings: &ViewSettings,
         maker: &Maker,
         prepared: Prepared,
         slot: &Arc<Slot>,
     ) -> Result<Control, SubmitError> {
-        let terms = Terms {
-            after: options.after.clone(),
-            follow: options.follow.clone(),
-            eligible: prepared.eligible.clone(),
-            retry: options.retry.clone(),
-            queue_time: options.queue_time,
-            deadline: options.deadline,
-        };
+        let terms = settings.terms(prepared.eligible.clone());
         let current = Arc::new(Mutex::new(Weak::new()));
         let entrant = Entrant {
             slot: Arc::clone(slot),

@@ -11,7 +11,7 @@ use crate::view::runs::pieces::{Given, Listed};
 use crate::view::runs::spec::ViewKind;
 use crate::view::runs::submit::SubmitError;
 use crate::view::shared::core::Core;
-use crate::view::shared::settings::{MapOptions, Options, map_setters, setters};
+use crate::view::shared::settings::{ViewSettings, map_setters, setters};
 use crate::view::shared::targets::{TargetError, Targets};
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::pushed::PushedValue;
@@ -43,8 +43,7 @@ use std::sync::Arc;
 #[must_use = "a view does nothing until it is called"]
 pub struct DirectView {
     core: Arc<Core>,
-    options: Options,
-    map: MapOptions,
+    settings: ViewSettings,
     targets: Targets,
     /// How sequences are spread.
     distribution: Distribution,
@@ -108,9 +107,8 @@ impl DirectView {
         let engines = core.backend.engines();
         let resolved = targets.resolve(&engines)?;
         Ok(Self {
-            options: Options::of(&core.defaults),
+            settings: ViewSettings::default(),
             core,
-            map: MapOptions::default(),
             // `all` stays what there is at the time; anything else is these engines from now on.
             targets: match targets {
                 Targets::All => Targets::All,
@@ -161,13 +159,13 @@ impl DirectView {
     ) -> Result<Tasks<R>, SubmitError> {
         let arguing = Arguing::new(function, arguments)?;
         let core = &self.core;
-        let maker = core.maker(&self.options, function)?;
+        let maker = core.maker(&self.settings, function)?;
         let mut tasks = Vec::new();
         for engine in self.engines()? {
             let permit = core.admission.enter(arguing.bytes).await;
             let permit = permit.map_err(|why| core.no_room(why, arguing.bytes))?;
             let eligible = Eligible::One(engine);
-            tasks.push(core.call(&self.options, function, &maker, &arguing, eligible, permit)?);
+            tasks.push(core.call(&self.settings, function, &maker, &arguing, eligible, permit)?);
         }
         Ok(Tasks::join(tasks))
     }
@@ -183,7 +181,7 @@ impl DirectView {
     ) -> Result<Tasks<R>, SubmitError> {
         let arguing = Arguing::new(function, arguments)?;
         let core = &self.core;
-        let maker = core.maker(&self.options, function)?;
+        let maker = core.maker(&self.settings, function)?;
         let engines = self.engines()?;
         let permits = engines
             .iter()
@@ -192,7 +190,7 @@ impl DirectView {
             .map_err(|why| core.no_room(why, arguing.bytes))?;
         let call = |(engine, permit)| {
             let eligible = Eligible::One(engine);
-            core.call(&self.options, function, &maker, &arguing, eligible, permit)
+            core.call(&self.settings, function, &maker, &arguing, eligible, permit)
         };
         engines.into_iter().zip(permits).map(call).collect()
     }
@@ -246,7 +244,12 @@ impl DirectView {
         R: FromWit + 'static,
     {
         let mut given = Vec::new();
-        for line in Lines::new(function, name, lines, &self.options.limits) {
+        for line in Lines::new(
+            function,
+            name,
+            lines,
+            self.core.limits_of(&self.settings.task),
+        ) {
             let is_last = line.is_err();
             given.push(line);
             if is_last {
@@ -267,8 +270,7 @@ impl DirectView {
             return Err(SubmitError::ShutDown);
         }
         let view = ViewKind::Direct(Targets::Only(self.engines()?));
-        self.core
-            .map(function, pieces, view, &self.options, &self.map)
+        self.core.map(function, pieces, &view, &self.settings)
     }
 
     /// Gives each engine a value under a name, which calls that are made from now on can name by

@@ -11,7 +11,6 @@ use super::spec::JobSpec;
 use super::submit::SubmitError;
 use crate::dispatch::{Answer, Course, Dispatch, DispatchedTask, Owner, Reply};
 use crate::placement::{Eligible, Stage};
-use crate::view::shared::settings::Wishes;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::{Input, InputError};
@@ -63,14 +62,12 @@ impl Packs {
         grants: &Grants,
     ) -> Result<Self, SubmitError> {
         let plan = Plan::new(module, spec)?;
-        let setting = Wishes {
+        let setting = spec.task.settle(
             limits,
-            grants: &Arc::new(grants.clone()),
-            deterministic: spec.deterministic,
-            reuse: spec.reuse,
-            program_arguments: plan.arguments.clone(),
-        }
-        .settle(false)?;
+            &Arc::new(grants.clone()),
+            plan.arguments.clone(),
+            false,
+        )?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
         Ok(Self::new(module, setting, plan.map, spec, Box::new(chunks)))
     }
@@ -84,14 +81,9 @@ impl Packs {
         limits: &Limits,
         grants: &Grants,
     ) -> Result<Self, SubmitError> {
-        let setting = Wishes {
-            limits,
-            grants: &Arc::new(grants.clone()),
-            deterministic: spec.deterministic,
-            reuse: spec.reuse,
-            program_arguments: Vec::new(),
-        }
-        .settle(false)?;
+        let setting = spec
+            .task
+            .settle(limits, &Arc::new(grants.clone()), Vec::new(), false)?;
         let given = Lines::new(function, name, lines, limits);
         let pieces = Box::new(Listed::new(given, None));
         Ok(Self::new(
@@ -124,7 +116,7 @@ impl Packs {
 
     /// The next tasks that travel together.
     pub(crate) fn next(&mut self) -> Option<Result<Pack, InputError>> {
-        let most = if let Some(size) = self.spec.dispatch_size {
+        let most = if let Some(size) = self.spec.job.dispatch_size {
             size.max(1)
         } else {
             let step = u32::try_from(self.given / PACKS_OF_A_SIZE).unwrap_or(u32::MAX);
@@ -168,11 +160,11 @@ impl Packs {
             id: DispatchId(first),
             job: JobId(0),
             eligible: Eligible::Any,
-            priority: self.spec.priority,
+            priority: self.spec.task.priority,
             stage: Stage::Map,
             program: Arc::clone(&self.program),
             setting: Arc::clone(&self.setting),
-            reuse: self.spec.reuse,
+            reuse: self.spec.task.reuse,
             owner: Owner::default(),
             callee: self.callee,
             tasks: tasks.collect(),

@@ -259,10 +259,10 @@ fn joined(spec: &JobSpec, fold: Option<Builtin>) -> Option<Builtin> {
 }
 
 fn unordered(spec: &JobSpec, is_merged: bool) -> Result<bool, PlanError> {
-    if spec.unordered && is_merged {
+    if spec.job.unordered && is_merged {
         return Err(PlanError::UnorderedMerge);
     }
-    Ok(spec.unordered)
+    Ok(spec.job.unordered)
 }
 
 fn is_mapper(function: &Function) -> bool {

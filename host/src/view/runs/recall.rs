@@ -9,7 +9,6 @@ use super::submit::SubmitError;
 use crate::dispatch::{Owner, TaskInput};
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
-use crate::view::shared::settings::Wishes;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Place};
@@ -68,18 +67,13 @@ impl Core {
         total: u64,
     ) -> Result<Job, SubmitError> {
         let plan = Plan::new(module, spec)?;
-        let defaults = self.defaults_for(spec.limits.as_ref(), spec.grants.as_ref());
-        let setting = Wishes {
-            limits: &defaults.limits,
-            grants: &defaults.grants,
-            deterministic: spec.deterministic,
-            reuse: spec.reuse,
-            program_arguments: plan.arguments.clone(),
-        }
-        .settle(false)?;
+        let setting = self.setting(&spec.task, plan.arguments.clone())?;
         self.start(NewJob {
             plan,
-            spec,
+            run: Some(spec),
+            view: &spec.view,
+            task: &spec.task,
+            job: &spec.job,
             program: self.program(module, &setting)?,
             setting,
             kind: JobKind::Run,

@@ -8,10 +8,10 @@
 use super::pieces::{Piece, Pieces, Total};
 use super::plan::Plan;
 use super::spec::{JobSpec, Merge, ViewKind};
-use crate::dispatch::{Reuse, TaskInput};
+use crate::dispatch::TaskInput;
 use crate::view::shared::keeper::{Beginning, Keeper, too_large};
 use crate::view::shared::result::{JobError, JobResult};
-use crate::view::shared::settings::Options;
+use crate::view::shared::settings::{JobSettings, TaskSettings};
 use crate::view::shared::slot::Slot;
 pub(crate) use rwasm_history::{InputEntry, JobKind, TaskInput as KeptInput};
 use rwasm_history::{JobEnd, JobState, Recorder, TaskEntry, TaskState};
@@ -45,9 +45,9 @@ impl Keeper {
     /// Records a call when its slot is filled.
     pub(crate) fn call(
         &self,
-        options: &Options,
-        module: &Module,
-        function: &str,
+        task: &TaskSettings,
+        granted: (&Limits, &Grants),
+        (module, function): (&Module, &str),
         input: &TaskInput,
         slot: &Slot,
     ) {
@@ -55,9 +55,9 @@ impl Keeper {
             kind: JobKind::Call,
             module,
             function,
-            label: options.label.as_deref(),
-            repeats: options.repeats,
-            options: call_options(options),
+            label: task.label.as_deref(),
+            repeats: task.repeats,
+            options: call_options(task, granted),
             inputs: Vec::new(),
         };
         let Some(recorder) = self.begin(beginning) else {
@@ -292,7 +292,8 @@ pub(crate) fn input_entries(inputs: &[Input]) -> Vec<InputEntry> {
 /// What the history is told of a job that begins.
 pub(crate) fn beginning<'a>(
     plan: &Plan,
-    spec: &'a JobSpec,
+    run: Option<&JobSpec>,
+    asked: (&ViewKind, &'a TaskSettings, &JobSettings),
     setting: &Setting,
     program: &'a Program,
     kind: JobKind,
@@ -309,64 +310,58 @@ pub(crate) fn beginning<'a>(
         kind,
         module,
         function,
-        label: spec.label.as_deref(),
-        repeats: spec.repeats,
-        options: job_options(spec, setting, &plan.merge),
+        label: asked.1.label.as_deref(),
+        repeats: asked.1.repeats,
+        options: job_options(run, asked, setting, &plan.merge),
         inputs,
     }
 }
 
 /// What a job was asked for, as it is recorded. `merge` has nothing left to default.
-fn job_options(spec: &JobSpec, setting: &Setting, merge: &Merge) -> Json {
-    let view = match &spec.view {
+fn job_options(
+    run: Option<&JobSpec>,
+    (view, task, job): (&ViewKind, &TaskSettings, &JobSettings),
+    setting: &Setting,
+    merge: &Merge,
+) -> Json {
+    let view = match view {
         ViewKind::Balanced => "balanced".to_owned(),
         ViewKind::BalancedAmong(targets) => format!("balanced among {targets}"),
         ViewKind::Direct(targets) => format!("direct on {targets}"),
     };
-    let mut options = json!({
-        "map": spec.map,
+    let chunking = run.and_then(|run| run.chunking);
+    let options = json!({
+        "map": run.and_then(|run| run.map.as_deref()),
         "merge": merge.name(),
         "reducer": merge.reducer(),
-        "chunk": spec.chunking.map(|chunking| chunking.to_string()),
-        "arguments": spec.arguments,
+        "chunk": chunking.map(|chunking| chunking.to_string()),
+        "arguments": run.map_or(&[][..], |run| &run.arguments),
         "view": view,
-        "reuse": reuse(spec.reuse),
-        "retries": spec.retry.retries,
-        "max_failures": spec.max_failures.to_string(),
-        "deadline_s": seconds(spec.deadline),
-        "queue_timeout_s": seconds(spec.queue_timeout),
-        "priority": spec.priority,
-        "unordered": spec.unordered,
-        "memo": spec.memo,
+        "reuse": task.reuse.name(),
+        "retries": task.retry.retries,
+        "max_failures": job.max_failures.to_string(),
+        "deadline_s": seconds(task.deadline),
+        "queue_timeout_s": seconds(task.queue_timeout),
+        "priority": task.priority,
+        "unordered": job.unordered,
+        "memo": task.memo,
     });
-    if spec.streamed && *merge == Merge::Concat {
-        options["streamed"] = true.into();
-    }
-    with(
-        options,
-        granted(&setting.limits, &setting.grants, setting.deterministic),
-    )
+    let is_streamed = run.is_some_and(|run| run.streamed) && *merge == Merge::Concat;
+    let streamed = is_streamed.then(|| ("streamed", true.into()));
+    let more = granted(&setting.limits, &setting.grants, setting.deterministic);
+    with(options, more.into_iter().chain(streamed))
 }
 
-fn call_options(options: &Options) -> Json {
-    let more = granted(&options.limits, &options.grants, options.deterministic);
+fn call_options(task: &TaskSettings, (limits, grants): (&Limits, &Grants)) -> Json {
     let options = json!({
-        "reuse": reuse(options.reuse),
-        "retries": options.retry.retries,
-        "deadline_s": seconds(options.deadline),
-        "queue_timeout_s": seconds(options.queue_time),
-        "priority": options.priority,
-        "memo": options.memo.as_deref(),
+        "reuse": task.reuse.name(),
+        "retries": task.retry.retries,
+        "deadline_s": seconds(task.deadline),
+        "queue_timeout_s": seconds(task.queue_timeout),
+        "priority": task.priority,
+        "memo": task.memo,
     });
-    with(options, more)
-}
-
-fn reuse(reuse: Reuse) -> &'static str {
-    match reuse {
-        Reuse::None => "none",
-        Reuse::Dispatch => "dispatch",
-        Reuse::Engine => "engine",
-    }
+    with(options, granted(limits, grants, task.deterministic))
 }
 
 fn seconds(time: Option<Duration>) -> Option<f64> {
@@ -393,8 +388,9 @@ fn granted(limits: &Limits, grants: &Grants, deterministic: bool) -> [(&'static 
     ]
 }
 
-fn with(mut options: Json, more: [(&'static str, Json); 3]) -> Json {
+fn with(mut options: Json, more: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
     if let Json::Object(options) = &mut options {
+        let more = more.into_iter();
         options.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
     options

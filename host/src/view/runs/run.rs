@@ -9,7 +9,6 @@ use crate::dispatch::Owner;
 use crate::graph::Dependency;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
-use crate::view::shared::settings::{Defaults, Wishes};
 use rwasm_sandbox::chunk::Chunking;
 use rwasm_sandbox::input::{Chunks, Cut, Input, InputError};
 use rwasm_sandbox::limits::Limits;
@@ -29,21 +28,15 @@ impl Core {
             Some(_) => input_entries(&inputs),
             None => Vec::new(),
         };
-        let Defaults { limits, grants } =
-            self.defaults_for(spec.limits.as_ref(), spec.grants.as_ref());
-        let wishes = Wishes {
-            limits: &limits,
-            grants: &grants,
-            deterministic: spec.deterministic,
-            reuse: spec.reuse,
-            program_arguments: plan.arguments.clone(),
-        };
-        let setting = wishes.settle(self.is_here())?;
+        let setting = self.setting(&spec.task, plan.arguments.clone())?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
         let program = self.program(module, &setting)?;
         self.start(NewJob {
             plan,
-            spec,
+            run: Some(spec),
+            view: &spec.view,
+            task: &spec.task,
+            job: &spec.job,
             setting,
             program,
             kind: JobKind::Run,

@@ -1,25 +1,18 @@
 //! What a job is to do, as its user says it.
 
 use super::plan::{Plan, PlanError};
-use crate::dispatch::Reuse;
-use crate::graph::Retry;
-use crate::job::Tolerance;
 use crate::merge::Builtin;
+use crate::view::shared::settings::{JobSettings, TaskSettings};
 use crate::view::shared::targets::Targets;
-#[cfg(feature = "history")]
-use rwasm_history::JobKey;
 use rwasm_sandbox::chunk::Chunking;
-use rwasm_sandbox::grants::Grants;
-use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::sandbox::Module;
 use rwasm_value::value::Type;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 /// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
 /// what should differ.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct JobSpec {
     /// The function to map; by default the one named `mapper`, or the only one that fits.
@@ -30,58 +23,15 @@ pub struct JobSpec {
     pub chunking: Option<Chunking>,
     /// Which engines run the tasks.
     pub view: ViewKind,
-    /// How long an instance lives.
-    pub reuse: Reuse,
-    /// What a task may use; by default what the cluster says.
-    pub limits: Option<Limits>,
-    /// What a task may reach; by default what the cluster says.
-    pub grants: Option<Grants>,
-    /// Whether each task comes to the same, with the same fuel, on every engine and every run.
-    ///
-    /// Its fuel is then the only budget of what it computes, whether that takes long or not:
-    /// [`DETERMINISTIC_FUEL`] unless the limits say otherwise. Its clock begins with the
-    /// year 2000 and goes on only while it sleeps, which takes no time; [`Limits::time`] is held
-    /// against that. Its random numbers follow from its module, function and input, and from a seed, 0 unless
-    /// another is granted. Not-a-number values have one form, relaxed SIMD instructions one
-    /// outcome. It is told that it is on engine 0 of 1. Instances are not used again, and no
-    /// network can be granted. What it waits for outside of itself, such as the rest of a stream, is
-    /// bounded by the job's deadline alone. What a directory that is granted holds is for whoever grants it to keep the
-    /// same, and so is what the embedder's functions answer.
-    ///
-    /// [`DETERMINISTIC_FUEL`]: crate::DETERMINISTIC_FUEL
-    pub deterministic: bool,
-    /// Which failures are tried again, how often, after which pause.
-    pub retry: Retry,
-    /// How many failed tasks the job bears.
-    pub max_failures: Tolerance,
-    /// The time of the whole job.
-    pub deadline: Option<Duration>,
-    /// The time a task may wait for an engine once it has been read.
-    pub queue_timeout: Option<Duration>,
-    /// What the job is called: in events and in the history.
-    pub label: Option<String>,
-    /// What goes first where engines are short: higher before lower.
-    pub priority: i32,
-    /// Outcomes that are delivered, with [`Merge::None`], come as their tasks end, not in input
-    /// order.
-    pub unordered: bool,
     /// A [`Merge::Concat`] delivers its outcomes in input order instead of joining them: the caller
     /// joins them as they come. Other merges are not affected.
     pub streamed: bool,
-    /// Tasks handed to an engine at a time; by default as many as are worth a hand-over.
-    pub dispatch_size: Option<usize>,
-    /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
-    pub max_outstanding: Option<usize>,
-    /// The job in the history of which this one repeats tasks.
-    #[cfg(feature = "history")]
-    pub repeats: Option<JobKey>,
-    /// What this program wants to find again with the job in the history.
-    #[cfg(feature = "history")]
-    pub memo: serde_json::Value,
     /// The arguments of a WASI command, without its own name.
     pub arguments: Vec<String>,
-    /// Whether what each task used is kept for [`JobResult::records`](crate::JobResult::records).
-    pub keep_records: bool,
+    /// How each task is run.
+    pub task: TaskSettings,
+    /// How the job treats its tasks together.
+    pub job: JobSettings,
 }
 
 impl JobSpec {
@@ -100,37 +50,6 @@ impl JobSpec {
     /// When the module does not fit the job.
     pub fn type_for(&self, module: &Module) -> Result<Type, PlanError> {
         Plan::new(module, self)?.result_type()
-    }
-}
-
-impl Default for JobSpec {
-    fn default() -> Self {
-        Self {
-            map: None,
-            merge: Merge::Default,
-            chunking: None,
-            view: ViewKind::Balanced,
-            reuse: Reuse::None,
-            limits: None,
-            grants: None,
-            deterministic: false,
-            retry: Retry::default(),
-            max_failures: Tolerance::Count(0),
-            deadline: None,
-            queue_timeout: None,
-            label: None,
-            priority: 0,
-            unordered: false,
-            streamed: false,
-            dispatch_size: None,
-            max_outstanding: None,
-            #[cfg(feature = "history")]
-            repeats: None,
-            #[cfg(feature = "history")]
-            memo: serde_json::Value::Null,
-            arguments: Vec::new(),
-            keep_records: false,
-        }
     }
 }
 

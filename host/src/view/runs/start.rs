@@ -16,6 +16,7 @@ use crate::view::handles::job::Job;
 use crate::view::shared::core::{Core, lock};
 use crate::view::shared::desk::{Entrant, Work};
 use crate::view::shared::events::{Event, JobReply, Progress};
+use crate::view::shared::settings::{JobSettings, TaskSettings};
 use crate::view::shared::slot::Slot;
 use rwasm_sandbox::sandbox::{Program, Setting};
 use rwasm_value::ids::EngineId;
@@ -26,7 +27,11 @@ use std::sync::mpsc::{Sender, channel};
 /// A job on its way to its driver.
 pub(crate) struct NewJob<'a> {
     pub(crate) plan: Plan,
-    pub(crate) spec: &'a JobSpec,
+    /// What a run was asked for; a map has nothing but its settings.
+    pub(crate) run: Option<&'a JobSpec>,
+    pub(crate) view: &'a ViewKind,
+    pub(crate) task: &'a TaskSettings,
+    pub(crate) job: &'a JobSettings,
     pub(crate) setting: Arc<Setting>,
     pub(crate) program: Arc<Program>,
     pub(crate) pieces: Box<dyn Pieces>,
@@ -54,7 +59,10 @@ impl Core {
         }
         let NewJob {
             plan,
-            spec,
+            run,
+            view,
+            task,
+            job,
             setting,
             program,
             pieces,
@@ -66,7 +74,7 @@ impl Core {
             after,
             follow,
         } = new;
-        let (targets, eligible) = self.targets(&spec.view)?;
+        let (targets, eligible) = self.targets(view)?;
         let engine_count = match (&targets, &eligible) {
             (Some(targets), _) => targets.len(),
             (None, Eligible::Of(engines)) => engines.len(),
@@ -74,7 +82,8 @@ impl Core {
         };
         let machine = Machine::new(rules(
             &plan,
-            spec,
+            task,
+            job,
             targets.clone(),
             engine_count,
             self.backend.hand_over(),
@@ -88,7 +97,7 @@ impl Core {
         let total = pieces.total();
         let progress = Arc::new(Progress::new(total.bytes(), total.tasks()));
         let slot = Slot::new(self.next_job(), &self.registry, None);
-        let job = slot.job;
+        let id = slot.job;
         let waits = !after.is_empty() || !follow.is_empty();
         if waits {
             let terms = Terms {
@@ -103,7 +112,15 @@ impl Core {
         }
         let recording = self.keeper.as_ref().and_then(|keeper| {
             keeper.job(
-                beginning(&plan, spec, &setting, &program, kind, inputs),
+                beginning(
+                    &plan,
+                    run,
+                    (view, task, job),
+                    &setting,
+                    &program,
+                    kind,
+                    inputs,
+                ),
                 plan.gives_outcomes(),
             )
         });
@@ -112,23 +129,23 @@ impl Core {
             _ => pieces,
         };
         let driver = Driver {
-            job,
+            job: id,
             setting,
             failures_count,
             pushed: (names_values || program.module.reads_pushed_values())
                 .then(|| self.pushed.now(None)),
             program,
-            reuse: spec.reuse,
+            reuse: task.reuse,
             targets,
             eligible,
             total,
-            priority: spec.priority,
-            retry: spec.retry.clone(),
-            queue_time: spec.queue_timeout,
+            priority: task.priority,
+            retry: task.retry.clone(),
+            queue_time: task.queue_timeout,
             owner,
             slot: Arc::clone(&slot),
             waits,
-            deadline: spec.deadline,
+            deadline: task.deadline,
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),
             events: inbox,
@@ -138,18 +155,18 @@ impl Core {
             fold,
             machine,
             engine_count,
-            keep_records: spec.keep_records,
+            keep_records: job.keep_records,
             recording,
             plan,
         };
         let reader = Reader::start(pieces, events.clone()).map_err(SubmitError::Thread)?;
         self.watch_running(&slot, &events);
-        let span = tracing::debug_span!("job", %job);
+        let span = tracing::debug_span!("job", job = %id);
         let thread = std::thread::Builder::new()
-            .name(format!("rwasm-job-{job}"))
+            .name(format!("rwasm-job-{id}"))
             .spawn(move || span.in_scope(|| driver.run(reader)))
             .map_err(SubmitError::Thread)?;
-        self.tell_submitted(&slot, spec.label.as_deref().map(Arc::from).as_ref());
+        self.tell_submitted(&slot, task.label.as_ref());
         Ok(Job {
             outcomes: delivered,
             ready: VecDeque::new(),
@@ -208,20 +225,21 @@ impl Core {
 /// What the job's machine goes by.
 fn rules(
     plan: &Plan,
-    spec: &JobSpec,
+    task: &TaskSettings,
+    job: &JobSettings,
     targets: Option<Vec<EngineId>>,
     engine_count: usize,
     hand_over: HandOver,
 ) -> Rules {
     Rules {
         delivery: plan.delivery(),
-        retries: spec.retry.retries,
-        tolerance: spec.max_failures,
+        retries: task.retry.retries,
+        tolerance: job.max_failures,
         assignment: targets.map_or(Assignment::Any, Assignment::Fixed),
         engines: engine_count,
         hand_over,
-        dispatch_size: spec.dispatch_size,
-        max_outstanding: spec.max_outstanding.map(|most| most.max(1)),
+        dispatch_size: job.dispatch_size,
+        max_outstanding: job.max_outstanding.map(|most| most.max(1)),
         held_budget: held_budget(engine_count),
     }
 }

@@ -3,13 +3,15 @@
 
 use super::pieces::{Piece, Pieces};
 use super::plan::Plan;
-use super::spec::JobSpec;
+use super::spec::{JobSpec, ViewKind};
 use crate::dispatch::TaskInput;
 use crate::view::shared::keeper::Keeper;
 use crate::view::shared::result::{JobError, JobResult};
-use crate::view::shared::settings::Options;
+use crate::view::shared::settings::{JobSettings, TaskSettings};
 use crate::view::shared::slot::Slot;
+use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::Input;
+use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, Origin, Usage};
 use rwasm_sandbox::sandbox::{Module, Program, Setting};
 use rwasm_value::value::Packed;
@@ -38,7 +40,14 @@ impl Keeper {
         match *self {}
     }
 
-    pub(crate) fn call(&self, _: &Options, _: &Module, _: &str, _: &TaskInput, _: &Slot) {
+    pub(crate) fn call(
+        &self,
+        _: &TaskSettings,
+        _: (&Limits, &Grants),
+        _: (&Module, &str),
+        _: &TaskInput,
+        _: &Slot,
+    ) {
         match *self {}
     }
 
@@ -75,7 +84,8 @@ pub(crate) fn input_entries(_: &[Input]) -> Vec<InputEntry> {
 
 pub(crate) fn beginning(
     _: &Plan,
-    _: &JobSpec,
+    _: Option<&JobSpec>,
+    _: (&ViewKind, &TaskSettings, &JobSettings),
     _: &Setting,
     _: &Program,
     _: JobKind,

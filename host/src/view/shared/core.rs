@@ -8,7 +8,7 @@ use super::keeper::Keeper;
 use super::namespace::Namespaces;
 use super::notes::ClusterNotes;
 use super::programs::Programs;
-use super::settings::Defaults;
+use super::settings::{SettingError, TaskSettings};
 use super::slot::{Registry, Slot};
 use crate::backend::Backend;
 use crate::events::{ClusterEvent, EventSender};
@@ -36,7 +36,10 @@ pub(crate) struct Core {
     pub(crate) desk: Desk,
     pub(crate) admission: Admission,
     pub(crate) pushed: Namespaces,
-    pub(crate) defaults: Defaults,
+    /// What jobs and calls may use, where they do not say otherwise.
+    pub(crate) limits: Limits,
+    /// What they may reach, likewise.
+    pub(crate) grants: Arc<Grants>,
     /// Where jobs are recorded, if they are.
     pub(crate) keeper: Option<Keeper>,
     job_ids: AtomicU64,
@@ -77,7 +80,8 @@ impl Core {
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
         workshop: Workshop,
-        defaults: Defaults,
+        limits: Limits,
+        grants: Arc<Grants>,
         events: EventSender,
         queue: QueueLimits,
         keeper: Option<Keeper>,
@@ -91,7 +95,8 @@ impl Core {
             desk: Desk::default(),
             admission: Admission::new(queue),
             pushed: Namespaces::default(),
-            defaults,
+            limits,
+            grants,
             keeper,
             job_ids: AtomicU64::new(0),
             programs: Mutex::default(),
@@ -114,19 +119,18 @@ impl Core {
         JobId(self.job_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// What a job may use and reach, where it does not say otherwise.
-    pub(crate) fn defaults_for(
+    /// What a task with these settings may use.
+    pub(crate) fn limits_of<'a>(&'a self, task: &'a TaskSettings) -> &'a Limits {
+        task.limits.as_ref().unwrap_or(&self.limits)
+    }
+
+    /// What the sandbox is told of tasks with these settings, once all that can be refused has been looked at.
+    pub(crate) fn setting(
         &self,
-        limits: Option<&Limits>,
-        grants: Option<&Grants>,
-    ) -> Defaults {
-        let own = |grants: &Grants| Arc::new(grants.clone());
-        Defaults {
-            limits: limits
-                .cloned()
-                .unwrap_or_else(|| self.defaults.limits.clone()),
-            grants: grants.map_or_else(|| Arc::clone(&self.defaults.grants), own),
-        }
+        task: &TaskSettings,
+        arguments: Vec<String>,
+    ) -> Result<Arc<Setting>, SettingError> {
+        task.settle(&self.limits, &self.grants, arguments, self.is_here())
     }
 
     /// The module made ready for this setting.

@@ -1,8 +1,10 @@
-//! How the calls of a view are made: what a view's methods set.
+//! How tasks run: what a call, a map and a run say alike, and what a view's methods set.
 
+use super::core::Core;
 use crate::dispatch::{Owner, Reuse};
-use crate::graph::{Dependency, Retry};
+use crate::graph::{Dependency, Retry, Terms};
 use crate::job::Tolerance;
+use crate::placement::Eligible;
 #[cfg(feature = "history")]
 use rwasm_history::JobKey;
 use rwasm_sandbox::grants::{GrantError, Grants};
@@ -12,59 +14,89 @@ use rwasm_value::units::ByteSize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// See the setters of [`LoadBalancedView`](crate::LoadBalancedView) and of
-/// [`DirectView`](crate::DirectView).
+/// How each task of a call, a map or a run is run. Start from [`TaskSettings::default`] and change
+/// what should differ.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
-    pub(crate) label: Option<Arc<str>>,
-    pub(crate) priority: i32,
-    pub(crate) limits: Limits,
-    pub(crate) grants: Arc<Grants>,
-    pub(crate) deterministic: bool,
-    pub(crate) retry: Retry,
-    pub(crate) queue_time: Option<Duration>,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) after: Vec<Dependency>,
-    pub(crate) follow: Vec<Dependency>,
+#[non_exhaustive]
+pub struct TaskSettings {
+    /// What a task may use; by default what the cluster says.
+    pub limits: Option<Limits>,
+    /// What a task may reach; by default what the cluster says.
+    pub grants: Option<Grants>,
+    /// Whether each task comes to the same, with the same fuel, on every engine and every run.
+    ///
+    /// Its fuel is then the only budget of what it computes, whether that takes long or not:
+    /// [`DETERMINISTIC_FUEL`] unless the limits say otherwise. Its clock begins with the
+    /// year 2000 and goes on only while it sleeps, which takes no time; [`Limits::time`] is held
+    /// against that. Its random numbers follow from its module, function and input, and from a seed, 0 unless
+    /// another is granted. Not-a-number values have one form, relaxed SIMD instructions one
+    /// outcome. It is told that it is on engine 0 of 1. Instances are not used again, and no
+    /// network can be granted. What it waits for outside of itself, such as the rest of a stream, is
+    /// bounded by the job's deadline alone. What a directory that is granted holds is for whoever grants it to keep the
+    /// same, and so is what the embedder's functions answer.
+    ///
+    /// [`DETERMINISTIC_FUEL`]: crate::DETERMINISTIC_FUEL
+    pub deterministic: bool,
+    /// How long an instance lives.
+    pub reuse: Reuse,
+    /// Which failures are tried again, how often, after which pause.
+    pub retry: Retry,
+    /// The time a task may wait for an engine once it is ready.
+    pub queue_timeout: Option<Duration>,
+    /// The time of all of a call or job: waiting, running and trying again.
+    pub deadline: Option<Duration>,
+    /// What goes first where engines are short: higher before lower.
+    pub priority: i32,
+    /// What the call or job is called: in messages, events and the history.
+    pub label: Option<Arc<str>>,
+    /// The job in the history of which this one repeats tasks.
     #[cfg(feature = "history")]
-    pub(crate) repeats: Option<JobKey>,
+    pub repeats: Option<JobKey>,
+    /// What this program wants to find again with the job in the history.
     #[cfg(feature = "history")]
-    pub(crate) memo: Option<Arc<serde_json::Value>>,
-    pub(crate) reuse: Reuse,
-    /// Whose instances are kept under [`Reuse::Engine`]: each view that asks for it has its own.
-    pub(crate) owner: Owner,
-    /// What follows of these for the sandbox, made when it is first wanted and shared by all calls.
-    pub(crate) setting: OnceLock<Arc<Setting>>,
+    pub memo: serde_json::Value,
 }
 
-/// What the jobs and calls of a cluster may use and reach, where they do not say otherwise.
+/// How a job of many tasks, a map or a run, treats them all together. Start from
+/// [`JobSettings::default`] and change what should differ.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Defaults {
-    pub(crate) limits: Limits,
-    pub(crate) grants: Arc<Grants>,
+#[non_exhaustive]
+pub struct JobSettings {
+    /// How many failed tasks the job bears.
+    pub max_failures: Tolerance,
+    /// Outcomes that are delivered come as their tasks end, not in input order. Those of a run are
+    /// with [`Merge::None`](crate::Merge::None) only.
+    pub unordered: bool,
+    /// Tasks handed to an engine at a time; by default as many as are worth a hand-over.
+    pub dispatch_size: Option<usize>,
+    /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
+    pub max_outstanding: Option<usize>,
+    /// Whether what each task used is kept for [`JobResult::records`](crate::JobResult::records).
+    pub keep_records: bool,
 }
 
-/// What of a job or call the sandbox is told.
-pub(crate) struct Wishes<'a> {
-    pub(crate) limits: &'a Limits,
-    pub(crate) grants: &'a Arc<Grants>,
-    pub(crate) deterministic: bool,
-    pub(crate) reuse: Reuse,
-    /// The arguments of a WASI command, its own name first.
-    pub(crate) program_arguments: Vec<String>,
-}
-
-impl Wishes<'_> {
-    /// What the sandbox is told, once all that can be refused has been looked at. Directories and peers are looked for
-    /// where the engines are, which is `here` or elsewhere.
-    pub(crate) fn settle(self, here: bool) -> Result<Arc<Setting>, SettingError> {
-        let stack = self.limits.stack;
-        if !(MIN_STACK..=MAX_STACK).contains(&stack) {
-            return Err(SettingError::Stack { wanted: stack });
+impl TaskSettings {
+    /// What the sandbox is told, once all that can be refused has been looked at. `limits` and `grants` hold where these
+    /// settings have none; `arguments` are those of a WASI command, its own name first. Directories and peers are looked
+    /// for where the engines are, which is `here` or elsewhere.
+    pub(crate) fn settle(
+        &self,
+        limits: &Limits,
+        grants: &Arc<Grants>,
+        arguments: Vec<String>,
+        here: bool,
+    ) -> Result<Arc<Setting>, SettingError> {
+        let mut limits = self.limits.as_ref().unwrap_or(limits).clone();
+        let own = self.grants.as_ref().map(|own| Arc::new(own.clone()));
+        let grants = own.unwrap_or_else(|| Arc::clone(grants));
+        if !(MIN_STACK..=MAX_STACK).contains(&limits.stack) {
+            return Err(SettingError::Stack {
+                wanted: limits.stack,
+            });
         }
-        if self.limits.table_elements > MAX_TABLE_ELEMENTS {
+        if limits.table_elements > MAX_TABLE_ELEMENTS {
             return Err(SettingError::TableElements {
-                wanted: self.limits.table_elements,
+                wanted: limits.table_elements,
             });
         }
         if self.deterministic && self.reuse != Reuse::None {
@@ -73,30 +105,87 @@ impl Wishes<'_> {
         if self.deterministic && !cfg!(feature = "deterministic") {
             return Err(SettingError::NotBuiltForDeterminism);
         }
-        let dirs = if here {
-            self.grants.check(self.deterministic)?
+        let (dirs, peers) = if here {
+            (grants.check(self.deterministic)?, Peers::new(&grants.net))
         } else {
-            self.grants.check_elsewhere(self.deterministic)?;
-            Vec::new()
+            grants.check_elsewhere(self.deterministic)?;
+            (Vec::new(), Peers::default())
         };
-        let peers = if here {
-            Peers::new(&self.grants.net)
-        } else {
-            Peers::default()
-        };
-        let mut limits = self.limits.clone();
         if self.deterministic {
             limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
         }
         Ok(Arc::new(Setting {
             limits,
-            grants: Arc::clone(self.grants),
+            grants,
             peers: Arc::new(peers),
             dirs: dirs.into(),
             deterministic: self.deterministic,
-            program_arguments: self.program_arguments,
+            program_arguments: arguments,
             keep_instance: self.reuse != Reuse::None,
         }))
+    }
+}
+
+/// What a view is set to: see the setters of [`LoadBalancedView`](crate::LoadBalancedView) and of
+/// [`DirectView`](crate::DirectView).
+#[derive(Clone, Debug)]
+pub(crate) struct ViewSettings {
+    pub(crate) task: TaskSettings,
+    /// How maps treat their tasks.
+    pub(crate) job: JobSettings,
+    pub(crate) after: Vec<Dependency>,
+    pub(crate) follow: Vec<Dependency>,
+    /// Whose instances are kept under [`Reuse::Engine`]: each view that asks for it has its own.
+    pub(crate) owner: Owner,
+    /// What follows of these for the sandbox, made when it is first wanted and shared by all calls.
+    pub(crate) setting: OnceLock<Arc<Setting>>,
+}
+
+impl Default for ViewSettings {
+    fn default() -> Self {
+        Self {
+            task: TaskSettings::default(),
+            job: JobSettings {
+                max_failures: Tolerance::Percent(100.0),
+                ..JobSettings::default()
+            },
+            after: Vec::new(),
+            follow: Vec::new(),
+            owner: Owner::default(),
+            setting: OnceLock::new(),
+        }
+    }
+}
+
+impl ViewSettings {
+    /// Whether a call needs to be looked after.
+    pub(crate) fn needs_care(&self) -> bool {
+        self.task.retry.retries > 0
+            || self.task.queue_timeout.is_some()
+            || self.task.deadline.is_some()
+            || !self.after.is_empty()
+            || !self.follow.is_empty()
+    }
+
+    /// Under which terms the desk looks after a call.
+    pub(crate) fn terms(&self, eligible: Eligible) -> Terms {
+        Terms {
+            after: self.after.clone(),
+            follow: self.follow.clone(),
+            eligible,
+            retry: self.task.retry.clone(),
+            queue_time: self.task.queue_timeout,
+            deadline: self.task.deadline,
+        }
+    }
+
+    /// What the sandbox is told of these calls on that cluster.
+    pub(crate) fn setting(&self, core: &Core) -> Result<&Arc<Setting>, SettingError> {
+        if let Some(setting) = self.setting.get() {
+            return Ok(setting);
+        }
+        let setting = core.setting(&self.task, Vec::new())?;
+        Ok(self.setting.get_or_init(|| setting))
     }
 }
 
@@ -127,115 +216,77 @@ pub enum SettingError {
     NotBuiltForDeterminism,
 }
 
-impl Options {
-    /// Whether a call needs to be looked after.
-    pub(crate) fn needs_care(&self) -> bool {
-        self.retry.retries > 0
-            || self.queue_time.is_some()
-            || self.deadline.is_some()
-            || self.waits()
-    }
-
-    /// Calls that stand as the cluster says.
-    pub(crate) fn of(defaults: &Defaults) -> Self {
-        Self {
-            limits: defaults.limits.clone(),
-            grants: Arc::clone(&defaults.grants),
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn setting(&self, here: bool) -> Result<&Arc<Setting>, SettingError> {
-        if let Some(setting) = self.setting.get() {
-            return Ok(setting);
-        }
-        let wishes = Wishes {
-            limits: &self.limits,
-            grants: &self.grants,
-            deterministic: self.deterministic,
-            reuse: self.reuse,
-            program_arguments: Vec::new(),
-        };
-        let setting = wishes.settle(here)?;
-        Ok(self.setting.get_or_init(|| setting))
-    }
-
-    /// Whether something must end before.
-    pub(crate) fn waits(&self) -> bool {
-        !self.after.is_empty() || !self.follow.is_empty()
-    }
-}
-
 /// The setters that both views have. Each gives the view back, so that they can be chained; a clone
 /// of a view may differ from it.
 macro_rules! setters {
     () => {
         /// What these calls are called: in messages, events and the history.
         pub fn label(mut self, label: impl Into<std::sync::Arc<str>>) -> Self {
-            self.options.label = Some(label.into());
+            self.settings.task.label = Some(label.into());
             self
         }
 
         /// What goes first where engines are short: higher before lower, 0 unless said otherwise.
         pub fn priority(mut self, priority: i32) -> Self {
-            self.options.priority = priority;
+            self.settings.task.priority = priority;
             self
         }
 
         /// What each task may use. Its time is then what these limits say, whatever
         /// [`Self::timeout`] said before.
         pub fn limits(mut self, limits: rwasm_sandbox::limits::Limits) -> Self {
-            self.options.limits = limits;
-            self.options.setting.take();
+            self.settings.task.limits = Some(limits);
+            self.settings.setting.take();
             self
         }
 
         /// What each task may reach; by default what the cluster grants, which is nothing unless it
         /// says otherwise.
         pub fn grants(mut self, grants: rwasm_sandbox::grants::Grants) -> Self {
-            self.options.grants = std::sync::Arc::new(grants);
-            self.options.setting.take();
+            self.settings.task.grants = Some(grants);
+            self.settings.setting.take();
             self
         }
 
         /// Whether each task comes to the same, with the same fuel, on every engine and every run:
-        /// see [`JobSpec::deterministic`](crate::JobSpec::deterministic).
+        /// see [`TaskSettings::deterministic`](crate::TaskSettings::deterministic).
         pub fn deterministic(mut self, deterministic: bool) -> Self {
-            self.options.deterministic = deterministic;
-            self.options.setting.take();
+            self.settings.task.deterministic = deterministic;
+            self.settings.setting.take();
             self
         }
 
         /// The time that one run of a task may take: [`Limits::time`](crate::Limits::time).
         pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.options.limits.time = timeout;
-            self.options.setting.take();
+            let limits = &mut self.settings.task.limits;
+            limits.get_or_insert_with(|| self.core.limits.clone()).time = timeout;
+            self.settings.setting.take();
             self
         }
 
         /// The time that a task may wait for an engine, once what it waits for has ended.
         pub fn queue_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.options.queue_time = Some(timeout);
+            self.settings.task.queue_timeout = Some(timeout);
             self
         }
 
         /// The time that all of a call or map may take from its submission: waiting, running and
         /// trying again.
         pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
-            self.options.deadline = Some(deadline);
+            self.settings.task.deadline = Some(deadline);
             self
         }
 
         /// Which failures are tried again, how often, after which pause; by default none is.
         pub fn retry(mut self, retry: $crate::graph::Retry) -> Self {
-            self.options.retry = retry;
+            self.settings.task.retry = retry;
             self
         }
 
         /// Tries again so often at most. Which failures, and after which pause, is as
         /// [`Self::retry`] says; unless it said otherwise, any that another attempt can mend, at once.
         pub fn retries(mut self, retries: u32) -> Self {
-            self.options.retry.retries = retries;
+            self.settings.task.retry.retries = retries;
             self
         }
 
@@ -243,14 +294,14 @@ macro_rules! setters {
         /// reference stands for its success. Said several times, all hold. Where that can no longer
         /// come true, calls fail at once with `dependency-failed`.
         pub fn after(mut self, dependency: impl Into<$crate::graph::Dependency>) -> Self {
-            self.options.after.push(dependency.into());
+            self.settings.after.push(dependency.into());
             self
         }
 
         /// The job in the history of which these calls repeat tasks.
         #[cfg(feature = "history")]
         pub fn repeats(mut self, job: rwasm_history::JobKey) -> Self {
-            self.options.repeats = Some(job);
+            self.settings.task.repeats = Some(job);
             self
         }
 
@@ -258,7 +309,7 @@ macro_rules! setters {
         /// `JobEntry::options["memo"]`.
         #[cfg(feature = "history")]
         pub fn memo(mut self, memo: serde_json::Value) -> Self {
-            self.options.memo = Some(std::sync::Arc::new(memo));
+            self.settings.task.memo = memo;
             self
         }
 
@@ -266,9 +317,9 @@ macro_rules! setters {
         /// this view and its clones have one instance of each module on each engine, whose state
         /// lives between calls until the view is dropped.
         pub fn reuse(mut self, reuse: $crate::dispatch::Reuse) -> Self {
-            self.options.reuse = reuse;
-            self.options.setting.take();
-            self.options.owner = $crate::dispatch::Owner::default();
+            self.settings.task.reuse = reuse;
+            self.settings.setting.take();
+            self.settings.owner = $crate::dispatch::Owner::default();
             self
         }
     };
@@ -276,41 +327,19 @@ macro_rules! setters {
 
 pub(crate) use setters;
 
-/// How maps are run, beside what goes for calls too.
-#[derive(Clone, Debug)]
-pub(crate) struct MapOptions {
-    pub(crate) unordered: bool,
-    pub(crate) dispatch_size: Option<usize>,
-    pub(crate) max_outstanding: Option<usize>,
-    pub(crate) max_failures: Tolerance,
-    pub(crate) keep_records: bool,
-}
-
-impl Default for MapOptions {
-    fn default() -> Self {
-        Self {
-            unordered: false,
-            dispatch_size: None,
-            max_outstanding: None,
-            max_failures: Tolerance::Percent(100.0),
-            keep_records: false,
-        }
-    }
-}
-
 /// The setters for maps that both views have.
 macro_rules! map_setters {
     () => {
         /// Maps give their outcomes as their tasks end, not in input order.
         pub fn unordered(mut self) -> Self {
-            self.map.unordered = true;
+            self.settings.job.unordered = true;
             self
         }
 
         /// Maps hand so many tasks to an engine at a time; by default as many as are worth a
         /// hand-over, which is learnt.
         pub fn dispatch_size(mut self, tasks: usize) -> Self {
-            self.map.dispatch_size = Some(tasks);
+            self.settings.job.dispatch_size = Some(tasks);
             self
         }
 
@@ -318,14 +347,14 @@ macro_rules! map_setters {
         /// the engines busy, within the memory there is. Outcomes go out in batches: a few
         /// thousand, of a few MiB, may be out and not yet taken.
         pub fn max_outstanding(mut self, tasks: usize) -> Self {
-            self.map.max_outstanding = Some(tasks);
+            self.settings.job.max_outstanding = Some(tasks);
             self
         }
 
         /// Maps end when more tasks than this have failed. By default they never do, and failures
         /// stand among the values.
         pub fn max_failures(mut self, failures: $crate::job::Tolerance) -> Self {
-            self.map.max_failures = failures;
+            self.settings.job.max_failures = failures;
             self
         }
 
@@ -336,7 +365,7 @@ macro_rules! map_setters {
 
         /// Maps keep what each attempt used, for [`Map::result`].
         pub fn keep_records(mut self) -> Self {
-            self.map.keep_records = true;
+            self.settings.job.keep_records = true;
             self
         }
     };
