@@ -169,9 +169,53 @@ pub(crate) struct Dispatch {
     pub(crate) pushed: Option<Arc<Pushed>>,
     pub(crate) listener: Option<Arc<dyn Listener>>,
     pub(crate) reply: Arc<dyn Reply>,
-    pub(crate) course: Course,
+    course: Course,
     /// How many engines there are in all, where that is not for the backend to say.
     pub(crate) engine_count: Option<u32>,
+}
+
+/// What all dispatches of a job, or of the calls of a view, have in common.
+#[derive(Clone)]
+pub(crate) struct DispatchPreset {
+    pub(crate) job: JobId,
+    pub(crate) priority: i32,
+    pub(crate) program: Arc<Program>,
+    pub(crate) setting: Arc<Setting>,
+    pub(crate) reuse: Reuse,
+    pub(crate) owner: Owner,
+}
+
+impl DispatchPreset {
+    /// A dispatch of these tasks to any engine, queued now, of which nobody hears but `reply`. What
+    /// is to be otherwise is set before it is shared.
+    pub(crate) fn dispatch(
+        &self,
+        id: DispatchId,
+        callee: Callee,
+        tasks: Vec<DispatchedTask>,
+        reply: Arc<dyn Reply>,
+    ) -> Dispatch {
+        Dispatch {
+            id,
+            job: self.job,
+            eligible: Eligible::Any,
+            priority: self.priority,
+            stage: Stage::Map,
+            program: Arc::clone(&self.program),
+            setting: Arc::clone(&self.setting),
+            reuse: self.reuse,
+            owner: self.owner.clone(),
+            callee,
+            tasks,
+            queued: SystemTime::now(),
+            cancel: Cancel::default(),
+            pushed: None,
+            listener: None,
+            reply,
+            course: Course::default(),
+            engine_count: None,
+        }
+    }
 }
 
 /// One task of a dispatch.
@@ -198,7 +242,7 @@ pub(crate) enum TaskInput {
 
 /// How far a dispatch is.
 #[derive(Default)]
-pub(crate) struct Course {
+struct Course {
     /// How many of its tasks have been answered, or [`CLOSED`].
     answered: AtomicUsize,
     gate: AtomicU8,
@@ -270,6 +314,11 @@ impl Dispatch {
                 outcomes,
             });
         }
+    }
+
+    /// Answers all tasks that have none yet as cancelled before they ran.
+    pub(crate) fn cancel_rest(&self, engine: Option<EngineId>) {
+        self.fail_rest_with(engine, &Failure::cancelled_before_it_ran());
     }
 
     /// Answers all tasks that have none yet with the same failure; nothing that is said later counts.

@@ -61,6 +61,7 @@ mod capacity;
 mod feed;
 
 mod events;
+mod timers;
 
 mod graph;
 mod job;
@@ -127,6 +128,8 @@ pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,
     Params, Path, Reference, ResultType, ToArgument, ToWit, Type, Value,
 };
+#[doc(hidden)]
+pub use rwasm_value::plain::panic_text;
 pub use rwasm_value::{arguments, format};
 pub use view::{
     ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,

@@ -12,6 +12,7 @@ use rwasm_sandbox::limits::MAX_STACK;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Arguments, Report, Request, Runner, Session, Surroundings};
 use rwasm_value::ids::{DispatchId, EngineId};
+use rwasm_value::plain::panic_text;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::PackedArgument;
 use std::borrow::Cow;
@@ -180,11 +181,7 @@ fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions)
     if !ready.is_empty() {
         dispatch.answer(ready);
     }
-    dispatch.fail_rest(
-        Some(place.engine),
-        FailureCode::Cancelled,
-        "the task was cancelled before it ran",
-    );
+    dispatch.cancel_rest(Some(place.engine));
     if let (Reuse::Engine, Some(session)) = (dispatch.reuse, session) {
         kept.put(dispatch, session);
     }
@@ -258,11 +255,7 @@ fn run_task(
 }
 
 fn fault(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
+    let text = panic_text(panic).unwrap_or_default();
     Failure::new(
         FailureCode::Internal,
         format!("a fault of rwasm-cluster itself, please report it: {text}"),

@@ -36,4 +36,5 @@ pub use shared::targets::{EngineRange, TargetError, Targets};
 #[cfg(feature = "nats")]
 pub(crate) use runs::packs::{Pack, Packs};
 pub(crate) use shared::core::{Core, Workshop};
+#[cfg(feature = "history")]
 pub(crate) use shared::keeper::Keeper;

@@ -1,14 +1,14 @@
 //! How a call becomes a dispatch: what all calls of one function by one view have in common, and
 //! what each has for itself.
 
-use crate::dispatch::{Answer, Pushed, Reply, TaskInput};
+use crate::dispatch::{Answer, DispatchPreset, Pushed, Reply, TaskInput};
 use crate::placement::Eligible;
 use crate::view::handles::task::{Call, Control, Task};
 use crate::view::runs::submit::SubmitError;
 use crate::view::shared::admission::{NoRoom, Permit};
 use crate::view::shared::core::Core;
 use crate::view::shared::desk::{Entrant, Work};
-use crate::view::shared::maker::{Maker, Prepared};
+use crate::view::shared::maker::{CALLS, Maker, Prepared};
 use crate::view::shared::settings::ViewSettings;
 use crate::view::shared::slot::{Done, Slot};
 use rwasm_sandbox::sandbox::{Arguments, Callable};
@@ -85,12 +85,15 @@ impl Core {
         Ok(Maker {
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),
-            program: self.program(function.module(), setting)?,
-            setting: Arc::clone(setting),
             callee: function.callee(),
-            reuse: settings.task.reuse,
-            owner: settings.owner.clone(),
-            priority: settings.task.priority,
+            preset: DispatchPreset {
+                job: CALLS,
+                priority: settings.task.priority,
+                program: self.program(function.module(), setting)?,
+                setting: Arc::clone(setting),
+                reuse: settings.task.reuse,
+                owner: settings.owner.clone(),
+            },
         })
     }
 
@@ -143,10 +146,10 @@ impl Core {
         };
         if let Some(keeper) = &self.keeper {
             let limits = self.limits_of(&settings.task);
-            let called = (&maker.program.module, function.name());
+            let called = (&maker.preset.program.module, function.name());
             keeper.call(
                 &settings.task,
-                (limits, &maker.setting.grants),
+                (limits, &maker.preset.setting.grants),
                 called,
                 &arguing.input(),
                 &slot,

@@ -8,7 +8,7 @@ use crate::view::shared::desk::{DeskHandle, runs};
 use crate::view::shared::live::LiveNotes;
 use crate::view::shared::slot::{Done, Slot};
 use rwasm_sandbox::cancel::Cancel;
-use rwasm_sandbox::outcome::{Attempt, Failure, FailureCode, Origin, Outcome, Place, Usage};
+use rwasm_sandbox::outcome::{Attempt, Failure, Origin, Outcome, Place, Usage};
 use rwasm_sandbox::sandbox::Module;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::value::{FromWit, Packed};
@@ -259,9 +259,8 @@ impl Call {
     }
 
     fn abort(&self) {
-        let failure = Failure::new(FailureCode::Cancelled, "the task was cancelled");
         let outcome = Outcome {
-            result: Err(failure),
+            result: Err(Failure::cancelled()),
             usage: Usage::none(None, 1, self.submitted),
         };
         if !self.slot.fill(Done::call(outcome)) {

@@ -9,8 +9,7 @@ use super::plan::Plan;
 use super::run::cut;
 use super::spec::JobSpec;
 use super::submit::SubmitError;
-use crate::dispatch::{Answer, Course, Dispatch, DispatchedTask, Owner, Reply};
-use crate::placement::{Eligible, Stage};
+use crate::dispatch::{Answer, Dispatch, DispatchPreset, DispatchedTask, Owner, Reply};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::{Input, InputError};
@@ -20,15 +19,13 @@ use rwasm_sandbox::sandbox::{Callee, DynamicCallable, Module, Program, Setting};
 use rwasm_value::ids::{DispatchId, JobId};
 use std::io::Read;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// The tasks of a job, a message of them at a time.
 pub(crate) struct Packs {
     pieces: Box<dyn Pieces>,
-    program: Arc<Program>,
-    setting: Arc<Setting>,
+    preset: DispatchPreset,
     callee: Callee,
-    spec: JobSpec,
+    dispatch_size: Option<usize>,
     /// The first task of the next pack, where it was read too far.
     ahead: Option<Piece>,
     given: u64,
@@ -104,10 +101,16 @@ impl Packs {
     ) -> Self {
         Self {
             pieces,
-            program: Arc::new(Program::of_elsewhere(module.clone())),
-            setting,
+            preset: DispatchPreset {
+                job: JobId(0),
+                priority: spec.task.priority,
+                program: Arc::new(Program::of_elsewhere(module.clone())),
+                setting,
+                reuse: spec.task.reuse,
+                owner: Owner::default(),
+            },
             callee,
-            spec: spec.clone(),
+            dispatch_size: spec.job.dispatch_size,
             ahead: None,
             given: 0,
             ended: false,
@@ -116,7 +119,7 @@ impl Packs {
 
     /// The next tasks that travel together.
     pub(crate) fn next(&mut self) -> Option<Result<Pack, InputError>> {
-        let most = if let Some(size) = self.spec.job.dispatch_size {
+        let most = if let Some(size) = self.dispatch_size {
             size.max(1)
         } else {
             let step = u32::try_from(self.given / PACKS_OF_A_SIZE).unwrap_or(u32::MAX);
@@ -156,26 +159,10 @@ impl Packs {
             attempt: 1,
             start_by: None,
         });
-        let dispatch = Dispatch {
-            id: DispatchId(first),
-            job: JobId(0),
-            eligible: Eligible::Any,
-            priority: self.spec.task.priority,
-            stage: Stage::Map,
-            program: Arc::clone(&self.program),
-            setting: Arc::clone(&self.setting),
-            reuse: self.spec.task.reuse,
-            owner: Owner::default(),
-            callee: self.callee,
-            tasks: tasks.collect(),
-            queued: SystemTime::now(),
-            cancel: Cancel::default(),
-            pushed: None,
-            listener: None,
-            reply: Arc::new(Nobody),
-            course: Course::default(),
-            engine_count: None,
-        };
+        let (id, tasks) = (DispatchId(first), tasks.collect());
+        let dispatch = self
+            .preset
+            .dispatch(id, self.callee, tasks, Arc::new(Nobody));
         Some(Ok(Pack {
             first,
             dispatch,

@@ -4,7 +4,7 @@ use super::pieces::{Piece, Pieces};
 use crate::job::Wanted;
 use crate::view::shared::events::Event;
 use rwasm_sandbox::cancel::Cancel;
-use std::any::Any;
+use rwasm_value::plain::panic_text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,7 +63,8 @@ impl Reader {
                 let read = AssertUnwindSafe(|| reading.run(&granted));
                 if let Err(panic) = catch_unwind(read) {
                     // A driver that has ended needs no more.
-                    let _ = events.send(Event::InputPanicked(text(panic.as_ref())));
+                    let text = panic_text(panic.as_ref()).unwrap_or_default().to_owned();
+                    let _ = events.send(Event::InputPanicked(text));
                 }
             })?;
         Ok(Self {
@@ -103,13 +104,6 @@ impl Reader {
             let _ = thread.join();
         }
     }
-}
-
-/// What a panic says.
-fn text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default()
 }
 
 struct Reading {

@@ -6,12 +6,12 @@
 //! takes the hashes of files' parts; the driver holds that form while the task is under way.
 
 use super::pieces::{Piece, Pieces, Total};
-use super::plan::Plan;
-use super::spec::{JobSpec, Merge, ViewKind};
+use super::spec::{Merge, ViewKind};
+use super::start::NewJob;
 use crate::dispatch::TaskInput;
 use crate::view::shared::keeper::{Beginning, Keeper, too_large};
 use crate::view::shared::result::{JobError, JobResult};
-use crate::view::shared::settings::{JobSettings, TaskSettings};
+use crate::view::shared::settings::TaskSettings;
 use crate::view::shared::slot::Slot;
 pub(crate) use rwasm_history::{InputEntry, JobKind, TaskInput as KeptInput};
 use rwasm_history::{JobEnd, JobState, Recorder, TaskEntry, TaskState};
@@ -20,7 +20,7 @@ use rwasm_sandbox::grants::{Grants, Random};
 use rwasm_sandbox::input::{Chunk, ChunkData, Input, InputError};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, Origin, Outcome, Usage};
-use rwasm_sandbox::sandbox::{Arguments, Callee, Module, Program, Setting};
+use rwasm_sandbox::sandbox::{Arguments, Callee, Module};
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Packed, Type, Value};
 use serde_json::{Value as Json, json};
@@ -32,11 +32,11 @@ use std::time::{Duration, SystemTime};
 
 impl Keeper {
     /// Begins to record a job of many tasks, of which those that give outcomes keep them.
-    pub(crate) fn job(&self, beginning: Beginning<'_>, keeps_results: bool) -> Option<Recording> {
+    pub(crate) fn job(&self, new: &NewJob<'_>) -> Option<Recording> {
         Some(Recording {
-            recorder: self.begin(beginning)?,
+            recorder: self.begin(beginning(new))?,
             keeper: self.clone(),
-            keeps_results,
+            keeps_results: new.plan.gives_outcomes(),
             under_way: BTreeMap::new(),
             batch: Vec::new(),
         })
@@ -290,41 +290,35 @@ pub(crate) fn input_entries(inputs: &[Input]) -> Vec<InputEntry> {
 }
 
 /// What the history is told of a job that begins.
-pub(crate) fn beginning<'a>(
-    plan: &Plan,
-    run: Option<&JobSpec>,
-    asked: (&ViewKind, &'a TaskSettings, &JobSettings),
-    setting: &Setting,
-    program: &'a Program,
-    kind: JobKind,
-    inputs: Vec<InputEntry>,
-) -> Beginning<'a> {
+fn beginning<'a>(new: &'a NewJob<'_>) -> Beginning<'a> {
     /// What runs of a command that names no function.
     const PROGRAM: &str = "_start";
-    let module = &program.module;
-    let function = match plan.map {
-        Callee::Function(place) => &module.functions()[place].name,
-        Callee::Command => PROGRAM,
-    };
+    let module = &new.program.module;
     Beginning {
-        kind,
+        kind: new.kind,
         module,
-        function,
-        label: asked.1.label.as_deref(),
-        repeats: asked.1.repeats,
-        options: job_options(run, asked, setting, &plan.merge),
-        inputs,
+        function: match new.plan.map {
+            Callee::Function(place) => &module.functions()[place].name,
+            Callee::Command => PROGRAM,
+        },
+        label: new.task.label.as_deref(),
+        repeats: new.task.repeats,
+        options: job_options(new),
+        inputs: new.inputs.clone(),
     }
 }
 
-/// What a job was asked for, as it is recorded. `merge` has nothing left to default.
-fn job_options(
-    run: Option<&JobSpec>,
-    (view, task, job): (&ViewKind, &TaskSettings, &JobSettings),
-    setting: &Setting,
-    merge: &Merge,
-) -> Json {
-    let view = match view {
+/// What a job was asked for, as it is recorded.
+fn job_options(new: &NewJob<'_>) -> Json {
+    let NewJob {
+        run,
+        task,
+        job,
+        setting,
+        ..
+    } = new;
+    let merge = &new.plan.merge;
+    let view = match new.view {
         ViewKind::Balanced => "balanced".to_owned(),
         ViewKind::BalancedAmong(targets) => format!("balanced among {targets}"),
         ViewKind::Direct(targets) => format!("direct on {targets}"),

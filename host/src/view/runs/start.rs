@@ -1,30 +1,36 @@
 //! How a run or a map starts: from what it is made of to a driver and a reader.
 
-use super::driver::Driver;
+use super::driver::{Beginnings, Context, Driver};
 use super::pieces::Pieces;
 use super::plan::{Plan, PlanError};
 use super::reader::Reader;
-use super::recording::{InputEntry, JobKind, beginning};
+use super::recording::{InputEntry, JobKind, Recording};
 use super::spec::{JobSpec, ViewKind};
 use super::submit::SubmitError;
-use crate::dispatch::Owner;
+use crate::dispatch::{DispatchPreset, Owner};
 use crate::graph::{Dependency, Retry, Terms};
-use crate::job::{Assignment, HandOver, Machine, Rules};
+use crate::job::{Assignment, Machine, Rules};
 use crate::merge::Fold;
 use crate::placement::Eligible;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::{Core, lock};
 use crate::view::shared::desk::{Entrant, Work};
 use crate::view::shared::events::{Event, JobReply, Progress};
+use crate::view::shared::result::{JobError, JobResult};
 use crate::view::shared::settings::{JobSettings, TaskSettings};
 use crate::view::shared::slot::Slot;
 use rwasm_sandbox::sandbox::{Program, Setting};
-use rwasm_value::ids::EngineId;
+use rwasm_value::ids::{EngineId, JobId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 /// A job on its way to its driver.
+#[cfg_attr(
+    not(feature = "history"),
+    expect(dead_code, reason = "some of it is for the record alone")
+)]
 pub(crate) struct NewJob<'a> {
     pub(crate) plan: Plan,
     /// What a run was asked for; a map has nothing but its settings.
@@ -49,123 +55,75 @@ pub(crate) struct NewJob<'a> {
 
 impl Core {
     /// Starts a job with a driver and a reader of its own.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "a list of what a driver is made of, each thing once"
-    )]
     pub(crate) fn start(&self, new: NewJob<'_>) -> Result<Job, SubmitError> {
         if self.is_closed() {
             return Err(SubmitError::ShutDown);
         }
-        let NewJob {
-            plan,
-            run,
-            view,
-            task,
-            job,
-            setting,
-            program,
-            pieces,
-            kind,
-            inputs,
-            owner,
-            failures_count,
-            names_values,
-            after,
-            follow,
-        } = new;
-        let (targets, eligible) = self.targets(view)?;
+        let (targets, eligible) = self.targets(new.view)?;
         let engine_count = match (&targets, &eligible) {
             (Some(targets), _) => targets.len(),
             (None, Eligible::Of(engines)) => engines.len(),
             (None, _) => self.backend.engines().len(),
         };
-        let machine = Machine::new(rules(
-            &plan,
-            task,
-            job,
-            targets.clone(),
-            engine_count,
-            self.backend.hand_over(),
-        ));
-        let fold = match plan.fold {
-            Some(builtin) => Some(Fold::new(builtin, &plan.item).map_err(PlanError::from)?),
+        let machine = Machine::new(self.rules(&new, targets.as_deref(), engine_count));
+        let fold = match new.plan.fold {
+            Some(builtin) => Some(Fold::new(builtin, &new.plan.item).map_err(PlanError::from)?),
             None => None,
         };
         let (events, inbox) = channel();
         let (outcomes, delivered) = tokio::sync::mpsc::channel(WAITING_BATCHES);
-        let total = pieces.total();
+        let total = new.pieces.total();
         let progress = Arc::new(Progress::new(total.bytes(), total.tasks()));
         let slot = Slot::new(self.next_job(), &self.registry, None);
-        let id = slot.job;
-        let waits = !after.is_empty() || !follow.is_empty();
+        let waits = !new.after.is_empty() || !new.follow.is_empty();
         if waits {
-            let terms = Terms {
-                after,
-                follow,
-                eligible: eligible.clone(),
-                retry: Retry::default(),
-                queue_time: None,
-                deadline: None,
-            };
-            self.have_wait(&slot, events.clone(), terms)?;
+            self.have_wait(&slot, events.clone(), new.terms(eligible.clone()))?;
         }
-        let recording = self.keeper.as_ref().and_then(|keeper| {
-            keeper.job(
-                beginning(
-                    &plan,
-                    run,
-                    (view, task, job),
-                    &setting,
-                    &program,
-                    kind,
-                    inputs,
-                ),
-                plan.gives_outcomes(),
-            )
-        });
+        let recording = self.record(&new);
+        let NewJob {
+            plan, task, pieces, ..
+        } = new;
         let pieces = match (&self.keeper, &recording) {
             (Some(keeper), Some(_)) => keeper.noting(pieces),
             _ => pieces,
         };
-        let driver = Driver {
-            job: id,
-            setting,
-            failures_count,
-            pushed: (names_values || program.module.reads_pushed_values())
-                .then(|| self.pushed.now(None)),
-            program,
-            reuse: task.reuse,
+        let reads_pushed = new.names_values || new.program.module.reads_pushed_values();
+        let context = Context {
+            plan,
+            preset: DispatchPreset {
+                job: slot.job,
+                priority: task.priority,
+                program: new.program,
+                setting: new.setting,
+                reuse: task.reuse,
+                owner: new.owner,
+            },
             targets,
-            eligible,
+            engine_count,
             total,
-            priority: task.priority,
             retry: task.retry.clone(),
             queue_time: task.queue_timeout,
-            owner,
-            slot: Arc::clone(&slot),
-            waits,
             deadline: task.deadline,
+            failures_count: new.failures_count,
+            keep_records: new.job.keep_records,
+            pushed: reads_pushed.then(|| self.pushed.now(None)),
+            slot: Arc::clone(&slot),
+            progress: Arc::clone(&progress),
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),
-            events: inbox,
             reply: Arc::new(JobReply(events.clone())),
-            outcomes,
-            progress: Arc::clone(&progress),
-            fold,
+        };
+        let begin = Beginnings {
             machine,
-            engine_count,
-            keep_records: job.keep_records,
+            fold,
+            eligible,
+            waits,
             recording,
-            plan,
+            outcomes,
         };
         let reader = Reader::start(pieces, events.clone()).map_err(SubmitError::Thread)?;
         self.watch_running(&slot, &events);
-        let span = tracing::debug_span!("job", job = %id);
-        let thread = std::thread::Builder::new()
-            .name(format!("rwasm-job-{id}"))
-            .spawn(move || span.in_scope(|| driver.run(reader)))
-            .map_err(SubmitError::Thread)?;
+        let thread = spawn(slot.job, Driver::new(context, inbox, begin), reader)?;
         self.tell_submitted(&slot, task.label.as_ref());
         Ok(Job {
             outcomes: delivered,
@@ -176,6 +134,28 @@ impl Core {
             detached: Arc::clone(&self.detached),
             driver: Some(thread),
         })
+    }
+
+    /// The job's record in the history, if there is one.
+    fn record(&self, new: &NewJob<'_>) -> Option<Recording> {
+        self.keeper.as_ref()?.job(new)
+    }
+
+    /// What the job's machine goes by.
+    fn rules(&self, new: &NewJob<'_>, targets: Option<&[EngineId]>, engines: usize) -> Rules {
+        Rules {
+            delivery: new.plan.delivery(),
+            retries: new.task.retry.retries,
+            tolerance: new.job.max_failures,
+            assignment: targets.map_or(Assignment::Any, |targets| {
+                Assignment::Fixed(targets.to_vec())
+            }),
+            engines,
+            hand_over: self.backend.hand_over(),
+            dispatch_size: new.job.dispatch_size,
+            max_outstanding: new.job.max_outstanding.map(|most| most.max(1)),
+            held_budget: held_budget(engines),
+        }
     }
 
     /// Has the desk tell the job when it may begin.
@@ -222,26 +202,31 @@ impl Core {
     }
 }
 
-/// What the job's machine goes by.
-fn rules(
-    plan: &Plan,
-    task: &TaskSettings,
-    job: &JobSettings,
-    targets: Option<Vec<EngineId>>,
-    engine_count: usize,
-    hand_over: HandOver,
-) -> Rules {
-    Rules {
-        delivery: plan.delivery(),
-        retries: task.retry.retries,
-        tolerance: job.max_failures,
-        assignment: targets.map_or(Assignment::Any, Assignment::Fixed),
-        engines: engine_count,
-        hand_over,
-        dispatch_size: job.dispatch_size,
-        max_outstanding: job.max_outstanding.map(|most| most.max(1)),
-        held_budget: held_budget(engine_count),
+impl NewJob<'_> {
+    /// What the job waits for; its driver looks after all else.
+    fn terms(&self, eligible: Eligible) -> Terms {
+        Terms {
+            after: self.after.clone(),
+            follow: self.follow.clone(),
+            eligible,
+            retry: Retry::default(),
+            queue_time: None,
+            deadline: None,
+        }
     }
+}
+
+/// Runs the driver on a thread of its own.
+fn spawn(
+    job: JobId,
+    driver: Driver,
+    reader: Reader,
+) -> Result<JoinHandle<Result<JobResult, JobError>>, SubmitError> {
+    let span = tracing::debug_span!("job", %job);
+    std::thread::Builder::new()
+        .name(format!("rwasm-job-{job}"))
+        .spawn(move || span.in_scope(|| driver.run(reader)))
+        .map_err(SubmitError::Thread)
 }
 
 /// Bytes of inputs in memory and of outcomes that wait for their turn: enough for the largest

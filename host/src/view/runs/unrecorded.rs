@@ -2,18 +2,17 @@
 //! nothing can be made, so that no job is recorded and nothing asks whether it might be.
 
 use super::pieces::{Piece, Pieces};
-use super::plan::Plan;
-use super::spec::{JobSpec, ViewKind};
+use super::start::NewJob;
 use crate::dispatch::TaskInput;
 use crate::view::shared::keeper::Keeper;
 use crate::view::shared::result::{JobError, JobResult};
-use crate::view::shared::settings::{JobSettings, TaskSettings};
+use crate::view::shared::settings::TaskSettings;
 use crate::view::shared::slot::Slot;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::Input;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, Origin, Usage};
-use rwasm_sandbox::sandbox::{Module, Program, Setting};
+use rwasm_sandbox::sandbox::Module;
 use rwasm_value::value::Packed;
 
 /// The record of a job.
@@ -32,11 +31,8 @@ pub(crate) enum JobKind {
     Map,
 }
 
-/// What is recorded of a job when it begins.
-pub(crate) enum Beginning {}
-
 impl Keeper {
-    pub(crate) fn job(&self, _: Beginning, _: bool) -> Option<Recording> {
+    pub(crate) fn job(&self, _: &NewJob<'_>) -> Option<Recording> {
         match *self {}
     }
 
@@ -80,16 +76,4 @@ impl Recording {
 
 pub(crate) fn input_entries(_: &[Input]) -> Vec<InputEntry> {
     Vec::new()
-}
-
-pub(crate) fn beginning(
-    _: &Plan,
-    _: Option<&JobSpec>,
-    _: (&ViewKind, &TaskSettings, &JobSettings),
-    _: &Setting,
-    _: &Program,
-    _: JobKind,
-    _: Vec<InputEntry>,
-) -> Beginning {
-    unreachable!("nothing is recorded without a keeper, of which there is none")
 }

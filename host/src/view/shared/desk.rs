@@ -397,7 +397,7 @@ impl Host {
                 return;
             }
             Resolution::DependencyFailed(why) => Failure::new(FailureCode::DependencyFailed, why),
-            Resolution::Cancelled => Failure::new(FailureCode::Cancelled, "the task was cancelled"),
+            Resolution::Cancelled => Failure::cancelled(),
             Resolution::QueueTimeout(limit) => Failure::new(
                 FailureCode::Timeout,
                 format!(
