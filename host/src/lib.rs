@@ -123,13 +123,13 @@ pub use rwasm_sandbox::sandbox::{
     LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, Uncallable, compile_worker,
 };
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
+#[doc(hidden)]
+pub use rwasm_value::plain::panic_text;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
 pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,
     Params, Path, Reference, ResultType, ToArgument, ToWit, Type, Value,
 };
-#[doc(hidden)]
-pub use rwasm_value::plain::panic_text;
 pub use rwasm_value::{arguments, format};
 pub use view::{
     ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
