@@ -185,13 +185,13 @@ impl Cluster {
     /// ([`Job::notes`](crate::Job::notes)) begin when the job does, and may miss the first; these do not.
     #[must_use]
     pub fn notes(&self) -> ClusterNotes {
-        self.core.told(None)
+        self.core.notes(None)
     }
 
     /// The lines that the tasks of all its jobs log from now on and that matter at least so much.
     #[must_use]
     pub fn log(&self, from: LogLevel) -> ClusterNotes {
-        self.core.told(Some(from))
+        self.core.notes(Some(from))
     }
 
     /// The history that its jobs are recorded in, if it was given one.

@@ -176,8 +176,8 @@ impl Core {
     }
 
     /// What the tasks of all jobs say from now on: log lines from this level on, if one is given.
-    pub(crate) fn told(&self, from: Option<LogLevel>) -> ClusterNotes {
-        self.registry.told.listen(from)
+    pub(crate) fn notes(&self, from: Option<LogLevel>) -> ClusterNotes {
+        self.registry.notes.listen(from)
     }
 
     /// Tells of a job that begins, and of its end when it comes.

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The desk of a cluster.
 #[derive(Default)]
-pub(crate) struct Desk(Mutex<State>);
+pub(crate) struct Desk(Mutex<DeskState>);
 
 #[derive(Default)]
-enum State {
+enum DeskState {
     #[default]
     NotNeeded,
     Running(DeskHandle, JoinHandle<()>),
@@ -98,9 +98,9 @@ impl Desk {
     fn handle(&self, registry: &Arc<Registry>) -> Result<DeskHandle, Refused> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
-            State::Running(desk, _) => Ok(desk.clone()),
-            State::Closed => Err(Refused::Closed),
-            State::NotNeeded => {
+            DeskState::Running(desk, _) => Ok(desk.clone()),
+            DeskState::Closed => Err(Refused::Closed),
+            DeskState::NotNeeded => {
                 let (sender, inbox) = channel();
                 let desk = DeskHandle(sender);
                 let host = Host {
@@ -115,7 +115,7 @@ impl Desk {
                     .name("rwasm-desk".to_owned())
                     .spawn(move || host.run(&inbox))
                     .map_err(Refused::Thread)?;
-                *state = State::Running(desk.clone(), thread);
+                *state = DeskState::Running(desk.clone(), thread);
                 Ok(desk)
             }
         }
@@ -125,9 +125,9 @@ impl Desk {
     pub(crate) fn close(&self) {
         let state = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *state, State::Closed)
+            std::mem::replace(&mut *state, DeskState::Closed)
         };
-        if let State::Running(desk, thread) = state {
+        if let DeskState::Running(desk, thread) = state {
             let _ = desk.0.send(Message::Close);
             // A panic of the desk has no one left to be told to.
             let _ = thread.join();

@@ -40,11 +40,11 @@ feed! {
 #[derive(Default)]
 pub(crate) struct Live {
     is_heard: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<ListenerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ListenerState {
     sender: Option<broadcast::Sender<LiveNote>>,
     is_over: bool,
 }
@@ -69,7 +69,7 @@ impl Live {
         state.sender = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -40,14 +40,14 @@ impl Missable for ClusterNote {
 /// [`Cluster::notes`](crate::Cluster::notes) and [`Cluster::log`](crate::Cluster::log).
 pub struct ClusterNotes {
     feed: Feed<ClusterNote>,
-    wanted: Wanted,
+    wanted: NoteFilter,
 }
 
 /// Which notes are wanted: each value wants what those below it want, too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Wanted(u8);
+struct NoteFilter(u8);
 
-impl Wanted {
+impl NoteFilter {
     const NOTHING: Self = Self(0);
     const EVERYTHING: Self = Self(u8::MAX);
 
@@ -69,15 +69,15 @@ impl Wanted {
 
 /// Where the tasks of a cluster say it. Costs next to nothing while nobody listens to their kind.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct NoteFeed {
     /// The most that anyone ever wanted.
     wanted: AtomicU8,
     sender: Mutex<Option<broadcast::Sender<ClusterNote>>>,
 }
 
-impl Told {
+impl NoteFeed {
     pub(crate) fn listen(&self, from: Option<LogLevel>) -> ClusterNotes {
-        let wanted = from.map_or(Wanted::EVERYTHING, Wanted::log);
+        let wanted = from.map_or(NoteFilter::EVERYTHING, NoteFilter::log);
         let mut sender = self.lock();
         let sender = sender.get_or_insert_with(|| broadcast::Sender::new(WAITING_NOTES));
         let feed = Feed::new(sender.subscribe());
@@ -86,8 +86,8 @@ impl Told {
     }
 
     pub(crate) fn note(&self, job: JobId, index: u64, note: &TaskNote) {
-        let wanted = Wanted(self.wanted.load(Ordering::Acquire));
-        if wanted != Wanted::NOTHING
+        let wanted = NoteFilter(self.wanted.load(Ordering::Acquire));
+        if wanted != NoteFilter::NOTHING
             && wanted.has(note)
             && let Some(sender) = &*self.lock()
         {
@@ -157,16 +157,16 @@ mod tests {
 
     #[test]
     fn each_listener_hears_what_it_wants() {
-        let told = Told::default();
+        let feed = NoteFeed::default();
         let job = JobId(7);
-        told.note(job, 0, &logged(LogLevel::Error));
-        let mut warnings = told.listen(Some(LogLevel::Warn));
-        told.note(job, 1, &logged(LogLevel::Error));
-        told.note(job, 2, &logged(LogLevel::Info));
-        let mut everything = told.listen(None);
-        told.note(job, 3, &TaskNote::Stderr("x".into()));
-        told.note(job, 4, &logged(LogLevel::Trace));
-        told.note(job, 5, &logged(LogLevel::Warn));
+        feed.note(job, 0, &logged(LogLevel::Error));
+        let mut warnings = feed.listen(Some(LogLevel::Warn));
+        feed.note(job, 1, &logged(LogLevel::Error));
+        feed.note(job, 2, &logged(LogLevel::Info));
+        let mut everything = feed.listen(None);
+        feed.note(job, 3, &TaskNote::Stderr("x".into()));
+        feed.note(job, 4, &logged(LogLevel::Trace));
+        feed.note(job, 5, &logged(LogLevel::Warn));
         let indices = |notes: &mut ClusterNotes| -> Vec<u64> {
             std::iter::from_fn(|| notes.try_next())
                 .map(|note| match note {
@@ -177,7 +177,7 @@ mod tests {
         };
         assert_eq!(indices(&mut warnings), [1, 5]);
         assert_eq!(indices(&mut everything), [3, 4, 5]);
-        drop(told);
+        drop(feed);
         assert!(warnings.next().is_none() && everything.next().is_none());
     }
 }

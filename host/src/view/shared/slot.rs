@@ -6,7 +6,7 @@
 
 use super::admission::Permit;
 use super::live::Live;
-use super::notes::Told;
+use super::notes::NoteFeed;
 use crate::graph::Ended;
 use rwasm_sandbox::note::{Listener, TaskNote};
 use rwasm_sandbox::outcome::Outcome;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Registry {
     slots: Mutex<HashMap<JobId, Weak<Slot>>>,
     /// What all tasks of the cluster say.
-    pub(crate) told: Told,
+    pub(crate) notes: NoteFeed,
 }
 
 impl Registry {
@@ -46,12 +46,12 @@ pub(crate) struct Slot {
     pub(crate) job: JobId,
     registry: Arc<Registry>,
     pub(crate) live: Live,
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
     ready: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct SlotState {
     /// Boxed, since most slots of a large job wait most of the time.
     done: Option<Box<Done>>,
     /// Of whoever polls: a job has one handle.
@@ -109,9 +109,9 @@ impl Slot {
             job,
             registry: Arc::clone(registry),
             live: Live::default(),
-            state: Mutex::new(State {
+            state: Mutex::new(SlotState {
                 permit,
-                ..State::default()
+                ..SlotState::default()
             }),
             ready: Condvar::new(),
         });
@@ -166,7 +166,7 @@ impl Slot {
     /// Waits on this thread for the end; at most so long, if that is said. Whether it has come.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         let state = self.lock();
-        let is_pending = |state: &mut State| state.done.is_none();
+        let is_pending = |state: &mut SlotState| state.done.is_none();
         match timeout {
             None => {
                 drop(self.ready.wait_while(state, is_pending));
@@ -188,14 +188,14 @@ impl Slot {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Listener for Slot {
     fn note(&self, task: u64, note: TaskNote) {
-        self.registry.told.note(self.job, task, &note);
+        self.registry.notes.note(self.job, task, &note);
         self.live.note(task, note);
     }
 }
