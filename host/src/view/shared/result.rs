@@ -21,7 +21,7 @@ pub struct JobResult {
     pub failures: u64,
     /// Its figures.
     pub stats: JobStats,
-    /// What each attempt at each task used, in the order they ended, if [`JobSpec::keep_records`](crate::JobSpec::keep_records) was set.
+    /// What each attempt at each task used, in the order they ended, if [`JobSettings::keep_records`](crate::JobSettings::keep_records) was set.
     pub records: Vec<TaskRecord>,
 }
 
