@@ -160,7 +160,7 @@ impl ClusterBuilder {
     }
 
     /// How much may be submitted by calls and not yet done: beyond it `submit` waits and `try_submit`
-    /// says [`SubmitError::QueueFull`]. Maps and runs have bounds of their own.
+    /// says [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). Maps and runs have bounds of their own.
     pub fn queue(mut self, limits: QueueLimits) -> Self {
         self.queue = limits;
         self
