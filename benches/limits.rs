@@ -149,7 +149,7 @@ impl Ours {
     fn run(&self, limits: &Limits) -> Duration {
         let mut spec = JobSpec::default();
         spec.merge = Merge::None;
-        spec.limits = Some(limits.clone());
+        spec.task.limits = Some(limits.clone());
         spec.chunking = Some(Chunking::Exact(ByteSize::new(LINE.len() as u64)));
         let input = vec![Input::bytes("lines", self.input.clone())];
         let begun = Instant::now();

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Without a merge every outcome is delivered.
     spec.merge = Merge::None;
     // By default the first failure ends the job. This one bears a single failure and goes on.
-    spec.max_failures = Tolerance::Count(1);
+    spec.job.max_failures = Tolerance::Count(1);
 
     let inputs = vec![Input::bytes("<text>", TEXT)];
     let mut job = cluster.run(&module, inputs, &spec)?;

@@ -13,6 +13,8 @@ use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleHash, Program, Setting};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::value::PackedArgument;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
@@ -29,6 +31,45 @@ pub enum Reuse {
     /// One instance for each engine; its state lives between the tasks of one job, or between the
     /// calls of one view and its clones.
     Engine,
+}
+
+impl Reuse {
+    const ALL: [Self; 3] = [Self::None, Self::Dispatch, Self::Engine];
+
+    /// Its name: `none`, `dispatch` or `engine`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Dispatch => "dispatch",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+impl fmt::Display for Reuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A text that names no [`Reuse`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no reuse `{name}`")]
+pub struct ParseReuseError {
+    /// The text.
+    pub name: String,
+}
+
+impl FromStr for Reuse {
+    type Err = ParseReuseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|reuse| reuse.name() == text);
+        found.ok_or_else(|| ParseReuseError {
+            name: text.to_owned(),
+        })
+    }
 }
 
 /// Whose instances are kept: no two owners share one. Dropped with the last clone, which lets
@@ -128,9 +169,53 @@ pub(crate) struct Dispatch {
     pub(crate) pushed: Option<Arc<Pushed>>,
     pub(crate) listener: Option<Arc<dyn Listener>>,
     pub(crate) reply: Arc<dyn Reply>,
-    pub(crate) course: Course,
+    course: Course,
     /// How many engines there are in all, where that is not for the backend to say.
     pub(crate) engine_count: Option<u32>,
+}
+
+/// What all dispatches of a job, or of the calls of a view, have in common.
+#[derive(Clone)]
+pub(crate) struct DispatchPreset {
+    pub(crate) job: JobId,
+    pub(crate) priority: i32,
+    pub(crate) program: Arc<Program>,
+    pub(crate) setting: Arc<Setting>,
+    pub(crate) reuse: Reuse,
+    pub(crate) owner: Owner,
+}
+
+impl DispatchPreset {
+    /// A dispatch of these tasks to any engine, queued now, of which nobody hears but `reply`. What
+    /// is to be otherwise is set before it is shared.
+    pub(crate) fn dispatch(
+        &self,
+        id: DispatchId,
+        callee: Callee,
+        tasks: Vec<DispatchedTask>,
+        reply: Arc<dyn Reply>,
+    ) -> Dispatch {
+        Dispatch {
+            id,
+            job: self.job,
+            eligible: Eligible::Any,
+            priority: self.priority,
+            stage: Stage::Map,
+            program: Arc::clone(&self.program),
+            setting: Arc::clone(&self.setting),
+            reuse: self.reuse,
+            owner: self.owner.clone(),
+            callee,
+            tasks,
+            queued: SystemTime::now(),
+            cancel: Cancel::default(),
+            pushed: None,
+            listener: None,
+            reply,
+            course: Course::default(),
+            engine_count: None,
+        }
+    }
 }
 
 /// One task of a dispatch.
@@ -157,7 +242,7 @@ pub(crate) enum TaskInput {
 
 /// How far a dispatch is.
 #[derive(Default)]
-pub(crate) struct Course {
+struct Course {
     /// How many of its tasks have been answered, or [`CLOSED`].
     answered: AtomicUsize,
     gate: AtomicU8,
@@ -229,6 +314,11 @@ impl Dispatch {
                 outcomes,
             });
         }
+    }
+
+    /// Answers all tasks that have none yet as cancelled before they ran.
+    pub(crate) fn cancel_rest(&self, engine: Option<EngineId>) {
+        self.fail_rest_with(engine, &Failure::cancelled_before_it_ran());
     }
 
     /// Answers all tasks that have none yet with the same failure; nothing that is said later counts.

@@ -61,6 +61,7 @@ mod capacity;
 mod feed;
 
 mod events;
+mod timers;
 
 mod graph;
 mod job;
@@ -90,7 +91,7 @@ pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster};
 pub use capacity::{Resource, Shortage};
 pub use cluster::{Cluster, ClusterBuilder, StartError};
-pub use dispatch::Reuse;
+pub use dispatch::{ParseReuseError, Reuse};
 pub use events::{ClusterEvent, ClusterEvents};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
 pub use job::{ParseToleranceError, Tolerance};
@@ -122,6 +123,8 @@ pub use rwasm_sandbox::sandbox::{
     LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, Uncallable, compile_worker,
 };
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
+#[doc(hidden)]
+pub use rwasm_value::plain::panic_text;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
 pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,
@@ -130,9 +133,9 @@ pub use rwasm_value::value::{
 pub use rwasm_value::{arguments, format};
 pub use view::{
     ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
-    Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSpec,
-    JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, PlanError, ProgressHandle,
-    PushError, QueueLimits, SettingError, Shutdown, SubmitError, TargetError, Targets, Task,
-    TaskError, TaskFailure, TaskInfo, TaskRecord, Tasks, TasksProgress, ViewKind, Zip,
-    as_completed, zip,
+    Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSettings,
+    JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, ParseMergeError,
+    PlanError, ProgressHandle, PushError, QueueLimits, SettingError, Shutdown, SubmitError,
+    TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord, TaskSettings, Tasks,
+    TasksProgress, ViewKind, Zip, as_completed, zip,
 };

@@ -75,7 +75,7 @@ fn well_failed(what: &str, failure: &Failure) {
 fn run_command(cluster: &Cluster, module: &Module) {
     let mut spec = JobSpec::default();
     spec.merge = Merge::None;
-    spec.limits = Some(limits());
+    spec.task.limits = Some(limits());
     let inputs = vec![Input::bytes("input", "some\nlines\n")];
     let Ok(mut job) = cluster.run(module, inputs, &spec) else {
         return;

@@ -34,9 +34,9 @@ fn witness() -> Module {
 
 fn deterministic(seed: Option<u64>) -> JobSpec {
     let mut spec = JobSpec::default();
-    spec.deterministic = true;
+    spec.task.deterministic = true;
     spec.merge = Merge::None;
-    spec.grants = seed.map(|seed| Grants::none().random(Random::Seeded(seed)));
+    spec.task.grants = seed.map(|seed| Grants::none().random(Random::Seeded(seed)));
     spec
 }
 

@@ -86,9 +86,9 @@ fn each_borne_failure_is_told_once() {
 fn a_failed_task_runs_again_as_often_as_was_said() {
     let cluster = cluster(2);
     let mut spec = one_line_each(Merge::Sum);
-    spec.retry.retries = 2;
-    spec.max_failures = Tolerance::Count(1);
-    spec.keep_records = true;
+    spec.task.retry.retries = 2;
+    spec.job.max_failures = Tolerance::Count(1);
+    spec.job.keep_records = true;
     let result = finish(&cluster, &module("faulty"), "a\nrefuse\nb\n", &spec);
     assert_eq!(number(&result), 2);
     assert_eq!(result.failures, 1);
@@ -117,12 +117,14 @@ fn a_job_ends_at_its_deadline() {
     }
     let cluster = cluster(1);
     let mut spec = one_line_each(Merge::Default);
-    spec.deadline = Some(Duration::from_millis(200));
+    spec.task.deadline = Some(Duration::from_millis(200));
     let inputs = vec![Input::bytes("text", "spin\n".repeat(50))];
     let job = cluster
         .run(&module("faulty"), inputs, &spec)
         .expect("the job begins");
-    assert!(matches!(job.wait(), Err(JobError::Deadline(time)) if Some(time) == spec.deadline));
+    assert!(
+        matches!(job.wait(), Err(JobError::Deadline(time)) if Some(time) == spec.task.deadline)
+    );
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     // One that is early enough is none.
     assert_eq!(

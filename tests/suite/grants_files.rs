@@ -224,7 +224,7 @@ fn a_directory_that_was_put_in_place_of_the_granted_one_is_not_given() {
         let mut spec = JobSpec::default();
         spec.arguments = ["read", "/inner/secret"].map(str::to_owned).to_vec();
         spec.chunking = Some(Chunking::Lines(NonZeroU64::MIN));
-        spec.grants = Some(Grants::none().dir(at("data/inner"), "/inner", Access::ReadOnly));
+        spec.task.grants = Some(Grants::none().dir(at("data/inner"), "/inner", Access::ReadOnly));
         // It begins when its input does.
         let (reader, mut writer) = std::io::pipe().expect("a pipe can be made");
         let job = cluster.run(&module, vec![Input::reader("pipe", reader)], &spec);

@@ -72,7 +72,7 @@ fn a_component_asks_it_too() {
 fn a_task_that_waits_for_it_ends_with_its_time() {
     let cluster = offering(dictionary());
     let mut spec = spec(Merge::Default);
-    spec.limits.get_or_insert_default().time = Duration::from_millis(300);
+    spec.task.limits.get_or_insert_default().time = Duration::from_millis(300);
     let error = run(&cluster, &module("lookup"), "never\n", &spec).expect_err("it times out");
     assert!(error.to_string().contains("time limit"), "{error}");
     // The engine goes on.

@@ -26,7 +26,7 @@ fn only_outcome(cluster: &Cluster, module: &Module, text: &str, spec: &JobSpec) 
 #[track_caller]
 fn failure(cluster: &Cluster, name: &str, text: &str, spec: &JobSpec) -> FailureCode {
     let mut spec = spec.clone();
-    spec.max_failures = rwasm_cluster::Tolerance::Count(1);
+    spec.job.max_failures = rwasm_cluster::Tolerance::Count(1);
     let outcome = only_outcome(cluster, &module(name), text, &spec);
     outcome.result.expect_err("the task fails").code
 }
@@ -35,7 +35,7 @@ fn failure(cluster: &Cluster, name: &str, text: &str, spec: &JobSpec) -> Failure
 fn every_limit_ends_the_task_with_its_own_code() {
     let cluster = cluster(2);
     let mut short = JobSpec::default();
-    short.limits.get_or_insert_default().time = SHORT;
+    short.task.limits.get_or_insert_default().time = SHORT;
     for (name, text) in [
         ("spin", ""),
         ("sleep", ""),
@@ -49,7 +49,7 @@ fn every_limit_ends_the_task_with_its_own_code() {
         );
     }
     let mut small = JobSpec::default();
-    small.limits.get_or_insert_default().memory = ByteSize::mib(16);
+    small.task.limits.get_or_insert_default().memory = ByteSize::mib(16);
     for (name, text) in [("hoard", ""), ("faulty", "hoard")] {
         assert_eq!(
             failure(&cluster, name, text, &small),
@@ -58,7 +58,7 @@ fn every_limit_ends_the_task_with_its_own_code() {
         );
     }
     let mut terse = JobSpec::default();
-    terse.limits.get_or_insert_default().output = ByteSize::kib(1);
+    terse.task.limits.get_or_insert_default().output = ByteSize::kib(1);
     assert_eq!(
         failure(&cluster, "chatter", "", &terse),
         FailureCode::OutputLimit
@@ -92,7 +92,7 @@ fn every_limit_ends_the_task_with_its_own_code() {
 
 fn fuel(units: u64) -> JobSpec {
     let mut spec = JobSpec::default();
-    spec.limits.get_or_insert_default().fuel = Some(units);
+    spec.task.limits.get_or_insert_default().fuel = Some(units);
     spec
 }
 
@@ -184,7 +184,7 @@ fn a_flood_on_stderr_is_dropped_and_the_task_goes_on() {
     let noisy = module("noisy");
     for limit in [1, 1000, 64 << 10] {
         let mut spec = JobSpec::default();
-        spec.limits.get_or_insert_default().logs = ByteSize::new(limit);
+        spec.task.limits.get_or_insert_default().logs = ByteSize::new(limit);
         let outcome = only_outcome(&cluster, &noisy, "", &spec);
         assert_eq!(shown(&outcome.result.expect("it ends well")), "done\n");
         let logs = outcome.usage.logs.expect("it printed something");
@@ -219,8 +219,8 @@ fn good_tasks_beside_and_after_a_failing_one_are_right() {
         ("chatter", ""),
     ] {
         let mut limited = spec(Merge::None);
-        limited.limits.get_or_insert_default().time = SHORT;
-        limited.limits.get_or_insert_default().output = ByteSize::mib(4);
+        limited.task.limits.get_or_insert_default().time = SHORT;
+        limited.task.limits.get_or_insert_default().output = ByteSize::mib(4);
         let inputs = vec![Input::bytes("bad", input)];
         let bad = cluster
             .run(&module(name), inputs, &limited)

@@ -28,7 +28,7 @@ fn outcomes(cluster: &Cluster, module: &Module, text: &str, map: Option<&str>) -
     let mut spec = spec(Merge::None);
     spec.map = map.map(str::to_owned);
     spec.chunking = Some(Chunking::Size(ByteSize::new(100)));
-    spec.max_failures = Tolerance::Count(u64::MAX);
+    spec.job.max_failures = Tolerance::Count(u64::MAX);
     let inputs = vec![Input::bytes("text", text.to_owned())];
     let mut job = cluster.run(module, inputs, &spec).expect("the job begins");
     let mut all = vec![];
@@ -104,9 +104,9 @@ fn failures_have_the_same_codes_both_ways() {
     for line in ["trap", "refuse", "spin", "sleep", "hoard"] {
         let codes = [&core, &component].map(|cluster| {
             let mut spec = spec(Merge::None);
-            spec.max_failures = Tolerance::Count(1);
-            spec.limits.get_or_insert_default().time = std::time::Duration::from_millis(500);
-            spec.limits.get_or_insert_default().memory = ByteSize::mib(16);
+            spec.job.max_failures = Tolerance::Count(1);
+            spec.task.limits.get_or_insert_default().time = std::time::Duration::from_millis(500);
+            spec.task.limits.get_or_insert_default().memory = ByteSize::mib(16);
             let inputs = vec![Input::bytes("text", line)];
             let mut job = cluster
                 .run(&module("faulty"), inputs, &spec)

@@ -36,7 +36,7 @@ fn a_clusters_limits_hold_for_its_jobs_and_calls() {
     assert_eq!(failure.code, FailureCode::OutputLimit);
     // A job has its own, and others go on with the cluster's.
     let mut larger = JobSpec::default();
-    larger.limits = Some(output(100));
+    larger.task.limits = Some(output(100));
     finish(&cluster, &upper, "some words\n".to_owned(), &larger);
 
     let mapper = module("wordcount").function::<&str, Vec<(String, u64)>>("mapper");
@@ -87,7 +87,7 @@ fn limits_that_cannot_be_are_refused_before_anything_runs() {
     let mut limits = Limits::default();
     limits.stack = ByteSize::new(MAX_STACK.bytes() + 1);
     let mut large = JobSpec::default();
-    large.limits = Some(limits.clone());
+    large.task.limits = Some(limits.clone());
     let refused = cluster.run(&module("upper"), vec![], &large);
     assert!(matches!(
         refused.err(),
@@ -100,7 +100,7 @@ fn limits_that_cannot_be_are_refused_before_anything_runs() {
     ));
     let mut limits = Limits::default();
     limits.table_elements = usize::MAX;
-    large.limits = Some(limits);
+    large.task.limits = Some(limits);
     let refused = cluster.run(&module("upper"), vec![], &large);
     assert!(matches!(
         refused.err(),
@@ -117,7 +117,7 @@ fn the_usage_record_has_peak_memory_and_fuel() {
     let mut spec = spec(Merge::None);
     let mut limits = Limits::default();
     limits.fuel = Some(1000);
-    spec.limits = Some(limits);
+    spec.task.limits = Some(limits);
     let cluster = cluster(1);
     let inputs = vec![Input::bytes("nothing", "")];
     let mut job = cluster.run(&module, inputs, &spec).expect("it begins");

@@ -11,7 +11,7 @@ fn job(view: ViewKind) -> JobSpec {
     let mut spec = spec(Merge::Default);
     spec.view = view;
     spec.chunking = Some(Chunking::Size(ByteSize::kib(4)));
-    spec.keep_records = true;
+    spec.job.keep_records = true;
     spec
 }
 

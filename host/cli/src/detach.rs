@@ -34,7 +34,7 @@ pub(crate) fn map(
     let task = &arguments.task;
     let (jobs, settings) = cluster(task, &arguments.many)?;
     let mut spec = setup::spec(task, &arguments.many);
-    spec.dispatch_size = arguments.dispatch_size;
+    spec.job.dispatch_size = arguments.dispatch_size;
     if task.targets.is_some() || arguments.many.view == super::args::View::Direct {
         spec.view = rwasm_cluster::ViewKind::Direct(task.targets.clone().unwrap_or_default());
     }
@@ -58,8 +58,8 @@ pub(crate) fn durable(error: rwasm_cluster::detached::DurableError) -> CliError 
 
 fn with_all(mut spec: JobSpec, task: &TaskOptions, grants: &Grants) -> JobSpec {
     let limits = setup::limits(&task.limits, task.determinism.deterministic);
-    spec.limits = Some(limits);
-    spec.grants = Some(grants.clone());
+    spec.task.limits = Some(limits);
+    spec.task.grants = Some(grants.clone());
     spec
 }
 

@@ -3,6 +3,7 @@
 
 use super::exit::CliError;
 use anyhow::anyhow;
+use rwasm_cluster::panic_text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -12,9 +13,8 @@ pub(crate) fn contained(program: impl FnOnce() -> ExitCode) -> ExitCode {
         std::panic::set_hook(Box::new(|_| {}));
     }
     catch_unwind(AssertUnwindSafe(program)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        let error = anyhow!("{}", text.unwrap_or("a panic without a word"));
+        let text = panic_text(&*panic).unwrap_or("a panic without a word");
+        let error = anyhow!("{text}");
         CliError::Internal(error).report(false)
     })
 }

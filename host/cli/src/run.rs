@@ -1,6 +1,6 @@
 //! `run`: arguments → cluster → module → job → merge → output.
 
-use super::args::{MergeArgument, RunArguments, View};
+use super::args::{RunArguments, View};
 use super::exit::CliError;
 use super::grants::grants;
 use super::output::Output;
@@ -74,10 +74,10 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
             module: &module,
             function: spec.map.as_deref(),
             merge: Some(&merge),
-            label: spec.label.as_deref(),
+            label: spec.task.label.as_deref(),
             limits: cluster.limits(),
             grants: cluster.grants(),
-            deterministic: spec.deterministic,
+            deterministic: spec.task.deterministic,
         };
         report::write(output, &document.on_job(&result))?;
     }
@@ -88,18 +88,9 @@ fn spec(arguments: &RunArguments) -> JobSpec {
     let task = &arguments.task;
     let mut spec = setup::spec(task, &arguments.many);
     spec.map.clone_from(&arguments.map);
-    spec.merge = match (&arguments.reduce, arguments.merge) {
+    spec.merge = match (&arguments.reduce, &arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),
-        (None, None) => Merge::Default,
-        (None, Some(merge)) => match merge {
-            MergeArgument::Collect => Merge::Collect,
-            MergeArgument::Concat => Merge::Concat,
-            MergeArgument::Sum => Merge::Sum,
-            MergeArgument::Min => Merge::Min,
-            MergeArgument::Max => Merge::Max,
-            MergeArgument::Count => Merge::Count,
-            MergeArgument::None => Merge::None,
-        },
+        (None, merge) => merge.clone().unwrap_or_default(),
     };
     spec.chunking = arguments.chunk;
     spec.view = match (arguments.many.view, task.targets.clone()) {
@@ -107,9 +98,9 @@ fn spec(arguments: &RunArguments) -> JobSpec {
         (View::Balanced, Some(targets)) => ViewKind::BalancedAmong(targets),
         (View::Direct, targets) => ViewKind::Direct(targets.unwrap_or_default()),
     };
-    spec.unordered = arguments.many.unordered;
+    spec.job.unordered = arguments.many.unordered;
     spec.arguments.clone_from(&arguments.program_arguments);
-    spec.keep_records = task.report.is_some();
+    spec.job.keep_records = task.report.is_some();
     spec
 }
 
@@ -153,10 +144,8 @@ impl Shown {
     }
 
     pub(crate) fn spec(self, mut spec: JobSpec) -> JobSpec {
-        spec.memo = serde_json::json!({ "format": self.format.name() });
-        if self.streams {
-            spec.merge = Merge::None;
-        }
+        spec.task.memo = serde_json::json!({ "format": self.format.name() });
+        spec.streamed = self.streams;
         spec
     }
 

@@ -225,13 +225,13 @@ pub(crate) fn limits(options: &LimitOptions, deterministic: bool) -> Limits {
 /// What the options that commands of many tasks share say of a job.
 pub(crate) fn spec(task: &TaskOptions, many: &ManyOptions) -> JobSpec {
     let mut spec = JobSpec::default();
-    spec.reuse = reuse(task);
-    spec.deterministic = task.determinism.deterministic;
-    spec.retry = retry(task);
-    spec.max_failures = many.max_failures;
-    spec.queue_timeout = task.queue_timeout;
-    spec.deadline = task.deadline;
-    spec.label.clone_from(&task.label);
+    spec.task.reuse = reuse(task);
+    spec.task.deterministic = task.determinism.deterministic;
+    spec.task.retry = retry(task);
+    spec.job.max_failures = many.max_failures;
+    spec.task.queue_timeout = task.queue_timeout;
+    spec.task.deadline = task.deadline;
+    spec.task.label = task.label.as_deref().map(Into::into);
     spec
 }
 

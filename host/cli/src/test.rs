@@ -1,6 +1,6 @@
 //! `test`: project → module → samples → what they give, and whether the laws of a job hold.
 
-use super::args::{MergeArgument, TestArguments, TestFormat};
+use super::args::{TestArguments, TestFormat};
 use super::build::{self, Source};
 use super::exit::{CliError, visible, with_source};
 use super::grants::grants;
@@ -32,7 +32,7 @@ pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), C
         Source::Project(_) => source.module_path(),
         Source::Module(path) => path.clone(),
     };
-    let limits = setup::limits(&arguments.limits, spec.deterministic);
+    let limits = setup::limits(&arguments.limits, spec.task.deterministic);
     let module = Module::from_file_within(&path, &limits).map_err(CliError::Load)?;
 
     let one = cluster(1, &limits, &grants)?;
@@ -90,26 +90,18 @@ fn checked(
 fn spec(arguments: &TestArguments) -> Result<JobSpec, CliError> {
     let mut spec = JobSpec::default();
     spec.map.clone_from(&arguments.map);
-    spec.merge = match (&arguments.reduce, arguments.merge) {
+    spec.merge = match (&arguments.reduce, &arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),
-        (None, None) => Merge::Default,
-        (None, Some(merge)) => match merge {
-            MergeArgument::Collect => Merge::Collect,
-            MergeArgument::Concat => Merge::Concat,
-            MergeArgument::Sum => Merge::Sum,
-            MergeArgument::Min => Merge::Min,
-            MergeArgument::Max => Merge::Max,
-            MergeArgument::Count => Merge::Count,
-            MergeArgument::None => {
-                return Err(CliError::Wrong {
-                    message: "a test compares merged results, and --merge none merges nothing"
-                        .to_owned(),
-                    hint: "use --merge collect".to_owned(),
-                });
-            }
-        },
+        (None, Some(Merge::None)) => {
+            return Err(CliError::Wrong {
+                message: "a test compares merged results, and --merge none merges nothing"
+                    .to_owned(),
+                hint: "use --merge collect".to_owned(),
+            });
+        }
+        (None, merge) => merge.clone().unwrap_or_default(),
     };
-    spec.deterministic = arguments.determinism.deterministic;
+    spec.task.deterministic = arguments.determinism.deterministic;
     spec.arguments.clone_from(&arguments.program_arguments);
     Ok(spec)
 }

@@ -123,6 +123,21 @@ impl Failure {
             backtrace: None,
         }
     }
+
+    /// Of a task that was cancelled, whether it ran or not.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(FailureCode::Cancelled, "the task was cancelled")
+    }
+
+    /// Of a task that was cancelled and that no engine had begun.
+    #[must_use]
+    pub fn cancelled_before_it_ran() -> Self {
+        Self::new(
+            FailureCode::Cancelled,
+            "the task was cancelled before it ran",
+        )
+    }
 }
 
 /// The classes of failure, with the names they have in JSON and on the command line.

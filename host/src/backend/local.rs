@@ -474,8 +474,9 @@ impl Dispatcher {
     }
 
     fn cancelled(&mut self, id: DispatchId) {
-        let message = "the task was cancelled before it ran";
-        self.fail(id, None, FailureCode::Cancelled, message);
+        if let Some(dispatch) = self.dispatches.remove(&id) {
+            dispatch.cancel_rest(None);
+        }
     }
 
     fn fail(&mut self, id: DispatchId, engine: Option<EngineId>, code: FailureCode, message: &str) {

@@ -1,10 +1,9 @@
 //! Engines that die for real: by a panic of ours outside of any task.
 
 use super::{Backend, Local, LocalSettings};
-use crate::dispatch::{Answer, Course, Dispatch, DispatchedTask, Owner, Reply, Reuse, TaskInput};
+use crate::dispatch::{Answer, DispatchPreset, DispatchedTask, Owner, Reply, Reuse, TaskInput};
 use crate::events::{ClusterEvent, EventSender};
-use crate::placement::{Eligible, Policy, Stage};
-use rwasm_sandbox::cancel::Cancel;
+use crate::placement::{Eligible, Policy};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::FailureCode;
 use rwasm_sandbox::sandbox::{
@@ -16,7 +15,7 @@ use rwasm_value::value::{Packed, Type, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What ends at once has ended by then, on any machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -100,29 +99,23 @@ impl Bench {
             attempt: 1,
             start_by: None,
         };
-        self.backend.submit(Arc::new(Dispatch {
-            id: DispatchId(id),
+        let preset = DispatchPreset {
             job: JobId(id),
-            eligible: Eligible::One(EngineId(engine)),
             priority: 0,
-            stage: Stage::Map,
             program: Arc::clone(&self.program),
             setting: Arc::new(Setting::under(limits())),
             reuse: Reuse::None,
             owner: Owner::default(),
-            callee: Callee::Function(0),
-            tasks: arguments.iter().enumerate().map(task).collect(),
-            queued: SystemTime::now(),
-            cancel: Cancel::default(),
-            pushed: None,
-            listener: None,
-            reply: Arc::new(Teller {
-                heard: self.sender.clone(),
-                panics: AtomicBool::new(panics),
-            }),
-            course: Course::default(),
-            engine_count: None,
-        }));
+        };
+        let tasks = arguments.iter().enumerate().map(task).collect();
+        let teller = Teller {
+            heard: self.sender.clone(),
+            panics: AtomicBool::new(panics),
+        };
+        let (id, callee) = (DispatchId(id), Callee::Function(0));
+        let mut dispatch = preset.dispatch(id, callee, tasks, Arc::new(teller));
+        dispatch.eligible = Eligible::One(EngineId(engine));
+        self.backend.submit(Arc::new(dispatch));
     }
 
     fn hear(&self, count: usize) -> Vec<Heard> {

@@ -191,7 +191,7 @@ impl<'c> Checker<'c> {
                 .many
                 .direct_view(Targets::Only(vec![*engine]))
                 .map_err(SubmitError::from)?;
-            let view = view.deterministic(self.spec.deterministic).blocking();
+            let view = view.deterministic(self.spec.task.deterministic).blocking();
             let tasks = view.submit(&function, arguments.clone())?;
             let given = tasks.iter().map(|task| failed(task.get()));
             for given in given.collect::<Result<Vec<_>, _>>()? {
@@ -433,7 +433,7 @@ impl<'c> Checker<'c> {
         spec.merge = Merge::None;
         spec.chunking = Some(chunking);
         spec.view = view;
-        spec.max_failures = Tolerance::Percent(100.0);
+        spec.job.max_failures = Tolerance::Percent(100.0);
         let inputs = inputs.iter().map(|input| Input::path(&input.path));
         let mut job = cluster.run(self.module, inputs.collect(), &spec)?;
         let mut pieces = Vec::new();
@@ -474,7 +474,7 @@ impl<'c> Checker<'c> {
     ) -> Result<Result<Value, Failure>, CheckError> {
         let view = cluster
             .load_balanced_view()
-            .deterministic(self.spec.deterministic)
+            .deterministic(self.spec.task.deterministic)
             .blocking();
         match view.apply(function, arguments) {
             Ok(value) => Ok(Ok(value)),

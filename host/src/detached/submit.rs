@@ -1,6 +1,6 @@
 //! Storing a job: its id is told when all of it is stored, and not before.
 
-use super::manifest::{DurableJob, DurableState, Plan, merge_name, now_ms};
+use super::manifest::{DurableJob, DurableState, Plan, now_ms};
 use super::publish::{put_message, rewound};
 use super::same::Witness;
 use super::{DurableError, DurableJobs, Store, changed, server};
@@ -134,28 +134,31 @@ impl Store {
             is_stored: false,
             is_retrying: false,
             kind: kind.to_owned(),
-            label: spec.label.clone(),
+            label: spec.task.label.as_deref().map(str::to_owned),
             module: module.name().to_owned(),
             hash: module.hash().to_string(),
             function,
-            merge: merge_name(&merge),
+            merge: merge.to_string(),
             format: settings.format.clone(),
             tasks: 0,
             messages: 0,
             submitted_ms: now_ms(),
             rounds: Vec::new(),
-            max_failures: spec.max_failures.to_string(),
+            max_failures: spec.job.max_failures.to_string(),
             lane: settings.lane.clone(),
-            priority: spec.priority,
+            priority: spec.task.priority,
         };
         // What can be refused is refused before anything is stored.
-        let limits = spec.limits.clone().unwrap_or_default();
-        let grants = spec.grants.clone().unwrap_or_default();
+        let limits = spec.task.limits.clone().unwrap_or_default();
+        let grants = spec.task.grants.clone().unwrap_or_default();
         let packs = packs(source, spec, &limits, &grants)?;
         lanes::check(&self.connection, &settings.lane).await?;
         let (job, revision, file) = match self.begin(job).await? {
             Begun::Anew(job, revision) => {
-                let deadline = spec.deadline.map(|deadline| SystemTime::now() + deadline);
+                let deadline = spec
+                    .task
+                    .deadline
+                    .map(|deadline| SystemTime::now() + deadline);
                 self.upload(&module).await?;
                 let encoder = self.encoder(&job, settings);
                 self.store(job, revision, packs, &encoder, deadline).await?
@@ -415,15 +418,15 @@ fn check(spec: &JobSpec) -> Result<(), DurableError> {
     if spec.view != ViewKind::Balanced {
         return unsupported("engines that are named beforehand: they may be gone when it runs");
     }
-    if spec.retry.retries > 0 {
+    if spec.task.retry.retries > 0 {
         return unsupported(
             "retries by whoever submitted it, who may be gone: `job retry` runs failed tasks again",
         );
     }
-    if spec.queue_timeout.is_some() {
+    if spec.task.queue_timeout.is_some() {
         return unsupported("a time in the queue: a deadline says by when it is of use");
     }
-    if spec.reuse == crate::Reuse::Engine {
+    if spec.task.reuse == crate::Reuse::Engine {
         return unsupported("instances that are kept on engines: use `dispatch`, or none");
     }
     Ok(())

@@ -12,6 +12,7 @@ use rwasm_sandbox::limits::MAX_STACK;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Arguments, Report, Request, Runner, Session, Surroundings};
 use rwasm_value::ids::{DispatchId, EngineId};
+use rwasm_value::plain::panic_text;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::PackedArgument;
 use std::borrow::Cow;
@@ -115,12 +116,12 @@ fn run_dispatches(
     while let Ok(dispatch) = dispatches.recv() {
         if dispatch.begin() {
             dispatch.reply.begun();
-            let place = Place {
+            let on = EngineContext {
                 engine: id,
                 count: count.load(Ordering::Relaxed),
                 runner,
             };
-            run_dispatch(&place, &dispatch, &mut kept);
+            run_dispatch(&on, &dispatch, &mut kept);
         }
         notes(EngineNote::Finished {
             engine: id,
@@ -129,18 +130,18 @@ fn run_dispatches(
     }
 }
 
-/// Where tasks run.
-struct Place<'a> {
+/// The engine that tasks run on, as they see it.
+struct EngineContext<'a> {
     engine: EngineId,
     count: u32,
     runner: &'a Runner,
 }
 
-fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions) {
+fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptSessions) {
     let span = tracing::debug_span!(
         "dispatch",
         id = %dispatch.id,
-        engine = %place.engine,
+        engine = %on.engine,
         tasks = dispatch.tasks.len(),
     );
     let _entered = span.enter();
@@ -152,7 +153,7 @@ fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions)
     // An engine that was replaced, or had to let the instance go, has lost what was in it.
     let mut is_lost = dispatch.reuse == Reuse::Engine
         && session.is_none()
-        && dispatch.owner.has(place.engine, module);
+        && dispatch.owner.has(on.engine, module);
     let mut ready = Vec::new();
     let mut ready_bytes = 0;
     let mut last_answer = Instant::now();
@@ -160,7 +161,7 @@ fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions)
         if dispatch.cancel.is_wanted() {
             break;
         }
-        let mut outcome = run_task(place, dispatch, &dispatch.tasks[idx], &mut session);
+        let mut outcome = run_task(on, dispatch, &dispatch.tasks[idx], &mut session);
         outcome.usage.state_lost |= std::mem::take(&mut is_lost);
         ready_bytes += outcome.usage.bytes_out;
         ready.push(outcome);
@@ -174,32 +175,28 @@ fn run_dispatch(place: &Place<'_>, dispatch: &Dispatch, kept: &mut KeptSessions)
         let has = session.is_some();
         // Of one that was cancelled nobody hears what it lost: the next says so.
         if has || !dispatch.cancel.is_wanted() {
-            dispatch.owner.set(place.engine, module, has);
+            dispatch.owner.set(on.engine, module, has);
         }
     }
     if !ready.is_empty() {
         dispatch.answer(ready);
     }
-    dispatch.fail_rest(
-        Some(place.engine),
-        FailureCode::Cancelled,
-        "the task was cancelled before it ran",
-    );
+    dispatch.cancel_rest(Some(on.engine));
     if let (Reuse::Engine, Some(session)) = (dispatch.reuse, session) {
         kept.put(dispatch, session);
     }
 }
 
 fn run_task(
-    place: &Place<'_>,
+    on: &EngineContext<'_>,
     dispatch: &Dispatch,
     task: &DispatchedTask,
     session: &mut Option<Session>,
 ) -> Outcome {
-    let arguments = match arguments(place.engine, dispatch, task) {
+    let arguments = match arguments(on.engine, dispatch, task) {
         Ok(arguments) => arguments,
         Err(failure) => {
-            let usage = Usage::none(Some(place.engine), task.attempt, dispatch.queued);
+            let usage = Usage::none(Some(on.engine), task.attempt, dispatch.queued);
             return Outcome {
                 result: Err(failure),
                 usage,
@@ -207,13 +204,13 @@ fn run_task(
         }
     };
     let surroundings = Surroundings {
-        engine: place.engine,
-        engine_count: dispatch.engine_count.unwrap_or(place.count),
+        engine: on.engine,
+        engine_count: dispatch.engine_count.unwrap_or(on.count),
         task: task.index,
         pushed: dispatch
             .pushed
             .as_ref()
-            .and_then(|pushed| pushed.get(&place.engine).cloned()),
+            .and_then(|pushed| pushed.get(&on.engine).cloned()),
         listener: dispatch.listener.clone(),
     };
     let request = Request {
@@ -229,7 +226,7 @@ fn run_task(
     let started = SystemTime::now();
     let clock = Instant::now();
     let run = catch_unwind(AssertUnwindSafe(|| {
-        place.runner.run(&dispatch.program, &request, session)
+        on.runner.run(&dispatch.program, &request, session)
     }));
     let report = run.unwrap_or_else(|panic| {
         // What was kept may be half changed.
@@ -239,7 +236,7 @@ fn run_task(
     let bytes_out = report.result.as_ref().map_or(0, |value| value.len() as u64);
     Outcome {
         usage: Usage {
-            engine: Some(place.engine),
+            engine: Some(on.engine),
             attempt: task.attempt,
             queued: dispatch.queued,
             started,
@@ -258,11 +255,7 @@ fn run_task(
 }
 
 fn fault(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
+    let text = panic_text(panic).unwrap_or_default();
     Failure::new(
         FailureCode::Internal,
         format!("a fault of rwasm-cluster itself, please report it: {text}"),

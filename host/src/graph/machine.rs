@@ -8,11 +8,11 @@
 
 use super::dependency::DependencyError;
 use super::messages::{Decision, Ended, Known, Resolution, Terms, Verdict};
-use super::task::{Limit, Phase, State, Task, UnderWay};
-use super::timers::{Due, Timers};
+use super::task::{Due, Limit, Phase, State, Task, UnderWay};
 use super::waiting::{End, Fate, Judged, Waiting};
 use super::waits::Waits;
 use crate::placement::Eligible;
+use crate::timers::Timers;
 use rwasm_sandbox::outcome::FailureCode;
 use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +27,7 @@ pub(crate) struct Machine {
     /// The tasks without an outcome. A tree and not a hash table: it gives its memory back as they leave.
     tasks: BTreeMap<JobId, Task>,
     waits: Waits,
-    timers: Timers,
+    timers: Timers<Duration, (JobId, Due)>,
     /// Decisions that are taken and not given out.
     decided: VecDeque<Decision>,
     /// Jobs that have ended and whose dependents have not been told: a queue, so that no chain is too long.
@@ -90,7 +90,7 @@ impl Machine {
             length,
         });
         if let Some(deadline) = deadline {
-            self.timers.set(deadline.at, job, Due::Deadline);
+            self.timers.set(deadline.at, (job, Due::Deadline));
         }
         let ready = waiting.ready();
         if ready.is_none() {
@@ -146,19 +146,26 @@ impl Machine {
         };
         let is_expiring = under_way.phase == Phase::Expiring;
         let (Ok(engine) | Err((_, engine))) = result;
-        let (fate, verdict) = match result {
+        let next = match result {
+            Err((code, _)) if !task.is_over(now) => {
+                let retry = task.retry.as_ref();
+                retry.and_then(|retry| retry.next(task.attempts, code))
+            }
+            _ => None,
+        };
+        let (fate, verdict) = match (result, next) {
             // It was taken out of the queue, and nothing but its time there asked for that.
-            Err((FailureCode::Cancelled, _)) if is_expiring => {
+            (Err((FailureCode::Cancelled, _)), _) if is_expiring => {
                 self.expired(job, attempt, now);
                 return Verdict::Ignored;
             }
-            Err((code, _)) if !task.is_over(now) && retries(task, code) => {
+            (Err(_), Some(pause)) => {
                 task.ran_on = Some(engine);
-                self.pause(job, now);
+                self.pause(job, pause, now);
                 (None, Verdict::Retried)
             }
-            Ok(_) => (Some(Fate::Succeeded), Verdict::Final),
-            Err(_) => (Some(Fate::Failed), Verdict::Final),
+            (Ok(_), _) => (Some(Fate::Succeeded), Verdict::Final),
+            (Err(_), None) => (Some(Fate::Failed), Verdict::Final),
         };
         if let Some(fate) = fate {
             let engines = [engine].into();
@@ -179,7 +186,7 @@ impl Machine {
         };
         under_way.phase = Phase::Running;
         if let Some(expires) = under_way.expires.take() {
-            self.timers.unset(expires, job, Due::Turn);
+            self.timers.unset(expires, (job, Due::Turn));
         }
     }
 
@@ -332,7 +339,7 @@ impl Machine {
         task.attempts += 1;
         let expires = task.queue_time.map(|length| now.saturating_add(length));
         if let Some(expires) = expires {
-            self.timers.set(expires, job, Due::Turn);
+            self.timers.set(expires, (job, Due::Turn));
         }
         task.state = State::UnderWay(UnderWay {
             handed_over: false,
@@ -347,7 +354,7 @@ impl Machine {
     }
 
     /// The attempt under way has failed and another is to follow: at once, or after a pause.
-    fn pause(&mut self, job: JobId, now: Duration) {
+    fn pause(&mut self, job: JobId, pause: Duration, now: Duration) {
         let Some(task) = self.tasks.get_mut(&job) else {
             return;
         };
@@ -356,16 +363,14 @@ impl Machine {
             ..
         }) = task.state
         {
-            self.timers.unset(expires, job, Due::Turn);
+            self.timers.unset(expires, (job, Due::Turn));
         }
-        let backoff = task.retry.as_ref().map(|retry| retry.backoff);
-        let pause = backoff.unwrap_or_default().pause(task.attempts);
         let until = now.saturating_add(pause);
         task.state = State::Pausing { until };
         if pause.is_zero() {
             self.start(job, now);
         } else {
-            self.timers.set(until, job, Due::Turn);
+            self.timers.set(until, (job, Due::Turn));
         }
     }
 
@@ -423,7 +428,7 @@ impl Machine {
             return;
         };
         for (at, due) in task.timers() {
-            self.timers.unset(at, job, due);
+            self.timers.unset(at, (job, due));
         }
         if let State::Waiting(waiting) = &task.state {
             unregister(&mut self.waits, job, waiting);
@@ -451,7 +456,7 @@ impl Machine {
     pub(super) fn check(&self) {
         let due = self.tasks.iter().flat_map(|(job, task)| {
             let timers = task.timers();
-            timers.map(|(at, due)| (at, *job, due))
+            timers.map(|(at, due)| (at, (*job, due)))
         });
         self.timers.check(&due.collect());
         let mut open = BTreeMap::new();
@@ -463,12 +468,6 @@ impl Machine {
         self.waits.check(&open);
         assert!(self.ends.is_empty(), "{:?} have not been told", self.ends);
     }
-}
-
-/// Whether the present attempt, having failed so, is followed by another.
-fn retries(task: &Task, code: FailureCode) -> bool {
-    let retry = task.retry.as_ref();
-    retry.is_some_and(|retry| retry.allows(task.attempts, code))
 }
 
 /// Takes back that a task waits for what is left of its dependencies.

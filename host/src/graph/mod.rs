@@ -12,7 +12,6 @@ mod retry;
 mod task;
 #[cfg(test)]
 mod tests;
-mod timers;
 mod waiting;
 mod waits;
 

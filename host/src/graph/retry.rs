@@ -53,9 +53,11 @@ impl Retry {
         self
     }
 
-    /// Whether an attempt, counted from 1, that failed so is followed by another.
-    pub(super) fn allows(&self, attempt: u32, code: FailureCode) -> bool {
-        attempt <= self.retries && self.on.contains(code)
+    /// The pause before the attempt that follows one, counted from 1, that failed so. None if none
+    /// follows.
+    pub(crate) fn next(&self, attempt: u32, code: FailureCode) -> Option<Duration> {
+        let is_followed = attempt <= self.retries && self.on.contains(code);
+        is_followed.then(|| self.backoff.pause(attempt))
     }
 }
 

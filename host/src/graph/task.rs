@@ -1,11 +1,19 @@
 //! One task in the machine: its terms, its attempts and its state.
 
 use super::retry::Retry;
-use super::timers::Due;
 use super::waiting::Waiting;
 use crate::placement::Eligible;
 use rwasm_value::ids::EngineId;
 use std::time::Duration;
+
+/// What is due. Where two are due at once, the first of these comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// The end of all that the task may take.
+    Deadline,
+    /// The end of a pause, or of the time in the queue: whichever its state has.
+    Turn,
+}
 
 /// A limit of time: when it is reached, and how long it is.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use super::collector::{Collector, Teller};
 use super::suspect::{Step, Suspect};
 use super::task::{LARGEST_BODY, NotReady, Ready};
 use super::worker::{AGAIN, Name, Worker, lock};
-use crate::dispatch::{Course, Dispatch, DispatchedTask};
+use crate::dispatch::{Dispatch, DispatchPreset, DispatchedTask};
 use crate::nats::wire::{TasksHead, decode_tasks, micros, parse, time};
 use crate::placement::{Eligible, Stage};
 use bytes::Bytes;
@@ -212,10 +212,7 @@ impl Worker {
             }
         };
         if cancel.is_wanted() {
-            let failure = Failure::new(
-                FailureCode::Cancelled,
-                "the task was cancelled before it ran",
-            );
+            let failure = Failure::cancelled_before_it_ran();
             return Err(self.refuse(payload, engine, &failure).await);
         }
         if self.is_draining.load(Ordering::Relaxed) && engine.is_none() {
@@ -282,30 +279,25 @@ impl Worker {
         });
         // What came from a queue that goes first goes first here too.
         let queue = lock(&self.held).get(name).map_or(0, |held| held.queue);
-        let dispatch = Dispatch {
-            id: DispatchId(self.next.fetch_add(1, Ordering::Relaxed)),
+        let id = DispatchId(self.next.fetch_add(1, Ordering::Relaxed));
+        let preset = DispatchPreset {
             job: JobId(hasher.finish()),
-            eligible: engine.map_or(Eligible::Any, Eligible::One),
             priority: -i32::try_from(queue).unwrap_or(i32::MAX),
-            stage: if head.reduces {
-                Stage::Reduce
-            } else {
-                Stage::Map
-            },
             program: Arc::clone(&ready.program),
             setting: Arc::clone(&ready.setting),
             reuse: ready.reuse,
             owner: ready.owner.clone(),
-            callee: ready.callee,
-            tasks,
-            queued: ready.queued,
-            cancel: cancel.clone(),
-            pushed: ready.pushed.clone(),
-            listener,
-            reply,
-            course: Course::default(),
-            engine_count: Some(head.engines),
         };
+        let mut dispatch = preset.dispatch(id, ready.callee, tasks, reply);
+        dispatch.eligible = engine.map_or(Eligible::Any, Eligible::One);
+        if head.reduces {
+            dispatch.stage = Stage::Reduce;
+        }
+        dispatch.queued = ready.queued;
+        dispatch.cancel = cancel.clone();
+        dispatch.pushed.clone_from(&ready.pushed);
+        dispatch.listener = listener;
+        dispatch.engine_count = Some(head.engines);
         (Arc::new(dispatch), answered)
     }
 

@@ -3,10 +3,10 @@
 use super::modules::Modules;
 use super::policy::Policy;
 use crate::cluster::Cluster;
-use crate::dispatch::{DispatchedTask, Owner, Pushed, Reuse, TaskInput};
+use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs};
 use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
-use crate::view::Wishes;
+use crate::view::TaskSettings;
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::outcome::{Failure, FailureCode};
@@ -129,12 +129,8 @@ impl Bench {
                 )
             }
         };
-        let reuse = match &*head.reuse {
-            "none" => Reuse::None,
-            "dispatch" => Reuse::Dispatch,
-            "engine" => Reuse::Engine,
-            other => return Err(bad(format!("there is no reuse `{other}`"))),
-        };
+        let reuse = head.reuse.parse();
+        let reuse = reuse.map_err(|error: ParseReuseError| bad(error.to_string()))?;
         let setting = self.setting(job, head, reuse)?;
         let program = {
             let (bench, module, setting) = (Arc::clone(self), module.clone(), Arc::clone(&setting));
@@ -206,15 +202,13 @@ impl Bench {
             }
         }
         let limits = self.policy.limits(&head.limits);
-        let wishes = Wishes {
-            limits: &limits,
-            grants: &Arc::new(grants),
+        let task = TaskSettings {
             deterministic: head.deterministic,
             reuse,
-            program_arguments: head.arguments.clone(),
+            ..TaskSettings::default()
         };
-        let setting = wishes
-            .settle(true)
+        let setting = task
+            .settle(&limits, &Arc::new(grants), head.arguments.clone(), true)
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
             let mut known = lock(&self.settings);

@@ -1,144 +1,40 @@
 //! Views: how a user addresses engines, and the jobs and calls that are made by them.
 //!
-//! A job's way: `spec` says what is wanted, `plan` checks it against the module, `driver` runs it
-//! on a backend with `reader` feeding it `pieces`, `handle` is what the user holds, `stats` what
-//! it came to. A call's way: a view (`balanced`, `direct`) with its `options` makes a `call`, its
-//! outcome comes to a `slot`, where a `task` waits for it; the `desk` looks after calls that wait
-//! for others, are tried again or have limits of time. `core` is what they share.
+//! Four folders, each of which imports from those below it only:
+//!
+//! - `calls`: the views (`balanced`, `direct`), the calls they make, and how a map starts.
+//! - `runs`: jobs of many tasks. `spec` says what is wanted, `plan` checks it against the module,
+//!   `driver` runs it on a backend with `reader` feeding it `pieces`.
+//! - `handles`: what the user holds: `job`, `map`, `task`, `tasks`.
+//! - `shared`: the settings of tasks, the `core` of a cluster, the `slot` an outcome comes to, the
+//!   `desk` that looks after calls that wait for others, are tried again or have limits of time.
 
-mod admission;
-mod balanced;
-mod call;
-mod core;
-mod desk;
+mod calls;
+mod handles;
+mod runs;
+mod shared;
+
+pub use calls::balanced::{ApplyError, LoadBalancedView};
+pub use calls::direct::{DirectView, Distribution, PushError};
+pub use handles::errors::{CompositeError, TaskError, TaskFailure};
+pub use handles::job::{Canceller, Job, ProgressHandle};
+pub use handles::map::{Map, Zip, zip};
+pub use handles::task::{Task, TaskInfo};
+pub use handles::tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
+pub use runs::plan::PlanError;
+pub use runs::spec::{JobSpec, Merge, ParseMergeError, ViewKind};
+pub use runs::submit::SubmitError;
+pub use shared::admission::QueueLimits;
+pub use shared::core::Shutdown;
+pub use shared::live::{LiveNote, LiveNotes};
+pub use shared::notes::{ClusterNote, ClusterNotes};
+pub use shared::result::{JobError, JobProgress, JobResult, TaskRecord};
+pub use shared::settings::{JobSettings, SettingError, TaskSettings};
+pub use shared::stats::{EngineStats, JobStats};
+pub use shared::targets::{EngineRange, TargetError, Targets};
+
 #[cfg(feature = "nats")]
-mod detach;
-mod direct;
-mod driver;
-mod ending;
-mod errors;
-mod events;
-mod handle;
-mod lines;
-mod live;
-mod map;
-mod namespace;
-mod options;
-mod pieces;
-mod plan;
-mod programs;
-mod reader;
+pub(crate) use runs::packs::{Pack, Packs};
+pub(crate) use shared::core::{Core, Workshop};
 #[cfg(feature = "history")]
-mod recording;
-#[cfg(not(feature = "history"))]
-#[path = "unrecorded.rs"]
-mod recording;
-mod run;
-mod slot;
-mod spec;
-mod stats;
-mod targets;
-mod task;
-mod tasks;
-mod told;
-mod within;
-
-pub use admission::QueueLimits;
-pub use balanced::{ApplyError, LoadBalancedView};
-pub use core::Shutdown;
-pub use direct::{DirectView, Distribution, PushError};
-pub use errors::{CompositeError, TaskError, TaskFailure};
-pub use handle::{Canceller, Job, JobError, JobProgress, JobResult, ProgressHandle, TaskRecord};
-pub use live::{LiveNote, LiveNotes};
-pub use map::{Map, Zip, zip};
-pub use options::SettingError;
-pub use plan::PlanError;
-pub use spec::{JobSpec, Merge, ViewKind};
-pub use stats::{EngineStats, JobStats};
-pub use targets::{EngineRange, TargetError, Targets};
-pub use task::{Task, TaskInfo};
-pub use tasks::{AsCompleted, Tasks, TasksProgress, as_completed};
-pub use told::{ClusterNote, ClusterNotes};
-
-pub(crate) use core::{Core, Workshop};
-#[cfg(feature = "nats")]
-pub(crate) use detach::{Pack, Packs};
-pub(crate) use options::Defaults;
-#[cfg(feature = "nats")]
-pub(crate) use options::Wishes;
-#[cfg(feature = "history")]
-pub(crate) use recording::Keeper;
-
-use crate::graph::DependencyError;
-use admission::{NoRoom, Permit};
-use rwasm_sandbox::input::InputError;
-use rwasm_value::value::ArgumentError;
-
-/// Why a job or a call did not begin.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SubmitError {
-    /// The module cannot be loaded or compiled.
-    #[error(transparent)]
-    Load(rwasm_sandbox::sandbox::LoadError),
-    /// The module does not fit what is asked of it.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// What its tasks are to use or reach is not possible.
-    #[error(transparent)]
-    Setting(#[from] SettingError),
-    /// An input cannot be used.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// The arguments do not fit the function.
-    #[error("`{function}`: {error}")]
-    Arguments {
-        /// The function, as WIT.
-        function: Box<str>,
-        /// Which argument, what was found and what was wanted.
-        error: Box<ArgumentError>,
-    },
-    /// The engines that are meant are not there.
-    #[error(transparent)]
-    Targets(#[from] TargetError),
-    /// What it is to wait for is not there.
-    #[error(transparent)]
-    Dependency(#[from] DependencyError),
-    /// As much as may be submitted is submitted and not done.
-    #[error("the queue of {} calls and {} of arguments is full", .0.tasks, .0.bytes)]
-    QueueFull(QueueLimits),
-    /// The arguments are larger than the whole queue may be.
-    #[error("arguments of {} are more than the queue's {}", crate::ByteSize::new(*.bytes), .limits.bytes)]
-    TooLarge {
-        /// The bytes of the arguments.
-        bytes: u64,
-        /// The queue's limits.
-        limits: QueueLimits,
-    },
-    /// The cluster was shut down.
-    #[error("the cluster was shut down")]
-    ShutDown,
-    /// The system gave no thread for the job.
-    #[error("the system gives no thread for the job")]
-    Thread(#[source] std::io::Error),
-}
-
-/// Bytes of inputs in memory and of outcomes that wait for their turn: enough for the largest
-/// chunks of all engines, twice.
-fn held_budget(engines: usize) -> u64 {
-    const PER_ENGINE: u64 = 16 << 20;
-    const LEAST: u64 = 64 << 20;
-    (engines as u64 * PER_ENGINE).max(LEAST)
-}
-
-/// Batches of outcomes that wait for the user; each is bounded itself.
-const WAITING_BATCHES: usize = 2;
-
-impl From<rwasm_sandbox::sandbox::LoadError> for SubmitError {
-    fn from(error: rwasm_sandbox::sandbox::LoadError) -> Self {
-        match error {
-            rwasm_sandbox::sandbox::LoadError::ShutDown { .. } => Self::ShutDown,
-            error => Self::Load(error),
-        }
-    }
-}
+pub(crate) use shared::keeper::Keeper;

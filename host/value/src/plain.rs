@@ -1,5 +1,6 @@
 //! Texts that come from guests and are shown to people: short, and without what a terminal would obey.
 
+use std::any::Any;
 use std::fmt::Write as _;
 
 /// The bytes that are kept of a text, at most.
@@ -32,6 +33,13 @@ pub fn shortened(text: String, most: usize) -> String {
         }
     }
     shown
+}
+
+/// What a panic said, if it said anything.
+#[doc(hidden)]
+pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
 /// Whether a terminal may obey the character, or show what follows it in another order.

@@ -2,6 +2,7 @@
 //! has changed since, or is not kept, is said and not run.
 
 use super::result::{Formats, error_line};
+use super::{is_streamed, merge_of};
 use crate::args::{AgainArguments, GrantOptions, Printed, ReplayArguments};
 use crate::exit::CliError;
 use crate::grants;
@@ -13,7 +14,7 @@ use crate::tell::warn;
 use anyhow::Context as _;
 use rwasm_cluster::{
     Argument, Chunking, Cluster, ClusterBuilder, Failure, Grants, Input, JobEntry, JobError,
-    JobKey, JobKind, JobSpec, JobState, Merge, Module, Origin, Random, Reuse, TaskEntry, TaskError,
+    JobKey, JobKind, JobSpec, JobState, Merge, Module, Origin, Random, TaskEntry, TaskError,
     TaskFailure, TaskInput, TaskQuery, TaskState, Tolerance, Value,
 };
 use serde_json::Value as Json;
@@ -23,6 +24,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Runs a job's failed tasks again.
 pub(super) fn retry(
@@ -72,7 +74,7 @@ pub(super) fn retry(
         None => Cluster::builder(),
     };
     let mut spec = retried(&job, arguments);
-    spec.grants = Some(granted);
+    spec.task.grants = Some(granted);
     let again = Again {
         job: &job,
         module,
@@ -107,10 +109,10 @@ pub(super) fn replay(
         ))
     })?;
     let mut spec = spec(&job);
-    spec.grants = Some(granted);
+    spec.task.grants = Some(granted);
     spec.merge = Merge::None;
-    spec.retry.retries = 0;
-    spec.max_failures = Tolerance::Count(0);
+    spec.task.retry.retries = 0;
+    spec.job.max_failures = Tolerance::Count(0);
     let mut format = Formats::of(&job, arguments.printed.format);
     format.is_merged = false;
     let again = Again {
@@ -130,8 +132,8 @@ pub(super) fn replay(
 /// What a retried job is asked for: as before, but for what is wished otherwise now.
 fn retried(job: &JobEntry, arguments: &AgainArguments) -> JobSpec {
     let mut spec = spec(job);
-    spec.repeats = Some(job.key);
-    let limits = spec.limits.get_or_insert_default();
+    spec.task.repeats = Some(job.key);
+    let limits = spec.task.limits.get_or_insert_default();
     limits.time = arguments.timeout.unwrap_or(limits.time);
     limits.memory = arguments.memory.unwrap_or(limits.memory);
     limits.fuel = arguments.fuel.or(limits.fuel);
@@ -325,19 +327,19 @@ impl Again<'_> {
             .map(|values| values.into_iter().map(Argument::from).collect::<Vec<_>>());
         let mut view = cluster
             .load_balanced_view()
-            .limits(self.spec.limits.clone().unwrap_or_default())
-            .grants(self.spec.grants.clone().unwrap_or_default())
-            .deterministic(self.spec.deterministic)
-            .retry(self.spec.retry.clone())
-            .max_failures(self.spec.max_failures)
-            .memo(self.spec.memo.clone());
-        if let Some(key) = self.spec.repeats {
+            .limits(self.spec.task.limits.clone().unwrap_or_default())
+            .grants(self.spec.task.grants.clone().unwrap_or_default())
+            .deterministic(self.spec.task.deterministic)
+            .retry(self.spec.task.retry.clone())
+            .max_failures(self.spec.job.max_failures)
+            .memo(self.spec.task.memo.clone());
+        if let Some(key) = self.spec.task.repeats {
             view = view.repeats(key);
         }
-        if let Some(label) = &self.spec.label {
-            view = view.label(label.as_str());
+        if let Some(label) = &self.spec.task.label {
+            view = view.label(Arc::clone(label));
         }
-        let bears = self.spec.max_failures != Tolerance::Count(0);
+        let bears = self.spec.job.max_failures != Tolerance::Count(0);
         let mut map = view.map(&function, arguments)?;
         let canceller = map.canceller();
         signals.watch(move || canceller.cancel());
@@ -391,36 +393,24 @@ fn spec(job: &JobEntry) -> JobSpec {
     let text = |name: &str| options[name].as_str();
     let mut spec = JobSpec::default();
     spec.map = text("map").map(str::to_owned);
-    spec.merge = match (text("merge"), text("reducer")) {
-        (_, Some(name)) => Merge::Reducer(name.to_owned()),
-        (Some("collect"), _) => Merge::Collect,
-        (Some("concat"), _) => Merge::Concat,
-        (Some("sum"), _) => Merge::Sum,
-        (Some("min"), _) => Merge::Min,
-        (Some("max"), _) => Merge::Max,
-        (Some("count"), _) => Merge::Count,
-        (Some("none"), _) => Merge::None,
-        _ => Merge::Default,
-    };
+    spec.merge = merge_of(job);
+    spec.streamed = is_streamed(job);
     // Each input is one task's.
     spec.chunking = Some(Chunking::File);
-    spec.reuse = match text("reuse") {
-        Some("dispatch") => Reuse::Dispatch,
-        Some("engine") => Reuse::Engine,
-        _ => Reuse::None,
-    };
+    let reuse = text("reuse").and_then(|name| name.parse().ok());
+    spec.task.reuse = reuse.unwrap_or_default();
     // One that cannot be read is from another version, and has the limits of this one.
-    spec.limits = serde_json::from_value(options["limits"].clone()).ok();
-    spec.deterministic = options["deterministic"].as_bool().unwrap_or(false);
+    spec.task.limits = serde_json::from_value(options["limits"].clone()).ok();
+    spec.task.deterministic = options["deterministic"].as_bool().unwrap_or(false);
     let retries = options["retries"]
         .as_u64()
         .and_then(|count| u32::try_from(count).ok());
-    spec.retry.retries = retries.unwrap_or(0);
+    spec.task.retry.retries = retries.unwrap_or(0);
     if let Some(Ok(tolerance)) = text("max_failures").map(str::parse) {
-        spec.max_failures = tolerance;
+        spec.job.max_failures = tolerance;
     }
-    spec.label.clone_from(&job.label);
-    spec.memo = options["memo"].clone();
+    spec.task.label = job.label.as_deref().map(Into::into);
+    spec.task.memo = options["memo"].clone();
     if let Some(arguments) = options["arguments"].as_array() {
         let words = arguments.iter().filter_map(Json::as_str);
         spec.arguments = words.map(str::to_owned).collect();

@@ -50,7 +50,7 @@ pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) 
 fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
     if error.is::<StoppedByHost>() {
         return match state.stopped {
-            Some(Stopped::Cancelled) => cancelled(),
+            Some(Stopped::Cancelled) => Failure::cancelled(),
             _ => timeout(limits),
         };
     }
@@ -224,10 +224,6 @@ fn trap_text(trap: Trap) -> String {
         Trap::UnreachableCodeReached => format!("{text} (a panic or an abort of the program)"),
         _ => text.to_owned(),
     }
-}
-
-pub(super) fn cancelled() -> Failure {
-    Failure::new(FailureCode::Cancelled, "the task was cancelled")
 }
 
 pub(super) fn timeout(limits: &Limits) -> Failure {

@@ -87,7 +87,7 @@ impl Runner {
     /// Where a task of this setting runs.
     fn runtime(&self, setting: &Setting) -> Result<&Runtime, Failure> {
         if !setting.deterministic {
-            return self.runtime.as_ref().ok_or_else(failure::cancelled);
+            return self.runtime.as_ref().ok_or_else(Failure::cancelled);
         }
         if cfg!(not(feature = "deterministic")) {
             // Refused before, when the job's setting was made.
@@ -224,7 +224,7 @@ fn finish<T>(
                 return Poll::Ready(ended);
             }
             if cancelled.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(Stop::Failure(failure::cancelled())));
+                return Poll::Ready(Err(Stop::Failure(Failure::cancelled())));
             }
             if timeout.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Stop::Failure(failure::timeout(limits))));

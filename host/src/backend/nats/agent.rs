@@ -299,8 +299,7 @@ impl Agent {
             return;
         }
         let _ = dispatch.expire();
-        let message = "the task was cancelled before it ran";
-        dispatch.fail_rest(None, FailureCode::Cancelled, message);
+        dispatch.cancel_rest(None);
         self.unwanted(number);
         self.over(number);
     }

@@ -131,12 +131,7 @@ impl Encoder {
             },
             deterministic: setting.deterministic,
             arguments: setting.program_arguments.clone(),
-            reuse: match dispatch.reuse {
-                Reuse::None => "none",
-                Reuse::Dispatch => "dispatch",
-                Reuse::Engine => "engine",
-            }
-            .to_owned(),
+            reuse: dispatch.reuse.name().to_owned(),
             owner: (dispatch.reuse == Reuse::Engine)
                 .then(|| format!("{}-{}", self.session, dispatch.owner.number())),
             engine: engine.map(|engine| engine.0),

@@ -72,8 +72,7 @@ async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>, mut ended: oneshot::Rec
     }
     agent.unwanted(number);
     if dispatch.expire() {
-        let message = "the task was cancelled before it ran";
-        dispatch.fail_rest(None, FailureCode::Cancelled, message);
+        dispatch.cancel_rest(None);
         agent.over(number);
     } else if timeout(LAST_ANSWER, ended).await.is_err() {
         let message = "the task was cancelled, and its engine did not say how far it was";

@@ -5,6 +5,7 @@
     reason = "the numbers of these tests are small"
 )]
 
+mod scenario;
 mod simulation;
 
 use super::messages::Task;
@@ -13,7 +14,8 @@ use crate::merge::tree::tests::{any_shape, model};
 use crate::merge::tree::{Node, Shape};
 use proptest::prelude::*;
 use rwasm_value::ids::{ChunkIndex, EngineId};
-use simulation::{Cluster, Key, Scenario, Sut, SutDecision, any_scenario};
+use scenario::{Key, Scenario, any_scenario};
+use simulation::{Cluster, Sut, SutDecision};
 use std::time::Duration;
 
 /// What a job emits; and what it merges, or which task is fatal to it.

@@ -102,11 +102,11 @@ fn run_job(
     spec.map = map.map(str::to_owned);
     spec.merge = Merge::None;
     spec.view = ViewKind::Direct(engine.into());
-    spec.limits = Some(case.limits.clone());
-    spec.grants = Some(grants.clone());
-    spec.reuse = case.reuse;
+    spec.task.limits = Some(case.limits.clone());
+    spec.task.grants = Some(grants.clone());
+    spec.task.reuse = case.reuse;
     // So that a failure is delivered like any outcome.
-    spec.max_failures = Tolerance::Count(1);
+    spec.job.max_failures = Tolerance::Count(1);
     let begun = Instant::now();
     let inputs = vec![Input::bytes("text", input.as_bytes().to_vec())];
     let mut job = match cluster.run(module, inputs, &spec) {

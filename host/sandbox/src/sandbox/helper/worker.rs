@@ -3,6 +3,7 @@
 use super::protocol::{Answer, COMMAND, Kind, Passed, Request};
 use super::system;
 use crate::sandbox::variant;
+use rwasm_value::plain::panic_text;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -84,7 +85,10 @@ fn serve(request: &Request) -> Answer {
                 message: cut(format!("{error:#}")),
             },
             Err(panic) => Answer::Failed {
-                message: cut(panic_text(&*panic)),
+                message: cut(format!(
+                    "it panicked: {}",
+                    panic_text(&*panic).unwrap_or("without a word")
+                )),
             },
         })
     };
@@ -130,14 +134,6 @@ fn end_with_stdin() -> io::Result<()> {
 /// Stdout as the file that it is, without a buffer.
 fn output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("it panicked: {}", text.unwrap_or("without a word"))
 }
 
 fn cut(mut message: String) -> String {

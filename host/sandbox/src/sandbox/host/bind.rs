@@ -1,15 +1,16 @@
 //! From a component's import to the embedder's function that answers it.
 
-use super::super::foreign::said;
 use super::super::state::State;
 use super::super::stdio::OutputLimitPassed;
 use super::super::val::{self, WriteError};
 use super::component::{FunctionTypes, types};
 use super::functions::{Answer, CallError, HostCall, HostFunction, HostFunctions};
 use bytes::Bytes;
+use rwasm_value::plain::panic_text;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::codec::{Reader, Writer};
 use rwasm_value::value::{Packed, Type};
+use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -149,6 +150,11 @@ impl Bound {
         };
         Err(failed.into())
     }
+}
+
+/// What a panic said, or nothing.
+fn said(panic: &(dyn Any + Send)) -> String {
+    panic_text(panic).unwrap_or_default().to_owned()
 }
 
 /// The embedder's answer, or what it said when it panicked.

@@ -1,0 +1,250 @@
+//! The load-balanced view: each call runs on whichever engine is free.
+
+use super::call::Arguing;
+use crate::placement::Eligible;
+use crate::view::handles::errors::TaskError;
+use crate::view::handles::map::Map;
+use crate::view::handles::task::Task;
+use crate::view::runs::pieces::{Given, Listed, Pieces, Streamed};
+use crate::view::runs::spec::ViewKind;
+use crate::view::runs::submit::SubmitError;
+use crate::view::shared::core::Core;
+use crate::view::shared::settings::{ViewSettings, map_setters, setters};
+use crate::view::shared::targets::Targets;
+use futures_core::Stream;
+use rwasm_sandbox::sandbox::Callable;
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{FromWit, Params};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// A view that gives each call to whichever engine is free. Cheap to clone; what one clone is set
+/// to does not touch another.
+///
+/// Made by [`Cluster::load_balanced_view`](crate::Cluster::load_balanced_view).
+///
+/// # Examples
+///
+/// ```no_run
+/// # use rwasm_cluster::{Cluster, Module};
+/// # use std::time::Duration;
+/// # async fn example(cluster: &Cluster, numbers: &Module) -> Result<(), Box<dyn std::error::Error>> {
+/// let fib = numbers.function::<(u32,), u64>("fib")?;
+/// let view = cluster.load_balanced_view().timeout(Duration::from_secs(5)).retries(2);
+/// let first = view.submit(&fib, (30,)).await?;
+/// // Waits until the first has ended well.
+/// let second = view.clone().after(&first).submit(&fib, (20,)).await?;
+/// let sum = first.await? + second.await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a view does nothing until it is called"]
+pub struct LoadBalancedView {
+    core: Arc<Core>,
+    settings: ViewSettings,
+    targets: Option<Targets>,
+}
+
+impl LoadBalancedView {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self {
+            settings: ViewSettings::default(),
+            core,
+            targets: None,
+        }
+    }
+
+    setters!();
+    map_setters!();
+
+    /// Only these engines; by default any.
+    pub fn targets(mut self, targets: impl Into<Targets>) -> Self {
+        self.targets = Some(targets.into());
+        self
+    }
+
+    /// Begins when these have ended, as [`Self::after`], and runs on an engine where they ran. Said
+    /// several times, all hold; where no engine can satisfy all, the call fails at once.
+    pub fn follow(mut self, dependency: impl Into<crate::graph::Dependency>) -> Self {
+        self.settings.follow.push(dependency.into());
+        self
+    }
+
+    /// Submits a call, as soon as the queue has room for it: waits for that room, not for the result.
+    ///
+    /// # Errors
+    /// When the arguments do not fit, a dependency or a target is not there, or the cluster is shut
+    /// down.
+    pub async fn submit<P: Params, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<Task<R>, SubmitError> {
+        let arguing = Arguing::new(function, arguments)?;
+        let core = &self.core;
+        let bytes = arguing.bytes;
+        let permit = core.admission.enter(bytes).await;
+        let permit = permit.map_err(|why| core.no_room(why, bytes))?;
+        let maker = core.maker(&self.settings, function)?;
+        let eligible = self.eligible()?;
+        core.call(&self.settings, function, &maker, &arguing, eligible, permit)
+    }
+
+    /// Submits a call, if the queue has room for it.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; and `QueueFull`.
+    pub fn try_submit<P: Params, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<Task<R>, SubmitError> {
+        let arguing = Arguing::new(function, arguments)?;
+        let core = &self.core;
+        let bytes = arguing.bytes;
+        let permit = core.admission.try_enter(bytes);
+        let permit = permit.map_err(|why| core.no_room(why, bytes))?;
+        let maker = core.maker(&self.settings, function)?;
+        let eligible = self.eligible()?;
+        core.call(&self.settings, function, &maker, &arguing, eligible, permit)
+    }
+
+    /// Calls a function and waits for its value.
+    ///
+    /// # Errors
+    /// When it is refused, as by [`Self::submit`], or fails.
+    pub async fn apply<P: Params, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<R, ApplyError<TaskError>> {
+        let task = self.submit(function, arguments).await?;
+        task.await.map_err(ApplyError::Failed)
+    }
+
+    /// Calls a function on each argument list that `items` gives, which may have no end. They are read
+    /// lazily, on a thread of the map's own: as far ahead as [`Self::max_outstanding`] says, and no
+    /// further while outcomes are not taken. An argument list is what the function takes: a tuple,
+    /// or for `Callable<u64, _>` a number. [`zip`](crate::zip) makes them of several sequences.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; arguments that do not fit fail their task alone.
+    pub fn map<P, R, I>(&self, function: &Callable<P, R>, items: I) -> Result<Map<R>, SubmitError>
+    where
+        P: Params + 'static,
+        R: FromWit + 'static,
+        I: IntoIterator<Item = P::At<'static>>,
+        I::IntoIter: Send + 'static,
+    {
+        let items = items.into_iter();
+        let count = match items.size_hint() {
+            (least, Some(most)) if least == most => u64::try_from(least).ok(),
+            _ => None,
+        };
+        let own = function.clone();
+        let given = items.map(move |arguments| Ok(Given::pack(&own, arguments)));
+        self.start_map(function, Box::new(Listed::new(given, count)))
+    }
+
+    /// Calls a function on each argument list of an async stream, as it comes.
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn map_stream<P, R, S>(
+        &self,
+        function: &Callable<P, R>,
+        items: S,
+    ) -> Result<Map<R>, SubmitError>
+    where
+        P: Params + 'static,
+        R: FromWit + 'static,
+        S: Stream<Item = P::At<'static>> + Send + 'static,
+    {
+        let given = Packing {
+            items: Box::pin(items),
+            function: function.clone(),
+        };
+        self.start_map(function, Box::new(Streamed::new(given)))
+    }
+
+    /// Calls a function on each line of text, in the line formats of the command line's `map`: of
+    /// one parameter the line is its value, of several it is a list of them, in JSON or WAVE. A
+    /// line that does not fit fails alone. `name` is what messages call the input.
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn map_lines<P, R>(
+        &self,
+        function: &Callable<P, R>,
+        name: &str,
+        lines: impl std::io::Read + Send + 'static,
+    ) -> Result<Map<R>, SubmitError>
+    where
+        P: 'static,
+        R: FromWit + 'static,
+    {
+        let given = crate::view::runs::lines::Lines::new(
+            function,
+            name,
+            lines,
+            self.core.limits_of(&self.settings.task),
+        );
+        self.start_map(function, Box::new(Listed::new(given, None)))
+    }
+
+    fn start_map<P, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        pieces: Box<dyn Pieces>,
+    ) -> Result<Map<R>, SubmitError> {
+        if self.core.is_closed() {
+            return Err(SubmitError::ShutDown);
+        }
+        let view = match &self.targets {
+            None => ViewKind::Balanced,
+            Some(targets) => ViewKind::BalancedAmong(targets.clone()),
+        };
+        self.core.map(function, pieces, &view, &self.settings)
+    }
+
+    fn eligible(&self) -> Result<Eligible, SubmitError> {
+        let Some(targets) = &self.targets else {
+            return Ok(Eligible::Any);
+        };
+        let engines: Vec<EngineId> = targets.resolve(&self.core.backend.engines())?;
+        Ok(Eligible::Of(engines.into()))
+    }
+}
+
+/// Why a call gave no value: it was refused, or it failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError<E: std::error::Error + 'static> {
+    /// It was refused; nothing has run.
+    #[error(transparent)]
+    Refused(#[from] SubmitError),
+    /// It ran and failed.
+    #[error(transparent)]
+    Failed(E),
+}
+
+/// Packs what a stream gives.
+struct Packing<S, P, R> {
+    items: Pin<Box<S>>,
+    function: Callable<P, R>,
+}
+
+impl<S, P, R> Stream for Packing<S, P, R>
+where
+    P: Params + 'static,
+    S: Stream<Item = P::At<'static>>,
+{
+    type Item = Given;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Given>> {
+        let arguments = std::task::ready!(self.items.as_mut().poll_next(context));
+        Poll::Ready(arguments.map(|arguments| Given::pack(&self.function, arguments)))
+    }
+}

@@ -1,0 +1,202 @@
+//! How a call becomes a dispatch: what all calls of one function by one view have in common, and
+//! what each has for itself.
+
+use crate::dispatch::{Answer, DispatchPreset, Pushed, Reply, TaskInput};
+use crate::placement::Eligible;
+use crate::view::handles::task::{Call, Control, Task};
+use crate::view::runs::submit::SubmitError;
+use crate::view::shared::admission::{NoRoom, Permit};
+use crate::view::shared::core::Core;
+use crate::view::shared::desk::{Entrant, Work};
+use crate::view::shared::maker::{CALLS, Maker, Prepared};
+use crate::view::shared::settings::ViewSettings;
+use crate::view::shared::slot::{Done, Slot};
+use rwasm_sandbox::sandbox::{Arguments, Callable};
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{FromWit, PackedArgument, Params};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Instant, SystemTime};
+
+/// Fills a call's slot with the answer to its one task.
+struct SlotReply(Arc<Slot>);
+
+impl Reply for SlotReply {
+    fn answer(&self, answer: Answer) {
+        for outcome in answer.outcomes {
+            self.0.fill(Done::call(outcome));
+        }
+    }
+}
+
+/// Arguments on their way into a call.
+pub(crate) struct Arguing {
+    arguments: Vec<PackedArgument>,
+    pub(crate) bytes: u64,
+}
+
+impl Arguing {
+    pub(crate) fn new<P: Params, R>(
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<Self, SubmitError> {
+        let arguments = function.pack(arguments);
+        let arguments = arguments.map_err(|error| SubmitError::Arguments {
+            function: function.signature().to_string().into(),
+            error: Box::new(error),
+        })?;
+        let size = |argument: &PackedArgument| match argument {
+            PackedArgument::Value(value) => value.len() as u64,
+            PackedArgument::Reference { .. } => 0,
+        };
+        Ok(Self {
+            bytes: arguments.iter().map(size).sum(),
+            arguments,
+        })
+    }
+
+    pub(crate) fn names_values(&self) -> bool {
+        let is_reference = |one: &PackedArgument| matches!(one, PackedArgument::Reference { .. });
+        self.arguments.iter().any(is_reference)
+    }
+
+    pub(crate) fn input(&self) -> TaskInput {
+        let value = |argument: &PackedArgument| match argument {
+            PackedArgument::Value(value) => Some(value.clone()),
+            PackedArgument::Reference { .. } => None,
+        };
+        match self.arguments.iter().map(value).collect() {
+            Some(values) => TaskInput::Ready(Arguments::Values(values)),
+            None => TaskInput::Named(self.arguments.clone()),
+        }
+    }
+}
+
+impl Core {
+    /// What calls of `function` have in common.
+    pub(crate) fn maker<P, R>(
+        &self,
+        settings: &ViewSettings,
+        function: &Callable<P, R>,
+    ) -> Result<Maker, SubmitError> {
+        if self.is_closed() {
+            return Err(SubmitError::ShutDown);
+        }
+        let setting = settings.setting(self)?;
+        Ok(Maker {
+            backend: Arc::clone(&self.backend),
+            dispatch_ids: Arc::clone(&self.dispatch_ids),
+            callee: function.callee(),
+            preset: DispatchPreset {
+                job: CALLS,
+                priority: settings.task.priority,
+                program: self.program(function.module(), setting)?,
+                setting: Arc::clone(setting),
+                reuse: settings.task.reuse,
+                owner: settings.owner.clone(),
+            },
+        })
+    }
+
+    /// Room for a call in the queue, or why there is none.
+    pub(crate) fn no_room(&self, why: NoRoom, bytes: u64) -> SubmitError {
+        let limits = self.admission.limits();
+        match why {
+            NoRoom::Full => SubmitError::QueueFull(limits),
+            NoRoom::TooLarge => SubmitError::TooLarge { bytes, limits },
+        }
+    }
+
+    /// Submits one call.
+    pub(crate) fn call<P, R: FromWit>(
+        self: &Arc<Self>,
+        settings: &ViewSettings,
+        function: &Callable<P, R>,
+        maker: &Maker,
+        arguing: &Arguing,
+        eligible: Eligible,
+        permit: Permit,
+    ) -> Result<Task<R>, SubmitError> {
+        // Before it is submitted: a small call may end at once.
+        let (begun, submitted) = (Instant::now(), SystemTime::now());
+        let target = match &eligible {
+            Eligible::One(engine) => Some(*engine),
+            _ => None,
+        };
+        let prepared = Prepared {
+            input: arguing.input(),
+            pushed: self.pushed_to(target, function, arguing),
+            eligible,
+            attempt: 1,
+        };
+        let slot = Slot::new(self.next_job(), &self.registry, Some(permit));
+        let control = if settings.needs_care() {
+            self.cared(settings, maker, prepared, &slot)?
+        } else {
+            let reply = Arc::new(SlotReply(Arc::clone(&slot)));
+            let listener = Arc::clone(&slot);
+            let dispatch = maker.dispatch(prepared, reply, listener);
+            let control = Control::Plain {
+                backend: Arc::downgrade(&self.backend),
+                id: dispatch.id,
+                cancel: dispatch.cancel.clone(),
+                dispatch: Arc::downgrade(&dispatch),
+            };
+            self.backend.submit(dispatch);
+            control
+        };
+        if let Some(keeper) = &self.keeper {
+            let limits = self.limits_of(&settings.task);
+            let called = (&maker.preset.program.module, function.name());
+            keeper.call(
+                &settings.task,
+                (limits, &maker.preset.setting.grants),
+                called,
+                &arguing.input(),
+                &slot,
+            );
+        }
+        self.tell_submitted(&slot, settings.task.label.as_ref());
+        Ok(Task::new(Call {
+            slot,
+            label: settings.task.label.clone(),
+            module: function.module().clone(),
+            function: function.index(),
+            control,
+            begun,
+            submitted,
+            target,
+        }))
+    }
+
+    fn cared(
+        &self,
+        settings: &ViewSettings,
+        maker: &Maker,
+        prepared: Prepared,
+        slot: &Arc<Slot>,
+    ) -> Result<Control, SubmitError> {
+        let terms = settings.terms(prepared.eligible.clone());
+        let current = Arc::new(Mutex::new(Weak::new()));
+        let entrant = Entrant {
+            slot: Arc::clone(slot),
+            work: Work::Call {
+                maker: Arc::new(maker.clone()),
+                prepared,
+                current: Arc::clone(&current),
+            },
+        };
+        let desk = self.desk.submit(&self.registry, entrant, terms)?;
+        Ok(Control::Cared { desk, current })
+    }
+
+    /// What was pushed to the engines that may run the call, where it matters.
+    fn pushed_to<P, R>(
+        &self,
+        target: Option<EngineId>,
+        function: &Callable<P, R>,
+        arguing: &Arguing,
+    ) -> Option<Arc<Pushed>> {
+        let reads = arguing.names_values() || function.module().reads_pushed_values();
+        reads.then(|| self.pushed.now(target))
+    }
+}

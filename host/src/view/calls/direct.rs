@@ -1,0 +1,456 @@
+//! The direct view: calls run on the engines that are named, and values are pushed to them.
+
+use super::balanced::ApplyError;
+use super::call::Arguing;
+use crate::placement::Eligible;
+use crate::view::handles::errors::CompositeError;
+use crate::view::handles::map::Map;
+use crate::view::handles::tasks::Tasks;
+use crate::view::runs::lines::Lines;
+use crate::view::runs::pieces::{Given, Listed};
+use crate::view::runs::spec::ViewKind;
+use crate::view::runs::submit::SubmitError;
+use crate::view::shared::core::Core;
+use crate::view::shared::settings::{ViewSettings, map_setters, setters};
+use crate::view::shared::targets::{TargetError, Targets};
+use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::pushed::PushedValue;
+use rwasm_sandbox::sandbox::Callable;
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::{FromWit, Params, Value};
+use std::sync::Arc;
+
+/// A view of engines that are named: each call runs on each of them, and values can be pushed to
+/// them. Cheap to clone; what one clone is set to does not touch another, but what is pushed is the
+/// engines', not the view's.
+///
+/// Made by [`Cluster::direct_view`](crate::Cluster::direct_view).
+///
+/// # Examples
+///
+/// ```no_run
+/// # use rwasm_cluster::{Cluster, Module, Reference, Targets};
+/// # fn example(cluster: &Cluster, numbers: &Module) -> Result<(), Box<dyn std::error::Error>> {
+/// let total = numbers.function::<(Reference,), u64>("total")?;
+/// let view = cluster.direct_view(Targets::All)?.blocking();
+/// view.scatter("part", 1..=100_u64)?;
+/// // Each engine adds up its own part.
+/// let totals: Vec<u64> = view.apply(&total, (Reference::new("part"),))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a view does nothing until it is called"]
+pub struct DirectView {
+    core: Arc<Core>,
+    settings: ViewSettings,
+    targets: Targets,
+    /// How sequences are spread.
+    distribution: Distribution,
+}
+
+/// How the elements of a sequence are spread over engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Distribution {
+    /// Contiguous blocks; the first ones have one element more where they cannot be equal.
+    #[default]
+    Block,
+    /// In turn: the first element to the first engine, the second to the second.
+    RoundRobin,
+}
+
+/// Why values were not pushed, or cannot be pulled.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The engines that are meant are not there.
+    #[error(transparent)]
+    Targets(#[from] TargetError),
+    /// Nothing of this name was pushed to the engine.
+    #[error("nothing is pushed to engine {engine} as `{name}`; it has {}", names(.present))]
+    NoSuchName {
+        /// The engine.
+        engine: EngineId,
+        /// The name.
+        name: String,
+        /// The names it has values for.
+        present: Vec<Arc<str>>,
+    },
+    /// What is to be gathered is no sequence.
+    #[error(
+        "what is pushed to engine {engine} as `{name}` is {found}, and cannot be joined with the others"
+    )]
+    NotASequence {
+        /// The engine.
+        engine: EngineId,
+        /// The name.
+        name: String,
+        /// What it is.
+        found: String,
+    },
+    /// The cluster was shut down.
+    #[error("the cluster was shut down")]
+    ShutDown,
+}
+
+fn names(names: &[Arc<str>]) -> String {
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        format!("`{}`", names.join("`, `"))
+    }
+}
+
+impl DirectView {
+    pub(crate) fn new(core: Arc<Core>, targets: &Targets) -> Result<Self, TargetError> {
+        let engines = core.backend.engines();
+        let resolved = targets.resolve(&engines)?;
+        Ok(Self {
+            settings: ViewSettings::default(),
+            core,
+            // `all` stays what there is at the time; anything else is these engines from now on.
+            targets: match targets {
+                Targets::All => Targets::All,
+                _ => Targets::Only(resolved),
+            },
+            distribution: Distribution::default(),
+        })
+    }
+
+    setters!();
+    map_setters!();
+
+    /// How [`Self::scatter`] spreads a sequence, and [`Self::gather`] takes it to have been spread; by
+    /// default in blocks.
+    pub fn distribution(mut self, distribution: Distribution) -> Self {
+        self.distribution = distribution;
+        self
+    }
+
+    /// The engines it means now: with [`Targets::All`] those there are, otherwise those that were
+    /// meant when it was made.
+    ///
+    /// # Errors
+    /// When one of them is gone.
+    pub fn engines(&self) -> Result<Vec<EngineId>, TargetError> {
+        self.targets.resolve(&self.core.backend.engines())
+    }
+
+    /// The same view of the engines it means now, whatever engines come.
+    ///
+    /// # Errors
+    /// When one of them is gone.
+    pub fn frozen(mut self) -> Result<Self, TargetError> {
+        self.targets = Targets::Only(self.engines()?);
+        Ok(self)
+    }
+
+    /// Submits a call to each engine, as soon as the queue has room for them. The arguments are
+    /// packed once and shared. Waits for that room, not for the results.
+    ///
+    /// # Errors
+    /// When the arguments do not fit, an engine is gone, or the cluster is shut down. Calls that were
+    /// already submitted are then stopped.
+    pub async fn submit<P: Params, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<Tasks<R>, SubmitError> {
+        let arguing = Arguing::new(function, arguments)?;
+        let core = &self.core;
+        let maker = core.maker(&self.settings, function)?;
+        let mut tasks = Vec::new();
+        for engine in self.engines()? {
+            let permit = core.admission.enter(arguing.bytes).await;
+            let permit = permit.map_err(|why| core.no_room(why, arguing.bytes))?;
+            let eligible = Eligible::One(engine);
+            tasks.push(core.call(&self.settings, function, &maker, &arguing, eligible, permit)?);
+        }
+        Ok(Tasks::join(tasks))
+    }
+
+    /// Submits a call to each engine, if the queue has room for all of them.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; and `QueueFull`, and then none of them is submitted.
+    pub fn try_submit<P: Params, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<Tasks<R>, SubmitError> {
+        let arguing = Arguing::new(function, arguments)?;
+        let core = &self.core;
+        let maker = core.maker(&self.settings, function)?;
+        let engines = self.engines()?;
+        let permits = engines
+            .iter()
+            .map(|_| core.admission.try_enter(arguing.bytes))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|why| core.no_room(why, arguing.bytes))?;
+        let call = |(engine, permit)| {
+            let eligible = Eligible::One(engine);
+            core.call(&self.settings, function, &maker, &arguing, eligible, permit)
+        };
+        engines.into_iter().zip(permits).map(call).collect()
+    }
+
+    /// Calls a function on each engine and waits for the values, in the order of the engines: one
+    /// value where one engine is named, in a `Vec` all the same.
+    ///
+    /// # Errors
+    /// When it is refused, as by [`Self::submit`], or fails on any engine; it has ended on all then.
+    pub async fn apply<P: Params, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguments: P::At<'_>,
+    ) -> Result<Vec<R>, ApplyError<CompositeError>> {
+        let tasks = self.submit(function, arguments).await?;
+        tasks.await.map_err(ApplyError::Failed)
+    }
+
+    /// Calls a function on each argument list of `items`, which are all read now: each engine gets a
+    /// contiguous block of them.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; arguments that do not fit fail their task alone.
+    pub fn map<P, R, I>(&self, function: &Callable<P, R>, items: I) -> Result<Map<R>, SubmitError>
+    where
+        P: Params + 'static,
+        R: FromWit + 'static,
+        I: IntoIterator<Item = P::At<'static>>,
+    {
+        let given: Vec<_> = items
+            .into_iter()
+            .map(|arguments| Ok(Given::pack(function, arguments)))
+            .collect();
+        self.start_map(function, given)
+    }
+
+    /// Calls a function on each line of text, as
+    /// [`LoadBalancedView::map_lines`](crate::LoadBalancedView::map_lines) does. All are read now,
+    /// and each engine gets a contiguous block of them.
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn map_lines<P, R>(
+        &self,
+        function: &Callable<P, R>,
+        name: &str,
+        lines: impl std::io::Read,
+    ) -> Result<Map<R>, SubmitError>
+    where
+        P: 'static,
+        R: FromWit + 'static,
+    {
+        let mut given = Vec::new();
+        for line in Lines::new(
+            function,
+            name,
+            lines,
+            self.core.limits_of(&self.settings.task),
+        ) {
+            let is_last = line.is_err();
+            given.push(line);
+            if is_last {
+                break;
+            }
+        }
+        self.start_map(function, given)
+    }
+
+    fn start_map<P, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        given: Vec<Result<Given, InputError>>,
+    ) -> Result<Map<R>, SubmitError> {
+        let count = given.len() as u64;
+        let pieces = Box::new(Listed::new(given.into_iter(), Some(count)));
+        if self.core.is_closed() {
+            return Err(SubmitError::ShutDown);
+        }
+        let view = ViewKind::Direct(Targets::Only(self.engines()?));
+        self.core.map(function, pieces, &view, &self.settings)
+    }
+
+    /// Gives each engine a value under a name, which calls that are made from now on can name by
+    /// [`Reference`](crate::Reference) and guests can read. The engines share one buffer.
+    ///
+    /// # Errors
+    /// When an engine is gone; then none gets it.
+    pub fn push(&self, name: &str, value: impl Into<Value>) -> Result<(), PushError> {
+        let value = Arc::new(PushedValue::new(value.into()));
+        for engine in self.present()? {
+            let named = [(Arc::from(name), Arc::clone(&value))];
+            self.core.pushed.push(engine, &named);
+        }
+        Ok(())
+    }
+
+    /// Another name of [`Self::push`], for those who look for it: the value is held once, however
+    /// many engines there are.
+    ///
+    /// # Errors
+    /// When an engine is gone; then none gets it.
+    pub fn broadcast(&self, name: &str, value: impl Into<Value>) -> Result<(), PushError> {
+        self.push(name, value)
+    }
+
+    /// The value that each engine has under a name, in the order of the engines.
+    ///
+    /// # Errors
+    /// When an engine is gone or has none.
+    pub fn pull(&self, name: &str) -> Result<Vec<Value>, PushError> {
+        let pull = |engine| {
+            let value = self.core.pushed.pull(engine, name);
+            value.ok_or_else(|| PushError::NoSuchName {
+                engine,
+                name: name.to_owned(),
+                present: self.core.pushed.names(engine),
+            })
+        };
+        self.present()?.into_iter().map(pull).collect()
+    }
+
+    /// The names that each engine has values for, in the order of the engines.
+    ///
+    /// # Errors
+    /// When an engine is gone.
+    pub fn names(&self) -> Result<Vec<Vec<Arc<str>>>, PushError> {
+        let names = |engine| self.core.pushed.names(engine);
+        Ok(self.present()?.into_iter().map(names).collect())
+    }
+
+    /// Gives each engine its part of a sequence under a name, as a list: see [`Distribution`]. An
+    /// engine for which nothing is left gets an empty one.
+    ///
+    /// # Errors
+    /// When an engine is gone; then none gets any.
+    pub fn scatter<T: Into<Value>>(
+        &self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+    ) -> Result<(), PushError> {
+        let engines = self.present()?;
+        let items: Vec<Value> = items.into_iter().map(Into::into).collect();
+        let parts = spread(items, engines.len(), self.distribution);
+        for (engine, part) in engines.into_iter().zip(parts) {
+            let value = Arc::new(PushedValue::new(Value::List(part)));
+            self.core.pushed.push(engine, &[(Arc::from(name), value)]);
+        }
+        Ok(())
+    }
+
+    /// The sequence whose parts the engines have under a name, put together again: as this view's
+    /// [`Distribution`] says, whatever it was spread by.
+    ///
+    /// # Errors
+    /// When an engine is gone, has none, or has something that is no list.
+    pub fn gather(&self, name: &str) -> Result<Vec<Value>, PushError> {
+        let engines = self.present()?;
+        let mut parts = Vec::with_capacity(engines.len());
+        for (engine, value) in engines.into_iter().zip(self.pull(name)?) {
+            match value {
+                Value::List(items) => parts.push(items),
+                Value::Bytes(bytes) => {
+                    parts.push(bytes.iter().map(|byte| (*byte).into()).collect());
+                }
+                other => {
+                    return Err(PushError::NotASequence {
+                        engine,
+                        name: name.to_owned(),
+                        found: other.kind(),
+                    });
+                }
+            }
+        }
+        Ok(joined(parts, self.distribution))
+    }
+
+    /// Takes all values away from each engine.
+    ///
+    /// # Errors
+    /// When an engine is gone; then none loses any.
+    pub fn clear(&self) -> Result<(), PushError> {
+        for engine in self.present()? {
+            self.core.pushed.clear(engine);
+        }
+        Ok(())
+    }
+
+    /// The engines it means now, while there is a cluster.
+    fn present(&self) -> Result<Vec<EngineId>, PushError> {
+        if self.core.is_closed() {
+            return Err(PushError::ShutDown);
+        }
+        Ok(self.engines()?)
+    }
+}
+
+/// The parts of a sequence for so many engines.
+fn spread(items: Vec<Value>, engines: usize, distribution: Distribution) -> Vec<Vec<Value>> {
+    let mut parts: Vec<Vec<Value>> = (0..engines).map(|_| Vec::new()).collect();
+    let (each, more) = (items.len() / engines.max(1), items.len() % engines.max(1));
+    match distribution {
+        Distribution::Block => {
+            let mut items = items.into_iter();
+            for (index, part) in parts.iter_mut().enumerate() {
+                let count = each + usize::from(index < more);
+                part.extend(items.by_ref().take(count));
+            }
+        }
+        Distribution::RoundRobin => {
+            for (index, item) in items.into_iter().enumerate() {
+                parts[index % engines].push(item);
+            }
+        }
+    }
+    parts
+}
+
+/// The sequence whose parts these are.
+fn joined(parts: Vec<Vec<Value>>, distribution: Distribution) -> Vec<Value> {
+    match distribution {
+        Distribution::Block => parts.into_iter().flatten().collect(),
+        Distribution::RoundRobin => {
+            let longest = parts.iter().map(Vec::len).max().unwrap_or(0);
+            let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+            (0..longest)
+                .flat_map(|_| {
+                    parts
+                        .iter_mut()
+                        .filter_map(Iterator::next)
+                        .collect::<Vec<_>>()
+                })
+                .collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_spread_comes_together_again(
+            items: Vec<u32>, engines in 1_usize..9, round_robin: bool,
+        ) {
+            let distribution = if round_robin {
+                Distribution::RoundRobin
+            } else {
+                Distribution::Block
+            };
+            let items: Vec<Value> = items.into_iter().map(Value::from).collect();
+            let parts = spread(items.clone(), engines, distribution);
+            prop_assert_eq!(parts.len(), engines);
+            let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+            prop_assert!(sizes.is_sorted_by(|a, b| a >= b));
+            prop_assert_eq!(joined(parts, distribution), items);
+        }
+    }
+}

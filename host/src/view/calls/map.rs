@@ -1,0 +1,78 @@
+//! How a map starts: as a job of many tasks, held by a handle of typed values.
+
+use crate::view::handles::map::Map;
+use crate::view::runs::pieces::Pieces;
+use crate::view::runs::plan::Plan;
+use crate::view::runs::recording::JobKind;
+#[cfg(feature = "nats")]
+use crate::view::runs::spec::JobSpec;
+use crate::view::runs::spec::ViewKind;
+use crate::view::runs::start::NewJob;
+use crate::view::runs::submit::SubmitError;
+use crate::view::shared::core::Core;
+use crate::view::shared::settings::ViewSettings;
+use rwasm_sandbox::sandbox::Callable;
+use rwasm_value::value::FromWit;
+use std::sync::Arc;
+use std::time::Instant;
+#[cfg(feature = "nats")]
+use {
+    crate::view::runs::recall::Remembered,
+    rwasm_sandbox::{outcome::Place, sandbox::DynamicCallable},
+    rwasm_value::value::Value,
+};
+
+impl Core {
+    /// Begins a map of `function` over `pieces`.
+    pub(crate) fn map<P, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        pieces: Box<dyn Pieces>,
+        view: &ViewKind,
+        settings: &ViewSettings,
+    ) -> Result<Map<R>, SubmitError> {
+        let begun = Instant::now();
+        let setting = settings.setting(self)?;
+        let job = self.start(NewJob {
+            plan: Plan::map(function, settings.job.unordered),
+            program: self.program(function.module(), setting)?,
+            setting: Arc::clone(setting),
+            run: None,
+            view,
+            task: &settings.task,
+            job: &settings.job,
+            kind: JobKind::Map,
+            inputs: Vec::new(),
+            pieces,
+            owner: settings.owner.clone(),
+            failures_count: true,
+            names_values: true,
+            after: settings.after.clone(),
+            follow: settings.follow.clone(),
+        })?;
+        Ok(Map::new(
+            job,
+            function.name().into(),
+            settings.task.label.clone(),
+            begun,
+        ))
+    }
+
+    #[cfg(feature = "nats")]
+    /// A map whose tasks have outcomes elsewhere.
+    pub(crate) fn recall_map(
+        &self,
+        function: &DynamicCallable,
+        spec: &JobSpec,
+        places: impl Iterator<Item = Place> + Send + 'static,
+        total: u64,
+    ) -> Result<Map<Value>, SubmitError> {
+        let mut settings = ViewSettings::default();
+        settings.task.deterministic = spec.task.deterministic;
+        settings.task.label.clone_from(&spec.task.label);
+        settings.task.priority = spec.task.priority;
+        settings.job.max_failures = spec.job.max_failures;
+        let pieces = Box::new(Remembered::new(places, total));
+        self.map(function, pieces, &ViewKind::Balanced, &settings)
+    }
+}

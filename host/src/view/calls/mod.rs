@@ -1,0 +1,6 @@
+//! Calls and maps: the views, and what they submit.
+
+pub(crate) mod balanced;
+mod call;
+pub(crate) mod direct;
+mod map;

@@ -1,0 +1,215 @@
+//! The handle of a running job: its outcomes as they come, and its end.
+
+use crate::graph::Dependency;
+use crate::view::shared::drivers::DetachedDrivers;
+use crate::view::shared::events::{Event, Progress};
+use crate::view::shared::live::LiveNotes;
+use crate::view::shared::result::{JobError, JobProgress, JobResult};
+use crate::view::shared::slot::Slot;
+use futures_core::Stream;
+use rwasm_sandbox::outcome::{Origin, Outcome};
+use rwasm_value::ids::JobId;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+
+/// A job that runs: a [`Future`] of its result, and a [`Stream`] of its outcomes.
+///
+/// Dropping the handle cancels the job and waits until its tasks are stopped; [`Job::detach`] lets
+/// it go on.
+#[must_use = "dropping a job cancels it; `detach` lets it go on"]
+pub struct Job {
+    pub(crate) outcomes: Receiver<Vec<(Origin, Outcome)>>,
+    pub(crate) ready: VecDeque<(Origin, Outcome)>,
+    pub(crate) events: Sender<Event>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) detached: Arc<DetachedDrivers>,
+    /// None once it has been asked for its result.
+    pub(crate) driver: Option<JoinHandle<Result<JobResult, JobError>>>,
+}
+
+impl Job {
+    /// Its name, which dependencies go by.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.slot.job
+    }
+
+    /// The next outcome: in input order, or as they come if the job was so specified. None when there
+    /// are no more; [`Job::wait`] then says how the job ended. A job whose module's reducer merges
+    /// delivers none. Waits on this thread; as a [`Stream`] the job gives the same without.
+    pub fn next_outcome(&mut self) -> Option<(Origin, Outcome)> {
+        pollster::block_on(std::future::poll_fn(|context| self.poll_outcome(context)))
+    }
+
+    /// The next outcome if it is there already.
+    pub fn try_next_outcome(&mut self) -> Option<(Origin, Outcome)> {
+        if self.ready.is_empty() {
+            let batch = self.outcomes.try_recv().ok()?;
+            self.take(batch);
+        }
+        self.ready.pop_front()
+    }
+
+    /// Waits on this thread for the end of the job. As a [`Future`] the job gives the same without.
+    ///
+    /// # Errors
+    /// When more tasks failed than the job bears, its merge failed, its input could not be read,
+    /// or it was stopped.
+    pub fn wait(self) -> Result<JobResult, JobError> {
+        pollster::block_on(self)
+    }
+
+    /// Whether it has ended, well or not.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.slot.is_done()
+    }
+
+    /// Whether it has ended well; none while it has not ended.
+    #[must_use]
+    pub fn is_successful(&self) -> Option<bool> {
+        self.slot.look(|done| done.success)
+    }
+
+    /// Waits on this thread until it has ended, so long at most. Whether it has. While outcomes are
+    /// delivered that nobody takes, it does not end.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.slot.wait(Some(timeout))
+    }
+
+    /// Stops it, with its running tasks. Comes back at once.
+    pub fn abort(&self) {
+        self.canceller().cancel();
+    }
+
+    /// Lets it go on without this handle; outcomes that it delivers are lost. Gives its name.
+    pub fn detach(mut self) -> JobId {
+        let id = self.id();
+        // A job that has ended needs no word.
+        let _ = self.events.send(Event::Detach);
+        if let Some(driver) = self.driver.take() {
+            self.detached.adopt(driver);
+        }
+        id
+    }
+
+    /// What its tasks print, log and publish from now on, as they do.
+    #[must_use]
+    pub fn notes(&self) -> LiveNotes {
+        self.slot.live.listen()
+    }
+
+    fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Option<(Origin, Outcome)>> {
+        if self.ready.is_empty() {
+            let Some(batch) = std::task::ready!(self.outcomes.poll_recv(context)) else {
+                return Poll::Ready(None);
+            };
+            self.take(batch);
+        }
+        Poll::Ready(self.ready.pop_front())
+    }
+
+    /// How it ended, once all outcomes are delivered.
+    pub(crate) fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<JobResult, JobError>> {
+        // Outcomes that nobody took must not keep the job from going on.
+        while let Some(batch) = std::task::ready!(self.outcomes.poll_recv(context)) {
+            self.take(batch);
+        }
+        // The driver is about to end; what it still does is not worth another wake-up.
+        Poll::Ready(match self.driver.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(JobError::Internal("the job's thread died".to_owned())),
+            None => Err(JobError::Taken(self.id())),
+        })
+    }
+
+    fn take(&mut self, batch: Vec<(Origin, Outcome)>) {
+        self.ready = batch.into();
+        // The driver may have waited for the room; one that has ended needs no word.
+        let _ = self.events.send(Event::Taken);
+    }
+
+    /// A handle to cancel the job from elsewhere.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        Canceller {
+            events: self.events.clone(),
+        }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> ProgressHandle {
+        ProgressHandle(Arc::clone(&self.progress))
+    }
+}
+
+impl Future for Job {
+    type Output = Result<JobResult, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_end(context)
+    }
+}
+
+impl Stream for Job {
+    type Item = (Origin, Outcome);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_outcome(context)
+    }
+}
+
+impl From<&Job> for Dependency {
+    fn from(job: &Job) -> Self {
+        Self::all([job.id()])
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            self.canceller().cancel();
+            self.outcomes.close();
+            // Nobody is left to hear how it ended.
+            let _ = driver.join();
+        }
+    }
+}
+
+/// Looks at a job's progress from elsewhere.
+#[derive(Clone)]
+pub struct ProgressHandle(Arc<Progress>);
+
+impl ProgressHandle {
+    /// How far the job is now.
+    #[must_use]
+    pub fn now(&self) -> JobProgress {
+        self.0.now()
+    }
+}
+
+/// Cancels a job from elsewhere.
+#[derive(Clone)]
+pub struct Canceller {
+    events: Sender<Event>,
+}
+
+impl Canceller {
+    /// Stops the job and its running tasks. Comes back at once.
+    pub fn cancel(&self) {
+        // A job that has ended needs no stopping.
+        let _ = self.events.send(Event::Stop);
+    }
+}

@@ -1,0 +1,7 @@
+//! What a user holds of what was submitted.
+
+pub(crate) mod errors;
+pub(crate) mod job;
+pub(crate) mod map;
+pub(crate) mod task;
+pub(crate) mod tasks;

@@ -1,0 +1,122 @@
+//! What engines answer: outcomes on their way to the machine, the figures and the history.
+
+use super::Driver;
+use crate::dispatch::Answer;
+use crate::graph::Retry;
+use crate::job::{Failed, Finished, Retry as Again, TaskId, Verdict};
+use crate::view::runs::ending::{Fault, Part};
+use crate::view::shared::result::TaskRecord;
+use rwasm_sandbox::outcome::{Attempt, FailureCode, Origin, Outcome};
+use rwasm_value::ids::ChunkIndex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl Driver {
+    /// Hands the outcomes of a dispatch to the machine.
+    pub(super) fn finished(&mut self, answer: Answer) {
+        let Some(flight) = self.flights.0.get_mut(&answer.dispatch) else {
+            return;
+        };
+        flight.unanswered = flight.unanswered.saturating_sub(answer.outcomes.len());
+        let is_merge = flight.is_merge;
+        let is_last = flight.unanswered == 0;
+        let tasks = flight.tasks.iter().skip(answer.first);
+        let tasks: Vec<_> = tasks.take(answer.outcomes.len()).cloned().collect();
+        for ((id, origin), outcome) in tasks.into_iter().zip(answer.outcomes) {
+            self.task_finished(id, origin, outcome, is_merge);
+        }
+        if is_last {
+            self.flights.0.remove(&answer.dispatch);
+        }
+    }
+
+    fn task_finished(&mut self, id: TaskId, origin: Origin, mut outcome: Outcome, is_merge: bool) {
+        let index = ChunkIndex(origin.index);
+        if !is_merge && let Some(earlier) = self.earlier.remove(&index) {
+            outcome.usage.earlier = earlier;
+        }
+        // Kept apart only where the task may be tried again.
+        let mut attempts = Vec::new();
+        if outcome.result.is_err() && self.context.retry.retries > 0 {
+            attempts.clone_from(&outcome.usage.earlier);
+            attempts.push(Attempt::of(&outcome));
+        }
+        let Outcome { result, usage } = &outcome;
+        if usage.run_time > Duration::ZERO {
+            self.stats.add(usage, is_merge);
+        }
+        let bytes_in = usage.bytes_in;
+        let record = self.context.keep_records.then(|| TaskRecord {
+            origin: origin.clone(),
+            code: result.as_ref().err().map(|failure| failure.code),
+            usage: usage.clone(),
+            is_merge,
+        });
+        let recording = self.recording.as_ref().filter(|_| !is_merge);
+        let entry = recording.map(|recording| recording.entry(&origin, result, usage));
+        let report = self.report(id, origin, outcome, is_merge);
+        let verdict = self.machine.finished(report);
+        if verdict == Verdict::Retried && !is_merge {
+            self.earlier.insert(index, attempts);
+        }
+        if verdict != Verdict::Ignored {
+            self.records.extend(record);
+        }
+        if verdict == Verdict::Final && !is_merge {
+            if let (Some(recording), Some(entry)) = (&mut self.recording, entry) {
+                recording.ended(entry);
+            }
+            let progress = &self.context.progress;
+            progress.chunks_done.fetch_add(1, Ordering::Relaxed);
+            progress.bytes_done.fetch_add(bytes_in, Ordering::Relaxed);
+        }
+    }
+
+    /// An outcome as the machine is told of it.
+    fn report(
+        &self,
+        id: TaskId,
+        origin: Origin,
+        outcome: Outcome,
+        is_merge: bool,
+    ) -> Finished<Part, Fault> {
+        let Outcome { result, usage } = outcome;
+        let cost = usage.run_time;
+        let size = result.as_ref().map_or(0, |value| value.len() as u64);
+        let result = match result {
+            Ok(value) => {
+                let is_delivered = !is_merge && self.context.plan.gives_outcomes();
+                let told = is_delivered.then(|| Box::new((origin, usage)));
+                Ok(Part { value, told })
+            }
+            Err(failure) => Err(Failed {
+                retry: if origin.is_stream() {
+                    // A stream that went into a task unread cannot be read again.
+                    Again::Never
+                } else {
+                    again(&self.context.retry, failure.code, usage.attempt)
+                },
+                failure: Fault {
+                    failure,
+                    origin,
+                    usage: Box::new(usage),
+                },
+            }),
+        };
+        Finished {
+            id,
+            result,
+            cost,
+            size,
+        }
+    }
+}
+
+/// Whether a task that failed so is to be tried again.
+fn again(retry: &Retry, code: FailureCode, attempt: u32) -> Again {
+    match retry.next(attempt, code) {
+        None => Again::Never,
+        Some(_) if code == FailureCode::EngineLost => Again::Elsewhere,
+        Some(pause) => Again::After(pause),
+    }
+}

@@ -1,0 +1,106 @@
+//! How a job ends: what its machine carries, and what the handle is told of it.
+
+use crate::job::Ending;
+use crate::merge::{Fold, MergeError};
+use crate::view::shared::result::{JobError, JobResult, TaskRecord};
+use crate::view::shared::stats::JobStats;
+use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::outcome::{Attempt, Failure, Logs, Origin, Outcome, Usage};
+use rwasm_value::value::Packed;
+use std::time::Duration;
+
+/// The value of a task, as the machine carries it to its delivery or merge.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) value: Packed,
+    /// What the handle is told beside the value, where outcomes are delivered.
+    pub(crate) told: Option<Box<(Origin, Usage)>>,
+}
+
+/// A task's failure, likewise.
+#[derive(Clone)]
+pub(crate) struct Fault {
+    pub(crate) failure: Failure,
+    pub(crate) origin: Origin,
+    pub(crate) usage: Box<Usage>,
+}
+
+/// Why a job was stopped before its end.
+pub(crate) enum Stopped {
+    Cancelled,
+    Deadline,
+    Input(InputError),
+    /// What gives the input panicked.
+    Panicked(String),
+    Merge(MergeError),
+    /// It never began.
+    Waiting(Failure),
+}
+
+/// What a job came to, from how its machine ended.
+pub(crate) fn conclude(
+    ending: Ending<Part, Fault, Stopped>,
+    fold: Option<Fold>,
+    deadline: Option<Duration>,
+    mut stats: JobStats,
+    records: Vec<TaskRecord>,
+) -> Result<JobResult, JobError> {
+    let deadline = deadline.unwrap_or_default();
+    match ending {
+        Ending::Complete {
+            merged,
+            chunks,
+            failed,
+            failures,
+        } => {
+            stats.chunks = chunks;
+            let merged = match fold {
+                Some(fold) => fold.finish(),
+                None => merged.map(|part| part.value),
+            };
+            let failed = failed
+                .into_iter()
+                .map(|(_, fault)| (fault.origin, fault.failure))
+                .collect();
+            Ok(JobResult {
+                merged,
+                failed,
+                failures,
+                stats,
+                records,
+            })
+        }
+        Ending::TaskFailed {
+            failure: fault,
+            failures,
+            ..
+        } => Err(JobError::TaskFailed {
+            attempts: attempts(&fault),
+            origin: fault.origin,
+            failure: Box::new(fault.failure),
+            notes: fault.usage.notes,
+            stderr: fault
+                .usage
+                .logs
+                .map(|logs: Box<Logs>| Box::new(logs.stderr))
+                .unwrap_or_default(),
+            failures,
+        }),
+        Ending::MergeFailed { failure } => Err(JobError::ReducerFailed(Box::new(failure.failure))),
+        Ending::Stopped(Stopped::Cancelled) => Err(JobError::Cancelled),
+        Ending::Stopped(Stopped::Deadline) => Err(JobError::Deadline(deadline)),
+        Ending::Stopped(Stopped::Input(error)) => Err(JobError::Input(error)),
+        Ending::Stopped(Stopped::Panicked(text)) => Err(JobError::InputPanicked(text)),
+        Ending::Stopped(Stopped::Merge(error)) => Err(JobError::Merge(error)),
+        Ending::Stopped(Stopped::Waiting(failure)) => Err(JobError::NeverBegan(Box::new(failure))),
+    }
+}
+
+/// Every attempt at a task that failed.
+fn attempts(fault: &Fault) -> Vec<Attempt> {
+    let outcome = Outcome {
+        result: Err(fault.failure.clone()),
+        usage: Usage::clone(&fault.usage),
+    };
+    outcome.attempts()
+}

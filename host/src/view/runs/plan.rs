@@ -1,0 +1,380 @@
+//! From a job's wishes and a module's types to what will be called. Everything that can be
+//! refused is refused here, before anything runs.
+
+use super::spec::{JobSpec, Merge};
+use crate::job::Delivery;
+use crate::merge::tree::Shape;
+use crate::merge::{Builtin, Fold, MergeTypeError};
+use crate::view::shared::targets::TargetError;
+use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::sandbox::{Callable, Callee, Form, Function, FunctionError, Module, value_type};
+use rwasm_value::value::Type;
+
+/// Why a job cannot be made of a module.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There is no function of that name, or more than one, or none that could be called.
+    #[error(transparent)]
+    Function(Box<FunctionError>),
+    /// No function could be chosen as the mapper.
+    #[error(
+        "`{module}` has no `mapper`, and not exactly one function that takes one string or list<u8>; {}",
+        there_are(.functions)
+    )]
+    NoMapper {
+        /// The module.
+        module: String,
+        /// The functions there are.
+        functions: Vec<String>,
+    },
+    /// The mapper's parameters are not those of a mapper.
+    #[error(
+        "`{function}` cannot be mapped over input: it takes {found}, one string or list<u8> is wanted"
+    )]
+    NotAMapper {
+        /// The function with its type.
+        function: String,
+        /// Its parameters.
+        found: String,
+    },
+    /// The reducer does not fit what the mapper gives.
+    #[error(
+        "the reducer does not fit the mapper: `{mapper}` gives {gives}, so ({list}) -> {gives} or ({gives}, {gives}) -> {gives} is wanted, but it is `{reducer}`"
+    )]
+    ReducerDoesNotFit {
+        /// The mapper.
+        mapper: String,
+        /// What the mapper gives.
+        gives: Box<Type>,
+        /// A list of that.
+        list: Box<Type>,
+        /// The reducer with its type.
+        reducer: String,
+    },
+    /// A command has no typed result to reduce.
+    #[error("`{module}` is run as a WASI command, whose output only `concat`, `collect`, `count` and `none` can merge{}", map_hint(.functions))]
+    CommandReducer {
+        /// The module.
+        module: String,
+        /// Its typed functions, if it has any.
+        functions: Vec<String>,
+    },
+    /// A built-in merge does not fit the type.
+    #[error(transparent)]
+    Merge(#[from] MergeTypeError),
+    /// A view names engines that are not there, or none.
+    #[error(transparent)]
+    Targets(#[from] TargetError),
+    /// What is merged has no order to come in.
+    #[error("outcomes come as completed only where they are not merged")]
+    UnorderedMerge,
+    /// Program arguments for a function.
+    #[error(
+        "arguments after `--` go to a WASI command; `{module}` is called by its function `{function}`"
+    )]
+    ArgumentsForFunction {
+        /// The module.
+        module: String,
+        /// What is called.
+        function: String,
+    },
+}
+
+fn there_are(functions: &[String]) -> String {
+    if functions.is_empty() {
+        "it exports no functions that could be called".to_owned()
+    } else {
+        format!("there are: {}", functions.join("; "))
+    }
+}
+
+fn map_hint(functions: &[String]) -> String {
+    if functions.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; to call a function of it, name it with --map ({})",
+            there_are(functions)
+        )
+    }
+}
+
+/// What a job will call, and what it makes of the outcomes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) map: Callee,
+    pub(crate) reduce: Option<Reduce>,
+    /// What each task gives.
+    pub(crate) item: Type,
+    /// The built-in merge, where there is one.
+    pub(crate) fold: Option<Builtin>,
+    pub(crate) chunking: Chunking,
+    pub(crate) arguments: Vec<String>,
+    /// How the outcomes are merged, with nothing left to default.
+    pub(crate) merge: Merge,
+    /// Whether outcomes are delivered as they come.
+    pub(crate) unordered: bool,
+}
+
+/// How the guest's reducer is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reduce {
+    pub(crate) function: Callee,
+    pub(crate) shape: Shape,
+}
+
+impl Plan {
+    /// Chooses what `spec` asks of `module` and checks all types.
+    pub(crate) fn new(module: &Module, spec: &JobSpec) -> Result<Self, PlanError> {
+        if module.form() == Form::Command && spec.map.is_none() {
+            return command(module, spec);
+        }
+        let (idx, mapper) = mapper(module, spec.map.as_deref())?;
+        if !spec.arguments.is_empty() {
+            return Err(PlanError::ArgumentsForFunction {
+                module: module.name().to_owned(),
+                function: mapper.name.clone(),
+            });
+        }
+        let item = value_type(mapper);
+        let (reduce, fold) = merge(module, mapper, &item, &spec.merge)?;
+        if let Some(builtin) = fold {
+            Fold::new(builtin, &item)?;
+        }
+        Ok(Self {
+            map: Callee::Function(idx),
+            reduce,
+            item,
+            fold: joined(spec, fold),
+            chunking: spec.chunking.unwrap_or(Chunking::Auto),
+            arguments: Vec::new(),
+            merge: resolved(module, reduce, fold),
+            unordered: unordered(spec, reduce.is_some() || fold.is_some())?,
+        })
+    }
+
+    /// The plan of a map over argument lists: nothing is merged.
+    pub(crate) fn map<P, R>(function: &Callable<P, R>, unordered: bool) -> Self {
+        Self {
+            map: function.callee(),
+            reduce: None,
+            item: function.value_type(),
+            fold: None,
+            chunking: Chunking::Auto,
+            arguments: Vec::new(),
+            merge: Merge::None,
+            unordered,
+        }
+    }
+
+    /// The type of the merged value, or of each outcome where nothing is merged.
+    pub(crate) fn result_type(&self) -> Result<Type, PlanError> {
+        Ok(match self.fold {
+            Some(builtin) => Fold::new(builtin, &self.item)?.result_type(),
+            None => self.item.clone(),
+        })
+    }
+
+    /// Whether each outcome is delivered, since nothing is merged.
+    pub(crate) fn gives_outcomes(&self) -> bool {
+        self.reduce.is_none() && self.fold.is_none()
+    }
+
+    /// How the outcomes reach the user.
+    pub(crate) fn delivery(&self) -> Delivery {
+        match self.reduce {
+            Some(reduce) => Delivery::Reduced(reduce.shape),
+            None if self.unordered => Delivery::AsCompleted,
+            None => Delivery::Ordered,
+        }
+    }
+}
+
+/// The merge that was chosen, by its name.
+fn resolved(module: &Module, reduce: Option<Reduce>, fold: Option<Builtin>) -> Merge {
+    match (reduce, fold) {
+        (
+            Some(Reduce {
+                function: Callee::Function(idx),
+                ..
+            }),
+            _,
+        ) => Merge::Reducer(module.functions()[idx].name.clone()),
+        (
+            Some(Reduce {
+                function: Callee::Command,
+                ..
+            }),
+            _,
+        )
+        | (None, None) => Merge::None,
+        (None, Some(builtin)) => builtin.into(),
+    }
+}
+
+fn signatures(module: &Module) -> Vec<String> {
+    module
+        .functions()
+        .iter()
+        .map(|function| format!("`{function}`"))
+        .collect()
+}
+
+fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
+    let fold = match &spec.merge {
+        Merge::Default => Some(Builtin::Concat),
+        merge @ (Merge::Concat | Merge::Collect | Merge::Count | Merge::None) => merge.builtin(),
+        Merge::Reducer(_) | Merge::Sum | Merge::Min | Merge::Max => {
+            return Err(PlanError::CommandReducer {
+                module: module.name().to_owned(),
+                functions: signatures(module),
+            });
+        }
+    };
+    // A program's name is what it was loaded as, without its folders, as a shell would have it.
+    let name = module
+        .name()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    Ok(Plan {
+        map: Callee::Command,
+        reduce: None,
+        item: Type::bytes(),
+        fold: joined(spec, fold),
+        chunking: spec.chunking.unwrap_or(Chunking::File),
+        arguments: std::iter::once(name)
+            .chain(spec.arguments.iter().cloned())
+            .collect(),
+        merge: resolved(module, None, fold),
+        unordered: unordered(spec, fold.is_some())?,
+    })
+}
+
+/// The built-in merge that runs here: none for a concat that its user joins.
+fn joined(spec: &JobSpec, fold: Option<Builtin>) -> Option<Builtin> {
+    fold.filter(|&builtin| !(spec.streamed && builtin == Builtin::Concat))
+}
+
+fn unordered(spec: &JobSpec, is_merged: bool) -> Result<bool, PlanError> {
+    if spec.job.unordered && is_merged {
+        return Err(PlanError::UnorderedMerge);
+    }
+    Ok(spec.job.unordered)
+}
+
+fn is_mapper(function: &Function) -> bool {
+    matches!(function.params.as_slice(), [(_, ty)] if *ty == Type::String || ty.is_bytes())
+}
+
+fn find<'m>(module: &'m Module, name: &str) -> Result<(usize, &'m Function), PlanError> {
+    let index = module.position(name);
+    let index = index.map_err(|error| PlanError::Function(Box::new(error)))?;
+    Ok((index, &module.functions()[index]))
+}
+
+/// The function that has the name by convention, if there is one.
+fn conventional<'m>(
+    module: &'m Module,
+    name: &str,
+) -> Result<Option<(usize, &'m Function)>, PlanError> {
+    match module.position(name) {
+        Ok(index) => Ok(Some((index, &module.functions()[index]))),
+        Err(FunctionError::NotFound { .. } | FunctionError::Command { .. }) => Ok(None),
+        Err(error) => Err(PlanError::Function(Box::new(error))),
+    }
+}
+
+fn mapper<'m>(
+    module: &'m Module,
+    wanted: Option<&str>,
+) -> Result<(usize, &'m Function), PlanError> {
+    const CONVENTION: &str = "mapper";
+    let named = match wanted {
+        Some(name) => Some(find(module, name)?),
+        None => conventional(module, CONVENTION)?,
+    };
+    if let Some((idx, function)) = named {
+        if is_mapper(function) {
+            return Ok((idx, function));
+        }
+        let params: Vec<String> = function
+            .params
+            .iter()
+            .map(|(_, ty)| ty.to_string())
+            .collect();
+        let found = if params.is_empty() {
+            "nothing".to_owned()
+        } else {
+            format!("({})", params.join(", "))
+        };
+        return Err(PlanError::NotAMapper {
+            function: function.to_string(),
+            found,
+        });
+    }
+    let mut fitting = module
+        .functions()
+        .iter()
+        .enumerate()
+        .filter(|(_, function)| is_mapper(function));
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(PlanError::NoMapper {
+            module: module.name().to_owned(),
+            functions: signatures(module),
+        }),
+    }
+}
+
+fn merge(
+    module: &Module,
+    mapper: &Function,
+    item: &Type,
+    wanted: &Merge,
+) -> Result<(Option<Reduce>, Option<Builtin>), PlanError> {
+    const CONVENTION: &str = "reducer";
+    match wanted {
+        Merge::Reducer(name) => {
+            let (idx, function) = find(module, name)?;
+            Ok((Some(reduce(mapper, item, idx, function)?), None))
+        }
+        Merge::Default => match conventional(module, CONVENTION)? {
+            Some((idx, function)) => Ok((Some(reduce(mapper, item, idx, function)?), None)),
+            None if matches!(item, Type::String | Type::List(_)) => {
+                Ok((None, Some(Builtin::Concat)))
+            }
+            None => Ok((None, Some(Builtin::Collect))),
+        },
+        other => Ok((None, other.builtin())),
+    }
+}
+
+fn reduce(
+    mapper: &Function,
+    item: &Type,
+    idx: usize,
+    reducer: &Function,
+) -> Result<Reduce, PlanError> {
+    let list = Type::list(item.clone());
+    let params: Vec<&Type> = reducer.params.iter().map(|(_, ty)| ty).collect();
+    let shape = match params.as_slice() {
+        [parts] if **parts == list => Some(Shape::LIST),
+        [left, right] if *left == item && *right == item => Some(Shape::Pair),
+        _ => None,
+    };
+    match shape {
+        Some(shape) if value_type(reducer) == *item => Ok(Reduce {
+            function: Callee::Function(idx),
+            shape,
+        }),
+        _ => Err(PlanError::ReducerDoesNotFit {
+            mapper: mapper.name.clone(),
+            gives: Box::new(item.clone()),
+            list: Box::new(list),
+            reducer: reducer.to_string(),
+        }),
+    }
+}

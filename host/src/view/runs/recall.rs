@@ -1,0 +1,89 @@
+//! Tasks that have run elsewhere, remembered: runs whose outcomes are found there.
+
+use super::pieces::{Piece, Pieces, Total};
+use super::plan::Plan;
+use super::recording::JobKind;
+use super::spec::JobSpec;
+use super::start::NewJob;
+use super::submit::SubmitError;
+use crate::dispatch::{Owner, TaskInput};
+use crate::view::handles::job::Job;
+use crate::view::shared::core::Core;
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::input::InputError;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Place};
+use rwasm_sandbox::sandbox::Module;
+use rwasm_value::ids::ChunkIndex;
+
+/// Tasks that were submitted before, by what each worked on.
+pub(crate) struct Remembered<I> {
+    places: I,
+    next: u64,
+    total: u64,
+}
+
+impl<I: Iterator<Item = Place> + Send> Remembered<I> {
+    pub(crate) fn new(places: I, total: u64) -> Self {
+        Self {
+            places,
+            next: 0,
+            total,
+        }
+    }
+}
+
+impl<I: Iterator<Item = Place> + Send> Pieces for Remembered<I> {
+    fn next(&mut self, _: &Cancel) -> Option<Result<Piece, InputError>> {
+        let place = self.places.next()?;
+        let index = self.next;
+        self.next += 1;
+        // Never called with: the backend of such a job finds the outcome by the index.
+        let failure = Failure::new(FailureCode::Internal, "the task has run elsewhere");
+        Some(Ok(Piece {
+            index: ChunkIndex(index),
+            place,
+            position: index,
+            size: None,
+            held: 0,
+            input: TaskInput::Refused(failure),
+            start_by: None,
+            #[cfg(feature = "history")]
+            kept: None,
+        }))
+    }
+
+    fn total(&self) -> Total {
+        Total::Tasks(self.total)
+    }
+}
+
+impl Core {
+    /// A run whose chunks have outcomes elsewhere: merges them, or delivers each.
+    pub(crate) fn recall_run(
+        &self,
+        module: &Module,
+        spec: &JobSpec,
+        places: impl Iterator<Item = Place> + Send + 'static,
+        total: u64,
+    ) -> Result<Job, SubmitError> {
+        let plan = Plan::new(module, spec)?;
+        let setting = self.setting(&spec.task, plan.arguments.clone())?;
+        self.start(NewJob {
+            plan,
+            run: Some(spec),
+            view: &spec.view,
+            task: &spec.task,
+            job: &spec.job,
+            program: self.program(module, &setting)?,
+            setting,
+            kind: JobKind::Run,
+            inputs: Vec::new(),
+            pieces: Box::new(Remembered::new(places, total)),
+            owner: Owner::default(),
+            failures_count: false,
+            names_values: false,
+            after: Vec::new(),
+            follow: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! A run: a function of a module mapped over inputs that are cut into chunks, and merged.
+
+use super::plan::Plan;
+use super::recording::{JobKind, input_entries};
+use super::spec::JobSpec;
+use super::start::NewJob;
+use super::submit::SubmitError;
+use crate::dispatch::Owner;
+use crate::graph::Dependency;
+use crate::view::handles::job::Job;
+use crate::view::shared::core::Core;
+use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::input::{Chunks, Cut, Input, InputError};
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::sandbox::{Callee, Module};
+
+impl Core {
+    /// Begins a run. What can be refused is refused before anything is compiled or run.
+    pub(crate) fn run(
+        &self,
+        module: &Module,
+        inputs: Vec<Input>,
+        spec: &JobSpec,
+        after: Vec<Dependency>,
+    ) -> Result<Job, SubmitError> {
+        let plan = Plan::new(module, spec)?;
+        let entries = match &self.keeper {
+            Some(_) => input_entries(&inputs),
+            None => Vec::new(),
+        };
+        let setting = self.setting(&spec.task, plan.arguments.clone())?;
+        let chunks = cut(&plan, &setting.limits, inputs)?;
+        let program = self.program(module, &setting)?;
+        self.start(NewJob {
+            plan,
+            run: Some(spec),
+            view: &spec.view,
+            task: &spec.task,
+            job: &spec.job,
+            setting,
+            program,
+            kind: JobKind::Run,
+            inputs: entries,
+            pieces: Box::new(chunks),
+            owner: Owner::default(),
+            failures_count: false,
+            names_values: false,
+            after,
+            follow: Vec::new(),
+        })
+    }
+}
+
+/// Looks at all inputs.
+pub(crate) fn cut(plan: &Plan, limits: &Limits, inputs: Vec<Input>) -> Result<Chunks, InputError> {
+    let is_command = plan.map == Callee::Command;
+    Chunks::check(
+        inputs,
+        Cut {
+            chunking: plan.chunking,
+            max_chunk: limits.input.bytes(),
+            whole_streams: is_command && plan.chunking == Chunking::File,
+        },
+    )
+}

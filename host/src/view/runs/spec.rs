@@ -1,0 +1,206 @@
+//! What a job is to do, as its user says it.
+
+use super::plan::{Plan, PlanError};
+use crate::merge::Builtin;
+use crate::view::shared::settings::{JobSettings, TaskSettings};
+use crate::view::shared::targets::Targets;
+use rwasm_sandbox::chunk::Chunking;
+use rwasm_sandbox::sandbox::Module;
+use rwasm_value::value::Type;
+use std::fmt;
+use std::str::FromStr;
+
+/// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
+/// what should differ.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct JobSpec {
+    /// The function to map; by default the one named `mapper`, or the only one that fits.
+    pub map: Option<String>,
+    /// How the outcomes are merged.
+    pub merge: Merge,
+    /// How the inputs are cut; by default as fits the module's form.
+    pub chunking: Option<Chunking>,
+    /// Which engines run the tasks.
+    pub view: ViewKind,
+    /// A [`Merge::Concat`] delivers its outcomes in input order instead of joining them: the caller
+    /// joins them as they come. Other merges are not affected.
+    pub streamed: bool,
+    /// The arguments of a WASI command, without its own name.
+    pub arguments: Vec<String>,
+    /// How each task is run.
+    pub task: TaskSettings,
+    /// How the job treats its tasks together.
+    pub job: JobSettings,
+}
+
+impl JobSpec {
+    /// How a job of `module` would merge its outcomes: never [`Merge::Default`].
+    ///
+    /// # Errors
+    /// When the module does not fit the job.
+    pub fn merge_for(&self, module: &Module) -> Result<Merge, PlanError> {
+        Plan::new(module, self).map(|plan| plan.merge)
+    }
+
+    /// The type of what a job of `module` would give: of its merged value, or with
+    /// [`Merge::None`] of each outcome.
+    ///
+    /// # Errors
+    /// When the module does not fit the job.
+    pub fn type_for(&self, module: &Module) -> Result<Type, PlanError> {
+        Plan::new(module, self)?.result_type()
+    }
+}
+
+/// How a job's outcomes become one value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Merge {
+    /// By the module's `reducer` if it has one; else as fits the type.
+    #[default]
+    Default,
+    /// By this function of the module.
+    Reducer(String),
+    /// All values in a list.
+    Collect,
+    /// All strings, bytes or lists joined.
+    Concat,
+    /// The sum of numbers, or of the numbers of equal keys.
+    Sum,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The number of outcomes.
+    Count,
+    /// Not at all: each outcome is delivered.
+    None,
+}
+
+impl Merge {
+    /// The name of [`Merge::Reducer`], whichever function it is.
+    const REDUCER: &str = "reducer";
+
+    /// Its name, without that of a reducer: `default`, `reducer`, `none` or the name of a
+    /// [`Builtin`].
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match (self.builtin(), self) {
+            (Some(builtin), _) => builtin.name(),
+            (None, Self::Default) => "default",
+            (None, Self::Reducer(_)) => Self::REDUCER,
+            (None, _) => "none",
+        }
+    }
+
+    /// The built-in merge that does it, if it names one.
+    #[must_use]
+    pub const fn builtin(&self) -> Option<Builtin> {
+        match self {
+            Self::Collect => Some(Builtin::Collect),
+            Self::Concat => Some(Builtin::Concat),
+            Self::Sum => Some(Builtin::Sum),
+            Self::Min => Some(Builtin::Min),
+            Self::Max => Some(Builtin::Max),
+            Self::Count => Some(Builtin::Count),
+            Self::Default | Self::Reducer(_) | Self::None => None,
+        }
+    }
+
+    /// The function of the module that does it, if it names one.
+    #[must_use]
+    pub fn reducer(&self) -> Option<&str> {
+        match self {
+            Self::Reducer(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl From<Builtin> for Merge {
+    fn from(builtin: Builtin) -> Self {
+        match builtin {
+            Builtin::Collect => Self::Collect,
+            Builtin::Concat => Self::Concat,
+            Builtin::Sum => Self::Sum,
+            Builtin::Min => Self::Min,
+            Builtin::Max => Self::Max,
+            Builtin::Count => Self::Count,
+        }
+    }
+}
+
+/// Its name, with `reducer:NAME` for a reducer, as [`FromStr`] reads it.
+impl fmt::Display for Merge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reducer(name) => write!(f, "{}:{name}", Self::REDUCER),
+            other => f.pad(other.name()),
+        }
+    }
+}
+
+/// A text that names no [`Merge`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no merge `{name}`")]
+pub struct ParseMergeError {
+    /// The text.
+    pub name: String,
+}
+
+impl FromStr for Merge {
+    type Err = ParseMergeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((Self::REDUCER, name)) = text.split_once(':') {
+            return Ok(Self::Reducer(name.to_owned()));
+        }
+        let builtins = Builtin::ALL.into_iter().map(Self::from);
+        builtins
+            .chain([Self::Default, Self::None])
+            .find(|merge| merge.name() == text)
+            .ok_or_else(|| ParseMergeError {
+                name: text.to_owned(),
+            })
+    }
+}
+
+/// Which engines run the tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ViewKind {
+    /// Whichever is free.
+    #[default]
+    Balanced,
+    /// Whichever of these is free.
+    BalancedAmong(Targets),
+    /// The engine of each chunk is fixed beforehand: each target gets a contiguous block.
+    Direct(Targets),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_is_read_as_it_is_written() {
+        let builtins = Builtin::ALL.into_iter().map(Merge::from);
+        for merge in builtins.chain([
+            Merge::Default,
+            Merge::None,
+            Merge::Reducer("a:b".to_owned()),
+            Merge::Reducer(String::new()),
+        ]) {
+            assert_eq!(merge.to_string().parse(), Ok(merge.clone()));
+        }
+        for builtin in Builtin::ALL {
+            assert_eq!(Merge::from(builtin).builtin(), Some(builtin));
+            assert_eq!(Merge::from(builtin).name(), builtin.name());
+        }
+        for name in ["", "reducer", "Sum", "reduce:x", " sum"] {
+            let error = name.parse::<Merge>().unwrap_err();
+            assert_eq!(error.name, name);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The modules that a cluster has made ready to run, kept for whoever comes back to them.
+//!
+//! Those in use stay; of the others only the last used do, so that a cluster that runs ever new modules does not grow.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// How many programs that nobody uses are kept.
+const MOST: usize = 128;
+
+/// How many bytes their modules have together at most (1 GiB). Compiled code is a few times as large, but most of it is
+/// mapped from the cache and in memory only where it ran.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Programs by what they were made of.
+pub(crate) struct Programs<K, P> {
+    kept: HashMap<K, Kept<P>>,
+    /// Counts uses, to know the last.
+    now: u64,
+}
+
+struct Kept<P> {
+    program: Arc<P>,
+    bytes: u64,
+    used: u64,
+}
+
+impl<K, P> Default for Programs<K, P> {
+    fn default() -> Self {
+        Self {
+            kept: HashMap::new(),
+            now: 0,
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, P> Programs<K, P> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<Arc<P>> {
+        self.now += 1;
+        let kept = self.kept.get_mut(key)?;
+        kept.used = self.now;
+        Some(Arc::clone(&kept.program))
+    }
+
+    /// Keeps a program made of a module of so many bytes, unless there is one by now: the one that is kept.
+    ///
+    /// Also gives those that are let go: freeing code takes its time, and is best done without a lock.
+    pub(crate) fn keep(&mut self, key: K, program: Arc<P>, bytes: u64) -> (Arc<P>, Vec<Arc<P>>) {
+        self.now += 1;
+        let used = self.now;
+        let kept = self.kept.entry(key).or_insert(Kept {
+            program,
+            bytes,
+            used,
+        });
+        kept.used = used;
+        let program = Arc::clone(&kept.program);
+        (program, self.let_go())
+    }
+
+    fn let_go(&mut self) -> Vec<Arc<P>> {
+        // Nobody else can begin to use one meanwhile: it would take it from here.
+        let idle = |kept: &&Kept<P>| Arc::strong_count(&kept.program) == 1;
+        let mut idle: Vec<(u64, u64, K)> = self
+            .kept
+            .iter()
+            .filter(|(_, kept)| idle(kept))
+            .map(|(key, kept)| (kept.used, kept.bytes, *key))
+            .collect();
+        if idle.len() <= MOST && idle.iter().map(|(_, bytes, _)| bytes).sum::<u64>() <= MOST_BYTES {
+            return Vec::new();
+        }
+        idle.sort_unstable_by_key(|(used, ..)| std::cmp::Reverse(*used));
+        let mut total = 0;
+        let too_many = idle
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, (_, bytes, key))| {
+                total += bytes;
+                (place >= MOST || total > MOST_BYTES).then_some(key)
+            });
+        let gone = too_many.filter_map(|key| self.kept.remove(&key));
+        gone.map(|kept| kept.program).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_used_are_kept_and_those_in_use_with_them() {
+        let mut programs = Programs::default();
+        let (in_use, _) = programs.keep(0, Arc::new(0), 1);
+        let mut gone = Vec::new();
+        for key in 1..=2 * MOST {
+            gone.extend(programs.keep(key, Arc::new(key), 1).1);
+            assert!(programs.get(&1).is_some());
+        }
+        assert_eq!(programs.kept.len(), MOST + 2);
+        assert_eq!(*gone[0], 2);
+        assert_eq!(programs.get(&0), Some(in_use));
+        assert_eq!(programs.get(&2), None);
+        assert_eq!(programs.get(&(2 * MOST)), Some(Arc::new(2 * MOST)));
+    }
+
+    #[test]
+    fn large_modules_are_fewer() {
+        let mut programs = Programs::default();
+        for key in 0..6 {
+            let (kept, _) = programs.keep(key, Arc::new(key), MOST_BYTES / 4);
+            assert_eq!(*kept, key);
+        }
+        // The newest is in use while others are let go.
+        assert_eq!(programs.kept.len(), 5);
+        assert_eq!(programs.get(&0), None);
+    }
+
+    #[test]
+    fn the_first_of_two_made_at_once_is_the_one() {
+        let mut programs = Programs::default();
+        let (first, _) = programs.keep('a', Arc::new(1), 1);
+        let (second, _) = programs.keep('a', Arc::new(2), 1);
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+}

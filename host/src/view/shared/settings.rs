@@ -1,0 +1,374 @@
+//! How tasks run: what a call, a map and a run say alike, and what a view's methods set.
+
+use super::core::Core;
+use crate::dispatch::{Owner, Reuse};
+use crate::graph::{Dependency, Retry, Terms};
+use crate::job::Tolerance;
+use crate::placement::Eligible;
+#[cfg(feature = "history")]
+use rwasm_history::JobKey;
+use rwasm_sandbox::grants::{GrantError, Grants};
+use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
+use rwasm_sandbox::sandbox::{Peers, Setting};
+use rwasm_value::units::ByteSize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How each task of a call, a map or a run is run. Start from [`TaskSettings::default`] and change
+/// what should differ.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TaskSettings {
+    /// What a task may use; by default what the cluster says.
+    pub limits: Option<Limits>,
+    /// What a task may reach; by default what the cluster says.
+    pub grants: Option<Grants>,
+    /// Whether each task comes to the same, with the same fuel, on every engine and every run.
+    ///
+    /// Its fuel is then the only budget of what it computes, whether that takes long or not:
+    /// [`DETERMINISTIC_FUEL`] unless the limits say otherwise. Its clock begins with the
+    /// year 2000 and goes on only while it sleeps, which takes no time; [`Limits::time`] is held
+    /// against that. Its random numbers follow from its module, function and input, and from a seed, 0 unless
+    /// another is granted. Not-a-number values have one form, relaxed SIMD instructions one
+    /// outcome. It is told that it is on engine 0 of 1. Instances are not used again, and no
+    /// network can be granted. What it waits for outside of itself, such as the rest of a stream, is
+    /// bounded by the job's deadline alone. What a directory that is granted holds is for whoever grants it to keep the
+    /// same, and so is what the embedder's functions answer.
+    ///
+    /// [`DETERMINISTIC_FUEL`]: crate::DETERMINISTIC_FUEL
+    pub deterministic: bool,
+    /// How long an instance lives.
+    pub reuse: Reuse,
+    /// Which failures are tried again, how often, after which pause.
+    pub retry: Retry,
+    /// The time a task may wait for an engine once it is ready.
+    pub queue_timeout: Option<Duration>,
+    /// The time of all of a call or job: waiting, running and trying again.
+    pub deadline: Option<Duration>,
+    /// What goes first where engines are short: higher before lower.
+    pub priority: i32,
+    /// What the call or job is called: in messages, events and the history.
+    pub label: Option<Arc<str>>,
+    /// The job in the history of which this one repeats tasks.
+    #[cfg(feature = "history")]
+    pub repeats: Option<JobKey>,
+    /// What this program wants to find again with the job in the history.
+    #[cfg(feature = "history")]
+    pub memo: serde_json::Value,
+}
+
+/// How a job of many tasks, a map or a run, treats them all together. Start from
+/// [`JobSettings::default`] and change what should differ.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct JobSettings {
+    /// How many failed tasks the job bears.
+    pub max_failures: Tolerance,
+    /// Outcomes that are delivered come as their tasks end, not in input order. Those of a run are
+    /// with [`Merge::None`](crate::Merge::None) only.
+    pub unordered: bool,
+    /// Tasks handed to an engine at a time; by default as many as are worth a hand-over.
+    pub dispatch_size: Option<usize>,
+    /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
+    pub max_outstanding: Option<usize>,
+    /// Whether what each task used is kept for [`JobResult::records`](crate::JobResult::records).
+    pub keep_records: bool,
+}
+
+impl TaskSettings {
+    /// What the sandbox is told, once all that can be refused has been looked at. `limits` and `grants` hold where these
+    /// settings have none; `arguments` are those of a WASI command, its own name first. Directories and peers are looked
+    /// for where the engines are, which is `here` or elsewhere.
+    pub(crate) fn settle(
+        &self,
+        limits: &Limits,
+        grants: &Arc<Grants>,
+        arguments: Vec<String>,
+        here: bool,
+    ) -> Result<Arc<Setting>, SettingError> {
+        let mut limits = self.limits.as_ref().unwrap_or(limits).clone();
+        let own = self.grants.as_ref().map(|own| Arc::new(own.clone()));
+        let grants = own.unwrap_or_else(|| Arc::clone(grants));
+        if !(MIN_STACK..=MAX_STACK).contains(&limits.stack) {
+            return Err(SettingError::Stack {
+                wanted: limits.stack,
+            });
+        }
+        if limits.table_elements > MAX_TABLE_ELEMENTS {
+            return Err(SettingError::TableElements {
+                wanted: limits.table_elements,
+            });
+        }
+        if self.deterministic && self.reuse != Reuse::None {
+            return Err(SettingError::ReuseIsNotDeterministic);
+        }
+        if self.deterministic && !cfg!(feature = "deterministic") {
+            return Err(SettingError::NotBuiltForDeterminism);
+        }
+        let (dirs, peers) = if here {
+            (grants.check(self.deterministic)?, Peers::new(&grants.net))
+        } else {
+            grants.check_elsewhere(self.deterministic)?;
+            (Vec::new(), Peers::default())
+        };
+        if self.deterministic {
+            limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
+        }
+        Ok(Arc::new(Setting {
+            limits,
+            grants,
+            peers: Arc::new(peers),
+            dirs: dirs.into(),
+            deterministic: self.deterministic,
+            program_arguments: arguments,
+            keep_instance: self.reuse != Reuse::None,
+        }))
+    }
+}
+
+/// What a view is set to: see the setters of [`LoadBalancedView`](crate::LoadBalancedView) and of
+/// [`DirectView`](crate::DirectView).
+#[derive(Clone, Debug)]
+pub(crate) struct ViewSettings {
+    pub(crate) task: TaskSettings,
+    /// How maps treat their tasks.
+    pub(crate) job: JobSettings,
+    pub(crate) after: Vec<Dependency>,
+    pub(crate) follow: Vec<Dependency>,
+    /// Whose instances are kept under [`Reuse::Engine`]: each view that asks for it has its own.
+    pub(crate) owner: Owner,
+    /// What follows of these for the sandbox, made when it is first wanted and shared by all calls.
+    pub(crate) setting: OnceLock<Arc<Setting>>,
+}
+
+impl Default for ViewSettings {
+    fn default() -> Self {
+        Self {
+            task: TaskSettings::default(),
+            job: JobSettings {
+                max_failures: Tolerance::Percent(100.0),
+                ..JobSettings::default()
+            },
+            after: Vec::new(),
+            follow: Vec::new(),
+            owner: Owner::default(),
+            setting: OnceLock::new(),
+        }
+    }
+}
+
+impl ViewSettings {
+    /// Whether a call needs to be looked after.
+    pub(crate) fn needs_care(&self) -> bool {
+        self.task.retry.retries > 0
+            || self.task.queue_timeout.is_some()
+            || self.task.deadline.is_some()
+            || !self.after.is_empty()
+            || !self.follow.is_empty()
+    }
+
+    /// Under which terms the desk looks after a call.
+    pub(crate) fn terms(&self, eligible: Eligible) -> Terms {
+        Terms {
+            after: self.after.clone(),
+            follow: self.follow.clone(),
+            eligible,
+            retry: self.task.retry.clone(),
+            queue_time: self.task.queue_timeout,
+            deadline: self.task.deadline,
+        }
+    }
+
+    /// What the sandbox is told of these calls on that cluster.
+    pub(crate) fn setting(&self, core: &Core) -> Result<&Arc<Setting>, SettingError> {
+        if let Some(setting) = self.setting.get() {
+            return Ok(setting);
+        }
+        let setting = core.setting(&self.task, Vec::new())?;
+        Ok(self.setting.get_or_init(|| setting))
+    }
+}
+
+/// Why no task can run with what a job or call is to use and reach.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// A grant that is not possible.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A stack that is too small to be of use, or larger than an engine's.
+    #[error("a stack has {MIN_STACK} to {MAX_STACK}, {wanted} was asked for")]
+    Stack {
+        /// What was asked for.
+        wanted: ByteSize,
+    },
+    /// More than the slots of the pool have.
+    #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, {wanted} were asked for")]
+    TableElements {
+        /// What was asked for.
+        wanted: usize,
+    },
+    /// What an instance that is used again holds depends on what ran before.
+    #[error("deterministic tasks have a fresh instance each: reuse must be none")]
+    ReuseIsNotDeterministic,
+    /// The library was built without what deterministic tasks run on.
+    #[error("deterministic tasks need a library built with the feature `deterministic`")]
+    NotBuiltForDeterminism,
+}
+
+/// The setters that both views have. Each gives the view back, so that they can be chained; a clone
+/// of a view may differ from it.
+macro_rules! setters {
+    () => {
+        /// What these calls are called: in messages, events and the history.
+        pub fn label(mut self, label: impl Into<std::sync::Arc<str>>) -> Self {
+            self.settings.task.label = Some(label.into());
+            self
+        }
+
+        /// What goes first where engines are short: higher before lower, 0 unless said otherwise.
+        pub fn priority(mut self, priority: i32) -> Self {
+            self.settings.task.priority = priority;
+            self
+        }
+
+        /// What each task may use. Its time is then what these limits say, whatever
+        /// [`Self::timeout`] said before.
+        pub fn limits(mut self, limits: rwasm_sandbox::limits::Limits) -> Self {
+            self.settings.task.limits = Some(limits);
+            self.settings.setting.take();
+            self
+        }
+
+        /// What each task may reach; by default what the cluster grants, which is nothing unless it
+        /// says otherwise.
+        pub fn grants(mut self, grants: rwasm_sandbox::grants::Grants) -> Self {
+            self.settings.task.grants = Some(grants);
+            self.settings.setting.take();
+            self
+        }
+
+        /// Whether each task comes to the same, with the same fuel, on every engine and every run:
+        /// see [`TaskSettings::deterministic`](crate::TaskSettings::deterministic).
+        pub fn deterministic(mut self, deterministic: bool) -> Self {
+            self.settings.task.deterministic = deterministic;
+            self.settings.setting.take();
+            self
+        }
+
+        /// The time that one run of a task may take: [`Limits::time`](crate::Limits::time).
+        pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
+            let limits = &mut self.settings.task.limits;
+            limits.get_or_insert_with(|| self.core.limits.clone()).time = timeout;
+            self.settings.setting.take();
+            self
+        }
+
+        /// The time that a task may wait for an engine, once what it waits for has ended.
+        pub fn queue_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.settings.task.queue_timeout = Some(timeout);
+            self
+        }
+
+        /// The time that all of a call or map may take from its submission: waiting, running and
+        /// trying again.
+        pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
+            self.settings.task.deadline = Some(deadline);
+            self
+        }
+
+        /// Which failures are tried again, how often, after which pause; by default none is.
+        pub fn retry(mut self, retry: $crate::graph::Retry) -> Self {
+            self.settings.task.retry = retry;
+            self
+        }
+
+        /// Tries again so often at most. Which failures, and after which pause, is as
+        /// [`Self::retry`] says; unless it said otherwise, any that another attempt can mend, at once.
+        pub fn retries(mut self, retries: u32) -> Self {
+            self.settings.task.retry.retries = retries;
+            self
+        }
+
+        /// Begins only when these have ended as the dependency says: a task, a map or a job by
+        /// reference stands for its success. Said several times, all hold. Where that can no longer
+        /// come true, calls fail at once with `dependency-failed`.
+        pub fn after(mut self, dependency: impl Into<$crate::graph::Dependency>) -> Self {
+            self.settings.after.push(dependency.into());
+            self
+        }
+
+        /// The job in the history of which these calls repeat tasks.
+        #[cfg(feature = "history")]
+        pub fn repeats(mut self, job: rwasm_history::JobKey) -> Self {
+            self.settings.task.repeats = Some(job);
+            self
+        }
+
+        /// What this program wants to find again with these calls in the history:
+        /// `JobEntry::options["memo"]`.
+        #[cfg(feature = "history")]
+        pub fn memo(mut self, memo: serde_json::Value) -> Self {
+            self.settings.task.memo = memo;
+            self
+        }
+
+        /// How long an instance of the module lives. With [`Reuse::Engine`](crate::Reuse::Engine)
+        /// this view and its clones have one instance of each module on each engine, whose state
+        /// lives between calls until the view is dropped.
+        pub fn reuse(mut self, reuse: $crate::dispatch::Reuse) -> Self {
+            self.settings.task.reuse = reuse;
+            self.settings.setting.take();
+            self.settings.owner = $crate::dispatch::Owner::default();
+            self
+        }
+    };
+}
+
+pub(crate) use setters;
+
+/// The setters for maps that both views have.
+macro_rules! map_setters {
+    () => {
+        /// Maps give their outcomes as their tasks end, not in input order.
+        pub fn unordered(mut self) -> Self {
+            self.settings.job.unordered = true;
+            self
+        }
+
+        /// Maps hand so many tasks to an engine at a time; by default as many as are worth a
+        /// hand-over, which is learnt.
+        pub fn dispatch_size(mut self, tasks: usize) -> Self {
+            self.settings.job.dispatch_size = Some(tasks);
+            self
+        }
+
+        /// Maps read so many tasks at most whose outcomes are not out; by default as many as keep
+        /// the engines busy, within the memory there is. Outcomes go out in batches: a few
+        /// thousand, of a few MiB, may be out and not yet taken.
+        pub fn max_outstanding(mut self, tasks: usize) -> Self {
+            self.settings.job.max_outstanding = Some(tasks);
+            self
+        }
+
+        /// Maps end when more tasks than this have failed. By default they never do, and failures
+        /// stand among the values.
+        pub fn max_failures(mut self, failures: $crate::job::Tolerance) -> Self {
+            self.settings.job.max_failures = failures;
+            self
+        }
+
+        /// Maps end at the first failure: in input order, or as they come.
+        pub fn fail_fast(self) -> Self {
+            self.max_failures($crate::job::Tolerance::Count(0))
+        }
+
+        /// Maps keep what each attempt used, for [`Map::result`].
+        pub fn keep_records(mut self) -> Self {
+            self.settings.job.keep_records = true;
+            self
+        }
+    };
+}
+
+pub(crate) use map_setters;

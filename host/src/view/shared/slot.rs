@@ -1,0 +1,207 @@
+//! Where the one outcome of a job waits for whoever wants it. The first to say it wins; a slot is
+//! filled once, whatever is cancelled, lost or shut down in between.
+//!
+//! Each slot has a lock of its own, held for a few moves of memory by the one that fills it and
+//! the one that looks.
+
+use super::admission::Permit;
+use super::live::Live;
+use super::notes::NoteFeed;
+use crate::graph::Ended;
+use rwasm_sandbox::note::{Listener, TaskNote};
+use rwasm_sandbox::outcome::Outcome;
+use rwasm_value::ids::{EngineId, JobId};
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// The slots of a cluster's jobs, by name: what dependencies are looked up in. A job is known as
+/// long as somebody holds its slot: it runs, or its handle is there.
+#[derive(Default)]
+pub(crate) struct Registry {
+    slots: Mutex<HashMap<JobId, Weak<Slot>>>,
+    /// What all tasks of the cluster say.
+    pub(crate) notes: NoteFeed,
+}
+
+impl Registry {
+    pub(crate) fn find(&self, job: JobId) -> Option<Arc<Slot>> {
+        self.lock().get(&job)?.upgrade()
+    }
+
+    /// The jobs that have not ended.
+    pub(crate) fn pending(&self) -> Vec<Arc<Slot>> {
+        let slots: Vec<Arc<Slot>> = self.lock().values().filter_map(Weak::upgrade).collect();
+        slots.into_iter().filter(|slot| !slot.is_done()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Weak<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the [module](self).
+pub(crate) struct Slot {
+    pub(crate) job: JobId,
+    registry: Arc<Registry>,
+    pub(crate) live: Live,
+    state: Mutex<SlotState>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct SlotState {
+    /// Boxed, since most slots of a large job wait most of the time.
+    done: Option<Box<Done>>,
+    /// Of whoever polls: a job has one handle.
+    waker: Option<Waker>,
+    watchers: Vec<Watcher>,
+    permit: Option<Permit>,
+}
+
+/// Whom to tell of the end.
+type Watcher = Box<dyn FnOnce(&Done) + Send>;
+
+/// How a job ended.
+pub(crate) struct Done {
+    /// A call's outcome, until it is taken. None of a job of many tasks, whose outcomes went another
+    /// way.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) success: bool,
+    /// Where it ran.
+    pub(crate) engines: Vec<EngineId>,
+    pub(crate) at: Instant,
+}
+
+impl Done {
+    /// The end of a call.
+    pub(crate) fn call(outcome: Outcome) -> Self {
+        Self {
+            success: outcome.result.is_ok(),
+            engines: outcome.usage.engine.into_iter().collect(),
+            outcome: Some(outcome),
+            at: Instant::now(),
+        }
+    }
+
+    /// The end of a job of many tasks.
+    pub(crate) fn job(success: bool, engines: Vec<EngineId>) -> Self {
+        Self {
+            outcome: None,
+            success,
+            engines,
+            at: Instant::now(),
+        }
+    }
+
+    pub(crate) fn ended(&self) -> Ended {
+        Ended {
+            success: self.success,
+            engines: self.engines.clone(),
+        }
+    }
+}
+
+impl Slot {
+    pub(crate) fn new(job: JobId, registry: &Arc<Registry>, permit: Option<Permit>) -> Arc<Self> {
+        let slot = Arc::new(Self {
+            job,
+            registry: Arc::clone(registry),
+            live: Live::default(),
+            state: Mutex::new(SlotState {
+                permit,
+                ..SlotState::default()
+            }),
+            ready: Condvar::new(),
+        });
+        registry.lock().insert(job, Arc::downgrade(&slot));
+        slot
+    }
+
+    /// Fills the slot, unless it is filled. Whether it was this that filled it.
+    pub(crate) fn fill(&self, done: Done) -> bool {
+        let mut state = self.lock();
+        if state.done.is_some() {
+            return false;
+        }
+        let watchers = std::mem::take(&mut state.watchers);
+        let waker = state.waker.take();
+        let permit = state.permit.take();
+        for watcher in watchers {
+            watcher(&done);
+        }
+        state.done = Some(Box::new(done));
+        drop(state);
+        self.live.end();
+        drop(permit);
+        self.ready.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.lock().done.is_some()
+    }
+
+    /// Looks at the end, if it has come.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut Done) -> T) -> Option<T> {
+        self.lock().done.as_deref_mut().map(look)
+    }
+
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.done.is_some() {
+            return Poll::Ready(());
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Waits on this thread for the end; at most so long, if that is said. Whether it has come.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+        let state = self.lock();
+        let is_pending = |state: &mut SlotState| state.done.is_none();
+        match timeout {
+            None => {
+                drop(self.ready.wait_while(state, is_pending));
+                true
+            }
+            Some(timeout) => {
+                let waited = self.ready.wait_timeout_while(state, timeout, is_pending);
+                !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+            }
+        }
+    }
+
+    /// Has `watcher` told of the end, at once if it has come.
+    pub(crate) fn watch(&self, watcher: impl FnOnce(&Done) + Send + 'static) {
+        let mut state = self.lock();
+        match &state.done {
+            Some(done) => watcher(done),
+            None => state.watchers.push(Box::new(watcher)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener for Slot {
+    fn note(&self, task: u64, note: TaskNote) {
+        self.registry.notes.note(self.job, task, &note);
+        self.live.note(task, note);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.registry.lock().remove(&self.job);
+    }
+}

@@ -1,0 +1,86 @@
+//! What a job has done and how long it took.
+
+use rwasm_sandbox::outcome::Usage;
+use rwasm_value::ids::EngineId;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The figures of a job.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct JobStats {
+    /// Tasks that ran, repeated ones and those of the merge included.
+    pub tasks: u64,
+    /// Of these, calls of the reducer.
+    pub merges: u64,
+    /// Of these, repetitions of failed ones.
+    pub retries: u64,
+    /// Hand-overs to engines.
+    pub dispatches: u64,
+    /// Chunks of the input.
+    pub chunks: u64,
+    /// Bytes of the input that tasks have taken in.
+    pub bytes_in: u64,
+    /// From the beginning of the job to its end.
+    pub wall_time: Duration,
+    /// The sum of the tasks' run times: what one engine would have needed.
+    pub serial_time: Duration,
+    /// The largest memory of any task, in bytes.
+    pub peak_memory: u64,
+    /// For each engine that ran any task, in the order of their ids.
+    pub engines: BTreeMap<EngineId, EngineStats>,
+    /// How many engines the job could use.
+    pub engine_count: usize,
+}
+
+/// What one engine has done for a job.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct EngineStats {
+    /// Tasks it ran.
+    pub tasks: u64,
+    /// How long it ran them.
+    pub busy: Duration,
+    /// Bytes they took in.
+    pub bytes_in: u64,
+}
+
+impl JobStats {
+    /// How many times faster than one engine: serial time by wall time.
+    #[must_use]
+    pub fn speed_up(&self) -> f64 {
+        let wall = self.wall_time.as_secs_f64();
+        if wall > 0.0 {
+            self.serial_time.as_secs_f64() / wall
+        } else {
+            0.0
+        }
+    }
+
+    /// The speed-up by the number of engines: 1 where all were busy all the time.
+    #[must_use]
+    pub fn efficiency(&self) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a cluster has at most 1024 engines"
+        )]
+        let engines = self.engine_count.max(1) as f64;
+        self.speed_up() / engines
+    }
+
+    pub(crate) fn add(&mut self, usage: &Usage, is_merge: bool) {
+        self.tasks += 1;
+        self.merges += u64::from(is_merge);
+        self.retries += u64::from(usage.attempt > 1);
+        self.serial_time += usage.run_time;
+        self.peak_memory = self.peak_memory.max(usage.peak_memory);
+        let Some(engine) = usage.engine else { return };
+        let engine = self.engines.entry(engine).or_default();
+        engine.tasks += 1;
+        engine.busy += usage.run_time;
+        engine.bytes_in += usage.bytes_in;
+        if !is_merge {
+            self.bytes_in += usage.bytes_in;
+        }
+    }
+}
