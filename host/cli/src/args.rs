@@ -43,8 +43,8 @@ pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
 #[cfg(feature = "nats")]
 pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
-use super::config::ProjectFile;
 use super::exit::CliError;
+use crate::environment::config::ProjectFile;
 use clap::builder::styling::Styles;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;

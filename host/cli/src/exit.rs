@@ -1,6 +1,6 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
-use super::failed::details;
+use crate::output::failures::details;
 #[cfg(feature = "nats")]
 use rwasm_cluster::detached::DurableError;
 #[cfg(feature = "nats")]

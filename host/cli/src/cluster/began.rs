@@ -5,11 +5,11 @@
 //! written down says of each process that it is there until it is not.
 
 use super::super::exit::{CliError, Ending};
-use super::super::signals::Signals;
 use super::detached::Detached;
 use super::process::Mark;
 use super::state::{Place, State};
 use super::waiting::PAUSE;
+use crate::environment::signals::Signals;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

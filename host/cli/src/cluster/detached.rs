@@ -27,7 +27,7 @@ pub(super) fn serve() -> Option<ExitCode> {
     // It fails where the session is its own already.
     let _ = rustix::process::setsid();
     let error = Command::new(&program).args(arguments).exec();
-    super::super::tell::print(&format!(
+    crate::output::messages::print(&format!(
         "`{}` cannot be started: {error}\n",
         Path::new(&program).display()
     ));

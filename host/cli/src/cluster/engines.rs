@@ -5,15 +5,15 @@
 
 use super::super::args::{HostArgument, LabelArgument};
 use super::super::exit::CliError;
-use super::super::output::shell_word;
-use super::super::setup::cache_dir;
-use super::super::signals::Signals;
 use super::began::{Began, Kind};
 use super::detached::{self, Detached, own_program};
 use super::process::Mark;
 use super::state::{Place, State};
 use super::tether;
 use super::waiting::{Deadline, until_ready};
+use crate::environment::signals::Signals;
+use crate::output::results::shell_word;
+use crate::pipeline::settings::cache_dir;
 use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
 use std::ffi::OsString;
 use std::fs;

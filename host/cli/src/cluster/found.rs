@@ -5,11 +5,11 @@
 //! is known. Whoever asks holds the lock, so that nobody starts or ends anything meanwhile.
 
 use super::super::exit::CliError;
-use super::super::tell::warn;
 use super::began::end;
 use super::process::Mark;
 use super::state::{Group, Place, State};
 use super::{engines, server, tether};
+use crate::output::messages::warn;
 use rwasm_cluster::nats::Role;
 use std::fs;
 use std::path::Path;

@@ -1,13 +1,13 @@
 //! The NATS server of a cluster on this machine: where it is found, how it is set up and started.
 
 use super::super::exit::{CliError, with_source};
-use super::super::signals::Signals;
-use super::super::tell::warn;
 use super::began::{Began, Kind};
 use super::detached::{self, Detached};
 use super::process::Mark;
 use super::state::{Place, State};
 use super::waiting::{Deadline, until_ready};
+use crate::environment::signals::Signals;
+use crate::output::messages::warn;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
     KeySettings, PublicKeys, ServerConfig, Written, is_new_enough, make_keys,

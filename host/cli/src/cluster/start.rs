@@ -5,10 +5,6 @@
 
 use super::super::args::{HostArgument, StartArguments};
 use super::super::exit::CliError;
-use super::super::output::print;
-use super::super::profile::{self, Profile};
-use super::super::signals::Signals;
-use super::super::tell;
 use super::began::{Began, end, ended_at_once};
 use super::process::Mark;
 use super::state::{Group, Kept, Place, State};
@@ -16,6 +12,10 @@ use super::stop::gone;
 use super::waiting::Deadline;
 use super::wishes::Wishes;
 use super::{engines, found, server};
+use crate::environment::profile::{self, Profile};
+use crate::environment::signals::Signals;
+use crate::output::messages;
+use crate::output::results::print;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
     AssetSettings, ConnectSettings, Key, Overview, Process, Role, overview, set_up,
@@ -43,7 +43,7 @@ pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(),
     let quiet = arguments.loudness.quiet;
     let _lock = place.lock(|| {
         if !quiet {
-            tell::print("another command is at this cluster; waiting for it\n");
+            messages::print("another command is at this cluster; waiting for it\n");
         }
     })?;
     let known = found::known(&place)?;
@@ -59,7 +59,7 @@ pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(),
         }
     };
     if !quiet {
-        tell::print(&report);
+        messages::print(&report);
     }
     print(&format!("{}\n", state.url.unwrap_or_default()))
 }

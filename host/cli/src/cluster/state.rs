@@ -4,9 +4,9 @@
 //! logs. The file is written whole, by whoever holds the lock; the store and the keys stay when the cluster is stopped.
 
 use super::super::exit::CliError;
-use super::super::output::plain;
-use super::super::places;
 use super::process::Mark;
+use crate::environment::places;
+use crate::output::results::plain;
 use rwasm_cluster::nats::Role;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};

@@ -2,9 +2,9 @@
 
 use super::super::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use super::super::exit::{CliError, visible};
-use super::super::output::{aligned, print, time};
-use super::super::profile::{remote_always, unanswered};
 use super::state;
+use crate::environment::profile::{remote_always, unanswered};
+use crate::output::results::{aligned, print, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;

@@ -2,12 +2,12 @@
 
 use super::super::args::StopArguments;
 use super::super::exit::CliError;
-use super::super::profile::Profile;
-use super::super::tell;
 use super::found;
 use super::process::Mark;
 use super::state::{Place, State};
 use super::waiting::{Deadline, PAUSE};
+use crate::environment::profile::Profile;
+use crate::output::messages;
 use std::time::Duration;
 
 /// Beyond the time to drain: for engines to give back what they have not begun, and to take their leave.
@@ -26,7 +26,7 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
     let quiet = arguments.loudness.quiet;
     let say = |text: &str| {
         if !quiet {
-            tell::print(text);
+            messages::print(text);
         }
     };
     let none = format!("no cluster `{}` runs on this machine\n", place.name());
@@ -42,7 +42,7 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
     let is_running = state.server.is_running();
     end_engines(&state, arguments.drain_timeout)?;
     if state.server.terminate() && !gone(std::slice::from_ref(&state.server), SERVER) {
-        tell::warn(&format!(
+        messages::warn(&format!(
             "the NATS server (pid {}) does not end, and is killed; what is stored is sound",
             state.server.pid
         ));
@@ -73,7 +73,7 @@ fn end_engines(state: &State, drain: Option<Duration>) -> Result<(), CliError> {
         return Ok(());
     }
     if drain.is_none() {
-        tell::warn(
+        messages::warn(
             "engines do not end in the time they have for it, and are killed; their tasks run again",
         );
     }

@@ -39,7 +39,7 @@ pub(super) fn serve() -> Option<ExitCode> {
     match hold(Path::new(&key), drain, &program, arguments) {
         Ok(code) => Some(code),
         Err(error) => {
-            super::super::tell::print(&format!("`{shown}` cannot be used: {error}\n"));
+            crate::output::messages::print(&format!("`{shown}` cannot be used: {error}\n"));
             Some(ExitCode::FAILURE)
         }
     }

@@ -1,8 +1,8 @@
 //! Waiting for what was started to be ready: for so long, unless it ends or a signal comes.
 
 use super::super::exit::CliError;
-use super::super::signals::Signals;
 use super::detached::Detached;
+use crate::environment::signals::Signals;
 use std::time::{Duration, Instant};
 
 /// The pause between two looks. Nothing tells of a file that appears, or a process that is not our child and ends.

@@ -2,9 +2,9 @@
 
 use super::super::args::{HostArgument, StartArguments};
 use super::super::exit::CliError;
-use super::super::profile::Profile;
-use super::super::setup::check_engines;
 use super::engines::Wanted;
+use crate::environment::profile::Profile;
+use crate::pipeline::settings::check_engines;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::join::Policy;
 use std::path::PathBuf;
