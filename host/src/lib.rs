@@ -131,8 +131,8 @@ pub use rwasm_value::{arguments, format};
 pub use view::{
     ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
     Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSpec,
-    JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, PlanError, ProgressHandle,
-    PushError, QueueLimits, SettingError, Shutdown, SubmitError, TargetError, Targets, Task,
-    TaskError, TaskFailure, TaskInfo, TaskRecord, Tasks, TasksProgress, ViewKind, Zip,
-    as_completed, zip,
+    JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, ParseMergeError, PlanError,
+    ProgressHandle, PushError, QueueLimits, SettingError, Shutdown, SubmitError, TargetError,
+    Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord, Tasks, TasksProgress, ViewKind,
+    Zip, as_completed, zip,
 };

@@ -78,6 +78,7 @@ fn a_result_is_printed_again_byte_for_byte() {
         ("wordcount", "--merge count --format jsonl", &lines),
         ("upper", "", &lines),
         ("upper", "--chunk 10KiB", &text),
+        ("upper", "--chunk lines:1 --format jsonl", &lines),
         ("linecount", "--merge collect --format wave", &lines),
     ];
     for (number, (guest, options, input)) in (1..).zip(cases) {
@@ -86,6 +87,9 @@ fn a_result_is_printed_again_byte_for_byte() {
         let again = place.job(&format!("result {number}")).end();
         again.expect_code(0).expect_stdout(&printed.stdout);
     }
+    // Outcomes that are joined as they come are recorded by the merge that joins them.
+    let streamed = place.job("show 6 --json").end().expect_code(0);
+    assert_eq!(streamed.json()["options"]["merge"], "concat");
     // A task by itself, where there was no merge.
     let one = place.job("result 3 1").end().expect_code(0);
     assert_eq!(one.json()[0][0], "c");

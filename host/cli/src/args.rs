@@ -8,7 +8,7 @@ mod values;
 
 pub(crate) use grants::{DeterminismOptions, GrantOptions};
 pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
-pub(crate) use values::{InspectFormat, LimitArgument, MergeArgument, ReuseArgument, View, When};
+pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
 
 mod cache;
 #[cfg(feature = "nats")]
@@ -50,7 +50,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use options::{OUTCOME, PLACE};
-use rwasm_cluster::Chunking;
+use rwasm_cluster::{Chunking, Merge};
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -181,8 +181,8 @@ pub(crate) struct RunArguments {
     pub(crate) reduce: Option<String>,
 
     /// A built-in merge instead of a reducer
-    #[arg(long, value_enum, value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
-    pub(crate) merge: Option<MergeArgument>,
+    #[arg(long, value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
+    pub(crate) merge: Option<Merge>,
 
     #[command(flatten)]
     pub(crate) many: ManyOptions,
@@ -365,7 +365,7 @@ impl Arguments {
         // The environment and the project file speak to all commands: a job that merges does not
         // heed them.
         if let Command::Run(run) = &mut self.command
-            && run.merge != Some(MergeArgument::None)
+            && run.merge != Some(Merge::None)
             && matches.value_source("unordered") != Some(ValueSource::CommandLine)
         {
             run.many.unordered = false;

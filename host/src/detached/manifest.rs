@@ -4,7 +4,6 @@ use crate::job::Tolerance;
 use crate::nats::index::Round;
 use crate::nats::names;
 use crate::nats::wire::TasksHead;
-use crate::view::Merge;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -176,33 +175,4 @@ impl DurableJob {
 pub(super) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default()
-}
-
-/// Names of merges, in a form that can be read again.
-pub(super) fn merge_name(merge: &Merge) -> String {
-    match merge {
-        Merge::Default => "default".to_owned(),
-        Merge::Reducer(name) => format!("reducer:{name}"),
-        Merge::Collect => "collect".to_owned(),
-        Merge::Concat => "concat".to_owned(),
-        Merge::Sum => "sum".to_owned(),
-        Merge::Min => "min".to_owned(),
-        Merge::Max => "max".to_owned(),
-        Merge::Count => "count".to_owned(),
-        Merge::None => "none".to_owned(),
-    }
-}
-
-pub(super) fn merge_named(name: &str) -> Option<Merge> {
-    Some(match name {
-        "default" => Merge::Default,
-        "collect" => Merge::Collect,
-        "concat" => Merge::Concat,
-        "sum" => Merge::Sum,
-        "min" => Merge::Min,
-        "max" => Merge::Max,
-        "count" => Merge::Count,
-        "none" => Merge::None,
-        other => Merge::Reducer(other.strip_prefix("reducer:")?.to_owned()),
-    })
 }

@@ -1,13 +1,13 @@
 //! A run or a map of what is stored: the same handles as of a job that runs, the same merge, whose outcomes come from there.
 
-use super::manifest::{DurableJob, DurableState, Plan, merge_named};
+use super::manifest::{DurableJob, DurableState, Plan};
 use super::same::LARGEST_PLAN;
 use super::{DurableError, DurableJobs};
 use crate::backend::{NatsSettings, Recalled as Outcomes};
 use crate::cluster::{Cluster, ClusterBuilder, StartError};
 use crate::nats::index::{Index, read_places};
 use crate::nats::wire::{TasksHead, decode_outcomes};
-use crate::view::{Job, JobSpec, Map, Merge};
+use crate::view::{Job, JobSpec, Map, Merge, ParseMergeError};
 use rwasm_sandbox::grants::{Grants, Random};
 use rwasm_sandbox::outcome::{Outcome, Place};
 use rwasm_sandbox::sandbox::{DynamicCallable, Module, value_type};
@@ -101,8 +101,8 @@ impl DurableJobs {
         };
         let mut spec = JobSpec::default();
         spec.map.clone_from(&job.function);
-        spec.merge = merge_named(&job.merge)
-            .ok_or_else(|| damaged(format!("there is no merge `{}`", job.merge)))?;
+        let merge = job.merge.parse();
+        spec.merge = merge.map_err(|error: ParseMergeError| damaged(error.to_string()))?;
         spec.max_failures = job.tolerance();
         spec.label.clone_from(&job.label);
         spec.priority = job.priority;

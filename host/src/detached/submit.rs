@@ -1,6 +1,6 @@
 //! Storing a job: its id is told when all of it is stored, and not before.
 
-use super::manifest::{DurableJob, DurableState, Plan, merge_name, now_ms};
+use super::manifest::{DurableJob, DurableState, Plan, now_ms};
 use super::publish::{put_message, rewound};
 use super::same::Witness;
 use super::{DurableError, DurableJobs, Store, changed, server};
@@ -138,7 +138,7 @@ impl Store {
             module: module.name().to_owned(),
             hash: module.hash().to_string(),
             function,
-            merge: merge_name(&merge),
+            merge: merge.to_string(),
             format: settings.format.clone(),
             tasks: 0,
             messages: 0,

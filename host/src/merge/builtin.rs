@@ -52,6 +52,19 @@ impl Builtin {
             Self::Count => "count",
         }
     }
+
+    /// What it does, in a few words.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Collect => "All values in a list",
+            Self::Concat => "Strings, bytes or lists joined",
+            Self::Sum => "The sum of numbers, or of the numbers of equal keys",
+            Self::Min => "The least value",
+            Self::Max => "The greatest value",
+            Self::Count => "The number of outcomes",
+        }
+    }
 }
 
 impl fmt::Display for Builtin {

@@ -53,7 +53,7 @@ pub use live::{LiveNote, LiveNotes};
 pub use map::{Map, Zip, zip};
 pub use options::SettingError;
 pub use plan::PlanError;
-pub use spec::{JobSpec, Merge, ViewKind};
+pub use spec::{JobSpec, Merge, ParseMergeError, ViewKind};
 pub use stats::{EngineStats, JobStats};
 pub use targets::{EngineRange, TargetError, Targets};
 pub use task::{Task, TaskInfo};

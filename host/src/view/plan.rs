@@ -146,7 +146,7 @@ impl Plan {
             map: Callee::Function(idx),
             reduce,
             item,
-            fold,
+            fold: joined(spec, fold),
             chunking: spec.chunking.unwrap_or(Chunking::Auto),
             arguments: Vec::new(),
             merge: resolved(module, reduce, fold),
@@ -209,12 +209,7 @@ fn resolved(module: &Module, reduce: Option<Reduce>, fold: Option<Builtin>) -> M
             _,
         )
         | (None, None) => Merge::None,
-        (None, Some(Builtin::Collect)) => Merge::Collect,
-        (None, Some(Builtin::Concat)) => Merge::Concat,
-        (None, Some(Builtin::Sum)) => Merge::Sum,
-        (None, Some(Builtin::Min)) => Merge::Min,
-        (None, Some(Builtin::Max)) => Merge::Max,
-        (None, Some(Builtin::Count)) => Merge::Count,
+        (None, Some(builtin)) => builtin.into(),
     }
 }
 
@@ -228,10 +223,8 @@ fn signatures(module: &Module) -> Vec<String> {
 
 fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
     let fold = match &spec.merge {
-        Merge::Default | Merge::Concat => Some(Builtin::Concat),
-        Merge::Collect => Some(Builtin::Collect),
-        Merge::Count => Some(Builtin::Count),
-        Merge::None => None,
+        Merge::Default => Some(Builtin::Concat),
+        merge @ (Merge::Concat | Merge::Collect | Merge::Count | Merge::None) => merge.builtin(),
         Merge::Reducer(_) | Merge::Sum | Merge::Min | Merge::Max => {
             return Err(PlanError::CommandReducer {
                 module: module.name().to_owned(),
@@ -250,7 +243,7 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
         map: Callee::Command,
         reduce: None,
         item: Type::bytes(),
-        fold,
+        fold: joined(spec, fold),
         chunking: spec.chunking.unwrap_or(Chunking::File),
         arguments: std::iter::once(name)
             .chain(spec.arguments.iter().cloned())
@@ -258,6 +251,11 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
         merge: resolved(module, None, fold),
         unordered: unordered(spec, fold.is_some())?,
     })
+}
+
+/// The built-in merge that runs here: none for a concat that its user joins.
+fn joined(spec: &JobSpec, fold: Option<Builtin>) -> Option<Builtin> {
+    fold.filter(|&builtin| !(spec.streamed && builtin == Builtin::Concat))
 }
 
 fn unordered(spec: &JobSpec, is_merged: bool) -> Result<bool, PlanError> {
@@ -338,25 +336,20 @@ fn merge(
     wanted: &Merge,
 ) -> Result<(Option<Reduce>, Option<Builtin>), PlanError> {
     const CONVENTION: &str = "reducer";
-    let builtin = match wanted {
+    match wanted {
         Merge::Reducer(name) => {
             let (idx, function) = find(module, name)?;
-            return Ok((Some(reduce(mapper, item, idx, function)?), None));
+            Ok((Some(reduce(mapper, item, idx, function)?), None))
         }
         Merge::Default => match conventional(module, CONVENTION)? {
-            Some((idx, function)) => return Ok((Some(reduce(mapper, item, idx, function)?), None)),
-            None if matches!(item, Type::String | Type::List(_)) => Builtin::Concat,
-            None => Builtin::Collect,
+            Some((idx, function)) => Ok((Some(reduce(mapper, item, idx, function)?), None)),
+            None if matches!(item, Type::String | Type::List(_)) => {
+                Ok((None, Some(Builtin::Concat)))
+            }
+            None => Ok((None, Some(Builtin::Collect))),
         },
-        Merge::Collect => Builtin::Collect,
-        Merge::Concat => Builtin::Concat,
-        Merge::Sum => Builtin::Sum,
-        Merge::Min => Builtin::Min,
-        Merge::Max => Builtin::Max,
-        Merge::Count => Builtin::Count,
-        Merge::None => return Ok((None, None)),
-    };
-    Ok((None, Some(builtin)))
+        other => Ok((None, other.builtin())),
+    }
 }
 
 fn reduce(

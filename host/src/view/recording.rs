@@ -470,14 +470,10 @@ fn job_options(spec: &JobSpec, setting: &Setting, merge: &Merge) -> Json {
         ViewKind::BalancedAmong(targets) => format!("balanced among {targets}"),
         ViewKind::Direct(targets) => format!("direct on {targets}"),
     };
-    let (merge, reducer) = match merge {
-        Merge::Reducer(name) => ("reducer".to_owned(), Some(name)),
-        other => (format!("{other:?}").to_lowercase(), None),
-    };
-    let options = json!({
+    let mut options = json!({
         "map": spec.map,
-        "merge": merge,
-        "reducer": reducer,
+        "merge": merge.name(),
+        "reducer": merge.reducer(),
         "chunk": spec.chunking.map(|chunking| chunking.to_string()),
         "arguments": spec.arguments,
         "view": view,
@@ -490,6 +486,9 @@ fn job_options(spec: &JobSpec, setting: &Setting, merge: &Merge) -> Json {
         "unordered": spec.unordered,
         "memo": spec.memo,
     });
+    if spec.streamed && *merge == Merge::Concat {
+        options["streamed"] = true.into();
+    }
     with(
         options,
         granted(&setting.limits, &setting.grants, setting.deterministic),

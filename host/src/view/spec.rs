@@ -5,6 +5,7 @@ use super::targets::Targets;
 use crate::dispatch::Reuse;
 use crate::graph::Retry;
 use crate::job::Tolerance;
+use crate::merge::Builtin;
 #[cfg(feature = "history")]
 use rwasm_history::JobKey;
 use rwasm_sandbox::chunk::Chunking;
@@ -12,6 +13,8 @@ use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::sandbox::Module;
 use rwasm_value::value::Type;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
@@ -62,6 +65,9 @@ pub struct JobSpec {
     /// Outcomes that are delivered, with [`Merge::None`], come as their tasks end, not in input
     /// order.
     pub unordered: bool,
+    /// A [`Merge::Concat`] delivers its outcomes in input order instead of joining them: the caller
+    /// joins them as they come. Other merges are not affected.
+    pub streamed: bool,
     /// Tasks handed to an engine at a time; by default as many as are worth a hand-over.
     pub dispatch_size: Option<usize>,
     /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
@@ -115,6 +121,7 @@ impl Default for JobSpec {
             label: None,
             priority: 0,
             unordered: false,
+            streamed: false,
             dispatch_size: None,
             max_outstanding: None,
             #[cfg(feature = "history")]
@@ -152,6 +159,94 @@ pub enum Merge {
     None,
 }
 
+impl Merge {
+    /// The name of [`Merge::Reducer`], whichever function it is.
+    const REDUCER: &str = "reducer";
+
+    /// Its name, without that of a reducer: `default`, `reducer`, `none` or the name of a
+    /// [`Builtin`].
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match (self.builtin(), self) {
+            (Some(builtin), _) => builtin.name(),
+            (None, Self::Default) => "default",
+            (None, Self::Reducer(_)) => Self::REDUCER,
+            (None, _) => "none",
+        }
+    }
+
+    /// The built-in merge that does it, if it names one.
+    #[must_use]
+    pub const fn builtin(&self) -> Option<Builtin> {
+        match self {
+            Self::Collect => Some(Builtin::Collect),
+            Self::Concat => Some(Builtin::Concat),
+            Self::Sum => Some(Builtin::Sum),
+            Self::Min => Some(Builtin::Min),
+            Self::Max => Some(Builtin::Max),
+            Self::Count => Some(Builtin::Count),
+            Self::Default | Self::Reducer(_) | Self::None => None,
+        }
+    }
+
+    /// The function of the module that does it, if it names one.
+    #[must_use]
+    pub fn reducer(&self) -> Option<&str> {
+        match self {
+            Self::Reducer(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl From<Builtin> for Merge {
+    fn from(builtin: Builtin) -> Self {
+        match builtin {
+            Builtin::Collect => Self::Collect,
+            Builtin::Concat => Self::Concat,
+            Builtin::Sum => Self::Sum,
+            Builtin::Min => Self::Min,
+            Builtin::Max => Self::Max,
+            Builtin::Count => Self::Count,
+        }
+    }
+}
+
+/// Its name, with `reducer:NAME` for a reducer, as [`FromStr`] reads it.
+impl fmt::Display for Merge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reducer(name) => write!(f, "{}:{name}", Self::REDUCER),
+            other => f.pad(other.name()),
+        }
+    }
+}
+
+/// A text that names no [`Merge`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no merge `{name}`")]
+pub struct ParseMergeError {
+    /// The text.
+    pub name: String,
+}
+
+impl FromStr for Merge {
+    type Err = ParseMergeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((Self::REDUCER, name)) = text.split_once(':') {
+            return Ok(Self::Reducer(name.to_owned()));
+        }
+        let builtins = Builtin::ALL.into_iter().map(Self::from);
+        builtins
+            .chain([Self::Default, Self::None])
+            .find(|merge| merge.name() == text)
+            .ok_or_else(|| ParseMergeError {
+                name: text.to_owned(),
+            })
+    }
+}
+
 /// Which engines run the tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -163,4 +258,30 @@ pub enum ViewKind {
     BalancedAmong(Targets),
     /// The engine of each chunk is fixed beforehand: each target gets a contiguous block.
     Direct(Targets),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_is_read_as_it_is_written() {
+        let builtins = Builtin::ALL.into_iter().map(Merge::from);
+        for merge in builtins.chain([
+            Merge::Default,
+            Merge::None,
+            Merge::Reducer("a:b".to_owned()),
+            Merge::Reducer(String::new()),
+        ]) {
+            assert_eq!(merge.to_string().parse(), Ok(merge.clone()));
+        }
+        for builtin in Builtin::ALL {
+            assert_eq!(Merge::from(builtin).builtin(), Some(builtin));
+            assert_eq!(Merge::from(builtin).name(), builtin.name());
+        }
+        for name in ["", "reducer", "Sum", "reduce:x", " sum"] {
+            let error = name.parse::<Merge>().unwrap_err();
+            assert_eq!(error.name, name);
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! The options of the commands on task projects: `new`, `build`, `test`.
 
 use super::values::count;
-use super::{DeterminismOptions, GrantOptions, LimitOptions, Loudness, MergeArgument};
+use super::{DeterminismOptions, GrantOptions, LimitOptions, Loudness};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use rwasm_cluster::Merge;
 use rwasm_toolchains::Language;
 use std::path::PathBuf;
 
@@ -119,8 +120,8 @@ pub(crate) struct TestArguments {
     pub(crate) reduce: Option<String>,
 
     /// A built-in merge instead of a reducer; not `none`
-    #[arg(long, value_enum, value_name = "MERGE")]
-    pub(crate) merge: Option<MergeArgument>,
+    #[arg(long, value_parser = super::values::merge_parser(), value_name = "MERGE")]
+    pub(crate) merge: Option<Merge>,
 
     /// The number of engines that one is compared with
     #[arg(short = 'j', long, value_name = "N", default_value = "4", value_parser = count)]

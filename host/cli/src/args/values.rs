@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
+use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,25 +26,6 @@ pub(crate) enum ReuseArgument {
     Dispatch,
     /// One per engine: state lives between tasks
     Engine,
-}
-
-/// A built-in merge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MergeArgument {
-    /// All values in a list
-    Collect,
-    /// Strings, bytes or lists joined
-    Concat,
-    /// The sum of numbers, or of the numbers of equal keys
-    Sum,
-    /// The least value
-    Min,
-    /// The greatest value
-    Max,
-    /// The number of outcomes
-    Count,
-    /// Each outcome on a line of its own
-    None,
 }
 
 /// When something is shown.
@@ -188,6 +169,16 @@ pub(super) fn positive_size(text: &str) -> Result<ByteSize, String> {
 pub(super) fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
+}
+
+/// The merges that a user can name, by the name that the library has for each.
+pub(super) fn merge_parser() -> impl clap::builder::TypedValueParser<Value = Merge> {
+    use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+    let builtins =
+        Builtin::ALL.map(|builtin| PossibleValue::new(builtin.name()).help(builtin.summary()));
+    let none = PossibleValue::new(Merge::None.name()).help("Each outcome on a line of its own");
+    PossibleValuesParser::new(builtins.into_iter().chain([none]))
+        .try_map(|name| name.parse::<Merge>())
 }
 
 /// Any time, none at all included.

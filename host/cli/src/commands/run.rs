@@ -1,6 +1,6 @@
 //! `run`: arguments → cluster → module → job → merge → output.
 
-use crate::args::{MergeArgument, RunArguments, View};
+use crate::args::{RunArguments, View};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::{self, Steps, warn};
@@ -89,18 +89,9 @@ fn spec(arguments: &RunArguments) -> JobSpec {
     let task = &arguments.task;
     let mut spec = settings::spec(task, &arguments.many);
     spec.map.clone_from(&arguments.map);
-    spec.merge = match (&arguments.reduce, arguments.merge) {
+    spec.merge = match (&arguments.reduce, &arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),
-        (None, None) => Merge::Default,
-        (None, Some(merge)) => match merge {
-            MergeArgument::Collect => Merge::Collect,
-            MergeArgument::Concat => Merge::Concat,
-            MergeArgument::Sum => Merge::Sum,
-            MergeArgument::Min => Merge::Min,
-            MergeArgument::Max => Merge::Max,
-            MergeArgument::Count => Merge::Count,
-            MergeArgument::None => Merge::None,
-        },
+        (None, merge) => merge.clone().unwrap_or_default(),
     };
     spec.chunking = arguments.chunk;
     spec.view = match (arguments.many.view, task.targets.clone()) {
@@ -155,9 +146,7 @@ impl Shown {
 
     pub(crate) fn spec(self, mut spec: JobSpec) -> JobSpec {
         spec.memo = serde_json::json!({ "format": self.format.name() });
-        if self.streams {
-            spec.merge = Merge::None;
-        }
+        spec.streamed = self.streams;
         spec
     }
 

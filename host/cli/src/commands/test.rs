@@ -1,6 +1,6 @@
 //! `test`: project → module → samples → what they give, and whether the laws of a job hold.
 
-use crate::args::{MergeArgument, TestArguments, TestFormat};
+use crate::args::{TestArguments, TestFormat};
 use crate::commands::build::{self, Source};
 use crate::environment::signals::Signals;
 use crate::exit::{CliError, visible, with_source};
@@ -90,24 +90,16 @@ fn checked(
 fn spec(arguments: &TestArguments) -> Result<JobSpec, CliError> {
     let mut spec = JobSpec::default();
     spec.map.clone_from(&arguments.map);
-    spec.merge = match (&arguments.reduce, arguments.merge) {
+    spec.merge = match (&arguments.reduce, &arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),
-        (None, None) => Merge::Default,
-        (None, Some(merge)) => match merge {
-            MergeArgument::Collect => Merge::Collect,
-            MergeArgument::Concat => Merge::Concat,
-            MergeArgument::Sum => Merge::Sum,
-            MergeArgument::Min => Merge::Min,
-            MergeArgument::Max => Merge::Max,
-            MergeArgument::Count => Merge::Count,
-            MergeArgument::None => {
-                return Err(CliError::Wrong {
-                    message: "a test compares merged results, and --merge none merges nothing"
-                        .to_owned(),
-                    hint: "use --merge collect".to_owned(),
-                });
-            }
-        },
+        (None, Some(Merge::None)) => {
+            return Err(CliError::Wrong {
+                message: "a test compares merged results, and --merge none merges nothing"
+                    .to_owned(),
+                hint: "use --merge collect".to_owned(),
+            });
+        }
+        (None, merge) => merge.clone().unwrap_or_default(),
     };
     spec.deterministic = arguments.determinism.deterministic;
     spec.arguments.clone_from(&arguments.program_arguments);

@@ -86,10 +86,8 @@ fn failure((origin, failure): &(Origin, Failure)) -> Json {
 }
 
 fn merge_name(merge: &Merge) -> String {
-    match merge {
-        Merge::Reducer(name) => format!("reducer {name}"),
-        other => format!("{other:?}").to_lowercase(),
-    }
+    let words = [Some(merge.name()), merge.reducer()];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn stats(stats: &JobStats, failures: u64) -> Json {

@@ -2,6 +2,7 @@
 //! has changed since, or is not kept, is said and not run.
 
 use super::result::{Formats, error_line};
+use super::{is_streamed, merge_of};
 use crate::args::{AgainArguments, GrantOptions, Printed, ReplayArguments};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
@@ -391,17 +392,8 @@ fn spec(job: &JobEntry) -> JobSpec {
     let text = |name: &str| options[name].as_str();
     let mut spec = JobSpec::default();
     spec.map = text("map").map(str::to_owned);
-    spec.merge = match (text("merge"), text("reducer")) {
-        (_, Some(name)) => Merge::Reducer(name.to_owned()),
-        (Some("collect"), _) => Merge::Collect,
-        (Some("concat"), _) => Merge::Concat,
-        (Some("sum"), _) => Merge::Sum,
-        (Some("min"), _) => Merge::Min,
-        (Some("max"), _) => Merge::Max,
-        (Some("count"), _) => Merge::Count,
-        (Some("none"), _) => Merge::None,
-        _ => Merge::Default,
-    };
+    spec.merge = merge_of(job);
+    spec.streamed = is_streamed(job);
     // Each input is one task's.
     spec.chunking = Some(Chunking::File);
     spec.reuse = match text("reuse") {

@@ -16,7 +16,7 @@ use crate::exit::CliError;
 use crate::output::results::{aligned, print, time};
 use crate::output::stats;
 use crate::pipeline::history::{self, HOW};
-use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery};
+use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
 
@@ -239,6 +239,22 @@ fn json(job: &JobEntry) -> Json {
 fn duration(job: &JobEntry) -> Option<String> {
     let took = job.ended?.duration_since(job.submitted).unwrap_or_default();
     Some(stats::time(took))
+}
+
+/// How the job's outcomes were merged; what is not recorded is as by default.
+fn merge_of(job: &JobEntry) -> Merge {
+    let text = |name: &str| job.options[name].as_str();
+    match text("reducer") {
+        Some(name) => Merge::Reducer(name.to_owned()),
+        None => text("merge")
+            .and_then(|name| name.parse().ok())
+            .unwrap_or_default(),
+    }
+}
+
+/// Whether the job's outcomes were joined as they came, and no merged value was recorded.
+fn is_streamed(job: &JobEntry) -> bool {
+    job.options["streamed"] == true
 }
 
 /// What the job remembers of how it was printed, or what its options say.

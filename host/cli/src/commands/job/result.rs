@@ -1,6 +1,6 @@
 //! `job result`: what a job printed, again; or what one of its tasks gave.
 
-use super::remembered;
+use super::{is_streamed, merge_of, remembered};
 use crate::args::ResultArguments;
 use crate::exit::CliError;
 use crate::output::messages::warn;
@@ -9,8 +9,8 @@ use crate::pipeline::history;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    History, JobEntry, JobKey, JobKind, JobState, Kept, Packed, TaskEntry, TaskQuery, TaskState,
-    Value,
+    History, JobEntry, JobKey, JobKind, JobState, Kept, Merge, Packed, TaskEntry, TaskQuery,
+    TaskState, Value,
 };
 
 /// Tasks that are held in memory at a time.
@@ -108,7 +108,8 @@ pub(super) struct Formats {
 impl Formats {
     /// As is wished, else as the job was printed.
     pub(super) fn of(job: &JobEntry, wished: Option<Format>) -> Self {
-        let is_merged = job.kind == JobKind::Run && job.options["merge"] != "none";
+        let is_streamed = is_streamed(job);
+        let is_merged = job.kind == JobKind::Run && merge_of(job) != Merge::None && !is_streamed;
         let remembered = remembered(job, "format").and_then(|name| name.parse().ok());
         let is_map = job.kind == JobKind::Map;
         let default = if is_map { Format::Jsonl } else { Format::Text };
@@ -118,7 +119,7 @@ impl Formats {
             whole,
             // A record is one line, whatever it holds.
             record: match whole {
-                Format::Jsonl if !is_merged => Format::Json,
+                Format::Jsonl if !is_merged && !is_streamed => Format::Json,
                 format => format,
             },
         }
