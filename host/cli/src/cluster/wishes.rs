@@ -4,7 +4,7 @@ use super::super::args::{HostArgument, StartArguments};
 use super::super::exit::CliError;
 use super::engines::Wanted;
 use crate::environment::profile::Profile;
-use crate::pipeline::settings::check_engines;
+use crate::pipeline::check_engines;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::join::Policy;
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
 //! `cache`: the compiled code that is kept for the next start.
 
 use crate::args::{CacheCommand, InfoArguments, PruneArguments, ShownAs};
+use crate::environment::compiler::{cache_dir, cache_size};
 use crate::exit::{CliError, visible};
 use crate::output::results::{print, time};
-use crate::pipeline::settings::{cache_dir, cache_size};
 use rwasm_cluster::{ByteSize, CacheInfo, CodeCache, Prune};
 use serde_json::json;
 use std::fmt::Write as _;

@@ -3,79 +3,178 @@
 use crate::args::CallArguments;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::messages::{self, Steps};
-use crate::output::notes::{Named, Told};
-use crate::output::report::{self, Report};
+use crate::output::notes::TaskNaming;
+use crate::output::printers::{check_format, memo};
+use crate::output::report::Subject;
 use crate::output::results::Output;
-use crate::output::stats;
-use crate::pipeline::grants::grants;
-use crate::pipeline::history;
-use crate::pipeline::settings;
+use crate::output::summary::{Summary, figures};
+use crate::pipeline::{
+    Plan, Progress, RunningJob, Settings, Wording, carry_out, configured, function, read_module,
+    result_type,
+};
+#[cfg(feature = "nats")]
+use rwasm_cluster::detached::{DetachSettings, DurableJobs};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
-    Argument, Cluster, DynamicCallable, EngineStats, JobStats, SubmitError, TaskInfo, Tasks, Value,
+    Argument, Cluster, DynamicCallable, JobSpec, Module, SubmitError, TaskInfo, Tasks, Value,
+    ViewKind,
 };
 use std::sync::Arc;
 
-/// What the input is made of.
-const PIECES: &str = "calls";
-
 /// Calls a function and prints what it gives.
 pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), CliError> {
-    let task = &arguments.task;
-    // What can be refused is refused first, the cheap before the dear.
-    settings::check_engines(task.engines)?;
-    let called = Called::new(arguments)?;
-    let grants = grants(&task.grants, &task.determinism)?;
-    let mut steps = Steps::new(task.loudness.verbose);
-    let module = settings::module(&arguments.module, task)?;
-    let function = settings::function(&module, &called.name)?;
-    let given = called.arguments(&function, arguments)?;
-    let format = task.format.unwrap_or(Format::Text);
-    settings::check_format(format, settings::given(&function).as_ref())?;
-    let (output, report) = settings::outputs(task, signals)?;
-    steps.done("module read");
+    let settings = Settings::resolve(&arguments.task, None)?;
+    let calls = Calls::plan(arguments, &settings)?;
+    carry_out(calls, settings, signals)
+}
 
-    let cluster = settings::cluster(task, None, &grants)?;
-    let mut events = cluster.events();
-    steps.done("engines started");
-    let named = match task.targets {
-        Some(_) => Named::ByCall,
-        None => Named::Alone,
+/// A call that can begin: one on any engine, or one on each that is named.
+struct Calls {
+    module: Module,
+    function: DynamicCallable,
+    arguments: Vec<Argument>,
+    spec: JobSpec,
+    format: Format,
+}
+
+impl Calls {
+    fn plan(arguments: &CallArguments, settings: &Settings) -> Result<Self, CliError> {
+        let called = Called::new(arguments)?;
+        let module = read_module(&arguments.module, &settings.limits)?;
+        let function = function(&module, &called.name)?;
+        let given = called.arguments(&function, arguments)?;
+        let format = settings.output.format.unwrap_or(Format::Text);
+        check_format(format, result_type(&function).as_ref())?;
+        let mut spec = settings.job.clone();
+        spec.memo = memo(format);
+        Ok(Self {
+            module,
+            function,
+            arguments: given,
+            spec,
+            format,
+        })
+    }
+
+    /// Whether there is a result for each of several engines.
+    fn are_many(&self) -> bool {
+        matches!(self.spec.view, ViewKind::Direct(_))
+    }
+}
+
+impl Plan for Calls {
+    type Running = RunningCalls;
+
+    const WORDING: Wording = Wording {
+        pieces: "calls",
+        begun: "module compiled, or taken from the cache, and call begun",
+        ended: "call run and result written",
     };
-    let told = Told::follow(&cluster, task, named);
-    let tasks = Arc::new(submit(&cluster, &function, given, arguments)?);
-    let stopped = Arc::clone(&tasks);
-    signals.watch(move || stopped.abort());
-    steps.done("module compiled, or taken from the cache, and call begun");
-    let ended = print(&tasks, output, format, task.targets.is_some());
-    drop(told);
-    history::tell_lost(&mut events);
-    if let Some(ending) = signals.ending() {
-        return Err(CliError::Signal(ending));
-    }
-    ended?;
-    steps.done("call run and result written");
 
-    let calls: Vec<TaskInfo> = tasks.info().into_iter().flatten().collect();
-    let figures = figures(&tasks, &calls, cluster.engines().len());
-    if task.stats {
-        messages::print(&stats::table(&figures, PIECES));
-    }
-    if let Some(output) = report {
-        let document = Report {
+    fn subject(&self) -> Subject {
+        Subject {
             command: "call",
-            module: &module,
-            function: Some(function.name()),
+            module: self.module.clone(),
+            function: Some(self.function.name().to_owned()),
             merge: None,
-            label: task.label.as_deref(),
-            limits: cluster.limits(),
-            grants: cluster.grants(),
-            deterministic: task.determinism.deterministic,
-        };
-        report::write(output, &document.on_calls(&figures, &calls))?;
+            label: self.spec.label.clone(),
+            is_deterministic: self.spec.deterministic,
+        }
     }
-    Ok(())
+
+    fn naming(&self) -> TaskNaming {
+        if self.are_many() {
+            TaskNaming::ByCall
+        } else {
+            TaskNaming::Alone
+        }
+    }
+
+    fn begin(self, cluster: &Cluster) -> Result<RunningCalls, SubmitError> {
+        let are_records = self.are_many();
+        let tasks = submit(cluster, &self.function, self.arguments, &self.spec)?;
+        Ok(RunningCalls {
+            tasks: Arc::new(tasks),
+            format: self.format,
+            are_records,
+        })
+    }
+
+    #[cfg(feature = "nats")]
+    fn store(self, _: &DurableJobs, _: &DetachSettings) -> Result<String, CliError> {
+        Err(CliError::Internal(anyhow::anyhow!("a call is not stored")))
+    }
+}
+
+fn submit(
+    cluster: &Cluster,
+    function: &DynamicCallable,
+    given: Vec<Argument>,
+    spec: &JobSpec,
+) -> Result<Tasks<Value>, SubmitError> {
+    if let ViewKind::Direct(targets) = &spec.view {
+        let view = configured!(cluster.direct_view(targets.clone())?, spec).blocking();
+        return view.submit(function, given);
+    }
+    let view = configured!(cluster.load_balanced_view(), spec).blocking();
+    Ok(Tasks::join([view.submit(function, given)?]))
+}
+
+/// Calls that have begun.
+struct RunningCalls {
+    tasks: Arc<Tasks<Value>>,
+    format: Format,
+    /// Whether each result is one among several.
+    are_records: bool,
+}
+
+impl RunningJob for RunningCalls {
+    fn canceller(&self) -> Box<dyn FnOnce() + Send> {
+        let tasks = Arc::clone(&self.tasks);
+        Box::new(move || tasks.abort())
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        None
+    }
+
+    fn print(self, output: Output, cluster: &Cluster) -> Result<Summary, CliError> {
+        print(&self.tasks, output, self.format, self.are_records)?;
+        let calls: Vec<TaskInfo> = self.tasks.info().into_iter().flatten().collect();
+        let mut stats = figures(&calls);
+        stats.wall_time = self.tasks.wall_time().unwrap_or_default();
+        stats.engine_count = cluster.engines().len();
+        Ok(Summary::of_calls(&calls, stats))
+    }
+}
+
+/// Prints what each call gives, in the order of the engines, up to the first that fails.
+fn print(
+    tasks: &Tasks<Value>,
+    mut output: Output,
+    format: Format,
+    are_records: bool,
+) -> Result<(), CliError> {
+    for task in tasks {
+        let value = match task.get() {
+            Ok(value) => value,
+            Err(error) => {
+                // What came before the failure is good, and is printed.
+                output.flush()?;
+                return Err(error.into());
+            }
+        };
+        // A function without a result has nothing to print.
+        if value == Value::Tuple(Vec::new()) {
+            continue;
+        }
+        if are_records {
+            output.record(&value, format)?;
+        } else {
+            output.value(&value, format)?;
+        }
+    }
+    output.complete()
 }
 
 /// What is to be called, as it was typed.
@@ -134,95 +233,4 @@ impl Called {
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
     }
-}
-
-/// A call on each engine that is named, or on any.
-fn submit(
-    cluster: &Cluster,
-    function: &DynamicCallable,
-    given: Vec<Argument>,
-    arguments: &CallArguments,
-) -> Result<Tasks<Value>, SubmitError> {
-    let task = &arguments.task;
-    macro_rules! configured {
-        ($view:expr) => {{
-            let mut view = $view
-                .deterministic(task.determinism.deterministic)
-                .retry(settings::retry(task))
-                .reuse(settings::reuse(task))
-                .memo(serde_json::json!({ "format": task.format.unwrap_or(Format::Text).name() }));
-            if let Some(label) = &task.label {
-                view = view.label(label.as_str());
-            }
-            if let Some(time) = task.queue_timeout {
-                view = view.queue_timeout(time);
-            }
-            if let Some(time) = task.deadline {
-                view = view.deadline(time);
-            }
-            view.blocking()
-        }};
-    }
-    if let Some(targets) = &task.targets {
-        let view = configured!(cluster.direct_view(targets.clone())?);
-        return view.submit(function, given);
-    }
-    let view = configured!(cluster.load_balanced_view());
-    Ok(Tasks::join([view.submit(function, given)?]))
-}
-
-/// Prints what each call gives, in the order of the engines, up to the first that fails.
-fn print(
-    tasks: &Tasks<Value>,
-    mut output: Output,
-    format: Format,
-    are_records: bool,
-) -> Result<(), CliError> {
-    for task in tasks {
-        let value = match task.get() {
-            Ok(value) => value,
-            Err(error) => {
-                // What came before the failure is good, and is printed.
-                output.flush()?;
-                return Err(error.into());
-            }
-        };
-        // A function without a result has nothing to print.
-        if value == Value::Tuple(Vec::new()) {
-            continue;
-        }
-        if are_records {
-            output.record(&value, format)?;
-        } else {
-            output.value(&value, format)?;
-        }
-    }
-    output.complete()
-}
-
-/// The figures of the calls, as a job has them.
-fn figures(tasks: &Tasks<Value>, calls: &[TaskInfo], engines: usize) -> JobStats {
-    let mut stats = JobStats::default();
-    stats.chunks = calls.len() as u64;
-    stats.wall_time = tasks.wall_time().unwrap_or_default();
-    stats.engine_count = engines;
-    for call in calls {
-        let attempts = call.attempts.len() as u64;
-        stats.tasks += attempts;
-        stats.dispatches += attempts;
-        stats.retries += attempts.saturating_sub(1);
-        stats.bytes_in += call.usage.bytes_in;
-        stats.peak_memory = stats.peak_memory.max(call.usage.peak_memory);
-        for attempt in &call.attempts {
-            stats.serial_time += attempt.run_time;
-            let Some(engine) = attempt.engine else {
-                continue;
-            };
-            let engine: &mut EngineStats = stats.engines.entry(engine).or_default();
-            engine.tasks += 1;
-            engine.busy += attempt.run_time;
-            engine.bytes_in += call.usage.bytes_in;
-        }
-    }
-    stats
 }

@@ -8,7 +8,7 @@ use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
-use crate::pipeline::settings;
+use crate::pipeline;
 use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
@@ -74,7 +74,7 @@ fn log(loudness: &Loudness) {
 }
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
-    settings::check_engines(arguments.engines)?;
+    pipeline::check_engines(arguments.engines)?;
     log(&arguments.loudness);
     if let Some(path) = &arguments.ready_file {
         // Whoever waits for the file would do so for ever.
@@ -95,7 +95,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     settings.cache_dir = match &arguments.cache_dir {
         Some(dir) if dir.as_os_str().is_empty() => None,
         Some(dir) => Some(dir.clone()),
-        None => settings::cache_dir(),
+        None => compiler::cache_dir(),
     };
     if !arguments.lanes.is_empty() {
         settings.lanes.clone_from(&arguments.lanes);

@@ -1,93 +1,165 @@
 //! `map`: one task per line of arguments, one line per result.
 
-use crate::args::{MapArguments, View};
+use crate::args::MapArguments;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::messages::{self, Steps, warn};
-use crate::output::notes::{Named, Told};
-use crate::output::progress::Bar;
-use crate::output::report::{self, Report};
+use crate::output::notes::TaskNaming;
+use crate::output::printers::{MapPrinter, check_format, memo};
+use crate::output::report::Subject;
 use crate::output::results::Output;
-use crate::output::stats;
-use crate::pipeline::grants::grants;
-use crate::pipeline::history;
-use crate::pipeline::settings::{self, STDIN, STDIN_NAME};
+use crate::output::summary::Summary;
+#[cfg(feature = "nats")]
+use crate::pipeline::durable;
+use crate::pipeline::{
+    Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, configured,
+    function, read_module, result_type,
+};
 use anyhow::Context as _;
+#[cfg(feature = "nats")]
+use rwasm_cluster::detached::{DetachSettings, DurableJobs};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    Cluster, DynamicCallable, InputError, JobError, JobResult, Map, Merge, SubmitError, TaskError,
-    TaskFailure, Value,
+    Cluster, DynamicCallable, InputError, JobSpec, Map, Merge, Module, SubmitError, Value, ViewKind,
 };
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// What a map's input is made of.
-const PIECES: &str = "lines";
 
 /// Calls a function on each line and prints what comes of it.
 pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), CliError> {
-    let task = &arguments.task;
-    // What can be refused is refused first, the cheap before the dear.
-    settings::check_engines(task.engines)?;
-    let mut steps = Steps::new(task.loudness.verbose);
-    let module = settings::module(&arguments.module, task)?;
-    let function = settings::function(&module, &arguments.function)?;
-    let format = task.format.unwrap_or(Format::Jsonl);
-    settings::check_format(format, settings::given(&function).as_ref())?;
-    let grants = grants(&task.grants, &task.determinism)?;
-    let input = Lines::open(arguments, &function)?;
-    #[cfg(feature = "nats")]
-    if arguments.many.detach {
-        return crate::pipeline::detach::map(
-            &function,
-            &input.name,
-            input.input,
-            arguments,
-            &grants,
-        );
-    }
-    let (output, report) = settings::outputs(task, signals)?;
-    steps.done("module read");
+    let settings = Settings::resolve(&arguments.task, Some(&arguments.many))?;
+    let map = LineMap::plan(arguments, &settings)?;
+    carry_out(map, settings, signals)
+}
 
-    let cluster = settings::cluster(task, Some(&arguments.many), &grants)?;
-    let mut events = cluster.events();
-    steps.done("engines started");
-    let told = Told::follow(&cluster, task, Named::ByIndex);
-    let mut map = begin(&cluster, &function, input, arguments)?;
-    let canceller = map.canceller();
-    signals.watch(move || canceller.cancel());
-    steps.done("module compiled, or taken from the cache, and map begun");
-    let bar = Bar::show(arguments.many.progress, true, map.progress(), PIECES);
-    let ended = Printed::new(output, format, task.loudness.quiet).all(&mut map);
-    drop((bar, told));
-    history::tell_lost(&mut events);
-    if let Some(ending) = signals.ending() {
-        return Err(CliError::Signal(ending));
-    }
-    ended?;
-    steps.done("map run and results written");
+/// A map that can begin.
+struct LineMap {
+    module: Module,
+    function: DynamicCallable,
+    lines: Lines,
+    spec: JobSpec,
+    format: Format,
+    is_quiet: bool,
+}
 
-    let result = map
-        .result()
-        .context("a map that ended well has no result")
-        .map_err(CliError::Internal)?;
-    tell(result, arguments);
-    if let Some(output) = report {
-        let document = Report {
+impl LineMap {
+    fn plan(arguments: &MapArguments, settings: &Settings) -> Result<Self, CliError> {
+        let module = read_module(&arguments.module, &settings.limits)?;
+        let function = function(&module, &arguments.function)?;
+        let format = settings.output.format.unwrap_or(Format::Jsonl);
+        check_format(format, result_type(&function).as_ref())?;
+        let lines = Lines::open(arguments, &function)?;
+        let mut spec = settings.job.clone();
+        spec.dispatch_size = arguments.dispatch_size;
+        spec.max_outstanding = arguments.max_outstanding;
+        spec.memo = memo(format);
+        Ok(Self {
+            module,
+            function,
+            lines,
+            spec,
+            format,
+            is_quiet: settings.output.is_quiet,
+        })
+    }
+}
+
+impl Plan for LineMap {
+    type Running = RunningMap;
+
+    const WORDING: Wording = Wording {
+        pieces: "lines",
+        begun: "module compiled, or taken from the cache, and map begun",
+        ended: "map run and results written",
+    };
+
+    fn subject(&self) -> Subject {
+        Subject {
             command: "map",
-            module: &module,
-            function: Some(function.name()),
-            merge: Some(&Merge::None),
-            label: task.label.as_deref(),
-            limits: cluster.limits(),
-            grants: cluster.grants(),
-            deterministic: task.determinism.deterministic,
-        };
-        report::write(output, &document.on_job(result))?;
+            module: self.module.clone(),
+            function: Some(self.function.name().to_owned()),
+            merge: Some(Merge::None),
+            label: self.spec.label.clone(),
+            is_deterministic: self.spec.deterministic,
+        }
     }
-    Ok(())
+
+    fn naming(&self) -> TaskNaming {
+        TaskNaming::ByIndex
+    }
+
+    fn begin(self, cluster: &Cluster) -> Result<RunningMap, SubmitError> {
+        Ok(RunningMap {
+            map: submit(cluster, &self.function, self.lines, &self.spec)?,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        })
+    }
+
+    #[cfg(feature = "nats")]
+    fn store(self, jobs: &DurableJobs, settings: &DetachSettings) -> Result<String, CliError> {
+        let Lines { name, input } = self.lines;
+        jobs.submit_lines(&self.function, &name, input, &self.spec, settings)
+            .map_err(durable)
+    }
+}
+
+fn submit(
+    cluster: &Cluster,
+    function: &DynamicCallable,
+    lines: Lines,
+    spec: &JobSpec,
+) -> Result<Map<Value>, SubmitError> {
+    let Lines { name, input } = lines;
+    match &spec.view {
+        ViewKind::Direct(targets) => configured!(cluster.direct_view(targets.clone())?, spec)
+            .map_lines(function, &name, input),
+        ViewKind::BalancedAmong(targets) => configured!(cluster.load_balanced_view(), spec)
+            .targets(targets.clone())
+            .map_lines(function, &name, input),
+        _ => configured!(cluster.load_balanced_view(), spec).map_lines(function, &name, input),
+    }
+}
+
+/// A map that has begun.
+struct RunningMap {
+    map: Map<Value>,
+    format: Format,
+    is_quiet: bool,
+}
+
+impl RunningJob for RunningMap {
+    fn canceller(&self) -> Box<dyn FnOnce() + Send> {
+        let canceller = self.map.canceller();
+        Box::new(move || canceller.cancel())
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress {
+            handle: self.map.progress(),
+            is_streaming: true,
+        })
+    }
+
+    fn print(mut self, output: Output, _: &Cluster) -> Result<Summary, CliError> {
+        let printer = MapPrinter {
+            output,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        };
+        printer.all(&mut self.map)?;
+        let result = self
+            .map
+            .result()
+            .context("a map that ended well has no result")
+            .map_err(CliError::Internal)?;
+        let mut warnings = Vec::new();
+        if result.failures > 0 && !self.is_quiet {
+            let (failures, lines) = (result.failures, result.stats.chunks);
+            warnings.push(format!("{failures} of {lines} tasks failed"));
+        }
+        Ok(Summary::of_job(result, warnings))
+    }
 }
 
 /// The lines that are read.
@@ -145,149 +217,5 @@ fn no_input(arguments: &MapArguments, function: &DynamicCallable) -> CliError {
             module.display(),
             function.name()
         ),
-    }
-}
-
-fn begin(
-    cluster: &Cluster,
-    function: &DynamicCallable,
-    lines: Lines,
-    arguments: &MapArguments,
-) -> Result<Map<Value>, SubmitError> {
-    let task = &arguments.task;
-    let many = &arguments.many;
-    macro_rules! configured {
-        ($view:expr) => {{
-            let mut view = $view
-                .deterministic(task.determinism.deterministic)
-                .retry(settings::retry(task))
-                .reuse(settings::reuse(task))
-                .max_failures(many.max_failures)
-                .memo(serde_json::json!({ "format": task.format.unwrap_or(Format::Jsonl).name() }));
-            if let Some(label) = &task.label {
-                view = view.label(label.as_str());
-            }
-            if let Some(time) = task.queue_timeout {
-                view = view.queue_timeout(time);
-            }
-            if let Some(time) = task.deadline {
-                view = view.deadline(time);
-            }
-            if many.unordered {
-                view = view.unordered();
-            }
-            if let Some(tasks) = arguments.dispatch_size {
-                view = view.dispatch_size(tasks);
-            }
-            if let Some(tasks) = arguments.max_outstanding {
-                view = view.max_outstanding(tasks);
-            }
-            if task.report.is_some() {
-                view = view.keep_records();
-            }
-            view
-        }};
-    }
-    let targets = task.targets.clone();
-    match many.view {
-        View::Direct => {
-            let view = configured!(cluster.direct_view(targets.unwrap_or_default())?);
-            view.map_lines(function, &lines.name, lines.input)
-        }
-        View::Balanced => {
-            let mut view = configured!(cluster.load_balanced_view());
-            if let Some(targets) = targets {
-                view = view.targets(targets);
-            }
-            view.map_lines(function, &lines.name, lines.input)
-        }
-    }
-}
-
-/// Where and how results are printed.
-pub(crate) struct Printed {
-    output: Output,
-    format: Format,
-    is_quiet: bool,
-}
-
-impl Printed {
-    pub(crate) fn new(output: Output, format: Format, is_quiet: bool) -> Self {
-        Self {
-            output,
-            format,
-            is_quiet,
-        }
-    }
-
-    /// Prints all results as they come, up to a failure that is not borne.
-    pub(crate) fn all(mut self, map: &mut Map<Value>) -> Result<(), CliError> {
-        loop {
-            let mut next = map.try_next_outcome();
-            if next.is_none() {
-                // Whoever reads along has all there is before the next is waited for.
-                self.output.flush()?;
-                next = map.next_outcome();
-            }
-            let Some((_, outcome)) = next else { break };
-            match outcome {
-                Ok(value) => self.output.record(&value, self.format)?,
-                Err(error) => match (error, map.error()) {
-                    (TaskError::Failed(failed), None) => self.failed(&failed)?,
-                    (error, ended) => {
-                        // What came before the failure is good, and is printed.
-                        self.output.flush()?;
-                        return Err(ending(error, ended));
-                    }
-                },
-            }
-        }
-        self.output.complete()
-    }
-
-    /// A failure that is borne stands in its place, where the format has a way to say so.
-    fn failed(&mut self, failed: &Arc<TaskFailure>) -> Result<(), CliError> {
-        let failure = &failed.failure;
-        if matches!(self.format, Format::Json | Format::Jsonl) {
-            let said = Value::Record(vec![
-                ("code".into(), failure.code.name().to_owned().into()),
-                ("message".into(), failure.message.clone().into()),
-            ]);
-            let record = Value::Record(vec![("error".into(), said)]);
-            return self.output.value(&record, Format::Json);
-        }
-        if !self.is_quiet {
-            warn(&format!(
-                "a task failed ({}) on {}: {}",
-                failure.code, failed.origin, failure.message
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// The error that ended the map.
-fn ending(error: TaskError, ended: Option<&JobError>) -> CliError {
-    match (error, ended) {
-        (TaskError::Failed(failed), Some(JobError::TaskFailed { failures, .. })) => {
-            CliError::Task {
-                failed,
-                failures: *failures,
-            }
-        }
-        (error, _) => error.into(),
-    }
-}
-
-/// What is said on stderr when all is done.
-fn tell(result: &JobResult, arguments: &MapArguments) {
-    if result.failures > 0 && !arguments.task.loudness.quiet {
-        warn(&format!(
-            "{} of {} tasks failed",
-            result.failures, result.stats.chunks
-        ));
-    }
-    if arguments.task.stats {
-        messages::print(&stats::table(&result.stats, PIECES));
     }
 }

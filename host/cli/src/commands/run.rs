@@ -1,237 +1,144 @@
-//! `run`: arguments → cluster → module → job → merge → output.
+//! `run`: a function mapped over inputs, or a program run on each, and the outcomes merged.
 
-use crate::args::{RunArguments, View};
+use crate::args::RunArguments;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::messages::{self, Steps, warn};
-use crate::output::notes::{Named, Told};
-use crate::output::progress::Bar;
-use crate::output::report::{self, Report};
+use crate::output::notes::TaskNaming;
+use crate::output::printers::{RunFormat, RunPrinter};
+use crate::output::report::Subject;
 use crate::output::results::Output;
-use crate::output::stats;
-use crate::pipeline::grants::grants;
-use crate::pipeline::history;
-use crate::pipeline::settings::{self, STDIN, STDIN_NAME};
-use anyhow::Context as _;
-use rwasm_cluster::format::Format;
-use rwasm_cluster::{Form, Input, Job, JobError, JobResult, JobSpec, Merge, Module, ViewKind};
+use crate::output::summary::Summary;
+#[cfg(feature = "nats")]
+use crate::pipeline::durable;
+use crate::pipeline::{
+    Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, read_module,
+};
+#[cfg(feature = "nats")]
+use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::{Cluster, Form, Input, Job, JobSpec, Merge, Module, SubmitError};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// What a job's input is made of.
-const PIECES: &str = "chunks";
-
 /// Runs a job and prints what comes of it.
 pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
-    // What can be refused is refused first, the cheap before the dear.
-    settings::check_engines(arguments.task.engines)?;
-    let mut steps = Steps::new(arguments.task.loudness.verbose);
-    let module = settings::module(&arguments.module, &arguments.task)?;
-    let grants = grants(&arguments.task.grants, &arguments.task.determinism)?;
-    let spec = spec(arguments);
-    let merge = spec
-        .merge_for(&module)
-        .map_err(|error| CliError::Submit(error.into()))?;
-    let shown = Shown::new(arguments.task.format, &merge);
-    shown.check(&spec, &module)?;
-    let inputs = inputs(&module, arguments)?;
-    #[cfg(feature = "nats")]
-    if arguments.many.detach {
-        return crate::pipeline::detach::run(&module, inputs, spec, arguments, &grants);
-    }
-    let (output, report) = settings::outputs(&arguments.task, signals)?;
-    steps.done("module read");
-
-    let cluster = settings::cluster(&arguments.task, Some(&arguments.many), &grants)?;
-    let mut events = cluster.events();
-    steps.done("engines started");
-    let told = Told::follow(&cluster, &arguments.task, Named::ByIndex);
-    let job = cluster.run(&module, inputs, &shown.spec(spec.clone()))?;
-    let canceller = job.canceller();
-    signals.watch(move || canceller.cancel());
-    steps.done("module compiled, or taken from the cache, and job begun");
-    let bar = Bar::show(
-        arguments.many.progress,
-        shown.streams,
-        job.progress(),
-        PIECES,
-    );
-    let ended = print(job, output, shown, arguments.task.loudness.quiet);
-    drop((bar, told));
-    history::tell_lost(&mut events);
-    if let Some(ending) = signals.ending() {
-        return Err(CliError::Signal(ending));
-    }
-    let result = ended?;
-    steps.done("job run and result written");
-
-    tell(&result, shown, arguments.task.loudness.quiet);
-    if arguments.task.stats {
-        messages::print(&stats::table(&result.stats, PIECES));
-    }
-    if let Some(output) = report {
-        let document = Report {
-            command: "run",
-            module: &module,
-            function: spec.map.as_deref(),
-            merge: Some(&merge),
-            label: spec.label.as_deref(),
-            limits: cluster.limits(),
-            grants: cluster.grants(),
-            deterministic: spec.deterministic,
-        };
-        report::write(output, &document.on_job(&result))?;
-    }
-    Ok(())
+    let settings = Settings::resolve(&arguments.task, Some(&arguments.many))?;
+    let run = Run::plan(arguments, &settings)?;
+    carry_out(run, settings, signals)
 }
 
-fn spec(arguments: &RunArguments) -> JobSpec {
-    let task = &arguments.task;
-    let mut spec = settings::spec(task, &arguments.many);
+/// A run that can begin.
+struct Run {
+    module: Module,
+    inputs: Vec<Input>,
+    spec: JobSpec,
+    /// How outcomes are merged, which the spec may leave to the module.
+    merge: Merge,
+    format: RunFormat,
+    is_quiet: bool,
+}
+
+impl Run {
+    fn plan(arguments: &RunArguments, settings: &Settings) -> Result<Self, CliError> {
+        let module = read_module(&arguments.module, &settings.limits)?;
+        let spec = spec(arguments, settings);
+        let merge = spec
+            .merge_for(&module)
+            .map_err(|error| CliError::Submit(error.into()))?;
+        let format = RunFormat::new(settings.output.format, &merge);
+        format.check(&spec, &module)?;
+        let inputs = inputs(&module, arguments)?;
+        Ok(Self {
+            module,
+            inputs,
+            spec,
+            merge,
+            format,
+            is_quiet: settings.output.is_quiet,
+        })
+    }
+}
+
+impl Plan for Run {
+    type Running = RunningRun;
+
+    const WORDING: Wording = Wording {
+        pieces: "chunks",
+        begun: "module compiled, or taken from the cache, and job begun",
+        ended: "job run and result written",
+    };
+
+    fn subject(&self) -> Subject {
+        Subject {
+            command: "run",
+            module: self.module.clone(),
+            function: self.spec.map.clone(),
+            merge: Some(self.merge.clone()),
+            label: self.spec.label.clone(),
+            is_deterministic: self.spec.deterministic,
+        }
+    }
+
+    fn naming(&self) -> TaskNaming {
+        TaskNaming::ByIndex
+    }
+
+    fn begin(self, cluster: &Cluster) -> Result<RunningRun, SubmitError> {
+        let spec = self.format.applied_to(self.spec);
+        Ok(RunningRun {
+            job: cluster.run(&self.module, self.inputs, &spec)?,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        })
+    }
+
+    #[cfg(feature = "nats")]
+    fn store(self, jobs: &DurableJobs, settings: &DetachSettings) -> Result<String, CliError> {
+        jobs.submit(&self.module, self.inputs, &self.spec, settings)
+            .map_err(durable)
+    }
+}
+
+/// A run that has begun.
+struct RunningRun {
+    job: Job,
+    format: RunFormat,
+    is_quiet: bool,
+}
+
+impl RunningJob for RunningRun {
+    fn canceller(&self) -> Box<dyn FnOnce() + Send> {
+        let canceller = self.job.canceller();
+        Box::new(move || canceller.cancel())
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress {
+            handle: self.job.progress(),
+            is_streaming: self.format.is_streaming(),
+        })
+    }
+
+    fn print(self, output: Output, _: &Cluster) -> Result<Summary, CliError> {
+        let printer = RunPrinter {
+            output,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        };
+        let (result, warnings) = printer.all(self.job)?;
+        Ok(Summary::of_job(&result, warnings))
+    }
+}
+
+fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
+    let mut spec = settings.job.clone();
     spec.map.clone_from(&arguments.map);
     spec.merge = match (&arguments.reduce, &arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),
         (None, merge) => merge.clone().unwrap_or_default(),
     };
     spec.chunking = arguments.chunk;
-    spec.view = match (arguments.many.view, task.targets.clone()) {
-        (View::Balanced, None) => ViewKind::Balanced,
-        (View::Balanced, Some(targets)) => ViewKind::BalancedAmong(targets),
-        (View::Direct, targets) => ViewKind::Direct(targets.unwrap_or_default()),
-    };
-    spec.unordered = arguments.many.unordered;
     spec.arguments.clone_from(&arguments.program_arguments);
-    spec.keep_records = task.report.is_some();
     spec
-}
-
-/// How results are printed: all at the end, or as they come.
-#[derive(Clone, Copy)]
-pub(crate) struct Shown {
-    format: Format,
-    streams: bool,
-    /// `none`: each outcome is a record of its own.
-    is_records: bool,
-}
-
-impl Shown {
-    pub(crate) fn new(format: Option<Format>, merge: &Merge) -> Self {
-        let is_records = *merge == Merge::None;
-        let default = if is_records {
-            Format::Jsonl
-        } else {
-            Format::Text
-        };
-        let format = format.unwrap_or(default);
-        // Joined values are the same printed one by one, but for documents with a beginning and
-        // an end.
-        let joins = *merge == Merge::Concat && !matches!(format, Format::Json | Format::Wave);
-        Self {
-            format,
-            streams: is_records || joins,
-            is_records,
-        }
-    }
-
-    /// Refuses a format that cannot write what the job gives.
-    fn check(self, spec: &JobSpec, module: &Module) -> Result<(), CliError> {
-        if self.format != Format::Raw {
-            return Ok(());
-        }
-        let ty = spec
-            .type_for(module)
-            .map_err(|error| CliError::Submit(error.into()))?;
-        settings::check_format(self.format, Some(&ty))
-    }
-
-    pub(crate) fn spec(self, mut spec: JobSpec) -> JobSpec {
-        spec.memo = serde_json::json!({ "format": self.format.name() });
-        spec.streamed = self.streams;
-        spec
-    }
-
-    /// The format of one outcome that is printed as it comes.
-    fn record_format(self) -> Format {
-        match self.format {
-            // A record is one line, whatever it holds.
-            Format::Jsonl if self.is_records => Format::Json,
-            format => format,
-        }
-    }
-}
-
-pub(crate) fn print(
-    mut job: Job,
-    mut output: Output,
-    shown: Shown,
-    is_quiet: bool,
-) -> Result<JobResult, CliError> {
-    loop {
-        let mut next = job.try_next_outcome();
-        if next.is_none() {
-            // Whoever reads along has all there is before the next is waited for.
-            output.flush()?;
-            next = job.next_outcome();
-        }
-        let Some((origin, outcome)) = next else { break };
-        match outcome.result {
-            Ok(value) => {
-                let value = value
-                    .unpack()
-                    .context("a value that the job gave cannot be unpacked")
-                    .map_err(CliError::Internal)?;
-                output.value(&value, shown.record_format())?;
-            }
-            Err(failure) if !is_quiet => {
-                warn(&format!(
-                    "a task failed ({}) on {origin}: {}",
-                    failure.code, failure.message
-                ));
-            }
-            Err(_) => {}
-        }
-    }
-    let result = match job.wait() {
-        Ok(result) => result,
-        Err(error @ JobError::TaskFailed { .. }) if shown.streams => {
-            // What came before the failure is good, and is printed.
-            output.flush()?;
-            return Err(error.into());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if let Some(merged) = &result.merged {
-        let value = merged
-            .unpack()
-            .context("a value that the job gave cannot be unpacked")
-            .map_err(CliError::Internal)?;
-        output.value(&value, shown.format)?;
-    }
-    output.complete()?;
-    Ok(result)
-}
-
-/// What is said on stderr when all is done.
-pub(crate) fn tell(result: &JobResult, shown: Shown, is_quiet: bool) {
-    if result.failures > 0 && !is_quiet {
-        // Where outcomes were printed as they came, so were the failures among them.
-        let untold = if shown.streams {
-            &[]
-        } else {
-            result.failed.as_slice()
-        };
-        for (origin, failure) in untold {
-            warn(&format!(
-                "a task failed ({}) on {origin}: {}",
-                failure.code, failure.message
-            ));
-        }
-        let of = result.stats.chunks;
-        warn(&format!(
-            "{} of {of} tasks failed, the result is without them",
-            result.failures
-        ));
-    }
 }
 
 /// The inputs, with stdin in its place among the files.
@@ -244,42 +151,38 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
         if module.form() == Form::Command && arguments.map.is_none() {
             return Ok(vec![Input::bytes("<no input>", "")]);
         }
-        let functions: Vec<String> = module
-            .functions()
-            .iter()
-            .map(|function| format!("`{function}`"))
-            .collect();
-        return Err(CliError::Wrong {
-            message: format!(
-                "no input: `{}` maps a function over files or stdin; it has {}",
-                module.name(),
-                functions.join("; ")
-            ),
-            hint: format!("for example: rwasm-cluster run {} book.txt", module.name()),
-        });
+        return Err(no_input(module));
     }
     let is_stdin = |path: &PathBuf| path.as_path() == Path::new(STDIN);
-    if arguments
-        .inputs
-        .iter()
-        .filter(|path| is_stdin(path))
-        .count()
-        > 1
-    {
+    let stdins = arguments.inputs.iter().filter(|path| is_stdin(path));
+    if stdins.count() > 1 {
         return Err(CliError::Wrong {
             message: "stdin (`-`) is given twice, but can be read only once".to_owned(),
             hint: "give `-` once, in its place among the files".to_owned(),
         });
     }
-    Ok(arguments
-        .inputs
+    let input = |path| {
+        if is_stdin(path) {
+            stdin()
+        } else {
+            Input::path(path)
+        }
+    };
+    Ok(arguments.inputs.iter().map(input).collect())
+}
+
+fn no_input(module: &Module) -> CliError {
+    let functions: Vec<String> = module
+        .functions()
         .iter()
-        .map(|path| {
-            if is_stdin(path) {
-                stdin()
-            } else {
-                Input::path(path)
-            }
-        })
-        .collect())
+        .map(|function| format!("`{function}`"))
+        .collect();
+    CliError::Wrong {
+        message: format!(
+            "no input: `{}` maps a function over files or stdin; it has {}",
+            module.name(),
+            functions.join("; ")
+        ),
+        hint: format!("for example: rwasm-cluster run {} book.txt", module.name()),
+    }
 }

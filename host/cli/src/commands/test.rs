@@ -2,12 +2,13 @@
 
 use crate::args::{TestArguments, TestFormat};
 use crate::commands::build::{self, Source};
+use crate::environment::compiler::compiled;
 use crate::environment::signals::Signals;
 use crate::exit::{CliError, visible, with_source};
 use crate::output::messages;
 use crate::output::results::{Output, print};
+use crate::pipeline;
 use crate::pipeline::grants::grants;
-use crate::pipeline::settings;
 use rwasm_cluster::check::{
     CallSample, Check, CheckError, Checker, Samples, SamplesError, Verdict,
 };
@@ -21,7 +22,7 @@ use std::time::Duration;
 pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), CliError> {
     // What can be refused is refused first, the cheap before the dear.
     let engines = u32::try_from(arguments.engines).unwrap_or(u32::MAX);
-    settings::check_engines(Some(engines))?;
+    pipeline::check_engines(Some(engines))?;
     let spec = spec(arguments)?;
     let grants = grants(&arguments.grants, &arguments.determinism)?;
     let source = Source::find(&arguments.path)?;
@@ -32,13 +33,13 @@ pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), C
         Source::Project(_) => source.module_path(),
         Source::Module(path) => path.clone(),
     };
-    let limits = settings::limits(&arguments.limits, spec.deterministic);
+    let limits = pipeline::limits(&arguments.limits, spec.deterministic);
     let module = Module::from_file_within(&path, &limits).map_err(CliError::Load)?;
 
     let one = cluster(1, &limits, &grants)?;
     let many = cluster(engines, &limits, &grants)?;
     if loud {
-        settings::warn_of_shortages(&many);
+        pipeline::warn_of_shortages(&many);
     }
     let stopped = [Arc::clone(&one), Arc::clone(&many)];
     signals.watch(move || {
@@ -120,7 +121,7 @@ fn cluster(engines: u32, limits: &Limits, grants: &Grants) -> Result<Arc<Cluster
         .engines(engines)
         .limits(limits.clone())
         .grants(grants.clone());
-    let cluster = settings::compiled(builder)?.start();
+    let cluster = compiled(builder)?.start();
     Ok(Arc::new(cluster.map_err(CliError::Start)?))
 }
 

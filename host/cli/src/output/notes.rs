@@ -1,6 +1,6 @@
 //! What tasks say while they run, written to stderr a line each: what they log, and with `-v` all else.
 
-use crate::args::TaskOptions;
+use crate::args::Loudness;
 use crate::exit::visible;
 use rwasm_cluster::{Cluster, ClusterNote, ClusterNotes, JobId, LogLevel, TaskNote};
 use std::collections::BTreeMap;
@@ -21,9 +21,33 @@ const LINES: usize = 256;
 /// How often a task's progress is told at most.
 const PROGRESS: Duration = Duration::from_millis(200);
 
+/// What is printed of the notes that tasks send.
+#[derive(Clone, Copy)]
+pub(crate) enum NotesShown {
+    Nothing,
+    /// What they log, from this level on.
+    Log(LogLevel),
+    /// All of it; of what they log that from this level on.
+    All(LogLevel),
+}
+
+impl NotesShown {
+    /// What the options say, of which `from` is the level that is asked for.
+    pub(crate) fn resolve(from: Option<LogLevel>, loudness: &Loudness) -> Self {
+        match from {
+            _ if loudness.quiet => Self::Nothing,
+            from if loudness.verbose => {
+                Self::All(from.map_or(LogLevel::Info, |from| from.min(LogLevel::Info)))
+            }
+            Some(from) => Self::Log(from),
+            None => Self::Nothing,
+        }
+    }
+}
+
 /// How a task is called in what is written.
 #[derive(Clone, Copy)]
-pub(crate) enum Named {
+pub(crate) enum TaskNaming {
     /// By its place in the job.
     ByIndex,
     /// It is the only one.
@@ -32,39 +56,34 @@ pub(crate) enum Named {
     ByCall,
 }
 
-/// Writes until it is dropped, and then what is left. Begun before the job is, so that nothing is missed.
-pub(crate) struct Told {
+/// Prints notes until it is dropped, and then what is left. Begun before the job is, so that nothing is missed.
+pub(crate) struct NotePrinter {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Told {
-    pub(crate) fn follow(cluster: &Cluster, options: &TaskOptions, named: Named) -> Self {
-        let nothing = Self {
-            stop: None,
-            thread: None,
-        };
-        let verbose = options.loudness.verbose;
-        let from = options.log.level();
-        let (from, notes) = match from {
-            _ if options.loudness.quiet => return nothing,
-            from if verbose => {
-                let from = from.map_or(LogLevel::Info, |from| from.min(LogLevel::Info));
-                (from, cluster.notes())
+impl NotePrinter {
+    pub(crate) fn follow(cluster: &Cluster, shown: NotesShown, naming: TaskNaming) -> Self {
+        let (from, notes) = match shown {
+            NotesShown::Nothing => {
+                return Self {
+                    stop: None,
+                    thread: None,
+                };
             }
-            Some(from) => (from, cluster.log(from)),
-            None => return nothing,
+            NotesShown::Log(from) => (from, cluster.log(from)),
+            NotesShown::All(from) => (from, cluster.notes()),
         };
         let (stop, stopped) = oneshot::channel();
         let mut writer = Writer {
             from,
-            named,
+            naming,
             clears: std::io::stderr().is_terminal(),
             begun: BTreeMap::new(),
             progress: Instant::now(),
         };
         let thread = std::thread::Builder::new()
-            .name("rwasm-told".to_owned())
+            .name("rwasm-notes".to_owned())
             .spawn(move || writer.all(notes, stopped));
         Self {
             stop: Some(stop),
@@ -74,7 +93,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for NotePrinter {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
@@ -87,7 +106,7 @@ impl Drop for Told {
 struct Writer {
     /// Which log lines are written.
     from: LogLevel,
-    named: Named,
+    naming: TaskNaming,
     /// Whether a progress bar may stand where a line goes.
     clears: bool,
     /// The beginnings of lines, by task and stream.
@@ -179,10 +198,10 @@ impl Writer {
     }
 
     fn line(&self, job: JobId, index: u64, what: &str, text: &str) {
-        let mut line = match self.named {
-            Named::ByIndex => format!("task {index}: "),
-            Named::ByCall => format!("call {job}: "),
-            Named::Alone => "call: ".to_owned(),
+        let mut line = match self.naming {
+            TaskNaming::ByIndex => format!("task {index}: "),
+            TaskNaming::ByCall => format!("call {job}: "),
+            TaskNaming::Alone => "call: ".to_owned(),
         };
         let cut = text.char_indices().nth(WIDTH).map(|(at, _)| at);
         let shown = &text[..cut.unwrap_or(text.len())];

@@ -2,9 +2,9 @@
 
 use crate::exit::CliError;
 use crate::output::results::Output;
+use crate::output::summary::Summary;
 use rwasm_cluster::{
-    Failure, Grants, JobResult, JobStats, Limits, LogLine, Merge, Module, Origin, Place, TaskInfo,
-    TaskRecord, Usage,
+    Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, Place, TaskInfo, TaskRecord, Usage,
 };
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -13,68 +13,45 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The version of the document's shape; a field may be added without a new one.
 const VERSION: u32 = 1;
 
-/// What a report says of a job beside what became of it.
-pub(crate) struct Report<'a> {
+/// What a job is, for its report.
+pub(crate) struct Subject {
     /// Which command ran it.
     pub(crate) command: &'static str,
-    pub(crate) module: &'a Module,
-    pub(crate) function: Option<&'a str>,
-    pub(crate) merge: Option<&'a Merge>,
-    pub(crate) label: Option<&'a str>,
-    pub(crate) limits: &'a Limits,
-    pub(crate) grants: &'a Grants,
-    pub(crate) deterministic: bool,
+    pub(crate) module: Module,
+    pub(crate) function: Option<String>,
+    pub(crate) merge: Option<Merge>,
+    pub(crate) label: Option<String>,
+    pub(crate) is_deterministic: bool,
 }
 
 /// Writes the report on a job that ended well, failures it bore included.
-pub(crate) fn write(mut output: Output, document: &Json) -> Result<(), CliError> {
-    output.bytes(format!("{document:#}\n").as_bytes())?;
-    output.complete()
-}
-
-impl Report<'_> {
-    /// The document on a job of many tasks.
-    pub(crate) fn on_job(&self, result: &JobResult) -> Json {
-        let failed: Vec<Json> = result.failed.iter().map(failure).collect();
-        let outcomes: Vec<Record> = result.records.iter().map(record).collect();
-        self.document(&result.stats, result.failures, &failed, &outcomes)
-    }
-
-    /// The document on calls, one for each engine that was meant.
-    pub(crate) fn on_calls(&self, stats: &JobStats, calls: &[TaskInfo]) -> Json {
-        let outcomes = (0..)
-            .zip(calls)
-            .flat_map(|(index, call)| attempts(index, call));
-        self.document(stats, 0, &[], &outcomes.collect::<Vec<_>>())
-    }
-
-    fn document(
-        &self,
-        figures: &JobStats,
-        failures: u64,
-        failed: &[Json],
-        outcomes: &[Record],
-    ) -> Json {
-        json!({
-            "version": VERSION,
-            "command": self.command,
-            "label": self.label,
-            "module": {
-                "name": self.module.name(),
-                "sha256": self.module.hash().to_string(),
-                "size": self.module.size(),
-                "form": self.module.form().name(),
-            },
-            "function": self.function,
-            "merge": self.merge.map(merge_name),
-            "limits": self.limits,
-            "grants": self.grants.described(),
-            "deterministic": self.deterministic,
-            "stats": stats(figures, failures),
-            "failures": failed,
-            "outcomes": outcomes,
-        })
-    }
+pub(crate) fn write(
+    mut file: Output,
+    subject: &Subject,
+    cluster: &Cluster,
+    summary: &Summary,
+) -> Result<(), CliError> {
+    let document = json!({
+        "version": VERSION,
+        "command": subject.command,
+        "label": subject.label,
+        "module": {
+            "name": subject.module.name(),
+            "sha256": subject.module.hash().to_string(),
+            "size": subject.module.size(),
+            "form": subject.module.form().name(),
+        },
+        "function": subject.function,
+        "merge": subject.merge.as_ref().map(merge_name),
+        "limits": cluster.limits(),
+        "grants": cluster.grants().described(),
+        "deterministic": subject.is_deterministic,
+        "stats": stats(&summary.stats, summary.failures),
+        "failures": summary.failed.iter().map(failure).collect::<Vec<_>>(),
+        "outcomes": summary.outcomes,
+    });
+    file.bytes(format!("{document:#}\n").as_bytes())?;
+    file.complete()
 }
 
 fn failure((origin, failure): &(Origin, Failure)) -> Json {
@@ -133,7 +110,7 @@ fn task(origin: &Origin) -> Json {
 
 /// One attempt at a task, as it stands in the document.
 #[derive(Serialize)]
-struct Record {
+pub(super) struct Record {
     kind: &'static str,
     task: Json,
     code: Option<&'static str>,
@@ -147,12 +124,12 @@ struct Record {
     bytes_out: Option<u64>,
     fuel: Option<u64>,
     #[serde(flatten)]
-    told: Told,
+    notes: RecordedNotes,
 }
 
 /// What a task told and printed, as far as that is kept; what it did not is left out.
 #[derive(Default, Serialize)]
-struct Told {
+struct RecordedNotes {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     log: Vec<Json>,
     #[serde(skip_serializing_if = "Map::is_empty")]
@@ -165,31 +142,31 @@ struct Told {
     stderr: String,
 }
 
-impl Told {
+impl RecordedNotes {
     fn of(usage: &Usage) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut told = Self::default();
+        let mut recorded = Self::default();
         if let Some(notes) = &usage.notes {
             let line =
                 |line: &LogLine| json!({ "level": line.level.name(), "message": line.message });
-            told.log = notes.log.iter().map(line).collect();
+            recorded.log = notes.log.iter().map(line).collect();
             let published = notes.published.iter();
-            told.published = published
+            recorded.published = published
                 .map(|one| (one.name.to_string(), Json::from(text(&one.bytes))))
                 .collect();
-            told.progress = notes
+            recorded.progress = notes
                 .progress
                 .map(|progress| json!({ "done": progress.done, "total": progress.total }));
         }
         if let Some(logs) = &usage.logs {
-            told.stdout = text(&logs.stdout.kept);
-            told.stderr = text(&logs.stderr.kept);
+            recorded.stdout = text(&logs.stdout.kept);
+            recorded.stderr = text(&logs.stderr.kept);
         }
-        told
+        recorded
     }
 }
 
-fn record(record: &TaskRecord) -> Record {
+pub(super) fn record(record: &TaskRecord) -> Record {
     let usage = &record.usage;
     Record {
         kind: if record.is_merge { "merge" } else { "map" },
@@ -204,12 +181,12 @@ fn record(record: &TaskRecord) -> Record {
         bytes_in: Some(usage.bytes_in),
         bytes_out: Some(usage.bytes_out),
         fuel: usage.fuel,
-        told: Told::of(usage),
+        notes: RecordedNotes::of(usage),
     }
 }
 
 /// The attempts at a call; what all but the last used beside time is not known.
-fn attempts(index: u64, call: &TaskInfo) -> Vec<Record> {
+pub(super) fn attempts(index: u64, call: &TaskInfo) -> Vec<Record> {
     let usage = &call.usage;
     let attempts = call.attempts.iter();
     attempts
@@ -232,10 +209,10 @@ fn attempts(index: u64, call: &TaskInfo) -> Vec<Record> {
                 bytes_in: is_last.then_some(usage.bytes_in),
                 bytes_out: is_last.then_some(usage.bytes_out),
                 fuel: usage.fuel.filter(|_| is_last),
-                told: if is_last {
-                    Told::of(usage)
+                notes: if is_last {
+                    RecordedNotes::of(usage)
                 } else {
-                    Told::default()
+                    RecordedNotes::default()
                 },
             }
         })

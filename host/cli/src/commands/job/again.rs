@@ -7,15 +7,16 @@ use crate::args::{AgainArguments, GrantOptions, Printed, ReplayArguments};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::warn;
+use crate::output::printers::{failed_task, unpacked};
 use crate::output::results::Output;
 use crate::pipeline::grants;
 use crate::pipeline::history;
-use crate::pipeline::settings::{check_engines, compiled};
+use crate::pipeline::{RunningCluster, check_engines};
 use anyhow::Context as _;
 use rwasm_cluster::{
-    Argument, Chunking, Cluster, ClusterBuilder, Failure, Grants, Input, JobEntry, JobError,
-    JobKey, JobKind, JobSpec, JobState, Merge, Module, Origin, Random, Reuse, TaskEntry, TaskError,
-    TaskFailure, TaskInput, TaskQuery, TaskState, Tolerance, Value,
+    Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,
+    JobKind, JobSpec, JobState, Merge, Module, Random, Reuse, TaskEntry, TaskError, TaskFailure,
+    TaskInput, TaskQuery, TaskState, Tolerance, Value,
 };
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
@@ -256,8 +257,7 @@ impl Again<'_> {
     ) -> Result<(), CliError> {
         let output = Output::open(printed.output.as_deref())?;
         signals.clean(output.aside());
-        let cluster = compiled(builder)?.start().map_err(CliError::Start)?;
-        let mut events = cluster.events();
+        let mut cluster = RunningCluster::of_this_process(builder)?;
         let (mut inputs, mut lists) = (Vec::new(), Vec::new());
         for one in given {
             match one {
@@ -270,11 +270,7 @@ impl Again<'_> {
         } else {
             self.lists(&cluster, lists, output, signals)
         };
-        history::tell_lost(&mut events);
-        match signals.ending() {
-            Some(ending) => Err(CliError::Signal(ending)),
-            None => ended,
-        }
+        cluster.settle(ended, signals)
     }
 
     fn inputs(
@@ -290,7 +286,7 @@ impl Again<'_> {
         while let Some((origin, outcome)) = job.next_outcome() {
             match outcome.result {
                 Ok(value) => output.value(&unpacked(&value)?, self.format.record)?,
-                Err(failure) => tell_failed(&origin, &failure),
+                Err(failure) => warn(&failed_task(&origin, &failure)),
             }
         }
         let result = job.wait()?;
@@ -301,7 +297,7 @@ impl Again<'_> {
             &[]
         };
         for (origin, failure) in untold {
-            tell_failed(origin, failure);
+            warn(&failed_task(origin, failure));
         }
         if let Some(merged) = &result.merged {
             output.value(&unpacked(merged)?, self.format.whole)?;
@@ -358,20 +354,6 @@ impl Again<'_> {
         }
         output.complete()
     }
-}
-
-fn tell_failed(origin: &Origin, failure: &Failure) {
-    warn(&format!(
-        "a task failed ({}) on {origin}: {}",
-        failure.code, failure.message
-    ));
-}
-
-fn unpacked(value: &rwasm_cluster::Packed) -> Result<Value, CliError> {
-    value
-        .unpack()
-        .context("a value that the job gave cannot be unpacked")
-        .map_err(CliError::Internal)
 }
 
 /// A task's failure as that of its job.

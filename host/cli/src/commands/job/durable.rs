@@ -4,15 +4,15 @@ use crate::args::{
     CancelArguments, ClusterArgument, JobCommand, JobName, ListArguments, RemoteOptions,
     ResultArguments, ShownAs,
 };
-use crate::commands::map::Printed;
-use crate::commands::run::{self, Shown};
+use crate::environment::compiler::compiled;
 use crate::environment::profile;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::{note, warn};
+use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
+
 use crate::output::results::{Output, aligned, print, time};
-use crate::pipeline::detach::durable;
-use crate::pipeline::settings::compiled;
+use crate::pipeline::durable;
 use anyhow::Context as _;
 use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
@@ -181,20 +181,34 @@ pub(super) fn result(
         let canceller = map.canceller();
         signals.watch(move || canceller.cancel());
         let format = format.unwrap_or(Format::Jsonl);
-        Printed::new(output, format, is_quiet).all(&mut map)
+        let printer = MapPrinter {
+            output,
+            format,
+            is_quiet,
+        };
+        printer.all(&mut map)
     } else {
         let merge = recalled
             .spec()
             .merge_for(recalled.module())
             .context("a job that was stored does not fit its module")
             .map_err(CliError::Internal)?;
-        let shown = Shown::new(format, &merge);
+        let format = RunFormat::new(format, &merge);
         let run = recalled
-            .run_as(&shown.spec(recalled.spec().clone()))
+            .run_as(&format.applied_to(recalled.spec().clone()))
             .map_err(durable)?;
         let canceller = run.canceller();
         signals.watch(move || canceller.cancel());
-        run::print(run, output, shown, is_quiet).map(|result| run::tell(&result, shown, is_quiet))
+        let printer = RunPrinter {
+            output,
+            format,
+            is_quiet,
+        };
+        printer.all(run).map(|(_, warnings)| {
+            for text in &warnings {
+                warn(text);
+            }
+        })
     };
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));

@@ -153,7 +153,7 @@ fn rm(arguments: &RmArguments) -> Result<(), CliError> {
             #[cfg(feature = "nats")]
             JobName::Durable(id) => durable::of(id, &arguments.remote)?
                 .remove(id)
-                .map_err(crate::pipeline::detach::durable)?,
+                .map_err(crate::pipeline::durable)?,
             #[cfg(not(feature = "nats"))]
             JobName::Durable(id) => return Err(no_number(id)),
         }
