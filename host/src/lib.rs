@@ -122,6 +122,8 @@ pub use rwasm_sandbox::sandbox::{
     LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, Uncallable, compile_worker,
 };
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
+#[doc(hidden)]
+pub use rwasm_value::plain;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
 pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,

@@ -7,6 +7,7 @@ use rwasm_cluster::detached::DurableError;
 use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{
     Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError, Place,
     PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
@@ -576,19 +577,6 @@ pub(crate) fn with_source(error: &(impl std::error::Error + ?Sized)) -> String {
         }
         _ => visible(&error.to_string()),
     }
-}
-
-/// Text from outside with its control characters shown, so that it cannot command a terminal.
-pub(crate) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\n' && character != '\t' {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 impl From<SubmitError> for CliError {

@@ -2,9 +2,10 @@
 //! What the arguments mean is not known here.
 
 use super::ProjectFile;
-use crate::exit::{CliError, visible};
+use crate::exit::CliError;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command};
+use rwasm_cluster::plain::visible;
 use std::ffi::OsStr;
 
 /// Help and version are no errors; anything else is the user's mistake.

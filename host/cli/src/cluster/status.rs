@@ -1,11 +1,12 @@
 //! `status` and `engine list`: a cluster at a glance, for people and for programs.
 
 use super::super::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
-use super::super::exit::{CliError, visible};
+use super::super::exit::CliError;
 use super::state;
 use crate::environment::profile::{remote_always, unanswered};
-use crate::output::results::{aligned, print, time};
+use crate::output::results::{aligned, in_line, print, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
+use rwasm_cluster::plain::visible;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -134,11 +135,7 @@ fn engines(processes: &[Process]) -> String {
             },
         ]
         // What a process says of itself is to stay in its line.
-        .map(|cell| {
-            cell.chars()
-                .map(|one| if one.is_control() { '?' } else { one })
-                .collect()
-        })
+        .map(|cell| in_line(&cell))
     }));
     aligned(&rows)
 }

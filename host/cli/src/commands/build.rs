@@ -2,9 +2,10 @@
 
 use crate::args::BuildArguments;
 use crate::environment::signals::Signals;
-use crate::exit::{CliError, visible, with_source};
+use crate::exit::{CliError, with_source};
 use crate::output::messages;
 use crate::output::results::{Output, print, shell_word};
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{ByteSize, Form, Import, JobSpec, Limits, Module};
 use rwasm_toolchains::{BuildError, BuildOptions, Language, Project, ProjectError};
 use std::path::{Path, PathBuf};

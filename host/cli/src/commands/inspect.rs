@@ -1,9 +1,10 @@
 //! `inspect`: what a module is, for people, as WIT or as JSON. Nothing of it is run or compiled.
 
 use crate::args::{InspectArguments, InspectFormat};
-use crate::exit::{CliError, visible};
+use crate::exit::CliError;
 use crate::output::results::{print, shell_word};
 use rwasm_cluster::format::to_wave;
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;

@@ -1,10 +1,11 @@
 //! `keys`: the keys of a cluster and the certificates of its server.
 
 use crate::args::{KeysArguments, ShownAs};
-use crate::exit::{CliError, visible};
+use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::results::print;
 use rwasm_cluster::nats::{KeyFile, KeySettings, Written, make_keys};
+use rwasm_cluster::plain::visible;
 use serde_json::json;
 
 /// Makes what is missing, and says what became of each file.

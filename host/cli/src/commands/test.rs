@@ -4,7 +4,7 @@ use crate::args::{TestArguments, TestFormat};
 use crate::commands::build::{self, Source};
 use crate::environment::compiler::compiled;
 use crate::environment::signals::Signals;
-use crate::exit::{CliError, visible, with_source};
+use crate::exit::{CliError, with_source};
 use crate::output::messages;
 use crate::output::results::{Output, print};
 use crate::pipeline;
@@ -12,6 +12,7 @@ use crate::pipeline::grants::grants;
 use rwasm_cluster::check::{
     CallSample, Check, CheckError, Checker, Samples, SamplesError, Verdict,
 };
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Cluster, Grants, JobSpec, Limits, Merge, Module, SubmitError};
 use serde_json::json;
 use std::path::{Path, PathBuf};

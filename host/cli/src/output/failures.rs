@@ -1,7 +1,7 @@
 //! What is shown of a task that failed, beside its message: earlier attempts, its own words, where it was.
 
-use crate::exit::visible;
 use crate::output::stats;
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Attempt, Failure, Log, Notes};
 
 /// The attempts before the last, what the last logged and printed and where it was.

@@ -1,7 +1,7 @@
 //! What is said on stderr beside errors: warnings, and with `-v` where time goes.
 
-use crate::exit::visible;
 use crate::output::stats;
+use rwasm_cluster::plain::visible;
 use std::io::Write as _;
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! What tasks say while they run, written to stderr a line each: what they log, and with `-v` all else.
 
 use crate::args::Loudness;
-use crate::exit::visible;
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Cluster, ClusterNote, ClusterNotes, JobId, LogLevel, TaskNote};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

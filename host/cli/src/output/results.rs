@@ -3,6 +3,8 @@
 use crate::exit::CliError;
 use rwasm_cluster::Value;
 use rwasm_cluster::format::{Format, WriteError, WriteOptions, write_value};
+use rwasm_cluster::plain;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
@@ -214,15 +216,17 @@ pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// A word as a shell takes it.
+/// A word as a shell takes it. One with a zero byte, which no shell takes, is left as it is.
 pub(crate) fn shell_word(word: &str) -> String {
-    let plain =
-        |character: char| character.is_ascii_alphanumeric() || "_-./+,:@%=".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), Cow::into_owned)
+}
+
+/// A text from outside that is to stay in its line, and its cell.
+pub(crate) fn in_line(text: &str) -> String {
+    let is_command = |letter: char| letter.is_control() || plain::is_command(letter);
+    text.chars()
+        .map(|letter| if is_command(letter) { '?' } else { letter })
+        .collect()
 }
 
 /// Cells in columns as wide as their widest.

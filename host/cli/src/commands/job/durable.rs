@@ -11,7 +11,7 @@ use crate::exit::CliError;
 use crate::output::messages::{note, warn};
 use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 
-use crate::output::results::{Output, aligned, print, time};
+use crate::output::results::{Output, aligned, in_line, print, time};
 use crate::pipeline::durable;
 use anyhow::Context as _;
 use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
@@ -372,7 +372,7 @@ fn text(job: &DurableJob, counts: Option<JobCounts>) -> String {
     ];
     let lines = rows
         .iter()
-        .map(|(name, value)| format!("{name:<10} {}\n", plain(value)));
+        .map(|(name, value)| format!("{name:<10} {}\n", in_line(value)));
     lines.collect()
 }
 
@@ -404,16 +404,10 @@ fn table(rows: &[(DurableJob, Option<JobCounts>)]) -> String {
             job.tasks.to_string(),
             figure(counts.map(|counts| counts.failed)),
         ]
-        .map(|cell| plain(&cell))
+        // A name or label comes from outside, and is to stay in its line.
+        .map(|cell| in_line(&cell))
     }));
     aligned(&cells)
-}
-
-/// A name or label comes from outside, and is to stay in its line.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|one| if one.is_control() { '?' } else { one })
-        .collect()
 }
 
 #[cfg(test)]

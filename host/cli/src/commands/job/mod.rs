@@ -13,7 +13,7 @@ use crate::args::{
 };
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::results::{aligned, print, time};
+use crate::output::results::{aligned, in_line, print, time};
 use crate::output::stats;
 use crate::pipeline::history::{self, HOW};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
@@ -196,11 +196,7 @@ fn table(jobs: &[JobEntry]) -> String {
             duration(job).unwrap_or_else(|| "-".to_owned()),
         ]
         // A name or label comes from outside, and is to stay in its line.
-        .map(|cell| {
-            cell.chars()
-                .map(|one| if one.is_control() { '?' } else { one })
-                .collect()
-        })
+        .map(|cell| in_line(&cell))
     }));
     aligned(&rows)
 }

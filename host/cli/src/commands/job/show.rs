@@ -2,9 +2,10 @@
 
 use super::{duration, json};
 use crate::args::{ShowArguments, ShownAs};
-use crate::exit::{CliError, visible};
+use crate::exit::CliError;
 use crate::output::results::{print, time};
 use crate::pipeline::history;
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
 use std::fmt::Write as _;
