@@ -199,11 +199,14 @@ impl FromStr for LabelArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (label, value) = text
+        let (key, value) = text
             .split_once('=')
-            .ok_or_else(|| format!("`{text}` is no label: write NAME=VALUE"))?;
+            .ok_or_else(|| "write KEY=VALUE, as region=north".to_owned())?;
+        if key.is_empty() || key.len() > 64 || value.len() > 256 {
+            return Err("a key has 1 to 64 characters, a value 256 at most".to_owned());
+        }
         Ok(Self {
-            name: name(label)?,
+            name: key.to_owned(),
             value: value.to_owned(),
         })
     }

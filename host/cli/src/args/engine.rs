@@ -1,7 +1,8 @@
 //! The options of the commands on engines of a cluster.
 
+use super::remote::name;
 use super::values::{duration, pause};
-use super::{EngineListArguments, IdentityOptions, Loudness, RemoteOptions};
+use super::{EngineListArguments, IdentityOptions, LabelArgument, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -108,12 +109,12 @@ pub(crate) struct JoinArguments {
     pub(crate) identity: IdentityOptions,
 
     /// A lane whose tasks are taken, again for more: the first named goes first [default: main]
-    #[arg(long = "lane", value_name = "NAME")]
+    #[arg(long = "lane", value_name = "NAME", value_parser = name)]
     pub(crate) lanes: Vec<String>,
 
     /// Something to tell of these engines, again for more
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
-    pub(crate) labels: Vec<(String, String)>,
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<LabelArgument>,
 
     /// What tasks may be granted here at most [default: nothing]
     #[arg(long, value_name = "FILE", env = "RWASM_POLICY_FILE", hide_env = true)]
@@ -145,14 +146,4 @@ pub(crate) struct JoinArguments {
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| "write KEY=VALUE, as region=north".to_owned())?;
-    if key.is_empty() || key.len() > 64 || value.len() > 256 {
-        return Err("a key has 1 to 64 characters, a value 256 at most".to_owned());
-    }
-    Ok((key.to_owned(), value.to_owned()))
 }

@@ -100,7 +100,10 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     if !arguments.lanes.is_empty() {
         settings.lanes.clone_from(&arguments.lanes);
     }
-    settings.labels = arguments.labels.iter().cloned().collect();
+    let labels = arguments.labels.iter();
+    settings.labels = labels
+        .map(|label| (label.name.clone(), label.value.clone()))
+        .collect();
     if let Some(path) = &arguments.policy {
         settings.policy = Policy::read(path).map_err(CliError::Policy)?;
     }
@@ -120,7 +123,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     });
     let report = join(settings, &drain, |engines| {
         if let Some(path) = &arguments.ready_file
-            && let Err(error) = tell_ready(path, engines)
+            && let Err(error) = write_ready_file(path, engines)
         {
             note(&format!("cannot write {}: {error}", path.display()));
         }
@@ -156,7 +159,7 @@ fn aside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 }
 
 /// Written aside and renamed, so that whoever waits for it reads all of it.
-fn tell_ready(path: &Path, engines: &[EngineId]) -> std::io::Result<()> {
+fn write_ready_file(path: &Path, engines: &[EngineId]) -> std::io::Result<()> {
     let mut file = aside(path)?;
     for engine in engines {
         writeln!(file, "{engine}")?;
