@@ -1,5 +1,5 @@
-//! `rwasm-cluster`: the program. It reads aloud as a task's way does: arguments, cluster, module,
-//! view, job, merge, output.
+//! `rwasm-cluster`: the program. Its folders stand in the order that a task takes: what surrounds it, the arguments, the
+//! command, the clusters that it may start, the way from settings by cluster and job to output, what is written, the exit.
 
 mod environment;
 

@@ -1,12 +1,12 @@
 //! The NATS server of a cluster on this machine: where it is found, how it is set up and started.
 
-use super::super::exit::{CliError, with_source};
-use super::began::{Began, Kind};
-use super::detached::{self, Detached};
+use super::background::{self, BackgroundProcess};
+use super::began::{Began, ProcessKind};
 use super::process::Mark;
-use super::state::{Place, State};
+use super::state::{ClusterDir, ClusterState};
 use super::waiting::{Deadline, until_ready};
 use crate::environment::signals::Signals;
+use crate::exit::{CliError, with_source};
 use crate::output::messages::warn;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
@@ -95,7 +95,11 @@ fn refused(message: String) -> CliError {
 }
 
 /// Makes the keys of all roles, unless they are there, and the server's configuration.
-pub(super) fn configure(place: &Place, port: Option<u16>, size: ByteSize) -> Result<(), CliError> {
+pub(super) fn configure(
+    place: &ClusterDir,
+    port: Option<u16>,
+    size: ByteSize,
+) -> Result<(), CliError> {
     let keys = place.keys();
     let unusable = |message: String| CliError::Gone {
         message,
@@ -175,12 +179,12 @@ fn lasting_port() -> Option<u16> {
 /// Starts the server, and gives it back with its URL when it takes connections.
 pub(super) fn start(
     program: &Program,
-    place: &Place,
+    place: &ClusterDir,
     deadline: Deadline,
     signals: &Signals,
     began: &Began,
-    written: impl FnOnce(Mark) -> State,
-) -> Result<(Detached, String), CliError> {
+    written: impl FnOnce(Mark) -> ClusterState,
+) -> Result<(BackgroundProcess, String), CliError> {
     // Of a server that was killed.
     for file in ports_files(place) {
         let _ = fs::remove_file(file);
@@ -189,13 +193,13 @@ pub(super) fn start(
     let config = place.file(CONFIG);
     let arguments = ["--config".as_ref(), config.as_os_str()];
     let spawn = || {
-        let command = detached::command(&program.path, arguments, place.dir());
-        detached::spawn(command, &log).map_err(|source| CliError::Output {
+        let command = background::command(&program.path, arguments, place.dir());
+        background::spawn(command, &log).map_err(|source| CliError::Output {
             what: format!("`{}`", log.display()),
             source,
         })
     };
-    let mut started = began.start(Kind::Server, spawn, written)?;
+    let mut started = began.start(ProcessKind::Server, spawn, written)?;
     let pid = started.child.id();
     let url = until_ready("the NATS server", &mut started, deadline, signals, || {
         url_of(place, pid)
@@ -204,7 +208,7 @@ pub(super) fn start(
 }
 
 /// Where the server that is that process listens, as it has written down when it did.
-pub(super) fn url_of(place: &Place, pid: u32) -> Option<String> {
+pub(super) fn url_of(place: &ClusterDir, pid: u32) -> Option<String> {
     let ending = format!("_{pid}.ports");
     let file = ports_files(place)
         .into_iter()
@@ -215,7 +219,7 @@ pub(super) fn url_of(place: &Place, pid: u32) -> Option<String> {
 }
 
 /// The files in which servers say on which ports they listen.
-fn ports_files(place: &Place) -> Vec<PathBuf> {
+fn ports_files(place: &ClusterDir) -> Vec<PathBuf> {
     let entries = fs::read_dir(place.dir()).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     paths

@@ -1,10 +1,10 @@
 //! `status` and `engine list`: a cluster at a glance, for people and for programs.
 
-use super::super::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
-use super::super::exit::CliError;
 use super::state;
+use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use crate::environment::profile::{remote_always, unanswered};
-use crate::output::results::{aligned, in_line, print, time};
+use crate::exit::CliError;
+use crate::output::text::{aligned, in_line, print, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
 use rwasm_cluster::plain::visible;
 use serde_json::{Value as Json, json};
@@ -16,7 +16,7 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
     // What else is known, where it runs on this machine.
     let here = state::at(&found.url);
     let running = here.as_ref().and_then(|place| place.running().ok()?);
-    let profile = here.as_ref().map(state::Place::name);
+    let profile = here.as_ref().map(state::ClusterDir::name);
     let pid = running.map(|(state, _)| state.server.pid);
     print(&match arguments.format {
         ShownAs::Text => text(&found, profile, pid),

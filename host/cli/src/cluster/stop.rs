@@ -1,12 +1,12 @@
 //! `stop`: the engines drain, then the server ends; what it has stored stays.
 
-use super::super::args::StopArguments;
-use super::super::exit::CliError;
 use super::found;
 use super::process::Mark;
-use super::state::{Place, State};
+use super::state::{ClusterDir, ClusterState};
 use super::waiting::{Deadline, PAUSE};
+use crate::args::StopArguments;
 use crate::environment::profile::Profile;
+use crate::exit::CliError;
 use crate::output::messages;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const KILLED: Duration = Duration::from_secs(10);
 /// Ends the cluster of the profile; where none runs it says so, and all is well.
 pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
     let profile = Profile::find(arguments.profile.as_deref())?;
-    let place = Place::of(profile.name())?;
+    let place = ClusterDir::of(profile.name())?;
     let quiet = arguments.loudness.quiet;
     let say = |text: &str| {
         if !quiet {
@@ -58,7 +58,7 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
 }
 
 /// Lets the engines drain; kills what takes too long.
-fn end_engines(state: &State, drain: Option<Duration>) -> Result<(), CliError> {
+fn end_engines(state: &ClusterState, drain: Option<Duration>) -> Result<(), CliError> {
     let marks: Vec<Mark> = state
         .engines
         .iter()

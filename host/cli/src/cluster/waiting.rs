@@ -1,8 +1,8 @@
 //! Waiting for what was started to be ready: for so long, unless it ends or a signal comes.
 
-use super::super::exit::CliError;
-use super::detached::Detached;
+use super::background::BackgroundProcess;
 use crate::environment::signals::Signals;
+use crate::exit::CliError;
 use std::time::{Duration, Instant};
 
 /// The pause between two looks. Nothing tells of a file that appears, or a process that is not our child and ends.
@@ -33,7 +33,7 @@ impl Deadline {
 /// the error, which has the end of its log.
 pub(super) fn until_ready<T>(
     what: &str,
-    started: &mut Detached,
+    started: &mut BackgroundProcess,
     deadline: Deadline,
     signals: &Signals,
     mut ready: impl FnMut() -> Option<T>,

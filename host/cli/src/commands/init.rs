@@ -4,7 +4,7 @@ use crate::args::{InitArguments, ShownAs};
 use crate::environment::profile;
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::results::print;
+use crate::output::text::print;
 use rwasm_cluster::nats::{Asset, AssetSettings, AssetState, Role, set_up};
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use crate::commands::build::build_dir;
 use crate::commands::template::{ProjectName, Template, TemplateError};
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::results::{print, shell_word};
+use crate::output::text::{print, shell_word};
 use rwasm_toolchains::{BuildOptions, Missing, Project};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,8 @@ use crate::environment::compiler::compiled;
 use crate::environment::signals::Signals;
 use crate::exit::{CliError, with_source};
 use crate::output::messages;
-use crate::output::results::{Output, print};
+use crate::output::results::Output;
+use crate::output::text::print;
 use crate::pipeline;
 use crate::pipeline::grants::grants;
 use rwasm_cluster::check::{
@@ -57,8 +58,8 @@ pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), C
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));
     }
-    let told = ended?;
-    told.end(&module, arguments)
+    let printer = ended?;
+    printer.end(&module, arguments)
 }
 
 fn checked(
@@ -66,7 +67,7 @@ fn checked(
     samples: Samples,
     arguments: &TestArguments,
     signals: &Signals,
-) -> Result<Told, CliError> {
+) -> Result<CheckPrinter, CliError> {
     let loud = !arguments.loudness.quiet;
     let samples = if arguments.update {
         update(checker, &samples, loud, signals)?;
@@ -74,19 +75,19 @@ fn checked(
     } else {
         samples
     };
-    let mut told = Told {
+    let mut printer = CheckPrinter {
         checks: Vec::new(),
         prints: arguments.format == TestFormat::Text,
         loud,
     };
     for input in &samples.inputs {
-        told.all(checker.input(input).map_err(unchecked)?)?;
+        printer.all(checker.input(input).map_err(unchecked)?)?;
     }
-    told.all(checker.together(&samples.inputs).map_err(unchecked)?)?;
+    printer.all(checker.together(&samples.inputs).map_err(unchecked)?)?;
     for call in &samples.calls {
-        told.all(checker.call(call).map_err(unchecked)?)?;
+        printer.all(checker.call(call).map_err(unchecked)?)?;
     }
-    Ok(told)
+    Ok(printer)
 }
 
 fn spec(arguments: &TestArguments) -> Result<JobSpec, CliError> {
@@ -177,14 +178,14 @@ fn wrong_call(samples: &Samples, call: &CallSample, message: &str) -> CliError {
     }
 }
 
-/// The checks that were made, and how they are told.
-struct Told {
+/// The checks that were made, and how they are printed.
+struct CheckPrinter {
     checks: Vec<Check>,
     prints: bool,
     loud: bool,
 }
 
-impl Told {
+impl CheckPrinter {
     fn all(&mut self, checks: Vec<Check>) -> Result<(), CliError> {
         for check in checks {
             if self.prints && (self.loud || check.is_broken()) {

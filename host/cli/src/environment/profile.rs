@@ -4,7 +4,7 @@
 //! The command line goes before the environment, that before `rwasm.toml`, and that before the profile.
 
 use crate::args::{ClusterArgument, IdentityOptions, RemoteOptions};
-use crate::cluster::state::{self, Place};
+use crate::cluster::state::{self, ClusterDir};
 use crate::environment::places;
 use crate::exit::CliError;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Key, Role};
@@ -25,13 +25,13 @@ pub(crate) struct Profile {
     name: String,
     path: PathBuf,
     is_there: bool,
-    settings: Settings,
+    settings: ProfileSettings,
 }
 
 /// What may stand in a profile's file. Relative paths are in the directory of the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Settings {
+pub(crate) struct ProfileSettings {
     /// The cluster's servers, where it is not one that `start` starts here.
     pub(crate) url: Option<String>,
     key: Option<PathBuf>,
@@ -73,9 +73,11 @@ impl Profile {
         let name = name.unwrap_or(DEFAULT);
         let path = dir.join(name).with_extension("toml");
         let (settings, is_there) = match std::fs::read_to_string(&path) {
-            _ if dir.as_os_str().is_empty() => (Settings::default(), false),
+            _ if dir.as_os_str().is_empty() => (ProfileSettings::default(), false),
             Ok(text) => (read(&text, &path)?, true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (Settings::default(), false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (ProfileSettings::default(), false)
+            }
             Err(error) => {
                 return Err(CliError::Gone {
                     message: format!("the profile `{}` cannot be read: {error}", path.display()),
@@ -102,7 +104,7 @@ impl Profile {
     }
 
     /// What stands in it.
-    pub(crate) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &ProfileSettings {
         &self.settings
     }
 
@@ -138,7 +140,7 @@ impl Profile {
     }
 }
 
-fn read(text: &str, path: &Path) -> Result<Settings, CliError> {
+fn read(text: &str, path: &Path) -> Result<ProfileSettings, CliError> {
     toml::from_str(text).map_err(|error| CliError::Wrong {
         message: format!("the profile `{}`: {error}", path.display()),
         hint: format!("a profile may have {KEYS}"),
@@ -162,7 +164,7 @@ pub(crate) fn remote(
             None if options.identity.profile.is_none() => Ok(None),
             // Whoever names a profile means its cluster, and nothing is done elsewhere where that is not there.
             None => {
-                let place = Place::of(&profile.name)?;
+                let place = ClusterDir::of(&profile.name)?;
                 // One that neither exists nor ever had a cluster is a mistake of theirs.
                 if !profile.is_there && place.state()?.is_none() && !place.dir().exists() {
                     return Err(no_profile(&profile));
@@ -212,14 +214,14 @@ fn running(
     if let Some(url) = &profile.settings.url {
         return settings(url, profile, identity, role);
     }
-    match Place::of(&profile.name)?.running()? {
+    match ClusterDir::of(&profile.name)?.running()? {
         Some((_, url)) => settings(&url, profile, identity, role),
-        None => Err(none_running(&Place::of(&profile.name)?)),
+        None => Err(none_running(&ClusterDir::of(&profile.name)?)),
     }
 }
 
 /// Says that no cluster of the profile runs here, and whether one did.
-fn none_running(place: &Place) -> CliError {
+fn none_running(place: &ClusterDir) -> CliError {
     let start = format!("rwasm-cluster start{}", option(place.name()));
     let (message, hint) = match place.state() {
         Ok(Some(state)) => (

@@ -12,13 +12,13 @@ const GRACE: Duration = Duration::from_millis(700);
 
 /// Listens for signals, and stops what runs.
 #[derive(Clone, Default)]
-pub(crate) struct Signals(Arc<Mutex<State>>);
+pub(crate) struct Signals(Arc<Mutex<SignalState>>);
 
 /// Stops what runs.
 type Stop = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct State {
+struct SignalState {
     ending: Option<Ending>,
     stop: Option<Stop>,
     /// What is stopped may take as long as it wants; another signal ends the program.
@@ -27,7 +27,7 @@ struct State {
     aside: Vec<PathBuf>,
 }
 
-impl State {
+impl SignalState {
     fn exit(&self, code: i32) -> ! {
         for path in &self.aside {
             // It may have its final name already.
@@ -133,7 +133,7 @@ impl Signals {
         stop();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, SignalState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod printers;
 pub(crate) mod results;
+pub(crate) mod text;
 
 pub(crate) mod report;
 pub(crate) mod stats;

@@ -51,12 +51,12 @@ impl ClusterSettings {
         task: &TaskOptions,
         many: Option<&ManyOptions>,
         limits: &Limits,
-        grants: Grants,
+        grants: &Grants,
     ) -> Result<Self, CliError> {
         let mut builder = Cluster::builder()
             .strict_imports(task.strict_imports)
             .limits(limits.clone())
-            .grants(grants);
+            .grants(grants.clone());
         if let Some(engines) = task.engines {
             builder = builder.engines(engines);
         }
@@ -145,7 +145,7 @@ impl RunningCluster {
         ended: Result<T, CliError>,
         signals: &Signals,
     ) -> Result<T, CliError> {
-        history::tell_lost(&mut self.events);
+        history::warn_of_losses(&mut self.events);
         match signals.ending() {
             Some(ending) => Err(CliError::Signal(ending)),
             None => ended,

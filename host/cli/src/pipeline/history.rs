@@ -64,7 +64,7 @@ pub(crate) fn existing() -> Result<History, CliError> {
 pub(crate) const HOW: &str = "record jobs with --history, or RWASM_HISTORY=1";
 
 /// Says what could not be recorded.
-pub(crate) fn tell_lost(events: &mut ClusterEvents) {
+pub(crate) fn warn_of_losses(events: &mut ClusterEvents) {
     while let Some(event) = events.try_next() {
         if let ClusterEvent::HistoryLost(reason) = event {
             warn(&format!("the job is not recorded in full: {reason}"));

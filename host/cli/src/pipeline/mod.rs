@@ -61,7 +61,7 @@ pub(crate) fn carry_out<P: Plan>(
     let outputs = Outputs::open(&output, signals)?;
     steps.done("module read");
 
-    let mut cluster = RunningCluster::start(cluster)?;
+    let mut cluster = RunningCluster::start(*cluster)?;
     steps.done("engines started");
 
     let subject = plan.subject();

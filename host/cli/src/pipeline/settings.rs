@@ -9,7 +9,7 @@ use super::store::StoreSettings;
 use crate::args::{ManyOptions, ReuseArgument, TaskOptions, View};
 use crate::exit::CliError;
 use crate::output::messages::Steps;
-use rwasm_cluster::{Backoff, JobSpec, Limits, Retry, Reuse, ViewKind};
+use rwasm_cluster::{Backoff, Grants, JobSpec, Limits, Retry, Reuse, ViewKind};
 use std::time::Duration;
 
 /// No pause before a further attempt is longer.
@@ -30,10 +30,31 @@ pub(crate) struct Settings {
 /// Where a job runs, and whether somebody waits for it.
 pub(super) enum JobPlace {
     /// On a cluster that this process starts or reaches, and to its end.
-    Attended(ClusterSettings),
+    Attended(Box<ClusterSettings>),
     /// Stored at a cluster, where it goes on by itself.
     #[cfg(feature = "nats")]
-    Stored(StoreSettings),
+    Stored(Box<StoreSettings>),
+}
+
+impl JobPlace {
+    fn resolve(
+        task: &TaskOptions,
+        many: Option<&ManyOptions>,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> Result<Self, CliError> {
+        #[cfg(feature = "nats")]
+        if let Some(many) = many.filter(|many| many.detach) {
+            let store = StoreSettings::resolve(task, many)?;
+            return Ok(Self::Stored(Box::new(store)));
+        }
+        let cluster = ClusterSettings::resolve(task, many, limits, grants)?;
+        Ok(Self::Attended(Box::new(cluster)))
+    }
+
+    fn is_attended(&self) -> bool {
+        matches!(self, Self::Attended(_))
+    }
 }
 
 impl Settings {
@@ -47,20 +68,13 @@ impl Settings {
         let steps = Steps::new(task.loudness.verbose);
         let limits = limits(&task.limits, task.determinism.deterministic);
         let grants = grants(&task.grants, &task.determinism)?;
-        #[cfg_attr(not(feature = "nats"), expect(unused_mut, reason = "no job is stored"))]
         let mut job = job(task, many);
-        #[cfg(feature = "nats")]
-        let place = match many.filter(|many| many.detach) {
-            Some(many) => {
-                // Whoever runs it later has no other word of them.
-                job.limits = Some(limits.clone());
-                job.grants = Some(grants);
-                JobPlace::Stored(StoreSettings::resolve(task, many)?)
-            }
-            None => JobPlace::Attended(ClusterSettings::resolve(task, many, &limits, grants)?),
-        };
-        #[cfg(not(feature = "nats"))]
-        let place = JobPlace::Attended(ClusterSettings::resolve(task, many, &limits, grants)?);
+        let place = JobPlace::resolve(task, many, &limits, &grants)?;
+        if !place.is_attended() {
+            // Whoever runs it later has no other word of what its tasks may use and reach.
+            job.limits = Some(limits.clone());
+            job.grants = Some(grants);
+        }
         Ok(Self {
             place,
             limits,

@@ -6,7 +6,7 @@ use crate::args::{ManyOptions, TaskOptions};
 use crate::environment::profile;
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::results::print;
+use crate::output::text::print;
 use rwasm_cluster::detached::{DetachSettings, DurableError, DurableJobs};
 use rwasm_cluster::nats::{ConnectSettings, Role};
 

@@ -11,7 +11,8 @@ use crate::exit::CliError;
 use crate::output::messages::{note, warn};
 use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 
-use crate::output::results::{Output, aligned, in_line, print, time};
+use crate::output::results::Output;
+use crate::output::text::{aligned, in_line, print, time};
 use crate::pipeline::durable;
 use anyhow::Context as _;
 use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
@@ -143,73 +144,18 @@ pub(super) fn result(
         return of_task(jobs, id, task, arguments);
     }
     let (job, counts) = jobs.show(id).map_err(durable)?;
-    let counts = counts.unwrap_or_default();
     let is_under_way = matches!(job.state, DurableState::Queued | DurableState::Running);
-    if !arguments.follow && is_under_way {
+    if is_under_way && !arguments.follow {
         return Err(durable(DurableError::Unfinished {
             id: id.to_owned(),
-            done: counts.done,
+            done: counts.unwrap_or_default().done,
             tasks: job.tasks,
         }));
     }
     if job.state == DurableState::Cancelled {
-        return Err(CliError::Wrong {
-            message: format!(
-                "job {id} was cancelled when {} of its {} tasks were done, and has no result",
-                counts.done - counts.failed,
-                job.tasks
-            ),
-            hint: format!("`job retry {id} --cluster` takes it up again"),
-        });
+        return Err(cancelled(&job, counts.unwrap_or_default()));
     }
-    let recalled = jobs
-        .recall_by(id, compiled(Cluster::builder())?)
-        .map_err(durable)?;
-    let format = match (arguments.printed.format, &job.format) {
-        (Some(format), _) => Some(format),
-        (None, Some(name)) => name.parse().ok(),
-        (None, None) => None,
-    };
-    let output = Output::open(arguments.printed.output.as_deref())?;
-    signals.clean(output.aside());
-    let is_quiet = arguments.loudness.quiet;
-    if !is_quiet && is_under_way && recalled.engines().is_empty() {
-        warn("the cluster has no engine now: tasks wait until one joins");
-    }
-    let ended = if job.kind == "map" {
-        let mut map = recalled.map().map_err(durable)?;
-        let canceller = map.canceller();
-        signals.watch(move || canceller.cancel());
-        let format = format.unwrap_or(Format::Jsonl);
-        let printer = MapPrinter {
-            output,
-            format,
-            is_quiet,
-        };
-        printer.all(&mut map)
-    } else {
-        let merge = recalled
-            .spec()
-            .merge_for(recalled.module())
-            .context("a job that was stored does not fit its module")
-            .map_err(CliError::Internal)?;
-        let format = RunFormat::new(format, &merge);
-        let run = recalled
-            .run_as(&format.applied_to(recalled.spec().clone()))
-            .map_err(durable)?;
-        let canceller = run.canceller();
-        signals.watch(move || canceller.cancel());
-        let printer = RunPrinter {
-            output,
-            format,
-            is_quiet,
-        };
-        printer.all(run).map(|(_, warnings)| {
-            for text in &warnings {
-                warn(text);
-            }
-        })
-    };
+    let ended = print_recalled(jobs, &job, is_under_way, arguments, signals)?;
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));
     }
@@ -223,6 +169,74 @@ pub(super) fn result(
         }),
         _ => ended,
     }
+}
+
+fn cancelled(job: &DurableJob, counts: JobCounts) -> CliError {
+    CliError::Wrong {
+        message: format!(
+            "job {} was cancelled when {} of its {} tasks were done, and has no result",
+            job.id,
+            counts.done - counts.failed,
+            job.tasks
+        ),
+        hint: format!("`job retry {} --cluster` takes it up again", job.id),
+    }
+}
+
+/// Prints what a job gives, whether that is there or comes; what comes of printing is the inner result.
+fn print_recalled(
+    jobs: &DurableJobs,
+    job: &DurableJob,
+    is_under_way: bool,
+    arguments: &ResultArguments,
+    signals: &Signals,
+) -> Result<Result<(), CliError>, CliError> {
+    let recalled = jobs
+        .recall_by(&job.id, compiled(Cluster::builder())?)
+        .map_err(durable)?;
+    let format = match (arguments.printed.format, &job.format) {
+        (Some(format), _) => Some(format),
+        (None, Some(name)) => name.parse().ok(),
+        (None, None) => None,
+    };
+    let output = Output::open(arguments.printed.output.as_deref())?;
+    signals.clean(output.aside());
+    let is_quiet = arguments.loudness.quiet;
+    if !is_quiet && is_under_way && recalled.engines().is_empty() {
+        warn("the cluster has no engine now: tasks wait until one joins");
+    }
+    if job.kind == "map" {
+        let mut map = recalled.map().map_err(durable)?;
+        let canceller = map.canceller();
+        signals.watch(move || canceller.cancel());
+        let printer = MapPrinter {
+            output,
+            format: format.unwrap_or(Format::Jsonl),
+            is_quiet,
+        };
+        return Ok(printer.all(&mut map));
+    }
+    let merge = recalled
+        .spec()
+        .merge_for(recalled.module())
+        .context("a job that was stored does not fit its module")
+        .map_err(CliError::Internal)?;
+    let format = RunFormat::new(format, &merge);
+    let run = recalled
+        .run_as(&format.applied_to(recalled.spec().clone()))
+        .map_err(durable)?;
+    let canceller = run.canceller();
+    signals.watch(move || canceller.cancel());
+    let printer = RunPrinter {
+        output,
+        format,
+        is_quiet,
+    };
+    Ok(printer.all(run).map(|(_, warnings)| {
+        for text in &warnings {
+            warn(text);
+        }
+    }))
 }
 
 const CANCELLED: &str = "cancelled";

@@ -13,8 +13,8 @@ use crate::args::{
 };
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::results::{aligned, in_line, print, time};
 use crate::output::stats;
+use crate::output::text::{aligned, in_line, print, time};
 use crate::pipeline::history::{self, HOW};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};

@@ -3,7 +3,7 @@
 use super::{duration, json};
 use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
-use crate::output::results::{print, time};
+use crate::output::text::{print, time};
 use crate::pipeline::history;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 /// The first argument of the process between.
-const COMMAND: &str = "--internal-detach";
+const COMMAND: &str = "--internal-background";
 
 /// What shells say of a program that cannot be started.
 const NO_PROGRAM: u8 = 127;
@@ -35,7 +35,7 @@ pub(super) fn serve() -> Option<ExitCode> {
 }
 
 /// A program that was started in the background, and what it writes.
-pub(super) struct Detached {
+pub(super) struct BackgroundProcess {
     pub(super) child: Child,
     pub(super) log: Log,
 }
@@ -77,7 +77,7 @@ pub(super) fn command<A: AsRef<OsStr>>(
 }
 
 /// Starts it; what it writes goes to the end of `log`.
-pub(super) fn spawn(mut command: Command, log: &Path) -> io::Result<Detached> {
+pub(super) fn spawn(mut command: Command, log: &Path) -> io::Result<BackgroundProcess> {
     /// A log that is longer is put aside, in the place of the one before.
     const LONGEST: u64 = 16 << 20;
     if fs::metadata(log).is_ok_and(|meta| meta.len() > LONGEST) {
@@ -98,7 +98,7 @@ pub(super) fn spawn(mut command: Command, log: &Path) -> io::Result<Detached> {
         path: log.to_owned(),
         from,
     };
-    Ok(Detached { child, log })
+    Ok(BackgroundProcess { child, log })
 }
 
 /// This program. Its file may have been replaced since it was started; the next process is to be of the new one.
