@@ -46,7 +46,7 @@ pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), C
     let tasks = Arc::new(submit(&cluster, &function, given, arguments)?);
     let stopped = Arc::clone(&tasks);
     signals.watch(move || stopped.abort());
-    steps.done("module compiled, or taken from the cache, and call begun");
+    steps.done("module compiled or loaded from the cache, and call started");
     let ended = print(&tasks, output, format, task.targets.is_some());
     drop(told);
     history::tell_lost(&mut events);
@@ -54,7 +54,7 @@ pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), C
         return Err(CliError::Signal(ending));
     }
     ended?;
-    steps.done("call run and result written");
+    steps.done("call done and result written");
 
     let calls: Vec<TaskInfo> = tasks.info().into_iter().flatten().collect();
     let figures = figures(&tasks, &calls, cluster.engines().len());
@@ -96,16 +96,16 @@ impl Called {
         };
         let wrong = |message| CliError::Wrong {
             message,
-            hint: "write fib 30 or, in quotes, 'fib(30)'".to_owned(),
+            hint: "write `fib 30` or, in quotes, `'fib(30)'`".to_owned(),
         };
         if !arguments.arguments.is_empty() {
             return Err(wrong(format!(
-                "`{text}` has its arguments in parentheses, but there are more after it"
+                "`{text}` already has arguments in parentheses, but more arguments follow"
             )));
         }
         let wave = "f".repeat(open) + &text[open..];
         if let Err(error) = Call::parse(&wave) {
-            return Err(wrong(format!("`{text}` is no call of a function: {error}")));
+            return Err(wrong(format!("`{text}` is not a function call: {error}")));
         }
         Ok(Self {
             name: text[..open].trim_end().to_owned(),
@@ -129,7 +129,7 @@ impl Called {
         };
         let values = values.map_err(|error| CliError::Wrong {
             message: format!("`{}`: {error}", function.signature()),
-            hint: "strings, bytes and single characters are given as they are, anything else as JSON or WAVE".to_owned(),
+            hint: "write strings, bytes and single characters as they are, anything else as JSON or WAVE".to_owned(),
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
     }

@@ -23,6 +23,7 @@ mod inspect;
 mod job;
 #[cfg(feature = "nats")]
 mod keys;
+mod manual;
 mod map;
 mod new;
 mod output;
@@ -91,6 +92,9 @@ fn program() -> ExitCode {
         Command::ServerConfig(config) => server_config::server_config(&config),
         #[cfg(feature = "nats")]
         Command::Init(init) => init::init(&init),
+        Command::Completions(completions) => manual::completions(&completions),
+        Command::Man(man) => manual::man(&man),
+        Command::Version => manual::version(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,7 +51,7 @@ pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), Cli
     let mut map = begin(&cluster, &function, input, arguments)?;
     let canceller = map.canceller();
     signals.watch(move || canceller.cancel());
-    steps.done("module compiled, or taken from the cache, and map begun");
+    steps.done("module compiled or loaded from the cache, and map started");
     let bar = Bar::show(arguments.many.progress, true, map.progress(), PIECES);
     let ended = Printed::new(output, format, task.loudness.quiet).all(&mut map);
     drop((bar, told));
@@ -60,11 +60,11 @@ pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), Cli
         return Err(CliError::Signal(ending));
     }
     ended?;
-    steps.done("map run and results written");
+    steps.done("map done and results written");
 
     let result = map
         .result()
-        .context("a map that ended well has no result")
+        .context("a successful map has no result")
         .map_err(CliError::Internal)?;
     tell(result, arguments);
     if let Some(output) = report {
@@ -134,7 +134,7 @@ fn no_input(arguments: &MapArguments, function: &DynamicCallable) -> CliError {
             function.signature()
         ),
         hint: format!(
-            "for example: rwasm-cluster map {} {} lines.txt",
+            "name an input: rwasm-cluster map {} {} lines.txt",
             module.display(),
             function.name()
         ),

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
     let job = cluster.run(&module, inputs, &shown.spec(spec.clone()))?;
     let canceller = job.canceller();
     signals.watch(move || canceller.cancel());
-    steps.done("module compiled, or taken from the cache, and job begun");
+    steps.done("module compiled or loaded from the cache, and job started");
     let bar = Bar::show(
         arguments.many.progress,
         shown.streams,
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), Cli
         return Err(CliError::Signal(ending));
     }
     let result = ended?;
-    steps.done("job run and result written");
+    steps.done("job done and result written");
 
     tell(&result, shown, arguments.task.loudness.quiet);
     if arguments.task.stats {
@@ -188,7 +188,7 @@ pub(crate) fn print(
             Ok(value) => {
                 let value = value
                     .unpack()
-                    .context("a value that the job gave cannot be unpacked")
+                    .context("a result of the job cannot be unpacked")
                     .map_err(CliError::Internal)?;
                 output.value(&value, shown.record_format())?;
             }
@@ -213,7 +213,7 @@ pub(crate) fn print(
     if let Some(merged) = &result.merged {
         let value = merged
             .unpack()
-            .context("a value that the job gave cannot be unpacked")
+            .context("a result of the job cannot be unpacked")
             .map_err(CliError::Internal)?;
         output.value(&value, shown.format)?;
     }
@@ -238,7 +238,7 @@ pub(crate) fn tell(result: &JobResult, shown: Shown, is_quiet: bool) {
         }
         let of = result.stats.chunks;
         warn(&format!(
-            "{} of {of} tasks failed, the result is without them",
+            "{} of {of} tasks failed and are missing from the result",
             result.failures
         ));
     }
@@ -261,11 +261,14 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
             .collect();
         return Err(CliError::Wrong {
             message: format!(
-                "no input: `{}` maps a function over files or stdin; it has {}",
+                "no input: `run` maps a function of `{}` over files or stdin; its functions are {}",
                 module.name(),
                 functions.join("; ")
             ),
-            hint: format!("for example: rwasm-cluster run {} book.txt", module.name()),
+            hint: format!(
+                "name an input: rwasm-cluster run {} book.txt",
+                module.name()
+            ),
         });
     }
     let is_stdin = |path: &PathBuf| path.as_path() == Path::new(STDIN);
@@ -277,8 +280,8 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
         > 1
     {
         return Err(CliError::Wrong {
-            message: "stdin (`-`) is given twice, but can be read only once".to_owned(),
-            hint: "give `-` once, in its place among the files".to_owned(),
+            message: "stdin (`-`) is given more than once, but can be read only once".to_owned(),
+            hint: "use `-` only once".to_owned(),
         });
     }
     Ok(arguments

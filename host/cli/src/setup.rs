@@ -72,9 +72,7 @@ pub(crate) fn cluster(
         warn_of_shortages(&cluster);
     }
     if options.loudness.verbose && !cluster.is_pooled() {
-        warn(
-            "the address space is too small for a pool of instances: each is mapped anew, which is slower",
-        );
+        warn("the address space is too small for a pool of instances; tasks start more slowly");
     }
     Ok(cluster)
 }
@@ -87,9 +85,7 @@ fn elsewhere(options: &TaskOptions, mut builder: ClusterBuilder) -> Result<Clust
     }
     let cluster = builder.start().map_err(CliError::Start)?;
     if !options.loudness.quiet && options.engines_typed {
-        warn(
-            "--engines says nothing of a cluster that is elsewhere: its tasks run on the engines that it has",
-        );
+        warn("--engines has no effect on a remote cluster, which has engines of its own");
     }
     if !options.loudness.quiet {
         tell_of_stalls(&cluster);
@@ -110,7 +106,7 @@ fn tell_of_stalls(cluster: &Cluster) {
     let follow = move || {
         for event in events {
             if let ClusterEvent::Stalled(reason) = event {
-                warn(&format!("tasks wait: {reason}"));
+                warn(&format!("tasks are waiting: {reason}"));
             }
         }
     };
@@ -137,9 +133,9 @@ pub(crate) fn warn_unserved(jobs: &DurableJobs, lane: Option<&str>) {
 fn unserved(lane: Option<&str>, has_none: bool) -> String {
     let lane = lane.unwrap_or(MAIN_LANE);
     if has_none && lane == MAIN_LANE {
-        return "the cluster has no engine now: tasks wait until one joins".to_owned();
+        return "the cluster has no engines; tasks wait until one joins".to_owned();
     }
-    format!("no engine serves the lane `{lane}` now: tasks wait until one joins with --lane {lane}")
+    format!("no engine serves the lane `{lane}`; tasks wait until one joins with --lane {lane}")
 }
 
 /// Warns where all engines together could use up more than there is.
@@ -183,7 +179,7 @@ pub(crate) fn cache_size() -> Result<ByteSize, CliError> {
     size.parse()
         .map_err(|error: ParseByteSizeError| CliError::Wrong {
             message: format!("{NAME}: {error}"),
-            hint: "unset it to have the default".to_owned(),
+            hint: "unset the variable to use the default".to_owned(),
         })
 }
 
@@ -275,7 +271,7 @@ pub(crate) fn check_format(format: Format, ty: Option<&Type>) -> Result<(), CliE
         Some(ty) if is_text(ty) => Ok(()),
         Some(Type::List(element)) if is_text(element) => Ok(()),
         Some(ty) => Err(CliError::Format(format!(
-            "format raw writes strings and bytes only, the result is {ty}"
+            "the format raw writes only strings and bytes, but the result is {ty}"
         ))),
     }
 }

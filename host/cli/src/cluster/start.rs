@@ -43,7 +43,7 @@ pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(),
     let quiet = arguments.loudness.quiet;
     let _lock = place.lock(|| {
         if !quiet {
-            tell::print("another command is at this cluster; waiting for it\n");
+            tell::print("waiting for another command on this cluster\n");
         }
     })?;
     let known = found::known(&place)?;
@@ -118,7 +118,7 @@ fn bring_up(
         let viewer = connect(place, &url, Role::Viewer)?;
         let found = overview(&viewer).map_err(|error| profile::unanswered(error, &url))?;
         report = format!(
-            "the cluster `{}` runs already, with {}\n",
+            "the cluster `{}` is already running, with {}\n",
             place.name(),
             engines::counted(engines_of(&found, |_| true))
         );
@@ -126,8 +126,7 @@ fn bring_up(
             || !arguments.labels.is_empty()
             || arguments.policy.is_some();
         if of_engines {
-            report +=
-                "they keep the lanes, labels and policy that they have until they are stopped\n";
+            report += "its engines keep their lanes, labels and policy until they stop\n";
         }
         let here = |process: &Process| {
             let groups = state.engines.iter().filter(|group| group.host.is_none());
@@ -137,13 +136,13 @@ fn bring_up(
         };
         if wishes.says_engines && wishes.engines > engines_of(&found, here) {
             report += &format!(
-                "more engines join it with `rwasm-cluster engine join {url} --key {}`\n",
+                "add engines with `rwasm-cluster engine join {url} --key {}`\n",
                 place.key(Role::Engine).display()
             );
         }
     } else {
         report += &format!(
-            "use it with --cluster{}; end it with `rwasm-cluster stop{}`\n",
+            "use it with --cluster{}; stop it with `rwasm-cluster stop{}`\n",
             profile::option(place.name()),
             profile::option(place.name()),
         );
@@ -164,13 +163,13 @@ fn check_same(
     {
         "on another port"
     } else if arguments.store.is_some() && wishes.store.map(ByteSize::bytes) != place.kept().store {
-        "with a store of another size"
+        "with another store size"
     } else {
         return Ok(());
     };
     Err(CliError::Wrong {
-        message: format!("the cluster `{}` runs already, at {url}", place.name()),
-        hint: format!("stop it to start it {what}"),
+        message: format!("the cluster `{}` is already running at {url}", place.name()),
+        hint: format!("stop it first to start it {what}"),
     })
 }
 
@@ -199,8 +198,7 @@ fn begin(
         Vec::new()
     };
     if known.is_some() {
-        *report +=
-            "the server had ended without being stopped; it begins anew with what it has stored\n";
+        *report += "the server had exited unexpectedly; it restarts with its stored data\n";
     }
     let half = |server: Mark, url: Option<String>| State {
         url,
@@ -219,7 +217,7 @@ fn begin(
         store: Some(size),
     })?;
     *report += &format!(
-        "nats-server {} listens at {url} (pid {}), and keeps what it stores in {}\n",
+        "nats-server {} listens at {url} (pid {}) and stores its data in {}\n",
         program.version(),
         state.server.pid,
         place.file("store").display()
@@ -286,7 +284,7 @@ fn add_engines(
             |process| add(state, process, count, None),
         )?;
         *report += &format!(
-            "{} joined (pid {}), and log to {}\n",
+            "{} joined (pid {}); log: {}\n",
             engines::counted(count),
             started.child.id(),
             started.log.path().display()
@@ -342,11 +340,12 @@ fn store_size(wishes: &Wishes, place: &Place, kept: &Kept) -> Result<u64, CliErr
     if size < LEAST_STORE {
         return Err(CliError::Wrong {
             message: format!(
-                "the cluster could store {}, and {} are wanted at least",
+                "the cluster can store only {}, but needs at least {}",
                 ByteSize::new(size),
                 ByteSize::new(LEAST_STORE)
             ),
-            hint: "give it more with --store, or a larger disk in RWASM_STATE_DIR".to_owned(),
+            hint: "raise --store, or set RWASM_STATE_DIR to a directory on a larger disk"
+                .to_owned(),
         });
     }
     Ok(size)
