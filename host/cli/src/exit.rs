@@ -529,7 +529,7 @@ fn durable_hint(error: &DurableError) -> Option<String> {
 fn connect_hint(error: &ConnectError) -> Option<&'static str> {
     match error {
         ConnectError::Unreachable { url, .. } if is_here(url) => Some(
-            "check the cluster with `rwasm-cluster status`, or start one with `rwasm-cluster start`",
+            "check the cluster on this machine with `rwasm-cluster status`, or start one with `rwasm-cluster start`",
         ),
         ConnectError::Unreachable { .. } => Some(
             "check that the server is running, that its name and port are right, and that no firewall is in the way",

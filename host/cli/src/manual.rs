@@ -18,16 +18,14 @@ pub(crate) fn man(arguments: &ManArguments) -> Result<(), CliError> {
     let pages = args::man_pages()
         .context("a man page cannot be rendered")
         .map_err(CliError::Internal)?;
-    match &arguments.dir {
-        Some(dir) => write_all(dir, &pages),
-        None => {
-            let mut output = Output::open(None)?;
-            for (_, page) in pages.iter().take(1) {
-                output.bytes(page)?;
-            }
-            output.complete()
-        }
+    if let Some(dir) = &arguments.dir {
+        return write_all(dir, &pages);
     }
+    let mut output = Output::open(None)?;
+    for (_, page) in pages.iter().take(1) {
+        output.bytes(page)?;
+    }
+    output.complete()
 }
 
 fn write_all(dir: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), CliError> {

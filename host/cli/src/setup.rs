@@ -85,7 +85,7 @@ fn elsewhere(options: &TaskOptions, mut builder: ClusterBuilder) -> Result<Clust
     }
     let cluster = builder.start().map_err(CliError::Start)?;
     if !options.loudness.quiet && options.engines_typed {
-        warn("--engines has no effect on a remote cluster, which has engines of its own");
+        warn("--engines has no effect on a remote cluster");
     }
     if !options.loudness.quiet {
         tell_of_stalls(&cluster);
