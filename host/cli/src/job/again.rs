@@ -444,7 +444,7 @@ fn granted(job: &JobEntry, options: &GrantOptions) -> Result<Grants, CliError> {
         let rest = rest.iter().map(|line| format!(", `{line}`"));
         return Err(CliError::Wrong {
             message: format!(
-                "job {} was granted `{first}`{}",
+                "job {} needs access that is not granted: `{first}`{}",
                 job.key,
                 rest.collect::<String>()
             ),
