@@ -63,6 +63,9 @@ fn program() -> ExitCode {
         Command::ServerConfig(config) => commands::server_config(&config),
         #[cfg(feature = "nats")]
         Command::Init(init) => commands::init(&init),
+        Command::Completions(completions) => commands::completions(&completions),
+        Command::Man(man) => commands::man(&man),
+        Command::Version => commands::version(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,7 +28,7 @@ pub(super) fn serve() -> Option<ExitCode> {
     let _ = rustix::process::setsid();
     let error = Command::new(&program).args(arguments).exec();
     crate::output::messages::print(&format!(
-        "`{}` cannot be started: {error}\n",
+        "cannot start `{}`: {error}\n",
         Path::new(&program).display()
     ));
     Some(ExitCode::from(NO_PROGRAM))

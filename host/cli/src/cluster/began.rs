@@ -119,7 +119,7 @@ impl Began {
 pub(super) fn ended_at_once(started: &BackgroundProcess) -> CliError {
     CliError::NoCluster {
         message: format!(
-            "what was started has ended; it logs to `{}`",
+            "the process exited at once; see its log `{}`",
             started.log.path().display()
         ),
         said: started.log.tail(),

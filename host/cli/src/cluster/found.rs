@@ -35,8 +35,8 @@ pub(super) fn known(place: &ClusterDir) -> Result<Option<ClusterState>, CliError
     let found = ClusterProcesses::among(&processes, place);
     if let Err(error) = &written {
         let rest = match found.count() {
-            0 => "nothing of that cluster runs".to_owned(),
-            count => format!("the processes that run of that cluster were found: {count}"),
+            0 => "no process of the cluster is running".to_owned(),
+            count => format!("found {count} running processes of the cluster"),
         };
         warn(&format!("{}; {rest}", error.message()));
     }
@@ -102,7 +102,7 @@ impl ClusterProcesses {
         let (server, url) = servers.into_iter().next().unzip();
         if let (Some(server), Some(Some(url))) = (&server, &url) {
             warn(&format!(
-                "a server that was not written down runs on this store, at {url} (pid {})",
+                "found an unrecorded server on this store, at {url} (pid {})",
                 server.pid
             ));
         }

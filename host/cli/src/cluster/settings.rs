@@ -44,7 +44,7 @@ impl StartSettings {
         if let Some(url) = &set.url {
             return Err(CliError::Wrong {
                 message: format!(
-                    "the profile `{}` is of the cluster at {url}, and `start` starts one on this machine",
+                    "the profile `{}` names the cluster at {url}, but `start` starts one on this machine",
                     profile.path().display()
                 ),
                 hint: "name another profile with --profile".to_owned(),

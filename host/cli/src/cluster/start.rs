@@ -43,7 +43,7 @@ pub(crate) fn start(arguments: &StartArguments, signals: &Signals) -> Result<(),
     let quiet = arguments.loudness.quiet;
     let _lock = place.lock(|| {
         if !quiet {
-            messages::print("another command is at this cluster; waiting for it\n");
+            messages::print("waiting for another command on this cluster\n");
         }
     })?;
     let known = found::known(&place)?;
@@ -105,7 +105,7 @@ impl Startup<'_> {
         } else {
             let option = profile::option(self.place.name());
             self.report += &format!(
-                "use it with --cluster{option}; end it with `rwasm-cluster stop{option}`\n"
+                "use it with --cluster{option}; stop it with `rwasm-cluster stop{option}`\n"
             );
         }
         Ok(state)
@@ -158,7 +158,7 @@ impl Startup<'_> {
             Vec::new()
         };
         if self.known.is_some() {
-            self.report += "the server had ended without being stopped; it begins anew with what it has stored\n";
+            self.report += "the server had exited unexpectedly; it restarts with its stored data\n";
         }
         let half = |server: Mark, url: Option<String>| ClusterState {
             url,
@@ -182,7 +182,7 @@ impl Startup<'_> {
             store: Some(size),
         })?;
         self.report += &format!(
-            "nats-server {} listens at {url} (pid {}), and keeps what it stores in {}\n",
+            "nats-server {} listens at {url} (pid {}) and stores its data in {}\n",
             program.version(),
             state.server.pid,
             place.file("store").display()
@@ -248,7 +248,7 @@ impl Startup<'_> {
         )?;
         engines::await_ready(self.place, &mut started, self.deadline, self.signals)?;
         self.report += &format!(
-            "{} joined (pid {}), and log to {}\n",
+            "{} joined (pid {}); log: {}\n",
             engines::counted(count),
             started.child.id(),
             started.log.path().display()
@@ -261,13 +261,12 @@ impl Startup<'_> {
         let viewer = connect(self.place, url, Role::Viewer)?;
         let found = overview(&viewer).map_err(|error| profile::unanswered(error, url))?;
         let mut report = format!(
-            "the cluster `{}` runs already, with {}\n",
+            "the cluster `{}` is already running, with {}\n",
             self.place.name(),
             engines::counted(engines_of(&found, |_| true))
         );
         if self.settings.changes_engines {
-            report +=
-                "they keep the lanes, labels and policy that they have until they are stopped\n";
+            report += "its engines keep their lanes, labels and policy until they stop\n";
         }
         let here = |process: &Process| {
             let groups = state.engines.iter().filter(|group| group.host.is_none());
@@ -277,7 +276,7 @@ impl Startup<'_> {
         };
         if self.settings.says_engines && self.settings.engines > engines_of(&found, here) {
             report += &format!(
-                "more engines join it with `rwasm-cluster engine join {url} --key {}`\n",
+                "add engines with `rwasm-cluster engine join {url} --key {}`\n",
                 self.place.key(Role::Engine).display()
             );
         }
@@ -306,13 +305,13 @@ fn check_same(settings: &StartSettings, place: &ClusterDir, url: &str) -> Result
     let what = if asked.port.is_some_and(|port| port_of(url) != Some(port)) {
         "on another port"
     } else if asked.store.is_some() && settings.store.map(ByteSize::bytes) != place.kept().store {
-        "with a store of another size"
+        "with another store size"
     } else {
         return Ok(());
     };
     Err(CliError::Wrong {
-        message: format!("the cluster `{}` runs already, at {url}", place.name()),
-        hint: format!("stop it to start it {what}"),
+        message: format!("the cluster `{}` is already running at {url}", place.name()),
+        hint: format!("stop it first to start it {what}"),
     })
 }
 
@@ -350,11 +349,12 @@ fn store_size(settings: &StartSettings, place: &ClusterDir, kept: &Kept) -> Resu
     if size < LEAST_STORE {
         return Err(CliError::Wrong {
             message: format!(
-                "the cluster could store {}, and {} are wanted at least",
+                "the cluster can store only {}, but needs at least {}",
                 ByteSize::new(size),
                 ByteSize::new(LEAST_STORE)
             ),
-            hint: "give it more with --store, or a larger disk in RWASM_STATE_DIR".to_owned(),
+            hint: "raise --store, or set RWASM_STATE_DIR to a directory on a larger disk"
+                .to_owned(),
         });
     }
     Ok(size)

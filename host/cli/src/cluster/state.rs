@@ -178,9 +178,9 @@ impl ClusterDir {
         let path = self.file(STATE);
         let unreadable = |reason: String| {
             CliError::Gone {
-            message: format!("`{}` cannot be read: {reason}", path.display()),
-            hint: "`rwasm-cluster start` and `stop` find what runs of that cluster where the system is Linux; elsewhere look for \
-                   `nats-server` and `rwasm-cluster engine join`, and remove it when none of them runs"
+            message: format!("cannot read `{}`: {reason}", path.display()),
+            hint: "on Linux, `rwasm-cluster start` and `rwasm-cluster stop` find the running processes; elsewhere, remove the \
+                   file when no nats-server and no rwasm-cluster process is running"
                 .to_owned(),
         }
         };

@@ -29,12 +29,15 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
             messages::print(text);
         }
     };
-    let none = format!("no cluster `{}` runs on this machine\n", place.name());
+    let none = format!(
+        "the cluster `{}` is not running on this machine\n",
+        place.name()
+    );
     if !place.dir().exists() {
         say(&none);
         return Ok(());
     }
-    let _lock = place.lock(|| say("another command is at this cluster; waiting for it\n"))?;
+    let _lock = place.lock(|| say("waiting for another command on this cluster\n"))?;
     let Some(state) = found::known(&place)? else {
         say(&none);
         return Ok(());
@@ -43,16 +46,16 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
     end_engines(&state, arguments.drain_timeout)?;
     if state.server.terminate() && !gone(std::slice::from_ref(&state.server), SERVER) {
         messages::warn(&format!(
-            "the NATS server (pid {}) does not end, and is killed; what is stored is sound",
+            "the NATS server (pid {}) does not exit and is killed; stored data is safe",
             state.server.pid
         ));
         kill(std::slice::from_ref(&state.server), "the NATS server")?;
     }
     place.forget()?;
     say(&if is_running {
-        format!("the cluster `{}` has stopped\n", place.name())
+        format!("stopped the cluster `{}`\n", place.name())
     } else {
-        format!("the cluster `{}` had ended before\n", place.name())
+        format!("the cluster `{}` had already exited\n", place.name())
     });
     Ok(())
 }
@@ -73,9 +76,7 @@ fn end_engines(state: &ClusterState, drain: Option<Duration>) -> Result<(), CliE
         return Ok(());
     }
     if drain.is_none() {
-        messages::warn(
-            "engines do not end in the time they have for it, and are killed; their tasks run again",
-        );
+        messages::warn("engines did not stop in time and are killed; their tasks run again");
     }
     kill(&marks, "a process with engines")
 }
@@ -90,10 +91,10 @@ fn kill(marks: &[Mark], what: &str) -> Result<(), CliError> {
     let left = marks.iter().find(|mark| mark.is_running());
     let pid = left.map(|mark| mark.pid).unwrap_or_default();
     Err(CliError::NoCluster {
-        message: format!("{what} (pid {pid}) does not end, though it was killed"),
+        message: format!("{what} (pid {pid}) was killed but does not exit"),
         said: Vec::new(),
         hint: Some(
-            "it waits for a disk or a network file system; `stop` again when that answers"
+            "it waits for a disk or a network file system; run `rwasm-cluster stop` again when that answers"
                 .to_owned(),
         ),
     })

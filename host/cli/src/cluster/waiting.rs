@@ -45,7 +45,7 @@ pub(super) fn until_ready<T>(
             return Err(CliError::Signal(signal));
         }
         let reason = if let Some(status) = ended {
-            format!("{what} has ended ({status})")
+            format!("{what} exited ({status})")
         } else {
             if let Some(ready) = ready() {
                 return Ok(ready);
@@ -59,7 +59,7 @@ pub(super) fn until_ready<T>(
         };
         let said = started.log.tail();
         return Err(CliError::NoCluster {
-            message: format!("{reason}; it logs to `{}`", started.log.path().display()),
+            message: format!("{reason}; see its log `{}`", started.log.path().display()),
             said,
             hint: None,
         });

@@ -145,11 +145,11 @@ fn refuse_untyped_host(module: &Module) -> Result<(), CliError> {
     }
     Err(CliError::Project {
         message: format!(
-            "module `{}` cannot be made a component: it asks its host ({HOST}) and has no WIT that says with which types",
+            "cannot turn `{}` into a component: it imports {HOST} without WIT that declares the types",
             module.name()
         ),
         hint: Some(
-            "it runs as it is; for a component, say `include rwasm:task/task@0.2.0;` in the world of the project's WIT"
+            "run it as it is, or add `include rwasm:task/task@0.2.0;` to the world of the project's WIT"
                 .to_owned(),
         ),
     })
@@ -157,7 +157,7 @@ fn refuse_untyped_host(module: &Module) -> Result<(), CliError> {
 
 /// Why a module has nothing to call, as far as that can be told.
 fn no_function(source: &Source, module: &Module) -> String {
-    let mut text = "the module has no function that could be called".to_owned();
+    let mut text = "the module has no callable function".to_owned();
     if let Some(first) = module.uncallable().first() {
         text += &format!(": {first}");
         return text;
@@ -167,9 +167,9 @@ fn no_function(source: &Source, module: &Module) -> String {
         Source::Module(_) => return text,
     };
     text += match language {
-        Language::Rust => ": mark one with `#[rwasm_task::export]`",
-        Language::C => ": the world in wit/ exports none, and no header makes one of a C function",
-        Language::Python | Language::JavaScript => ": the world in wit/ exports none",
+        Language::Rust => "; mark one with `#[rwasm_task::export]`",
+        Language::C => "; export one from the world in wit/, or declare a C function in a header",
+        Language::Python | Language::JavaScript => "; export one from the world in wit/",
     };
     text
 }
@@ -237,8 +237,8 @@ pub(crate) fn build_dir() -> Option<PathBuf> {
 /// The same, which is there afterwards.
 fn scratch() -> Result<PathBuf, CliError> {
     let dir = build_dir().ok_or_else(|| CliError::Gone {
-        message: "the user has no cache directory for what compilers leave behind".to_owned(),
-        hint: format!("name a directory in {BUILD_DIR}"),
+        message: "no directory for build files: the user has no cache directory".to_owned(),
+        hint: format!("set {BUILD_DIR} to a directory"),
     })?;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -255,7 +255,7 @@ fn scratch() -> Result<PathBuf, CliError> {
 fn no_project(error: &ProjectError) -> CliError {
     let hint = match error {
         ProjectError::NotFound { .. } => Some(
-            "`rwasm-cluster new NAME` writes one; `rwasm-cluster build FILE.wasm` takes a module"
+            "create a project with `rwasm-cluster new NAME`, or name a module: `rwasm-cluster build FILE.wasm`"
                 .to_owned(),
         ),
         _ => None,

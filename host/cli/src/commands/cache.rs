@@ -40,11 +40,11 @@ fn open() -> Result<Result<CodeCache, String>, CliError> {
 fn unusable(dir: &Path, error: &std::io::Error) -> CliError {
     CliError::Gone {
         message: format!(
-            "the cache {} cannot be used: {error}",
+            "cannot use the cache `{}`: {error}",
             visible(&dir.display().to_string())
         ),
         hint:
-            "make it a directory that only its owner may write, or name another in RWASM_CACHE_DIR"
+            "make it a directory that only its owner can write to, or set RWASM_CACHE_DIR to another one"
                 .to_owned(),
     }
 }

@@ -67,8 +67,8 @@ impl Plan for Calls {
 
     const WORDING: Wording = Wording {
         pieces: "calls",
-        begun: "module compiled, or taken from the cache, and call begun",
-        ended: "call run and result written",
+        begun: "module compiled or loaded from the cache, and call started",
+        ended: "call done and result written",
     };
 
     fn subject(&self) -> Subject {
@@ -196,16 +196,16 @@ impl Called {
         };
         let wrong = |message| CliError::Wrong {
             message,
-            hint: "write fib 30 or, in quotes, 'fib(30)'".to_owned(),
+            hint: "write `fib 30` or, in quotes, `'fib(30)'`".to_owned(),
         };
         if !arguments.arguments.is_empty() {
             return Err(wrong(format!(
-                "`{text}` has its arguments in parentheses, but there are more after it"
+                "`{text}` already has arguments in parentheses, but more arguments follow"
             )));
         }
         let wave = "f".repeat(open) + &text[open..];
         if let Err(error) = Call::parse(&wave) {
-            return Err(wrong(format!("`{text}` is no call of a function: {error}")));
+            return Err(wrong(format!("`{text}` is not a function call: {error}")));
         }
         Ok(Self {
             name: text[..open].trim_end().to_owned(),
@@ -229,7 +229,7 @@ impl Called {
         };
         let values = values.map_err(|error| CliError::Wrong {
             message: format!("`{}`: {error}", function.signature()),
-            hint: "strings, bytes and single characters are given as they are, anything else as JSON or WAVE".to_owned(),
+            hint: "write strings, bytes and single characters as they are, anything else as JSON or WAVE".to_owned(),
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
     }

@@ -35,7 +35,7 @@ fn let_go(arguments: &DrainArguments) -> Result<(), CliError> {
     let cluster = cluster.map_err(CliError::Start)?;
     let refused = |error: &EngineError| CliError::Wrong {
         message: error.to_string(),
-        hint: "`rwasm-cluster engine list` shows those there are".to_owned(),
+        hint: "`rwasm-cluster engine list` lists the engines".to_owned(),
     };
     let ids: BTreeSet<u32> = arguments.ids.iter().copied().collect();
     // All of them or none.
@@ -49,7 +49,7 @@ fn let_go(arguments: &DrainArguments) -> Result<(), CliError> {
             .remove_engine(EngineId(id))
             .map_err(|error| refused(&error))?;
         if !arguments.loudness.quiet {
-            note(&format!("engine {id} takes nothing more"));
+            note(&format!("engine {id} is draining"));
         }
     }
     Ok(())
@@ -84,7 +84,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     let mut connect = profile::at_or_running(url, &arguments.identity, Role::Engine)?;
     if arguments.tethered {
         let key = cluster::held().map_err(|error| CliError::Gone {
-            message: format!("the key cannot be read from stdin: {error}"),
+            message: format!("cannot read the key from stdin: {error}"),
             hint: "name the file of the key with --key".to_owned(),
         })?;
         connect = connect.key(key);
@@ -116,7 +116,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
         let quiet = arguments.loudness.quiet;
         move || {
             if !quiet {
-                note("draining: running tasks finish, the rest goes back; another signal ends at once");
+                note("draining: running tasks finish, other tasks go back to the cluster; a second signal exits at once");
             }
             drain.begin();
         }
@@ -125,7 +125,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
         if let Some(path) = &arguments.ready_file
             && let Err(error) = write_ready_file(path, engines)
         {
-            note(&format!("cannot write {}: {error}", path.display()));
+            note(&format!("cannot write `{}`: {error}", path.display()));
         }
         if !arguments.loudness.quiet {
             let ids: Vec<String> = engines.iter().map(ToString::to_string).collect();
@@ -135,7 +135,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     .map_err(|error| CliError::Join(Box::new(error)))?;
     if !arguments.loudness.quiet {
         note(&format!(
-            "left: {} tasks done, {} of them failed, {} dispatches given back",
+            "left: {} tasks done, {} of them failed, {} dispatches returned",
             report.done, report.failed, report.given_back
         ));
     }

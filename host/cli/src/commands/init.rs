@@ -24,7 +24,9 @@ pub(crate) fn init(arguments: &InitArguments) -> Result<(), CliError> {
     let assets = set_up(&connect, &wanted).map_err(CliError::Connect)?;
     let differs = |asset: &Asset| matches!(asset.state, AssetState::Differs(_));
     if assets.iter().any(differs) {
-        warn("what is there with other settings stays as it is: --change gives it these");
+        warn(
+            "existing streams with other settings were kept; apply the given options with --change",
+        );
     }
     print(&match arguments.format {
         ShownAs::Text => assets.iter().map(line).collect(),

@@ -21,7 +21,7 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Result<(), CliError> {
     for file in &files {
         if file.written == Written::LockedOut {
             warn(&format!(
-                "`{}` is of a key that is not in public.toml, which no server takes: remove the file to have a new key made",
+                "the key `{}` is not in public.toml, so no server accepts it; remove the file to create a new key",
                 file.path.display()
             ));
         }

@@ -69,8 +69,8 @@ impl Plan for LineMap {
 
     const WORDING: Wording = Wording {
         pieces: "lines",
-        begun: "module compiled, or taken from the cache, and map begun",
-        ended: "map run and results written",
+        begun: "module compiled or loaded from the cache, and map started",
+        ended: "map done and results written",
     };
 
     fn subject(&self) -> Subject {
@@ -151,7 +151,7 @@ impl RunningJob for RunningMap {
         let result = self
             .map
             .result()
-            .context("a map that ended well has no result")
+            .context("a successful map has no result")
             .map_err(CliError::Internal)?;
         let mut warnings = Vec::new();
         if result.failures > 0 && !self.is_quiet {
@@ -213,7 +213,7 @@ fn no_input(arguments: &MapArguments, function: &DynamicCallable) -> CliError {
             function.signature()
         ),
         hint: format!(
-            "for example: rwasm-cluster map {} {} lines.txt",
+            "name an input: rwasm-cluster map {} {} lines.txt",
             module.display(),
             function.name()
         ),

@@ -11,6 +11,7 @@ mod inspect;
 mod job;
 #[cfg(feature = "nats")]
 mod keys;
+mod manual;
 mod map;
 mod new;
 mod run;
@@ -30,6 +31,7 @@ pub(crate) use inspect::inspect;
 pub(crate) use job::job;
 #[cfg(feature = "nats")]
 pub(crate) use keys::keys;
+pub(crate) use manual::{completions, man, version};
 pub(crate) use map::map;
 pub(crate) use new::new;
 pub(crate) use run::run;

@@ -20,7 +20,7 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<(), CliError> {
     let language = arguments.language;
     let template = Template::of(language.name()).ok_or_else(|| CliError::Project {
         message: format!("this build of rwasm-cluster has no template for {language}"),
-        hint: Some("build it from a checkout of its repository".to_owned()),
+        hint: Some("build rwasm-cluster from a checkout of its repository".to_owned()),
     })?;
     let paths = template.write(dir, &name).map_err(|error| match error {
         TemplateError::Unwritable { path, source } => CliError::Output {
@@ -29,7 +29,7 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<(), CliError> {
         },
         other => CliError::Gone {
             message: other.to_string(),
-            hint: "name a directory that is not there yet; nothing is overwritten".to_owned(),
+            hint: "name a new or empty directory; nothing is overwritten".to_owned(),
         },
     })?;
     if !arguments.loudness.quiet {
@@ -59,14 +59,11 @@ fn missing(dir: &Path) -> Option<Missing> {
 fn name(dir: &Path) -> Result<ProjectName, CliError> {
     let wrong = |message: String| CliError::Wrong {
         message,
-        hint: "for example: rwasm-cluster new word-count".to_owned(),
+        hint: "use a name such as word-count: rwasm-cluster new word-count".to_owned(),
     };
-    let name = dir.file_name().ok_or_else(|| {
-        wrong(format!(
-            "`{}` names no new directory, whose name the project would have",
-            dir.display()
-        ))
-    })?;
+    let name = dir
+        .file_name()
+        .ok_or_else(|| wrong(format!("`{}` does not name a new directory", dir.display())))?;
     let name = name.to_string_lossy();
     name.parse()
         .map_err(|error: crate::commands::template::NameError| wrong(error.to_string()))

@@ -63,8 +63,8 @@ impl Plan for Run {
 
     const WORDING: Wording = Wording {
         pieces: "chunks",
-        begun: "module compiled, or taken from the cache, and job begun",
-        ended: "job run and result written",
+        begun: "module compiled or loaded from the cache, and job started",
+        ended: "job done and result written",
     };
 
     fn subject(&self) -> Subject {
@@ -157,8 +157,8 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
     let stdins = arguments.inputs.iter().filter(|path| is_stdin(path));
     if stdins.count() > 1 {
         return Err(CliError::Wrong {
-            message: "stdin (`-`) is given twice, but can be read only once".to_owned(),
-            hint: "give `-` once, in its place among the files".to_owned(),
+            message: "stdin (`-`) is given more than once, but can be read only once".to_owned(),
+            hint: "use `-` only once".to_owned(),
         });
     }
     let input = |path| {
@@ -179,10 +179,13 @@ fn no_input(module: &Module) -> CliError {
         .collect();
     CliError::Wrong {
         message: format!(
-            "no input: `{}` maps a function over files or stdin; it has {}",
+            "no input: `run` maps a function of `{}` over files or stdin; its functions are {}",
             module.name(),
             functions.join("; ")
         ),
-        hint: format!("for example: rwasm-cluster run {} book.txt", module.name()),
+        hint: format!(
+            "name an input: rwasm-cluster run {} book.txt",
+            module.name()
+        ),
     }
 }

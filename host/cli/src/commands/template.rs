@@ -66,7 +66,7 @@ impl FromStr for ProjectName {
             Err(NameError {
                 name: name.to_owned(),
                 reason: format!(
-                    "{reason}; wanted are lower-case letters and digits, in words with one dash between them, like word-count"
+                    "{reason}; use lower-case words separated by single dashes, like word-count"
                 ),
             })
         };
@@ -77,22 +77,22 @@ impl FromStr for ProjectName {
             !(letter.is_ascii_lowercase() || letter.is_ascii_digit() || *letter == '-')
         };
         if let Some(letter) = name.chars().find(odd) {
-            return wrong(format!("it has {letter:?} in it"));
+            return wrong(format!("it contains {letter:?}"));
         }
         if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
-            return wrong("it does not begin with a letter".to_owned());
+            return wrong("it does not start with a letter".to_owned());
         }
         if name.ends_with('-') || name.contains("--") {
-            return wrong("it has a dash that stands between no two words".to_owned());
+            return wrong("it has a dash that does not separate two words".to_owned());
         }
         if name.len() > LONGEST {
-            return wrong(format!("it has more than {LONGEST} letters"));
+            return wrong(format!("it has more than {LONGEST} characters"));
         }
         if RESERVED.split_whitespace().any(|word| word == name) {
             return Err(NameError {
                 name: name.to_owned(),
                 reason:
-                    "compilers or WIT have the word for themselves; try two words, like word-count"
+                    "it is a reserved word of a compiler or of WIT; try two words, like word-count"
                         .to_owned(),
             });
         }
@@ -111,7 +111,7 @@ pub(crate) struct Template {
 #[non_exhaustive]
 pub(crate) enum TemplateError {
     /// Something is where the project is to be.
-    #[error("`{}` is there already: {found}", .path.display())]
+    #[error("`{}` already exists: {found}", .path.display())]
     Occupied {
         /// Where the project was to be.
         path: PathBuf,
@@ -119,7 +119,7 @@ pub(crate) enum TemplateError {
         found: String,
     },
     /// It cannot be written.
-    #[error("`{}` cannot be written", .path.display())]
+    #[error("cannot write `{}`", .path.display())]
     Unwritable {
         /// What was to be written.
         path: PathBuf,
@@ -224,7 +224,7 @@ fn is_empty_directory(path: &Path) -> Result<bool, TemplateError> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Err(occupied("a file".to_owned())),
-        Err(_) => return Err(occupied("a link that leads nowhere".to_owned())),
+        Err(_) => return Err(occupied("a dangling link".to_owned())),
     }
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
@@ -234,9 +234,9 @@ fn is_empty_directory(path: &Path) -> Result<bool, TemplateError> {
     names.sort();
     match names.as_slice() {
         [] => Ok(true),
-        [only] => Err(occupied(format!("a directory with `{only}` in it"))),
+        [only] => Err(occupied(format!("a directory that contains `{only}`"))),
         [first, rest @ ..] => Err(occupied(format!(
-            "a directory with `{first}` and {} more in it",
+            "a directory that contains `{first}` and {} more",
             rest.len()
         ))),
     }
@@ -282,17 +282,17 @@ mod tests {
         );
         for (name, part) in [
             ("", "it is empty"),
-            ("Words", "'W' in it"),
-            ("word_count", "'_' in it"),
-            ("naïve", "'ï' in it"),
-            ("a b\n", "' ' in it"),
-            ("2nd", "does not begin with a letter"),
-            ("-a", "does not begin with a letter"),
-            ("a-", "stands between no two words"),
-            ("a--b", "stands between no two words"),
-            ("match", "have the word for themselves"),
-            ("world", "have the word for themselves"),
-            ("std", "have the word for themselves"),
+            ("Words", "contains 'W'"),
+            ("word_count", "contains '_'"),
+            ("naïve", "contains 'ï'"),
+            ("a b\n", "contains ' '"),
+            ("2nd", "does not start with a letter"),
+            ("-a", "does not start with a letter"),
+            ("a-", "does not separate two words"),
+            ("a--b", "does not separate two words"),
+            ("match", "a reserved word"),
+            ("world", "a reserved word"),
+            ("std", "a reserved word"),
         ] {
             let reason = reason(name);
             assert!(reason.contains(part), "{reason}");
@@ -335,20 +335,20 @@ mod tests {
 
         let file = dir.path().join("file");
         fs::write(&file, "mine").unwrap();
-        assert!(error(&file).ends_with("is there already: a file"));
+        assert!(error(&file).ends_with("already exists: a file"));
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 
         let full = dir.path().join("full");
         fs::create_dir(&full).unwrap();
         fs::write(full.join("notes"), "mine").unwrap();
-        assert!(error(&full).ends_with("a directory with `notes` in it"));
+        assert!(error(&full).ends_with("a directory that contains `notes`"));
         fs::write(full.join("more"), "mine").unwrap();
-        assert!(error(&full).ends_with("a directory with `more` and 1 more in it"));
+        assert!(error(&full).ends_with("a directory that contains `more` and 1 more"));
         assert_eq!(fs::read_dir(&full).unwrap().count(), 2);
 
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("nowhere", &link).unwrap();
-        assert!(error(&link).ends_with("a link that leads nowhere"));
+        assert!(error(&link).ends_with("a dangling link"));
 
         let empty = dir.path().join("empty");
         fs::create_dir(&empty).unwrap();

@@ -97,7 +97,7 @@ fn spec(arguments: &TestArguments) -> Result<JobSpec, CliError> {
         (Some(name), _) => Merge::Reducer(name.clone()),
         (None, Some(Merge::None)) => {
             return Err(CliError::Wrong {
-                message: "a test compares merged results, and --merge none merges nothing"
+                message: "a test compares merged results, but --merge none does not merge"
                     .to_owned(),
                 hint: "use --merge collect".to_owned(),
             });
@@ -174,7 +174,7 @@ fn wrong_call(samples: &Samples, call: &CallSample, message: &str) -> CliError {
             call.line,
             visible(message)
         ),
-        hint: "nothing of calls.txt was written: correct the line first".to_owned(),
+        hint: "correct the line first; calls.txt was not changed".to_owned(),
     }
 }
 
@@ -222,7 +222,7 @@ impl CheckPrinter {
                 print(&format!("{kept} ok, {broken} failed{untried}\n"))?;
                 let is_unsaid = |check: &Check| matches!(check.verdict, Verdict::Unsaid(_));
                 if self.checks.iter().any(is_unsaid) {
-                    messages::print("hint: --update writes down what the samples give now\n");
+                    messages::print("hint: record the current results with --update\n");
                 }
             }
             TestFormat::Text => {}
@@ -277,22 +277,22 @@ fn document(check: &Check) -> serde_json::Value {
 fn no_samples(error: SamplesError) -> CliError {
     match error {
         SamplesError::Unreadable { path, source } => CliError::Gone {
-            message: format!("`{}` cannot be read: {source}", path.display()),
-            hint: "samples are files in one directory: see `rwasm-cluster test --help`".to_owned(),
+            message: format!("cannot read `{}`: {source}", path.display()),
+            hint: "see `rwasm-cluster test --help` for the format of samples".to_owned(),
         },
         SamplesError::None { dir } => {
             let dir = dir.display();
             CliError::Wrong {
-                message: format!("there are no samples in `{dir}`"),
+                message: format!("no samples in `{dir}`"),
                 hint: format!(
-                    "put an input there, such as `{dir}/one.txt`, and let --update write what it gives; \
-                     or calls, a line each, in `{dir}/calls.txt`: greet(\"Ada\", 3) => \"…\""
+                    "add an input such as `{dir}/one.txt` and record its result with --update, or write calls to \
+                     `{dir}/calls.txt`, one per line: greet(\"Ada\", 3) => \"…\""
                 ),
             }
         }
         other => CliError::Wrong {
             message: visible(&other.to_string()),
-            hint: "`rwasm-cluster test --help` says what samples look like".to_owned(),
+            hint: "see `rwasm-cluster test --help` for the format of samples".to_owned(),
         },
     }
 }
@@ -303,7 +303,7 @@ fn unchecked(error: CheckError) -> CliError {
         CheckError::Job(error) => error.into(),
         error => CliError::Gone {
             message: with_source(&error),
-            hint: "it was there when the samples were listed".to_owned(),
+            hint: "do not change samples while the test runs".to_owned(),
         },
     }
 }

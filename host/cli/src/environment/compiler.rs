@@ -43,7 +43,7 @@ pub(crate) fn cache_size() -> Result<ByteSize, CliError> {
     size.parse()
         .map_err(|error: ParseByteSizeError| CliError::Wrong {
             message: format!("{NAME}: {error}"),
-            hint: "unset it to have the default".to_owned(),
+            hint: "unset the variable to use the default".to_owned(),
         })
 }
 

@@ -26,7 +26,7 @@ impl ProjectFile {
             Err(error) => {
                 return Err(CliError::Config {
                     path,
-                    message: format!("cannot be read: {error}"),
+                    message: format!("cannot read the file: {error}"),
                 });
             }
         };
@@ -46,7 +46,7 @@ impl ProjectFile {
                     return Err(CliError::Config {
                         path,
                         message: format!(
-                            "`{key}` is {}, a text, a number or true/false is wanted",
+                            "`{key}` is of type {}; use a string, a number or true/false",
                             other.type_str()
                         ),
                     });
@@ -64,7 +64,7 @@ impl ProjectFile {
             Some(unknown) => Err(CliError::Config {
                 path: self.path.clone(),
                 message: format!(
-                    "`{}` is no setting; there are: {}",
+                    "unknown setting `{}`; use one of: {}",
                     unknown.replace('_', "-"),
                     known.join(", ").replace('_', "-")
                 ),

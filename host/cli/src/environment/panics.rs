@@ -14,7 +14,7 @@ pub(crate) fn contained(program: impl FnOnce() -> ExitCode) -> ExitCode {
     catch_unwind(AssertUnwindSafe(program)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        let error = anyhow!("{}", text.unwrap_or("a panic without a word"));
+        let error = anyhow!("{}", text.unwrap_or("a panic without a message"));
         CliError::Internal(error).report(false)
     })
 }

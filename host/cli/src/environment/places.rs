@@ -35,8 +35,8 @@ fn place(
     match std::env::var_os(variable).filter(|path| !path.is_empty()) {
         Some(path) => Ok(std::path::absolute(&path).unwrap_or_else(|_| path.into())),
         None => usual().ok_or_else(|| CliError::Wrong {
-            message: format!("there is no place for {what}: the user has no home directory"),
-            hint: format!("name a directory in {variable}"),
+            message: format!("no directory for {what}: the user has no home directory"),
+            hint: format!("set {variable} to a directory"),
         }),
     }
 }

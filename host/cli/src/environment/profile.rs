@@ -58,7 +58,7 @@ pub(crate) struct ProfileSettings {
 }
 
 /// All keys of a profile, for those who wrote another.
-const KEYS: &str = "url, key, ca, certificate, certificate-key, allow-plain; of `start`: engines, hosts, lanes, labels, \
+const KEYS: &str = "url, key, ca, certificate, certificate-key, allow-plain; for `start`: engines, hosts, lanes, labels, \
      port, store, keep, drain-timeout, nats-server, policy, ssh";
 
 impl Profile {
@@ -80,8 +80,9 @@ impl Profile {
             }
             Err(error) => {
                 return Err(CliError::Gone {
-                    message: format!("the profile `{}` cannot be read: {error}", path.display()),
-                    hint: "make it readable, or name another with --profile".to_owned(),
+                    message: format!("cannot read the profile `{}`: {error}", path.display()),
+                    hint: "make the file readable, or name another profile with --profile"
+                        .to_owned(),
                 });
             }
         };
@@ -142,8 +143,8 @@ impl Profile {
 
 fn read(text: &str, path: &Path) -> Result<ProfileSettings, CliError> {
     toml::from_str(text).map_err(|error| CliError::Wrong {
-        message: format!("the profile `{}`: {error}", path.display()),
-        hint: format!("a profile may have {KEYS}"),
+        message: format!("invalid profile `{}`: {error}", path.display()),
+        hint: format!("a profile can set {KEYS}"),
     })
 }
 
@@ -226,15 +227,18 @@ fn none_running(place: &ClusterDir) -> CliError {
     let (message, hint) = match place.state() {
         Ok(Some(state)) => (
             format!(
-                "the server of the cluster `{}` (pid {}) has ended without being stopped",
+                "the server of the cluster `{}` (pid {}) has exited unexpectedly",
                 place.name(),
                 state.server.pid
             ),
-            format!("`{start}` begins anew with what it has stored"),
+            format!("restart it with its stored data: `{start}`"),
         ),
         _ => (
-            format!("no cluster `{}` runs on this machine", place.name()),
-            format!("start one with `{start}`, or name one by its URL"),
+            format!(
+                "the cluster `{}` is not running on this machine",
+                place.name()
+            ),
+            format!("start it with `{start}`, or name a cluster by its URL"),
         ),
     };
     CliError::NoCluster {
@@ -255,14 +259,14 @@ pub(crate) fn unanswered(error: ConnectError, url: &str) -> CliError {
     let option = option(place.name());
     CliError::NoCluster {
         message: format!(
-            "the server of the cluster `{}` (pid {}) runs and does not answer at {url}: {reason}; it logs to `{}`",
+            "the server of the cluster `{}` (pid {}) does not answer at {url}: {reason}; see its log `{}`",
             place.name(),
             running.server.pid,
             place.file("server.log").display()
         ),
         said: Vec::new(),
         hint: Some(format!(
-            "`rwasm-cluster stop{option}` ends it, and `start{option}` begins anew with what it has stored"
+            "restart it with its stored data: `rwasm-cluster stop{option}`, then `rwasm-cluster start{option}`"
         )),
     }
 }
@@ -279,12 +283,12 @@ pub(crate) fn option(profile: &str) -> String {
 fn no_profile(profile: &Profile) -> CliError {
     CliError::Wrong {
         message: format!(
-            "there is no profile `{}`: {} does not exist, and no cluster of that name was started",
+            "unknown profile `{}`: `{}` does not exist, and no cluster of that name was started",
             profile.name,
             profile.path.display()
         ),
         hint: format!(
-            "write the file (`url = \"tls://HOST:4222\"`), or start a cluster with `rwasm-cluster start{}`",
+            "create the file (`url = \"tls://HOST:4222\"`), or start a cluster with `rwasm-cluster start{}`",
             option(&profile.name)
         ),
     }
@@ -335,7 +339,7 @@ fn settings(
                 ("--cert-key", "--cert")
             };
             return Err(CliError::Wrong {
-                message: format!("a certificate and its key go together, and there is {has} alone"),
+                message: format!("{has} is given without {wants}"),
                 hint: format!("add {wants} FILE"),
             });
         }
@@ -348,7 +352,7 @@ fn readable(path: PathBuf, what: &str) -> Result<PathBuf, CliError> {
     match std::fs::File::open(&path) {
         Ok(_) => Ok(path),
         Err(error) => Err(CliError::Gone {
-            message: format!("the {what} `{}` cannot be read: {error}", path.display()),
+            message: format!("cannot read the {what} `{}`: {error}", path.display()),
             hint: "name another file, or make it readable".to_owned(),
         }),
     }

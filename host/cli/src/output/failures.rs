@@ -13,13 +13,13 @@ pub(crate) fn details(
     const ATTEMPTS: usize = 10;
     let mut lines = Vec::new();
     if attempts.len() > 1 {
-        lines.push(format!("{} attempts were made:", attempts.len()));
+        lines.push(format!("{} attempts:", attempts.len()));
         for attempt in attempts.iter().take(ATTEMPTS) {
             let engine = attempt.engine.map(|engine| format!(" on engine {engine}"));
             let code = attempt
                 .failure
                 .as_ref()
-                .map_or("all well", |failure| failure.code.name());
+                .map_or("success", |failure| failure.code.name());
             lines.push(format!(
                 "  {}{}: {code} after {}",
                 attempt.number,
@@ -33,11 +33,11 @@ pub(crate) fn details(
     }
     let (stderr, notes) = told.unzip();
     if let Some(notes) = notes.flatten().filter(|notes| !notes.log.is_empty()) {
-        lines.push("it logged:".to_owned());
+        lines.push("log:".to_owned());
         lines.extend(logged(notes));
     }
     if let Some(stderr) = stderr.filter(|stderr| !stderr.kept.is_empty()) {
-        lines.push("it wrote to stderr:".to_owned());
+        lines.push("stderr:".to_owned());
         lines.extend(
             tail(&stderr.kept)
                 .into_iter()
@@ -45,13 +45,13 @@ pub(crate) fn details(
         );
         if stderr.dropped > 0 {
             lines.push(format!(
-                "  … and {} bytes more, which were dropped (keep them with --limit logs=SIZE)",
+                "  … and {} more bytes, which were dropped (keep them with --limit logs=SIZE)",
                 stderr.dropped
             ));
         }
     }
     if let Some(backtrace) = &failure.backtrace {
-        lines.push("it was in, innermost first:".to_owned());
+        lines.push("backtrace, innermost call first:".to_owned());
         lines.extend(backtrace.lines().map(|line| format!("  {}", visible(line))));
     }
     lines
@@ -73,7 +73,7 @@ fn logged(notes: &Notes) -> Vec<String> {
         .collect();
     if notes.log_dropped > 0 {
         lines.push(format!(
-            "  … and {} lines more, which were dropped or cut (keep them with --limit logs=SIZE)",
+            "  … and {} more lines, which were dropped or cut (keep them with --limit logs=SIZE)",
             notes.log_dropped
         ));
     }

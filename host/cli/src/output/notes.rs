@@ -143,7 +143,7 @@ impl Writer {
         let (job, index, note) = match note {
             ClusterNote::Said { job, index, note } => (job, index, note),
             ClusterNote::Missed(count) => {
-                return self.write(&format!("{count} things that tasks said were not written"));
+                return self.write(&format!("{count} messages of tasks were dropped"));
             }
             _ => return,
         };

@@ -87,7 +87,7 @@ impl RunFormat {
             .map(|(origin, failure)| failed_task(origin, failure))
             .collect();
         warnings.push(format!(
-            "{} of {} tasks failed, the result is without them",
+            "{} of {} tasks failed and are missing from the result",
             result.failures, result.stats.chunks
         ));
         warnings
@@ -108,7 +108,7 @@ pub(crate) fn check_format(format: Format, ty: Option<&Type>) -> Result<(), CliE
         Some(ty) if is_text(ty) => Ok(()),
         Some(Type::List(element)) if is_text(element) => Ok(()),
         Some(ty) => Err(CliError::Format(format!(
-            "format raw writes strings and bytes only, the result is {ty}"
+            "the format raw writes only strings and bytes, but the result is {ty}"
         ))),
     }
 }
@@ -174,7 +174,7 @@ pub(crate) fn failed_task(origin: &Origin, failure: &Failure) -> String {
 pub(crate) fn unpacked(value: &Packed) -> Result<Value, CliError> {
     value
         .unpack()
-        .context("a value that the job gave cannot be unpacked")
+        .context("a result of the job cannot be unpacked")
         .map_err(CliError::Internal)
 }
 

@@ -112,7 +112,7 @@ impl RunningCluster {
                 }
                 if settings.is_verbose && !running.is_pooled() {
                     warn(
-                        "the address space is too small for a pool of instances: each is mapped anew, which is slower",
+                        "the address space is too small for a pool of instances; tasks start more slowly",
                     );
                 }
                 Ok(running)
@@ -165,9 +165,7 @@ impl Deref for RunningCluster {
 #[cfg(feature = "nats")]
 fn warn_of_engines(cluster: &Cluster, lane: &str, is_counted: bool) {
     if is_counted {
-        warn(
-            "--engines says nothing of a cluster that is elsewhere: its tasks run on the engines that it has",
-        );
+        warn("--engines has no effect on a remote cluster");
     }
     warn_of_stalls(cluster);
     if !cluster.is_served() {
@@ -182,7 +180,7 @@ fn warn_of_stalls(cluster: &Cluster) {
     let follow = move || {
         for event in events {
             if let ClusterEvent::Stalled(reason) = event {
-                warn(&format!("tasks wait: {reason}"));
+                warn(&format!("tasks are waiting: {reason}"));
             }
         }
     };
@@ -196,9 +194,9 @@ fn warn_of_stalls(cluster: &Cluster) {
 #[cfg(feature = "nats")]
 pub(super) fn unserved(lane: &str, has_none: bool) -> String {
     if has_none && lane == MAIN_LANE {
-        return "the cluster has no engine now: tasks wait until one joins".to_owned();
+        return "the cluster has no engines; tasks wait until one joins".to_owned();
     }
-    format!("no engine serves the lane `{lane}` now: tasks wait until one joins with --lane {lane}")
+    format!("no engine serves the lane `{lane}`; tasks wait until one joins with --lane {lane}")
 }
 
 /// Warns where all engines together could use up more than there is.

@@ -42,11 +42,8 @@ pub(crate) fn reached(options: &GrantOptions) -> Result<Grants, CliError> {
 
 fn read(file: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(file).map_err(|error| CliError::Gone {
-        message: format!(
-            "the variables in `{}` cannot be read: {error}",
-            file.display()
-        ),
-        hint: "a file of variables is text, with NAME=VALUE on each line".to_owned(),
+        message: format!("cannot read variables from `{}`: {error}", file.display()),
+        hint: "use a text file with one NAME=VALUE per line".to_owned(),
     })
 }
 
@@ -63,22 +60,22 @@ fn variable(text: &str, place: impl Fn() -> String) -> Result<(String, String), 
     if !is_name(name) {
         return Err(CliError::Wrong {
             message: format!(
-                "a variable has no name, or one with blanks in it{}",
+                "the name of a variable is empty or contains blanks{}",
                 place()
             ),
-            hint: "write NAME=VALUE, or NAME for the value that it has here".to_owned(),
+            hint: "use NAME=VALUE, or NAME to pass the current value".to_owned(),
         });
     }
     let missing = |what: &str| CliError::Wrong {
-        message: format!("the variable `{name}` {what} here{}", place()),
-        hint: format!("write {name}=VALUE, or set it"),
+        message: format!("the variable `{name}` {what}{}", place()),
+        hint: format!("use {name}=VALUE, or set the variable"),
     };
     let value = match given {
         Some(value) => value.to_owned(),
         None => match std::env::var(name) {
             Ok(value) => value,
             Err(std::env::VarError::NotPresent) => return Err(missing("is not set")),
-            Err(std::env::VarError::NotUnicode(_)) => return Err(missing("is no text")),
+            Err(std::env::VarError::NotUnicode(_)) => return Err(missing("is not valid UTF-8")),
         },
     };
     Ok((name.to_owned(), value))

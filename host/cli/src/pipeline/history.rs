@@ -55,19 +55,19 @@ pub(crate) fn open() -> Result<Result<History, PathBuf>, CliError> {
 /// The history there is, for commands that need one.
 pub(crate) fn existing() -> Result<History, CliError> {
     open()?.map_err(|path| CliError::Wrong {
-        message: format!("there is no history yet: {} does not exist", path.display()),
+        message: format!("no history yet: `{}` does not exist", path.display()),
         hint: HOW.to_owned(),
     })
 }
 
 /// How a history comes to be.
-pub(crate) const HOW: &str = "record jobs with --history, or RWASM_HISTORY=1";
+pub(crate) const HOW: &str = "record jobs with --history or RWASM_HISTORY=1";
 
 /// Says what could not be recorded.
 pub(crate) fn warn_of_losses(events: &mut ClusterEvents) {
     while let Some(event) = events.try_next() {
         if let ClusterEvent::HistoryLost(reason) = event {
-            warn(&format!("the job is not recorded in full: {reason}"));
+            warn(&format!("the job was not fully recorded: {reason}"));
         }
     }
 }

@@ -24,8 +24,8 @@ impl StoreSettings {
         check(&many.typed)?;
         let Some(connect) = profile::remote(&task.remote, Role::Client)? else {
             return Err(CliError::Wrong {
-                message: "--detach stores the job at a cluster, and none is named".to_owned(),
-                hint: "name one with --cluster URL, or start one here with `rwasm-cluster start` and write --cluster=running"
+                message: "--detach stores the job on a cluster, but none is named".to_owned(),
+                hint: "name a cluster with --cluster URL, or start one with `rwasm-cluster start` and add --cluster=running"
                     .to_owned(),
             });
         };
@@ -74,18 +74,20 @@ fn check(typed: &[&str]) -> Result<(), CliError> {
         return Ok(());
     };
     let hint = match *option {
-        "output" => "`job result ID --follow --output FILE` writes the result, once there is one",
+        "output" => {
+            "write the result later with `rwasm-cluster job result ID --follow --output FILE --cluster`"
+        }
         "report" | "stats" => {
-            "leave it out, or wait for the job without --detach; `job show ID` counts its tasks"
+            "omit the option, or omit --detach; `rwasm-cluster job show ID --cluster` counts the tasks"
         }
         "history" => {
-            "leave it out: what comes of the job is kept at the cluster, where `job list` and `job result` find it"
+            "omit the option: the cluster keeps the job, and `rwasm-cluster job list --cluster` lists it"
         }
-        _ => "leave it out: `job result` prints in input order",
+        _ => "omit the option: `rwasm-cluster job result` prints results in input order",
     };
     Err(CliError::Wrong {
         message: format!(
-            "--{option} says nothing of a job that is detached: its id is all that is printed"
+            "--{option} has no effect with --detach, which only prints the id of the job"
         ),
         hint: hint.to_owned(),
     })

@@ -47,7 +47,7 @@ pub(super) fn retry(
     if tasks.is_empty() {
         return Err(CliError::Wrong {
             message: format!("job {key} has no failed tasks to run again"),
-            hint: format!("`job show {key}` says what it has"),
+            hint: format!("`rwasm-cluster job show {key}` shows its tasks"),
         });
     }
     let granted = granted(&job, &arguments.grants)?;
@@ -143,7 +143,7 @@ fn retried(job: &JobEntry, arguments: &AgainArguments) -> JobSpec {
 fn gone(message: String) -> CliError {
     CliError::Gone {
         message,
-        hint: "run the job itself again".to_owned(),
+        hint: "run the whole job again".to_owned(),
     }
 }
 
@@ -160,7 +160,7 @@ fn module(job: &JobEntry) -> Result<Module, CliError> {
         return Ok(module);
     }
     Err(gone(format!(
-        "the module {} has changed since job {} ran it",
+        "the module `{}` has changed since job {} ran it",
         path.display(),
         job.key
     )))
@@ -188,7 +188,7 @@ impl Given {
                         let name = format!("input of task {} of job {}", task.index, job.key);
                         Ok(Self::Input(Input::bytes(name, bytes)))
                     }
-                    _ => Err("what is kept of its input is no chunk".to_owned()),
+                    _ => Err("its stored input is not a chunk".to_owned()),
                 }
             }
             TaskInput::Range {
@@ -197,10 +197,12 @@ impl Given {
                 end,
                 sha256,
             } => {
-                let wanted = sha256.as_deref().ok_or("no hash of its input was taken")?;
+                let wanted = sha256
+                    .as_deref()
+                    .ok_or("the hash of its input was not recorded")?;
                 part(path, *start, *end, wanted).map(Self::Input)
             }
-            TaskInput::Elsewhere(reason) => Err(format!("its input is not kept: {reason}")),
+            TaskInput::Elsewhere(reason) => Err(format!("its input was not recorded: {reason}")),
             _ => Err("its input is of an unknown kind".to_owned()),
         }
     }
@@ -217,7 +219,7 @@ fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String
             .read_to_end(&mut bytes)?;
         Ok((length, bytes))
     };
-    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
     let (length, bytes) = read().map_err(unreadable)?;
     let mut found = String::new();
     for byte in Sha256::digest(&bytes) {
@@ -226,7 +228,7 @@ fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String
     }
     if found != sha256 {
         return Err(format!(
-            "bytes {start}..{end} of {} are not what they were",
+            "bytes {start}..{end} of `{}` have changed",
             path.display()
         ));
     }
@@ -315,7 +317,7 @@ impl Again<'_> {
         let function = self
             .module
             .dynamic_function(&self.job.function)
-            .context("a function of the history is not in its module")
+            .context("a function of the history is missing from its module")
             .map_err(CliError::Internal)?;
         let arguments = lists
             .into_iter()
@@ -416,11 +418,11 @@ fn granted(job: &JobEntry, options: &GrantOptions) -> Result<Grants, CliError> {
         let rest = rest.iter().map(|line| format!(", `{line}`"));
         return Err(CliError::Wrong {
             message: format!(
-                "job {} was granted `{first}`{}",
+                "job {} needs access that is not granted: `{first}`{}",
                 job.key,
                 rest.collect::<String>()
             ),
-            hint: "give it again: grants are not taken from the history, which has no values of variables"
+            hint: "repeat the options that grant this access; the history does not store them"
                 .to_owned(),
         });
     }

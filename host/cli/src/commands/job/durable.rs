@@ -38,9 +38,9 @@ pub(super) fn check(command: &JobCommand) -> Result<(), CliError> {
     match number {
         Some(number) if is_elsewhere => Err(CliError::Wrong {
             message: format!(
-                "`{number}` names a job of this machine's history, and --cluster says that it is at a cluster"
+                "`{number}` is a job of the history on this machine, not of a cluster"
             ),
-            hint: "durable jobs have ids that are no numbers: `job list --cluster`; for the history leave --cluster out"
+            hint: "omit --cluster, or list the jobs of the cluster with `rwasm-cluster job list --cluster`"
                 .to_owned(),
         }),
         _ => Ok(()),
@@ -73,8 +73,8 @@ fn meant(
 
 fn nowhere(id: &str) -> CliError {
     CliError::Wrong {
-        message: format!("`{id}` is no job of the history, whose jobs have numbers"),
-        hint: "a durable job is at a cluster: name it with --cluster URL, or --cluster=running"
+        message: format!("`{id}` is not a job of the history, whose ids are numbers"),
+        hint: "to find a durable job, name its cluster with --cluster URL or --cluster=running"
             .to_owned(),
     }
 }
@@ -82,9 +82,8 @@ fn nowhere(id: &str) -> CliError {
 pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), CliError> {
     if arguments.engine.is_some() {
         return Err(CliError::Wrong {
-            message: "--engine picks jobs of the history: which engines ran a durable job's tasks is not listed"
-                .to_owned(),
-            hint: "leave --engine out, or --cluster".to_owned(),
+            message: "--engine is for jobs of the history only".to_owned(),
+            hint: "omit --engine or --cluster".to_owned(),
         });
     }
     let mut rows = Vec::new();
@@ -161,10 +160,12 @@ pub(super) fn result(
     }
     match meanwhile(jobs, id) {
         Some(how) if is_under_way && (ended.is_err() || how == CANCELLED) => Err(CliError::Ended {
-            message: format!("job {id} was {how} by somebody else while its result was waited for"),
+            message: format!("job {id} was {how} by another user before it ended"),
             hint: match how {
-                CANCELLED => format!("`job retry {id} --cluster` takes it up again"),
-                _ => "submit it again".to_owned(),
+                CANCELLED => {
+                    format!("resume the job with `rwasm-cluster job retry {id} --cluster`")
+                }
+                _ => "submit the job again".to_owned(),
             },
         }),
         _ => ended,
@@ -174,12 +175,15 @@ pub(super) fn result(
 fn cancelled(job: &DurableJob, counts: JobCounts) -> CliError {
     CliError::Wrong {
         message: format!(
-            "job {} was cancelled when {} of its {} tasks were done, and has no result",
+            "job {} was cancelled after {} of {} tasks and has no result",
             job.id,
             counts.done - counts.failed,
             job.tasks
         ),
-        hint: format!("`job retry {} --cluster` takes it up again", job.id),
+        hint: format!(
+            "resume the job with `rwasm-cluster job retry {} --cluster`",
+            job.id
+        ),
     }
 }
 
@@ -203,7 +207,7 @@ fn print_recalled(
     signals.clean(output.aside());
     let is_quiet = arguments.loudness.quiet;
     if !is_quiet && is_under_way && recalled.engines().is_empty() {
-        warn("the cluster has no engine now: tasks wait until one joins");
+        warn("the cluster has no engines; tasks wait until one joins");
     }
     if job.kind == "map" {
         let mut map = recalled.map().map_err(durable)?;
@@ -219,7 +223,7 @@ fn print_recalled(
     let merge = recalled
         .spec()
         .merge_for(recalled.module())
-        .context("a job that was stored does not fit its module")
+        .context("a stored job does not fit its module")
         .map_err(CliError::Internal)?;
     let format = RunFormat::new(format, &merge);
     let run = recalled
@@ -263,11 +267,11 @@ fn of_task(
         Err(failure) => {
             return Err(CliError::Wrong {
                 message: format!(
-                    "task {task} of job {id} failed and gave nothing ({}): {}",
+                    "task {task} of job {id} failed and has no result ({}): {}",
                     failure.code, failure.message
                 ),
                 hint: format!(
-                    "run what failed of it again: rwasm-cluster job retry {id} --cluster"
+                    "run the failed tasks again with `rwasm-cluster job retry {id} --cluster`"
                 ),
             });
         }
@@ -292,8 +296,8 @@ fn of_task(
 pub(super) fn cancel(arguments: &CancelArguments) -> Result<(), CliError> {
     let JobName::Durable(id) = &arguments.id else {
         return Err(CliError::Wrong {
-            message: "a job of the history runs where it was started".to_owned(),
-            hint: "stop it there; durable jobs (run --detach) can be cancelled from anywhere"
+            message: "a job of the history cannot be cancelled from another process".to_owned(),
+            hint: "press Ctrl-C where the job runs; only durable jobs (run --detach) can be cancelled remotely"
                 .to_owned(),
         });
     };
@@ -301,11 +305,9 @@ pub(super) fn cancel(arguments: &CancelArguments) -> Result<(), CliError> {
     if !arguments.loudness.quiet {
         match before {
             DurableState::Done | DurableState::Failed => {
-                note(&format!(
-                    "job {id} had ended already: all its tasks have outcomes"
-                ));
+                note(&format!("job {id} had already ended"));
             }
-            DurableState::Cancelled => note(&format!("job {id} was cancelled already")),
+            DurableState::Cancelled => note(&format!("job {id} was already cancelled")),
             _ => {}
         }
     }
@@ -378,7 +380,7 @@ fn text(job: &DurableJob, counts: Option<JobCounts>) -> String {
                 Some(JobCounts { done, failed, .. }) => {
                     format!("{done} of {} done, {failed} failed", job.tasks)
                 }
-                None => format!("{}; what came of them a viewer is not told", job.tasks),
+                None => format!("{}; a viewer cannot see their progress", job.tasks),
             },
         ),
         ("attempt", job.attempt().to_string()),

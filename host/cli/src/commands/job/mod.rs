@@ -44,10 +44,10 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
             JobName::History(id) => again::replay(JobKey(*id), arguments, signals),
             JobName::Durable(id) => Err(CliError::Wrong {
                 message: format!(
-                    "`{id}` is no job of the history, of which alone a task can be replayed here"
+                    "`{id}` is not a job of the history; only tasks of those can be replayed"
                 ),
-                hint: "jobs of the history have numbers: `rwasm-cluster job list`; failed tasks of a durable job run \
-                       again with `job retry ID --cluster`"
+                hint: "list the jobs with `rwasm-cluster job list`, or run the failed tasks of a durable job again with \
+                       `rwasm-cluster job retry ID --cluster`"
                     .to_owned(),
             }),
         },
@@ -97,8 +97,8 @@ fn durable_retry(id: &str, _: &AgainArguments) -> Result<(), CliError> {
 #[cfg(not(feature = "nats"))]
 fn no_number(id: &str) -> CliError {
     CliError::Wrong {
-        message: format!("`{id}` is no job: jobs of the history have numbers"),
-        hint: "`rwasm-cluster job list` shows those there are".to_owned(),
+        message: format!("`{id}` is not a job of the history, whose ids are numbers"),
+        hint: "`rwasm-cluster job list` lists the jobs".to_owned(),
     }
 }
 
@@ -114,7 +114,7 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
                 print("[]\n")?;
             }
             let text = format!(
-                "there is no history yet ({} does not exist): {HOW}\n",
+                "no history yet ({} does not exist); {HOW}\n",
                 path.display()
             );
             // Where stderr is closed there is nobody to tell.

@@ -48,7 +48,8 @@ pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), Cli
             return Err(CliError::Wrong {
                 message: format!("job {key} {how} and has no result{why}"),
                 hint: format!(
-                    "`job show {key}` says more, `job result {key} TASK` prints what one of its tasks gave"
+                    "show details with `rwasm-cluster job show {key}`, or print the result of one task with \
+                     `rwasm-cluster job result {key} TASK`"
                 ),
             });
         }
@@ -69,8 +70,8 @@ pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), Cli
     // What cannot be printed whole is not begun.
     if job.tasks_dropped > 0 {
         return Err(not_kept(
-            &format!("{} of the tasks of job {key}", job.tasks_dropped),
-            "they were dropped to keep the history within its bounds",
+            &format!("the result of {} tasks of job {key}", job.tasks_dropped),
+            "the tasks were removed to keep the history within its limits",
         ));
     }
     each(&history, key, |task| {
@@ -144,28 +145,28 @@ fn failure(task: &TaskEntry) -> (&str, &str) {
 fn write(output: &mut Output, value: &Packed, format: Format) -> Result<(), CliError> {
     let value: Value = value
         .unpack()
-        .context("a value of the history cannot be unpacked")
+        .context("a value in the history cannot be unpacked")
         .map_err(CliError::Internal)?;
     output.value(&value, format)
 }
 
 fn value_of(job: &JobEntry, task: &TaskEntry) -> Result<Packed, CliError> {
-    let what = format!("what task {} of job {} gave", task.index, job.key);
+    let what = format!("the result of task {} of job {}", task.index, job.key);
     match &task.result {
         Kept::Value(value) => Ok(value.clone()),
         Kept::LeftOut { reason, .. } => Err(not_kept(&what, reason)),
         _ if task.state == TaskState::Done => {
-            Err(not_kept(&what, "it went into the merged result"))
+            Err(not_kept(&what, "it was merged into the result of the job"))
         }
         _ => {
             let (code, message) = failure(task);
             Err(CliError::Wrong {
                 message: format!(
-                    "task {} of job {} failed and gave nothing ({code}): {message}",
+                    "task {} of job {} failed and has no result ({code}): {message}",
                     task.index, job.key
                 ),
                 hint: format!(
-                    "run it again: rwasm-cluster job replay {} {}",
+                    "run it again with `rwasm-cluster job replay {} {}`",
                     job.key, task.index
                 ),
             })
@@ -175,8 +176,8 @@ fn value_of(job: &JobEntry, task: &TaskEntry) -> Result<Packed, CliError> {
 
 fn not_kept(what: &str, why: &str) -> CliError {
     CliError::Gone {
-        message: format!("{what} is not kept: {why}"),
-        hint: "run the job again, with --output to keep what it prints".to_owned(),
+        message: format!("{what} was not recorded: {why}"),
+        hint: "run the job again with --output to keep its result".to_owned(),
     }
 }
 
