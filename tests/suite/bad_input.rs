@@ -133,7 +133,7 @@ fn inputs_that_cannot_be_used_are_named_before_anything_runs() {
         .arg(dir.path())
         .stdin("a")
         .fails(14)
-        .expect_stderr_has(&["cannot be written"]);
+        .expect_stderr_has(&["cannot write `"]);
 }
 
 #[test]

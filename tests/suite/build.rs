@@ -152,7 +152,7 @@ fn names_stay_for_the_backtraces_of_traps() {
         .arg("run")
         .arg(&path)
         .fails(11)
-        .expect_stderr_has(&["innermost first", "panics::main"]);
+        .expect_stderr_has(&["innermost call first", "panics::main"]);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_directory_without_a_project_says_what_was_looked_for() {
     file(&dir, "notes.txt", "");
     program().in_dir(&dir).arg("build").fails(10).expect_stderr_has(&[
         "no task project in .: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found notes.txt",
-        "hint: `rwasm-cluster new NAME` writes one",
+        "hint: create a project with `rwasm-cluster new NAME`",
     ]);
     program()
         .in_dir(&dir)

@@ -54,6 +54,34 @@ fn an_option_goes_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
+fn the_last_of_a_repeated_option_wins_and_lists_are_lists() {
+    if only_here("a cluster has the engines that it has") {
+        return;
+    }
+    let dir = folder();
+    let repeated =
+        "--engines 2 --merge sum --timeout 1s --engines 5 -q --merge none -q -j 3 --timeout 2s";
+    let report = dir.path().join("report.json");
+    let ended = wordcount()
+        .typed(repeated)
+        .arg("--report")
+        .arg(&report)
+        .stdin("word");
+    ended.end().expect_code(0).expect_stdout("[[\"word\",1]]\n");
+    let report = std::fs::read(&report).expect("the report is there");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("it is JSON");
+    assert_eq!(report["stats"]["engine_count"], 3);
+    assert_eq!(report["limits"]["time"], serde_json::json!("2s"));
+    assert_eq!(report["merge"], "none");
+    // Each of these counts.
+    wordcount()
+        .typed("--limit output=1B --limit handles=200 --limit files=1,stack=1MiB")
+        .stdin("word")
+        .fails(11)
+        .expect_stderr_has(&["limit"]);
+}
+
+#[test]
 fn without_any_the_cores_of_the_process_count() {
     let dir = folder();
     let cores = std::thread::available_parallelism()
@@ -139,7 +167,7 @@ fn the_project_file_sets_options_by_their_long_names() {
 fn a_wrong_project_file_is_named() {
     let dir = folder();
     let cases: [(&str, &[&str]); 8] = [
-        ("engine = 4\n", &["`engine` is no setting", "engines"]),
+        ("engine = 4\n", &["unknown setting `engine`", "engines"]),
         ("output = 'out.txt'\n", &["output"]),
         ("engines = 'many'\n", &["many"]),
         ("engines = 0\n", &["1 to 1024"]),

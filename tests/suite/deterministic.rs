@@ -278,6 +278,6 @@ fn a_project_file_does_not_say_what_tasks_may_reach() {
         let dir = folder();
         file(&dir, "rwasm.toml", line);
         let refused = run("wordcount").in_dir(dir.path()).stdin("a\n").fails(2);
-        refused.expect_stderr_has(&["is no setting"]);
+        refused.expect_stderr_has(&["unknown setting"]);
     }
 }

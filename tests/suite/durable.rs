@@ -244,7 +244,7 @@ fn a_cancelled_job_stops_and_can_be_taken_up_again() {
         .arg(&id)
         .end()
         .expect_code(0)
-        .expect_stderr_has(&["cancelled already"]);
+        .expect_stderr_has(&["was already cancelled"]);
     cluster
         .result(&id)
         .fails(2)

@@ -197,7 +197,7 @@ fn a_job_is_recorded_without_values_and_granted_anew_when_it_is_retried() {
         "--env KEY=very-secret --dir data::/data",
     ] {
         let ended = retry().typed(options).fails(2);
-        ended.expect_stderr_has(&[&format!("`--dir {data}`"), "give it again"]);
+        ended.expect_stderr_has(&[&format!("`--dir {data}`"), "repeat the options"]);
     }
     retry()
         .typed(granted)

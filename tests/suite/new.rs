@@ -116,15 +116,15 @@ fn nothing_is_overwritten_and_nothing_is_left_of_what_fails() {
     for (name, said) in [
         (
             "full",
-            "`full` is there already: a directory with `notes.txt` in it",
+            "`full` already exists: a directory that contains `notes.txt`",
         ),
-        ("file", "`file` is there already: a file"),
+        ("file", "`file` already exists: a file"),
     ] {
         program()
             .in_dir(&dir)
             .args(["new", name])
             .fails(14)
-            .expect_stderr_has(&[said, "hint: name a directory that is not there yet"]);
+            .expect_stderr_has(&[said, "hint: name a new or empty directory"]);
     }
     program()
         .in_dir(&dir)
@@ -167,16 +167,16 @@ fn a_name_that_is_none_says_what_is_wrong_and_gives_an_example() {
     for (name, said) in [
         ("Words", "it has 'W' in it"),
         ("word_count", "it has '_' in it"),
-        ("2nd", "does not begin with a letter"),
-        ("match", "have the word for themselves"),
-        ("..", "names no new directory"),
-        ("a\u{1b}[2J", "it has '\\u{1b}' in it"),
+        ("2nd", "does not start with a letter"),
+        ("match", "a reserved word"),
+        ("..", "does not name a new directory"),
+        ("a\u{1b}[2J", "it contains '\\u{1b}'"),
     ] {
         program()
             .in_dir(&dir)
             .args(["new", name])
             .fails(2)
-            .expect_stderr_has(&[said, "hint: for example: rwasm-cluster new word-count"]);
+            .expect_stderr_has(&[said, "rwasm-cluster new word-count"]);
     }
     program()
         .in_dir(&dir)

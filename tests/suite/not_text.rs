@@ -122,14 +122,14 @@ fn bytes_are_passed_as_they_are_and_text_is_asked_for() {
             .fails(2)
             .expect_stderr_has(&[&found]);
     }
-    let told = "text is wanted where `b\\xfe\\xff` stands, which is not UTF-8";
+    let told = "expected UTF-8 text instead of `b\\xfe\\xff`";
     program()
         .arg("call")
         .arg(&module)
         .arg(odd())
         .fails(2)
         .expect_stderr_has(&[told]);
-    let told_of_a_setting = "text is wanted where `RWASM_MAP=b\\xfe\\xff` stands";
+    let told_of_a_setting = "expected UTF-8 text instead of `RWASM_MAP=b\\xfe\\xff`";
     let run = program().arg("run").arg(guest("wordcount")).stdin("");
     run.env("RWASM_MAP", odd())
         .fails(2)

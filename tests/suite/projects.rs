@@ -211,7 +211,7 @@ fn what_has_no_function_is_warned_of() {
     let dir = folder();
     let empty = file(&dir, "empty.wat", "(module)");
     let built = program().arg("build").arg(&empty).end().expect_code(0);
-    built.expect_stderr_has(&["warning: the module has no function that could be called"]);
+    built.expect_stderr_has(&["warning: the module has no callable function"]);
     let built = program().arg("build").arg(guest("wordcount")).arg("-o");
     let built = built.arg(dir.path().join("made.wasm")).end().expect_code(0);
     assert!(!built.stderr.contains("warning"), "{}", built.stderr);
@@ -230,8 +230,8 @@ fn a_module_that_asks_its_host_without_wit_is_no_component() {
         .arg(&path)
         .fails(10)
         .expect_stderr_has(&[
-            "cannot be made a component: it asks its host (rwasm:task/host) and has no WIT",
-            "hint: it runs as it is",
+            "into a component: it imports rwasm:task/host without WIT",
+            "hint: run it as it is",
         ]);
 }
 

@@ -13,7 +13,7 @@ fn without_an_input_a_mapper_says_what_it_has_and_how_it_is_used() {
         "no input",
         "`mapper: func(text: string)",
         "`reducer: func(",
-        "for example: rwasm-cluster run",
+        "name an input: rwasm-cluster run",
         "book.txt",
     ] {
         assert!(text.contains(part), "{part} in {text}");

@@ -148,7 +148,7 @@ fn a_sample_that_says_nothing_fails_with_a_hint() {
     test(guest("wordcount"), &dir)
         .end()
         .expect_code(11)
-        .expect_stderr_has(&["hint: --update writes down"]);
+        .expect_stderr_has(&["hint: record the current results with --update"]);
     test(guest("wordcount"), &dir)
         .arg("--update")
         .end()
@@ -241,9 +241,9 @@ fn without_samples_it_says_how_to_make_one() {
         .arg(&path)
         .fails(2)
         .expect_stderr_has(&[
-            "there are no samples in `",
+            "no samples in `",
             "samples`",
-            "hint: put an input there, such as `",
+            "hint: add an input such as `",
             "--update",
             "calls.txt",
         ]);
@@ -269,7 +269,7 @@ fn what_cannot_be_run_is_refused() {
     test(guest("wordcount"), &dir)
         .typed("--merge none")
         .fails(2)
-        .expect_stderr_has(&["merges nothing"]);
+        .expect_stderr_has(&["does not merge"]);
     test(guest("wordcount"), &dir).typed("--engines 0").fails(2);
     test(dir.path().join("none.wasm"), &dir)
         .fails(10)

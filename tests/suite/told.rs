@@ -77,7 +77,7 @@ fn a_failure_has_what_its_task_logged() {
             unreachable))"#,
     );
     let ended = program().arg("call").arg(path).arg("give-up").fails(11);
-    ended.expect_stderr_has(&["it logged:\n    debug: looking\\u{1b}[2Jaround\n"]);
+    ended.expect_stderr_has(&["log:\n    debug: looking\\u{1b}[2Jaround\n"]);
 }
 
 #[test]

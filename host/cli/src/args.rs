@@ -1,11 +1,13 @@
 //! The arguments, as clap reads them. Nothing is opened, started or printed here but help. This file
 //! and those below it are the only ones that know clap.
 
+mod generated;
 mod grants;
 mod options;
 mod usage;
 mod values;
 
+pub(crate) use generated::{CompletionsArguments, ManArguments, completions, man_pages, version};
 pub(crate) use grants::{DeterminismOptions, GrantOptions};
 pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
 pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
@@ -43,8 +45,8 @@ pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
 #[cfg(feature = "nats")]
 pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
-use super::config::ProjectFile;
 use super::exit::CliError;
+use crate::environment::config::ProjectFile;
 use clap::builder::styling::Styles;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -57,7 +59,7 @@ use std::path::PathBuf;
 use usage::{usage, wanted_color};
 use values::count;
 
-/// Runs many small WebAssembly tasks fast, in parallel and in a sandbox.
+/// Run many small WebAssembly tasks fast, in parallel and in a sandbox.
 #[derive(Debug, Parser)]
 #[command(
     name = "rwasm-cluster",
@@ -72,8 +74,8 @@ use values::count;
   seq 1 1000 | rwasm-cluster map numbers.wasm add-one
   rwasm-cluster inspect wordcount.wasm
   rwasm-cluster start -n 4 && rwasm-cluster run wordcount.wasm book.txt --cluster",
-    after_help = "`rwasm-cluster COMMAND --help` says more, with all options.",
-    disable_help_subcommand = true,
+    after_help = "`rwasm-cluster help COMMAND` describes a command with all its options.",
+    args_override_self = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -85,75 +87,101 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write a small task project, in a language of your choice
+    /// Create a small task project in a language of your choice
     New(NewArguments),
     /// Compile a task project for the cluster
     Build(BuildArguments),
-    /// Run a task on its samples, and check the laws that its job relies on
+    /// Run a task on its samples and check the laws that jobs rely on
     Test(Box<TestArguments>),
-    /// Map a module over inputs, merge what comes out, print it
+    /// Map a module over inputs, merge the results and print them
     Run(Box<RunArguments>),
-    /// Call one function, on any engine or on several, and print what it gives
+    /// Call one function, on any engine or on several, and print its result
     Call(Box<CallArguments>),
-    /// Call a function on each line of a file or of stdin, and print a line for each
+    /// Call a function on each line of a file or of stdin and print its results
     Map(Box<MapArguments>),
-    /// Show what a module is: its form, functions with types, imports, hash, WIT
+    /// Show the form, functions, imports, hash and WIT of a module
     Inspect(InspectArguments),
-    /// Jobs that were recorded: list, show, result, retry, replay, rm
+    /// Manage recorded and durable jobs: list, show, result, retry, …
     Job(Box<JobArguments>),
-    /// Compiled code that is kept for the next start: info, prune
+    /// Show or prune the cache of compiled modules
     Cache(CacheArguments),
     /// Start a cluster on this machine: a NATS server and engines in the background
     #[cfg(feature = "nats")]
     Start(Box<StartArguments>),
-    /// Show a cluster: its server, its engines, what waits and what runs
+    /// Show the server, engines and tasks of a cluster
     #[cfg(feature = "nats")]
     Status(Box<StatusArguments>),
-    /// Stop the cluster on this machine; what it has stored is kept
+    /// Stop the cluster on this machine; its stored data is kept
     #[cfg(feature = "nats")]
     Stop(StopArguments),
-    /// Engines of a cluster: join, list, drain
+    /// Join, list and drain the engines of a cluster
     #[cfg(feature = "nats")]
     Engine(Box<EngineArguments>),
-    /// Make the keys of a cluster, and certificates for its server
+    /// Create the keys of a cluster and certificates for its server
     #[cfg(feature = "nats")]
     Keys(KeysArguments),
     /// Write the configuration of a cluster's server
     #[cfg(feature = "nats")]
     ServerConfig(Box<ServerConfigArguments>),
-    /// Set a cluster up on a server that runs
+    /// Set up a cluster on a running server
     #[cfg(feature = "nats")]
     Init(Box<InitArguments>),
+    /// Print a completion script for a shell
+    Completions(CompletionsArguments),
+    /// Print the man page, or write the man pages of all commands to a directory
+    Man(ManArguments),
+    /// Print the version
+    Version,
 }
 
 /// The commands that run tasks, whose options can be set in the project file.
 const CONFIGURED: [&str; 3] = ["run", "call", "map"];
 
+/// The options of those commands that `-h` lists: what fits a small terminal. `--help` lists all.
+const COMMON: [&str; 8] = [
+    "merge",
+    "max_failures",
+    "engines",
+    "cluster",
+    "format",
+    "output",
+    "timeout",
+    "memory",
+];
+
 /// The commands on clusters, of whose options a project file says which cluster is meant and no more.
 #[cfg(feature = "nats")]
 const OF_CLUSTERS: [&str; 4] = ["start", "status", "stop", "engine"];
 
-/// Map a module over inputs, merge what comes out, print it.
+/// Map a module over inputs, merge the results and print them.
 #[derive(Args, Debug)]
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
   rwasm-cluster run wordcount.wasm --engines 4 book.txt   count words on four engines
-  rwasm-cluster run wordcount.wasm - < book.txt           the same from stdin
+  rwasm-cluster run wordcount.wasm - < book.txt           read stdin instead of a file
   rwasm-cluster run mapper.wasm --merge none logs/*.log   one JSON line per chunk
   rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for a WASI command",
-    after_long_help = "Inputs are cut into chunks at line ends, each chunk is a task; a WASI command \
-gets each input whole unless --chunk says otherwise. Without INPUT, stdin is read.\n\n\
-Options can be set in the environment (--engines as RWASM_ENGINES) and, but for --limit, --output, \
---report and what tasks may reach, in rwasm.toml of the current directory (engines = 4); the command line goes before the \
-environment, that before the file. Compiled modules are kept in the user's cache directory, or in \
-RWASM_CACHE_DIR; set to nothing, none are kept. They take 1GiB at most, or RWASM_CACHE_SIZE.\n\n\
-Exit codes: 0 all well, 2 usage, 10 the module or its types do not fit, 11 a task failed, 12 the merge \
-failed, 13 the cluster could not start, 14 an input or output could not be read or written, 130 \
-interrupted, 143 terminated, 1 a fault of rwasm-cluster."
+    after_long_help = "Inputs are cut into chunks at line ends, and each chunk is a task. A WASI command gets each input \
+whole, unless --chunk is given. Without INPUT, stdin is read.\n\n\
+Options override environment variables (RWASM_ENGINES for --engines), which override `rwasm.toml` in the current directory \
+(engines = 4). The file cannot set --limit, --output, --report and the access granted to tasks.\n\n\
+Compiled modules are cached in the user's cache directory or in RWASM_CACHE_DIR, up to 1GiB or RWASM_CACHE_SIZE. An empty \
+RWASM_CACHE_DIR turns the cache off.\n\n\
+Exit codes:
+  0    success
+  1    internal error of rwasm-cluster
+  2    usage error
+  10   the module or its types do not fit
+  11   a task failed
+  12   the merge failed
+  13   the cluster could not start
+  14   an input cannot be read or an output cannot be written
+  130  interrupted
+  143  terminated"
 )]
 pub(crate) struct RunArguments {
-    /// The module: .wasm (core module or component) or .wat text
+    /// Module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
@@ -165,22 +193,24 @@ pub(crate) struct RunArguments {
     #[arg(value_name = "ARG", last = true)]
     pub(crate) program_arguments: Vec<String>,
 
-    /// How inputs are cut: `auto`, a size, `lines:N`, `file`, `exact:SIZE`
+    /// How to cut inputs: `auto`, SIZE, `lines:N`, `file` or `exact:SIZE`
     ///
-    /// All but `exact` cut after line ends. By default `auto` (small chunks first, then larger
-    /// ones), for a WASI command `file`.
+    /// Only `exact` cuts within lines. The default is `auto` (small chunks first, then larger ones), and `file`
+    /// for a WASI command.
     #[arg(long, value_name = "HOW", env = "RWASM_CHUNK", hide_env = true, help_heading = OUTCOME)]
     pub(crate) chunk: Option<Chunking>,
 
-    /// The function to map [default: `mapper`, else the only one that takes one string or list<u8>]
+    /// Function to map [default: `mapper`, or else the only one that fits]
+    ///
+    /// A function fits if its only parameter is a string or list<u8>.
     #[arg(long, value_name = "NAME", env = "RWASM_MAP", hide_env = true, help_heading = OUTCOME)]
     pub(crate) map: Option<String>,
 
-    /// The function to merge with [default: `reducer`, if there is one]
+    /// Function to merge with [default: `reducer`, if it exists]
     #[arg(long, value_name = "NAME", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) reduce: Option<String>,
 
-    /// A built-in merge instead of a reducer
+    /// Built-in merge to use instead of a reducer
     #[arg(long, value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) merge: Option<Merge>,
 
@@ -191,31 +221,31 @@ pub(crate) struct RunArguments {
     pub(crate) task: TaskOptions,
 }
 
-/// Call one function, on any engine or on several, and print what it gives.
+/// Call one function, on any engine or on several, and print its result.
 #[derive(Args, Debug)]
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
-  rwasm-cluster call numbers.wasm fib 30                          one function, its arguments
+  rwasm-cluster call numbers.wasm fib 30                          a function and its arguments
   rwasm-cluster call numbers.wasm 'fib(30)'                       the same in WAVE
   rwasm-cluster call numbers.wasm total '[1, 2, 3]'               a list, as JSON or WAVE
   rwasm-cluster call numbers.wasm fib 30 --targets all -j 3       on each of three engines
-  rwasm-cluster call lib.wasm greet -- --name                     an argument that begins with a dash",
-    after_long_help = "Each ARG is one argument: strings and bytes as they are, anything else as JSON \
-or WAVE. Options at the end may be left out. A function without a result prints nothing.\n\n\
-What `run --help` says of the environment, rwasm.toml and exit codes holds here too; arguments that do \
-not fit the function are 2, a function that is not there 10."
+  rwasm-cluster call lib.wasm greet -- --name                     an argument that starts with a dash",
+    after_long_help = "Each ARG is one argument: write strings and bytes as they are, anything else as JSON or WAVE. Trailing \
+arguments of an option type can be omitted. A function without a result prints nothing.\n\n\
+The environment, `rwasm.toml` and the exit codes are described in `run --help`. In addition, exit code 2 means that the \
+arguments do not fit the function, and 10 that the function does not exist."
 )]
 pub(crate) struct CallArguments {
-    /// The module: .wasm (core module or component) or .wat text
+    /// Module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
-    /// The function; or with its arguments in parentheses, as WAVE
+    /// Function, or a call in WAVE with the arguments in parentheses
     #[arg(value_name = "FUNCTION")]
     pub(crate) function: String,
 
-    /// Its arguments
+    /// Arguments of the function
     #[arg(value_name = "ARG")]
     pub(crate) arguments: Vec<OsString>,
 
@@ -223,33 +253,33 @@ pub(crate) struct CallArguments {
     pub(crate) task: TaskOptions,
 }
 
-/// Call a function on each line of a file or of stdin, and print a line for each.
+/// Call a function on each line of a file or of stdin and print its results.
 #[derive(Args, Debug)]
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
   seq 1 1000 | rwasm-cluster map numbers.wasm add-one        one task per line of stdin
-  rwasm-cluster map numbers.wasm fib numbers.txt -j 4        per line of a file, on four engines
+  rwasm-cluster map numbers.wasm fib numbers.txt -j 4        one task per line of a file, on four engines
   echo '[7, 2]' | rwasm-cluster map numbers.wasm add         several parameters: a JSON array
-  rwasm-cluster map m.wasm score in.txt --max-failures 1%    failed lines give {\"error\": …}",
-    after_long_help = "Each line is an argument list: of a function of one parameter its value (strings \
-and bytes as they are, anything else as JSON or WAVE), of several a JSON array or a WAVE list of them. \
-A line that does not parse is a failed task, bad-input. Results are printed as they come, one JSON \
-document per line unless --format says otherwise, in the order of the lines unless --unordered is \
-given. With a --max-failures that is a percentage the share is known, and held against it, at the end. \
-`--view direct` reads all lines first.\n\n\
-What `run --help` says of the environment, rwasm.toml and exit codes holds here too."
+  rwasm-cluster map m.wasm score in.txt --max-failures 1%    failed lines print {\"error\": …}",
+    after_long_help = "Each line is an argument list. If the function has one parameter, the line is its value (strings and \
+bytes as they are, anything else as JSON or WAVE); if it has several, the line is a JSON array or a WAVE list. A line that does \
+not parse counts as a failed task with the code bad-input.\n\n\
+Results are printed as they arrive, in the order of the lines unless --unordered is given, as one JSON document per line unless \
+--format is given. A percentage in --max-failures is checked at the end, when the number of tasks is known. `--view direct` \
+reads all lines before it starts.\n\n\
+The environment, `rwasm.toml` and the exit codes are described in `run --help`."
 )]
 pub(crate) struct MapArguments {
-    /// The module: .wasm (core module or component) or .wat text
+    /// Module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
-    /// The function
+    /// Function to call
     #[arg(value_name = "FUNCTION")]
     pub(crate) function: String,
 
-    /// A file of argument lists, one a line; `-` or nothing is stdin
+    /// File with one argument list per line; stdin if omitted or `-`
     #[arg(value_name = "INPUT")]
     pub(crate) input: Option<PathBuf>,
 
@@ -259,26 +289,26 @@ pub(crate) struct MapArguments {
     #[command(flatten)]
     pub(crate) task: TaskOptions,
 
-    /// Tasks handed to an engine at a time [default: as many as are worth a hand-over]
-    #[arg(long, value_name = "N", value_parser = count, env = "RWASM_DISPATCH_SIZE", hide_env = true, hide_short_help = true, help_heading = PLACE)]
+    /// Tasks per dispatch to an engine [default: tuned automatically]
+    #[arg(long, value_name = "N", value_parser = count, env = "RWASM_DISPATCH_SIZE", hide_env = true, help_heading = PLACE)]
     pub(crate) dispatch_size: Option<usize>,
 
-    /// Lines read whose results are not printed, at most [default: as memory allows]
-    #[arg(long, value_name = "N", value_parser = count, env = "RWASM_MAX_OUTSTANDING", hide_env = true, hide_short_help = true, help_heading = PLACE)]
+    /// Lines to read ahead of the printed results, at most [default: as memory allows]
+    #[arg(long, value_name = "N", value_parser = count, env = "RWASM_MAX_OUTSTANDING", hide_env = true, help_heading = PLACE)]
     pub(crate) max_outstanding: Option<usize>,
 }
 
-/// Show what a module is: its form, functions with types, imports, hash, WIT.
+/// Show the form, functions, imports, hash and WIT of a module.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
-  rwasm-cluster inspect wordcount.wasm                     form, functions, imports, an example
-  rwasm-cluster inspect wordcount.wasm --format wit        its WIT, to be put in a project's wit/")]
+  rwasm-cluster inspect wordcount.wasm                     form, functions, imports and an example
+  rwasm-cluster inspect wordcount.wasm --format wit        WIT to put in the wit/ directory of a project")]
 pub(crate) struct InspectArguments {
-    /// The module: .wasm (core module or component) or .wat text
+    /// Module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
-    /// How it is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: InspectFormat,
 
@@ -291,7 +321,9 @@ impl Arguments {
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {
         let mut command = Self::command().color(wanted_color());
         file.check(&settable(&command))?;
+        let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {
+            command = command.mut_subcommand(name, |command| briefly(command, is_short));
             // What only other commands have says nothing to this one.
             let known = command.find_subcommand(name).map(settable_by);
             let known = known.unwrap_or_default();
@@ -346,6 +378,7 @@ impl Arguments {
             Command::ServerConfig(config) => config.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::Init(init) => init.loudness.verbose,
+            Command::Completions(_) | Command::Man(_) | Command::Version => false,
         }
     }
 
@@ -423,6 +456,7 @@ impl Arguments {
             Command::Init(init) => &mut init.loudness,
             // Its options are read as they stand, from the command line and the environment.
             Command::Job(_) | Command::Cache(_) => return Ok(()),
+            Command::Completions(_) | Command::Man(_) | Command::Version => return Ok(()),
         };
         if loudness.quiet && loudness.verbose {
             match rank(matches, "quiet").cmp(&rank(matches, "verbose")) {
@@ -446,6 +480,21 @@ fn rank(matches: &ArgMatches, id: &str) -> u8 {
         Some(ValueSource::EnvVariable) => 2,
         _ => 1,
     }
+}
+
+/// A command whose `-h` fits a small terminal: it lists common options only, and without headings.
+fn briefly(command: clap::Command, is_short: bool) -> clap::Command {
+    command.mut_args(|argument| {
+        let id = argument.get_id().as_str();
+        let is_listed =
+            COMMON.contains(&id) || argument.is_positional() && id != "program_arguments";
+        let argument = argument.hide_short_help(!is_listed);
+        if is_short {
+            argument.help_heading(None)
+        } else {
+            argument
+        }
+    })
 }
 
 /// A command on clusters with which one a project file means; the same for those below it.

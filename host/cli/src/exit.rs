@@ -1,12 +1,13 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
-use super::failed::details;
+use crate::output::failures::details;
 #[cfg(feature = "nats")]
 use rwasm_cluster::detached::DurableError;
 #[cfg(feature = "nats")]
 use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{
     Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError, Place,
     PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
@@ -139,11 +140,11 @@ impl Ending {
 }
 
 /// What to do where the functions of a run are not clear.
-const CHOOSE: &str = "name the function to map with --map, the one to merge with --reduce";
+const CHOOSE: &str = "choose the function to map with --map and the one to merge with --reduce";
 
 /// What to do about a function whose types are no values.
 const UNCALLABLE: &str =
-    "export one that takes and gives values: strings, numbers, lists, records, not handles";
+    "export a function of values (strings, numbers, lists, records), not of handles";
 
 impl CliError {
     fn code(&self) -> u8 {
@@ -239,7 +240,7 @@ impl CliError {
                     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
                 text.push_str(if colours { rendered } else { plain });
                 if let Some(file) = file {
-                    text += &format!("\nThe value may be from `{}`.\n", file.display());
+                    text += &format!("\nhint: the value may come from `{}`\n", file.display());
                 }
             }
             _ => {
@@ -289,7 +290,7 @@ impl CliError {
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
-                format!("a fault of rwasm-cluster itself, please report it: {error:#}")
+                format!("internal error of rwasm-cluster, please report it: {error:#}")
             }
             Self::Config { path, message } => format!("`{}`: {message}", path.display()),
             Self::Load(error) => with_source(error),
@@ -337,7 +338,7 @@ impl CliError {
                 };
                 format!("{place}: {}", visible(&failure.message))
             }
-            Self::Output { what, source } => format!("{what} cannot be written: {source}"),
+            Self::Output { what, source } => format!("cannot write {what}: {source}"),
             Self::OutputClosed | Self::Signal(_) | Self::LawsBroken => String::new(),
         }
     }
@@ -385,14 +386,16 @@ impl CliError {
             #[cfg(feature = "nats")]
             Self::Durable(error) => durable_hint(error),
             #[cfg(feature = "nats")]
-            Self::Policy(_) => Some("`rwasm-cluster engine join --help` shows one".to_owned()),
+            Self::Policy(_) => {
+                Some("`rwasm-cluster engine join --help` shows an example".to_owned())
+            }
             #[cfg(feature = "nats")]
             Self::Keys(KeysError::Unreadable { path, source })
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
                 let dir = path.parent().unwrap_or(std::path::Path::new("."));
                 Some(format!(
-                    "`rwasm-cluster keys --dir {}` makes keys; --dir names where they are",
+                    "create keys with `rwasm-cluster keys --dir {}`, or name their directory with --dir",
                     dir.display()
                 ))
             }
@@ -401,7 +404,7 @@ impl CliError {
                 history_hint(error).map(str::to_owned)
             }
             Self::Start(StartError::EngineCount { .. }) => {
-                Some("give a number with --engines, or none to use all cores".to_owned())
+                Some("set another number of engines, or omit it to use all cores".to_owned())
             }
             Self::Submit(SubmitError::Plan(PlanError::Function(error))) => match &**error {
                 FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
@@ -409,30 +412,31 @@ impl CliError {
             },
             Self::Submit(SubmitError::Plan(PlanError::NoMapper { .. })) => Some(CHOOSE.to_owned()),
             Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
-                "name another reducer with --reduce, or a built-in merge with --merge".to_owned(),
+                "choose another reducer with --reduce, or a built-in merge with --merge".to_owned(),
             ),
-            Self::Submit(SubmitError::Input(InputError::Directory { path })) => {
-                Some(format!("name the files in it: {}/*", path.display()))
-            }
+            Self::Submit(SubmitError::Input(InputError::Directory { path })) => Some(format!(
+                "name the files in the directory, such as {}/*",
+                path.display()
+            )),
             Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. })) => {
                 Some(SMALLER.to_owned())
             }
             Self::Submit(SubmitError::Setting(SettingError::ReuseIsNotDeterministic)) => {
-                Some("leave --reuse or --deterministic out".to_owned())
+                Some("omit --reuse or --deterministic".to_owned())
             }
             Self::Submit(SubmitError::Plan(PlanError::UnorderedMerge)) => {
-                Some("add --merge none, or leave --unordered out".to_owned())
+                Some("add --merge none, or omit --unordered".to_owned())
             }
             Self::Function(error) => match &**error {
-                FunctionError::Command { module, .. } => {
-                    Some(format!("for example: rwasm-cluster run {module} input.txt"))
-                }
+                FunctionError::Command { module, .. } => Some(format!(
+                    "run it on an input: rwasm-cluster run {module} input.txt"
+                )),
                 FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
                 _ => None,
             },
-            Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => {
-                Some("choose another --merge, or none to have each outcome on a line".to_owned())
-            }
+            Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => Some(
+                "choose another --merge, or --merge none to print one line per result".to_owned(),
+            ),
             Self::Job(error) => match &**error {
                 JobError::TaskFailed { failures, .. } => others(*failures),
                 JobError::Input(InputError::ChunkTooLarge { .. }) => Some(SMALLER.to_owned()),
@@ -462,12 +466,12 @@ impl CliError {
 }
 
 /// What to do with a chunk that is too large.
-const SMALLER: &str = "cut it smaller with --chunk, or raise the limit with --limit input=SIZE";
+const SMALLER: &str = "use smaller chunks with --chunk, or raise the limit with --limit input=SIZE";
 
 /// What to do where several tasks have failed.
 fn others(failures: u64) -> Option<String> {
     (failures > 1)
-        .then(|| format!("{failures} tasks have failed; --max-failures N goes on with the others"))
+        .then(|| format!("{failures} tasks failed; tolerate failures with --max-failures"))
 }
 
 #[cfg(feature = "nats")]
@@ -498,24 +502,25 @@ fn durable_hint(error: &DurableError) -> Option<String> {
     Some(match error {
         DurableError::Connect(error) => return connect_hint(error).map(str::to_owned),
         DurableError::Unknown { .. } => {
-            "`rwasm-cluster job list --cluster` shows those there are".to_owned()
+            "`rwasm-cluster job list --cluster` lists the jobs".to_owned()
         }
         DurableError::Unfinished { id, .. } => {
             format!(
-                "`job result {id} --follow --cluster` waits for the rest; `job cancel {id} --cluster` gives it up"
+                "wait with `rwasm-cluster job result {id} --follow --cluster`, or cancel the job with \
+                 `rwasm-cluster job cancel {id} --cluster`"
             )
         }
         DurableError::NoOutcome {
             id,
             is_cancelled: true,
             ..
-        } => format!("`job retry {id} --cluster` takes it up again"),
+        } => format!("resume the job with `rwasm-cluster job retry {id} --cluster`"),
         DurableError::NoOutcome { id, .. } => {
-            format!("`job result {id} --follow --cluster` waits for all of them")
+            format!("wait for all tasks with `rwasm-cluster job result {id} --follow --cluster`")
         }
-        DurableError::Taken { .. } => "give another --job-id".to_owned(),
+        DurableError::Taken { .. } => "choose another --job-id".to_owned(),
         DurableError::Stopped { id, .. } => {
-            format!("`job show {id} --cluster` says what is of it now")
+            format!("`rwasm-cluster job show {id} --cluster` shows its state")
         }
         _ => return None,
     })
@@ -525,13 +530,13 @@ fn durable_hint(error: &DurableError) -> Option<String> {
 fn connect_hint(error: &ConnectError) -> Option<&'static str> {
     match error {
         ConnectError::Unreachable { url, .. } if is_here(url) => Some(
-            "`rwasm-cluster status` shows whether the cluster on this machine runs, `start` starts one",
+            "check the cluster on this machine with `rwasm-cluster status`, or start one with `rwasm-cluster start`",
         ),
         ConnectError::Unreachable { .. } => Some(
-            "look whether its server runs, whether that is its name and port, and whether a firewall lets connections through",
+            "check that the server is running, that its name and port are right, and that no firewall is in the way",
         ),
         ConnectError::Refused { .. } => {
-            Some("name the key of your role with --key FILE; `rwasm-cluster keys` makes one")
+            Some("name the key of your role with --key FILE; `rwasm-cluster keys` creates keys")
         }
         _ => None,
     }
@@ -552,17 +557,17 @@ fn is_here(url: &str) -> bool {
 fn history_hint(error: &HistoryError) -> Option<&'static str> {
     match error {
         HistoryError::UnknownJob { .. } | HistoryError::RemovedJob { .. } => {
-            Some("`rwasm-cluster job list` shows those there are")
+            Some("`rwasm-cluster job list` lists the jobs")
         }
         HistoryError::NotAFile { .. }
         | HistoryError::NotSqlite { .. }
         | HistoryError::Foreign { .. }
         | HistoryError::Newer { .. }
         | HistoryError::Damaged { .. } => {
-            Some("it is left as it is; move it away, or name another file in RWASM_HISTORY_FILE")
+            Some("move the file away, or set RWASM_HISTORY_FILE to another file")
         }
         HistoryError::Unwritable { .. } | HistoryError::Unreadable { .. } => {
-            Some("name another file in RWASM_HISTORY_FILE")
+            Some("set RWASM_HISTORY_FILE to another file")
         }
         _ => None,
     }
@@ -576,19 +581,6 @@ pub(crate) fn with_source(error: &(impl std::error::Error + ?Sized)) -> String {
         }
         _ => visible(&error.to_string()),
     }
-}
-
-/// Text from outside with its control characters shown, so that it cannot command a terminal.
-pub(crate) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\n' && character != '\t' {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 impl From<SubmitError> for CliError {

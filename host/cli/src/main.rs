@@ -1,51 +1,23 @@
-//! `rwasm-cluster`: the program. It reads aloud as a task's way does: arguments, cluster, module,
-//! view, job, merge, output.
+//! `rwasm-cluster`: the program. Its folders stand in the order that a task takes: what surrounds it, the arguments, the
+//! command, the clusters that it may start, the way from settings by cluster and job to output, what is written, the exit.
+
+mod environment;
 
 mod args;
-mod build;
-mod cache;
-mod call;
+mod commands;
+
 #[cfg(feature = "nats")]
 mod cluster;
-mod compiler;
-mod config;
-#[cfg(feature = "nats")]
-mod detach;
-#[cfg(feature = "nats")]
-mod engine;
-mod exit;
-mod failed;
-mod grants;
-mod history;
-#[cfg(feature = "nats")]
-mod init;
-mod inspect;
-mod job;
-#[cfg(feature = "nats")]
-mod keys;
-mod map;
-mod new;
+mod pipeline;
+
 mod output;
-mod panics;
-mod places;
-#[cfg(feature = "nats")]
-mod profile;
-mod progress;
-mod report;
-mod run;
-#[cfg(feature = "nats")]
-mod server_config;
-mod setup;
-mod signals;
-mod stats;
-mod tell;
-mod template;
-mod test;
-mod told;
+
+mod exit;
 
 use args::{Arguments, Command};
-use config::ProjectFile;
-use signals::Signals;
+use environment::config::ProjectFile;
+use environment::signals::Signals;
+use environment::{compiler, panics};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -68,14 +40,14 @@ fn program() -> ExitCode {
     };
     let verbose = arguments.verbose();
     let ended = match arguments.command {
-        Command::New(new) => new::new(&new),
-        Command::Build(build) => build::build(&build, &signals),
-        Command::Test(test) => test::test(&test, &signals),
-        Command::Run(run) => run::run(&run, &signals),
-        Command::Call(call) => call::call(&call, &signals),
-        Command::Map(map) => map::map(&map, &signals),
-        Command::Job(job) => job::job(&job.command, &signals),
-        Command::Cache(cache) => cache::cache(&cache.command),
+        Command::New(new) => commands::new(&new),
+        Command::Build(build) => commands::build(&build, &signals),
+        Command::Test(test) => commands::test(&test, &signals),
+        Command::Run(run) => commands::run(&run, &signals),
+        Command::Call(call) => commands::call(&call, &signals),
+        Command::Map(map) => commands::map(&map, &signals),
+        Command::Job(job) => commands::job(&job.command, &signals),
+        Command::Cache(cache) => commands::cache(&cache.command),
         #[cfg(feature = "nats")]
         Command::Start(start) => cluster::start(&start, &signals),
         #[cfg(feature = "nats")]
@@ -83,14 +55,17 @@ fn program() -> ExitCode {
         #[cfg(feature = "nats")]
         Command::Stop(stop) => cluster::stop(&stop),
         #[cfg(feature = "nats")]
-        Command::Engine(engine) => engine::engine(&engine.command, &signals),
-        Command::Inspect(inspect) => inspect::inspect(&inspect),
+        Command::Engine(engine) => commands::engine(&engine.command, &signals),
+        Command::Inspect(inspect) => commands::inspect(&inspect),
         #[cfg(feature = "nats")]
-        Command::Keys(keys) => keys::keys(&keys),
+        Command::Keys(keys) => commands::keys(&keys),
         #[cfg(feature = "nats")]
-        Command::ServerConfig(config) => server_config::server_config(&config),
+        Command::ServerConfig(config) => commands::server_config(&config),
         #[cfg(feature = "nats")]
-        Command::Init(init) => init::init(&init),
+        Command::Init(init) => commands::init(&init),
+        Command::Completions(completions) => commands::completions(&completions),
+        Command::Man(man) => commands::man(&man),
+        Command::Version => commands::version(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

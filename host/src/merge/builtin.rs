@@ -21,9 +21,9 @@ pub enum Builtin {
     Concat,
     /// Numbers added up, or the numbers of (key, number) pairs by key.
     Sum,
-    /// The least value. Of equal ones the first; NaN only where there is nothing else.
+    /// The smallest value. Of equal ones the first; NaN only where there is nothing else.
     Min,
-    /// The greatest value. Of equal ones the first; NaN only where there is nothing else.
+    /// The largest value. Of equal ones the first; NaN only where there is nothing else.
     Max,
     /// How many values there are.
     Count,
@@ -59,10 +59,10 @@ impl Builtin {
         match self {
             Self::Collect => "All values in a list",
             Self::Concat => "Strings, bytes or lists joined",
-            Self::Sum => "The sum of numbers, or of the numbers of equal keys",
-            Self::Min => "The least value",
-            Self::Max => "The greatest value",
-            Self::Count => "The number of outcomes",
+            Self::Sum => "The sum of numbers, or of the numbers under equal keys",
+            Self::Min => "The smallest value",
+            Self::Max => "The largest value",
+            Self::Count => "The number of results",
         }
     }
 }

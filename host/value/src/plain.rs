@@ -42,8 +42,17 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
+/// The whole text, however long, as it may be shown to people.
+#[doc(hidden)]
+#[must_use]
+pub fn visible(text: &str) -> String {
+    shortened(text.to_owned(), usize::MAX)
+}
+
 /// Whether a terminal may obey the character, or show what follows it in another order.
-fn is_command(letter: char) -> bool {
+#[doc(hidden)]
+#[must_use]
+pub fn is_command(letter: char) -> bool {
     letter.is_control() && letter != '\n' && letter != '\t'
         || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

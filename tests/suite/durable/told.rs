@@ -58,7 +58,7 @@ fn a_state_is_printed_as_it_is_asked_for() {
     cluster
         .job("list --engine 0")
         .fails(2)
-        .expect_stderr_has(&["--engine picks jobs of the history", "leave --engine out"]);
+        .expect_stderr_has(&["--engine is for jobs of the history", "omit --engine"]);
 }
 
 /// Waits for a job's result, in a process of its own.
@@ -79,13 +79,13 @@ fn whoever_waits_for_a_job_hears_that_it_is_cancelled() {
     let mut stderr = BufReader::new(following.stderr.take().expect("it is piped"));
     let mut said = String::new();
     stderr.read_line(&mut said).expect("it is text");
-    assert!(said.contains("no engine now"), "{said}");
+    assert!(said.contains("has no engines"), "{said}");
     cluster.job("cancel gone").end().expect_code(0);
     let ended = wait(following).expect("it ends in time");
     stderr.read_to_string(&mut said).expect("it is text");
     assert_eq!(ended.code(), Some(11), "{said}");
     for part in [
-        "job gone was cancelled by somebody else",
+        "job gone was cancelled by another user",
         "job retry gone --cluster",
     ] {
         assert!(said.contains(part), "{said}");
@@ -112,7 +112,7 @@ fn a_task_that_runs_when_its_job_is_cancelled_is_no_interrupt() {
     let mut said = String::new();
     stderr.read_to_string(&mut said).expect("it is text");
     assert_eq!(ended.code(), Some(11), "{said}");
-    assert!(said.contains("was cancelled by somebody else"), "{said}");
+    assert!(said.contains("was cancelled by another user"), "{said}");
 }
 
 #[test]
@@ -124,14 +124,14 @@ fn what_is_for_one_who_watches_is_refused() {
         ("--output out.txt", "job result ID --follow --output"),
         ("--report report.json", "job show ID"),
         ("--stats", "job show ID"),
-        ("--history", "kept at the cluster"),
+        ("--history", "the cluster keeps the job"),
         ("--unordered --merge none", "in input order"),
     ] {
         let cli = run("wordcount").arg("--detach").typed(option).arg(&book);
         cluster
             .with(cli.in_dir(&dir))
             .fails(2)
-            .expect_stderr_has(&["of a job that is detached", part]);
+            .expect_stderr_has(&["has no effect with --detach", part]);
     }
     // What a project or an environment says to all its jobs is for those that are watched.
     let cli = run("wordcount").arg("--detach").arg(&book);
@@ -148,16 +148,13 @@ fn jobs_of_the_history_are_told_from_durable_ones() {
             .arg("--cluster")
             .arg(&url)
             .fails(2)
-            .expect_stderr_has(&[
-                "`5` names a job of this machine's history",
-                "job list --cluster",
-            ]);
+            .expect_stderr_has(&["`5` is a job of the history", "job list --cluster"]);
     }
     cluster
         .job("replay nightly 0")
         .fails(2)
         .expect_stderr_has(&[
-            "`nightly` is no job of the history",
+            "`nightly` is not a job of the history",
             "job retry ID --cluster",
         ]);
 }

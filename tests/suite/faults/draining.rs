@@ -70,7 +70,7 @@ fn what_does_not_finish_in_time_is_given_back() {
     show(&format!("it went after {:?}", asked.elapsed()));
     assert_eq!(status.code(), Some(0), "{told}");
     assert!(told.contains("0 tasks done"), "{told}");
-    assert!(told.contains("1 dispatches given back"), "{told}");
+    assert!(told.contains("1 dispatches returned"), "{told}");
     assert_eq!(map.get().expect("it runs elsewhere"), [7]);
     assert_eq!(begun(&mut notes), Some((0, staying.ids[0])));
     assert_eq!(begun(&mut notes), None);

@@ -11,7 +11,7 @@ fn a_profile_that_is_named_means_its_cluster() {
     home.profile("set", "engines = 1\n");
     // One that has not been started is not another's affair.
     fib("--profile set").fails(13).expect_stderr_has(&[
-        "no cluster `set` runs on this machine",
+        "the cluster `set` is not running on this machine",
         "`rwasm-cluster start --profile set`",
     ]);
     home.start("--profile set");
@@ -42,7 +42,7 @@ fn a_profile_that_is_named_means_its_cluster() {
     assert_eq!(fib("--profile set --cluster=local").output(), "55\n");
 
     home.cli("stop --profile set").end().expect_code(0);
-    let gone = "no cluster `set` runs on this machine";
+    let gone = "the cluster `set` is not running on this machine";
     fib("--profile set").fails(13).expect_stderr_has(&[gone]);
     let local = fib("--profile set --cluster=local");
     assert_eq!(local.output(), "55\n");
@@ -58,7 +58,7 @@ fn engines_and_lanes_come_to_the_cluster_that_runs() {
     };
     for options in ["", "--profile other"] {
         let none = join(options).fails(13);
-        let none = none.expect_stderr_has(&["runs on this machine", "by its URL"]);
+        let none = none.expect_stderr_has(&["running on this machine", "by its URL"]);
         assert!(!none.stderr.contains("cache-dir"), "{}", none.stderr);
     }
     let url = home.start("-n 2 --keep 3h --store 80MiB");
@@ -100,7 +100,7 @@ fn engines_and_lanes_come_to_the_cluster_that_runs() {
     home.cli("engine drain 0 0 --cluster").end().expect_code(0);
     until("it has gone", || ids(&home.status("")) == [1]);
     let again = home.cli("start -n 2").end().expect_code(0);
-    again.expect_stderr_has(&["runs already, with 1 engine\n", "engine join"]);
+    again.expect_stderr_has(&["is already running, with 1 engine\n", "engine join"]);
     home.cli("stop").end().expect_code(0);
 }
 
@@ -128,7 +128,7 @@ fn files_are_looked_at_before_anything_is_started() {
     };
     join("--ready-file /nowhere/ready")
         .fails(14)
-        .expect_stderr_has(&["`/nowhere/ready` cannot be written: No such file"]);
+        .expect_stderr_has(&["cannot write `/nowhere/ready`: No such file"]);
     join("--policy policy.toml").fails(2);
 
     let url = home.start("-n 1");

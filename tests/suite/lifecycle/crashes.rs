@@ -40,16 +40,16 @@ fn a_server_that_was_killed_begins_anew_on_its_store() {
     // With all its threads: until then it is not known to have ended, and holds its port.
     until("the server has ended", || {
         let status = home.cli("status").fails(13);
-        status.stderr.contains("has ended without being stopped")
+        status.stderr.contains("has exited unexpectedly")
     });
     home.cli("status")
         .fails(13)
-        .expect_stderr_has(&["begins anew"]);
+        .expect_stderr_has(&["restart it with its stored data"]);
 
     let again = home.cli("start -n 2").end().expect_code(0);
     again
         .expect_stdout(format!("{url}\n"))
-        .expect_stderr_has(&["begins anew with what it has stored"]);
+        .expect_stderr_has(&["it restarts with its stored data"]);
     // The engines were waiting for it.
     let mut after = Json::Null;
     until("the engines are there again", || {
@@ -77,7 +77,7 @@ fn a_server_that_was_killed_begins_anew_on_its_store() {
     // One that is frozen is said to be.
     signal(pid(&after), Signal::STOP);
     let frozen = home.cli("status").fails(13);
-    frozen.expect_stderr_has(&["runs and does not answer at", "server.log", "begins anew"]);
+    frozen.expect_stderr_has(&["does not answer at", "server.log", "restart it"]);
     signal(pid(&after), Signal::CONT);
 
     // Engines that were killed are started again.
@@ -119,7 +119,7 @@ fn a_process_that_has_the_number_of_another_is_left_alone() {
     fs::write(&state, written.to_string()).expect("it is written");
     home.cli("status").fails(13);
     let stop = home.cli("stop").end().expect_code(0);
-    stop.expect_stderr_has(&["had ended before"]);
+    stop.expect_stderr_has(&["had already exited"]);
     fs::write(&state, written.to_string()).expect("it is written");
     home.start("-n 1");
     assert_eq!(home.status("")["engines"], 1);
@@ -127,10 +127,11 @@ fn a_process_that_has_the_number_of_another_is_left_alone() {
     let end = || home.cli("stop").end().expect_code(0);
     end();
     fs::write(&state, "{").expect("it is written");
-    home.cli("status")
-        .fails(14)
-        .expect_stderr_has(&["state.json", "`rwasm-cluster start` and `stop`"]);
-    end().expect_stderr_has(&["state.json", "nothing of that cluster runs"]);
+    home.cli("status").fails(14).expect_stderr_has(&[
+        "state.json",
+        "`rwasm-cluster start` and `rwasm-cluster stop`",
+    ]);
+    end().expect_stderr_has(&["state.json", "no process of the cluster is running"]);
 }
 
 #[test]

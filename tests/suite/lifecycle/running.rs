@@ -9,7 +9,7 @@ fn a_cluster_starts_runs_a_job_and_stops() {
     let home = Home::new();
     let none = home.cli("status").fails(13);
     none.expect_stderr_has(&[
-        "no cluster `default` runs on this machine",
+        "the cluster `default` is not running on this machine",
         "rwasm-cluster start",
     ]);
     home.with(call("numbers"))
@@ -44,7 +44,7 @@ fn a_cluster_starts_runs_a_job_and_stops() {
     let again = home.cli("start -n 2").end().expect_code(0);
     again
         .expect_stdout(format!("{url}\n"))
-        .expect_stderr_has(&["runs already, with 2 engines"]);
+        .expect_stderr_has(&["is already running, with 2 engines"]);
     let more = home.cli("start -n 3").end().expect_code(0);
     more.expect_stdout(format!("{url}\n"))
         .expect_stderr_has(&["engine join", "engine.key"]);
@@ -72,10 +72,10 @@ fn a_cluster_starts_runs_a_job_and_stops() {
         .end()
         .expect_code(0)
         .expect_empty_stdout()
-        .expect_stderr_has(&["has stopped"]);
+        .expect_stderr_has(&["stopped the cluster"]);
     assert_eq!(home.processes(), Vec::<i64>::new());
     let twice = home.cli("stop").end().expect_code(0).expect_empty_stdout();
-    twice.expect_stderr_has(&["no cluster `default` runs"]);
+    twice.expect_stderr_has(&["the cluster `default` is not running"]);
     home.cli("status --format json").fails(13);
     home.cli("engine list").fails(13);
 
@@ -151,7 +151,7 @@ fn clusters_stand_side_by_side_by_profile() {
     file(&home.0, "rwasm.toml", "allow-plain = true\n");
     fib()
         .fails(2)
-        .expect_stderr_has(&["`allow-plain` is no setting"]);
+        .expect_stderr_has(&["unknown setting `allow-plain`"]);
     file(&home.0, "rwasm.toml", "");
     fib().typed("--profile gone").fails(13);
     assert_eq!(fib().typed("--profile far").output(), "55\n");

@@ -33,7 +33,7 @@ fn engines_on_other_machines_are_started_over_ssh() {
     let start = |hosts: &str| cli("start -n 1 --ssh").arg(&ssh).arg("--hosts").arg(hosts);
 
     let refused = start("refused:2").fails(13);
-    refused.expect_stderr_has(&["ssh to refused has ended", "Permission denied"]);
+    refused.expect_stderr_has(&["ssh to refused exited", "Permission denied"]);
     // What held the connection ends a moment after it.
     until("all that was started has ended", || {
         home.processes().is_empty()

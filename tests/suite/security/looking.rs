@@ -28,7 +28,7 @@ fn a_viewer_sees_jobs_and_not_what_came_of_them() {
         [json!("seen"), json!("done"), json!(null)]
     );
     let shown = job("viewer", "show seen").output();
-    assert!(shown.contains("a viewer is not told"), "{shown}");
+    assert!(shown.contains("a viewer cannot see"), "{shown}");
     assert_eq!(listed("client"), [json!("seen"), json!("done"), json!(1)]);
     for words in ["result seen", "cancel seen", "retry seen", "rm seen"] {
         refused(

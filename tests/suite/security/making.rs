@@ -135,8 +135,7 @@ fn setting_up_again_changes_only_what_it_is_told_to() {
     );
     let other = "--max-bytes 60MiB --ack-wait 20s --lane gpu";
     let told = site.init("admin").typed(other).end().expect_code(0);
-    let told =
-        told.expect_stderr_has(&["warning: what is there with other settings stays as it is"]);
+    let told = told.expect_stderr_has(&["warning: existing streams with other settings were kept"]);
     for line in [
         "differs  stream RWC_TASKS (at most 50MiB, not 60MiB)\n",
         "kept     bucket RWC_ENGINES\n",
@@ -169,13 +168,13 @@ fn a_configuration_that_cannot_be_made_says_what_to_do() {
     let without_keys = tool("server-config").in_dir(&dir).fails(14);
     without_keys.expect_stderr_has(&[
         "cannot read `keys/public.toml`",
-        "hint: `rwasm-cluster keys --dir keys` makes keys",
+        "hint: create keys with `rwasm-cluster keys --dir keys`",
     ]);
     let dir = keys(&[]);
     let nowhere = tool("server-config").typed("-o /nowhere/nats.conf");
     let nowhere = nowhere.in_dir(&dir).fails(14);
     nowhere.expect_stderr_has(&[
-        "`/nowhere/nats.conf` cannot be written: No such file or directory (os error 2)\n",
+        "cannot write `/nowhere/nats.conf`: No such file or directory (os error 2)\n",
     ]);
 }
 
@@ -189,7 +188,7 @@ fn where_no_server_answers_the_hint_is_of_that_machine() {
     assert!(here.contains("the cluster on this machine"), "{here}");
     let there = look("tls://nowhere.invalid:4222");
     assert!(
-        there.contains("hint: look whether its server runs"),
+        there.contains("hint: check that the server is running"),
         "{there}"
     );
     assert!(!there.contains("this machine"), "{there}");

@@ -5,17 +5,21 @@ use clap::{Args, Subcommand};
 use rwasm_cluster::ByteSize;
 use std::time::Duration;
 
-/// Compiled code that is kept for the next start.
+/// Show or prune the cache of compiled modules.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster cache info                        where it is, what it takes
-  rwasm-cluster cache prune                       remove what is damaged or beyond its bound
-  rwasm-cluster cache prune --older-than 30d      and what was not used for a month
-  rwasm-cluster cache prune --all                 empty it",
-    after_long_help = "It is in rwasm-cluster/compiled of the user's cache directory, or in RWASM_CACHE_DIR; set to \
-nothing, none is kept. Its bound is 1GiB, or RWASM_CACHE_SIZE: what was used longest ago goes first.\n\n\
-Exit codes: 0 all well, also where there is none; 2 usage; 14 where it cannot be read, or is open to others.",
+  rwasm-cluster cache info                        show the location and size of the cache
+  rwasm-cluster cache prune                       remove damaged files and shrink to the size limit
+  rwasm-cluster cache prune --older-than 30d      also remove files unused for 30 days
+  rwasm-cluster cache prune --all                 empty the cache",
+    after_long_help = "The cache is the directory rwasm-cluster/compiled in the user's cache directory, or \
+RWASM_CACHE_DIR; an empty RWASM_CACHE_DIR turns it off. Its size limit is 1GiB, or RWASM_CACHE_SIZE; the least recently \
+used files are removed first.\n\n\
+Exit codes:
+  0    success, even if there is no cache
+  2    usage error
+  14   the cache cannot be read, or others can write to it",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -24,12 +28,12 @@ pub(crate) struct CacheArguments {
     pub(crate) command: CacheCommand,
 }
 
-/// What to do with compiled code.
+/// What to do with the cache.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Show where it is, what it takes and may take
+    /// Show the location, size and size limit of the cache
     Info(InfoArguments),
-    /// Remove what is damaged, left over, or beyond its bound, and what else is asked for
+    /// Remove damaged, unfinished and excess files
     Prune(PruneArguments),
 }
 
@@ -42,11 +46,11 @@ impl CacheCommand {
     }
 }
 
-/// Show where it is, what it takes and may take.
+/// Show the location, size and size limit of the cache.
 #[derive(Args, Debug)]
 #[command(before_help = "Example:\n  rwasm-cluster cache info --format json")]
 pub(crate) struct InfoArguments {
-    /// How it is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 
@@ -54,21 +58,21 @@ pub(crate) struct InfoArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Remove what is damaged, left over, or beyond its bound, and what else is asked for.
+/// Remove damaged, unfinished and excess files.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
-  rwasm-cluster cache prune --max-size 100MiB     keep what was used last
-  rwasm-cluster cache prune --older-than 30d      remove what was not used for a month")]
+  rwasm-cluster cache prune --max-size 100MiB     keep the most recently used files
+  rwasm-cluster cache prune --older-than 30d      remove files unused for 30 days")]
 pub(crate) struct PruneArguments {
-    /// Everything
+    /// Remove all files
     #[arg(long, conflicts_with_all = ["max_size", "older_than"])]
     pub(crate) all: bool,
 
-    /// What was used longest ago, until no more than this is left
+    /// Remove the least recently used files until at most SIZE is left
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<ByteSize>,
 
-    /// What was not used for so long
+    /// Remove files that have been unused for longer than TIME
     #[arg(long, value_name = "TIME", value_parser = super::values::pause)]
     pub(crate) older_than: Option<Duration>,
 

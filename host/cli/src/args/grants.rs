@@ -5,47 +5,49 @@ use clap::{ArgAction, Args};
 use rwasm_cluster::{Clock, DirGrant, NetGrant};
 use std::path::PathBuf;
 
-const GRANTS: &str = "What tasks may reach";
+const GRANTS: &str = "Access granted to tasks";
 
 /// What tasks are granted.
 #[derive(Args, Debug)]
 pub(crate) struct GrantOptions {
-    /// Grant a directory, by its name here and in the guest; `:ro` behind it makes it read-only
+    /// Grant a directory under its guest path; `:ro` makes it read-only
     ///
-    /// For example `--dir ./data::/data:ro`. It must be there, and a task cannot leave it by any path or
-    /// link; pipes and devices in it are not opened.
+    /// For example `--dir ./data::/data:ro`. The directory must exist. A task cannot leave it by any path
+    /// or link, and cannot open pipes or devices in it.
     #[arg(long = "dir", value_name = "HOST::GUEST[:ro]", env = "RWASM_DIR", hide_env = true, action = ArgAction::Append, help_heading = GRANTS)]
     pub(crate) dirs: Vec<DirGrant>,
 
-    /// Grant a variable of the environment; without a value, the one it has here
+    /// Grant an environment variable, with its current value by default
     #[arg(long = "env", value_name = "NAME[=VALUE]", action = ArgAction::Append, help_heading = GRANTS)]
     pub(crate) env: Vec<String>,
 
-    /// Grant the variables in a file, NAME=VALUE or NAME on a line; lines that begin with # say nothing
+    /// Grant the variables in FILE, one NAME=VALUE or NAME per line
+    ///
+    /// Lines starting with # are comments.
     #[arg(long = "env-file", value_name = "FILE", action = ArgAction::Append, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) env_files: Vec<PathBuf>,
 
-    /// Grant a peer on the network, for TCP, UDP and the look-up of its name; `*` is any port
+    /// Grant a network peer for TCP, UDP and name lookup; port `*` is any port
     #[arg(long = "net", value_name = "HOST:PORT", env = "RWASM_NET", hide_env = true, value_delimiter = ',', action = ArgAction::Append, help_heading = GRANTS)]
     pub(crate) net: Vec<NetGrant>,
 }
 
-/// What makes tasks come to the same each time.
+/// What makes the results of tasks reproducible.
 #[derive(Args, Debug)]
 pub(crate) struct DeterminismOptions {
-    /// The clock tasks read: `precise`, `coarse` (whole milliseconds) or `fixed`
+    /// Clock that tasks read: `precise`, `coarse` (whole milliseconds) or `fixed`
     #[arg(long, default_value = "coarse", value_name = "CLOCK", env = "RWASM_CLOCK", hide_env = true, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) clock: Clock,
 
-    /// Random numbers that follow from N and the task's module, function and input
+    /// Derive random numbers from N and the task's module, function and input
     #[arg(long, value_name = "N", env = "RWASM_SEED", hide_env = true, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) seed: Option<u64>,
 
-    /// The same outcome and the same fuel on every engine and every run
+    /// Give the same result and use the same fuel on every engine and in every run
     ///
-    /// The clock begins with the year 2000 and goes on only while a task sleeps, which takes no time;
-    /// random numbers are seeded (with 0, unless --seed says otherwise), floating point and SIMD have one result each, and
-    /// fuel is what bounds computing (30 thousand million, unless --fuel says otherwise), not time.
+    /// The clock starts at the year 2000 and advances only while a task sleeps, which takes no real time.
+    /// Random numbers are seeded (with 0, unless --seed is given), and floating-point and SIMD instructions have
+    /// one result each. Fuel limits computation (30 billion units, unless --fuel is given), not time.
     #[arg(long, env = "RWASM_DETERMINISTIC", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) deterministic: bool,
 }

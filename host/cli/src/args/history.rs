@@ -1,4 +1,4 @@
-//! The options of the history and the commands that read it.
+//! The options of the history and of the commands on jobs.
 
 use super::{GrantOptions, Loudness};
 use clap::builder::BoolishValueParser;
@@ -13,35 +13,34 @@ const HISTORY: &str = "History";
 /// Options of every command that runs tasks.
 #[derive(Args, Debug)]
 pub(crate) struct HistoryArguments {
-    /// Record the job: `rwasm-cluster job` then shows it, its results, and runs failed tasks again
+    /// Record the job, so that `rwasm-cluster job` can show and retry it
     ///
-    /// It is kept in rwasm-cluster/history.db of the user's state directory, or in the file
-    /// `RWASM_HISTORY_FILE`: inputs and results up to 64 KiB themselves, files as path, range and
-    /// hash.
+    /// The history is the file rwasm-cluster/history.db in the user's state directory, or
+    /// `RWASM_HISTORY_FILE`. It stores inputs and results of up to 64 KiB, and files as path, range and hash.
     #[arg(long, env = "RWASM_HISTORY", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = HISTORY)]
     pub(crate) history: bool,
 
-    /// Tasks, and jobs, that the history keeps; the oldest jobs go first [default: 100000]
+    /// Tasks and jobs to keep in the history; the oldest jobs are removed first [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), env = "RWASM_HISTORY_ROWS", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
     pub(crate) history_rows: Option<u64>,
 
-    /// Bytes that the history keeps, at least 1MiB [default: 256MiB]
+    /// Size limit of the history, at least 1MiB [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "RWASM_HISTORY_SIZE", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
     pub(crate) history_size: Option<ByteSize>,
 }
 
-/// Jobs that were recorded with --history, and durable jobs of a cluster.
+/// Manage jobs recorded with --history, and durable jobs of a cluster.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster job list --state failed --since 2h   what has gone wrong lately
-  rwasm-cluster job show 7                           all about a job, its failed tasks too
-  rwasm-cluster job retry 7                          run its failed tasks again
-  rwasm-cluster job replay 7 3                       run one of its tasks again, alone, and see why
-  rwasm-cluster job list --cluster                   durable jobs (run --detach) of the running cluster
-  rwasm-cluster job result nightly --follow --cluster   what one gives, as it comes",
-    after_long_help = "Exit codes: as of `run`; 2 where there is no such job or task, 14 where the history, or what \
-a task was called with, cannot be read.",
+  rwasm-cluster job list --state failed --since 2h      jobs that failed in the last two hours
+  rwasm-cluster job show 7                              details of a job and its failed tasks
+  rwasm-cluster job retry 7                             run the failed tasks again
+  rwasm-cluster job replay 7 3                          run a single task again to see why it fails
+  rwasm-cluster job list --cluster                      durable jobs (run --detach) of the running cluster
+  rwasm-cluster job result nightly --follow --cluster   results of a durable job as they arrive",
+    after_long_help = "Exit codes are those of `run`; in addition, 2 means an unknown job or task, and 14 that the history or \
+the input of a task cannot be read.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -50,21 +49,21 @@ pub(crate) struct JobArguments {
     pub(crate) command: JobCommand,
 }
 
-/// What to do with recorded jobs.
+/// What to do with jobs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
-    /// List jobs, the newest first
+    /// List jobs, newest first
     List(ListArguments),
-    /// Show all about a job, its failed tasks too
+    /// Show the details of a job and its failed tasks
     Show(ShowArguments),
-    /// Print what a job, or one task of it, gave
+    /// Print the result of a job or of one of its tasks
     Result(ResultArguments),
     /// Cancel a durable job of a cluster
     #[cfg(feature = "nats")]
     Cancel(CancelArguments),
-    /// Run a job's failed tasks again
+    /// Run the failed tasks of a job again
     Retry(AgainArguments),
-    /// Run one task of a job again, alone, and show why it fails
+    /// Run a single task of a job again and show why it fails
     Replay(ReplayArguments),
     /// Remove jobs from the history
     Rm(RmArguments),
@@ -98,39 +97,46 @@ impl JobCommand {
     }
 }
 
-/// List jobs, the newest first.
+/// List jobs, newest first.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   rwasm-cluster job list --state failed --since 2h
   rwasm-cluster job list --label 'nightly-*' --format json --cluster
 
-Exit codes: 2 where an option is wrong, 13 where the cluster cannot be reached, 14 where the history cannot be read.")]
+Exit codes:
+  0    success
+  2    usage error
+  13   the cluster cannot be reached
+  14   the history cannot be read")]
 pub(crate) struct ListArguments {
-    /// Of this state: running, done, failed, cancelled or interrupted; durable jobs also submitting or queued
+    /// Only jobs in this state, such as running, done or failed
+    ///
+    /// The states are running, done, failed, cancelled and interrupted; durable jobs can also be submitting or
+    /// queued.
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     pub(crate) state: Vec<ListedState>,
 
-    /// With a label that fits: `*` is any text, `?` any character
+    /// Only jobs whose label matches; `*` is any text, `?` any character
     #[arg(long, value_name = "GLOB")]
     pub(crate) label: Option<String>,
 
-    /// Whose tasks call this function
+    /// Only jobs that call this function
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Option<String>,
 
-    /// Of which a task ran on this engine; of the history only
+    /// Only jobs with a task that ran on this engine (history only)
     #[arg(long, value_name = "N")]
     pub(crate) engine: Option<u32>,
 
-    /// Submitted since then: a time ago like 2h, or a time like 2026-01-31 or 2026-01-31T12:00:00Z
+    /// Only jobs submitted since: 2h ago, 2026-01-31 or 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub(crate) since: Option<SystemTime>,
 
-    /// So many at most
+    /// Maximum number of jobs
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
 
-    /// How they are shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 
@@ -142,14 +148,14 @@ pub(crate) struct ListArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Show all about a job, its failed tasks too.
+/// Show the details of a job and its failed tasks.
 #[derive(Args, Debug)]
 pub(crate) struct ShowArguments {
-    /// The job, as `job list` names it
+    /// Id of the job, from `job list`
     #[arg(value_name = "ID")]
     pub(crate) id: JobName,
 
-    /// How it is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 
@@ -161,26 +167,31 @@ pub(crate) struct ShowArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Print what a job, or one task of it, gave.
+/// Print the result of a job or of one of its tasks.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   rwasm-cluster job result 7
   rwasm-cluster job result nightly --follow --cluster
   rwasm-cluster job result nightly 3 --format json --cluster
 
-Exit codes: 2 where there is no such job or task, or it has not ended; 11 where tasks failed, or a job that is followed \
-was cancelled; 12 where the merge failed; 13 where the cluster cannot be reached; 14 where the history cannot be read \
-or the result not be written; 130 where this program is interrupted.")]
+Exit codes:
+  0    success
+  2    usage error, unknown job or task, or the job has not ended
+  11   tasks failed, or the job was cancelled while followed
+  12   the merge failed
+  13   the cluster cannot be reached
+  14   the history cannot be read or the result cannot be written
+  130  interrupted")]
 pub(crate) struct ResultArguments {
-    /// The job, as `job list` names it
+    /// Id of the job, from `job list`
     #[arg(value_name = "ID")]
     pub(crate) id: JobName,
 
-    /// One of its tasks, from 0 in input order
+    /// Number of a task, from 0 in input order
     #[arg(value_name = "TASK")]
     pub(crate) task: Option<u64>,
 
-    /// Wait for what has not ended, and print results as they come
+    /// Wait for the job to end, and print results as they arrive
     #[cfg(feature = "nats")]
     #[arg(long)]
     pub(crate) follow: bool,
@@ -200,7 +211,7 @@ pub(crate) struct ResultArguments {
 #[cfg(feature = "nats")]
 #[derive(Args, Debug)]
 pub(crate) struct CancelArguments {
-    /// The job, as `job list` names it
+    /// Id of the job, from `job list`
     #[arg(value_name = "ID")]
     pub(crate) id: JobName,
 
@@ -211,10 +222,10 @@ pub(crate) struct CancelArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Run a job's failed tasks again: of the history as a new job, a durable one goes on.
+/// Run the failed tasks of a job again: as a new job in the history, or as part of a durable job.
 #[derive(Args, Debug)]
 pub(crate) struct AgainArguments {
-    /// The job, as `job list` names it
+    /// Id of the job, from `job list`
     #[arg(value_name = "ID")]
     pub(crate) id: JobName,
 
@@ -222,7 +233,7 @@ pub(crate) struct AgainArguments {
     #[command(flatten)]
     pub(crate) remote: super::RemoteOptions,
 
-    /// Number of engines [default: the cores this process may use]
+    /// Number of engines [default: the available cores]
     #[arg(
         short = 'j',
         long,
@@ -232,15 +243,15 @@ pub(crate) struct AgainArguments {
     )]
     pub(crate) engines: Option<u32>,
 
-    /// Time of one run of a task [default: as the job had]
+    /// Time limit for one run of a task [default: that of the job]
     #[arg(long, value_name = "TIME", value_parser = super::values::duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Memory of a task [default: as the job had]
+    /// Memory limit for a task [default: that of the job]
     #[arg(long, value_name = "SIZE", value_parser = super::values::positive_size)]
     pub(crate) memory: Option<ByteSize>,
 
-    /// Fuel of a task [default: as the job had]
+    /// Fuel limit for a task [default: that of the job]
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<u64>,
 
@@ -257,14 +268,14 @@ pub(crate) struct AgainArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Run one task of a job again, alone, and show why it fails.
+/// Run a single task of a job again and show why it fails.
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArguments {
-    /// The job, as `job list` numbers it
+    /// Id of the job, from `job list`
     #[arg(value_name = "ID")]
     pub(crate) id: JobName,
 
-    /// The task, from 0 in input order: `job show` names those that failed
+    /// Number of the task, from 0 in input order; `job show` lists failed tasks
     #[arg(value_name = "TASK")]
     pub(crate) task: u64,
 
@@ -281,7 +292,7 @@ pub(crate) struct ReplayArguments {
 /// Remove jobs from the history.
 #[derive(Args, Debug)]
 pub(crate) struct RmArguments {
-    /// The jobs, as `job list` names them
+    /// Ids of the jobs, from `job list`
     #[arg(
         value_name = "ID",
         required_unless_present = "all",
@@ -293,7 +304,7 @@ pub(crate) struct RmArguments {
     #[command(flatten)]
     pub(crate) remote: super::RemoteOptions,
 
-    /// All that have ended
+    /// Remove all jobs that have ended
     #[arg(long)]
     pub(crate) all: bool,
 
@@ -313,12 +324,12 @@ impl std::str::FromStr for JobName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
-            return Err("a job has a name".to_owned());
+            return Err("the id of a job must not be empty".to_owned());
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             let number = text
                 .parse()
-                .map_err(|_| "no job has that number".to_owned())?;
+                .map_err(|_| "the number is too large".to_owned())?;
             return Ok(Self::History(number));
         }
         Ok(Self::Durable(text.to_owned()))
@@ -328,11 +339,11 @@ impl std::str::FromStr for JobName {
 /// How results are printed.
 #[derive(Args, Debug)]
 pub(crate) struct Printed {
-    /// How the result is written [default: as the job wrote it]
+    /// Result format [default: that of the job]
     #[arg(long, value_name = "FORMAT", value_parser = super::values::format_parser())]
     pub(crate) format: Option<Format>,
 
-    /// Write the result to FILE, which appears when it is complete
+    /// Write the result to FILE, which appears once it is complete
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -377,7 +388,7 @@ impl std::str::FromStr for ListedState {
         let known = names.iter().find(|name| **name == text);
         known
             .map(|name| Self(name))
-            .ok_or_else(|| format!("there are {}", names.join(", ")))
+            .ok_or_else(|| format!("use one of {}", names.join(", ")))
     }
 }
 
@@ -385,11 +396,11 @@ fn since(text: &str) -> Result<SystemTime, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return SystemTime::now()
             .checked_sub(ago)
-            .ok_or_else(|| "that is before time began".to_owned());
+            .ok_or_else(|| "the time is too long ago".to_owned());
     }
     humantime::parse_rfc3339_weak(text)
         .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text}T00:00:00Z")))
         .map_err(|_| {
-            "write a time ago like 30m or 2h, or a time like 2026-01-31T12:00:00Z".to_owned()
+            "use a duration such as 30m or 2h, or a time such as 2026-01-31T12:00:00Z".to_owned()
         })
 }

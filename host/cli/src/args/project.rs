@@ -8,24 +8,28 @@ use rwasm_cluster::Merge;
 use rwasm_toolchains::Language;
 use std::path::PathBuf;
 
-/// Write a small task project, in a language of your choice.
+/// Create a small task project in a language of your choice.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster new wc                        a word count in Rust, in the directory wc
+  rwasm-cluster new wc                        a word count in Rust, in directory wc
   rwasm-cluster new tasks/word-count --lang python
   rwasm-cluster new wc --lang c && rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm book.txt",
-    after_long_help = "The project works: it counts words (in C it counts lines, words and bytes), and has its functions, samples for `test`, \
-and a README that says how it is built. It \
-is written to a directory that is not there yet, or empty; nothing is overwritten.\n\n\
-Exit codes: 0 all well, 2 the name is not one a project can have, 14 something is there already, or it cannot be written."
+    after_long_help = "The project is ready to run. It counts words (in C: lines, words and bytes), and has samples for \
+`test` and a README with instructions. The directory must be new or empty; nothing is overwritten.\n\n\
+Exit codes:
+  0    success
+  2    usage error, or an invalid project name
+  14   the directory is not empty or cannot be written"
 )]
 pub(crate) struct NewArguments {
-    /// The directory to make, whose last part is the project's name: words of lower-case letters and digits, with dashes between
+    /// Directory to create; its last part is the name of the project
+    ///
+    /// A name consists of words of lower-case letters and digits, separated by single dashes.
     #[arg(value_name = "NAME")]
     pub(crate) path: PathBuf,
 
-    /// What it is written in
+    /// Programming language of the project
     #[arg(long = "lang", value_name = "LANGUAGE", default_value = "rust", value_parser = language())]
     pub(crate) language: Language,
 
@@ -42,30 +46,33 @@ fn language() -> impl TypedValueParser<Value = Language> {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster build                                       the project here
+  rwasm-cluster build                                       the project in this directory
   rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm book.txt
-  rwasm-cluster build wc --component -o wc.component.wasm   as a component, for other hosts too
-  rwasm-cluster build big.wasm -o small.wasm                a module made elsewhere, without its debug sections",
-    after_long_help = "A project is known by its files: Cargo.toml (Rust), pyproject.toml (Python), package.json (JavaScript), or \
-C and C++ sources. Its compiler is looked for, and where it is missing the commands that install it are named; nothing is \
-installed. What compilers leave behind is kept in rwasm-cluster/build of the user's cache directory, or in RWASM_BUILD_DIR. \
-cargo keeps it in PROJECT/target, with PROJECT/Cargo.lock beside it; where target cannot be written, in the cache directory too, and \
-Cargo.lock must be there.\n\n\
-The module keeps the names of its functions, which backtraces are made of, and its types, and loses its debug sections. It \
-appears as PROJECT/NAME.wasm when it is complete. Its path is printed on stdout, all else on stderr.\n\n\
-Exit codes: 0 all well, 2 usage, 10 there is no project, its compiler is missing, it does not compile, or what comes out is no \
-module that could be run; 14 the module cannot be written."
+  rwasm-cluster build wc --component -o wc.component.wasm   as a component, for any host
+  rwasm-cluster build big.wasm -o small.wasm                strip the debug sections of a module",
+    after_long_help = "The files of a project show its language: Cargo.toml (Rust), pyproject.toml (Python), package.json \
+(JavaScript), or C and C++ sources. If the compiler is missing, the error shows the commands that install it; nothing is \
+installed automatically. Build files go to rwasm-cluster/build in the user's cache directory, or to RWASM_BUILD_DIR. Rust \
+projects use PROJECT/target and PROJECT/Cargo.lock; if target is read-only, build files go to the cache directory as well, and \
+Cargo.lock must exist.\n\n\
+The module keeps its types and the names of its functions, which backtraces use, and loses its debug sections. It appears as \
+PROJECT/NAME.wasm once it is complete. Its path is printed to stdout, everything else to stderr.\n\n\
+Exit codes:
+  0    success
+  2    usage error
+  10   no project, missing compiler, compile error, or an invalid module
+  14   the module cannot be written"
 )]
 pub(crate) struct BuildArguments {
-    /// The project's directory; or a .wasm file, of which only the last steps are done
+    /// Directory of the project, or a .wasm file to post-process
     #[arg(value_name = "PATH", default_value = ".")]
     pub(crate) path: PathBuf,
 
-    /// Write the module to FILE [default: NAME.wasm in the project; a .wasm file is replaced]
+    /// Write the module to FILE [default: NAME.wasm in the project, or replace the .wasm file]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Make a component of a core module that has types, or of a program
+    /// Turn a core module with types, or a program, into a component
     #[arg(long)]
     pub(crate) component: bool,
 
@@ -73,25 +80,30 @@ pub(crate) struct BuildArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Run a task on its samples, and check the laws that its job relies on.
+/// Run a task on its samples and check the laws that jobs rely on.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster test                       build the project here, run what is in samples/
-  rwasm-cluster test wc --update           write down what it gives now
-  rwasm-cluster test wc/wc.wasm            a module as it is, with the samples beside it
+  rwasm-cluster test                       build the project in this directory and run its samples
+  rwasm-cluster test wc --update           record the current results as expected
+  rwasm-cluster test wc/wc.wasm            test a module with the samples beside it
   rwasm-cluster test sort.wasm --samples cases -- -r",
-    after_long_help = "Samples are files. X.txt (with any extension) is an input, X.expected what `run` prints for it. In calls.txt \
-each line is a call and what it gives, in WAVE: greet(\"Ada\", 3) => \"…\", or => error \"the guest's message\", or => error CODE, \
-or => () for nothing; lines that begin with # say nothing.\n\n\
-For each input these must hold: it gives the same when it is run again, in fresh instances; on 1 engine and on several, balanced \
-and direct; and where a reducer merges, wherever the input is cut, in whatever grouping neighbouring parts are reduced \
-(`a`, `b` and `c` at once, or `a` and `b` first), and when a result is reduced once more alone. A command gets its inputs whole.\n\n\
-Exit codes: 0 all laws hold, 11 one is broken, 2 usage, also where there are no samples; 10 as of `build`, or the module does \
-not fit the job; 13 the cluster could not start; 14 a sample cannot be read or written."
+    after_long_help = "Samples are files: X.txt (or any extension) is an input, X.expected is what `run` prints for it. Each line \
+of calls.txt is a call and its result in WAVE: greet(\"Ada\", 3) => \"…\", or => error \"the guest's message\", or => error CODE, \
+or => () for no result. Lines starting with # are comments.\n\n\
+The result of each input must be the same when the task runs again in a fresh instance, and on one engine or several, balanced or \
+direct. If a reducer merges, the result must not depend on where the input is cut or how neighbouring parts are grouped (`a`, `b` \
+and `c` at once, or `a` and `b` first), and reducing a result again must not change it. A command gets its inputs whole.\n\n\
+Exit codes:
+  0    all laws hold
+  2    usage error, or no samples
+  10   the build failed, or the module does not fit the job
+  11   a law is broken
+  13   the cluster could not start
+  14   a sample cannot be read or written"
 )]
 pub(crate) struct TestArguments {
-    /// The project's directory, which is built first; or a module
+    /// Directory of the project, which is built first, or a module
     #[arg(value_name = "PATH", default_value = ".")]
     pub(crate) path: PathBuf,
 
@@ -99,35 +111,35 @@ pub(crate) struct TestArguments {
     #[arg(value_name = "ARG", last = true)]
     pub(crate) program_arguments: Vec<String>,
 
-    /// Where the samples are [default: `samples` in the project, or beside the module]
+    /// Directory of the samples [default: `samples` in the project or beside the module]
     #[arg(long, value_name = "DIR")]
     pub(crate) samples: Option<PathBuf>,
 
-    /// Write what the samples give now as what they should give, then check
+    /// Record the current results as the expected ones, then check
     #[arg(long)]
     pub(crate) update: bool,
 
-    /// Take the project's module as it is
+    /// Test the existing module of the project without building it
     #[arg(long)]
     pub(crate) no_build: bool,
 
-    /// The function to map [default: as `run`]
+    /// Function to map [default: as for `run`]
     #[arg(long, value_name = "NAME")]
     pub(crate) map: Option<String>,
 
-    /// The function to merge with [default: as `run`]
+    /// Function to merge with [default: as for `run`]
     #[arg(long, value_name = "NAME", conflicts_with = "merge")]
     pub(crate) reduce: Option<String>,
 
-    /// A built-in merge instead of a reducer; not `none`
+    /// Built-in merge to use instead of a reducer; not `none`
     #[arg(long, value_parser = super::values::merge_parser(), value_name = "MERGE")]
     pub(crate) merge: Option<Merge>,
 
-    /// The number of engines that one is compared with
+    /// Number of engines to compare with one engine
     #[arg(short = 'j', long, value_name = "N", default_value = "4", value_parser = count)]
     pub(crate) engines: usize,
 
-    /// How it is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: TestFormat,
 

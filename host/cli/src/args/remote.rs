@@ -10,11 +10,12 @@ const CLUSTER: &str = "Cluster";
 /// Options of every command that can use a cluster.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RemoteOptions {
-    /// Use a cluster, at `nats://HOST:4222` or `tls://HOST:4222`; without a URL the running one
+    /// Use the cluster at URL, or the running cluster without a URL
     ///
-    /// Several servers of a cluster are written with commas. The running one is that which `rwasm-cluster start` has started, or the URL of the profile.
-    /// Without a URL it stands last, or is written --cluster=running; --cluster=local runs in this
-    /// process whatever the environment, rwasm.toml and the profile say.
+    /// A URL has the form `nats://HOST:4222` or `tls://HOST:4222`; separate several servers with commas. The
+    /// running cluster is the one that `rwasm-cluster start` started, or the one at the URL of the profile.
+    /// Without a URL, put --cluster last or write --cluster=running. --cluster=local runs tasks in this process
+    /// and overrides the environment, `rwasm.toml` and the profile.
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "running", env = "RWASM_CLUSTER", hide_env = true, help_heading = CLUSTER)]
     pub(crate) cluster: Option<ClusterArgument>,
 
@@ -29,27 +30,27 @@ pub(crate) struct RemoteOptions {
 /// Who we are at a cluster, and whom we believe.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct IdentityOptions {
-    /// The profile: its settings, and which of the clusters on this machine is meant [default: default]
+    /// Profile with the settings of the cluster [default: default]
     #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true, help_heading = CLUSTER)]
     pub(crate) profile: Option<String>,
 
-    /// The key of our role there, as `rwasm-cluster keys` makes it
+    /// Key of your role, made by `rwasm-cluster keys`
     #[arg(long, value_name = "FILE", env = "RWASM_KEY", hide_env = true, help_heading = CLUSTER)]
     pub(crate) key: Option<PathBuf>,
 
-    /// The certificate of the authority that signed the server's, beside those the system trusts
+    /// Authority that signed the server's certificate, if the system does not trust it
     #[arg(long, value_name = "FILE", env = "RWASM_CA", hide_env = true, help_heading = CLUSTER)]
     pub(crate) ca: Option<PathBuf>,
 
-    /// Our certificate, where the server wants one
+    /// Client certificate, if the server requires one
     #[arg(long, value_name = "FILE", env = "RWASM_CERT", hide_env = true, hide_short_help = true, help_heading = CLUSTER)]
     pub(crate) cert: Option<PathBuf>,
 
-    /// The key of our certificate
+    /// Private key of the client certificate
     #[arg(long, value_name = "FILE", env = "RWASM_CERT_KEY", hide_env = true, hide_short_help = true, help_heading = CLUSTER)]
     pub(crate) cert_key: Option<PathBuf>,
 
-    /// Let a connection that is not encrypted leave this machine
+    /// Allow unencrypted connections to other machines
     #[arg(long, env = "RWASM_ALLOW_PLAIN", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, hide_short_help = true, help_heading = CLUSTER)]
     pub(crate) allow_plain: bool,
 }
@@ -75,8 +76,8 @@ impl FromStr for ClusterArgument {
             "running" => Ok(Self::Running),
             url if url.contains("://") => Ok(Self::Url(url.to_owned())),
             _ => Err(
-                "no URL of a cluster: write nats://HOST:PORT or tls://HOST:PORT; without a URL --cluster stands last, \
-                 or is written --cluster=running"
+                "not the URL of a cluster; use nats://HOST:PORT or tls://HOST:PORT, or --cluster=running for the \
+                 running cluster"
                     .to_owned(),
             ),
         }
@@ -89,7 +90,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     let fits = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
     if text.is_empty() || text.len() > LONGEST || !text.chars().all(fits) {
         return Err(format!(
-            "a name has 1 to {LONGEST} letters, digits, `-` and `_`"
+            "a name must have 1 to {LONGEST} letters, digits, `-` and `_`"
         ));
     }
     Ok(text.to_owned())

@@ -1,4 +1,4 @@
-//! The options of the commands that set a cluster's server up: its keys, its configuration, what is kept on it.
+//! The options of the commands that set up a server: its keys, its configuration, its streams.
 
 use super::values::{duration, positive_size};
 use super::{IdentityOptions, Loudness, ShownAs};
@@ -8,44 +8,46 @@ use rwasm_cluster::nats::Role;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where keys are, if nothing else is said.
+/// The default directory of keys.
 const DIR: &str = "keys";
 
-/// Make the keys of a cluster, and certificates for its server.
+/// Create the keys of a cluster and certificates for its server.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
   rwasm-cluster keys                                  a key for each role, in keys/
-  rwasm-cluster keys --host nats.example.org          and a certificate for the server
-  rwasm-cluster keys --role client --name alice       one more client key: keys/client-alice.key",
-    after_long_help = "Keys that are there stay as they are. The certificate is made anew whenever --host is given, by the \
-authority that was made with the first one: this renews it. Give engines engine.key and ca.pem, those who submit client.key \
-and ca.pem; admin.key and ca.key stay with you. To lock a key out, delete its line in public.toml and make the server's \
-configuration anew.\n\n\
-Exit codes: 0 all well, 2 usage, 14 where a file cannot be read or written."
+  rwasm-cluster keys --host nats.example.org          also a certificate for the server
+  rwasm-cluster keys --role client --name alice       another client key: keys/client-alice.key",
+    after_long_help = "Existing keys are kept. Each use of --host renews the certificate; the first one also creates the authority \
+that signs it. Engines need engine.key and ca.pem, clients need client.key and ca.pem; keep admin.key and ca.key to yourself. \
+To revoke a key, delete its line in public.toml and write the server's configuration again.\n\n\
+Exit codes:
+  0    success
+  2    usage error
+  14   a file cannot be read or written"
 )]
 pub(crate) struct KeysArguments {
-    /// The directory of the keys; it is made, for its owner alone
+    /// Directory of the keys; created if missing, private to its owner
     #[arg(long, value_name = "DIR", default_value = DIR)]
     pub(crate) dir: PathBuf,
 
-    /// For which roles: admin, engine, client, viewer [default: all]
+    /// Role of the keys: admin, engine, client or viewer [default: all]
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
 
-    /// Whose keys they are, so that one can be locked out without the others
+    /// Name of the key owner, so that the key can be revoked separately
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
-    /// A name or address by which the server is reached: makes or renews its certificate
+    /// Name or address of the server; creates or renews its certificate
     #[arg(long = "host", value_name = "HOST", value_delimiter = ',')]
     pub(crate) hosts: Vec<String>,
 
-    /// How long the certificate is to hold
+    /// How long the certificate is valid
     #[arg(long, value_name = "TIME", default_value = "365d", value_parser = duration)]
     pub(crate) valid: Duration,
 
-    /// How what was made is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 
@@ -57,53 +59,56 @@ pub(crate) struct KeysArguments {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster server-config -o nats.conf                          for this machine alone
-  rwasm-cluster server-config --listen 0.0.0.0:4222 -o nats.conf    for others too, with the certificate of `keys --host`
+  rwasm-cluster server-config -o nats.conf                          for this machine only
+  rwasm-cluster server-config --listen 0.0.0.0:4222 -o nats.conf    for the network, with a certificate
   rwasm-cluster server-config --name n1 --listen 0.0.0.0:4222 \\
       --cluster-listen 0.0.0.0:6222 --route n1:6222,n2:6222,n3:6222     one of three servers",
-    after_long_help = "The keys are those of public.toml in DIR, each with the permissions of its role; the certificate is \
-server.pem there, if there is one. Nothing in it is secret. A server that runs takes a new one by \
-`nats-server --signal reload`.\n\n\
-Exit codes: 0 all well, 2 usage, 14 where a file cannot be read or written."
+    after_long_help = "The configuration contains the keys of public.toml in DIR, each with the permissions of its role, and \
+the certificate server.pem in DIR, if there is one (see `keys --host`). It contains no secrets. `nats-server --signal reload` makes a \
+running server read it again.\n\n\
+Exit codes:
+  0    success
+  2    usage error
+  14   a file cannot be read or written"
 )]
 pub(crate) struct ServerConfigArguments {
-    /// The directory of the keys
+    /// Directory of the keys
     #[arg(long, value_name = "DIR", default_value = DIR)]
     pub(crate) dir: PathBuf,
 
-    /// Where the server listens
+    /// Address of the server for clients and engines
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
     pub(crate) listen: String,
 
-    /// Where it says how it is, to anyone who asks
+    /// Address of the monitoring endpoint, open to anyone
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) monitor: Option<String>,
 
-    /// Where it keeps what is stored [default: store in DIR]
+    /// Directory of the stored data [default: `store` in the directory of the keys]
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
 
-    /// How much it may store [default: three quarters of what is free]
+    /// Disk space for stored data [default: three quarters of the free space]
     #[arg(long, value_name = "SIZE", value_parser = positive_size)]
     pub(crate) max_store: Option<ByteSize>,
 
-    /// The largest message
+    /// Size limit of a message
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = positive_size)]
     pub(crate) max_payload: ByteSize,
 
-    /// Encrypt what is stored, by the key in this environment variable of the server
+    /// Encrypt stored data with the key in this environment variable of the server
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) store_key: Option<String>,
 
-    /// What the server is called; each of several wants a name of its own
+    /// Name of the server; must be unique if there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
-    /// Where the other servers of the cluster reach it
+    /// Address of the server for the other servers of the cluster
     #[arg(long, value_name = "HOST:PORT", requires = "routes")]
     pub(crate) cluster_listen: Option<String>,
 
-    /// A server of the cluster, this one too
+    /// Address of a server of the cluster, including this one
     #[arg(
         long = "route",
         value_name = "HOST:PORT",
@@ -112,11 +117,11 @@ pub(crate) struct ServerConfigArguments {
     )]
     pub(crate) routes: Vec<String>,
 
-    /// Let connections that are not encrypted come from other machines
+    /// Allow unencrypted connections from other machines
     #[arg(long)]
     pub(crate) allow_plain: bool,
 
-    /// Write it to a file
+    /// Write the configuration to FILE
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -124,52 +129,61 @@ pub(crate) struct ServerConfigArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Set a cluster up on a server that runs.
+/// Set up a cluster on a running server.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
   rwasm-cluster init nats://localhost:4222 --key keys/admin.key
   rwasm-cluster init tls://nats.example.org:4222 --key keys/admin.key --ca keys/ca.pem --replicas 3
   rwasm-cluster init tls://nats.example.org:4222 --key keys/admin.key --ca keys/ca.pem --lane gpu
-  rwasm-cluster init --lane gpu                     of the cluster that was started here, or of the profile",
-    after_long_help = "What is there stays as it is, and it is said where it differs from an option that is given; --change changes it. \
-What is not given is compared with nothing, and the defaults are for what is made. It can be done again at any time.\n\n\
-Exit codes: 0 all well, 2 usage, 13 where the server cannot be reached or refuses, 14 where a file cannot be read."
+  rwasm-cluster init --lane gpu                     add a lane to the running cluster",
+    after_long_help = "The command can be repeated at any time. Existing streams are kept; differences from the given options are \
+reported, and --change applies them. Omitted options are not checked; their defaults apply to new streams only.\n\n\
+Exit codes:
+  0    success
+  2    usage error
+  13   the server cannot be reached, or refuses
+  14   a file cannot be read"
 )]
 pub(crate) struct InitArguments {
-    /// The server: `nats://HOST:4222` or `tls://HOST:4222`, several separated by commas [default: that of the profile, else the one of `start`]
+    /// URL of the server [default: the cluster of the profile]
+    ///
+    /// A URL has the form `nats://HOST:4222` or `tls://HOST:4222`; separate several servers with commas. By
+    /// default, use the URL of the profile, or else the server that `rwasm-cluster start` started.
     #[arg(value_name = "URL", env = "RWASM_CLUSTER", hide_env = true)]
     pub(crate) url: Option<String>,
 
-    /// On how many servers each task and result is kept: 1, 3 or 5 [default: 1]
+    /// Servers that keep a copy of each task and result: 1, 3 or 5 [default: 1]
     #[arg(long, value_name = "N")]
     pub(crate) replicas: Option<usize>,
 
-    /// A lane beside the main one, for engines of another kind
+    /// Lane to add to the main one, for engines of another kind
     #[arg(long = "lane", value_name = "NAME", value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
 
-    /// After how long a task whose engine is silent is given to another [default: 10s; of further lanes that of the main one]
+    /// Silence of an engine after which its task goes to another one [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ack_wait: Option<Duration>,
 
-    /// After how long an engine that is silent is taken for lost [default: 15s]
+    /// Silence of an engine after which it counts as lost [default: 15s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) presence: Option<Duration>,
 
-    /// How long tasks, results and large values are kept [default: 7d]
+    /// How long to keep tasks, results and large values [default: 7d]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) keep: Option<Duration>,
 
-    /// How much tasks, results and large values may take, each, which is set aside for them [default: what the server has]
+    /// Disk space for tasks, for results and for large values [default: that of the server]
+    ///
+    /// Each of the three gets this much, which the server reserves.
     #[arg(long, value_name = "SIZE", value_parser = positive_size)]
     pub(crate) max_bytes: Option<ByteSize>,
 
-    /// Give what is there with other settings these
+    /// Apply the given options to existing streams
     #[arg(long)]
     pub(crate) change: bool,
 
-    /// How what was made is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ShownAs,
 

@@ -1,10 +1,11 @@
-//! What is said of a command line that is none, in clap's words where they are right, and in which colours.
-//! What the arguments mean is not known here.
+//! Usage errors, in the words of clap where they are right, and whether they have colors. This module does not
+//! know what the arguments mean.
 
 use super::ProjectFile;
-use crate::exit::{CliError, visible};
+use crate::exit::CliError;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command};
+use rwasm_cluster::plain::visible;
 use std::ffi::OsStr;
 
 /// Help and version are no errors; anything else is the user's mistake.
@@ -37,9 +38,9 @@ fn not_text(command: &Command) -> clap::Error {
     let settings = settings.map(|(name, value)| format!("`{}={}`", shown(&name), shown(&value)));
     let words: Vec<String> = words.chain(settings).collect();
     let message = match words.as_slice() {
-        [word] => format!("text is wanted where {word} stands, which is not UTF-8"),
+        [word] => format!("expected UTF-8 text instead of {word}"),
         words => format!(
-            "text is wanted where one of these stands, which are not UTF-8: {}",
+            "expected UTF-8 text instead of one of these: {}",
             words.join(", ")
         ),
     };

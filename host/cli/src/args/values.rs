@@ -6,25 +6,25 @@ use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, 
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Which engine runs which task.
+/// How tasks are assigned to engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum View {
-    /// Whichever is free
+    /// Any free engine
     #[default]
     Balanced,
-    /// Fixed beforehand: each engine gets a contiguous block of the input
+    /// Fixed in advance: a contiguous block of the input for each engine
     Direct,
 }
 
-/// How long an instance lives.
+/// How long an instance is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReuseArgument {
-    /// A fresh one for every task
+    /// A fresh instance for every task
     #[default]
     None,
-    /// One for the tasks handed over together
+    /// One instance for the tasks of a dispatch
     Dispatch,
-    /// One per engine: state lives between tasks
+    /// One instance per engine; its state persists between tasks
     Engine,
 }
 
@@ -40,21 +40,21 @@ pub(crate) enum When {
     Never,
 }
 
-/// From which level on what tasks log is shown.
+/// The lowest level of task logs that is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFrom {
     /// Nothing
     Off,
-    /// What is wrong
+    /// Errors
     Error,
-    /// What may be wrong, too
+    /// Errors and warnings
     #[default]
     Warn,
-    /// What people want to know, too
+    /// Informational messages as well
     Info,
-    /// What helps to find a fault, too
+    /// Debugging details as well
     Debug,
-    /// Every step
+    /// Everything
     Trace,
 }
 
@@ -77,13 +77,13 @@ pub(crate) enum InspectFormat {
     /// For people
     #[default]
     Text,
-    /// Its WIT, ready to be put in a file
+    /// WIT, ready to be saved to a file
     Wit,
     /// One JSON document
     Json,
 }
 
-/// A limit that has no option of its own.
+/// A limit that is set with `--limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitArgument {
     Input(ByteSize),
@@ -105,16 +105,14 @@ impl FromStr for LimitArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const NAMES: &str = "input=SIZE, output=SIZE, logs=SIZE, stack=SIZE, random=SIZE, written=SIZE, table-elements=N, handles=N, files=N, \
-             module=SIZE, compile-time=TIME, compile-memory=SIZE, compiled=SIZE";
         let (name, value) = text
             .split_once('=')
-            .ok_or_else(|| format!("`{text}` sets no limit: write {NAMES}"))?;
+            .ok_or_else(|| format!("`{text}` is not NAME=VALUE; use one of {}", limit_names()))?;
         let size = || value.parse::<ByteSize>().map_err(|error| error.to_string());
         let number = || {
             value
                 .parse::<usize>()
-                .map_err(|_| format!("`{value}` is no number of {name}"))
+                .map_err(|_| format!("`{value}` is not a number of {name}"))
         };
         match name {
             "input" => size().map(Self::Input),
@@ -122,7 +120,7 @@ impl FromStr for LimitArgument {
             "logs" => size().map(Self::Logs),
             "table-elements" => match number()? {
                 number if number > MAX_TABLE_ELEMENTS => Err(format!(
-                    "a task has at most {MAX_TABLE_ELEMENTS} table elements"
+                    "a task can have at most {MAX_TABLE_ELEMENTS} table elements"
                 )),
                 number => Ok(Self::TableElements(number)),
             },
@@ -132,7 +130,7 @@ impl FromStr for LimitArgument {
             "written" => size().map(Self::Written),
             "stack" => match size()? {
                 size if !(MIN_STACK..=MAX_STACK).contains(&size) => {
-                    Err(format!("a stack has {MIN_STACK} to {MAX_STACK}"))
+                    Err(format!("a stack must have {MIN_STACK} to {MAX_STACK}"))
                 }
                 size => Ok(Self::Stack(size)),
             },
@@ -140,16 +138,63 @@ impl FromStr for LimitArgument {
             "compile-time" => duration(value).map(Self::CompileTime),
             "compile-memory" => positive_size(value).map(Self::CompileMemory),
             "compiled" => positive_size(value).map(Self::Compiled),
-            _ => Err(format!("there is no limit `{name}`: write {NAMES}")),
+            _ => Err(format!(
+                "unknown limit `{name}`; use one of {}",
+                limit_names()
+            )),
         }
     }
 }
 
+/// The limits of `--limit`: their names with units, their defaults and what they bound.
+const LIMITS: [(&str, &str, &str); 13] = [
+    (
+        "input=SIZE",
+        "64MiB",
+        "Data copied into a guest, except the stdin of a command",
+    ),
+    ("output=SIZE", "64MiB", "Result of a task"),
+    ("logs=SIZE", "64KiB", "Kept logs and stderr of a task"),
+    ("stack=SIZE", "512KiB", "Stack of a task"),
+    ("random=SIZE", "1MiB", "Random bytes per request"),
+    ("table-elements=N", "100000", "Table elements of a task"),
+    ("handles=N", "256", "Handles a task holds at a time"),
+    (
+        "written=SIZE",
+        "1GiB",
+        "Bytes written to granted directories",
+    ),
+    ("files=N", "10000", "Files created in granted directories"),
+    ("module=SIZE", "128MiB", "Module file"),
+    ("compile-time=TIME", "120s", "Time to compile the module"),
+    (
+        "compile-memory=SIZE",
+        "4GiB",
+        "Memory to compile the module",
+    ),
+    ("compiled=SIZE", "2GiB", "Compiled code"),
+];
+
+/// The names of all limits with their units, for error messages.
+fn limit_names() -> String {
+    LIMITS.map(|(name, ..)| name).join(", ")
+}
+
+/// The help of `--limit`: a table of all limits.
+pub(super) fn limit_help() -> String {
+    let lines =
+        LIMITS.map(|(name, default, what)| format!("  {name:<21}{what} [default: {default}]"));
+    format!(
+        "Set another limit; separate several with commas\n\n{}",
+        lines.join("\n")
+    )
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: write a time like 500ms, 30s or 2h"))?;
+        .map_err(|error| format!("{error}; use a time such as 500ms, 30s or 2h"))?;
     if duration.is_zero() {
-        Err("a time of 0 leaves none".to_owned())
+        Err("the time must be greater than 0".to_owned())
     } else {
         Ok(duration)
     }
@@ -160,7 +205,7 @@ pub(super) fn positive_size(text: &str) -> Result<ByteSize, String> {
         .parse::<ByteSize>()
         .map_err(|error| error.to_string())?;
     if size.bytes() == 0 {
-        Err("a size of 0 leaves no room".to_owned())
+        Err("the size must be greater than 0".to_owned())
     } else {
         Ok(size)
     }
@@ -176,7 +221,7 @@ pub(super) fn merge_parser() -> impl clap::builder::TypedValueParser<Value = Mer
     use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
     let builtins =
         Builtin::ALL.map(|builtin| PossibleValue::new(builtin.name()).help(builtin.summary()));
-    let none = PossibleValue::new(Merge::None.name()).help("Each outcome on a line of its own");
+    let none = PossibleValue::new(Merge::None.name()).help("No merge: one line per result");
     PossibleValuesParser::new(builtins.into_iter().chain([none]))
         .try_map(|name| name.parse::<Merge>())
 }
@@ -187,22 +232,40 @@ pub(super) fn pause(text: &str) -> Result<Duration, String> {
         return Ok(Duration::ZERO);
     }
     humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: write a time like 100ms, 2s or 1m"))
+        .map_err(|error| format!("{error}; use a time such as 100ms, 2s or 1m"))
 }
 
 /// A number that counts something and is not 0.
 pub(super) fn count(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
-        Ok(0) => Err("at least 1 is wanted".to_owned()),
+        Ok(0) => Err("the number must be at least 1".to_owned()),
         Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}: write a number from 1")),
+        Err(error) => Err(format!("{error}; use a number of at least 1")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::LimitOptions;
     use proptest::prelude::*;
+    use rwasm_cluster::Limits;
+
+    #[test]
+    fn the_table_of_limits_has_their_names_and_defaults() {
+        let limits = LIMITS.map(|(name, default, _)| {
+            let (name, _) = name.split_once('=').expect("it has a unit");
+            format!("{name}={default}").parse().expect("it is a limit")
+        });
+        let defaults = Limits::default();
+        let options = LimitOptions {
+            timeout: defaults.time,
+            memory: defaults.memory,
+            fuel: defaults.fuel,
+            limits: limits.to_vec(),
+        };
+        assert_eq!(crate::pipeline::limits(&options, false), defaults);
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2048) })]

@@ -4,12 +4,12 @@
 //! the latter: either a signal came before, and it is not started, or it is known here when the signal is heard. What is
 //! written down says of each process that it is there until it is not.
 
-use super::super::exit::{CliError, Ending};
-use super::super::signals::Signals;
-use super::detached::Detached;
+use super::background::BackgroundProcess;
 use super::process::Mark;
-use super::state::{Place, State};
+use super::state::{ClusterDir, ClusterState};
 use super::waiting::PAUSE;
+use crate::environment::signals::Signals;
+use crate::exit::{CliError, Ending};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,25 +17,25 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub(super) struct Began {
     signals: Signals,
-    place: Place,
+    place: ClusterDir,
     /// What was written down before.
-    known: Option<State>,
+    known: Option<ClusterState>,
     /// None when it has ended, or is there as a whole.
     started: Arc<Mutex<Started>>,
 }
 
-type Started = Option<Vec<(Mark, Kind)>>;
+type Started = Option<Vec<(Mark, ProcessKind)>>;
 
 /// What a process is, of those that are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ProcessKind {
     Server,
     Engines,
 }
 
 impl Began {
     /// Nothing so far; a signal ends what comes.
-    pub(super) fn new(signals: &Signals, place: &Place, known: Option<&State>) -> Self {
+    pub(super) fn new(signals: &Signals, place: &ClusterDir, known: Option<&ClusterState>) -> Self {
         let began = Self {
             signals: signals.clone(),
             place: place.clone(),
@@ -53,10 +53,10 @@ impl Began {
     /// Starts a process; `written` is written down of it.
     pub(super) fn start(
         &self,
-        kind: Kind,
-        spawn: impl FnOnce() -> Result<Detached, CliError>,
-        written: impl FnOnce(Mark) -> State,
-    ) -> Result<Detached, CliError> {
+        kind: ProcessKind,
+        spawn: impl FnOnce() -> Result<BackgroundProcess, CliError>,
+        written: impl FnOnce(Mark) -> ClusterState,
+    ) -> Result<BackgroundProcess, CliError> {
         self.undisturbed(|| {
             let started = spawn()?;
             let mark = Mark::of(started.child.id()).ok_or_else(|| ended_at_once(&started))?;
@@ -69,7 +69,7 @@ impl Began {
     }
 
     /// Writes down what there is.
-    pub(super) fn record(&self, state: &State) -> Result<(), CliError> {
+    pub(super) fn record(&self, state: &ClusterState) -> Result<(), CliError> {
         self.undisturbed(|| self.place.record(state))
     }
 
@@ -89,7 +89,7 @@ impl Began {
             let Some(all) = started.take() else {
                 return Ok(());
             };
-            for kind in [Kind::Engines, Kind::Server] {
+            for kind in [ProcessKind::Engines, ProcessKind::Server] {
                 let marks = all.iter().rev().filter(|(_, one)| *one == kind);
                 let marks: Vec<Mark> = marks.map(|(mark, _)| mark.clone()).collect();
                 end(&marks);
@@ -116,10 +116,10 @@ impl Began {
 }
 
 /// Says so of a process that was not even there to be looked at.
-pub(super) fn ended_at_once(started: &Detached) -> CliError {
+pub(super) fn ended_at_once(started: &BackgroundProcess) -> CliError {
     CliError::NoCluster {
         message: format!(
-            "what was started has ended; it logs to `{}`",
+            "the process exited at once; see its log `{}`",
             started.log.path().display()
         ),
         said: started.log.tail(),
@@ -148,25 +148,25 @@ pub(super) fn end(marks: &[Mark]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::detached::spawn;
+    use super::super::background::spawn;
     use super::*;
     use std::process::Command;
 
     /// A place of its own, and what starts a process there that does not end by itself.
-    fn scene() -> (tempfile::TempDir, Place) {
+    fn scene() -> (tempfile::TempDir, ClusterDir) {
         let dir = tempfile::tempdir().expect("a directory is made");
-        let place = Place::in_dir("test", dir.path());
+        let place = ClusterDir::in_dir("test", dir.path());
         (dir, place)
     }
 
-    fn idle(place: &Place) -> Detached {
+    fn idle(place: &ClusterDir) -> BackgroundProcess {
         let mut command = Command::new("sleep");
         command.arg("3600");
         spawn(command, &place.file("log")).expect("it starts")
     }
 
-    fn state(server: Mark) -> State {
-        State {
+    fn state(server: Mark) -> ClusterState {
+        ClusterState {
             url: None,
             server,
             engines: Vec::new(),
@@ -180,7 +180,7 @@ mod tests {
         let own = state(Mark::of(std::process::id()).expect("it runs"));
         for known in [None, Some(own)] {
             let began = Began::new(&Signals::default(), &place, known.as_ref());
-            let started = began.start(Kind::Server, || Ok(idle(&place)), state);
+            let started = began.start(ProcessKind::Server, || Ok(idle(&place)), state);
             let mut started = started.expect("it starts");
             let written = place.state().expect("it is read").expect("it is there");
             assert_eq!(written.server.pid, started.child.id());
@@ -200,12 +200,12 @@ mod tests {
         let signals = Signals::default();
         let began = Began::new(&signals, &place, None);
         let mut started = began
-            .start(Kind::Engines, || Ok(idle(&place)), state)
+            .start(ProcessKind::Engines, || Ok(idle(&place)), state)
             .expect("it starts");
         signals.came(Ending::Terminated);
         assert!(!started.child.wait().expect("it has ended").success());
         let is_signal = |error| matches!(error, Err(CliError::Signal(Ending::Terminated)));
-        let late = began.start(Kind::Server, || panic!("it is started"), state);
+        let late = began.start(ProcessKind::Server, || panic!("it is started"), state);
         assert!(is_signal(late.map(drop)));
         let own = state(Mark::of(std::process::id()).expect("it runs"));
         assert!(is_signal(began.record(&own)));
@@ -218,7 +218,7 @@ mod tests {
         let (_dir, place) = scene();
         let began = Began::new(&Signals::default(), &place, None);
         let mut started = began
-            .start(Kind::Server, || Ok(idle(&place)), state)
+            .start(ProcessKind::Server, || Ok(idle(&place)), state)
             .expect("it starts");
         began.keep().expect("no signal came");
         began.end().expect("nothing is to be done");

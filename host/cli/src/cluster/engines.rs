@@ -3,25 +3,23 @@
 //! Here one process has them all: `rwasm-cluster engine join`. On another machine that is started by ssh, which carries
 //! the connection to the server too, so that nothing listens on a network; see [`super::tether`] for what holds it.
 
-use super::super::args::{HostArgument, LabelArgument};
-use super::super::exit::CliError;
-use super::super::output::shell_word;
-use super::super::setup::cache_dir;
-use super::super::signals::Signals;
-use super::began::{Began, Kind};
-use super::detached::{self, Detached, own_program};
+use super::background::{self, BackgroundProcess, own_program};
+use super::began::{Began, ProcessKind};
 use super::process::Mark;
-use super::state::{Place, State};
+use super::state::{ClusterDir, ClusterState};
 use super::tether;
 use super::waiting::{Deadline, until_ready};
+use crate::args::{HostArgument, LabelArgument};
+use crate::environment::compiler::cache_dir;
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::text::shell_word;
+use crate::pipeline::MAIN_LANE;
 use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The lane of tasks that name none.
-const MAIN_LANE: &str = "main";
 
 /// Variables that speak to commands of the user's, and not to engines that have their options from here.
 const NOT_FOR_ENGINES: [&str; 12] = [
@@ -47,7 +45,7 @@ const BY_SSH: &str = "ssh";
 
 /// How engines are to be.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct EngineSettings {
     pub(super) lanes: Vec<String>,
     pub(super) labels: Vec<LabelArgument>,
     /// Of engines on this machine: other machines have policies of their own.
@@ -56,7 +54,7 @@ pub(super) struct Wanted {
     pub(super) ssh: String,
 }
 
-impl Wanted {
+impl EngineSettings {
     /// The options of `engine join` that engines here and elsewhere have.
     fn options(&self, engines: u32) -> Vec<OsString> {
         let drain = humantime::format_duration(self.drain_timeout).to_string();
@@ -77,30 +75,24 @@ impl Wanted {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a thing of its own, and it is called once"
-)]
-/// Starts engines in a process on this machine, and waits until they have joined.
+/// Starts engines in a process on this machine, without waiting for them.
 pub(super) fn start(
-    place: &Place,
+    place: &ClusterDir,
     url: &str,
     engines: u32,
-    wanted: &Wanted,
-    deadline: Deadline,
-    signals: &Signals,
+    settings: &EngineSettings,
     began: &Began,
-    written: impl FnOnce(Mark) -> State,
-) -> Result<Detached, CliError> {
+    written: impl FnOnce(Mark) -> ClusterState,
+) -> Result<BackgroundProcess, CliError> {
     let ready = place.file(READY);
     // Of engines that were there before.
     let _ = fs::remove_file(&ready);
     let mut arguments: Vec<OsString> = vec!["engine".into(), "join".into(), url.into()];
-    arguments.extend(wanted.options(engines));
+    arguments.extend(settings.options(engines));
     arguments.extend(["--key".into(), place.key(Role::Engine).into()]);
     arguments.extend(["--ready-file".into(), ready.clone().into()]);
     arguments.extend(["--profile".into(), place.name().into()]);
-    if let Some(policy) = &wanted.policy {
+    if let Some(policy) = &settings.policy {
         arguments.extend(["--policy".into(), policy.into()]);
     }
     if let Some(cache) = cache_dir() {
@@ -112,31 +104,37 @@ pub(super) fn start(
     }
     let log = place.file("engines.log");
     let spawn = || spawn(&own_program(), arguments, place, &log);
-    let mut started = began.start(Kind::Engines, spawn, written)?;
-    until_ready(
-        "the process with engines",
-        &mut started,
-        deadline,
-        signals,
-        || ready.exists().then_some(()),
-    )?;
-    Ok(started)
+    began.start(ProcessKind::Engines, spawn, written)
+}
+
+/// Waits until engines on this machine have joined.
+pub(super) fn await_ready(
+    place: &ClusterDir,
+    started: &mut BackgroundProcess,
+    deadline: Deadline,
+    signals: &Signals,
+) -> Result<(), CliError> {
+    let ready = place.file(READY);
+    let what = "the process with engines";
+    until_ready(what, started, deadline, signals, || {
+        ready.exists().then_some(())
+    })
 }
 
 /// Starts engines on another machine, without waiting for them.
 pub(super) fn start_on(
     host: &HostArgument,
-    place: &Place,
+    place: &ClusterDir,
     port: u16,
-    wanted: &Wanted,
+    settings: &EngineSettings,
     began: &Began,
-    written: impl FnOnce(Mark) -> State,
-) -> Result<Detached, CliError> {
+    written: impl FnOnce(Mark) -> ClusterState,
+) -> Result<BackgroundProcess, CliError> {
     // Where the server seems to be over there. Which ports are free there nobody knows here; ssh ends where it is not.
     let there = fastrand::u16(20_000..32_000);
     let mut command: Vec<OsString> = vec!["rwasm-cluster".into(), "engine".into(), "join".into()];
     command.push(format!("nats://127.0.0.1:{there}").into());
-    command.extend(wanted.options(host.engines));
+    command.extend(settings.options(host.engines));
     command.extend(["--label".into(), format!("{BY_SSH}={}", host.host).into()]);
     command.push(tether::OPTION.into());
     let command: Vec<String> = command
@@ -146,8 +144,8 @@ pub(super) fn start_on(
     let mut arguments: Vec<OsString> = vec![
         tether::COMMAND.into(),
         place.key(Role::Engine).into(),
-        wanted.drain_timeout.as_millis().to_string().into(),
-        wanted.ssh.clone().into(),
+        settings.drain_timeout.as_millis().to_string().into(),
+        settings.ssh.clone().into(),
     ];
     arguments.extend(
         [
@@ -176,7 +174,7 @@ pub(super) fn start_on(
         .collect();
     let log = place.file(&format!("ssh-{name}.log"));
     let spawn = || spawn(&own_program(), arguments, place, &log);
-    began.start(Kind::Engines, spawn, written)
+    began.start(ProcessKind::Engines, spawn, written)
 }
 
 /// So many engines, in words.
@@ -187,7 +185,7 @@ pub(super) fn counted(engines: u32) -> String {
 /// Waits until engines on another machine have joined, which are none of those that were there before.
 pub(super) fn await_joined(
     host: &HostArgument,
-    started: &mut Detached,
+    started: &mut BackgroundProcess,
     before: &[String],
     viewer: &ConnectSettings,
     deadline: Deadline,
@@ -212,14 +210,14 @@ pub(super) fn await_joined(
 fn spawn(
     program: &Path,
     arguments: Vec<OsString>,
-    place: &Place,
+    place: &ClusterDir,
     log: &Path,
-) -> Result<Detached, CliError> {
-    let mut command = detached::command(program, arguments, place.dir());
+) -> Result<BackgroundProcess, CliError> {
+    let mut command = background::command(program, arguments, place.dir());
     for variable in NOT_FOR_ENGINES {
         command.env_remove(variable);
     }
-    detached::spawn(command, log).map_err(|source| CliError::Output {
+    background::spawn(command, log).map_err(|source| CliError::Output {
         what: format!("`{}`", log.display()),
         source,
     })

@@ -4,12 +4,12 @@
 //! It is found by the command lines of all processes, which only Linux shows; elsewhere what is written down is all that
 //! is known. Whoever asks holds the lock, so that nobody starts or ends anything meanwhile.
 
-use super::super::exit::CliError;
-use super::super::tell::warn;
 use super::began::end;
 use super::process::Mark;
-use super::state::{Group, Place, State};
+use super::state::{ClusterDir, ClusterState, EngineGroup};
 use super::{engines, server, tether};
+use crate::exit::CliError;
+use crate::output::messages::warn;
 use rwasm_cluster::nats::Role;
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When it was written down, cannot be read, and cannot be found otherwise.
-pub(super) fn known(place: &Place) -> Result<Option<State>, CliError> {
+pub(super) fn known(place: &ClusterDir) -> Result<Option<ClusterState>, CliError> {
     let written = place.state();
     if let Ok(Some(state)) = &written
         && state.server.is_running()
@@ -32,11 +32,11 @@ pub(super) fn known(place: &Place) -> Result<Option<State>, CliError> {
     let Ok(processes) = command_lines() else {
         return written;
     };
-    let found = Found::among(&processes, place);
+    let found = ClusterProcesses::among(&processes, place);
     if let Err(error) = &written {
         let rest = match found.count() {
-            0 => "nothing of that cluster runs".to_owned(),
-            count => format!("the processes that run of that cluster were found: {count}"),
+            0 => "no process of the cluster is running".to_owned(),
+            count => format!("found {count} running processes of the cluster"),
         };
         warn(&format!("{}; {rest}", error.message()));
     }
@@ -49,28 +49,28 @@ pub(super) fn known(place: &Place) -> Result<Option<State>, CliError> {
 
 /// The processes of a cluster.
 #[derive(Debug, Default)]
-struct Found {
+struct ClusterProcesses {
     servers: Vec<Mark>,
-    engines: Vec<Group>,
+    engines: Vec<EngineGroup>,
     drain: Option<Duration>,
 }
 
-impl Found {
-    fn among(processes: &[(u32, Vec<String>)], place: &Place) -> Self {
+impl ClusterProcesses {
+    fn among(processes: &[(u32, Vec<String>)], place: &ClusterDir) -> Self {
         let mut found = Self::default();
         for (pid, line) in processes {
-            let Some(mut kind) = Kind::of(line, place) else {
+            let Some(mut kind) = ClusterProcess::of(line, place) else {
                 continue;
             };
             let Some(mark) = Mark::of(*pid) else {
                 continue;
             };
-            if let Kind::Engines { drain, .. } = &mut kind {
+            if let ClusterProcess::Engines { drain, .. } = &mut kind {
                 found.drain = found.drain.max(drain.take());
             }
             match kind {
-                Kind::Server => found.servers.push(mark),
-                Kind::Engines { engines, host, .. } => found.engines.push(Group {
+                ClusterProcess::Server => found.servers.push(mark),
+                ClusterProcess::Engines { engines, host, .. } => found.engines.push(EngineGroup {
                     process: mark,
                     engines,
                     host,
@@ -85,7 +85,7 @@ impl Found {
     }
 
     /// As it would have been written down. Of several servers on one store one is left.
-    fn state(self, place: &Place) -> State {
+    fn state(self, place: &ClusterDir) -> ClusterState {
         let mut servers: Vec<(Mark, Option<String>)> = self
             .servers
             .into_iter()
@@ -102,11 +102,11 @@ impl Found {
         let (server, url) = servers.into_iter().next().unzip();
         if let (Some(server), Some(Some(url))) = (&server, &url) {
             warn(&format!(
-                "a server that was not written down runs on this store, at {url} (pid {})",
+                "found an unrecorded server on this store, at {url} (pid {})",
                 server.pid
             ));
         }
-        State {
+        ClusterState {
             url: url.flatten(),
             server: server.unwrap_or_else(Mark::of_none),
             engines: self.engines,
@@ -117,7 +117,7 @@ impl Found {
 
 /// What a process of a cluster is.
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum ClusterProcess {
     Server,
     Engines {
         engines: u32,
@@ -126,9 +126,9 @@ enum Kind {
     },
 }
 
-impl Kind {
+impl ClusterProcess {
     /// What it is by its command line; none where it is not of that cluster. One that only reads a file of it is none.
-    fn of(line: &[String], place: &Place) -> Option<Self> {
+    fn of(line: &[String], place: &ClusterDir) -> Option<Self> {
         let after = |name: &str| {
             let at = line.iter().position(|word| word == name)?;
             line.get(at + 1)
@@ -218,19 +218,19 @@ mod tests {
     #[test]
     fn processes_are_known_by_what_they_were_started_with() {
         let dir = tempfile::tempdir().expect("a directory is made");
-        let place = Place::in_dir("test", dir.path());
+        let place = ClusterDir::in_dir("test", dir.path());
         let at = |file: &str| dir.path().join(file).display().to_string();
         let kind = |words: &[&str]| {
             let line: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            Kind::of(&line, &place)
+            ClusterProcess::of(&line, &place)
         };
         let config = at("server.conf");
         let server = ["nats-server", "--config", &config];
-        assert_eq!(kind(&server), Some(Kind::Server));
-        let between = ["rwasm-cluster", "--internal-detach"];
+        assert_eq!(kind(&server), Some(ClusterProcess::Server));
+        let between = ["rwasm-cluster", "--internal-background"];
         assert_eq!(
             kind(&[&between[..], &server[..]].concat()),
-            Some(Kind::Server)
+            Some(ClusterProcess::Server)
         );
         for other in [
             &["tail", "-f", &config][..],
@@ -255,7 +255,7 @@ mod tests {
         ]);
         assert_eq!(
             engines,
-            Some(Kind::Engines {
+            Some(ClusterProcess::Engines {
                 engines: 4,
                 host: None,
                 drain: Some(Duration::from_secs(90)),
@@ -274,7 +274,7 @@ mod tests {
         ]);
         assert_eq!(
             tether,
-            Some(Kind::Engines {
+            Some(ClusterProcess::Engines {
                 engines: 16,
                 host: Some("me@a".to_owned()),
                 drain: Some(Duration::from_secs(5)),

@@ -2,19 +2,19 @@
 //!
 //! Nothing of a job is known here. What is started is started as a user would by hand: `nats-server`, `engine join`, `ssh`.
 
+mod background;
 mod began;
-mod detached;
 mod engines;
 mod found;
 mod process;
 mod server;
+mod settings;
 mod start;
 pub(crate) mod state;
 mod status;
 mod stop;
 mod tether;
 mod waiting;
-mod wishes;
 
 pub(crate) use start::start;
 pub(crate) use status::{list, status};
@@ -25,5 +25,5 @@ use std::process::ExitCode;
 
 /// Does what a process of a cluster was started for, if it was; none of it is for people to call.
 pub(crate) fn serve() -> Option<ExitCode> {
-    detached::serve().or_else(tether::serve)
+    background::serve().or_else(tether::serve)
 }

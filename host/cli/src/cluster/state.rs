@@ -3,10 +3,10 @@
 //! Each profile has a directory, of its user alone: `state.json`, the lock, the server's configuration and store, keys and
 //! logs. The file is written whole, by whoever holds the lock; the store and the keys stay when the cluster is stopped.
 
-use super::super::exit::CliError;
-use super::super::output::plain;
-use super::super::places;
 use super::process::Mark;
+use crate::environment::places;
+use crate::exit::CliError;
+use crate::output::results::plain;
 use rwasm_cluster::nats::Role;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
@@ -21,20 +21,20 @@ const KEPT: &str = "kept.json";
 
 /// A cluster on this machine that was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct ClusterState {
     /// Where clients and engines find its server; none while that is being started.
     pub(crate) url: Option<String>,
     /// Its server.
     pub(crate) server: Mark,
     /// The processes with engines that were started with it.
-    pub(crate) engines: Vec<Group>,
+    pub(crate) engines: Vec<EngineGroup>,
     /// Milliseconds that running tasks have to end when it is stopped.
     pub(crate) drain_ms: u64,
 }
 
 /// Engines that were started together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Group {
+pub(crate) struct EngineGroup {
     /// The process that has them; for those on another machine the one that holds the connection.
     pub(crate) process: Mark,
     /// How many there are.
@@ -54,12 +54,12 @@ pub(crate) struct Kept {
 
 /// The directory of a cluster on this machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ClusterDir {
     name: String,
     dir: PathBuf,
 }
 
-impl Place {
+impl ClusterDir {
     /// That of a profile, whether it is there or not.
     pub(crate) fn of(profile: &str) -> Result<Self, CliError> {
         Ok(Self {
@@ -145,7 +145,7 @@ impl Place {
     }
 
     /// Writes down what was started.
-    pub(crate) fn record(&self, state: &State) -> Result<(), CliError> {
+    pub(crate) fn record(&self, state: &ClusterState) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(state);
         let text = text.map_err(|error| CliError::Internal(error.into()))?;
         self.write(STATE, &(text + "\n"))
@@ -174,13 +174,13 @@ impl Place {
     }
 
     /// What is written down; none where no cluster was started, or it was stopped.
-    pub(crate) fn state(&self) -> Result<Option<State>, CliError> {
+    pub(crate) fn state(&self) -> Result<Option<ClusterState>, CliError> {
         let path = self.file(STATE);
         let unreadable = |reason: String| {
             CliError::Gone {
-            message: format!("`{}` cannot be read: {reason}", path.display()),
-            hint: "`rwasm-cluster start` and `stop` find what runs of that cluster where the system is Linux; elsewhere look for \
-                   `nats-server` and `rwasm-cluster engine join`, and remove it when none of them runs"
+            message: format!("cannot read `{}`: {reason}", path.display()),
+            hint: "on Linux, `rwasm-cluster start` and `rwasm-cluster stop` find the running processes; elsewhere, remove the \
+                   file when no nats-server and no rwasm-cluster process is running"
                 .to_owned(),
         }
         };
@@ -194,7 +194,7 @@ impl Place {
     }
 
     /// The state of a cluster whose server runs, and where that is.
-    pub(crate) fn running(&self) -> Result<Option<(State, String)>, CliError> {
+    pub(crate) fn running(&self) -> Result<Option<(ClusterState, String)>, CliError> {
         let running = self.state()?.filter(|state| state.server.is_running());
         Ok(running.and_then(|state| {
             let url = state.url.clone()?;
@@ -204,13 +204,13 @@ impl Place {
 }
 
 /// The running cluster on this machine that has that URL.
-pub(crate) fn at(url: &str) -> Option<Place> {
+pub(crate) fn at(url: &str) -> Option<ClusterDir> {
     // Who has no home, as services have none, has started none.
     let Ok(Ok(dirs)) = clusters().map(fs::read_dir) else {
         return None;
     };
     for dir in dirs.flatten() {
-        let place = Place {
+        let place = ClusterDir {
             name: dir.file_name().to_string_lossy().into_owned(),
             dir: dir.path(),
         };

@@ -1,11 +1,12 @@
 //! `status` and `engine list`: a cluster at a glance, for people and for programs.
 
-use super::super::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
-use super::super::exit::{CliError, visible};
-use super::super::output::{aligned, print, time};
-use super::super::profile::{remote_always, unanswered};
 use super::state;
+use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
+use crate::environment::profile::{remote_always, unanswered};
+use crate::exit::CliError;
+use crate::output::text::{aligned, in_line, print, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
+use rwasm_cluster::plain::visible;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
     // What else is known, where it runs on this machine.
     let here = state::at(&found.url);
     let running = here.as_ref().and_then(|place| place.running().ok()?);
-    let profile = here.as_ref().map(state::Place::name);
+    let profile = here.as_ref().map(state::ClusterDir::name);
     let pid = running.map(|(state, _)| state.server.pid);
     print(&match arguments.format {
         ShownAs::Text => text(&found, profile, pid),
@@ -134,11 +135,7 @@ fn engines(processes: &[Process]) -> String {
             },
         ]
         // What a process says of itself is to stay in its line.
-        .map(|cell| {
-            cell.chars()
-                .map(|one| if one.is_control() { '?' } else { one })
-                .collect()
-        })
+        .map(|cell| in_line(&cell))
     }));
     aligned(&rows)
 }

@@ -1,13 +1,13 @@
 //! `stop`: the engines drain, then the server ends; what it has stored stays.
 
-use super::super::args::StopArguments;
-use super::super::exit::CliError;
-use super::super::profile::Profile;
-use super::super::tell;
 use super::found;
 use super::process::Mark;
-use super::state::{Place, State};
+use super::state::{ClusterDir, ClusterState};
 use super::waiting::{Deadline, PAUSE};
+use crate::args::StopArguments;
+use crate::environment::profile::Profile;
+use crate::exit::CliError;
+use crate::output::messages;
 use std::time::Duration;
 
 /// Beyond the time to drain: for engines to give back what they have not begun, and to take their leave.
@@ -22,19 +22,22 @@ const KILLED: Duration = Duration::from_secs(10);
 /// Ends the cluster of the profile; where none runs it says so, and all is well.
 pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
     let profile = Profile::find(arguments.profile.as_deref())?;
-    let place = Place::of(profile.name())?;
+    let place = ClusterDir::of(profile.name())?;
     let quiet = arguments.loudness.quiet;
     let say = |text: &str| {
         if !quiet {
-            tell::print(text);
+            messages::print(text);
         }
     };
-    let none = format!("no cluster `{}` runs on this machine\n", place.name());
+    let none = format!(
+        "the cluster `{}` is not running on this machine\n",
+        place.name()
+    );
     if !place.dir().exists() {
         say(&none);
         return Ok(());
     }
-    let _lock = place.lock(|| say("another command is at this cluster; waiting for it\n"))?;
+    let _lock = place.lock(|| say("waiting for another command on this cluster\n"))?;
     let Some(state) = found::known(&place)? else {
         say(&none);
         return Ok(());
@@ -42,23 +45,23 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<(), CliError> {
     let is_running = state.server.is_running();
     end_engines(&state, arguments.drain_timeout)?;
     if state.server.terminate() && !gone(std::slice::from_ref(&state.server), SERVER) {
-        tell::warn(&format!(
-            "the NATS server (pid {}) does not end, and is killed; what is stored is sound",
+        messages::warn(&format!(
+            "the NATS server (pid {}) does not exit and is killed; stored data is safe",
             state.server.pid
         ));
         kill(std::slice::from_ref(&state.server), "the NATS server")?;
     }
     place.forget()?;
     say(&if is_running {
-        format!("the cluster `{}` has stopped\n", place.name())
+        format!("stopped the cluster `{}`\n", place.name())
     } else {
-        format!("the cluster `{}` had ended before\n", place.name())
+        format!("the cluster `{}` had already exited\n", place.name())
     });
     Ok(())
 }
 
 /// Lets the engines drain; kills what takes too long.
-fn end_engines(state: &State, drain: Option<Duration>) -> Result<(), CliError> {
+fn end_engines(state: &ClusterState, drain: Option<Duration>) -> Result<(), CliError> {
     let marks: Vec<Mark> = state
         .engines
         .iter()
@@ -73,9 +76,7 @@ fn end_engines(state: &State, drain: Option<Duration>) -> Result<(), CliError> {
         return Ok(());
     }
     if drain.is_none() {
-        tell::warn(
-            "engines do not end in the time they have for it, and are killed; their tasks run again",
-        );
+        messages::warn("engines did not stop in time and are killed; their tasks run again");
     }
     kill(&marks, "a process with engines")
 }
@@ -90,10 +91,10 @@ fn kill(marks: &[Mark], what: &str) -> Result<(), CliError> {
     let left = marks.iter().find(|mark| mark.is_running());
     let pid = left.map(|mark| mark.pid).unwrap_or_default();
     Err(CliError::NoCluster {
-        message: format!("{what} (pid {pid}) does not end, though it was killed"),
+        message: format!("{what} (pid {pid}) was killed but does not exit"),
         said: Vec::new(),
         hint: Some(
-            "it waits for a disk or a network file system; `stop` again when that answers"
+            "it waits for a disk or a network file system; run `rwasm-cluster stop` again when that answers"
                 .to_owned(),
         ),
     })

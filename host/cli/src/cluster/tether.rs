@@ -39,7 +39,7 @@ pub(super) fn serve() -> Option<ExitCode> {
     match hold(Path::new(&key), drain, &program, arguments) {
         Ok(code) => Some(code),
         Err(error) => {
-            super::super::tell::print(&format!("`{shown}` cannot be used: {error}\n"));
+            crate::output::messages::print(&format!("cannot run `{shown}`: {error}\n"));
             Some(ExitCode::FAILURE)
         }
     }
@@ -100,7 +100,7 @@ fn wait(child: &mut Child) -> io::Result<ExitCode> {
 pub(crate) fn held() -> io::Result<Key> {
     /// A key has four lines, and comments may be more.
     const LONGEST: u64 = 16 << 10;
-    let no_key = || io::Error::new(io::ErrorKind::InvalidData, "there is no key on stdin");
+    let no_key = || io::Error::new(io::ErrorKind::InvalidData, "stdin contains no key");
     let mut text = String::new();
     let mut input = io::stdin().lock();
     let key = loop {

@@ -1,8 +1,8 @@
 //! Waiting for what was started to be ready: for so long, unless it ends or a signal comes.
 
-use super::super::exit::CliError;
-use super::super::signals::Signals;
-use super::detached::Detached;
+use super::background::BackgroundProcess;
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
 use std::time::{Duration, Instant};
 
 /// The pause between two looks. Nothing tells of a file that appears, or a process that is not our child and ends.
@@ -33,7 +33,7 @@ impl Deadline {
 /// the error, which has the end of its log.
 pub(super) fn until_ready<T>(
     what: &str,
-    started: &mut Detached,
+    started: &mut BackgroundProcess,
     deadline: Deadline,
     signals: &Signals,
     mut ready: impl FnMut() -> Option<T>,
@@ -45,7 +45,7 @@ pub(super) fn until_ready<T>(
             return Err(CliError::Signal(signal));
         }
         let reason = if let Some(status) = ended {
-            format!("{what} has ended ({status})")
+            format!("{what} exited ({status})")
         } else {
             if let Some(ready) = ready() {
                 return Ok(ready);
@@ -59,7 +59,7 @@ pub(super) fn until_ready<T>(
         };
         let said = started.log.tail();
         return Err(CliError::NoCluster {
-            message: format!("{reason}; it logs to `{}`", started.log.path().display()),
+            message: format!("{reason}; see its log `{}`", started.log.path().display()),
             said,
             hint: None,
         });

@@ -143,7 +143,7 @@ impl<'a> Name<'a> {
 fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> {
     let wanted = spelled(Name::of(name).function);
     // A third of it may be wrong, and something of it in any case.
-    let most = (wanted.len() / 3).max(1);
+    let most = (wanted.chars().count() / 3).max(1);
     let mut near: Vec<(usize, &str)> = names
         .filter_map(|full| {
             let known = spelled(Name::of(full).function);
@@ -158,7 +158,7 @@ fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> 
 }
 
 /// Without what differs between the spellings of one name in WIT, Python and C.
-fn spelled(name: &str) -> Vec<char> {
+fn spelled(name: &str) -> String {
     let plain = |char: char| match char {
         '_' => '-',
         other => other.to_ascii_lowercase(),
@@ -167,21 +167,13 @@ fn spelled(name: &str) -> Vec<char> {
 }
 
 /// How many letters have to be put in, taken out or changed to make the one of the other; none where it is more than `most`.
-fn distance(one: &[char], other: &[char], most: usize) -> Option<usize> {
-    if one.len().abs_diff(other.len()) > most {
+fn distance(one: &str, other: &str, most: usize) -> Option<usize> {
+    // Their lengths alone tell most pairs apart, and a module may have many long names.
+    let length = |text: &str| text.chars().count();
+    if length(one).abs_diff(length(other)) > most {
         return None;
     }
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, here) in one.iter().enumerate() {
-        let mut corner = row[0];
-        row[0] = index + 1;
-        for (column, there) in other.iter().enumerate() {
-            let changed = corner + usize::from(here != there);
-            corner = row[column + 1];
-            row[column + 1] = changed.min(corner + 1).min(row[column] + 1);
-        }
-    }
-    row.last().copied().filter(|distance| *distance <= most)
+    Some(strsim::levenshtein(one, other)).filter(|distance| *distance <= most)
 }
 
 #[cfg(test)]

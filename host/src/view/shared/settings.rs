@@ -220,6 +220,14 @@ pub enum SettingError {
 /// of a view may differ from it.
 macro_rules! setters {
     () => {
+        /// Replaces all settings of the tasks at once.
+        pub fn task_settings(mut self, task: $crate::TaskSettings) -> Self {
+            self.settings.task = task;
+            self.settings.setting.take();
+            self.settings.owner = $crate::dispatch::Owner::default();
+            self
+        }
+
         /// What these calls are called: in messages, events and the history.
         pub fn label(mut self, label: impl Into<std::sync::Arc<str>>) -> Self {
             self.settings.task.label = Some(label.into());
@@ -330,6 +338,12 @@ pub(crate) use setters;
 /// The setters for maps that both views have.
 macro_rules! map_setters {
     () => {
+        /// Replaces all settings of maps at once.
+        pub fn job_settings(mut self, job: $crate::JobSettings) -> Self {
+            self.settings.job = job;
+            self
+        }
+
         /// Maps give their outcomes as their tasks end, not in input order.
         pub fn unordered(mut self) -> Self {
             self.settings.job.unordered = true;

@@ -1,0 +1,69 @@
+//! What clap derives from the definitions of all commands: the version, completion scripts and man pages.
+
+use super::Arguments;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use std::io;
+use std::path::PathBuf;
+
+/// Print a completion script for a shell.
+#[derive(Args, Debug)]
+#[command(before_help = "Examples:
+  rwasm-cluster completions bash > ~/.local/share/bash-completion/completions/rwasm-cluster
+  rwasm-cluster completions fish > ~/.config/fish/completions/rwasm-cluster.fish")]
+pub(crate) struct CompletionsArguments {
+    /// Shell to complete commands in
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// Print the man page, or write the man pages of all commands to a directory.
+#[derive(Args, Debug)]
+#[command(before_help = "Examples:
+  rwasm-cluster man | man -l -                     read the main man page
+  rwasm-cluster man ~/.local/share/man/man1        install the man pages of all commands")]
+pub(crate) struct ManArguments {
+    /// Directory for the man pages of all commands; created if missing
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// The name and version of the program, as `--version` prints them.
+pub(crate) fn version() -> String {
+    Arguments::command().render_version()
+}
+
+/// The script that completes command lines in a shell.
+pub(crate) fn completions(shell: Shell) -> Vec<u8> {
+    let mut command = Arguments::command();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    script
+}
+
+/// The man pages of all commands by their file names, that of the program itself first.
+pub(crate) fn man_pages() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    command.build();
+    let mut pages = Vec::new();
+    add_pages(&command, &mut pages)?;
+    Ok(pages)
+}
+
+fn add_pages(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    // Examples come before the options on a terminal, and at the end of a man page.
+    let examples = command.get_before_help().map(ToString::to_string);
+    let notes = command.get_after_long_help().or(command.get_after_help());
+    let notes = [examples, notes.map(ToString::to_string)];
+    let notes: Vec<String> = notes.into_iter().flatten().collect();
+    let man = Man::new(command.clone().after_long_help(notes.join("\n\n")));
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    pages.push((man.get_filename(), page));
+    for command in command.get_subcommands() {
+        add_pages(command, pages)?;
+    }
+    Ok(())
+}

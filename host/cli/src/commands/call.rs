@@ -1,0 +1,243 @@
+//! `call`: one function, on any engine or on each that is named.
+
+use crate::args::CallArguments;
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::notes::TaskNaming;
+use crate::output::printers::{check_format, memo};
+use crate::output::report::Subject;
+use crate::output::results::Output;
+use crate::output::summary::{Summary, figures};
+use crate::pipeline::{
+    Plan, Progress, RunningJob, Settings, Wording, carry_out, function, read_module, result_type,
+};
+#[cfg(feature = "nats")]
+use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::format::{Call, Format, arguments_from_text};
+use rwasm_cluster::{
+    Argument, Cluster, DynamicCallable, JobSpec, Module, SubmitError, TaskInfo, Tasks, Value,
+    ViewKind,
+};
+use std::sync::Arc;
+
+/// Calls a function and prints what it gives.
+pub(crate) fn call(arguments: &CallArguments, signals: &Signals) -> Result<(), CliError> {
+    let settings = Settings::resolve(&arguments.task, None)?;
+    let calls = Calls::plan(arguments, &settings)?;
+    carry_out(calls, settings, signals)
+}
+
+/// A call that can begin: one on any engine, or one on each that is named.
+struct Calls {
+    module: Module,
+    function: DynamicCallable,
+    arguments: Vec<Argument>,
+    spec: JobSpec,
+    format: Format,
+}
+
+impl Calls {
+    fn plan(arguments: &CallArguments, settings: &Settings) -> Result<Self, CliError> {
+        let called = Called::new(arguments)?;
+        let module = read_module(&arguments.module, &settings.limits)?;
+        let function = function(&module, &called.name)?;
+        let given = called.arguments(&function, arguments)?;
+        let format = settings.output.format.unwrap_or(Format::Text);
+        check_format(format, result_type(&function).as_ref())?;
+        let mut spec = settings.job.clone();
+        spec.task.memo = memo(format);
+        Ok(Self {
+            module,
+            function,
+            arguments: given,
+            spec,
+            format,
+        })
+    }
+
+    /// Whether there is a result for each of several engines.
+    fn are_many(&self) -> bool {
+        matches!(self.spec.view, ViewKind::Direct(_))
+    }
+}
+
+impl Plan for Calls {
+    type Running = RunningCalls;
+
+    const WORDING: Wording = Wording {
+        pieces: "calls",
+        begun: "module compiled or loaded from the cache, and call started",
+        ended: "call done and result written",
+    };
+
+    fn subject(&self) -> Subject {
+        Subject {
+            command: "call",
+            module: self.module.clone(),
+            function: Some(self.function.name().to_owned()),
+            merge: None,
+            label: self.spec.task.label.as_deref().map(str::to_owned),
+            is_deterministic: self.spec.task.deterministic,
+        }
+    }
+
+    fn naming(&self) -> TaskNaming {
+        if self.are_many() {
+            TaskNaming::ByCall
+        } else {
+            TaskNaming::Alone
+        }
+    }
+
+    fn begin(self, cluster: &Cluster) -> Result<RunningCalls, SubmitError> {
+        let are_records = self.are_many();
+        let tasks = submit(cluster, &self.function, self.arguments, &self.spec)?;
+        Ok(RunningCalls {
+            tasks: Arc::new(tasks),
+            format: self.format,
+            are_records,
+        })
+    }
+
+    #[cfg(feature = "nats")]
+    fn store(self, _: &DurableJobs, _: &DetachSettings) -> Result<String, CliError> {
+        Err(CliError::Internal(anyhow::anyhow!("a call is not stored")))
+    }
+}
+
+fn submit(
+    cluster: &Cluster,
+    function: &DynamicCallable,
+    given: Vec<Argument>,
+    spec: &JobSpec,
+) -> Result<Tasks<Value>, SubmitError> {
+    if let ViewKind::Direct(targets) = &spec.view {
+        let view = cluster
+            .direct_view(targets.clone())?
+            .task_settings(spec.task.clone())
+            .job_settings(spec.job.clone())
+            .blocking();
+        return view.submit(function, given);
+    }
+    let view = cluster
+        .load_balanced_view()
+        .task_settings(spec.task.clone())
+        .job_settings(spec.job.clone())
+        .blocking();
+    Ok(Tasks::join([view.submit(function, given)?]))
+}
+
+/// Calls that have begun.
+struct RunningCalls {
+    tasks: Arc<Tasks<Value>>,
+    format: Format,
+    /// Whether each result is one among several.
+    are_records: bool,
+}
+
+impl RunningJob for RunningCalls {
+    fn canceller(&self) -> Box<dyn FnOnce() + Send> {
+        let tasks = Arc::clone(&self.tasks);
+        Box::new(move || tasks.abort())
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        None
+    }
+
+    fn print(self, output: Output, cluster: &Cluster) -> Result<Summary, CliError> {
+        print(&self.tasks, output, self.format, self.are_records)?;
+        let calls: Vec<TaskInfo> = self.tasks.info().into_iter().flatten().collect();
+        let mut stats = figures(&calls);
+        stats.wall_time = self.tasks.wall_time().unwrap_or_default();
+        stats.engine_count = cluster.engines().len();
+        Ok(Summary::of_calls(&calls, stats))
+    }
+}
+
+/// Prints what each call gives, in the order of the engines, up to the first that fails.
+fn print(
+    tasks: &Tasks<Value>,
+    mut output: Output,
+    format: Format,
+    are_records: bool,
+) -> Result<(), CliError> {
+    for task in tasks {
+        let value = match task.get() {
+            Ok(value) => value,
+            Err(error) => {
+                // What came before the failure is good, and is printed.
+                output.flush()?;
+                return Err(error.into());
+            }
+        };
+        // A function without a result has nothing to print.
+        if value == Value::Tuple(Vec::new()) {
+            continue;
+        }
+        if are_records {
+            output.record(&value, format)?;
+        } else {
+            output.value(&value, format)?;
+        }
+    }
+    output.complete()
+}
+
+/// What is to be called, as it was typed.
+struct Called {
+    name: String,
+    /// In WAVE's spelling, with its arguments. Instead of the name, which may be none that WAVE
+    /// knows, it has another as long, so that places in it are those of what was typed.
+    wave: Option<String>,
+}
+
+impl Called {
+    fn new(arguments: &CallArguments) -> Result<Self, CliError> {
+        let text = arguments.function.trim();
+        let Some(open) = text.find('(') else {
+            return Ok(Self {
+                name: text.to_owned(),
+                wave: None,
+            });
+        };
+        let wrong = |message| CliError::Wrong {
+            message,
+            hint: "write `fib 30` or, in quotes, `'fib(30)'`".to_owned(),
+        };
+        if !arguments.arguments.is_empty() {
+            return Err(wrong(format!(
+                "`{text}` already has arguments in parentheses, but more arguments follow"
+            )));
+        }
+        let wave = "f".repeat(open) + &text[open..];
+        if let Err(error) = Call::parse(&wave) {
+            return Err(wrong(format!("`{text}` is not a function call: {error}")));
+        }
+        Ok(Self {
+            name: text[..open].trim_end().to_owned(),
+            wave: Some(wave),
+        })
+    }
+
+    fn arguments(
+        &self,
+        function: &DynamicCallable,
+        arguments: &CallArguments,
+    ) -> Result<Vec<Argument>, CliError> {
+        let params = &function.signature().params;
+        let call = self.wave.as_deref().and_then(|text| Call::parse(text).ok());
+        let values = if let Some(call) = call {
+            call.arguments(params)
+        } else {
+            let given = arguments.arguments.iter();
+            let given: Vec<&[u8]> = given.map(|text| text.as_encoded_bytes()).collect();
+            arguments_from_text(params, &given)
+        };
+        let values = values.map_err(|error| CliError::Wrong {
+            message: format!("`{}`: {error}", function.signature()),
+            hint: "write strings, bytes and single characters as they are, anything else as JSON or WAVE".to_owned(),
+        })?;
+        Ok(values.into_iter().map(Argument::from).collect())
+    }
+}

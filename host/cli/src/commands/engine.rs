@@ -1,0 +1,169 @@
+//! `rwasm-cluster engine`: engines of a cluster.
+
+use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness};
+use crate::cluster;
+use crate::environment::compiler;
+use crate::environment::profile;
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::messages::note;
+use crate::output::results;
+use crate::pipeline;
+use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
+use rwasm_cluster::nats::Role;
+use rwasm_cluster::{Cluster, EngineError, EngineId};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// Does what was asked.
+pub(crate) fn engine(command: &EngineCommand, signals: &Signals) -> Result<(), CliError> {
+    match command {
+        EngineCommand::Join(arguments) => run(arguments, signals),
+        EngineCommand::List(arguments) => cluster::list(arguments),
+        EngineCommand::Drain(arguments) => let_go(arguments),
+    }
+}
+
+/// Asks the processes of engines to let them go.
+fn let_go(arguments: &DrainArguments) -> Result<(), CliError> {
+    let connect = profile::remote_always(&arguments.remote, Role::Client)?;
+    let cluster = Cluster::builder().connect(connect).start();
+    let cluster = cluster.map_err(CliError::Start)?;
+    let refused = |error: &EngineError| CliError::Wrong {
+        message: error.to_string(),
+        hint: "`rwasm-cluster engine list` lists the engines".to_owned(),
+    };
+    let ids: BTreeSet<u32> = arguments.ids.iter().copied().collect();
+    // All of them or none.
+    let engines = cluster.engines();
+    if let Some(unknown) = ids.iter().find(|id| !engines.contains(&EngineId(**id))) {
+        let engine = EngineId(*unknown);
+        return Err(refused(&EngineError::Unknown { engine, engines }));
+    }
+    for id in ids {
+        cluster
+            .remove_engine(EngineId(id))
+            .map_err(|error| refused(&error))?;
+        if !arguments.loudness.quiet {
+            note(&format!("engine {id} is draining"));
+        }
+    }
+    Ok(())
+}
+
+/// Has what the library says of its work written to stderr, for whoever keeps a log of this process.
+fn log(loudness: &Loudness) {
+    let level = match (loudness.quiet, loudness.verbose) {
+        (true, _) => LevelFilter::WARN,
+        (_, true) => LevelFilter::DEBUG,
+        _ => LevelFilter::INFO,
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false);
+    // What other libraries say is theirs.
+    let ours = Targets::new().with_target("rwasm_cluster", level);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(ours));
+    // Somebody else may have asked for it before.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
+    pipeline::check_engines(arguments.engines)?;
+    log(&arguments.loudness);
+    if let Some(path) = &arguments.ready_file {
+        // Whoever waits for the file would do so for ever.
+        aside(path).map_err(|source| unwritable(path, source))?;
+    }
+    let url = arguments.url.as_deref();
+    let mut connect = profile::at_or_running(url, &arguments.identity, Role::Engine)?;
+    if arguments.tethered {
+        let key = cluster::held().map_err(|error| CliError::Gone {
+            message: format!("cannot read the key from stdin: {error}"),
+            hint: "name the file of the key with --key".to_owned(),
+        })?;
+        connect = connect.key(key);
+    }
+    let mut settings = JoinSettings::new(connect);
+    settings.engines = arguments.engines;
+    settings.compiler = compiler::compiler();
+    settings.cache_dir = match &arguments.cache_dir {
+        Some(dir) if dir.as_os_str().is_empty() => None,
+        Some(dir) => Some(dir.clone()),
+        None => compiler::cache_dir(),
+    };
+    if !arguments.lanes.is_empty() {
+        settings.lanes.clone_from(&arguments.lanes);
+    }
+    let labels = arguments.labels.iter();
+    settings.labels = labels
+        .map(|label| (label.name.clone(), label.value.clone()))
+        .collect();
+    if let Some(path) = &arguments.policy {
+        settings.policy = Policy::read(path).map_err(CliError::Policy)?;
+    }
+    settings.drain_timeout = arguments.drain_timeout;
+    settings.exit_when_idle = arguments.exit_when_idle;
+    settings.health = arguments.health;
+    let drain = Drain::default();
+    signals.watch_patiently({
+        let drain = drain.clone();
+        let quiet = arguments.loudness.quiet;
+        move || {
+            if !quiet {
+                note("draining: running tasks finish, other tasks go back to the cluster; a second signal exits at once");
+            }
+            drain.begin();
+        }
+    });
+    let report = join(settings, &drain, |engines| {
+        if let Some(path) = &arguments.ready_file
+            && let Err(error) = write_ready_file(path, engines)
+        {
+            note(&format!("cannot write `{}`: {error}", path.display()));
+        }
+        if !arguments.loudness.quiet {
+            let ids: Vec<String> = engines.iter().map(ToString::to_string).collect();
+            note(&format!("joined with engines {}", ids.join(", ")));
+        }
+    })
+    .map_err(|error| CliError::Join(Box::new(error)))?;
+    if !arguments.loudness.quiet {
+        note(&format!(
+            "left: {} tasks done, {} of them failed, {} dispatches returned",
+            report.done, report.failed, report.given_back
+        ));
+    }
+    Ok(())
+}
+
+fn unwritable(path: &Path, source: std::io::Error) -> CliError {
+    CliError::Output {
+        what: format!("`{}`", path.display()),
+        source: results::plain(source),
+    }
+}
+
+/// Where a file is written until it is whole.
+fn aside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    if path.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))
+}
+
+/// Written aside and renamed, so that whoever waits for it reads all of it.
+fn write_ready_file(path: &Path, engines: &[EngineId]) -> std::io::Result<()> {
+    let mut file = aside(path)?;
+    for engine in engines {
+        writeln!(file, "{engine}")?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

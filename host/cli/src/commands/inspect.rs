@@ -1,0 +1,245 @@
+//! `inspect`: what a module is, for people, as WIT or as JSON. Nothing of it is run or compiled.
+
+use crate::args::{InspectArguments, InspectFormat};
+use crate::exit::CliError;
+use crate::output::text::{print, shell_word};
+use rwasm_cluster::format::to_wave;
+use rwasm_cluster::plain::visible;
+use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// Shows a module.
+pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
+    let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
+    let text = match arguments.format {
+        InspectFormat::Text => text(&module),
+        InspectFormat::Wit => module.wit().map_err(CliError::Load)?,
+        InspectFormat::Json => json(&module),
+    };
+    print(&text)
+}
+
+fn kind(module: &Module) -> &'static str {
+    if module.is_component() {
+        "component"
+    } else {
+        "core module"
+    }
+}
+
+/// How the module is run on a file, if it has what `run` needs.
+fn example_run(module: &Module) -> Option<String> {
+    let name = shell_word(module.name());
+    let run = |options: &str| Some(format!("rwasm-cluster run {name}{options} input.txt"));
+    if module.form() == Form::Command || JobSpec::default().merge_for(module).is_ok() {
+        return run("");
+    }
+    let mut functions = module.functions().iter();
+    let function = functions.find(|function| can_be_mapped(module, function))?;
+    run(&format!(" --map {}", shell_word(&function.name)))
+}
+
+/// How a function is called, with arguments that are of the right types: of those that take any the one that is told in the
+/// fewest words.
+fn example_call(module: &Module) -> Option<String> {
+    let functions = module.functions().iter();
+    let function = functions.min_by_key(|one| (one.params.is_empty(), one.to_string().len()))?;
+    let name = shell_word(&function.name);
+    let mut line = format!("rwasm-cluster call {} {name}", shell_word(module.name()));
+    for (_, ty) in &function.params {
+        let text = match sample(ty) {
+            Value::String(text) => text,
+            Value::Char(character) => character.to_string(),
+            Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            value => to_wave(&value),
+        };
+        line = line + " " + &shell_word(&text);
+    }
+    Some(line)
+}
+
+/// The examples there are, the one of `run` first.
+fn examples(module: &Module) -> Vec<String> {
+    let examples = [example_run(module), example_call(module)];
+    let examples: Vec<String> = examples.into_iter().flatten().collect();
+    if examples.is_empty() {
+        return vec!["none: it has no function".to_owned()];
+    }
+    examples
+}
+
+/// A small value of a type.
+fn sample(ty: &Type) -> Value {
+    match ty {
+        Type::Bool => true.into(),
+        Type::S8 => 1_i8.into(),
+        Type::U8 => 1_u8.into(),
+        Type::S16 => 1_i16.into(),
+        Type::U16 => 1_u16.into(),
+        Type::S32 => 1_i32.into(),
+        Type::U32 => 1_u32.into(),
+        Type::S64 => 1_i64.into(),
+        Type::U64 => 1_u64.into(),
+        Type::F32 => 1.5_f32.into(),
+        Type::F64 => 1.5_f64.into(),
+        Type::Char => 'a'.into(),
+        Type::String => "some words".into(),
+        Type::List(_) if ty.is_bytes() => b"some words".to_vec().into(),
+        Type::List(element) => Value::List(vec![sample(element)]),
+        Type::Tuple(types) => Value::Tuple(types.iter().map(sample).collect()),
+        Type::Record(fields) => {
+            let field = |field: &rwasm_cluster::Field| (field.name.clone(), sample(&field.ty));
+            Value::Record(fields.iter().map(field).collect())
+        }
+        Type::Variant(cases) => cases.first().map_or(Value::Bool(true), |case| {
+            let carried = case.ty.as_ref().map(|ty| Box::new(sample(ty)));
+            Value::Variant(case.name.clone(), carried)
+        }),
+        Type::Enum(names) => {
+            let name = names.first().cloned();
+            name.map_or(Value::Bool(true), Value::Enum)
+        }
+        Type::Flags(names) => Value::Flags(names.first().cloned().into_iter().collect()),
+        Type::Option(inner) => Value::Option(Some(Box::new(sample(inner)))),
+        Type::Result(sides) => {
+            let carried = sides.ok.as_ref().map(|ty| Box::new(sample(ty)));
+            Value::Result(Ok(carried))
+        }
+        Type::Map(pair) => Value::Map(vec![(sample(&pair.0), sample(&pair.1))]),
+    }
+}
+
+/// How its WIT is had, or that it has none.
+fn wit_note(module: &Module) -> String {
+    if module.has_wit() {
+        "shown by --format wit".to_owned()
+    } else {
+        "none of its own; --format wit describes it".to_owned()
+    }
+}
+
+/// What it may use, with the options that grant it.
+fn needs(module: &Module) -> String {
+    let needs = module.needs().into_iter().map(|need| match need.option() {
+        Some(option) => format!("{need} ({option})"),
+        None => need.to_string(),
+    });
+    let needs: Vec<String> = needs.collect();
+    if needs.is_empty() {
+        return "nothing but its input".to_owned();
+    }
+    needs.join(", ")
+}
+
+fn can_be_mapped(module: &Module, function: &Function) -> bool {
+    let mut spec = JobSpec::default();
+    spec.map = Some(function.name.clone());
+    spec.merge = Merge::None;
+    spec.merge_for(module).is_ok()
+}
+
+fn text(module: &Module) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<10} {}", visible(value));
+    };
+    line("module", module.name());
+    line("form", &format!("{}, {}", module.form(), kind(module)));
+    line(
+        "size",
+        &format!("{} bytes ({})", module.size(), ByteSize::new(module.size())),
+    );
+    line("sha-256", &module.hash().to_string());
+    match module.functions() {
+        [] => line("functions", "none that could be called"),
+        functions => {
+            let mut name = "functions";
+            for function in functions {
+                line(name, &function.to_string());
+                name = "";
+            }
+        }
+    }
+    let mut name = "not called";
+    for function in module.uncallable() {
+        line(name, &format!("{function}  ({})", function.reason));
+        name = "";
+    }
+    match module.imports() {
+        [] => line("imports", "none"),
+        imports => {
+            let mut name = "imports";
+            for import in imports {
+                let missing = if import.offered {
+                    ""
+                } else {
+                    "  (not offered: a task that calls it fails)"
+                };
+                // An interface of a component has no name in it.
+                let asked = format!("{} {}", import.module, import.name);
+                line(name, &format!("{}{missing}", asked.trim_end()));
+                name = "";
+            }
+        }
+    }
+    line("wit", &wit_note(module));
+    line("may use", &needs(module));
+    let mut name = "example";
+    for example in examples(module) {
+        line(name, &example);
+        name = "";
+    }
+    text
+}
+
+fn json(module: &Module) -> String {
+    let functions: Vec<_> = module
+        .functions()
+        .iter()
+        .map(|function| {
+            json!({
+                "name": function.name,
+                "params": function.params.iter().map(|(name, ty)| json!({
+                    "name": name,
+                    "type": ty.to_string(),
+                })).collect::<Vec<_>>(),
+                "result": function.result.as_ref().map(ToString::to_string),
+                "wit": function.to_string(),
+            })
+        })
+        .collect();
+    let imports: Vec<_> = module
+        .imports()
+        .iter()
+        .map(|import| json!({"module": import.module, "name": import.name, "offered": import.offered}))
+        .collect();
+    let uncallable: Vec<_> = module
+        .uncallable()
+        .iter()
+        .map(|function| {
+            json!({
+                "name": function.name,
+                "wit": function.to_string(),
+                "reason": function.reason,
+            })
+        })
+        .collect();
+    let document = json!({
+        "module": module.name(),
+        "form": module.form().name(),
+        "kind": kind(module),
+        "size": module.size(),
+        "sha256": module.hash().to_string(),
+        "functions": functions,
+        "uncallable": uncallable,
+        "imports": imports,
+        // What cannot be printed as WIT may still be run.
+        "wit": module.wit().ok(),
+        "may_use": module.needs().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "example": examples(module).first(),
+        "example_call": example_call(module),
+    });
+    format!("{document:#}\n")
+}

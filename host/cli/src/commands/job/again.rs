@@ -1,0 +1,435 @@
+//! `job retry` and `job replay`: recorded tasks once more, of what the history has or names. What
+//! has changed since, or is not kept, is said and not run.
+
+use super::result::{Formats, error_line};
+use super::{is_streamed, merge_of};
+use crate::args::{AgainArguments, GrantOptions, Printed, ReplayArguments};
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::messages::warn;
+use crate::output::printers::{failed_task, unpacked};
+use crate::output::results::Output;
+use crate::pipeline::grants;
+use crate::pipeline::history;
+use crate::pipeline::{RunningCluster, check_engines};
+use anyhow::Context as _;
+use rwasm_cluster::{
+    Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,
+    JobKind, JobSpec, JobState, Merge, Module, Random, TaskEntry, TaskError, TaskFailure,
+    TaskInput, TaskQuery, TaskState, Tolerance, Value,
+};
+use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs a job's failed tasks again.
+pub(super) fn retry(
+    key: JobKey,
+    arguments: &AgainArguments,
+    signals: &Signals,
+) -> Result<(), CliError> {
+    check_engines(arguments.engines)?;
+    let settings = history::always(&arguments.history)?;
+    let history = history::existing()?;
+    let job = history.job(key).map_err(CliError::History)?;
+    if job.state == JobState::Running {
+        return Err(CliError::History(
+            rwasm_cluster::HistoryError::StillRunning { key },
+        ));
+    }
+    let mut query = TaskQuery::default();
+    query.states = vec![TaskState::Failed, TaskState::Cancelled];
+    let tasks = history.tasks(key, &query).map_err(CliError::History)?;
+    if tasks.is_empty() {
+        return Err(CliError::Wrong {
+            message: format!("job {key} has no failed tasks to run again"),
+            hint: format!("`rwasm-cluster job show {key}` shows its tasks"),
+        });
+    }
+    let granted = granted(&job, &arguments.grants)?;
+    let module = module(&job)?;
+    let mut lost = Vec::new();
+    let mut given = Vec::new();
+    for task in &tasks {
+        match Given::of(&job, task) {
+            Ok(found) => given.push(found),
+            Err(why) => lost.push(format!(
+                "task {} of job {key} cannot be run again: {why}",
+                task.index
+            )),
+        }
+    }
+    if given.is_empty() {
+        return Err(gone(lost.remove(0)));
+    }
+    for text in &lost {
+        warn(text);
+    }
+    let builder = match arguments.engines {
+        Some(engines) => Cluster::builder().engines(engines),
+        None => Cluster::builder(),
+    };
+    let mut spec = retried(&job, arguments);
+    spec.task.grants = Some(granted);
+    let again = Again {
+        job: &job,
+        module,
+        format: Formats::of(&job, arguments.printed.format),
+        spec,
+    };
+    again.run(
+        builder.history(settings),
+        given,
+        &arguments.printed,
+        signals,
+    )
+}
+
+/// Runs one task again, alone.
+pub(super) fn replay(
+    key: JobKey,
+    arguments: &ReplayArguments,
+    signals: &Signals,
+) -> Result<(), CliError> {
+    let history = history::existing()?;
+    let job = history.job(key).map_err(CliError::History)?;
+    let task = history
+        .task(key, arguments.task)
+        .map_err(CliError::History)?;
+    let granted = granted(&job, &arguments.grants)?;
+    let module = module(&job)?;
+    let given = Given::of(&job, &task).map_err(|why| {
+        gone(format!(
+            "task {} of job {key} cannot be run again: {why}",
+            task.index
+        ))
+    })?;
+    let mut spec = spec(&job);
+    spec.task.grants = Some(granted);
+    spec.merge = Merge::None;
+    spec.task.retry.retries = 0;
+    spec.job.max_failures = Tolerance::Count(0);
+    let mut format = Formats::of(&job, arguments.printed.format);
+    format.is_merged = false;
+    let again = Again {
+        job: &job,
+        module,
+        format,
+        spec,
+    };
+    again.run(
+        Cluster::builder().engines(1),
+        vec![given],
+        &arguments.printed,
+        signals,
+    )
+}
+
+/// What a retried job is asked for: as before, but for what is wished otherwise now.
+fn retried(job: &JobEntry, arguments: &AgainArguments) -> JobSpec {
+    let mut spec = spec(job);
+    spec.task.repeats = Some(job.key);
+    let limits = spec.task.limits.get_or_insert_default();
+    limits.time = arguments.timeout.unwrap_or(limits.time);
+    limits.memory = arguments.memory.unwrap_or(limits.memory);
+    limits.fuel = arguments.fuel.or(limits.fuel);
+    spec
+}
+
+fn gone(message: String) -> CliError {
+    CliError::Gone {
+        message,
+        hint: "run the whole job again".to_owned(),
+    }
+}
+
+/// The module that the job ran, if it is still there and the same.
+fn module(job: &JobEntry) -> Result<Module, CliError> {
+    let Some(path) = &job.module_path else {
+        return Err(gone(format!(
+            "the module of job {} was not loaded from a file",
+            job.key
+        )));
+    };
+    let module = Module::from_file(path).map_err(CliError::Load)?;
+    if module.hash().to_string() == job.module_hash {
+        return Ok(module);
+    }
+    Err(gone(format!(
+        "the module `{}` has changed since job {} ran it",
+        path.display(),
+        job.key
+    )))
+}
+
+/// What a task is called with, once more.
+enum Given {
+    Input(Input),
+    Values(Vec<Value>),
+}
+
+impl Given {
+    fn of(job: &JobEntry, task: &TaskEntry) -> Result<Self, String> {
+        match &task.input {
+            TaskInput::Stored(packed) => {
+                let values = packed
+                    .iter()
+                    .map(|value| value.unpack().map_err(|error| error.to_string()));
+                let values: Vec<Value> = values.collect::<Result<_, _>>()?;
+                if job.kind != JobKind::Run {
+                    return Ok(Self::Values(values));
+                }
+                match values.into_iter().next() {
+                    Some(Value::Bytes(bytes)) => {
+                        let name = format!("input of task {} of job {}", task.index, job.key);
+                        Ok(Self::Input(Input::bytes(name, bytes)))
+                    }
+                    _ => Err("its stored input is not a chunk".to_owned()),
+                }
+            }
+            TaskInput::Range {
+                path,
+                start,
+                end,
+                sha256,
+            } => {
+                let wanted = sha256
+                    .as_deref()
+                    .ok_or("the hash of its input was not recorded")?;
+                part(path, *start, *end, wanted).map(Self::Input)
+            }
+            TaskInput::Elsewhere(reason) => Err(format!("its input was not recorded: {reason}")),
+            _ => Err("its input is of an unknown kind".to_owned()),
+        }
+    }
+}
+
+/// A part of a file, if it is what it was.
+fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String> {
+    let read = || -> std::io::Result<(u64, Vec<u8>)> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(end.saturating_sub(start))
+            .read_to_end(&mut bytes)?;
+        Ok((length, bytes))
+    };
+    let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
+    let (length, bytes) = read().map_err(unreadable)?;
+    let mut found = String::new();
+    for byte in Sha256::digest(&bytes) {
+        // Writing to a string cannot fail.
+        let _ = write!(found, "{byte:02x}");
+    }
+    if found != sha256 {
+        return Err(format!(
+            "bytes {start}..{end} of `{}` have changed",
+            path.display()
+        ));
+    }
+    if (start, end) == (0, length) {
+        return Ok(Input::path(path));
+    }
+    Ok(Input::bytes(
+        format!("{} (bytes {start}..{end})", path.display()),
+        bytes,
+    ))
+}
+
+/// Tasks of a job, about to run once more.
+struct Again<'a> {
+    job: &'a JobEntry,
+    module: Module,
+    format: Formats,
+    spec: JobSpec,
+}
+
+impl Again<'_> {
+    fn run(
+        self,
+        builder: ClusterBuilder,
+        given: Vec<Given>,
+        printed: &Printed,
+        signals: &Signals,
+    ) -> Result<(), CliError> {
+        let output = Output::open(printed.output.as_deref())?;
+        signals.clean(output.aside());
+        let mut cluster = RunningCluster::of_this_process(builder)?;
+        let (mut inputs, mut lists) = (Vec::new(), Vec::new());
+        for one in given {
+            match one {
+                Given::Input(input) => inputs.push(input),
+                Given::Values(values) => lists.push(values),
+            }
+        }
+        let ended = if self.job.kind == JobKind::Run {
+            self.inputs(&cluster, inputs, output, signals)
+        } else {
+            self.lists(&cluster, lists, output, signals)
+        };
+        cluster.settle(ended, signals)
+    }
+
+    fn inputs(
+        &self,
+        cluster: &Cluster,
+        inputs: Vec<Input>,
+        mut output: Output,
+        signals: &Signals,
+    ) -> Result<(), CliError> {
+        let mut job = cluster.run(&self.module, inputs, &self.spec)?;
+        let canceller = job.canceller();
+        signals.watch(move || canceller.cancel());
+        while let Some((origin, outcome)) = job.next_outcome() {
+            match outcome.result {
+                Ok(value) => output.value(&unpacked(&value)?, self.format.record)?,
+                Err(failure) => warn(&failed_task(&origin, &failure)),
+            }
+        }
+        let result = job.wait()?;
+        // Where outcomes were printed as they came, so were the failures among them.
+        let untold = if self.format.is_merged {
+            result.failed.as_slice()
+        } else {
+            &[]
+        };
+        for (origin, failure) in untold {
+            warn(&failed_task(origin, failure));
+        }
+        if let Some(merged) = &result.merged {
+            output.value(&unpacked(merged)?, self.format.whole)?;
+        }
+        output.complete()
+    }
+
+    fn lists(
+        &self,
+        cluster: &Cluster,
+        lists: Vec<Vec<Value>>,
+        mut output: Output,
+        signals: &Signals,
+    ) -> Result<(), CliError> {
+        let function = self
+            .module
+            .dynamic_function(&self.job.function)
+            .context("a function of the history is missing from its module")
+            .map_err(CliError::Internal)?;
+        let arguments = lists
+            .into_iter()
+            .map(|values| values.into_iter().map(Argument::from).collect::<Vec<_>>());
+        let mut view = cluster
+            .load_balanced_view()
+            .limits(self.spec.task.limits.clone().unwrap_or_default())
+            .grants(self.spec.task.grants.clone().unwrap_or_default())
+            .deterministic(self.spec.task.deterministic)
+            .retry(self.spec.task.retry.clone())
+            .max_failures(self.spec.job.max_failures)
+            .memo(self.spec.task.memo.clone());
+        if let Some(key) = self.spec.task.repeats {
+            view = view.repeats(key);
+        }
+        if let Some(label) = &self.spec.task.label {
+            view = view.label(Arc::clone(label));
+        }
+        let bears = self.spec.job.max_failures != Tolerance::Count(0);
+        let mut map = view.map(&function, arguments)?;
+        let canceller = map.canceller();
+        signals.watch(move || canceller.cancel());
+        while let Some((_, outcome)) = map.next_outcome() {
+            match outcome {
+                Ok(value) => output.value(&value, self.format.record)?,
+                Err(TaskError::Failed(failure)) if bears && map.error().is_none() => {
+                    let failure = &failure.failure;
+                    output.bytes(error_line(failure.code.name(), &failure.message).as_bytes())?;
+                }
+                Err(TaskError::Failed(failure)) => {
+                    output.flush()?;
+                    return Err(failed(&failure).into());
+                }
+                Err(error) => return Err(CliError::Internal(error.into())),
+            }
+        }
+        output.complete()
+    }
+}
+
+/// A task's failure as that of its job.
+fn failed(failure: &TaskFailure) -> JobError {
+    JobError::TaskFailed {
+        origin: failure.origin.clone(),
+        failure: Box::new(failure.failure.clone()),
+        stderr: Box::new(failure.stderr.clone()),
+        notes: failure.notes.clone(),
+        failures: 1,
+        attempts: failure.attempts.clone(),
+    }
+}
+
+/// What the job was asked for; what is not recorded is as by default.
+fn spec(job: &JobEntry) -> JobSpec {
+    let options = &job.options;
+    let text = |name: &str| options[name].as_str();
+    let mut spec = JobSpec::default();
+    spec.map = text("map").map(str::to_owned);
+    spec.merge = merge_of(job);
+    spec.streamed = is_streamed(job);
+    // Each input is one task's.
+    spec.chunking = Some(Chunking::File);
+    let reuse = text("reuse").and_then(|name| name.parse().ok());
+    spec.task.reuse = reuse.unwrap_or_default();
+    // One that cannot be read is from another version, and has the limits of this one.
+    spec.task.limits = serde_json::from_value(options["limits"].clone()).ok();
+    spec.task.deterministic = options["deterministic"].as_bool().unwrap_or(false);
+    let retries = options["retries"]
+        .as_u64()
+        .and_then(|count| u32::try_from(count).ok());
+    spec.task.retry.retries = retries.unwrap_or(0);
+    if let Some(Ok(tolerance)) = text("max_failures").map(str::parse) {
+        spec.job.max_failures = tolerance;
+    }
+    spec.task.label = job.label.as_deref().map(Into::into);
+    spec.task.memo = options["memo"].clone();
+    if let Some(arguments) = options["arguments"].as_array() {
+        let words = arguments.iter().filter_map(Json::as_str);
+        spec.arguments = words.map(str::to_owned).collect();
+    }
+    spec
+}
+
+/// What the job was granted, if it is granted again: what a task can reach is for whoever runs it to
+/// say, each time, and values of variables are not recorded.
+fn granted(job: &JobEntry, options: &GrantOptions) -> Result<Grants, CliError> {
+    let recorded = &job.options["granted"];
+    let lines = recorded["grants"].as_array();
+    let lines = lines.into_iter().flatten().filter_map(Json::as_str);
+    let before: BTreeSet<String> = lines.map(str::to_owned).collect();
+    let grants = grants::reached(options)?;
+    let now: BTreeSet<String> = grants.described().into_iter().collect();
+    let missing: Vec<&String> = before.difference(&now).collect();
+    if let [first, rest @ ..] = missing.as_slice() {
+        let rest = rest.iter().map(|line| format!(", `{line}`"));
+        return Err(CliError::Wrong {
+            message: format!(
+                "job {} needs access that is not granted: `{first}`{}",
+                job.key,
+                rest.collect::<String>()
+            ),
+            hint: "repeat the options that grant this access; the history does not store them"
+                .to_owned(),
+        });
+    }
+    let mut grants = grants;
+    if let Some(Ok(clock)) = recorded["clock"].as_str().map(str::parse) {
+        grants.clock = clock;
+    }
+    if let Some(seed) = recorded["seed"].as_u64() {
+        grants.random = Random::Seeded(seed);
+    }
+    Ok(grants)
+}

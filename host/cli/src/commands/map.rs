@@ -1,0 +1,231 @@
+//! `map`: one task per line of arguments, one line per result.
+
+use crate::args::MapArguments;
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::notes::TaskNaming;
+use crate::output::printers::{MapPrinter, check_format, memo};
+use crate::output::report::Subject;
+use crate::output::results::Output;
+use crate::output::summary::Summary;
+#[cfg(feature = "nats")]
+use crate::pipeline::durable;
+use crate::pipeline::{
+    Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, function,
+    read_module, result_type,
+};
+use anyhow::Context as _;
+#[cfg(feature = "nats")]
+use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::format::Format;
+use rwasm_cluster::{
+    Cluster, DynamicCallable, InputError, JobSpec, Map, Merge, Module, SubmitError, Value, ViewKind,
+};
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+/// Calls a function on each line and prints what comes of it.
+pub(crate) fn map(arguments: &MapArguments, signals: &Signals) -> Result<(), CliError> {
+    let settings = Settings::resolve(&arguments.task, Some(&arguments.many))?;
+    let map = LineMap::plan(arguments, &settings)?;
+    carry_out(map, settings, signals)
+}
+
+/// A map that can begin.
+struct LineMap {
+    module: Module,
+    function: DynamicCallable,
+    lines: Lines,
+    spec: JobSpec,
+    format: Format,
+    is_quiet: bool,
+}
+
+impl LineMap {
+    fn plan(arguments: &MapArguments, settings: &Settings) -> Result<Self, CliError> {
+        let module = read_module(&arguments.module, &settings.limits)?;
+        let function = function(&module, &arguments.function)?;
+        let format = settings.output.format.unwrap_or(Format::Jsonl);
+        check_format(format, result_type(&function).as_ref())?;
+        let lines = Lines::open(arguments, &function)?;
+        let mut spec = settings.job.clone();
+        spec.job.dispatch_size = arguments.dispatch_size;
+        spec.job.max_outstanding = arguments.max_outstanding;
+        spec.task.memo = memo(format);
+        Ok(Self {
+            module,
+            function,
+            lines,
+            spec,
+            format,
+            is_quiet: settings.output.is_quiet,
+        })
+    }
+}
+
+impl Plan for LineMap {
+    type Running = RunningMap;
+
+    const WORDING: Wording = Wording {
+        pieces: "lines",
+        begun: "module compiled or loaded from the cache, and map started",
+        ended: "map done and results written",
+    };
+
+    fn subject(&self) -> Subject {
+        Subject {
+            command: "map",
+            module: self.module.clone(),
+            function: Some(self.function.name().to_owned()),
+            merge: Some(Merge::None),
+            label: self.spec.task.label.as_deref().map(str::to_owned),
+            is_deterministic: self.spec.task.deterministic,
+        }
+    }
+
+    fn naming(&self) -> TaskNaming {
+        TaskNaming::ByIndex
+    }
+
+    fn begin(self, cluster: &Cluster) -> Result<RunningMap, SubmitError> {
+        Ok(RunningMap {
+            map: submit(cluster, &self.function, self.lines, &self.spec)?,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        })
+    }
+
+    #[cfg(feature = "nats")]
+    fn store(self, jobs: &DurableJobs, settings: &DetachSettings) -> Result<String, CliError> {
+        let Lines { name, input } = self.lines;
+        jobs.submit_lines(&self.function, &name, input, &self.spec, settings)
+            .map_err(durable)
+    }
+}
+
+fn submit(
+    cluster: &Cluster,
+    function: &DynamicCallable,
+    lines: Lines,
+    spec: &JobSpec,
+) -> Result<Map<Value>, SubmitError> {
+    let Lines { name, input } = lines;
+    match &spec.view {
+        ViewKind::Direct(targets) => cluster
+            .direct_view(targets.clone())?
+            .task_settings(spec.task.clone())
+            .job_settings(spec.job.clone())
+            .map_lines(function, &name, input),
+        ViewKind::BalancedAmong(targets) => cluster
+            .load_balanced_view()
+            .task_settings(spec.task.clone())
+            .job_settings(spec.job.clone())
+            .targets(targets.clone())
+            .map_lines(function, &name, input),
+        _ => cluster
+            .load_balanced_view()
+            .task_settings(spec.task.clone())
+            .job_settings(spec.job.clone())
+            .map_lines(function, &name, input),
+    }
+}
+
+/// A map that has begun.
+struct RunningMap {
+    map: Map<Value>,
+    format: Format,
+    is_quiet: bool,
+}
+
+impl RunningJob for RunningMap {
+    fn canceller(&self) -> Box<dyn FnOnce() + Send> {
+        let canceller = self.map.canceller();
+        Box::new(move || canceller.cancel())
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress {
+            handle: self.map.progress(),
+            is_streaming: true,
+        })
+    }
+
+    fn print(mut self, output: Output, _: &Cluster) -> Result<Summary, CliError> {
+        let printer = MapPrinter {
+            output,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        };
+        printer.all(&mut self.map)?;
+        let result = self
+            .map
+            .result()
+            .context("a successful map has no result")
+            .map_err(CliError::Internal)?;
+        let mut warnings = Vec::new();
+        if result.failures > 0 && !self.is_quiet {
+            let (failures, lines) = (result.failures, result.stats.chunks);
+            warnings.push(format!("{failures} of {lines} tasks failed"));
+        }
+        Ok(Summary::of_job(result, warnings))
+    }
+}
+
+/// The lines that are read.
+struct Lines {
+    name: String,
+    input: Box<dyn Read + Send>,
+}
+
+impl Lines {
+    fn open(arguments: &MapArguments, function: &DynamicCallable) -> Result<Self, CliError> {
+        let path = arguments.input.as_deref();
+        let Some(path) = path.filter(|path| *path != Path::new(STDIN)) else {
+            if path.is_none() && std::io::stdin().is_terminal() {
+                return Err(no_input(arguments, function));
+            }
+            return Ok(Self {
+                name: STDIN_NAME.to_owned(),
+                input: Box::new(std::io::stdin()),
+            });
+        };
+        let refused = |error| CliError::Submit(SubmitError::Input(error));
+        let owned = path.to_owned();
+        match open(path) {
+            Ok(Some(file)) => Ok(Self {
+                name: path.display().to_string(),
+                input: Box::new(file),
+            }),
+            Ok(None) => Err(refused(InputError::Directory { path: owned })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(refused(InputError::NotFound { path: owned }))
+            }
+            Err(source) => Err(refused(InputError::Unreadable {
+                path: owned,
+                source,
+            })),
+        }
+    }
+}
+
+/// The file, unless it is a directory.
+fn open(path: &Path) -> std::io::Result<Option<File>> {
+    let file = File::open(path)?;
+    Ok((!file.metadata()?.is_dir()).then_some(file))
+}
+
+fn no_input(arguments: &MapArguments, function: &DynamicCallable) -> CliError {
+    let module: PathBuf = arguments.module.clone();
+    CliError::Wrong {
+        message: format!(
+            "no input: `map` calls `{}` on each line of a file or of stdin",
+            function.signature()
+        ),
+        hint: format!(
+            "name an input: rwasm-cluster map {} {} lines.txt",
+            module.display(),
+            function.name()
+        ),
+    }
+}

@@ -1,0 +1,191 @@
+//! `run`: a function mapped over inputs, or a program run on each, and the outcomes merged.
+
+use crate::args::RunArguments;
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::notes::TaskNaming;
+use crate::output::printers::{RunFormat, RunPrinter};
+use crate::output::report::Subject;
+use crate::output::results::Output;
+use crate::output::summary::Summary;
+#[cfg(feature = "nats")]
+use crate::pipeline::durable;
+use crate::pipeline::{
+    Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, read_module,
+};
+#[cfg(feature = "nats")]
+use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::{Cluster, Form, Input, Job, JobSpec, Merge, Module, SubmitError};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// Runs a job and prints what comes of it.
+pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
+    let settings = Settings::resolve(&arguments.task, Some(&arguments.many))?;
+    let run = Run::plan(arguments, &settings)?;
+    carry_out(run, settings, signals)
+}
+
+/// A run that can begin.
+struct Run {
+    module: Module,
+    inputs: Vec<Input>,
+    spec: JobSpec,
+    /// How outcomes are merged, which the spec may leave to the module.
+    merge: Merge,
+    format: RunFormat,
+    is_quiet: bool,
+}
+
+impl Run {
+    fn plan(arguments: &RunArguments, settings: &Settings) -> Result<Self, CliError> {
+        let module = read_module(&arguments.module, &settings.limits)?;
+        let spec = spec(arguments, settings);
+        let merge = spec
+            .merge_for(&module)
+            .map_err(|error| CliError::Submit(error.into()))?;
+        let format = RunFormat::new(settings.output.format, &merge);
+        format.check(&spec, &module)?;
+        let inputs = inputs(&module, arguments)?;
+        Ok(Self {
+            module,
+            inputs,
+            spec,
+            merge,
+            format,
+            is_quiet: settings.output.is_quiet,
+        })
+    }
+}
+
+impl Plan for Run {
+    type Running = RunningRun;
+
+    const WORDING: Wording = Wording {
+        pieces: "chunks",
+        begun: "module compiled or loaded from the cache, and job started",
+        ended: "job done and result written",
+    };
+
+    fn subject(&self) -> Subject {
+        Subject {
+            command: "run",
+            module: self.module.clone(),
+            function: self.spec.map.clone(),
+            merge: Some(self.merge.clone()),
+            label: self.spec.task.label.as_deref().map(str::to_owned),
+            is_deterministic: self.spec.task.deterministic,
+        }
+    }
+
+    fn naming(&self) -> TaskNaming {
+        TaskNaming::ByIndex
+    }
+
+    fn begin(self, cluster: &Cluster) -> Result<RunningRun, SubmitError> {
+        let spec = self.format.applied_to(self.spec);
+        Ok(RunningRun {
+            job: cluster.run(&self.module, self.inputs, &spec)?,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        })
+    }
+
+    #[cfg(feature = "nats")]
+    fn store(self, jobs: &DurableJobs, settings: &DetachSettings) -> Result<String, CliError> {
+        jobs.submit(&self.module, self.inputs, &self.spec, settings)
+            .map_err(durable)
+    }
+}
+
+/// A run that has begun.
+struct RunningRun {
+    job: Job,
+    format: RunFormat,
+    is_quiet: bool,
+}
+
+impl RunningJob for RunningRun {
+    fn canceller(&self) -> Box<dyn FnOnce() + Send> {
+        let canceller = self.job.canceller();
+        Box::new(move || canceller.cancel())
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress {
+            handle: self.job.progress(),
+            is_streaming: self.format.is_streaming(),
+        })
+    }
+
+    fn print(self, output: Output, _: &Cluster) -> Result<Summary, CliError> {
+        let printer = RunPrinter {
+            output,
+            format: self.format,
+            is_quiet: self.is_quiet,
+        };
+        let (result, warnings) = printer.all(self.job)?;
+        Ok(Summary::of_job(&result, warnings))
+    }
+}
+
+fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
+    let mut spec = settings.job.clone();
+    spec.map.clone_from(&arguments.map);
+    spec.merge = match (&arguments.reduce, &arguments.merge) {
+        (Some(name), _) => Merge::Reducer(name.clone()),
+        (None, merge) => merge.clone().unwrap_or_default(),
+    };
+    spec.chunking = arguments.chunk;
+    spec.arguments.clone_from(&arguments.program_arguments);
+    spec
+}
+
+/// The inputs, with stdin in its place among the files.
+fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliError> {
+    let stdin = || Input::reader(STDIN_NAME, std::io::stdin());
+    if arguments.inputs.is_empty() {
+        if !std::io::stdin().is_terminal() {
+            return Ok(vec![stdin()]);
+        }
+        if module.form() == Form::Command && arguments.map.is_none() {
+            return Ok(vec![Input::bytes("<no input>", "")]);
+        }
+        return Err(no_input(module));
+    }
+    let is_stdin = |path: &PathBuf| path.as_path() == Path::new(STDIN);
+    let stdins = arguments.inputs.iter().filter(|path| is_stdin(path));
+    if stdins.count() > 1 {
+        return Err(CliError::Wrong {
+            message: "stdin (`-`) is given more than once, but can be read only once".to_owned(),
+            hint: "use `-` only once".to_owned(),
+        });
+    }
+    let input = |path| {
+        if is_stdin(path) {
+            stdin()
+        } else {
+            Input::path(path)
+        }
+    };
+    Ok(arguments.inputs.iter().map(input).collect())
+}
+
+fn no_input(module: &Module) -> CliError {
+    let functions: Vec<String> = module
+        .functions()
+        .iter()
+        .map(|function| format!("`{function}`"))
+        .collect();
+    CliError::Wrong {
+        message: format!(
+            "no input: `run` maps a function of `{}` over files or stdin; its functions are {}",
+            module.name(),
+            functions.join("; ")
+        ),
+        hint: format!(
+            "name an input: rwasm-cluster run {} book.txt",
+            module.name()
+        ),
+    }
+}

@@ -1,0 +1,41 @@
+//! `server-config`: the configuration of a cluster's server.
+
+use crate::args::ServerConfigArguments;
+use crate::exit::CliError;
+use crate::output::results::Output;
+use rwasm_cluster::nats::{PublicKeys, Routes, ServerConfig, ServerTls};
+use std::path::{Path, PathBuf};
+
+/// Writes it to stdout or to a file.
+pub(crate) fn server_config(arguments: &ServerConfigArguments) -> Result<(), CliError> {
+    let dir = absolute(&arguments.dir)?;
+    let keys = PublicKeys::read(&arguments.dir).map_err(CliError::Keys)?;
+    let store = match &arguments.store {
+        Some(store) => absolute(store)?,
+        None => dir.join("store"),
+    };
+    let mut config = ServerConfig::new(store, keys.iter().cloned().collect());
+    config.listen.clone_from(&arguments.listen);
+    config.monitor.clone_from(&arguments.monitor);
+    config.max_store = arguments.max_store;
+    config.max_payload = arguments.max_payload;
+    config.store_key.clone_from(&arguments.store_key);
+    config.name.clone_from(&arguments.name);
+    config.allow_plain = arguments.allow_plain;
+    config.tls = ServerTls::find(&dir);
+    if let Some(listen) = &arguments.cluster_listen {
+        config.routes = Some(Routes::new(listen.clone(), arguments.routes.clone()));
+    }
+    let text = config.to_text().map_err(CliError::ServerConfig)?;
+    let mut output = Output::open(arguments.output.as_deref())?;
+    output.bytes(text.as_bytes())?;
+    output.complete()
+}
+
+/// As the server finds it, wherever it is started.
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(|source| CliError::Output {
+        what: format!("the place of `{}`", path.display()),
+        source,
+    })
+}

@@ -1,0 +1,57 @@
+//! The program as the helper of its own cluster: it compiles one module within bounds, in a process of
+//! its own. Not for people to call, and so no command that clap knows.
+
+use crate::exit::CliError;
+use rwasm_cluster::{
+    ByteSize, ClusterBuilder, CodeCache, Compiler, ParseByteSizeError, compile_worker,
+};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Compiles a module, if that is what the program was started for.
+pub(crate) fn serve() -> Option<ExitCode> {
+    compile_worker(std::env::args_os().skip(1))
+}
+
+/// The compiler that this program is.
+pub(crate) fn compiler() -> Compiler {
+    // What this process runs, though its file may have been replaced since.
+    let own = Path::new("/proc/self/exe");
+    Compiler::Helper(if cfg!(target_os = "linux") && own.exists() {
+        own.to_owned()
+    } else {
+        std::env::current_exe().unwrap_or_else(|_| PathBuf::from("rwasm-cluster"))
+    })
+}
+
+/// With this program as its compiler, and the cache of compiled code if there is one.
+pub(crate) fn compiled(builder: ClusterBuilder) -> Result<ClusterBuilder, CliError> {
+    let builder = builder.compiler(compiler());
+    Ok(match cache_dir() {
+        Some(dir) => builder.cache_dir(dir).cache_size(cache_size()?),
+        None => builder,
+    })
+}
+
+/// What compiled code may take on disk: `RWASM_CACHE_SIZE`, else what the library has.
+pub(crate) fn cache_size() -> Result<ByteSize, CliError> {
+    const NAME: &str = "RWASM_CACHE_SIZE";
+    let Some(size) = std::env::var_os(NAME).filter(|size| !size.is_empty()) else {
+        return Ok(CodeCache::SIZE);
+    };
+    let size = size.to_string_lossy();
+    size.parse()
+        .map_err(|error: ParseByteSizeError| CliError::Wrong {
+            message: format!("{NAME}: {error}"),
+            hint: "unset the variable to use the default".to_owned(),
+        })
+}
+
+/// Where compiled code is kept: `RWASM_CACHE_DIR`, else the user's cache directory.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    match std::env::var_os("RWASM_CACHE_DIR") {
+        Some(dir) if dir.is_empty() => None,
+        Some(dir) => Some(dir.into()),
+        None => dirs::cache_dir().map(|dir| dir.join("rwasm-cluster").join("compiled")),
+    }
+}

@@ -1,0 +1,243 @@
+//! How the outcomes of a job are printed: those of a run at the end or as they come, those of a map a line each.
+
+use super::messages::warn;
+use super::results::Output;
+use crate::exit::CliError;
+use anyhow::Context as _;
+use rwasm_cluster::format::Format;
+use rwasm_cluster::{
+    Failure, Job, JobError, JobResult, JobSpec, Map, Merge, Module, Origin, Packed, TaskError,
+    TaskFailure, Type, Value,
+};
+use std::sync::Arc;
+
+/// How the results of a run are printed: all at the end, or as they come.
+#[derive(Clone, Copy)]
+pub(crate) struct RunFormat {
+    format: Format,
+    is_streaming: bool,
+    /// `none`: each outcome is a record of its own.
+    is_records: bool,
+}
+
+impl RunFormat {
+    pub(crate) fn new(format: Option<Format>, merge: &Merge) -> Self {
+        let is_records = *merge == Merge::None;
+        let default = if is_records {
+            Format::Jsonl
+        } else {
+            Format::Text
+        };
+        let format = format.unwrap_or(default);
+        // Joined values are the same printed one by one, but for documents with a beginning and
+        // an end.
+        let joins = *merge == Merge::Concat && !matches!(format, Format::Json | Format::Wave);
+        Self {
+            format,
+            is_streaming: is_records || joins,
+            is_records,
+        }
+    }
+
+    /// Refuses a format that cannot write what the job gives.
+    pub(crate) fn check(self, spec: &JobSpec, module: &Module) -> Result<(), CliError> {
+        if self.format != Format::Raw {
+            return Ok(());
+        }
+        let ty = spec
+            .type_for(module)
+            .map_err(|error| CliError::Submit(error.into()))?;
+        check_format(self.format, Some(&ty))
+    }
+
+    /// A job that gives its outcomes as they are printed, and remembers how.
+    pub(crate) fn applied_to(self, mut spec: JobSpec) -> JobSpec {
+        spec.task.memo = memo(self.format);
+        spec.streamed = self.is_streaming;
+        spec
+    }
+
+    /// Whether results are printed as they come.
+    pub(crate) fn is_streaming(self) -> bool {
+        self.is_streaming
+    }
+
+    /// The format of one outcome that is printed as it comes.
+    fn of_record(self) -> Format {
+        match self.format {
+            // A record is one line, whatever it holds.
+            Format::Jsonl if self.is_records => Format::Json,
+            format => format,
+        }
+    }
+
+    /// What is to be warned of when all is done.
+    fn warnings(self, result: &JobResult) -> Vec<String> {
+        if result.failures == 0 {
+            return Vec::new();
+        }
+        // Where outcomes were printed as they came, so were the failures among them.
+        let unprinted = if self.is_streaming {
+            &[]
+        } else {
+            result.failed.as_slice()
+        };
+        let mut warnings: Vec<String> = unprinted
+            .iter()
+            .map(|(origin, failure)| failed_task(origin, failure))
+            .collect();
+        warnings.push(format!(
+            "{} of {} tasks failed and are missing from the result",
+            result.failures, result.stats.chunks
+        ));
+        warnings
+    }
+}
+
+/// What a job remembers of how it is printed, for `job result`.
+pub(crate) fn memo(format: Format) -> serde_json::Value {
+    serde_json::json!({ "format": format.name() })
+}
+
+/// Refuses a format that cannot write values of this type.
+pub(crate) fn check_format(format: Format, ty: Option<&Type>) -> Result<(), CliError> {
+    let is_text = |ty: &Type| *ty == Type::String || ty.is_bytes();
+    match ty {
+        _ if format != Format::Raw => Ok(()),
+        None => Ok(()),
+        Some(ty) if is_text(ty) => Ok(()),
+        Some(Type::List(element)) if is_text(element) => Ok(()),
+        Some(ty) => Err(CliError::Format(format!(
+            "the format raw writes only strings and bytes, but the result is {ty}"
+        ))),
+    }
+}
+
+/// Where and how the results of a run are printed.
+pub(crate) struct RunPrinter {
+    pub(crate) output: Output,
+    pub(crate) format: RunFormat,
+    pub(crate) is_quiet: bool,
+}
+
+impl RunPrinter {
+    /// Prints what the job gives; what is to be warned of at its end comes with its result.
+    pub(crate) fn all(mut self, mut job: Job) -> Result<(JobResult, Vec<String>), CliError> {
+        loop {
+            let mut next = job.try_next_outcome();
+            if next.is_none() {
+                // Whoever reads along has all there is before the next is waited for.
+                self.output.flush()?;
+                next = job.next_outcome();
+            }
+            let Some((origin, outcome)) = next else { break };
+            match outcome.result {
+                Ok(value) => {
+                    let value = unpacked(&value)?;
+                    self.output.value(&value, self.format.of_record())?;
+                }
+                Err(failure) if !self.is_quiet => warn(&failed_task(&origin, &failure)),
+                Err(_) => {}
+            }
+        }
+        let result = match job.wait() {
+            Ok(result) => result,
+            Err(error @ JobError::TaskFailed { .. }) if self.format.is_streaming => {
+                // What came before the failure is good, and is printed.
+                self.output.flush()?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(merged) = &result.merged {
+            self.output.value(&unpacked(merged)?, self.format.format)?;
+        }
+        self.output.complete()?;
+        let warnings = if self.is_quiet {
+            Vec::new()
+        } else {
+            self.format.warnings(&result)
+        };
+        Ok((result, warnings))
+    }
+}
+
+/// That a task failed which the job bears.
+pub(crate) fn failed_task(origin: &Origin, failure: &Failure) -> String {
+    format!(
+        "a task failed ({}) on {origin}: {}",
+        failure.code, failure.message
+    )
+}
+
+/// A value that a job gave.
+pub(crate) fn unpacked(value: &Packed) -> Result<Value, CliError> {
+    value
+        .unpack()
+        .context("a result of the job cannot be unpacked")
+        .map_err(CliError::Internal)
+}
+
+/// Where and how the results of a map are printed.
+pub(crate) struct MapPrinter {
+    pub(crate) output: Output,
+    pub(crate) format: Format,
+    pub(crate) is_quiet: bool,
+}
+
+impl MapPrinter {
+    /// Prints all results as they come, up to a failure that is not borne.
+    pub(crate) fn all(mut self, map: &mut Map<Value>) -> Result<(), CliError> {
+        loop {
+            let mut next = map.try_next_outcome();
+            if next.is_none() {
+                // Whoever reads along has all there is before the next is waited for.
+                self.output.flush()?;
+                next = map.next_outcome();
+            }
+            let Some((_, outcome)) = next else { break };
+            match outcome {
+                Ok(value) => self.output.record(&value, self.format)?,
+                Err(error) => match (error, map.error()) {
+                    (TaskError::Failed(failed), None) => self.failed(&failed)?,
+                    (error, ended) => {
+                        // What came before the failure is good, and is printed.
+                        self.output.flush()?;
+                        return Err(ending(error, ended));
+                    }
+                },
+            }
+        }
+        self.output.complete()
+    }
+
+    /// A failure that is borne stands in its place, where the format has a way to say so.
+    fn failed(&mut self, failed: &Arc<TaskFailure>) -> Result<(), CliError> {
+        let failure = &failed.failure;
+        if matches!(self.format, Format::Json | Format::Jsonl) {
+            let said = Value::Record(vec![
+                ("code".into(), failure.code.name().to_owned().into()),
+                ("message".into(), failure.message.clone().into()),
+            ]);
+            let record = Value::Record(vec![("error".into(), said)]);
+            return self.output.value(&record, Format::Json);
+        }
+        if !self.is_quiet {
+            warn(&failed_task(&failed.origin, failure));
+        }
+        Ok(())
+    }
+}
+
+/// The error that ended the map.
+fn ending(error: TaskError, ended: Option<&JobError>) -> CliError {
+    match (error, ended) {
+        (TaskError::Failed(failed), Some(JobError::TaskFailed { failures, .. })) => {
+            CliError::Task {
+                failed,
+                failures: *failures,
+            }
+        }
+        (error, _) => error.into(),
+    }
+}

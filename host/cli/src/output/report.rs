@@ -1,0 +1,226 @@
+//! `--report`: one JSON document on a job, for programs.
+
+use crate::exit::CliError;
+use crate::output::results::Output;
+use crate::output::summary::Summary;
+use rwasm_cluster::{
+    Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, Place, TaskInfo, TaskRecord, Usage,
+};
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The version of the document's shape; a field may be added without a new one.
+const VERSION: u32 = 1;
+
+/// What a job is, for its report.
+pub(crate) struct Subject {
+    /// Which command ran it.
+    pub(crate) command: &'static str,
+    pub(crate) module: Module,
+    pub(crate) function: Option<String>,
+    pub(crate) merge: Option<Merge>,
+    pub(crate) label: Option<String>,
+    pub(crate) is_deterministic: bool,
+}
+
+/// Writes the report on a job that ended well, failures it bore included.
+pub(crate) fn write(
+    mut file: Output,
+    subject: &Subject,
+    cluster: &Cluster,
+    summary: &Summary,
+) -> Result<(), CliError> {
+    let document = json!({
+        "version": VERSION,
+        "command": subject.command,
+        "label": subject.label,
+        "module": {
+            "name": subject.module.name(),
+            "sha256": subject.module.hash().to_string(),
+            "size": subject.module.size(),
+            "form": subject.module.form().name(),
+        },
+        "function": subject.function,
+        "merge": subject.merge.as_ref().map(merge_name),
+        "limits": cluster.limits(),
+        "grants": cluster.grants().described(),
+        "deterministic": subject.is_deterministic,
+        "stats": stats(&summary.stats, summary.failures),
+        "failures": summary.failed.iter().map(failure).collect::<Vec<_>>(),
+        "outcomes": summary.outcomes,
+    });
+    file.bytes(format!("{document:#}\n").as_bytes())?;
+    file.complete()
+}
+
+fn failure((origin, failure): &(Origin, Failure)) -> Json {
+    json!({
+        "task": task(origin),
+        "code": failure.code.name(),
+        "message": failure.message,
+    })
+}
+
+fn merge_name(merge: &Merge) -> String {
+    let words = [Some(merge.name()), merge.reducer()];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn stats(stats: &JobStats, failures: u64) -> Json {
+    json!({
+        "tasks": stats.tasks,
+        "merges": stats.merges,
+        "retries": stats.retries,
+        "failures": failures,
+        "dispatches": stats.dispatches,
+        "chunks": stats.chunks,
+        "bytes_in": stats.bytes_in,
+        "wall_time_s": stats.wall_time.as_secs_f64(),
+        "serial_time_s": stats.serial_time.as_secs_f64(),
+        "speed_up": stats.speed_up(),
+        "efficiency": stats.efficiency(),
+        "peak_memory": stats.peak_memory,
+        "engine_count": stats.engine_count,
+        "engines": stats.engines.iter().map(|(id, engine)| json!({
+            "engine": id.0,
+            "tasks": engine.tasks,
+            "busy_s": engine.busy.as_secs_f64(),
+            "bytes_in": engine.bytes_in,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn task(origin: &Origin) -> Json {
+    match &origin.place {
+        Place::Chunk { input, range } => json!({
+            "index": origin.index,
+            "input": &**input,
+            "start": range.start,
+            "end": (range.end != u64::MAX).then_some(range.end),
+        }),
+        Place::Line { input, line } => json!({
+            "index": origin.index,
+            "input": &**input,
+            "line": line,
+        }),
+        _ => json!({ "index": origin.index }),
+    }
+}
+
+/// One attempt at a task, as it stands in the document.
+#[derive(Serialize)]
+pub(super) struct Record {
+    kind: &'static str,
+    task: Json,
+    code: Option<&'static str>,
+    engine: Option<u32>,
+    attempt: u32,
+    queued_s: f64,
+    started_s: f64,
+    run_time_s: f64,
+    peak_memory: Option<u64>,
+    bytes_in: Option<u64>,
+    bytes_out: Option<u64>,
+    fuel: Option<u64>,
+    #[serde(flatten)]
+    notes: RecordedNotes,
+}
+
+/// What a task told and printed, as far as that is kept; what it did not is left out.
+#[derive(Default, Serialize)]
+struct RecordedNotes {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    log: Vec<Json>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    published: Map<String, Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Json>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stdout: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    stderr: String,
+}
+
+impl RecordedNotes {
+    fn of(usage: &Usage) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut recorded = Self::default();
+        if let Some(notes) = &usage.notes {
+            let line =
+                |line: &LogLine| json!({ "level": line.level.name(), "message": line.message });
+            recorded.log = notes.log.iter().map(line).collect();
+            let published = notes.published.iter();
+            recorded.published = published
+                .map(|one| (one.name.to_string(), Json::from(text(&one.bytes))))
+                .collect();
+            recorded.progress = notes
+                .progress
+                .map(|progress| json!({ "done": progress.done, "total": progress.total }));
+        }
+        if let Some(logs) = &usage.logs {
+            recorded.stdout = text(&logs.stdout.kept);
+            recorded.stderr = text(&logs.stderr.kept);
+        }
+        recorded
+    }
+}
+
+pub(super) fn record(record: &TaskRecord) -> Record {
+    let usage = &record.usage;
+    Record {
+        kind: if record.is_merge { "merge" } else { "map" },
+        task: task(&record.origin),
+        code: record.code.map(rwasm_cluster::FailureCode::name),
+        engine: usage.engine.map(|engine| engine.0),
+        attempt: usage.attempt,
+        queued_s: since_epoch(usage.queued),
+        started_s: since_epoch(usage.started),
+        run_time_s: usage.run_time.as_secs_f64(),
+        peak_memory: Some(usage.peak_memory),
+        bytes_in: Some(usage.bytes_in),
+        bytes_out: Some(usage.bytes_out),
+        fuel: usage.fuel,
+        notes: RecordedNotes::of(usage),
+    }
+}
+
+/// The attempts at a call; what all but the last used beside time is not known.
+pub(super) fn attempts(index: u64, call: &TaskInfo) -> Vec<Record> {
+    let usage = &call.usage;
+    let attempts = call.attempts.iter();
+    attempts
+        .map(|attempt| {
+            let is_last = attempt.number == usage.attempt;
+            Record {
+                kind: "call",
+                task: json!({ "index": index }),
+                code: attempt.failure.as_ref().map(|failure| failure.code.name()),
+                engine: attempt.engine.map(|engine| engine.0),
+                attempt: attempt.number,
+                queued_s: since_epoch(if is_last {
+                    usage.queued
+                } else {
+                    call.submitted
+                }),
+                started_s: since_epoch(attempt.started),
+                run_time_s: attempt.run_time.as_secs_f64(),
+                peak_memory: is_last.then_some(usage.peak_memory),
+                bytes_in: is_last.then_some(usage.bytes_in),
+                bytes_out: is_last.then_some(usage.bytes_out),
+                fuel: usage.fuel.filter(|_| is_last),
+                notes: if is_last {
+                    RecordedNotes::of(usage)
+                } else {
+                    RecordedNotes::default()
+                },
+            }
+        })
+        .collect()
+}
+
+fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs_f64()
+}

@@ -1,0 +1,197 @@
+//! Where results go: stdout, or a file that appears when it is complete.
+
+use crate::exit::CliError;
+use rwasm_cluster::Value;
+use rwasm_cluster::format::{Format, WriteError, WriteOptions, write_value};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Big enough that a write costs little beside what is written.
+const BUFFER: usize = 256 << 10;
+
+/// The place for a job's results.
+pub(crate) struct Output {
+    sink: Sink,
+    options: WriteOptions,
+}
+
+enum Sink {
+    Stdout(BufWriter<StdoutLock<'static>>),
+    File {
+        writer: BufWriter<NamedTempFile>,
+        path: PathBuf,
+    },
+    /// Something that is there and no regular file.
+    Device {
+        writer: BufWriter<File>,
+        path: PathBuf,
+    },
+}
+
+/// What the system said, without the name of a file that was to be written aside, of which nobody knows.
+pub(crate) fn plain(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((said, _)) => io::Error::new(error.kind(), said),
+        None => error,
+    }
+}
+
+impl Output {
+    /// stdout, or the file at `path`, which is written aside until [`Output::complete`].
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
+        // As everywhere, `-` is the standard stream.
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            let stdout = io::stdout();
+            let options = WriteOptions {
+                escape_control: stdout.is_terminal(),
+            };
+            let sink = Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock()));
+            return Ok(Self { sink, options });
+        };
+        let unwritable = |source| CliError::Output {
+            what: format!("`{}`", path.display()),
+            source: plain(source),
+        };
+        if path.is_dir() {
+            return Err(unwritable(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        // A device or a pipe is written to; a file put in its place would destroy it. A link
+        // stays one: the file it leads to is replaced.
+        let mut permissions = file_permissions();
+        let path = match std::fs::metadata(path) {
+            Ok(meta) if !meta.is_file() => {
+                let device = std::fs::OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .map_err(unwritable)?;
+                let writer = BufWriter::with_capacity(BUFFER, device);
+                let sink = Sink::Device {
+                    writer,
+                    path: path.to_owned(),
+                };
+                return Ok(Self {
+                    sink,
+                    options: WriteOptions::default(),
+                });
+            }
+            Ok(meta) => {
+                permissions = meta.permissions();
+                path.canonicalize().map_err(unwritable)?
+            }
+            Err(_) => path.to_owned(),
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let aside = tempfile::Builder::new()
+            .prefix(".rwasm-")
+            .permissions(permissions)
+            .tempfile_in(folder)
+            .map_err(unwritable)?;
+        let writer = BufWriter::with_capacity(BUFFER, aside);
+        Ok(Self {
+            sink: Sink::File { writer, path },
+            options: WriteOptions::default(),
+        })
+    }
+
+    /// Where the file is written until it is complete.
+    pub(crate) fn aside(&self) -> Option<PathBuf> {
+        match &self.sink {
+            Sink::File { writer, .. } => Some(writer.get_ref().path().to_owned()),
+            Sink::Stdout(_) | Sink::Device { .. } => None,
+        }
+    }
+
+    /// Writes one value.
+    pub(crate) fn value(&mut self, value: &Value, format: Format) -> Result<(), CliError> {
+        let options = self.options;
+        let written = match &mut self.sink {
+            Sink::Stdout(out) => write_value(out, value, format, options),
+            Sink::File { writer, .. } => write_value(writer, value, format, options),
+            Sink::Device { writer, .. } => write_value(writer, value, format, options),
+        };
+        written.map_err(|error| match error {
+            WriteError::Io(source) => self.failed(source),
+            other => CliError::Format(other.to_string()),
+        })
+    }
+
+    /// Writes one value among several, on a line of its own: where it has no result to show, the
+    /// line is empty. `Raw` alone has no lines.
+    pub(crate) fn record(&mut self, value: &Value, format: Format) -> Result<(), CliError> {
+        let is_nothing = matches!(value, Value::Tuple(fields) if fields.is_empty());
+        match format {
+            Format::Json | Format::Jsonl if is_nothing => self.bytes(b"null\n"),
+            Format::Json | Format::Jsonl => self.value(value, Format::Json),
+            Format::Raw if is_nothing => Ok(()),
+            _ if is_nothing => self.bytes(b"\n"),
+            Format::Text if matches!(value, Value::String(_) | Value::Bytes(_)) => {
+                self.value(value, format)?;
+                self.bytes(b"\n")
+            }
+            _ => self.value(value, format),
+        }
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        let written = match &mut self.sink {
+            Sink::Stdout(out) => out.write_all(bytes),
+            Sink::File { writer, .. } => writer.write_all(bytes),
+            Sink::Device { writer, .. } => writer.write_all(bytes),
+        };
+        written.map_err(|source| self.failed(source))
+    }
+
+    /// Passes on what was written so far to whoever reads along.
+    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
+        match &mut self.sink {
+            Sink::Stdout(out) => out.flush().map_err(|source| self.failed(source)),
+            Sink::Device { writer, .. } => writer.flush().map_err(|source| self.failed(source)),
+            Sink::File { .. } => Ok(()),
+        }
+    }
+
+    /// Ends the output; only now a file appears under its name.
+    pub(crate) fn complete(mut self) -> Result<(), CliError> {
+        self.flush()?;
+        let Sink::File { writer, path } = self.sink else {
+            return Ok(());
+        };
+        let unwritable = |source| CliError::Output {
+            what: format!("`{}`", path.display()),
+            source,
+        };
+        let aside = writer
+            .into_inner()
+            .map_err(|error| unwritable(error.into_error()))?;
+        aside
+            .persist(&path)
+            .map_err(|error| unwritable(error.error))?;
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> CliError {
+        match &self.sink {
+            Sink::Stdout(_) if source.kind() == io::ErrorKind::BrokenPipe => CliError::OutputClosed,
+            Sink::Stdout(_) => CliError::Output {
+                what: "stdout".to_owned(),
+                source,
+            },
+            Sink::File { path, .. } | Sink::Device { path, .. } => CliError::Output {
+                what: format!("`{}`", path.display()),
+                source,
+            },
+        }
+    }
+}
+
+/// The permissions a program's output has, not those of a temporary file.
+#[cfg(unix)]
+fn file_permissions() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}

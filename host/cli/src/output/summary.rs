@@ -1,0 +1,79 @@
+//! What a job came to: for people as warnings and figures, for programs as what its report is made of.
+
+use super::report::{self, Record};
+use super::{messages, stats};
+use rwasm_cluster::{EngineStats, Failure, JobResult, JobStats, Origin, TaskInfo};
+
+/// What is said of a job that has ended well.
+pub(crate) struct Summary {
+    pub(super) stats: JobStats,
+    pub(super) failures: u64,
+    /// The first of the tasks that failed.
+    pub(super) failed: Vec<(Origin, Failure)>,
+    pub(super) outcomes: Vec<Record>,
+    warnings: Vec<String>,
+}
+
+impl Summary {
+    /// Of a job of many tasks, of which the warnings are to be given.
+    pub(crate) fn of_job(result: &JobResult, warnings: Vec<String>) -> Self {
+        Self {
+            stats: result.stats.clone(),
+            failures: result.failures,
+            failed: result.failed.clone(),
+            outcomes: result.records.iter().map(report::record).collect(),
+            warnings,
+        }
+    }
+
+    /// Of calls, one for each engine that was meant, which took that time together.
+    pub(crate) fn of_calls(calls: &[TaskInfo], stats: JobStats) -> Self {
+        let outcomes = (0..).zip(calls);
+        Self {
+            stats,
+            failures: 0,
+            failed: Vec::new(),
+            outcomes: outcomes
+                .flat_map(|(index, call)| report::attempts(index, call))
+                .collect(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Warns of what the user is to know.
+    pub(crate) fn warn(&self) {
+        for text in &self.warnings {
+            messages::warn(text);
+        }
+    }
+
+    /// Prints the figures; `pieces` is what the input is made of.
+    pub(crate) fn print_stats(&self, pieces: &str) {
+        messages::print(&stats::table(&self.stats, pieces));
+    }
+}
+
+/// The figures of calls, as a job has them, but for the time that passed.
+pub(crate) fn figures(calls: &[TaskInfo]) -> JobStats {
+    let mut stats = JobStats::default();
+    stats.chunks = calls.len() as u64;
+    for call in calls {
+        let attempts = call.attempts.len() as u64;
+        stats.tasks += attempts;
+        stats.dispatches += attempts;
+        stats.retries += attempts.saturating_sub(1);
+        stats.bytes_in += call.usage.bytes_in;
+        stats.peak_memory = stats.peak_memory.max(call.usage.peak_memory);
+        for attempt in &call.attempts {
+            stats.serial_time += attempt.run_time;
+            let Some(engine) = attempt.engine else {
+                continue;
+            };
+            let engine: &mut EngineStats = stats.engines.entry(engine).or_default();
+            engine.tasks += 1;
+            engine.busy += attempt.run_time;
+            engine.bytes_in += call.usage.bytes_in;
+        }
+    }
+    stats
+}

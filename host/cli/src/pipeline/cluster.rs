@@ -1,0 +1,216 @@
+//! The cluster that a job runs on: engines of this process, or those of a cluster elsewhere.
+
+#[cfg(feature = "nats")]
+use super::MAIN_LANE;
+use super::history;
+use crate::args::{ManyOptions, TaskOptions};
+use crate::environment::compiler::compiled;
+#[cfg(feature = "nats")]
+use crate::environment::profile;
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::messages::warn;
+use rwasm_cluster::{
+    Cluster, ClusterBuilder, ClusterEvents, Grants, Limits, MAX_ENGINES, Resource, StartError,
+};
+#[cfg(feature = "nats")]
+use rwasm_cluster::{ClusterEvent, nats::Role};
+use std::ops::Deref;
+
+/// Refuses a number of engines that no cluster can have.
+pub(crate) fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
+    match wanted {
+        Some(wanted) if wanted == 0 || wanted > MAX_ENGINES => {
+            Err(CliError::Start(StartError::EngineCount { wanted }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How the cluster of a job is had.
+pub(super) struct ClusterSettings {
+    builder: ClusterBuilder,
+    engines: EnginesOf,
+    is_quiet: bool,
+    is_verbose: bool,
+}
+
+/// Whose engines run the tasks.
+enum EnginesOf {
+    ThisProcess,
+    #[cfg(feature = "nats")]
+    Elsewhere {
+        lane: String,
+        /// How many there are is for others to say, but the command line does.
+        is_counted: bool,
+    },
+}
+
+impl ClusterSettings {
+    pub(super) fn resolve(
+        task: &TaskOptions,
+        many: Option<&ManyOptions>,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> Result<Self, CliError> {
+        let mut builder = Cluster::builder()
+            .strict_imports(task.strict_imports)
+            .limits(limits.clone())
+            .grants(grants.clone());
+        if let Some(engines) = task.engines {
+            builder = builder.engines(engines);
+        }
+        if let Some(many) = many {
+            builder = builder.policy(many.policy);
+            if let Some(dispatches) = many.hwm {
+                builder = builder.hwm(dispatches);
+            }
+        }
+        if let Some(history) = history::settings(&task.history)? {
+            builder = builder.history(history);
+        }
+        #[cfg_attr(
+            not(feature = "nats"),
+            expect(unused_mut, reason = "all are of this process")
+        )]
+        let mut settings = Self {
+            builder,
+            engines: EnginesOf::ThisProcess,
+            is_quiet: task.loudness.quiet,
+            is_verbose: task.loudness.verbose,
+        };
+        #[cfg(feature = "nats")]
+        if let Some(remote) = profile::remote(&task.remote, Role::Client)? {
+            settings.builder = settings.builder.connect(remote);
+            if let Some(lane) = &task.lane {
+                settings.builder = settings.builder.lane(lane);
+            }
+            settings.engines = EnginesOf::Elsewhere {
+                lane: task.lane.clone().unwrap_or_else(|| MAIN_LANE.to_owned()),
+                is_counted: task.engines_typed,
+            };
+        }
+        Ok(settings)
+    }
+}
+
+/// A cluster with engines, and what is told of them.
+pub(crate) struct RunningCluster {
+    cluster: Cluster,
+    events: ClusterEvents,
+}
+
+impl RunningCluster {
+    /// Starts the engines, or reaches those that there are, and warns of what is amiss with them.
+    pub(super) fn start(settings: ClusterSettings) -> Result<Self, CliError> {
+        let is_quiet = settings.is_quiet;
+        match settings.engines {
+            EnginesOf::ThisProcess => {
+                let running = Self::of_this_process(settings.builder)?;
+                if !is_quiet {
+                    warn_of_shortages(&running);
+                }
+                if settings.is_verbose && !running.is_pooled() {
+                    warn(
+                        "the address space is too small for a pool of instances; tasks start more slowly",
+                    );
+                }
+                Ok(running)
+            }
+            #[cfg(feature = "nats")]
+            EnginesOf::Elsewhere { lane, is_counted } => {
+                let cluster = settings.builder.start().map_err(CliError::Start)?;
+                if !is_quiet {
+                    warn_of_engines(&cluster, &lane, is_counted);
+                }
+                Ok(Self::new(cluster))
+            }
+        }
+    }
+
+    /// Starts engines in this process.
+    pub(crate) fn of_this_process(builder: ClusterBuilder) -> Result<Self, CliError> {
+        let cluster = compiled(builder)?.start().map_err(CliError::Start)?;
+        Ok(Self::new(cluster))
+    }
+
+    fn new(cluster: Cluster) -> Self {
+        let events = cluster.events();
+        Self { cluster, events }
+    }
+
+    /// What a job came to, now that it has ended: a signal that ended it goes before what it says itself.
+    pub(crate) fn settle<T>(
+        &mut self,
+        ended: Result<T, CliError>,
+        signals: &Signals,
+    ) -> Result<T, CliError> {
+        history::warn_of_losses(&mut self.events);
+        match signals.ending() {
+            Some(ending) => Err(CliError::Signal(ending)),
+            None => ended,
+        }
+    }
+}
+
+impl Deref for RunningCluster {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+/// Warns of what a user may not expect of the engines of a cluster elsewhere.
+#[cfg(feature = "nats")]
+fn warn_of_engines(cluster: &Cluster, lane: &str, is_counted: bool) {
+    if is_counted {
+        warn("--engines has no effect on a remote cluster");
+    }
+    warn_of_stalls(cluster);
+    if !cluster.is_served() {
+        warn(&unserved(lane, cluster.engines().is_empty()));
+    }
+}
+
+/// Warns, as long as the cluster is there, when it takes no tasks.
+#[cfg(feature = "nats")]
+fn warn_of_stalls(cluster: &Cluster) {
+    let events = cluster.events();
+    let follow = move || {
+        for event in events {
+            if let ClusterEvent::Stalled(reason) = event {
+                warn(&format!("tasks are waiting: {reason}"));
+            }
+        }
+    };
+    // Without a thread it is not told, and the job runs all the same.
+    let _ = std::thread::Builder::new()
+        .name("rwasm-stalls".to_owned())
+        .spawn(follow);
+}
+
+/// That tasks have no engine which takes them.
+#[cfg(feature = "nats")]
+pub(super) fn unserved(lane: &str, has_none: bool) -> String {
+    if has_none && lane == MAIN_LANE {
+        return "the cluster has no engines; tasks wait until one joins".to_owned();
+    }
+    format!("no engine serves the lane `{lane}`; tasks wait until one joins with --lane {lane}")
+}
+
+/// Warns where all engines together could use up more than there is.
+pub(crate) fn warn_of_shortages(cluster: &Cluster) {
+    for shortage in cluster.shortages() {
+        warn(&format!("{shortage}; {}", remedy(shortage.resource)));
+    }
+}
+
+/// What to do where the engines could use up something.
+fn remedy(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Memory => "use fewer --engines or less --memory if tasks come near their limits",
+        Resource::Files => "use fewer --engines or --limit handles=N if tasks open many files",
+        _ => "use fewer --engines",
+    }
+}

@@ -1,0 +1,30 @@
+//! From the options of limits to what each task may use.
+
+use crate::args::{LimitArgument, LimitOptions};
+use rwasm_cluster::{DETERMINISTIC_FUEL, Limits};
+
+/// What each task may use.
+pub(crate) fn limits(options: &LimitOptions, deterministic: bool) -> Limits {
+    let mut limits = Limits::default();
+    limits.time = options.timeout;
+    limits.memory = options.memory;
+    limits.fuel = options.fuel.or(deterministic.then_some(DETERMINISTIC_FUEL));
+    for limit in &options.limits {
+        match *limit {
+            LimitArgument::Input(size) => limits.input = size,
+            LimitArgument::Output(size) => limits.output = size,
+            LimitArgument::Logs(size) => limits.logs = size,
+            LimitArgument::TableElements(number) => limits.table_elements = number,
+            LimitArgument::Handles(number) => limits.handles = number,
+            LimitArgument::Stack(size) => limits.stack = size,
+            LimitArgument::Random(size) => limits.random = size,
+            LimitArgument::Written(size) => limits.written = size,
+            LimitArgument::Files(number) => limits.files = number,
+            LimitArgument::Module(size) => limits.module = size,
+            LimitArgument::CompileTime(time) => limits.compile_time = time,
+            LimitArgument::CompileMemory(size) => limits.compile_memory = size,
+            LimitArgument::Compiled(size) => limits.compiled = size,
+        }
+    }
+    limits
+}

@@ -1,0 +1,83 @@
+//! The way that `run`, `call` and `map` share: arguments → settings → cluster → job → output.
+//!
+//! Each of these nouns is a type with one constructor. A command brings its [`Plan`]: what differs between commands is
+//! there, and what is the same is here.
+
+mod settings;
+
+pub(crate) mod grants;
+pub(crate) mod history;
+mod limits;
+mod module;
+
+mod cluster;
+mod job;
+mod output;
+#[cfg(feature = "nats")]
+mod store;
+
+pub(crate) use cluster::{RunningCluster, check_engines, warn_of_shortages};
+pub(crate) use job::{Plan, Progress, RunningJob, Wording};
+pub(crate) use limits::limits;
+pub(crate) use module::{function, read_module, result_type};
+pub(crate) use settings::Settings;
+#[cfg(feature = "nats")]
+pub(crate) use store::durable;
+
+use crate::environment::signals::Signals;
+use crate::exit::CliError;
+use crate::output::report;
+use job::WatchedJob;
+use output::Outputs;
+use settings::JobPlace;
+
+/// How stdin is written where a file is wanted.
+pub(crate) const STDIN: &str = "-";
+
+/// What stdin is called in messages.
+pub(crate) const STDIN_NAME: &str = "<stdin>";
+
+/// The lane of tasks that name none.
+#[cfg(feature = "nats")]
+pub(crate) const MAIN_LANE: &str = "main";
+
+/// Runs a job and writes what comes of it; one that is detached is stored instead, and goes on by itself.
+pub(crate) fn carry_out<P: Plan>(
+    plan: P,
+    settings: Settings,
+    signals: &Signals,
+) -> Result<(), CliError> {
+    let Settings {
+        place,
+        output,
+        mut steps,
+        ..
+    } = settings;
+    let cluster = match place {
+        JobPlace::Attended(cluster) => cluster,
+        #[cfg(feature = "nats")]
+        JobPlace::Stored(store) => return store.keep(plan),
+    };
+    let outputs = Outputs::open(&output, signals)?;
+    steps.done("module read");
+
+    let mut cluster = RunningCluster::start(*cluster)?;
+    steps.done("engines started");
+
+    let subject = plan.subject();
+    let job = WatchedJob::begin(plan, &cluster, &output, signals)?;
+    steps.done(P::WORDING.begun);
+
+    let printed = job.print(outputs.results, &cluster);
+    let summary = cluster.settle(printed, signals)?;
+    steps.done(P::WORDING.ended);
+
+    summary.warn();
+    if output.shows_stats {
+        summary.print_stats(P::WORDING.pieces);
+    }
+    match outputs.report {
+        Some(file) => report::write(file, &subject, &cluster, &summary),
+        None => Ok(()),
+    }
+}
