@@ -112,7 +112,9 @@ Exit codes:
   14   a file cannot be read or written"
 )]
 pub(crate) struct StopArguments {
-    /// Time for running tasks to finish; 0 abandons them [default: that of `start`, 30s]
+    /// Time for running tasks to finish [default: that of `start`]
+    ///
+    /// 0 abandons running tasks. The default of `start` is 30s.
     #[arg(long, value_name = "TIME", value_parser = pause)]
     pub(crate) drain_timeout: Option<Duration>,
 

@@ -28,7 +28,7 @@ pub(crate) struct NewArguments {
     #[arg(value_name = "NAME")]
     pub(crate) path: PathBuf,
 
-    /// Programming language of the project
+    /// Language
     #[arg(long = "lang", value_name = "LANGUAGE", default_value = "rust", value_parser = language())]
     pub(crate) language: Language,
 
