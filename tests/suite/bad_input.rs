@@ -120,7 +120,7 @@ fn inputs_that_cannot_be_used_are_named_before_anything_runs() {
     run("wordcount")
         .args(["-", "-"])
         .fails(2)
-        .expect_stderr_has(&["twice"]);
+        .expect_stderr_has(&["more than once"]);
     let nowhere = dir.path().join("no/such/folder/out.tsv");
     run("wordcount")
         .arg("-o")

@@ -248,7 +248,7 @@ fn a_cancelled_job_stops_and_can_be_taken_up_again() {
     cluster
         .result(&id)
         .fails(2)
-        .expect_stderr_has(&["was cancelled when 0 of its 10 tasks", "job retry"]);
+        .expect_stderr_has(&["was cancelled after 0 of 10 tasks", "job retry"]);
     let retried = cluster.job("retry").arg(&id).end().expect_code(0);
     retried.expect_stderr_has(&["10 tasks"]);
     assert_eq!(cluster.show(&id)["state"], "queued");

@@ -244,7 +244,7 @@ fn failed_tasks_run_again_when_their_cause_is_mended() {
     place
         .job("retry 1 --fuel 10000000000")
         .fails(14)
-        .expect_stderr_has(&["text.txt are not what they were"]);
+        .expect_stderr_has(&["text.txt` have changed"]);
     fs::remove_file(&input).expect("removed");
     place
         .job("retry 1")
@@ -299,7 +299,7 @@ fn a_module_that_has_changed_is_not_run_in_the_place_of_the_old_one() {
     place
         .job("retry 1")
         .fails(14)
-        .expect_stderr_has(&["own.wasm has changed since job 1"]);
+        .expect_stderr_has(&["own.wasm` has changed since job 1"]);
     fs::remove_file(&own).expect("removed");
     place
         .job("replay 1 0")
@@ -316,7 +316,7 @@ fn what_is_not_kept_is_said() {
     place
         .job("result 1")
         .fails(14)
-        .expect_stderr_has(&["is not kept: it has 97.7KiB"]);
+        .expect_stderr_has(&["was not recorded: it has 97.7KiB"]);
     place
         .job("replay 1 0")
         .fails(14)
@@ -415,7 +415,7 @@ fn the_bounds_are_kept() {
     place
         .job("result 1")
         .fails(14)
-        .expect_stderr_has(&["40 of the tasks of job 1"]);
+        .expect_stderr_has(&["the result of 40 tasks of job 1"]);
     place
         .job("result 1 0")
         .fails(2)

@@ -80,7 +80,7 @@ fn a_lane_that_nobody_serves_is_warned_of() {
     crate::support::until("the engine has joined", || {
         list().json().as_array().is_some_and(|list| list.len() == 1)
     });
-    let warning = "no engine serves the lane `gpu` now: tasks wait until one joins with --lane gpu";
+    let warning = "no engine serves the lane `gpu`; tasks wait until one joins with --lane gpu";
     let fib = || call("numbers").typed("fib 10");
     let waits = at(&server, fib())
         .typed("--lane gpu --deadline 1s")

@@ -165,8 +165,8 @@ fn an_empty_directory_and_a_long_way_will_do() {
 fn a_name_that_is_none_says_what_is_wrong_and_gives_an_example() {
     let dir = folder();
     for (name, said) in [
-        ("Words", "it has 'W' in it"),
-        ("word_count", "it has '_' in it"),
+        ("Words", "it contains 'W'"),
+        ("word_count", "it contains '_'"),
         ("2nd", "does not start with a letter"),
         ("match", "a reserved word"),
         ("..", "does not name a new directory"),

@@ -138,7 +138,7 @@ pub(crate) enum Command {
 const CONFIGURED: [&str; 3] = ["run", "call", "map"];
 
 /// The options of those commands that `-h` lists: what fits a small terminal. `--help` lists all.
-const COMMON: [&str; 8] = [
+const COMMON: [&str; 7] = [
     "merge",
     "max_failures",
     "engines",
@@ -146,7 +146,6 @@ const COMMON: [&str; 8] = [
     "format",
     "output",
     "timeout",
-    "memory",
 ];
 
 /// The commands on clusters, of whose options a project file says which cluster is meant and no more.
@@ -210,7 +209,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "NAME", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) reduce: Option<String>,
 
-    /// Built-in merge to use instead of a reducer
+    /// Built-in merge: collect, concat, sum, min, max, count or none
+    ///
+    /// It replaces the reducer.
     #[arg(long, value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) merge: Option<Merge>,
 
@@ -230,7 +231,7 @@ pub(crate) struct RunArguments {
   rwasm-cluster call numbers.wasm 'fib(30)'                       the same in WAVE
   rwasm-cluster call numbers.wasm total '[1, 2, 3]'               a list, as JSON or WAVE
   rwasm-cluster call numbers.wasm fib 30 --targets all -j 3       on each of three engines
-  rwasm-cluster call lib.wasm greet -- --name                     an argument that starts with a dash",
+  rwasm-cluster call lib.wasm greet -- --name                     an argument with a dash",
     after_long_help = "Each ARG is one argument: write strings and bytes as they are, anything else as JSON or WAVE. Trailing \
 arguments of an option type can be omitted. A function without a result prints nothing.\n\n\
 The environment, `rwasm.toml` and the exit codes are described in `run --help`. In addition, exit code 2 means that the \
@@ -259,7 +260,7 @@ pub(crate) struct CallArguments {
     allow_negative_numbers = true,
     before_help = "Examples:
   seq 1 1000 | rwasm-cluster map numbers.wasm add-one        one task per line of stdin
-  rwasm-cluster map numbers.wasm fib numbers.txt -j 4        one task per line of a file, on four engines
+  rwasm-cluster map numbers.wasm fib numbers.txt -j 4        a file, on four engines
   echo '[7, 2]' | rwasm-cluster map numbers.wasm add         several parameters: a JSON array
   rwasm-cluster map m.wasm score in.txt --max-failures 1%    failed lines print {\"error\": …}",
     after_long_help = "Each line is an argument list. If the function has one parameter, the line is its value (strings and \
@@ -455,8 +456,11 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Init(init) => &mut init.loudness,
             // Its options are read as they stand, from the command line and the environment.
-            Command::Job(_) | Command::Cache(_) => return Ok(()),
-            Command::Completions(_) | Command::Man(_) | Command::Version => return Ok(()),
+            Command::Job(_)
+            | Command::Cache(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Version => return Ok(()),
         };
         if loudness.quiet && loudness.verbose {
             match rank(matches, "quiet").cmp(&rank(matches, "verbose")) {
@@ -490,7 +494,7 @@ fn briefly(command: clap::Command, is_short: bool) -> clap::Command {
             COMMON.contains(&id) || argument.is_positional() && id != "program_arguments";
         let argument = argument.hide_short_help(!is_listed);
         if is_short {
-            argument.help_heading(None)
+            argument.help_heading(None).hide_possible_values(true)
         } else {
             argument
         }

@@ -246,7 +246,10 @@ impl CliError {
             _ => {
                 // Names and texts in it come from outside; none of them may command a terminal.
                 // What is told in several lines cannot be taken for one of ours.
-                text += &format!("error: {}\n", self.message().replace('\n', "\n  "));
+                text += &format!(
+                    "error: {}\n",
+                    self.message().trim_end().replace('\n', "\n  ")
+                );
                 for line in self.details() {
                     text += &format!("  {line}\n");
                 }

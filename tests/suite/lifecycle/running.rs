@@ -157,7 +157,7 @@ fn clusters_stand_side_by_side_by_profile() {
     assert_eq!(fib().typed("--profile far").output(), "55\n");
 
     let far = home.cli("start --profile far").fails(2);
-    far.expect_stderr_has(&["is of the cluster at nats://127.0.0.1:", "--profile"]);
+    far.expect_stderr_has(&["names the cluster at nats://127.0.0.1:", "--profile"]);
     home.cli("stop --profile one").end().expect_code(0);
     home.cli("status --profile one").fails(13);
     assert_eq!(fib().typed("--cluster --profile two").output(), "55\n");

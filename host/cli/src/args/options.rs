@@ -56,7 +56,9 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_REUSE", hide_env = true, help_heading = PLACE)]
     pub(crate) reuse: ReuseArgument,
 
-    /// Result format [default: text; jsonl for `map` and --merge none]
+    /// Result format: text, json, jsonl, tsv, wave or raw
+    ///
+    /// The default is `jsonl` for `map` and for --merge none, and `text` otherwise.
     ///
     /// `json` and `jsonl` write a list<u8>, such as the output of a command, as a base64 string;
     /// `raw` writes strings and bytes unchanged and rejects anything else.

@@ -29,7 +29,7 @@ pub(crate) struct NewArguments {
     #[arg(value_name = "NAME")]
     pub(crate) path: PathBuf,
 
-    /// Programming language of the project
+    /// Language
     #[arg(long = "lang", value_name = "LANGUAGE", default_value = "rust", value_parser = language())]
     pub(crate) language: Language,
 
@@ -68,7 +68,9 @@ pub(crate) struct BuildArguments {
     #[arg(value_name = "PATH", default_value = ".")]
     pub(crate) path: PathBuf,
 
-    /// Write the module to FILE [default: NAME.wasm in the project, or replace the .wasm file]
+    /// Write the module to FILE [default: NAME.wasm in the project]
+    ///
+    /// By default, a .wasm file that is named is replaced.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -111,7 +113,7 @@ pub(crate) struct TestArguments {
     #[arg(value_name = "ARG", last = true)]
     pub(crate) program_arguments: Vec<String>,
 
-    /// Directory of the samples [default: `samples` in the project or beside the module]
+    /// Directory of the samples [default: `samples` beside the module]
     #[arg(long, value_name = "DIR")]
     pub(crate) samples: Option<PathBuf>,
 
@@ -131,8 +133,8 @@ pub(crate) struct TestArguments {
     #[arg(long, value_name = "NAME", conflicts_with = "merge")]
     pub(crate) reduce: Option<String>,
 
-    /// Built-in merge to use instead of a reducer; not `none`
-    #[arg(long, value_parser = super::values::merge_parser(), value_name = "MERGE")]
+    /// Built-in merge: collect, concat, sum, min, max or count
+    #[arg(long, value_parser = super::values::merge_parser(), hide_possible_values = true, value_name = "MERGE")]
     pub(crate) merge: Option<Merge>,
 
     /// Number of engines to compare with one engine

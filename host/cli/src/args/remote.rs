@@ -38,7 +38,7 @@ pub(crate) struct IdentityOptions {
     #[arg(long, value_name = "FILE", env = "RWASM_KEY", hide_env = true, help_heading = CLUSTER)]
     pub(crate) key: Option<PathBuf>,
 
-    /// Authority that signed the server's certificate, if the system does not trust it
+    /// Authority of the server's certificate, if the system does not trust it
     #[arg(long, value_name = "FILE", env = "RWASM_CA", hide_env = true, help_heading = CLUSTER)]
     pub(crate) ca: Option<PathBuf>,
 

@@ -27,7 +27,9 @@ Exit codes:
   14   a file cannot be read or written"
 )]
 pub(crate) struct KeysArguments {
-    /// Directory of the keys; created if missing, private to its owner
+    /// Directory of the keys, created if missing
+    ///
+    /// Only its owner can access a directory that is created.
     #[arg(long, value_name = "DIR", default_value = DIR)]
     pub(crate) dir: PathBuf,
 
@@ -76,7 +78,7 @@ pub(crate) struct ServerConfigArguments {
     #[arg(long, value_name = "DIR", default_value = DIR)]
     pub(crate) dir: PathBuf,
 
-    /// Address of the server for clients and engines
+    /// Address for clients and engines
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
     pub(crate) listen: String,
 
@@ -84,11 +86,11 @@ pub(crate) struct ServerConfigArguments {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) monitor: Option<String>,
 
-    /// Directory of the stored data [default: `store` in the directory of the keys]
+    /// Directory of stored data [default: `store` beside the keys]
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
 
-    /// Disk space for stored data [default: three quarters of the free space]
+    /// Disk space for data [default: 3/4 of the free space]
     #[arg(long, value_name = "SIZE", value_parser = positive_size)]
     pub(crate) max_store: Option<ByteSize>,
 
@@ -96,7 +98,9 @@ pub(crate) struct ServerConfigArguments {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = positive_size)]
     pub(crate) max_payload: ByteSize,
 
-    /// Encrypt stored data with the key in this environment variable of the server
+    /// Encrypt stored data with the key in VARIABLE
+    ///
+    /// VARIABLE is an environment variable of the server.
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) store_key: Option<String>,
 
@@ -104,7 +108,7 @@ pub(crate) struct ServerConfigArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
-    /// Address of the server for the other servers of the cluster
+    /// Address for the other servers of the cluster
     #[arg(long, value_name = "HOST:PORT", requires = "routes")]
     pub(crate) cluster_listen: Option<String>,
 
@@ -161,11 +165,11 @@ pub(crate) struct InitArguments {
     #[arg(long = "lane", value_name = "NAME", value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
 
-    /// Silence of an engine after which its task goes to another one [default: 10s]
+    /// Silence of an engine before others get its tasks [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ack_wait: Option<Duration>,
 
-    /// Silence of an engine after which it counts as lost [default: 15s]
+    /// Silence of an engine before it counts as lost [default: 15s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) presence: Option<Duration>,
 
@@ -173,9 +177,9 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) keep: Option<Duration>,
 
-    /// Disk space for tasks, for results and for large values [default: that of the server]
+    /// Disk space for each kind of data [default: that of the server]
     ///
-    /// Each of the three gets this much, which the server reserves.
+    /// Tasks, results and large values get this much each, which the server reserves.
     #[arg(long, value_name = "SIZE", value_parser = positive_size)]
     pub(crate) max_bytes: Option<ByteSize>,
 

@@ -151,7 +151,7 @@ const LIMITS: [(&str, &str, &str); 13] = [
     (
         "input=SIZE",
         "64MiB",
-        "Data copied into a guest, except the stdin of a command",
+        "Data copied into a guest, except command stdin",
     ),
     ("output=SIZE", "64MiB", "Result of a task"),
     ("logs=SIZE", "64KiB", "Kept logs and stderr of a task"),

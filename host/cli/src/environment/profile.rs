@@ -1,7 +1,7 @@
 //! Profiles: the settings of a user for a cluster, a small file by name; and what a command's options, the profile and what
 //! runs on this machine come to.
 //!
-//! The command line goes before the environment, that before `rwasm.toml`, and that before the profile.
+//! Options override environment variables, which override `rwasm.toml`, which overrides the profile.
 
 use crate::args::{ClusterArgument, IdentityOptions, RemoteOptions};
 use crate::cluster::state::{self, ClusterDir};

@@ -43,7 +43,7 @@ pub(crate) fn reached(options: &GrantOptions) -> Result<Grants, CliError> {
 fn read(file: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(file).map_err(|error| CliError::Gone {
         message: format!("cannot read variables from `{}`: {error}", file.display()),
-        hint: "use a text file with one NAME=VALUE per line".to_owned(),
+        hint: "name a text file with one NAME=VALUE per line".to_owned(),
     })
 }
 
