@@ -1,12 +1,16 @@
-//! What `docs/ipyparallel.md` says is there: its Rust, its commands with their options, its names.
+//! What the book's pages on ipyparallel say is there: their Rust, their commands with their options, their names.
 
 use crate::support::{program, workspace};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+/// The guide, and the table of names after it.
 fn page() -> String {
-    read(&workspace().join("docs/ipyparallel.md"))
+    let pages = ["guides/ipyparallel.md", "reference/ipyparallel-names.md"];
+    pages
+        .map(|page| read(&workspace().join("docs/src").join(page)))
+        .join("\n")
 }
 
 fn read(path: &Path) -> String {
