@@ -57,7 +57,7 @@ fn documents_below(dir: &Path) -> Vec<PathBuf> {
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir).expect("a directory can be listed") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() && !is_generated(&path) {
+            if path.is_dir() && !path.is_symlink() && !is_generated(&path) {
                 dirs.push(path);
             } else if is_document(&path) {
                 documents.push(path);
