@@ -144,9 +144,10 @@ fn slug(heading: &str) -> String {
 fn broken(path: &Path, link: &str) -> Option<String> {
     let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
     let dir = path.parent().expect("a document is in a directory");
-    let target = match target {
-        "" => path.to_owned(),
-        relative => dir.join(relative),
+    let target = if target.is_empty() {
+        path.to_owned()
+    } else {
+        dir.join(target)
     };
     let Ok(target) = target.canonicalize() else {
         return Some("there is no such file".to_owned());
