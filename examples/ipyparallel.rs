@@ -1,5 +1,5 @@
-//! What users of ipyparallel do every day, in Rust: the right-hand side of `docs/ipyparallel.md`, whose pieces of Rust
-//! stand here word for word, so that they compile and run.
+//! What users of ipyparallel do every day, in Rust: the Rust of `docs/src/guides/ipyparallel.md`, word for word,
+//! so that it compiles and runs.
 //!
 //! Prints what each of them gives. Build the guests first with `cargo xtask guests`, then:
 //! `cargo run --release --example ipyparallel`.

@@ -21,7 +21,7 @@
  * Memory: the input is the caller's and is freed after the function. The output is memory of `malloc`, or (part of) an
  * input with which nothing else was done; it is freed once it has been read. `rwasm_copy` makes such memory.
  *
- * For more than bytes and text write WIT: docs/tasks-c.md. Needs clang, as `clang --target=wasm32-wasi
+ * For more than bytes and text write WIT: docs/src/guides/tasks-c.md. Needs clang, as `clang --target=wasm32-wasi
  * -mexec-model=reactor` or as zig; C99 or later, or C++. */
 #ifndef RWASM_TASK_H
 #define RWASM_TASK_H

@@ -1,12 +1,16 @@
-//! What `docs/ipyparallel.md` says is there: its Rust, its commands with their options, its names.
+//! What the book's pages on ipyparallel say is there: their Rust, their commands with their options, their names.
 
 use crate::support::{program, workspace};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+/// The guide, and the table of names after it.
 fn page() -> String {
-    read(&workspace().join("docs/ipyparallel.md"))
+    let pages = ["guides/ipyparallel.md", "reference/ipyparallel-names.md"];
+    pages
+        .map(|page| read(&workspace().join("docs/src").join(page)))
+        .join("\n")
 }
 
 fn read(path: &Path) -> String {
@@ -50,7 +54,15 @@ fn commands(page: &str) -> Vec<String> {
     shown.into_iter().chain(named).filter_map(command).collect()
 }
 
-/// All of the library's source.
+/// The source of the library and of the packages that it re-exports.
+const SOURCES: [&str; 4] = [
+    "host/src",
+    "host/value/src",
+    "host/sandbox/src",
+    "host/history/src",
+];
+
+/// All of the source below a directory.
 fn source(dir: &Path) -> String {
     let entries = fs::read_dir(dir).expect("the library's source is there");
     let mut text = String::new();
@@ -108,7 +120,12 @@ fn its_commands_and_their_options_are_there() {
 
 #[test]
 fn its_names_are_the_librarys() {
-    let source = source(&workspace().join("host/src"));
+    let source: String = SOURCES
+        .map(|dir| workspace().join(dir))
+        .iter()
+        .filter(|dir| dir.is_dir())
+        .map(|dir| source(dir))
+        .collect();
     let public = read(&workspace().join("host/src/lib.rs"));
     let public: BTreeSet<&str> = public
         .split(|letter: char| !letter.is_alphanumeric() && letter != '_')

@@ -74,6 +74,7 @@ mod lifecycle;
 mod nats_servers;
 mod security;
 
+mod docs;
 mod ipyparallel;
 mod readme;
 mod recipes;

@@ -1,19 +1,20 @@
-//! README's commands do what README says, and every example runs.
+//! The commands of README and of the book do what these show, and every example runs.
 
+use crate::docs::{name, pages, read};
 use crate::support::{folder, guest, scratch, target, wait, wat, workspace};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// A command of a `console` block, and the lines that README shows of its output.
+/// A command of a `console` block, and the lines that the page shows of its output.
 struct Example {
     command: String,
     shown: Vec<String>,
 }
 
-fn readme() -> String {
-    fs::read_to_string(workspace().join("README.md")).expect("there is a README")
+fn readme() -> PathBuf {
+    workspace().join("README.md")
 }
 
 /// The blocks of that kind: the text between their fences.
@@ -43,8 +44,8 @@ fn examples(text: &str) -> Vec<Example> {
     examples
 }
 
-/// A directory as README says it should be: the guests, and the files that its `printf` lines make.
-fn as_described(text: &str) -> TempDir {
+/// A directory as the page says it should be: the guests, and the files that its `printf` lines make.
+fn as_described(page: &str, text: &str) -> TempDir {
     let dir = folder();
     for name in ["wordcount", "upper", "linecount", "numbers"] {
         fs::copy(guest(name), dir.path().join(name).with_extension("wasm"))
@@ -53,14 +54,14 @@ fn as_described(text: &str) -> TempDir {
     fs::copy(wat("numeric"), dir.path().join("numeric.wat")).expect("a guest can be copied");
     for line in blocks(text, "sh").concat() {
         if line.starts_with("printf ") {
-            shell(&dir, &line);
+            shell(page, &dir, &line);
         }
     }
     dir
 }
 
-/// Runs a line as a user would, and gives what it prints.
-fn shell(dir: &TempDir, line: &str) -> String {
+/// Runs a line of the page as a user would, and returns what it prints.
+fn shell(page: &str, dir: &TempDir, line: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_rwasm-cluster"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let programs = program
@@ -89,83 +90,131 @@ fn shell(dir: &TempDir, line: &str) -> String {
     let [stdout, stderr] = outputs.map(|path| fs::read_to_string(&path).expect("it prints text"));
     assert!(
         status.success(),
-        "README says `{line}`, which ended with {status}:\n{stderr}"
+        "{page} shows `{line}`, which ended with {status}:\n{stderr}"
     );
     stdout
 }
 
-#[test]
-fn the_commands_of_readme_print_what_it_shows() {
-    let text = readme();
-    let dir = as_described(&text);
+/// Runs every command of the page, in order and in one directory, and returns how many it has.
+fn run_commands(path: &Path) -> usize {
+    let (page, text) = (name(path), read(path));
     let examples = examples(&text);
-    assert!(examples.len() > 5, "README has {} examples", examples.len());
-    for Example { command, shown } in examples {
+    if examples.is_empty() {
+        return 0;
+    }
+    let dir = as_described(&page, &text);
+    for Example { command, shown } in &examples {
         assert!(
             command.starts_with("rwasm-cluster "),
-            "a console block of README runs `{command}`"
+            "a console block of {page} runs `{command}`"
         );
-        let printed = shell(&dir, &command);
+        let printed = shell(&page, &dir, command);
         let mut lines = printed.lines();
-        for line in &shown {
+        for line in shown {
             assert!(
                 lines.any(|printed| printed == line),
-                "README shows {line:?} for `{command}`, which printed\n{printed}"
+                "{page} shows {line:?} for `{command}`, which printed\n{printed}"
             );
         }
-        // README may leave lines of `inspect` out, whose sizes and hashes change; it shows results whole or not at all.
+        // A page may leave lines of `inspect` out, whose sizes and hashes change; it shows results whole or not at all.
         if !shown.is_empty() && !command.starts_with("rwasm-cluster inspect") {
             assert_eq!(
                 shown.len(),
                 printed.lines().count(),
-                "README shows a part of `{command}`:\n{printed}"
+                "{page} shows a part of `{command}`:\n{printed}"
             );
         }
     }
+    examples.len()
 }
 
 #[test]
+fn the_commands_of_readme_print_what_it_shows() {
+    let run = run_commands(&readme());
+    assert!(run > 5, "README has {run} examples");
+}
+
+#[test]
+fn the_commands_of_the_book_print_what_it_shows() {
+    let run: usize = pages().iter().map(|page| run_commands(page)).sum();
+    assert!(run > 25, "the book has {run} examples");
+}
+
+/// The commands whose options README and the book name.
+const COMMANDS: [&str; 24] = [
+    "new",
+    "build",
+    "test",
+    "run",
+    "call",
+    "map",
+    "inspect",
+    "cache info",
+    "cache prune",
+    "job list",
+    "job show",
+    "job result",
+    "job cancel",
+    "job retry",
+    "job replay",
+    "job rm",
+    "start",
+    "status",
+    "stop",
+    "engine join",
+    "engine list",
+    "keys",
+    "server-config",
+    "init",
+];
+
+/// Options of other programs, and of guests.
+const OTHERS: [&str; 14] = [
+    "--bench",
+    "--lib",
+    "--locked",
+    "--no-deps",
+    "--no-install-recommends",
+    "--open",
+    "--path",
+    "--prefix",
+    "--release",
+    "--restore",
+    "--signal",
+    "--sync",
+    "--sysroot",
+    "--target",
+];
+
+#[test]
 fn options_that_the_documents_name_are_there() {
-    let commands = [
-        "new",
-        "build",
-        "test",
-        "run",
-        "call",
-        "map",
-        "inspect",
-        "cache prune",
-        "start",
-        "engine join",
-        "job result",
-    ];
-    let help: String = commands
-        .map(|command| shell(&folder(), &format!("rwasm-cluster {command} --help")))
+    let dir = folder();
+    let help: String = COMMANDS
+        .map(|command| {
+            shell(
+                "this test",
+                &dir,
+                &format!("rwasm-cluster {command} --help"),
+            )
+        })
         .concat();
-    for word in readme().split(|letter: char| letter.is_whitespace() || "`'(),;=".contains(letter))
-    {
-        let is_option = word.strip_prefix("--").is_some_and(|name| {
-            name.len() > 1
-                && name
-                    .chars()
-                    .all(|letter| letter.is_ascii_lowercase() || letter == '-')
-        });
-        // Those of cargo and of guests' own.
-        let others = [
-            "--release",
-            "--locked",
-            "--path",
-            "--target",
-            "--prefix",
-            "--no-deps",
-            "--open",
-            "--lib",
-        ];
-        if is_option && !others.contains(&word) {
-            assert!(
-                help.contains(word),
-                "README names {word}, which no command's --help does"
-            );
+    for path in pages().into_iter().chain([readme()]) {
+        let text = read(&path);
+        let ends = |letter: char| letter.is_whitespace() || "`'(),;=".contains(letter);
+        for word in text.split(ends) {
+            let is_option = word.strip_prefix("--").is_some_and(|name| {
+                name.len() > 1
+                    && name
+                        .chars()
+                        .all(|letter| letter.is_ascii_lowercase() || letter == '-')
+            });
+            if is_option && !OTHERS.contains(&word) {
+                assert!(
+                    help.contains(word),
+                    "{} names {word}, which no command's --help does",
+                    name(&path)
+                );
+            }
         }
     }
 }

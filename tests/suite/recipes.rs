@@ -140,7 +140,7 @@ fn accounts_stand_at_the_end_of_a_servers_configuration() {
     let dir = folder();
     program().arg("keys").in_dir(&dir).output();
     let config = program().arg("server-config").in_dir(&dir).output();
-    // deploy/README.md takes what is from this line on, for NATS's chart; docs/scale.md for a leaf node.
+    // deploy/README.md uses the part from this line on for NATS's chart, docs/src/explanation/scale.md for a leaf node.
     let (_, accounts) = config
         .split_once("\naccounts {\n")
         .expect("a line `accounts {`");

@@ -10,8 +10,8 @@ pub const MAX_ENGINES: u32 = 1024;
 /// The limits of one task. Start from [`Limits::default`], or from [`Cluster::limits`], and change what
 /// should differ.
 ///
-/// A cluster has limits, which hold for its jobs and calls; a job or a view may have its own in their
-/// stead. The repository's SECURITY.md has a table of them: what each bounds, and what becomes of a
+/// A cluster has limits, which apply to its jobs and calls; a job or a view may have its own instead.
+/// The repository's `docs/src/reference/limits.md` has a table: what each bounds, and what happens to a
 /// task that reaches it.
 ///
 /// [`Cluster::limits`]: crate::Cluster::limits

@@ -1,5 +1,5 @@
 //! What each role may do on the server, and why: the one table from which the server's configuration is written, and which
-//! `docs/cluster-security.md` shows.
+//! `docs/src/reference/roles.md` shows.
 //!
 //! A role may what its lines say and nothing else. What a subject cannot tell apart (one job's results from another's, one
 //! user's jobs from another's) no line can keep apart: that is what accounts are for.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What a key may do. See `docs/cluster-security.md` for the permissions of each.
+/// What a key may do. See `docs/src/reference/roles.md` for the permissions of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {

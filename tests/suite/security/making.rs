@@ -222,7 +222,7 @@ fn what_is_not_asked_for_stays_and_further_lanes_are_as_the_main_one() {
 fn the_docs_have_the_permissions_of_every_role() {
     let dir = keys(&[]);
     let config = config(&dir, &[]);
-    let docs = crate::support::workspace().join("docs/cluster-security.md");
+    let docs = crate::support::workspace().join("docs/src/reference/roles.md");
     let docs = std::fs::read_to_string(docs).expect("it is there");
     for role in ["engine", "client", "viewer"] {
         let of_role = |text: &str, from: &str, to: &str| -> String {
