@@ -351,8 +351,9 @@ fn the_cache_can_be_looked_at_and_pruned() {
     assert!(!nowhere.exists(), "looking makes nothing");
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).expect("permissions can be set");
     for command in ["info", "prune --all"] {
-        ask(command, &cache)
-            .fails(14)
-            .expect_stderr_has(&["cannot be used: others could put code", "RWASM_CACHE_DIR"]);
+        ask(command, &cache).fails(14).expect_stderr_has(&[
+            "cannot be used: other users could write code",
+            "RWASM_CACHE_DIR",
+        ]);
     }
 }

@@ -123,7 +123,7 @@ fn results_are_written_in_every_format() {
     call("numbers")
         .typed("fib 30 --format raw")
         .fails(10)
-        .expect_stderr_has(&["raw writes strings and bytes only, the result is u64"]);
+        .expect_stderr_has(&["raw writes only strings and bytes, the result is u64"]);
     let dir = folder();
     let out = dir.path().join("out.txt");
     call("numbers")

@@ -128,7 +128,7 @@ fn every_format_has_a_record_for_each_line() {
         .typed("--format raw")
         .stdin("1\n")
         .fails(10)
-        .expect_stderr_has(&["raw writes strings and bytes only, the result is u64"]);
+        .expect_stderr_has(&["raw writes only strings and bytes, the result is u64"]);
     let dir = folder();
     let quiet = file(
         &dir,

@@ -160,7 +160,7 @@ fn what_the_wit_promises_and_no_source_defines_is_named() {
             .in_dir(&dir)
             .fails(10)
             .expect_stderr_has(&[
-                "wit/asks.wit:6:10 promises `mapper`: define exports_asks_mapper, as asks.h declares it, or take it out of the WIT",
+                "wit/asks.wit:6:10 declares `mapper`: define exports_asks_mapper, as asks.h declares it, or remove it from the WIT",
             ]);
     }
 }
@@ -230,7 +230,7 @@ fn a_module_that_asks_its_host_without_wit_is_no_component() {
         .arg(&path)
         .fails(10)
         .expect_stderr_has(&[
-            "cannot be made a component: it asks its host (rwasm:task/host) and has no WIT",
+            "cannot be turned into a component: it asks its host (rwasm:task/host) and has no WIT",
             "hint: it runs as it is",
         ]);
 }

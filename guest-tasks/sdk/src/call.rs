@@ -15,7 +15,7 @@ use std::ptr;
 #[diagnostic::on_unimplemented(
     message = "`&{Self}` cannot be a parameter of a task's function",
     label = "cannot be a parameter",
-    note = "`&str` and `&[T]` can, and `&T` of whatever can be taken as an argument"
+    note = "`&str` and `&[T]` can, and `&T` if `T` can be an argument"
 )]
 pub trait Parameter {
     /// What is lifted, and lent for the time of the call.

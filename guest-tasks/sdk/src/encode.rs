@@ -166,7 +166,7 @@ impl<const N: usize> Writer<N> {
             }
             Reference::Nothing => {
                 panic!(
-                    "`()` has no type of its own in WIT: it can be what a function gives, or a side of a `Result`"
+                    "`()` has no WIT type: it can only be the result of a function, or a side of a `Result`"
                 )
             }
         }
@@ -209,7 +209,7 @@ impl<const N: usize> Writer<N> {
         }
         assert!(
             ty.parts() <= MAX_PARTS,
-            "a type with more than 256 fields or cases cannot cross"
+            "a type can have at most 256 fields or cases"
         );
         let mut parts = [Reference::Nothing; MAX_PARTS];
         let mut at = 0;
@@ -234,7 +234,7 @@ impl<const N: usize> Writer<N> {
         self.types += 1;
         assert!(
             self.named_len < MAX_NAMED,
-            "a function with more than 128 records, variants, enums and flags cannot cross"
+            "a function can use at most 128 records, variants, enums and flags"
         );
         self.named[self.named_len] = (ty, number);
         self.named_len += 1;
@@ -253,7 +253,7 @@ impl<const N: usize> Writer<N> {
             {
                 assert!(
                     same(known, ty),
-                    "two different types of this function have the same name in WIT: give one another by `#[wit(name = \"…\")]`"
+                    "two different types of this function have the same WIT name: rename one with `#[wit(name = \"…\")]`"
                 );
                 return Some(number);
             }

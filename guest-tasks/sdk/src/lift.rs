@@ -52,10 +52,10 @@ impl Slots {
 ///
 /// Derived along with [`Type`](derive@crate::Type); not to be implemented by hand.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be taken as an argument of a task's function",
-    label = "cannot be taken",
-    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
-    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`",
+    message = "`{Self}` cannot be an argument of a task's function",
+    label = "cannot be an argument",
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; instead of a type whose size depends on the machine, like `usize`, use `u32` or `u64`",
+    note = "a struct or an enum can if it has `#[derive(rwasm_task::Type)]`",
     note = "`&str` and `&[T]` can be parameters, but not parts of them: `Vec<String>` can, `Vec<&str>` cannot"
 )]
 pub trait Lift: Type + Sized {
@@ -102,7 +102,7 @@ fn address(slot: u64) -> usize {
 /// What a damaged number of a case ends in.
 #[cold]
 pub fn no_such_case(case: u32) -> ! {
-    panic!("the host has passed case {case} of a type that has fewer");
+    panic!("the host passed case {case} of a type with fewer cases");
 }
 
 /// A field of a tuple or record that lies at `at`.

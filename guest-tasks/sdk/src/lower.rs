@@ -15,11 +15,11 @@ use std::ptr;
 ///
 /// Derived along with [`Type`](derive@crate::Type); not to be implemented by hand.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be given by a task's function",
-    label = "cannot be given",
-    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
-    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`",
-    note = "the error of a `Result` implements `Display`, or is a `Typed<E>`"
+    message = "`{Self}` cannot be returned by a task's function",
+    label = "cannot be returned",
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; instead of a type whose size depends on the machine, like `usize`, use `u32` or `u64`",
+    note = "a struct or an enum can if it has `#[derive(rwasm_task::Type)]`",
+    note = "the error of a `Result` must implement `Display` or be a `Typed<E>`"
 )]
 pub trait Lower: Type {
     /// Writes the value to `at`. It may point into `self`, and to what is added to the arena.
@@ -460,7 +460,7 @@ impl<R: Lower> Kept<R> {
         };
         match Layout::from_size_align(place + size, align) {
             Ok(layout) => (place, layout),
-            Err(_) => panic!("a result that is larger than any memory"),
+            Err(_) => panic!("the result does not fit into a memory"),
         }
     };
 

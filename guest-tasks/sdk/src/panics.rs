@@ -35,7 +35,7 @@ mod wasm {
     }
 
     fn tell(panic: &PanicHookInfo<'_>) {
-        let message = panic.payload_as_str().unwrap_or("a value that is no text");
+        let message = panic.payload_as_str().unwrap_or("a value that is not text");
         let message = &message[..message.floor_char_boundary(MAX_MESSAGE)];
         let (file, line, column) = match panic.location() {
             Some(place) => (place.file(), place.line(), place.column()),

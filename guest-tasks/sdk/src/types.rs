@@ -14,10 +14,10 @@ use std::fmt::Display;
 /// What [`TY`](Self::TY) says must be what the type's [`Lift`](crate::Lift) and [`Lower`](crate::Lower) read and write, and only
 /// where a value lies in memory as the canonical ABI has it, every bit of it being defined, may `PLAIN` be true.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no type in WIT, so it cannot be passed between a task and its host",
+    message = "`{Self}` has no WIT type, so it cannot be passed between a task and its host",
     label = "cannot be passed",
-    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
-    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`"
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; instead of a type whose size depends on the machine, like `usize`, use `u32` or `u64`",
+    note = "a struct or an enum can if it has `#[derive(rwasm_task::Type)]`"
 )]
 pub unsafe trait Type {
     /// What it is in WIT.

@@ -142,7 +142,7 @@ fn refuse_untyped_host(module: &Module) -> Result<(), CliError> {
     }
     Err(CliError::Project {
         message: format!(
-            "module `{}` cannot be made a component: it asks its host ({HOST}) and has no WIT that says with which types",
+            "module `{}` cannot be turned into a component: it asks its host ({HOST}) and has no WIT that says with which types",
             module.name()
         ),
         hint: Some(

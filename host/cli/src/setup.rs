@@ -275,7 +275,7 @@ pub(crate) fn check_format(format: Format, ty: Option<&Type>) -> Result<(), CliE
         Some(ty) if is_text(ty) => Ok(()),
         Some(Type::List(element)) if is_text(element) => Ok(()),
         Some(ty) => Err(CliError::Format(format!(
-            "format raw writes strings and bytes only, the result is {ty}"
+            "format raw writes only strings and bytes, the result is {ty}"
         ))),
     }
 }

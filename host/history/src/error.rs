@@ -34,7 +34,7 @@ pub enum HistoryError {
         found: String,
     },
     /// The file was made by a newer version of this program.
-    #[error("history {} has format version {found}, newest known is {wanted}", path.display())]
+    #[error("history {} has format version {found}, newer than version {wanted}, the newest supported", path.display())]
     Newer {
         /// The history's file.
         path: PathBuf,
@@ -80,13 +80,15 @@ pub enum HistoryError {
         path: PathBuf,
     },
     /// Records come faster than the file can be written.
-    #[error("history {} cannot keep up with what is to be recorded", path.display())]
+    #[error("history {} cannot keep up with the records to write", path.display())]
     Behind {
         /// The history's file.
         path: PathBuf,
     },
     /// A job's own description is too large to be kept.
-    #[error("the job's description takes {bytes} bytes, the history keeps up to {limit}")]
+    #[error(
+        "the job's description takes {bytes} bytes, more than the {limit} that the history keeps"
+    )]
     TooLarge {
         /// Its size.
         bytes: u64,
@@ -115,7 +117,7 @@ pub enum HistoryError {
     },
     /// The job is recorded, this task of it is not.
     #[error(
-        "task {index} of job {key} is not in the history, {dropped} of the job's tasks were dropped to stay within its bounds"
+        "task {index} of job {key} is not in the history: {dropped} of the job's tasks were dropped to stay within its limits"
     )]
     UnknownTask {
         /// The job.

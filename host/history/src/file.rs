@@ -109,7 +109,7 @@ fn look_at(path: &Path) -> Result<Found, HistoryError> {
     if found == Found::Nothing {
         return Err(HistoryError::Unwritable {
             path: path.to_owned(),
-            reason: "the path is a link to nothing".to_owned(),
+            reason: "the path is a broken link".to_owned(),
         });
     }
     Ok(found)

@@ -162,7 +162,7 @@ fn job_of(row: &Row<'_>) -> Result<JobEntry, RowError> {
 }
 
 fn unnamed(what: &str, found: &str) -> Damage {
-    Damage(format!("{what} `{found}` is not known"))
+    Damage(format!("unknown {what} `{found}`"))
 }
 
 /// The merged result of the job of this key, which must be there.

@@ -23,7 +23,7 @@ pub(super) fn time_from_sql(nanoseconds: i64) -> Result<SystemTime, Damage> {
     } else {
         UNIX_EPOCH.checked_add(distance)
     };
-    time.ok_or_else(|| Damage(format!("{nanoseconds} is no time")))
+    time.ok_or_else(|| Damage(format!("{nanoseconds} is not a valid time")))
 }
 
 pub(super) fn duration_to_sql(duration: Duration) -> i64 {
@@ -35,7 +35,8 @@ pub(super) fn duration_from_sql(nanoseconds: i64) -> Duration {
 }
 
 pub(super) fn engine_from_sql(engine: i64) -> Result<EngineId, Damage> {
-    let id = u32::try_from(engine).map_err(|_| Damage(format!("{engine} is no engine")))?;
+    let id =
+        u32::try_from(engine).map_err(|_| Damage(format!("{engine} is not a valid engine id")))?;
     Ok(EngineId(id))
 }
 
@@ -86,7 +87,7 @@ pub(super) fn path_from_sql(path: Sql) -> Result<Option<PathBuf>, Damage> {
         Sql::Null => Ok(None),
         Sql::Text(text) => Ok(Some(text.into())),
         Sql::Blob(bytes) => Ok(Some(path_of_bytes(bytes))),
-        other => Err(Damage(format!("a path is a {}", other.data_type()))),
+        other => Err(Damage(format!("a path is stored as {}", other.data_type()))),
     }
 }
 
@@ -162,7 +163,7 @@ pub(super) fn attempts_from_json(text: &str) -> Result<Vec<AttemptEntry>, Damage
 
 /// What JSON text says; `what` names it where it says nothing.
 pub(super) fn parsed<T: for<'de> Deserialize<'de>>(text: &str, what: &str) -> Result<T, Damage> {
-    serde_json::from_str(text).map_err(|error| Damage(format!("{what} are not readable: {error}")))
+    serde_json::from_str(text).map_err(|error| Damage(format!("{what} are malformed: {error}")))
 }
 
 /// Bytes of a message that are kept: one may be as long as a task's output.

@@ -86,7 +86,7 @@ fn read(json: &Json, depth: usize) -> Result<Type, Damage> {
             "a type nests deeper than {MAX_DEPTH} levels"
         )));
     }
-    let bad = || Damage(format!("`{}` is no type", cut(&json.to_string())));
+    let bad = || Damage(format!("`{}` is not a valid type", cut(&json.to_string())));
     if let Json::String(name) = json {
         let leaf = LEAVES.iter().find(|leaf| leaf.to_string() == *name);
         return leaf.cloned().ok_or_else(bad);

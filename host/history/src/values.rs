@@ -27,8 +27,11 @@ pub(super) fn encode(values: &[Packed]) -> Vec<u8> {
 
 /// The values of which these are types and bytes. Everything is checked.
 pub(super) fn decode(types: &str, mut bytes: &[u8]) -> Result<Vec<Packed>, Damage> {
-    let types: Vec<Json> = serde_json::from_str(types)
-        .map_err(|error| Damage(format!("the types of a value are no JSON array: {error}")))?;
+    let types: Vec<Json> = serde_json::from_str(types).map_err(|error| {
+        Damage(format!(
+            "the types of a value are not a JSON array: {error}"
+        ))
+    })?;
     let mut values = Vec::with_capacity(types.len());
     for ty in &types {
         let ty = types::from_json(ty)?;

@@ -249,7 +249,7 @@ const TOO_DEEP: &str = "its type nests too deeply to be kept";
 
 fn too_large(bytes: usize, most: ByteSize) -> String {
     let bytes = ByteSize::new(bytes as u64);
-    format!("it has {bytes}, of which at most {most} are kept")
+    format!("it has {bytes}, more than the {most} that are kept")
 }
 
 /// The columns of a value that may be kept, but for its types.

@@ -97,7 +97,7 @@ fn at_least_one(size: ByteSize) -> u64 {
 
 /// A text that describes no way to cut.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no chunk size: {wanted}")]
+#[error("`{found}` is not a valid chunk size: {wanted}")]
 pub struct ParseChunkingError {
     found: String,
     wanted: &'static str,
@@ -114,17 +114,19 @@ impl FromStr for Chunking {
         let size = |text: &str| text.parse().ok().filter(|size: &ByteSize| size.bytes() > 0);
         match text.split_once(':') {
             Some(("lines", lines)) => lines.parse().map(Self::Lines).map_err(|_| {
-                error("after `lines:` write a number of lines from 1, like lines:1000")
+                error("write a number of lines, at least 1, after `lines:`, like lines:1000")
             }),
             Some(("exact", bytes)) => size(bytes).map(Self::Exact).ok_or_else(|| {
-                error("after `exact:` write a size of at least 1 byte, like exact:1MiB")
+                error("write a size of at least 1 byte after `exact:`, like exact:1MiB")
             }),
-            Some(_) => Err(error("the forms with a colon are lines:N and exact:SIZE")),
+            Some(_) => Err(error(
+                "the only forms with a colon are lines:N and exact:SIZE",
+            )),
             None if text == "auto" => Ok(Self::Auto),
             None if text == "file" => Ok(Self::File),
             None if text.starts_with(|first: char| first.is_ascii_digit()) => {
                 size(text).map(Self::Size).ok_or_else(|| {
-                    error("a size is at least 1 byte, with a unit or without, like 64KiB")
+                    error("write a size of at least 1 byte, with or without a unit, like 64KiB")
                 })
             }
             None => Err(error(
@@ -334,14 +336,13 @@ pub(crate) mod tests {
         for text in wrong {
             let message = parse(text).unwrap_err();
             assert!(
-                message.starts_with(&format!("`{text}` is no chunk size: ")),
+                message.starts_with(&format!("`{text}` is not a valid chunk size: ")),
                 "{message}"
             );
         }
-        let lines = "`lines:0` is no chunk size: after `lines:` write a number of lines from 1, like lines:1000";
+        let lines = "`lines:0` is not a valid chunk size: write a number of lines, at least 1, after `lines:`, like lines:1000";
         assert_eq!(parse("lines:0").unwrap_err(), lines);
-        let negative =
-            "`-1` is no chunk size: write auto, file, a size like 64KiB, lines:N or exact:SIZE";
+        let negative = "`-1` is not a valid chunk size: write auto, file, a size like 64KiB, lines:N or exact:SIZE";
         assert_eq!(parse("-1").unwrap_err(), negative);
     }
 }

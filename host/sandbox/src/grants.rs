@@ -119,21 +119,21 @@ pub enum Random {
 pub enum ParseGrantError {
     /// No directory.
     #[error(
-        "`{found}` grants no directory: write HOST::GUEST, as ./data::/data, and :ro behind it to have it only read"
+        "`{found}` is not a valid directory grant: write HOST::GUEST, like ./data::/data, and append :ro to make it read-only"
     )]
     Dir {
         /// What was given.
         found: String,
     },
     /// No clock.
-    #[error("there is no clock `{found}`: write precise, coarse or fixed")]
+    #[error("unknown clock `{found}`: use precise, coarse or fixed")]
     Clock {
         /// What was given.
         found: String,
     },
     /// No peer.
     #[error(
-        "`{found}` grants no peer: write HOST:PORT, as db.example.org:5432, 10.0.0.7:80, [::1]:* (all ports)"
+        "`{found}` is not a valid network peer: write HOST:PORT, like db.example.org:5432, 10.0.0.7:80 or [::1]:* (all ports)"
     )]
     Net {
         /// What was given.
@@ -146,7 +146,7 @@ pub enum ParseGrantError {
 #[non_exhaustive]
 pub enum GrantError {
     /// There is no such directory, or it cannot be opened.
-    #[error("the directory `{}` cannot be granted", .path.display())]
+    #[error("cannot grant the directory `{}`", .path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -155,7 +155,7 @@ pub enum GrantError {
     },
     /// Engines elsewhere would not know where it is.
     #[error(
-        "the directory `{}` is one of the machines with engines: write its whole path, as they know it",
+        "the directory `{}` is relative, but its path is resolved on the machines that run the engines: write the absolute path there",
         .path.display()
     )]
     Elsewhere {
@@ -163,14 +163,14 @@ pub enum GrantError {
         path: PathBuf,
     },
     /// Two directories have the same name in the guest.
-    #[error("two directories are to be `{guest}` in the guest: give one another name")]
+    #[error("two directories have the name `{guest}` in the guest: rename one of them")]
     SameName {
         /// The name.
         guest: String,
     },
     /// A directory that is only to be read lies in one that may be written.
     #[error(
-        "`{}` is to be read-only, but lies in `{}`, by way of which it could be written: grant that read-only too, or another one",
+        "`{}` is granted read-only, but lies inside `{}`, which is writable: make both read-only, or grant a different directory",
         .inner.display(),
         .outer.display()
     )]
@@ -181,20 +181,20 @@ pub enum GrantError {
         outer: PathBuf,
     },
     /// A variable that no environment can have.
-    #[error("`{name}` cannot be the name of a variable: it is empty, or has `=` or a NUL in it")]
+    #[error("`{name}` is not a valid variable name: it is empty, or contains `=` or NUL")]
     Variable {
         /// The name.
         name: String,
     },
     /// A value that no variable can have.
-    #[error("the value of the variable `{name}` has a NUL in it")]
+    #[error("the value of the variable `{name}` contains NUL")]
     VariableValue {
         /// The name of the variable.
         name: String,
     },
     /// A deterministic task can have no network.
     #[error(
-        "a deterministic task cannot be granted {what}: what it learns there changes from run to run"
+        "a deterministic task cannot be granted {what}: what it sees there can change between runs"
     )]
     NotDeterministic {
         /// What was to be granted.

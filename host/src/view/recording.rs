@@ -398,7 +398,7 @@ fn hash(chunk: &Chunk, stop: &Cancel) -> Option<String> {
 
 fn too_large(bytes: u64, most: ByteSize) -> String {
     let bytes = ByteSize::new(bytes);
-    format!("it has {bytes}, of which at most {most} are kept")
+    format!("it has {bytes}, more than the {most} that are kept")
 }
 
 fn attempt_entry(attempt: &Attempt) -> Option<AttemptEntry> {

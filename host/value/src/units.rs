@@ -26,7 +26,7 @@ pub mod seconds {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let seconds = f64::deserialize(from)?;
         if seconds.is_nan() || seconds < 0.0 {
-            return Err(D::Error::custom("no time is negative"));
+            return Err(D::Error::custom("a time cannot be negative"));
         }
         // The longest time is a little longer as a number of seconds.
         Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
@@ -88,7 +88,7 @@ impl fmt::Display for ByteSize {
 /// A text that is no byte size.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{found}` is no size: write a number of bytes or one with a unit, like 64KiB, 256MiB or 1GB"
+    "`{found}` is not a valid size: write a number of bytes, or a number with a unit, like 64KiB, 256MiB or 1GB"
 )]
 pub struct ParseByteSizeError {
     found: String,

@@ -27,7 +27,7 @@ impl Wit {
                     );
                     return Ok(());
                 }
-                wit.name = Some(name(&meta, "`name = \"…\"` or `flags` is wanted")?);
+                wit.name = Some(name(&meta, "expected `name = \"…\"` or `flags`")?);
                 Ok(())
             })?;
         }
@@ -39,7 +39,7 @@ impl Wit {
         match self.flags {
             Some(span) => Err(Error::new(
                 span,
-                "`flags` is said of a struct, whose fields are `bool`",
+                "`flags` applies to a struct whose fields are `bool`",
             )),
             None => Ok(self.name),
         }

@@ -26,7 +26,7 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     if let Some(parameter) = item.generics.params.first() {
         return Err(Error::new_spanned(
             parameter,
-            "a type with parameters has no one type in WIT: write a struct or an enum for each that is to cross",
+            "a generic type has no single WIT type: write a struct or an enum for each type that is to be passed",
         ));
     }
     if let Data::Struct(_) | Data::Enum(_) = &item.data
@@ -34,7 +34,7 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     {
         return Err(Error::new_spanned(
             itself,
-            "a type that holds itself has no type in WIT: put its parts into a list, and let them name each other by number",
+            "a recursive type has no WIT type: put its parts into a list, and let them refer to each other by index",
         ));
     }
     let wit = Wit::of(&item.attrs)?;
@@ -52,14 +52,14 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
         (Data::Enum(_), Some(span)) => {
             return Err(Error::new(
                 span,
-                "`flags` is said of a struct, whose fields are `bool`",
+                "`flags` applies to a struct whose fields are `bool`",
             ));
         }
         (Data::Enum(data), None) => cases(&name, &item.ident, data)?,
         (Data::Union(_), _) => {
             return Err(Error::new_spanned(
                 &item.ident,
-                "a union has no type in WIT: write an enum",
+                "a union has no WIT type: write an enum",
             ));
         }
     };
@@ -130,7 +130,7 @@ fn itself(ident: &Ident, types: TokenStream) -> Option<Ident> {
 fn nothing(ident: &Ident) -> Error {
     Error::new_spanned(
         ident,
-        "a type that has nothing in it has none in WIT either",
+        "an empty type has no WIT type",
     )
 }
 
@@ -203,7 +203,7 @@ fn wit_names<'a>(
         };
         if !seen.insert(name.clone()) {
             let text = format!(
-                "`{name}` is the name in WIT of two: give one another name by `#[wit(name = \"…\")]`"
+                "`{name}` is the WIT name of two: rename one with `#[wit(name = \"…\")]`"
             );
             return Err(Error::new_spanned(ident, text));
         }
@@ -287,18 +287,18 @@ fn flags(name: &str, ident: &Ident, fields: &Fields) -> Result<Made> {
     let Fields::Named(fields) = fields else {
         return Err(Error::new_spanned(
             ident,
-            "flags are a struct with a `bool` for each, which has the flag's name",
+            "flags need a struct with a named `bool` field for each flag",
         ));
     };
     let (idents, types, names) = named(fields)?;
     for ty in types {
         if !matches!(ty, Type::Path(path) if path.path.is_ident("bool")) {
-            return Err(Error::new_spanned(ty, "a flag is a `bool`"));
+            return Err(Error::new_spanned(ty, "a flag must be a `bool`"));
         }
     }
     if idents.is_empty() || idents.len() > MAX_FLAGS {
         let text = format!(
-            "there are 1 to 32 flags in a type, and not {}",
+            "a type has 1 to 32 flags, not {}",
             idents.len()
         );
         return Err(Error::new_spanned(ident, text));
@@ -341,7 +341,7 @@ fn cases(name: &str, ident: &Ident, data: &DataEnum) -> Result<Made> {
             fields => {
                 return Err(Error::new_spanned(
                     fields,
-                    "a case carries one unnamed field or nothing: put several into a tuple, or into a struct with `#[derive(rwasm_task::Type)]`",
+                    "a case has at most one unnamed field: put several into a tuple, or into a struct with `#[derive(rwasm_task::Type)]`",
                 ));
             }
         }
@@ -421,7 +421,7 @@ impl Cases {
             read: quote! {
                 match rt::case(json, &[#(#names),*])? {
                     #(#read,)*
-                    _ => Err(rt::Mismatch::of(json, "a case that carries nothing")),
+                    _ => Err(rt::Mismatch::of(json, "a case without a payload")),
                 }
             },
             store: quote!(match self { #(#store),* }),

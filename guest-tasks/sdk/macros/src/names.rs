@@ -10,7 +10,7 @@ pub(crate) fn of(ident: &Ident) -> Result<String> {
     let name = kebab(&rust);
     check(&name, ident.span())
         .map_err(|_| {
-            let text = format!("`{rust}` cannot be made a name of WIT, which has ASCII letters and digits, and begins with a letter: give one by `name = \"…\"`");
+            let text = format!("`{rust}` cannot be turned into a WIT name, which has ASCII letters and digits and starts with a letter: set one with `name = \"…\"`");
             Error::new(ident.span(), text)
         })?;
     Ok(name)
@@ -35,7 +35,7 @@ pub(crate) fn check(name: &str, span: Span) -> Result<()> {
         return Ok(());
     }
     let text = format!(
-        "`{name}` is no name of WIT: it is made of words of ASCII letters and digits, with `-` between them, that begin with a letter"
+        "`{name}` is not a valid WIT name: write words of ASCII letters and digits that start with a letter, with `-` between them"
     );
     Err(Error::new(span, text))
 }

@@ -160,7 +160,7 @@ pub(crate) fn missing() -> Missing {
 fn missing_cpp(compiler: &Compiler) -> Missing {
     Missing {
         what: format!(
-            "the C++ library for WebAssembly, which {} wants, is not installed",
+            "the C++ library for WebAssembly, which {} needs, is not installed",
             compiler.name
         ),
         install: vec![
@@ -288,7 +288,7 @@ fn undefined(said: &str, promised: &[Promised], dir: &Path) -> Vec<String> {
     let hint = |one: &Promised| {
         let place = Path::new(&one.place);
         format!(
-            "{} promises `{}`: define {}, as {}.h declares it, or take it out of the WIT",
+            "{} declares `{}`: define {}, as {}.h declares it, or remove it from the WIT",
             place.strip_prefix(dir).unwrap_or(place).display(),
             one.function,
             one.symbol,
@@ -308,7 +308,7 @@ fn words_of(variable: &str) -> Vec<String> {
 fn make_bindings(mut world: World, place: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let wrong = |dir: &Path, error: &anyhow::Error| BuildError::Project {
         path: dir.to_owned(),
-        reason: format!("no C can be made of its world: {error:#}"),
+        reason: format!("cannot generate C for its world: {error:#}"),
     };
     // Those of a world that has since been renamed would be compiled too.
     tool::remove(place)?;
@@ -365,6 +365,6 @@ fn defines_main(object: &Path) -> Result<bool, BuildError> {
     };
     names().map_err(|error| BuildError::Project {
         path: object.to_owned(),
-        reason: format!("is no object of WebAssembly: {error}"),
+        reason: format!("is not a WebAssembly object file: {error}"),
     })
 }

@@ -32,7 +32,7 @@ impl std::error::Error for Missing {}
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// There is nothing at that path, or it cannot be looked into.
-    #[error("cannot look into {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         /// The path.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum ProjectError {
     },
     /// The project's name cannot be the name of a file.
     #[error(
-        "the project {} is called {name:?}: a name has letters, digits, `-`, `_` and `.`, and begins with a letter or digit",
+        "the project {} has the invalid name {name:?}: use letters, digits, `-`, `_` and `.`, starting with a letter or digit",
         dir.display()
     )]
     Name {
@@ -75,7 +75,7 @@ pub enum ProjectError {
 #[derive(Debug, thiserror::Error)]
 pub enum WitError {
     /// There is none, and the language cannot do without.
-    #[error("{} has no WIT: a project in {language} says what its functions are in wit/NAME.wit, in a world", dir.display())]
+    #[error("{} has no WIT: a project in {language} declares its functions in wit/NAME.wit, in a world", dir.display())]
     None {
         /// The project.
         dir: PathBuf,
@@ -92,7 +92,7 @@ pub enum WitError {
     },
     /// It has a type that what makes the component cannot pass.
     #[error(
-        "{}: `{function}` has `{found}` in {place}, which {tool} cannot pass: write `{instead}`",
+        "{}: `{function}` has `{found}` in {place}, which {tool} cannot pass: use `{instead}`",
         dir.display()
     )]
     Unpassable {
@@ -171,7 +171,7 @@ pub enum InstallError {
     #[error(transparent)]
     ByHand(#[from] Missing),
     /// An installer failed.
-    #[error("`{command}` failed ({status}); by hand: {by_hand}")]
+    #[error("`{command}` failed ({status}); to install it by hand: {by_hand}")]
     Failed {
         /// The installer's command line.
         command: String,

@@ -34,8 +34,7 @@ impl Tool {
     pub(crate) fn find(project: Option<&Path>, tools: Option<&Path>) -> Result<Self, Missing> {
         if tool::answer(Command::new("node").arg("--version")).is_none() {
             return Err(Missing {
-                what: "node, which runs what makes components of JavaScript, is not installed"
-                    .to_owned(),
+                what: "node, which runs componentize-js, is not installed".to_owned(),
                 install: ["apt-get install nodejs npm", "brew install node"]
                     .map(|node| format!("{node} && {}", npm_install(project)))
                     .to_vec(),
@@ -76,7 +75,8 @@ fn npm_install(project: Option<&Path>) -> String {
 pub(crate) fn missing(project: Option<&Path>) -> Missing {
     let install = npm_install(project);
     Missing {
-        what: "componentize-js, which makes components of JavaScript, is not installed".to_owned(),
+        what: "componentize-js, which compiles JavaScript to components, is not installed"
+            .to_owned(),
         install: vec![
             install.clone(),
             format!("{install} --save-dev {PACKAGE}@{VERSION}"),
@@ -120,8 +120,7 @@ pub(crate) fn build(
     if !main.is_file() {
         return Err(wrong(
             &main,
-            "is not there: `main` in package.json names the module that has the functions"
-                .to_owned(),
+            "does not exist: `main` in package.json names the module with the functions".to_owned(),
         ));
     }
     let world = World::find(dir)?.ok_or_else(|| WitError::None {
@@ -133,12 +132,12 @@ pub(crate) fn build(
         world.refuse_what_cannot_pass(&format!("componentize-js {VERSION}"))?;
     } else {
         (options.tell)(&format!(
-            "componentize-js {} is used; {VERSION} is the version that was tried",
+            "using componentize-js {}; {VERSION} is the version tested with this program",
             tool.version()
         ));
     }
     (options.tell)(&format!(
-        "making a component of {name} with componentize-js {} (about ten seconds)",
+        "compiling {name} with componentize-js {} (about ten seconds)",
         tool.version()
     ));
     let workplace = tool::workplace(&options.scratch, "js", dir)?;

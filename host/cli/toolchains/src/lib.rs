@@ -71,7 +71,7 @@ impl FromStr for Language {
 
 /// A language that no task can be written in here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language {0:?}: rust, c, python and js are known")]
+#[error("unknown language {0:?}: use rust, c, python or js")]
 pub struct UnknownLanguage(pub String);
 
 /// How a project is built.

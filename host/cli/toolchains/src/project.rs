@@ -129,7 +129,7 @@ fn name_in_toml(path: &Path, table: &str) -> Result<String, ProjectError> {
         Some(members) if table == "package" => {
             let members: Vec<_> = members.iter().filter_map(toml::Value::as_str).collect();
             format!(
-                "is a workspace and no package: name the directory of a member, of {}",
+                "is a workspace, not a package: give the directory of a member ({})",
                 members.join(", ")
             )
         }

@@ -67,7 +67,7 @@ pub(crate) fn missing(project: Option<&Path>) -> Missing {
     let environment = tool::shell_word(&dir.join(".venv"));
     let pip = tool::shell_word(&dir.join(".venv/bin/pip"));
     Missing {
-        what: "componentize-py, which makes components of Python, is not installed".to_owned(),
+        what: "componentize-py, which compiles Python to components, is not installed".to_owned(),
         install: vec![
             format!("python3 -m venv {environment} && {pip} install componentize-py=={VERSION}"),
             format!("pipx install componentize-py=={VERSION}"),
@@ -85,7 +85,7 @@ pub(crate) fn build(
     if !dir.join(APP).with_extension("py").is_file() {
         return Err(BuildError::Project {
             path: dir.clone(),
-            reason: "has no app.py: that module has the functions".to_owned(),
+            reason: "has no app.py, the module with the functions".to_owned(),
         });
     }
     let world = World::find(dir)?.ok_or_else(|| WitError::None {
@@ -97,12 +97,12 @@ pub(crate) fn build(
         world.refuse_what_cannot_pass(&format!("componentize-py {VERSION}"))?;
     } else {
         (options.tell)(&format!(
-            "componentize-py {} is used; {VERSION} is the version that was tried",
+            "using componentize-py {}; {VERSION} is the version tested with this program",
             tool.version()
         ));
     }
     (options.tell)(&format!(
-        "making a component of {name} with componentize-py {} (about ten seconds)",
+        "compiling {name} with componentize-py {} (about ten seconds)",
         tool.version()
     ));
     let workplace = tool::workplace(&options.scratch, "python", dir)?;

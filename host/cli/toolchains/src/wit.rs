@@ -123,7 +123,7 @@ impl World {
         promised.collect()
     }
 
-    /// Refuses a world with a type in it that `tool` gives up on without a word that would help.
+    /// Refuses a world with a type in it that `tool` gives up on without a message that would help.
     pub(crate) fn refuse_what_cannot_pass(&self, tool: &str) -> Result<(), WitError> {
         let world = &self.resolve.worlds[self.id];
         let functions = world

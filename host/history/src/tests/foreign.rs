@@ -100,7 +100,7 @@ fn a_history_with_other_tables_or_of_a_newer_version() {
     foreign_database(&place, "PRAGMA user_version = 2");
     let error = refused(&place).to_string();
     assert!(
-        error.ends_with("has format version 2, newest known is 1"),
+        error.ends_with("has format version 2, newer than version 1, the newest supported"),
         "{error}"
     );
 }

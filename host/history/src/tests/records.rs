@@ -280,7 +280,7 @@ fn a_damaged_row_is_an_error_that_names_it() {
         ),
         (
             "UPDATE task SET state = 'odd'",
-            "job 1, task 0: state `odd` is not known",
+            "job 1, task 0: unknown state `odd`",
         ),
         (
             "UPDATE task SET attempts = '[1]'",
@@ -288,17 +288,14 @@ fn a_damaged_row_is_an_error_that_names_it() {
         ),
         (
             "UPDATE task SET engine = -1",
-            "job 1, task 0: -1 is no engine",
+            "job 1, task 0: -1 is not a valid engine id",
         ),
         (
             "UPDATE value_types SET types = '[7]'",
             "job 1, task 0: `7` is no type",
         ),
         ("UPDATE job SET options = '{'", "job 1: the options"),
-        (
-            "UPDATE job SET kind = 'odd'",
-            "job 1: kind `odd` is not known",
-        ),
+        ("UPDATE job SET kind = 'odd'", "job 1: unknown kind `odd`"),
     ] {
         let place = Place::new();
         let history = place.open();

@@ -33,7 +33,7 @@ fn assert_nothing_is_lost(history: &History, writers: u64) {
 }
 
 fn child(place: &Place, role: &str) -> Child {
-    let name = "history::tests::sharing::in_a_child_process";
+    let name = "tests::sharing::in_a_child_process";
     Command::new(std::env::current_exe().expect("this program"))
         .args([name, "--exact", "--nocapture"])
         .env(ROLE, role)

@@ -121,7 +121,7 @@ impl Chunk {
             }
             ChunkData::Bytes(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the buffer has another length",
+                "the buffer has a different length",
             )),
             ChunkData::Stream(_) => Err(unknown_length()),
         }
@@ -156,7 +156,7 @@ impl Chunk {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take()
-                .ok_or_else(|| io::Error::other("the stream has been read already")),
+                .ok_or_else(|| io::Error::other("the stream has already been read")),
         }
     }
 
@@ -267,7 +267,7 @@ impl OpenFile {
 }
 
 fn shrunk(offset: u64) -> io::Error {
-    let message = format!("the file was cut off at byte {offset} while it was read");
+    let message = format!("the file was truncated at byte {offset} while it was being read");
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 

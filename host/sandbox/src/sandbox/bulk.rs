@@ -245,7 +245,7 @@ fn read<T: FromWit>(value: &Packed) -> Result<T, Failure> {
 fn damaged(error: &dyn std::error::Error) -> Failure {
     Failure::new(
         FailureCode::BadInput,
-        format!("an argument is damaged: {error}"),
+        format!("malformed argument: {error}"),
     )
 }
 
@@ -253,6 +253,6 @@ fn damaged(error: &dyn std::error::Error) -> Failure {
 fn miscounted() -> Failure {
     Failure::new(
         FailureCode::Internal,
-        "the arguments are not as many as the parameters",
+        "the number of arguments differs from the number of parameters",
     )
 }

@@ -233,7 +233,7 @@ impl Supply<'_> {
         }
         let crashed = |error: std::io::Error| LoadError::CompilerCrashed {
             name: module.name().to_owned(),
-            message: format!("the code that it gave cannot be read: {error}"),
+            message: format!("cannot read the code that it produced: {error}"),
         };
         let mut code = Vec::new();
         compiled.rewind().map_err(crashed)?;

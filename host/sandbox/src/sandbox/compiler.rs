@@ -44,7 +44,7 @@ pub enum CompileLimit {
     Memory(ByteSize),
     /// It became too much code.
     #[error(
-        "became more code than its limit of {0} (compile-limit; raise it with --limit compiled=SIZE)"
+        "compiled to more code than its limit of {0} (compile-limit; raise it with --limit compiled=SIZE)"
     )]
     Code(ByteSize),
 }

@@ -43,7 +43,7 @@ pub(super) async fn call(
                 .ok_or_else(|| {
                     Failure::new(
                         FailureCode::Internal,
-                        format!("`{}` is gone", function.name),
+                        format!("the export `{}` is missing", function.name),
                     )
                 })?;
             let payload = match code.bulk[idx] {
@@ -74,7 +74,7 @@ async fn run_program(
     let program = code
         .command
         .as_ref()
-        .ok_or_else(|| Failure::new(FailureCode::Internal, "the component is no program"))?;
+        .ok_or_else(|| Failure::new(FailureCode::Internal, "the component is not a program"))?;
     let instance = program.instantiate_async(&mut *store).await?;
     match instance.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => {}
@@ -99,7 +99,7 @@ async fn call_dynamic(
     let damaged = |error| {
         Failure::new(
             FailureCode::BadInput,
-            format!("an argument is damaged: {error}"),
+            format!("malformed argument: {error}"),
         )
     };
     let arguments = match request.arguments {
@@ -166,7 +166,7 @@ async fn call_with(
             val::WriteError::TooLarge => failure::output_limit(&request.setting.limits),
             val::WriteError::Type => Failure::new(
                 FailureCode::BadOutput,
-                format!("what `{}` returned is not of its type", function.name),
+                format!("the result of `{}` does not match its type", function.name),
             ),
         })?;
     }

@@ -109,7 +109,9 @@ impl CoreInstance {
         self.instance
             .get_module_export(&mut *store, &function.export)
             .and_then(wasmtime::Extern::into_func)
-            .ok_or_else(|| Stop::Failure(Failure::new(FailureCode::Internal, "an export is gone")))
+            .ok_or_else(|| {
+                Stop::Failure(Failure::new(FailureCode::Internal, "an export is missing"))
+            })
     }
 }
 
@@ -221,7 +223,7 @@ impl TypedCall<'_> {
                     LiftError::Abi(text) => Failure::new(
                         FailureCode::BadOutput,
                         format!(
-                            "what `{}` returned breaks the canonical ABI: {text}",
+                            "the result of `{}` violates the canonical ABI: {text}",
                             self.function.name
                         ),
                     ),
@@ -322,7 +324,10 @@ impl TypedCall<'_> {
     fn wrong_arguments(&self) -> Stop {
         Stop::Failure(Failure::new(
             FailureCode::BadInput,
-            format!("the arguments do not fit `{}`", self.function),
+            format!(
+                "the arguments do not match the parameters of `{}`",
+                self.function
+            ),
         ))
     }
 
@@ -331,16 +336,16 @@ impl TypedCall<'_> {
             LowerError::Call(error) => return Stop::Guest(error),
             LowerError::Abi(text) => Failure::new(
                 FailureCode::BadOutput,
-                format!("the guest breaks the canonical ABI: {text}"),
+                format!("the guest violates the canonical ABI: {text}"),
             ),
             LowerError::TooLarge(size) => failure::input_limit(size, &self.request.setting.limits),
             LowerError::Packed(error) => Failure::new(
                 FailureCode::BadInput,
-                format!("a value for `{}` is damaged: {error}", self.function.name),
+                format!("malformed value for `{}`: {error}", self.function.name),
             ),
             LowerError::NoRealloc => Failure::new(
                 FailureCode::BadOutput,
-                "the module exports no cabi_realloc, by which values are passed to it",
+                "the module exports no cabi_realloc, which the host needs to pass values to it",
             ),
         };
         Stop::Failure(failure)
@@ -364,7 +369,7 @@ async fn call_plain(
     let damaged = |error| {
         Failure::new(
             FailureCode::BadInput,
-            format!("an argument is damaged: {error}"),
+            format!("malformed argument: {error}"),
         )
     };
     let mut params = Vec::with_capacity(values.len());

@@ -26,8 +26,8 @@ const MAX_NAME: usize = 400;
 const RECURS: usize = 5;
 
 /// What compilers keep in memory of each call lies in a stack that they made, below which there is nothing.
-const OWN_STACK: &str = "; its calls nest deep, and its own stack in memory may have run over: give it a larger one when it is \
-    built (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
+const OWN_STACK: &str = "; its calls are deeply nested, and its own stack in linear memory may have overflowed: build it with a \
+    larger one (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
 
 /// The failure that `error`, raised while a guest ran, stands for.
 pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
@@ -70,7 +70,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
         return Failure::new(FailureCode::Trap, failed.to_string());
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        let message = format!("no room is left in the pool that instances come from: {error}");
+        let message = format!("the instance pool is full: {error}");
         return Failure::new(FailureCode::Internal, message);
     }
     if has_no_handle_left(error) {
@@ -83,7 +83,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
         return Failure::new(
             FailureCode::MemoryLimit,
             format!(
-                "the guest wanted more random bytes at once than its limit of {} (raise it with --limit random=SIZE)",
+                "the guest asked for more random bytes at once than its limit of {} (raise it with --limit random=SIZE)",
                 limits.random
             ),
         );
@@ -137,11 +137,11 @@ fn refused_file(state: &State, limits: &Limits) -> Option<Failure> {
     let reached = state.files.quota.as_ref().and_then(Quota::reached);
     let message = match reached {
         Some(Reached::Written) => format!(
-            "the task wanted to write more than its limit of {} to the directories it was granted (raise it with --limit written=SIZE)",
+            "the task tried to write more than its limit of {} to its granted directories (raise it with --limit written=SIZE)",
             limits.written
         ),
         Some(Reached::Files) => format!(
-            "the task wanted to make more than its limit of {} files, directories and links (raise it with --limit files=N)",
+            "the task tried to create more than its limit of {} files, directories and links (raise it with --limit files=N)",
             limits.files
         ),
         None if state.files.handles_refused => return Some(no_handle_left(limits)),
@@ -154,7 +154,7 @@ fn no_handle_left(limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::MemoryLimit,
         format!(
-            "the guest wanted more than its limit of {} handles (raise it with --limit handles=N)",
+            "the guest tried to open more than its limit of {} handles (raise it with --limit handles=N)",
             limits.handles
         ),
     )
@@ -191,7 +191,7 @@ pub(super) fn of_call(error: wasmtime::Error, function: &Function) -> Stop {
         return Stop::Guest(error);
     }
     let message = format!(
-        "what `{}` returned, or the room it made, breaks the canonical ABI: {}",
+        "the result of `{}`, or the memory it allocated, violates the canonical ABI: {}",
         function.name,
         error.root_cause()
     );
@@ -207,7 +207,7 @@ fn not_offered(module: &str, name: &str) -> Failure {
     Failure::new(
         FailureCode::ImportDenied,
         format!(
-            "the guest called the import `{name}` of `{module}`, which this host does not offer{}",
+            "the guest called the import `{name}` of `{module}`, which this host does not provide{}",
             imports::advice(module)
         ),
     )
@@ -221,7 +221,7 @@ fn trap_text(trap: Trap) -> String {
     let text = trap.to_string();
     let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
     match trap {
-        Trap::UnreachableCodeReached => format!("{text} (a panic or an abort of the program)"),
+        Trap::UnreachableCodeReached => format!("{text} (the program panicked or aborted)"),
         _ => text.to_owned(),
     }
 }
@@ -254,7 +254,7 @@ pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::InputLimit,
         format!(
-            "the input of {} is larger than the input limit of {} (cut it smaller with --chunk, or raise the limit with --limit input=SIZE)",
+            "the input of {} is larger than the input limit of {} (use a smaller --chunk, or raise the limit with --limit input=SIZE)",
             ByteSize::new(size),
             limits.input
         ),
@@ -264,12 +264,12 @@ pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
 fn memory_limit(refused: Refused, limits: &Limits) -> Failure {
     let message = match refused {
         Refused::Memory(wanted) => format!(
-            "the guest wanted {} of memory, its limit is {} (raise it with --memory)",
+            "the guest asked for {} of memory, more than its limit of {} (raise it with --memory)",
             ByteSize::new(wanted as u64),
             limits.memory
         ),
         Refused::Table(wanted) => format!(
-            "the guest wanted {wanted} table elements, its limit is {} (raise it with --limit table-elements=N)",
+            "the guest asked for {wanted} table elements, more than its limit of {} (raise it with --limit table-elements=N)",
             limits.table_elements
         ),
     };

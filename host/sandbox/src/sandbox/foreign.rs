@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(super) fn contained<T>(parse: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|panic| {
         let said = said(&*panic);
-        Err(format!("the parser gave up on it: {said}"))
+        Err(format!("the parser panicked: {said}"))
     })
 }
 

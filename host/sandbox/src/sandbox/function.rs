@@ -113,7 +113,7 @@ pub enum FunctionError {
         functions: Vec<String>,
     },
     /// Several functions have this name, in several interfaces.
-    #[error("{module} has several functions `{name}`: {}; one is to be named in full", Named(.candidates, "and"))]
+    #[error("{module} has several functions `{name}`: {}; give the full name of one", Named(.candidates, "and"))]
     Ambiguous {
         /// The module's name.
         module: String,
@@ -174,7 +174,7 @@ pub enum FunctionError {
         wanted: String,
     },
     /// The result is of another type.
-    #[error("`{function}` of {module}: a call gives {found}, not {wanted}{}", note(*.form))]
+    #[error("`{function}` of {module}: the result is {found}, not {wanted}{}", note(*.form))]
     Result {
         /// The module's name.
         module: String,
@@ -346,7 +346,7 @@ impl fmt::Display for Listed<'_> {
             let module = self.module;
             write!(
                 f,
-                "\n  and {left} more: `rwasm-cluster inspect {module}` lists all"
+                "\n  and {left} more: `rwasm-cluster inspect {module}` lists them all"
             )?;
         }
         Ok(())
@@ -356,7 +356,7 @@ impl fmt::Display for Listed<'_> {
 /// What else to know of types that do not fit.
 const fn note(form: Form) -> &'static str {
     match form {
-        Form::Plain => " (plain functions take and give s32, s64, f32 and f64 only)",
+        Form::Plain => " (plain functions only take and return s32, s64, f32 and f64)",
         Form::Command | Form::TypedCore | Form::Component => "",
     }
 }
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(
             refused.unwrap_err().to_string(),
             "`try-count: func(text: string) -> result<list<tuple<string, u64>>, string>` of \
-             m.wasm: a call gives list<tuple<string, u64>>, not \
+             m.wasm: the result is list<tuple<string, u64>>, not \
              result<list<tuple<string, u64>>, string>"
         );
     }
@@ -476,7 +476,7 @@ mod tests {
         assert_eq!(lines[1], format!("  0-{}…", "x".repeat(WIDEST - 2)));
         assert_eq!(
             lines[11],
-            "  and 2 more: `rwasm-cluster inspect m.wasm` lists all"
+            "  and 2 more: `rwasm-cluster inspect m.wasm` lists them all"
         );
 
         let none = super::tests::module(Form::Plain, Vec::new());
@@ -508,7 +508,7 @@ mod tests {
         let error = module.function::<(), u8>("a:b/c#now").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`a:b/c#now: func()` of m.wasm: a call gives nothing, not u8"
+            "`a:b/c#now: func()` of m.wasm: the result is nothing, not u8"
         );
     }
 
@@ -521,7 +521,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "`f: func(p0: s32, p1: f64) -> s64` of m.wasm: parameter 1 (`p0`) is s32, not u32 \
-             (plain functions take and give s32, s64, f32 and f64 only)"
+             (plain functions only take and return s32, s64, f32 and f64)"
         );
     }
 

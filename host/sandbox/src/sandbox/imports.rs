@@ -132,16 +132,16 @@ pub(super) fn is_offered(module: &str, name: &str) -> bool {
 pub(super) fn of_another_platform(module: &str, name: &str) -> Option<&'static str> {
     match (module, name) {
         ("wasi_unstable" | "wasi_snapshot_preview0", _) => Some(
-            "it is made for WASI as it was in 2019 (snapshot 0); build it again with a toolchain of 2020 or later \
-            for wasm32-wasip1, which older ones call wasm32-wasi",
+            "it targets the WASI of 2019 (snapshot 0); rebuild it with a toolchain of 2020 or later \
+            for wasm32-wasip1, which older toolchains call wasm32-wasi",
         ),
         ("wasi", "thread-spawn") => Some(
-            "it is made for threads (wasi-threads), and a task is one thread; build it for wasm32-wasip1, without -pthread",
+            "it needs threads (wasi-threads), but a task has a single thread; build it for wasm32-wasip1, without -pthread",
         ),
         ("gojs" | "go", name)
             if name.starts_with("runtime.") || name.starts_with("syscall/js.") =>
         {
-            Some("it is made for JavaScript around it (GOOS=js); build it with GOOS=wasip1")
+            Some("it needs a JavaScript host (GOOS=js); build it with GOOS=wasip1")
         }
         _ => None,
     }

@@ -33,13 +33,13 @@ pub enum LoadError {
         path: PathBuf,
     },
     /// It is a directory.
-    #[error("module `{}` is a directory, a .wasm or .wat file is wanted", .path.display())]
+    #[error("module `{}` is a directory, not a .wasm or .wat file", .path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
     },
     /// The file cannot be read.
-    #[error("module `{}` cannot be read", .path.display())]
+    #[error("cannot read module `{}`", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum LoadError {
     },
     /// It is larger than any module may be.
     #[error(
-        "module `{name}` has more than {limit}, the most a module may have (raise it with --limit module=SIZE)"
+        "module `{name}` is larger than {limit}, the most a module may have (raise it with --limit module=SIZE)"
     )]
     TooLarge {
         /// The module.
@@ -57,7 +57,7 @@ pub enum LoadError {
         limit: ByteSize,
     },
     /// It is something else than a module.
-    #[error("`{name}` is no WebAssembly module: {found}")]
+    #[error("`{name}` is not a WebAssembly module: {found}")]
     NotAModule {
         /// The module.
         name: String,
@@ -97,7 +97,7 @@ pub enum LoadError {
         limit: CompileLimit,
     },
     /// The process that compiled it ended without a result. Nothing else is affected.
-    #[error("module `{name}` made the compiler crash: {message}")]
+    #[error("module `{name}` crashed the compiler: {message}")]
     CompilerCrashed {
         /// The module.
         name: String,
@@ -105,7 +105,7 @@ pub enum LoadError {
         message: String,
     },
     /// The program that is to compile makes code that this one cannot run.
-    #[error("module `{name}` was not compiled: `{}` is of another build than this program", .program.display())]
+    #[error("module `{name}` was not compiled: `{}` is a different build from this program", .program.display())]
     CompilerMismatch {
         /// The module.
         name: String,
@@ -124,15 +124,15 @@ pub enum LoadError {
     },
     /// It is not in the cache of compiled code, and this cluster compiles nothing.
     #[error(
-        "module `{name}` is not in the cache of compiled code, and this cluster compiles nothing: \
-        prepare it for these limits on a cluster that has a compiler and the same cache directory"
+        "module `{name}` is not in the code cache, and this cluster does not compile: \
+        prepare it with the same limits on a cluster that has a compiler and the same cache directory"
     )]
     NotPrecompiled {
         /// The module.
         name: String,
     },
     /// No component can be made of it.
-    #[error("module `{name}` cannot be made a component: {message}")]
+    #[error("module `{name}` cannot be turned into a component: {message}")]
     NoComponent {
         /// The module.
         name: String,
@@ -235,7 +235,7 @@ impl Module {
         let mut facts =
             Facts::read(&bytes, &mut room).map_err(|error| invalid(error.to_string()))?;
         if facts.is_too_deep {
-            let message = format!("components lie in each other deeper than {MAX_DEPTH}");
+            let message = format!("components are nested deeper than {MAX_DEPTH} levels");
             return Err(invalid(message));
         }
         if let Some(message) = facts.obstacle.take() {
@@ -291,14 +291,14 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     if bytes.starts_with(ELF) {
         return Err(refuse(
             if wasmtime::Engine::detect_precompiled(&bytes).is_some() {
-                "it is precompiled code (.cwasm), which is native code and never accepted; give the .wasm it was made from"
+                "it is precompiled code (.cwasm), which is native code and never accepted; use the .wasm that it was compiled from"
             } else {
                 "it is a native program (ELF); compile it for wasm32-wasip1"
             },
         ));
     }
     if bytes.len() < WASM.len() && WASM.starts_with(&bytes) {
-        return Err(refuse("the file is cut off"));
+        return Err(refuse("the file is truncated"));
     }
     let Some(text) = std::str::from_utf8(&bytes)
         .ok()
@@ -368,7 +368,7 @@ enum FactsError {
 
 fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
     if error.message().contains("unexpected end") {
-        format!("it is cut off (at byte {})", error.offset())
+        format!("it is truncated (at byte {})", error.offset())
     } else {
         format!("{} (at byte {})", error.message(), error.offset())
     }
@@ -482,7 +482,7 @@ impl Facts {
         }
         if is_preview3 && !facts.is_command {
             facts.refuse(
-                "it is a program for WASI 0.3, and this host has 0.2 and preview 1; build it for wasm32-wasip2 or wasm32-wasip1",
+                "it targets WASI 0.3, but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or wasm32-wasip1",
             );
         }
         Ok(facts)
@@ -496,7 +496,7 @@ impl Facts {
             TypeRef::Memory(memory) => {
                 self.check_memory(memory);
                 self.refuse(&format!(
-                    "it imports its memory (`{module}::{name}`), which no host but JavaScript gives it; build it to \
+                    "it imports its memory (`{module}::{name}`), which only a JavaScript host provides; build it to \
                     export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)"
                 ));
             }
@@ -521,11 +521,11 @@ impl Facts {
     fn check_memory(&mut self, memory: MemoryType) {
         if memory.shared {
             self.refuse(
-                "it shares a memory between threads, and a task is one thread; build it for wasm32-wasip1, without -pthread",
+                "it shares memory between threads, but a task has a single thread; build it for wasm32-wasip1, without -pthread",
             );
         } else if memory.memory64 {
             self.refuse(
-                "it has a memory of 64-bit addresses (memory64, wasm64), which is switched off here; build it for wasm32-wasip1",
+                "it has a memory with 64-bit addresses (memory64, wasm64), which are disabled here; build it for wasm32-wasip1",
             );
         }
     }
@@ -539,7 +539,7 @@ fn component_functions(
 ) -> Result<(Form, Exported), String> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
-        return Err("it holds WIT alone and no code".to_owned());
+        return Err("it contains only WIT and no code".to_owned());
     };
     let exported = wit::functions(&resolve, world, Bind::Component, room)?;
     let missing = wit::not_in_host(&resolve, world).into_iter();

@@ -102,7 +102,7 @@ fn add(
             Entry::Occupied(place) if place.get().0 != ty => {
                 let (other, first) = place.get();
                 return Err(format!(
-                    "by the name `{}`, {first} means {}, and {user} means {}: give one of the types another name",
+                    "the name `{}` has two meanings: in {first} {}, in {user} {}; rename one of the types",
                     place.key(),
                     shortened(other.to_string(), MAX_SHOWN),
                     shortened(ty.to_string(), MAX_SHOWN),
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(
             check(&[echo, line, other]),
             Err(
-                "by the name `point`, `echo` means record { x: s32 }, and `other` means record { x: s64 }: give one of the types another name"
+                "the name `point` has two meanings: in `echo` record { x: s32 }, in `other` record { x: s64 }; rename one of the types"
                     .to_owned()
             )
         );

@@ -181,7 +181,7 @@ impl Sandbox {
         }
         if variants.len() == MAX_VARIANTS {
             wasmtime::bail!(
-                "the jobs of this cluster had {MAX_VARIANTS} combinations of stack size, fuel and determinism, which is the most there can be"
+                "the jobs of this cluster have used {MAX_VARIANTS} combinations of stack size, fuel and determinism, the most that one can have"
             );
         }
         let variant = Arc::new(Variant::new(key, self.engines)?);

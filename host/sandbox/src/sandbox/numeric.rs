@@ -13,7 +13,7 @@ pub(super) fn function(name: &str, ty: &FuncType) -> Result<Function, Uncallable
         name: name.to_owned(),
         wit: signature(ty),
         reason: format!(
-            "{place} is of the core type {found}, and plain functions take and give i32, i64, f32 and f64 only"
+            "{place} has the core type {found}, but plain functions only take and return i32, i64, f32 and f64"
         ),
     };
     let mut params = Vec::new();

@@ -63,7 +63,7 @@ impl Module {
                     resolve.worlds[world].exports = exports;
                     Ok(Some((resolve, world)))
                 }
-                DecodedWasm::WitPackage(..) => Err("it holds WIT alone and no code".to_owned()),
+                DecodedWasm::WitPackage(..) => Err("it contains only WIT and no code".to_owned()),
             };
         }
         let Some((mut resolve, merged)) = merged::decode(&self.0.bytes)? else {
@@ -147,11 +147,11 @@ fn weigh(resolve: &Resolve) -> Result<(), String> {
 fn described(module: &Module) -> String {
     if module.form() == Form::Command {
         return format!(
-            "// A WASI command, which carries no WIT. As a component, it exports this.\n{COMMAND}"
+            "// A WASI command, which contains no WIT. As a component, it exports this.\n{COMMAND}"
         );
     }
     let mut text = format!(
-        "// Plain functions of numbers, which carry no WIT. This is how they are called here.\n{NAMELESS}\n\nworld root {{\n"
+        "// Plain functions of numbers, which contain no WIT. These are the types to call them with.\n{NAMELESS}\n\nworld root {{\n"
     );
     for function in module.functions() {
         let line = if let Some(name) = written(function) {
@@ -211,7 +211,7 @@ mod tests {
                 (func (export "a; b")))"#,
         );
         expect_test::expect![[r"
-            // Plain functions of numbers, which carry no WIT. This is how they are called here.
+            // Plain functions of numbers, which contain no WIT. These are the types to call them with.
             package root:component;
 
             world root {

@@ -146,7 +146,7 @@ fn not_offered(module: &Module, import: &Import) -> LoadError {
     LoadError::invalid(
         module,
         format!(
-            "it imports `{}`, which this host does not offer{}",
+            "it imports `{}`, which this host does not provide{}",
             // An interface of a component has no name in it.
             format!("{} {}", import.module, import.name).trim_end(),
             imports::advice(&import.module)
@@ -197,7 +197,7 @@ impl CoreCode {
                 let missing = || {
                     LoadError::invalid(
                         module,
-                        format!("its function `{}` is not there", function.name),
+                        format!("its function `{}` is missing", function.name),
                     )
                 };
                 check_core_type(module, &code, function)?;
@@ -244,7 +244,7 @@ fn check_core_type(
     let Some(found) = found.as_ref().and_then(wasmtime::ExternType::func) else {
         return Err(LoadError::invalid(
             module,
-            format!("its export `{}` is no function", function.name),
+            format!("its export `{}` is not a function", function.name),
         ));
     };
     let (params, results) = core_type(signature);
@@ -260,7 +260,7 @@ fn check_core_type(
         return Err(LoadError::invalid(
             module,
             format!(
-                "its function `{}` has the core type {found}, its WIT says {function}",
+                "its function `{}` has the core type {found}, but its WIT declares {function}",
                 function.name
             ),
         ));
@@ -278,7 +278,7 @@ fn check_core_type(
         Ok(())
     } else {
         let message = format!(
-            "its `{name}` does not take what `{}` returns",
+            "its `{name}` does not take the result of `{}`",
             function.name
         );
         Err(LoadError::invalid(module, message))
@@ -298,7 +298,7 @@ fn check_takes_and_gives_nothing(
     if fits {
         Ok(())
     } else {
-        let message = format!("its `{name}` is no function that takes and gives nothing");
+        let message = format!("its `{name}` is not a function without parameters and results");
         Err(LoadError::invalid(module, message))
     }
 }
@@ -372,7 +372,7 @@ impl ComponentCode {
                 let missing = || {
                     LoadError::invalid(
                         module,
-                        format!("its function `{}` is not there", function.name),
+                        format!("its function `{}` is missing", function.name),
                     )
                 };
                 let instance = match instance {
@@ -401,7 +401,7 @@ fn for_preview3(module: &Module, error: LoadError) -> LoadError {
         (Some(import), LoadError::Invalid { name, message }) => LoadError::Unsupported {
             name,
             message: format!(
-                "it is made for WASI 0.3 (`{}`), and this host has 0.2 and preview 1; build it for wasm32-wasip2 or \
+                "it targets WASI 0.3 (`{}`), but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or \
                 wasm32-wasip1 ({message})",
                 plain(import.module.clone())
             ),

@@ -33,7 +33,7 @@ pub(super) enum Reached {
 
 /// There is no room left: to the guest, as on a disk that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the task has no room left in the directories it was granted")]
+#[error("the task has no space left in its granted directories")]
 pub(super) struct NoRoom;
 
 impl Quota {

@@ -30,7 +30,7 @@ impl Room {
     pub(super) fn take_all(&mut self, bytes: u64) -> Result<(), String> {
         self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
             format!(
-                "its imports, its functions and their types written out come to more than {MOST}, the most a module may have"
+                "its imports, functions and types take more than {MOST} when written out, the most a module may have"
             )
         })?;
         Ok(())

@@ -117,7 +117,8 @@ impl Runner {
         kept: &mut Option<Session>,
     ) -> Report {
         let Some(compiled) = &program.compiled else {
-            let message = "the module was made ready for engines elsewhere, and is to run here";
+            let message =
+                "the module was prepared for remote engines and cannot run in this process";
             return Report::refused(Failure::new(FailureCode::Internal, message));
         };
         let limits = &request.setting.limits;

@@ -50,13 +50,13 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.kind {
             Kind::Resource => "a resource, which cannot leave the instance it lives in",
-            Kind::Stream => "a stream, which is not all there when a task begins or ends",
-            Kind::Future => "a future, which is not there yet when a task begins or ends",
-            Kind::ErrorContext => "a handle of the instance it was made in, which it cannot leave",
+            Kind::Stream => "a stream, which is incomplete when a task starts or ends",
+            Kind::Future => "a future, which is not ready when a task starts or ends",
+            Kind::ErrorContext => "a handle, which cannot leave the instance it was made in",
             Kind::FixedLengthList => {
-                "a list of fixed length, which this host does not have; use a list or a tuple"
+                "a fixed-length list, which this host does not support; use a list or a tuple"
             }
-            Kind::Unknown => "a type that this host does not know",
+            Kind::Unknown => "a type unknown to this host",
         };
         write!(f, "has the type `{}`, {why}", self.ty)
     }

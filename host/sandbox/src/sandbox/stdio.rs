@@ -69,7 +69,7 @@ struct Told {
 
 /// The mark of the error that ends a task whose output is too large.
 #[derive(Debug, thiserror::Error)]
-#[error("the output limit was passed")]
+#[error("the output limit was exceeded")]
 pub(super) struct OutputLimitPassed;
 
 impl Sink {
@@ -264,13 +264,13 @@ impl StdinState {
                 let mut piece = vec![0; length];
                 if let Err(error) = file.read_exact_at(&mut piece, *next) {
                     self.error = Some(error);
-                    return Err(StreamError::trap("the input could not be read"));
+                    return Err(StreamError::trap("cannot read the input"));
                 }
                 *next += length as u64;
                 piece.into()
             }
             Source::Stream { ready: None, .. } if self.error.is_some() => {
-                return Err(StreamError::trap("the input could not be read"));
+                return Err(StreamError::trap("cannot read the input"));
             }
             Source::Stream { ready: None, .. } => Bytes::new(),
             Source::Stream {

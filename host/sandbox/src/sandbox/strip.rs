@@ -34,7 +34,7 @@ impl Module {
         };
         if self.form() == Form::Plain {
             return Err(refused(
-                "it has plain functions of numbers and does not say its types in WIT".to_owned(),
+                "it has plain functions of numbers and no WIT for them".to_owned(),
             ));
         }
         let bytes = componentize(self).map_err(|error| match error {
@@ -72,7 +72,7 @@ fn stripped(bytes: &[u8]) -> Result<Vec<u8>, String> {
         let parsed = parser.parse(rest, true);
         let (payload, consumed) = match parsed.map_err(|error| error.to_string())? {
             Chunk::Parsed { payload, consumed } => (payload, consumed),
-            Chunk::NeedMoreData(_) => return Err("it is cut off".to_owned()),
+            Chunk::NeedMoreData(_) => return Err("it is truncated".to_owned()),
         };
         at += consumed;
         let inner;
@@ -93,7 +93,10 @@ fn stripped(bytes: &[u8]) -> Result<Vec<u8>, String> {
                 inner = stripped(part(bytes, unchecked_range)?)?;
                 at = unchecked_range.end;
                 let id = payload.as_section().map(|(id, _)| id);
-                (id.ok_or("it has a section of no kind")?, inner.as_slice())
+                (
+                    id.ok_or("it has a section without a kind")?,
+                    inner.as_slice(),
+                )
             }
             other => match other.as_section() {
                 Some((id, range)) => (id, part(bytes, &range)?),
@@ -108,7 +111,7 @@ fn stripped(bytes: &[u8]) -> Result<Vec<u8>, String> {
 fn part<'b>(bytes: &'b [u8], range: &std::ops::Range<usize>) -> Result<&'b [u8], String> {
     bytes
         .get(range.clone())
-        .ok_or_else(|| "it is cut off".to_owned())
+        .ok_or_else(|| "it is truncated".to_owned())
 }
 
 #[cfg(test)]

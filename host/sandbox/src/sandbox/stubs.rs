@@ -17,7 +17,7 @@ use wasmtime_wasi::p2::{
 
 /// The mark of a call of an import that is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("`{name}` of `{module}` is not offered")]
+#[error("`{name}` of `{module}` is not provided")]
 pub(super) struct NotOffered {
     pub(super) module: String,
     pub(super) name: String,
@@ -93,7 +93,7 @@ fn shared(
 
 fn not_here(module: &str, name: &str) -> wasmtime::Error {
     wasmtime::format_err!(
-        "it imports `{name}` of `{module}`, which this host does not offer{}",
+        "it imports `{name}` of `{module}`, which this host does not provide{}",
         imports::advice(module)
     )
 }

@@ -27,7 +27,7 @@ pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, 
     let message = match value.unpack() {
         Ok(Value::String(text)) => text,
         Ok(Value::Tuple(fields)) if fields.is_empty() => {
-            format!("`{}` returned an error without a text", function.name)
+            format!("`{}` returned an error without a message", function.name)
         }
         Ok(other) => rwasm_value::format::to_wave(&other),
         Err(error) => error.to_string(),
@@ -55,7 +55,7 @@ pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
     Err(Failure::new(
         FailureCode::BadInput,
         format!(
-            "{} is not UTF-8 at byte {} (0x{found:02X}), as a function that takes a string needs; \
+            "{} is not UTF-8 at byte {} (0x{found:02X}), but the function takes a string; \
              convert it (for Latin-1: iconv -f ISO-8859-1 -t UTF-8) or use a function that takes list<u8>",
             chunk.source.name,
             chunk.range.start + valid as u64,
@@ -67,7 +67,7 @@ pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
 pub(super) fn unreadable(error: &std::io::Error) -> Failure {
     let mut failure = Failure::new(
         FailureCode::BadInput,
-        format!("the input could not be read: {error}"),
+        format!("cannot read the input: {error}"),
     );
     failure.is_input_error = true;
     failure

@@ -49,7 +49,7 @@ fn validate(module: &Module) -> Result<(), String> {
         };
         if begins && !fits {
             return Err(format!(
-                "its `{name}` is no function that takes and gives nothing"
+                "its `{name}` is not a function without parameters and results"
             ));
         }
     }

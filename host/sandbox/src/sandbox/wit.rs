@@ -125,7 +125,9 @@ fn bound(
     bind: Bind,
 ) -> Result<Function, String> {
     if function.kind.is_async() {
-        return Err("it is async, and a task's functions return when they are done".to_owned());
+        return Err(
+            "it is async, but a task's function must return its result directly".to_owned(),
+        );
     }
     let params = function
         .params
@@ -146,7 +148,7 @@ fn bound(
         Bind::Core => {
             let signature = Signature::of(resolve, sizes, function);
             // What can be a value has a layout, but for sizes beyond all memory.
-            Binding::Typed(signature.ok_or("its types are larger than a memory")?)
+            Binding::Typed(signature.ok_or("its types do not fit into a memory")?)
         }
         Bind::Component => Binding::Component {
             instance: interface.map(str::to_owned),

@@ -282,7 +282,7 @@ mod tests {
         );
         assert_eq!(
             refused(&wide, r#"[{"a": 1, "a": 1}, 1]"#),
-            "found `[{\"a\": 1, \"a\": 1}, 1]`, wanted 2 (a: f32, b: u64): the name `a` is there twice at line 1 column 13"
+            "found `[{\"a\": 1, \"a\": 1}, 1]`, wanted 2 (a: f32, b: u64): the name `a` occurs twice at line 1 column 13"
         );
         let error = refused(&two, "1, \"a");
         assert!(

@@ -82,7 +82,7 @@ impl FromStr for Format {
 
 /// A name that is no [`Format`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{name}`, wanted text, json, jsonl, tsv, wave or raw")]
+#[error("unknown format `{name}`: use text, json, jsonl, tsv, wave or raw")]
 pub struct UnknownFormat {
     /// The name.
     pub name: String,
@@ -104,7 +104,7 @@ pub enum WriteError {
     #[error("cannot write the value")]
     Io(#[from] io::Error),
     /// `Raw` was asked for a value that is not bytes. Nothing was written.
-    #[error("format raw writes strings and bytes only, found {found}")]
+    #[error("format raw writes only strings and bytes, found {found}")]
     NotBytes {
         /// The kind of value.
         found: String,
@@ -299,7 +299,7 @@ mod tests {
         let error = write_value(&mut out, &refused, Format::Raw, WriteOptions::default());
         assert_eq!(
             error.unwrap_err().to_string(),
-            "format raw writes strings and bytes only, found list with u8"
+            "format raw writes only strings and bytes, found list with u8"
         );
         assert!(out.is_empty());
     }
@@ -399,7 +399,7 @@ mod tests {
         let point = Type::Record([field("x", Type::U8), field("y", Type::U8)].into());
         assert_eq!(
             text(r#"{"x": 1, "y": 2, "x": 3}"#, &point),
-            "the name `x` is there twice at line 1 column 20"
+            "the name `x` occurs twice at line 1 column 20"
         );
         let error = text("(1,", &pair);
         assert!(

@@ -15,7 +15,7 @@ pub enum Malformed {
     #[error("the bytes end inside a value")]
     UnexpectedEnd,
     /// A number is longer than it need be, or does not fit its type.
-    #[error("bad LEB128 number")]
+    #[error("invalid LEB128 number")]
     BadLeb,
     /// A string is not UTF-8.
     #[error("string is not UTF-8")]

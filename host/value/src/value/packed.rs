@@ -34,7 +34,7 @@ pub enum PackedError {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     /// The bytes are not a value of the type.
-    #[error("at byte {offset} of the packed value: {reason}")]
+    #[error("malformed packed value at byte {offset}: {reason}")]
     Malformed {
         /// Where in the payload.
         offset: usize,

@@ -19,7 +19,7 @@ pub(super) fn recurse_in_a_program() -> Case {
         FailureCode::Trap,
         &[
             "out of bounds",
-            "its own stack in memory may have run over",
+            "its own stack in linear memory may have overflowed",
             "-zstack-size",
         ],
     )

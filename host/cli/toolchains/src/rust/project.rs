@@ -69,7 +69,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     let messages = run(&mut cargo, options)?;
     module(&messages, &wanted).ok_or_else(|| BuildError::Project {
         path: dir.join("Cargo.toml"),
-        reason: format!("cargo made no module of {}", wanted.name),
+        reason: format!("cargo built no module from {}", wanted.name),
     })
 }
 
@@ -101,7 +101,7 @@ fn metadata(compiler: Compiler, dir: &Path, options: &BuildOptions) -> Result<Va
     let answer = run(&mut cargo, options)?;
     serde_json::from_str(&answer).map_err(|error| BuildError::Project {
         path: dir.join("Cargo.toml"),
-        reason: format!("cargo described it in a way that is not understood: {error}"),
+        reason: format!("cannot parse the output of `cargo metadata`: {error}"),
     })
 }
 
@@ -144,7 +144,7 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
     let package = packages
         .iter()
         .find(|package| package["manifest_path"].as_str().is_some_and(same))
-        .ok_or_else(|| wrong("is no package".to_owned()))?;
+        .ok_or_else(|| wrong("is not a package".to_owned()))?;
     let package_name = package["name"].as_str().unwrap_or_default();
     let targets = package["targets"].as_array().map_or(&[][..], Vec::as_slice);
     let of_kind = |kind: &str| -> Vec<&str> {
@@ -171,13 +171,13 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
     let default = package["default_run"].as_str().unwrap_or(package_name);
     match programs[..] {
         [] => Err(wrong(
-            "makes no module: add `crate-type = [\"cdylib\"]` under [lib], or a src/main.rs"
+            "builds no module: add `crate-type = [\"cdylib\"]` under [lib], or a src/main.rs"
                 .to_owned(),
         )),
         [program] => Ok(wanted(program, false)),
         _ if programs.contains(&default) => Ok(wanted(default, false)),
         _ => Err(wrong(format!(
-            "has several programs ({}): `default-run` under [package] says which is the task",
+            "has several programs ({}): set `default-run` under [package] to the task",
             programs.join(", ")
         ))),
     }
@@ -310,7 +310,7 @@ mod tests {
         assert!(error.contains("add `crate-type = [\"cdylib\"]` under [lib]"));
         let program = |name: &str| json!({"name": name, "kind": ["bin"]});
         let error = of(&json!([program("one"), program("two")]), None).expect_err("which one?");
-        assert!(error.contains("has several programs (one, two): `default-run`"));
+        assert!(error.contains("has several programs (one, two): set `default-run`"));
     }
 
     #[test]

@@ -35,14 +35,12 @@ pub(in crate::sandbox) fn lift_result(
         let place = match returned {
             Val::I32(place) => place.cast_unsigned(),
             other => {
-                return Err(LiftError::Abi(format!(
-                    "a pointer was wanted, {other:?} came"
-                )));
+                return Err(LiftError::Abi(format!("found {other:?}, wanted a pointer")));
             }
         };
         if !place.is_multiple_of(layout.align) {
             return Err(LiftError::Abi(format!(
-                "the result lies at {place}, not at a multiple of {}",
+                "the result is at address {place}, which is not a multiple of {}",
                 layout.align
             )));
         }
@@ -65,7 +63,7 @@ impl<'m> Lift<'m> {
         let end = u64::from(place) + size;
         if end > self.memory.len() as u64 {
             return Err(LiftError::Abi(format!(
-                "{what} lies at {place} with {size} bytes, in a memory of {} bytes",
+                "{what} has {size} bytes at address {place}, beyond the end of a memory of {} bytes",
                 self.memory.len()
             )));
         }
@@ -161,7 +159,7 @@ impl<'m> Lift<'m> {
             Kind::List(element) => {
                 if length > 0 && !place.is_multiple_of(element.align) {
                     return Err(LiftError::Abi(format!(
-                        "a list lies at {place}, not at a multiple of {}",
+                        "a list is at address {place}, which is not a multiple of {}",
                         element.align
                     )));
                 }
@@ -191,7 +189,7 @@ impl<'m> Lift<'m> {
 
     fn char(&mut self, scalar: u32) -> Result<(), LiftError> {
         if char::from_u32(scalar).is_none() {
-            return Err(LiftError::Abi(format!("{scalar:#x} is no char")));
+            return Err(LiftError::Abi(format!("{scalar:#x} is not a valid char")));
         }
         self.out.put_u64_leb(scalar.into());
         Ok(())
@@ -204,7 +202,7 @@ impl<'m> Lift<'m> {
     ) -> Result<Option<&'v Layout>, LiftError> {
         let Some(payload) = variant.cases.get(case as usize) else {
             return Err(LiftError::Abi(format!(
-                "case {case} was returned of a type with {} cases",
+                "the guest returned case {case} of a type with {} cases",
                 variant.cases.len()
             )));
         };
@@ -219,7 +217,7 @@ impl<'m> Lift<'m> {
             Val::I64(value) => value.cast_unsigned(),
             Val::F32(bits) => u64::from(bits),
             Val::F64(bits) => bits,
-            ref other => return Err(LiftError::Abi(format!("{other:?} came back"))),
+            ref other => return Err(LiftError::Abi(format!("the guest returned {other:?}"))),
         };
         #[expect(
             clippy::cast_possible_truncation,
@@ -257,7 +255,7 @@ impl<'m> Lift<'m> {
             }
             Kind::String | Kind::Bytes | Kind::List(_) => {
                 return Err(LiftError::Abi(
-                    "a list cannot come back as one core value".to_owned(),
+                    "a list cannot be returned as one core value".to_owned(),
                 ));
             }
         }

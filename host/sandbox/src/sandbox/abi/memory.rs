@@ -56,9 +56,7 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
                 match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(place) => place,
                     Poll::Pending => {
-                        return Err(RoomError::Place(
-                            "cabi_realloc waits for something".to_owned(),
-                        ));
+                        return Err(RoomError::Place("cabi_realloc blocked".to_owned()));
                     }
                 }
             }
@@ -68,12 +66,12 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
         let memory = self.memory.data_size(&*self.store) as u64;
         if end > memory {
             return Err(RoomError::Place(format!(
-                "cabi_realloc gave {place} for {size} bytes, in a memory of {memory} bytes"
+                "cabi_realloc returned {place} for {size} bytes, in a memory of {memory} bytes"
             )));
         }
         if !place.is_multiple_of(align) {
             return Err(RoomError::Place(format!(
-                "cabi_realloc gave {place} where a multiple of {align} was asked for"
+                "cabi_realloc returned {place}, which is not a multiple of {align}"
             )));
         }
         Ok(place)

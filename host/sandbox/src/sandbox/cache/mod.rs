@@ -192,7 +192,7 @@ fn check_private(dir: &Path) -> io::Result<()> {
     if !trusted || meta.permissions().mode() & OTHERS_MAY_WRITE != 0 {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "others could put code of theirs there",
+            "other users could write code into it",
         ));
     }
     Ok(())

@@ -241,7 +241,7 @@ fn check(file: File, status: ExitStatus, told: &str) -> Result<File, HelperError
             return match intact(file, bytes, crc32) {
                 Ok(Some(file)) => Ok(file),
                 Ok(None) => Err(HelperError::Crashed(
-                    "the code that it wrote is damaged".to_owned(),
+                    "the code that it wrote is malformed".to_owned(),
                 )),
                 Err(error) => Err(HelperError::Crashed(error.to_string())),
             };
@@ -264,7 +264,7 @@ fn check(file: File, status: ExitStatus, told: &str) -> Result<File, HelperError
 /// How it ended, with its last words.
 fn crash(status: ExitStatus, told: &str) -> String {
     let end = if status.success() {
-        "it gave no answer".to_owned()
+        "it did not answer".to_owned()
     } else {
         system::end(status)
     };
@@ -273,7 +273,7 @@ fn crash(status: ExitStatus, told: &str) -> String {
         return end;
     }
     let words = &words[words.ceil_char_boundary(words.len().saturating_sub(TOLD))..];
-    format!("{end}; its last words: {}", words.replace('\n', " "))
+    format!("{end}; its last output: {}", words.replace('\n', " "))
 }
 
 /// The file at its beginning, if it has so many bytes with that checksum.

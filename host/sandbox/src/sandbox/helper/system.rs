@@ -66,11 +66,11 @@ pub(super) fn passed(status: ExitStatus) -> Option<Passed> {
 pub(super) fn end(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) if signal == Signal::KILL.as_raw() => {
-            "it was killed, by the system for want of memory perhaps".to_owned()
+            "it was killed, perhaps by the system because it ran out of memory".to_owned()
         }
         (Some(signal), _) if signal == Signal::ABORT.as_raw() => "it aborted".to_owned(),
-        (Some(signal), _) => format!("it ended with signal {signal}"),
-        (None, code) => format!("it ended with code {}", code.unwrap_or_default()),
+        (Some(signal), _) => format!("it was terminated by signal {signal}"),
+        (None, code) => format!("it exited with code {}", code.unwrap_or_default()),
     }
 }
 

@@ -44,12 +44,14 @@ impl HostFunctions {
         };
         let Some(FunctionTypes { params, result }) = types(ty).filter(|_| !ty.async_()) else {
             bail!(
-                "its import `{name}` of `{interface}` is asynchronous or passes resources, streams or futures, which a host function cannot"
+                "its import `{name}` of `{interface}` is asynchronous or passes resources, streams or futures, which a host function does not support"
             );
         };
         if let Err(found) = (function.check)(&params, result.as_ref()) {
             let wanted = described(&params, result.as_ref());
-            bail!("its import `{name}` of `{interface}` is {wanted}, the host's is {found}");
+            bail!(
+                "its import `{name}` of `{interface}` is {wanted}, but the host's function is {found}"
+            );
         }
         let bound = Arc::new(Bound {
             interface: interface.into(),
@@ -108,7 +110,9 @@ impl Bound {
             Ok(Ok(given)) => given,
             Ok(Err(CallError::Failed(error))) => return self.failed(format!("failed: {error}")),
             Ok(Err(CallError::Unfit(error))) => {
-                return self.failed(format!("does not fit its type: {error}"));
+                return self.failed(format!(
+                    "returned a value that does not match its type: {error}"
+                ));
             }
             Err(panic) => return self.failed(format!("panicked: {panic}")),
         };
@@ -119,12 +123,12 @@ impl Bound {
             let size = ByteSize::new(given.len() as u64);
             let limit = ByteSize::new(limit as u64);
             return self.failed(format!(
-                "gave {size}, more than the {limit} of the task's output limit (raise it with --limit output=SIZE)"
+                "returned {size}, more than the task's output limit of {limit} (raise it with --limit output=SIZE)"
             ));
         }
         match val::read(&mut Reader::new(given.payload()), given.ty()) {
             Ok(value) => *slot = value,
-            Err(error) => return self.failed(format!("gave a damaged value: {error}")),
+            Err(error) => return self.failed(format!("returned a malformed value: {error}")),
         }
         Ok(())
     }
@@ -137,7 +141,9 @@ impl Bound {
                 Bytes::from(out.into_vec()),
             )),
             Err(WriteError::TooLarge) => Err(OutputLimitPassed.into()),
-            Err(WriteError::Type) => self.failed("was called with another type".to_owned()),
+            Err(WriteError::Type) => {
+                self.failed("was called with an argument of another type".to_owned())
+            }
         }
     }
 

@@ -101,7 +101,7 @@ fn check_type(
         None => "no function".to_owned(),
     };
     Err(format!(
-        "its import `{name}` of `{interface}` is {found} where ({}) -> ({}) is wanted",
+        "its import `{name}` of `{interface}` is {found}, wanted ({}) -> ({})",
         params.join(", "),
         results.join(", ")
     ))
@@ -127,7 +127,8 @@ fn define_one(
             name,
             move |mut caller: Call<'_>, level: u32, text: u32, length: u32| {
                 let level = LogLevel::ALL.get(level as usize).copied();
-                let level = level.ok_or_else(|| Error::msg("`log` got a level that is none"))?;
+                let level =
+                    level.ok_or_else(|| Error::msg("`log` was called with an unknown level"))?;
                 let memory = exports.memory(&mut caller, "log")?;
                 let (memory, state) = memory.data_and_store_mut(&mut caller);
                 let text = string(memory, text, length, "the message of `log`")?;
@@ -160,7 +161,9 @@ fn define_one(
                 let total = match has_total {
                     0 => None,
                     1 => Some(total),
-                    _ => bail!("`progress` got an option that is neither none nor some"),
+                    _ => {
+                        bail!("`progress` was called with an option that is neither none nor some")
+                    }
                 };
                 caller.data_mut().desk.notes.progress(done, total);
                 Ok(())
@@ -186,7 +189,7 @@ fn define_one(
                     let answer = pin!(pushed(caller, exports, waits, (name, length, place)));
                     match answer.poll(&mut Context::from_waker(Waker::noop())) {
                         Poll::Ready(answered) => answered,
-                        Poll::Pending => bail!("making room for a pushed value did wait"),
+                        Poll::Pending => bail!("allocating memory for a pushed value blocked"),
                     }
                 },
             ),
@@ -210,20 +213,17 @@ async fn pushed(
     (name, length, place): (u32, u32, u32),
 ) -> Result<()> {
     if caller.data().desk.is_making_room {
-        bail!("`pushed` was called while making room for what `pushed` gives");
+        bail!("`pushed` was called while memory for a pushed value was being allocated");
     }
     let memory = exports.memory(&mut caller, "pushed")?;
     let value = {
         let (memory, state) = memory.data_and_store_mut(&mut caller);
         let name = string(memory, name, length, "the name for `pushed`")?;
-        slice(
-            memory,
-            place,
-            OPTION_SIZE,
-            "the place for what `pushed` gives",
-        )?;
+        slice(memory, place, OPTION_SIZE, "the return area of `pushed`")?;
         if !place.is_multiple_of(OPTION_ALIGN) {
-            bail!("the place for what `pushed` gives is {place}, which is no multiple of 4");
+            bail!(
+                "the return area of `pushed` is at address {place}, which is not a multiple of 4"
+            );
         }
         state.desk.pushed(name).cloned()
     };
@@ -251,7 +251,7 @@ async fn copied(
     let bytes = value.bytes();
     let Ok(length) = u32::try_from(bytes.len()) else {
         bail!(
-            "the pushed value of {} bytes is larger than any guest",
+            "the pushed value of {} bytes does not fit into a guest's memory",
             bytes.len()
         );
     };
@@ -264,7 +264,9 @@ async fn copied(
         .and_then(wasmtime::Extern::into_func)
         .and_then(|realloc| realloc.typed(&*caller).ok())
         .ok_or_else(|| {
-            Error::msg("the module exports no cabi_realloc, by which values are passed to it")
+            Error::msg(
+                "the module exports no cabi_realloc, which the host needs to pass values to it",
+            )
         })?;
     caller.data_mut().desk.is_making_room = true;
     let start = match waits {
@@ -277,7 +279,7 @@ async fn copied(
     let end = (start as usize).checked_add(bytes.len());
     let room = end.and_then(|end| memory.get_mut(start as usize..end));
     let Some(room) = room else {
-        bail!("cabi_realloc gave {start} for {length} bytes, in a memory of {size} bytes");
+        bail!("cabi_realloc returned {start} for {length} bytes, in a memory of {size} bytes");
     };
     room.copy_from_slice(bytes);
     Ok((start, length))
@@ -303,7 +305,7 @@ fn slice<'a>(memory: &'a [u8], place: u32, length: u32, what: &str) -> Result<&'
         .and_then(|end| memory.get(start..end))
         .ok_or_else(|| {
             Error::msg(format!(
-                "{what} is said to be {length} bytes at {place}, in a memory of {} bytes",
+                "{what} has {length} bytes at address {place}, beyond the end of a memory of {} bytes",
                 memory.len()
             ))
         })

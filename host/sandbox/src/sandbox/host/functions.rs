@@ -42,19 +42,19 @@ pub struct HostError(String);
 #[non_exhaustive]
 pub enum HostFunctionsError {
     /// The name of the interface is not one of WIT.
-    #[error("`{interface}` is no interface of WIT, such as `my:package/names@1.0.0` is")]
+    #[error("`{interface}` is not a valid WIT interface: write one like `my:package/names@1.0.0`")]
     Interface {
         /// What was given.
         interface: String,
     },
     /// The interface is the host's own or WASI's.
-    #[error("`{interface}` is not for a program to define: the host does")]
+    #[error("`{interface}` cannot be defined by a program: it belongs to the host")]
     Reserved {
         /// What was given.
         interface: String,
     },
     /// The name of the function is not one of WIT.
-    #[error("`{name}` of `{interface}` is no name of WIT, such as `look-up` is")]
+    #[error("`{name}` of `{interface}` is not a valid WIT name: write one like `look-up`")]
     Name {
         /// The interface.
         interface: String,
@@ -336,10 +336,10 @@ mod tests {
             error.to_string()
         };
         assert_eq!(offering("a:b/c@1.0.0", "look-up").check(), Ok(()));
-        assert!(refused("names", "f").starts_with("`names` is no interface of WIT"));
-        assert!(refused("a:b", "f").starts_with("`a:b` is no interface of WIT"));
-        assert!(refused("wasi:cli/run@0.2.0", "run").contains("not for a program to define"));
-        assert!(refused("rwasm:task/host@0.1.0", "log").contains("not for a program to define"));
+        assert!(refused("names", "f").starts_with("`names` is not a valid WIT interface"));
+        assert!(refused("a:b", "f").starts_with("`a:b` is not a valid WIT interface"));
+        assert!(refused("wasi:cli/run@0.2.0", "run").contains("cannot be defined by a program"));
+        assert!(refused("rwasm:task/host@0.1.0", "log").contains("cannot be defined by a program"));
         assert!(refused("a:b/c", "look_up").starts_with("`look_up` of `a:b/c` is no name"));
     }
 }

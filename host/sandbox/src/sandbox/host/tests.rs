@@ -312,13 +312,13 @@ fn pointers_are_not_trusted() {
             &format!("(call $f (i32.const {level}) (i32.const {place}) (i32.const {length}))"),
         ))
     };
-    let outside = "in a memory of 65536 bytes";
+    let outside = "beyond the end of a memory of 65536 bytes";
     assert!(log(0, 65_536, 1).ends_with(outside));
     assert!(log(0, 0, 65_537).ends_with(outside));
     assert!(log(0, 0xffff_ffff, 0xffff_ffff).ends_with(outside));
     assert_eq!(log(0, 32, 2), "the message of `log` is not UTF-8");
-    assert_eq!(log(5, 16, 4), "`log` got a level that is none");
-    assert_eq!(log(-1, 16, 4), "`log` got a level that is none");
+    assert_eq!(log(5, 16, 4), "`log` was called with an unknown level");
+    assert_eq!(log(-1, 16, 4), "`log` was called with an unknown level");
 
     let publish = |numbers: [u32; 4]| {
         let numbers = numbers.map(|number| format!("(i32.const {number})"));
@@ -337,7 +337,7 @@ fn pointers_are_not_trusted() {
     };
     assert!(pushed(65_528).ends_with(outside));
     assert!(pushed(0xffff_fffc).ends_with(outside));
-    assert!(pushed(66).contains("no multiple of 4"));
+    assert!(pushed(66).contains("not a multiple of 4"));
 }
 
 #[test]
@@ -542,7 +542,7 @@ fn strict_imports_ask_the_embedders_functions_too() {
     };
     assert_eq!(load(dictionary()), Ok(()));
     let message = load(HostFunctions::new()).unwrap_err();
-    assert!(message.contains("does not offer"), "{message}");
+    assert!(message.contains("does not provide"), "{message}");
     let half = HostFunctions::new().dynamic(DICTIONARY, "lookup", async |_, _| Ok(None));
     let message = load(half).unwrap_err();
     assert!(message.contains("`entries`"), "{message}");
@@ -681,7 +681,7 @@ fn typed_functions_answer_and_their_types_are_checked_first() {
         async |_, (_,): (u64,)| Ok(Some(String::new())),
     ));
     let wanted = format!(
-        "its import `lookup` of `{DICTIONARY}` is func(word: string) -> option<string>, the host's is func(u64) -> option<string>"
+        "its import `lookup` of `{DICTIONARY}` is func(word: string) -> option<string>, but the host's function is func(u64) -> option<string>"
     );
     assert!(message.ends_with(&wanted), "{message}");
     let message = refused(HostFunctions::new().function(
@@ -690,7 +690,7 @@ fn typed_functions_answer_and_their_types_are_checked_first() {
         async |_, (_, _): (String, u32)| Ok(()),
     ));
     assert!(
-        message.ends_with("the host's is func(string, u32)"),
+        message.ends_with("the host's function is func(string, u32)"),
         "{message}"
     );
 }

@@ -8,8 +8,8 @@ use take::Take;
 ///
 /// [`HostFunctions`]: crate::HostFunctions
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not stand for the parameters of a host function",
-    note = "parameters are a tuple of types that own what they hold, such as `(String, u64)` or `(u32,)`"
+    message = "`{Self}` cannot be the parameters of a host function",
+    note = "write the parameters as a tuple of types that own their data, such as `(String, u64)` or `(u32,)`"
 )]
 pub trait HostParams: Take {}
 

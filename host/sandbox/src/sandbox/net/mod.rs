@@ -73,7 +73,9 @@ async fn is_allowed(
             let allowed = peers.allow(address).await;
             if !allowed {
                 refusals.note(|| {
-                    format!("it was refused the peer {address} (grant it with --net {address})")
+                    format!(
+                        "access to the peer {address} was denied (grant it with --net {address})"
+                    )
                 });
             }
             allowed

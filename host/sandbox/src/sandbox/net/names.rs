@@ -74,7 +74,9 @@ impl Host for Lookups<'_> {
             let name = host_name(&name).ok_or(ErrorCode::InvalidArgument)?;
             let Some(place) = self.peers.place(&name) else {
                 self.refusals.note(|| {
-                    format!("it was refused the name `{name}` (grant it with --net {name}:PORT)")
+                    format!(
+                        "access to the name `{name}` was denied (grant it with --net {name}:PORT)"
+                    )
                 });
                 return Err(ErrorCode::AccessDenied.into());
             };
@@ -121,7 +123,7 @@ impl HostResolveAddressStream for Lookups<'_> {
         if addresses.is_empty() {
             let name = peers.name(place);
             self.refusals
-                .note(|| format!("the name `{name}` has no address that it could use"));
+                .note(|| format!("the name `{name}` has no address that the task can use"));
             return Err(ErrorCode::NameUnresolvable.into());
         }
         let next = addresses.get(*given).copied().map(IpAddress::from);

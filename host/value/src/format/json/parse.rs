@@ -64,7 +64,7 @@ impl<'de> Visitor<'de> for Reader {
         // JSON has no other.
         number
             .map(Tree::Number)
-            .ok_or_else(|| E::custom("a number that is not finite"))
+            .ok_or_else(|| E::custom("the number is not finite"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
@@ -87,9 +87,7 @@ impl<'de> Visitor<'de> for Reader {
         let mut object = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format!(
-                    "the name `{name}` is there twice"
-                )));
+                return Err(A::Error::custom(format!("the name `{name}` occurs twice")));
             }
             let Strict(value) = entries.next_value()?;
             object.insert(name, value);
@@ -213,7 +211,7 @@ mod tests {
         assert_eq!(
             refused(r#"[{"x": 1, "y": 2, "x": 3}]"#),
             Some((
-                "the name `x` is there twice at line 1 column 21".to_owned(),
+                "the name `x` occurs twice at line 1 column 21".to_owned(),
                 true
             ))
         );

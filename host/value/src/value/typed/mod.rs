@@ -49,8 +49,8 @@ use sealed::{Read, Write};
 ///
 /// The trait is sealed: the types above are all there are.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not stand for a WIT type",
-    note = "records, variants, enums and flags are written as `rwasm_cluster::Value`"
+    message = "`{Self}` does not correspond to a WIT type",
+    note = "pass records, variants, enums and flags as `rwasm_cluster::Value`"
 )]
 pub trait ToWit: Write {}
 
@@ -62,7 +62,7 @@ impl<T: Write> ToWit for T {}
 /// Where a map has a key twice, the last stands. The trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a WIT type",
-    note = "a result owns what it holds: `String` and not `&str`, `Vec<T>` and not `&[T]`; records, variants, enums and flags are read as `rwasm_cluster::Value`"
+    note = "a result owns its data: use `String` rather than `&str`, and `Vec<T>` rather than `&[T]`; read records, variants, enums and flags as `rwasm_cluster::Value`"
 )]
 pub trait FromWit: Read {}
 

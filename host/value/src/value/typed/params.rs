@@ -20,8 +20,8 @@ impl<T: Place> ToArgument for T {}
 /// that type without the tuple, but for tuples, [`Value`](crate::Value) and `()`; or `Vec<Argument>`, the
 /// parameters of any function, checked at each call. The trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not stand for the parameters of a function",
-    note = "parameters are written as a tuple, such as `(u32,)` or `(&str, u64)`"
+    message = "`{Self}` cannot be the parameters of a function",
+    note = "write the parameters as a tuple, such as `(u32,)` or `(&str, u64)`"
 )]
 pub trait Params: Fill {
     /// The same types with `'a` for the lifetimes in them, so that each call may borrow what it
