@@ -1,4 +1,4 @@
-//! What stands in `#[wit(…)]` and in the attribute's parentheses.
+//! The contents of `#[wit(…)]` and of the attribute's parentheses.
 
 use crate::names;
 use proc_macro2::Span;
@@ -9,12 +9,12 @@ use syn::{Attribute, Error, Ident, LitStr, Result};
 #[derive(Default)]
 pub(crate) struct Wit {
     pub(crate) name: Option<String>,
-    /// Where `flags` is said.
+    /// Where `flags` is set.
     pub(crate) flags: Option<Span>,
 }
 
 impl Wit {
-    /// Reads all `#[wit(…)]` among these.
+    /// Reads all `#[wit(…)]` among these attributes.
     pub(crate) fn of(attributes: &[Attribute]) -> Result<Self> {
         let mut wit = Self::default();
         for attribute in attributes.iter().filter(|attribute| is_wit(attribute)) {
@@ -34,7 +34,7 @@ impl Wit {
         Ok(wit)
     }
 
-    /// Refuses `flags`, where it says nothing.
+    /// Refuses `flags` if it has no meaning.
     pub(crate) fn only_name(self) -> Result<Option<String>> {
         match self.flags {
             Some(span) => Err(Error::new(

@@ -9,10 +9,10 @@ use syn::{
     Data, DataEnum, DeriveInput, Error, Fields, FieldsNamed, FieldsUnnamed, Ident, Result, Type,
 };
 
-/// There are no more flags in WIT.
+/// WIT does not allow more flags.
 const MAX_FLAGS: usize = 32;
 
-/// What the traits of a type are made of.
+/// The parts of a type's traits.
 struct Made {
     ty: TokenStream,
     lift: TokenStream,
@@ -66,7 +66,7 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     Ok(made.implementations(&item.ident))
 }
 
-/// The traits of a type that was refused, so that this alone is said of it.
+/// The traits of a type that was refused, so that no other errors are reported.
 pub(crate) fn placeholder(item: &DeriveInput) -> TokenStream {
     let ident = &item.ident;
     let (parameters, arguments, bounds) = item.generics.split_for_impl();
@@ -118,7 +118,8 @@ fn fields(data: &Data) -> TokenStream {
     quote!(#(#types)*)
 }
 
-/// Where the type is named among those of its fields. Of types that hold each other the compiler says that they do.
+/// Where the type is named among those of its fields. The compiler reports types that contain each
+/// other.
 fn itself(ident: &Ident, types: TokenStream) -> Option<Ident> {
     types.into_iter().find_map(|token| match token {
         TokenTree::Group(group) => itself(ident, group.stream()),
@@ -190,7 +191,7 @@ impl Made {
     }
 }
 
-/// The names of fields or cases, each with its own by `#[wit(name = "…")]` if it has one.
+/// Returns the names of fields or cases, each set by `#[wit(name = "…")]` if it has that.
 fn wit_names<'a>(
     parts: impl Iterator<Item = (&'a Ident, &'a [syn::Attribute])>,
 ) -> Result<Vec<String>> {
@@ -249,7 +250,7 @@ fn record(name: &str, ident: &Ident, fields: &FieldsNamed) -> Result<Made> {
     })
 }
 
-/// A struct with unnamed fields: what its only field is, or a tuple.
+/// A struct with unnamed fields: the type of its only field, or a tuple.
 fn tuple(ident: &Ident, fields: &FieldsUnnamed) -> Result<Made> {
     let types: Vec<&Type> = fields.unnamed.iter().map(|field| &field.ty).collect();
     if let [ty] = types.as_slice() {
@@ -349,7 +350,7 @@ fn cases(name: &str, ident: &Ident, data: &DataEnum) -> Result<Made> {
     Ok(made.finish(name, &names))
 }
 
-/// The arms of what is done for each case.
+/// Returns the match arms for each case.
 #[derive(Default)]
 struct Cases {
     carries: bool,

@@ -9,7 +9,8 @@ use syn::parse::Parser as _;
 use syn::spanned::Spanned as _;
 use syn::{Error, FnArg, ItemFn, Pat, PatType, Result, ReturnType, Signature, Type};
 
-/// The canonical ABI passes at most this many core values as parameters, and the SDK has room for no more parameters.
+/// The canonical ABI passes at most this many core values as parameters, and the SDK supports no
+/// more parameters.
 const MAX_PARAMETERS: usize = 16;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -34,14 +35,14 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     };
     let glue = export.glue();
     Ok(quote! {
-        // It is called by the host alone, where there is one.
+        // Only the host calls it, and unit tests have none.
         #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
         #function
         #glue
     })
 }
 
-/// Refuses what no signature in WIT can be made of.
+/// Refuses signatures that have no equivalent in WIT.
 fn check(signature: &Signature) -> Result<()> {
     let refuse = |at: &dyn ToTokens, text: &str| {
         let text = format!("a task's function {text}");
@@ -104,7 +105,7 @@ fn check(signature: &Signature) -> Result<()> {
     Ok(())
 }
 
-/// The first `Self`, which there is in an `impl` only.
+/// Returns the first `Self`, which only exists in an `impl`.
 fn of_an_impl(tokens: TokenStream) -> Option<TokenTree> {
     tokens.into_iter().find_map(|token| match token {
         TokenTree::Group(group) => of_an_impl(group.stream()),
@@ -113,7 +114,7 @@ fn of_an_impl(tokens: TokenStream) -> Option<TokenTree> {
     })
 }
 
-/// The first `&` that does not stand before `'static`.
+/// Returns the first `&` that does not precede `'static`.
 fn borrowed(tokens: TokenStream) -> Option<TokenTree> {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -145,7 +146,7 @@ struct Parameter {
     ty: Type,
 }
 
-/// The parameters; their attributes for us are taken off the signature.
+/// Returns the parameters; removes our attributes from the signature.
 fn parameters(signature: &mut Signature) -> Result<Vec<Parameter>> {
     let mut parameters = Vec::new();
     let mut names_seen = HashSet::new();
@@ -195,7 +196,7 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// What stands beside the function.
+    /// Returns the items beside the function.
     fn glue(&self) -> TokenStream {
         let (name, function) = (self.name, &self.signature.ident);
         let names = self.parameters.iter().map(|parameter| &parameter.name);
@@ -253,7 +254,7 @@ impl Export<'_> {
         }
     }
 
-    /// What the module exports, and what it says of it.
+    /// Returns what the module exports, and its description.
     fn exports(&self) -> TokenStream {
         let name = self.name;
         let section = format!("component-type:rwasm-task:{name}");
@@ -293,7 +294,7 @@ impl Export<'_> {
 }
 
 impl Parameter {
-    /// The type that is lifted for it.
+    /// Returns the type that is lifted for it.
     fn lifted(&self) -> TokenStream {
         match &self.ty {
             Type::Reference(reference) => {

@@ -5,7 +5,7 @@ use super::interface::{FUNCTIONS, INTERFACE};
 use crate::encode;
 use std::ptr;
 
-/// What the module says of the interface, for whoever makes a component of it.
+/// Declares the interface, for tools that make a component of the module.
 #[expect(dead_code, reason = "it is read in the module, and not by it")]
 #[unsafe(link_section = "component-type:rwasm-task:host")]
 static SECTION: [u8; encode::import_len(INTERFACE, &FUNCTIONS)] =

@@ -1,4 +1,4 @@
-//! Python: made a component by componentize-py, which puts an interpreter into it.
+//! Python: compiled to a component by componentize-py, which includes an interpreter.
 
 use crate::error::{BuildError, Missing, WitError};
 use crate::wit::World;
@@ -7,21 +7,21 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The version that is installed, and that was tried.
+/// The version that is installed and tested.
 pub(crate) const VERSION: &str = "0.25.0";
 
-/// The module that has the functions.
+/// The module with the functions.
 const APP: &str = "app";
 
 /// componentize-py, however it is started.
 pub(crate) struct Tool {
     words: Vec<OsString>,
     version: String,
-    /// The virtual environment it is in, where that is known.
+    /// Its virtual environment, if known.
     environment: Option<PathBuf>,
 }
 
-/// Where a virtual environment is made for tools.
+/// The virtual environment for installed tools.
 pub(crate) fn environment(tools: &Path) -> PathBuf {
     tools.join("python")
 }
@@ -61,7 +61,7 @@ impl Tool {
     }
 }
 
-/// How it is installed for a project, which is named as the user names it.
+/// Returns how to install it for a project, which is named as the user names it.
 pub(crate) fn missing(project: Option<&Path>) -> Missing {
     let dir = tool::elsewhere(project).unwrap_or(Path::new(""));
     let environment = tool::shell_word(&dir.join(".venv"));
@@ -75,7 +75,7 @@ pub(crate) fn missing(project: Option<&Path>) -> Missing {
     }
 }
 
-/// Builds the project, which the user has `named` so.
+/// Builds the project, which the user has `named` this way.
 pub(crate) fn build(
     project: &Project,
     named: &Path,
@@ -115,11 +115,11 @@ pub(crate) fn build(
         .args(["componentize", APP, "--python-path"])
         .arg(dir);
     command.arg("--output").arg(&output).current_dir(dir);
-    // What is wrong is said by it; where in itself it was said helps nobody.
+    // Its messages say what is wrong; a backtrace into the tool helps no one.
     command.env_remove("RUST_BACKTRACE");
     command.env_remove("RUST_LIB_BACKTRACE");
     if let Some(environment) = &tool.environment {
-        // Its packages are those that the task may import.
+        // The task may import the packages of the environment.
         command.env("VIRTUAL_ENV", environment);
     }
     tool::run(&mut command, "componentize-py", options)?;

@@ -1,23 +1,23 @@
-//! The clocks a guest reads: real ones, by default coarse, so that they are of little use for spying
-//! on other guests by timing; one that stands still; and one that goes on while the guest sleeps
-//! and at no other time, which is the same on every run.
+//! The clocks that a guest reads: real ones, coarse by default to make timing attacks on other
+//! guests harder; one that stands still; and one that advances only while the guest sleeps, and so
+//! is the same on every run.
 
 use crate::grants::Clock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
-/// What a coarse reading is rounded down to, in nanoseconds.
+/// The granularity of coarse readings, in nanoseconds.
 const COARSE: u64 = 1_000_000;
 
-/// What clocks that do not go by themselves show: the beginning of the year 2000. Earlier ones
-/// make some programs think that no clock was set.
+/// The time that artificial clocks start at: the beginning of the year 2000. Some programs take an
+/// earlier time for a clock that was never set.
 const STANDING: Duration = Duration::from_hours(262_968);
 
-/// The clocks of one guest, which begin with it.
+/// The clocks of one guest, which start with it.
 #[derive(Clone, Copy)]
 pub(super) struct GuestClock {
     kind: Kind,
-    /// On a runtime whose time stands still while a guest computes this is its time.
+    /// On a runtime whose time stands still while a guest computes, this is the runtime's time.
     started: tokio::time::Instant,
 }
 
@@ -39,7 +39,7 @@ impl GuestClock {
         Self::new(kind)
     }
 
-    /// A clock that goes on while the guest sleeps, on a runtime whose time is its own.
+    /// A clock that advances while the guest sleeps, on a runtime with its own time.
     pub(super) fn simulated() -> Self {
         Self::new(Kind::Virtual)
     }
@@ -66,7 +66,7 @@ impl GuestClock {
     }
 }
 
-/// A time in whole steps of so many nanoseconds.
+/// Rounds a time down to a multiple of this many nanoseconds.
 fn rounded(time: Duration, step: u64) -> Duration {
     let step = u128::from(step);
     let nanos = time.as_nanos() / step * step;

@@ -1,5 +1,5 @@
-//! From a module's bytes to compiled code: by way of the cache where there is one, made as the cluster's
-//! compiler does it where it is not there.
+//! From the bytes of a module to compiled code: from the cache if there is one with the code,
+//! otherwise from the cluster's compiler.
 
 use super::cache::CodeCache;
 use super::compiler::{CompileLimit, Compiler};
@@ -21,10 +21,10 @@ pub(super) trait Code: Sized {
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
     fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
 
-    /// Maps code that [`Code::serialize`] gave: the open file, which is the one at `path`.
+    /// Maps code that [`Code::serialize`] produced: `file` is open and is the one at `path`.
     fn map(engine: &wasmtime::Engine, file: File, path: &Path) -> wasmtime::Result<Self>;
 
-    /// Takes code that a helper gave.
+    /// Maps code that a helper process produced.
     fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self>;
 }
 
@@ -91,7 +91,7 @@ impl Code for wasmtime::component::Component {
     }
 }
 
-/// Where a cluster has its compiled code from.
+/// Where a cluster gets its compiled code.
 #[derive(Default)]
 #[doc(hidden)]
 pub struct CodeSource {
@@ -116,24 +116,24 @@ impl CodeSource {
         }
     }
 
-    /// Stops what compiles in other processes; in this one it cannot be stopped.
+    /// Stops compilation in other processes; in this process it cannot be stopped.
     pub(super) fn close(&self) {
         self.helpers.close();
     }
 
-    /// The code of that name, if it is in the cache and of use to this engine.
+    /// Returns the code with that name, if it is in the cache and suits this engine.
     fn cached<C: Code>(&self, engine: &wasmtime::Engine, name: &str) -> Option<C> {
         let cache = self.cache.as_ref()?;
         let file = cache.get(name)?;
         let code = C::map(engine, file, &cache.path(name)).ok();
         if code.is_none() {
-            // Of another build or other settings, under a name that is not its own.
+            // It is of another build or other settings, under a name that is not its own.
             cache.discard(name);
         }
         code
     }
 
-    /// Keeps code for the next start. A full disk or a read-only cache is no reason to fail: the
+    /// Keeps code for the next start. A full disk or a read-only cache is not an error, since the
     /// code is at hand.
     fn keep(&self, name: &str, code: &mut impl Read) -> bool {
         let cache = self.cache.as_ref();
@@ -142,8 +142,8 @@ impl CodeSource {
 }
 
 impl Supply<'_> {
-    /// The compiled code of `module`. `bytes` gives what is compiled: the module itself, or the
-    /// component that was made of it.
+    /// Returns the compiled code of `module`. `bytes` returns what is compiled: the module itself,
+    /// or the component made from it.
     pub(super) fn code<C: Code>(
         &self,
         variant: &Variant,
@@ -175,7 +175,7 @@ impl Supply<'_> {
         }
     }
 
-    /// Has a helper compile the module.
+    /// Lets a helper process compile the module.
     fn ask(
         &self,
         program: &Path,
@@ -217,8 +217,8 @@ impl Supply<'_> {
         })
     }
 
-    /// Takes code that a helper gave, by way of the cache where that can be written: what is mapped
-    /// from a file is in memory once for all processes.
+    /// Takes code from a helper process, by way of the cache if it can be written: code that is
+    /// mapped from a file is in memory once for all processes.
     fn take<C: Code>(
         &self,
         mut compiled: &File,

@@ -1,6 +1,6 @@
-//! Calls into components: programs, and functions by the component model's own calls.
+//! Calls into components: programs, and functions called by means of the component model.
 //!
-//! What passes bulk data goes by `bulk`, everything else as a tree of values.
+//! Bulk data is passed by `bulk`, everything else as a tree of values.
 
 use super::bulk::Passing;
 use super::failure;
@@ -19,7 +19,7 @@ use wasmtime::Store;
 use wasmtime::component::{Func, Instance, Val};
 use wasmtime_wasi::I32Exit;
 
-/// Calls what the request names, in `instance` or in a fresh one.
+/// Calls the target of the request, in `instance` or in a fresh one.
 pub(super) async fn call(
     module: &Module,
     code: &ComponentCode,
@@ -119,7 +119,7 @@ async fn call_dynamic(
     call_with(store, callee, function, arguments, request).await
 }
 
-/// A chunk as the one value that the function takes.
+/// Passes a chunk as the one value that the function takes.
 fn whole(chunk: &Chunk, function: &Function) -> Result<Val, Stop> {
     let bytes = chunk.bytes().map_err(|error| text::unreadable(&error))?;
     let mut params = function.params.iter();

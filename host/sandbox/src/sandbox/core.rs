@@ -1,5 +1,5 @@
-//! Calls into core modules: programs, typed functions by the hand-spoken canonical ABI, and
-//! plain functions of numbers.
+//! Calls into core modules: programs, typed functions by a hand-written canonical ABI, and plain
+//! functions of numbers.
 
 use super::abi::{Flat, GuestMemory, LiftError, LowerError, flat_argument, lift_result};
 use super::abi::{Signature, lower_list_of, lower_memory, lower_params};
@@ -18,14 +18,14 @@ use rwasm_value::value::{Packed, Type};
 use wasmtime::{Func, Instance, Memory, Store, TypedFunc, Val};
 use wasmtime_wasi::I32Exit;
 
-/// An instance of a core module, with what every call needs of it.
+/// An instance of a core module, with everything that a call needs.
 pub(super) struct CoreInstance {
     instance: Instance,
     memory: Option<Memory>,
     realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
 }
 
-/// Calls what the request names, in `instance` or in a fresh one.
+/// Calls the target of the request, in `instance` or in a fresh one.
 pub(super) async fn call(
     module: &Module,
     code: &CoreCode,
@@ -37,7 +37,7 @@ pub(super) async fn call(
         Some(instance) => instance,
         None => match CoreInstance::new(code, store, request.callee).await {
             Ok(instance) => instance,
-            // A program may be through before its `_start` is called.
+            // A program may exit before its `_start` is called.
             Err(Stop::Guest(error)) if request.callee == Callee::Command && is_success(&error) => {
                 return Ok((Ok(program_output(store)), None));
             }
@@ -47,7 +47,7 @@ pub(super) async fn call(
     match request.callee {
         Callee::Command => {
             let value = run_program(code, store, &instance).await?;
-            // A program runs once; its instance has ended with it.
+            // A program runs once; its instance ends with it.
             Ok((Ok(value), None))
         }
         Callee::Function(idx) => {
@@ -150,14 +150,14 @@ async fn run_program(
     Ok(program_output(store))
 }
 
-/// Whether a guest has ended the whole program, with success.
+/// Whether a guest exited the whole program successfully.
 pub(super) fn is_success(error: &wasmtime::Error) -> bool {
     error
         .downcast_ref::<I32Exit>()
         .is_some_and(|exit| exit.0 == 0)
 }
 
-/// What a program printed, as its value.
+/// Returns what a program printed, as its value.
 pub(super) fn program_output(store: &Store<State>) -> Packed {
     let printed = store.data().stdio.stdout.take().kept;
     let mut writer = Writer::with_capacity(printed.len() + 10);
@@ -249,7 +249,7 @@ impl TypedCall<'_> {
         Ok(text::returned(self.function, payload))
     }
 
-    /// A function that ends the whole program gives no result, whatever the exit code.
+    /// A function that exits the whole program has no result, whatever the exit code.
     fn exited(&self, error: &wasmtime::Error) -> Stop {
         let code = error
             .downcast_ref::<I32Exit>()

@@ -1,4 +1,4 @@
-//! How wasmtime's errors become failures with a code, a message and the next step.
+//! Turns wasmtime's errors into failures with a code, a message and the next step.
 
 use super::host::HostFunctionFailed;
 use super::imports;
@@ -22,14 +22,16 @@ const MAX_FRAMES: usize = 24;
 /// How many bytes of a function's name are shown.
 const MAX_NAME: usize = 400;
 
-/// How often a function stands in a trace of its innermost frames where calls nest without end, if not all in one function.
+/// How often a function must occur among the innermost frames for calls to count as endlessly
+/// nested, if not all are of one function.
 const RECURS: usize = 5;
 
-/// What compilers keep in memory of each call lies in a stack that they made, below which there is nothing.
+/// Compilers keep the data of calls on a stack of their own in linear memory, and accesses below it
+/// are out of bounds.
 const OWN_STACK: &str = "; its calls are deeply nested, and its own stack in linear memory may have overflowed: build it with a \
     larger one (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
 
-/// The failure that `error`, raised while a guest ran, stands for.
+/// Classifies `error`, which was raised while a guest ran.
 pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
     let mut failure = without_backtrace(error, state, limits);
     if matches!(
@@ -103,12 +105,12 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
                 limits.fuel.unwrap_or_default()
             ),
         ),
-        // A guest that was refused memory usually traps on its own; what it wanted is the cause.
+        // A guest that was refused memory usually traps by itself; the refusal is the cause.
         trap => match (state.limiter.refused, refused_file(state, limits), trap) {
             (Some(refused), _, _) => memory_limit(refused, limits),
             (None, Some(failure), _) => failure,
             (None, None, Some(trap)) => match (trap, &state.desk.panicked) {
-                // Where it went on after a panic, a trap of another kind has another cause.
+                // If it went on after a panic, a trap of another kind has another cause.
                 (Trap::UnreachableCodeReached, Some(panicked)) => {
                     Failure::new(FailureCode::Trap, panicked.to_string())
                 }
@@ -121,7 +123,8 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
     }
 }
 
-/// A program that exits with an error after a limit of its directories was reached gives it for that, as one that traps.
+/// A program that exits with an error after it reached a limit of its directories fails for that
+/// limit, as if it had trapped.
 pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
     let refused = (code != 0).then(|| refused_file(state, limits)).flatten();
     refused.unwrap_or_else(|| {
@@ -132,7 +135,7 @@ pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
     })
 }
 
-/// The failure that a limit of its directories or handles stands for, where the guest reached one.
+/// Returns the failure for a limit of directories or handles, if the guest reached one.
 fn refused_file(state: &State, limits: &Limits) -> Option<Failure> {
     let reached = state.files.quota.as_ref().and_then(Quota::reached);
     let message = match reached {
@@ -167,20 +170,21 @@ fn has_no_handle_left(error: &wasmtime::Error) -> bool {
     error.chain().any(is_full)
 }
 
-/// Whether more random bytes were wanted at once than are given. wasmtime-wasi gives this error no type of its own.
+/// Whether the guest asked for too many random bytes at once. wasmtime-wasi has no type for this
+/// error.
 fn wanted_too_much_random(error: &wasmtime::Error) -> bool {
     let cause = error.root_cause().to_string();
     cause.starts_with("requested len ") && cause.contains(" exceeds limit ")
 }
 
-/// Whether what passed between guest and host was more than is allowed. wasmtime gives this error no type of its own.
+/// Whether too much data passed between guest and host. wasmtime has no type for this error.
 fn is_out_of_hostcall_fuel(error: &wasmtime::Error) -> bool {
     let cause = error.root_cause().to_string();
     cause.contains("fuel allocated for hostcalls")
 }
 
-/// What a call of a component failed with. An error that was raised while no code of the guest ran is the host's word on what
-/// the guest returned, or on the room it made.
+/// Classifies the error of a call of a component. An error raised while no guest code ran comes
+/// from the host and concerns the result, or the memory that the guest allocated.
 pub(super) fn of_call(error: wasmtime::Error, function: &Function) -> Stop {
     let is_guests = error.is::<WasmBacktrace>()
         || error.is::<Trap>()
@@ -198,7 +202,7 @@ pub(super) fn of_call(error: wasmtime::Error, function: &Function) -> Stop {
     Stop::Failure(Failure::new(FailureCode::BadOutput, message))
 }
 
-/// The code as guests give it, without a sign.
+/// Returns the exit code as guests give it, unsigned.
 pub(super) fn exit_code(exit: &I32Exit) -> u32 {
     exit.0.cast_unsigned()
 }
@@ -292,7 +296,7 @@ fn backtrace(trace: &WasmBacktrace) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// Whether few functions make up the trace, again and again.
+/// Whether the trace consists of a few functions, again and again.
 fn is_recursion(trace: &WasmBacktrace) -> bool {
     let frames = trace.frames();
     let times = |index| {
@@ -306,7 +310,8 @@ fn is_recursion(trace: &WasmBacktrace) -> bool {
         .any(|frame| times(frame.func_index()) >= RECURS)
 }
 
-/// A function's name as its author wrote it; names of other languages than Rust stay as they are.
+/// Returns a function's name as its author wrote it; names of languages other than Rust stay as
+/// they are.
 fn demangled(name: &str) -> String {
     shortened(format!("{:#}", rustc_demangle::demangle(name)), MAX_NAME)
 }

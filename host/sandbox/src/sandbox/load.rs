@@ -1,6 +1,6 @@
-//! Loading: what kind of file is this, which form has it, what does it export and import.
+//! Loading: finds out what kind of file it is, its form, its exports and its imports.
 //!
-//! Nothing is compiled here; a module that passes may still be refused by the compiler.
+//! Nothing is compiled here; the compiler may still refuse a module that loads.
 
 use super::compiler::CompileLimit;
 use super::foreign::contained;
@@ -22,17 +22,17 @@ use wasmparser::{
     ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
 };
 
-/// Why a module cannot be loaded.
+/// The error of loading or compiling a module.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("module `{}` does not exist", .path.display())]
     NotFound {
-        /// Where it was looked for.
+        /// The path that was given.
         path: PathBuf,
     },
-    /// It is a directory.
+    /// The path is a directory.
     #[error("module `{}` is a directory, not a .wasm or .wat file", .path.display())]
     Directory {
         /// The directory.
@@ -43,52 +43,52 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It is larger than any module may be.
+    /// The module is larger than allowed.
     #[error(
         "module `{name}` is larger than {limit}, the most a module may have (raise it with --limit module=SIZE)"
     )]
     TooLarge {
         /// The module.
         name: String,
-        /// What it may have.
+        /// The largest size allowed.
         limit: ByteSize,
     },
-    /// It is something else than a module.
+    /// The file is not a WebAssembly module.
     #[error("`{name}` is not a WebAssembly module: {found}")]
     NotAModule {
         /// The module.
         name: String,
-        /// What it looks like.
+        /// What it appears to be.
         found: String,
     },
-    /// It is a module, but a damaged or forbidden one.
+    /// The module is malformed or uses features that are not allowed.
     #[error("module `{name}` is not valid: {message}")]
     Invalid {
         /// The module.
         name: String,
-        /// What is wrong and where.
+        /// What is wrong, and where.
         message: String,
     },
-    /// It is made for another kind of host.
+    /// The module targets a different kind of host.
     #[error("module `{name}` cannot run here: {message}")]
     Unsupported {
         /// The module.
         name: String,
-        /// What it is made for, and what to build it for instead.
+        /// What it targets, and what to build it for instead.
         message: String,
     },
-    /// Its text does not parse.
+    /// The WebAssembly text does not parse.
     #[error("module `{name}` is not valid WebAssembly text: {message}")]
     InvalidText {
         /// The module.
         name: String,
-        /// What is wrong and where.
+        /// What is wrong, and where.
         message: String,
     },
-    /// Compiling it passed a limit.
+    /// Compiling the module exceeded a limit.
     #[error("module `{name}` {limit}")]
     CompileLimit {
         /// The module.
@@ -96,33 +96,33 @@ pub enum LoadError {
         /// The limit.
         limit: CompileLimit,
     },
-    /// The process that compiled it ended without a result. Nothing else is affected.
+    /// The process that compiled the module ended without a result. Nothing else is affected.
     #[error("module `{name}` crashed the compiler: {message}")]
     CompilerCrashed {
         /// The module.
         name: String,
-        /// What is known of it.
+        /// What is known of the cause.
         message: String,
     },
-    /// The program that is to compile makes code that this one cannot run.
+    /// The program for compiling produces code that this program cannot run.
     #[error("module `{name}` was not compiled: `{}` is a different build from this program", .program.display())]
     CompilerMismatch {
         /// The module.
         name: String,
-        /// The program of [`Compiler::Helper`](crate::Compiler::Helper).
+        /// The program of [`Compiler::Helper`](crate::sandbox::Compiler::Helper).
         program: PathBuf,
     },
-    /// The program that is to compile does not start.
+    /// The program for compiling cannot be started.
     #[error("module `{name}` was not compiled: `{}` cannot be started", .program.display())]
     CompilerUnavailable {
         /// The module.
         name: String,
-        /// The program of [`Compiler::Helper`](crate::Compiler::Helper).
+        /// The program of [`Compiler::Helper`](crate::sandbox::Compiler::Helper).
         program: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It is not in the cache of compiled code, and this cluster compiles nothing.
+    /// The module is not in the code cache, and this cluster does not compile.
     #[error(
         "module `{name}` is not in the code cache, and this cluster does not compile: \
         prepare it with the same limits on a cluster that has a compiler and the same cache directory"
@@ -131,15 +131,15 @@ pub enum LoadError {
         /// The module.
         name: String,
     },
-    /// No component can be made of it.
+    /// The module cannot be turned into a component.
     #[error("module `{name}` cannot be turned into a component: {message}")]
     NoComponent {
         /// The module.
         name: String,
-        /// Why.
+        /// Why it cannot.
         message: String,
     },
-    /// The cluster was shut down while it was compiled.
+    /// The cluster was shut down while the module was compiled.
     #[error("module `{name}` was not compiled: the cluster was shut down")]
     ShutDown {
         /// The module.
@@ -148,18 +148,21 @@ pub enum LoadError {
 }
 
 impl Module {
-    /// Reads and analyses the module in a file: `.wasm`, a component, or `.wat` text.
+    /// Loads and analyses the module in a file: a `.wasm` core module or component, or `.wat` text.
     ///
     /// # Errors
-    /// When the file cannot be read, is no module, or is larger than [`MODULE_SIZE`].
+    ///
+    /// Returns an error if the file cannot be read, is not a module, or is larger than
+    /// [`MODULE_SIZE`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::read(path.as_ref(), MODULE_SIZE)
     }
 
-    /// The same, of a file that is as large as [`Limits::module`] allows.
+    /// Does the same for a file of at most [`Limits::module`] bytes.
     ///
     /// # Errors
-    /// When the file cannot be read, is no module, or is larger than that.
+    ///
+    /// Returns an error if the file cannot be read, is not a module, or is larger than that.
     pub fn from_file_within(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, LoadError> {
         Self::read(path.as_ref(), limits.module)
     }
@@ -184,7 +187,7 @@ impl Module {
             });
         }
         let mut bytes = Vec::new();
-        // One byte more than allowed is enough to know; an endless file is not read to its end.
+        // One byte beyond the limit is enough to know; an endless file is not read to its end.
         file.take(limit.bytes().saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
@@ -197,18 +200,20 @@ impl Module {
         )
     }
 
-    /// Analyses a module in memory, binary or text, which errors call `name`.
+    /// Loads and analyses a module in memory, in binary or text form; `name` is its name in errors.
     ///
     /// # Errors
-    /// When the bytes are no module, or more than [`MODULE_SIZE`].
+    ///
+    /// Returns an error if the bytes are not a module, or are more than [`MODULE_SIZE`].
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Result<Self, LoadError> {
         Self::analyse(name.into(), None, bytes.into(), MODULE_SIZE)
     }
 
-    /// The same, of as many bytes as [`Limits::module`] allows.
+    /// Does the same for at most [`Limits::module`] bytes.
     ///
     /// # Errors
-    /// When the bytes are no module, or more than that.
+    ///
+    /// Returns an error if the bytes are not a module, or are more than that.
     pub fn from_bytes_within(
         name: impl Into<String>,
         bytes: impl Into<Bytes>,
@@ -250,7 +255,7 @@ impl Module {
         };
         let (form, exported) = contained(functions).map_err(invalid)?;
         if form == Form::TypedCore {
-            // It may be made a component, and then has what components have.
+            // It can be turned into a component, and then has what components have.
             for import in &mut facts.imports {
                 import.offered |= imports::preview2(&import.module).is_some();
             }
@@ -274,7 +279,8 @@ impl Module {
     }
 }
 
-/// The bytes as binary WebAssembly: text is turned into it, anything else is named and refused.
+/// Returns the bytes as binary WebAssembly: text is converted, anything else is identified and
+/// refused.
 fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     const WASM: &[u8] = b"\0asm";
     const ELF: &[u8] = b"\x7fELF";
@@ -326,7 +332,8 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     })
 }
 
-/// A message of the parser, which repeats the line it is about: a generated module may have no other.
+/// A message of the parser, with the line that it concerns shortened: a generated module may be one
+/// line.
 fn narrow(message: &str) -> String {
     const WIDEST: usize = 160;
     let mut narrow = String::new();
@@ -345,7 +352,8 @@ fn narrow(message: &str) -> String {
     narrow
 }
 
-/// Text that begins with a parenthesis, after blanks and comments, is meant as WebAssembly text.
+/// Whether it is meant as WebAssembly text: it begins with a parenthesis, after blanks and
+/// comments.
 fn looks_like_wat(text: &str) -> bool {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     while let Some(comment) = rest.strip_prefix(";;") {
@@ -357,7 +365,7 @@ fn looks_like_wat(text: &str) -> bool {
     rest.starts_with('(')
 }
 
-/// Why the sections of a module cannot be told.
+/// Why the sections of a module cannot be read.
 #[derive(Debug, thiserror::Error)]
 enum FactsError {
     #[error("{}", parse_message(.0))]
@@ -374,10 +382,11 @@ fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
     }
 }
 
-/// How deep components may lie in each other. Tools make four levels; to check many takes time by the square.
+/// The deepest nesting of components. Tools produce four levels; the time to check grows with the
+/// square.
 const MAX_DEPTH: u32 = 100;
 
-/// What the sections of a module say.
+/// The facts that the sections of a module state.
 #[derive(Default)]
 struct Facts {
     is_component: bool,
@@ -389,7 +398,7 @@ struct Facts {
     functions: Vec<u32>,
     exported_functions: Vec<(String, u32)>,
     has_memory: bool,
-    /// Why it cannot run here, however well it is made.
+    /// Why it cannot run here, even if it is well formed.
     obstacle: Option<String>,
 }
 
@@ -417,7 +426,7 @@ impl Facts {
                         facts.check_memory(memory?);
                     }
                 }
-                // What is nested in a component is its own affair.
+                // Sections nested in a component are its own business.
                 _ if depth > 1 => {}
                 Payload::TypeSection(types) => {
                     for ty in types.into_iter_err_on_gc_types() {
@@ -456,7 +465,7 @@ impl Facts {
                 Payload::ComponentImportSection(imports) => {
                     for import in imports {
                         let import = import?;
-                        // A name for a type that all know is nothing to be offered.
+                        // A name for a well-known type does not have to be provided.
                         if let ComponentTypeRef::Type(TypeBounds::Eq(_)) = import.ty {
                             continue;
                         }
@@ -488,7 +497,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// What a core module imports.
+    /// Adds an import of a core module.
     fn import(&mut self, import: &wasmparser::Import<'_>) {
         let (module, name) = (import.module, import.name);
         match import.ty {
@@ -512,7 +521,7 @@ impl Facts {
         });
     }
 
-    /// The first reason is the one that is told.
+    /// Only the first reason is kept.
     fn refuse(&mut self, message: &str) {
         self.obstacle
             .get_or_insert_with(|| plain(message.to_owned()));
@@ -531,7 +540,7 @@ impl Facts {
     }
 }
 
-/// The functions, and among the imports what an interface that is here does not have.
+/// Finds the functions, and adds to the imports the functions that a known interface lacks.
 fn component_functions(
     bytes: &[u8],
     room: &mut Room,

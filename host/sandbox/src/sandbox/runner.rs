@@ -1,8 +1,8 @@
-//! Runs tasks, one at a time, on the thread it lives on: an engine owns one.
+//! Runs tasks one at a time on its own thread; each engine owns one.
 //!
-//! A guest that may wait is a future on this thread's own runtime, raced against its deadline
-//! and the wish to cancel; dropping the future ends the guest. One that cannot wait is called
-//! directly. Either way a guest that computes is stopped by its epoch.
+//! A guest that may wait is a future on this thread's runtime, raced against its deadline and
+//! cancellation; dropping the future ends the guest. One that cannot wait is called directly.
+//! Either way the epoch stops a guest that computes.
 
 use super::failure;
 use super::imports::Waits;
@@ -22,20 +22,20 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use wasmtime::Store;
 
-/// How long a runtime's blocked threads are waited for when it ends: a host call that is stuck,
-/// in a read of the process's stdin say, cannot be ended and must not hold up the rest.
+/// How long to wait for a runtime's blocked threads when it ends: a host call that is stuck, for
+/// example reading the process's stdin, cannot be ended and must not hold up the rest.
 const STUCK_CALL_GRACE: Duration = Duration::from_millis(100);
 
-/// What is lifted out of a component one value at a time takes a multiple of its size on the
-/// host; the packed result is held to the output limit itself.
+/// Values that are lifted out of a component one at a time take a multiple of their size on the
+/// host; the output limit applies to the packed result.
 const VAL_OVERHEAD: usize = 4;
 
 /// Runs tasks on one thread.
 #[doc(hidden)]
 pub struct Runner {
     runtime: Option<Runtime>,
-    /// For deterministic tasks, made with the first of them: its time stands still while a guest
-    /// computes, and goes on by itself to the next timer when all that is under way sleeps.
+    /// For deterministic tasks, created with the first of them: its time stands still while a guest
+    /// computes, and jumps to the next timer when everything sleeps.
     simulated: OnceCell<Runtime>,
 }
 
@@ -51,11 +51,11 @@ enum Instance {
     Component(wasmtime::component::Instance),
 }
 
-/// How a call ended when it gave no value.
+/// How a call ended without a value.
 pub(super) enum Stop {
-    /// wasmtime's word for it, which still needs a code.
+    /// An error of wasmtime, which still needs a code.
     Guest(wasmtime::Error),
-    /// A failure that is known as such.
+    /// A failure with its code.
     Failure(Failure),
 }
 
@@ -72,7 +72,7 @@ impl From<Failure> for Stop {
 }
 
 impl Runner {
-    /// A runner for the thread that calls.
+    /// Makes a runner for the calling thread.
     #[doc(hidden)]
     pub fn new() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,13 +84,13 @@ impl Runner {
         })
     }
 
-    /// Where a task of this setting runs.
+    /// Returns the runtime for tasks of this setting.
     fn runtime(&self, setting: &Setting) -> Result<&Runtime, Failure> {
         if !setting.deterministic {
             return self.runtime.as_ref().ok_or_else(failure::cancelled);
         }
         if cfg!(not(feature = "deterministic")) {
-            // Refused before, when the job's setting was made.
+            // Refused earlier, when the job's setting was made.
             let message = "the library was built without deterministic tasks";
             return Err(Failure::new(FailureCode::Internal, message));
         }
@@ -107,8 +107,8 @@ impl Runner {
         Ok(self.simulated.get_or_init(|| runtime))
     }
 
-    /// Runs one task. `kept` is the instance of the task before, if it may be used again; what
-    /// is in it afterwards may serve the next.
+    /// Runs one task. `kept` is the instance of the previous task, if it may be reused, and
+    /// afterwards the one that may serve the next.
     #[doc(hidden)]
     pub fn run(
         &self,
@@ -131,7 +131,7 @@ impl Runner {
             Ok(runtime) => runtime,
             Err(failure) => return Report::refused(failure),
         };
-        // Whose time the guest's clock shows.
+        // The guest's clock shows the time of this runtime.
         let _context = runtime.enter();
         let (mut store, instance) = match kept.take() {
             Some(Session {
@@ -199,7 +199,7 @@ impl Runner {
     }
 }
 
-/// Drives a call to its end, or to the end of what it may take.
+/// Drives a call to its end or its limit.
 fn finish<T>(
     runtime: &Runtime,
     waits: Waits,
@@ -236,10 +236,11 @@ fn finish<T>(
     })
 }
 
-/// Lets the runtime drop what a guest's sockets were waiting for, which otherwise holds them open until
+/// Lets the runtime drop what a guest's sockets were waiting for, which otherwise stays open until
 /// the next task that waits.
 fn close_sockets(runtime: &Runtime) {
-    /// The runtime does some 60 things at a time, and a guest has no more handles than its limit.
+    /// The runtime handles about 60 events at a time, and a guest has no more handles than its
+    /// limit.
     const TURNS: usize = 8;
     runtime.block_on(async {
         for _ in 0..TURNS {
@@ -259,7 +260,8 @@ impl Drop for Runner {
     }
 }
 
-/// How many bytes of the arguments are copied into the guest. A command's stdin is streamed.
+/// Returns how many bytes of the arguments are copied into the guest. A command's stdin is
+/// streamed.
 fn copied_size(request: &Request<'_>) -> Option<u64> {
     match request.arguments {
         Arguments::Chunk(_) if request.callee == Callee::Command => None,
@@ -299,7 +301,7 @@ fn new_store(
     let mut store = Store::try_new(&compiled.variant.engine, state)
         .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
     let passed = limits.output.as_usize().saturating_mul(VAL_OVERHEAD);
-    // What a guest tells its host is no result, and dropped where it is too much.
+    // What a guest reports to its host is not part of the result, and is dropped if it is too much.
     store.set_hostcall_fuel(passed.max(limits.memory.as_usize()));
     arm(&mut store);
     Ok(store)

@@ -1,13 +1,13 @@
-//! Functions and types as WIT writes them, and what of a type cannot be a value. It serves what people are told of
-//! functions that no task can call; those that one can are told by their own types.
+//! Functions and types as WIT writes them, and which types cannot be values. For showing functions
+//! that no task can call; other functions are shown by their own types.
 
 use std::fmt;
 use wit_parser::{Function, Handle, Resolve, Type, TypeDef, TypeDefKind};
 
-/// How deep a type is written out; what is deeper is told by a mark.
+/// The depth to which a type is written out; anything deeper is shown as a mark.
 const DEEPEST: usize = 8;
 
-/// A type that has no place in a task, since its input is copied in and its result copied out.
+/// A type that a task cannot use, because its input is copied in and its result copied out.
 #[derive(Debug)]
 pub(super) struct Obstacle {
     /// The type, as WIT writes it.
@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Obstacle {
-    /// What `ty` itself is, which is no value.
+    /// Returns what `ty` itself is, if it cannot be a value.
     pub(super) fn of(resolve: &Resolve, ty: &Type) -> Self {
         let kind = match ty {
             Type::ErrorContext => Kind::ErrorContext,
@@ -62,7 +62,7 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// The function as WIT writes it, without its name: `func(path: string) -> file`.
+/// Writes the function in WIT without its name: `func(path: string) -> file`.
 pub(super) fn of(resolve: &Resolve, function: &Function) -> String {
     let params: Vec<String> = function
         .params
@@ -81,7 +81,7 @@ pub(super) fn of(resolve: &Resolve, function: &Function) -> String {
     format!("{begin}({}){result}", params.join(", "))
 }
 
-/// A type by its name, if it has one, or as it is put together.
+/// Writes a type by its name if it has one, otherwise by its structure.
 fn written(resolve: &Resolve, ty: &Type) -> String {
     Written { resolve, depth: 0 }.ty(ty)
 }
@@ -150,7 +150,7 @@ impl Written<'_> {
             TypeDefKind::Stream(ty) => format!("stream<{}>", part(ty)),
             TypeDefKind::Future(None) => "future".to_owned(),
             TypeDefKind::Future(ty) => format!("future<{}>", part(ty)),
-            // These have names, where they are well made.
+            // These have names if they are well formed.
             TypeDefKind::Record(_) => "record".to_owned(),
             TypeDefKind::Variant(_) => "variant".to_owned(),
             TypeDefKind::Enum(_) => "enum".to_owned(),

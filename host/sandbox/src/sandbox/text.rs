@@ -1,4 +1,5 @@
-//! What typed calls of both lowerings share: input as text, and results that may be errors.
+//! Shared by typed calls of core modules and components: input as text, and results that may be
+//! errors.
 
 use super::module::Function;
 use crate::input::Chunk;
@@ -6,7 +7,7 @@ use crate::outcome::{Failure, FailureCode};
 use bytes::Bytes;
 use rwasm_value::value::{Packed, Type, Value};
 
-/// The value that `function` returned: a `result` counts as its `ok`, or as a failure.
+/// Returns the value of a result of `function`: a `result` counts as its `ok`, or as a failure.
 pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, Failure> {
     let Some(ty) = &function.result else {
         return Ok(Packed::from_payload(Type::tuple([]), Bytes::new()));
@@ -35,7 +36,7 @@ pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, 
     Err(Failure::new(FailureCode::GuestError, message))
 }
 
-/// The type of what [`returned`] gives.
+/// Returns the type of the value of [`returned`].
 #[doc(hidden)]
 pub fn value_type(function: &Function) -> Type {
     match &function.result {
@@ -63,7 +64,7 @@ pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
     ))
 }
 
-/// The failure of a task whose input could not be read.
+/// Makes the failure of a task whose input could not be read.
 pub(super) fn unreadable(error: &std::io::Error) -> Failure {
     let mut failure = Failure::new(
         FailureCode::BadInput,

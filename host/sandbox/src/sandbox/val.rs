@@ -1,4 +1,4 @@
-//! Between the packed form and the component model's dynamic values.
+//! Converts between the packed form and the component model's dynamic values.
 
 use rwasm_value::value::Type;
 use rwasm_value::value::codec::{Malformed, Reader, Writer};
@@ -10,7 +10,7 @@ use wasmtime::component::Val;
 pub(super) enum WriteError {
     /// It is larger than the limit.
     TooLarge,
-    /// It is not of the type.
+    /// It does not have the type.
     Type,
 }
 
@@ -98,7 +98,7 @@ fn read_side(reader: &mut Reader<'_>, ty: Option<&Type>) -> Result<Option<Box<Va
     ty.map(|ty| read(reader, ty).map(Box::new)).transpose()
 }
 
-/// Packs a value of type `ty`, of at most `limit` bytes with what `out` holds already.
+/// Packs a value of type `ty`, of at most `limit` bytes including what `out` holds already.
 pub(super) fn write(
     out: &mut Writer,
     val: &Val,

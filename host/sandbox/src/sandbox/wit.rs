@@ -1,4 +1,5 @@
-//! From the WIT a module carries to the functions it exports, and to those it exports that no task can call.
+//! Finds the functions that a module exports in the WIT it carries, including those that no task
+//! can call.
 
 use super::abi::Signature;
 use super::imports::host_functions;
@@ -24,10 +25,11 @@ pub(super) struct Exported {
     pub(super) uncallable: Vec<Uncallable>,
 }
 
-/// The functions that `world` exports, alone and in interfaces.
+/// Returns the functions that `world` exports, both directly and in interfaces.
 ///
 /// # Errors
-/// When they take more than the room that is left.
+///
+/// Returns an error if they take more than the room that is left.
 pub(super) fn functions(
     resolve: &Resolve,
     world: WorldId,
@@ -76,8 +78,8 @@ pub(super) fn functions(
     Ok(found)
 }
 
-/// Whether the export is no author's: componentize-py runs a Python module once when it makes the component, by an export
-/// that it leaves in.
+/// Whether a tool added the export: componentize-py runs a Python module once when it makes the
+/// component, through an export that it leaves behind.
 pub(super) fn is_of_a_tool(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> bool {
     let (WorldKey::Name(name), WorldItem::Interface { id, .. }) = (key, item) else {
         return false;
@@ -90,7 +92,8 @@ pub(super) fn is_of_a_tool(resolve: &Resolve, key: &WorldKey, item: &WorldItem) 
     name == "exports" && functions.len() == 1 && functions.all(is_init)
 }
 
-/// The functions of the host's interface that `world` imports and its version does not have, each with the interface.
+/// Returns the functions that `world` imports of the host's interface but its version lacks, each
+/// with the interface.
 pub(super) fn not_in_host(resolve: &Resolve, world: WorldId) -> Vec<(String, String)> {
     let mut missing = Vec::new();
     for (key, item) in &resolve.worlds[world].imports {
@@ -116,7 +119,8 @@ fn full_name(interface: Option<&str>, function: &wit_parser::Function) -> String
 }
 
 /// # Errors
-/// When no task can call it, with the reason.
+///
+/// Returns an error, with the reason, if no task can call it.
 fn bound(
     resolve: &Resolve,
     sizes: &SizeAlign,
@@ -147,7 +151,7 @@ fn bound(
     let binding = match bind {
         Bind::Core => {
             let signature = Signature::of(resolve, sizes, function);
-            // What can be a value has a layout, but for sizes beyond all memory.
+            // Every value has a layout, unless it is larger than any memory.
             Binding::Typed(signature.ok_or("its types do not fit into a memory")?)
         }
         Bind::Component => Binding::Component {
@@ -163,10 +167,11 @@ fn bound(
     })
 }
 
-/// The value type that `ty` is.
+/// Returns the value type for `ty`.
 ///
 /// # Errors
-/// When it is none, with what stands in the way.
+///
+/// Returns the obstacle if it cannot be a value.
 pub(crate) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstacle> {
     Ok(match ty {
         WitType::Bool => Type::Bool,

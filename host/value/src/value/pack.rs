@@ -1,5 +1,5 @@
-//! Packing: a value is written in the form that `packed` describes, and checked against its type
-//! on the way.
+//! Packing: writes a value in the form that `packed` describes, and checks it against its type on
+//! the way.
 
 use super::codec::{Malformed, Writer};
 use super::mismatch::{Mismatch, Step};
@@ -8,11 +8,11 @@ use super::unpack::{MAX_DEPTH, MAX_EMPTY, least_size};
 use super::{Type, Value};
 use std::sync::Arc;
 
-/// Public in name only, as what the sealed traits of `typed` write to.
+/// Public in name only: the sealed traits of `typed` write to it.
 #[derive(Default)]
 pub struct Packer {
     pub(super) out: Writer,
-    /// How many elements without bytes there were so far.
+    /// The number of elements without bytes so far.
     empty: usize,
 }
 
@@ -21,7 +21,7 @@ impl Packer {
         self.out.into_vec()
     }
 
-    /// Writes one value, itself `depth` levels inside another.
+    /// Writes one value, nested `depth` levels deep.
     pub(super) fn value(
         &mut self,
         value: &Value,
@@ -122,7 +122,7 @@ impl Packer {
         Ok(())
     }
 
-    /// What a case of a variant or a side of a result carries.
+    /// Writes the payload of a case of a variant or of a side of a result.
     fn payload(
         &mut self,
         value: Option<&Value>,
@@ -137,7 +137,7 @@ impl Packer {
         }
     }
 
-    /// A count of elements, each of which takes at least `least` bytes.
+    /// Writes the number of elements, each of which takes at least `least` bytes.
     pub(super) fn count(&mut self, count: usize, least: usize) -> Result<(), PackedError> {
         if least == 0 {
             self.empty = self.empty.saturating_add(count);

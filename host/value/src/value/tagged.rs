@@ -1,7 +1,9 @@
-//! The form of a value that says its own type: for values that travel to where no type is known, as those that are
-//! pushed to engines elsewhere. Values whose type both ends know travel packed, which is smaller.
+//! The self-describing form of a value, for values whose type the receiver does not know, such as
+//! those pushed to remote engines. Values whose type both ends know travel packed, which is
+//! smaller.
 //!
-//! One byte says which kind of value follows. What comes from outside is bounded in depth, and no length is trusted.
+//! One byte gives the kind of the value that follows. Nesting is bounded, and no length from
+//! outside is trusted.
 
 use super::Value;
 use super::codec::{Malformed, Reader, Writer};
@@ -35,7 +37,7 @@ const ERR: u8 = 22;
 const MAP: u8 = 23;
 
 impl Value {
-    /// The value in the form that says its type.
+    /// Returns the value in self-describing form.
     #[doc(hidden)]
     pub fn to_tagged(&self) -> Vec<u8> {
         let mut out = Writer::default();
@@ -43,10 +45,11 @@ impl Value {
         out.into_vec()
     }
 
-    /// A value from that form, which may come from anywhere.
+    /// Reads a value in self-describing form, which may come from an untrusted source.
     ///
     /// # Errors
-    /// When the bytes are not exactly one value.
+    ///
+    /// Returns an error if the bytes are not exactly one value.
     #[doc(hidden)]
     pub fn from_tagged(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new(bytes);
@@ -208,7 +211,7 @@ fn narrow<F, T: TryFrom<F>>(number: F) -> Result<T, Malformed> {
     T::try_from(number).map_err(|_| Malformed::BadLeb)
 }
 
-/// So many things as are counted, each of which takes `least` bytes.
+/// Reads a number of items, each of which takes at least `least` bytes.
 fn several<T>(
     from: &mut Reader<'_>,
     least: usize,

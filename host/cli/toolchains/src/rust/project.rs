@@ -1,7 +1,8 @@
-//! Building a Rust project of a user's: no build script and no configuration of ours is needed in it.
+//! Builds a user's Rust project, without a build script or configuration of ours.
 //!
-//! Debian's compiler has no compiled standard library. One is made for all projects, once, and kept as a system root;
-//! a target directory that projects share would not do, since modules of the same name overwrite each other there.
+//! Debian's compiler has no compiled standard library. One is built for all projects, once, and
+//! kept as a system root; a shared target directory would not work, since modules of the same name
+//! overwrite each other there.
 
 use super::{Compiler, DEBIAN_LIBC, DEBIAN_RUSTC, TARGET};
 use crate::error::BuildError;
@@ -42,7 +43,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         target = tool::workplace(&options.scratch, "rust", dir)?;
     }
     if compiler == Compiler::Debian {
-        // Two compilers in one directory would each take the other's work for stale.
+        // Two compilers in one directory would each take the other's output for stale.
         target.push("debian");
     }
     cargo.arg("--target-dir").arg(&target);
@@ -73,7 +74,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     })
 }
 
-/// Whether cargo can keep in `dir`, which need not be there, what it makes.
+/// Whether cargo can write its output to `dir`, which need not exist.
 fn is_writable(dir: &Path) -> bool {
     use rustix::fs::{Access, access};
     let there = dir.ancestors().find(|place| place.exists());
@@ -82,7 +83,7 @@ fn is_writable(dir: &Path) -> bool {
     })
 }
 
-/// Our flags, and those of the user that would otherwise be lost.
+/// Returns our flags, and those of the user that would otherwise be lost.
 fn flags(ours: impl Iterator<Item = OsString>) -> OsString {
     let mut flags: Vec<OsString> = ours.collect();
     if let Some(encoded) = env::var_os("CARGO_ENCODED_RUSTFLAGS") {
@@ -94,7 +95,7 @@ fn flags(ours: impl Iterator<Item = OsString>) -> OsString {
     flags.join("\x1f".as_ref())
 }
 
-/// What cargo says about the project.
+/// Returns cargo's metadata of the project.
 fn metadata(compiler: Compiler, dir: &Path, options: &BuildOptions) -> Result<Value, BuildError> {
     let mut cargo = compiler.cargo(dir, None);
     cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
@@ -105,7 +106,7 @@ fn metadata(compiler: Compiler, dir: &Path, options: &BuildOptions) -> Result<Va
     })
 }
 
-/// Runs cargo, which says on stderr what is wrong; gives its stdout.
+/// Runs cargo, which reports errors on stderr; returns its stdout.
 fn run(cargo: &mut Command, options: &BuildOptions) -> Result<String, BuildError> {
     cargo.stdin(Stdio::null()).stdout(Stdio::piped());
     let output = options.stop.output(cargo.stderr(Stdio::inherit()));
@@ -123,7 +124,8 @@ fn run(cargo: &mut Command, options: &BuildOptions) -> Result<String, BuildError
     })
 }
 
-/// Which target of the package in `dir` is the task: its `cdylib`, else its program.
+/// Returns the target of the package in `dir` that is the task: its `cdylib`, otherwise its
+/// program.
 fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
     let manifest = dir.join("Cargo.toml");
     let wrong = |reason: String| BuildError::Project {
@@ -183,7 +185,7 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
     }
 }
 
-/// The module among what cargo says it made.
+/// Finds the module in cargo's messages about its output.
 fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
     let is_module = |file: &&str| {
         Path::new(file)
@@ -205,7 +207,8 @@ fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
         .next_back()
 }
 
-/// A system root with the standard library that Debian's compiler makes of its sources, made unless it is there.
+/// Returns a system root with the standard library that Debian's compiler builds from its sources,
+/// and builds it if necessary.
 fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
     let version = tool::answer(Command::new(DEBIAN_RUSTC).arg("-vV")).unwrap_or_default();
     let version = version
@@ -220,8 +223,8 @@ fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
         return Ok(root);
     }
     (options.tell)("compiling Rust's standard library (once; it takes a minute)");
-    // Two that do this at once must not disturb each other: cargo locks the target directory, and the last step is
-    // a rename of a directory of one's own.
+    // Two that do this at once must not interfere: cargo locks the target directory, and the last
+    // step renames a private directory.
     let source = place.join("source");
     tool::make(&source.join("src"))?;
     tool::write(
@@ -233,7 +236,7 @@ fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
     cargo.args(["build", "--release", "--target", TARGET, "--target-dir"]);
     cargo.arg(place.join("target"));
     cargo.args(Compiler::Debian.std_arguments());
-    // Whoever links with optimisation across crates needs the intermediate form beside the code.
+    // Linking with optimisation across crates needs the intermediate form beside the code.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes");
     run(&mut cargo, options)?;
     let io = |what: String| move |source| BuildError::Io { what, source };
@@ -255,7 +258,7 @@ fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
         }
     }
     match fs::rename(&aside, &root) {
-        // Another process was quicker.
+        // Another process was faster.
         Err(_) if root.is_dir() => drop(fs::remove_dir_all(&aside)),
         renamed => renamed.map_err(io(format!("create {}", root.display())))?,
     }

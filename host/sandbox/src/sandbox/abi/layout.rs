@@ -1,11 +1,11 @@
-//! Where the parts of a type lie in a guest's memory, and how it is passed as core values.
+//! Where the parts of a type are in a guest's memory, and how it is passed as core values.
 //!
-//! Sizes, alignments and offsets come from wit-parser; this tree holds them without names, in
-//! the order of the packed form, so that lowering and lifting walk both side by side.
+//! Sizes, alignments and offsets come from wit-parser. This tree holds them without names, in the
+//! order of the packed form, so that lowering and lifting walk both side by side.
 
 use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind};
 
-/// A type as the canonical ABI lays it out.
+/// A type as laid out by the canonical ABI.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Layout {
     pub(super) size: u32,
@@ -56,7 +56,7 @@ pub(super) enum Core {
     F64,
 }
 
-/// How a function is called: its parameters and result, and which of them travel by memory.
+/// How a function is called: its parameters and result, and which of them are passed in memory.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Signature {
     /// The layouts of the parameters.
@@ -76,7 +76,8 @@ const MAX_FLAT_PARAMS: usize = 16;
 const MAX_FLAT_RESULTS: usize = 1;
 
 impl Signature {
-    /// The signature of `function`; none where a type cannot cross (resources and the like).
+    /// Returns the signature of `function`; none if a type cannot be passed (resources and the
+    /// like).
     pub(in crate::sandbox) fn of(
         resolve: &Resolve,
         sizes: &SizeAlign,
@@ -178,7 +179,7 @@ impl Layout {
         Some(Self { size, align, kind })
     }
 
-    /// The entry of a map, which WIT gives no type of its own.
+    /// The entry of a map, which has no type in WIT.
     fn pair(resolve: &Resolve, sizes: &SizeAlign, key: &WitType, value: &WitType) -> Option<Self> {
         let info = sizes.record([key, value]);
         Some(Self {
@@ -188,7 +189,7 @@ impl Layout {
         })
     }
 
-    /// The names of the core types this type is passed as.
+    /// Returns the names of the core types this type is passed as.
     pub(in crate::sandbox) fn core_types(&self) -> Vec<&'static str> {
         let mut flat = Vec::new();
         self.flatten(&mut flat);
@@ -232,7 +233,7 @@ impl Layout {
 }
 
 impl Variant {
-    /// The core values that can hold the payload of any case.
+    /// Returns core values that can hold the payload of any case.
     pub(super) fn joined(&self) -> Vec<Core> {
         let mut joined: Vec<Core> = Vec::new();
         let mut case_flat = Vec::new();

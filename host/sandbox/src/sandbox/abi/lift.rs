@@ -1,8 +1,8 @@
-//! Lifting: what a guest left in its memory, or returned, becomes a packed value.
+//! Lifting: converts what a guest returned, or left in its memory, to a packed value.
 //!
-//! Nothing a guest says is trusted: a range is checked before it is read, and what is written
-//! on the host is bounded by `limit`, whatever the guest's lists claim to hold, so that strings
-//! that overlap cannot be used to make the host run out of memory.
+//! Guests are not trusted: a range is checked before it is read, and `limit` bounds what is written
+//! on the host, however much the guest's lists claim to hold. So overlapping strings cannot make
+//! the host run out of memory.
 
 use super::layout::{Kind, Layout, Variant};
 use rwasm_value::value::codec::Writer;
@@ -11,7 +11,7 @@ use wasmtime::Val;
 /// Why a result could not be lifted.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::sandbox) enum LiftError {
-    /// The guest broke the ABI; the text says where.
+    /// The guest violated the ABI; the text says where.
     Abi(String),
     /// The value is larger than the limit.
     TooLarge,
@@ -165,7 +165,7 @@ impl<'m> Lift<'m> {
                 }
                 let size = u64::from(length) * u64::from(element.size);
                 self.range(place, size, "a list")?;
-                // Elements of no size lie within any memory, so their number needs its own bound.
+                // Elements of size 0 fit into any memory, so their number needs its own limit.
                 if element.size == 0 && length as usize > self.limit {
                     return Err(LiftError::TooLarge);
                 }
@@ -210,7 +210,7 @@ impl<'m> Lift<'m> {
         Ok(payload.as_ref())
     }
 
-    /// Lifts a result that travels as one core value, or as none.
+    /// Lifts a result that is returned as one core value, or as none.
     fn flat(&mut self, layout: &Layout, returned: &Val) -> Result<(), LiftError> {
         let bits = match *returned {
             Val::I32(value) => u64::from(value.cast_unsigned()),

@@ -1,7 +1,7 @@
-//! Lowering: a packed value is written into a guest's memory, or becomes core values.
+//! Lowering: writes a packed value into a guest's memory, or converts it to core values.
 //!
-//! The packed form was made and checked by the host, so a mistake in it is the host's
-//! (`LowerError::Packed`); a guest can only err where it makes room.
+//! The host made and checked the packed form, so errors in it are the host's
+//! (`LowerError::Packed`). A guest can only violate the ABI when it allocates memory.
 
 use super::layout::{Core, Kind, Layout, Variant};
 use super::memory::{GuestMemory, RoomError};
@@ -11,15 +11,15 @@ use wasmtime::Val;
 /// Why a value could not be lowered.
 #[derive(Debug)]
 pub(in crate::sandbox) enum LowerError {
-    /// The guest trapped or was stopped while it made room.
+    /// The guest trapped or was stopped while it allocated memory.
     Call(wasmtime::Error),
-    /// The guest broke the ABI.
+    /// The guest violated the ABI.
     Abi(String),
     /// The value does not fit a 32-bit memory.
     TooLarge(u64),
     /// The packed value does not have the form of its type.
     Packed(Malformed),
-    /// The guest has no function to make room with.
+    /// The guest has no function to allocate memory.
     NoRealloc,
 }
 
@@ -200,7 +200,7 @@ pub(in crate::sandbox) fn lower_argument<T: Send + 'static>(
     Ok(())
 }
 
-/// Makes room for `length` bytes and lets `fill` write them.
+/// Allocates `length` bytes and lets `fill` write them.
 pub(in crate::sandbox) fn lower_memory<T: Send + 'static, E>(
     guest: &mut GuestMemory<'_, T>,
     length: u32,
@@ -224,7 +224,7 @@ pub(in crate::sandbox) fn lower_list_of<'v, T: Send + 'static>(
     let element = match &list.kind {
         Kind::List(element) => element,
         Kind::Bytes => {
-            // One byte each: the elements of a `list<u8>` are what they are packed as.
+            // One byte each: the elements of a `list<u8>` are the same as in packed form.
             let bytes: Vec<u8> = elements.flatten().copied().collect();
             let length = fits(bytes.len() as u64)?;
             let place = guest.room(length, 1)?;
@@ -245,7 +245,7 @@ pub(in crate::sandbox) fn lower_list_of<'v, T: Send + 'static>(
     Ok((first, length))
 }
 
-/// Lowers all parameters into one record in memory, as functions with many of them want it.
+/// Lowers all parameters into one record in memory, for functions with many.
 pub(in crate::sandbox) fn lower_params<'v, T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     layouts: &[Layout],
@@ -306,7 +306,7 @@ fn read_case<'v>(
 }
 
 fn write<T: Send + 'static>(guest: &mut GuestMemory<'_, T>, place: u32, bytes: &[u8]) {
-    // Room for nothing lies nowhere.
+    // An empty allocation has no address.
     if !bytes.is_empty() {
         #[expect(
             clippy::cast_possible_truncation,

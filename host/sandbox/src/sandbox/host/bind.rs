@@ -1,4 +1,4 @@
-//! From a component's import to the embedder's function that answers it.
+//! Binds a component's imports to the embedder's functions.
 
 use super::super::foreign::said;
 use super::super::state::State;
@@ -18,7 +18,7 @@ use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{LinkerInstance, Val};
 use wasmtime::{Result, StoreContextMut, bail};
 
-/// The mark of a call that the embedder's function did not answer.
+/// Marks a call in which the embedder's function failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{name}` of `{interface}` {what}")]
 pub(in crate::sandbox) struct HostFunctionFailed {
@@ -28,10 +28,11 @@ pub(in crate::sandbox) struct HostFunctionFailed {
 }
 
 impl HostFunctions {
-    /// Lets the embedder's function answer the import, if there is one; gives whether there is.
+    /// Binds the import to the embedder's function, if there is one; returns whether there is.
     ///
     /// # Errors
-    /// When the import has other types than the function.
+    ///
+    /// Returns an error if the import has different types than the function.
     pub(in crate::sandbox) fn bind(
         &self,
         linker: &mut LinkerInstance<'_, State>,
@@ -78,7 +79,7 @@ pub(super) fn described(params: &[(String, Type)], result: Option<&Type>) -> Str
     format!("func({}){result}", params.join(", "))
 }
 
-/// An import with the function that answers it.
+/// An import with its function.
 struct Bound {
     interface: Arc<str>,
     name: Arc<str>,
@@ -157,7 +158,7 @@ impl Bound {
     }
 }
 
-/// The embedder's answer, or what it said when it panicked.
+/// Returns the embedder's result, or the message of its panic.
 async fn contained(
     call: impl FnOnce() -> Answer,
 ) -> std::result::Result<<Answer as Future>::Output, String> {

@@ -1,4 +1,4 @@
-//! The host's interface in components, and what types their imports have.
+//! The host's interface for components, and the types of their imports.
 
 use super::super::imports::{HOST, HOST_VERSIONS, host_functions};
 use super::super::state::State;
@@ -28,8 +28,8 @@ enum Level {
     Error,
 }
 
-/// Defines the host's interface, in each of its versions. wasmtime gives them to every component that names a version
-/// which is compatible.
+/// Defines the host's interface, in each of its versions. wasmtime provides them to every component
+/// that names a compatible version.
 pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     for (version, _) in HOST_VERSIONS {
         let interface = format!("{HOST}@{version}");
@@ -95,7 +95,7 @@ pub(super) struct FunctionTypes {
     pub(super) result: Option<Type>,
 }
 
-/// The types of the function; none where they are no value types.
+/// Returns the types of the function; none if they cannot be values.
 pub(super) fn types(function: &ComponentFunc) -> Option<FunctionTypes> {
     let params = function
         .params()

@@ -1,8 +1,8 @@
-//! The host's interface in core modules: the canonical ABI by hand, as `abi` speaks it for the
+//! The host's interface for core modules: the canonical ABI by hand, as `abi` does it for the
 //! functions that a guest exports.
 //!
-//! Nothing a guest says is trusted: every pointer and length is checked against its memory before
-//! anything is read or written, and what is wrong is a trap that says what.
+//! Guests are not trusted: every pointer and length is checked against the guest's memory before
+//! anything is read or written, and an error is a trap with a message.
 
 use super::super::imports::{Waits, host_functions};
 use super::super::load::LoadError;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use wasmtime::{Caller, Error, Linker, Memory, ModuleExport, Result, TypedFunc, bail};
 
-/// The parameters of a function in core types. None has a result: what is more than one number
-/// is written to where the last parameter points.
+/// The parameters of a function as core types. Most have no result: a result of more than one
+/// number is written to where the last parameter points.
 const TYPES: [(&str, &[&str], &[&str]); 7] = [
     ("engine-count", &[], &["i32"]),
     ("engine-id", &[], &["i32"]),
@@ -30,7 +30,7 @@ const TYPES: [(&str, &[&str], &[&str]); 7] = [
     ("pushed", &["i32", "i32", "i32"], &[]),
 ];
 
-/// Where an `option<list<u8>>` has what, and what it takes in all.
+/// The layout of an `option<list<u8>>`, and its size.
 const LIST_POINTER: usize = 4;
 const LIST_LENGTH: usize = 8;
 const OPTION_SIZE: u32 = 12;
@@ -43,11 +43,12 @@ struct Exports {
     realloc: Option<ModuleExport>,
 }
 
-/// Defines the functions of the host's interface that `code` imports. What the interface does not have is left to whoever
-/// stands in for all that is not offered.
+/// Defines the functions of the host's interface that `code` imports. Functions that the interface
+/// lacks are left to the stubs.
 ///
 /// # Errors
-/// When it imports one with another type.
+///
+/// Returns an error if it imports one with a different type.
 pub(in crate::sandbox) fn define(
     linker: &mut Linker<State>,
     module: &Module,
@@ -205,7 +206,7 @@ fn define_one(
     .map(drop)
 }
 
-/// Answers `pushed`: the place of the option is given, room for the value is the guest's to make.
+/// Answers `pushed`: the place of the option is given; the guest allocates memory for the value.
 async fn pushed(
     mut caller: Caller<'_, State>,
     exports: Exports,
@@ -240,7 +241,7 @@ async fn pushed(
     Ok(())
 }
 
-/// Copies the value into the guest, to where it makes room, and gives its place and length.
+/// Copies the value into memory that the guest allocates, and returns its place and length.
 async fn copied(
     caller: &mut Caller<'_, State>,
     exports: Exports,

@@ -1,8 +1,8 @@
-//! The network, as far as it is granted: which peers a guest may reach, and what names stand for.
+//! The network, as far as it is granted: which peers a guest may reach, and the addresses of names.
 //!
 //! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
-//! `names` answers the guest's own look-ups. The sockets themselves are wasmtime's; it asks before
-//! each use of an address.
+//! `names` answers the guest's own look-ups. The sockets themselves are wasmtime's, which asks
+//! before each use of an address.
 
 mod lookup;
 mod names;
@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-/// How many refusals of a task are told; a guest that scans is told to have tried these first.
+/// The most refusals of a task that are reported; for a guest that scans, the first ones.
 const MAX_TOLD: usize = 4;
 
-/// What a task wanted of the network in vain.
+/// What a task was refused of the network.
 #[derive(Clone, Default)]
 pub(super) struct Refusals(Arc<Mutex<BTreeSet<String>>>);
 
@@ -34,7 +34,7 @@ impl Refusals {
         }
     }
 
-    /// Takes what there was, as something to say behind why a task failed.
+    /// Takes the refusals, as a suffix for the failure of the task.
     pub(super) fn take(&self) -> Option<String> {
         let told = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut text = String::new();
@@ -46,9 +46,9 @@ impl Refusals {
     }
 }
 
-/// Lets a guest reach these peers, and nobody else.
+/// Lets a guest reach these peers only.
 pub(super) fn allow(builder: &mut WasiCtxBuilder, peers: &Arc<Peers>, refusals: &Refusals) {
-    // Names are answered by `names`, whatever is granted.
+    // `names` answers names, whatever is granted.
     builder.allow_ip_name_lookup(false);
     let any = !peers.is_empty();
     builder.allow_tcp(any).allow_udp(any);
@@ -81,7 +81,7 @@ async fn is_allowed(
             allowed
         }
         SocketAddrUse::UdpReceive => peers.allow(address).await,
-        // What sending and connecting want: an end of one's own, at a port that the system picks.
+        // Sending and connecting need a local port, which the system picks.
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
             address.ip().is_unspecified() && address.port() == 0
         }

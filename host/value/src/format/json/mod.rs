@@ -1,16 +1,15 @@
-//! Values as JSON. What a value looks like depends on the value alone; reading it back takes the
-//! type.
+//! Values as JSON. The JSON depends on the value alone; reading it back requires the type.
 //!
 //! | type | JSON |
 //! |---|---|
-//! | integers, floats | number, with all digits; a decimal string is read too. `"NaN"`, `"Infinity"`, `"-Infinity"` |
+//! | integers, floats | number, with all digits; a decimal string is accepted. `"NaN"`, `"Infinity"`, `"-Infinity"` |
 //! | `char`, `string`, enum | string |
-//! | `list<u8>` | base64 string; an array of numbers is read too |
+//! | `list<u8>` | base64 string; an array of numbers is accepted |
 //! | list, tuple, flags | array; of flags, the names of those set |
 //! | record | object; an `option` field may be missing when read |
-//! | variant | `{"case": payload}`, or `"case"` when it carries nothing |
-//! | `option` | `null` or the value; `{"some": value}` where that value is itself an option |
-//! | `result` | `{"ok": value}` or `{"err": value}`, `null` where the side carries nothing |
+//! | variant | `{"case": payload}`, or `"case"` without a payload |
+//! | `option` | `null` or the value; `{"some": value}` if that value is itself an option |
+//! | `result` | `{"ok": value}` or `{"err": value}`, `null` for a side without a payload |
 //! | map | array of `[key, value]` |
 
 mod parse;

@@ -1,4 +1,4 @@
-//! Giving types to parsed WAVE.
+//! Assigns types to parsed WAVE.
 
 use super::not_wave;
 use crate::format::FormatError;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use wasm_wave::ast::{Node, NodeType};
 
-/// Gives types to what was parsed from `text`.
+/// Assigns types to the nodes that were parsed from `text`.
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
 }
@@ -85,7 +85,8 @@ impl Reader<'_> {
                     inside(payload, || Step::Part("some"))?
                 }
                 NodeType::OptionNone => None,
-                // What is marked as a result is no option, so that it can stand for its `some`.
+                // A node that is marked as a result is not an option, so it can stand for its
+                // `some`.
                 NodeType::ResultOk | NodeType::ResultErr if matches!(**inner, Type::Result(_)) => {
                     Some(Box::new(self.value(node, inner)?))
                 }
@@ -119,7 +120,7 @@ impl Reader<'_> {
             .map_err(|_| self.mismatch(node, ty))
     }
 
-    /// What has digits and is read as infinite is a number that does not fit.
+    /// A number with digits that parses as infinite does not fit.
     fn check_range(&self, is_infinite: bool, node: &Node, ty: &Type) -> Result<(), FormatError> {
         let text = self.text.get(node.span()).unwrap_or_default();
         if is_infinite && text.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -187,7 +188,7 @@ impl Reader<'_> {
         ))
     }
 
-    /// The name and the payload of a case. A keyword is read as the name where the text marks it.
+    /// Returns the name and the payload of a case. A keyword counts as a name if the text marks it.
     fn label<'n>(
         &self,
         node: &'n Node,
