@@ -40,7 +40,7 @@ pub use types::{Type, Typed};
 /// For unit tests: what tasks report, and the values that they read.
 #[cfg(not(target_family = "wasm"))]
 pub mod testing {
-    pub use crate::host::native::{Told, push, told};
+    pub use crate::host::native::{Reported, push, reported};
 }
 
 /// Only for the code that the attribute and the derive generate; it changes without notice.

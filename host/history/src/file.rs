@@ -80,14 +80,14 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Claim), HistoryError> {
     let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
     let is_claimed = file_id(path).is_some_and(|id| claimed.contains(&id));
     let found = if is_claimed {
-        Found::Sound
+        Existing::Sound
     } else {
         let found = look_at(path)?;
         check_writable(path)?;
         found
     };
     let connection = connect(path)?;
-    if found == Found::InUse {
+    if found == Existing::InUse {
         check_pages(path, &connection)?;
     }
     // Checked again, because of what others have written since, or the content of the log.
@@ -100,14 +100,14 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Claim), HistoryError> {
 }
 
 /// Checks what is at `path`, and creates a history if there is nothing.
-fn look_at(path: &Path) -> Result<Found, HistoryError> {
+fn look_at(path: &Path) -> Result<Existing, HistoryError> {
     let mut found = inspect(path)?;
-    if found == Found::Nothing {
+    if found == Existing::Nothing {
         create(path)?;
         // Created by us, or by another process at the same moment.
         found = inspect(path)?;
     }
-    if found == Found::Nothing {
+    if found == Existing::Nothing {
         return Err(HistoryError::Unwritable {
             path: path.to_owned(),
             reason: "the path is a broken link".to_owned(),
@@ -138,7 +138,7 @@ pub(super) fn reopen(path: &Path) -> Result<Connection, HistoryError> {
 
 /// What is at a path that may be opened or created.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Existing {
     Nothing,
     /// A history whose pages were all checked.
     Sound,
@@ -148,7 +148,7 @@ enum Found {
 
 /// Checks what is there without changing anything. What seems damaged while another process moves
 /// its log into the file is checked again.
-fn inspect(path: &Path) -> Result<Found, HistoryError> {
+fn inspect(path: &Path) -> Result<Existing, HistoryError> {
     /// By then the move is over, or the file has a log beside it again.
     const LOOKS: usize = 4;
     let stamp = || {
@@ -166,7 +166,7 @@ fn inspect(path: &Path) -> Result<Found, HistoryError> {
     inspect_once(path)
 }
 
-fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
+fn inspect_once(path: &Path) -> Result<Existing, HistoryError> {
     let unreadable = |error: io::Error| HistoryError::Unreadable {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -177,7 +177,7 @@ fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
     };
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
         Err(error) => return Err(unreadable(error)),
     };
     if !meta.is_file() {
@@ -234,9 +234,9 @@ fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
     // A file in use changes while it is read, and one whose process died has its newest pages in
     // the log. Both are checked through the log once they are open.
     if sound.is_err() && non_empty(&beside(path, "-wal")) {
-        return Ok(Found::InUse);
+        return Ok(Existing::InUse);
     }
-    sound.map(|()| Found::Sound)
+    sound.map(|()| Existing::Sound)
 }
 
 fn check_version(path: &Path, found: u32) -> Result<(), HistoryError> {

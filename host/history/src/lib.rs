@@ -229,7 +229,7 @@ impl History {
         }
     }
 
-    /// Returns the merged result of a job, or [`Kept::None`] if it has none.
+    /// Returns the merged result of a job, or [`Kept::Nothing`] if it has none.
     ///
     /// # Errors
     ///

@@ -21,13 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A queue of messages with their weights in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     filled: Condvar,
     emptied: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     messages: VecDeque<(Message, usize)>,
     bytes: usize,
     is_closed: bool,
@@ -40,7 +40,7 @@ pub(super) struct NoRoom;
 impl Queue {
     /// Adds a message of this many bytes, and waits for room if necessary.
     pub(super) fn send(&self, message: Message, bytes: usize) -> Result<(), NoRoom> {
-        let is_full = |state: &mut State| {
+        let is_full = |state: &mut QueueState| {
             let has_bytes = state.messages.is_empty() || state.bytes + bytes <= MAX_BYTES;
             state.messages.len() >= MAX_BATCHES || !has_bytes
         };
@@ -71,7 +71,7 @@ impl Queue {
     /// Takes the waiting messages, up to about `bytes` of them but at least one; none once the
     /// queue is closed and empty. Waits for the first.
     pub(super) fn take(&self, bytes: usize) -> Option<Vec<Message>> {
-        let is_idle = |state: &mut State| state.messages.is_empty() && !state.is_closed;
+        let is_idle = |state: &mut QueueState| state.messages.is_empty() && !state.is_closed;
         let mut state = self
             .filled
             .wait_while(self.lock(), is_idle)
@@ -106,7 +106,7 @@ impl Queue {
         drop(waiting);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The most engines that a cluster may have.
 pub const MAX_ENGINES: u32 = 1024;
 
-/// The limits of one task. Start from [`Limits::default`] or [`Cluster::limits`] and change the
+/// The limits of one task. Start from [`Limits::default`] or `Cluster::limits` and change the
 /// fields that should differ.
 ///
 /// A cluster's limits apply to all its jobs and calls; a job or a view may replace them with its
@@ -26,8 +26,6 @@ pub const MAX_ENGINES: u32 = 1024;
 /// limits.memory = ByteSize::mib(64);
 /// assert!(limits.fuel.is_none());
 /// ```
-///
-/// [`Cluster::limits`]: crate::Cluster::limits
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -59,9 +57,9 @@ pub struct Limits {
     /// Files, directories and links that it may create in granted directories.
     pub files: usize,
     /// Bytes of the module when loaded by
-    /// [`Module::from_file_within`](crate::Module::from_file_within).
+    /// [`Module::from_file_within`](crate::sandbox::Module::from_file_within).
     pub module: ByteSize,
-    /// Wall time of compiling the module, if the [`Compiler`](crate::Compiler) can limit it.
+    /// Wall time of compiling the module, if the [`Compiler`](crate::sandbox::Compiler) can limit it.
     #[serde(rename = "compile_time_s", with = "units::seconds")]
     pub compile_time: Duration,
     /// Memory of the process that compiles the module, including its threads and the module itself.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// What tasks have reported since the test began, or since it was last taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Reported {
     /// The log lines.
     pub log: Vec<(Level, String)>,
     /// The progress reports.
@@ -17,22 +17,22 @@ pub struct Told {
 }
 
 thread_local! {
-    static TOLD: RefCell<Told> = RefCell::default();
+    static REPORTED: RefCell<Reported> = RefCell::default();
     static PUSHED: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
 }
 
 #[expect(clippy::print_stderr, reason = "that is where log lines go")]
 pub(super) fn log(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
-    TOLD.with_borrow_mut(|told| told.log.push((level, message.to_owned())));
+    REPORTED.with_borrow_mut(|reported| reported.log.push((level, message.to_owned())));
 }
 
 pub(super) fn progress(done: u64, total: Option<u64>) {
-    TOLD.with_borrow_mut(|told| told.progress.push((done, total)));
+    REPORTED.with_borrow_mut(|reported| reported.progress.push((done, total)));
 }
 
 pub(super) fn publish(name: &str, value: &[u8]) {
-    TOLD.with_borrow_mut(|told| told.published.push((name.to_owned(), value.to_owned())));
+    REPORTED.with_borrow_mut(|reported| reported.published.push((name.to_owned(), value.to_owned())));
 }
 
 pub(super) fn engine_id() -> u32 {
@@ -55,6 +55,6 @@ pub fn push(name: impl Into<String>, value: impl Into<Vec<u8>>) {
 
 /// Takes what tasks have reported on this thread.
 #[must_use]
-pub fn told() -> Told {
-    TOLD.take()
+pub fn reported() -> Reported {
+    REPORTED.take()
 }

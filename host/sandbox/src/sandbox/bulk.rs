@@ -10,7 +10,7 @@ use super::failure;
 use super::module::Function;
 use super::request::Arguments;
 use super::runner::Stop;
-use super::state::State;
+use super::state::GuestState;
 use super::text;
 use crate::outcome::{Failure, FailureCode};
 use rwasm_value::value::codec::Reader;
@@ -22,7 +22,7 @@ use wasmtime::component::{ComponentNamedList, ComponentType, Func, Lift, Lower};
 
 /// One call, with everything it needs.
 pub(super) struct Passing<'c> {
-    pub(super) store: &'c mut Store<State>,
+    pub(super) store: &'c mut Store<GuestState>,
     pub(super) callee: Func,
     pub(super) function: &'c Function,
     pub(super) arguments: &'c Arguments,
@@ -211,7 +211,7 @@ impl<A: Piece, B: Piece> Given for (A, B) {
 }
 
 async fn call_typed<P, R>(
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     callee: Func,
     function: &Function,
     given: P,

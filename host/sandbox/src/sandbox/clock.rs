@@ -16,13 +16,13 @@ const STANDING: Duration = Duration::from_hours(262_968);
 /// The clocks of one guest, which start with it.
 #[derive(Clone, Copy)]
 pub(super) struct GuestClock {
-    kind: Kind,
+    kind: ClockKind,
     /// On a runtime whose time stands still while a guest computes, this is the runtime's time.
     started: tokio::time::Instant,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ClockKind {
     System { resolution: u64 },
     Fixed,
     Virtual,
@@ -32,19 +32,19 @@ impl GuestClock {
     /// The clock that is granted.
     pub(super) fn granted(clock: Clock) -> Self {
         let kind = match clock {
-            Clock::Precise => Kind::System { resolution: 1 },
-            Clock::Coarse => Kind::System { resolution: COARSE },
-            Clock::Fixed => Kind::Fixed,
+            Clock::Precise => ClockKind::System { resolution: 1 },
+            Clock::Coarse => ClockKind::System { resolution: COARSE },
+            Clock::Fixed => ClockKind::Fixed,
         };
         Self::new(kind)
     }
 
     /// A clock that advances while the guest sleeps, on a runtime with its own time.
     pub(super) fn simulated() -> Self {
-        Self::new(Kind::Virtual)
+        Self::new(ClockKind::Virtual)
     }
 
-    fn new(kind: Kind) -> Self {
+    fn new(kind: ClockKind) -> Self {
         Self {
             kind,
             started: tokio::time::Instant::now(),
@@ -53,15 +53,15 @@ impl GuestClock {
 
     fn elapsed(self) -> Duration {
         match self.kind {
-            Kind::Fixed => Duration::ZERO,
-            Kind::System { .. } | Kind::Virtual => self.started.elapsed(),
+            ClockKind::Fixed => Duration::ZERO,
+            ClockKind::System { .. } | ClockKind::Virtual => self.started.elapsed(),
         }
     }
 
     fn step(self) -> u64 {
         match self.kind {
-            Kind::System { resolution } => resolution,
-            Kind::Fixed | Kind::Virtual => 1,
+            ClockKind::System { resolution } => resolution,
+            ClockKind::Fixed | ClockKind::Virtual => 1,
         }
     }
 }
@@ -80,10 +80,10 @@ impl HostWallClock for GuestClock {
 
     fn now(&self) -> Duration {
         let time = match self.kind {
-            Kind::System { .. } => SystemTime::now()
+            ClockKind::System { .. } => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
-            Kind::Fixed | Kind::Virtual => STANDING + self.elapsed(),
+            ClockKind::Fixed | ClockKind::Virtual => STANDING + self.elapsed(),
         };
         rounded(time, self.step())
     }

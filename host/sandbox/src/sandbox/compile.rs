@@ -3,7 +3,7 @@
 
 use super::cache::CodeCache;
 use super::compiler::{CompileLimit, Compiler};
-use super::helper::{HelperError, Helpers, Kind, Passed, Task};
+use super::helper::{CodeKind, HelperError, Helpers, Passed, Task};
 use super::load::LoadError;
 use super::module::Module;
 use super::variant::Variant;
@@ -16,7 +16,7 @@ use std::path::Path;
 /// What the two kinds of compiled code have in common.
 pub(super) trait Code: Sized {
     /// Distinguishes the kinds in the cache.
-    const KIND: Kind;
+    const KIND: CodeKind;
 
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
     fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
@@ -29,7 +29,7 @@ pub(super) trait Code: Sized {
 }
 
 impl Code for wasmtime::Module {
-    const KIND: Kind = Kind::Core;
+    const KIND: CodeKind = CodeKind::Core;
 
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
         Self::from_binary(engine, bytes)
@@ -61,7 +61,7 @@ impl Code for wasmtime::Module {
 }
 
 impl Code for wasmtime::component::Component {
-    const KIND: Kind = Kind::Component;
+    const KIND: CodeKind = CodeKind::Component;
 
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
         Self::from_binary(engine, bytes)
@@ -179,7 +179,7 @@ impl Supply<'_> {
     fn ask(
         &self,
         program: &Path,
-        kind: Kind,
+        kind: CodeKind,
         variant: &Variant,
         module: &Module,
         bytes: Bytes,

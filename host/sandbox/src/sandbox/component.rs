@@ -8,7 +8,7 @@ use super::module::{Function, Module};
 use super::program::ComponentCode;
 use super::request::{Arguments, Callee, Request};
 use super::runner::Stop;
-use super::state::State;
+use super::state::GuestState;
 use super::{core, text, val};
 use crate::input::Chunk;
 use crate::limits::Limits;
@@ -24,7 +24,7 @@ pub(super) async fn call(
     module: &Module,
     code: &ComponentCode,
     request: &Request<'_>,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: Option<Instance>,
 ) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
     match request.callee {
@@ -68,7 +68,7 @@ pub(super) async fn call(
 
 async fn run_program(
     code: &ComponentCode,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     limits: &Limits,
 ) -> Result<Packed, Stop> {
     let program = code
@@ -91,7 +91,7 @@ async fn run_program(
 }
 
 async fn call_dynamic(
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     callee: Func,
     function: &Function,
     request: &Request<'_>,
@@ -131,7 +131,7 @@ fn whole(chunk: &Chunk, function: &Function) -> Result<Val, Stop> {
 }
 
 async fn call_with(
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     callee: Func,
     function: &Function,
     arguments: Vec<Val>,

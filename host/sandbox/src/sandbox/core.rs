@@ -9,7 +9,7 @@ use super::module::{Binding, Function, Module};
 use super::program::{CoreCode, CoreFunction};
 use super::request::{Arguments, Callee, Request};
 use super::runner::Stop;
-use super::state::State;
+use super::state::GuestState;
 use super::text;
 use crate::outcome::{Failure, FailureCode};
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(super) async fn call(
     module: &Module,
     code: &CoreCode,
     request: &Request<'_>,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: Option<CoreInstance>,
 ) -> Result<(Result<Packed, Failure>, Option<CoreInstance>), Stop> {
     let instance = match instance {
@@ -74,7 +74,11 @@ pub(super) async fn call(
 }
 
 impl CoreInstance {
-    async fn new(code: &CoreCode, store: &mut Store<State>, callee: Callee) -> Result<Self, Stop> {
+    async fn new(
+        code: &CoreCode,
+        store: &mut Store<GuestState>,
+        callee: Callee,
+    ) -> Result<Self, Stop> {
         let instance = match code.waits {
             Waits::Never => code.instance.instantiate(&mut *store)?,
             Waits::Maybe => code.instance.instantiate_async(&mut *store).await?,
@@ -105,7 +109,11 @@ impl CoreInstance {
         })
     }
 
-    fn function(&self, store: &mut Store<State>, function: &CoreFunction) -> Result<Func, Stop> {
+    fn function(
+        &self,
+        store: &mut Store<GuestState>,
+        function: &CoreFunction,
+    ) -> Result<Func, Stop> {
         self.instance
             .get_module_export(&mut *store, &function.export)
             .and_then(wasmtime::Extern::into_func)
@@ -117,7 +125,7 @@ impl CoreInstance {
 
 async fn invoke(
     waits: Waits,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     function: Func,
     params: &[Val],
     results: &mut [Val],
@@ -130,7 +138,7 @@ async fn invoke(
 
 async fn run_program(
     code: &CoreCode,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: &CoreInstance,
 ) -> Result<Packed, Stop> {
     let start = code
@@ -158,7 +166,7 @@ pub(super) fn is_success(error: &wasmtime::Error) -> bool {
 }
 
 /// Returns what a program printed, as its value.
-pub(super) fn program_output(store: &Store<State>) -> Packed {
+pub(super) fn program_output(store: &Store<GuestState>) -> Packed {
     let printed = store.data().stdio.stdout.take().kept;
     let mut writer = Writer::with_capacity(printed.len() + 10);
     writer.put_bytes(&printed);
@@ -177,7 +185,7 @@ struct TypedCall<'a> {
 impl TypedCall<'_> {
     async fn run(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<GuestState>,
         instance: &CoreInstance,
     ) -> Result<Result<Packed, Failure>, Stop> {
         let memory = instance
@@ -263,7 +271,11 @@ impl TypedCall<'_> {
         ))
     }
 
-    fn lower(&self, guest: &mut GuestMemory<'_, State>, flat: &mut Vec<Flat>) -> Result<(), Stop> {
+    fn lower(
+        &self,
+        guest: &mut GuestMemory<'_, GuestState>,
+        flat: &mut Vec<Flat>,
+    ) -> Result<(), Stop> {
         let layouts = &self.signature.params;
         match self.request.arguments {
             Arguments::Chunk(chunk) => {
@@ -354,7 +366,7 @@ impl TypedCall<'_> {
 
 async fn call_plain(
     code: &CoreCode,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: &CoreInstance,
     function: &Function,
     bound: &CoreFunction,

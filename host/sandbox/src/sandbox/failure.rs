@@ -5,7 +5,7 @@ use super::imports;
 use super::module::Function;
 use super::quota::{Quota, Reached};
 use super::runner::Stop;
-use super::state::{Refused, State, Stopped, StoppedByHost};
+use super::state::{GuestState, Refused, Stopped, StoppedByHost};
 use super::stdio::OutputLimitPassed;
 use super::stubs::NotOffered;
 use crate::limits::Limits;
@@ -32,7 +32,7 @@ const OWN_STACK: &str = "; its calls are deeply nested, and its own stack in lin
     larger one (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
 
 /// Classifies `error`, which was raised while a guest ran.
-pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
+pub(super) fn classify(error: &wasmtime::Error, state: &GuestState, limits: &Limits) -> Failure {
     let mut failure = without_backtrace(error, state, limits);
     if matches!(
         failure.code,
@@ -49,7 +49,7 @@ pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) 
     failure
 }
 
-fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
+fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limits) -> Failure {
     if error.is::<StoppedByHost>() {
         return match state.stopped {
             Some(Stopped::Cancelled) => cancelled(),
@@ -125,7 +125,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
 
 /// A program that exits with an error after it reached a limit of its directories fails for that
 /// limit, as if it had trapped.
-pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
+pub(super) fn exited(code: u32, state: &GuestState, limits: &Limits) -> Failure {
     let refused = (code != 0).then(|| refused_file(state, limits)).flatten();
     refused.unwrap_or_else(|| {
         Failure::new(
@@ -136,7 +136,7 @@ pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
 }
 
 /// Returns the failure for a limit of directories or handles, if the guest reached one.
-fn refused_file(state: &State, limits: &Limits) -> Option<Failure> {
+fn refused_file(state: &GuestState, limits: &Limits) -> Option<Failure> {
     let reached = state.files.quota.as_ref().and_then(Quota::reached);
     let message = match reached {
         Some(Reached::Written) => format!(

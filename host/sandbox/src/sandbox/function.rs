@@ -325,7 +325,7 @@ impl Listed<'_> {
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.functions.iter().map(String::as_str);
-        let told: Vec<&str> = match self.near {
+        let listed: Vec<&str> = match self.near {
             [] => all.take(LISTED).collect(),
             _ => all.filter(|function| self.is_near(function)).collect(),
         };
@@ -333,7 +333,7 @@ impl fmt::Display for Listed<'_> {
             Some((end, _)) => format!("{}…", &function[..end]),
             None => function.to_owned(),
         };
-        match told.as_slice() {
+        match listed.as_slice() {
             [] => f.write_str(" none")?,
             [one] => write!(f, " {}", line(one))?,
             several => {
@@ -342,7 +342,7 @@ impl fmt::Display for Listed<'_> {
                 }
             }
         }
-        let left = self.functions.len() - told.len();
+        let left = self.functions.len() - listed.len();
         if left > 0 && self.near.is_empty() {
             let module = self.module;
             write!(

@@ -3,6 +3,7 @@
 //! Nothing is compiled here; the compiler may still refuse a module that loads.
 
 use super::compiler::CompileLimit;
+use super::facts::{Facts, MAX_DEPTH};
 use super::foreign::contained;
 use super::imports;
 use super::merged;
@@ -18,9 +19,6 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmparser::{
-    ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
-};
 
 /// The error of loading or compiling a module.
 #[derive(Debug, thiserror::Error)]
@@ -363,181 +361,6 @@ fn looks_like_wat(text: &str) -> bool {
             .trim_start();
     }
     rest.starts_with('(')
-}
-
-/// Why the sections of a module cannot be read.
-#[derive(Debug, thiserror::Error)]
-enum FactsError {
-    #[error("{}", parse_message(.0))]
-    Parse(#[from] wasmparser::BinaryReaderError),
-    #[error("{0}")]
-    TooMuch(String),
-}
-
-fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
-    if error.message().contains("unexpected end") {
-        format!("it is truncated (at byte {})", error.offset())
-    } else {
-        format!("{} (at byte {})", error.message(), error.offset())
-    }
-}
-
-/// The deepest nesting of components. Tools produce four levels; the time to check grows with the
-/// square.
-const MAX_DEPTH: u32 = 100;
-
-/// The facts that the sections of a module state.
-#[derive(Default)]
-struct Facts {
-    is_component: bool,
-    is_too_deep: bool,
-    is_command: bool,
-    imports: Vec<Import>,
-    types: Vec<Option<wasmparser::FuncType>>,
-    /// The type of each function, imported ones first.
-    functions: Vec<u32>,
-    exported_functions: Vec<(String, u32)>,
-    has_memory: bool,
-    /// Why it cannot run here, even if it is well formed.
-    obstacle: Option<String>,
-}
-
-impl Facts {
-    fn read(bytes: &[u8], room: &mut Room) -> Result<Self, FactsError> {
-        let mut keep = |name: &str| room.take(name.len()).map_err(FactsError::TooMuch);
-        let mut facts = Self::default();
-        let mut depth = 0_u32;
-        let mut is_preview3 = false;
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
-                Payload::Version { encoding, .. } => {
-                    if depth == 0 {
-                        facts.is_component = encoding == Encoding::Component;
-                    }
-                    depth += 1;
-                    if depth > MAX_DEPTH {
-                        facts.is_too_deep = true;
-                        break;
-                    }
-                }
-                Payload::End(_) => depth -= 1,
-                Payload::MemorySection(memories) => {
-                    for memory in memories {
-                        facts.check_memory(memory?);
-                    }
-                }
-                // Sections nested in a component are its own business.
-                _ if depth > 1 => {}
-                Payload::TypeSection(types) => {
-                    for ty in types.into_iter_err_on_gc_types() {
-                        facts.types.push(Some(ty?));
-                    }
-                }
-                Payload::ImportSection(imports) => {
-                    for import in imports.into_imports() {
-                        let import = import?;
-                        keep(import.module)?;
-                        keep(import.name)?;
-                        facts.import(&import);
-                    }
-                }
-                Payload::FunctionSection(functions) => {
-                    for ty in functions {
-                        facts.functions.push(ty?);
-                    }
-                }
-                Payload::ExportSection(exports) => {
-                    for export in exports {
-                        let export = export?;
-                        match export.kind {
-                            ExternalKind::Func | ExternalKind::FuncExact => {
-                                facts.is_command |= export.name == "_start";
-                                keep(export.name)?;
-                                facts
-                                    .exported_functions
-                                    .push((export.name.to_owned(), export.index));
-                            }
-                            ExternalKind::Memory => facts.has_memory = true,
-                            _ => {}
-                        }
-                    }
-                }
-                Payload::ComponentImportSection(imports) => {
-                    for import in imports {
-                        let import = import?;
-                        // A name for a well-known type does not have to be provided.
-                        if let ComponentTypeRef::Type(TypeBounds::Eq(_)) = import.ty {
-                            continue;
-                        }
-                        let name = import.name.name;
-                        keep(name)?;
-                        facts.imports.push(Import {
-                            offered: imports::preview2(name).is_some() || imports::is_host(name),
-                            module: name.to_owned(),
-                            name: String::new(),
-                        });
-                    }
-                }
-                Payload::ComponentExportSection(exports) => {
-                    for export in exports {
-                        let name = export?.name.name;
-                        facts.is_command |= name.starts_with("wasi:cli/run@0.2.");
-                        is_preview3 |=
-                            name.starts_with("wasi:cli/run@") && imports::is_preview3(name);
-                    }
-                }
-                _ => {}
-            }
-        }
-        if is_preview3 && !facts.is_command {
-            facts.refuse(
-                "it targets WASI 0.3, but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or wasm32-wasip1",
-            );
-        }
-        Ok(facts)
-    }
-
-    /// Adds an import of a core module.
-    fn import(&mut self, import: &wasmparser::Import<'_>) {
-        let (module, name) = (import.module, import.name);
-        match import.ty {
-            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => self.functions.push(ty),
-            TypeRef::Memory(memory) => {
-                self.check_memory(memory);
-                self.refuse(&format!(
-                    "it imports its memory (`{module}::{name}`), which only a JavaScript host provides; build it to \
-                    export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)"
-                ));
-            }
-            _ => {}
-        }
-        if let Some(built) = imports::of_another_platform(module, name) {
-            self.refuse(built);
-        }
-        self.imports.push(Import {
-            offered: imports::is_offered(module, name),
-            module: module.to_owned(),
-            name: name.to_owned(),
-        });
-    }
-
-    /// Only the first reason is kept.
-    fn refuse(&mut self, message: &str) {
-        self.obstacle
-            .get_or_insert_with(|| plain(message.to_owned()));
-    }
-
-    fn check_memory(&mut self, memory: MemoryType) {
-        if memory.shared {
-            self.refuse(
-                "it shares memory between threads, but a task has a single thread; build it for wasm32-wasip1, without -pthread",
-            );
-        } else if memory.memory64 {
-            self.refuse(
-                "it has a memory with 64-bit addresses (memory64, wasm64), which are disabled here; build it for wasm32-wasip1",
-            );
-        }
-    }
 }
 
 /// Finds the functions, and adds to the imports the functions that a known interface lacks.

@@ -1,7 +1,7 @@
 //! The sandbox: the only layer that knows wasmtime. It loads modules, prepares them for running,
 //! and runs tasks in them under limits.
 //!
-//! From a file to a run: `load` and `wit` (with `signature`) analyse a module, within `room` and
+//! From a file to a run: `load` (with `facts`) and `wit` (with `signature`) analyse a module, within `room` and
 //! with panics of parsers contained by `foreign`. `names` finds a function by its name, `printed`
 //! writes the WIT of a module, `strip` makes other modules from it, and `function` checks its types
 //! against Rust's. `variant`, `compile`, `compiler`, `helper` and `cache` turn it into code, and
@@ -10,6 +10,7 @@
 //! guest sees of the host, `host` is what it may ask of it, and `failure` describes why it stopped.
 //! The sandbox knows nothing of engines, jobs, or the names of input files.
 
+mod facts;
 mod foreign;
 mod function;
 mod imports;

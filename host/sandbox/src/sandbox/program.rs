@@ -10,7 +10,7 @@ use super::imports::{self, Waits};
 use super::load::LoadError;
 use super::module::{Binding, Form, Function, Import, Module};
 use super::net;
-use super::state::State;
+use super::state::GuestState;
 use super::stubs;
 use super::valid;
 use super::variant::Variant;
@@ -55,7 +55,7 @@ pub(super) enum Code {
 
 /// A core module with its imports bound.
 pub(super) struct CoreCode {
-    pub(super) instance: InstancePre<State>,
+    pub(super) instance: InstancePre<GuestState>,
     /// Whether a call may wait, so that it must be a future that can be dropped.
     pub(super) waits: Waits,
     pub(super) memory: Option<ModuleExport>,
@@ -74,8 +74,8 @@ pub(super) struct CoreFunction {
 
 /// A component with its imports bound.
 pub(super) struct ComponentCode {
-    pub(super) instance: wasmtime::component::InstancePre<State>,
-    pub(super) command: Option<CommandPre<State>>,
+    pub(super) instance: wasmtime::component::InstancePre<GuestState>,
+    pub(super) command: Option<CommandPre<GuestState>>,
     /// One for each function of the module.
     pub(super) functions: Vec<ComponentExportIndex>,
     /// Likewise: how it is called if it passes bulk data.
@@ -171,8 +171,8 @@ impl CoreCode {
         };
         let mut linker = Linker::new(&variant.engine);
         match waits {
-            Waits::Never => wasmtime_wasi::p1::add_to_linker_sync(&mut linker, State::p1),
-            Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::p1),
+            Waits::Never => wasmtime_wasi::p1::add_to_linker_sync(&mut linker, GuestState::p1),
+            Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, GuestState::p1),
         }
         .map_err(invalid)?;
         define_exit(&mut linker).map_err(invalid)?;
@@ -222,7 +222,7 @@ impl CoreCode {
 }
 
 /// WASI's own `proc_exit` uses codes from 126 on for traps, and does not report the original.
-fn define_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn define_exit(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.func_wrap(
         "wasi_snapshot_preview1",

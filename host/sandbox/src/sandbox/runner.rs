@@ -6,9 +6,10 @@
 
 use super::failure;
 use super::imports::Waits;
+use super::module::Module;
 use super::program::{Code, Compiled, Program};
 use super::request::{Callee, Report, Request, Setting};
-use super::state::{Preview, State, arm};
+use super::state::{GuestState, Preview, arm};
 use super::stdio::{Sink, Stdin, Stdio};
 use super::{component, core, text};
 use crate::outcome::{Failure, FailureCode, Log, Logs};
@@ -42,7 +43,7 @@ pub struct Runner {
 /// An instance that is kept for the next task of its job, with its store.
 #[doc(hidden)]
 pub struct Session {
-    store: Store<State>,
+    store: Store<GuestState>,
     instance: Instance,
 }
 
@@ -153,27 +154,14 @@ impl Runner {
             return Report::refused(Failure::new(FailureCode::Internal, error.to_string()));
         }
 
-        let ended = match &compiled.code {
-            Code::Core(code) => {
-                let instance = match instance {
-                    Some(Instance::Core(instance)) => Some(instance),
-                    _ => None,
-                };
-                let waits = code.waits;
-                let call = core::call(&program.module, code, request, &mut store, instance);
-                finish(runtime, waits, request, call)
-                    .map(|(value, instance)| (value, instance.map(Instance::Core)))
-            }
-            Code::Component(code) => {
-                let instance = match instance {
-                    Some(Instance::Component(instance)) => Some(instance),
-                    _ => None,
-                };
-                let call = component::call(&program.module, code, request, &mut store, instance);
-                finish(runtime, Waits::Maybe, request, call)
-                    .map(|(value, instance)| (value, instance.map(Instance::Component)))
-            }
-        };
+        let ended = call(
+            runtime,
+            &program.module,
+            &compiled.code,
+            request,
+            &mut store,
+            instance,
+        );
         let (result, instance) = match ended {
             Ok((result, instance)) => (result, instance),
             Err(Stop::Failure(failure)) => (Err(failure), None),
@@ -196,6 +184,38 @@ impl Runner {
             close_sockets(runtime);
         }
         report
+    }
+}
+
+/// Calls what the request names in the compiled module, in `instance` or in a fresh one.
+fn call(
+    runtime: &Runtime,
+    module: &Module,
+    code: &Code,
+    request: &Request<'_>,
+    store: &mut Store<GuestState>,
+    instance: Option<Instance>,
+) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
+    match code {
+        Code::Core(core) => {
+            let instance = match instance {
+                Some(Instance::Core(instance)) => Some(instance),
+                _ => None,
+            };
+            let waits = core.waits;
+            let call = core::call(module, core, request, store, instance);
+            finish(runtime, waits, request, call)
+                .map(|(value, instance)| (value, instance.map(Instance::Core)))
+        }
+        Code::Component(code) => {
+            let instance = match instance {
+                Some(Instance::Component(instance)) => Some(instance),
+                _ => None,
+            };
+            let call = component::call(module, code, request, store, instance);
+            finish(runtime, Waits::Maybe, request, call)
+                .map(|(value, instance)| (value, instance.map(Instance::Component)))
+        }
     }
 }
 
@@ -276,7 +296,7 @@ fn new_store(
     program: &Program,
     compiled: &Compiled,
     request: &Request<'_>,
-) -> Result<Store<State>, Failure> {
+) -> Result<Store<GuestState>, Failure> {
     let limits = &request.setting.limits;
     let logs = limits.logs.as_usize();
     let (stdin, stdout) = match (request.callee, request.arguments) {
@@ -292,8 +312,8 @@ fn new_store(
         stdout,
         stderr: Sink::log(logs),
     };
-    stdio.tell(request.surroundings);
-    let mut state = State::new(&program.module, request, stdio)?;
+    stdio.listen(request.surroundings);
+    let mut state = GuestState::new(&program.module, request, stdio)?;
     state.open_directories(match &compiled.code {
         Code::Core(_) => Preview::One,
         Code::Component(_) => Preview::Two,
@@ -310,7 +330,7 @@ fn new_store(
 fn report(
     result: Result<Packed, Failure>,
     request: &Request<'_>,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
 ) -> Report {
     let notes = store.data_mut().desk.notes.take();
     let state = store.data();

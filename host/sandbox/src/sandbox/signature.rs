@@ -12,11 +12,11 @@ const DEEPEST: usize = 8;
 pub(super) struct Obstacle {
     /// The type, as WIT writes it.
     ty: String,
-    kind: Kind,
+    kind: UnsupportedType,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum UnsupportedType {
     Resource,
     Stream,
     Future,
@@ -29,15 +29,15 @@ impl Obstacle {
     /// Returns what `ty` itself is, if it cannot be a value.
     pub(super) fn of(resolve: &Resolve, ty: &Type) -> Self {
         let kind = match ty {
-            Type::ErrorContext => Kind::ErrorContext,
+            Type::ErrorContext => UnsupportedType::ErrorContext,
             Type::Id(id) => match &resolve.types[*id].kind {
-                TypeDefKind::Resource | TypeDefKind::Handle(_) => Kind::Resource,
-                TypeDefKind::Stream(_) => Kind::Stream,
-                TypeDefKind::Future(_) => Kind::Future,
-                TypeDefKind::FixedLengthList(..) => Kind::FixedLengthList,
-                _ => Kind::Unknown,
+                TypeDefKind::Resource | TypeDefKind::Handle(_) => UnsupportedType::Resource,
+                TypeDefKind::Stream(_) => UnsupportedType::Stream,
+                TypeDefKind::Future(_) => UnsupportedType::Future,
+                TypeDefKind::FixedLengthList(..) => UnsupportedType::FixedLengthList,
+                _ => UnsupportedType::Unknown,
             },
-            _ => Kind::Unknown,
+            _ => UnsupportedType::Unknown,
         };
         Self {
             ty: written(resolve, ty),
@@ -49,14 +49,16 @@ impl Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.kind {
-            Kind::Resource => "a resource, which cannot leave the instance it lives in",
-            Kind::Stream => "a stream, which is incomplete when a task starts or ends",
-            Kind::Future => "a future, which is not ready when a task starts or ends",
-            Kind::ErrorContext => "a handle, which cannot leave the instance it was made in",
-            Kind::FixedLengthList => {
+            UnsupportedType::Resource => "a resource, which cannot leave the instance it lives in",
+            UnsupportedType::Stream => "a stream, which is incomplete when a task starts or ends",
+            UnsupportedType::Future => "a future, which is not ready when a task starts or ends",
+            UnsupportedType::ErrorContext => {
+                "a handle, which cannot leave the instance it was made in"
+            }
+            UnsupportedType::FixedLengthList => {
                 "a fixed-length list, which this host does not support; use a list or a tuple"
             }
-            Kind::Unknown => "a type unknown to this host",
+            UnsupportedType::Unknown => "a type unknown to this host",
         };
         write!(f, "has the type `{}`, {why}", self.ty)
     }

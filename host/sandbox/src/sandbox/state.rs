@@ -20,7 +20,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// The data of a guest's store.
-pub(super) struct State {
+pub(super) struct GuestState {
     pub(super) limiter: Limiter,
     /// None if it is further away than clocks reach, or if fuel alone limits computation.
     pub(super) deadline: Option<Instant>,
@@ -49,12 +49,12 @@ pub(super) enum Stopped {
     Cancelled,
 }
 
-/// Marks an error that the epoch callback raised; the reason is in [`State::stopped`].
+/// Marks an error that the epoch callback raised; the reason is in [`GuestState::stopped`].
 #[derive(Debug, thiserror::Error)]
 #[error("stopped by the host")]
 pub(super) struct StoppedByHost;
 
-impl State {
+impl GuestState {
     pub(super) fn new(
         module: &Module,
         request: &Request<'_>,
@@ -82,7 +82,7 @@ impl State {
         self.stopped = None;
         self.limiter.refused = None;
         self.files.rearm(&request.setting.limits);
-        self.stdio.tell(request.surroundings);
+        self.stdio.listen(request.surroundings);
         self.desk = Desk::new(request.setting, request.surroundings);
     }
 
@@ -155,7 +155,7 @@ fn deadline(setting: &Setting) -> Option<Instant> {
     Instant::now().checked_add(setting.limits.time)
 }
 
-impl WasiView for State {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let Self {
             p2, stdio, world, ..
@@ -166,7 +166,7 @@ impl WasiView for State {
 }
 
 /// Arms a new store: from its first instruction the guest is under its limits.
-pub(super) fn arm(store: &mut Store<State>) {
+pub(super) fn arm(store: &mut Store<GuestState>) {
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {

@@ -34,16 +34,19 @@ pub(super) struct Stdio {
 impl Stdio {
     /// Passes what is written from now on to the listener, except a command's stdout, which is its
     /// result.
-    pub(super) fn tell(&self, surroundings: &Surroundings) {
-        let told = |note: fn(Bytes) -> TaskNote| {
-            surroundings.listener.as_ref().map(|listener| Told {
-                listener: Arc::clone(listener),
-                task: surroundings.task,
-                note,
-            })
+    pub(super) fn listen(&self, surroundings: &Surroundings) {
+        let listener = |note: fn(Bytes) -> TaskNote| {
+            surroundings
+                .listener
+                .as_ref()
+                .map(|listener| OutputListener {
+                    listener: Arc::clone(listener),
+                    task: surroundings.task,
+                    note,
+                })
         };
-        self.stdout.tell(told(TaskNote::Stdout));
-        self.stderr.tell(told(TaskNote::Stderr));
+        self.stdout.listen(listener(TaskNote::Stdout));
+        self.stderr.listen(listener(TaskNote::Stderr));
     }
 }
 
@@ -57,11 +60,11 @@ struct SinkState {
     limit: usize,
     /// Whether exceeding the limit ends the task instead of dropping the rest.
     is_result: bool,
-    told: Option<Told>,
+    listener: Option<OutputListener>,
 }
 
 /// Who receives what is written.
-struct Told {
+struct OutputListener {
     listener: Arc<dyn Listener>,
     task: u64,
     note: fn(Bytes) -> TaskNote,
@@ -89,13 +92,13 @@ impl Sink {
             dropped: 0,
             limit,
             is_result,
-            told: None,
+            listener: None,
         })))
     }
 
-    fn tell(&self, told: Option<Told>) {
+    fn listen(&self, listener: Option<OutputListener>) {
         let mut state = lock(&self.0);
-        state.told = told.filter(|_| !state.is_result);
+        state.listener = listener.filter(|_| !state.is_result);
     }
 
     /// Takes what was written so far.
@@ -116,9 +119,9 @@ impl Sink {
         let kept = bytes.len().min(room);
         state.kept.extend_from_slice(&bytes[..kept]);
         state.dropped += (bytes.len() - kept) as u64;
-        if let Some(told) = &state.told {
-            let note = (told.note)(Bytes::copy_from_slice(bytes));
-            told.listener.note(told.task, note);
+        if let Some(to) = &state.listener {
+            let note = (to.note)(Bytes::copy_from_slice(bytes));
+            to.listener.note(to.task, note);
         }
         Ok(())
     }

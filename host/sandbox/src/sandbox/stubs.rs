@@ -7,7 +7,7 @@
 
 use super::host::HostFunctions;
 use super::imports;
-use super::state::State;
+use super::state::GuestState;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType};
 use wasmtime_wasi::filesystem::Descriptor;
@@ -30,7 +30,7 @@ pub(super) struct NotOffered {
 /// Returns an error if an import has a different type than the embedder's function for it, or, when
 /// `strict`, if there is no such function.
 pub(super) fn define(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<GuestState>,
     component: &Component,
     functions: &HostFunctions,
     strict: bool,
@@ -110,7 +110,7 @@ impl<'a> Stub<'a> {
         Self { module, name }
     }
 
-    fn define(self, linker: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    fn define(self, linker: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
         let (module, name) = (self.module.to_owned(), self.name.to_owned());
         linker.func_new(self.name, move |_, _, _, _| {
             Err(NotOffered {
@@ -136,7 +136,7 @@ impl Stubs<'_> {
     /// only passed on by this one.
     fn complete(
         &self,
-        linker: &mut Linker<State>,
+        linker: &mut Linker<GuestState>,
         here: &str,
         name: &str,
         instance: &ComponentInstance,
@@ -165,7 +165,7 @@ impl Stubs<'_> {
 
     fn define(
         &self,
-        linker: &mut LinkerInstance<'_, State>,
+        linker: &mut LinkerInstance<'_, GuestState>,
         module: &str,
         name: &str,
         item: &ComponentItem,

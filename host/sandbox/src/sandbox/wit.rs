@@ -207,32 +207,20 @@ pub(crate) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstac
                 side(resolve, sides.ok.as_ref())?,
                 side(resolve, sides.err.as_ref())?,
             ),
-            TypeDefKind::Record(record) => Type::Record(
-                record
-                    .fields
-                    .iter()
-                    .map(|field| {
-                        let ty = value_type(resolve, &field.ty)?;
-                        Ok(Field {
-                            name: field.name.as_str().into(),
-                            ty,
-                        })
-                    })
-                    .collect::<Result<_, Obstacle>>()?,
-            ),
-            TypeDefKind::Variant(variant) => Type::Variant(
-                variant
-                    .cases
-                    .iter()
-                    .map(|case| {
-                        let ty = side(resolve, case.ty.as_ref())?;
-                        Ok(Case {
-                            name: case.name.as_str().into(),
-                            ty,
-                        })
-                    })
-                    .collect::<Result<_, Obstacle>>()?,
-            ),
+            TypeDefKind::Record(record) => {
+                let fields = record.fields.iter().map(|field| {
+                    let name = field.name.as_str().into();
+                    value_type(resolve, &field.ty).map(|ty| Field { name, ty })
+                });
+                Type::Record(fields.collect::<Result<_, Obstacle>>()?)
+            }
+            TypeDefKind::Variant(variant) => {
+                let cases = variant.cases.iter().map(|case| {
+                    let name = case.name.as_str().into();
+                    side(resolve, case.ty.as_ref()).map(|ty| Case { name, ty })
+                });
+                Type::Variant(cases.collect::<Result<_, Obstacle>>()?)
+            }
             TypeDefKind::Enum(names) => Type::Enum(
                 names
                     .cases

@@ -60,7 +60,8 @@ impl From<Reference> for Argument {
 /// that becomes a `Value`.
 ///
 /// ```
-/// use rwasm_cluster::{Argument, Reference, arguments};
+/// use rwasm_value::arguments;
+/// use rwasm_value::value::{Argument, Reference};
 ///
 /// let arguments: Vec<Argument> = arguments!["text", 5_u32, Reference::new("weights")];
 /// assert_eq!(arguments[1], Argument::Value(5_u32.into()));
@@ -95,7 +96,7 @@ pub enum ArgumentError {
     #[error(
         "found {found} argument{}, wanted {}",
         if *.found == 1 { "" } else { "s" },
-        Wanted(.params),
+        WantedParams(.params),
     )]
     Count {
         /// The number of arguments.
@@ -128,7 +129,7 @@ pub enum ArgumentError {
         reason: String,
     },
     /// A line of text is not a list of arguments.
-    #[error("found `{found}`, wanted {}: {reason}", Wanted(.params))]
+    #[error("found `{found}`, wanted {}: {reason}", WantedParams(.params))]
     Line {
         /// The line, shortened if it is long.
         found: String,
@@ -190,9 +191,9 @@ fn described(params: &[(String, Type)]) -> Vec<String> {
 }
 
 /// Shows `none`, or how many and which: `2 (a: u64, b: string)`.
-struct Wanted<'a>(&'a [String]);
+struct WantedParams<'a>(&'a [String]);
 
-impl fmt::Display for Wanted<'_> {
+impl fmt::Display for WantedParams<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => f.write_str("none"),

@@ -121,18 +121,9 @@ fn put(value: &Value, out: &mut Writer) {
                 out.put_bytes(flag.as_bytes());
             }
         }
-        Value::Option(value) => {
-            out.put_u8(OPTION);
-            maybe(value.as_deref(), out);
-        }
-        Value::Result(Ok(value)) => {
-            out.put_u8(OK);
-            maybe(value.as_deref(), out);
-        }
-        Value::Result(Err(value)) => {
-            out.put_u8(ERR);
-            maybe(value.as_deref(), out);
-        }
+        Value::Option(value) => payload(OPTION, value.as_deref(), out),
+        Value::Result(Ok(value)) => payload(OK, value.as_deref(), out),
+        Value::Result(Err(value)) => payload(ERR, value.as_deref(), out),
         Value::Map(entries) => {
             out.put_u8(MAP);
             out.put_len(entries.len());
@@ -142,6 +133,11 @@ fn put(value: &Value, out: &mut Writer) {
             }
         }
     }
+}
+
+fn payload(tag: u8, value: Option<&Value>, out: &mut Writer) {
+    out.put_u8(tag);
+    maybe(value, out);
 }
 
 fn signed(tag: u8, number: i64, out: &mut Writer) {

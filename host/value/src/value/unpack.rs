@@ -130,18 +130,23 @@ impl<'a> Decoder<'a> {
             } else {
                 Ok(self.payload(sides.ok.as_ref(), depth, whole)?)
             }),
-            Type::Map(types) => {
-                let (key_ty, value_ty) = &**types;
-                let count =
-                    self.count(|| least_size(key_ty, depth) + least_size(value_ty, depth))?;
-                let mut entries = Vec::with_capacity(count);
-                for _ in 0..count {
-                    let key = self.value(key_ty, depth, whole)?;
-                    entries.push((key, self.value(value_ty, depth, whole)?));
-                }
-                Value::Map(entries)
-            }
+            Type::Map(types) => Value::Map(self.entries(types, depth, whole)?),
         })
+    }
+
+    fn entries(
+        &mut self,
+        (key_ty, value_ty): &(Type, Type),
+        depth: usize,
+        whole: &Bytes,
+    ) -> Result<Vec<(Value, Value)>, Malformed> {
+        let count = self.count(|| least_size(key_ty, depth) + least_size(value_ty, depth))?;
+        let mut entries = Vec::with_capacity(count);
+        for _ in 0..count {
+            let key = self.value(key_ty, depth, whole)?;
+            entries.push((key, self.value(value_ty, depth, whole)?));
+        }
+        Ok(entries)
     }
 
     fn payload(

@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 /// The target of a package that becomes the module.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct CargoTarget {
     /// The package by cargo's id: a dependency may have the same name.
     package: String,
     /// Its name, as cargo has it.
@@ -126,7 +126,7 @@ fn run(cargo: &mut Command, options: &BuildOptions) -> Result<String, BuildError
 
 /// Returns the target of the package in `dir` that is the task: its `cdylib`, otherwise its
 /// program.
-fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
+fn wanted(metadata: &Value, dir: &Path) -> Result<CargoTarget, BuildError> {
     let manifest = dir.join("Cargo.toml");
     let wrong = |reason: String| BuildError::Project {
         path: manifest.clone(),
@@ -161,7 +161,7 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
             .filter_map(|target| target["name"].as_str())
             .collect()
     };
-    let wanted = |name: &str, is_library| Wanted {
+    let wanted = |name: &str, is_library| CargoTarget {
         package: package["id"].as_str().unwrap_or(package_name).to_owned(),
         name: name.to_owned(),
         is_library,
@@ -186,7 +186,7 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
 }
 
 /// Finds the module in cargo's messages about its output.
-fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
+fn module(messages: &str, wanted: &CargoTarget) -> Option<PathBuf> {
     let is_module = |file: &&str| {
         Path::new(file)
             .extension()
@@ -271,7 +271,7 @@ mod tests {
     use serde_json::json;
 
     /// What is wanted of a package with these targets.
-    fn of(targets: &Value, default: Option<&str>) -> Result<Wanted, String> {
+    fn of(targets: &Value, default: Option<&str>) -> Result<CargoTarget, String> {
         let dir = Path::new("/some/task");
         let metadata = json!({"packages": [
             {"name": "other", "id": "path+file:///some/other#1.0.0", "manifest_path": "/some/other/Cargo.toml", "targets": []},
@@ -280,8 +280,8 @@ mod tests {
         wanted(&metadata, dir).map_err(|error| error.to_string())
     }
 
-    fn made(name: &str, is_library: bool) -> Wanted {
-        Wanted {
+    fn made(name: &str, is_library: bool) -> CargoTarget {
+        CargoTarget {
             package: "path+file:///some/task#1.0.0".to_owned(),
             name: name.to_owned(),
             is_library,

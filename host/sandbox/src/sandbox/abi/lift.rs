@@ -4,7 +4,7 @@
 //! on the host, however much the guest's lists claim to hold. So overlapping strings cannot make
 //! the host run out of memory.
 
-use super::layout::{Kind, Layout, Variant};
+use super::layout::{Layout, LayoutKind, Variant};
 use rwasm_value::value::codec::Writer;
 use wasmtime::Val;
 
@@ -93,40 +93,40 @@ impl<'m> Lift<'m> {
     /// Lifts the value at `place`, whose own range has been checked.
     fn value(&mut self, layout: &Layout, place: u32) -> Result<(), LiftError> {
         match &layout.kind {
-            Kind::Bool => self.out.put_u8(u8::from(self.part::<1>(place)[0] != 0)),
-            Kind::S8 | Kind::U8 => self.out.put_u8(self.part::<1>(place)[0]),
-            Kind::S16 => self
+            LayoutKind::Bool => self.out.put_u8(u8::from(self.part::<1>(place)[0] != 0)),
+            LayoutKind::S8 | LayoutKind::U8 => self.out.put_u8(self.part::<1>(place)[0]),
+            LayoutKind::S16 => self
                 .out
                 .put_i64_zigzag(i16::from_le_bytes(self.part(place)).into()),
-            Kind::U16 => self
+            LayoutKind::U16 => self
                 .out
                 .put_u64_leb(u16::from_le_bytes(self.part(place)).into()),
-            Kind::S32 => self
+            LayoutKind::S32 => self
                 .out
                 .put_i64_zigzag(i32::from_le_bytes(self.part(place)).into()),
-            Kind::U32 => self.out.put_u64_leb(self.word(place).into()),
-            Kind::S64 => self
+            LayoutKind::U32 => self.out.put_u64_leb(self.word(place).into()),
+            LayoutKind::S64 => self
                 .out
                 .put_i64_zigzag(i64::from_le_bytes(self.part(place))),
-            Kind::U64 => self.out.put_u64_leb(u64::from_le_bytes(self.part(place))),
-            Kind::F32 => self.out.put_raw(&self.part::<4>(place)),
-            Kind::F64 => self.out.put_raw(&self.part::<8>(place)),
-            Kind::Char => self.char(self.word(place))?,
-            Kind::String | Kind::Bytes | Kind::List(_) => {
+            LayoutKind::U64 => self.out.put_u64_leb(u64::from_le_bytes(self.part(place))),
+            LayoutKind::F32 => self.out.put_raw(&self.part::<4>(place)),
+            LayoutKind::F64 => self.out.put_raw(&self.part::<8>(place)),
+            LayoutKind::Char => self.char(self.word(place))?,
+            LayoutKind::String | LayoutKind::Bytes | LayoutKind::List(_) => {
                 self.list(layout, self.word(place), self.word(place + 4))?;
             }
-            Kind::Fields(fields) => {
+            LayoutKind::Fields(fields) => {
                 for (offset, field) in fields {
                     self.value(field, place + offset)?;
                 }
             }
-            Kind::Flags { count } => {
+            LayoutKind::Flags { count } => {
                 let range = place as usize..place as usize + count.div_ceil(8) as usize;
                 let mut bytes = self.memory[range].to_vec();
                 mask_flags(&mut bytes, *count);
                 self.out.put_raw(&bytes);
             }
-            Kind::Variant(variant) => {
+            LayoutKind::Variant(variant) => {
                 let case = match variant.discriminant {
                     1 => u32::from(self.part::<1>(place)[0]),
                     2 => u32::from(u16::from_le_bytes(self.part(place))),
@@ -143,7 +143,7 @@ impl<'m> Lift<'m> {
     /// A string, a `list<u8>` or another list, at `place` with `length` elements.
     fn list(&mut self, layout: &Layout, place: u32, length: u32) -> Result<(), LiftError> {
         match &layout.kind {
-            Kind::String => {
+            LayoutKind::String => {
                 let bytes = self.range(place, length.into(), "a string")?;
                 if std::str::from_utf8(bytes).is_err() {
                     return Err(LiftError::Abi(format!(
@@ -152,11 +152,11 @@ impl<'m> Lift<'m> {
                 }
                 self.sized(bytes)
             }
-            Kind::Bytes => {
+            LayoutKind::Bytes => {
                 let bytes = self.range(place, length.into(), "a list<u8>")?;
                 self.sized(bytes)
             }
-            Kind::List(element) => {
+            LayoutKind::List(element) => {
                 if length > 0 && !place.is_multiple_of(element.align) {
                     return Err(LiftError::Abi(format!(
                         "a list is at address {place}, which is not a multiple of {}",
@@ -226,34 +226,34 @@ impl<'m> Lift<'m> {
         let low = bits as u32;
         let [b0, b1, ..] = low.to_le_bytes();
         match &layout.kind {
-            Kind::Bool => self.out.put_u8(u8::from(low != 0)),
-            Kind::S8 | Kind::U8 => self.out.put_u8(b0),
-            Kind::S16 => self.out.put_i64_zigzag(i16::from_le_bytes([b0, b1]).into()),
-            Kind::U16 => self.out.put_u64_leb(u16::from_le_bytes([b0, b1]).into()),
-            Kind::S32 => self.out.put_i64_zigzag(low.cast_signed().into()),
-            Kind::U32 => self.out.put_u64_leb(low.into()),
-            Kind::S64 => self.out.put_i64_zigzag(bits.cast_signed()),
-            Kind::U64 => self.out.put_u64_leb(bits),
-            Kind::F32 => self.out.put_raw(&low.to_le_bytes()),
-            Kind::F64 => self.out.put_raw(&bits.to_le_bytes()),
-            Kind::Char => self.char(low)?,
-            Kind::Flags { count } => {
+            LayoutKind::Bool => self.out.put_u8(u8::from(low != 0)),
+            LayoutKind::S8 | LayoutKind::U8 => self.out.put_u8(b0),
+            LayoutKind::S16 => self.out.put_i64_zigzag(i16::from_le_bytes([b0, b1]).into()),
+            LayoutKind::U16 => self.out.put_u64_leb(u16::from_le_bytes([b0, b1]).into()),
+            LayoutKind::S32 => self.out.put_i64_zigzag(low.cast_signed().into()),
+            LayoutKind::U32 => self.out.put_u64_leb(low.into()),
+            LayoutKind::S64 => self.out.put_i64_zigzag(bits.cast_signed()),
+            LayoutKind::U64 => self.out.put_u64_leb(bits),
+            LayoutKind::F32 => self.out.put_raw(&low.to_le_bytes()),
+            LayoutKind::F64 => self.out.put_raw(&bits.to_le_bytes()),
+            LayoutKind::Char => self.char(low)?,
+            LayoutKind::Flags { count } => {
                 let mut bytes = low.to_le_bytes()[..count.div_ceil(8) as usize].to_vec();
                 mask_flags(&mut bytes, *count);
                 self.out.put_raw(&bytes);
             }
-            Kind::Fields(fields) => {
+            LayoutKind::Fields(fields) => {
                 // At most one field has a core value; the others have no parts at all.
                 for (_, field) in fields {
                     self.flat(field, returned)?;
                 }
             }
-            Kind::Variant(variant) => {
+            LayoutKind::Variant(variant) => {
                 if let Some(payload) = self.case(variant, low)? {
                     self.flat(payload, returned)?;
                 }
             }
-            Kind::String | Kind::Bytes | Kind::List(_) => {
+            LayoutKind::String | LayoutKind::Bytes | LayoutKind::List(_) => {
                 return Err(LiftError::Abi(
                     "a list cannot be returned as one core value".to_owned(),
                 ));

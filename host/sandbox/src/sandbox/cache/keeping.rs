@@ -64,13 +64,13 @@ pub struct Pruned {
 
 /// A file of a cache; ordered by its last use.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
+struct CachedFile {
     used: SystemTime,
     size: u64,
     path: PathBuf,
 }
 
-impl Found {
+impl CachedFile {
     fn is_older_than(&self, age: Duration) -> bool {
         // One from the future, by a clock that was set back, counts as new.
         self.used.elapsed().is_ok_and(|elapsed| elapsed > age)
@@ -113,7 +113,7 @@ impl CodeCache {
     pub fn prune(&self, prune: &Prune) -> io::Result<Pruned> {
         let Files { code, unfinished } = self.files()?;
         let mut pruned = Pruned::default();
-        let mut remove = |file: &Found| -> io::Result<()> {
+        let mut remove = |file: &CachedFile| -> io::Result<()> {
             file.remove()?;
             pruned.files += 1;
             pruned.bytes += file.size;
@@ -200,7 +200,7 @@ impl CodeCache {
             if let Ok(meta) = entry.metadata()
                 && meta.is_file()
             {
-                kind.push(Found {
+                kind.push(CachedFile {
                     used: meta.modified()?,
                     size: meta.len(),
                     path: entry.path(),
@@ -215,8 +215,8 @@ impl CodeCache {
 /// The files in a cache.
 #[derive(Default)]
 struct Files {
-    code: Vec<Found>,
-    unfinished: Vec<Found>,
+    code: Vec<CachedFile>,
+    unfinished: Vec<CachedFile>,
 }
 
 /// Whether a file of this name is one of ours: `CodeCache::name` makes the names.

@@ -10,7 +10,7 @@ mod keeping;
 
 pub use keeping::{CacheInfo, Prune, Pruned};
 
-use super::helper::Kind;
+use super::helper::CodeKind;
 use super::module::ModuleHash;
 use rwasm_value::units::ByteSize;
 use std::fs::{self, File};
@@ -86,7 +86,7 @@ impl CodeCache {
     }
 
     /// Returns the name of a file: the module, and everything else that its code depends on.
-    pub(super) fn name(module: ModuleHash, kind: Kind, compatibility: u64) -> String {
+    pub(super) fn name(module: ModuleHash, kind: CodeKind, compatibility: u64) -> String {
         format!("{module}-{}-{compatibility:016x}", kind.name())
     }
 

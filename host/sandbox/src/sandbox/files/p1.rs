@@ -4,7 +4,7 @@
 //! `fd_allocate` is not among them: it is never supported.
 
 use super::super::quota::charge;
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::listing::Listing;
 use super::{End, Files, has_room};
 use wasmtime::{Caller, Extern, Linker, Result, bail};
@@ -38,7 +38,7 @@ macro_rules! define {
         $($linker.func_wrap_async(
             "wasi_snapshot_preview1",
             stringify!($name),
-            |mut caller: Caller<'_, State>, ($($arg,)*): ($($ty,)*)| {
+            |mut caller: Caller<'_, GuestState>, ($($arg,)*): ($($ty,)*)| {
                 Box::new(async move {
                     let memory = caller.get_export("memory");
                     Call::new(&mut caller, memory.as_ref())?.$name($($arg),*).await
@@ -49,7 +49,7 @@ macro_rules! define {
 }
 
 /// Adds them to the linker, in place of the existing ones.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> Result<()> {
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> Result<()> {
     linker.allow_shadowing(true);
     define!(linker:
         fd_write(fd: i32, parts: i32, count: i32, written: i32);
@@ -73,7 +73,7 @@ pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> Result<()> {
 }
 
 impl<'a> Call<'a> {
-    fn new(caller: &'a mut Caller<'_, State>, memory: Option<&Extern>) -> Result<Self> {
+    fn new(caller: &'a mut Caller<'_, GuestState>, memory: Option<&Extern>) -> Result<Self> {
         let Some(Extern::Memory(memory)) = memory else {
             bail!("missing required memory export");
         };

@@ -2,7 +2,7 @@
 //! `wasmtime-wasi`, and checks those that open or change files.
 
 use super::super::quota::{NoRoom, Quota, charge};
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::{Files, has_room};
 use bytes::Bytes;
 use std::fs::File;
@@ -25,9 +25,9 @@ use wasmtime_wasi::p2::{
 const MAX_LISTINGS: usize = 8;
 
 /// Adds the interface to the linker, in place of the existing one.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    types::add_to_linker::<State, Counted>(linker, |state| {
+    types::add_to_linker::<GuestState, Counted>(linker, |state| {
         let (wasi, files) = state.p2_and_files();
         View { wasi, files }
     })?;

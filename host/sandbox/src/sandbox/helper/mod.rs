@@ -10,5 +10,5 @@ mod system;
 mod worker;
 
 pub(super) use process::{HelperError, Helpers, Task};
-pub(super) use protocol::{Kind, Passed};
+pub(super) use protocol::{CodeKind, Passed};
 pub use worker::compile_worker;

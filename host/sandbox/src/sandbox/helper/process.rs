@@ -1,7 +1,7 @@
 //! The process that compiles, seen from outside: started, limited in time, ended, and its answer
 //! checked.
 
-use super::protocol::{Answer, COMMAND, Kind, Passed, Request};
+use super::protocol::{Answer, COMMAND, CodeKind, Passed, Request};
 use super::system::{self, Group};
 use crate::sandbox::variant::Variant;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const KEPT: usize = 64 << 10;
 
 /// How much of it is shown.
-const TOLD: usize = 400;
+const SHOWN: usize = 400;
 
 /// The time between looks at a process that has closed its stderr and is about to end.
 const LOOK: Duration = Duration::from_micros(200);
@@ -32,17 +32,17 @@ const PIECE: usize = 256 << 10;
 
 /// The processes that compile for one cluster.
 #[derive(Default)]
-pub(in crate::sandbox) struct Helpers(Mutex<State>);
+pub(in crate::sandbox) struct Helpers(Mutex<HelpersState>);
 
 #[derive(Default)]
-struct State {
+struct HelpersState {
     is_closed: bool,
     running: Vec<Group>,
 }
 
 /// A module to compile, and its limits.
 pub(in crate::sandbox) struct Task<'a> {
-    pub(in crate::sandbox) kind: Kind,
+    pub(in crate::sandbox) kind: CodeKind,
     pub(in crate::sandbox) variant: &'a Variant,
     pub(in crate::sandbox) module: Bytes,
     pub(in crate::sandbox) time: Duration,
@@ -79,13 +79,13 @@ impl Helpers {
         let time = task.time;
         let process = self.start(program, &file, task)?;
         let passed = process.watch(start, time);
-        let (status, told) = self.end(process)?;
+        let (status, stderr) = self.end(process)?;
         if self.lock().is_closed {
             return Err(HelperError::Closed);
         }
         match passed {
             Some(passed) => Err(HelperError::Limit(passed)),
-            None => check(file, status, &told),
+            None => check(file, status, &stderr),
         }
     }
 
@@ -154,14 +154,14 @@ impl Helpers {
             // It ends with the pipe, and returns what it holds open.
             drop(feeder.join());
         }
-        let told = match process.reader {
+        let stderr = match process.reader {
             Some(Ok(reader)) => reader.join().unwrap_or_default(),
             _ => String::new(),
         };
-        Ok((status, told))
+        Ok((status, stderr))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HelpersState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -231,14 +231,15 @@ fn read(mut pipe: ChildStderr, no_memory: Sender<NoMemory>) -> io::Result<JoinHa
 
 /// Whether Rust's runtime reported, in a line of its own, that an allocation failed and that it
 /// aborts.
-fn has_no_memory(told: &str) -> bool {
-    told.lines()
+fn has_no_memory(stderr: &str) -> bool {
+    stderr
+        .lines()
         .any(|line| line.starts_with("memory allocation of ") && line.ends_with(" bytes failed"))
 }
 
 /// Determines the result from its stderr and its exit status.
-fn check(file: File, status: ExitStatus, told: &str) -> Result<File, HelperError> {
-    let failed = match Answer::find(told) {
+fn check(file: File, status: ExitStatus, stderr: &str) -> Result<File, HelperError> {
+    let failed = match Answer::find(stderr) {
         Some(Answer::Compiled { bytes, crc32 }) if status.success() => {
             return match intact(file, bytes, crc32) {
                 Ok(Some(file)) => Ok(file),
@@ -256,7 +257,7 @@ fn check(file: File, status: ExitStatus, told: &str) -> Result<File, HelperError
             if let Some(passed) = system::passed(status) {
                 HelperError::Limit(passed)
             } else {
-                HelperError::Crashed(crash(status, told))
+                HelperError::Crashed(crash(status, stderr))
             }
         }
     };
@@ -264,17 +265,17 @@ fn check(file: File, status: ExitStatus, told: &str) -> Result<File, HelperError
 }
 
 /// Describes how it ended, with its last output.
-fn crash(status: ExitStatus, told: &str) -> String {
+fn crash(status: ExitStatus, stderr: &str) -> String {
     let end = if status.success() {
         "it did not answer".to_owned()
     } else {
         system::end(status)
     };
-    let words = told.trim();
+    let words = stderr.trim();
     if words.is_empty() {
         return end;
     }
-    let words = &words[words.ceil_char_boundary(words.len().saturating_sub(TOLD))..];
+    let words = &words[words.ceil_char_boundary(words.len().saturating_sub(SHOWN))..];
     format!("{end}; its last output: {}", words.replace('\n', " "))
 }
 

@@ -11,12 +11,12 @@ pub(super) const COMMAND: &str = "compile-module";
 /// What is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::sandbox) enum Kind {
+pub(in crate::sandbox) enum CodeKind {
     Core,
     Component,
 }
 
-impl Kind {
+impl CodeKind {
     /// Returns its name in the cache.
     pub(in crate::sandbox) const fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Kind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
-    pub(super) kind: Kind,
+    pub(super) kind: CodeKind,
     pub(super) variant: VariantKey,
     /// Whether the code is for an engine with a pool, whose memories are laid out differently.
     pub(super) pooled: bool,

@@ -1,7 +1,7 @@
 //! What runs in the process that compiles: reads one module, writes its code, and reports how it
 //! went.
 
-use super::protocol::{Answer, COMMAND, Kind, Passed, Request};
+use super::protocol::{Answer, COMMAND, CodeKind, Passed, Request};
 use super::system;
 use crate::sandbox::variant;
 use std::ffi::OsString;
@@ -64,8 +64,8 @@ fn serve(request: &Request) -> Answer {
         end_with_stdin()?;
         // The hook has reported the place; the text goes to the requester.
         let compiled = catch_unwind(AssertUnwindSafe(|| match request.kind {
-            Kind::Core => engine.precompile_module(&module),
-            Kind::Component => engine.precompile_component(&module),
+            CodeKind::Core => engine.precompile_module(&module),
+            CodeKind::Component => engine.precompile_component(&module),
         }));
         Ok(match compiled {
             Ok(Ok(code)) if code.len() as u64 > request.code => Answer::Limit {

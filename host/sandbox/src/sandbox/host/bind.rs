@@ -1,7 +1,7 @@
 //! Binds a component's imports to the embedder's functions.
 
 use super::super::foreign::said;
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::super::stdio::OutputLimitPassed;
 use super::super::val::{self, WriteError};
 use super::component::{FunctionTypes, types};
@@ -35,7 +35,7 @@ impl HostFunctions {
     /// Returns an error if the import has different types than the function.
     pub(in crate::sandbox) fn bind(
         &self,
-        linker: &mut LinkerInstance<'_, State>,
+        linker: &mut LinkerInstance<'_, GuestState>,
         interface: &str,
         name: &str,
         ty: &ComponentFunc,
@@ -91,7 +91,7 @@ struct Bound {
 impl Bound {
     async fn call(
         &self,
-        context: StoreContextMut<'_, State>,
+        context: StoreContextMut<'_, GuestState>,
         arguments: &[Val],
         results: &mut [Val],
     ) -> Result<()> {

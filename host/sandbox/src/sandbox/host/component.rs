@@ -1,7 +1,7 @@
 //! The host's interface for components, and the types of their imports.
 
 use super::super::imports::{HOST, HOST_VERSIONS, host_functions};
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::Panicked;
 use crate::note::LogLevel;
 use rwasm_value::value::{Case, Field, Type};
@@ -30,7 +30,7 @@ enum Level {
 
 /// Defines the host's interface, in each of its versions. wasmtime provides them to every component
 /// that names a compatible version.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     for (version, _) in HOST_VERSIONS {
         let interface = format!("{HOST}@{version}");
         let functions = host_functions(&interface).unwrap_or_default();
@@ -40,10 +40,10 @@ pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result
 }
 
 fn define_functions(
-    host: &mut LinkerInstance<'_, State>,
+    host: &mut LinkerInstance<'_, GuestState>,
     functions: &[&str],
 ) -> wasmtime::Result<()> {
-    type Context<'a> = StoreContextMut<'a, State>;
+    type Context<'a> = StoreContextMut<'a, GuestState>;
     if functions.contains(&"panicked") {
         host.func_wrap(
             "panicked",

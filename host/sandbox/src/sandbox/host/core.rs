@@ -7,7 +7,7 @@
 use super::super::imports::{Waits, host_functions};
 use super::super::load::LoadError;
 use super::super::module::Module;
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::Panicked;
 use crate::note::LogLevel;
 use crate::pushed::PushedValue;
@@ -50,7 +50,7 @@ struct Exports {
 ///
 /// Returns an error if it imports one with a different type.
 pub(in crate::sandbox) fn define(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<GuestState>,
     module: &Module,
     code: &wasmtime::Module,
     waits: Waits,
@@ -109,13 +109,13 @@ fn check_type(
 }
 
 fn define_one(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<GuestState>,
     interface: &str,
     name: &str,
     exports: Exports,
     waits: Waits,
 ) -> Result<()> {
-    type Call<'a> = Caller<'a, State>;
+    type Call<'a> = Caller<'a, GuestState>;
     match name {
         "engine-count" => linker.func_wrap(interface, name, |caller: Call<'_>| {
             caller.data().desk.engine_count
@@ -137,24 +137,7 @@ fn define_one(
                 Ok(())
             },
         ),
-        "panicked" => linker.func_wrap(
-            interface,
-            name,
-            move |mut caller: Call<'_>,
-                  message: u32,
-                  message_length: u32,
-                  file: u32,
-                  file_length: u32,
-                  line: u32,
-                  column: u32| {
-                let memory = exports.memory(&mut caller, "panicked")?;
-                let (memory, state) = memory.data_and_store_mut(&mut caller);
-                let message = string(memory, message, message_length, "the message of `panicked`")?;
-                let file = string(memory, file, file_length, "the file of `panicked`")?;
-                state.desk.panicked = Some(Panicked::new(message, file, line, column));
-                Ok(())
-            },
-        ),
+        "panicked" => return define_panicked(linker, interface, name, exports),
         "progress" => linker.func_wrap(
             interface,
             name,
@@ -182,33 +165,74 @@ fn define_one(
                 Ok(())
             },
         ),
-        _ => match waits {
-            Waits::Never => linker.func_wrap(
-                interface,
-                name,
-                move |caller: Call<'_>, name: u32, length: u32, place: u32| {
-                    let answer = pin!(pushed(caller, exports, waits, (name, length, place)));
-                    match answer.poll(&mut Context::from_waker(Waker::noop())) {
-                        Poll::Ready(answered) => answered,
-                        Poll::Pending => bail!("allocating memory for a pushed value blocked"),
-                    }
-                },
-            ),
-            Waits::Maybe => linker.func_wrap_async(
-                interface,
-                name,
-                move |caller: Call<'_>, arguments: (u32, u32, u32)| {
-                    Box::new(pushed(caller, exports, waits, arguments))
-                },
-            ),
-        },
+        _ => return define_pushed(linker, interface, name, exports, waits),
+    }
+    .map(drop)
+}
+
+fn define_panicked(
+    linker: &mut Linker<GuestState>,
+    interface: &str,
+    name: &str,
+    exports: Exports,
+) -> Result<()> {
+    type Call<'a> = Caller<'a, GuestState>;
+    linker
+        .func_wrap(
+            interface,
+            name,
+            move |mut caller: Call<'_>,
+                  message: u32,
+                  message_length: u32,
+                  file: u32,
+                  file_length: u32,
+                  line: u32,
+                  column: u32| {
+                let memory = exports.memory(&mut caller, "panicked")?;
+                let (memory, state) = memory.data_and_store_mut(&mut caller);
+                let message = string(memory, message, message_length, "the message of `panicked`")?;
+                let file = string(memory, file, file_length, "the file of `panicked`")?;
+                state.desk.panicked = Some(Panicked::new(message, file, line, column));
+                Ok(())
+            },
+        )
+        .map(drop)
+}
+
+fn define_pushed(
+    linker: &mut Linker<GuestState>,
+    interface: &str,
+    name: &str,
+    exports: Exports,
+    waits: Waits,
+) -> Result<()> {
+    type Call<'a> = Caller<'a, GuestState>;
+    match waits {
+        Waits::Never => linker.func_wrap(
+            interface,
+            name,
+            move |caller: Call<'_>, name: u32, length: u32, place: u32| {
+                let answer = pin!(pushed(caller, exports, waits, (name, length, place)));
+                match answer.poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(answered) => answered,
+                    Poll::Pending => bail!("allocating memory for a pushed value blocked"),
+                }
+            },
+        ),
+        Waits::Maybe => linker.func_wrap_async(
+            interface,
+            name,
+            move |caller: Call<'_>, arguments: (u32, u32, u32)| {
+                Box::new(pushed(caller, exports, waits, arguments))
+            },
+        ),
     }
     .map(drop)
 }
 
 /// Answers `pushed`: the place of the option is given; the guest allocates memory for the value.
 async fn pushed(
-    mut caller: Caller<'_, State>,
+    mut caller: Caller<'_, GuestState>,
     exports: Exports,
     waits: Waits,
     (name, length, place): (u32, u32, u32),
@@ -243,7 +267,7 @@ async fn pushed(
 
 /// Copies the value into memory that the guest allocates, and returns its place and length.
 async fn copied(
-    caller: &mut Caller<'_, State>,
+    caller: &mut Caller<'_, GuestState>,
     exports: Exports,
     waits: Waits,
     memory: Memory,
@@ -287,7 +311,7 @@ async fn copied(
 }
 
 impl Exports {
-    fn memory(self, caller: &mut Caller<'_, State>, asked: &str) -> Result<Memory> {
+    fn memory(self, caller: &mut Caller<'_, GuestState>, asked: &str) -> Result<Memory> {
         self.memory
             .and_then(|memory| caller.get_module_export(&memory))
             .and_then(wasmtime::Extern::into_memory)

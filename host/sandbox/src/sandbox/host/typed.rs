@@ -6,7 +6,7 @@ use take::Take;
 /// Rust types that can be the parameters of a function of [`HostFunctions`]: a tuple of at most
 /// eight types that can be read from WIT types, `()` for none. The trait is sealed.
 ///
-/// [`HostFunctions`]: crate::HostFunctions
+/// [`HostFunctions`]: crate::sandbox::HostFunctions
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the parameters of a host function",
     note = "write the parameters as a tuple of types that own their data, such as `(String, u64)` or `(u32,)`"

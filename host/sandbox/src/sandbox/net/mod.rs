@@ -20,7 +20,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 /// The most refusals of a task that are reported; for a guest that scans, the first ones.
-const MAX_TOLD: usize = 4;
+const MAX_REFUSALS: usize = 4;
 
 /// What a task was refused of the network.
 #[derive(Clone, Default)]
@@ -28,17 +28,17 @@ pub(super) struct Refusals(Arc<Mutex<BTreeSet<String>>>);
 
 impl Refusals {
     fn note(&self, what: impl FnOnce() -> String) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < MAX_TOLD {
-            told.insert(what());
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.len() < MAX_REFUSALS {
+            refusals.insert(what());
         }
     }
 
     /// Takes the refusals, as a suffix for the failure of the task.
     pub(super) fn take(&self) -> Option<String> {
-        let told = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let refusals = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut text = String::new();
-        for what in told {
+        for what in refusals {
             // Writing to a string cannot fail.
             let _ = write!(text, "; {what}");
         }

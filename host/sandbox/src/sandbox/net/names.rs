@@ -2,7 +2,7 @@
 //! other name leaves the machine. It replaces wasmtime's own, which asks for whatever a guest
 //! names.
 
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::{Peers, Refusals};
 use crate::grants::host_name;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,9 +16,9 @@ use wasmtime_wasi::p2::{DynPollable, Network, Pollable, SocketError, SocketResul
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
 /// Defines the interface, replacing wasmtime's.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    let defined = ip_name_lookup::add_to_linker::<State, Names>(linker, |state| {
+    let defined = ip_name_lookup::add_to_linker::<GuestState, Names>(linker, |state| {
         let (peers, refusals) = state.peers();
         Lookups {
             table: state.sockets().table,

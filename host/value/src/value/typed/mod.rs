@@ -40,7 +40,7 @@ use sealed::{Read, Write};
 /// | `result<T, E>` | `Result<T, E>`, with `()` for a side without a payload |
 /// | `tuple<…>` of at most 8 | tuples |
 /// | `map<K, V>`, `list<tuple<K, V>>` | `HashMap`, `BTreeMap` |
-/// | records, variants, enums, flags, anything | [`Value`](crate::Value) |
+/// | records, variants, enums, flags, anything | [`Value`](crate::value::Value) |
 ///
 /// A number only fits the WIT type of its own size and sign, so that nothing is truncated: a plain
 /// core function takes `i32`, `i64`, `f32` and `f64`, but not `u32`. References and `Box` stand for
@@ -74,7 +74,7 @@ impl Packed {
     /// # Errors
     ///
     /// Returns an error if the Rust type does not correspond to this type, or if a
-    /// [`Value`](crate::Value) in it does not fit.
+    /// [`Value`](crate::value::Value) in it does not fit.
     pub fn pack_from<T: ToWit>(value: &T, ty: &Type) -> Result<Self, PackedError> {
         if !T::fits(ty) {
             return Err(Mismatch::of_type(T::wit(), ty).into());

@@ -17,7 +17,7 @@ impl<T: Place> ToArgument for T {}
 /// Rust types for all parameters of a typed function.
 ///
 /// Usually a tuple of at most eight [`ToArgument`]s, with `()` for none. A single parameter may
-/// also be that type without the tuple, unless it is a tuple, [`Value`](crate::Value) or `()`.
+/// also be that type without the tuple, unless it is a tuple, [`Value`](crate::value::Value) or `()`.
 /// `Vec<Argument>` stands for the parameters of any function, which are checked at each call. The
 /// trait is sealed.
 #[diagnostic::on_unimplemented(
