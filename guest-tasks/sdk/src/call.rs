@@ -122,7 +122,7 @@ impl Arguments for Spilled {
         let (size, align) = const { (T::TY.size(POINTER), T::TY.align(POINTER)) };
         let at = self.at.next_multiple_of(align);
         self.at = at + size;
-        // SAFETY: handed on; they lie as the fields of a tuple do.
+        // SAFETY: the caller guarantees it; they lie as the fields of a tuple do.
         unsafe { T::load(self.start.add(at)) }
     }
 }

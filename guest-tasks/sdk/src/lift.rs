@@ -325,12 +325,12 @@ impl<T: Lift> Lift for Vec<T> {
 
 impl<K: Lift + Ord, V: Lift> Lift for BTreeMap<K, V> {
     unsafe fn lift(slots: &mut Slots) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::lift(slots) }.into_iter().collect()
     }
 
     unsafe fn load(at: *const u8) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::load(at) }.into_iter().collect()
     }
 
@@ -341,12 +341,12 @@ impl<K: Lift + Ord, V: Lift> Lift for BTreeMap<K, V> {
 
 impl<K: Lift + Hash + Eq, V: Lift, S: BuildHasher + Default> Lift for HashMap<K, V, S> {
     unsafe fn lift(slots: &mut Slots) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::lift(slots) }.into_iter().collect()
     }
 
     unsafe fn load(at: *const u8) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::load(at) }.into_iter().collect()
     }
 
@@ -463,7 +463,7 @@ macro_rules! tuples {
         impl<$($name: Lift),*> Lift for ($($name,)*) {
             #[inline(always)]
             unsafe fn lift(slots: &mut Slots) -> Self {
-                // SAFETY: handed on; the fields are evaluated in their order.
+                // SAFETY: the caller guarantees it; the fields are evaluated in their order.
                 unsafe { ($($name::lift(slots),)*) }
             }
 

@@ -378,7 +378,7 @@ impl<T: Lower> Lower for Option<T> {
 impl<T: Lower, E: Display> Lower for Result<T, E> {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on; the text lies in the arena, which does not change it.
+        // SAFETY: the caller guarantees it; the text lies in the arena, which does not change it.
         unsafe {
             store_case::<Self>(self.is_err().into(), at);
             match self {

@@ -76,7 +76,7 @@ pub(super) fn pushed(name: &str) -> Option<Vec<u8>> {
         start: ptr::null_mut(),
         length: 0,
     };
-    // SAFETY: the host reads the name and writes the answer; what it says lies in room that `cabi_realloc` gave for it.
+    // SAFETY: the host reads the name and writes the answer, which points to memory from `cabi_realloc`.
     unsafe {
         host_pushed(name.as_ptr(), name.len(), &raw mut answer);
         match (answer.is_some, answer.length) {

@@ -292,7 +292,7 @@ fn a_damaged_row_is_an_error_that_names_it() {
         ),
         (
             "UPDATE value_types SET types = '[7]'",
-            "job 1, task 0: `7` is no type",
+            "job 1, task 0: `7` is not a valid type",
         ),
         ("UPDATE job SET options = '{'", "job 1: the options"),
         ("UPDATE job SET kind = 'odd'", "job 1: unknown kind `odd`"),

@@ -345,6 +345,8 @@ mod tests {
         assert!(refused("a:b", "f").starts_with("`a:b` is not a valid WIT interface"));
         assert!(refused("wasi:cli/run@0.2.0", "run").contains("cannot be defined by a program"));
         assert!(refused("rwasm:task/host@0.1.0", "log").contains("cannot be defined by a program"));
-        assert!(refused("a:b/c", "look_up").starts_with("`look_up` of `a:b/c` is no name"));
+        assert!(
+            refused("a:b/c", "look_up").starts_with("`look_up` of `a:b/c` is not a valid WIT name")
+        );
     }
 }
