@@ -127,11 +127,7 @@ fn what_cannot_be_granted_is_refused_before_anything_runs() {
             on_the_machine.0,
             ["text", "cannot grant"],
         ),
-        (
-            "--dir .::/data --dir ..::/data",
-            2,
-            ["/data", "another name"],
-        ),
+        ("--dir .::/data --dir ..::/data", 2, ["/data", "rename one"]),
         ("--dir ::/data", 2, ["::/data", "HOST::GUEST"]),
     ] {
         run("files")

@@ -63,7 +63,7 @@ use trim::{Bounds, shrink_fully, trim};
 /// use rwasm_value::units::ByteSize;
 ///
 /// let mut settings = HistorySettings::new("history.db");
-/// assert_eq!(settings.max_tasks, 100_000);
+/// assert_eq!(settings.max_rows, 100_000);
 /// settings.max_bytes = ByteSize::mib(64);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,8 +30,9 @@ const AUTO_FRACTION: u64 = 16;
 ///
 /// ```
 /// use rwasm_sandbox::chunk::Chunking;
+/// use rwasm_value::units::ByteSize;
 ///
-/// assert_eq!("lines:1000".parse::<Chunking>()?, Chunking::Lines(1000));
+/// assert_eq!("64KiB".parse::<Chunking>()?, Chunking::Size(ByteSize::kib(64)));
 /// assert_eq!("exact:1MiB".parse::<Chunking>()?.to_string(), "exact:1MiB");
 /// let error = "lines:0".parse::<Chunking>().unwrap_err();
 /// assert!(error.to_string().starts_with("`lines:0` is not a valid chunk size"));

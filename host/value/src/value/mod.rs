@@ -47,8 +47,8 @@ use std::sync::Arc;
 /// use rwasm_value::value::{Type, Value};
 ///
 /// let pair = Value::from(("answer", 42_u64));
-/// assert_eq!(pair.items().and_then(|fields| fields[1].as_u64()), Some(42));
-/// assert_eq!(Value::from(vec![1_u8, 2]), Value::Bytes([1, 2][..].to_vec().into()));
+/// assert_eq!(pair.as_list().and_then(|fields| fields[1].as_u64()), Some(42));
+/// assert_eq!(Value::from(vec![1_u8, 2]).as_bytes(), Some(&[1, 2][..]));
 ///
 /// let ty = Type::tuple([Type::String, Type::U64]);
 /// assert_eq!(ty.to_string(), "tuple<string, u64>");
