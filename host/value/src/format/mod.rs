@@ -14,7 +14,7 @@
 //! let ty = Type::list(Type::tuple([Type::String, Type::U64]));
 //! let value = from_text(r#"[["one", 1], ["two", 2]]"#, &ty)?;
 //! let mut out = Vec::new();
-//! write_value(&value, Format::Tsv, &WriteOptions::default(), &mut out)?;
+//! write_value(&mut out, &value, Format::Tsv, WriteOptions::default())?;
 //! assert_eq!(out, b"one\t1\ntwo\t2\n");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -30,7 +30,7 @@ const WIRE_VERSION: u8 = 1;
 /// let ty = Type::list(Type::U64);
 /// let value = Value::List(vec![1_u64.into(), 300_u64.into()]);
 /// let packed = Packed::pack(&value, &ty)?;
-/// assert_eq!(packed.payload(), [2, 1, 0xac, 0x02]);
+/// assert_eq!(packed.payload()[..], [2, 1, 0xac, 0x02]);
 /// assert_eq!(packed.unpack()?, value);
 /// assert!(Packed::pack(&Value::from("text"), &ty).is_err());
 /// # Ok::<(), rwasm_value::value::PackedError>(())

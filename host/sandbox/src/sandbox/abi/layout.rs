@@ -218,7 +218,7 @@ impl Layout {
             LayoutKind::F32 => flat.push(Core::F32),
             LayoutKind::F64 => flat.push(Core::F64),
             LayoutKind::String | LayoutKind::Bytes | LayoutKind::List(_) => {
-                flat.extend([Core::I32, Core::I32])
+                flat.extend([Core::I32, Core::I32]);
             }
             LayoutKind::Fields(fields) => {
                 for (_, field) in fields {

@@ -150,7 +150,7 @@ pub(in crate::sandbox) fn lower_argument<T: Send + 'static>(
 ) -> Result<(), LowerError> {
     match &layout.kind {
         LayoutKind::Bool | LayoutKind::U8 | LayoutKind::S8 => {
-            guest.slot(place, 1)[0] = value.u8()?
+            guest.slot(place, 1)[0] = value.u8()?;
         }
         LayoutKind::U16 => write(guest, place, &low16(value.u64_leb()?).to_le_bytes()),
         LayoutKind::S16 => write(
