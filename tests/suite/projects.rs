@@ -143,7 +143,7 @@ fn a_map_is_refused_where_the_tools_cannot_pass_it() {
             .expect_stderr_has(&[
                 "`mapper` has `map<string, u64>` in its parameter `counts`",
                 tool,
-                "write `list<tuple<string, u64>>`",
+                "use `list<tuple<string, u64>>`",
             ]);
     }
 }
