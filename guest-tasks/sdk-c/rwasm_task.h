@@ -1,6 +1,6 @@
 /* Tasks for rwasm-cluster in C: functions over bytes or text, with no generator and no WIT.
  *
- * Copy this file into your project, write a function, and say what it is:
+ * Copy this file into your project, write a function, and declare it:
  *
  *     #include "rwasm_task.h"
  *
@@ -12,16 +12,16 @@
  *     RWASM_TASK_BYTES(NAME, f)         rwasm_bytes f(rwasm_bytes input)
  *     RWASM_TASK_BYTES_CHECKED(NAME, f) bool f(rwasm_bytes input, rwasm_bytes *output)
  *     RWASM_TASK_BYTES_MERGE(NAME, f)   rwasm_bytes f(rwasm_bytes a, rwasm_bytes b)
- *     RWASM_TASK_TEXT…                  the same three for `string`; what they give must be UTF-8
+ *     RWASM_TASK_TEXT…                  the same three for `string`; the output must be UTF-8
  *
- * A CHECKED function gives `result<…, string>`: where it returns false, the output is the message, as text. A MERGE
- * function is a reducer: `rwasm-cluster run` folds with it what the mapper gave. NAME is a literal in kebab-case
- * ("to-upper"), at most 100 letters, each once in a program.
+ * A CHECKED function returns `result<…, string>`: if it returns false, the output is the error message. A MERGE
+ * function is a reducer: `rwasm-cluster run` uses it to combine the results of the mapper. NAME is a literal in
+ * kebab-case ("to-upper") of at most 100 letters, and unique in the program.
  *
- * Memory: the input is the caller's and is freed after the function. The output is memory of `malloc`, or (part of) an
- * input with which nothing else was done; it is freed once it has been read. `rwasm_copy` makes such memory.
+ * Memory: the caller owns the input and frees it after the function. The output is memory from `malloc`, or an
+ * unmodified input or part of it; it is freed once it has been read. `rwasm_copy` allocates such memory.
  *
- * For more than bytes and text write WIT: docs/src/guides/tasks-c.md. Needs clang, as `clang --target=wasm32-wasi
+ * For types other than bytes and text write WIT: docs/src/guides/tasks-c.md. Needs clang, as `clang --target=wasm32-wasi
  * -mexec-model=reactor` or as zig; C99 or later, or C++. */
 #ifndef RWASM_TASK_H
 #define RWASM_TASK_H
@@ -36,7 +36,7 @@
 extern "C" {
 #endif
 
-/* Some bytes, or some text in UTF-8 without a zero at its end. */
+/* Bytes, or UTF-8 text without a terminating zero. */
 typedef struct rwasm_bytes {
   uint8_t *at;
   size_t len;
@@ -47,7 +47,7 @@ static inline rwasm_bytes rwasm_of(uint8_t *at, size_t len) {
   return bytes;
 }
 
-/* A copy in memory of its own. Where there is no memory left the task ends. */
+/* Returns a copy in newly allocated memory. Ends the task if memory runs out. */
 static inline rwasm_bytes rwasm_copy(const void *from, size_t len) {
   rwasm_bytes bytes = rwasm_of(NULL, len);
   if (len > 0) {
@@ -60,10 +60,10 @@ static inline rwasm_bytes rwasm_copy(const void *from, size_t len) {
   return bytes;
 }
 
-/* A copy of a C string, without its zero. */
+/* Returns a copy of a C string, without its terminating zero. */
 static inline rwasm_bytes rwasm_text(const char *text) { return rwasm_copy(text, strlen(text)); }
 
-/* ---- What a task may ask of its host (wit/host.wit). A file that uses any of it needs nothing else. ---- */
+/* ---- The host's functions for tasks (wit/host.wit). A file can use them without anything else. ---- */
 
 #define RWASM_HOST(NAME) __attribute__((import_module("rwasm:task/host@0.1.0"), import_name(NAME)))
 
@@ -76,18 +76,18 @@ RWASM_HOST("engine-id") uint32_t rwasm_engine_id(void);
 RWASM_HOST("engine-count") uint32_t rwasm_engine_count(void);
 RWASM_HOST("pushed") void rwasm_host_pushed(const void *name, size_t len, void *result);
 
-/* Keeps a line for whoever reads the log of the task. */
+/* Adds a line to the task's log. */
 static inline void rwasm_log(enum rwasm_level level, const char *line) { rwasm_host_log(level, line, strlen(line)); }
 
-/* Says how far the task is; `total` is 0 where that is not known. */
+/* Reports progress; `total` is 0 if it is not known. */
 static inline void rwasm_progress(uint64_t done, uint64_t total) { rwasm_host_progress(done, total != 0, total); }
 
-/* Gives an intermediate value to whoever looks on. */
+/* Publishes an intermediate value for observers. */
 static inline void rwasm_publish(const char *name, const void *value, size_t len) {
   rwasm_host_publish(name, strlen(name), value, len);
 }
 
-/* The value pushed to this engine under a name; false where there is none. It is the caller's, to be freed. */
+/* Gets the value that was pushed to this engine under a name, which the caller must free; false if there is none. */
 static inline bool rwasm_pushed(const char *name, rwasm_bytes *value) {
   struct {
     uint8_t is_some;
@@ -100,9 +100,9 @@ static inline bool rwasm_pushed(const char *name, rwasm_bytes *value) {
   return result.is_some != 0;
 }
 
-/* ---- What the macros are made of. ---- */
+/* ---- The implementation of the macros. ---- */
 
-/* How the host asks for memory of the task's, for inputs and for what is pushed. */
+/* With this function the host allocates memory for inputs and pushed values. */
 __attribute__((weak, export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_len, size_t align,
                                                                        size_t len) {
   (void)old_len;
@@ -116,14 +116,14 @@ __attribute__((weak, export_name("cabi_realloc"))) void *cabi_realloc(void *old,
   return got;
 }
 
-/* The memory in which an output is found: that of `malloc`, or that of the input it is part of. */
+/* The memory that holds an output: its own from `malloc`, or that of the input it is part of. */
 struct rwasm_output {
   rwasm_bytes bytes;
   void *memory;
 };
 
 static inline bool rwasm_is_part(rwasm_bytes part, rwasm_bytes of) {
-  /* Its end counts too, for a part without bytes; no other memory begins there, since `malloc` keeps notes between. */
+  /* The end counts too, for an empty part; no other memory begins there, since `malloc` stores headers in between. */
   return of.len > 0 && part.at >= of.at && part.at <= of.at + of.len;
 }
 
@@ -148,12 +148,13 @@ static inline struct rwasm_output rwasm_output_of(rwasm_bytes bytes, rwasm_bytes
 #define RWASM_LEN(NAME) (sizeof(NAME) - 1)
 #define RWASM_COUNT(...) (sizeof((const uint8_t[]){__VA_ARGS__}))
 
-/* The type of an export, where hosts look for it: a component that has a world `rwasm:NAME/task` with that export, in a
-   custom section. The section is written by the assembler, since clang makes data of variables in such a section; the
-   assembler cannot count, so the lengths come from here. They are a byte each but that of the type section, which has
-   two, of seven bits.
+/* The type of an export, where hosts look for it: a component with a world `rwasm:NAME/task` that has the export, in a
+   custom section. The assembler writes the section, since clang would put variables in such a section into data; the
+   assembler cannot count, so the lengths come from here. They are one byte each, except that of the type section,
+   which has two, of seven bits.
 
-   DECLARATIONS is how many the world has, INDEX which of its types the export has, and the rest the types as bytes. */
+   DECLARATIONS is the number of the world's declarations, INDEX the index of the export's type, and the rest are the
+   types as bytes. */
 #define RWASM_TYPES(NAME, F, DECLARATIONS, INDEX, ...)                                                             \
   RWASM_TYPES_AS(NAME, RWASM_LEN(NAME), F, DECLARATIONS, INDEX, RWASM_SAID(__VA_ARGS__),                           \
                  5 + 2 + RWASM_COUNT(__VA_ARGS__) + 3 + RWASM_LEN(NAME) + 2 + 3 + RWASM_LEN("rwasm:/task") +       \
@@ -181,7 +182,7 @@ static inline struct rwasm_output rwasm_output_of(rwasm_bytes bytes, rwasm_bytes
 #define RWASM_BOTH(T) 1, 0x40, 2, 1, 0x61, T, 1, 0x62, T
 #define RWASM_LIST 1, 0x70, 0x7d
 
-/* An export that gives bytes or text: the result lies in an area of its own, which is found by a pointer. */
+/* An export that returns bytes or text: the result is in a separate area, to which a pointer is returned. */
 #define RWASM_PLAIN(NAME, F, PARAMETERS, INPUTS, A, B)                                                             \
   static struct rwasm_output RWASM_NAME(rwasm_output_, F);                                                         \
   __attribute__((export_name(NAME))) void *RWASM_NAME(rwasm_export_, F) PARAMETERS {                               \
@@ -198,7 +199,7 @@ static inline struct rwasm_output rwasm_output_of(rwasm_bytes bytes, rwasm_bytes
   RWASM_PLAIN(NAME, F, (uint8_t * a, size_t a_len, uint8_t * b, size_t b_len),                                     \
               (rwasm_of(a, a_len), rwasm_of(b, b_len)), rwasm_of(a, a_len), rwasm_of(b, b_len))
 
-/* An export that gives a result: before the bytes stands a 0 for `ok` or a 1 for `err`. */
+/* An export that returns a result: a 0 for `ok` or a 1 for `err` precedes the bytes. */
 #define RWASM_CHECKED(NAME, F)                                                                                     \
   static struct {                                                                                                  \
     uint8_t is_error;                                                                                              \

@@ -20,9 +20,9 @@ fn what_is_no_module_is_named_for_what_it_is() {
     flipped.truncate(wasm.len() / 2 + 100);
     let cases: [(&str, &[u8], &str); 9] = [
         ("empty.wasm", b"", "the file is empty"),
-        ("half.wasm", half, "cut off"),
-        ("start.wasm", b"\0as", "cut off"),
-        ("header.wasm", b"\0asm\x01\0\0", "cut off"),
+        ("half.wasm", half, "truncated"),
+        ("start.wasm", b"\0as", "truncated"),
+        ("header.wasm", b"\0asm\x01\0\0", "truncated"),
         ("damaged.wasm", &flipped, "is not valid"),
         (
             "random.wasm",
@@ -39,7 +39,11 @@ fn what_is_no_module_is_named_for_what_it_is() {
             b"(module (func (export \"f\") (result i3)))",
             "text.wat",
         ),
-        ("prose.wasm", b"Call me Ishmael.", "no WebAssembly module"),
+        (
+            "prose.wasm",
+            b"Call me Ishmael.",
+            "not a WebAssembly module",
+        ),
     ];
     for (name, bytes, part) in cases {
         let path = file(&dir, name, bytes);

@@ -180,7 +180,9 @@ fn a_component_is_made_on_request() {
     build(&plain)
         .arg("--component")
         .fails(10)
-        .expect_stderr_has(&["cannot be made a component: it has plain functions of numbers"]);
+        .expect_stderr_has(&[
+            "cannot be turned into a component: it has plain functions of numbers",
+        ]);
 }
 
 #[test]

@@ -353,6 +353,6 @@ fn the_cache_can_be_looked_at_and_pruned() {
     for command in ["info", "prune --all"] {
         ask(command, &cache)
             .fails(14)
-            .expect_stderr_has(&["others could put code", "RWASM_CACHE_DIR"]);
+            .expect_stderr_has(&["other users could write code", "RWASM_CACHE_DIR"]);
     }
 }

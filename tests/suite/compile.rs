@@ -181,7 +181,7 @@ fn each_limit_is_named_with_the_option_that_raises_it() {
         (
             &many,
             "module=1KiB",
-            "has more than 1KiB, the most a module may have (raise it with --limit module=SIZE)",
+            "is larger than 1KiB, the most a module may have (raise it with --limit module=SIZE)",
         ),
     ] {
         program()
@@ -283,7 +283,7 @@ fn what_was_not_prepared_is_refused_where_nothing_is_compiled() {
     };
     let told = error.to_string();
     assert!(
-        told.contains("numbers.wasm` is not in the cache of compiled code"),
+        told.contains("numbers.wasm` is not in the code cache"),
         "{told}"
     );
     cluster_with_cache(own(), dir.path())
@@ -325,25 +325,25 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
     };
     let answer = r#"echo '{"answer":"compiled","bytes":4,"crc32":0}' >&2"#;
     for (helper, told) in [
-        ("kill -SEGV $$", "it ended with signal 11"),
+        ("kill -SEGV $$", "it was terminated by signal 11"),
         ("kill -ABRT $$", "it aborted"),
         ("kill -KILL $$", "it was killed"),
         (
             "echo 'so it goes' >&2; exit 7",
-            "it ended with code 7; its last words: so it goes",
+            "it exited with code 7; its last output: so it goes",
         ),
-        ("exit 0", "it gave no answer"),
-        ("head -c 1000000 /dev/zero >&2", "it gave no answer"),
-        ("head -c 1000000 /dev/urandom", "it gave no answer"),
+        ("exit 0", "it did not answer"),
+        ("head -c 1000000 /dev/zero >&2", "it did not answer"),
+        ("head -c 1000000 /dev/urandom", "it did not answer"),
         // Of a length and a checksum that it has not, or not the checksum alone.
-        (answer, "the code that it wrote is damaged"),
+        (answer, "the code that it wrote is malformed"),
         (
             &format!("printf abcd; {answer}"),
-            "the code that it wrote is damaged",
+            "the code that it wrote is malformed",
         ),
         (
             &format!("{answer}; kill -SEGV $$"),
-            "it ended with signal 11",
+            "it was terminated by signal 11",
         ),
         (
             r#"echo '{"answer":"failed","message":"it panicked: oh"}' >&2"#,

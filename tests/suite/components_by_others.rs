@@ -197,7 +197,7 @@ fn a_function_that_no_task_can_call_says_which_type_is_in_the_way() {
         (
             "four",
             &[
-                "`list<u8, 4>`, a list of fixed length",
+                "`list<u8, 4>`, a fixed-length list",
                 "use a list or a tuple",
             ],
         ),
@@ -282,7 +282,7 @@ fn what_a_newer_interface_has_more_fails_only_where_it_is_called() {
     if !is_over_nats() {
         called(&module, &["count", "--strict-imports"])
             .fails(10)
-            .expect_stderr_has(&["`colour` of `wasi:cli/environment@0.2.99`", "not offer"]);
+            .expect_stderr_has(&["`colour` of `wasi:cli/environment@0.2.99`", "not provide"]);
     }
 }
 

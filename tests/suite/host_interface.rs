@@ -99,7 +99,7 @@ fn what_nobody_offers_fails_where_it_is_called() {
     let cluster = cluster(1);
     let error =
         run(&cluster, &module("lookup"), "wasm\n", &spec(Merge::Default)).expect_err("it fails");
-    assert!(error.to_string().contains("does not offer"), "{error}");
+    assert!(error.to_string().contains("does not provide"), "{error}");
 }
 
 #[test]

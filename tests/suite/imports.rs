@@ -67,7 +67,7 @@ fn a_call_of_what_is_not_there_names_it() {
     call(&asking, "seven")
         .arg("--strict-imports")
         .fails(10)
-        .expect_stderr_has(&["wasi:http/types@0.2.0", "not offer"]);
+        .expect_stderr_has(&["wasi:http/types@0.2.0", "not provide"]);
 }
 
 #[test]

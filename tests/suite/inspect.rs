@@ -373,7 +373,7 @@ fn wit_is_printed_ready_to_be_put_in_a_file() {
     assert_eq!(module.wit().expect("it can be printed"), wit);
     let plain = inspect(wat("numeric")).typed("--format wit").output();
     assert!(
-        plain.starts_with("// Plain functions of numbers, which carry no WIT."),
+        plain.starts_with("// Plain functions of numbers, which contain no WIT."),
         "{plain}"
     );
     assert!(

@@ -109,7 +109,7 @@ fn javascript_may_use_the_memory_that_its_task_has() {
         .fails(11)
         .expect_stderr_has(&[
             "memory-limit",
-            "its limit is 64MiB (raise it with --memory)",
+            "more than its limit of 64MiB (raise it with --memory)",
         ]);
 }
 

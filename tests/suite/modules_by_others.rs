@@ -27,17 +27,17 @@ fn functions_of_what_no_task_can_pass_are_told_with_the_reason() {
         .replace("(result i64))", "(result i64) (i64.const 1))");
     let module = file(&dir, "wide.wat", text);
     let shown = inspect(&module).output();
-    let wanted = "plain functions take and give i32, i64, f32 and f64 only";
+    let wanted = "plain functions only take and return i32, i64, f32 and f64";
     for line in [
         "functions  none that could be called".to_owned(),
         format!(
-            "not called wide: func(p0: s32, p1: v128) -> s64  (its parameter `p1` is of the core type v128, and {wanted})"
+            "not called wide: func(p0: s32, p1: v128) -> s64  (its parameter `p1` has the core type v128, but {wanted})"
         ),
         format!(
-            "           made: func() -> externref  (its result is of the core type externref, and {wanted})"
+            "           made: func() -> externref  (its result has the core type externref, but {wanted})"
         ),
         format!(
-            "           two: func() -> tuple<s32, v128>  (its result is of the core type v128, and {wanted})"
+            "           two: func() -> tuple<s32, v128>  (its result has the core type v128, but {wanted})"
         ),
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");

@@ -73,7 +73,7 @@ fn every_other_peer_is_refused() {
         } else {
             &[
                 "access-denied",
-                "refused the peer",
+                "access to the peer",
                 &format!("--net {hint}"),
             ]
         };
@@ -127,7 +127,7 @@ fn names_are_looked_up_where_they_are_granted() {
 
     // An address grants no name, even one that has it.
     let by_address = format!("--net 127.0.0.1:{port}");
-    let parts = ["access-denied", "refused the name `localhost`"];
+    let parts = ["access-denied", "access to the name `localhost` was denied"];
     is_refused("look-up", "localhost", &by_address, &parts);
     is_refused(
         "tcp",
@@ -135,7 +135,10 @@ fn names_are_looked_up_where_they_are_granted() {
         &by_address,
         &parts,
     );
-    let other = ["access-denied", "refused the name `host.example.com`"];
+    let other = [
+        "access-denied",
+        "access to the name `host.example.com` was denied",
+    ];
     is_refused("look-up", "Host.Example.com", &by_address, &other);
     for odd in ["", "a..b", "127.1", "0x7f000001", "2130706433", "a b"] {
         let ended = call("dial")

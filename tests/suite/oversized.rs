@@ -48,7 +48,7 @@ fn refused(module: Vec<u8>, wanted: &str) {
     }
 }
 
-const TOO_MUCH: &str = "come to more than 64MiB";
+const TOO_MUCH: &str = "take more than 64MiB";
 
 #[test]
 fn one_long_name_for_many_imports() {

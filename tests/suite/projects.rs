@@ -143,7 +143,7 @@ fn a_map_is_refused_where_the_tools_cannot_pass_it() {
             .expect_stderr_has(&[
                 "`mapper` has `map<string, u64>` in its parameter `counts`",
                 tool,
-                "write `list<tuple<string, u64>>`",
+                "use `list<tuple<string, u64>>`",
             ]);
     }
 }
@@ -160,7 +160,7 @@ fn what_the_wit_promises_and_no_source_defines_is_named() {
             .in_dir(&dir)
             .fails(10)
             .expect_stderr_has(&[
-                "wit/asks.wit:6:10 promises `mapper`: define exports_asks_mapper, as asks.h declares it, or take it out of the WIT",
+                "wit/asks.wit:6:10 declares `mapper`: define exports_asks_mapper, as asks.h declares it, or remove it from the WIT",
             ]);
     }
 }

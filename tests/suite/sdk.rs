@@ -201,7 +201,7 @@ fn panics_that_are_not_told_are_traps_as_ever() {
     let ended = program().arg("run").arg(guest("faulty")).stdin("trap\n");
     ended
         .fails(11)
-        .expect_stderr_has(&["a panic or an abort of the program"]);
+        .expect_stderr_has(&["the program panicked or aborted"]);
 }
 
 fn lowered(lowering: Lowering) -> Cluster {
@@ -295,7 +295,7 @@ fn types_of_one_name_that_differ_are_refused() {
     let error = Module::from_bytes("two.wasm", module).expect_err("it is refused");
     let text = error.to_string();
     assert!(
-        text.contains("by the name `point`, `one` means record { x: s32 }"),
+        text.contains("the name `point` has two meanings: in `one` record { x: s32 }"),
         "{text}"
     );
 }
@@ -310,7 +310,7 @@ fn another_version_of_the_hosts_interface_is_named() {
     let versions = "(it has the versions 0.1.0 and 0.2.0 of that interface)";
     let call = program().arg("call").arg(&later).arg("id");
     call.fails(11)
-        .expect_stderr_has(&["does not offer", versions]);
+        .expect_stderr_has(&["does not provide", versions]);
     let strict = program()
         .arg("call")
         .arg(&later)
@@ -355,7 +355,7 @@ fn functions_that_came_later_are_named_when_they_are_called() {
             "engine-count, engine-id, log",
         ]);
         let strict = call("count").arg("--strict-imports").fails(10);
-        strict.expect_stderr_has(&["rwasm:task/host@0.", "not offer"]);
+        strict.expect_stderr_has(&["rwasm:task/host@0.", "not provide"]);
         let shown = inspect(&module).output();
         let line = shown.lines().find(|line| line.contains("engine-name"));
         let line = line.expect("it is listed");

@@ -1,8 +1,9 @@
 //! One call of an exported function: core values in, the function, core values out.
 //!
-//! The attribute knows the words of a signature and not what they mean: how many core values a parameter is passed as
-//! follows from its type, which may be an alias. So every export is made with as many parameters as there can be, and the
-//! type of each is computed. Those that are left over are `()`, which is not passed at all.
+//! The attribute sees the tokens of a signature, not their meaning: how many core values a
+//! parameter is passed as follows from its type, which may be an alias. So every export has the
+//! maximum number of parameters, and the type of each is computed. Those left over are `()`, which
+//! is not passed at all.
 
 use crate::encode::Function;
 use crate::lift::{Lift, Slots};
@@ -11,17 +12,17 @@ use crate::ty::{MAX_FLAT, POINTER, Ty, kind};
 use std::alloc::{Layout, dealloc};
 use std::ptr;
 
-/// A type that may stand behind `&` as the type of a parameter.
+/// A type that may follow `&` as the type of a parameter.
 #[diagnostic::on_unimplemented(
     message = "`&{Self}` cannot be a parameter of a task's function",
     label = "cannot be a parameter",
-    note = "`&str` and `&[T]` can, and `&T` of whatever can be taken as an argument"
+    note = "`&str` and `&[T]` can, and `&T` if `T` can be an argument"
 )]
 pub trait Parameter {
-    /// What is lifted, and lent for the time of the call.
+    /// The value that is lifted, and borrowed for the duration of the call.
     type Owned: Lift;
 
-    /// Lends it.
+    /// Borrows it.
     fn lend(owned: &Self::Owned) -> &Self;
 }
 
@@ -57,7 +58,7 @@ pub struct Slot<const KIND: u8>;
 
 /// The core type of a [`Slot`].
 pub trait CoreType {
-    /// As which type it is passed.
+    /// The type that it is passed as.
     type Value;
     /// Its bits.
     fn bits(value: Self::Value) -> u64;
@@ -92,7 +93,7 @@ core_types! {
     F64: f64, value => value.to_bits(), bits => f64::from_bits(bits);
 }
 
-/// Where arguments come from.
+/// The source of arguments.
 pub trait Arguments {
     /// The next one.
     ///
@@ -104,12 +105,12 @@ pub trait Arguments {
 impl Arguments for Slots {
     #[inline(always)]
     unsafe fn take<T: Lift>(&mut self) -> T {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { T::lift(self) }
     }
 }
 
-/// Arguments that are too many to be passed as core values, and lie in memory instead.
+/// Arguments that are too many to be passed as core values, and are in memory instead.
 struct Spilled {
     start: *mut u8,
     at: usize,
@@ -121,26 +122,26 @@ impl Arguments for Spilled {
         let (size, align) = const { (T::TY.size(POINTER), T::TY.align(POINTER)) };
         let at = self.at.next_multiple_of(align);
         self.at = at + size;
-        // SAFETY: handed on; they lie as the fields of a tuple do.
+        // SAFETY: the caller guarantees it; they lie as the fields of a tuple do.
         unsafe { T::load(self.start.add(at)) }
     }
 }
 
 impl Drop for Spilled {
     fn drop(&mut self) {
-        // SAFETY: it is the room the host was given, and what was in it has been taken.
+        // SAFETY: it is the memory that the host was given, and its content has been taken.
         unsafe { dealloc(self.start, self.layout) };
     }
 }
 
 /// An exported function.
 pub trait Export {
-    /// What is said of it in the module.
+    /// Its description in the module.
     const FUNCTION: Function;
-    /// What it gives.
+    /// What it returns.
     type Result: Lower;
 
-    /// Takes the arguments, in their order, and calls it.
+    /// Takes the arguments, in order, and calls the function.
     ///
     /// # Safety
     /// As of [`Lift::lift`].
@@ -203,10 +204,10 @@ pub unsafe fn run<E: Export>(values: [u64; MAX_FLAT]) -> u64 {
                 Layout::from_size_align_unchecked(tuple.size(POINTER), tuple.align(POINTER))
             },
         };
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { E::call(&mut spilled) }
     } else {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { E::call(&mut Slots::new(values)) }
     };
     if const { is_kept::<E>() } {
@@ -216,10 +217,10 @@ pub unsafe fn run<E: Export>(values: [u64; MAX_FLAT]) -> u64 {
     }
 }
 
-/// Frees what the function gave, once the host has read it.
+/// Frees the result once the host has read it.
 ///
 /// # Safety
-/// `run` gave it, and it has not been freed.
+/// `run` returned it, and it has not been freed.
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
@@ -227,7 +228,7 @@ pub unsafe fn run<E: Export>(values: [u64; MAX_FLAT]) -> u64 {
 )]
 pub unsafe fn free<E: Export>(result: u64) {
     if const { is_kept::<E>() } {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { Kept::<E::Result>::drop(ptr::with_exposed_provenance_mut(result as usize)) };
     }
 }

@@ -1,12 +1,12 @@
-//! The `component-type` section of a function, made while compiling: the type of a world that exports it and
-//! nothing else, in the binary form of component types.
+//! The `component-type` section of a function, made at compile time: the type of a world that
+//! exports it and nothing else, in the binary form of component types.
 //!
-//! What reads it (`wit-component`) merges the worlds of all such sections in a module. Lengths are written with
+//! Its reader, `wit-component`, merges the worlds of all such sections in a module. Lengths take
 //! five bytes, as LEB128 allows, so that they can be filled in once they are known.
 
 use crate::ty::{Ty, same, same_text};
 
-/// What is said of one function.
+/// The description of one function.
 #[derive(Clone, Copy)]
 pub struct Function {
     /// Its name.
@@ -15,17 +15,17 @@ pub struct Function {
     pub params: &'static [&'static str],
     /// Their types.
     pub types: &'static [&'static Ty],
-    /// What it gives.
+    /// Its result.
     pub result: &'static Ty,
 }
 
-/// A type within a world may be made of this many others.
+/// The most other types that a type in a world may consist of.
 const MAX_PARTS: usize = 256;
 
-/// And a function may use this many types with names.
+/// The most named types that a function may use.
 const MAX_NAMED: usize = 128;
 
-/// A type of WIT that has no number and needs none is one byte.
+/// A WIT type that needs no index is one byte.
 const fn primitive(ty: &Ty) -> Option<u8> {
     Some(match ty {
         Ty::Bool => 0x7f,
@@ -53,7 +53,7 @@ enum Reference {
     Number(u32),
 }
 
-/// Whether types get their names by an import of the world or by an export of an interface.
+/// Whether types are named by an import of the world or by an export of an interface.
 #[derive(Clone, Copy)]
 enum Naming {
     Import,
@@ -64,11 +64,12 @@ enum Naming {
     Export,
 }
 
-/// Writes into `N` bytes; what is more is only counted, so that with none it says how many are wanted.
+/// Writes into `N` bytes; anything more is only counted, so that with none it returns the length
+/// needed.
 struct Writer<const N: usize> {
     bytes: [u8; N],
     len: usize,
-    /// How many declarations, and how many types among them, the innermost type has so far.
+    /// The number of declarations, and of types among them, in the innermost type so far.
     declarations: usize,
     types: u32,
     named: [(&'static Ty, u32); MAX_NAMED],
@@ -146,7 +147,7 @@ impl<const N: usize> Writer<N> {
         }
     }
 
-    /// Fills in how many bytes there have been since.
+    /// Fills in the number of bytes written since.
     const fn close(&mut self, place: usize) {
         self.fill(place, self.len - place - LENGTH);
     }
@@ -155,7 +156,7 @@ impl<const N: usize> Writer<N> {
     const fn put_reference(&mut self, reference: Reference) {
         match reference {
             Reference::Primitive(byte) => self.put(byte),
-            // A signed number, where those below zero are the primitive ones.
+            // A signed number; the primitive types are below zero.
             Reference::Number(number) => {
                 let mut rest = number;
                 while rest > 0x3f {
@@ -166,7 +167,7 @@ impl<const N: usize> Writer<N> {
             }
             Reference::Nothing => {
                 panic!(
-                    "`()` has no type of its own in WIT: it can be what a function gives, or a side of a `Result`"
+                    "`()` has no WIT type: it can only be the result of a function, or a side of a `Result`"
                 )
             }
         }
@@ -181,7 +182,7 @@ impl<const N: usize> Writer<N> {
         }
     }
 
-    /// Begins the declaration of a type, and gives its number.
+    /// Begins the declaration of a type, and returns its index.
     const fn declare(&mut self, form: u8) -> u32 {
         self.declarations += 1;
         self.put(1);
@@ -190,7 +191,7 @@ impl<const N: usize> Writer<N> {
         self.types - 1
     }
 
-    /// Declares `ty`, and before it what it is made of, if that has not been done.
+    /// Declares `ty`, and before it the types that it consists of, unless declared already.
     const fn define(&mut self, ty: &'static Ty, naming: Naming) -> Reference {
         if let Some(byte) = primitive(ty) {
             return Reference::Primitive(byte);
@@ -209,7 +210,7 @@ impl<const N: usize> Writer<N> {
         }
         assert!(
             ty.parts() <= MAX_PARTS,
-            "a type with more than 256 fields or cases cannot cross"
+            "a type can have at most 256 fields or cases"
         );
         let mut parts = [Reference::Nothing; MAX_PARTS];
         let mut at = 0;
@@ -221,7 +222,7 @@ impl<const N: usize> Writer<N> {
         let Some(name) = name else {
             return Reference::Number(number);
         };
-        // The name is given by an import, or an export, of a type that is equal to it.
+        // The name is given by an import, or an export, of an equal type.
         self.declarations += 1;
         self.put(match naming {
             Naming::Import => 3,
@@ -234,7 +235,7 @@ impl<const N: usize> Writer<N> {
         self.types += 1;
         assert!(
             self.named_len < MAX_NAMED,
-            "a function with more than 128 records, variants, enums and flags cannot cross"
+            "a function can use at most 128 records, variants, enums and flags"
         );
         self.named[self.named_len] = (ty, number);
         self.named_len += 1;
@@ -253,7 +254,7 @@ impl<const N: usize> Writer<N> {
             {
                 assert!(
                     same(known, ty),
-                    "two different types of this function have the same name in WIT: give one another by `#[wit(name = \"…\")]`"
+                    "two different types of this function have the same WIT name: rename one with `#[wit(name = \"…\")]`"
                 );
                 return Some(number);
             }
@@ -323,7 +324,7 @@ impl<const N: usize> Writer<N> {
         number
     }
 
-    /// Declares the type of a function, and gives its number.
+    /// Declares the type of a function, and returns its index.
     const fn define_function(&mut self, function: &Function, naming: Naming) -> u32 {
         let mut types = [Reference::Nothing; MAX_PARTS];
         let mut at = 0;
@@ -349,10 +350,10 @@ impl<const N: usize> Writer<N> {
         number
     }
 
-    /// The beginning of every section, up to where the world's declarations are counted.
+    /// The beginning of every section, up to the number of the world's declarations.
     const fn begin_world(&mut self) -> (usize, usize) {
         self.put_all(b"\0asm\x0d\0\x01\0");
-        // What reads the section goes by its format's version, 4, and by the encoding of strings, UTF-8.
+        // The reader checks its format's version, 4, and the encoding of strings, UTF-8.
         self.put(0);
         let custom = self.open();
         self.put_text("wit-component-encoding");
@@ -384,7 +385,7 @@ impl<const N: usize> Writer<N> {
     }
 }
 
-/// The package whose worlds the sections are: one world for each function, of the same name.
+/// The package of the sections' worlds: one world for each function, with its name.
 const PACKAGE: &str = "rwasm-task:exports";
 
 const fn write_export<const N: usize>(function: &Function) -> Writer<N> {
@@ -400,12 +401,12 @@ const fn write_export<const N: usize>(function: &Function) -> Writer<N> {
     writer
 }
 
-/// How many bytes the section of a function has.
+/// Returns the length of a function's section.
 pub const fn export_len(function: &Function) -> usize {
     write_export::<0>(function).len
 }
 
-/// The section of a function, which has this many bytes.
+/// Returns the section of a function, of this length.
 pub const fn export<const N: usize>(function: &Function) -> [u8; N] {
     write_export::<N>(function).bytes
 }
@@ -437,13 +438,13 @@ const fn write_import<const N: usize>(interface: &str, functions: &[Function]) -
 }
 
 #[cfg(target_family = "wasm")]
-/// How many bytes the section has that says that an interface of these functions is imported.
+/// Returns the length of the section that imports an interface of these functions.
 pub(crate) const fn import_len(interface: &str, functions: &[Function]) -> usize {
     write_import::<0>(interface, functions).len
 }
 
 #[cfg(target_family = "wasm")]
-/// That section, which has this many bytes.
+/// Returns that section, of this length.
 pub(crate) const fn import<const N: usize>(interface: &str, functions: &[Function]) -> [u8; N] {
     write_import::<N>(interface, functions).bytes
 }

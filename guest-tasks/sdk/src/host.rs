@@ -1,7 +1,8 @@
-//! What a task may ask of the host that runs it.
+//! The host's functions for tasks.
 //!
-//! In a unit test there is no host: log lines go to stderr, the engine is the first of one, pushed values are those that
-//! [`testing`](crate::testing) has been given, and what a task tells can be looked at there.
+//! In a unit test there is no host: log lines go to stderr, the only engine has the id 0, and
+//! pushed values are those that were passed to [`testing`](crate::testing), which also shows what a
+//! task reported.
 
 use crate::json::Mismatch;
 use crate::lift::Lift;
@@ -22,82 +23,82 @@ use wasm as platform;
 #[cfg(all(feature = "panics", target_family = "wasm"))]
 pub(crate) use wasm::panicked;
 
-/// How much a log line matters.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// What is of use to who looks for a mistake, step by step.
+    /// Every step, to find a bug.
     Trace,
-    /// What is of use to who looks for a mistake.
+    /// Information that helps to find a bug.
     Debug,
-    /// What is good to know.
+    /// Information for users.
     Info,
-    /// What may be wrong.
+    /// Something that may be wrong.
     Warn,
-    /// What is wrong.
+    /// Something that is wrong.
     Error,
 }
 
-/// Keeps a line for whoever reads the task's log.
+/// Adds a line to the task's log.
 pub fn log(level: Level, message: impl AsRef<str>) {
     platform::log(level, message.as_ref());
 }
 
-/// A line at [`Level::Trace`].
+/// Logs a line at [`Level::Trace`].
 pub fn trace(message: impl AsRef<str>) {
     log(Level::Trace, message);
 }
 
-/// A line at [`Level::Debug`].
+/// Logs a line at [`Level::Debug`].
 pub fn debug(message: impl AsRef<str>) {
     log(Level::Debug, message);
 }
 
-/// A line at [`Level::Info`].
+/// Logs a line at [`Level::Info`].
 pub fn info(message: impl AsRef<str>) {
     log(Level::Info, message);
 }
 
-/// A line at [`Level::Warn`].
+/// Logs a line at [`Level::Warn`].
 pub fn warn(message: impl AsRef<str>) {
     log(Level::Warn, message);
 }
 
-/// A line at [`Level::Error`].
+/// Logs a line at [`Level::Error`].
 pub fn error(message: impl AsRef<str>) {
     log(Level::Error, message);
 }
 
-/// Says how far the task is: `done` of `total` steps, where it knows how many there will be.
+/// Reports progress: `done` of `total` steps, or `None` if the total is not known.
 pub fn progress(done: u64, total: impl Into<Option<u64>>) {
     platform::progress(done, total.into());
 }
 
-/// Gives an intermediate value to whoever looks on; the last of each name is kept. By convention text and bytes are given as
-/// they are, anything else as JSON.
+/// Publishes an intermediate value for observers; the last one of each name is kept. By convention,
+/// text and bytes are published verbatim, anything else as JSON.
 pub fn publish(name: impl AsRef<str>, value: impl AsRef<[u8]>) {
     platform::publish(name.as_ref(), value.as_ref());
 }
 
-/// The id of the engine that runs the task.
+/// Returns the id of the engine that runs the task.
 #[must_use]
 pub fn engine_id() -> u32 {
     platform::engine_id()
 }
 
-/// How many engines the cluster had when the task began.
+/// Returns the number of engines that the cluster had when the task started.
 #[must_use]
 pub fn engine_count() -> u32 {
     platform::engine_count()
 }
 
-/// The value that was pushed to this engine under that name, if there is one.
+/// Returns the value that was pushed to this engine under that name, if there is one.
 ///
-/// A `String` or a `Vec<u8>` is the bytes that the host gives, which are those of a text or of bytes, and of any other
-/// value its JSON. For any other type they are read as JSON.
+/// As a `String` or a `Vec<u8>`, a text or bytes are returned verbatim, and any other value as its
+/// JSON. As any other type, the value is parsed from JSON.
 ///
 /// # Errors
 ///
-/// When the value does not fit the type.
+/// Returns an error if the value does not fit the type.
 ///
 /// # Examples
 ///
@@ -124,7 +125,7 @@ pub fn pushed<T: Lift>(name: impl AsRef<str>) -> Result<Option<T>, PushedError> 
     }
 }
 
-/// A pushed value is of another type than was asked for.
+/// The error for a pushed value that does not have the wanted type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushedError {
     name: String,

@@ -1,7 +1,7 @@
-//! Pushed values that are neither text nor bytes come as JSON: reading them, as the host writes them.
+//! Reads pushed values that are neither text nor bytes from JSON, as the host writes them.
 //!
-//! Integers may stand in strings, as some programs write large ones; `"NaN"`, `"Infinity"` and `"-Infinity"` are
-//! floats; bytes are base64.
+//! Integers may be in strings, as some programs write large ones; `"NaN"`, `"Infinity"` and
+//! `"-Infinity"` are floats; bytes are base64.
 
 use crate::lift::Lift;
 use crate::ty::Ty;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 /// A parsed text.
 pub type Json = serde_json::Value;
 
-/// What does not fit a type: where, what was found and what was wanted.
+/// A mismatch with a type: the place, what was found and what was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     place: String,
@@ -42,14 +42,14 @@ impl Mismatch {
         Self::new(found, wanted)
     }
 
-    /// The same, seen from the record or case around it.
+    /// The same, as seen from the record or case around it.
     #[must_use]
     pub fn within(mut self, name: &str) -> Self {
         self.place.insert_str(0, &format!(".{name}"));
         self
     }
 
-    /// The same, seen from the list around it.
+    /// The same, as seen from the list around it.
     #[must_use]
     pub fn within_item(mut self, number: usize) -> Self {
         self.place.insert_str(0, &format!("[{number}]"));
@@ -75,7 +75,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Json, Mismatch> {
 
 pub(crate) fn integer<T: FromStr>(json: &Json) -> Result<T, Mismatch> {
     let read = match json {
-        // In the words of the number, so that no range is lost on the way; `1.0` is no integer.
+        // From the number's own digits, so that no range is lost; `1.0` is not an integer.
         Json::Number(number) => number.to_string().parse().ok(),
         Json::String(text) => text.parse().ok(),
         _ => None,
@@ -127,7 +127,7 @@ pub(crate) fn list<T: Lift>(json: &Json) -> Result<Vec<T>, Mismatch> {
     }
 }
 
-/// The bytes that this base64 stands for.
+/// Decodes base64.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.strip_suffix(b"=").unwrap_or(text);
     let digits = digits.strip_suffix(b"=").unwrap_or(digits);
@@ -152,11 +152,11 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
             bytes.push((bits >> count & 0xff) as u8);
         }
     }
-    // What is left over is zero, else it would be lost.
+    // The bits left over must be zero, or they would be lost.
     (bits & ((1 << count) - 1) == 0).then_some(bytes)
 }
 
-/// The items of an array of just so many.
+/// Returns the items of an array of exactly this length.
 pub(crate) fn tuple(json: &Json, len: usize) -> Result<&[Json], Mismatch> {
     match json.as_array() {
         Some(items) if items.len() == len => Ok(items),
@@ -164,7 +164,7 @@ pub(crate) fn tuple(json: &Json, len: usize) -> Result<&[Json], Mismatch> {
     }
 }
 
-/// The only entry of an object that has one.
+/// Returns the only entry of an object that has one.
 #[must_use]
 pub(crate) fn entry(json: &Json) -> Option<(&str, &Json)> {
     let object = json.as_object().filter(|object| object.len() == 1)?;
@@ -176,10 +176,11 @@ pub(crate) fn entry(json: &Json) -> Option<(&str, &Json)> {
 pub struct Record<'a>(&'a serde_json::Map<String, Json>);
 
 impl<'a> Record<'a> {
-    /// The record that has no other fields than these.
+    /// Starts to read a record that has no other fields than these.
     ///
     /// # Errors
-    /// When it is no object, or has another field.
+    ///
+    /// Returns an error if it is not an object, or has another field.
     pub fn new(json: &'a Json, fields: &[&str]) -> Result<Self, Mismatch> {
         let wanted = || format!("an object of {}", fields.join(", "));
         let object = json.as_object();
@@ -190,10 +191,11 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A field; one that is an option may be missing.
+    /// Reads a field; one that is an option may be missing.
     ///
     /// # Errors
-    /// When it is missing or does not fit.
+    ///
+    /// Returns an error if it is missing or does not fit.
     pub fn field<T: Lift>(&self, name: &str) -> Result<T, Mismatch> {
         let read = match self.0.get(name) {
             Some(json) => T::read(json),
@@ -204,10 +206,11 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The case of a variant or an enum, and what it carries.
+/// Reads the case of a variant or an enum, and its payload.
 ///
 /// # Errors
-/// When it is neither a string nor an object with one entry.
+///
+/// Returns an error if it is neither a string nor an object with one entry.
 pub fn case<'a>(json: &'a Json, cases: &[&str]) -> Result<(&'a str, Option<&'a Json>), Mismatch> {
     let found = match json {
         Json::String(name) => Some((&**name, None)),
@@ -218,10 +221,11 @@ pub fn case<'a>(json: &'a Json, cases: &[&str]) -> Result<(&'a str, Option<&'a J
         .ok_or_else(|| Mismatch::of(json, &cases.join(" or ")))
 }
 
-/// What a case carries.
+/// Reads the payload of a case.
 ///
 /// # Errors
-/// When it is missing or does not fit.
+///
+/// Returns an error if it is missing or does not fit.
 pub fn payload<T: Lift>(name: &str, json: Option<&Json>) -> Result<T, Mismatch> {
     let read = match json {
         Some(json) => T::read(json),
@@ -230,10 +234,11 @@ pub fn payload<T: Lift>(name: &str, json: Option<&Json>) -> Result<T, Mismatch> 
     read.map_err(|error| error.within(name))
 }
 
-/// Whether each of these flags is set.
+/// Returns for each of these flags whether it is set.
 ///
 /// # Errors
-/// When it is no array of their names.
+///
+/// Returns an error if it is not an array of their names.
 pub fn flags<const N: usize>(json: &Json, names: [&str; N]) -> Result<[bool; N], Mismatch> {
     let wanted = || format!("an array of {}", names.join(", "));
     let set = json.as_array();

@@ -1,7 +1,7 @@
 //! Tasks for rwasm-cluster, written as ordinary Rust functions.
 //!
 //! ```
-//! /// How many words the text has.
+//! /// The number of words in the text.
 //! #[rwasm_task::export]
 //! fn mapper(text: &str) -> u64 {
 //!     text.split_whitespace().count() as u64
@@ -10,12 +10,13 @@
 //! assert_eq!(mapper("two words"), 2);
 //! ```
 //!
-//! [`export`] makes a function an export of the module, whose type in WIT follows from its signature; it stays the function it
-//! is, and is called as such in unit tests. [`Type`](derive@Type) makes records, variants, enums and flags of structs and
-//! enums. [`host`] is what a task may ask of its host. A program with a `main` needs none of this.
+//! [`export`] exports a function from the module; its type in WIT follows from its signature. It
+//! stays an ordinary function, which unit tests call directly. [`Type`](derive@Type) turns structs
+//! and enums into records, variants, enums and flags. [`host`] has the host's functions for tasks.
+//! A program with a `main` needs none of this.
 //!
-//! The module is built with `crate-type = ["cdylib"]` for `wasm32-wasip1`, and carries its types with it: it can be run as it
-//! is, or be made a component.
+//! The module is built with `crate-type = ["cdylib"]` for `wasm32-wasip1`, and carries its types:
+//! it can be run as it is, or be turned into a component.
 
 extern crate self as rwasm_task;
 
@@ -36,13 +37,13 @@ pub use lower::Lower;
 pub use rwasm_task_macros::{Type, export};
 pub use types::{Type, Typed};
 
-/// What unit tests see of what their tasks do, and what they give them to see.
+/// For unit tests: what tasks report, and the values that they read.
 #[cfg(not(target_family = "wasm"))]
 pub mod testing {
-    pub use crate::host::native::{Told, push, told};
+    pub use crate::host::native::{Reported, push, reported};
 }
 
-/// For what the attribute and the derive write, and for nobody else: it changes without notice.
+/// Only for the code that the attribute and the derive generate; it changes without notice.
 #[doc(hidden)]
 pub mod rt {
     pub use crate::call::{

@@ -1,7 +1,8 @@
-//! Lifting: an argument becomes a Rust value, out of core values or out of memory that the host has filled.
+//! Lifting: turns an argument, as core values or in memory that the host has filled, into a Rust
+//! value.
 //!
-//! Strings and lists of numbers take over the memory as it is. What `cabi_realloc` gave was allocated as Rust's own
-//! collections allocate, with exactly the length that is used, so they free it too.
+//! Strings and lists of numbers take over the memory as it is. `cabi_realloc` allocates like Rust's
+//! own collections, with exactly the length that is used, so they can free it.
 
 use crate::json::{Json, Mismatch};
 use crate::ty::{MAX_FLAT, POINTER, Ty};
@@ -11,14 +12,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 use std::ptr;
 
-/// The core values of a call, each as the bits of a number of 64 bits.
+/// The core values of a call, each as the bits of a 64-bit number.
 pub struct Slots {
     values: [u64; MAX_FLAT],
     at: usize,
 }
 
 impl Slots {
-    /// The values of a call; those behind its parameters are not read.
+    /// The values of a call; those after its parameters are not read.
     #[inline(always)]
     #[must_use]
     pub fn new(values: [u64; MAX_FLAT]) -> Self {
@@ -33,8 +34,8 @@ impl Slots {
         value
     }
 
-    /// Lifts a value of several cases: the number of the case is handed over, and what of the values behind it the case
-    /// does not use is passed over.
+    /// Lifts a value with several cases: passes on the number of the case, and skips the values
+    /// that the case does not use.
     ///
     /// # Safety
     /// As of [`Lift::lift`].
@@ -48,36 +49,37 @@ impl Slots {
     }
 }
 
-/// A type whose values the host can hand over.
+/// A type whose values the host can pass to a function.
 ///
 /// Derived along with [`Type`](derive@crate::Type); not to be implemented by hand.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be taken as an argument of a task's function",
-    label = "cannot be taken",
-    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
-    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`",
+    message = "`{Self}` cannot be an argument of a task's function",
+    label = "cannot be an argument",
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; instead of a type whose size depends on the machine, like `usize`, use `u32` or `u64`",
+    note = "a struct or an enum can if it has `#[derive(rwasm_task::Type)]`",
     note = "`&str` and `&[T]` can be parameters, but not parts of them: `Vec<String>` can, `Vec<&str>` cannot"
 )]
 pub trait Lift: Type + Sized {
-    /// The value of these core values.
+    /// Returns the value of these core values.
     ///
     /// # Safety
-    /// The host made them, by the canonical ABI, of a value of this type, and nobody else uses the memory they point to.
+    /// The host made them from a value of this type by the canonical ABI, and nothing else uses the
+    /// memory they point to.
     #[doc(hidden)]
     unsafe fn lift(slots: &mut Slots) -> Self;
 
-    /// The value that lies here. What it points to is its own afterwards.
+    /// Returns the value at this address, including ownership of what it points to.
     ///
     /// # Safety
-    /// The host put it there, by the canonical ABI, and nobody else uses it.
+    /// The host put it there by the canonical ABI, and nothing else uses it.
     #[doc(hidden)]
     unsafe fn load(at: *const u8) -> Self;
 
-    /// The value that was pushed, as its JSON.
+    /// Returns the pushed value, from its JSON.
     #[doc(hidden)]
     fn read(json: &Json) -> Result<Self, Mismatch>;
 
-    /// The value whose bytes were pushed.
+    /// Returns the pushed value, from its bytes.
     #[doc(hidden)]
     fn read_bytes(bytes: Vec<u8>) -> Result<Self, Mismatch> {
         Self::read(&crate::json::parse(&bytes)?)
@@ -99,13 +101,13 @@ fn address(slot: u64) -> usize {
     slot as usize
 }
 
-/// What a damaged number of a case ends in.
+/// Panics for an invalid case number.
 #[cold]
 pub fn no_such_case(case: u32) -> ! {
-    panic!("the host has passed case {case} of a type that has fewer");
+    panic!("the host passed case {case} of a type with fewer cases");
 }
 
-/// A field of a tuple or record that lies at `at`.
+/// Lifts the field of a tuple or record at the offset `at`.
 ///
 /// # Safety
 /// As of [`Lift::load`].
@@ -115,7 +117,7 @@ pub unsafe fn load_field<T: Type, F: Lift, const NUMBER: usize>(at: *const u8) -
     unsafe { F::load(at.add(const { T::TY.offset(NUMBER, POINTER) })) }
 }
 
-/// What the case of a value that lies at `at` carries.
+/// Lifts the payload of a case, of a value at `at`.
 ///
 /// # Safety
 /// As of [`Lift::load`].
@@ -125,13 +127,13 @@ pub unsafe fn load_payload<T: Type, F: Lift>(at: *const u8) -> F {
     unsafe { F::load(at.add(const { T::TY.payload(POINTER) })) }
 }
 
-/// The number of the case of a value that lies at `at`.
+/// Returns the case number of a value at `at`.
 ///
 /// # Safety
 /// As of [`Lift::load`].
 #[inline(always)]
 pub unsafe fn load_case<T: Type>(at: *const u8) -> u32 {
-    // SAFETY: so many bytes lie there.
+    // SAFETY: this many bytes are there.
     unsafe {
         match const { T::TY.discriminant() } {
             1 => (*at).into(),
@@ -141,13 +143,13 @@ pub unsafe fn load_case<T: Type>(at: *const u8) -> u32 {
     }
 }
 
-/// The bits of flags that lie at `at`.
+/// Returns the bits of flags at `at`.
 ///
 /// # Safety
 /// As of [`Lift::load`].
 #[inline(always)]
 pub unsafe fn load_flags<T: Type>(at: *const u8) -> u32 {
-    // SAFETY: so many bytes lie there.
+    // SAFETY: this many bytes are there.
     unsafe {
         match const { T::TY.size(POINTER) } {
             1 => (*at).into(),
@@ -266,7 +268,7 @@ impl Lift for String {
     }
 }
 
-/// The list of this place and length.
+/// Returns the list with this address and length.
 ///
 /// # Safety
 /// As of [`Lift::load`].
@@ -295,7 +297,7 @@ impl<T: Lift> Lift for Vec<T> {
     #[inline(always)]
     unsafe fn lift(slots: &mut Slots) -> Self {
         let start = address(slots.take());
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { list(start, address(slots.take())) }
     }
 
@@ -323,12 +325,12 @@ impl<T: Lift> Lift for Vec<T> {
 
 impl<K: Lift + Ord, V: Lift> Lift for BTreeMap<K, V> {
     unsafe fn lift(slots: &mut Slots) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::lift(slots) }.into_iter().collect()
     }
 
     unsafe fn load(at: *const u8) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::load(at) }.into_iter().collect()
     }
 
@@ -339,12 +341,12 @@ impl<K: Lift + Ord, V: Lift> Lift for BTreeMap<K, V> {
 
 impl<K: Lift + Hash + Eq, V: Lift, S: BuildHasher + Default> Lift for HashMap<K, V, S> {
     unsafe fn lift(slots: &mut Slots) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::lift(slots) }.into_iter().collect()
     }
 
     unsafe fn load(at: *const u8) -> Self {
-        // SAFETY: handed on; a map is a list of pairs.
+        // SAFETY: the caller guarantees it; a map is a list of pairs.
         unsafe { Vec::<(K, V)>::load(at) }.into_iter().collect()
     }
 
@@ -355,12 +357,12 @@ impl<K: Lift + Hash + Eq, V: Lift, S: BuildHasher + Default> Lift for HashMap<K,
 
 impl<T: Lift> Lift for Box<T> {
     unsafe fn lift(slots: &mut Slots) -> Self {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         Self::new(unsafe { T::lift(slots) })
     }
 
     unsafe fn load(at: *const u8) -> Self {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         Self::new(unsafe { T::load(at) })
     }
 
@@ -376,7 +378,7 @@ impl<T: Lift> Lift for Box<T> {
 impl<T: Lift> Lift for Option<T> {
     #[inline(always)]
     unsafe fn lift(slots: &mut Slots) -> Self {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe {
             slots.case::<Self, _>(|slots, case| match case {
                 0 => None,
@@ -388,7 +390,7 @@ impl<T: Lift> Lift for Option<T> {
 
     #[inline(always)]
     unsafe fn load(at: *const u8) -> Self {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe {
             match load_case::<Self>(at) {
                 0 => None,
@@ -417,7 +419,7 @@ macro_rules! results {
         impl<T: Lift, $($of)*> Lift for Result<T, $err> {
             #[inline(always)]
             unsafe fn lift(slots: &mut Slots) -> Self {
-                // SAFETY: handed on.
+                // SAFETY: the caller guarantees it.
                 unsafe {
                     slots.case::<Self, _>(|slots, case| match case {
                         0 => Ok(T::lift(slots)),
@@ -429,7 +431,7 @@ macro_rules! results {
 
             #[inline(always)]
             unsafe fn load(at: *const u8) -> Self {
-                // SAFETY: handed on.
+                // SAFETY: the caller guarantees it.
                 unsafe {
                     match load_case::<Self>(at) {
                         0 => Ok(load_payload::<Self, T>(at)),
@@ -461,13 +463,13 @@ macro_rules! tuples {
         impl<$($name: Lift),*> Lift for ($($name,)*) {
             #[inline(always)]
             unsafe fn lift(slots: &mut Slots) -> Self {
-                // SAFETY: handed on; the fields are evaluated in their order.
+                // SAFETY: the caller guarantees it; the fields are evaluated in their order.
                 unsafe { ($($name::lift(slots),)*) }
             }
 
             #[inline(always)]
             unsafe fn load(at: *const u8) -> Self {
-                // SAFETY: handed on.
+                // SAFETY: the caller guarantees it.
                 unsafe { ($(load_field::<Self, $name, $number>(at),)*) }
             }
 

@@ -1,7 +1,8 @@
-//! Lowering: a result is written as the host reads it.
+//! Lowering: writes a result in the form that the host reads.
 //!
-//! The Rust value stays where it is until the host is through with it: texts and lists of numbers are pointed to
-//! where they lie, and only what lies otherwise than the canonical ABI wants is written anew, into an [`Arena`].
+//! The Rust value stays in place until the host has read it: texts and lists of numbers are used
+//! where they are, and only what differs from the canonical ABI's layout is written anew, into an
+//! [`Arena`].
 
 use crate::ty::{POINTER, Ty};
 use crate::types::{Type, Typed};
@@ -11,25 +12,26 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::ptr;
 
-/// A type whose values a task's function can give.
+/// A type whose values a task's function can return.
 ///
 /// Derived along with [`Type`](derive@crate::Type); not to be implemented by hand.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be given by a task's function",
-    label = "cannot be given",
-    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
-    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`",
-    note = "the error of a `Result` implements `Display`, or is a `Typed<E>`"
+    message = "`{Self}` cannot be returned by a task's function",
+    label = "cannot be returned",
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; instead of a type whose size depends on the machine, like `usize`, use `u32` or `u64`",
+    note = "a struct or an enum can if it has `#[derive(rwasm_task::Type)]`",
+    note = "the error of a `Result` must implement `Display` or be a `Typed<E>`"
 )]
 pub trait Lower: Type {
     /// Writes the value to `at`. It may point into `self`, and to what is added to the arena.
     ///
     /// # Safety
-    /// There is room for it at `at`, aligned as its type says, and `self` and the arena outlive what is written.
+    /// There is room for it at `at`, aligned for its type, and `self` and the arena outlive what is
+    /// written.
     #[doc(hidden)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena);
 
-    /// The value as one core value, where it is one.
+    /// Returns the value as one core value, if it is one.
     #[doc(hidden)]
     fn flat(&self) -> u64 {
         unreachable!("it is not one core value")
@@ -44,10 +46,10 @@ pub struct Arena {
     texts: Vec<String>,
 }
 
-/// Room for small lists is made for several at a time, up to this many bytes.
+/// Small lists share blocks of up to this many bytes.
 const MAX_BLOCK: usize = 64 * 1024;
 
-/// What every block is aligned to: more than any type of WIT wants.
+/// The alignment of every block: more than any WIT type needs.
 const BLOCK_ALIGN: usize = 8;
 
 impl Arena {
@@ -61,7 +63,7 @@ impl Arena {
         }
     }
 
-    /// Room for so many values of a type.
+    /// Allocates room for this many values of a type.
     #[inline]
     fn room<T: Type + ?Sized>(&mut self, count: usize) -> *mut u8 {
         let (size, align) = const { (T::TY.size(POINTER), T::TY.align(POINTER)) };
@@ -75,14 +77,14 @@ impl Arena {
             let used = (layout.size() - self.free).next_multiple_of(align);
             if bytes <= layout.size() - used.min(layout.size()) {
                 self.free = layout.size() - used - bytes;
-                // SAFETY: the block has so much room behind what is used.
+                // SAFETY: the block has this much room after what is used.
                 return unsafe { start.add(used) };
             }
         }
         self.new_block(bytes)
     }
 
-    /// Room in a block of its own, which is larger where there have been others before.
+    /// Allocates a block of its own, which is larger if there were others before.
     #[cold]
     fn new_block(&mut self, bytes: usize) -> *mut u8 {
         let last = self.blocks.last().map_or(0, |(_, layout)| layout.size());
@@ -100,7 +102,7 @@ impl Arena {
         start
     }
 
-    /// Writes values as a list: its place and its length come to `at`.
+    /// Writes values as a list: its address and length are written to `at`.
     ///
     /// # Safety
     /// As of [`Lower::store`], of each value.
@@ -121,7 +123,7 @@ impl Arena {
                 place = place.add(size);
             }
         }
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { store_slice(at, start, len) };
     }
 }
@@ -135,7 +137,7 @@ impl Drop for Arena {
     }
 }
 
-/// Writes place and length of a list or a string.
+/// Writes the address and length of a list or a string.
 #[inline(always)]
 unsafe fn store_slice(at: *mut u8, start: *const u8, len: usize) {
     let at = at.cast::<usize>();
@@ -146,7 +148,7 @@ unsafe fn store_slice(at: *mut u8, start: *const u8, len: usize) {
     }
 }
 
-/// Writes a field of a tuple or record that lies at `at`.
+/// Writes the field of a tuple or record at the offset `at`.
 ///
 /// # Safety
 /// As of [`Lower::store`].
@@ -160,7 +162,7 @@ pub unsafe fn store_field<T: Type + ?Sized, F: Lower, const NUMBER: usize>(
     unsafe { field.store(at.add(const { T::TY.offset(NUMBER, POINTER) }), arena) }
 }
 
-/// Writes what the case of a value that lies at `at` carries.
+/// Writes the payload of a case, of a value at `at`.
 ///
 /// # Safety
 /// As of [`Lower::store`].
@@ -174,7 +176,7 @@ pub unsafe fn store_payload<T: Type + ?Sized, F: Lower>(
     unsafe { payload.store(at.add(const { T::TY.payload(POINTER) }), arena) }
 }
 
-/// Writes the number of a case.
+/// Writes a case number.
 ///
 /// # Safety
 /// As of [`Lower::store`].
@@ -184,7 +186,7 @@ pub unsafe fn store_payload<T: Type + ?Sized, F: Lower>(
     reason = "the number is one of the type's"
 )]
 pub unsafe fn store_case<T: Type + ?Sized>(case: u32, at: *mut u8) {
-    // SAFETY: so many bytes have their room there.
+    // SAFETY: there is room for this many bytes.
     unsafe {
         match const { T::TY.discriminant() } {
             1 => at.write(case as u8),
@@ -201,7 +203,7 @@ pub unsafe fn store_case<T: Type + ?Sized>(case: u32, at: *mut u8) {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "there are no other flags")]
 pub unsafe fn store_flags<T: Type + ?Sized>(bits: u32, at: *mut u8) {
-    // SAFETY: so many bytes have their room there.
+    // SAFETY: there is room for this many bytes.
     unsafe {
         match const { T::TY.size(POINTER) } {
             1 => at.write(bits as u8),
@@ -235,7 +237,7 @@ plain! {
     u16: value => value.into();
     u32: value => value.into();
     u64: value => value;
-    // The canonical ABI has small numbers with a sign extended to 32 bits.
+    // The canonical ABI sign-extends small numbers to 32 bits.
     i8: value => i32::from(value).cast_unsigned().into();
     i16: value => i32::from(value).cast_unsigned().into();
     i32: value => value.cast_unsigned().into();
@@ -258,7 +260,7 @@ impl Lower for () {
 impl Lower for str {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, _: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { store_slice(at, self.as_ptr(), self.len()) }
     }
 }
@@ -266,7 +268,7 @@ impl Lower for str {
 impl Lower for String {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { (**self).store(at, arena) }
     }
 }
@@ -274,7 +276,7 @@ impl Lower for String {
 impl Lower for Cow<'_, str> {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { (**self).store(at, arena) }
     }
 }
@@ -282,7 +284,7 @@ impl Lower for Cow<'_, str> {
 impl<T: Lower> Lower for [T] {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe {
             if T::PLAIN {
                 store_slice(at, self.as_ptr().cast(), self.len());
@@ -296,7 +298,7 @@ impl<T: Lower> Lower for [T] {
 impl<T: Lower> Lower for Vec<T> {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { (**self).store(at, arena) }
     }
 }
@@ -312,7 +314,7 @@ unsafe impl<K: Type, V: Type> Type for Pair<'_, K, V> {
 impl<K: Lower, V: Lower> Lower for Pair<'_, K, V> {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe {
             store_field::<Self, K, 0>(self.0, at, arena);
             store_field::<Self, V, 1>(self.1, at, arena);
@@ -323,7 +325,7 @@ impl<K: Lower, V: Lower> Lower for Pair<'_, K, V> {
 impl<K: Lower, V: Lower, S> Lower for HashMap<K, V, S> {
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
         let pairs = self.iter().map(|(key, value)| Pair(key, value));
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { arena.store_list(at, self.len(), pairs) }
     }
 }
@@ -331,14 +333,14 @@ impl<K: Lower, V: Lower, S> Lower for HashMap<K, V, S> {
 impl<K: Lower, V: Lower> Lower for BTreeMap<K, V> {
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
         let pairs = self.iter().map(|(key, value)| Pair(key, value));
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { arena.store_list(at, self.len(), pairs) }
     }
 }
 
 impl<T: Lower + ?Sized> Lower for Box<T> {
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { (**self).store(at, arena) }
     }
 
@@ -350,7 +352,7 @@ impl<T: Lower + ?Sized> Lower for Box<T> {
 impl<T: Lower + ?Sized> Lower for &T {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe { (**self).store(at, arena) }
     }
 
@@ -363,7 +365,7 @@ impl<T: Lower + ?Sized> Lower for &T {
 impl<T: Lower> Lower for Option<T> {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe {
             store_case::<Self>(self.is_some().into(), at);
             if let Some(value) = self {
@@ -376,7 +378,7 @@ impl<T: Lower> Lower for Option<T> {
 impl<T: Lower, E: Display> Lower for Result<T, E> {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on; the text lies in the arena, which does not change it.
+        // SAFETY: the caller guarantees it; the text lies in the arena, which does not change it.
         unsafe {
             store_case::<Self>(self.is_err().into(), at);
             match self {
@@ -394,7 +396,7 @@ impl<T: Lower, E: Display> Lower for Result<T, E> {
 impl<T: Lower, E: Lower> Lower for Result<T, Typed<E>> {
     #[inline(always)]
     unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-        // SAFETY: handed on.
+        // SAFETY: the caller guarantees it.
         unsafe {
             store_case::<Self>(self.is_err().into(), at);
             match self {
@@ -415,7 +417,7 @@ macro_rules! tuples {
         impl<$($name: Lower),*> Lower for ($($name,)*) {
             #[inline(always)]
             unsafe fn store(&self, at: *mut u8, arena: &mut Arena) {
-                // SAFETY: handed on.
+                // SAFETY: the caller guarantees it.
                 unsafe { $(store_field::<Self, $name, $number>(&self.$number, at, arena);)* }
             }
 
@@ -460,11 +462,11 @@ impl<R: Lower> Kept<R> {
         };
         match Layout::from_size_align(place + size, align) {
             Ok(layout) => (place, layout),
-            Err(_) => panic!("a result that is larger than any memory"),
+            Err(_) => panic!("the result does not fit into a memory"),
         }
     };
 
-    /// Keeps the value, and gives the place where it is written.
+    /// Keeps the value, and returns the address at which it is written.
     pub(crate) fn keep(value: R) -> *mut u8 {
         let (place, layout) = Self::PLACE;
         // SAFETY: its size is not zero, since it holds an arena.
@@ -490,7 +492,7 @@ impl<R: Lower> Kept<R> {
     /// Drops what was kept.
     ///
     /// # Safety
-    /// `keep` gave the place, and it has not been dropped.
+    /// `keep` returned the address, and it has not been dropped.
     pub(crate) unsafe fn drop(written: *mut u8) {
         let (place, layout) = Self::PLACE;
         // SAFETY: see `keep`.

@@ -1,6 +1,6 @@
-//! Panics are told to the host, with their message and place; what Rust prints of them is printed as ever.
+//! Reports panics to the host, with their message and place; Rust prints them as usual.
 
-/// Sees to it that panics from now on are told. Cheap where it has been done.
+/// Makes sure that panics are reported from now on. Cheap if that was done before.
 #[inline(always)]
 pub(crate) fn watch() {
     #[cfg(all(feature = "panics", target_family = "wasm"))]
@@ -12,7 +12,7 @@ mod wasm {
     use std::panic::{self, PanicHookInfo};
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// Of longer messages only the beginning is told; stderr has them whole.
+    /// Only the beginning of a long message is reported; stderr has all of it.
     const MAX_MESSAGE: usize = 4096;
 
     static IS_WATCHED: AtomicBool = AtomicBool::new(false);
@@ -35,7 +35,7 @@ mod wasm {
     }
 
     fn tell(panic: &PanicHookInfo<'_>) {
-        let message = panic.payload_as_str().unwrap_or("a value that is no text");
+        let message = panic.payload_as_str().unwrap_or("a value that is not text");
         let message = &message[..message.floor_char_boundary(MAX_MESSAGE)];
         let (file, line, column) = match panic.location() {
             Some(place) => (place.file(), place.line(), place.column()),

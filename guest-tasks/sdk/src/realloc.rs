@@ -1,10 +1,10 @@
-//! `cabi_realloc`, by which the host makes room for arguments: from Rust's own allocator, so that strings and lists
-//! can take the room over as it is.
+//! `cabi_realloc`, with which the host allocates memory for arguments: from Rust's own allocator,
+//! so that strings and lists can take the memory over as it is.
 
 use std::alloc::{Layout, alloc, handle_alloc_error, realloc};
 use std::ptr;
 
-/// Room for `new_len` bytes; what is at `old`, if anything, comes along.
+/// Allocates `new_len` bytes, moving what is at `old`, if anything.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cabi_realloc(
     old: *mut u8,

@@ -1,11 +1,13 @@
-//! WIT types as data, known while compiling: how large a type is, and as which core values it is passed.
+//! WIT types as data, known at compile time: how large a type is, and which core values it is
+//! passed as.
 //!
 //! The size of a pointer is a parameter: it is 4 where tasks run, and 8 where their unit tests do.
 
 /// The description of a WIT type.
 #[derive(Clone, Copy, Debug)]
 pub enum Ty {
-    /// What `()` is: the result of a function that has none, or a side of a result that carries nothing.
+    /// The type of `()`: the result of a function without one, or a side of a result without a
+    /// payload.
     Unit,
     /// `bool`
     Bool,
@@ -43,7 +45,7 @@ pub enum Ty {
     Tuple(&'static [&'static Ty]),
     /// A record: its name, and its fields.
     Record(&'static str, &'static [(&'static str, &'static Ty)]),
-    /// A variant: its name, and its cases, of which those are `Unit` that carry nothing.
+    /// A variant: its name, and its cases; those without a payload are `Unit`.
     Variant(&'static str, &'static [(&'static str, &'static Ty)]),
     /// An enum: its name, and its cases.
     Enum(&'static str, &'static [&'static str]),
@@ -71,7 +73,7 @@ pub(crate) mod kind {
     pub(crate) const F64: u8 = 4;
 }
 
-/// As which core values something is passed. Of more than [`MAX_FLAT`] it is only known that they are more.
+/// The core values that something is passed as. More than [`MAX_FLAT`] are only known to be more.
 #[derive(Clone, Copy, Debug)]
 pub struct Flat {
     /// Their kinds.
@@ -148,7 +150,7 @@ const fn joined(a: u8, b: u8) -> u8 {
 }
 
 impl Ty {
-    /// How many types it is made of: fields, or cases that may carry something.
+    /// Returns the number of types it consists of: fields, or payloads of cases.
     pub const fn parts(&self) -> usize {
         match self {
             Self::List(_) => 1,
@@ -159,7 +161,7 @@ impl Ty {
         }
     }
 
-    /// The type with this number of those it is made of.
+    /// Returns the type with this index of those it consists of.
     pub const fn part(&self, number: usize) -> &'static Self {
         match self {
             Self::List(element) => element,
@@ -173,19 +175,19 @@ impl Ty {
         }
     }
 
-    /// As which core values it is passed.
+    /// Returns the core values it is passed as.
     pub const fn flat(&self) -> Flat {
         self.flat_of(POINTER)
     }
 
-    /// The same, where pointers are `pointer` bytes.
+    /// The same, if pointers are `pointer` bytes.
     pub const fn flat_of(&self, pointer: usize) -> Flat {
         let mut flat = Flat::EMPTY;
         flat.add(self, pointer);
         flat
     }
 
-    /// The bytes that the number of a case takes.
+    /// Returns the bytes that a case number takes.
     pub const fn discriminant(&self) -> usize {
         let cases = match self {
             Self::Enum(_, cases) => cases.len(),
@@ -198,7 +200,7 @@ impl Ty {
         }
     }
 
-    /// How many bytes it takes in memory, where pointers are `pointer` bytes.
+    /// Returns how many bytes it takes in memory, if pointers are `pointer` bytes.
     pub const fn size(&self, pointer: usize) -> usize {
         match self {
             Self::Unit => 0,
@@ -227,7 +229,7 @@ impl Ty {
         }
     }
 
-    /// What its address in memory is a multiple of.
+    /// Returns the alignment of its address in memory.
     pub const fn align(&self, pointer: usize) -> usize {
         match self {
             Self::String | Self::List(_) => pointer,
@@ -259,12 +261,13 @@ impl Ty {
         most
     }
 
-    /// Where what a case carries lies behind the case's number.
+    /// Returns the offset of a case's payload, after the case number.
     pub const fn payload(&self, pointer: usize) -> usize {
         aligned(self.discriminant(), self.align_of_parts(pointer))
     }
 
-    /// Where a field of a tuple or record lies; of the number after the last one, where they end.
+    /// Returns the offset of a field of a tuple or record; for the index after the last one, where
+    /// they end.
     pub const fn offset(&self, number: usize, pointer: usize) -> usize {
         let mut offset = 0;
         let mut at = 0;
@@ -279,7 +282,7 @@ impl Ty {
     }
 }
 
-/// The bytes that so many flags take.
+/// Returns the bytes that this many flags take.
 const fn flag_bytes(count: usize) -> usize {
     match count {
         0..=8 => 1,

@@ -1,4 +1,4 @@
-//! The trait that says which WIT type a Rust type is.
+//! The trait that maps Rust types to WIT types.
 
 use crate::lift::Lift;
 use crate::lower::Lower;
@@ -7,31 +7,33 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
-/// A Rust type that has a type in WIT. `#[derive(rwasm_task::Type)]` makes one of a struct or an enum.
+/// A Rust type that has a WIT type. `#[derive(rwasm_task::Type)]` implements it for a struct or an
+/// enum.
 ///
 /// # Safety
 ///
-/// What [`TY`](Self::TY) says must be what the type's [`Lift`](crate::Lift) and [`Lower`](crate::Lower) read and write, and only
-/// where a value lies in memory as the canonical ABI has it, every bit of it being defined, may `PLAIN` be true.
+/// [`TY`](Self::TY) must describe what the type's [`Lift`](crate::Lift) and [`Lower`](crate::Lower)
+/// read and write. `PLAIN` may only be true if values are laid out in memory as in the canonical
+/// ABI, with every bit defined.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no type in WIT, so it cannot be passed between a task and its host",
+    message = "`{Self}` has no WIT type, so it cannot be passed between a task and its host",
     label = "cannot be passed",
-    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; of a size that depends on the machine, as `usize`, write `u32` or `u64`",
-    note = "a struct or an enum can that has `#[derive(rwasm_task::Type)]`"
+    note = "`bool`, `char`, numbers of 8 to 64 bits, `String`, `Vec`, `Option`, `Result`, tuples, `HashMap`, `BTreeMap` and `Box` can; instead of a type whose size depends on the machine, like `usize`, use `u32` or `u64`",
+    note = "a struct or an enum can if it has `#[derive(rwasm_task::Type)]`"
 )]
 pub unsafe trait Type {
-    /// What it is in WIT.
+    /// The WIT type.
     const TY: Ty;
     #[doc(hidden)]
     const REF: &'static Ty = &Self::TY;
-    /// Whether it lies in memory as the canonical ABI has it.
+    /// Whether its layout in memory is that of the canonical ABI.
     #[doc(hidden)]
     const PLAIN: bool = false;
 }
 
 macro_rules! plain {
     ($($rust:ty => $wit:ident),*) => {$(
-        // SAFETY: numbers, truth values and characters are in memory what the canonical ABI makes of them.
+        // SAFETY: in memory, numbers, booleans and characters are as in the canonical ABI.
         unsafe impl Type for $rust {
             const TY: Ty = Ty::$wit;
             const PLAIN: bool = true;
@@ -63,14 +65,15 @@ described! {
     [K: Type, V: Type] BTreeMap<K, V> => Ty::List(<(K, V)>::REF);
     [T: Type + ?Sized] Box<T> => T::TY;
     [T: Type + ?Sized] &T => T::TY;
-    // What an error says is what the host has use for.
+    // The host uses an error's text.
     [T: Type, E: Display] Result<T, E> => Ty::Result(T::REF, &Ty::String);
     [T: Type, E: Type] Result<T, Typed<E>> => Ty::Result(T::REF, E::REF);
 }
 
-/// An error that crosses as what it is, and not as what it says: `Result<T, Typed<E>>` is `result<t, e>`.
+/// An error that is passed as a value instead of as its text: `Result<T, Typed<E>>` is `result<t,
+/// e>`.
 ///
-/// `?` makes it of an `E`. `Typed<()>` is the error of a result that carries none.
+/// `?` makes one from an `E`. `Typed<()>` is the error of a result without a payload for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Typed<E>(pub E);
 
@@ -102,19 +105,19 @@ tuples!(A B C D E F G H I J);
 tuples!(A B C D E F G H I J K);
 tuples!(A B C D E F G H I J K L);
 
-/// What a parameter's type is in WIT.
+/// Returns the WIT type of a parameter.
 #[must_use]
 pub const fn argument<T: Lift>() -> &'static Ty {
     T::REF
 }
 
-/// What a result's type is in WIT.
+/// Returns the WIT type of a result.
 #[must_use]
 pub const fn given<T: Lower>() -> &'static Ty {
     T::REF
 }
 
-/// What the type of a part is in WIT, which is to be lifted and lowered.
+/// Returns the WIT type of a part, which is to be lifted and lowered.
 #[must_use]
 pub const fn both<T: Lift + Lower>() -> &'static Ty {
     T::REF

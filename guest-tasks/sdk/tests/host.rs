@@ -11,15 +11,15 @@ fn what_is_told_can_be_looked_at() {
     host::progress(1, 3);
     host::progress(2, None);
     host::publish("latest", "text");
-    let told = testing::told();
+    let reported = testing::reported();
     let lines = [
         (Level::Info, "one".to_owned()),
         (Level::Warn, "2".to_owned()),
     ];
-    assert_eq!(told.log, lines);
-    assert_eq!(told.progress, [(1, Some(3)), (2, None)]);
-    assert_eq!(told.published, [("latest".to_owned(), b"text".to_vec())]);
-    assert_eq!(testing::told(), testing::Told::default());
+    assert_eq!(reported.log, lines);
+    assert_eq!(reported.progress, [(1, Some(3)), (2, None)]);
+    assert_eq!(reported.published, [("latest".to_owned(), b"text".to_vec())]);
+    assert_eq!(testing::reported(), testing::Reported::default());
     assert_eq!((host::engine_id(), host::engine_count()), (0, 1));
 }
 

@@ -469,7 +469,7 @@ impl CliError {
 }
 
 /// What to do with a chunk that is too large.
-const SMALLER: &str = "use smaller chunks with --chunk, or raise the limit with --limit input=SIZE";
+const SMALLER: &str = "use a smaller --chunk, or raise the limit with --limit input=SIZE";
 
 /// What to do where several tasks have failed.
 fn others(failures: u64) -> Option<String> {

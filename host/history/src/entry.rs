@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-/// The name of a job in a history: counted from 1, never given twice, not even after a purge.
+/// The key of a job in a history: counted from 1 and never reused, even after jobs are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(pub u64);
 
@@ -16,7 +16,7 @@ impl fmt::Display for JobKey {
     }
 }
 
-/// An enum of which each variant has a stable name.
+/// Defines an enum whose variants have stable names.
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
@@ -26,10 +26,10 @@ macro_rules! named {
         }
 
         impl $name {
-            /// All of them, in the order of the documentation.
+            /// All variants, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The stable name, as in the history's file, in JSON and on the command line.
+            /// Returns the stable name, as in the history's file, in JSON and on the command line.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -37,7 +37,7 @@ macro_rules! named {
                 }
             }
 
-            /// The one of this name.
+            /// Returns the variant with this name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|known| known.name() == name)
@@ -53,41 +53,41 @@ macro_rules! named {
 }
 
 named! {
-    /// What kind of job it was.
+    /// The kind of a job.
     JobKind {
-        /// An input mapped in chunks, and merged.
+        /// An input that is mapped in chunks and merged.
         Run = "run",
         /// One task per item.
         Map = "map",
-        /// A single call, or one on each of several engines.
+        /// A single call, or one call on each of several engines.
         Call = "call",
     }
 }
 
 named! {
-    /// What has become of a job.
+    /// The state of a job.
     JobState {
         /// It is running.
         Running = "running",
-        /// It ended as it should.
+        /// It succeeded.
         Done = "done",
-        /// It ended by a failure.
+        /// It failed.
         Failed = "failed",
-        /// It was stopped.
+        /// It was cancelled.
         Cancelled = "cancelled",
-        /// The process that ran it ended before the job did.
+        /// Its process ended before the job did.
         Interrupted = "interrupted",
     }
 }
 
 named! {
-    /// What has become of a task.
+    /// The outcome of a task.
     TaskState {
-        /// It gave a value.
+        /// It returned a value.
         Done = "done",
         /// It failed.
         Failed = "failed",
-        /// It was stopped, or never ran, because its job was stopped.
+        /// It was cancelled, or never ran, because its job was cancelled.
         Cancelled = "cancelled",
     }
 }
@@ -96,41 +96,41 @@ named! {
 #[derive(Clone, Debug)]
 #[doc(hidden)]
 pub struct NewJob {
-    /// What kind of job it is.
+    /// The kind of the job.
     pub kind: JobKind,
-    /// Where the module was loaded from, if from a file.
+    /// The file that the module was loaded from, if any.
     pub module_path: Option<PathBuf>,
     /// The SHA-256 of the module, in lowercase hexadecimal digits.
     pub module_hash: String,
-    /// What the module is called.
+    /// The name of the module.
     pub module_name: String,
-    /// The function its tasks call.
+    /// The function that its tasks call.
     pub function: String,
-    /// What the user calls the job.
+    /// The label that the user gave the job.
     pub label: Option<String>,
-    /// The job of which this one repeats tasks.
+    /// The job whose tasks this one repeats.
     pub repeats: Option<JobKey>,
-    /// Limits, merge, retries and the like: not looked into here.
+    /// Limits, merge, retries and the like; not interpreted here.
     pub options: serde_json::Value,
     /// When it was submitted.
     pub submitted: SystemTime,
-    /// What it reads.
+    /// Its inputs.
     pub inputs: Vec<InputEntry>,
 }
 
-/// How a job ended, as it is recorded.
+/// The end of a job, as it is recorded.
 #[derive(Clone, Debug)]
 #[doc(hidden)]
 pub struct JobEnd {
-    /// What has become of it.
+    /// The final state.
     pub state: JobState,
     /// When it ended.
     pub ended: SystemTime,
     /// Its merged result, if it has one.
     pub result: Option<Packed>,
-    /// Its figures: not looked into here.
+    /// Its statistics; not interpreted here.
     pub stats: serde_json::Value,
-    /// Why it did not end well.
+    /// Why it did not succeed.
     pub message: Option<String>,
 }
 
@@ -138,16 +138,16 @@ pub struct JobEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InputEntry {
-    /// What it was called.
+    /// Its name.
     pub name: String,
-    /// Its file, if it has one: absolute, so that it can be found again.
+    /// Its file, if it has one: an absolute path, so that it can be found again.
     pub path: Option<PathBuf>,
-    /// Its length in bytes, where that was known beforehand.
+    /// Its length in bytes, if known in advance.
     pub bytes: Option<u64>,
 }
 
 impl InputEntry {
-    /// An input that is only named, as stdin is.
+    /// An input that only has a name, such as stdin.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -158,50 +158,50 @@ impl InputEntry {
     }
 }
 
-/// A job of the history.
+/// A job in the history.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct JobEntry {
-    /// Its name in this history.
+    /// Its key in this history.
     pub key: JobKey,
-    /// What kind of job it was.
+    /// The kind of the job.
     pub kind: JobKind,
-    /// What has become of it.
+    /// Its state.
     pub state: JobState,
-    /// What the user called it.
+    /// The label that the user gave it.
     pub label: Option<String>,
-    /// The function its tasks called.
+    /// The function that its tasks call.
     pub function: String,
-    /// Where the module was loaded from, if from a file.
+    /// The file that the module was loaded from, if any.
     pub module_path: Option<PathBuf>,
     /// The SHA-256 of the module, in lowercase hexadecimal digits.
     pub module_hash: String,
-    /// What the module was called.
+    /// The name of the module.
     pub module_name: String,
-    /// The job of which this one repeated tasks.
+    /// The job whose tasks this one repeats.
     pub repeats: Option<JobKey>,
-    /// Limits, merge, retries and the like, as the job was given them.
+    /// Limits, merge, retries and the like, as given to the job.
     pub options: serde_json::Value,
-    /// What it read.
+    /// Its inputs.
     pub inputs: Vec<InputEntry>,
     /// When it was submitted.
     pub submitted: SystemTime,
-    /// When it ended; none while it runs or where it was interrupted.
+    /// When it ended; `None` while it runs or if it was interrupted.
     pub ended: Option<SystemTime>,
-    /// Its figures, once it has ended.
+    /// Its statistics, once it has ended.
     pub stats: Option<serde_json::Value>,
-    /// Why it did not end well.
+    /// Why it did not succeed.
     pub message: Option<String>,
-    /// How many of its tasks were recorded.
+    /// The number of its tasks that were recorded.
     pub tasks: u64,
-    /// How many of these failed.
+    /// The number of these that failed.
     pub tasks_failed: u64,
-    /// How many of its tasks are no longer, or never were, kept: the history's bounds, or an
-    /// error while recording.
+    /// The number of its tasks that are not kept: dropped to stay within the history's limits, or
+    /// lost to an error while recording.
     pub tasks_dropped: u64,
 }
 
-/// A value that is kept, or why it is not.
+/// A value that is kept, or the reason why it is not.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Kept {
@@ -209,7 +209,7 @@ pub enum Kept {
     Nothing,
     /// The value.
     Value(Packed),
-    /// There was a value, and it is not kept.
+    /// There was a value, but it is not kept.
     LeftOut {
         /// Its size in bytes.
         bytes: u64,
@@ -218,7 +218,7 @@ pub enum Kept {
     },
 }
 
-/// What a task was called with, or where that can be had again.
+/// The input of a task, or where to get it again.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum TaskInput {
@@ -226,16 +226,16 @@ pub enum TaskInput {
     Stored(Vec<Packed>),
     /// A part of a file.
     Range {
-        /// The file: absolute, so that it can be found again.
+        /// The file: an absolute path, so that it can be found again.
         path: PathBuf,
         /// The first byte.
         start: u64,
-        /// The byte after the last; `u64::MAX` where the end of the file is meant.
+        /// The byte after the last; `u64::MAX` for the end of the file.
         end: u64,
-        /// The SHA-256 of these bytes, in hexadecimal digits, where it was taken.
+        /// The SHA-256 of these bytes, in hexadecimal digits, if it was computed.
         sha256: Option<String>,
     },
-    /// It cannot be had again, and why.
+    /// The input cannot be restored, for this reason.
     Elsewhere(String),
 }
 
@@ -243,20 +243,20 @@ pub enum TaskInput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttemptEntry {
-    /// Where it ran.
+    /// The engine that ran it.
     pub engine: EngineId,
-    /// The code of its failure; none where it gave a value.
+    /// The code of its failure; `None` if it succeeded.
     pub code: Option<String>,
-    /// What its failure says; empty where it gave a value.
+    /// The message of its failure; empty if it succeeded.
     pub message: String,
-    /// When it began to run.
+    /// When it started to run.
     pub started: SystemTime,
     /// How long it ran.
     pub run_time: Duration,
 }
 
 impl AttemptEntry {
-    /// A run that gave a value.
+    /// A run that succeeded.
     #[must_use]
     pub fn new(engine: EngineId, started: SystemTime, run_time: Duration) -> Self {
         Self {
@@ -269,50 +269,50 @@ impl AttemptEntry {
     }
 }
 
-/// A task of the history.
+/// A task in the history.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TaskEntry {
-    /// Its place in input order, from 0.
+    /// Its index in input order, from 0.
     pub index: u64,
-    /// What has become of it.
+    /// Its outcome.
     pub state: TaskState,
-    /// The code of its failure, if it failed: a [`FailureCode`](crate::FailureCode) by its name.
+    /// The code of its failure, if it failed: the name of a `FailureCode`.
     pub code: Option<String>,
-    /// What its failure says.
+    /// The message of its failure.
     pub message: Option<String>,
-    /// The functions of the guest that were running when it was stopped.
+    /// The guest's functions that were running when it was stopped.
     pub backtrace: Option<String>,
-    /// Where it ran last, if it ran.
+    /// The engine that ran it last, if it ran.
     pub engine: Option<EngineId>,
     /// Its runs, in order.
     pub attempts: Vec<AttemptEntry>,
-    /// When it was handed to the cluster.
+    /// When it was submitted to the cluster.
     pub queued: Option<SystemTime>,
-    /// When its last run began.
+    /// When its last run started.
     pub started: Option<SystemTime>,
     /// When its last run ended.
     pub finished: Option<SystemTime>,
     /// How long its last run took.
     pub run_time: Duration,
-    /// The largest sum of its linear memories, in bytes.
+    /// The peak total of its linear memories, in bytes.
     pub peak_memory: u64,
-    /// Bytes that went in.
+    /// The bytes of its input.
     pub bytes_in: u64,
-    /// Bytes that came out.
+    /// The bytes of its result.
     pub bytes_out: u64,
-    /// Fuel it used, where fuel is counted.
+    /// The fuel used, if fuel is counted.
     pub fuel: Option<u64>,
-    /// What it was called with.
+    /// Its input.
     pub input: TaskInput,
-    /// What it gave.
+    /// Its result.
     pub result: Kept,
-    /// The end of what it wrote to stderr.
+    /// The end of its stderr.
     pub stderr: Vec<u8>,
 }
 
 impl TaskEntry {
-    /// A task that gave nothing and used nothing; the rest is filled in by whoever records it.
+    /// A task without result and usage; whoever records it fills in the rest.
     #[must_use]
     pub fn new(index: u64, state: TaskState, input: TaskInput) -> Self {
         Self {
@@ -337,7 +337,7 @@ impl TaskEntry {
         }
     }
 
-    /// About how many bytes it holds, for whoever bounds them.
+    /// Returns about how many bytes it holds, for limits on them.
     pub(super) fn weight(&self) -> usize {
         /// The fixed part, here and in the file.
         const BASE: usize = 256;

@@ -1,20 +1,20 @@
-//! Why the history cannot be opened, read or written.
+//! The errors of the history.
 //!
-//! Nothing here carries an error of the database library: what it said is in the text.
+//! They do not carry errors of the database library, only its messages.
 
 use super::entry::JobKey;
 use std::path::{Path, PathBuf};
 
-/// Why the history cannot be opened, read or written. The file is as it was before.
+/// The error of opening, reading or writing the history. The file is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// The path names something that is not a regular file.
+    /// The path is not a regular file.
     #[error("history {} is {found}, wanted a regular file", path.display())]
     NotAFile {
         /// The history's file.
         path: PathBuf,
-        /// What is there.
+        /// What it is instead.
         found: &'static str,
     },
     /// The file is not an `SQLite` database.
@@ -30,17 +30,17 @@ pub enum HistoryError {
     Foreign {
         /// The history's file.
         path: PathBuf,
-        /// What tells so.
+        /// What shows it.
         found: String,
     },
-    /// The file was made by a newer version of this program.
-    #[error("history {} has format version {found}, newest known is {wanted}", path.display())]
+    /// The file was written by a newer version of this program.
+    #[error("history {} has format version {found}, newer than version {wanted}, the newest supported", path.display())]
     Newer {
         /// The history's file.
         path: PathBuf,
-        /// Its version.
+        /// The version of the file.
         found: u32,
-        /// The newest version this program knows.
+        /// The newest supported version.
         wanted: u32,
     },
     /// The file is half written or otherwise damaged.
@@ -54,75 +54,77 @@ pub enum HistoryError {
     /// The file or its directory cannot be created or written.
     #[error("history {} cannot be written: {reason}", path.display())]
     Unwritable {
-        /// The history's file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
     /// The file or its directory cannot be read.
     #[error("history {} cannot be read: {reason}", path.display())]
     Unreadable {
-        /// The history's file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
-    /// There is no room left for the file.
+    /// There is no space left for the file.
     #[error("history {} cannot grow: the disk is full", path.display())]
     Full {
         /// The history's file.
         path: PathBuf,
     },
-    /// Another process writes to the file and does not end.
+    /// Another process keeps writing to the file.
     #[error("history {} is busy: another process has been writing for too long", path.display())]
     Busy {
         /// The history's file.
         path: PathBuf,
     },
-    /// Records come faster than the file can be written.
-    #[error("history {} cannot keep up with what is to be recorded", path.display())]
+    /// Records arrive faster than the file can be written.
+    #[error("history {} cannot keep up with the records to write", path.display())]
     Behind {
         /// The history's file.
         path: PathBuf,
     },
-    /// A job's own description is too large to be kept.
-    #[error("the job's description takes {bytes} bytes, the history keeps up to {limit}")]
+    /// The description of a job is too large to be kept.
+    #[error(
+        "the job's description takes {bytes} bytes, more than the {limit} that the history keeps"
+    )]
     TooLarge {
-        /// Its size.
+        /// Its size in bytes.
         bytes: u64,
-        /// The largest that is kept.
+        /// The largest size that is kept, in bytes.
         limit: u64,
     },
-    /// The database refused for another reason.
+    /// The database failed for another reason.
     #[error("history {} failed: {reason}", path.display())]
     Failed {
         /// The history's file.
         path: PathBuf,
-        /// What it said.
+        /// The message of the database library.
         reason: String,
     },
-    /// No job of this key was ever recorded.
+    /// No job with this key was ever recorded.
     #[error("job {key} is not in the history: no such job was ever recorded")]
     UnknownJob {
         /// The key that was asked for.
         key: JobKey,
     },
-    /// The job was recorded, and removed by a user or by the history's bounds.
+    /// The job was removed by a user or to stay within the history's limits.
     #[error("job {key} was removed from the history")]
     RemovedJob {
         /// The key that was asked for.
         key: JobKey,
     },
-    /// The job is recorded, this task of it is not.
+    /// The job is recorded, but this task of it is not.
     #[error(
-        "task {index} of job {key} is not in the history, {dropped} of the job's tasks were dropped to stay within its bounds"
+        "task {index} of job {key} is not in the history: {dropped} of the job's tasks were dropped to stay within its limits"
     )]
     UnknownTask {
         /// The job.
         key: JobKey,
-        /// The task's place in input order.
+        /// The index of the task in input order.
         index: u64,
-        /// How many of the job's tasks are no longer kept.
+        /// The number of the job's tasks that are no longer kept.
         dropped: u64,
     },
     /// The job is still running.
@@ -150,7 +152,7 @@ impl Damage {
     }
 }
 
-/// What the database library said, in the words of [`HistoryError`].
+/// Converts an error of the database library to a [`HistoryError`].
 #[expect(
     clippy::needless_pass_by_value,
     reason = "used as the function of `map_err`"

@@ -1,11 +1,12 @@
-//! The file: what is there, made where nothing is, and opened once it is known to be ours.
+//! The file: checks what exists, creates what does not, and opens what is known to be a history.
 //!
-//! A file that is not a sound history of ours is never opened in a way that could change it. Its
-//! header is read as bytes; only one with our mark is given to `SQLite`, at first unchangeable where
-//! nobody uses it. A new one is made aside and linked into place when it is whole.
+//! A file that is not a sound history of this program is never opened in a way that could change
+//! it. Its header is read as bytes; only a file with our mark is passed to `SQLite`, at first as
+//! immutable if no one uses it. A new file is made under another name and linked into place when
+//! complete.
 //!
 //! A process loses all its locks on a file when it closes any handle to it, and `SQLite` relies on
-//! them. So this process looks at the bytes only while it has no connection to the file: [`Claim`].
+//! them. So this process reads the bytes only while it has no connection to the file: [`Claim`].
 
 use super::error::{HistoryError, of_database};
 use rusqlite::config::DbConfig;
@@ -20,22 +21,22 @@ use std::time::Duration;
 /// The tables, see the file itself.
 const SCHEMA: &str = include_str!("schema.sql");
 
-/// What marks a database as a history of this program: `rwhi`.
+/// Marks a database as a history of this program: `rwhi`.
 const APPLICATION: i32 = 0x7277_6869;
 
 /// The version of the schema.
 const VERSION: u32 = 1;
 
-/// How long to wait for another process that writes. It writes a few MiB at once at most.
+/// How long to wait for another process that writes. It writes a few MiB at a time at most.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Bytes of a page.
+/// The bytes of a page.
 pub(super) const PAGE: u64 = 4096;
 
-/// After how many pages in the write-ahead log they are moved into the file: 1 MiB.
+/// The number of pages in the write-ahead log after which they are moved into the file: 1 MiB.
 const CHECKPOINT_PAGES: i64 = 256;
 
-/// The length to which the write-ahead log is cut when it was moved.
+/// The length to which the write-ahead log is truncated after that.
 const LOG_BYTES: i64 = 1 << 20;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -44,10 +45,10 @@ const HEADER: usize = 100;
 /// The files to which this process has connections, once for each claim.
 static CLAIMED: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
 
-/// What tells a file from others, by whichever path it is reached.
+/// Identifies a file, by whichever path it is reached.
 type FileId = (u64, u64);
 
-/// That this process has connections to a file. To be dropped after them.
+/// Marks that this process has connections to a file. To be dropped after them.
 #[derive(Debug)]
 pub(super) struct Claim(Option<FileId>);
 
@@ -67,29 +68,29 @@ fn file_id(path: &Path) -> Option<FileId> {
     Some((meta.dev(), meta.ino()))
 }
 
-/// Elsewhere a lock belongs to its handle.
+/// On other systems a lock belongs to its handle.
 #[cfg(not(unix))]
 fn file_id(_: &Path) -> Option<FileId> {
     None
 }
 
-/// Opens the history at `path`, which is made if there is nothing.
+/// Opens the history at `path`, and creates it if there is nothing.
 pub(super) fn open(path: &Path) -> Result<(Connection, Claim), HistoryError> {
-    // Held until the connection is there: nobody looks at the bytes meanwhile.
+    // Held until the connection exists, so that no one reads the bytes meanwhile.
     let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
     let is_claimed = file_id(path).is_some_and(|id| claimed.contains(&id));
     let found = if is_claimed {
-        Found::Sound
+        Existing::Sound
     } else {
         let found = look_at(path)?;
         check_writable(path)?;
         found
     };
     let connection = connect(path)?;
-    if found == Found::InUse {
+    if found == Existing::InUse {
         check_pages(path, &connection)?;
     }
-    // Once more where it was sound: what others write since, or what the log says.
+    // Checked again, because of what others have written since, or the content of the log.
     check_tables(path, &connection)?;
     let allow = || connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
     allow().map_err(|error| of_database(path, error))?;
@@ -98,24 +99,24 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Claim), HistoryError> {
     Ok((connection, Claim(id)))
 }
 
-/// Looks at what is at `path`, which is made if there is nothing.
-fn look_at(path: &Path) -> Result<Found, HistoryError> {
+/// Checks what is at `path`, and creates a history if there is nothing.
+fn look_at(path: &Path) -> Result<Existing, HistoryError> {
     let mut found = inspect(path)?;
-    if found == Found::Nothing {
+    if found == Existing::Nothing {
         create(path)?;
-        // Made by us or by somebody else in the same moment.
+        // Created by us, or by another process at the same moment.
         found = inspect(path)?;
     }
-    if found == Found::Nothing {
+    if found == Existing::Nothing {
         return Err(HistoryError::Unwritable {
             path: path.to_owned(),
-            reason: "the path is a link to nothing".to_owned(),
+            reason: "the path is a broken link".to_owned(),
         });
     }
     Ok(found)
 }
 
-/// Asked before a connection is made: a log would be made beside a file that is read-only.
+/// Checked before connecting, which would create a log beside a read-only file.
 fn check_writable(path: &Path) -> Result<(), HistoryError> {
     match File::options().write(true).open(path) {
         Ok(_) => Ok(()),
@@ -126,7 +127,7 @@ fn check_writable(path: &Path) -> Result<(), HistoryError> {
     }
 }
 
-/// A further connection to a history that is open.
+/// Makes another connection to a history that is open.
 pub(super) fn reopen(path: &Path) -> Result<Connection, HistoryError> {
     let connection = connect(path)?;
     connection
@@ -135,20 +136,20 @@ pub(super) fn reopen(path: &Path) -> Result<Connection, HistoryError> {
     Ok(connection)
 }
 
-/// What is at a path that may be opened or made.
+/// What is at a path that may be opened or created.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Existing {
     Nothing,
-    /// A history of which every page was looked at.
+    /// A history whose pages were all checked.
     Sound,
-    /// A file with our mark and a log, which says more than the file.
+    /// A file with our mark and a log, which has newer content than the file.
     InUse,
 }
 
-/// Looks at what is there without changing anything. What seems damaged while another process
-/// moves its log into the file is looked at again.
-fn inspect(path: &Path) -> Result<Found, HistoryError> {
-    /// Such a move is over by then, or the file has a log beside it again.
+/// Checks what is there without changing anything. What seems damaged while another process moves
+/// its log into the file is checked again.
+fn inspect(path: &Path) -> Result<Existing, HistoryError> {
+    /// By then the move is over, or the file has a log beside it again.
     const LOOKS: usize = 4;
     let stamp = || {
         let meta = fs::metadata(path).ok()?;
@@ -165,7 +166,7 @@ fn inspect(path: &Path) -> Result<Found, HistoryError> {
     inspect_once(path)
 }
 
-fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
+fn inspect_once(path: &Path) -> Result<Existing, HistoryError> {
     let unreadable = |error: io::Error| HistoryError::Unreadable {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -176,7 +177,7 @@ fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
     };
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
         Err(error) => return Err(unreadable(error)),
     };
     if !meta.is_file() {
@@ -219,7 +220,7 @@ fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
     }
     check_version(path, number(60))?;
     if non_empty(&beside(path, "-journal")) {
-        // Opening the file would play it back.
+        // Opening the file would replay it.
         return Err(damaged("a rollback journal is beside it".to_owned()));
     }
     let pages = u64::from(number(28));
@@ -230,12 +231,12 @@ fn inspect_once(path: &Path) -> Result<Found, HistoryError> {
             damaged(format!("it has {length} bytes, wanted {wanted}"))
         })
         .and_then(|()| check_unused(path));
-    // A file in use changes while it is looked at; one whose process died has its newest pages
-    // in the log. Both are looked at by way of the log, once they are open.
+    // A file in use changes while it is read, and one whose process died has its newest pages in
+    // the log. Both are checked through the log once they are open.
     if sound.is_err() && non_empty(&beside(path, "-wal")) {
-        return Ok(Found::InUse);
+        return Ok(Existing::InUse);
     }
-    sound.map(|()| Found::Sound)
+    sound.map(|()| Existing::Sound)
 }
 
 fn check_version(path: &Path, found: u32) -> Result<(), HistoryError> {
@@ -253,7 +254,7 @@ fn check_version(path: &Path, found: u32) -> Result<(), HistoryError> {
     }
 }
 
-/// Looks at a file without locks, logs or any means to change it or what is beside it.
+/// Checks a file without locks, logs or any means to change it or its neighbours.
 fn check_unused(path: &Path) -> Result<(), HistoryError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
@@ -264,7 +265,7 @@ fn check_unused(path: &Path) -> Result<(), HistoryError> {
     check_pages(path, &connection)
 }
 
-/// The URI of a file that is not going to change while it is open.
+/// Returns the URI of a file that does not change while it is open.
 fn unchangeable(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -278,7 +279,7 @@ fn unchangeable(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// A connection that waits for others and leaves the log alone when it is closed.
+/// Sets up a connection that waits for others and leaves the log alone when closed.
 fn connect(path: &Path) -> Result<Connection, HistoryError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let prepare = || {
@@ -289,18 +290,18 @@ fn connect(path: &Path) -> Result<Connection, HistoryError> {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
-        // What a user removes is overwritten where that costs nothing.
+        // What a user removes is overwritten if that costs nothing.
         connection.pragma_update(None, "secure_delete", "FAST")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-        // No copy of what is kept lies in a directory for all.
+        // Keeps copies of the content out of shared directories.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         Ok(connection)
     };
     prepare().map_err(|error| of_database(path, error))
 }
 
-/// Whether every page is sound. Reads the whole file: about 0.2 s where it has 256 MiB.
+/// Whether every page is sound. Reads the whole file: about 0.2 s for 256 MiB.
 fn check_pages(path: &Path, connection: &Connection) -> Result<(), HistoryError> {
     let health = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
     let health: String = health.map_err(|error| of_database(path, error))?;
@@ -331,7 +332,7 @@ fn check_tables(path: &Path, connection: &Connection) -> Result<(), HistoryError
     })
 }
 
-/// Names and texts of everything in a schema, but for what `SQLite` adds itself.
+/// Returns names and definitions of everything in a schema, except what `SQLite` adds itself.
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     let sql = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
     let mut statement = connection.prepare(sql)?;
@@ -344,14 +345,14 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     rows.collect()
 }
 
-/// An empty history in memory.
+/// Makes an empty history in memory.
 fn empty() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
     connection.execute_batch(SCHEMA)?;
     Ok(connection)
 }
 
-/// Makes a history where nothing is. No error where somebody else makes one at the same time.
+/// Creates a history. Not an error if another process creates one at the same time.
 fn create(path: &Path) -> Result<(), HistoryError> {
     let unwritable = |reason: String| HistoryError::Unwritable {
         path: path.to_owned(),
@@ -363,7 +364,7 @@ fn create(path: &Path) -> Result<(), HistoryError> {
         _ => Path::new("."),
     };
     make_private_dir(dir).map_err(failed)?;
-    // Readable by its owner alone, as everything that `tempfile` makes.
+    // Only the owner can read it, like everything that `tempfile` creates.
     let aside = tempfile::Builder::new()
         .prefix(".history-")
         .tempfile_in(dir)
@@ -379,7 +380,7 @@ fn create(path: &Path) -> Result<(), HistoryError> {
 
 fn fill(path: &Path) -> rusqlite::Result<()> {
     let connection = Connection::open(path)?;
-    // Nobody else sees the file yet: no journal is needed, and none is left.
+    // No one else sees the file yet, so it needs no journal and leaves none behind.
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "page_size", PAGE.cast_signed())?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -404,7 +405,7 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)
 }
 
-/// The file that `SQLite` keeps beside a database.
+/// Returns the file that `SQLite` keeps beside a database.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);

@@ -1,12 +1,13 @@
 //! A record of jobs and tasks in a file, so that a result can be fetched and a failed task repeated
-//! after the program has ended. Off unless somebody opens one.
+//! after the program has ended. Nothing is recorded unless a program opens one.
 //!
-//! The file is an `SQLite` database, bounded in rows and bytes, private to its owner, and shared by
-//! any number of processes. It owns what was and nothing that is: the layers above hand it records
-//! and ask for them. It knows no engines, views or wasmtime. Reading never writes.
+//! The file is an `SQLite` database, limited in rows and bytes, private to its owner, and shared by
+//! any number of processes. It holds the past, not live state: the layers above add records and
+//! query them. It knows nothing of engines, views or wasmtime. Reading never writes.
 //!
-//! `entry` has the records, `query` what to look for; `file` opens, `write`, `read` and `trim` are
-//! the SQL; `recorder` and `queue` are the writer's thread; `live` tells whose process still runs.
+//! `entry` has the records and `query` the conditions; `file` opens; `write`, `read` and `trim` are
+//! the SQL; `recorder` and `queue` are the writer's thread; `live` finds out whose process still
+//! runs.
 
 #[cfg(test)]
 #[path = "../../value/arbitrary.rs"]
@@ -54,27 +55,37 @@ use std::thread::JoinHandle;
 use trim::{Bounds, shrink_fully, trim};
 
 /// Where a history is and how much it may hold.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_history::HistorySettings;
+/// use rwasm_value::units::ByteSize;
+///
+/// let mut settings = HistorySettings::new("history.db");
+/// assert_eq!(settings.max_rows, 100_000);
+/// settings.max_bytes = ByteSize::mib(64);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HistorySettings {
-    /// The file. It and its directory are made, readable by their owner alone, if they are not
-    /// there.
+    /// The file. It and its directory are created if they do not exist, readable only by their
+    /// owner.
     pub path: PathBuf,
-    /// How many tasks are kept, and how many jobs.
+    /// The most tasks that are kept, and the most jobs.
     pub max_rows: u64,
-    /// How many bytes all that is kept may take, at least 1 MiB. The file and its log may be a few
-    /// MiB longer for a while.
+    /// The most bytes that all records may take, at least 1 MiB. The file and its log may be a few
+    /// MiB larger for a while.
     pub max_bytes: ByteSize,
-    /// The largest input and result of a task that is stored itself.
+    /// The largest input and result of a task that is stored.
     pub small_input: ByteSize,
-    /// The largest merged result of a job that is stored; never more than a quarter of
-    /// `max_bytes`.
+    /// The largest merged result of a job that is stored, at most a quarter of `max_bytes`.
     pub job_result: ByteSize,
 }
 
 impl HistorySettings {
-    /// A history in the file `path`: 100 000 tasks, 256 MiB, inputs and results up to 64 KiB, merged
-    /// results up to 16 MiB.
+    /// A history in the file `path`, with the defaults: 100 000 tasks, 256 MiB, inputs and results
+    /// of up to 64 KiB, merged results of up to 16 MiB.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -86,7 +97,7 @@ impl HistorySettings {
         }
     }
 
-    /// The bounds, of which the smallest leave room for the tables and one task.
+    /// Returns the limits; the smallest ones leave room for the tables and one task.
     fn bounds(&self) -> Bounds {
         Bounds {
             rows: self.max_rows.max(1),
@@ -94,13 +105,13 @@ impl HistorySettings {
         }
     }
 
-    /// The largest thing that is stored at once.
+    /// Returns the largest value that is stored at once.
     fn largest(&self) -> ByteSize {
         ByteSize::new(self.bounds().bytes / 4)
     }
 }
 
-/// A history that is open. Clones share it.
+/// An open history. Clones share it.
 #[derive(Clone, Debug)]
 pub struct History {
     shared: Arc<Shared>,
@@ -109,9 +120,9 @@ pub struct History {
 #[derive(Debug)]
 struct Shared {
     settings: HistorySettings,
-    /// The file, by a path that stays true where the current directory changes.
+    /// The file, by a path that stays valid if the current directory changes.
     path: PathBuf,
-    /// What reads, begins and removes jobs.
+    /// The connection that reads, begins and removes jobs.
     connection: Mutex<Connection>,
     queue: Arc<Queue>,
     /// Set when the first job begins. Dropped after the thread was joined, so that jobs count as
@@ -121,7 +132,7 @@ struct Shared {
     _claim: file::Claim,
 }
 
-/// What a process has that records jobs.
+/// What a process that records jobs has.
 #[derive(Debug)]
 struct Recording {
     live: Live,
@@ -129,12 +140,12 @@ struct Recording {
 }
 
 impl History {
-    /// Opens the history, which is made if there is nothing at its path.
+    /// Opens the history, and creates it if there is nothing at its path.
     ///
     /// # Errors
     ///
-    /// When what is at the path is not a sound history of this program and version, or cannot be
-    /// written. It is then left as it was.
+    /// Returns an error if what is at the path is not a sound history of this program and version,
+    /// or cannot be written. It is left unchanged.
     pub fn open(settings: HistorySettings) -> Result<Self, HistoryError> {
         let path =
             std::path::absolute(&settings.path).map_err(|error| HistoryError::Unreadable {
@@ -154,38 +165,38 @@ impl History {
         })
     }
 
-    /// The settings it was opened with.
+    /// Returns the settings it was opened with.
     #[must_use]
     pub fn settings(&self) -> &HistorySettings {
         &self.shared.settings
     }
 
-    /// The jobs that fit a query, the newest first.
+    /// Returns the jobs that match a query, newest first.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn jobs(&self, query: &JobQuery) -> Result<Vec<JobEntry>, HistoryError> {
         self.shared.catch_up();
         read::jobs(&self.shared.lock(), &self.shared.path, query)
     }
 
-    /// One job.
+    /// Returns one job.
     ///
     /// # Errors
     ///
-    /// When there never was such a job, it was removed, or the file cannot be read.
+    /// Returns an error if the job never existed or was removed, or if the file cannot be read.
     pub fn job(&self, key: JobKey) -> Result<JobEntry, HistoryError> {
         self.shared.catch_up();
         read::job(&self.shared.lock(), &self.shared.path, key)
     }
 
-    /// The tasks of a job that fit a query, in input order. All of them are held in memory, with
-    /// their inputs and results: a long list is read in pages, see [`TaskQuery::first`].
+    /// Returns the tasks of a job that match a query, in input order. All of them are held in
+    /// memory, with their inputs and results; read a long list in pages with [`TaskQuery::first`].
     ///
     /// # Errors
     ///
-    /// As [`job`](Self::job).
+    /// Fails like [`job`](Self::job).
     pub fn tasks(&self, key: JobKey, query: &TaskQuery) -> Result<Vec<TaskEntry>, HistoryError> {
         self.shared.catch_up();
         let (connection, path) = (self.shared.lock(), &self.shared.path);
@@ -196,11 +207,11 @@ impl History {
         Ok(tasks)
     }
 
-    /// One task of a job.
+    /// Returns one task of a job.
     ///
     /// # Errors
     ///
-    /// As [`job`](Self::job), and when the job is there without this task.
+    /// Fails like [`job`](Self::job), and if the job does not have this task.
     pub fn task(&self, key: JobKey, index: u64) -> Result<TaskEntry, HistoryError> {
         let query = TaskQuery {
             first: index,
@@ -218,11 +229,11 @@ impl History {
         }
     }
 
-    /// The merged result of a job; nothing where it ended without one.
+    /// Returns the merged result of a job, or [`Kept::Nothing`] if it has none.
     ///
     /// # Errors
     ///
-    /// As [`job`](Self::job), and when the job still runs.
+    /// Fails like [`job`](Self::job), and if the job is still running.
     pub fn result(&self, key: JobKey) -> Result<Kept, HistoryError> {
         self.shared.catch_up();
         let (connection, path) = (self.shared.lock(), &self.shared.path);
@@ -232,11 +243,11 @@ impl History {
         read::result(&connection, path, key)
     }
 
-    /// Removes these jobs with all that belongs to them.
+    /// Removes these jobs and everything that belongs to them.
     ///
     /// # Errors
     ///
-    /// When one of them is not there or still runs; then none is removed.
+    /// Returns an error if one of them does not exist or is still running; then none is removed.
     pub fn remove(&self, keys: &[JobKey]) -> Result<(), HistoryError> {
         let path = &self.shared.path;
         self.shared.change(|transaction| {
@@ -254,11 +265,11 @@ impl History {
         Ok(())
     }
 
-    /// Removes all jobs that have ended, and says how many; those that run stay.
+    /// Removes all jobs that have ended, and returns how many; those that are running stay.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written; then none is removed.
+    /// Returns an error if the file cannot be written; then none is removed.
     pub fn clear(&self) -> Result<u64, HistoryError> {
         let path = &self.shared.path;
         let ended = self.shared.change(|transaction| {
@@ -275,12 +286,12 @@ impl History {
         Ok(ended)
     }
 
-    /// Records that a job begins. What becomes of it is told to the recorder.
+    /// Records that a job begins. Its recorder takes the rest.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written, or the job's description is larger than a quarter of what
-    /// the history may hold.
+    /// Returns an error if the file cannot be written, or if the job's description is larger than a
+    /// quarter of what the history may hold.
     #[doc(hidden)]
     pub fn begin(&self, job: &NewJob) -> Result<Recorder, HistoryError> {
         let Shared { settings, path, .. } = &*self.shared;
@@ -312,7 +323,8 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until what this process has recorded so far is written, so that it is read too.
+    /// Waits until everything that this process has recorded so far is written, so that reads see
+    /// it.
     fn catch_up(&self) {
         let is_recording = self
             .recording
@@ -339,15 +351,15 @@ impl Shared {
         Ok(value)
     }
 
-    /// Makes the file as short as what it holds, and moves what is in the log into the file, so that
-    /// nothing of what was removed is left. One that is in use does it later.
+    /// Makes the file as small as its content, and moves the content of the log into the file, so
+    /// that nothing of what was removed is left. If the file is in use, this happens later.
     fn give_back(&self) {
         let connection = self.lock();
         let _ = shrink_fully(&connection);
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
-    /// The owner that jobs of this process name. The first call starts the writer's thread.
+    /// Returns the owner that jobs of this process name. The first call starts the writer's thread.
     fn owner(&self) -> Result<String, HistoryError> {
         let mut recording = self
             .recording
@@ -385,7 +397,7 @@ impl Shared {
         Ok(owner)
     }
 
-    /// Writes down which jobs were interrupted, and clears away what their processes left.
+    /// Marks the jobs that were interrupted, and removes what their processes left.
     fn settle(&self) -> Result<(), HistoryError> {
         self.change(|transaction| {
             let mark = || {
@@ -404,7 +416,7 @@ impl Shared {
 impl Drop for Recording {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
-            // A panic of the writer was printed; there is nobody else to tell.
+            // A panic of the writer was printed; there is no one else to inform.
             let _ = writer.join();
         }
     }
@@ -412,10 +424,11 @@ impl Drop for Recording {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The recorders are gone, or they would hold this; the writer ends when all is written.
+        // The recorders are gone, or they would hold this; the writer ends when everything is
+        // written.
         self.queue.close();
-        // It is waited for before the other connection is closed: of two that close at the same time each takes the
-        // other for open, and the log stays behind.
+        // It is joined before the other connection is closed: of two that close at the same time,
+        // each takes the other for open, and the log stays behind.
         let recording = self.recording.get_mut();
         *recording.unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -1,19 +1,19 @@
-//! Whether the process that runs a job still lives.
+//! Whether the process that runs a job is still alive.
 //!
-//! A process that records jobs holds a lock on a file of its own beside the history, its *live
-//! file*, and each of its jobs names it. The system lets go of the lock when the process ends,
-//! however it ends. A job that is `running` and whose live file is gone or not locked was
-//! interrupted. Unlike process ids, this holds across restarts and between containers.
+//! A process that records jobs locks a file of its own beside the history, its *live file*, and
+//! each of its jobs names it. The system releases the lock when the process ends, however it ends.
+//! A job that is `running` but whose live file is missing or not locked was interrupted. Unlike
+//! process ids, this works across restarts and between containers.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What stands between the history's name and that of an owner in the name of a live file.
+/// Separates the history's name and the owner's in the name of a live file.
 const MARK: &str = "-live-";
 
-/// This process's live file, locked. Dropping it ends all claims to be running.
+/// This process's live file, locked. Dropping it ends all its claims to be running.
 #[derive(Debug)]
 pub(super) struct Live {
     owner: String,
@@ -22,7 +22,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Makes a live file for the history at `history` and locks it.
+    /// Creates a live file for the history at `history` and locks it.
     pub(super) fn new(history: &Path) -> io::Result<Self> {
         loop {
             let owner = format!("{:x}-{:016x}", std::process::id(), fastrand::u64(..));
@@ -33,7 +33,7 @@ impl Live {
                 Err(error) => return Err(error),
             };
             lock.lock()?;
-            // Whoever sweeps may have seen it before it was locked, and removed it.
+            // Another process may have seen it before it was locked, and removed it.
             if path.try_exists()? {
                 return Ok(Self {
                     owner,
@@ -44,7 +44,7 @@ impl Live {
         }
     }
 
-    /// The name that jobs carry.
+    /// Returns the owner's name, as jobs carry it.
     pub(super) fn owner(&self) -> &str {
         &self.owner
     }
@@ -52,14 +52,14 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // One that stays is swept away by the next process that records.
+        // If it stays, the next process that records removes it.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Whether the owner's process lives.
+/// Whether the owner's process is alive.
 pub(super) fn is_alive(history: &Path, owner: &str) -> bool {
-    // What comes from a file is not trusted to be a name.
+    // Content of the file is not trusted to be a valid name.
     let is_name = owner
         .bytes()
         .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -92,10 +92,10 @@ pub(super) fn sweep(history: &Path) {
     }
 }
 
-/// Whether somebody holds the file's lock. One that cannot be looked at counts as held.
+/// Whether the file's lock is held. A file that cannot be opened counts as held.
 fn is_locked(path: &Path) -> bool {
     match File::open(path) {
-        // Shared, so that two who look at once do not take each other for the owner.
+        // Shared, so that two checks at once do not take each other for the owner.
         Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }

@@ -1,4 +1,4 @@
-//! What to look for in a history, and the SQL that finds it.
+//! Conditions for jobs and tasks of a history, and their SQL.
 
 use super::entry::{JobKind, JobState, TaskState};
 use super::rows::time_to_sql;
@@ -6,52 +6,52 @@ use rusqlite::types::Value as Sql;
 use rwasm_value::ids::EngineId;
 use std::time::SystemTime;
 
-/// Which jobs to list. Every field that is set must fit; none is set by default.
+/// Selects jobs. All fields that are set must match; none is set by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct JobQuery {
-    /// Of one of these states; of any where it is empty.
+    /// The job is in one of these states; any if empty.
     pub states: Vec<JobState>,
-    /// Of this kind.
+    /// The job is of this kind.
     pub kind: Option<JobKind>,
-    /// With a label that fits this pattern as a whole: `*` is any text, `?` any character,
-    /// `[a-z]` one of these.
+    /// The job's label matches this pattern as a whole: `*` is any text, `?` any character, `[a-z]`
+    /// one of these.
     pub label: Option<String>,
-    /// Of which a task that is kept ran last on this engine.
+    /// One of the job's kept tasks ran last on this engine.
     pub engine: Option<EngineId>,
-    /// Submitted at that time or later.
+    /// The job was submitted at that time or later.
     pub since: Option<SystemTime>,
-    /// Submitted before that time.
+    /// The job was submitted before that time.
     pub until: Option<SystemTime>,
-    /// Whose tasks call this function.
+    /// The job's tasks call this function.
     pub function: Option<String>,
-    /// Of a module whose hash begins with these hexadecimal digits.
+    /// The hash of the job's module begins with these hexadecimal digits.
     pub module_hash: Option<String>,
-    /// At most so many, the newest.
+    /// At most this many jobs, the newest ones.
     pub limit: Option<usize>,
 }
 
-/// Which tasks of a job to list. Every field that is set must fit; none is set by default.
+/// Selects tasks of a job. All fields that are set must match; none is set by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct TaskQuery {
-    /// Of one of these states; of any where it is empty.
+    /// The task is in one of these states; any if empty.
     pub states: Vec<TaskState>,
-    /// Failed with this code.
+    /// The task failed with this code.
     pub code: Option<String>,
-    /// Ran last on this engine.
+    /// The task ran last on this engine.
     pub engine: Option<EngineId>,
-    /// Last began to run at that time or later.
+    /// The task last started to run at that time or later.
     pub since: Option<SystemTime>,
-    /// Last began to run before that time.
+    /// The task last started to run before that time.
     pub until: Option<SystemTime>,
-    /// With this index or a later one: where the next page of a long list begins.
+    /// The task has this index or a later one: where the next page of a long list begins.
     pub first: u64,
-    /// At most so many, the first in input order.
+    /// At most this many tasks, the first in input order.
     pub limit: Option<usize>,
 }
 
-/// Conditions, all of which must hold, with their parameters.
+/// Conditions that must all hold, with their parameters.
 #[derive(Default)]
 pub(super) struct Conditions {
     texts: Vec<String>,
@@ -59,7 +59,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Adds a condition about `value`, which `text` calls `?`.
+    /// Adds a condition on `value`, which `text` calls `?`.
     fn add(&mut self, text: &str, value: impl Into<Sql>) {
         self.texts.push(text.to_owned());
         self.values.push(value.into());
@@ -76,7 +76,7 @@ impl Conditions {
             .extend(names.map(|name| Sql::from(name.to_owned())));
     }
 
-    /// The `WHERE` clause.
+    /// Returns the `WHERE` clause.
     pub(super) fn clause(&self) -> String {
         if self.texts.is_empty() {
             return String::new();
@@ -86,7 +86,7 @@ impl Conditions {
 }
 
 impl JobQuery {
-    /// What must hold of a row of `job`, of which the column `present` is the state.
+    /// Returns the conditions on a row of `job`, whose column `present` is the state.
     pub(super) fn conditions(&self) -> Conditions {
         let mut all = Conditions::default();
         all.one_of("present", self.states.iter().map(|state| state.name()));
@@ -110,7 +110,7 @@ impl JobQuery {
             all.add("function = ?", function.clone());
         }
         if let Some(prefix) = &self.module_hash {
-            // Parameters are counted, so the length is a literal.
+            // Parameters are numbered, so the length is a literal.
             let text = format!("substr(module_hash, 1, {}) = ?", prefix.chars().count());
             all.add(&text, prefix.to_ascii_lowercase());
         }
@@ -119,7 +119,7 @@ impl JobQuery {
 }
 
 impl TaskQuery {
-    /// What must hold of a row of `task`.
+    /// Returns the conditions on a row of `task`.
     pub(super) fn conditions(&self, job: i64) -> Conditions {
         let mut all = Conditions::default();
         all.add("task.job = ?", job);
@@ -142,7 +142,7 @@ impl TaskQuery {
     }
 }
 
-/// The `LIMIT` of a query.
+/// Returns the `LIMIT` of a query.
 pub(super) fn limit(limit: Option<usize>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }

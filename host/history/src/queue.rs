@@ -1,46 +1,46 @@
-//! The way from those who record to the one who writes: a queue bounded by batches and by bytes.
+//! The queue from recorders to the writer, limited in batches and in bytes.
 //!
-//! Those who record are the drivers of jobs, which must not stand still for a disk. So a sender
-//! waits only where the queue is full, and not longer than [`PATIENCE`]; after that it is refused,
-//! and its recorder goes off. The writer takes all there is at once, which becomes one transaction.
+//! The drivers of jobs record, and must not block on a disk. So a sender waits only if the queue is
+//! full, and at most [`PATIENCE`]; after that its message is refused and its recorder stops. The
+//! writer takes everything at once as one transaction.
 
 use super::recorder::Message;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Batches that may wait.
+/// The most batches that may wait.
 const MAX_BATCHES: usize = 1024;
 
-/// Bytes that may wait, a batch that comes to an empty queue aside.
+/// The most bytes that may wait, except for a batch that is added to an empty queue.
 const MAX_BYTES: usize = 16 << 20;
 
-/// How long a sender waits for room. A writer that made no room for so long is stuck.
+/// How long a sender waits for room. A writer that makes no room for this long is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A queue of messages with their weights in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     filled: Condvar,
     emptied: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     messages: VecDeque<(Message, usize)>,
     bytes: usize,
     is_closed: bool,
 }
 
-/// A message that found no room in time.
+/// The error for a message that found no room in time.
 #[derive(Debug)]
 pub(super) struct NoRoom;
 
 impl Queue {
-    /// Adds a message of this many bytes, and waits for room if need be.
+    /// Adds a message of this many bytes, and waits for room if necessary.
     pub(super) fn send(&self, message: Message, bytes: usize) -> Result<(), NoRoom> {
-        let is_full = |state: &mut State| {
+        let is_full = |state: &mut QueueState| {
             let has_bytes = state.messages.is_empty() || state.bytes + bytes <= MAX_BYTES;
             state.messages.len() >= MAX_BATCHES || !has_bytes
         };
@@ -68,10 +68,10 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// The messages that wait, up to about `bytes` of them but at least one; none once the queue
-    /// is closed and empty. Waits for the first.
+    /// Takes the waiting messages, up to about `bytes` of them but at least one; none once the
+    /// queue is closed and empty. Waits for the first.
     pub(super) fn take(&self, bytes: usize) -> Option<Vec<Message>> {
-        let is_idle = |state: &mut State| state.messages.is_empty() && !state.is_closed;
+        let is_idle = |state: &mut QueueState| state.messages.is_empty() && !state.is_closed;
         let mut state = self
             .filled
             .wait_while(self.lock(), is_idle)
@@ -91,22 +91,22 @@ impl Queue {
         (!taken.is_empty()).then_some(taken)
     }
 
-    /// Lets the writer end once it has taken what waits.
+    /// Lets the writer end once it has taken what is waiting.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.filled.notify_all();
         self.emptied.notify_all();
     }
 
-    /// Closes the queue and forgets what waits: nobody will ever take it.
+    /// Closes the queue and drops its content, which will never be taken.
     pub(super) fn abandon(&self) {
         self.close();
         let waiting = std::mem::take(&mut self.lock().messages);
-        // Only now, without the lock: those who wait for a flush are told by this.
+        // Only now, without the lock: this wakes those who wait for a flush.
         drop(waiting);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

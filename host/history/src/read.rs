@@ -1,5 +1,5 @@
-//! Reading rows back. Nothing a row says is trusted: what does not fit is [`Damage`], which names
-//! the job and the task.
+//! Reading rows. Their content is not trusted: what does not fit is [`Damage`], which names the job
+//! and the task.
 
 use super::entry::{JobEntry, JobKey, JobKind, JobState, Kept, TaskEntry, TaskInput, TaskState};
 use super::error::{Damage, HistoryError, of_database};
@@ -13,7 +13,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use std::path::Path;
 
-/// Why a row cannot be read: the database, or what the row says.
+/// Why a row cannot be read: the database, or its content.
 enum RowError {
     Database(rusqlite::Error),
     Damage(Damage),
@@ -39,7 +39,7 @@ impl RowError {
         }
     }
 
-    /// The same damage, seen from outside the row.
+    /// Returns the same damage as seen from outside the row.
     fn of(self, name: impl FnOnce() -> String) -> Self {
         match self {
             Self::Damage(Damage(what)) => Damage(format!("{}: {what}", name())).into(),
@@ -49,7 +49,7 @@ impl RowError {
     }
 }
 
-/// The owners of jobs that are `running` whose process is gone, as a JSON array.
+/// Returns the owners of `running` jobs whose process has ended, as a JSON array.
 pub(super) fn dead_owners(connection: &Connection, path: &Path) -> rusqlite::Result<String> {
     let mut statement =
         connection.prepare_cached("SELECT DISTINCT owner FROM job WHERE state = 'running'")?;
@@ -69,7 +69,7 @@ SELECT * FROM (SELECT job.*, CASE WHEN state = 'running' \
 AND owner IN (SELECT value FROM json_each(?1)) THEN 'interrupted' ELSE state END AS present \
 FROM job)";
 
-/// The newest jobs that fit, newest first.
+/// Returns the newest jobs that match, newest first.
 pub(super) fn jobs(
     connection: &Connection,
     path: &Path,
@@ -92,7 +92,7 @@ pub(super) fn jobs(
     read().map_err(|error| error.in_file(path))
 }
 
-/// The job of this key.
+/// Returns the job with this key.
 pub(super) fn job(
     connection: &Connection,
     path: &Path,
@@ -110,7 +110,7 @@ pub(super) fn job(
     }
 }
 
-/// Why there is no job of this key: it was removed, or there never was one.
+/// Returns why there is no job with this key: it was removed, or never existed.
 pub(super) fn missing(connection: &Connection, path: &Path, key: JobKey) -> HistoryError {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'job'";
     let highest = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -162,10 +162,10 @@ fn job_of(row: &Row<'_>) -> Result<JobEntry, RowError> {
 }
 
 fn unnamed(what: &str, found: &str) -> Damage {
-    Damage(format!("{what} `{found}` is not known"))
+    Damage(format!("unknown {what} `{found}`"))
 }
 
-/// The merged result of the job of this key, which must be there.
+/// Returns the merged result of the job with this key, which must exist.
 pub(super) fn result(
     connection: &Connection,
     path: &Path,
@@ -184,7 +184,7 @@ pub(super) fn result(
     read().map_err(|error| error.in_file(path))
 }
 
-/// A value of the four columns from `first` on: types, value, size, why it is not kept.
+/// Reads a value from the four columns from `first` on: types, value, size, why it is not kept.
 fn kept_of(row: &Row<'_>, first: usize) -> Result<Kept, RowError> {
     let types: Option<String> = row.get(first)?;
     let blob: Option<Vec<u8>> = row.get(first + 1)?;
@@ -213,7 +213,7 @@ input_type.types AS input_types_text FROM task \
 LEFT JOIN value_types AS result_type ON result_type.id = task.result_types \
 LEFT JOIN value_types AS input_type ON input_type.id = task.input_types";
 
-/// The first tasks of a job that fit, in input order.
+/// Returns the first tasks of a job that match, in input order.
 pub(super) fn tasks(
     connection: &Connection,
     path: &Path,

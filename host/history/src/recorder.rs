@@ -1,8 +1,8 @@
-//! Recording a job while it runs: a [`Recorder`] for each job, and the one thread that writes for
-//! all of them.
+//! Recording a job while it runs: a [`Recorder`] for each job, and one thread that writes for all.
 //!
-//! A write that fails is no failure of the job. The recorder goes off: what it is given from then
-//! on is counted and not kept, and [`Recorder::error`] tells why, once. The other recorders go on.
+//! A write that fails does not fail the job. The recorder stops: it counts what it is given from
+//! then on without keeping it, and [`Recorder::error`] returns the reason, once. The other
+//! recorders go on.
 
 use super::entry::{JobEnd, JobKey, TaskEntry};
 use super::error::{HistoryError, of_database};
@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-/// Records one job. Clones record the same one; where the last is dropped without
-/// [`end`](Self::end) the job counts as interrupted.
+/// Records one job. Clones record the same one. If the last clone is dropped without
+/// [`end`](Self::end), the job counts as interrupted.
 #[derive(Clone, Debug)]
 #[doc(hidden)]
 pub struct Recorder {
@@ -32,28 +32,28 @@ struct Line {
     job: Arc<Recorded>,
 }
 
-/// A job that is being recorded, as its recorder and the writer share it.
+/// A job that is being recorded, shared by its recorder and the writer.
 #[derive(Debug)]
 pub(super) struct Recorded {
     key: JobKey,
     is_off: AtomicBool,
     has_ended: AtomicBool,
-    /// Tasks that were not written.
+    /// The number of tasks that were not written.
     lost: AtomicU64,
-    /// Why it went off, until it is told.
+    /// Why it stopped, until that is returned.
     error: Mutex<Option<HistoryError>>,
 }
 
-/// What the writer is told.
+/// A message to the writer.
 #[derive(Debug)]
 pub(super) enum Message {
     /// These tasks of the job have ended.
     Tasks(Arc<Recorded>, Vec<TaskEntry>),
     /// The job has ended.
     End(Arc<Recorded>, Box<JobEnd>),
-    /// Nobody records the job any more.
+    /// No one records the job any more.
     Abandoned(Arc<Recorded>),
-    /// Somebody waits until all before this is written.
+    /// Someone waits until everything before this is written.
     Flush(mpsc::Sender<()>),
 }
 
@@ -80,14 +80,14 @@ impl Recorder {
         }
     }
 
-    /// The name of the job in the history.
+    /// Returns the key of the job in the history.
     #[cfg(test)]
     pub(crate) fn key(&self) -> JobKey {
         self.line.job.key
     }
 
-    /// Records tasks that have ended. Returns at once, but where 1 024 batches or 16 MiB wait to be
-    /// written: then it waits for room, up to 5 s, and the recorder goes off if there is none.
+    /// Records tasks that have ended. Usually returns at once. If 1 024 batches or 16 MiB are
+    /// waiting to be written, it waits up to 5 s for room, and stops the recorder if there is none.
     #[doc(hidden)]
     pub fn tasks(&self, entries: Vec<TaskEntry>) {
         let Line { shared, job } = &*self.line;
@@ -109,7 +109,7 @@ impl Recorder {
         }
     }
 
-    /// Records how the job ended, after all its tasks. What is recorded of it later is ignored.
+    /// Records the end of the job, after all its tasks. Anything recorded later is ignored.
     #[doc(hidden)]
     pub fn end(&self, end: JobEnd) {
         let Line { shared, job } = &*self.line;
@@ -120,13 +120,13 @@ impl Recorder {
         }
     }
 
-    /// Why the recorder went off, if it did and was not asked before.
+    /// Returns why the recorder stopped, if it did and this was not asked before.
     #[doc(hidden)]
     pub fn error(&self) -> Option<HistoryError> {
         self.line.job.error().take()
     }
 
-    /// Waits until all that was recorded so far, of any job of this history, is written.
+    /// Waits until everything recorded so far, of any job of this history, is written.
     #[doc(hidden)]
     pub fn flush(&self) {
         flush(&self.line.shared.queue);
@@ -155,7 +155,7 @@ impl Recorded {
     }
 }
 
-/// Waits until all that is in the queue is written.
+/// Waits until everything in the queue is written.
 pub(super) fn flush(queue: &Queue) {
     let (done, wait) = mpsc::channel();
     queue.push(Message::Flush(done));
@@ -163,7 +163,7 @@ pub(super) fn flush(queue: &Queue) {
     let _ = wait.recv();
 }
 
-/// Leaves nobody waiting for a writer that ends, even by a panic.
+/// Releases everyone who waits for a writer that ends, even by a panic.
 struct Leave<'a>(&'a Queue);
 
 impl Drop for Leave<'_> {
@@ -184,14 +184,14 @@ pub(super) struct Writer {
     pub(super) types: HashMap<JobKey, KnownTypes>,
 }
 
-/// About how many bytes are written in one transaction: what other processes wait for at most.
+/// About how many bytes are written in one transaction, for which other processes have to wait.
 const TRANSACTION_BYTES: usize = 2 << 20;
 
 impl Writer {
-    /// Writes what comes until the queue is closed.
+    /// Writes until the queue is closed.
     pub(super) fn run(mut self, queue: &Queue) {
         let _leave = Leave(queue);
-        // A small history is trimmed in small steps, or it would outgrow its bound between them.
+        // A small history is trimmed in small steps, or it would outgrow its limit between them.
         let part = usize::try_from(self.bounds.bytes / 16).unwrap_or(usize::MAX);
         let bytes = TRANSACTION_BYTES.min(part).max(LONG_TEXT);
         while let Some(messages) = queue.take(bytes) {
@@ -219,13 +219,13 @@ impl Writer {
         }
     }
 
-    /// Turns off the recorders of a transaction that failed. Their ends are tried once more, each by
-    /// itself: a small change may go where a large one does not.
+    /// Stops the recorders of a transaction that failed. Their ends are tried once more, each by
+    /// itself: a small change may succeed where a large one does not.
     fn give_up(&mut self, messages: &[Message], error: &HistoryError) {
         let mut lost: BTreeMap<JobKey, u64> = BTreeMap::new();
         for message in messages {
             let Some(job) = message.job() else { continue };
-            // The rows of its types were undone with the rest.
+            // The rows of its types were rolled back with the rest.
             self.types.remove(&job.key);
             if let Message::Tasks(job, entries) = message {
                 *lost.entry(job.key).or_default() += entries.len() as u64;
@@ -276,7 +276,7 @@ impl Writer {
         }
         trim(&transaction, path, *bounds)?;
         transaction.commit()?;
-        // What was recorded is safe; a file that stays long for now is no reason to stop.
+        // The records are safe; a file that stays large for now is no reason to stop.
         let _ = shrink(connection, bounds.bytes);
         Ok(())
     }

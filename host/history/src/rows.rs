@@ -1,4 +1,4 @@
-//! The stored form of times, numbers, paths and the lists that are kept as JSON.
+//! The stored form of times, numbers, paths and lists kept as JSON.
 
 use super::entry::{AttemptEntry, InputEntry};
 use super::error::Damage;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds since 1970; 292 years of them fit on either side.
+/// Nanoseconds since 1970; 64 bits cover 292 years before and after.
 pub(super) fn time_to_sql(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => duration_to_sql(after),
@@ -23,7 +23,7 @@ pub(super) fn time_from_sql(nanoseconds: i64) -> Result<SystemTime, Damage> {
     } else {
         UNIX_EPOCH.checked_add(distance)
     };
-    time.ok_or_else(|| Damage(format!("{nanoseconds} is no time")))
+    time.ok_or_else(|| Damage(format!("{nanoseconds} is not a valid time")))
 }
 
 pub(super) fn duration_to_sql(duration: Duration) -> i64 {
@@ -35,11 +35,12 @@ pub(super) fn duration_from_sql(nanoseconds: i64) -> Duration {
 }
 
 pub(super) fn engine_from_sql(engine: i64) -> Result<EngineId, Damage> {
-    let id = u32::try_from(engine).map_err(|_| Damage(format!("{engine} is no engine")))?;
+    let id =
+        u32::try_from(engine).map_err(|_| Damage(format!("{engine} is not a valid engine id")))?;
     Ok(EngineId(id))
 }
 
-/// A path as text, or as bytes where it is not UTF-8.
+/// Stores a path as text, or as bytes if it is not UTF-8.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum StoredPath {
@@ -86,7 +87,7 @@ pub(super) fn path_from_sql(path: Sql) -> Result<Option<PathBuf>, Damage> {
         Sql::Null => Ok(None),
         Sql::Text(text) => Ok(Some(text.into())),
         Sql::Blob(bytes) => Ok(Some(path_of_bytes(bytes))),
-        other => Err(Damage(format!("a path is a {}", other.data_type()))),
+        other => Err(Damage(format!("a path is stored as {}", other.data_type()))),
     }
 }
 
@@ -128,7 +129,7 @@ struct StoredAttempt {
     run_time: i64,
 }
 
-/// How many runs of a task are kept, the last ones: retries may be many.
+/// The most runs of a task that are kept, the last ones: there may be many retries.
 pub(super) const MAX_ATTEMPTS: usize = 100;
 
 pub(super) fn attempts_to_json(attempts: &[AttemptEntry]) -> serde_json::Result<String> {
@@ -160,18 +161,18 @@ pub(super) fn attempts_from_json(text: &str) -> Result<Vec<AttemptEntry>, Damage
     attempts.collect()
 }
 
-/// What JSON text says; `what` names it where it says nothing.
+/// Parses JSON text; `what` names it in the error.
 pub(super) fn parsed<T: for<'de> Deserialize<'de>>(text: &str, what: &str) -> Result<T, Damage> {
-    serde_json::from_str(text).map_err(|error| Damage(format!("{what} are not readable: {error}")))
+    serde_json::from_str(text).map_err(|error| Damage(format!("{what} are malformed: {error}")))
 }
 
-/// Bytes of a message that are kept: one may be as long as a task's output.
+/// The most bytes of a message that are kept: one may be as long as a task's output.
 pub(super) const LONG_TEXT: usize = 64 << 10;
 
-/// Bytes of the message of one run of several.
+/// The most bytes of the message of one run of several.
 const SHORT_TEXT: usize = 4 << 10;
 
-/// The beginning of a text, with a mark where it was longer.
+/// Returns the beginning of a text, with a mark if it was longer.
 pub(super) fn cut(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();

@@ -1,8 +1,8 @@
-//! The bounds: what is removed so that the history stays within its rows and bytes.
+//! The limits: what is removed so that the history stays within its rows and bytes.
 //!
-//! Whole jobs go first, the oldest of those that have ended, but never the newest job of all. Where
-//! that is not enough, tasks are dropped from the job that has most of them, the first in input order,
-//! and counted in its row; last of all go the results of jobs.
+//! Whole jobs are removed first, the oldest of those that have ended, but never the newest job of
+//! all. If that is not enough, tasks are dropped from the job with the most, the first in input
+//! order, and counted in its row. The results of jobs are dropped last.
 
 use super::entry::JobKey;
 use super::file::PAGE;
@@ -10,25 +10,25 @@ use super::read::dead_owners;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
 
-/// What the history may take.
+/// The limits of the history.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Tasks, and as many jobs.
+    /// The number of tasks, and of jobs.
     pub(super) rows: u64,
-    /// Bytes of the file that hold something.
+    /// The bytes of the file that are in use.
     pub(super) bytes: u64,
 }
 
-/// How many pages are given back to the file system in one transaction: 4 MiB.
+/// The number of pages that are returned to the file system in one transaction: 4 MiB.
 const VACUUM_PAGES: u64 = 1024;
 
-/// The largest content that is written anew, in memory at first, to shorten the file.
+/// The largest content that is rewritten, first in memory, to shorten the file.
 const REWRITTEN: u64 = 16 << 20;
 
-/// Where tasks are dropped for their bytes: this part of the job's at once.
+/// The fraction of the job that is dropped at once if tasks are dropped for their bytes.
 const SLICE: i64 = 8;
 
-/// Removes what is beyond the bounds. Part of the transaction that added something.
+/// Removes what exceeds the limits. Part of the transaction that added something.
 pub(super) fn trim(connection: &Connection, path: &Path, bounds: Bounds) -> rusqlite::Result<()> {
     if within(connection, bounds)? {
         return Ok(());
@@ -56,7 +56,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     Ok((tasks.max(0).unsigned_abs(), jobs.max(0).unsigned_abs()))
 }
 
-/// Bytes of the pages in use.
+/// Returns the bytes of the pages in use.
 fn content(connection: &Connection) -> rusqlite::Result<u64> {
     let (all, free) = (
         pages(connection, "page_count")?,
@@ -71,7 +71,7 @@ fn pages(connection: &Connection, which: &str) -> rusqlite::Result<u64> {
     Ok(count.max(0).unsigned_abs())
 }
 
-/// Removes the oldest job that has ended, and says whether there was one.
+/// Removes the oldest job that has ended, and returns whether there was one.
 fn remove_oldest(connection: &Connection, dead: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT key FROM job WHERE key < (SELECT max(key) FROM job) AND (state <> 'running' \
                OR owner IN (SELECT value FROM json_each(?))) ORDER BY key LIMIT 1";
@@ -85,7 +85,7 @@ fn remove_oldest(connection: &Connection, dead: &str) -> rusqlite::Result<bool> 
     }
 }
 
-/// Removes a job with all that belongs to it, and says whether it was there.
+/// Removes a job with everything that belongs to it, and returns whether it existed.
 pub(super) fn remove(connection: &Connection, key: JobKey) -> rusqlite::Result<bool> {
     let key = key.0.cast_signed();
     for sql in [
@@ -98,7 +98,7 @@ pub(super) fn remove(connection: &Connection, key: JobKey) -> rusqlite::Result<b
     Ok(statement.execute([key])? == 1)
 }
 
-/// Drops the first tasks of the job that has most, and says whether there were any.
+/// Drops the first tasks of the job with the most, and returns whether there were any.
 fn drop_tasks(connection: &Connection, bounds: Bounds) -> rusqlite::Result<bool> {
     let sql = "SELECT key, kept FROM job WHERE kept > 0 ORDER BY kept DESC, key LIMIT 1";
     let largest: Option<(i64, i64)> = connection
@@ -124,7 +124,7 @@ fn drop_tasks(connection: &Connection, bounds: Bounds) -> rusqlite::Result<bool>
     Ok(dropped > 0)
 }
 
-/// Drops the largest result of a job, and says whether there was one.
+/// Drops the largest result of a job, and returns whether there was one.
 fn drop_result(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "UPDATE job SET result = NULL, result_types = NULL, \
                result_left_out = 'it was dropped to keep the history within its bounds' \
@@ -133,21 +133,21 @@ fn drop_result(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(connection.prepare_cached(sql)?.execute([])? == 1)
 }
 
-/// Makes the file as short as what it holds. To be called outside a transaction.
+/// Makes the file as small as its content. Must be called outside a transaction.
 pub(super) fn shrink_fully(connection: &Connection) -> rusqlite::Result<()> {
     let (used, all) = (
         content(connection)?,
         pages(connection, "page_count")? * PAGE,
     );
-    // Writing little anew is faster than moving the end of much that is free.
+    // Rewriting a little is faster than moving the end of much that is free.
     if used <= REWRITTEN && used < all / 2 && connection.execute_batch("VACUUM").is_ok() {
         return Ok(());
     }
     shrink(connection, 0)
 }
 
-/// Gives free pages back to the file system, in small transactions: until the file is no longer
-/// than `bytes` or nothing is free. To be called outside a transaction.
+/// Returns free pages to the file system, in small transactions, until the file is no longer than
+/// `bytes` or nothing is free. Must be called outside a transaction.
 pub(super) fn shrink(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
     loop {
         let beyond = pages(connection, "page_count")?.saturating_sub(bytes / PAGE);

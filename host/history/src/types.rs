@@ -1,18 +1,18 @@
-//! The stored form of a [`Type`]: JSON, and back. The packed form of a value does not describe its
-//! type, so a record that is to be read by another program has to.
+//! The stored form of a [`Type`] as JSON. The packed form of a value does not describe its type, so
+//! a record that another program can read has to.
 //!
-//! A type without parts is its name in WIT; any other is an object of one key: `{"list": T}`,
+//! A type without parts is its name in WIT. Any other is an object with one key: `{"list": T}`,
 //! `{"tuple": [T, …]}`, `{"record": [["name", T], …]}`, `{"variant": [["name", T or null], …]}`,
-//! `{"enum": ["name", …]}`, `{"flags": ["name", …]}`, `{"option": T}`,
-//! `{"result": [T or null, T or null]}`, `{"map": [K, V]}`.
+//! `{"enum": ["name", …]}`, `{"flags": ["name", …]}`, `{"option": T}`, `{"result": [T or null, T or
+//! null]}`, `{"map": [K, V]}`.
 
 use super::error::Damage;
 use rwasm_value::value::{Case, Field, ResultType, Type};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-/// How deep a stored type may nest. A level takes up to three levels of JSON, of which the parser
-/// allows 127; types written by people stay far below.
+/// The maximum nesting depth of a stored type. A level takes up to three levels of JSON, of which
+/// the parser allows 127; types written by people stay far below.
 pub(super) const MAX_DEPTH: usize = 40;
 
 const LEAVES: [Type; 13] = [
@@ -31,12 +31,12 @@ const LEAVES: [Type; 13] = [
     Type::String,
 ];
 
-/// The stored form; none where the type nests too deeply.
+/// Returns the stored form; none if the type nests too deeply.
 pub(super) fn to_json(ty: &Type) -> Option<Json> {
     write(ty, 1)
 }
 
-/// The type of which this is the stored form.
+/// Reads the stored form of a type.
 pub(super) fn from_json(json: &Json) -> Result<Type, Damage> {
     read(json, 1)
 }
@@ -86,7 +86,7 @@ fn read(json: &Json, depth: usize) -> Result<Type, Damage> {
             "a type nests deeper than {MAX_DEPTH} levels"
         )));
     }
-    let bad = || Damage(format!("`{}` is no type", cut(&json.to_string())));
+    let bad = || Damage(format!("`{}` is not a valid type", cut(&json.to_string())));
     if let Json::String(name) = json {
         let leaf = LEAVES.iter().find(|leaf| leaf.to_string() == *name);
         return leaf.cloned().ok_or_else(bad);
@@ -160,7 +160,7 @@ fn names(items: &[Json]) -> Option<Arc<[Arc<str>]>> {
         .collect()
 }
 
-/// As much of a text as an error shows.
+/// Truncates a text for an error.
 fn cut(text: &str) -> String {
     text.chars().take(60).collect()
 }

@@ -1,5 +1,5 @@
 //! The stored form of values: their types as one JSON array, and their wire forms one after the
-//! other, each with its length before it (8 bytes, little-endian).
+//! other, each preceded by its length (8 bytes, little-endian).
 
 use super::error::Damage;
 use super::types;
@@ -8,13 +8,13 @@ use serde_json::Value as Json;
 
 const LENGTH: usize = 8;
 
-/// The JSON of the types; none where one nests too deeply to be stored.
+/// Returns the JSON of the types; none if one nests too deeply to be stored.
 pub(super) fn types_text(types: &[Type]) -> Option<String> {
     let types: Option<Vec<Json>> = types.iter().map(types::to_json).collect();
     Some(Json::Array(types?).to_string())
 }
 
-/// The bytes of the values.
+/// Returns the bytes of the values.
 pub(super) fn encode(values: &[Packed]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.iter().map(|value| LENGTH + 1 + value.len()).sum());
     for value in values {
@@ -25,10 +25,13 @@ pub(super) fn encode(values: &[Packed]) -> Vec<u8> {
     bytes
 }
 
-/// The values of which these are types and bytes. Everything is checked.
+/// Reads values from their types and bytes. Everything is checked.
 pub(super) fn decode(types: &str, mut bytes: &[u8]) -> Result<Vec<Packed>, Damage> {
-    let types: Vec<Json> = serde_json::from_str(types)
-        .map_err(|error| Damage(format!("the types of a value are no JSON array: {error}")))?;
+    let types: Vec<Json> = serde_json::from_str(types).map_err(|error| {
+        Damage(format!(
+            "the types of a value are not a JSON array: {error}"
+        ))
+    })?;
     let mut values = Vec::with_capacity(types.len());
     for ty in &types {
         let ty = types::from_json(ty)?;

@@ -1,4 +1,4 @@
-//! Writing rows: a job that begins, its tasks, its end. Transactions are made by whoever calls.
+//! Writing rows: a job that begins, its tasks, its end. The caller makes the transactions.
 
 use super::entry::{JobEnd, JobKey, JobState, Kept, NewJob, TaskEntry, TaskInput, TaskState};
 use super::rows::{
@@ -23,7 +23,7 @@ impl JobTexts {
         })
     }
 
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     pub(super) fn len(&self) -> u64 {
         (self.options.len() + self.inputs.len()) as u64
     }
@@ -55,7 +55,7 @@ pub(super) fn job(
     Ok(JobKey(connection.last_insert_rowid().cast_unsigned()))
 }
 
-/// Ends a job that is running; one that is not stays as it is.
+/// Ends a job that is running; leaves any other unchanged.
 pub(super) fn end(
     connection: &Connection,
     key: JobKey,
@@ -89,7 +89,7 @@ pub(super) fn end(
     Ok(())
 }
 
-/// Ends a job of which nobody will say how it ended.
+/// Ends a job whose end will not be reported any more.
 pub(super) fn interrupt(connection: &Connection, key: JobKey, lost: u64) -> rusqlite::Result<()> {
     let sql = "UPDATE job SET state = ?2, lost = lost + ?3 WHERE key = ?1 AND state = 'running'";
     let state = JobState::Interrupted.name();
@@ -104,7 +104,7 @@ pub(super) fn interrupt(connection: &Connection, key: JobKey, lost: u64) -> rusq
 pub(super) struct KnownTypes(Vec<(Vec<Type>, i64)>);
 
 impl KnownTypes {
-    /// The row that has these types; none where they cannot be stored.
+    /// Returns the row with these types; none if they cannot be stored.
     fn row(
         &mut self,
         connection: &Connection,
@@ -142,7 +142,7 @@ VALUES (:job, :position, :state, :code, :engine, :queued, :started, :finished, :
 :message, :backtrace, :stderr, :input, :result) \
 ON CONFLICT (job, position) DO NOTHING";
 
-/// Adds tasks of a job; one that is there already stays as it is.
+/// Adds tasks of a job; leaves one that exists unchanged.
 pub(super) fn tasks(
     connection: &Connection,
     key: JobKey,
@@ -249,10 +249,10 @@ const TOO_DEEP: &str = "its type nests too deeply to be kept";
 
 fn too_large(bytes: usize, most: ByteSize) -> String {
     let bytes = ByteSize::new(bytes as u64);
-    format!("it has {bytes}, of which at most {most} are kept")
+    format!("it has {bytes}, more than the {most} that are kept")
 }
 
-/// The columns of a value that may be kept, but for its types.
+/// The columns of a value that may be kept, except its types.
 #[derive(Default)]
 struct Stored {
     blob: Option<Vec<u8>>,

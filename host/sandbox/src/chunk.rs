@@ -1,57 +1,76 @@
-//! Where an input is cut: how chunks are described, and the borders that follow from the bytes.
+//! Where an input is cut: the ways to cut, and the chunk borders that follow from the bytes.
 //!
-//! The borders of an input's chunks depend on the bytes of that input alone: not on engines, timing, view, read
-//! sizes, or on whether the bytes come from a file or from a stream. This module holds no bytes and reads none;
-//! whoever has them answers the two questions of `Scan`.
+//! The borders depend only on the bytes of that input: not on engines, timing, view or read sizes,
+//! nor on whether the bytes come from a file or a stream. This module neither holds nor reads
+//! bytes; whoever has them answers the two questions of `Scan`.
 
 use rwasm_value::units::ByteSize;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-/// The chunks at the start of an input under [`Chunking::Auto`]: small enough that a single book spreads over the
-/// engines, large enough that a call into a fresh instance (some 10 µs) is lost beside the work (some 600 µs).
+/// The chunk size at the start of an input under [`Chunking::Auto`]: small enough that a single
+/// book spreads over the engines, large enough that a call into a fresh instance (some 10 µs) is
+/// negligible beside the work (some 600 µs).
 const AUTO_SMALLEST: u64 = 64 << 10;
 
-/// The largest chunks under [`Chunking::Auto`]: 100 GB make 24 000 of them, and one in memory is no burden.
+/// The largest chunk size under [`Chunking::Auto`]: 100 GB make 24 000 chunks, and one still fits
+/// easily in memory.
 const AUTO_LARGEST: u64 = 4 << 20;
 
-/// Under [`Chunking::Auto`] a chunk is this fraction of what lies before it, so that the last one, which engines
-/// wait for at the end, stays a small part of the whole whatever the size of the input.
+/// Under [`Chunking::Auto`] a chunk is this fraction of everything before it, so that the last one,
+/// for which the engines wait at the end, stays a small part of the whole.
 const AUTO_FRACTION: u64 = 16;
 
-/// How inputs are cut into chunks. All but `Exact` and `File` cut just after the end of a line.
+/// How inputs are cut into chunks. All but `Exact` and `File` cut just after a line end.
+///
+/// Its text is `auto`, `file`, a size like `64KiB`, `lines:N` or `exact:SIZE`.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_sandbox::chunk::Chunking;
+/// use rwasm_value::units::ByteSize;
+///
+/// assert_eq!("64KiB".parse::<Chunking>()?, Chunking::Size(ByteSize::kib(64)));
+/// assert_eq!("exact:1MiB".parse::<Chunking>()?.to_string(), "exact:1MiB");
+/// let error = "lines:0".parse::<Chunking>().unwrap_err();
+/// assert!(error.to_string().starts_with("`lines:0` is not a valid chunk size"));
+/// # Ok::<(), rwasm_sandbox::chunk::ParseChunkingError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Chunking {
-    /// Small chunks (64 KiB) at the start of an input and larger ones (to 4 MiB) further in, on one fixed schedule.
+    /// Small chunks (64 KiB) at the start of an input and larger ones (up to 4 MiB) further in, on
+    /// one fixed schedule.
     #[default]
     Auto,
-    /// At the first end of a line that makes the chunk at least this large.
+    /// At the first line end that makes the chunk at least this large.
     Size(ByteSize),
-    /// Every so many lines.
+    /// After every so many lines.
     Lines(NonZeroU64),
     /// Not at all: each input is one chunk.
     File,
-    /// Every so many bytes, wherever in a line that falls.
+    /// After every so many bytes, even within a line.
     Exact(ByteSize),
 }
 
 /// Where a chunk ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Before the byte at this offset, which may be where the input ends.
+    /// Before the byte at this offset, which may be the end of the input.
     At(u64),
-    /// Where the input ends.
+    /// At the end of the input.
     OfInput,
 }
 
 /// What the cutter asks about the bytes of one input. Offsets count from the start of that input.
 pub(crate) trait Scan {
-    /// Why the bytes cannot be had.
+    /// The error of reading the bytes.
     type Error;
 
-    /// The offset just after the `nth` newline (from 1) at or after `from`; `None` where the input ends before it.
+    /// The offset just after the `nth` newline (from 1) at or after `from`; `None` if the input
+    /// ends first.
     fn after_newline(&mut self, from: u64, nth: u64) -> Result<Option<u64>, Self::Error>;
 
     /// Whether there is a byte at `offset`.
@@ -59,9 +78,11 @@ pub(crate) trait Scan {
 }
 
 impl Chunking {
-    /// The end of the chunk that begins at `start`, where the input has at least one more byte.
+    /// Finds the end of the chunk that begins at `start`, where the input has at least one more
+    /// byte.
     ///
-    /// Looks no further ahead than it must, so that a slow stream's chunks are known as soon as they are complete.
+    /// Looks no further ahead than necessary, so that the chunks of a slow stream are known as soon
+    /// as they are complete.
     pub(crate) fn next_end<S: Scan>(self, start: u64, scan: &mut S) -> Result<End, S::Error> {
         let line_end = |end: Option<u64>| end.map_or(End::OfInput, End::At);
         match self {
@@ -85,19 +106,20 @@ impl Chunking {
     }
 }
 
-/// The nominal size of the chunk that begins at `start`, under [`Chunking::Auto`].
+/// The nominal size under [`Chunking::Auto`] of the chunk that begins at `start`.
 fn auto_size(start: u64) -> u64 {
     (start / AUTO_FRACTION).clamp(AUTO_SMALLEST, AUTO_LARGEST)
 }
 
-/// Programs may build a size of 0, which the parser refuses; no chunk is empty, so it counts as 1.
+/// A program may construct a size of 0, which the parser refuses. No chunk is empty, so it counts
+/// as 1.
 fn at_least_one(size: ByteSize) -> u64 {
     size.bytes().max(1)
 }
 
-/// A text that describes no way to cut.
+/// The error for a text that is not a valid chunk size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no chunk size: {wanted}")]
+#[error("`{found}` is not a valid chunk size: {wanted}")]
 pub struct ParseChunkingError {
     found: String,
     wanted: &'static str,
@@ -114,17 +136,19 @@ impl FromStr for Chunking {
         let size = |text: &str| text.parse().ok().filter(|size: &ByteSize| size.bytes() > 0);
         match text.split_once(':') {
             Some(("lines", lines)) => lines.parse().map(Self::Lines).map_err(|_| {
-                error("after `lines:` write a number of lines from 1, like lines:1000")
+                error("write a number of lines, at least 1, after `lines:`, like lines:1000")
             }),
             Some(("exact", bytes)) => size(bytes).map(Self::Exact).ok_or_else(|| {
-                error("after `exact:` write a size of at least 1 byte, like exact:1MiB")
+                error("write a size of at least 1 byte after `exact:`, like exact:1MiB")
             }),
-            Some(_) => Err(error("the forms with a colon are lines:N and exact:SIZE")),
+            Some(_) => Err(error(
+                "the only forms with a colon are lines:N and exact:SIZE",
+            )),
             None if text == "auto" => Ok(Self::Auto),
             None if text == "file" => Ok(Self::File),
             None if text.starts_with(|first: char| first.is_ascii_digit()) => {
                 size(text).map(Self::Size).ok_or_else(|| {
-                    error("a size is at least 1 byte, with a unit or without, like 64KiB")
+                    error("write a size of at least 1 byte, with or without a unit, like 64KiB")
                 })
             }
             None => Err(error(
@@ -149,7 +173,7 @@ impl fmt::Display for Chunking {
     }
 }
 
-/// Writes `size` so that it parses back: [`ByteSize`] rounds those that people would not read to the last digit.
+/// Writes `size` so that it parses back exactly: [`ByteSize`] rounds sizes with many digits.
 fn write_exactly(f: &mut fmt::Formatter<'_>, size: ByteSize) -> fmt::Result {
     let short = size.to_string();
     if short.parse().is_ok_and(|parsed: ByteSize| parsed == size) {
@@ -334,14 +358,13 @@ pub(crate) mod tests {
         for text in wrong {
             let message = parse(text).unwrap_err();
             assert!(
-                message.starts_with(&format!("`{text}` is no chunk size: ")),
+                message.starts_with(&format!("`{text}` is not a valid chunk size: ")),
                 "{message}"
             );
         }
-        let lines = "`lines:0` is no chunk size: after `lines:` write a number of lines from 1, like lines:1000";
+        let lines = "`lines:0` is not a valid chunk size: write a number of lines, at least 1, after `lines:`, like lines:1000";
         assert_eq!(parse("lines:0").unwrap_err(), lines);
-        let negative =
-            "`-1` is no chunk size: write auto, file, a size like 64KiB, lines:N or exact:SIZE";
+        let negative = "`-1` is not a valid chunk size: write auto, file, a size like 64KiB, lines:N or exact:SIZE";
         assert_eq!(parse("-1").unwrap_err(), negative);
     }
 }

@@ -1,5 +1,5 @@
-//! What a task may reach beyond its input: nothing, unless it is granted. What is granted is looked
-//! at when a job or call begins, so that what is not there is known before anything runs.
+//! What a task may reach beyond its input: nothing, unless granted. Grants are checked when a job
+//! or call begins, so that anything missing is known before a task runs.
 
 use std::fmt;
 use std::fs::File;
@@ -7,14 +7,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What a task is granted: nothing by default.
+/// The grants of a task: none by default.
 ///
-/// A cluster's grants hold for its jobs and calls; a job or a view may have others in their stead.
+/// A cluster's grants apply to all its jobs and calls; a job or a view may replace them with its
+/// own.
 ///
 /// # Examples
 ///
 /// ```
-/// use rwasm_cluster::{Access, Clock, Grants};
+/// use rwasm_sandbox::grants::{Access, Clock, Grants};
 ///
 /// let grants = Grants::none()
 ///     .dir("data", "/data", Access::ReadOnly)
@@ -29,9 +30,9 @@ use std::str::FromStr;
 pub struct Grants {
     /// Directories.
     pub dirs: Vec<DirGrant>,
-    /// Variables of the environment, by name.
+    /// Environment variables, by name.
     pub env: Vec<(String, String)>,
-    /// Peers on the network. WASI preview 1 has no sockets of its own: these are for components.
+    /// Network peers. Only components can use them: WASI preview 1 cannot open sockets.
     pub net: Vec<NetGrant>,
     /// The clock.
     pub clock: Clock,
@@ -39,48 +40,71 @@ pub struct Grants {
     pub random: Random,
 }
 
-/// A directory of the host that a task may use, and nothing outside of it.
+/// A host directory that a task may use, and nothing outside of it.
 ///
-/// Its text is `HOST::GUEST`, followed by `:ro` where it is only to be read; `HOST` alone is the same
-/// path in the guest.
+/// Its text is `HOST::GUEST`, followed by `:ro` if it is read-only. `HOST` alone uses the same path
+/// in the guest.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_sandbox::grants::{Access, DirGrant};
+///
+/// let dir: DirGrant = "./data::/data:ro".parse()?;
+/// assert_eq!(dir.guest, "/data");
+/// assert_eq!(dir.access, Access::ReadOnly);
+/// # Ok::<(), rwasm_sandbox::grants::ParseGrantError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DirGrant {
-    /// Where it is.
+    /// The directory's path on the host.
     pub host: PathBuf,
-    /// What the guest calls it.
+    /// The directory's path in the guest.
     pub guest: String,
-    /// What may be done in it.
+    /// What the guest may do in it.
     pub access: Access,
 }
 
-/// What may be done in a directory.
+/// What a guest may do in a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
-    /// Files may be read and listed; nothing may be changed, made, renamed or linked.
+    /// Read files and list directories. Nothing may be changed, created, renamed or linked.
     ReadOnly,
     /// Everything, within the limits `written` and `files`.
     #[default]
     ReadWrite,
 }
 
-/// A peer that a task may connect to or send to, by TCP or UDP, and whose name it may look up.
+/// A peer that a task may connect or send to by TCP or UDP, and whose name it may look up.
 ///
-/// Its text is `HOST:PORT`: a name or an address (of IPv6 in brackets), and a port or `*` for all. A name stands for the
-/// addresses it has when a task of the job first uses the network; they are looked up by the host,
-/// once for the job. None of them is link-local, as the metadata of cloud providers is: that is granted by its
-/// address or not at all.
+/// Its text is `HOST:PORT`: a name or an address (IPv6 in brackets), and a port or `*` for all
+/// ports. A name stands for the addresses that it has when a task of the job first uses the
+/// network; the host looks them up once per job. Link-local addresses, such as the metadata service
+/// of cloud providers, are never among them: they can only be granted by address.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_sandbox::grants::{NetGrant, NetHost};
+///
+/// let peer: NetGrant = "db.example.org:5432".parse()?;
+/// assert_eq!(peer.host, NetHost::Name("db.example.org".into()));
+/// assert_eq!(peer.port, Some(5432));
+/// assert_eq!("[::1]:*".parse::<NetGrant>()?.port, None);
+/// # Ok::<(), rwasm_sandbox::grants::ParseGrantError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NetGrant {
-    /// The peer.
+    /// The peer's address or name.
     pub host: NetHost,
-    /// Its port; none for all of them.
+    /// The peer's port, or `None` for all ports.
     pub port: Option<u16>,
 }
 
-/// A peer by address or by name.
+/// The address or name of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NetHost {
     /// An address.
@@ -93,123 +117,124 @@ pub enum NetHost {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Clock {
-    /// The system's, as precise as it is. It tells a guest more of what runs beside it.
+    /// The system clock at full precision. A guest can learn more from it about other work on the
+    /// machine.
     Precise,
-    /// The system's, in whole milliseconds.
+    /// The system clock in whole milliseconds.
     #[default]
     Coarse,
-    /// One that stands still, at the beginning of the year 2000.
+    /// A clock that stands still, at the beginning of the year 2000.
     Fixed,
 }
 
-/// Where a task's random numbers come from.
+/// The source of a task's random numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Random {
-    /// The operating system: fit for keys.
+    /// The operating system: suitable for keys.
     #[default]
     System,
-    /// This seed, and the task's module, function and input: the same on every run, other ones for
-    /// other inputs, and known to whoever knows all that.
+    /// This seed together with the task's module, function and input: the same on every run,
+    /// different for different inputs, and predictable to anyone who knows all of these.
     Seeded(u64),
 }
 
-/// A text that is no grant.
+/// The error for a text that is not a valid grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseGrantError {
-    /// No directory.
+    /// The text is not a valid directory grant.
     #[error(
-        "`{found}` grants no directory: write HOST::GUEST, as ./data::/data, and :ro behind it to have it only read"
+        "`{found}` is not a valid directory grant: write HOST::GUEST, like ./data::/data, and append :ro to make it read-only"
     )]
     Dir {
-        /// What was given.
+        /// The text that was given.
         found: String,
     },
-    /// No clock.
-    #[error("there is no clock `{found}`: write precise, coarse or fixed")]
+    /// The text is not the name of a clock.
+    #[error("unknown clock `{found}`: use precise, coarse or fixed")]
     Clock {
-        /// What was given.
+        /// The text that was given.
         found: String,
     },
-    /// No peer.
+    /// The text is not a valid network peer.
     #[error(
-        "`{found}` grants no peer: write HOST:PORT, as db.example.org:5432, 10.0.0.7:80, [::1]:* (all ports)"
+        "`{found}` is not a valid network peer: write HOST:PORT, like db.example.org:5432, 10.0.0.7:80 or [::1]:* (all ports)"
     )]
     Net {
-        /// What was given.
+        /// The text that was given.
         found: String,
     },
 }
 
-/// Why something cannot be granted.
+/// The reason why something cannot be granted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantError {
-    /// There is no such directory, or it cannot be opened.
-    #[error("the directory `{}` cannot be granted", .path.display())]
+    /// The directory does not exist or cannot be opened.
+    #[error("cannot grant the directory `{}`", .path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Engines elsewhere would not know where it is.
+    /// The path of the directory is relative or not UTF-8, so remote engines cannot resolve it.
     #[error(
-        "the directory `{}` is one of the machines with engines: write its whole path, as they know it",
+        "the directory `{}` is resolved on the machines that run the engines: write its absolute path there, in UTF-8",
         .path.display()
     )]
     Elsewhere {
         /// The directory.
         path: PathBuf,
     },
-    /// Two directories have the same name in the guest.
-    #[error("two directories are to be `{guest}` in the guest: give one another name")]
+    /// Two directories have the same path in the guest.
+    #[error("two directories have the name `{guest}` in the guest: rename one of them")]
     SameName {
-        /// The name.
+        /// The path in the guest.
         guest: String,
     },
-    /// A directory that is only to be read lies in one that may be written.
+    /// A read-only directory lies inside a writable one.
     #[error(
-        "`{}` is to be read-only, but lies in `{}`, by way of which it could be written: grant that read-only too, or another one",
+        "`{}` is granted read-only, but lies inside `{}`, which is writable: make both read-only, or grant a different directory",
         .inner.display(),
         .outer.display()
     )]
     ReadOnlyWithin {
-        /// The one that is to be read-only.
+        /// The read-only directory.
         inner: PathBuf,
-        /// The one that may be written.
+        /// The writable directory.
         outer: PathBuf,
     },
-    /// A variable that no environment can have.
-    #[error("`{name}` cannot be the name of a variable: it is empty, or has `=` or a NUL in it")]
+    /// The name is not valid for an environment variable.
+    #[error("`{name}` is not a valid variable name: it is empty, or contains `=` or NUL")]
     Variable {
         /// The name.
         name: String,
     },
-    /// A value that no variable can have.
-    #[error("the value of the variable `{name}` has a NUL in it")]
+    /// The value is not valid for an environment variable.
+    #[error("the value of the variable `{name}` contains NUL")]
     VariableValue {
         /// The name of the variable.
         name: String,
     },
-    /// A deterministic task can have no network.
+    /// A deterministic task was granted something that can differ between runs.
     #[error(
-        "a deterministic task cannot be granted {what}: what it learns there changes from run to run"
+        "a deterministic task cannot be granted {what}: what it sees there can change between runs"
     )]
     NotDeterministic {
-        /// What was to be granted.
+        /// What was granted.
         what: &'static str,
     },
 }
 
 impl Grants {
-    /// Nothing.
+    /// Grants nothing.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Grants a directory: `host` is where it is, `guest` what the guest calls it.
+    /// Grants a directory: `host` is its path on the host, `guest` its path in the guest.
     #[must_use]
     pub fn dir(
         mut self,
@@ -225,41 +250,42 @@ impl Grants {
         self
     }
 
-    /// Grants a variable of the environment. The last one of a name holds.
+    /// Grants an environment variable. If a name is granted twice, the last value applies.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// Grants a peer on the network.
+    /// Grants a network peer.
     #[must_use]
     pub fn net(mut self, peer: NetGrant) -> Self {
         self.net.push(peer);
         self
     }
 
-    /// Which clock it reads.
+    /// Sets the clock that the task reads.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Where its random numbers come from.
+    /// Sets the source of the task's random numbers.
     #[must_use]
     pub fn random(mut self, random: Random) -> Self {
         self.random = random;
         self
     }
 
-    /// Whether anything that a task could reach is granted: a clock and random numbers are not counted.
+    /// Whether anything is granted that a task could reach; the clock and random numbers do not
+    /// count.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.dirs.is_empty() && self.env.is_empty() && self.net.is_empty()
     }
 
-    /// Whether all of it can be granted now. Gives the directories, opened, in their order.
+    /// Checks that all grants are possible now. Returns the opened directories, in order.
     #[doc(hidden)]
     pub fn check(&self, deterministic: bool) -> Result<Vec<File>, GrantError> {
         let mut opened = Vec::with_capacity(self.dirs.len());
@@ -280,7 +306,7 @@ impl Grants {
         Ok(opened)
     }
 
-    /// Whether all of it can be asked for where engines are elsewhere, and the directories with them.
+    /// Checks that all grants can be requested from remote engines, including the directories.
     #[doc(hidden)]
     pub fn check_elsewhere(&self, deterministic: bool) -> Result<(), GrantError> {
         for (place, dir) in self.dirs.iter().enumerate() {
@@ -313,10 +339,10 @@ impl Grants {
         Ok(())
     }
 
-    /// Whether what is to be read-only is so by every way there is to it.
+    /// Checks that every read-only directory is read-only by all paths that lead to it.
     fn check_overlaps(&self) -> Result<(), GrantError> {
         let of = |access| self.dirs.iter().filter(move |dir| dir.access == access);
-        // It was opened just now; one that has no path any more lies in no other.
+        // It was opened just now; one without a path cannot lie inside another.
         let place = |dir: &DirGrant| dir.host.canonicalize().ok();
         for inner in of(Access::ReadOnly) {
             for outer in of(Access::ReadWrite) {
@@ -333,8 +359,8 @@ impl Grants {
         Ok(())
     }
 
-    /// What can be reached, a line each, as the command line's options have it. Of variables it has
-    /// the names alone: their values may be secrets.
+    /// Lists what can be reached, one line for each, as options of the command line. Variables show
+    /// only their names, since their values may be secrets.
     #[must_use]
     pub fn described(&self) -> Vec<String> {
         let dirs = self.dirs.iter().map(|dir| format!("--dir {dir}"));
@@ -344,8 +370,8 @@ impl Grants {
     }
 }
 
-/// Opens it, so that rights are known too. What is no directory, and may not even come back from being
-/// opened, is refused before.
+/// Opens a directory, to check permissions too. Anything that is not a directory is refused first,
+/// since opening it might block.
 fn open_directory(path: &Path) -> std::io::Result<File> {
     std::fs::read_dir(path)?;
     File::open(path)
@@ -409,7 +435,7 @@ impl FromStr for NetGrant {
     }
 }
 
-/// A host's name as it is compared; none where it is no name.
+/// Normalizes a host name for comparison; none if it is not a host name.
 pub(crate) fn host_name(text: &str) -> Option<String> {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -419,7 +445,7 @@ pub(crate) fn host_name(text: &str) -> Option<String> {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let text = text.strip_suffix('.').unwrap_or(text);
-    // What looks like a number is an address that is wrong.
+    // A text that looks like a number is a malformed address.
     let is_number = text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -442,7 +468,7 @@ impl fmt::Display for NetGrant {
 }
 
 impl Clock {
-    /// Its name, as the command line has it.
+    /// Returns the name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -472,108 +498,4 @@ impl fmt::Display for Clock {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn directories_are_read_as_they_are_written() {
-        for (text, host, guest, access) in [
-            ("data::/data", "data", "/data", Access::ReadWrite),
-            ("/a:b::/c:ro", "/a:b", "/c", Access::ReadOnly),
-            ("./x::y:rw", "./x", "y", Access::ReadWrite),
-            ("/tmp", "/tmp", "/tmp", Access::ReadWrite),
-            ("/tmp:ro", "/tmp", "/tmp", Access::ReadOnly),
-        ] {
-            let grant: DirGrant = text.parse().expect(text);
-            assert_eq!(
-                (grant.host.as_path(), &*grant.guest),
-                (Path::new(host), guest)
-            );
-            assert_eq!(grant.access, access, "{text}");
-            assert_eq!(grant.to_string().parse(), Ok(grant), "{text}");
-        }
-        for text in ["", "::", "a::", "::b", "a::b::c", ":ro", "a::b\0"] {
-            assert!(text.parse::<DirGrant>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn peers_are_read_as_they_are_written() {
-        for text in [
-            "example.org:443",
-            "localhost:*",
-            "127.0.0.1:80",
-            "[::1]:65535",
-            "a_b-c.d:1",
-        ] {
-            let grant: NetGrant = text.parse().expect(text);
-            assert_eq!(grant.to_string(), text);
-        }
-        let grant: NetGrant = "Example.ORG.:443".parse().expect("a name");
-        assert_eq!(grant.to_string(), "example.org:443");
-        for text in [
-            "",
-            ":",
-            "a",
-            "a:",
-            ":1",
-            "a:0",
-            "a:65536",
-            "a:-1",
-            "::1:80",
-            "[::1]",
-            "[a]:1",
-            "a..b:1",
-            "300.1.1.1:1",
-            "a b:1",
-            "*:1",
-            "a:1:2",
-        ] {
-            assert!(text.parse::<NetGrant>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_granted_is_refused() {
-        let missing = Grants::none().dir("no/such/place", "/x", Access::ReadOnly);
-        assert!(matches!(
-            missing.check(false),
-            Err(GrantError::Directory { .. })
-        ));
-        let twice =
-            Grants::none()
-                .dir(".", "/x", Access::ReadOnly)
-                .dir(".", "/x", Access::ReadWrite);
-        assert!(matches!(
-            twice.check(false),
-            Err(GrantError::SameName { .. })
-        ));
-        let within = |inner, outer| {
-            Grants::none()
-                .dir("src", "/inner", inner)
-                .dir(".", "/outer", outer)
-                .check(false)
-        };
-        assert!(matches!(
-            within(Access::ReadOnly, Access::ReadWrite),
-            Err(GrantError::ReadOnlyWithin { .. })
-        ));
-        assert!(within(Access::ReadWrite, Access::ReadOnly).is_ok());
-        for name in ["", "a=b", "a\0"] {
-            let odd = Grants::none().env(name, "x");
-            assert!(matches!(odd.check(false), Err(GrantError::Variable { .. })));
-        }
-        let peer = Grants::none().net("localhost:1".parse().expect("a peer"));
-        assert!(peer.check(false).is_ok());
-        assert!(peer.check(true).is_err());
-    }
-
-    #[test]
-    fn a_description_has_no_values_of_variables() {
-        let grants = Grants::none()
-            .env("TOKEN", "secret")
-            .dir("a", "/b", Access::ReadOnly);
-        let lines = grants.described();
-        assert_eq!(lines, ["--dir a::/b:ro", "--env TOKEN"]);
-    }
-}
+mod tests;

@@ -1,9 +1,10 @@
-//! The sandbox of `rwasm-cluster`: a module is loaded, compiled and run in it, one task at a time, under limits.
+//! The sandbox of `rwasm-cluster`: loads a module, compiles it and runs it, one task at a time,
+//! under limits.
 //!
-//! What a user of the library needs of it is exported again by `rwasm-cluster`; what is hidden from these pages serves
-//! the sister packages alone and changes with them. `sandbox` alone knows wasmtime; the modules before it are the words
-//! that it shares with whoever wants a task run: what one may use and reach, what is handed to it, what becomes of it.
-//! It knows no engines, jobs, retries or merges.
+//! `rwasm-cluster` re-exports everything that its users need. Items hidden from these pages serve
+//! only the sister packages and change with them. Only `sandbox` knows wasmtime. The modules before
+//! it are the vocabulary that it shares with its callers: what a task may use and reach, its input,
+//! and its outcome. It knows nothing of engines, jobs, retries or merges.
 
 #[cfg(test)]
 #[path = "../../value/arbitrary.rs"]

@@ -1,55 +1,68 @@
-//! What a task may use. Every limit is finite; the failure that a limit causes names it.
+//! What a task may use. Every limit is finite; a failure caused by a limit names it.
 
 use rwasm_value::units::{self, ByteSize};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The most engines a cluster may have.
+/// The most engines that a cluster may have.
 pub const MAX_ENGINES: u32 = 1024;
 
-/// The limits of one task. Start from [`Limits::default`], or from [`Cluster::limits`], and change what
-/// should differ.
+/// The limits of one task. Start from [`Limits::default`] or `Cluster::limits` and change the
+/// fields that should differ.
 ///
-/// A cluster has limits, which apply to its jobs and calls; a job or a view may have its own instead.
-/// The repository's `docs/src/reference/limits.md` has a table: what each bounds, and what happens to a
-/// task that reaches it.
+/// A cluster's limits apply to all its jobs and calls; a job or a view may replace them with its
+/// own. `docs/src/reference/limits.md` in the repository has a table: what each limit bounds, and
+/// what happens to a task that reaches it.
 ///
-/// [`Cluster::limits`]: crate::Cluster::limits
+/// # Examples
+///
+/// ```
+/// use rwasm_sandbox::limits::Limits;
+/// use rwasm_value::units::ByteSize;
+/// use std::time::Duration;
+///
+/// let mut limits = Limits::default();
+/// limits.time = Duration::from_secs(5);
+/// limits.memory = ByteSize::mib(64);
+/// assert!(limits.fuel.is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Wall time of one run of the task. Of a deterministic one, the time that it sleeps.
+    /// Wall time of one run of the task. For a deterministic task, the time that it sleeps.
     #[serde(rename = "time_s", with = "units::seconds")]
     pub time: Duration,
     /// Bytes of all its linear memories together.
     pub memory: ByteSize,
-    /// Elements of all its tables together, up to [`MAX_TABLE_ELEMENTS`].
+    /// Elements of all its tables together, at most [`MAX_TABLE_ELEMENTS`].
     pub table_elements: usize,
-    /// Bytes of the stack of its calls, from [`MIN_STACK`] to [`MAX_STACK`].
+    /// Bytes of its call stack, from [`MIN_STACK`] to [`MAX_STACK`].
     pub stack: ByteSize,
-    /// Bytes copied into the guest. A command's stdin is streamed and not counted.
+    /// Bytes copied into the guest. A command's stdin is streamed and does not count.
     pub input: ByteSize,
     /// Bytes of its result; for a command, of its stdout.
     pub output: ByteSize,
-    /// Bytes of stdout and of stderr that are kept, each; the rest is dropped with a mark.
+    /// Bytes of stdout and stderr that are kept, for each of the two. The rest is dropped,
+    /// and the text is marked as truncated.
     pub logs: ByteSize,
-    /// Instructions, in wasmtime's units of fuel; not counted when absent.
+    /// Instructions, in wasmtime's units of fuel. Not counted if `None`.
     pub fuel: Option<u64>,
     /// Open handles: files, directories, sockets, streams, timers.
     pub handles: usize,
-    /// Random bytes it may ask for at once.
+    /// Random bytes per request.
     pub random: ByteSize,
-    /// Bytes that it may write to files, and by which it may make them longer, in directories that it was granted.
+    /// Bytes that it may write to files in granted directories, including gaps that it leaves.
     pub written: ByteSize,
-    /// Files, directories and links that it may make there.
+    /// Files, directories and links that it may create in granted directories.
     pub files: usize,
-    /// Bytes of the module, where it is loaded by [`Module::from_file_within`](crate::Module::from_file_within).
+    /// Bytes of the module when loaded by
+    /// [`Module::from_file_within`](crate::sandbox::Module::from_file_within).
     pub module: ByteSize,
-    /// Wall time of compiling the module, where [`Compiler`](crate::Compiler) can bound it.
+    /// Wall time of compiling the module, if the [`Compiler`](crate::sandbox::Compiler) can limit it.
     #[serde(rename = "compile_time_s", with = "units::seconds")]
     pub compile_time: Duration,
-    /// Memory of the process that compiles the module, threads and the module itself included.
+    /// Memory of the process that compiles the module, including its threads and the module itself.
     pub compile_memory: ByteSize,
     /// Bytes of the compiled code.
     pub compiled: ByteSize,
@@ -78,17 +91,19 @@ impl Default for Limits {
     }
 }
 
-/// The most table elements a task can be allowed: what the slots of the pool have room for.
+/// The most table elements that a task may be allowed: the slots of the pool have room for this
+/// many.
 pub const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 
-/// The largest module that is loaded unless said otherwise.
+/// The size of the largest module that is loaded by default.
 pub const MODULE_SIZE: ByteSize = ByteSize::mib(128);
 
-/// The least stack with which a program gets anywhere.
+/// The smallest stack with which a program can run at all.
 pub const MIN_STACK: ByteSize = ByteSize::kib(16);
 
-/// The largest stack of a guest: an engine's thread has room for it, and for the host's own frames.
+/// The largest stack of a guest: the thread of an engine has room for it and for the host's own
+/// frames.
 pub const MAX_STACK: ByteSize = ByteSize::mib(8);
 
-/// The fuel of a deterministic task that is given none: about half a minute of computing.
+/// The default fuel of a deterministic task: about half a minute of computing.
 pub const DETERMINISTIC_FUEL: u64 = 30_000_000_000;

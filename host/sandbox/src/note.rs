@@ -1,71 +1,71 @@
-//! What a guest tells while it runs (what it prints, logs, publishes, how far it is), and what of
-//! that is kept when it has ended.
+//! What a guest emits while it runs (output, log lines, published values, progress), and the part
+//! that is kept after it has ended.
 //!
-//! Everything here is bounded: what goes beyond a bound is dropped and counted. Who listens, and
-//! what becomes of what they hear, is not known here.
+//! Everything here is bounded: what exceeds a bound is dropped and counted. This module does not
+//! know who listens or what they do with it.
 
 use crate::limits::Limits;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
-/// The most names under which one task's published values are kept.
+/// The most published values, by name, that are kept of one task.
 pub const MAX_PUBLISHED_NAMES: usize = 64;
 
 /// The longest name of a published value, in bytes.
 pub const MAX_PUBLISHED_NAME: usize = 256;
 
-/// What a kept line takes beside its text; counted, so that empty lines have an end too.
+/// The overhead of a kept line beside its text; counted so that empty lines are bounded too.
 const LINE_COST: usize = size_of::<LogLine>();
 
-/// Something a guest told while it ran.
+/// Something that a guest emitted while it ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskNote {
-    /// It wrote to its stdout. A command's stdout is its result and not told.
+    /// It wrote to stdout. A command's stdout is its result, so it emits no such note.
     Stdout(Bytes),
-    /// It wrote to its stderr.
+    /// It wrote to stderr.
     Stderr(Bytes),
     /// It logged a line.
     Log {
-        /// How much the line matters.
+        /// The severity.
         level: LogLevel,
-        /// The line, at most as long as the limit on logs.
+        /// The line, truncated to the limit on logs.
         message: String,
     },
-    /// It said how far it is.
+    /// It reported its progress.
     Progress {
-        /// Steps that are done.
+        /// The steps done.
         done: u64,
-        /// Steps there will be, where it knows.
+        /// The steps in total, if known.
         total: Option<u64>,
     },
     /// It published an intermediate value.
     Published {
         /// The name of the value.
         name: Arc<str>,
-        /// Text or bytes as they are, by convention anything else as JSON.
+        /// The value: text or bytes verbatim, anything else as JSON by convention.
         bytes: Bytes,
     },
 }
 
-/// How much a log line matters.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum LogLevel {
     /// Every step.
     Trace,
-    /// What helps to find a fault.
+    /// Information that helps to find a bug.
     Debug,
-    /// What people want to know.
+    /// Information for users.
     Info,
-    /// What may be wrong.
+    /// Something that may be wrong.
     Warn,
-    /// What is wrong.
+    /// Something that is wrong.
     Error,
 }
 
 impl LogLevel {
-    /// All levels, as WIT numbers them.
+    /// All levels, in the order of their WIT numbers.
     #[doc(hidden)]
     pub const ALL: [Self; 5] = [
         Self::Trace,
@@ -75,7 +75,7 @@ impl LogLevel {
         Self::Error,
     ];
 
-    /// The name it has in WIT and in JSON.
+    /// Returns the name in WIT and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,35 +94,36 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// Whoever wants to hear what tasks tell, while they run. Called on the engine's thread, within
-/// the task's time: it should be quick.
+/// Receives the notes of tasks while they run. Called on the engine's thread, within the task's
+/// time, so it should return quickly.
 #[doc(hidden)]
 pub trait Listener: Send + Sync {
-    /// Task `task` told something.
+    /// Receives a note of the task `task`.
     fn note(&self, task: u64, note: TaskNote);
 }
 
-/// What remains of what a task told by calls of the host.
+/// The notes of a task that are kept after it has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// The first lines it logged, up to the limit on logs.
+    /// The first lines that it logged, up to the limit on logs.
     pub log: Vec<LogLine>,
-    /// How many lines were dropped, or cut short, for that limit.
+    /// The number of lines that were dropped or truncated because of that limit.
     pub log_dropped: u64,
-    /// The last value of each name it published, in the order of their first publication.
+    /// The last value published under each name, in the order of first publication.
     pub published: Vec<Published>,
-    /// How many publications were dropped: too many names, a name too long, or too many bytes.
+    /// The number of publications that were dropped: too many names, too long a name, or too many
+    /// bytes.
     pub published_dropped: u64,
-    /// How far it said it was, the last time.
+    /// The last progress that it reported.
     pub progress: Option<Progress>,
 }
 
 /// A line of a task's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// How much it matters.
+    /// The severity.
     pub level: LogLevel,
-    /// What it says.
+    /// The text.
     pub message: String,
 }
 
@@ -131,21 +132,21 @@ pub struct LogLine {
 pub struct Published {
     /// Its name.
     pub name: Arc<str>,
-    /// Text or bytes as they are, by convention anything else as JSON.
+    /// The value: text or bytes verbatim, anything else as JSON by convention.
     pub bytes: Bytes,
 }
 
-/// How far a task is.
+/// The progress of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Steps that are done.
+    /// The steps done.
     pub done: u64,
-    /// Steps there will be, where it knows.
+    /// The steps in total, if known.
     pub total: Option<u64>,
 }
 
 impl Notes {
-    /// The value it published last under that name.
+    /// Returns the value last published under that name.
     #[must_use]
     pub fn published(&self, name: &str) -> Option<&Bytes> {
         self.published
@@ -154,7 +155,7 @@ impl Notes {
             .map(|published| &published.bytes)
     }
 
-    /// The bytes that are kept: what these notes take in memory, about.
+    /// Returns about how many bytes of memory these notes take.
     #[must_use]
     pub fn size(&self) -> u64 {
         let lines: usize = self.log.iter().map(LogLine::size).sum();
@@ -175,7 +176,7 @@ impl Published {
     }
 }
 
-/// Takes what one task tells: keeps it within the bounds and hands it on to who listens.
+/// Receives the notes of one task, bounds them, and passes them on to the listener.
 pub(crate) struct NoteTaker {
     notes: Option<Box<Notes>>,
     log_room: usize,
@@ -187,7 +188,7 @@ pub(crate) struct NoteTaker {
 }
 
 impl NoteTaker {
-    /// Takes the notes of `task`, within `limits`.
+    /// Collects the notes of `task`, within `limits`.
     pub(crate) fn new(limits: &Limits, task: u64, listener: Option<Arc<dyn Listener>>) -> Self {
         Self {
             notes: None,
@@ -200,12 +201,12 @@ impl NoteTaker {
         }
     }
 
-    /// What was kept, if the task told anything.
+    /// Returns what was kept, if the task emitted anything.
     pub(crate) fn take(&mut self) -> Option<Box<Notes>> {
         self.notes.take()
     }
 
-    /// The task logs a line.
+    /// Adds a log line.
     pub(crate) fn log(&mut self, level: LogLevel, message: &str) {
         let room = self.log_room.saturating_sub(LINE_COST);
         let kept = &message[..message.floor_char_boundary(room)];
@@ -213,7 +214,7 @@ impl NoteTaker {
         if kept.len() < message.len() {
             notes.log_dropped += 1;
         }
-        // A part of a line is better than none, but an empty part says nothing.
+        // Part of a line is better than none, but an empty part is useless.
         if self.log_room >= LINE_COST && (!kept.is_empty() || message.is_empty()) {
             self.log_room -= kept.len() + LINE_COST;
             let message = kept.to_owned();
@@ -227,7 +228,7 @@ impl NoteTaker {
         }
     }
 
-    /// The task says how far it is.
+    /// Sets the progress.
     pub(crate) fn progress(&mut self, done: u64, total: Option<u64>) {
         self.notes.get_or_insert_default().progress = Some(Progress { done, total });
         if let Some(listener) = &self.listener {
@@ -235,7 +236,7 @@ impl NoteTaker {
         }
     }
 
-    /// The task publishes a value. Nobody hears of one that is too large by itself.
+    /// Publishes a value. The listener does not receive one that is too large by itself.
     pub(crate) fn publish(&mut self, name: &str, value: &[u8]) {
         let notes = self.notes.get_or_insert_default();
         if name.len() > MAX_PUBLISHED_NAME || value.len() > self.largest_value {

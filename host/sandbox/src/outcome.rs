@@ -1,4 +1,4 @@
-//! The result of one task: always present, a value or a failure, with what it used.
+//! The outcome of one task: always present, either a value or a failure, with its usage.
 
 use crate::note::Notes;
 use rwasm_value::ids::EngineId;
@@ -9,41 +9,41 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// What a task ran on.
+/// The identity of a task within its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The task's place in its job, in input order from 0.
+    /// The task's index in its job, in input order from 0.
     pub index: u64,
-    /// What it was called with.
+    /// The source of its arguments.
     pub place: Place,
 }
 
-/// Where a task's arguments are from.
+/// The source of a task's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A chunk of an input.
     Chunk {
-        /// The name of the input: its path, or what it was called.
+        /// The name of the input: its path, or the name it was given.
         input: Arc<str>,
-        /// The bytes of that input; up to `u64::MAX` for a stream whose length is not known.
+        /// The byte range in that input; up to `u64::MAX` for a stream of unknown length.
         range: Range<u64>,
     },
     /// A line of an input.
     Line {
-        /// The name of the input.
+        /// The name of the input: its path, or the name it was given.
         input: Arc<str>,
-        /// The line's number, from 1.
+        /// The line number, from 1.
         line: u64,
     },
-    /// Arguments that were given to the call.
+    /// The arguments of the call.
     Arguments,
-    /// Results of other tasks, which it merges.
+    /// The results of other tasks, which it merges.
     Results,
 }
 
 impl Origin {
-    /// The bytes of its input, if it is a chunk of one; up to `u64::MAX` for a stream whose length is
-    /// not known.
+    /// Returns the byte range of its input if it is a chunk; up to `u64::MAX` for a stream of
+    /// unknown length.
     #[must_use]
     pub fn range(&self) -> Option<Range<u64>> {
         match &self.place {
@@ -52,7 +52,7 @@ impl Origin {
         }
     }
 
-    /// Whether the task runs on a stream whose end is not known, which can be read but once.
+    /// Whether the task reads a stream of unknown length, which can be read only once.
     #[doc(hidden)]
     pub fn is_stream(&self) -> bool {
         matches!(&self.place, Place::Chunk { range, .. } if range.end == u64::MAX)
@@ -75,17 +75,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What became of one task.
+/// The outcome of one task.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The value it gave, or why there is none.
+    /// The value, or the failure.
     pub result: Result<Packed, Failure>,
-    /// What it used.
+    /// What the task used.
     pub usage: Usage,
 }
 
 impl Outcome {
-    /// Every attempt at the task, the first first; none where it never came to an engine.
+    /// Returns every attempt at the task, in order; none if it never reached an engine.
     #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
         let mut attempts = self.usage.earlier.clone();
@@ -96,24 +96,24 @@ impl Outcome {
     }
 }
 
-/// Why a task gave no value. The code is stable; the message is for people.
+/// The failure of a task. The code is stable; the message is for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 #[non_exhaustive]
 pub struct Failure {
     /// The class of the failure.
     pub code: FailureCode,
-    /// What happened, with the facts: lowercase, no full stop.
+    /// What happened, with the facts: lower case, no full stop.
     pub message: String,
-    /// Whether the task's input could not be read: then neither task nor module is at fault.
+    /// Whether the task's input could not be read, so that neither task nor module is at fault.
     pub is_input_error: bool,
-    /// The functions of the guest that were running, innermost first, if it was stopped in one.
+    /// The guest's functions that were running when it was stopped, innermost first.
     pub backtrace: Option<String>,
 }
 
 impl Failure {
-    /// A failure without a backtrace. Guests have a say in what messages contain, so a long one is cut, and control
-    /// characters are escaped.
+    /// A failure without a backtrace. Guests can influence messages, so a long one is truncated and
+    /// control characters are escaped.
     #[must_use]
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
         Self {
@@ -140,47 +140,47 @@ impl Failure {
     }
 }
 
-/// The classes of failure, with the names they have in JSON and on the command line.
+/// The class of a failure. Its name in JSON and on the command line is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureCode {
     /// The guest trapped.
     Trap,
-    /// It ran longer than its time limit.
+    /// The task exceeded its time limit.
     Timeout,
-    /// It wanted more memory than its limit.
+    /// The task asked for more memory than its limit.
     MemoryLimit,
-    /// It used up its fuel.
+    /// The task used up its fuel.
     FuelExhausted,
-    /// Its calls nested too deeply.
+    /// The task's calls nested too deeply.
     StackOverflow,
-    /// It produced more than its output limit.
+    /// The task produced more than its output limit.
     OutputLimit,
-    /// Its input is larger than the input limit.
+    /// The task's input is larger than the input limit.
     InputLimit,
-    /// It returned an error.
+    /// The task returned an error.
     GuestError,
-    /// It ended with an exit code other than 0.
+    /// The task exited with a code other than 0.
     ExitCode,
-    /// Its input does not fit its parameter, for instance is not UTF-8.
+    /// The input does not fit the parameter, for example because it is not UTF-8.
     BadInput,
-    /// What it returned breaks the canonical ABI.
+    /// The result violates the canonical ABI.
     BadOutput,
-    /// It called an import that the host does not have.
+    /// The task called an import that the host does not provide.
     ImportDenied,
-    /// What it was to be granted is not allowed on the engine.
+    /// The engine's policy does not allow what the task was to be granted.
     PolicyDenied,
-    /// It was stopped because its job was.
+    /// The task was stopped because its job was cancelled.
     Cancelled,
-    /// Its engine died.
+    /// The engine was lost.
     EngineLost,
-    /// A task it waited for failed.
+    /// A task that it depends on failed.
     DependencyFailed,
     /// A fault of the host, contained.
     Internal,
 }
 
 impl FailureCode {
-    /// All of them.
+    /// All codes.
     pub const ALL: [Self; 17] = [
         Self::Trap,
         Self::Timeout,
@@ -201,13 +201,13 @@ impl FailureCode {
         Self::Internal,
     ];
 
-    /// The code of that name, if there is one.
+    /// Returns the code with this name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.name() == name)
     }
 
-    /// The stable name, as in JSON.
+    /// Returns the stable name, as in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -241,36 +241,36 @@ impl fmt::Display for FailureCode {
 /// What one run of a task used.
 #[derive(Clone, Debug)]
 pub struct Usage {
-    /// Where it ran, if it did.
+    /// The engine that ran it, if it ran.
     pub engine: Option<EngineId>,
-    /// Which run of the task this was, from 1.
+    /// The number of this run of the task, from 1.
     pub attempt: u32,
-    /// When it was handed to the cluster.
+    /// When it was submitted to the cluster.
     pub queued: SystemTime,
-    /// When it began to run.
+    /// When it started to run.
     pub started: SystemTime,
-    /// How long it ran, instantiation included.
+    /// How long it ran, including instantiation.
     pub run_time: Duration,
-    /// The largest sum of its linear memories, in bytes.
+    /// The peak total of its linear memories, in bytes.
     pub peak_memory: u64,
-    /// Bytes that went in.
+    /// The bytes of its input.
     pub bytes_in: u64,
-    /// Bytes that came out.
+    /// The bytes of its result.
     pub bytes_out: u64,
-    /// Fuel it used, where fuel is counted.
+    /// The fuel used, if fuel is counted.
     pub fuel: Option<u64>,
-    /// What it printed, where it printed anything.
+    /// What it printed, if anything.
     pub logs: Option<Box<Logs>>,
-    /// What it logged, published and said of its progress, if anything.
+    /// What it logged and published, and its progress, if anything.
     pub notes: Option<Box<Notes>>,
-    /// Whether the state that its engine kept for it is lost: the next call begins anew.
+    /// Whether the state that its engine kept is lost, so that the next call starts afresh.
     pub state_lost: bool,
-    /// The attempts before this one, the first first.
+    /// The attempts before this one, in order.
     pub earlier: Vec<Attempt>,
 }
 
 impl Usage {
-    /// What a task used that did not run.
+    /// The usage of a task that did not run.
     #[doc(hidden)]
     pub fn none(engine: Option<EngineId>, attempt: u32, queued: SystemTime) -> Self {
         Self {
@@ -290,7 +290,7 @@ impl Usage {
         }
     }
 
-    /// When it ended.
+    /// Returns when it ended.
     #[must_use]
     pub fn finished(&self) -> SystemTime {
         self.started + self.run_time
@@ -300,15 +300,15 @@ impl Usage {
 /// One run of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Which it was, from 1.
+    /// The number of the attempt, from 1.
     pub number: u32,
-    /// Where it ran, if it did.
+    /// The engine that ran it, if it ran.
     pub engine: Option<EngineId>,
-    /// When it began.
+    /// When it started.
     pub started: SystemTime,
     /// How long it ran.
     pub run_time: Duration,
-    /// Why it failed; none of the one that went well.
+    /// Why it failed; `None` for the one that succeeded.
     pub failure: Option<Failure>,
 }
 
@@ -325,7 +325,7 @@ impl Attempt {
     }
 }
 
-/// What a task printed, as it printed it: the first bytes of each stream, up to the limit.
+/// What a task printed: the first bytes of each stream, up to the limit.
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
     /// Its stdout; empty for a command, whose stdout is its result.
@@ -334,11 +334,11 @@ pub struct Logs {
     pub stderr: Log,
 }
 
-/// One stream of what a task printed: the first bytes up to the limit.
+/// One output stream of a task: the first bytes, up to the limit.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     /// The bytes that were kept.
     pub kept: Vec<u8>,
-    /// How many were dropped.
+    /// The number of bytes that were dropped.
     pub dropped: u64,
 }

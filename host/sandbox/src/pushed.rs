@@ -1,8 +1,8 @@
-//! Values pushed to engines: what a guest may read by name, and what calls may name as arguments.
+//! Values pushed to engines: what a guest may read by name, and what calls may refer to as
+//! arguments.
 //!
-//! A value is pushed once and shared by all engines of the process: its bytes and its packed
-//! forms are made when they are first wanted, and once. Which engine has which values is not
-//! known here.
+//! A value is pushed once and shared by all engines of the process. Its bytes and its packed forms
+//! are made once, when first needed. This module does not know which engine has which values.
 
 use bytes::Bytes;
 use rwasm_value::format::write_json;
@@ -11,11 +11,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// More packed forms than this of one value are made anew each time: a value is of one type, seldom
-/// of two.
+/// Packed forms of one value beyond this number are made anew each time: a value is used as one
+/// type, rarely as two.
 const MAX_PACKED_FORMS: usize = 8;
 
-/// The values an engine has, by name.
+/// The values of an engine, by name.
 #[doc(hidden)]
 pub type PushedValues = HashMap<Arc<str>, Arc<PushedValue>>;
 
@@ -37,30 +37,32 @@ impl PushedValue {
         }
     }
 
-    /// The value as it was pushed.
+    /// Returns the value as it was pushed.
     #[doc(hidden)]
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    /// What a guest reads: a string's or `list<u8>`'s own bytes, of other values the JSON text.
+    /// Returns what a guest reads: the bytes of a string or `list<u8>`, the JSON text of any other
+    /// value.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.value {
             Value::Bytes(bytes) => bytes,
             Value::String(text) => text.as_bytes(),
             other => self.bytes.get_or_init(|| {
                 let mut text = Vec::new();
-                // Memory can be written.
+                // Writing to memory cannot fail.
                 let _ = write_json(other, &mut text);
                 text.into()
             }),
         }
     }
 
-    /// The value as an argument of that type.
+    /// Returns the value as an argument of that type.
     ///
     /// # Errors
-    /// When it does not fit the type.
+    ///
+    /// Returns an error if it does not fit the type.
     #[doc(hidden)]
     pub fn packed(&self, ty: &Type) -> Result<Packed, PackedError> {
         let mut forms = self.packed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,18 +17,18 @@ macro_rules! id {
 }
 
 id! {
-    /// An engine of a cluster, counted from 0 and never reused.
+    /// The id of an engine in a cluster: counted from 0, never reused.
     EngineId(u32)
 }
 id! {
-    /// A job of a cluster, counted from 0.
+    /// The id of a job in a cluster: counted from 0.
     JobId(u64)
 }
 id! {
-    /// One hand-over of tasks to an engine, counted within a cluster.
+    /// The id of one dispatch, the handing over of tasks to an engine: counted within a cluster.
     DispatchId(u64)
 }
 id! {
-    /// A chunk of a job's input, in input order from 0.
+    /// The index of a chunk in a job's input: counted from 0 in input order.
     ChunkIndex(u64)
 }

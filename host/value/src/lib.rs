@@ -1,8 +1,9 @@
-//! Values, their types and their forms, for `rwasm-cluster`: WIT's values in memory, packed, as JSON, as WAVE and as
-//! text, with the ids, sizes and texts that every layer above them shares.
+//! Values, their types and their forms, for `rwasm-cluster`: WIT values in memory, in packed form,
+//! as JSON, as WAVE and as plain text, with the ids, sizes and texts that all higher layers share.
 //!
-//! What a user of the library needs of it is exported again by `rwasm-cluster`; what is hidden from these pages serves
-//! the sister packages alone and changes with them. It knows nothing of wasmtime, of threads or of clocks.
+//! `rwasm-cluster` re-exports everything that its users need. Items hidden from these pages serve
+//! only the sister packages and change with them. This package knows nothing of wasmtime, threads
+//! or clocks.
 
 #[cfg(test)]
 #[path = "../arbitrary.rs"]

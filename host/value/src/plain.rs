@@ -1,19 +1,20 @@
-//! Texts that come from guests and are shown to people: short, and without what a terminal would obey.
+//! Guest text made fit to show: shortened, and without characters that a terminal would obey.
 
 use std::any::Any;
 use std::fmt::Write as _;
 
-/// The bytes that are kept of a text, at most.
+/// The most bytes of a text that are kept.
 const MOST: usize = 16 << 10;
 
-/// The text as it is, if it is short and has no control characters but line ends and tabs. Others are escaped, and what is
-/// too long is cut, which the text then says.
+/// Returns the text unchanged if it is short and its only control characters are line ends and
+/// tabs. Otherwise control characters are escaped, and a text that is too long is cut and ends with
+/// its full length.
 #[doc(hidden)]
 pub fn plain(text: String) -> String {
     shortened(text, MOST)
 }
 
-/// The same, for a text that stands among others.
+/// Does the same as [`shortened`], for a text that stands within another.
 #[doc(hidden)]
 pub fn shortened(text: String, most: usize) -> String {
     if text.len() <= most && !text.chars().any(is_command) {
@@ -35,21 +36,21 @@ pub fn shortened(text: String, most: usize) -> String {
     shown
 }
 
-/// What a panic said, if it said anything.
+/// Returns the message of a panic, if it has one.
 #[doc(hidden)]
 pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
-/// The whole text, however long, as it may be shown to people.
+/// Returns the whole text, however long, fit to show to people.
 #[doc(hidden)]
 #[must_use]
 pub fn visible(text: &str) -> String {
     shortened(text.to_owned(), usize::MAX)
 }
 
-/// Whether a terminal may obey the character, or show what follows it in another order.
+/// Whether a terminal may obey the character, or show the text after it in a different order.
 #[doc(hidden)]
 #[must_use]
 pub fn is_command(letter: char) -> bool {

@@ -4,14 +4,30 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A number of bytes that parses and prints with units. In data it is the number.
+/// A number of bytes that parses and prints with a unit, and serializes as a plain number.
+///
+/// Units are powers of 1024 (`KiB`, `MiB`, `GiB`) or of 1000 (`KB`, `MB`, `GB`); a number without a
+/// unit counts bytes.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_value::units::ByteSize;
+///
+/// let size: ByteSize = "64KiB".parse()?;
+/// assert_eq!(size, ByteSize::kib(64));
+/// assert_eq!(size.bytes(), 65_536);
+/// assert_eq!(size.to_string(), "64KiB");
+/// assert!("64 lightyears".parse::<ByteSize>().is_err());
+/// # Ok::<(), rwasm_value::units::ParseByteSizeError>(())
+/// ```
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct ByteSize(u64);
 
-/// Times in data: a number of seconds.
+/// Durations in data: a number of seconds.
 #[doc(hidden)]
 pub mod seconds {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -26,39 +42,39 @@ pub mod seconds {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let seconds = f64::deserialize(from)?;
         if seconds.is_nan() || seconds < 0.0 {
-            return Err(D::Error::custom("no time is negative"));
+            return Err(D::Error::custom("a time cannot be negative"));
         }
-        // The longest time is a little longer as a number of seconds.
+        // The longest duration is slightly longer as a floating-point number of seconds.
         Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 }
 
 impl ByteSize {
-    /// `bytes` bytes.
+    /// A size of `bytes` bytes.
     #[must_use]
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// `n` × 1024 bytes.
+    /// A size of `n` × 1024 bytes.
     #[must_use]
     pub const fn kib(n: u64) -> Self {
         Self(n * 1024)
     }
 
-    /// `n` × 1024 × 1024 bytes.
+    /// A size of `n` × 1024 × 1024 bytes.
     #[must_use]
     pub const fn mib(n: u64) -> Self {
         Self(n * 1024 * 1024)
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// The number of bytes as a length in memory; the largest one where it does not fit.
+    /// Returns the number of bytes as a length in memory, or `usize::MAX` if it does not fit.
     #[must_use]
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
@@ -69,8 +85,8 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
         for (unit, name) in UNITS {
-            // A round number prints exactly and so parses back to itself; one with more digits
-            // than people read is no longer round.
+            // A round number prints exactly, and so parses back to itself. Others are rounded to
+            // one decimal.
             if self.0 >= unit && self.0.is_multiple_of(unit) && self.0 / unit < 10_000 {
                 return write!(f, "{}{name}", self.0 / unit);
             }
@@ -85,10 +101,10 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// A text that is no byte size.
+/// The error for a text that is not a valid byte size.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{found}` is no size: write a number of bytes or one with a unit, like 64KiB, 256MiB or 1GB"
+    "`{found}` is not a valid size: write a number of bytes, or a number with a unit, like 64KiB, 256MiB or 1GB"
 )]
 pub struct ParseByteSizeError {
     found: String,

@@ -1,4 +1,4 @@
-//! What stands in `#[wit(…)]` and in the attribute's parentheses.
+//! The contents of `#[wit(…)]` and of the attribute's parentheses.
 
 use crate::names;
 use proc_macro2::Span;
@@ -9,12 +9,12 @@ use syn::{Attribute, Error, Ident, LitStr, Result};
 #[derive(Default)]
 pub(crate) struct Wit {
     pub(crate) name: Option<String>,
-    /// Where `flags` is said.
+    /// Where `flags` is set.
     pub(crate) flags: Option<Span>,
 }
 
 impl Wit {
-    /// Reads all `#[wit(…)]` among these.
+    /// Reads all `#[wit(…)]` among these attributes.
     pub(crate) fn of(attributes: &[Attribute]) -> Result<Self> {
         let mut wit = Self::default();
         for attribute in attributes.iter().filter(|attribute| is_wit(attribute)) {
@@ -27,19 +27,19 @@ impl Wit {
                     );
                     return Ok(());
                 }
-                wit.name = Some(name(&meta, "`name = \"…\"` or `flags` is wanted")?);
+                wit.name = Some(name(&meta, "expected `name = \"…\"` or `flags`")?);
                 Ok(())
             })?;
         }
         Ok(wit)
     }
 
-    /// Refuses `flags`, where it says nothing.
+    /// Refuses `flags` if it has no meaning.
     pub(crate) fn only_name(self) -> Result<Option<String>> {
         match self.flags {
             Some(span) => Err(Error::new(
                 span,
-                "`flags` is said of a struct, whose fields are `bool`",
+                "`flags` applies to a struct whose fields are `bool`",
             )),
             None => Ok(self.name),
         }

@@ -9,10 +9,10 @@ use syn::{
     Data, DataEnum, DeriveInput, Error, Fields, FieldsNamed, FieldsUnnamed, Ident, Result, Type,
 };
 
-/// There are no more flags in WIT.
+/// WIT does not allow more flags.
 const MAX_FLAGS: usize = 32;
 
-/// What the traits of a type are made of.
+/// The parts of a type's traits.
 struct Made {
     ty: TokenStream,
     lift: TokenStream,
@@ -26,7 +26,7 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     if let Some(parameter) = item.generics.params.first() {
         return Err(Error::new_spanned(
             parameter,
-            "a type with parameters has no one type in WIT: write a struct or an enum for each that is to cross",
+            "a generic type has no single WIT type: write a struct or an enum for each type that is to be passed",
         ));
     }
     if let Data::Struct(_) | Data::Enum(_) = &item.data
@@ -34,7 +34,7 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     {
         return Err(Error::new_spanned(
             itself,
-            "a type that holds itself has no type in WIT: put its parts into a list, and let them name each other by number",
+            "a recursive type has no WIT type: put its parts into a list, and let them refer to each other by index",
         ));
     }
     let wit = Wit::of(&item.attrs)?;
@@ -52,21 +52,21 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
         (Data::Enum(_), Some(span)) => {
             return Err(Error::new(
                 span,
-                "`flags` is said of a struct, whose fields are `bool`",
+                "`flags` applies to a struct whose fields are `bool`",
             ));
         }
         (Data::Enum(data), None) => cases(&name, &item.ident, data)?,
         (Data::Union(_), _) => {
             return Err(Error::new_spanned(
                 &item.ident,
-                "a union has no type in WIT: write an enum",
+                "a union has no WIT type: write an enum",
             ));
         }
     };
     Ok(made.implementations(&item.ident))
 }
 
-/// The traits of a type that was refused, so that this alone is said of it.
+/// The traits of a type that was refused, so that no other errors are reported.
 pub(crate) fn placeholder(item: &DeriveInput) -> TokenStream {
     let ident = &item.ident;
     let (parameters, arguments, bounds) = item.generics.split_for_impl();
@@ -118,7 +118,8 @@ fn fields(data: &Data) -> TokenStream {
     quote!(#(#types)*)
 }
 
-/// Where the type is named among those of its fields. Of types that hold each other the compiler says that they do.
+/// Where the type is named among those of its fields. The compiler reports types that contain each
+/// other.
 fn itself(ident: &Ident, types: TokenStream) -> Option<Ident> {
     types.into_iter().find_map(|token| match token {
         TokenTree::Group(group) => itself(ident, group.stream()),
@@ -130,7 +131,7 @@ fn itself(ident: &Ident, types: TokenStream) -> Option<Ident> {
 fn nothing(ident: &Ident) -> Error {
     Error::new_spanned(
         ident,
-        "a type that has nothing in it has none in WIT either",
+        "an empty type has no WIT type",
     )
 }
 
@@ -190,7 +191,7 @@ impl Made {
     }
 }
 
-/// The names of fields or cases, each with its own by `#[wit(name = "…")]` if it has one.
+/// Returns the names of fields or cases, each set by `#[wit(name = "…")]` if it has that.
 fn wit_names<'a>(
     parts: impl Iterator<Item = (&'a Ident, &'a [syn::Attribute])>,
 ) -> Result<Vec<String>> {
@@ -203,7 +204,7 @@ fn wit_names<'a>(
         };
         if !seen.insert(name.clone()) {
             let text = format!(
-                "`{name}` is the name in WIT of two: give one another name by `#[wit(name = \"…\")]`"
+                "`{name}` is the WIT name of two: rename one with `#[wit(name = \"…\")]`"
             );
             return Err(Error::new_spanned(ident, text));
         }
@@ -249,7 +250,7 @@ fn record(name: &str, ident: &Ident, fields: &FieldsNamed) -> Result<Made> {
     })
 }
 
-/// A struct with unnamed fields: what its only field is, or a tuple.
+/// A struct with unnamed fields: the type of its only field, or a tuple.
 fn tuple(ident: &Ident, fields: &FieldsUnnamed) -> Result<Made> {
     let types: Vec<&Type> = fields.unnamed.iter().map(|field| &field.ty).collect();
     if let [ty] = types.as_slice() {
@@ -287,18 +288,18 @@ fn flags(name: &str, ident: &Ident, fields: &Fields) -> Result<Made> {
     let Fields::Named(fields) = fields else {
         return Err(Error::new_spanned(
             ident,
-            "flags are a struct with a `bool` for each, which has the flag's name",
+            "flags need a struct with a named `bool` field for each flag",
         ));
     };
     let (idents, types, names) = named(fields)?;
     for ty in types {
         if !matches!(ty, Type::Path(path) if path.path.is_ident("bool")) {
-            return Err(Error::new_spanned(ty, "a flag is a `bool`"));
+            return Err(Error::new_spanned(ty, "a flag must be a `bool`"));
         }
     }
     if idents.is_empty() || idents.len() > MAX_FLAGS {
         let text = format!(
-            "there are 1 to 32 flags in a type, and not {}",
+            "a type has 1 to 32 flags, not {}",
             idents.len()
         );
         return Err(Error::new_spanned(ident, text));
@@ -341,7 +342,7 @@ fn cases(name: &str, ident: &Ident, data: &DataEnum) -> Result<Made> {
             fields => {
                 return Err(Error::new_spanned(
                     fields,
-                    "a case carries one unnamed field or nothing: put several into a tuple, or into a struct with `#[derive(rwasm_task::Type)]`",
+                    "a case has at most one unnamed field: put several into a tuple, or into a struct with `#[derive(rwasm_task::Type)]`",
                 ));
             }
         }
@@ -349,7 +350,7 @@ fn cases(name: &str, ident: &Ident, data: &DataEnum) -> Result<Made> {
     Ok(made.finish(name, &names))
 }
 
-/// The arms of what is done for each case.
+/// Returns the match arms for each case.
 #[derive(Default)]
 struct Cases {
     carries: bool,
@@ -421,7 +422,7 @@ impl Cases {
             read: quote! {
                 match rt::case(json, &[#(#names),*])? {
                     #(#read,)*
-                    _ => Err(rt::Mismatch::of(json, "a case that carries nothing")),
+                    _ => Err(rt::Mismatch::of(json, "a case without a payload")),
                 }
             },
             store: quote!(match self { #(#store),* }),

@@ -9,15 +9,16 @@ use syn::parse::Parser as _;
 use syn::spanned::Spanned as _;
 use syn::{Error, FnArg, ItemFn, Pat, PatType, Result, ReturnType, Signature, Type};
 
-/// The canonical ABI passes at most this many core values as parameters, and the SDK has room for no more parameters.
+/// The canonical ABI passes at most this many core values as parameters, and the SDK supports no
+/// more parameters.
 const MAX_PARAMETERS: usize = 16;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let mut function: ItemFn = syn::parse2(item)
-        .map_err(|error| Error::new(error.span(), "`#[rwasm_task::export]` is for functions"))?;
+        .map_err(|error| Error::new(error.span(), "`#[rwasm_task::export]` applies to functions"))?;
     let mut name = None;
     syn::meta::parser(|meta| {
-        name = Some(attributes::name(&meta, "`name = \"…\"` is wanted")?);
+        name = Some(attributes::name(&meta, "expected `name = \"…\"`")?);
         Ok(())
     })
     .parse2(arguments)?;
@@ -34,77 +35,77 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     };
     let glue = export.glue();
     Ok(quote! {
-        // It is called by the host alone, where there is one.
+        // Only the host calls it, and unit tests have none.
         #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
         #function
         #glue
     })
 }
 
-/// Refuses what no signature in WIT can be made of.
+/// Refuses signatures that have no equivalent in WIT.
 fn check(signature: &Signature) -> Result<()> {
     let refuse = |at: &dyn ToTokens, text: &str| {
         let text = format!("a task's function {text}");
         Err(Error::new_spanned(at.to_token_stream(), text))
     };
     if let Some(asyncness) = &signature.asyncness {
-        return refuse(asyncness, "is not async: the host runs one call to its end");
+        return refuse(asyncness, "cannot be async: the host runs each call to its end");
     }
     if let Some(unsafety) = &signature.unsafety {
         return refuse(
             unsafety,
-            "is not unsafe: the host can call it with anything",
+            "cannot be unsafe: the host can call it with any arguments",
         );
     }
     if let Some(abi) = &signature.abi {
-        return refuse(abi, "is an ordinary one: leave out the ABI");
+        return refuse(abi, "cannot have an ABI: remove it");
     }
     if let Some(variadic) = &signature.variadic {
-        return refuse(variadic, "has a fixed number of parameters");
+        return refuse(variadic, "must have a fixed number of parameters");
     }
     if signature.generics.type_params().next().is_some()
         || signature.generics.const_params().next().is_some()
     {
-        let text = "has no type parameters: the host calls it with one type for each parameter";
+        let text = "cannot have type parameters: the host calls it with one type for each parameter";
         return refuse(&signature.generics.params, text);
     }
     if signature.generics.lifetimes().next().is_some() {
-        let text = "has no lifetime parameters: arguments are lent for the call, and a result borrows nothing of them";
+        let text = "cannot have lifetime parameters: arguments are borrowed for the call, and the result cannot borrow from them";
         return refuse(&signature.generics.params, text);
     }
     if let Some(name) = of_an_impl(signature.to_token_stream()) {
-        let text = "stands outside any `impl`: move it out, and name the type instead of `Self`";
+        let text = "cannot be in an `impl`: move it out, and name the type instead of `Self`";
         return refuse(&name, text);
     }
     if let Some(receiver) = signature.receiver() {
         return refuse(
             receiver,
-            "is no method: the host has no `self` to call it on",
+            "cannot be a method: the host has no `self` to call it on",
         );
     }
     if signature.inputs.len() > MAX_PARAMETERS {
-        let text = "has at most 16 parameters: put some into a struct";
+        let text = "can have at most 16 parameters: put some into a struct";
         return refuse(&signature.inputs, text);
     }
     if let ReturnType::Type(_, ty) = &signature.output {
         if let Type::Never(never) = &**ty {
-            return refuse(never, "returns");
+            return refuse(never, "must return");
         }
         if let Type::ImplTrait(hidden) = &**ty {
             return refuse(
                 hidden,
-                "gives a type that has a name: `impl Trait` has none",
+                "must return a named type, not `impl Trait`",
             );
         }
         if let Some(borrow) = borrowed(ty.to_token_stream()) {
-            let text = "gives a value of its own, not a borrowed one: a `String` or a `&'static str`, a `Vec<T>`";
+            let text = "must return an owned value, not a borrowed one: a `String` or a `&'static str`, a `Vec<T>`";
             return refuse(&borrow, text);
         }
     }
     Ok(())
 }
 
-/// The first `Self`, which there is in an `impl` only.
+/// Returns the first `Self`, which only exists in an `impl`.
 fn of_an_impl(tokens: TokenStream) -> Option<TokenTree> {
     tokens.into_iter().find_map(|token| match token {
         TokenTree::Group(group) => of_an_impl(group.stream()),
@@ -113,7 +114,7 @@ fn of_an_impl(tokens: TokenStream) -> Option<TokenTree> {
     })
 }
 
-/// The first `&` that does not stand before `'static`.
+/// Returns the first `&` that does not precede `'static`.
 fn borrowed(tokens: TokenStream) -> Option<TokenTree> {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -145,7 +146,7 @@ struct Parameter {
     ty: Type,
 }
 
-/// The parameters; their attributes for us are taken off the signature.
+/// Returns the parameters; removes our attributes from the signature.
 fn parameters(signature: &mut Signature) -> Result<Vec<Parameter>> {
     let mut parameters = Vec::new();
     let mut names_seen = HashSet::new();
@@ -163,20 +164,20 @@ fn parameters(signature: &mut Signature) -> Result<Vec<Parameter>> {
             Type::ImplTrait(hidden) => {
                 return Err(Error::new(
                     hidden.span(),
-                    "a task's function takes types that have names: `impl Trait` has none",
+                    "a task's function must take named types, not `impl Trait`",
                 ));
             }
             Type::Reference(reference) if reference.mutability.is_some() => {
                 return Err(Error::new(
                     reference.span(),
-                    "a task's function cannot change its arguments for the host: take the value itself, and return it",
+                    "a task's function cannot change the host's arguments: take the value itself, and return it",
                 ));
             }
             _ => {}
         }
         if !names_seen.insert(name.clone()) {
             let text = format!(
-                "two parameters are called `{name}` in WIT: give one another name by `#[wit(name = \"…\")]`"
+                "two parameters have the WIT name `{name}`: rename one with `#[wit(name = \"…\")]`"
             );
             return Err(Error::new(pat.span(), text));
         }
@@ -195,7 +196,7 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// What stands beside the function.
+    /// Returns the items beside the function.
     fn glue(&self) -> TokenStream {
         let (name, function) = (self.name, &self.signature.ident);
         let names = self.parameters.iter().map(|parameter| &parameter.name);
@@ -253,7 +254,7 @@ impl Export<'_> {
         }
     }
 
-    /// What the module exports, and what it says of it.
+    /// Returns what the module exports, and its description.
     fn exports(&self) -> TokenStream {
         let name = self.name;
         let section = format!("component-type:rwasm-task:{name}");
@@ -293,7 +294,7 @@ impl Export<'_> {
 }
 
 impl Parameter {
-    /// The type that is lifted for it.
+    /// Returns the type that is lifted for it.
     fn lifted(&self) -> TokenStream {
         match &self.ty {
             Type::Reference(reference) => {

@@ -1,5 +1,6 @@
-//! The attribute and the derive of `rwasm-task`, which documents them. They know the words of an item and not what its
-//! types mean: sizes, core types and the WIT of a signature are computed by the compiler, of constants.
+//! The attribute and the derive of `rwasm-task`, which documents them. They see the tokens of an
+//! item, not its types: the compiler computes sizes, core types and the WIT of a signature as
+//! constants.
 
 mod attributes;
 mod derive;
@@ -8,9 +9,10 @@ mod names;
 
 use proc_macro::TokenStream;
 
-/// Makes a function an export of the module, for the host to call by its name: `word_count` is exported as `word-count`.
+/// Exports a function from the module, for the host to call by its name: `word_count` is exported
+/// as `word-count`.
 ///
-/// The function stays what it is. Its type in WIT follows from its signature:
+/// The function itself does not change. Its type in WIT follows from its signature:
 ///
 /// | Rust | WIT |
 /// |---|---|
@@ -23,15 +25,17 @@ use proc_macro::TokenStream;
 /// | `Result<T, Typed<E>>` | `result<t, e>` |
 /// | a type with `#[derive(rwasm_task::Type)]` | a record, a variant, an enum or flags |
 ///
-/// Parameters may be references, to what is lent for the time of the call; a result does not borrow.
+/// Parameters may be references, which are borrowed for the duration of the call. A result cannot
+/// borrow.
 ///
-/// `#[rwasm_task::export(name = "…")]` gives another name, and `#[wit(name = "…")]` before a parameter one for that.
+/// `#[rwasm_task::export(name = "…")]` sets another name, and `#[wit(name = "…")]` before a
+/// parameter sets the parameter's.
 #[proc_macro_attribute]
 pub fn export(arguments: TokenStream, item: TokenStream) -> TokenStream {
     match export::expand(arguments.into(), item.clone().into()) {
         Ok(tokens) => tokens.into(),
         Err(error) => {
-            // The function stays, so that whoever calls it is not told off as well.
+            // The function stays, so that its callers do not cause errors too.
             let mut tokens = TokenStream::from(error.into_compile_error());
             tokens.extend(item);
             tokens
@@ -39,14 +43,17 @@ pub fn export(arguments: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// Gives a struct or an enum a type in WIT, so that it can be an argument and a result.
+/// Gives a struct or an enum a WIT type, so that it can be an argument and a result.
 ///
-/// - A struct with named fields is a record; `#[wit(flags)]` makes flags of one whose fields are all `bool`. A struct with one
-///   unnamed field is what that field is, one with several a tuple.
-/// - An enum whose cases carry nothing is an enum, any other one a variant. A case carries one unnamed field or nothing.
+/// - A struct with named fields is a record, or flags with `#[wit(flags)]` if all its fields are
+///   `bool`. A struct with one unnamed field has the type of that field; one with several is a
+///   tuple.
+/// - An enum without payloads is an enum, any other a variant. A case has at most one unnamed
+///   field.
 ///
-/// Names come out in WIT's form, `FirstName` and `first_name` as `first-name`. `#[wit(name = "…")]` gives another one, to the
-/// type, a field or a case. Functions of one module that use types of the same name must mean the same type.
+/// Names are converted to WIT's form: `FirstName` and `first_name` become `first-name`. `#[wit(name
+/// = "…")]` sets another name for the type, a field or a case. Functions of one module that use
+/// types of the same name must mean the same type.
 #[proc_macro_derive(Type, attributes(wit))]
 pub fn derive_type(item: TokenStream) -> TokenStream {
     let item = match syn::parse(item) {
@@ -54,7 +61,7 @@ pub fn derive_type(item: TokenStream) -> TokenStream {
         Err(error) => return error.into_compile_error().into(),
     };
     let expanded = derive::expand(&item).unwrap_or_else(|error| {
-        // Functions that pass the type are not told off as well.
+        // Functions that use the type do not cause errors too.
         let mut tokens = error.into_compile_error();
         tokens.extend(derive::placeholder(&item));
         tokens

@@ -1,23 +1,23 @@
-//! Names of WIT, made of Rust's.
+//! Converts Rust names to WIT names.
 
 use proc_macro2::Span;
 use syn::ext::IdentExt as _;
 use syn::{Error, Ident, Result};
 
-/// The name in WIT of what has this name in Rust.
+/// Returns the WIT name for this Rust name.
 pub(crate) fn of(ident: &Ident) -> Result<String> {
     let rust = ident.unraw().to_string();
     let name = kebab(&rust);
     check(&name, ident.span())
         .map_err(|_| {
-            let text = format!("`{rust}` cannot be made a name of WIT, which has ASCII letters and digits, and begins with a letter: give one by `name = \"…\"`");
+            let text = format!("`{rust}` cannot be turned into a WIT name, which has ASCII letters and digits and starts with a letter: set one with `name = \"…\"`");
             Error::new(ident.span(), text)
         })?;
     Ok(name)
 }
 
-/// Whether it is a name of WIT: words of letters and digits with `-` between them, each beginning with a letter and all of
-/// small letters or all of capitals.
+/// Whether it is a valid WIT name: words of letters and digits with `-` between them, each starting
+/// with a letter and entirely in lower or upper case.
 pub(crate) fn check(name: &str, span: Span) -> Result<()> {
     let is_word = |word: &str| {
         let (mut small, mut capital) = (false, false);
@@ -35,12 +35,13 @@ pub(crate) fn check(name: &str, span: Span) -> Result<()> {
         return Ok(());
     }
     let text = format!(
-        "`{name}` is no name of WIT: it is made of words of ASCII letters and digits, with `-` between them, that begin with a letter"
+        "`{name}` is not a valid WIT name: write words of ASCII letters and digits that start with a letter, with `-` between them"
     );
     Err(Error::new(span, text))
 }
 
-/// `FirstName`, `first_name` and `FIRST_NAME` as `first-name`; a number stays with what is before it.
+/// Converts `FirstName`, `first_name` and `FIRST_NAME` to `first-name`; a number stays with what
+/// precedes it.
 fn kebab(rust: &str) -> String {
     let mut name = String::new();
     let chars: Vec<char> = rust.chars().collect();
@@ -52,7 +53,7 @@ fn kebab(rust: &str) -> String {
         }
         let before = at.checked_sub(1).map(|at| chars[at]);
         let after = chars.get(at + 1);
-        // `HTTPServer` is two words: the last capital of several belongs to what comes after.
+        // `HTTPServer` is two words: the last of several capitals belongs to what follows.
         let is_hump = char.is_uppercase()
             && before.is_some_and(|before| {
                 before.is_lowercase()

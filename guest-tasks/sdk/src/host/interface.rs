@@ -1,9 +1,10 @@
-//! What the module says of the host's interface where it imports it: the same as `wit/host.wit` of the host's repository.
+//! The module's declaration of the host's interface, if it imports it: the same as `wit/host.wit`
+//! in the host's repository.
 
 use crate::encode::Function;
 use crate::ty::Ty;
 
-/// The interface, in the version that has all that is used here.
+/// The interface, in the first version that has everything used here.
 pub(crate) const INTERFACE: &str = "rwasm:task/host@0.2.0";
 
 const LEVEL: Ty = Ty::Enum("level", &["trace", "debug", "info", "warn", "error"]);

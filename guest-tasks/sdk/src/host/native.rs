@@ -1,37 +1,38 @@
-//! In the place of a host: what a task tells is written down, for each thread by itself, as tests run side by side.
+//! Replaces the host in unit tests: records what a task reports, separately for each thread, as
+//! tests run in parallel.
 
 use super::Level;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// What a task has told since the test began, or since it was last taken.
+/// What tasks have reported since the test began, or since it was last taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Reported {
     /// The log lines.
     pub log: Vec<(Level, String)>,
-    /// How far it was, each time it said so.
+    /// The progress reports.
     pub progress: Vec<(u64, Option<u64>)>,
-    /// What it published, in its order.
+    /// The published values, in order.
     pub published: Vec<(String, Vec<u8>)>,
 }
 
 thread_local! {
-    static TOLD: RefCell<Told> = RefCell::default();
+    static REPORTED: RefCell<Reported> = RefCell::default();
     static PUSHED: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
 }
 
 #[expect(clippy::print_stderr, reason = "that is where log lines go")]
 pub(super) fn log(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
-    TOLD.with_borrow_mut(|told| told.log.push((level, message.to_owned())));
+    REPORTED.with_borrow_mut(|reported| reported.log.push((level, message.to_owned())));
 }
 
 pub(super) fn progress(done: u64, total: Option<u64>) {
-    TOLD.with_borrow_mut(|told| told.progress.push((done, total)));
+    REPORTED.with_borrow_mut(|reported| reported.progress.push((done, total)));
 }
 
 pub(super) fn publish(name: &str, value: &[u8]) {
-    TOLD.with_borrow_mut(|told| told.published.push((name.to_owned(), value.to_owned())));
+    REPORTED.with_borrow_mut(|reported| reported.published.push((name.to_owned(), value.to_owned())));
 }
 
 pub(super) fn engine_id() -> u32 {
@@ -46,14 +47,14 @@ pub(super) fn pushed(name: &str) -> Option<Vec<u8>> {
     PUSHED.with_borrow(|pushed| pushed.get(name).cloned())
 }
 
-/// Pushes a value for the task to read: the bytes of a text or of bytes, of anything else its JSON (`"[1, 2]"` is read as a
-/// `Vec<u32>`). It is there for this thread only, so for this test.
+/// Pushes a value for the task to read: a text or bytes verbatim, anything else as JSON (`"[1, 2]"`
+/// is read as a `Vec<u32>`). Only this thread sees it, and so only this test.
 pub fn push(name: impl Into<String>, value: impl Into<Vec<u8>>) {
     PUSHED.with_borrow_mut(|pushed| pushed.insert(name.into(), value.into()));
 }
 
-/// What tasks have told on this thread, which is forgotten by it.
+/// Takes what tasks have reported on this thread.
 #[must_use]
-pub fn told() -> Told {
-    TOLD.take()
+pub fn reported() -> Reported {
+    REPORTED.take()
 }

@@ -5,7 +5,7 @@ use super::interface::{FUNCTIONS, INTERFACE};
 use crate::encode;
 use std::ptr;
 
-/// What the module says of the interface, for whoever makes a component of it.
+/// Declares the interface, for tools that make a component of the module.
 #[expect(dead_code, reason = "it is read in the module, and not by it")]
 #[unsafe(link_section = "component-type:rwasm-task:host")]
 static SECTION: [u8; encode::import_len(INTERFACE, &FUNCTIONS)] =
@@ -76,7 +76,7 @@ pub(super) fn pushed(name: &str) -> Option<Vec<u8>> {
         start: ptr::null_mut(),
         length: 0,
     };
-    // SAFETY: the host reads the name and writes the answer; what it says lies in room that `cabi_realloc` gave for it.
+    // SAFETY: the host reads the name and writes the answer, which points to memory from `cabi_realloc`.
     unsafe {
         host_pushed(name.as_ptr(), name.len(), &raw mut answer);
         match (answer.is_some, answer.length) {

@@ -1,7 +1,8 @@
-//! C and C++: clang with wasi-libc, or zig, which brings both.
+//! C and C++: clang with wasi-libc, or zig, which includes both.
 //!
-//! A program with a `main` becomes a command, sources without one a reactor, whose exports are its functions. Where
-//! there is WIT, the bindings that sources include as `NAME.h` are made here and compiled with them.
+//! A program with a `main` becomes a command; sources without one become a reactor, whose exports
+//! are its functions. If there is WIT, the bindings that sources include as `NAME.h` are generated
+//! here and compiled with them.
 
 use crate::error::{BuildError, Missing};
 use crate::wit::{Promised, World};
@@ -13,46 +14,46 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What Debian's packages are called.
+/// The names of Debian's packages.
 pub(crate) const DEBIAN_PACKAGES: [&str; 4] = [
     "clang-19",
     "libclang-rt-19-dev-wasm32",
     "wasi-libc",
     "lld-19",
 ];
-/// And those that C++ needs beside them.
+/// The additional packages for C++.
 const DEBIAN_PACKAGES_CPP: [&str; 2] = ["libc++-19-dev-wasm32", "libc++abi-19-dev-wasm32"];
 
-/// clang by its names, the version of Debian's packages first.
+/// The names of clang, the version of Debian's packages first.
 const CLANGS: [&str; 5] = ["clang-19", "clang", "clang-22", "clang-21", "clang-20"];
 
-/// Directories below which `include` and `lib` may have wasi-libc.
+/// Directories that may have wasi-libc in `include` and `lib`.
 const SYSROOTS: [&str; 3] = [
     "/usr",
     "/usr/share/wasi-sysroot",
     "/opt/wasi-sdk/share/wasi-sysroot",
 ];
 
-/// What the triple of the target is called; the older name first, since a newer clang knows both.
+/// The names of the target triple; the older one first, since a newer clang knows both.
 const TRIPLES: [&str; 2] = ["wasm32-wasi", "wasm32-wasip1"];
 
-/// The stack of a task. wasm-ld's own 64 KiB are too few for ordinary C.
+/// The stack of a task. wasm-ld's default of 64 KiB is too small for ordinary C.
 const STACK: &str = "1048576";
 
-/// The names that clang gives to `main`, by its parameters.
+/// The names that clang gives `main`, depending on its parameters.
 const MAINS: [&str; 4] = ["main", "__main_argc_argv", "__main_void", "__original_main"];
 
-/// A compiler of C and C++ that has all that it needs for WebAssembly.
+/// A C and C++ compiler that has everything it needs for WebAssembly.
 pub(crate) struct Compiler {
     name: String,
-    /// The program, and the arguments that come first, for C.
+    /// The program and its first arguments, for C.
     c: Vec<OsString>,
     /// The same for C++.
     cpp: Vec<OsString>,
 }
 
 impl Compiler {
-    /// Looks at `WASI_SDK_PATH`, then for clang with a wasi-libc, then for zig.
+    /// Looks in `WASI_SDK_PATH`, then for clang with a wasi-libc, then for zig.
     pub(crate) fn find(tools: Option<&Path>) -> Result<Self, Missing> {
         let sdk = env::var_os("WASI_SDK_PATH").map(PathBuf::from);
         let sdk = sdk.filter(|sdk| !sdk.as_os_str().is_empty());
@@ -77,7 +78,7 @@ impl Compiler {
         .ok_or_else(missing)
     }
 
-    /// This clang, if it has a linker, its own run-time library and a wasi-libc.
+    /// Returns this clang, if it has a linker, its own run-time library and a wasi-libc.
     fn clang(program: &Path, sysroot: Option<&Path>) -> Option<Self> {
         let sysroots: Vec<&Path> = match sysroot {
             Some(sysroot) => vec![sysroot],
@@ -125,7 +126,7 @@ impl Compiler {
         })
     }
 
-    /// The driver for one language, without more arguments than that takes.
+    /// Returns the driver for one language, with only the arguments that it requires.
     fn driver(&self, is_cpp: bool) -> Command {
         let words = if is_cpp { &self.cpp } else { &self.c };
         let mut command = Command::new(&words[0]);
@@ -133,7 +134,7 @@ impl Compiler {
         command
     }
 
-    /// Whether it can compile C++: its library is a package of its own.
+    /// Whether it can compile C++, whose library is a separate package.
     fn has_cpp(&self, workplace: &Path) -> Result<bool, BuildError> {
         let probe = workplace.join("probe.cpp");
         tool::write(&probe, b"#include <string>\n")?;
@@ -160,7 +161,7 @@ pub(crate) fn missing() -> Missing {
 fn missing_cpp(compiler: &Compiler) -> Missing {
     Missing {
         what: format!(
-            "the C++ library for WebAssembly, which {} wants, is not installed",
+            "the C++ library for WebAssembly, which {} needs, is not installed",
             compiler.name
         ),
         install: vec![
@@ -173,7 +174,7 @@ fn missing_cpp(compiler: &Compiler) -> Missing {
     }
 }
 
-/// The sources of a project, in order: those in its directory, and all in `src`.
+/// Returns the sources of a project, in order: those in its directory, and all in `src`.
 pub(crate) fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut sources = BTreeSet::new();
     let mut dirs = vec![dir.to_owned()];
@@ -229,7 +230,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         let mut command = compiler.driver(is_cpp(source));
         command.args(["-O2", "-Wall", "-c"]);
         if is_cpp(source) {
-            // The library is built without.
+            // The library is built without them.
             command.arg("-fno-exceptions");
         }
         for include in [dir, &dir.join("src"), &dir.join("include"), &bindings] {
@@ -238,7 +239,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
             }
         }
         command.args(words_of(if is_cpp(source) { "CXXFLAGS" } else { "CFLAGS" }));
-        // As the user would name it: compilers repeat it in what they say.
+        // As the user would name it: compilers repeat it in their messages.
         command.arg(source.strip_prefix(dir).unwrap_or(source));
         command.arg("-o").arg(&object).current_dir(dir);
         tool::run(&mut command, &compiler.name, options)?;
@@ -250,7 +251,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     if !has_main {
         link.arg("-mexec-model=reactor");
     }
-    // With the stack below all else, running out of it traps and overwrites nothing.
+    // With the stack below everything else, an overflow traps and overwrites nothing.
     link.arg(format!("-Wl,-z,stack-size={STACK},--stack-first"));
     link.args(&objects).args(words_of("LDFLAGS"));
     link.arg("-o").arg(&output).current_dir(dir);
@@ -276,7 +277,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     Ok(output)
 }
 
-/// What the linker misses of what the WIT promises, and what to do about each.
+/// Lists the functions of the WIT that the linker misses, with what to do about each.
 fn undefined(said: &str, promised: &[Promised], dir: &Path) -> Vec<String> {
     let is_missing = |symbol: &str| {
         let mut after = said.split(symbol).skip(1);
@@ -288,7 +289,7 @@ fn undefined(said: &str, promised: &[Promised], dir: &Path) -> Vec<String> {
     let hint = |one: &Promised| {
         let place = Path::new(&one.place);
         format!(
-            "{} promises `{}`: define {}, as {}.h declares it, or take it out of the WIT",
+            "{} declares `{}`: define {}, as {}.h declares it, or remove it from the WIT",
             place.strip_prefix(dir).unwrap_or(place).display(),
             one.function,
             one.symbol,
@@ -298,19 +299,19 @@ fn undefined(said: &str, promised: &[Promised], dir: &Path) -> Vec<String> {
     missing.map(hint).collect()
 }
 
-/// The words in a variable of the environment, as make would use them.
+/// Splits a variable of the environment into words, as make would.
 fn words_of(variable: &str) -> Vec<String> {
     let value = env::var(variable).unwrap_or_default();
     value.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Writes the bindings of a world; gives the files.
+/// Generates the bindings of a world; returns the files.
 fn make_bindings(mut world: World, place: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let wrong = |dir: &Path, error: &anyhow::Error| BuildError::Project {
         path: dir.to_owned(),
-        reason: format!("no C can be made of its world: {error:#}"),
+        reason: format!("cannot generate C for its world: {error:#}"),
     };
-    // Those of a world that has since been renamed would be compiled too.
+    // Bindings of a world that has since been renamed would be compiled too.
     tool::remove(place)?;
     tool::make(place)?;
     let mut files = wit_bindgen_core::Files::default();
@@ -365,6 +366,6 @@ fn defines_main(object: &Path) -> Result<bool, BuildError> {
     };
     names().map_err(|error| BuildError::Project {
         path: object.to_owned(),
-        reason: format!("is no object of WebAssembly: {error}"),
+        reason: format!("is not a WebAssembly object file: {error}"),
     })
 }

@@ -1,4 +1,4 @@
-//! How finding a project, building it and installing its tools can fail.
+//! The errors of finding a project, building it and installing its tools.
 
 #[cfg(feature = "projects")]
 use crate::Language;
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "projects")]
 use std::process::ExitStatus;
 
-/// A tool that is not there, and how to get it.
+/// A tool that is missing, and how to get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// What is missing, and for what.
+    /// What is missing, and what for.
     pub what: String,
-    /// Commands any one of which installs it, the usual one first.
+    /// Commands, any one of which installs it; the usual one first.
     pub install: Vec<String>,
 }
 
@@ -32,30 +32,30 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// Why there is no task project at a path.
+/// The reason why there is no task project at a path.
 #[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// There is nothing at that path, or it cannot be looked into.
-    #[error("cannot look into {}: {source}", path.display())]
+    /// The path does not exist or cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// None of the files that a project is known by is there.
+    /// No file that identifies a project was found.
     #[error(
         "no task project in {}: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found {found}",
         dir.display()
     )]
     NotFound {
-        /// Where was looked.
+        /// The directory that was searched.
         dir: PathBuf,
-        /// What is there instead.
+        /// What it contains instead.
         found: String,
     },
-    /// The project's manifest cannot be understood, or lacks something.
+    /// The project's manifest cannot be parsed, or lacks something.
     #[error("{}: {reason}", path.display())]
     Manifest {
         /// The manifest.
@@ -63,13 +63,13 @@ pub enum ProjectError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The project's name cannot be the name of a file.
+    /// The project's name cannot be a file name.
     #[error(
-        "the project {} is called {name:?}: a name has letters, digits, `-`, `_` and `.`, and begins with a letter or digit",
+        "the project {} has the invalid name {name:?}: use letters, digits, `-`, `_` and `.`, starting with a letter or digit",
         dir.display()
     )]
     Name {
-        /// The project.
+        /// The project's directory.
         dir: PathBuf,
         /// Its name.
         name: String,
@@ -80,39 +80,39 @@ pub enum ProjectError {
 #[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum WitError {
-    /// There is none, and the language cannot do without.
-    #[error("{} has no WIT: a project in {language} says what its functions are in wit/NAME.wit, in a world", dir.display())]
+    /// The project has no WIT, which its language needs.
+    #[error("{} has no WIT: a project in {language} declares its functions in wit/NAME.wit, in a world", dir.display())]
     None {
-        /// The project.
+        /// The project's directory.
         dir: PathBuf,
         /// Its language.
         language: Language,
     },
-    /// It cannot be understood.
+    /// The WIT cannot be parsed.
     #[error("{}{reason}", place(dir, reason))]
     Bad {
         /// The directory of the WIT.
         dir: PathBuf,
-        /// What the parser says.
+        /// The message of the parser.
         reason: String,
     },
-    /// It has a type that what makes the component cannot pass.
+    /// The WIT has a type that the tool that makes the component cannot pass.
     #[error(
-        "{}: `{function}` has `{found}` in {place}, which {tool} cannot pass: write `{instead}`",
+        "{}: `{function}` has `{found}` in {place}, which {tool} cannot pass: use `{instead}`",
         dir.display()
     )]
     Unpassable {
         /// The directory of the WIT.
         dir: PathBuf,
-        /// The function that has it.
+        /// The function that uses the type.
         function: Box<str>,
-        /// Where the function has it.
+        /// Where the function uses it.
         place: Box<str>,
         /// The type.
         found: Box<str>,
-        /// One that does the same.
+        /// A type to use instead.
         instead: Box<str>,
-        /// What cannot pass it, with its version.
+        /// The tool, with its version.
         tool: Box<str>,
     },
     /// The package has no world, or more than one.
@@ -120,13 +120,13 @@ pub enum WitError {
     Worlds {
         /// The directory of the WIT.
         dir: PathBuf,
-        /// The worlds that are there.
+        /// The worlds that were found.
         found: String,
     },
 }
 
+/// Returns the place of the WIT, unless the parser's message has it.
 #[cfg(feature = "projects")]
-/// Where the WIT is, unless the parser's own words say where in it.
 fn place(dir: &Path, reason: &str) -> String {
     if reason.contains('\n') {
         return String::new();
@@ -134,54 +134,54 @@ fn place(dir: &Path, reason: &str) -> String {
     format!("{}: ", dir.display())
 }
 
-/// Why a project was not built.
+/// The error of building a project.
 #[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A tool is not there.
+    /// A tool is missing.
     #[error(transparent)]
     Missing(#[from] Missing),
-    /// The compiler did not do it; it was told, or shown on stderr, why.
+    /// The compiler failed; its messages were passed on, or shown on stderr.
     #[error("{program} failed with {status}")]
     Failed {
         /// The compiler.
         program: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// What it said, where that did not go to stderr directly.
+        /// Its output, unless that went to stderr directly.
         output: String,
     },
-    /// The project is not one that can be built.
+    /// The project cannot be built.
     #[error("{}: {reason}", path.display())]
     Project {
-        /// The file or directory that is meant.
+        /// The file or directory concerned.
         path: PathBuf,
-        /// What is wrong, and what is wanted.
+        /// What is wrong, and what to do.
         reason: String,
     },
-    /// Its WIT is not as it should be.
+    /// Its WIT is not usable.
     #[error(transparent)]
     Wit(#[from] WitError),
     /// A file or a program could not be used.
     #[error("cannot {what}: {source}")]
     Io {
-        /// What was to be done.
+        /// The action that failed.
         what: String,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Why a toolchain was not installed.
+/// The error of installing a toolchain.
 #[derive(Debug)]
 pub enum InstallError {
-    /// It cannot be installed from here: what to do by hand.
+    /// It cannot be installed automatically: what to do by hand.
     ByHand(Missing),
     /// An installer failed.
     Failed {
         /// The installer's command line.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// What is missing, and how to get it.
         by_hand: Missing,
@@ -197,7 +197,10 @@ impl fmt::Display for InstallError {
                 command,
                 status,
                 by_hand,
-            } => write!(f, "`{command}` failed ({status}); by hand: {by_hand}"),
+            } => write!(
+                f,
+                "`{command}` failed ({status}); to install it by hand: {by_hand}"
+            ),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Installing toolchains: what changes the machine. Each step is told before it is done.
+//! Installing toolchains, which changes the machine. Each step is reported before it is done.
 
 use crate::error::{InstallError, Missing};
 use crate::tool;
@@ -8,20 +8,20 @@ use crate::{Language, c, js, python, rust};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Where tools go, and who is told.
+/// Where tools are installed, and where progress is reported.
 #[cfg(feature = "projects")]
 pub struct InstallOptions {
-    /// A directory for the tools of Python and JavaScript; `BuildOptions::tools` is the same.
+    /// A directory for the tools of Python and JavaScript, like `BuildOptions::tools`.
     pub tools: PathBuf,
-    /// Is given a line for each step.
+    /// Receives a line for each step.
     pub tell: Box<dyn Fn(&str)>,
 }
 
-/// Installs what compiles tasks in that language, unless it is there.
+/// Installs the compiler of tasks in this language, unless it is installed.
 ///
 /// # Errors
 ///
-/// Where that cannot be done from here, or an installer fails.
+/// Returns an error if it cannot be installed automatically, or if an installer fails.
 #[cfg(feature = "projects")]
 pub fn install(language: Language, options: &InstallOptions) -> Result<(), InstallError> {
     let tools = Some(options.tools.as_path());
@@ -67,7 +67,7 @@ pub fn install(language: Language, options: &InstallOptions) -> Result<(), Insta
     }
 }
 
-/// Installs Debian's packages; `by_hand` is what to do where that is not possible.
+/// Installs Debian's packages; `by_hand` is what to do if that is not possible.
 pub(crate) fn apt(
     packages: &[&str],
     by_hand: &Missing,
@@ -90,7 +90,7 @@ pub(crate) fn apt(
         step(&mut command, by_hand, tell)
     };
     apt(&["update"])?;
-    // Nothing that is installed is to go for it.
+    // Installing must not remove anything.
     let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
     apt(&[&install[..], packages].concat())
 }
@@ -99,7 +99,7 @@ pub(crate) fn apt(
 fn step(command: &mut Command, by_hand: &Missing, tell: &dyn Fn(&str)) -> Result<(), InstallError> {
     let shown = tool::shown(command);
     tell(&shown);
-    // Results go to stdout, and this is none.
+    // stdout is for results, and this is not one.
     command.stdin(Stdio::null()).stdout(std::io::stderr());
     let status = match command.status() {
         Ok(status) if status.success() => return Ok(()),

@@ -1,4 +1,4 @@
-//! JavaScript: made a component by componentize-js, which puts a JavaScript engine into it.
+//! JavaScript: compiled to a component by componentize-js, which includes a JavaScript engine.
 
 use crate::error::{BuildError, Missing, ProjectError, WitError};
 use crate::project::read;
@@ -9,13 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The version that is installed, and that was tried.
+/// The version that is installed and tested.
 pub(crate) const VERSION: &str = "0.23.0";
 
 /// The package, in a directory of modules.
 pub(crate) const PACKAGE: &str = "@bytecodealliance/componentize-js";
 
-/// The program that has componentize-js do it.
+/// The program that runs componentize-js.
 const DRIVER: &str = include_str!("componentize.mjs");
 
 /// componentize-js, and what starts it.
@@ -30,12 +30,12 @@ pub(crate) fn prefix(tools: &Path) -> PathBuf {
 }
 
 impl Tool {
-    /// Looks for node in `PATH`, and for the package where node would look from the project, then in `tools`.
+    /// Looks for node in `PATH`, and for the package where node would from the project, then in
+    /// `tools`.
     pub(crate) fn find(project: Option<&Path>, tools: Option<&Path>) -> Result<Self, Missing> {
         if tool::answer(Command::new("node").arg("--version")).is_none() {
             return Err(Missing {
-                what: "node, which runs what makes components of JavaScript, is not installed"
-                    .to_owned(),
+                what: "node, which runs componentize-js, is not installed".to_owned(),
                 install: ["apt-get install nodejs npm", "brew install node"]
                     .map(|node| format!("{node} && {}", npm_install(project)))
                     .to_vec(),
@@ -65,7 +65,7 @@ fn version(package: &Path) -> Option<String> {
     Some(manifest.get("version")?.as_str()?.to_owned())
 }
 
-/// Has npm install what the project wants, which is named as the user names it.
+/// Returns the npm command for what the project needs; the project is named as the user names it.
 fn npm_install(project: Option<&Path>) -> String {
     match tool::elsewhere(project) {
         Some(dir) => format!("npm install --prefix {}", tool::shell_word(dir)),
@@ -76,7 +76,8 @@ fn npm_install(project: Option<&Path>) -> String {
 pub(crate) fn missing(project: Option<&Path>) -> Missing {
     let install = npm_install(project);
     Missing {
-        what: "componentize-js, which makes components of JavaScript, is not installed".to_owned(),
+        what: "componentize-js, which compiles JavaScript to components, is not installed"
+            .to_owned(),
         install: vec![
             install.clone(),
             format!("{install} --save-dev {PACKAGE}@{VERSION}"),
@@ -84,7 +85,7 @@ pub(crate) fn missing(project: Option<&Path>) -> Missing {
     }
 }
 
-/// The name in a `package.json`, without its scope.
+/// Returns the name in a `package.json`, without its scope.
 pub(crate) fn name(path: &Path) -> Result<String, ProjectError> {
     let manifest = manifest(path)?;
     let name = manifest.get("name").and_then(Value::as_str);
@@ -102,7 +103,7 @@ fn manifest(path: &Path) -> Result<Value, ProjectError> {
     })
 }
 
-/// Builds the project, which the user has `named` so.
+/// Builds the project, which the user has `named` this way.
 pub(crate) fn build(
     project: &Project,
     named: &Path,
@@ -120,8 +121,7 @@ pub(crate) fn build(
     if !main.is_file() {
         return Err(wrong(
             &main,
-            "is not there: `main` in package.json names the module that has the functions"
-                .to_owned(),
+            "does not exist: `main` in package.json names the module with the functions".to_owned(),
         ));
     }
     let world = World::find(dir)?.ok_or_else(|| WitError::None {
@@ -133,12 +133,12 @@ pub(crate) fn build(
         world.refuse_what_cannot_pass(&format!("componentize-js {VERSION}"))?;
     } else {
         (options.tell)(&format!(
-            "componentize-js {} is used; {VERSION} is the version that was tried",
+            "using componentize-js {}; {VERSION} is the version tested with this program",
             tool.version()
         ));
     }
     (options.tell)(&format!(
-        "making a component of {name} with componentize-js {} (about ten seconds)",
+        "compiling {name} with componentize-js {} (about ten seconds)",
         tool.version()
     ));
     let workplace = tool::workplace(&options.scratch, "js", dir)?;
@@ -149,7 +149,7 @@ pub(crate) fn build(
     command.arg(&driver).arg(&tool.package).arg(&main);
     command.arg(world.complete(&workplace)?);
     command.arg(world.name()).arg(&output).current_dir(dir);
-    // What is wrong is said by it; where in itself it was said helps nobody.
+    // Its messages say what is wrong; a backtrace into the tool helps no one.
     command.env_remove("RUST_BACKTRACE");
     command.env_remove("RUST_LIB_BACKTRACE");
     tool::run(&mut command, "componentize-js", options)?;

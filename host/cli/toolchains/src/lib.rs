@@ -1,8 +1,9 @@
-//! How a task project in each language is found, and compiled to WebAssembly.
+//! Finds the task project in a directory, and compiles it to WebAssembly, for each language.
 //!
-//! A project is known by the files its language has anyway. Its compiler is looked for, and where it is missing the
-//! error names the commands that install it; only [`install`] changes the machine, and it says what it does. What
-//! comes out is a module as its compiler made it. This crate knows nothing of clusters, nor of what runs modules.
+//! A project is recognized by the files that its language needs anyway. If its compiler is missing,
+//! the error names the commands that install it; only [`install`] changes the machine, and it
+//! reports what it does. The result is a module as its compiler made it. This crate knows nothing
+//! of clusters, or of what runs modules.
 
 #[cfg(feature = "projects")]
 mod c;
@@ -36,24 +37,24 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A language that tasks are written in.
+/// A programming language for tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Language {
     /// `Cargo.toml`, compiled by cargo.
     Rust,
     /// C and C++: sources and no manifest, compiled by clang or zig.
     C,
-    /// `pyproject.toml` and `app.py`, made a component by componentize-py.
+    /// `pyproject.toml` and `app.py`, compiled to a component by componentize-py.
     Python,
-    /// `package.json`, made a component by componentize-js.
+    /// `package.json`, compiled to a component by componentize-js.
     JavaScript,
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Self; 4] = [Self::Rust, Self::C, Self::Python, Self::JavaScript];
 
-    /// As the command line has it.
+    /// Returns its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
@@ -81,7 +82,7 @@ impl FromStr for Language {
     }
 }
 
-/// A language that no task can be written in here.
+/// The error for an unknown language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownLanguage(pub String);
 
@@ -89,7 +90,7 @@ impl fmt::Display for UnknownLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown language {:?}: rust, c, python and js are known",
+            "unknown language {:?}: use rust, c, python or js",
             self.0
         )
     }
@@ -100,20 +101,20 @@ impl std::error::Error for UnknownLanguage {}
 /// How a project is built.
 #[cfg(feature = "projects")]
 pub struct BuildOptions {
-    /// A directory for what compilers leave behind, of this user alone; builds share it.
+    /// A directory for intermediate files, private to this user; builds share it.
     pub scratch: PathBuf,
-    /// Where [`install`] puts the tools of Python and JavaScript: `tools` in `scratch`, unless said otherwise. Looked
-    /// into after the project's own and `PATH`.
+    /// Where [`install`] puts the tools of Python and JavaScript: `tools` in `scratch` by default.
+    /// Searched after the project's own tools and `PATH`.
     pub tools: Option<PathBuf>,
-    /// Is given a line for each thing that is done, and what the compilers say.
+    /// Receives a line for each step, and the output of compilers.
     pub tell: Box<dyn Fn(&str)>,
-    /// Ends the build from elsewhere.
+    /// Stops the build from another thread.
     pub stop: Stop,
 }
 
 #[cfg(feature = "projects")]
 impl BuildOptions {
-    /// Options that tell nobody.
+    /// Options without progress output.
     pub fn new(scratch: impl Into<PathBuf>) -> Self {
         let scratch = scratch.into();
         Self {
@@ -135,9 +136,9 @@ impl fmt::Debug for BuildOptions {
     }
 }
 
-/// What is missing on this machine for tasks in `language`; `None` where they can be built.
+/// Returns what is missing on this machine for tasks in `language`; `None` if they can be built.
 ///
-/// A project may bring its tools itself: [`Project::missing`] looks there too.
+/// A project may bring its own tools: [`Project::missing`] looks there too.
 #[cfg(feature = "projects")]
 pub fn missing(language: Language) -> Option<Missing> {
     match language {

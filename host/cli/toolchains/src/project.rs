@@ -1,4 +1,4 @@
-//! A task project: what it is known by, and its name.
+//! A task project: how it is recognized, and its name.
 
 use crate::error::{BuildError, Missing, ProjectError};
 use crate::rust::Compiler;
@@ -9,26 +9,27 @@ use std::path::{Path, PathBuf};
 /// A directory with a task in one language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
-    /// Where it is.
+    /// Its directory.
     pub dir: PathBuf,
-    /// What it is written in.
+    /// Its language.
     pub language: Language,
-    /// How it is called, and so the module.
+    /// Its name, which is also that of the module.
     pub name: String,
 }
 
-/// At most so many names are listed of what was found instead of a project.
+/// The most names that are listed of what was found instead of a project.
 const LISTED: usize = 8;
 
 impl Project {
-    /// The project at `path`: a directory, or a file in it.
+    /// Finds the project at `path`: a directory, or a file in it.
     ///
-    /// Known by, in this order: `Cargo.toml`, `pyproject.toml`, `package.json`, sources of C or C++ in it or in
-    /// `src/`. The name is the manifest's; without one it is the directory's.
+    /// Recognized by, in this order: `Cargo.toml`, `pyproject.toml`, `package.json`, sources of C
+    /// or C++ in it or in `src/`. The name is the manifest's; without a manifest it is the
+    /// directory's.
     ///
     /// # Errors
     ///
-    /// Where there is none, or its manifest does not give its name.
+    /// Returns an error if there is no project, or if its manifest does not have a name.
     pub fn find(path: &Path) -> Result<Self, ProjectError> {
         let unreadable = |source| ProjectError::Unreadable {
             path: path.to_owned(),
@@ -65,7 +66,8 @@ impl Project {
         })
     }
 
-    /// What is missing to build it, with the project's own tools and those in `tools` counted.
+    /// Returns what is missing to build it, considering the project's own tools and those in
+    /// `tools`.
     pub fn missing(&self, tools: Option<&Path>) -> Option<Missing> {
         let dir = Some(self.dir.as_path());
         match self.language {
@@ -76,17 +78,18 @@ impl Project {
         }
     }
 
-    /// Compiles it; gives the place of the module, as the compiler made it.
+    /// Compiles it; returns the path of the module, as the compiler made it.
     ///
     /// # Errors
     ///
-    /// Where a tool is missing or fails, or the project is not one that makes a module.
+    /// Returns an error if a tool is missing or fails, or if the project does not build a module.
     pub fn build(&self, options: &BuildOptions) -> Result<PathBuf, BuildError> {
         let project = Self {
             dir: tool::absolute(&self.dir),
             ..self.clone()
         };
-        // What installs a tool is typed where the user stands, so it names the project as the user does.
+        // Installation commands are typed in the user's directory, so they name the project as the
+        // user does.
         let named = &self.dir;
         match self.language {
             Language::Rust => crate::rust::build(&project, options),
@@ -97,7 +100,7 @@ impl Project {
     }
 }
 
-/// The `name` in a table of a TOML file.
+/// Returns the `name` in a table of a TOML file.
 fn name_in_toml(path: &Path, table: &str) -> Result<String, ProjectError> {
     let wrong = |reason: String| ProjectError::Manifest {
         path: path.to_owned(),
@@ -129,7 +132,7 @@ fn name_in_toml(path: &Path, table: &str) -> Result<String, ProjectError> {
         Some(members) if table == "package" => {
             let members: Vec<_> = members.iter().filter_map(toml::Value::as_str).collect();
             format!(
-                "is a workspace and no package: name the directory of a member, of {}",
+                "is a workspace, not a package: give the directory of a member ({})",
                 members.join(", ")
             )
         }
@@ -144,7 +147,7 @@ pub(crate) fn read(path: &Path) -> Result<String, ProjectError> {
     })
 }
 
-/// The name of a directory, with `-` for what a project's name has not.
+/// Returns the name of a directory, with `-` for characters that a project's name cannot have.
 fn name_of_dir(dir: &Path) -> std::io::Result<String> {
     let dir = dir.canonicalize()?;
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
@@ -168,7 +171,7 @@ fn is_name(name: &str) -> bool {
             .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.'))
 }
 
-/// The names in a directory, for whoever wonders why it is no project.
+/// Lists the names in a directory, to show why it is not a project.
 fn listed(dir: &Path) -> std::io::Result<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {

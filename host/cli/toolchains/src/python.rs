@@ -1,4 +1,4 @@
-//! Python: made a component by componentize-py, which puts an interpreter into it.
+//! Python: compiled to a component by componentize-py, which includes an interpreter.
 
 use crate::error::{BuildError, Missing, WitError};
 use crate::wit::World;
@@ -7,21 +7,21 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The version that is installed, and that was tried.
+/// The version that is installed and tested.
 pub(crate) const VERSION: &str = "0.25.0";
 
-/// The module that has the functions.
+/// The module with the functions.
 const APP: &str = "app";
 
 /// componentize-py, however it is started.
 pub(crate) struct Tool {
     words: Vec<OsString>,
     version: String,
-    /// The virtual environment it is in, where that is known.
+    /// Its virtual environment, if known.
     environment: Option<PathBuf>,
 }
 
-/// Where a virtual environment is made for tools.
+/// The virtual environment for installed tools.
 pub(crate) fn environment(tools: &Path) -> PathBuf {
     tools.join("python")
 }
@@ -61,13 +61,13 @@ impl Tool {
     }
 }
 
-/// How it is installed for a project, which is named as the user names it.
+/// Returns how to install it for a project, which is named as the user names it.
 pub(crate) fn missing(project: Option<&Path>) -> Missing {
     let dir = tool::elsewhere(project).unwrap_or(Path::new(""));
     let environment = tool::shell_word(&dir.join(".venv"));
     let pip = tool::shell_word(&dir.join(".venv/bin/pip"));
     Missing {
-        what: "componentize-py, which makes components of Python, is not installed".to_owned(),
+        what: "componentize-py, which compiles Python to components, is not installed".to_owned(),
         install: vec![
             format!("python3 -m venv {environment} && {pip} install componentize-py=={VERSION}"),
             format!("pipx install componentize-py=={VERSION}"),
@@ -75,7 +75,7 @@ pub(crate) fn missing(project: Option<&Path>) -> Missing {
     }
 }
 
-/// Builds the project, which the user has `named` so.
+/// Builds the project, which the user has `named` this way.
 pub(crate) fn build(
     project: &Project,
     named: &Path,
@@ -85,7 +85,7 @@ pub(crate) fn build(
     if !dir.join(APP).with_extension("py").is_file() {
         return Err(BuildError::Project {
             path: dir.clone(),
-            reason: "has no app.py: that module has the functions".to_owned(),
+            reason: "has no app.py, the module with the functions".to_owned(),
         });
     }
     let world = World::find(dir)?.ok_or_else(|| WitError::None {
@@ -97,12 +97,12 @@ pub(crate) fn build(
         world.refuse_what_cannot_pass(&format!("componentize-py {VERSION}"))?;
     } else {
         (options.tell)(&format!(
-            "componentize-py {} is used; {VERSION} is the version that was tried",
+            "using componentize-py {}; {VERSION} is the version tested with this program",
             tool.version()
         ));
     }
     (options.tell)(&format!(
-        "making a component of {name} with componentize-py {} (about ten seconds)",
+        "compiling {name} with componentize-py {} (about ten seconds)",
         tool.version()
     ));
     let workplace = tool::workplace(&options.scratch, "python", dir)?;
@@ -115,11 +115,11 @@ pub(crate) fn build(
         .args(["componentize", APP, "--python-path"])
         .arg(dir);
     command.arg("--output").arg(&output).current_dir(dir);
-    // What is wrong is said by it; where in itself it was said helps nobody.
+    // Its messages say what is wrong; a backtrace into the tool helps no one.
     command.env_remove("RUST_BACKTRACE");
     command.env_remove("RUST_LIB_BACKTRACE");
     if let Some(environment) = &tool.environment {
-        // Its packages are those that the task may import.
+        // The task may import the packages of the environment.
         command.env("VIRTUAL_ENV", environment);
     }
     tool::run(&mut command, "componentize-py", options)?;

@@ -1,8 +1,8 @@
 //! Rust: cargo with the target `wasm32-wasip1`.
 //!
-//! The compiler in use is taken if it has the target's standard library; then Debian's packages, if they are
-//! installed. [`ready`] goes on: rustup is asked to add the target; then Debian's packages are installed. Whatever
-//! changes the machine is told.
+//! The compiler in use is chosen if it has the target's standard library; otherwise Debian's
+//! packages, if they are installed. [`ready`] goes further: it asks rustup to add the target, and
+//! then installs Debian's packages. Every change to the machine is reported.
 
 #[cfg(feature = "projects")]
 mod project;
@@ -21,17 +21,18 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// The target's name, as rustc says it today; it used to be wasm32-wasi.
+/// The target's name in current versions of rustc; formerly wasm32-wasi.
 pub const TARGET: &str = "wasm32-wasip1";
 
-/// How long rustup may take to add the target: it is a download of about 20 MB, and some networks swallow it
-/// silently.
+/// How long rustup may take to add the target: it downloads about 20 MB, and some networks drop
+/// packets silently.
 const RUSTUP_PATIENCE: Duration = Duration::from_mins(1);
 
-/// What rustup's own page says to type, up to the arguments.
+/// The command on rustup's own page, up to the arguments.
 const RUSTUP: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
 
-/// A compiler with WebAssembly targets and its standard library's sources, a linker, and the C library under that.
+/// A compiler with WebAssembly targets and its standard library's sources, a linker, and the C
+/// library that it needs.
 const DEBIAN_PACKAGES: [&str; 5] = [
     "rustc-web",
     "cargo-web",
@@ -44,16 +45,16 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
 const DEBIAN_LIBC: &str = "/usr/lib/wasm32-wasi";
-/// Its programs, and none of rustup's, which stand under the same names elsewhere.
+/// The directories of its programs, without rustup's programs of the same names.
 const DEBIAN_PATH: &str = "/usr/bin:/bin";
 
-/// Which compiler the user wants.
+/// The compiler that the user wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The first that is there, else the first that can be set up.
+    /// The first that is installed, otherwise the first that can be set up.
     #[default]
     Auto,
-    /// The one that is in use, with rustup's target.
+    /// The one in use, with rustup's target.
     Rustup,
     /// Debian's packages.
     Debian,
@@ -69,17 +70,17 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// The first of this choice that is there.
+    /// Returns the first compiler of this choice that is installed.
     ///
     /// # Errors
     ///
-    /// Where none is.
+    /// Returns an error if none is.
     pub fn find(choice: Choice) -> Result<Self, Missing> {
         Self::find_in(choice, None)
     }
 
+    /// Does the same for the project in `dir`, which may name a rustup toolchain.
     #[cfg(feature = "projects")]
-    /// The same for the project in `dir`, which may name a toolchain to rustup.
     pub(crate) fn find_for(dir: &Path) -> Result<Self, Missing> {
         Self::find_in(Choice::Auto, Some(dir))
     }
@@ -94,14 +95,15 @@ impl Compiler {
         Err(missing())
     }
 
-    /// Its cargo, in `dir`; Debian's has its downloads in `debian_home`, or where the user's cargo has them.
+    /// Returns its cargo, in `dir`; Debian's downloads into `debian_home`, or where the user's
+    /// cargo does.
     pub fn cargo(self, dir: &Path, debian_home: Option<&Path>) -> Command {
         let mut cargo = match self {
             Self::Own => Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())),
             Self::Debian => debian_cargo(debian_home),
         };
         cargo.current_dir(dir);
-        // These belong to a cargo that runs us, and would make this one build what it need not.
+        // These belong to a cargo that runs us, and would make this one rebuild needlessly.
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(|name| {
                 name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
@@ -112,7 +114,8 @@ impl Compiler {
         cargo
     }
 
-    /// Arguments of cargo beside the target: Debian's compiles the standard library with what needs it.
+    /// Returns arguments of cargo in addition to the target: Debian's compiles the standard library
+    /// too.
     pub const fn std_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Own => &[],
@@ -120,7 +123,7 @@ impl Compiler {
         }
     }
 
-    /// Flags for rustc with which it links.
+    /// Returns flags for rustc with which it links.
     pub fn link_flags(self) -> Vec<OsString> {
         match self {
             Self::Own => Vec::new(),
@@ -133,12 +136,12 @@ impl Compiler {
     }
 }
 
-/// Debian's cargo, with nothing of rustup around it.
+/// Returns Debian's cargo, without anything of rustup in its environment.
 fn debian_cargo(home: Option<&Path>) -> Command {
     let mut cargo = Command::new(DEBIAN_CARGO);
     for (name, _) in env::vars_os() {
         let foreign = name.to_str().is_some_and(|name| match home {
-            // All of it, where nothing of the user's is wanted.
+            // All of it, if nothing of the user's is wanted.
             Some(_) => ["CARGO", "RUST"]
                 .iter()
                 .any(|start| name.starts_with(start)),
@@ -156,7 +159,7 @@ fn debian_cargo(home: Option<&Path>) -> Command {
     let mut path = OsString::from(DEBIAN_PATH);
     match home {
         Some(home) => drop(cargo.env("CARGO_HOME", home)),
-        // Build scripts of the user's may want programs of the user's.
+        // The user's build scripts may need programs of the user's.
         None => {
             if let Some(more) = env::var_os("PATH") {
                 path.push(":");
@@ -167,18 +170,19 @@ fn debian_cargo(home: Option<&Path>) -> Command {
     cargo
         .env("PATH", path)
         .env("CARGO_TARGET_WASM32_WASIP1_LINKER", DEBIAN_LINKER)
-        // Read by the build script of guests that have one.
+        // Read by the build scripts of guests that have one.
         .env("GUEST_CRT_DIR", DEBIAN_LIBC);
-    // Compiling the standard library is not stable, but this compiler's own sources are what it was made for.
+    // Compiling the standard library is unstable, but these sources belong to this compiler.
     cargo.env("RUSTC_BOOTSTRAP", "1");
     cargo
 }
 
-/// The compiler of this choice, which is set up if it is not there; `tell` is given a line for each step.
+/// Returns the compiler of this choice, and sets it up if it is not installed; `tell` receives a
+/// line for each step.
 ///
 /// # Errors
 ///
-/// Where that cannot be done.
+/// Returns an error if that is not possible.
 pub fn ready(choice: Choice, tell: &dyn Fn(&str)) -> Result<Compiler, InstallError> {
     if let Ok(found) = Compiler::find(choice) {
         return Ok(found);
@@ -239,7 +243,7 @@ fn has_debian_packages() -> bool {
     .is_some_and(|states| states.lines().all(|state| state == "installed"))
 }
 
-/// Asks rustup for the target, quietly and not for ever; `false` where that did not work out.
+/// Asks rustup for the target, quietly and with a time limit; `false` if it failed.
 fn add_with_rustup(tell: &dyn Fn(&str)) -> bool {
     let mut command = Command::new("rustup");
     command.args(["target", "add", TARGET]);

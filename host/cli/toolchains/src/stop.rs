@@ -1,7 +1,8 @@
-//! Ending what compiles, from another thread: compilers are not asked, and none is started any more.
+//! Stops compilers from another thread, and prevents new ones from starting.
 //!
-//! They stay in the process group of whoever builds, so that a terminal treats them as one with it: they may ask for a
-//! password, and its signals reach them. What they have started is found in `/proc`, where there is one.
+//! They stay in the process group of the caller, so that a terminal treats them as part of it: they
+//! may ask for a password, and receive its signals. Their child processes are found in `/proc`, if
+//! it exists.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -9,18 +10,18 @@ use std::io;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ends the compilers of builds that have it among their options. Clones are one.
+/// Stops the compilers of the builds that have it in their options. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<Mutex<State>>);
+pub struct Stop(Arc<Mutex<StopState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct StopState {
     is_stopped: bool,
     running: Option<Pid>,
 }
 
 impl Stop {
-    /// Kills what runs, with all that it has started; the build fails.
+    /// Kills running compilers with everything that they started; the build fails.
     pub fn stop(&self) {
         let mut state = self.lock();
         state.is_stopped = true;
@@ -48,12 +49,12 @@ impl Stop {
         output
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StopState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A process and all that it and they have started, parents first.
+/// Returns a process and everything that it and its children started, parents first.
 fn with_descendants(root: Pid) -> Vec<Pid> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -63,7 +64,8 @@ fn with_descendants(root: Pid) -> Vec<Pid> {
             continue;
         };
         let state = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // After the name, which is in parentheses and may have any: the state, the parent.
+        // After the name, which is in parentheses and may contain any characters: the state, the
+        // parent.
         let parent = state.rsplit_once(')').and_then(|(_, rest)| {
             let parent = rest.split_whitespace().nth(1)?;
             Pid::from_raw(parent.parse().ok()?)

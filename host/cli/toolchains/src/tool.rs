@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a program prints on stdout, or `None` where it cannot be started or fails.
+/// Returns what a program prints on stdout, or `None` if it cannot be started or fails.
 pub(crate) fn answer(command: &mut Command) -> Option<String> {
     let output = command
         .stdin(Stdio::null())
@@ -21,14 +21,14 @@ pub(crate) fn answer(command: &mut Command) -> Option<String> {
     output.status.success().then(text)
 }
 
-/// The command as it would be typed.
+/// Returns the command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     words.join(" ")
 }
 
-/// Runs a program to its end and tells what it says, line by line; it fails by its status.
+/// Runs a program to its end and passes its output on, line by line; fails by its exit status.
 #[cfg(feature = "projects")]
 pub(crate) fn run(
     command: &mut Command,
@@ -57,7 +57,7 @@ pub(crate) fn run(
     })
 }
 
-/// A directory in `scratch` for one project, by its place; it is there afterwards.
+/// Returns a directory in `scratch` for one project, identified by its path; creates it.
 #[cfg(feature = "projects")]
 pub(crate) fn workplace(scratch: &Path, language: &str, dir: &Path) -> Result<PathBuf, BuildError> {
     use sha2::{Digest, Sha256};
@@ -85,7 +85,7 @@ pub(crate) fn remove(dir: &Path) -> Result<(), BuildError> {
     }
 }
 
-/// Makes a directory, unless it is there.
+/// Creates a directory, unless it exists.
 #[cfg(feature = "projects")]
 pub(crate) fn make(dir: &Path) -> Result<(), BuildError> {
     fs::create_dir_all(dir).map_err(|source| BuildError::Io {
@@ -94,7 +94,7 @@ pub(crate) fn make(dir: &Path) -> Result<(), BuildError> {
     })
 }
 
-/// Writes a file whole.
+/// Writes a whole file.
 #[cfg(feature = "projects")]
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
     fs::write(path, content).map_err(|source| BuildError::Io {
@@ -103,7 +103,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
     })
 }
 
-/// The path as a word of a shell's.
+/// Returns the path as a word of a shell.
 #[cfg(feature = "projects")]
 pub(crate) fn shell_word(path: &Path) -> String {
     let word = path.to_string_lossy();
@@ -115,13 +115,13 @@ pub(crate) fn shell_word(path: &Path) -> String {
     }
 }
 
-/// The project as commands name it that are typed where the user stands; `None` where that is in it.
+/// Returns the project as the user's commands name it; `None` if it is the current directory.
 #[cfg(feature = "projects")]
 pub(crate) fn elsewhere(project: Option<&Path>) -> Option<&Path> {
     project.filter(|dir| *dir != Path::new(".") && !dir.as_os_str().is_empty())
 }
 
-/// The path as other programs find it, wherever they run.
+/// Returns the path as other programs find it, wherever they run.
 #[cfg(feature = "projects")]
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())

@@ -1,7 +1,7 @@
 //! The WIT of a project: the only world of the package in `wit/`.
 //!
-//! A world may include or import what a task asks of its host without a copy of that package: it is lent here, to
-//! whoever reads the WIT. A copy that the project has is taken as it is.
+//! A world may include or import the host's interface without a copy of its package, which is
+//! provided to every reader of the WIT. A copy that the project has takes precedence.
 
 use crate::error::{BuildError, WitError};
 use crate::tool;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use wit_parser::{Function, PackageName, Resolve, SourceMap, TypeDefKind, UnresolvedPackageGroup};
 use wit_parser::{Type, WorldId, WorldItem};
 
-/// The packages that are lent: the file as it would stand in `deps`, the version, the text.
+/// The packages that are provided: the file as it would be in `deps`, the version, the text.
 const LENT: [(&str, &str, &str); 2] = [
     (
         "rwasm-task-0.2.wit",
@@ -31,22 +31,22 @@ pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) resolve: Resolve,
     pub(crate) id: WorldId,
-    /// What the project uses and has no copy of: file and text.
+    /// What the project uses without a copy of it: file and text.
     lent: Vec<(&'static str, &'static str)>,
 }
 
-/// A function that sources in C are to define.
+/// A function that C sources have to define.
 pub(crate) struct Promised {
     pub(crate) symbol: String,
     pub(crate) function: String,
-    /// Where the WIT says so: file, line and column.
+    /// Where the WIT declares it: file, line and column.
     pub(crate) place: String,
     /// The header that declares it, without its extension.
     pub(crate) header: String,
 }
 
 impl World {
-    /// The world of the project in `dir`; `None` where there is no WIT.
+    /// Returns the world of the project in `dir`; `None` if there is no WIT.
     pub(crate) fn find(dir: &Path) -> Result<Option<Self>, WitError> {
         let dir = dir.join("wit");
         let has_wit = fs::read_dir(&dir)
@@ -89,8 +89,8 @@ impl World {
         &self.resolve.worlds[self.id].name
     }
 
-    /// A directory with all of the WIT, for tools that know nothing of what is lent: the project's own where it is
-    /// complete, else a copy in `workplace`.
+    /// Returns a directory with all of the WIT, for tools that do not know the provided packages:
+    /// the project's own if it is complete, otherwise a copy in `workplace`.
     pub(crate) fn complete(&self, workplace: &Path) -> Result<PathBuf, BuildError> {
         if self.lent.is_empty() {
             return Ok(self.dir.clone());
@@ -106,7 +106,7 @@ impl World {
         Ok(copy)
     }
 
-    /// The functions that the world itself exports, as C has them.
+    /// Returns the functions that the world itself exports, as C names them.
     pub(crate) fn promised(&self) -> Vec<Promised> {
         let world = &self.resolve.worlds[self.id];
         let header = world.name.replace('-', "_");
@@ -123,7 +123,7 @@ impl World {
         promised.collect()
     }
 
-    /// Refuses a world with a type in it that `tool` gives up on without a word that would help.
+    /// Refuses a world with a type on which `tool` fails without a helpful message.
     pub(crate) fn refuse_what_cannot_pass(&self, tool: &str) -> Result<(), WitError> {
         let world = &self.resolve.worlds[self.id];
         let functions = world
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// The first map or list of a fixed length that values of the type have in them, and what to write instead.
+    /// Returns the first map or fixed-length list in values of the type, and what to write instead.
     fn unpassable(&self, ty: Type) -> Option<(String, String)> {
         let Type::Id(id) = ty else { return None };
         match &self.resolve.types[id].kind {
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// A type as WIT has it.
+    /// Writes a type as WIT does.
     fn text(&self, ty: Type) -> String {
         let Type::Id(id) = ty else {
             return format!("{ty:?}").to_lowercase();
@@ -227,7 +227,7 @@ fn is_wit(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "wit")
 }
 
-/// What of the packages that are lent the WIT in `dir` uses and does not have.
+/// Returns the provided packages that the WIT in `dir` uses and does not contain.
 fn lent(dir: &Path) -> Vec<(&'static str, &'static str)> {
     let (mut used, mut defined) = (BTreeSet::new(), BTreeSet::new());
     for group in groups(dir) {
@@ -250,7 +250,8 @@ fn lent(dir: &Path) -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// The packages in `dir` and in its `deps`, as far as they can be read: what is wrong is said when they are resolved.
+/// Returns the packages in `dir` and in its `deps`, as far as they can be parsed: errors are
+/// reported when they are resolved.
 fn groups(dir: &Path) -> Vec<UnresolvedPackageGroup> {
     let mut groups: Vec<_> = UnresolvedPackageGroup::parse_dir(dir).into_iter().collect();
     for entry in fs::read_dir(dir.join("deps"))
@@ -290,7 +291,7 @@ fn copy_wit(from: &Path, to: &Path) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// What is wrong, without the directory that is said beside it, which the parser says at each step.
+/// Returns what is wrong, without the directory, which the parser repeats at each step.
 fn reason(error: &str) -> String {
     let mut rest = error;
     while rest.starts_with("failed to resolve directory") || rest.starts_with("failed to parse ") {

@@ -97,7 +97,7 @@ fn manifests_that_do_not_do_say_why() {
         (
             "Cargo.toml",
             "[workspace]\nmembers = [\"one\", \"two\"]\n",
-            "is a workspace and no package: name the directory of a member, of one, two",
+            "is a workspace, not a package: give the directory of a member (one, two)",
         ),
         ("pyproject.toml", "[tool]\n", "has no `name` in [project]"),
         ("package.json", "{", "DIR/package.json: "),
@@ -106,9 +106,9 @@ fn manifests_that_do_not_do_say_why() {
         (
             "package.json",
             r#"{"name": ".hidden"}"#,
-            "a name has letters",
+            "starting with a letter or digit",
         ),
-        ("package.json", r#"{"name": "a b"}"#, "a name has letters"),
+        ("package.json", r#"{"name": "a b"}"#, "has the invalid name"),
     ] {
         if said.is_empty() {
             // What stands before the last slash is a scope, and does not leave the directory.
@@ -138,7 +138,7 @@ fn the_wit_of_a_project_has_one_world() {
     for (wit, said) in [
         (
             None,
-            "a project in python says what its functions are in wit/NAME.wit",
+            "a project in python declares its functions in wit/NAME.wit",
         ),
         (Some("package a:b;"), "must have one world, found none"),
         (
@@ -170,11 +170,11 @@ fn types_that_a_tool_cannot_pass_are_refused_before_it_gives_up() {
     for (function, said) in [
         (
             "func(counts: list<map<string, list<u64>>>)",
-            "`f` has `map<string, list<u64>>` in its parameter `counts`, which componentize-py 0.25.0 cannot pass: write `list<tuple<string, list<u64>>>`",
+            "`f` has `map<string, list<u64>>` in its parameter `counts`, which componentize-py 0.25.0 cannot pass: use `list<tuple<string, list<u64>>>`",
         ),
         (
             "func() -> result<point, string>",
-            "`f` has `list<f64, 2>` in its result, which componentize-py 0.25.0 cannot pass: write `list<f64>`",
+            "`f` has `list<f64, 2>` in its result, which componentize-py 0.25.0 cannot pass: use `list<f64>`",
         ),
     ] {
         let wit = format!(
@@ -204,7 +204,7 @@ fn a_module_with_the_functions_must_be_there() {
     assert!(error.to_string().contains("has no app.py"), "{error}");
     let error = not_built(&[("package.json", r#"{"name": "words", "main": "no.js"}"#)]);
     assert!(
-        error.to_string().contains("no.js: is not there: `main`"),
+        error.to_string().contains("no.js: does not exist: `main`"),
         "{error}"
     );
 }
@@ -334,6 +334,6 @@ fn languages_have_names() {
     let error = "cobol".parse::<Language>().expect_err("it is none of them");
     assert_eq!(
         error.to_string(),
-        "unknown language \"cobol\": rust, c, python and js are known"
+        "unknown language \"cobol\": use rust, c, python or js"
     );
 }

@@ -7,13 +7,13 @@ fn keys(history: &History) -> Vec<u64> {
     jobs.iter().rev().map(|job| job.key.0).collect()
 }
 
-fn file_length(place: &Place) -> u64 {
+fn file_length(place: &HistoryFile) -> u64 {
     std::fs::metadata(place.path()).expect("there").len()
 }
 
 #[test]
 fn the_oldest_jobs_go_when_there_are_too_many_tasks() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.bounded(100, ByteSize::mib(8));
     for _ in 0..10 {
         record(&history, "a", (0..30).map(task).collect());
@@ -28,7 +28,7 @@ fn the_oldest_jobs_go_when_there_are_too_many_tasks() {
 
 #[test]
 fn jobs_without_tasks_are_bounded_too() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.bounded(5, ByteSize::mib(8));
     for _ in 0..12 {
         record(&history, "a", Vec::new());
@@ -38,7 +38,7 @@ fn jobs_without_tasks_are_bounded_too() {
 
 #[test]
 fn a_running_job_stays_while_others_go() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.bounded(100, ByteSize::mib(8));
     let running = history.begin(&new_job("running")).expect("begun");
     running.tasks((0..10).map(task).collect());
@@ -53,7 +53,7 @@ fn a_running_job_stays_while_others_go() {
 
 #[test]
 fn a_job_larger_than_the_bound_loses_its_first_tasks() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.bounded(100, ByteSize::mib(8));
     let recorder = history.begin(&new_job("long")).expect("begun");
     for start in (0..1000).step_by(50) {
@@ -80,7 +80,7 @@ fn a_job_larger_than_the_bound_loses_its_first_tasks() {
 fn fill(tasks_per_job: u64) {
     const LENGTH: usize = 10_000;
     let bound = ByteSize::mib(4);
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.bounded(1_000_000, bound);
     let jobs = bound.bytes() * 10 / LENGTH as u64 / tasks_per_job;
     let mut longest = 0;
@@ -129,7 +129,7 @@ fn one_long_job_stays_within_the_bytes() {
 
 #[test]
 fn results_of_jobs_count_too() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.bounded(1000, ByteSize::mib(1));
     for _ in 0..40 {
         let recorder = history.begin(&new_job("merged")).expect("begun");
@@ -145,7 +145,7 @@ fn results_of_jobs_count_too() {
 
 #[test]
 fn a_description_that_is_too_large_is_refused() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.bounded(1000, ByteSize::mib(1));
     let inputs = vec![InputEntry::new("name".repeat(100)); 1000];
     let error = history.begin(&NewJob {

@@ -5,21 +5,21 @@ use std::fs;
 
 /// Opens the history that is expected to be refused, and looks that nothing in the directory has
 /// changed, appeared or gone.
-fn refused(place: &Place) -> HistoryError {
+fn refused(place: &HistoryFile) -> HistoryError {
     let before = place.files();
     let error = History::open(place.settings()).expect_err("refused");
     assert!(place.files() == before, "something changed: {error}");
     error
 }
 
-fn foreign_database(place: &Place, sql: &str) {
+fn foreign_database(place: &HistoryFile, sql: &str) {
     let raw = place.raw();
     raw.execute_batch(sql).expect("made");
     raw.close().expect("closed");
 }
 
 /// A sound history with some tasks, closed.
-fn sound(place: &Place) -> JobKey {
+fn sound(place: &HistoryFile) -> JobKey {
     let history = place.open();
     record(&history, "a", (0..500).map(task).collect())
 }
@@ -33,7 +33,7 @@ fn files_that_are_no_database() {
         (b"SQLite form", "ends after 11 bytes"),
         (b"SQLite format 3\0 and more", "ends after 25 bytes"),
     ] {
-        let place = Place::new();
+        let place = HistoryFile::new();
         fs::write(place.path(), bytes).expect("written");
         let error = refused(&place).to_string();
         assert!(error.contains(wanted), "{error}, wanted {wanted}");
@@ -42,7 +42,7 @@ fn files_that_are_no_database() {
 
 #[test]
 fn what_is_no_file() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     fs::create_dir(place.path()).expect("made");
     assert!(matches!(refused(&place), HistoryError::NotAFile { .. }));
 
@@ -55,7 +55,7 @@ fn what_is_no_file() {
     }
     #[cfg(unix)]
     {
-        let place = Place::new();
+        let place = HistoryFile::new();
         std::os::unix::fs::symlink("nowhere", place.path()).expect("linked");
         let error = History::open(place.settings()).expect_err("refused");
         assert!(matches!(error, HistoryError::Unwritable { .. }), "{error}");
@@ -74,7 +74,7 @@ fn databases_of_others() {
         "PRAGMA application_id = 0x72776869; PRAGMA user_version = 1; PRAGMA journal_mode = WAL; \
          CREATE TABLE t (a)",
     ] {
-        let place = Place::new();
+        let place = HistoryFile::new();
         foreign_database(&place, sql);
         let error = refused(&place);
         assert!(
@@ -86,7 +86,7 @@ fn databases_of_others() {
 
 #[test]
 fn a_history_with_other_tables_or_of_a_newer_version() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     sound(&place);
     foreign_database(&place, "CREATE TABLE notes (text)");
     let error = refused(&place).to_string();
@@ -95,19 +95,19 @@ fn a_history_with_other_tables_or_of_a_newer_version() {
         "{error}"
     );
 
-    let place = Place::new();
+    let place = HistoryFile::new();
     sound(&place);
     foreign_database(&place, "PRAGMA user_version = 2");
     let error = refused(&place).to_string();
     assert!(
-        error.ends_with("has format version 2, newest known is 1"),
+        error.ends_with("has format version 2, newer than version 1, the newest supported"),
         "{error}"
     );
 }
 
 #[test]
 fn a_newer_version_whose_mark_is_still_in_the_log() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     sound(&place);
     let raw = place.raw();
     let keep_log = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
@@ -129,13 +129,13 @@ fn a_newer_version_whose_mark_is_still_in_the_log() {
 
 #[test]
 fn a_history_that_is_half_written() {
-    let whole = Place::new();
+    let whole = HistoryFile::new();
     sound(&whole);
     let bytes = fs::read(whole.path()).expect("read");
     let pages = bytes.len() / 4096;
     let cuts = [1, 50, 99, 100, 101, 2000, 4096, 5000, 8192, bytes.len() - 1];
     for length in cuts.into_iter().chain((1..pages).map(|page| page * 4096)) {
-        let place = Place::new();
+        let place = HistoryFile::new();
         fs::write(place.path(), &bytes[..length]).expect("written");
         let error = refused(&place);
         assert!(
@@ -145,7 +145,7 @@ fn a_history_that_is_half_written() {
     }
     // The right length, but the rest was never written.
     for page in 1..pages {
-        let place = Place::new();
+        let place = HistoryFile::new();
         let mut holed = bytes.clone();
         holed[page * 4096..].fill(0);
         fs::write(place.path(), holed).expect("written");
@@ -159,15 +159,15 @@ fn a_history_that_is_half_written() {
 
 #[test]
 fn a_journal_that_is_not_ours_is_not_played_back() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     sound(&place);
     fs::write(place.dir.path().join("history.db-journal"), [1; 600]).expect("written");
     assert!(matches!(refused(&place), HistoryError::Damaged { .. }));
 }
 
 /// The file and its log as they are while in use: what is left when all ends at once.
-fn left_by(place: &Place) -> Place {
-    let left = Place::new();
+fn left_by(place: &HistoryFile) -> HistoryFile {
+    let left = HistoryFile::new();
     for suffix in ["", "-wal"] {
         let name = format!("history.db{suffix}");
         fs::copy(place.dir.path().join(&name), left.dir.path().join(&name)).expect("copied");
@@ -177,7 +177,7 @@ fn left_by(place: &Place) -> Place {
 
 #[test]
 fn a_log_does_not_hide_that_the_file_is_cut_short() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     for job in 0..10 {
         // More than the log holds before it is moved into the file.
@@ -206,7 +206,7 @@ fn a_log_does_not_hide_that_the_file_is_cut_short() {
 
 #[test]
 fn what_a_killed_process_left_is_whole() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let key = record(&history, "a", (0..500).map(task).collect());
     let history = left_by(&place).open();
@@ -216,7 +216,7 @@ fn what_a_killed_process_left_is_whole() {
 
 #[test]
 fn a_new_history_leaves_nothing_beside_it_when_closed() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     sound(&place);
     let names: Vec<_> = place.files().into_iter().map(|(path, _)| path).collect();
     assert_eq!(names, [place.path()]);
@@ -230,7 +230,7 @@ fn a_directory_that_cannot_be_written() {
         // Nothing is read-only to root; what remains is said by the tests above.
         return;
     }
-    let place = Place::new();
+    let place = HistoryFile::new();
     let locked = |mode| {
         let mode = fs::Permissions::from_mode(mode);
         fs::set_permissions(place.dir.path(), mode).expect("set");

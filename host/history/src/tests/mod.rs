@@ -12,11 +12,11 @@ use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A directory with a history in it.
-struct Place {
+struct HistoryFile {
     dir: tempfile::TempDir,
 }
 
-impl Place {
+impl HistoryFile {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         Self { dir }

@@ -186,7 +186,7 @@ proptest! {
         job_queries in vec(any_job_query(), 40),
         task_queries in vec(any_task_query(), 20),
     ) {
-        let place = Place::new();
+        let place = HistoryFile::new();
         let history = place.open();
         let mut keys = Vec::new();
         for Sample { job, state, tasks } in &samples {

@@ -62,7 +62,7 @@ fn failed_task() -> TaskEntry {
 
 #[test]
 fn a_job_comes_back_as_it_was_recorded_also_in_another_process() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let recorder = history.begin(&full_job()).expect("begun");
     let key = recorder.key();
@@ -127,7 +127,7 @@ fn a_job_comes_back_as_it_was_recorded_also_in_another_process() {
 
 #[test]
 fn values_beyond_the_bounds_are_left_out_and_said_to_be() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = History::open(HistorySettings {
         small_input: ByteSize::new(100),
         job_result: ByteSize::new(1000),
@@ -173,7 +173,7 @@ fn values_beyond_the_bounds_are_left_out_and_said_to_be() {
 
 #[test]
 fn what_is_not_there_was_removed_or_never_was() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let (first, second) = (
         record(&history, "a", vec![task(0)]),
@@ -227,7 +227,7 @@ fn what_is_not_there_was_removed_or_never_was() {
 
 #[test]
 fn what_was_removed_is_no_longer_in_the_files() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let secret = TaskEntry {
         message: Some("hunter2 ".repeat(1000)),
@@ -249,7 +249,7 @@ fn memory_of(bytes: &[u8], text: &[u8]) -> bool {
 #[test]
 fn the_files_are_private() {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::new();
+    let place = HistoryFile::new();
     let dir = place.dir.path().join("state/rwasm");
     let history = History::open(HistorySettings::new(dir.join("history.db"))).expect("opened");
     let running = history.begin(&new_job("a")).expect("begun");
@@ -280,7 +280,7 @@ fn a_damaged_row_is_an_error_that_names_it() {
         ),
         (
             "UPDATE task SET state = 'odd'",
-            "job 1, task 0: state `odd` is not known",
+            "job 1, task 0: unknown state `odd`",
         ),
         (
             "UPDATE task SET attempts = '[1]'",
@@ -288,19 +288,16 @@ fn a_damaged_row_is_an_error_that_names_it() {
         ),
         (
             "UPDATE task SET engine = -1",
-            "job 1, task 0: -1 is no engine",
+            "job 1, task 0: -1 is not a valid engine id",
         ),
         (
             "UPDATE value_types SET types = '[7]'",
-            "job 1, task 0: `7` is no type",
+            "job 1, task 0: `7` is not a valid type",
         ),
         ("UPDATE job SET options = '{'", "job 1: the options"),
-        (
-            "UPDATE job SET kind = 'odd'",
-            "job 1: kind `odd` is not known",
-        ),
+        ("UPDATE job SET kind = 'odd'", "job 1: unknown kind `odd`"),
     ] {
-        let place = Place::new();
+        let place = HistoryFile::new();
         let history = place.open();
         let key = record(&history, "a", vec![task(0)]);
         place.raw().execute(sql, []).expect("damaged");
@@ -325,7 +322,7 @@ proptest! {
         tasks in vec((vec(any_typed(), 0..3), any_typed()), 1..8),
     ) {
         let pack = |(ty, value): (Type, Value)| Packed::pack(&value, &ty).expect("fits");
-        let place = Place::new();
+        let place = HistoryFile::new();
         let history = place.open();
         let tasks: Vec<_> = (0..).zip(tasks).map(|(index, (arguments, result))| TaskEntry {
             result: Kept::Value(pack(result)),

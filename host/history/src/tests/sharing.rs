@@ -32,8 +32,8 @@ fn assert_nothing_is_lost(history: &History, writers: u64) {
     }
 }
 
-fn child(place: &Place, role: &str) -> Child {
-    let name = "history::tests::sharing::in_a_child_process";
+fn child(place: &HistoryFile, role: &str) -> Child {
+    let name = "tests::sharing::in_a_child_process";
     Command::new(std::env::current_exe().expect("this program"))
         .args([name, "--exact", "--nocapture"])
         .env(ROLE, role)
@@ -66,7 +66,7 @@ fn in_a_child_process() {
 
 #[test]
 fn two_handles_in_two_threads_lose_nothing() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     std::thread::scope(|scope| {
         for label in ["a", "b"] {
             // Also the file is made by both at once.
@@ -78,7 +78,7 @@ fn two_handles_in_two_threads_lose_nothing() {
 
 #[test]
 fn clones_of_one_handle_lose_nothing() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     std::thread::scope(|scope| {
         for label in ["a", "b", "c"] {
@@ -91,7 +91,7 @@ fn clones_of_one_handle_lose_nothing() {
 
 #[test]
 fn several_processes_lose_nothing() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let children = [child(&place, "write"), child(&place, "write")];
     write_many(&place.open(), "parent");
     for child in children {
@@ -103,7 +103,7 @@ fn several_processes_lose_nothing() {
 
 #[test]
 fn a_process_that_ends_leaves_the_log_to_those_that_stay() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let recorder = history.begin(&new_job("parent")).expect("begun");
     let key = recorder.key();
@@ -122,7 +122,7 @@ fn a_process_that_ends_leaves_the_log_to_those_that_stay() {
 
 #[test]
 fn a_job_whose_process_was_killed_was_interrupted() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let mut child = child(&place, "wait");
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -157,7 +157,7 @@ fn a_job_whose_process_was_killed_was_interrupted() {
 
     // The next process that records clears away what the killed one left.
     let other = record(&history, "b", Vec::new());
-    let live = |place: &Place| {
+    let live = |place: &HistoryFile| {
         let files = place.files();
         let names = files.iter().map(|(path, _)| path.display().to_string());
         names.filter(|name| name.contains("-live-")).count()
@@ -171,7 +171,7 @@ fn a_job_whose_process_was_killed_was_interrupted() {
 
 #[test]
 fn a_job_whose_recorder_is_dropped_was_interrupted() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let recorder = history.begin(&new_job("a")).expect("begun");
     let key = recorder.key();
@@ -186,7 +186,7 @@ fn a_job_whose_recorder_is_dropped_was_interrupted() {
 
 #[test]
 fn what_is_recorded_last_is_written_before_the_handle_is_gone() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let recorder = history.begin(&new_job("a")).expect("begun");
     let key = recorder.key();
@@ -203,7 +203,7 @@ fn what_is_recorded_last_is_written_before_the_handle_is_gone() {
 
 #[test]
 fn a_recorder_that_cannot_write_goes_off_and_says_so_once() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let recorder = history.begin(&new_job("a")).expect("begun");
     recorder.tasks(vec![task(0)]);
@@ -235,7 +235,7 @@ fn a_recorder_that_cannot_write_goes_off_and_says_so_once() {
 
 #[test]
 fn a_full_disk_is_told_as_such() {
-    let place = Place::new();
+    let place = HistoryFile::new();
     let history = place.open();
     let raw = place.raw();
     let _: i64 = raw

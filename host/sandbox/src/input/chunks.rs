@@ -1,4 +1,4 @@
-//! The chunks of a job's inputs, one after the other.
+//! The chunks of a job's inputs, in order.
 
 use super::data::{Chunk, ChunkData, FileRef, OpenFile, Slot, Source};
 use super::scan::{BytesScan, FileScan, ScanError, Scanner, StreamScan};
@@ -13,31 +13,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
 
-/// The most files that chunks keep open at a time. A job may have 10 000 inputs and many more chunks waiting, while a
-/// process may commonly open 256 files (macOS) or 1024 (Linux), and engines need some for themselves.
+/// The most files that chunks keep open at a time. A job may have 10 000 inputs and many more
+/// chunks waiting, while a process can commonly open 256 files (macOS) or 1024 (Linux), some of
+/// which the engines need.
 const OPEN_FILES: usize = 64;
 
 /// How a job's inputs are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(hidden)]
 pub struct Cut {
-    /// Where.
+    /// Where to cut.
     pub chunking: Chunking,
-    /// The most bytes of a chunk, which is what may be copied into a guest.
+    /// The most bytes of a chunk, which is the most that may be copied into a guest.
     pub max_chunk: u64,
-    /// For commands, whose stdin is streamed: with [`Chunking::File`], streams are handed on unread and `max_chunk`
-    /// does not hold.
+    /// For commands, whose stdin is streamed: with [`Chunking::File`], streams are passed on
+    /// unread, and `max_chunk` does not apply.
     pub whole_streams: bool,
 }
 
 impl Cut {
-    /// Whether inputs go to tasks whole and unread.
+    /// Whether inputs are passed to tasks whole and unread.
     fn hands_on(self) -> bool {
         self.whole_streams && self.chunking == Chunking::File
     }
 }
 
-/// The chunks of a job's inputs in input order; it ends after the first error.
+/// An iterator over the chunks of a job's inputs, in input order; it ends after the first error.
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Chunks {
@@ -57,15 +58,15 @@ struct Current {
     bytes: Rest,
     /// Where the next chunk begins.
     start: u64,
-    /// Whether it has given no chunk yet.
+    /// Whether it has produced no chunk yet.
     fresh: bool,
 }
 
-/// What is left of the current input.
+/// The rest of the current input.
 enum Rest {
     /// Bytes to be cut.
     Scan(Scanner),
-    /// A stream to be handed on as it is.
+    /// A stream to be passed on unread.
     Whole(ChunkData),
     /// Nothing.
     Nothing,
@@ -81,11 +82,12 @@ impl std::fmt::Debug for Current {
 }
 
 impl Chunks {
-    /// Looks at all inputs before anything runs, and gives the iterator over their chunks.
+    /// Checks all inputs before anything runs, and returns the iterator over their chunks.
     ///
     /// # Errors
     ///
-    /// The first input in order that does not exist, is a directory, or cannot be read.
+    /// Returns an error for the first input, in order, that does not exist, is a directory, or
+    /// cannot be read.
     #[doc(hidden)]
     pub fn check(inputs: Vec<Input>, cut: Cut) -> Result<Self, InputError> {
         let mut total = Some(0_u64);
@@ -109,7 +111,7 @@ impl Chunks {
         })
     }
 
-    /// The bytes of all inputs, where each is a regular file or bytes in memory.
+    /// Returns the total bytes of all inputs if each is a regular file or bytes in memory.
     #[doc(hidden)]
     pub fn total_bytes(&self) -> Option<u64> {
         self.total
@@ -141,7 +143,8 @@ impl Chunks {
     }
 
     fn open(&self, path: PathBuf) -> Result<Rest, InputError> {
-        // Opening a pipe waits for whoever writes to it, so it is put off to where it can be stopped.
+        // Opening a pipe blocks until it has a writer, so it is deferred to where it can be
+        // interrupted.
         match std::fs::metadata(&path) {
             Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
                 return Ok(self.stream(Box::new(OpenedLater::Closed(path))));
@@ -153,7 +156,8 @@ impl Chunks {
             Ok((metadata, file)) => (file, metadata),
             Err(error) => return Err(cannot_open(&path, error)),
         };
-        // What the kernel writes on reading, as under /proc, calls itself a regular file without length.
+        // Files that the kernel generates when read, such as those in /proc, appear as regular
+        // files of length 0.
         if !metadata.is_file() || metadata.len() == 0 {
             return Ok(self.stream(Box::new(file)));
         }
@@ -249,7 +253,7 @@ impl Current {
     ) -> Result<Option<(Range<u64>, ChunkData)>, ScanError> {
         scanner.begin(self.start, cap);
         let fresh = std::mem::replace(&mut self.fresh, false);
-        // An input without bytes is one chunk without bytes; where a chunk ends with its input, nothing follows.
+        // An empty input is one empty chunk; nothing follows a chunk that ends with its input.
         if !scanner.reaches(self.start)? && !fresh {
             return Ok(None);
         }
@@ -281,7 +285,7 @@ impl Current {
     }
 }
 
-/// The length of the file at `path`, if it is a regular file.
+/// Returns the length of the file at `path`, if it is a regular file.
 fn check_path(path: &Path) -> Result<Option<u64>, InputError> {
     let metadata = path.metadata().map_err(|error| cannot_open(path, error))?;
     if metadata.is_dir() {
@@ -290,7 +294,8 @@ fn check_path(path: &Path) -> Result<Option<u64>, InputError> {
         });
     }
     if !metadata.is_file() {
-        // To open a FIFO waits for its writer, and to close it again breaks that writer's pipe.
+        // Opening a FIFO blocks until it has a writer, and closing it again would break that
+        // writer's pipe.
         return Ok(None);
     }
     File::open(path).map_err(|error| cannot_open(path, error))?;

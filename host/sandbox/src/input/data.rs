@@ -1,6 +1,7 @@
-//! One chunk of an input: what it is, and how whoever runs it gets at its bytes.
+//! One chunk of an input: what it is, and how its bytes are read.
 //!
-//! A chunk is cheap to clone. Chunks of a regular file share one open file; the file closes with the last of them.
+//! A chunk is cheap to clone. Chunks of a regular file share one open file, which is closed with
+//! the last of them.
 
 use bytes::Bytes;
 use rwasm_value::ids::ChunkIndex;
@@ -15,28 +16,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, PartialEq, Eq)]
 #[doc(hidden)]
 pub struct Source {
-    /// What errors call it.
+    /// Its name in errors.
     #[doc(hidden)]
     pub name: Arc<str>,
-    /// Which of the job's inputs it is, from 0.
+    /// Its index among the job's inputs, from 0.
     #[doc(hidden)]
     pub number: usize,
 }
 
-/// A cut of one input.
+/// A chunk of one input.
 #[derive(Clone, Debug)]
 #[doc(hidden)]
 pub struct Chunk {
-    /// Its place among all chunks of the job.
+    /// Its index among all chunks of the job.
     #[doc(hidden)]
     pub index: ChunkIndex,
-    /// The input it is cut from.
+    /// The input that it is cut from.
     #[doc(hidden)]
     pub source: Arc<Source>,
-    /// Its bytes within that input; up to `u64::MAX` for a stream whose length is not known.
+    /// Its byte range in that input; up to `u64::MAX` for a stream of unknown length.
     #[doc(hidden)]
     pub range: Range<u64>,
-    /// The offset of its first byte over all inputs in order; streams of unknown length count nothing.
+    /// The offset of its first byte over all inputs, in order; streams of unknown length count as
+    /// empty.
     #[doc(hidden)]
     pub position: u64,
     /// Where the bytes are.
@@ -52,7 +54,7 @@ pub enum ChunkData {
     File(FileRef),
     /// In memory.
     Bytes(Bytes),
-    /// In a stream that nobody has read from yet, to be taken once.
+    /// In a stream that has not been read yet and can be taken once.
     Stream(Arc<Mutex<Option<Box<dyn Read + Send>>>>),
 }
 
@@ -73,7 +75,7 @@ impl fmt::Debug for ChunkData {
 }
 
 impl Chunk {
-    /// The bytes of a file that nobody else has, from its beginning: a chunk that was sent here.
+    /// A chunk that was sent here: the bytes of a private file, from its start.
     #[doc(hidden)]
     pub fn own_file(file: File) -> ChunkData {
         let nowhere = Arc::from(Path::new(""));
@@ -84,7 +86,7 @@ impl Chunk {
         ))))
     }
 
-    /// Its length in bytes, where it is known.
+    /// Returns its length in bytes, if known.
     #[doc(hidden)]
     #[expect(
         clippy::len_without_is_empty,
@@ -97,7 +99,7 @@ impl Chunk {
         }
     }
 
-    /// The bytes it keeps in the host's memory.
+    /// Returns the number of bytes that it keeps in the host's memory.
     #[doc(hidden)]
     pub fn held(&self) -> u64 {
         match &self.data {
@@ -106,7 +108,7 @@ impl Chunk {
         }
     }
 
-    /// Fills `buf`, which is as long as the chunk, with its bytes.
+    /// Fills `buf`, which has the chunk's length, with its bytes.
     pub(crate) fn read_into(&self, buf: &mut [u8]) -> io::Result<()> {
         debug_assert_eq!(
             self.len(),
@@ -121,13 +123,13 @@ impl Chunk {
             }
             ChunkData::Bytes(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the buffer has another length",
+                "the buffer has a different length",
             )),
             ChunkData::Stream(_) => Err(unknown_length()),
         }
     }
 
-    /// Its bytes: shared where they are in memory already, else read.
+    /// Returns its bytes: shared if they are in memory already, otherwise read.
     #[doc(hidden)]
     pub fn bytes(&self) -> io::Result<Bytes> {
         match (&self.data, self.len()) {
@@ -143,7 +145,7 @@ impl Chunk {
         }
     }
 
-    /// A reader over its bytes. A stream can be opened once; whoever comes later gets an error.
+    /// Returns a reader of its bytes. A stream can be opened once; the second time is an error.
     #[doc(hidden)]
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         match &self.data {
@@ -156,11 +158,11 @@ impl Chunk {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take()
-                .ok_or_else(|| io::Error::other("the stream has been read already")),
+                .ok_or_else(|| io::Error::other("the stream has already been read")),
         }
     }
 
-    /// The chunk for people: `davinci.txt, bytes 65536..131072`.
+    /// Describes the chunk: `davinci.txt, bytes 65536..131072`.
     #[cfg(test)]
     pub(crate) fn describe(&self) -> String {
         let Range { start, end } = self.range;
@@ -181,14 +183,14 @@ fn unknown_length() -> io::Error {
 /// A regular file that chunks share.
 #[derive(Clone)]
 pub enum FileRef {
-    /// Open, as long as one of its chunks lives.
+    /// Open as long as one of its chunks lives.
     Open(Arc<OpenFile>),
-    /// Opened for each use, since too many files were open when it was cut.
+    /// Opened for each use, because too many files were open when it was cut.
     Closed(Arc<Path>),
 }
 
 impl FileRef {
-    /// The open file.
+    /// Returns the open file.
     pub(crate) fn hold(&self) -> io::Result<Arc<OpenFile>> {
         match self {
             Self::Open(file) => Ok(Arc::clone(file)),
@@ -206,7 +208,7 @@ impl FileRef {
 pub(super) struct Slot(Arc<()>);
 
 impl Slot {
-    /// How many clones of it there are.
+    /// Returns the number of clones.
     pub(super) fn taken(&self) -> usize {
         Arc::strong_count(&self.0) - 1
     }
@@ -240,7 +242,7 @@ impl OpenFile {
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         #[cfg(unix)]
         return std::os::unix::fs::FileExt::read_at(&self.file, buf, offset);
-        // A file's cursor is shared by all who hold the file, so each read gets a file of its own.
+        // The cursor of a file is shared by all its handles, so each read opens its own.
         #[cfg(not(unix))]
         {
             let mut file = File::open(&self.path)?;
@@ -249,7 +251,7 @@ impl OpenFile {
         }
     }
 
-    /// Fills `buf` with the bytes at `offset`; an error where the file has become too short for that.
+    /// Fills `buf` with the bytes at `offset`; fails if the file has become too short.
     pub(crate) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buf.is_empty() {
             match self.read_at(buf, offset) {
@@ -267,7 +269,7 @@ impl OpenFile {
 }
 
 fn shrunk(offset: u64) -> io::Error {
-    let message = format!("the file was cut off at byte {offset} while it was read");
+    let message = format!("the file was truncated at byte {offset} while it was being read");
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 

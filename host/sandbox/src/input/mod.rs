@@ -1,8 +1,9 @@
 //! Where the bytes come from: files, bytes in memory and readers, cut into chunks in input order.
 //!
-//! Of a regular file only windows around the borders are read here; its chunks are ranges that engines read for
-//! themselves. Everything else is a stream and is read into memory, chunk by chunk. The library never touches stdin:
-//! whoever wants it hands it in as a reader. `Chunks` is owned by whoever pulls from it, one thread per job.
+//! Of a regular file, only windows around the borders are read here; its chunks are ranges that
+//! engines read themselves. Everything else is a stream, read into memory chunk by chunk. The
+//! library never touches stdin: callers pass it as a reader. `Chunks` is owned by its consumer, one
+//! thread per job.
 
 mod chunks;
 mod data;
@@ -25,20 +26,20 @@ use std::path::PathBuf;
 
 /// One input of a job.
 pub enum Input {
-    /// A file. One that is no regular file (a FIFO, a terminal) is read as a stream.
+    /// A file. One that is not a regular file (a FIFO, a terminal) is read as a stream.
     Path(PathBuf),
     /// Bytes in memory.
     Bytes {
-        /// What errors call it.
+        /// Its name in errors.
         name: String,
         /// The bytes.
         bytes: Bytes,
     },
     /// A stream, read once from start to end.
     Reader {
-        /// What errors call it.
+        /// Its name in errors.
         name: String,
-        /// Where the bytes come from.
+        /// The source of the bytes.
         reader: Box<dyn Read + Send>,
     },
 }
@@ -50,7 +51,7 @@ impl Input {
         Self::Path(path.into())
     }
 
-    /// `bytes`, which errors call `name`.
+    /// `bytes`, called `name` in errors.
     #[must_use]
     pub fn bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         Self::Bytes {
@@ -59,7 +60,7 @@ impl Input {
         }
     }
 
-    /// What `reader` gives until its end, which errors call `name`.
+    /// Everything that `reader` yields, called `name` in errors.
     #[must_use]
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
         Self::Reader {
@@ -86,48 +87,48 @@ impl fmt::Debug for Input {
     }
 }
 
-/// Why an input cannot be used.
+/// The reason why an input cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("input `{}` does not exist", .path.display())]
     NotFound {
-        /// The file that was named.
+        /// The path that was given.
         path: PathBuf,
     },
-    /// It is a directory.
+    /// The path is a directory.
     #[error("input `{}` is a directory, not a file", .path.display())]
     Directory {
-        /// The directory that was named.
+        /// The path that was given.
         path: PathBuf,
     },
-    /// It cannot be opened.
+    /// The file cannot be opened.
     #[error("cannot open input `{}`", .path.display())]
     Unreadable {
-        /// The file that was named.
+        /// The path that was given.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Reading it failed half-way.
+    /// Reading failed halfway.
     #[error("cannot read input `{name}` at byte {offset}")]
     Read {
-        /// What the input is called.
+        /// The name of the input.
         name: String,
-        /// Where in the input.
+        /// The byte offset in the input.
         offset: u64,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A chunk is larger than a task's input may be.
+    /// A chunk is larger than the input limit of a task.
     #[error(
         "the chunk at byte {offset} of input `{name}` is larger than the input limit of a task, {limit}"
     )]
     ChunkTooLarge {
-        /// What the input is called.
+        /// The name of the input.
         name: String,
-        /// Where in the input the chunk begins.
+        /// The byte offset at which the chunk begins.
         offset: u64,
         /// The limit.
         limit: ByteSize,

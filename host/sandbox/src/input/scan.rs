@@ -1,7 +1,9 @@
-//! The bytes of one input as the cutter sees them: a file through a window, bytes as they are, a stream as it comes.
+//! The bytes of one input as the cutter sees them: a file through a window, bytes in memory, or a
+//! stream as it arrives.
 //!
-//! A scanner belongs to the chunk iterator, which calls [`Scanner::begin`] before each chunk and [`Scanner::take`]
-//! after it, in order; nothing goes back. The cap on a chunk is enforced here, where it stops reading ahead.
+//! A scanner belongs to the chunk iterator, which calls [`Scanner::begin`] before and
+//! [`Scanner::take`] after each chunk, in order, and never goes back. The limit on a chunk is
+//! enforced here, where it stops reading ahead.
 
 use super::data::{ChunkData, FileRef, OpenFile};
 use crate::chunk::{End, Scan};
@@ -10,22 +12,23 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The first look at a file around a border: a page, which holds the end of a line of most texts.
+/// The first window around a border: a page, which contains the next line end of most texts.
 const WINDOW_SMALLEST: usize = 4 << 10;
 
-/// The largest window: where borders are close together, one read serves many of them.
+/// The largest window: if borders are close together, one read serves many of them.
 const WINDOW_LARGEST: usize = 256 << 10;
 
-/// What one read of a stream asks for at least: a pipe's capacity on Linux.
+/// The least that one read of a stream asks for: the capacity of a pipe on Linux.
 const READ_SIZE: usize = 64 << 10;
 
-/// The most memory set aside for a chunk before its bytes are there: the largest chunk of the automatic schedule.
+/// The most memory allocated for a chunk before its bytes have arrived: the largest chunk of the
+/// automatic schedule.
 const RESERVE_LARGEST: u64 = 4 << 20;
 
 /// Why the next border cannot be found.
 #[derive(Debug)]
 pub(super) enum ScanError {
-    /// The chunk is larger than its cap.
+    /// The chunk is larger than its limit.
     TooLarge,
     /// Reading failed at this offset.
     Read { offset: u64, source: io::Error },
@@ -39,7 +42,7 @@ pub(super) enum Scanner {
 }
 
 impl Scanner {
-    /// The next chunk begins at `start` and may have `cap` bytes.
+    /// Begins the next chunk at `start`, of at most `cap` bytes.
     pub(super) fn begin(&mut self, start: u64, cap: u64) {
         let limit = start.saturating_add(cap);
         match self {
@@ -106,7 +109,7 @@ impl Scan for Scanner {
     }
 }
 
-/// The range of a chunk of an input of `len` bytes, unless it goes past `limit`.
+/// Returns the range of a chunk of an input of `len` bytes, unless it exceeds `limit`.
 fn within(start: u64, end: End, len: u64, limit: u64) -> Result<Range<u64>, ScanError> {
     let end = match end {
         End::At(end) => end,
@@ -119,7 +122,8 @@ fn within(start: u64, end: End, len: u64, limit: u64) -> Result<Range<u64>, Scan
     }
 }
 
-/// The offset after the `left`-th newline of `bytes`, which begin at `offset`; counts `left` down where it is not there.
+/// Returns the offset after the `left`-th newline of `bytes`, which begin at `offset`. Otherwise
+/// subtracts the newlines found from `left`.
 fn find(bytes: &[u8], offset: u64, left: &mut u64) -> Option<u64> {
     for at in memchr::memchr_iter(b'\n', bytes) {
         *left -= 1;
@@ -130,7 +134,7 @@ fn find(bytes: &[u8], offset: u64, left: &mut u64) -> Option<u64> {
     None
 }
 
-/// An offset of bytes that are in memory.
+/// An offset of bytes in memory.
 fn index(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
@@ -139,7 +143,8 @@ fn index(offset: u64) -> usize {
 pub(super) struct FileScan {
     file: FileRef,
     open: Arc<OpenFile>,
-    /// What belongs to the input: the length when it was opened, whatever is written to the file later.
+    /// The length when it was opened, which is what belongs to the input even if the file grows
+    /// later.
     len: u64,
     window: Vec<u8>,
     /// Where in the file the window begins.
@@ -174,11 +179,12 @@ impl FileScan {
         Ok(None)
     }
 
-    /// Some bytes at `from`, which is within the file.
+    /// Reads some bytes at `from`, which is within the file.
     fn window_at(&mut self, from: u64) -> Result<&[u8], ScanError> {
         let window_end = self.window_start + self.window.len() as u64;
         if !(self.window_start..window_end).contains(&from) {
-            // Going on near where the last window ended, as small chunks and long lines do, is worth larger reads.
+            // Going on near the end of the last window, as with small chunks and long lines,
+            // justifies larger reads.
             let near = from >= window_end && from - window_end <= self.window.len() as u64;
             let grown = if near { self.window.len() * 2 } else { 0 };
             let left = usize::try_from(self.len - from).unwrap_or(usize::MAX);
@@ -212,10 +218,10 @@ impl BytesScan {
     }
 }
 
-/// A stream, of which the bytes from the current chunk's start on are in memory as far as they have been read.
+/// A stream, in memory from the start of the current chunk as far as it has been read.
 ///
-/// They are either all in `ready`, from which chunks are split without copying, or all in `growing`, which is read
-/// into. So bytes move once, when a chunk that began in `ready` goes on past what had been read.
+/// The bytes are either all in `ready`, from which chunks are split without copying, or all in `growing`, which is
+/// read into. So bytes are moved once, when a chunk that began in `ready` extends beyond what had been read.
 pub(super) struct StreamScan {
     reader: Box<dyn Read + Send>,
     /// The offset of the first byte in memory.
@@ -272,7 +278,7 @@ impl StreamScan {
         Ok(None)
     }
 
-    /// Reads until the byte at `offset` is in memory; false where the stream ends before it.
+    /// Reads until the byte at `offset` is in memory; false if the stream ends first.
     fn fill_past(&mut self, offset: u64) -> Result<bool, ScanError> {
         while self.end() <= offset {
             if self.end() > self.limit {
@@ -286,13 +292,13 @@ impl StreamScan {
         Ok(true)
     }
 
-    /// Reads to the end of the stream, and gives its offset.
+    /// Reads to the end of the stream, and returns its offset.
     fn read_to_end(&mut self) -> Result<u64, ScanError> {
         self.fill_past(u64::MAX - 1)?;
         Ok(self.end())
     }
 
-    /// One read, into memory that makes room for `ahead` bytes at once where that is not too much.
+    /// Reads once, into memory with room for `ahead` bytes at once unless that is too much.
     fn read_more(&mut self, ahead: u64) -> Result<(), ScanError> {
         if self.filled == 0 {
             let room = self.ready.len() + READ_SIZE + index(ahead.min(RESERVE_LARGEST));
@@ -301,7 +307,8 @@ impl StreamScan {
             self.filled = self.ready.len();
             self.ready = Bytes::new();
         } else if self.growing.len() - self.filled < READ_SIZE {
-            // By half of what there is, so that the bytes of a large chunk move a constant number of times.
+            // Grows by half, so that the bytes of a large chunk are moved a constant number of
+            // times.
             self.growing
                 .resize(self.filled + READ_SIZE.max(self.filled / 2), 0);
         }
@@ -321,12 +328,13 @@ impl StreamScan {
         }
     }
 
-    /// Takes the bytes up to the offset `end`; what lies after them stays.
+    /// Takes the bytes up to the offset `end`; those after it stay.
     fn split_to(&mut self, end: u64) -> Bytes {
         if self.filled > 0 {
             let mut bytes = std::mem::take(&mut self.growing);
             bytes.truncate(self.filled);
-            // Chunks are counted by their length: do not let them hold much more than that.
+            // Chunks are accounted by their length, so they must not hold much more memory than
+            // that.
             if bytes.capacity() - self.filled > self.filled / 4 {
                 bytes.shrink_to_fit();
             }

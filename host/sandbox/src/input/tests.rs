@@ -283,7 +283,7 @@ fn commands_get_streams_unread_and_files_without_a_cap() {
     assert_eq!(text, "abcdef");
     assert_eq!(
         chunks[1].open().err().unwrap().to_string(),
-        "the stream has been read already"
+        "the stream has already been read"
     );
     assert_eq!((chunks[2].len(), chunks[2].held()), (Some(3), 3));
 }
@@ -351,7 +351,7 @@ fn a_file_that_vanishes_or_shrinks_after_the_check_is_an_error_and_the_end() {
     let error = chunk.bytes().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the file was cut off at byte 1000 while it was read"
+        "the file was truncated at byte 1000 while it was being read"
     );
     assert!(matches!(
         chunks.next(),

@@ -1,14 +1,16 @@
-//! Calls into components that pass bulk data: text, bytes, lists of scalars or strings, and lists of words with a scalar.
-//! They go by their static types, so that no element becomes a dynamic value on the way.
+//! Calls into components that pass bulk data: text, bytes, lists of scalars or strings, and lists
+//! of words with a scalar. They use static types, so that no element becomes a dynamic value on the
+//! way.
 //!
-//! wasmtime makes code for each pair of parameters and result, so there is a choice to be made: what mappers, reducers and
-//! functions that make or sum up a list have. Whatever else passes a list goes as a tree of values (see `val`).
+//! wasmtime generates code for each pair of parameters and result, so only some pairs are covered:
+//! those of mappers, reducers, and functions that produce or sum up a list. Any other list is
+//! passed as a tree of values (see `val`).
 
 use super::failure;
 use super::module::Function;
 use super::request::Arguments;
 use super::runner::Stop;
-use super::state::State;
+use super::state::GuestState;
 use super::text;
 use crate::outcome::{Failure, FailureCode};
 use rwasm_value::value::codec::Reader;
@@ -18,9 +20,9 @@ use std::pin::Pin;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, ComponentType, Func, Lift, Lower};
 
-/// One call, and what is needed for it.
+/// One call, with everything it needs.
 pub(super) struct Passing<'c> {
-    pub(super) store: &'c mut Store<State>,
+    pub(super) store: &'c mut Store<GuestState>,
     pub(super) callee: Func,
     pub(super) function: &'c Function,
     pub(super) arguments: &'c Arguments,
@@ -28,10 +30,10 @@ pub(super) struct Passing<'c> {
 
 type Passed<'c> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Stop>> + 'c>>;
 
-/// Calls a function of the types it was chosen for, and gives its result in packed form.
+/// Calls a function of the types it was chosen for, and returns its result in packed form.
 pub(super) type Bulk = for<'c> fn(Passing<'c>) -> Passed<'c>;
 
-/// The way to call `function`, if it passes bulk data and there is one.
+/// Returns how to call `function` if it passes bulk data of types that are covered.
 pub(super) fn choose(function: &Function) -> Option<Bulk> {
     // A mapper's input may be large where its result is not.
     let counting = number::<u64>(function)
@@ -56,12 +58,12 @@ pub(super) fn choose(function: &Function) -> Option<Bulk> {
     )
 }
 
-/// What is passed in one piece, or element by element without a value for each.
+/// Types that are passed in one piece, or element by element without a value for each.
 trait Piece: FromWit + ToWit + ComponentType + Lift + Lower + Send + Sync + 'static {}
 
 impl<T: FromWit + ToWit + ComponentType + Lift + Lower + Send + Sync + 'static> Piece for T {}
 
-/// The way to call a function that takes text or bytes and gives a number.
+/// How to call a function that takes text or bytes and returns a number.
 fn number<T: Piece>(function: &Function) -> Option<Bulk> {
     let [(_, param)] = function.params.as_slice() else {
         return None;
@@ -78,7 +80,7 @@ fn number<T: Piece>(function: &Function) -> Option<Bulk> {
     }
 }
 
-/// The way to call a function that gives a `T`, or that takes one and gives a scalar.
+/// How to call a function that returns a `T`, or that takes one and returns a scalar.
 fn of<T: Piece>(function: &Function) -> Option<Bulk> {
     let params: Vec<&Type> = function.params.iter().map(|(_, ty)| ty).collect();
     let result = function.result.as_ref()?;
@@ -152,7 +154,7 @@ async fn parts<T: Piece>(call: Passing<'_>) -> Result<Vec<u8>, Stop> {
     call_typed::<_, T>(call.store, call.callee, call.function, (given,)).await
 }
 
-/// A function whose parameters are read as they are.
+/// A function whose parameters are read as they are packed.
 async fn values<P: Given, R: Piece>(call: Passing<'_>) -> Result<Vec<u8>, Stop> {
     let given = match call.arguments {
         Arguments::Values(values) => P::read(values)?,
@@ -187,7 +189,7 @@ impl<A: Piece> Given for (A,) {
     }
 
     fn of_parts(parts: &[Packed]) -> Result<Self, Failure> {
-        // A list whose elements are no bulk data, as it would be packed whole.
+        // A list whose elements are not bulk data is packed as a whole.
         let mut whole = rwasm_value::value::codec::Writer::default();
         whole.put_len(parts.len());
         for part in parts {
@@ -209,7 +211,7 @@ impl<A: Piece, B: Piece> Given for (A, B) {
 }
 
 async fn call_typed<P, R>(
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     callee: Func,
     function: &Function,
     given: P,
@@ -245,14 +247,14 @@ fn read<T: FromWit>(value: &Packed) -> Result<T, Failure> {
 fn damaged(error: &dyn std::error::Error) -> Failure {
     Failure::new(
         FailureCode::BadInput,
-        format!("an argument is damaged: {error}"),
+        format!("malformed argument: {error}"),
     )
 }
 
-/// Arguments are counted before a call is made.
+/// Arguments are counted before a call.
 fn miscounted() -> Failure {
     Failure::new(
         FailureCode::Internal,
-        "the arguments are not as many as the parameters",
+        "the number of arguments differs from the number of parameters",
     )
 }

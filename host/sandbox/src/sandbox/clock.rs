@@ -1,28 +1,28 @@
-//! The clocks a guest reads: real ones, by default coarse, so that they are of little use for spying
-//! on other guests by timing; one that stands still; and one that goes on while the guest sleeps
-//! and at no other time, which is the same on every run.
+//! The clocks that a guest reads: real ones, coarse by default to make timing attacks on other
+//! guests harder; one that stands still; and one that advances only while the guest sleeps, and so
+//! is the same on every run.
 
 use crate::grants::Clock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
-/// What a coarse reading is rounded down to, in nanoseconds.
+/// The granularity of coarse readings, in nanoseconds.
 const COARSE: u64 = 1_000_000;
 
-/// What clocks that do not go by themselves show: the beginning of the year 2000. Earlier ones
-/// make some programs think that no clock was set.
+/// The time that artificial clocks start at: the beginning of the year 2000. Some programs take an
+/// earlier time for a clock that was never set.
 const STANDING: Duration = Duration::from_hours(262_968);
 
-/// The clocks of one guest, which begin with it.
+/// The clocks of one guest, which start with it.
 #[derive(Clone, Copy)]
 pub(super) struct GuestClock {
-    kind: Kind,
-    /// On a runtime whose time stands still while a guest computes this is its time.
+    kind: ClockKind,
+    /// On a runtime whose time stands still while a guest computes, this is the runtime's time.
     started: tokio::time::Instant,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ClockKind {
     System { resolution: u64 },
     Fixed,
     Virtual,
@@ -32,19 +32,19 @@ impl GuestClock {
     /// The clock that is granted.
     pub(super) fn granted(clock: Clock) -> Self {
         let kind = match clock {
-            Clock::Precise => Kind::System { resolution: 1 },
-            Clock::Coarse => Kind::System { resolution: COARSE },
-            Clock::Fixed => Kind::Fixed,
+            Clock::Precise => ClockKind::System { resolution: 1 },
+            Clock::Coarse => ClockKind::System { resolution: COARSE },
+            Clock::Fixed => ClockKind::Fixed,
         };
         Self::new(kind)
     }
 
-    /// A clock that goes on while the guest sleeps, on a runtime whose time is its own.
+    /// A clock that advances while the guest sleeps, on a runtime with its own time.
     pub(super) fn simulated() -> Self {
-        Self::new(Kind::Virtual)
+        Self::new(ClockKind::Virtual)
     }
 
-    fn new(kind: Kind) -> Self {
+    fn new(kind: ClockKind) -> Self {
         Self {
             kind,
             started: tokio::time::Instant::now(),
@@ -53,20 +53,20 @@ impl GuestClock {
 
     fn elapsed(self) -> Duration {
         match self.kind {
-            Kind::Fixed => Duration::ZERO,
-            Kind::System { .. } | Kind::Virtual => self.started.elapsed(),
+            ClockKind::Fixed => Duration::ZERO,
+            ClockKind::System { .. } | ClockKind::Virtual => self.started.elapsed(),
         }
     }
 
     fn step(self) -> u64 {
         match self.kind {
-            Kind::System { resolution } => resolution,
-            Kind::Fixed | Kind::Virtual => 1,
+            ClockKind::System { resolution } => resolution,
+            ClockKind::Fixed | ClockKind::Virtual => 1,
         }
     }
 }
 
-/// A time in whole steps of so many nanoseconds.
+/// Rounds a time down to a multiple of this many nanoseconds.
 fn rounded(time: Duration, step: u64) -> Duration {
     let step = u128::from(step);
     let nanos = time.as_nanos() / step * step;
@@ -80,10 +80,10 @@ impl HostWallClock for GuestClock {
 
     fn now(&self) -> Duration {
         let time = match self.kind {
-            Kind::System { .. } => SystemTime::now()
+            ClockKind::System { .. } => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
-            Kind::Fixed | Kind::Virtual => STANDING + self.elapsed(),
+            ClockKind::Fixed | ClockKind::Virtual => STANDING + self.elapsed(),
         };
         rounded(time, self.step())
     }

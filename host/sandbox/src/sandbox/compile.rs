@@ -1,9 +1,9 @@
-//! From a module's bytes to compiled code: by way of the cache where there is one, made as the cluster's
-//! compiler does it where it is not there.
+//! From the bytes of a module to compiled code: from the cache if there is one with the code,
+//! otherwise from the cluster's compiler.
 
 use super::cache::CodeCache;
 use super::compiler::{CompileLimit, Compiler};
-use super::helper::{HelperError, Helpers, Kind, Passed, Task};
+use super::helper::{CodeKind, HelperError, Helpers, Passed, Task};
 use super::load::LoadError;
 use super::module::Module;
 use super::variant::Variant;
@@ -16,20 +16,20 @@ use std::path::Path;
 /// What the two kinds of compiled code have in common.
 pub(super) trait Code: Sized {
     /// Distinguishes the kinds in the cache.
-    const KIND: Kind;
+    const KIND: CodeKind;
 
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
     fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
 
-    /// Maps code that [`Code::serialize`] gave: the open file, which is the one at `path`.
+    /// Maps code that [`Code::serialize`] produced: `file` is open and is the one at `path`.
     fn map(engine: &wasmtime::Engine, file: File, path: &Path) -> wasmtime::Result<Self>;
 
-    /// Takes code that a helper gave.
+    /// Maps code that a helper process produced.
     fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self>;
 }
 
 impl Code for wasmtime::Module {
-    const KIND: Kind = Kind::Core;
+    const KIND: CodeKind = CodeKind::Core;
 
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
         Self::from_binary(engine, bytes)
@@ -61,7 +61,7 @@ impl Code for wasmtime::Module {
 }
 
 impl Code for wasmtime::component::Component {
-    const KIND: Kind = Kind::Component;
+    const KIND: CodeKind = CodeKind::Component;
 
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
         Self::from_binary(engine, bytes)
@@ -91,7 +91,7 @@ impl Code for wasmtime::component::Component {
     }
 }
 
-/// Where a cluster has its compiled code from.
+/// Where a cluster gets its compiled code.
 #[derive(Default)]
 #[doc(hidden)]
 pub struct CodeSource {
@@ -116,24 +116,24 @@ impl CodeSource {
         }
     }
 
-    /// Stops what compiles in other processes; in this one it cannot be stopped.
+    /// Stops compilation in other processes; in this process it cannot be stopped.
     pub(super) fn close(&self) {
         self.helpers.close();
     }
 
-    /// The code of that name, if it is in the cache and of use to this engine.
+    /// Returns the code with that name, if it is in the cache and suits this engine.
     fn cached<C: Code>(&self, engine: &wasmtime::Engine, name: &str) -> Option<C> {
         let cache = self.cache.as_ref()?;
         let file = cache.get(name)?;
         let code = C::map(engine, file, &cache.path(name)).ok();
         if code.is_none() {
-            // Of another build or other settings, under a name that is not its own.
+            // It is of another build or other settings, under a name that is not its own.
             cache.discard(name);
         }
         code
     }
 
-    /// Keeps code for the next start. A full disk or a read-only cache is no reason to fail: the
+    /// Keeps code for the next start. A full disk or a read-only cache is not an error, since the
     /// code is at hand.
     fn keep(&self, name: &str, code: &mut impl Read) -> bool {
         let cache = self.cache.as_ref();
@@ -142,8 +142,8 @@ impl CodeSource {
 }
 
 impl Supply<'_> {
-    /// The compiled code of `module`. `bytes` gives what is compiled: the module itself, or the
-    /// component that was made of it.
+    /// Returns the compiled code of `module`. `bytes` returns what is compiled: the module itself,
+    /// or the component made from it.
     pub(super) fn code<C: Code>(
         &self,
         variant: &Variant,
@@ -175,11 +175,11 @@ impl Supply<'_> {
         }
     }
 
-    /// Has a helper compile the module.
+    /// Lets a helper process compile the module.
     fn ask(
         &self,
         program: &Path,
-        kind: Kind,
+        kind: CodeKind,
         variant: &Variant,
         module: &Module,
         bytes: Bytes,
@@ -217,8 +217,8 @@ impl Supply<'_> {
         })
     }
 
-    /// Takes code that a helper gave, by way of the cache where that can be written: what is mapped
-    /// from a file is in memory once for all processes.
+    /// Takes code from a helper process, by way of the cache if it can be written: code that is
+    /// mapped from a file is in memory once for all processes.
     fn take<C: Code>(
         &self,
         mut compiled: &File,
@@ -233,7 +233,7 @@ impl Supply<'_> {
         }
         let crashed = |error: std::io::Error| LoadError::CompilerCrashed {
             name: module.name().to_owned(),
-            message: format!("the code that it gave cannot be read: {error}"),
+            message: format!("cannot read the code that it produced: {error}"),
         };
         let mut code = Vec::new();
         compiled.rewind().map_err(crashed)?;

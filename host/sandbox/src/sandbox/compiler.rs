@@ -1,33 +1,35 @@
-//! What an embedder chooses: where modules are compiled, and how it is told that one took too much.
+//! The embedder's choice of where modules are compiled, and the limits on compilation.
 
 use rwasm_value::units::ByteSize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where modules are compiled that are not in the cache of compiled code.
+/// Where modules are compiled if they are not in the code cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compiler {
-    /// In this process, on the thread that asks. Needs nothing else, but bounds nothing either: a
-    /// module that is made for it keeps the compiler busy for hours or takes all memory, and a crash of
-    /// the compiler is one of this process. For modules that are trusted as the program itself is.
+    /// In this process, on the calling thread. Needs nothing else, but has no limits: a malicious
+    /// module can keep the compiler busy for hours or exhaust memory, and a crash of the compiler
+    /// crashes this process. Use it for modules that you trust as much as the program itself.
     #[default]
     InProcess,
-    /// In a process of its own, which runs this program and ends with the module. Time, memory and the
-    /// size of the code are bounded by [`Limits::compile_time`](crate::Limits::compile_time),
-    /// [`compile_memory`](crate::Limits::compile_memory) and
-    /// [`compiled`](crate::Limits::compiled), and a crash fails that module alone. There is one such
-    /// process for each module that is being compiled; it ends with this one.
+    /// In a separate process, which runs the given program and ends with the module.
+    /// [`Limits::compile_time`](crate::limits::Limits::compile_time),
+    /// [`compile_memory`](crate::limits::Limits::compile_memory) and
+    /// [`compiled`](crate::limits::Limits::compiled) limit its time, its memory and the size of the
+    /// code, and a crash only fails that module. Each module being compiled has its own process,
+    /// which ends with this one.
     ///
-    /// The program must call [`compile_worker`](crate::compile_worker) first of all, and be built
-    /// with the same version of this library: `rwasm-cluster` itself is such a program.
+    /// The program must call [`compile_worker`](crate::sandbox::compile_worker) before anything
+    /// else, and be built with the same version of this library: `rwasm-cluster` itself is such a
+    /// program.
     Helper(PathBuf),
-    /// Nowhere: what is not in the cache is refused. [`Cluster::prepare`](crate::Cluster::prepare) of a
-    /// cluster with another compiler and the same cache directory puts it there.
+    /// Nowhere: modules that are not in the cache are refused. `Cluster::prepare` of a cluster with
+    /// another compiler and the same cache directory puts them there.
     PrecompiledOnly,
 }
 
-/// The limit that compiling a module passed.
+/// The limit that the compilation of a module exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileLimit {
@@ -42,9 +44,9 @@ pub enum CompileLimit {
         "took more memory to compile than its limit of {0} (compile-limit; raise it with --limit compile-memory=SIZE)"
     )]
     Memory(ByteSize),
-    /// It became too much code.
+    /// It produced too much code.
     #[error(
-        "became more code than its limit of {0} (compile-limit; raise it with --limit compiled=SIZE)"
+        "compiled to more code than its limit of {0} (compile-limit; raise it with --limit compiled=SIZE)"
     )]
     Code(ByteSize),
 }

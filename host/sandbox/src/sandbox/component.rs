@@ -1,6 +1,6 @@
-//! Calls into components: programs, and functions by the component model's own calls.
+//! Calls into components: programs, and functions called by means of the component model.
 //!
-//! What passes bulk data goes by `bulk`, everything else as a tree of values.
+//! Bulk data is passed by `bulk`, everything else as a tree of values.
 
 use super::bulk::Passing;
 use super::failure;
@@ -8,7 +8,7 @@ use super::module::{Function, Module};
 use super::program::ComponentCode;
 use super::request::{Arguments, Callee, Request};
 use super::runner::Stop;
-use super::state::State;
+use super::state::GuestState;
 use super::{core, text, val};
 use crate::input::Chunk;
 use crate::limits::Limits;
@@ -19,12 +19,12 @@ use wasmtime::Store;
 use wasmtime::component::{Func, Instance, Val};
 use wasmtime_wasi::I32Exit;
 
-/// Calls what the request names, in `instance` or in a fresh one.
+/// Calls the target of the request, in `instance` or in a fresh one.
 pub(super) async fn call(
     module: &Module,
     code: &ComponentCode,
     request: &Request<'_>,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: Option<Instance>,
 ) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
     match request.callee {
@@ -43,7 +43,7 @@ pub(super) async fn call(
                 .ok_or_else(|| {
                     Failure::new(
                         FailureCode::Internal,
-                        format!("`{}` is gone", function.name),
+                        format!("the export `{}` is missing", function.name),
                     )
                 })?;
             let payload = match code.bulk[idx] {
@@ -68,13 +68,13 @@ pub(super) async fn call(
 
 async fn run_program(
     code: &ComponentCode,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     limits: &Limits,
 ) -> Result<Packed, Stop> {
     let program = code
         .command
         .as_ref()
-        .ok_or_else(|| Failure::new(FailureCode::Internal, "the component is no program"))?;
+        .ok_or_else(|| Failure::new(FailureCode::Internal, "the component is not a program"))?;
     let instance = program.instantiate_async(&mut *store).await?;
     match instance.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => {}
@@ -91,7 +91,7 @@ async fn run_program(
 }
 
 async fn call_dynamic(
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     callee: Func,
     function: &Function,
     request: &Request<'_>,
@@ -99,7 +99,7 @@ async fn call_dynamic(
     let damaged = |error| {
         Failure::new(
             FailureCode::BadInput,
-            format!("an argument is damaged: {error}"),
+            format!("malformed argument: {error}"),
         )
     };
     let arguments = match request.arguments {
@@ -119,7 +119,7 @@ async fn call_dynamic(
     call_with(store, callee, function, arguments, request).await
 }
 
-/// A chunk as the one value that the function takes.
+/// Passes a chunk as the one value that the function takes.
 fn whole(chunk: &Chunk, function: &Function) -> Result<Val, Stop> {
     let bytes = chunk.bytes().map_err(|error| text::unreadable(&error))?;
     let mut params = function.params.iter();
@@ -131,7 +131,7 @@ fn whole(chunk: &Chunk, function: &Function) -> Result<Val, Stop> {
 }
 
 async fn call_with(
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     callee: Func,
     function: &Function,
     arguments: Vec<Val>,
@@ -166,7 +166,7 @@ async fn call_with(
             val::WriteError::TooLarge => failure::output_limit(&request.setting.limits),
             val::WriteError::Type => Failure::new(
                 FailureCode::BadOutput,
-                format!("what `{}` returned is not of its type", function.name),
+                format!("the result of `{}` does not match its type", function.name),
             ),
         })?;
     }

@@ -1,5 +1,5 @@
-//! Calls into core modules: programs, typed functions by the hand-spoken canonical ABI, and
-//! plain functions of numbers.
+//! Calls into core modules: programs, typed functions by a hand-written canonical ABI, and plain
+//! functions of numbers.
 
 use super::abi::{Flat, GuestMemory, LiftError, LowerError, flat_argument, lift_result};
 use super::abi::{Signature, lower_list_of, lower_memory, lower_params};
@@ -9,7 +9,7 @@ use super::module::{Binding, Function, Module};
 use super::program::{CoreCode, CoreFunction};
 use super::request::{Arguments, Callee, Request};
 use super::runner::Stop;
-use super::state::State;
+use super::state::GuestState;
 use super::text;
 use crate::outcome::{Failure, FailureCode};
 use bytes::Bytes;
@@ -18,26 +18,26 @@ use rwasm_value::value::{Packed, Type};
 use wasmtime::{Func, Instance, Memory, Store, TypedFunc, Val};
 use wasmtime_wasi::I32Exit;
 
-/// An instance of a core module, with what every call needs of it.
+/// An instance of a core module, with everything that a call needs.
 pub(super) struct CoreInstance {
     instance: Instance,
     memory: Option<Memory>,
     realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
 }
 
-/// Calls what the request names, in `instance` or in a fresh one.
+/// Calls the target of the request, in `instance` or in a fresh one.
 pub(super) async fn call(
     module: &Module,
     code: &CoreCode,
     request: &Request<'_>,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: Option<CoreInstance>,
 ) -> Result<(Result<Packed, Failure>, Option<CoreInstance>), Stop> {
     let instance = match instance {
         Some(instance) => instance,
         None => match CoreInstance::new(code, store, request.callee).await {
             Ok(instance) => instance,
-            // A program may be through before its `_start` is called.
+            // A program may exit before its `_start` is called.
             Err(Stop::Guest(error)) if request.callee == Callee::Command && is_success(&error) => {
                 return Ok((Ok(program_output(store)), None));
             }
@@ -47,7 +47,7 @@ pub(super) async fn call(
     match request.callee {
         Callee::Command => {
             let value = run_program(code, store, &instance).await?;
-            // A program runs once; its instance has ended with it.
+            // A program runs once; its instance ends with it.
             Ok((Ok(value), None))
         }
         Callee::Function(idx) => {
@@ -74,7 +74,11 @@ pub(super) async fn call(
 }
 
 impl CoreInstance {
-    async fn new(code: &CoreCode, store: &mut Store<State>, callee: Callee) -> Result<Self, Stop> {
+    async fn new(
+        code: &CoreCode,
+        store: &mut Store<GuestState>,
+        callee: Callee,
+    ) -> Result<Self, Stop> {
         let instance = match code.waits {
             Waits::Never => code.instance.instantiate(&mut *store)?,
             Waits::Maybe => code.instance.instantiate_async(&mut *store).await?,
@@ -105,17 +109,23 @@ impl CoreInstance {
         })
     }
 
-    fn function(&self, store: &mut Store<State>, function: &CoreFunction) -> Result<Func, Stop> {
+    fn function(
+        &self,
+        store: &mut Store<GuestState>,
+        function: &CoreFunction,
+    ) -> Result<Func, Stop> {
         self.instance
             .get_module_export(&mut *store, &function.export)
             .and_then(wasmtime::Extern::into_func)
-            .ok_or_else(|| Stop::Failure(Failure::new(FailureCode::Internal, "an export is gone")))
+            .ok_or_else(|| {
+                Stop::Failure(Failure::new(FailureCode::Internal, "an export is missing"))
+            })
     }
 }
 
 async fn invoke(
     waits: Waits,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     function: Func,
     params: &[Val],
     results: &mut [Val],
@@ -128,7 +138,7 @@ async fn invoke(
 
 async fn run_program(
     code: &CoreCode,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: &CoreInstance,
 ) -> Result<Packed, Stop> {
     let start = code
@@ -148,15 +158,15 @@ async fn run_program(
     Ok(program_output(store))
 }
 
-/// Whether a guest has ended the whole program, with success.
+/// Whether a guest exited the whole program successfully.
 pub(super) fn is_success(error: &wasmtime::Error) -> bool {
     error
         .downcast_ref::<I32Exit>()
         .is_some_and(|exit| exit.0 == 0)
 }
 
-/// What a program printed, as its value.
-pub(super) fn program_output(store: &Store<State>) -> Packed {
+/// Returns what a program printed, as its value.
+pub(super) fn program_output(store: &Store<GuestState>) -> Packed {
     let printed = store.data().stdio.stdout.take().kept;
     let mut writer = Writer::with_capacity(printed.len() + 10);
     writer.put_bytes(&printed);
@@ -175,7 +185,7 @@ struct TypedCall<'a> {
 impl TypedCall<'_> {
     async fn run(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<GuestState>,
         instance: &CoreInstance,
     ) -> Result<Result<Packed, Failure>, Stop> {
         let memory = instance
@@ -221,7 +231,7 @@ impl TypedCall<'_> {
                     LiftError::Abi(text) => Failure::new(
                         FailureCode::BadOutput,
                         format!(
-                            "what `{}` returned breaks the canonical ABI: {text}",
+                            "the result of `{}` violates the canonical ABI: {text}",
                             self.function.name
                         ),
                     ),
@@ -247,7 +257,7 @@ impl TypedCall<'_> {
         Ok(text::returned(self.function, payload))
     }
 
-    /// A function that ends the whole program gives no result, whatever the exit code.
+    /// A function that exits the whole program has no result, whatever the exit code.
     fn exited(&self, error: &wasmtime::Error) -> Stop {
         let code = error
             .downcast_ref::<I32Exit>()
@@ -261,7 +271,11 @@ impl TypedCall<'_> {
         ))
     }
 
-    fn lower(&self, guest: &mut GuestMemory<'_, State>, flat: &mut Vec<Flat>) -> Result<(), Stop> {
+    fn lower(
+        &self,
+        guest: &mut GuestMemory<'_, GuestState>,
+        flat: &mut Vec<Flat>,
+    ) -> Result<(), Stop> {
         let layouts = &self.signature.params;
         match self.request.arguments {
             Arguments::Chunk(chunk) => {
@@ -322,7 +336,10 @@ impl TypedCall<'_> {
     fn wrong_arguments(&self) -> Stop {
         Stop::Failure(Failure::new(
             FailureCode::BadInput,
-            format!("the arguments do not fit `{}`", self.function),
+            format!(
+                "the arguments do not match the parameters of `{}`",
+                self.function
+            ),
         ))
     }
 
@@ -331,16 +348,16 @@ impl TypedCall<'_> {
             LowerError::Call(error) => return Stop::Guest(error),
             LowerError::Abi(text) => Failure::new(
                 FailureCode::BadOutput,
-                format!("the guest breaks the canonical ABI: {text}"),
+                format!("the guest violates the canonical ABI: {text}"),
             ),
             LowerError::TooLarge(size) => failure::input_limit(size, &self.request.setting.limits),
             LowerError::Packed(error) => Failure::new(
                 FailureCode::BadInput,
-                format!("a value for `{}` is damaged: {error}", self.function.name),
+                format!("malformed value for `{}`: {error}", self.function.name),
             ),
             LowerError::NoRealloc => Failure::new(
                 FailureCode::BadOutput,
-                "the module exports no cabi_realloc, by which values are passed to it",
+                "the module exports no cabi_realloc, which the host needs to pass values to it",
             ),
         };
         Stop::Failure(failure)
@@ -349,7 +366,7 @@ impl TypedCall<'_> {
 
 async fn call_plain(
     code: &CoreCode,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     instance: &CoreInstance,
     function: &Function,
     bound: &CoreFunction,
@@ -364,7 +381,7 @@ async fn call_plain(
     let damaged = |error| {
         Failure::new(
             FailureCode::BadInput,
-            format!("an argument is damaged: {error}"),
+            format!("malformed argument: {error}"),
         )
     };
     let mut params = Vec::with_capacity(values.len());

@@ -1,11 +1,11 @@
-//! How wasmtime's errors become failures with a code, a message and the next step.
+//! Turns wasmtime's errors into failures with a code, a message and the next step.
 
 use super::host::HostFunctionFailed;
 use super::imports;
 use super::module::Function;
 use super::quota::{Quota, Reached};
 use super::runner::Stop;
-use super::state::{Refused, State, Stopped, StoppedByHost};
+use super::state::{GuestState, Refused, Stopped, StoppedByHost};
 use super::stdio::OutputLimitPassed;
 use super::stubs::NotOffered;
 use crate::limits::Limits;
@@ -22,15 +22,17 @@ const MAX_FRAMES: usize = 24;
 /// How many bytes of a function's name are shown.
 const MAX_NAME: usize = 400;
 
-/// How often a function stands in a trace of its innermost frames where calls nest without end, if not all in one function.
+/// How often a function must occur among the innermost frames for calls to count as endlessly
+/// nested, if not all are of one function.
 const RECURS: usize = 5;
 
-/// What compilers keep in memory of each call lies in a stack that they made, below which there is nothing.
-const OWN_STACK: &str = "; its calls nest deep, and its own stack in memory may have run over: give it a larger one when it is \
-    built (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
+/// Compilers keep the data of calls on a stack of their own in linear memory, and accesses below it
+/// are out of bounds.
+const OWN_STACK: &str = "; its calls are deeply nested, and its own stack in linear memory may have overflowed: build it with a \
+    larger one (Rust: -C link-arg=-zstack-size=BYTES, C: -Wl,-z,stack-size=BYTES)";
 
-/// The failure that `error`, raised while a guest ran, stands for.
-pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
+/// Classifies `error`, which was raised while a guest ran.
+pub(super) fn classify(error: &wasmtime::Error, state: &GuestState, limits: &Limits) -> Failure {
     let mut failure = without_backtrace(error, state, limits);
     if matches!(
         failure.code,
@@ -47,7 +49,7 @@ pub(super) fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) 
     failure
 }
 
-fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) -> Failure {
+fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limits) -> Failure {
     if error.is::<StoppedByHost>() {
         return match state.stopped {
             Some(Stopped::Cancelled) => Failure::cancelled(),
@@ -70,7 +72,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
         return Failure::new(FailureCode::Trap, failed.to_string());
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        let message = format!("no room is left in the pool that instances come from: {error}");
+        let message = format!("the instance pool is full: {error}");
         return Failure::new(FailureCode::Internal, message);
     }
     if has_no_handle_left(error) {
@@ -83,7 +85,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
         return Failure::new(
             FailureCode::MemoryLimit,
             format!(
-                "the guest wanted more random bytes at once than its limit of {} (raise it with --limit random=SIZE)",
+                "the guest asked for more random bytes at once than its limit of {} (raise it with --limit random=SIZE)",
                 limits.random
             ),
         );
@@ -103,12 +105,12 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
                 limits.fuel.unwrap_or_default()
             ),
         ),
-        // A guest that was refused memory usually traps on its own; what it wanted is the cause.
+        // A guest that was refused memory usually traps by itself; the refusal is the cause.
         trap => match (state.limiter.refused, refused_file(state, limits), trap) {
             (Some(refused), _, _) => memory_limit(refused, limits),
             (None, Some(failure), _) => failure,
             (None, None, Some(trap)) => match (trap, &state.desk.panicked) {
-                // Where it went on after a panic, a trap of another kind has another cause.
+                // If it went on after a panic, a trap of another kind has another cause.
                 (Trap::UnreachableCodeReached, Some(panicked)) => {
                     Failure::new(FailureCode::Trap, panicked.to_string())
                 }
@@ -121,8 +123,9 @@ fn without_backtrace(error: &wasmtime::Error, state: &State, limits: &Limits) ->
     }
 }
 
-/// A program that exits with an error after a limit of its directories was reached gives it for that, as one that traps.
-pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
+/// A program that exits with an error after it reached a limit of its directories fails for that
+/// limit, as if it had trapped.
+pub(super) fn exited(code: u32, state: &GuestState, limits: &Limits) -> Failure {
     let refused = (code != 0).then(|| refused_file(state, limits)).flatten();
     refused.unwrap_or_else(|| {
         Failure::new(
@@ -132,16 +135,16 @@ pub(super) fn exited(code: u32, state: &State, limits: &Limits) -> Failure {
     })
 }
 
-/// The failure that a limit of its directories or handles stands for, where the guest reached one.
-fn refused_file(state: &State, limits: &Limits) -> Option<Failure> {
+/// Returns the failure for a limit of directories or handles, if the guest reached one.
+fn refused_file(state: &GuestState, limits: &Limits) -> Option<Failure> {
     let reached = state.files.quota.as_ref().and_then(Quota::reached);
     let message = match reached {
         Some(Reached::Written) => format!(
-            "the task wanted to write more than its limit of {} to the directories it was granted (raise it with --limit written=SIZE)",
+            "the task tried to write more than its limit of {} to its granted directories (raise it with --limit written=SIZE)",
             limits.written
         ),
         Some(Reached::Files) => format!(
-            "the task wanted to make more than its limit of {} files, directories and links (raise it with --limit files=N)",
+            "the task tried to create more than its limit of {} files, directories and links (raise it with --limit files=N)",
             limits.files
         ),
         None if state.files.handles_refused => return Some(no_handle_left(limits)),
@@ -154,7 +157,7 @@ fn no_handle_left(limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::MemoryLimit,
         format!(
-            "the guest wanted more than its limit of {} handles (raise it with --limit handles=N)",
+            "the guest tried to open more than its limit of {} handles (raise it with --limit handles=N)",
             limits.handles
         ),
     )
@@ -167,20 +170,21 @@ fn has_no_handle_left(error: &wasmtime::Error) -> bool {
     error.chain().any(is_full)
 }
 
-/// Whether more random bytes were wanted at once than are given. wasmtime-wasi gives this error no type of its own.
+/// Whether the guest asked for too many random bytes at once. wasmtime-wasi has no type for this
+/// error.
 fn wanted_too_much_random(error: &wasmtime::Error) -> bool {
     let cause = error.root_cause().to_string();
     cause.starts_with("requested len ") && cause.contains(" exceeds limit ")
 }
 
-/// Whether what passed between guest and host was more than is allowed. wasmtime gives this error no type of its own.
+/// Whether too much data passed between guest and host. wasmtime has no type for this error.
 fn is_out_of_hostcall_fuel(error: &wasmtime::Error) -> bool {
     let cause = error.root_cause().to_string();
     cause.contains("fuel allocated for hostcalls")
 }
 
-/// What a call of a component failed with. An error that was raised while no code of the guest ran is the host's word on what
-/// the guest returned, or on the room it made.
+/// Classifies the error of a call of a component. An error raised while no guest code ran comes
+/// from the host and concerns the result, or the memory that the guest allocated.
 pub(super) fn of_call(error: wasmtime::Error, function: &Function) -> Stop {
     let is_guests = error.is::<WasmBacktrace>()
         || error.is::<Trap>()
@@ -191,14 +195,14 @@ pub(super) fn of_call(error: wasmtime::Error, function: &Function) -> Stop {
         return Stop::Guest(error);
     }
     let message = format!(
-        "what `{}` returned, or the room it made, breaks the canonical ABI: {}",
+        "the result of `{}`, or the memory it allocated, violates the canonical ABI: {}",
         function.name,
         error.root_cause()
     );
     Stop::Failure(Failure::new(FailureCode::BadOutput, message))
 }
 
-/// The code as guests give it, without a sign.
+/// Returns the exit code as guests give it, unsigned.
 pub(super) fn exit_code(exit: &I32Exit) -> u32 {
     exit.0.cast_unsigned()
 }
@@ -207,7 +211,7 @@ fn not_offered(module: &str, name: &str) -> Failure {
     Failure::new(
         FailureCode::ImportDenied,
         format!(
-            "the guest called the import `{name}` of `{module}`, which this host does not offer{}",
+            "the guest called the import `{name}` of `{module}`, which this host does not provide{}",
             imports::advice(module)
         ),
     )
@@ -221,7 +225,7 @@ fn trap_text(trap: Trap) -> String {
     let text = trap.to_string();
     let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
     match trap {
-        Trap::UnreachableCodeReached => format!("{text} (a panic or an abort of the program)"),
+        Trap::UnreachableCodeReached => format!("{text} (the program panicked or aborted)"),
         _ => text.to_owned(),
     }
 }
@@ -250,7 +254,7 @@ pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::InputLimit,
         format!(
-            "the input of {} is larger than the input limit of {} (cut it smaller with --chunk, or raise the limit with --limit input=SIZE)",
+            "the input of {} is larger than the input limit of {} (use a smaller --chunk, or raise the limit with --limit input=SIZE)",
             ByteSize::new(size),
             limits.input
         ),
@@ -260,12 +264,12 @@ pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
 fn memory_limit(refused: Refused, limits: &Limits) -> Failure {
     let message = match refused {
         Refused::Memory(wanted) => format!(
-            "the guest wanted {} of memory, its limit is {} (raise it with --memory)",
+            "the guest asked for {} of memory, more than its limit of {} (raise it with --memory)",
             ByteSize::new(wanted as u64),
             limits.memory
         ),
         Refused::Table(wanted) => format!(
-            "the guest wanted {wanted} table elements, its limit is {} (raise it with --limit table-elements=N)",
+            "the guest asked for {wanted} table elements, more than its limit of {} (raise it with --limit table-elements=N)",
             limits.table_elements
         ),
     };
@@ -288,7 +292,7 @@ fn backtrace(trace: &WasmBacktrace) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// Whether few functions make up the trace, again and again.
+/// Whether the trace consists of a few functions, again and again.
 fn is_recursion(trace: &WasmBacktrace) -> bool {
     let frames = trace.frames();
     let times = |index| {
@@ -302,7 +306,8 @@ fn is_recursion(trace: &WasmBacktrace) -> bool {
         .any(|frame| times(frame.func_index()) >= RECURS)
 }
 
-/// A function's name as its author wrote it; names of other languages than Rust stay as they are.
+/// Returns a function's name as its author wrote it; names of languages other than Rust stay as
+/// they are.
 fn demangled(name: &str) -> String {
     shortened(format!("{:#}", rustc_demangle::demangle(name)), MAX_NAME)
 }

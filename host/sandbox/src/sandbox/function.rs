@@ -1,6 +1,6 @@
-//! Functions whose types were checked: against Rust's types once, or against values at each call.
+//! Functions with checked types: checked once against Rust's types, or at each call against values.
 //!
-//! What is checked is what the module says of itself; nothing is compiled or run here.
+//! Types are checked against what the module declares; nothing is compiled or run here.
 
 use super::module::{Form, Function, Module};
 use super::request::Callee;
@@ -12,53 +12,53 @@ use rwasm_value::value::{
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A function of a module that takes a `P` and gives an `R`, as was checked when it was made by
-/// [`Module::function`]. Cheap to clone.
+/// A function of a module that takes a `P` and returns an `R`. [`Module::function`] makes it and
+/// checks its types. Cheap to clone.
 ///
-/// A function that gives `result<T, E>` gives a `T` here: where it returns an error, its task
+/// A function that returns `result<T, E>` returns a `T` here: if it returns an error, its task
 /// fails with the code `guest-error`.
 pub struct Callable<P, R> {
     module: Module,
-    /// Which of the module's functions.
+    /// The index of the function in its module.
     index: usize,
     types: PhantomData<fn(P) -> R>,
 }
 
-/// A function that takes any arguments, which are checked at each call, and gives a [`Value`].
+/// A function that takes any arguments, which are checked at each call, and returns a [`Value`].
 pub type DynamicCallable = Callable<Vec<Argument>, Value>;
 
 impl<P, R> Callable<P, R> {
-    /// The module that has the function.
+    /// Returns the module of the function.
     #[must_use]
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// The function's name.
+    /// Returns the function's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.signature().name
     }
 
-    /// The function's parameters and its result, as its module says.
+    /// Returns the function's parameters and result, as the module declares them.
     #[must_use]
     pub fn signature(&self) -> &Function {
         &self.module.functions()[self.index]
     }
 
-    /// Its place among the module's functions.
+    /// Returns the function's index in its module.
     #[doc(hidden)]
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// What a request calls.
+    /// Returns what a request calls.
     #[doc(hidden)]
     pub fn callee(&self) -> Callee {
         Callee::Function(self.index)
     }
 
-    /// The type of the value that a task gives.
+    /// Returns the type of the value that a task returns.
     #[doc(hidden)]
     pub fn value_type(&self) -> Type {
         value_type(self.signature())
@@ -66,7 +66,7 @@ impl<P, R> Callable<P, R> {
 }
 
 impl<P: Params, R> Callable<P, R> {
-    /// The arguments in the form in which they travel.
+    /// Returns the arguments in the form in which they travel.
     #[doc(hidden)]
     pub fn pack(&self, params: P::At<'_>) -> Result<Vec<PackedArgument>, ArgumentError> {
         params.pack(&self.signature().params)
@@ -92,7 +92,7 @@ impl<P, R> fmt::Debug for Callable<P, R> {
     }
 }
 
-/// Why a module's function cannot be had as it was asked for.
+/// The error of looking up a function of a module.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FunctionError {
@@ -107,32 +107,32 @@ pub enum FunctionError {
         module: String,
         /// The name that was asked for.
         name: String,
-        /// The functions whose names are nearly the same, the nearest first.
+        /// The functions with a similar name, the most similar first.
         near: Vec<String>,
-        /// The functions there are, as WIT.
+        /// The module's functions, as WIT.
         functions: Vec<String>,
     },
-    /// Several functions have this name, in several interfaces.
-    #[error("{module} has several functions `{name}`: {}; one is to be named in full", Named(.candidates, "and"))]
+    /// Several functions have this name, in different interfaces.
+    #[error("{module} has several functions `{name}`: {}; give the full name of one", Named(.candidates, "and"))]
     Ambiguous {
         /// The module's name.
         module: String,
         /// The name that was asked for.
         name: String,
-        /// The whole names it may stand for.
+        /// The full names that it may stand for.
         candidates: Vec<String>,
     },
-    /// The function is there, and takes or gives what no task can.
+    /// The function exists, but its types cannot be those of a task.
     #[error("{module} has `{function}`, but no task can call it: {reason}")]
     Uncallable {
         /// The module's name.
         module: String,
         /// The function, as WIT.
         function: Box<str>,
-        /// Which type stands in the way, where, and why.
+        /// The type that is not supported, its place, and why.
         reason: String,
     },
-    /// The module is a WASI command: it is run as a whole and has no functions.
+    /// The module is a WASI command, which is run as a whole and has no functions.
     #[error("{module} is a WASI command, which is run as a whole and has no function `{name}`")]
     Command {
         /// The module's name.
@@ -140,19 +140,19 @@ pub enum FunctionError {
         /// The name that was asked for.
         name: String,
     },
-    /// The function has more or fewer parameters than there are types.
+    /// The number of parameters differs from the number of types.
     #[error("`{function}` of {module} has {found} parameters, not {wanted}")]
     Count {
         /// The module's name.
         module: String,
         /// The function, as WIT.
         function: Box<str>,
-        /// How many parameters it has.
+        /// The number of parameters.
         found: usize,
-        /// How many there were types for.
+        /// The number of types.
         wanted: usize,
     },
-    /// A parameter is of another type.
+    /// A parameter has a different type.
     #[error(
         "`{function}` of {module}: parameter {position} (`{name}`) is {found}, not {wanted}{}",
         note(*.form),
@@ -160,48 +160,49 @@ pub enum FunctionError {
     Parameter {
         /// The module's name.
         module: String,
-        /// The module's form; the functions of a plain one know four types of numbers only.
+        /// The module's form: the functions of a plain module only have four types of numbers.
         form: Form,
         /// The function, as WIT.
         function: Box<str>,
-        /// Which parameter, counted from 1.
+        /// The position of the parameter, from 1.
         position: usize,
         /// Its name.
         name: String,
-        /// Its type.
+        /// The type of the parameter.
         found: Type,
-        /// What the Rust type stands for, as WIT.
+        /// What the Rust type corresponds to, as WIT.
         wanted: String,
     },
-    /// The result is of another type.
-    #[error("`{function}` of {module}: a call gives {found}, not {wanted}{}", note(*.form))]
+    /// The result has a different type.
+    #[error("`{function}` of {module}: the result is {found}, not {wanted}{}", note(*.form))]
     Result {
         /// The module's name.
         module: String,
-        /// The module's form; the functions of a plain one know four types of numbers only.
+        /// The module's form: the functions of a plain module only have four types of numbers.
         form: Form,
         /// The function, as WIT.
         function: Box<str>,
-        /// The type of what a call gives: of a `result`, what its `ok` carries. `nothing` if the
-        /// function has no result.
+        /// The type of the result: for a `result`, that of its `ok`. `nothing` if the function has
+        /// no result.
         found: String,
-        /// What the Rust type stands for, as WIT.
+        /// What the Rust type corresponds to, as WIT.
         wanted: String,
     },
 }
 
 impl Module {
-    /// The function `name`, which takes a `P` and gives an `R`.
+    /// Looks up the function `name`, which takes a `P` and returns an `R`.
     ///
-    /// A function in an interface is `package:name/interface@1.2.3#function`; its version, its package, or all but its own
-    /// name may be left out where no other function is meant by what is left.
+    /// The full name of a function in an interface is `package:name/interface@1.2.3#function`. The
+    /// version, the package, or everything but the function's own name may be omitted if the rest
+    /// is unambiguous.
     ///
-    /// The parameters are a tuple, such as `(&str, u64)`, or a single type; see [`Params`]. The
-    /// result is a type that [`FromWit`] lists; of a function that gives `result<T, E>` it is what
-    /// stands for `T`, since an error is the failure of its task.
+    /// `P` is a tuple, such as `(&str, u64)`, or a single type; see [`Params`]. `R` is a type that
+    /// [`FromWit`] lists. For a function that returns `result<T, E>`, `R` corresponds to `T`, since
+    /// an error makes the task fail.
     ///
     /// ```no_run
-    /// # use rwasm_cluster::Module;
+    /// # use rwasm_sandbox::sandbox::Module;
     /// let module = Module::from_file("wordcount.wasm")?;
     /// let mapper = module.function::<(&str,), Vec<(String, u64)>>("mapper")?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -209,7 +210,7 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// When there is no such function, or more than one, or its types are others.
+    /// Returns an error if there is no such function, if several match, or if the types differ.
     pub fn function<P: Params, R: FromWit>(
         &self,
         name: &str,
@@ -223,11 +224,11 @@ impl Module {
         })
     }
 
-    /// The function `name`, whatever it takes and gives.
+    /// Looks up the function `name`, whatever its types.
     ///
     /// # Errors
     ///
-    /// When there is no such function.
+    /// Returns an error if there is no such function.
     pub fn dynamic_function(&self, name: &str) -> Result<DynamicCallable, FunctionError> {
         self.function(name)
     }
@@ -272,7 +273,7 @@ fn check<P: Params, R: FromWit>(module: &Module, function: &Function) -> Result<
     })
 }
 
-/// The question that a name which is nearly right deserves.
+/// Suggests similar names, if there are any.
 struct DidYouMean<'a>(&'a [String]);
 
 impl fmt::Display for DidYouMean<'_> {
@@ -284,7 +285,7 @@ impl fmt::Display for DidYouMean<'_> {
     }
 }
 
-/// Names in a row, the last after this word.
+/// A list of names, the last one after this word.
 struct Named<'a>(&'a [String], &'a str);
 
 impl fmt::Display for Named<'_> {
@@ -302,11 +303,11 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// How many functions are told of in place of one that is not there, and how many letters of each.
+/// The most functions that are listed when one is not found, and the most characters shown of each.
 const LISTED: usize = 10;
 const WIDEST: usize = 160;
 
-/// The functions that there are instead: those of names that are nearly the same, where there are such, else the first.
+/// The functions to list when one is not found: those with similar names, otherwise the first ones.
 struct Listed<'a> {
     module: &'a str,
     functions: &'a [String],
@@ -324,7 +325,7 @@ impl Listed<'_> {
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.functions.iter().map(String::as_str);
-        let told: Vec<&str> = match self.near {
+        let listed: Vec<&str> = match self.near {
             [] => all.take(LISTED).collect(),
             _ => all.filter(|function| self.is_near(function)).collect(),
         };
@@ -332,7 +333,7 @@ impl fmt::Display for Listed<'_> {
             Some((end, _)) => format!("{}…", &function[..end]),
             None => function.to_owned(),
         };
-        match told.as_slice() {
+        match listed.as_slice() {
             [] => f.write_str(" none")?,
             [one] => write!(f, " {}", line(one))?,
             several => {
@@ -341,22 +342,22 @@ impl fmt::Display for Listed<'_> {
                 }
             }
         }
-        let left = self.functions.len() - told.len();
+        let left = self.functions.len() - listed.len();
         if left > 0 && self.near.is_empty() {
             let module = self.module;
             write!(
                 f,
-                "\n  and {left} more: `rwasm-cluster inspect {module}` lists all"
+                "\n  and {left} more: `rwasm-cluster inspect {module}` lists them all"
             )?;
         }
         Ok(())
     }
 }
 
-/// What else to know of types that do not fit.
+/// A note on types that do not fit.
 const fn note(form: Form) -> &'static str {
     match form {
-        Form::Plain => " (plain functions take and give s32, s64, f32 and f64 only)",
+        Form::Plain => " (plain functions only take and return s32, s64, f32 and f64)",
         Form::Command | Form::TypedCore | Form::Component => "",
     }
 }
@@ -440,7 +441,7 @@ mod tests {
         assert_eq!(
             refused.unwrap_err().to_string(),
             "`try-count: func(text: string) -> result<list<tuple<string, u64>>, string>` of \
-             m.wasm: a call gives list<tuple<string, u64>>, not \
+             m.wasm: the result is list<tuple<string, u64>>, not \
              result<list<tuple<string, u64>>, string>"
         );
     }
@@ -476,7 +477,7 @@ mod tests {
         assert_eq!(lines[1], format!("  0-{}…", "x".repeat(WIDEST - 2)));
         assert_eq!(
             lines[11],
-            "  and 2 more: `rwasm-cluster inspect m.wasm` lists all"
+            "  and 2 more: `rwasm-cluster inspect m.wasm` lists them all"
         );
 
         let none = super::tests::module(Form::Plain, Vec::new());
@@ -508,7 +509,7 @@ mod tests {
         let error = module.function::<(), u8>("a:b/c#now").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`a:b/c#now: func()` of m.wasm: a call gives nothing, not u8"
+            "`a:b/c#now: func()` of m.wasm: the result is nothing, not u8"
         );
     }
 
@@ -521,7 +522,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "`f: func(p0: s32, p1: f64) -> s64` of m.wasm: parameter 1 (`p0`) is s32, not u32 \
-             (plain functions take and give s32, s64, f32 and f64 only)"
+             (plain functions only take and return s32, s64, f32 and f64)"
         );
     }
 

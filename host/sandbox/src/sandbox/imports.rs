@@ -1,5 +1,5 @@
-//! What the host offers to its guests, by name: WASI preview 1 and 2, its own interface, and
-//! nothing else. What an embedder adds is in `host::functions`.
+//! What the host provides to its guests, by name: WASI preview 1 and 2, its own interface, and
+//! nothing else. Functions that an embedder adds are in `host::functions`.
 
 /// Whether a function may wait for something outside the guest, so that it must be called as a
 /// future that can be dropped.
@@ -9,8 +9,8 @@ pub(super) enum Waits {
     Maybe,
 }
 
-/// The functions of preview 1 that answer at once, whatever they are asked: with no file granted
-/// `fd_write` can only reach the host's own streams.
+/// The functions of preview 1 that always return at once: without granted files, `fd_write` can
+/// only reach the host's own streams.
 const PROMPT: [&str; 16] = [
     "args_get",
     "args_sizes_get",
@@ -63,7 +63,7 @@ const WAITING: [&str; 29] = [
     "sock_send",
 ];
 
-/// Whether the import is a function of WASI preview 1, and whether it may wait.
+/// Whether the import is a function of WASI preview 1, and if so, whether it may wait.
 pub(super) fn preview1(module: &str, name: &str) -> Option<Waits> {
     if module != "wasi_snapshot_preview1" {
         None
@@ -76,7 +76,7 @@ pub(super) fn preview1(module: &str, name: &str) -> Option<Waits> {
     }
 }
 
-/// The interfaces of WASI preview 2 that there are, as wasmtime-wasi defines them.
+/// The interfaces of WASI preview 2 that the host provides, as wasmtime-wasi defines them.
 const INTERFACES: [&str; 27] = [
     "cli/environment",
     "cli/exit",
@@ -110,65 +110,66 @@ const INTERFACES: [&str; 27] = [
 /// The version in which wasmtime-wasi defines all of them.
 pub(super) const PREVIEW2: &str = "0.2.12";
 
-/// The interface of WASI preview 2 that the name stands for, without its version, if this host has it.
-/// All its versions are compatible with each other.
+/// Returns the interface of WASI preview 2 with that name, without its version, if this host
+/// provides it. All its versions are compatible with each other.
 pub(super) fn preview2(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
     (INTERFACES.contains(&interface) && version.starts_with("0.2.")).then_some(interface)
 }
 
-/// A notice of Emscripten's that a memory has grown, for hosts that keep views of it. There is nothing to do.
+/// Emscripten's notification that a memory has grown, for hosts that keep views of it. It needs no
+/// action here.
 pub(super) const MEMORY_GREW: (&str, &str) = ("env", "emscripten_notify_memory_growth");
 
-/// Whether a core module's import is something that the host has for it.
+/// Whether the host provides this import of a core module.
 pub(super) fn is_offered(module: &str, name: &str) -> bool {
     preview1(module, name).is_some()
         || host_functions(module).is_some_and(|functions| functions.contains(&name))
         || (module, name) == MEMORY_GREW
 }
 
-/// What a module was built for that this host has nothing of, with what to build it for instead. Programs begin and end
-/// with such an import, so that none could run.
+/// Returns which unsupported platform a module was built for, and what to build it for instead. Its
+/// programs start and end with such an import, so that none could run.
 pub(super) fn of_another_platform(module: &str, name: &str) -> Option<&'static str> {
     match (module, name) {
         ("wasi_unstable" | "wasi_snapshot_preview0", _) => Some(
-            "it is made for WASI as it was in 2019 (snapshot 0); build it again with a toolchain of 2020 or later \
-            for wasm32-wasip1, which older ones call wasm32-wasi",
+            "it targets the WASI of 2019 (snapshot 0); rebuild it with a toolchain of 2020 or later \
+            for wasm32-wasip1, which older toolchains call wasm32-wasi",
         ),
         ("wasi", "thread-spawn") => Some(
-            "it is made for threads (wasi-threads), and a task is one thread; build it for wasm32-wasip1, without -pthread",
+            "it needs threads (wasi-threads), but a task has a single thread; build it for wasm32-wasip1, without -pthread",
         ),
         ("gojs" | "go", name)
             if name.starts_with("runtime.") || name.starts_with("syscall/js.") =>
         {
-            Some("it is made for JavaScript around it (GOOS=js); build it with GOOS=wasip1")
+            Some("it needs a JavaScript host (GOOS=js); build it with GOOS=wasip1")
         }
         _ => None,
     }
 }
 
-/// Whether a component is made for a version of WASI whose functions may be async, which need more of a host than this one
-/// has.
+/// Whether a component targets a version of WASI with async functions, which this host does not
+/// support.
 pub(super) fn is_preview3(name: &str) -> bool {
     name.strip_prefix("wasi:")
         .and_then(|name| name.split_once('@'))
         .is_some_and(|(_, version)| version.starts_with("0.3."))
 }
 
-/// Whether the import is of an interface of WIT, and so needs the component model; the host's own is
-/// spoken without it.
+/// Whether the import belongs to a WIT interface and so needs the component model. The host's own
+/// interface does not.
 pub(super) fn is_wit(module: &str) -> bool {
     (module.contains(':') || module == "$root") && !is_host(module)
 }
 
-/// The interface by which guests ask of the host, without its version.
+/// The host's own interface for guests, without its version.
 pub(super) const HOST: &str = "rwasm:task/host";
 
-/// The versions of the host's own interface, oldest first: each minor version by its first, and how many of [`FUNCTIONS`] it has.
-/// See `wit/README.md`.
+/// The versions of the host's own interface, oldest first: the first version of each minor version,
+/// and how many of [`FUNCTIONS`] it has. See `wit/README.md`.
 pub(super) const HOST_VERSIONS: [(&str, usize); 2] = [("0.1.0", 6), ("0.2.0", 7)];
 
-/// The functions of the host's own interface, in the order in which they came.
+/// The functions of the host's own interface, in the order in which they were added.
 const FUNCTIONS: [&str; 7] = [
     "engine-count",
     "engine-id",
@@ -179,13 +180,13 @@ const FUNCTIONS: [&str; 7] = [
     "panicked",
 ];
 
-/// Whether the name is that of the host's own interface, in a version that this host is compatible with.
+/// Whether the name is the host's own interface in a compatible version.
 pub(super) fn is_host(name: &str) -> bool {
     host_functions(name).is_some()
 }
 
-/// Under which name the linkers have the interface, of WASI or of the host itself, that is asked for as `name`; one of another
-/// version may stand for it.
+/// Returns the name that the linkers use for the interface `name`, of WASI or of the host itself;
+/// it may have another, compatible version.
 pub(super) fn defined_as(name: &str) -> Option<String> {
     if let Some(interface) = preview2(name) {
         return Some(format!("wasi:{interface}@{PREVIEW2}"));
@@ -193,7 +194,8 @@ pub(super) fn defined_as(name: &str) -> Option<String> {
     host_version(name).map(|(version, _)| format!("{HOST}@{version}"))
 }
 
-/// The functions of the host's own interface in the version that the name has, if this host is compatible with it.
+/// Returns the functions of the host's own interface in the version of this name, if the host is
+/// compatible with it.
 pub(super) fn host_functions(name: &str) -> Option<&'static [&'static str]> {
     host_version(name).map(|(_, count)| &FUNCTIONS[..count])
 }
@@ -209,8 +211,8 @@ fn host_version(name: &str) -> Option<(&'static str, usize)> {
     known.next().copied()
 }
 
-/// What there is to say of an import that is not offered: of the host's own interface, which versions there are, or which
-/// functions that version has.
+/// Describes an import that is not provided: for the host's own interface, which versions exist, or
+/// which functions that version has.
 pub(super) fn advice(module: &str) -> String {
     if let Some(functions) = host_functions(module) {
         return format!(" (that interface has {})", functions.join(", "));

@@ -1,8 +1,9 @@
-//! Loading: what kind of file is this, which form has it, what does it export and import.
+//! Loading: finds out what kind of file it is, its form, its exports and its imports.
 //!
-//! Nothing is compiled here; a module that passes may still be refused by the compiler.
+//! Nothing is compiled here; the compiler may still refuse a module that loads.
 
 use super::compiler::CompileLimit;
+use super::facts::{Facts, MAX_DEPTH};
 use super::foreign::contained;
 use super::imports;
 use super::merged;
@@ -18,77 +19,74 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wasmparser::{
-    ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
-};
 
-/// Why a module cannot be loaded.
+/// The error of loading or compiling a module.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("module `{}` does not exist", .path.display())]
     NotFound {
-        /// Where it was looked for.
+        /// The path that was given.
         path: PathBuf,
     },
-    /// It is a directory.
-    #[error("module `{}` is a directory, a .wasm or .wat file is wanted", .path.display())]
+    /// The path is a directory.
+    #[error("module `{}` is a directory, not a .wasm or .wat file", .path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
     },
     /// The file cannot be read.
-    #[error("module `{}` cannot be read", .path.display())]
+    #[error("cannot read module `{}`", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It is larger than any module may be.
+    /// The module is larger than allowed.
     #[error(
-        "module `{name}` has more than {limit}, the most a module may have (raise it with --limit module=SIZE)"
+        "module `{name}` is larger than {limit}, the most a module may have (raise it with --limit module=SIZE)"
     )]
     TooLarge {
         /// The module.
         name: String,
-        /// What it may have.
+        /// The largest size allowed.
         limit: ByteSize,
     },
-    /// It is something else than a module.
-    #[error("`{name}` is no WebAssembly module: {found}")]
+    /// The file is not a WebAssembly module.
+    #[error("`{name}` is not a WebAssembly module: {found}")]
     NotAModule {
         /// The module.
         name: String,
-        /// What it looks like.
+        /// What it appears to be.
         found: String,
     },
-    /// It is a module, but a damaged or forbidden one.
+    /// The module is malformed or uses features that are not allowed.
     #[error("module `{name}` is not valid: {message}")]
     Invalid {
         /// The module.
         name: String,
-        /// What is wrong and where.
+        /// What is wrong, and where.
         message: String,
     },
-    /// It is made for another kind of host.
+    /// The module targets a different kind of host.
     #[error("module `{name}` cannot run here: {message}")]
     Unsupported {
         /// The module.
         name: String,
-        /// What it is made for, and what to build it for instead.
+        /// What it targets, and what to build it for instead.
         message: String,
     },
-    /// Its text does not parse.
+    /// The WebAssembly text does not parse.
     #[error("module `{name}` is not valid WebAssembly text: {message}")]
     InvalidText {
         /// The module.
         name: String,
-        /// What is wrong and where.
+        /// What is wrong, and where.
         message: String,
     },
-    /// Compiling it passed a limit.
+    /// Compiling the module exceeded a limit.
     #[error("module `{name}` {limit}")]
     CompileLimit {
         /// The module.
@@ -96,50 +94,50 @@ pub enum LoadError {
         /// The limit.
         limit: CompileLimit,
     },
-    /// The process that compiled it ended without a result. Nothing else is affected.
-    #[error("module `{name}` made the compiler crash: {message}")]
+    /// The process that compiled the module ended without a result. Nothing else is affected.
+    #[error("module `{name}` crashed the compiler: {message}")]
     CompilerCrashed {
         /// The module.
         name: String,
-        /// What is known of it.
+        /// What is known of the cause.
         message: String,
     },
-    /// The program that is to compile makes code that this one cannot run.
-    #[error("module `{name}` was not compiled: `{}` is of another build than this program", .program.display())]
+    /// The program for compiling produces code that this program cannot run.
+    #[error("module `{name}` was not compiled: `{}` is a different build from this program", .program.display())]
     CompilerMismatch {
         /// The module.
         name: String,
-        /// The program of [`Compiler::Helper`](crate::Compiler::Helper).
+        /// The program of [`Compiler::Helper`](crate::sandbox::Compiler::Helper).
         program: PathBuf,
     },
-    /// The program that is to compile does not start.
+    /// The program for compiling cannot be started.
     #[error("module `{name}` was not compiled: `{}` cannot be started", .program.display())]
     CompilerUnavailable {
         /// The module.
         name: String,
-        /// The program of [`Compiler::Helper`](crate::Compiler::Helper).
+        /// The program of [`Compiler::Helper`](crate::sandbox::Compiler::Helper).
         program: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It is not in the cache of compiled code, and this cluster compiles nothing.
+    /// The module is not in the code cache, and this cluster does not compile.
     #[error(
-        "module `{name}` is not in the cache of compiled code, and this cluster compiles nothing: \
-        prepare it for these limits on a cluster that has a compiler and the same cache directory"
+        "module `{name}` is not in the code cache, and this cluster does not compile: \
+        prepare it with the same limits on a cluster that has a compiler and the same cache directory"
     )]
     NotPrecompiled {
         /// The module.
         name: String,
     },
-    /// No component can be made of it.
-    #[error("module `{name}` cannot be made a component: {message}")]
+    /// The module cannot be turned into a component.
+    #[error("module `{name}` cannot be turned into a component: {message}")]
     NoComponent {
         /// The module.
         name: String,
-        /// Why.
+        /// Why it cannot.
         message: String,
     },
-    /// The cluster was shut down while it was compiled.
+    /// The cluster was shut down while the module was compiled.
     #[error("module `{name}` was not compiled: the cluster was shut down")]
     ShutDown {
         /// The module.
@@ -148,18 +146,21 @@ pub enum LoadError {
 }
 
 impl Module {
-    /// Reads and analyses the module in a file: `.wasm`, a component, or `.wat` text.
+    /// Loads and analyses the module in a file: a `.wasm` core module or component, or `.wat` text.
     ///
     /// # Errors
-    /// When the file cannot be read, is no module, or is larger than [`MODULE_SIZE`].
+    ///
+    /// Returns an error if the file cannot be read, is not a module, or is larger than
+    /// [`MODULE_SIZE`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::read(path.as_ref(), MODULE_SIZE)
     }
 
-    /// The same, of a file that is as large as [`Limits::module`] allows.
+    /// Does the same for a file of at most [`Limits::module`] bytes.
     ///
     /// # Errors
-    /// When the file cannot be read, is no module, or is larger than that.
+    ///
+    /// Returns an error if the file cannot be read, is not a module, or is larger than that.
     pub fn from_file_within(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, LoadError> {
         Self::read(path.as_ref(), limits.module)
     }
@@ -184,7 +185,7 @@ impl Module {
             });
         }
         let mut bytes = Vec::new();
-        // One byte more than allowed is enough to know; an endless file is not read to its end.
+        // One byte beyond the limit is enough to know; an endless file is not read to its end.
         file.take(limit.bytes().saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
@@ -197,18 +198,20 @@ impl Module {
         )
     }
 
-    /// Analyses a module in memory, binary or text, which errors call `name`.
+    /// Loads and analyses a module in memory, in binary or text form; `name` is its name in errors.
     ///
     /// # Errors
-    /// When the bytes are no module, or more than [`MODULE_SIZE`].
+    ///
+    /// Returns an error if the bytes are not a module, or are more than [`MODULE_SIZE`].
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Result<Self, LoadError> {
         Self::analyse(name.into(), None, bytes.into(), MODULE_SIZE)
     }
 
-    /// The same, of as many bytes as [`Limits::module`] allows.
+    /// Does the same for at most [`Limits::module`] bytes.
     ///
     /// # Errors
-    /// When the bytes are no module, or more than that.
+    ///
+    /// Returns an error if the bytes are not a module, or are more than that.
     pub fn from_bytes_within(
         name: impl Into<String>,
         bytes: impl Into<Bytes>,
@@ -235,7 +238,7 @@ impl Module {
         let mut facts =
             Facts::read(&bytes, &mut room).map_err(|error| invalid(error.to_string()))?;
         if facts.is_too_deep {
-            let message = format!("components lie in each other deeper than {MAX_DEPTH}");
+            let message = format!("components are nested deeper than {MAX_DEPTH} levels");
             return Err(invalid(message));
         }
         if let Some(message) = facts.obstacle.take() {
@@ -250,7 +253,7 @@ impl Module {
         };
         let (form, exported) = contained(functions).map_err(invalid)?;
         if form == Form::TypedCore {
-            // It may be made a component, and then has what components have.
+            // It can be turned into a component, and then has what components have.
             for import in &mut facts.imports {
                 import.offered |= imports::preview2(&import.module).is_some();
             }
@@ -274,7 +277,8 @@ impl Module {
     }
 }
 
-/// The bytes as binary WebAssembly: text is turned into it, anything else is named and refused.
+/// Returns the bytes as binary WebAssembly: text is converted, anything else is identified and
+/// refused.
 fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     const WASM: &[u8] = b"\0asm";
     const ELF: &[u8] = b"\x7fELF";
@@ -291,14 +295,14 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     if bytes.starts_with(ELF) {
         return Err(refuse(
             if wasmtime::Engine::detect_precompiled(&bytes).is_some() {
-                "it is precompiled code (.cwasm), which is native code and never accepted; give the .wasm it was made from"
+                "it is precompiled code (.cwasm), which is native code and never accepted; use the .wasm that it was compiled from"
             } else {
                 "it is a native program (ELF); compile it for wasm32-wasip1"
             },
         ));
     }
     if bytes.len() < WASM.len() && WASM.starts_with(&bytes) {
-        return Err(refuse("the file is cut off"));
+        return Err(refuse("the file is truncated"));
     }
     let Some(text) = std::str::from_utf8(&bytes)
         .ok()
@@ -326,7 +330,8 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
     })
 }
 
-/// A message of the parser, which repeats the line it is about: a generated module may have no other.
+/// A message of the parser, with the line that it concerns shortened: a generated module may be one
+/// line.
 fn narrow(message: &str) -> String {
     const WIDEST: usize = 160;
     let mut narrow = String::new();
@@ -345,7 +350,8 @@ fn narrow(message: &str) -> String {
     narrow
 }
 
-/// Text that begins with a parenthesis, after blanks and comments, is meant as WebAssembly text.
+/// Whether it is meant as WebAssembly text: it begins with a parenthesis, after blanks and
+/// comments.
 fn looks_like_wat(text: &str) -> bool {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     while let Some(comment) = rest.strip_prefix(";;") {
@@ -357,181 +363,7 @@ fn looks_like_wat(text: &str) -> bool {
     rest.starts_with('(')
 }
 
-/// Why the sections of a module cannot be told.
-#[derive(Debug, thiserror::Error)]
-enum FactsError {
-    #[error("{}", parse_message(.0))]
-    Parse(#[from] wasmparser::BinaryReaderError),
-    #[error("{0}")]
-    TooMuch(String),
-}
-
-fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
-    if error.message().contains("unexpected end") {
-        format!("it is cut off (at byte {})", error.offset())
-    } else {
-        format!("{} (at byte {})", error.message(), error.offset())
-    }
-}
-
-/// How deep components may lie in each other. Tools make four levels; to check many takes time by the square.
-const MAX_DEPTH: u32 = 100;
-
-/// What the sections of a module say.
-#[derive(Default)]
-struct Facts {
-    is_component: bool,
-    is_too_deep: bool,
-    is_command: bool,
-    imports: Vec<Import>,
-    types: Vec<Option<wasmparser::FuncType>>,
-    /// The type of each function, imported ones first.
-    functions: Vec<u32>,
-    exported_functions: Vec<(String, u32)>,
-    has_memory: bool,
-    /// Why it cannot run here, however well it is made.
-    obstacle: Option<String>,
-}
-
-impl Facts {
-    fn read(bytes: &[u8], room: &mut Room) -> Result<Self, FactsError> {
-        let mut keep = |name: &str| room.take(name.len()).map_err(FactsError::TooMuch);
-        let mut facts = Self::default();
-        let mut depth = 0_u32;
-        let mut is_preview3 = false;
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
-                Payload::Version { encoding, .. } => {
-                    if depth == 0 {
-                        facts.is_component = encoding == Encoding::Component;
-                    }
-                    depth += 1;
-                    if depth > MAX_DEPTH {
-                        facts.is_too_deep = true;
-                        break;
-                    }
-                }
-                Payload::End(_) => depth -= 1,
-                Payload::MemorySection(memories) => {
-                    for memory in memories {
-                        facts.check_memory(memory?);
-                    }
-                }
-                // What is nested in a component is its own affair.
-                _ if depth > 1 => {}
-                Payload::TypeSection(types) => {
-                    for ty in types.into_iter_err_on_gc_types() {
-                        facts.types.push(Some(ty?));
-                    }
-                }
-                Payload::ImportSection(imports) => {
-                    for import in imports.into_imports() {
-                        let import = import?;
-                        keep(import.module)?;
-                        keep(import.name)?;
-                        facts.import(&import);
-                    }
-                }
-                Payload::FunctionSection(functions) => {
-                    for ty in functions {
-                        facts.functions.push(ty?);
-                    }
-                }
-                Payload::ExportSection(exports) => {
-                    for export in exports {
-                        let export = export?;
-                        match export.kind {
-                            ExternalKind::Func | ExternalKind::FuncExact => {
-                                facts.is_command |= export.name == "_start";
-                                keep(export.name)?;
-                                facts
-                                    .exported_functions
-                                    .push((export.name.to_owned(), export.index));
-                            }
-                            ExternalKind::Memory => facts.has_memory = true,
-                            _ => {}
-                        }
-                    }
-                }
-                Payload::ComponentImportSection(imports) => {
-                    for import in imports {
-                        let import = import?;
-                        // A name for a type that all know is nothing to be offered.
-                        if let ComponentTypeRef::Type(TypeBounds::Eq(_)) = import.ty {
-                            continue;
-                        }
-                        let name = import.name.name;
-                        keep(name)?;
-                        facts.imports.push(Import {
-                            offered: imports::preview2(name).is_some() || imports::is_host(name),
-                            module: name.to_owned(),
-                            name: String::new(),
-                        });
-                    }
-                }
-                Payload::ComponentExportSection(exports) => {
-                    for export in exports {
-                        let name = export?.name.name;
-                        facts.is_command |= name.starts_with("wasi:cli/run@0.2.");
-                        is_preview3 |=
-                            name.starts_with("wasi:cli/run@") && imports::is_preview3(name);
-                    }
-                }
-                _ => {}
-            }
-        }
-        if is_preview3 && !facts.is_command {
-            facts.refuse(
-                "it is a program for WASI 0.3, and this host has 0.2 and preview 1; build it for wasm32-wasip2 or wasm32-wasip1",
-            );
-        }
-        Ok(facts)
-    }
-
-    /// What a core module imports.
-    fn import(&mut self, import: &wasmparser::Import<'_>) {
-        let (module, name) = (import.module, import.name);
-        match import.ty {
-            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => self.functions.push(ty),
-            TypeRef::Memory(memory) => {
-                self.check_memory(memory);
-                self.refuse(&format!(
-                    "it imports its memory (`{module}::{name}`), which no host but JavaScript gives it; build it to \
-                    export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)"
-                ));
-            }
-            _ => {}
-        }
-        if let Some(built) = imports::of_another_platform(module, name) {
-            self.refuse(built);
-        }
-        self.imports.push(Import {
-            offered: imports::is_offered(module, name),
-            module: module.to_owned(),
-            name: name.to_owned(),
-        });
-    }
-
-    /// The first reason is the one that is told.
-    fn refuse(&mut self, message: &str) {
-        self.obstacle
-            .get_or_insert_with(|| plain(message.to_owned()));
-    }
-
-    fn check_memory(&mut self, memory: MemoryType) {
-        if memory.shared {
-            self.refuse(
-                "it shares a memory between threads, and a task is one thread; build it for wasm32-wasip1, without -pthread",
-            );
-        } else if memory.memory64 {
-            self.refuse(
-                "it has a memory of 64-bit addresses (memory64, wasm64), which is switched off here; build it for wasm32-wasip1",
-            );
-        }
-    }
-}
-
-/// The functions, and among the imports what an interface that is here does not have.
+/// Finds the functions, and adds to the imports the functions that a known interface lacks.
 fn component_functions(
     bytes: &[u8],
     room: &mut Room,
@@ -539,7 +371,7 @@ fn component_functions(
 ) -> Result<(Form, Exported), String> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
-        return Err("it holds WIT alone and no code".to_owned());
+        return Err("it contains only WIT and no code".to_owned());
     };
     let exported = wit::functions(&resolve, world, Bind::Component, room)?;
     let missing = wit::not_in_host(&resolve, world).into_iter();

@@ -1,7 +1,7 @@
-//! A core module may say what it exports in several sections, each with a world of its own: the Rust SDK writes one for
-//! each function. `wit-component` makes one world of them, and takes types of one name for the same type without looking;
-//! whether they are is checked here. In which order the linker puts them follows from nothing an author wrote, so that
-//! functions of several sections are put in the order of their names.
+//! A core module may declare its exports in several sections, each with its own world: the Rust SDK
+//! writes one per function. `wit-component` merges them into one world, and takes types of the same
+//! name for the same type without a check, so they are checked here. The linker puts the sections
+//! in an arbitrary order, so the functions of several sections are sorted by name.
 
 use super::room::{Room, Weights};
 use super::wit::value_type;
@@ -13,16 +13,17 @@ use wasmparser::{Parser, Payload};
 use wit_parser::decoding::decode_world;
 use wit_parser::{Resolve, Type as WitType, WorldId, WorldItem};
 
-/// What the names of sections with types begin with.
+/// The prefix of the names of sections with types.
 const SECTION: &str = "component-type";
 
-/// The bytes that are shown of a type.
+/// The most bytes of a type that are shown.
 const MAX_SHOWN: usize = 300;
 
-/// The types a core module carries, as one world; none where it carries none.
+/// Returns the types that a core module carries, as one world; none if it carries none.
 ///
 /// # Errors
-/// When a section is damaged, or two contradict each other.
+///
+/// Returns an error if a section is malformed, or if two contradict each other.
 pub(super) fn decode(module: &[u8]) -> Result<Option<(Resolve, WorldId)>, String> {
     let decoded = wit_component::metadata::decode(module);
     let (stripped, bindgen) = decoded.map_err(|error| format!("{error:#}"))?;
@@ -38,7 +39,7 @@ pub(super) fn decode(module: &[u8]) -> Result<Option<(Resolve, WorldId)>, String
     Ok(Some((resolve, world)))
 }
 
-/// The sections of a core module that say what it exports.
+/// Returns the sections of a core module that declare its exports.
 fn sections(module: &[u8]) -> impl Iterator<Item = &[u8]> {
     Parser::new(0)
         .parse_all(module)
@@ -53,7 +54,8 @@ fn sections(module: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Checks that types of the same name are the same in all worlds of the module.
 ///
 /// # Errors
-/// When they are not, or take more than the room that is left.
+///
+/// Returns an error if they differ, or take more than the room that is left.
 pub(super) fn check(module: &[u8], room: &mut Room) -> Result<(), String> {
     let sections: Vec<&[u8]> = sections(module).collect();
     if sections.len() < 2 {
@@ -61,7 +63,7 @@ pub(super) fn check(module: &[u8], room: &mut Room) -> Result<(), String> {
     }
     let mut known = HashMap::new();
     for section in sections {
-        // Of an older form, which has no world at its top, there is one section at most.
+        // An older form without a world at its top has one section at most.
         if let Ok((resolve, world)) = decode_world(section) {
             add(&resolve, world, &mut known, room)?;
         }
@@ -69,7 +71,7 @@ pub(super) fn check(module: &[u8], room: &mut Room) -> Result<(), String> {
     Ok(())
 }
 
-/// Types by name, and what used each first.
+/// Types by name, each with what first used it.
 type Known = HashMap<String, (Type, String)>;
 
 fn add(
@@ -102,7 +104,7 @@ fn add(
             Entry::Occupied(place) if place.get().0 != ty => {
                 let (other, first) = place.get();
                 return Err(format!(
-                    "by the name `{}`, {first} means {}, and {user} means {}: give one of the types another name",
+                    "the name `{}` has two meanings: in {first} {}, in {user} {}; rename one of the types",
                     place.key(),
                     shortened(other.to_string(), MAX_SHOWN),
                     shortened(ty.to_string(), MAX_SHOWN),
@@ -154,7 +156,7 @@ mod tests {
         assert_eq!(
             check(&[echo, line, other]),
             Err(
-                "by the name `point`, `echo` means record { x: s32 }, and `other` means record { x: s64 }: give one of the types another name"
+                "the name `point` has two meanings: in `echo` record { x: s32 }, in `other` record { x: s64 }; rename one of the types"
                     .to_owned()
             )
         );

@@ -1,14 +1,16 @@
-//! The sandbox: the one layer that knows wasmtime. It loads modules, makes them ready to run,
+//! The sandbox: the only layer that knows wasmtime. It loads modules, prepares them for running,
 //! and runs tasks in them under limits.
 //!
-//! From a file to a run: `load` and `wit` (with `signature`) say what a module is, within
-//! `room` and with `foreign` parsers contained; `names` finds a function by its name; `printed` writes its WIT, `strip`
-//! makes other bytes of it; `function` checks what is asked of
-//! it against Rust's types; `variant`, `compile`, `compiler`, `helper` and `cache`
-//! turn it into code; `program` binds its imports; `runner` runs a task in it, by way of `core`
-//! (with `abi`) or `component` (with `bulk`); `state`, `wasi`, `files`, `stdio` and `clock` are what the guest sees of the host;
-//! `host` is what it may ask of it; `failure` says why it was stopped. It knows nothing of engines, jobs or input files' names.
+//! From a file to a run: `load` (with `facts`) and `wit` (with `signature`) analyse a module, within `room` and
+//! with panics of parsers contained by `foreign`. `names` finds a function by its name, `printed`
+//! writes the WIT of a module, `strip` makes other modules from it, and `function` checks its types
+//! against Rust's. `variant`, `compile`, `compiler`, `helper` and `cache` turn it into code, and
+//! `program` binds its imports. `runner` runs a task, by means of `core` (with `abi`) or
+//! `component` (with `bulk`). `state`, `wasi`, `files`, `net`, `stdio` and `clock` are what the
+//! guest sees of the host, `host` is what it may ask of it, and `failure` describes why it stopped.
+//! The sandbox knows nothing of engines, jobs, or the names of input files.
 
+mod facts;
 mod foreign;
 mod function;
 mod imports;
@@ -85,11 +87,11 @@ use variant::Variant;
 #[doc(hidden)]
 pub use variant::VariantKey;
 
-/// Each variant has a pool and a thread of its own.
+/// The most variants: each has its own pool and thread.
 const MAX_VARIANTS: usize = 8;
 
-/// What programs are made with: the variants of a cluster and its cache of compiled code.
-/// Locked when a module is loaded, never on the way of a task.
+/// The basis of programs: a cluster's variants and its code cache. Locked when a module is loaded,
+/// never while a task runs.
 #[doc(hidden)]
 pub struct Sandbox {
     engines: u32,
@@ -101,11 +103,12 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// The sandbox of a cluster with `engines` engines. The variant that its jobs want first is made at
-    /// once, so that a machine that cannot run any is known at the start.
+    /// The sandbox of a cluster with `engines` engines. The variant that its jobs need first is
+    /// created at once, so that a machine that cannot run any is found out at the start.
     ///
     /// # Errors
-    /// When wasmtime cannot run here; the text says why.
+    ///
+    /// Returns an error if wasmtime cannot run here; the text says why.
     #[doc(hidden)]
     pub fn new(
         engines: u32,
@@ -126,10 +129,11 @@ impl Sandbox {
         })
     }
 
-    /// Makes `module` ready to run on the variant, compiled under `limits`.
+    /// Prepares `module` for running on the variant, compiled under `limits`.
     ///
     /// # Errors
-    /// When it does not compile or its imports cannot be bound.
+    ///
+    /// Returns an error if it does not compile or its imports cannot be bound.
     #[doc(hidden)]
     pub fn program(
         &self,
@@ -156,8 +160,8 @@ impl Sandbox {
         )
     }
 
-    /// Stops what compiles, and lets the variants go, and with the last programs made of them their
-    /// threads.
+    /// Stops compilation and drops the variants. Their threads end with the last program made of
+    /// them.
     #[doc(hidden)]
     pub fn close(&self) {
         self.source.close();
@@ -181,7 +185,7 @@ impl Sandbox {
         }
         if variants.len() == MAX_VARIANTS {
             wasmtime::bail!(
-                "the jobs of this cluster had {MAX_VARIANTS} combinations of stack size, fuel and determinism, which is the most there can be"
+                "the jobs of this cluster have used {MAX_VARIANTS} combinations of stack size, fuel and determinism, the most that one can have"
             );
         }
         let variant = Arc::new(Variant::new(key, self.engines)?);

@@ -1,4 +1,5 @@
-//! `Module`: a program a user brought, analysed but not yet compiled. Named by its SHA-256.
+//! `Module`: a program that a user brought, analysed but not yet compiled, and identified by its
+//! SHA-256.
 
 use super::abi::Signature;
 use super::names::Functions;
@@ -20,29 +21,29 @@ pub(super) struct Inner {
     pub(super) hash: ModuleHash,
     pub(super) form: Form,
     pub(super) is_component: bool,
-    /// Whether it says in WIT what it imports and exports, as components and typed core modules do.
+    /// Whether it declares its imports and exports in WIT, as components and typed core modules do.
     pub(super) has_wit: bool,
     pub(super) functions: Functions,
     pub(super) uncallable: Vec<Uncallable>,
     pub(super) imports: Vec<Import>,
 }
 
-/// The four forms of a module, by the way its functions are called.
+/// The form of a module, which determines how its functions are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Form {
-    /// A program: a core module with `_start`, or a component exporting `wasi:cli/run`.
+    /// A program: a core module with `_start`, or a component that exports `wasi:cli/run`.
     Command,
     /// A core module that carries the WIT of its exports.
     TypedCore,
     /// A component.
     Component,
-    /// A core module with exports of numbers.
+    /// A core module whose exports take and return numbers.
     Plain,
 }
 
 impl Form {
-    /// What people call it.
+    /// Returns the form's name for people.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,23 +66,23 @@ impl fmt::Display for Form {
 pub struct Function {
     /// Its name; in an interface, `package:name/interface#function`.
     pub name: String,
-    /// Its parameters, by name.
+    /// Its parameters: name and type.
     pub params: Vec<(String, Type)>,
-    /// Its result, if it has one.
+    /// The type of its result, if it has one.
     pub result: Option<Type>,
     pub(super) binding: Binding,
 }
 
-/// A function that a module exports and no task can call, since its types cannot be values: a task's input is copied in and
-/// its result copied out.
+/// A function that a module exports but no task can call, because its types cannot be values: a
+/// task's input is copied in and its result copied out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Uncallable {
     /// Its name; in an interface, `package:name/interface#function`.
     pub name: String,
-    /// Its parameters and its result, as WIT has them: `func(path: string) -> file`.
+    /// Its parameters and its result, as in WIT: `func(path: string) -> file`.
     pub wit: String,
-    /// Which type stands in the way, where, and why.
+    /// The type that is not supported, its place, and why.
     pub reason: String,
 }
 
@@ -95,14 +96,14 @@ impl fmt::Display for Uncallable {
 /// How a function is found and called in its module.
 #[derive(Debug)]
 pub(super) enum Binding {
-    /// An export of a core module that speaks the canonical ABI.
+    /// An export of a core module that uses the canonical ABI.
     Typed(Signature),
     /// An export of a component: its instance, if it is in one, and its name there.
     Component {
         instance: Option<String>,
         function: String,
     },
-    /// An export of a core module that takes and gives numbers.
+    /// An export of a core module that takes and returns numbers.
     Plain,
 }
 
@@ -122,19 +123,19 @@ impl fmt::Display for Function {
     }
 }
 
-/// Something a module wants from its host.
+/// An import of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Import {
-    /// The module or interface it is asked of.
+    /// The module or interface that it is imported from.
     pub module: String,
     /// Its name there; empty for a whole interface.
     pub name: String,
-    /// Whether this host offers it. A module still loads without, if it never calls it.
+    /// Whether this host provides it. A module loads without it, and fails only if it calls it.
     pub offered: bool,
 }
 
-/// The SHA-256 of a module's bytes.
+/// The SHA-256 of a module's bytes. It displays as lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleHash([u8; 32]);
 
@@ -167,37 +168,38 @@ impl fmt::Debug for Module {
 }
 
 impl Module {
-    /// What errors call it: its path, or the name it was loaded under.
+    /// Returns its name in errors: its path, or the name it was loaded under.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The file it was loaded from, absolute; none where it came from memory.
+    /// Returns the absolute path of the file it was loaded from; `None` if it was loaded from
+    /// memory.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 
-    /// The SHA-256 of its binary form.
+    /// Returns the SHA-256 of its binary form.
     #[must_use]
     pub fn hash(&self) -> ModuleHash {
         self.0.hash
     }
 
-    /// The bytes of its binary form.
+    /// Returns its binary form.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.0.bytes.len() as u64
     }
 
-    /// Its binary form.
+    /// Returns its binary form, shared.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 
-    /// Its form.
+    /// Returns its form.
     #[must_use]
     pub fn form(&self) -> Form {
         self.0.form
@@ -209,26 +211,26 @@ impl Module {
         self.0.is_component
     }
 
-    /// Whether it says its types in WIT, as components and typed core modules do.
+    /// Whether it declares its types in WIT, as components and typed core modules do.
     #[must_use]
     pub fn has_wit(&self) -> bool {
         self.0.has_wit
     }
 
-    /// The functions it exports, in the order of the module.
+    /// Returns the functions it exports, in the order of the module.
     #[must_use]
     pub fn functions(&self) -> &[Function] {
         self.0.functions.list()
     }
 
-    /// The functions it exports that no task can call, in the order of the module.
+    /// Returns the functions it exports that no task can call, in the order of the module.
     #[must_use]
     pub fn uncallable(&self) -> &[Uncallable] {
         &self.0.uncallable
     }
 
-    /// The function of that name, if there is one: its parameters and its result. To call it, and for the names that a
-    /// function has, see [`Module::function`].
+    /// Returns the parameters and result of the function with that name, if there is one. To call a
+    /// function, and for the names it can have, see [`Module::function`].
     #[must_use]
     pub fn signature(&self, name: &str) -> Option<&Function> {
         Some(&self.functions()[self.position(name).ok()?])
@@ -243,7 +245,7 @@ impl Module {
             .any(|import| import.module.starts_with("rwasm:task/host@"))
     }
 
-    /// What it wants from its host.
+    /// Returns its imports.
     #[must_use]
     pub fn imports(&self) -> &[Import] {
         &self.0.imports

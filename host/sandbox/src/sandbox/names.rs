@@ -1,13 +1,14 @@
-//! The functions of a module by name: the whole one, or a short one where it is clear which function is meant.
+//! The functions of a module by name: by full name, or by a short one that is unambiguous.
 //!
-//! A function in an interface is `package:name/interface@1.2.3#function`. Of that the version may be left out, or the
-//! package, or all but the function's own name. A whole name goes before any short one.
+//! The full name of a function in an interface is `package:name/interface@1.2.3#function`. The
+//! version, the package, or everything but the function's own name may be omitted. A full name
+//! takes precedence over short ones.
 
 use super::function::FunctionError;
 use super::module::{Form, Function, Module};
 use std::collections::HashMap;
 
-/// The functions of a module, and where in the list each whole name stands: a module may have many.
+/// The functions of a module, and the index of each full name in the list: a module may have many.
 pub(super) struct Functions {
     list: Vec<Function>,
     by_name: HashMap<String, usize>,
@@ -16,7 +17,7 @@ pub(super) struct Functions {
 impl From<Vec<Function>> for Functions {
     fn from(list: Vec<Function>) -> Self {
         let names = list.iter().map(|function| function.name.clone());
-        // Of several of one name it is the first, which the last to be put in is.
+        // Of several with the same name, the first one stays, since it is inserted last.
         let by_name = names.zip(0..).collect::<Vec<_>>();
         Self {
             by_name: by_name.into_iter().rev().collect(),
@@ -31,18 +32,19 @@ impl Functions {
     }
 }
 
-/// How many names an error proposes.
+/// The most names that an error suggests.
 const PROPOSED: usize = 3;
 
 impl Module {
-    /// Where in [`Module::functions`] the function is that `name` means.
+    /// Returns the index in [`Module::functions`] of the function called `name`.
     ///
     /// # Errors
-    /// When it means none, several, or one that cannot be called.
+    ///
+    /// Returns an error if there is none, if several match, or if the function cannot be called.
     #[doc(hidden)]
     pub fn position(&self, name: &str) -> Result<usize, FunctionError> {
         let functions = &self.0.functions;
-        // WIT marks names that are words of its own, `%list`, and they are copied from there.
+        // WIT marks names that are its own keywords, like `%list`, and they are copied from there.
         let unmarked = name.replace('%', "");
         let by_name = |name: &str| functions.by_name.get(name);
         if let Some(index) = by_name(name).or_else(|| by_name(&unmarked)) {
@@ -129,7 +131,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// Whether what it says is true of the function that has the whole name `full`.
+    /// Whether it matches the function with the full name `full`.
     fn means(self, full: &Self) -> bool {
         let agrees = |said: Option<&str>, is: Option<&str>| said.is_none() || said == is;
         self.function == full.function
@@ -139,10 +141,11 @@ impl<'a> Name<'a> {
     }
 }
 
-/// The names that are nearly `name`, the nearest first. Of each both the whole name and that of the function alone count.
+/// Returns the names similar to `name`, the most similar first. Both the full name of a function
+/// and its own name count.
 fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> {
     let wanted = spelled(Name::of(name).function);
-    // A third of it may be wrong, and something of it in any case.
+    // Up to a third of it may be wrong, but never all of it.
     let most = (wanted.chars().count() / 3).max(1);
     let mut near: Vec<(usize, &str)> = names
         .filter_map(|full| {
@@ -157,7 +160,7 @@ fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> 
     near.into_iter().map(|(_, name)| name.to_owned()).collect()
 }
 
-/// Without what differs between the spellings of one name in WIT, Python and C.
+/// Removes what differs between the spellings of one name in WIT, Python and C.
 fn spelled(name: &str) -> String {
     let plain = |char: char| match char {
         '_' => '-',
@@ -166,9 +169,10 @@ fn spelled(name: &str) -> String {
     name.chars().map(plain).collect()
 }
 
-/// How many letters have to be put in, taken out or changed to make the one of the other; none where it is more than `most`.
+/// Returns the number of letters to insert, delete or change to get from one to the other; none if
+/// more than `most`.
 fn distance(one: &str, other: &str, most: usize) -> Option<usize> {
-    // Their lengths alone tell most pairs apart, and a module may have many long names.
+    // The lengths alone rule most pairs out, and a module may have many long names.
     let length = |text: &str| text.chars().count();
     if length(one).abs_diff(length(other)) > most {
         return None;

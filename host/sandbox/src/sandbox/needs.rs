@@ -1,4 +1,4 @@
-//! What a module may want to reach, by its imports.
+//! What a module may want to access, judged by its imports.
 
 use super::imports;
 use super::module::Module;
@@ -11,11 +11,11 @@ use std::fmt;
 pub enum Need {
     /// Files and directories.
     Files,
-    /// Peers on the network.
+    /// Network peers.
     Network,
-    /// Variables of the environment.
+    /// Environment variables.
     Environment,
-    /// Arguments of a program.
+    /// A program's arguments.
     Arguments,
     /// A program's stdin.
     Stdin,
@@ -26,7 +26,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Its name, as the command line says it.
+    /// Returns its name, as the command line shows it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Need {
         }
     }
 
-    /// The option that grants it; none where it is there without.
+    /// Returns the option that grants it; `None` if it needs no grant.
     #[must_use]
     pub const fn option(self) -> Option<&'static str> {
         match self {
@@ -59,9 +59,9 @@ impl fmt::Display for Need {
 }
 
 impl Module {
-    /// What it may use, by what it imports. That is more than it does use, most often: languages' libraries
-    /// import things for parts of them that a program never comes to, and an adapter from one version of WASI
-    /// to another imports nearly all there is.
+    /// Returns what the module may use, judged by its imports. That is usually more than it does
+    /// use: the standard libraries of languages import functions that a program never calls, and an
+    /// adapter between versions of WASI imports nearly everything.
     #[must_use]
     pub fn needs(&self) -> Vec<Need> {
         let mut needs = BTreeSet::new();
@@ -83,7 +83,7 @@ fn of_preview1(name: &str) -> &'static [Need] {
         "environ_get" => &[Need::Environment],
         "clock_time_get" | "poll_oneoff" => &[Need::Clock],
         "random_get" => &[Need::Random],
-        // Files are read by it too, but none is there that was not opened.
+        // It also reads files, but only those that were opened.
         "fd_read" => &[Need::Stdin],
         name if name.starts_with("path_") => &[Need::Files],
         _ => &[],

@@ -1,19 +1,21 @@
-//! Core functions without WIT: those of numbers are called as they are, of others it is told why no task can call them.
+//! Core functions without WIT: those that only use numbers are called as they are, others are
+//! reported with the reason why no task can call them.
 
 use super::module::{Binding, Function, Uncallable};
 use rwasm_value::value::Type;
 use wasmparser::{FuncType, ValType};
 
-/// A core function of numbers; its parameters have no names of their own.
+/// A core function of numbers; its parameters have no names.
 ///
 /// # Errors
-/// When it takes or gives anything else.
+///
+/// Returns an error if it takes or returns anything else.
 pub(super) fn function(name: &str, ty: &FuncType) -> Result<Function, Uncallable> {
     let uncallable = |place: String, found: ValType| Uncallable {
         name: name.to_owned(),
         wit: signature(ty),
         reason: format!(
-            "{place} is of the core type {found}, and plain functions take and give i32, i64, f32 and f64 only"
+            "{place} has the core type {found}, but plain functions only take and return i32, i64, f32 and f64"
         ),
     };
     let mut params = Vec::new();
@@ -39,7 +41,7 @@ pub(super) fn function(name: &str, ty: &FuncType) -> Result<Function, Uncallable
     })
 }
 
-/// A function as WIT has it, as far as that goes: with core types where they are no numbers.
+/// Writes a function as WIT as far as possible: with core types for those that are not numbers.
 fn signature(ty: &FuncType) -> String {
     let written = |ty: &ValType| number(*ty).map_or_else(|| ty.to_string(), |ty| ty.to_string());
     let params = ty.params().iter().map(written).enumerate();

@@ -1,7 +1,8 @@
-//! The WIT of a module as text, ready to be put in a file of another project.
+//! The WIT of a module as text, ready for a file in another project.
 //!
-//! What a module carries is printed as it is, with the names of its types. A module that carries none is described in
-//! WIT as far as that goes. Nothing is run, and what is printed is bounded as what is analysed.
+//! WIT that a module contains is printed as it is, with the names of its types. A module without
+//! WIT is described in WIT as far as possible. Nothing is run, and the output is bounded like the
+//! analysis.
 
 use super::foreign::contained;
 use super::load::LoadError;
@@ -16,10 +17,10 @@ use wit_component::WitPrinter;
 use wit_parser::decoding::DecodedWasm;
 use wit_parser::{PackageId, Resolve, UnresolvedPackageGroup, WorldId, WorldItem};
 
-/// The package and the world of what has no names of its own, as other tools call them.
+/// The package and world of a module without such names, as other tools call them.
 const NAMELESS: &str = "package root:component;";
 
-/// As a component, a command exports this.
+/// What a command exports as a component.
 const COMMAND: &str = "package root:component;
 
 world root {
@@ -34,25 +35,27 @@ package wasi:cli@0.2.0 {
 ";
 
 impl Module {
-    /// What the module exports and imports, in WIT: a package with a world, and the packages that it refers to.
+    /// Returns what the module exports and imports as WIT: a package with a world, and the packages
+    /// that it refers to.
     ///
-    /// A component and a typed core module carry it. Of a plain module these are its functions of numbers, as they
-    /// are called here; a command without types gets what commands export once they are components. What else there
-    /// is to say stands in comments.
+    /// Components and typed core modules contain it. For a plain module it lists the functions of
+    /// numbers with the types that they are called with; for a command without WIT, what commands
+    /// export as components. Everything else is in comments.
     ///
     /// # Errors
-    /// When it cannot be printed, or comes to more than a module may have.
+    ///
+    /// Returns an error if it cannot be printed, or is larger than a module may be.
     pub fn wit(&self) -> Result<String, LoadError> {
         let printed = contained(|| match self.carried()? {
             Some((resolve, world)) => print(&resolve, world),
             None => Ok(described(self)),
         });
         let text = printed.map_err(|message| LoadError::invalid(self, message))?;
-        // Documentation is the guest's own, and may hold what a terminal would obey.
+        // Documentation comes from the guest and may contain terminal escape sequences.
         Ok(shortened(text, usize::MAX))
     }
 
-    /// The WIT in the module, and the world that stands for it.
+    /// The WIT in the module, and the world that describes it.
     fn carried(&self) -> Result<Option<(Resolve, WorldId)>, String> {
         if self.is_component() {
             let decoded = wit_parser::decoding::decode(&self.0.bytes);
@@ -63,14 +66,15 @@ impl Module {
                     resolve.worlds[world].exports = exports;
                     Ok(Some((resolve, world)))
                 }
-                DecodedWasm::WitPackage(..) => Err("it holds WIT alone and no code".to_owned()),
+                DecodedWasm::WitPackage(..) => Err("it contains only WIT and no code".to_owned()),
             };
         }
         let Some((mut resolve, merged)) = merged::decode(&self.0.bytes)? else {
             return Ok(None);
         };
         let mut own = resolve.worlds.iter().map(|(id, _)| id);
-        // One section holds one world, which has the names its author gave it. Several make one that has none.
+        // One section has one world, with the names that its author chose. Several make one without
+        // names.
         if let (Some(world), None) = (
             own.by_ref().find(|id| *id != merged),
             own.find(|id| *id != merged),
@@ -84,7 +88,7 @@ impl Module {
     }
 }
 
-/// The world's package, and those it refers to.
+/// Returns the world's package, and those it refers to.
 fn print(resolve: &Resolve, world: WorldId) -> Result<String, String> {
     weigh(resolve)?;
     let package = resolve.worlds[world].package;
@@ -94,14 +98,14 @@ fn print(resolve: &Resolve, world: WorldId) -> Result<String, String> {
     let printed = printer.print(resolve, package, &referred);
     printed.map_err(|error| format!("{error:#}"))?;
     let mut text = printer.output.to_string();
-    // The printer ends what it prints last without one.
+    // The printer omits the last line end.
     if !text.ends_with('\n') {
         text.push('\n');
     }
     Ok(text)
 }
 
-/// The packages that one refers to, and those that these do.
+/// Collects the packages that one refers to, directly or indirectly.
 fn referred(resolve: &Resolve, package: PackageId) -> Vec<PackageId> {
     let mut known = HashSet::from([package]);
     let mut open = vec![package];
@@ -109,13 +113,13 @@ fn referred(resolve: &Resolve, package: PackageId) -> Vec<PackageId> {
         let dependencies = resolve.package_direct_deps(next);
         open.extend(dependencies.filter(|dependency| known.insert(*dependency)));
     }
-    // In an order that is the same each time.
+    // In the same order each time.
     let all = resolve.topological_packages().into_iter();
     all.filter(|other| *other != package && known.contains(other))
         .collect()
 }
 
-/// Little bytes can name much: what is printed is counted first.
+/// A few bytes can describe much, so the output is measured first.
 fn weigh(resolve: &Resolve) -> Result<(), String> {
     let mut room = Room::new();
     let mut weights = Weights::default();
@@ -143,21 +147,21 @@ fn weigh(resolve: &Resolve) -> Result<(), String> {
     Ok(())
 }
 
-/// A module without WIT, in WIT.
+/// Describes a module without WIT in WIT.
 fn described(module: &Module) -> String {
     if module.form() == Form::Command {
         return format!(
-            "// A WASI command, which carries no WIT. As a component, it exports this.\n{COMMAND}"
+            "// A WASI command, which contains no WIT. As a component, it exports this.\n{COMMAND}"
         );
     }
     let mut text = format!(
-        "// Plain functions of numbers, which carry no WIT. This is how they are called here.\n{NAMELESS}\n\nworld root {{\n"
+        "// Plain functions of numbers, which contain no WIT. These are the types to call them with.\n{NAMELESS}\n\nworld root {{\n"
     );
     for function in module.functions() {
         let line = if let Some(name) = written(function) {
             format!("  export {name}: {};\n", signature(function))
         } else {
-            // A name may hold anything, line ends too.
+            // A name may contain anything, even line ends.
             let shown = function.to_string().escape_default().to_string();
             format!("  // not a name in WIT: {shown}\n")
         };
@@ -175,9 +179,9 @@ fn signature(function: &Function) -> String {
     text.split_off(function.name.len() + ": ".len())
 }
 
-/// The function's name as WIT has it, if it can be one there.
+/// Returns the function's name as WIT writes it, if WIT can.
 fn written(function: &Function) -> Option<String> {
-    // Whether a name needs its mark is for the parser to say.
+    // The parser knows whether a name needs its mark.
     [function.name.clone(), format!("%{}", function.name)]
         .into_iter()
         .find(|name| {
@@ -211,7 +215,7 @@ mod tests {
                 (func (export "a; b")))"#,
         );
         expect_test::expect![[r"
-            // Plain functions of numbers, which carry no WIT. This is how they are called here.
+            // Plain functions of numbers, which contain no WIT. These are the types to call them with.
             package root:component;
 
             world root {

@@ -1,4 +1,4 @@
-//! A module made ready to run on one variant: compiled, its imports bound, its exports found.
+//! A module prepared for one variant: compiled, its imports bound, its exports found.
 
 use super::abi::Signature;
 use super::bulk::{self, Bulk};
@@ -10,7 +10,7 @@ use super::imports::{self, Waits};
 use super::load::LoadError;
 use super::module::{Binding, Form, Function, Import, Module};
 use super::net;
-use super::state::State;
+use super::state::GuestState;
 use super::stubs;
 use super::valid;
 use super::variant::Variant;
@@ -26,10 +26,10 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lowering {
-    /// On the core module as it is, where its imports allow it; the faster way.
+    /// Directly on the core module if its imports allow it, which is faster.
     #[default]
     Core,
-    /// Always as a component made of it, which is what the component model prescribes.
+    /// Always as a component made from it, as the component model prescribes.
     Component,
 }
 
@@ -38,7 +38,7 @@ pub enum Lowering {
 pub struct Program {
     #[doc(hidden)]
     pub module: Module,
-    /// None where the engines are elsewhere, and it is compiled there.
+    /// None if the engines are remote, and compile it there.
     pub(super) compiled: Option<Compiled>,
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Code {
 
 /// A core module with its imports bound.
 pub(super) struct CoreCode {
-    pub(super) instance: InstancePre<State>,
+    pub(super) instance: InstancePre<GuestState>,
     /// Whether a call may wait, so that it must be a future that can be dropped.
     pub(super) waits: Waits,
     pub(super) memory: Option<ModuleExport>,
@@ -68,17 +68,17 @@ pub(super) struct CoreCode {
 
 pub(super) struct CoreFunction {
     pub(super) export: ModuleExport,
-    /// The function that frees the result, to be called where the instance goes on.
+    /// The function that frees the result, to be called if the instance is kept.
     pub(super) post_return: Option<ModuleExport>,
 }
 
 /// A component with its imports bound.
 pub(super) struct ComponentCode {
-    pub(super) instance: wasmtime::component::InstancePre<State>,
-    pub(super) command: Option<CommandPre<State>>,
+    pub(super) instance: wasmtime::component::InstancePre<GuestState>,
+    pub(super) command: Option<CommandPre<GuestState>>,
     /// One for each function of the module.
     pub(super) functions: Vec<ComponentExportIndex>,
-    /// The same: how it is called, where it passes bulk data.
+    /// Likewise: how it is called if it passes bulk data.
     pub(super) bulk: Vec<Option<Bulk>>,
 }
 
@@ -91,14 +91,14 @@ impl Program {
         strict_imports: bool,
         host: &HostFunctions,
     ) -> Result<Self, LoadError> {
-        // Interfaces of WIT that are imported are the component model's affair; what else is not
-        // offered can be stood in for either way.
+        // Importing WIT interfaces requires the component model; other imports that are not
+        // provided can be stubbed either way.
         let mut imports = module.imports().iter();
         let imports_wit = imports.any(|import| imports::is_wit(&import.module));
         let wants_component =
             module.form() == Form::TypedCore && lowering == Lowering::Component || imports_wit;
         let as_component = module.is_component() || module.0.has_wit && wants_component;
-        // The embedder's functions answer components only.
+        // Only components can call the embedder's functions.
         let is_offered =
             |import: &Import| import.offered || as_component && host.has_interface(&import.module);
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !is_offered(i)) {
@@ -119,10 +119,12 @@ impl Program {
         })
     }
 
-    /// A module whose engines are elsewhere: it is compiled there, and here it is looked at whether it can be.
+    /// A module for remote engines, which compile it: here it is only checked whether they can.
     ///
     /// # Errors
-    /// When it is not valid, or imports what no engine offers and is to be refused for that.
+    ///
+    /// Returns an error if it is not valid, or if it imports something that no engine provides and
+    /// is to be refused for that.
     #[doc(hidden)]
     pub fn elsewhere(module: Module, strict_imports: bool) -> Result<Self, LoadError> {
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
@@ -132,7 +134,7 @@ impl Program {
         Ok(Self::of_elsewhere(module))
     }
 
-    /// The same, of a module whose imports were looked at.
+    /// The same, for a module whose imports were checked.
     #[doc(hidden)]
     pub fn of_elsewhere(module: Module) -> Self {
         Self {
@@ -146,8 +148,8 @@ fn not_offered(module: &Module, import: &Import) -> LoadError {
     LoadError::invalid(
         module,
         format!(
-            "it imports `{}`, which this host does not offer{}",
-            // An interface of a component has no name in it.
+            "it imports `{}`, which this host does not provide{}",
+            // The import of a whole interface has no name in it.
             format!("{} {}", import.module, import.name).trim_end(),
             imports::advice(&import.module)
         ),
@@ -169,8 +171,8 @@ impl CoreCode {
         };
         let mut linker = Linker::new(&variant.engine);
         match waits {
-            Waits::Never => wasmtime_wasi::p1::add_to_linker_sync(&mut linker, State::p1),
-            Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::p1),
+            Waits::Never => wasmtime_wasi::p1::add_to_linker_sync(&mut linker, GuestState::p1),
+            Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, GuestState::p1),
         }
         .map_err(invalid)?;
         define_exit(&mut linker).map_err(invalid)?;
@@ -197,7 +199,7 @@ impl CoreCode {
                 let missing = || {
                     LoadError::invalid(
                         module,
-                        format!("its function `{}` is not there", function.name),
+                        format!("its function `{}` is missing", function.name),
                     )
                 };
                 check_core_type(module, &code, function)?;
@@ -219,8 +221,8 @@ impl CoreCode {
     }
 }
 
-/// WASI's own `proc_exit` takes codes from 126 on for traps, and does not say which it was.
-fn define_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// WASI's own `proc_exit` uses codes from 126 on for traps, and does not report the original.
+fn define_exit(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.func_wrap(
         "wasi_snapshot_preview1",
@@ -231,7 +233,7 @@ fn define_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A module's WIT and its code come from different hands; where they disagree, it is refused.
+/// A module's WIT and code have different origins; if they disagree, the module is refused.
 fn check_core_type(
     module: &Module,
     code: &wasmtime::Module,
@@ -244,7 +246,7 @@ fn check_core_type(
     let Some(found) = found.as_ref().and_then(wasmtime::ExternType::func) else {
         return Err(LoadError::invalid(
             module,
-            format!("its export `{}` is no function", function.name),
+            format!("its export `{}` is not a function", function.name),
         ));
     };
     let (params, results) = core_type(signature);
@@ -260,12 +262,12 @@ fn check_core_type(
         return Err(LoadError::invalid(
             module,
             format!(
-                "its function `{}` has the core type {found}, its WIT says {function}",
+                "its function `{}` has the core type {found}, but its WIT declares {function}",
                 function.name
             ),
         ));
     }
-    // The function that frees what it returned takes just that.
+    // The function that frees the result takes exactly that.
     let name = format!("cabi_post_{}", function.name);
     let Some(post_return) = code.get_export(&name) else {
         return Ok(());
@@ -278,14 +280,14 @@ fn check_core_type(
         Ok(())
     } else {
         let message = format!(
-            "its `{name}` does not take what `{}` returns",
+            "its `{name}` does not take the result of `{}`",
             function.name
         );
         Err(LoadError::invalid(module, message))
     }
 }
 
-/// What the host calls to begin with has no use for values.
+/// What the host calls first neither takes nor returns values.
 fn check_takes_and_gives_nothing(
     module: &Module,
     code: &wasmtime::Module,
@@ -298,7 +300,7 @@ fn check_takes_and_gives_nothing(
     if fits {
         Ok(())
     } else {
-        let message = format!("its `{name}` is no function that takes and gives nothing");
+        let message = format!("its `{name}` is not a function without parameters and results");
         Err(LoadError::invalid(module, message))
     }
 }
@@ -321,11 +323,11 @@ fn core_type(signature: &Signature) -> (Vec<&'static str>, Vec<&'static str>) {
     (params, results)
 }
 
-/// What answers the imports of a component beside the host itself.
+/// What provides the imports of a component beside the host itself.
 #[derive(Clone, Copy)]
 struct ComponentImports<'a> {
     host: &'a HostFunctions,
-    /// Whether it is refused where nothing does.
+    /// Whether an import that nothing provides is refused.
     strict: bool,
 }
 
@@ -372,7 +374,7 @@ impl ComponentCode {
                 let missing = || {
                     LoadError::invalid(
                         module,
-                        format!("its function `{}` is not there", function.name),
+                        format!("its function `{}` is missing", function.name),
                     )
                 };
                 let instance = match instance {
@@ -393,7 +395,7 @@ impl ComponentCode {
     }
 }
 
-/// What is wrong with a component that is made for WASI 0.3 is that, most likely.
+/// If a component targets WASI 0.3, that is most likely what is wrong with it.
 fn for_preview3(module: &Module, error: LoadError) -> LoadError {
     let mut imports = module.imports().iter();
     let import = imports.find(|import| imports::is_preview3(&import.module));
@@ -401,7 +403,7 @@ fn for_preview3(module: &Module, error: LoadError) -> LoadError {
         (Some(import), LoadError::Invalid { name, message }) => LoadError::Unsupported {
             name,
             message: format!(
-                "it is made for WASI 0.3 (`{}`), and this host has 0.2 and preview 1; build it for wasm32-wasip2 or \
+                "it targets WASI 0.3 (`{}`), but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or \
                 wasm32-wasip1 ({message})",
                 plain(import.module.clone())
             ),
@@ -410,7 +412,7 @@ fn for_preview3(module: &Module, error: LoadError) -> LoadError {
     }
 }
 
-/// The component that a core module with WIT stands for.
+/// Turns a core module with WIT into a component.
 pub(super) fn componentize(module: &Module) -> Result<Bytes, LoadError> {
     use wasi_preview1_component_adapter_provider as adapter;
     let adapter_of_form = match module.form() {

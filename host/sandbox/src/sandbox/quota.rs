@@ -1,11 +1,11 @@
-//! What a task may still do to the directories it was granted: how much it may write there, and how
-//! many files it may make. An account and nothing else: who asks it is `files`.
+//! What a task may still do to its granted directories: the bytes it may write and the files it may
+//! create. Only an account: `files` consults it.
 
 use crate::limits::Limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// The account of one task. Its clones are the same account: streams of a guest keep one.
+/// The account of one task. Clones share it: the streams of a guest keep one.
 #[derive(Clone, Debug)]
 pub(super) struct Quota(Arc<Account>);
 
@@ -15,7 +15,7 @@ struct Account {
     files: Budget,
 }
 
-/// What is left of a limit, and whether more was asked for.
+/// What is left of a limit, and whether it was exceeded.
 #[derive(Debug)]
 struct Budget {
     left: AtomicU64,
@@ -25,15 +25,15 @@ struct Budget {
 /// A limit that a task reached in its directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// It wanted to write more bytes.
+    /// On bytes written.
     Written,
-    /// It wanted to make more files, directories or links.
+    /// On files, directories and links created.
     Files,
 }
 
-/// There is no room left: to the guest, as on a disk that is full.
+/// The limit is reached: to the guest, like a full disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the task has no room left in the directories it was granted")]
+#[error("the task has no space left in its granted directories")]
 pub(super) struct NoRoom;
 
 impl Quota {
@@ -44,33 +44,33 @@ impl Quota {
         }))
     }
 
-    /// Begins anew, for the next task in the same instance.
+    /// Resets it for the next task in the same instance.
     pub(super) fn rearm(&self, limits: &Limits) {
         self.0.bytes.rearm(limits.written.bytes());
         self.0.files.rearm(limits.files as u64);
     }
 
-    /// Takes room for this many bytes, before they are written.
+    /// Reserves this many bytes before they are written.
     pub(super) fn write(&self, bytes: u64) -> Result<(), NoRoom> {
         self.0.bytes.take(bytes)
     }
 
-    /// They were not written after all.
+    /// Returns bytes that were not written after all.
     pub(super) fn give_back(&self, bytes: u64) {
         self.0.bytes.left.fetch_add(bytes, Relaxed);
     }
 
-    /// Takes room for a file, directory or link, before it is made.
+    /// Reserves a file, directory or link before it is created.
     pub(super) fn make_file(&self) -> Result<(), NoRoom> {
         self.0.files.take(1)
     }
 
-    /// It was not made after all.
+    /// Returns one that was not created after all.
     pub(super) fn give_back_file(&self) {
         self.0.files.left.fetch_add(1, Relaxed);
     }
 
-    /// What the task wanted in vain.
+    /// Returns the limit that was exceeded, if any.
     pub(super) fn reached(&self) -> Option<Reached> {
         if self.0.bytes.refused.load(Relaxed) {
             Some(Reached::Written)
@@ -107,8 +107,9 @@ impl Budget {
     }
 }
 
-/// What a write is charged: its bytes, and the gap that it leaves where it begins behind the end of
-/// the file. A gap takes no space yet, but bytes written into it later are no growth any more.
+/// Returns what a write is charged: its bytes, and the gap that it leaves if it starts beyond the
+/// end of the file. A gap takes no space yet, but bytes written into it later no longer make the
+/// file longer.
 pub(super) fn charge(start: u64, bytes: u64, size: u64) -> u64 {
     start.saturating_sub(size).saturating_add(bytes)
 }

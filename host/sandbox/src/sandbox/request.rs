@@ -1,4 +1,4 @@
-//! One run of one task, as the sandbox is asked for it, and what it says of it.
+//! One run of one task: the request to the sandbox, and its report.
 
 use super::net::Peers;
 use crate::cancel::Cancel;
@@ -19,11 +19,11 @@ use std::sync::Arc;
 pub enum Callee {
     /// The program of a WASI command.
     Command,
-    /// The function of the module at this place.
+    /// The function of the module with this index.
     Function(usize),
 }
 
-/// What it is called with.
+/// The arguments of the call.
 #[derive(Clone, Debug)]
 #[doc(hidden)]
 pub enum Arguments {
@@ -31,7 +31,7 @@ pub enum Arguments {
     Chunk(Chunk),
     /// One value for each parameter.
     Values(Vec<Packed>),
-    /// The elements of the one list that the function takes.
+    /// The elements of the only list that the function takes.
     Parts(Vec<Packed>),
 }
 
@@ -43,36 +43,36 @@ pub struct Setting {
     pub limits: Limits,
     #[doc(hidden)]
     pub grants: Arc<Grants>,
-    /// The peers among them, with the addresses that names have for the job.
+    /// The granted peers, with the addresses that names have for the job.
     pub peers: Arc<Peers>,
-    /// The directories of the grants, in their order, as they were found when they were granted.
+    /// The granted directories, in order, as they were when granted.
     pub dirs: Arc<[File]>,
-    /// Whether it comes to the same, with the same fuel, on every engine and every run.
+    /// Whether the outcome and its fuel are the same on every engine and every run.
     #[doc(hidden)]
     pub deterministic: bool,
-    /// The arguments of a WASI command, its own name first.
+    /// The arguments of a WASI command, starting with its own name.
     #[doc(hidden)]
     pub program_arguments: Vec<String>,
     /// Whether the instance is kept for the next task.
     pub keep_instance: bool,
 }
 
-/// Where a task runs: what it can learn of its host, and who hears what it tells.
+/// Where a task runs: what it can learn of its host, and who receives its notes.
 #[derive(Clone)]
 #[doc(hidden)]
 pub struct Surroundings {
     pub engine: EngineId,
-    /// How many engines the cluster has.
+    /// The number of engines in the cluster.
     pub engine_count: u32,
-    /// The task's id, by which the listener and the embedder's functions know it.
+    /// The task's id for the listener and the embedder's functions.
     pub task: u64,
-    /// The values that were pushed to the engine.
+    /// The values pushed to the engine.
     pub pushed: Option<Arc<PushedValues>>,
     pub listener: Option<Arc<dyn Listener>>,
 }
 
 impl Setting {
-    /// Fresh instances with nothing granted, under these limits.
+    /// Fresh instances under these limits, with nothing granted.
     #[must_use]
     pub fn under(limits: Limits) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Setting {
 
 #[cfg(test)]
 impl Surroundings {
-    /// An engine on its own, with no values, of which nobody hears.
+    /// An engine by itself, without values or listener.
     pub(crate) fn of(engine: EngineId) -> Self {
         Self {
             engine,
@@ -111,7 +111,7 @@ pub struct Request<'a> {
     pub surroundings: &'a Surroundings,
 }
 
-/// What came of it.
+/// The report of a run.
 #[doc(hidden)]
 pub struct Report {
     #[doc(hidden)]

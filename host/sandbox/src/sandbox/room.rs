@@ -1,14 +1,16 @@
-//! How much memory the analysis of a module may take: little bytes can name much, such as a type that holds another twice,
-//! which holds a third twice. What is to be kept is counted before it is made.
+//! How much memory the analysis of a module may take. A few bytes can describe much, such as a type
+//! that contains another twice, which contains a third twice. What is kept is measured before it is
+//! built.
 
 use rwasm_value::units::ByteSize;
 use std::collections::HashMap;
 use wit_parser::{Resolve, Type, TypeDefKind, TypeId};
 
-/// What the functions and imports of one module may come to: those of the largest modules in use are a hundredth of it.
+/// The most that the functions and imports of one module may take: those of the largest modules in
+/// use take a hundredth of it.
 const MOST: ByteSize = ByteSize::mib(64);
 
-/// What a name, a parameter, or a part of a type takes, beside the text of its name.
+/// What a name, a parameter, or part of a type takes beside the text of its name.
 const EACH: u64 = 64;
 
 /// What is left for one module.
@@ -19,10 +21,11 @@ impl Room {
         Self(MOST.bytes())
     }
 
-    /// Takes room for something with a name of so many bytes.
+    /// Reserves room for an item with a name of this many bytes.
     ///
     /// # Errors
-    /// When there is not as much left, with a text that says so.
+    ///
+    /// Returns an error, with a message, if not enough is left.
     pub(super) fn take(&mut self, name: usize) -> Result<(), String> {
         self.take_all(EACH.saturating_add(name as u64))
     }
@@ -30,19 +33,20 @@ impl Room {
     pub(super) fn take_all(&mut self, bytes: u64) -> Result<(), String> {
         self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
             format!(
-                "its imports, its functions and their types written out come to more than {MOST}, the most a module may have"
+                "its imports, functions and types take more than {MOST} when written out, the most a module may have"
             )
         })?;
         Ok(())
     }
 }
 
-/// What types take when they are written out, each part as often as it is used.
+/// What types take when written out, each part as often as it is used.
 #[derive(Default)]
 pub(super) struct Weights(HashMap<TypeId, u64>);
 
 impl Weights {
-    /// The weight of a type. Each definition is looked at once, and nesting is bounded by the validation of the binary.
+    /// Returns the weight of a type. Each definition is visited once, and validation of the binary
+    /// bounds nesting.
     pub(super) fn of(&mut self, resolve: &Resolve, ty: &Type) -> u64 {
         let Type::Id(id) = ty else {
             return EACH;

@@ -1,14 +1,15 @@
-//! Runs tasks, one at a time, on the thread it lives on: an engine owns one.
+//! Runs tasks one at a time on its own thread; each engine owns one.
 //!
-//! A guest that may wait is a future on this thread's own runtime, raced against its deadline
-//! and the wish to cancel; dropping the future ends the guest. One that cannot wait is called
-//! directly. Either way a guest that computes is stopped by its epoch.
+//! A guest that may wait is a future on this thread's runtime, raced against its deadline and
+//! cancellation; dropping the future ends the guest. One that cannot wait is called directly.
+//! Either way the epoch stops a guest that computes.
 
 use super::failure;
 use super::imports::Waits;
+use super::module::Module;
 use super::program::{Code, Compiled, Program};
 use super::request::{Callee, Report, Request, Setting};
-use super::state::{Preview, State, arm};
+use super::state::{GuestState, Preview, arm};
 use super::stdio::{Sink, Stdin, Stdio};
 use super::{component, core, text};
 use crate::outcome::{Failure, FailureCode, Log, Logs};
@@ -22,27 +23,27 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use wasmtime::Store;
 
-/// How long a runtime's blocked threads are waited for when it ends: a host call that is stuck,
-/// in a read of the process's stdin say, cannot be ended and must not hold up the rest.
+/// How long to wait for a runtime's blocked threads when it ends: a host call that is stuck, for
+/// example reading the process's stdin, cannot be ended and must not hold up the rest.
 const STUCK_CALL_GRACE: Duration = Duration::from_millis(100);
 
-/// What is lifted out of a component one value at a time takes a multiple of its size on the
-/// host; the packed result is held to the output limit itself.
+/// Values that are lifted out of a component one at a time take a multiple of their size on the
+/// host; the output limit applies to the packed result.
 const VAL_OVERHEAD: usize = 4;
 
 /// Runs tasks on one thread.
 #[doc(hidden)]
 pub struct Runner {
     runtime: Option<Runtime>,
-    /// For deterministic tasks, made with the first of them: its time stands still while a guest
-    /// computes, and goes on by itself to the next timer when all that is under way sleeps.
+    /// For deterministic tasks, created with the first of them: its time stands still while a guest
+    /// computes, and jumps to the next timer when everything sleeps.
     simulated: OnceCell<Runtime>,
 }
 
 /// An instance that is kept for the next task of its job, with its store.
 #[doc(hidden)]
 pub struct Session {
-    store: Store<State>,
+    store: Store<GuestState>,
     instance: Instance,
 }
 
@@ -51,11 +52,11 @@ enum Instance {
     Component(wasmtime::component::Instance),
 }
 
-/// How a call ended when it gave no value.
+/// How a call ended without a value.
 pub(super) enum Stop {
-    /// wasmtime's word for it, which still needs a code.
+    /// An error of wasmtime, which still needs a code.
     Guest(wasmtime::Error),
-    /// A failure that is known as such.
+    /// A failure with its code.
     Failure(Failure),
 }
 
@@ -72,7 +73,7 @@ impl From<Failure> for Stop {
 }
 
 impl Runner {
-    /// A runner for the thread that calls.
+    /// Makes a runner for the calling thread.
     #[doc(hidden)]
     pub fn new() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,13 +85,13 @@ impl Runner {
         })
     }
 
-    /// Where a task of this setting runs.
+    /// Returns the runtime for tasks of this setting.
     fn runtime(&self, setting: &Setting) -> Result<&Runtime, Failure> {
         if !setting.deterministic {
             return self.runtime.as_ref().ok_or_else(Failure::cancelled);
         }
         if cfg!(not(feature = "deterministic")) {
-            // Refused before, when the job's setting was made.
+            // Refused earlier, when the job's setting was made.
             let message = "the library was built without deterministic tasks";
             return Err(Failure::new(FailureCode::Internal, message));
         }
@@ -107,8 +108,8 @@ impl Runner {
         Ok(self.simulated.get_or_init(|| runtime))
     }
 
-    /// Runs one task. `kept` is the instance of the task before, if it may be used again; what
-    /// is in it afterwards may serve the next.
+    /// Runs one task. `kept` is the instance of the previous task, if it may be reused, and
+    /// afterwards the one that may serve the next.
     #[doc(hidden)]
     pub fn run(
         &self,
@@ -117,7 +118,8 @@ impl Runner {
         kept: &mut Option<Session>,
     ) -> Report {
         let Some(compiled) = &program.compiled else {
-            let message = "the module was made ready for engines elsewhere, and is to run here";
+            let message =
+                "the module was prepared for remote engines and cannot run in this process";
             return Report::refused(Failure::new(FailureCode::Internal, message));
         };
         let limits = &request.setting.limits;
@@ -130,7 +132,7 @@ impl Runner {
             Ok(runtime) => runtime,
             Err(failure) => return Report::refused(failure),
         };
-        // Whose time the guest's clock shows.
+        // The guest's clock shows the time of this runtime.
         let _context = runtime.enter();
         let (mut store, instance) = match kept.take() {
             Some(Session {
@@ -152,27 +154,14 @@ impl Runner {
             return Report::refused(Failure::new(FailureCode::Internal, error.to_string()));
         }
 
-        let ended = match &compiled.code {
-            Code::Core(code) => {
-                let instance = match instance {
-                    Some(Instance::Core(instance)) => Some(instance),
-                    _ => None,
-                };
-                let waits = code.waits;
-                let call = core::call(&program.module, code, request, &mut store, instance);
-                finish(runtime, waits, request, call)
-                    .map(|(value, instance)| (value, instance.map(Instance::Core)))
-            }
-            Code::Component(code) => {
-                let instance = match instance {
-                    Some(Instance::Component(instance)) => Some(instance),
-                    _ => None,
-                };
-                let call = component::call(&program.module, code, request, &mut store, instance);
-                finish(runtime, Waits::Maybe, request, call)
-                    .map(|(value, instance)| (value, instance.map(Instance::Component)))
-            }
-        };
+        let ended = call(
+            runtime,
+            &program.module,
+            &compiled.code,
+            request,
+            &mut store,
+            instance,
+        );
         let (result, instance) = match ended {
             Ok((result, instance)) => (result, instance),
             Err(Stop::Failure(failure)) => (Err(failure), None),
@@ -198,7 +187,39 @@ impl Runner {
     }
 }
 
-/// Drives a call to its end, or to the end of what it may take.
+/// Calls what the request names in the compiled module, in `instance` or in a fresh one.
+fn call(
+    runtime: &Runtime,
+    module: &Module,
+    code: &Code,
+    request: &Request<'_>,
+    store: &mut Store<GuestState>,
+    instance: Option<Instance>,
+) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
+    match code {
+        Code::Core(core) => {
+            let instance = match instance {
+                Some(Instance::Core(instance)) => Some(instance),
+                _ => None,
+            };
+            let waits = core.waits;
+            let call = core::call(module, core, request, store, instance);
+            finish(runtime, waits, request, call)
+                .map(|(value, instance)| (value, instance.map(Instance::Core)))
+        }
+        Code::Component(code) => {
+            let instance = match instance {
+                Some(Instance::Component(instance)) => Some(instance),
+                _ => None,
+            };
+            let call = component::call(module, code, request, store, instance);
+            finish(runtime, Waits::Maybe, request, call)
+                .map(|(value, instance)| (value, instance.map(Instance::Component)))
+        }
+    }
+}
+
+/// Drives a call to its end or its limit.
 fn finish<T>(
     runtime: &Runtime,
     waits: Waits,
@@ -235,10 +256,11 @@ fn finish<T>(
     })
 }
 
-/// Lets the runtime drop what a guest's sockets were waiting for, which otherwise holds them open until
+/// Lets the runtime drop what a guest's sockets were waiting for, which otherwise stays open until
 /// the next task that waits.
 fn close_sockets(runtime: &Runtime) {
-    /// The runtime does some 60 things at a time, and a guest has no more handles than its limit.
+    /// The runtime handles about 60 events at a time, and a guest has no more handles than its
+    /// limit.
     const TURNS: usize = 8;
     runtime.block_on(async {
         for _ in 0..TURNS {
@@ -258,7 +280,8 @@ impl Drop for Runner {
     }
 }
 
-/// How many bytes of the arguments are copied into the guest. A command's stdin is streamed.
+/// Returns how many bytes of the arguments are copied into the guest. A command's stdin is
+/// streamed.
 fn copied_size(request: &Request<'_>) -> Option<u64> {
     match request.arguments {
         Arguments::Chunk(_) if request.callee == Callee::Command => None,
@@ -273,7 +296,7 @@ fn new_store(
     program: &Program,
     compiled: &Compiled,
     request: &Request<'_>,
-) -> Result<Store<State>, Failure> {
+) -> Result<Store<GuestState>, Failure> {
     let limits = &request.setting.limits;
     let logs = limits.logs.as_usize();
     let (stdin, stdout) = match (request.callee, request.arguments) {
@@ -289,8 +312,8 @@ fn new_store(
         stdout,
         stderr: Sink::log(logs),
     };
-    stdio.tell(request.surroundings);
-    let mut state = State::new(&program.module, request, stdio)?;
+    stdio.listen(request.surroundings);
+    let mut state = GuestState::new(&program.module, request, stdio)?;
     state.open_directories(match &compiled.code {
         Code::Core(_) => Preview::One,
         Code::Component(_) => Preview::Two,
@@ -298,7 +321,7 @@ fn new_store(
     let mut store = Store::try_new(&compiled.variant.engine, state)
         .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
     let passed = limits.output.as_usize().saturating_mul(VAL_OVERHEAD);
-    // What a guest tells its host is no result, and dropped where it is too much.
+    // What a guest reports to its host is not part of the result, and is dropped if it is too much.
     store.set_hostcall_fuel(passed.max(limits.memory.as_usize()));
     arm(&mut store);
     Ok(store)
@@ -307,7 +330,7 @@ fn new_store(
 fn report(
     result: Result<Packed, Failure>,
     request: &Request<'_>,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
 ) -> Report {
     let notes = store.data_mut().desk.notes.take();
     let state = store.data();

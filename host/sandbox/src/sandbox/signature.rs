@@ -1,22 +1,22 @@
-//! Functions and types as WIT writes them, and what of a type cannot be a value. It serves what people are told of
-//! functions that no task can call; those that one can are told by their own types.
+//! Functions and types as WIT writes them, and which types cannot be values. For showing functions
+//! that no task can call; other functions are shown by their own types.
 
 use std::fmt;
 use wit_parser::{Function, Handle, Resolve, Type, TypeDef, TypeDefKind};
 
-/// How deep a type is written out; what is deeper is told by a mark.
+/// The depth to which a type is written out; anything deeper is shown as a mark.
 const DEEPEST: usize = 8;
 
-/// A type that has no place in a task, since its input is copied in and its result copied out.
+/// A type that a task cannot use, because its input is copied in and its result copied out.
 #[derive(Debug)]
 pub(super) struct Obstacle {
     /// The type, as WIT writes it.
     ty: String,
-    kind: Kind,
+    kind: UnsupportedType,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum UnsupportedType {
     Resource,
     Stream,
     Future,
@@ -26,18 +26,18 @@ enum Kind {
 }
 
 impl Obstacle {
-    /// What `ty` itself is, which is no value.
+    /// Returns what `ty` itself is, if it cannot be a value.
     pub(super) fn of(resolve: &Resolve, ty: &Type) -> Self {
         let kind = match ty {
-            Type::ErrorContext => Kind::ErrorContext,
+            Type::ErrorContext => UnsupportedType::ErrorContext,
             Type::Id(id) => match &resolve.types[*id].kind {
-                TypeDefKind::Resource | TypeDefKind::Handle(_) => Kind::Resource,
-                TypeDefKind::Stream(_) => Kind::Stream,
-                TypeDefKind::Future(_) => Kind::Future,
-                TypeDefKind::FixedLengthList(..) => Kind::FixedLengthList,
-                _ => Kind::Unknown,
+                TypeDefKind::Resource | TypeDefKind::Handle(_) => UnsupportedType::Resource,
+                TypeDefKind::Stream(_) => UnsupportedType::Stream,
+                TypeDefKind::Future(_) => UnsupportedType::Future,
+                TypeDefKind::FixedLengthList(..) => UnsupportedType::FixedLengthList,
+                _ => UnsupportedType::Unknown,
             },
-            _ => Kind::Unknown,
+            _ => UnsupportedType::Unknown,
         };
         Self {
             ty: written(resolve, ty),
@@ -49,20 +49,22 @@ impl Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.kind {
-            Kind::Resource => "a resource, which cannot leave the instance it lives in",
-            Kind::Stream => "a stream, which is not all there when a task begins or ends",
-            Kind::Future => "a future, which is not there yet when a task begins or ends",
-            Kind::ErrorContext => "a handle of the instance it was made in, which it cannot leave",
-            Kind::FixedLengthList => {
-                "a list of fixed length, which this host does not have; use a list or a tuple"
+            UnsupportedType::Resource => "a resource, which cannot leave the instance it lives in",
+            UnsupportedType::Stream => "a stream, which is incomplete when a task starts or ends",
+            UnsupportedType::Future => "a future, which is not ready when a task starts or ends",
+            UnsupportedType::ErrorContext => {
+                "a handle, which cannot leave the instance it was made in"
             }
-            Kind::Unknown => "a type that this host does not know",
+            UnsupportedType::FixedLengthList => {
+                "a fixed-length list, which this host does not support; use a list or a tuple"
+            }
+            UnsupportedType::Unknown => "a type unknown to this host",
         };
         write!(f, "has the type `{}`, {why}", self.ty)
     }
 }
 
-/// The function as WIT writes it, without its name: `func(path: string) -> file`.
+/// Writes the function in WIT without its name: `func(path: string) -> file`.
 pub(super) fn of(resolve: &Resolve, function: &Function) -> String {
     let params: Vec<String> = function
         .params
@@ -81,7 +83,7 @@ pub(super) fn of(resolve: &Resolve, function: &Function) -> String {
     format!("{begin}({}){result}", params.join(", "))
 }
 
-/// A type by its name, if it has one, or as it is put together.
+/// Writes a type by its name if it has one, otherwise by its structure.
 fn written(resolve: &Resolve, ty: &Type) -> String {
     Written { resolve, depth: 0 }.ty(ty)
 }
@@ -150,7 +152,7 @@ impl Written<'_> {
             TypeDefKind::Stream(ty) => format!("stream<{}>", part(ty)),
             TypeDefKind::Future(None) => "future".to_owned(),
             TypeDefKind::Future(ty) => format!("future<{}>", part(ty)),
-            // These have names, where they are well made.
+            // These have names if they are well formed.
             TypeDefKind::Record(_) => "record".to_owned(),
             TypeDefKind::Variant(_) => "variant".to_owned(),
             TypeDefKind::Enum(_) => "enum".to_owned(),

@@ -1,5 +1,5 @@
-//! What the host keeps beside a running guest: its limits and how near it is to them, why it was
-//! stopped, and its view of WASI, which is made only when the guest first asks for it.
+//! What the host keeps for a running guest: its limits and its usage, why it was stopped, and its
+//! view of WASI, which is created when the guest first uses it.
 
 use super::files::Files;
 use super::host::Desk;
@@ -20,14 +20,14 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// The data of a guest's store.
-pub(super) struct State {
+pub(super) struct GuestState {
     pub(super) limiter: Limiter,
-    /// None where it is further away than clocks go, or where fuel alone ends what computes.
+    /// None if it is further away than clocks reach, or if fuel alone limits computation.
     pub(super) deadline: Option<Instant>,
     pub(super) cancel: Cancel,
     pub(super) stopped: Option<Stopped>,
     pub(super) stdio: Stdio,
-    /// What it may ask of the host and has told it.
+    /// What it may ask of the host, and what it reported.
     pub(super) desk: Desk,
     pub(super) files: Files,
     world: World,
@@ -35,7 +35,7 @@ pub(super) struct State {
     p2: Option<Box<(WasiCtx, ResourceTable)>>,
 }
 
-/// By which version of WASI a guest reaches its files.
+/// The version of WASI by which a guest accesses its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Preview {
     One,
@@ -49,12 +49,12 @@ pub(super) enum Stopped {
     Cancelled,
 }
 
-/// The mark of an error that the epoch callback raised; the reason is in [`State::stopped`].
+/// Marks an error that the epoch callback raised; the reason is in [`GuestState::stopped`].
 #[derive(Debug, thiserror::Error)]
 #[error("stopped by the host")]
 pub(super) struct StoppedByHost;
 
-impl State {
+impl GuestState {
     pub(super) fn new(
         module: &Module,
         request: &Request<'_>,
@@ -75,26 +75,27 @@ impl State {
         })
     }
 
-    /// Makes an instance that is used again begin a new task.
+    /// Prepares a kept instance for a new task.
     pub(super) fn rearm(&mut self, request: &Request<'_>) {
         self.deadline = deadline(request.setting);
         self.cancel = request.cancel.clone();
         self.stopped = None;
         self.limiter.refused = None;
         self.files.rearm(&request.setting.limits);
-        self.stdio.tell(request.surroundings);
+        self.stdio.listen(request.surroundings);
         self.desk = Desk::new(request.setting, request.surroundings);
     }
 
-    /// Who may be reached, and what was wanted in vain.
+    /// The peers it may reach, and the refusals.
     pub(super) fn peers(&self) -> (Arc<Peers>, Refusals) {
         (Arc::clone(&self.world.peers), self.world.refusals.clone())
     }
 
-    /// Opens the directories it was granted, if any, for preview 1 or for preview 2.
+    /// Opens its granted directories, if any, for preview 1 or for preview 2.
     ///
     /// # Errors
-    /// When one cannot be opened, or is not what it was.
+    ///
+    /// Returns an error if one cannot be opened, or has been replaced.
     pub(super) fn open_directories(&mut self, by: Preview) -> Result<(), Failure> {
         if !self.world.has_directories() {
             return Ok(());
@@ -110,7 +111,7 @@ impl State {
         Ok(())
     }
 
-    /// The guest's view of WASI preview 1, made when it is first used.
+    /// Returns the guest's view of WASI preview 1, created when first used.
     pub(super) fn p1(&mut self) -> &mut WasiP1Ctx {
         let Self {
             p1, stdio, world, ..
@@ -118,7 +119,7 @@ impl State {
         p1.get_or_insert_with(|| Box::new(world.p1(stdio)))
     }
 
-    /// It, and what is kept of its files.
+    /// Returns the same, with the account of its files.
     pub(super) fn p1_and_files(&mut self) -> (&mut WasiP1Ctx, &mut Files) {
         let Self {
             p1,
@@ -131,7 +132,7 @@ impl State {
         (p1, files)
     }
 
-    /// The guest's files by preview 2, and what is kept of them.
+    /// Returns the guest's files in preview 2, with their account.
     pub(super) fn p2_and_files(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Files) {
         let Self {
             p2,
@@ -146,7 +147,7 @@ impl State {
     }
 }
 
-/// When it must be through by the host's clock.
+/// Returns the deadline by the host's clock.
 fn deadline(setting: &Setting) -> Option<Instant> {
     if setting.deterministic {
         return None;
@@ -154,7 +155,7 @@ fn deadline(setting: &Setting) -> Option<Instant> {
     Instant::now().checked_add(setting.limits.time)
 }
 
-impl WasiView for State {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let Self {
             p2, stdio, world, ..
@@ -165,7 +166,7 @@ impl WasiView for State {
 }
 
 /// Arms a new store: from its first instruction the guest is under its limits.
-pub(super) fn arm(store: &mut Store<State>) {
+pub(super) fn arm(store: &mut Store<GuestState>) {
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
@@ -185,7 +186,7 @@ pub(super) fn arm(store: &mut Store<State>) {
     });
 }
 
-/// Sums what all memories and tables of a guest take, which wasmtime's own limiter does not.
+/// Sums up all memories and tables of a guest, which wasmtime's own limiter does not.
 #[derive(Debug)]
 pub(super) struct Limiter {
     memory_limit: usize,
@@ -193,13 +194,13 @@ pub(super) struct Limiter {
     pub(super) peak_memory: usize,
     table_limit: usize,
     table_elements: usize,
-    /// The sums before the last growth that was allowed, should it come to nothing.
+    /// The sums before the last growth that was allowed, in case it fails.
     before: (usize, usize, usize),
-    /// What the guest last asked for in vain: a failure after that is put down to it.
+    /// The growth that the guest was last refused: a failure after that is attributed to it.
     pub(super) refused: Option<Refused>,
 }
 
-/// Growth that was refused.
+/// A growth that was refused.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refused {
     /// The sum of memories would have reached this many bytes.
@@ -221,7 +222,7 @@ impl Limiter {
         }
     }
 
-    /// Takes back the last growth, which the engine could not do after all.
+    /// Reverts the last growth, which the engine could not carry out.
     fn take_back(&mut self) {
         (self.memory, self.peak_memory, self.table_elements) = self.before;
     }
@@ -235,7 +236,7 @@ impl ResourceLimiter for Limiter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
-            // The module's own bound: nothing of ours was reached.
+            // The module's own maximum, not one of our limits.
             return Ok(false);
         }
         let sum = self.memory.saturating_sub(current).saturating_add(desired);

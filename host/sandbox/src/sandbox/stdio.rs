@@ -1,8 +1,8 @@
-//! The standard streams of a guest. All of them are the host's own: a stock pipe makes
-//! `println!` fail inside the guest when it is full, and an inherited one has no bound.
+//! The standard streams of a guest. All of them are our own: a stock pipe makes `println!` fail in
+//! the guest when it is full, and an inherited one is unbounded.
 //!
-//! A log keeps its first bytes and drops the rest; a command's stdout is its result and ends
-//! the task when it passes the limit; stdin gives the task's input piece by piece.
+//! A log keeps its first bytes and drops the rest. A command's stdout is its result and ends the
+//! task when it exceeds the limit. stdin yields the task's input piece by piece.
 
 use super::request::Surroundings;
 use crate::input::{Chunk, ChunkData, OpenFile};
@@ -18,10 +18,10 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError};
 
-/// The most a guest may write at once: what `wasmtime-wasi` allocates for it in one piece.
+/// The most that a guest may write at once: `wasmtime-wasi` allocates this in one piece.
 const WRITE_PERMIT: usize = 64 * 1024;
 
-/// The most that is read of the input for a guest at once.
+/// The most that is read of the input at once.
 const READ_PIECE: usize = 64 * 1024;
 
 /// The three streams of one guest.
@@ -32,18 +32,21 @@ pub(super) struct Stdio {
 }
 
 impl Stdio {
-    /// Tells whoever listens to the task what is written from now on. A command's stdout, which
-    /// is its result, is not told.
-    pub(super) fn tell(&self, surroundings: &Surroundings) {
-        let told = |note: fn(Bytes) -> TaskNote| {
-            surroundings.listener.as_ref().map(|listener| Told {
-                listener: Arc::clone(listener),
-                task: surroundings.task,
-                note,
-            })
+    /// Passes what is written from now on to the listener, except a command's stdout, which is its
+    /// result.
+    pub(super) fn listen(&self, surroundings: &Surroundings) {
+        let listener = |note: fn(Bytes) -> TaskNote| {
+            surroundings
+                .listener
+                .as_ref()
+                .map(|listener| OutputListener {
+                    listener: Arc::clone(listener),
+                    task: surroundings.task,
+                    note,
+                })
         };
-        self.stdout.tell(told(TaskNote::Stdout));
-        self.stderr.tell(told(TaskNote::Stderr));
+        self.stdout.listen(listener(TaskNote::Stdout));
+        self.stderr.listen(listener(TaskNote::Stderr));
     }
 }
 
@@ -55,30 +58,30 @@ struct SinkState {
     kept: Vec<u8>,
     dropped: u64,
     limit: usize,
-    /// Whether passing the limit ends the task, rather than dropping what is too much.
+    /// Whether exceeding the limit ends the task instead of dropping the rest.
     is_result: bool,
-    told: Option<Told>,
+    listener: Option<OutputListener>,
 }
 
-/// Who is told what is written.
-struct Told {
+/// Who receives what is written.
+struct OutputListener {
     listener: Arc<dyn Listener>,
     task: u64,
     note: fn(Bytes) -> TaskNote,
 }
 
-/// The mark of the error that ends a task whose output is too large.
+/// Marks the error that ends a task whose output is too large.
 #[derive(Debug, thiserror::Error)]
-#[error("the output limit was passed")]
+#[error("the output limit was exceeded")]
 pub(super) struct OutputLimitPassed;
 
 impl Sink {
-    /// A stream of which the first `limit` bytes are kept and the rest is dropped.
+    /// A stream that keeps the first `limit` bytes and drops the rest.
     pub(super) fn log(limit: usize) -> Self {
         Self::new(limit, false)
     }
 
-    /// A stream that is the task's result and may have `limit` bytes.
+    /// A stream that is the task's result, of at most `limit` bytes.
     pub(super) fn result(limit: usize) -> Self {
         Self::new(limit, true)
     }
@@ -89,13 +92,13 @@ impl Sink {
             dropped: 0,
             limit,
             is_result,
-            told: None,
+            listener: None,
         })))
     }
 
-    fn tell(&self, told: Option<Told>) {
+    fn listen(&self, listener: Option<OutputListener>) {
         let mut state = lock(&self.0);
-        state.told = told.filter(|_| !state.is_result);
+        state.listener = listener.filter(|_| !state.is_result);
     }
 
     /// Takes what was written so far.
@@ -116,9 +119,9 @@ impl Sink {
         let kept = bytes.len().min(room);
         state.kept.extend_from_slice(&bytes[..kept]);
         state.dropped += (bytes.len() - kept) as u64;
-        if let Some(told) = &state.told {
-            let note = (told.note)(Bytes::copy_from_slice(bytes));
-            told.listener.note(told.task, note);
+        if let Some(to) = &state.listener {
+            let note = (to.note)(Bytes::copy_from_slice(bytes));
+            to.listener.note(to.task, note);
         }
         Ok(())
     }
@@ -199,8 +202,8 @@ enum Source {
         next: u64,
         end: u64,
     },
-    /// An input whose end is not known: it is read on a thread of the runtime, since reading may
-    /// block, while the guest waits.
+    /// An input of unknown length: read on a thread of the runtime, since reading may block, while
+    /// the guest waits.
     Stream {
         reader: SharedReader,
         ready: Option<Bytes>,
@@ -215,7 +218,7 @@ impl Stdin {
         Self::new(Source::Bytes(Bytes::new()))
     }
 
-    /// A stdin that gives the bytes of `chunk`.
+    /// A stdin that yields the bytes of `chunk`.
     pub(super) fn chunk(chunk: &Chunk) -> std::io::Result<Self> {
         let source = match &chunk.data {
             ChunkData::Bytes(bytes) => Source::Bytes(bytes.clone()),
@@ -240,19 +243,19 @@ impl Stdin {
         })))
     }
 
-    /// How many bytes the guest has read.
+    /// Returns how many bytes the guest has read.
     pub(super) fn bytes_read(&self) -> u64 {
         lock(&self.0).bytes_read
     }
 
-    /// What went wrong when the host read the input.
+    /// Returns the error of reading the input on the host, if there was one.
     pub(super) fn take_error(&self) -> Option<std::io::Error> {
         lock(&self.0).error.take()
     }
 }
 
 impl StdinState {
-    /// The next bytes, none where they have yet to come, or the end of the stream.
+    /// Returns the next bytes, none if they have not arrived yet, or the end of the stream.
     fn next(&mut self, size: usize) -> Result<Bytes, StreamError> {
         let size = size.min(READ_PIECE);
         let bytes = match &mut self.source {
@@ -264,13 +267,13 @@ impl StdinState {
                 let mut piece = vec![0; length];
                 if let Err(error) = file.read_exact_at(&mut piece, *next) {
                     self.error = Some(error);
-                    return Err(StreamError::trap("the input could not be read"));
+                    return Err(StreamError::trap("cannot read the input"));
                 }
                 *next += length as u64;
                 piece.into()
             }
             Source::Stream { ready: None, .. } if self.error.is_some() => {
-                return Err(StreamError::trap("the input could not be read"));
+                return Err(StreamError::trap("cannot read the input"));
             }
             Source::Stream { ready: None, .. } => Bytes::new(),
             Source::Stream {
@@ -298,7 +301,7 @@ impl IsTerminal for Stdin {
 
 impl StdinStream for Stdin {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        // Preview 1 and 2 read through `p2_stream` alone.
+        // Preview 1 and 2 only read through `p2_stream`.
         Box::new(tokio::io::empty())
     }
 
@@ -318,7 +321,7 @@ impl Pollable for Stdin {
             _ => return,
         };
         let state = Arc::clone(&self.0);
-        // An empty piece stands for the end. A panic of the reader ends the stream likewise.
+        // An empty piece means the end. A panic of the reader ends the stream too.
         let _ = tokio::task::spawn_blocking(move || {
             let piece = read_piece(&reader);
             let mut state = lock(&state);
@@ -358,7 +361,7 @@ impl InputStream for Stdin {
     }
 }
 
-/// Locks a stream's state. A panic while it was held leaves plain data, good to go on with.
+/// Locks a stream's state. A panic while it was held leaves plain data that is still valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

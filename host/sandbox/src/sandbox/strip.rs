@@ -1,6 +1,7 @@
-//! A module without what only a debugger reads, and a component made of a core module: new bytes of the same program.
+//! A module without debug sections, and a component made from a core module: new bytes of the same
+//! program.
 //!
-//! Names stay, since the backtrace of a trap is made of them, and so do types and whatever else is not known to be
+//! Names stay, since backtraces need them, and so do types and any section that is not known to be
 //! for debuggers.
 
 use super::load::LoadError;
@@ -10,20 +11,24 @@ use wasm_encoder::{RawSection, Section as _};
 use wasmparser::{Chunk, Parser, Payload};
 
 impl Module {
-    /// The same module without its debug sections, also in the modules that a component is made of. It runs as
-    /// before; names and types stay.
+    /// Returns the same module without its debug sections, including those of nested modules. It
+    /// runs as before; names and types stay.
     ///
     /// # Errors
-    /// When the module is damaged in a place that was not looked at when it was loaded.
+    ///
+    /// Returns an error if the module is malformed in a part that was not checked when it was
+    /// loaded.
     pub fn without_debug_sections(&self) -> Result<Self, LoadError> {
         let bytes = stripped(&self.0.bytes).map_err(|message| LoadError::invalid(self, message))?;
         self.again_as(bytes)
     }
 
-    /// The component that a core module with types, or a WASI command, stands for; a component is what it is.
+    /// Turns a core module with types, or a WASI command, into a component. A component is returned
+    /// unchanged.
     ///
     /// # Errors
-    /// When the module has no types, or something that no component can have.
+    ///
+    /// Returns an error if the module has no types, or something that no component can have.
     pub fn to_component(&self) -> Result<Self, LoadError> {
         if self.is_component() {
             return Ok(self.clone());
@@ -34,7 +39,7 @@ impl Module {
         };
         if self.form() == Form::Plain {
             return Err(refused(
-                "it has plain functions of numbers and does not say its types in WIT".to_owned(),
+                "it has plain functions of numbers and no WIT for them".to_owned(),
             ));
         }
         let bytes = componentize(self).map_err(|error| match error {
@@ -44,9 +49,9 @@ impl Module {
         self.again_as(bytes.into())
     }
 
-    /// A module of other bytes in this one's place: not of the file that this one may be from.
+    /// Makes a module from other bytes of the same program, which no longer belong to a file.
     fn again_as(&self, bytes: Vec<u8>) -> Result<Self, LoadError> {
-        // It was within its limit before, whatever that was; a component has an adapter of some 100 KB more.
+        // It was within its limit before; the adapter adds about 100 KB to a component.
         let limits = crate::limits::Limits {
             module: rwasm_value::units::ByteSize::new(u64::MAX),
             ..crate::limits::Limits::default()
@@ -55,14 +60,14 @@ impl Module {
     }
 }
 
-/// Whether only a debugger reads the custom section.
+/// Whether only debuggers read the custom section.
 fn is_for_debuggers(name: &str) -> bool {
     name.starts_with(".debug_")
         || name.starts_with("reloc..debug_")
         || matches!(name, "external_debug_info" | "sourceMappingURL")
 }
 
-/// The bytes of a core module or component without such sections, however deep.
+/// Returns the bytes of a core module or component without debug sections, at any depth.
 fn stripped(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut kept = Vec::with_capacity(bytes.len());
     let mut parser = Parser::new(0);
@@ -72,7 +77,7 @@ fn stripped(bytes: &[u8]) -> Result<Vec<u8>, String> {
         let parsed = parser.parse(rest, true);
         let (payload, consumed) = match parsed.map_err(|error| error.to_string())? {
             Chunk::Parsed { payload, consumed } => (payload, consumed),
-            Chunk::NeedMoreData(_) => return Err("it is cut off".to_owned()),
+            Chunk::NeedMoreData(_) => return Err("it is truncated".to_owned()),
         };
         at += consumed;
         let inner;
@@ -89,15 +94,18 @@ fn stripped(bytes: &[u8]) -> Result<Vec<u8>, String> {
             | Payload::ComponentSection {
                 unchecked_range, ..
             } => {
-                // The parser goes on behind it, and so do we.
+                // The parser continues after it, and so do we.
                 inner = stripped(part(bytes, unchecked_range)?)?;
                 at = unchecked_range.end;
                 let id = payload.as_section().map(|(id, _)| id);
-                (id.ok_or("it has a section of no kind")?, inner.as_slice())
+                (
+                    id.ok_or("it has a section without a kind")?,
+                    inner.as_slice(),
+                )
             }
             other => match other.as_section() {
                 Some((id, range)) => (id, part(bytes, &range)?),
-                // A part of a section that was copied whole.
+                // Part of a section that was copied as a whole.
                 None => continue,
             },
         };
@@ -108,7 +116,7 @@ fn stripped(bytes: &[u8]) -> Result<Vec<u8>, String> {
 fn part<'b>(bytes: &'b [u8], range: &std::ops::Range<usize>) -> Result<&'b [u8], String> {
     bytes
         .get(range.clone())
-        .ok_or_else(|| "it is cut off".to_owned())
+        .ok_or_else(|| "it is truncated".to_owned())
 }
 
 #[cfg(test)]

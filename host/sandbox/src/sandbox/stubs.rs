@@ -1,13 +1,13 @@
-//! What answers the imports of components that are not the host's own: the embedder's functions,
-//! and for what nobody offers stand-ins, so that it can be bound, and whoever calls one gets a
-//! failure that names it. That goes for what another version of an interface of WASI, or of the host's own, has beside what is
-//! here, too.
+//! Provides the imports of components that the host does not: the embedder's functions, and stubs
+//! for everything else, so that it can be bound and a call fails with an error that names it. The
+//! same goes for functions that other versions of a WASI interface, or of the host's own, have in
+//! addition.
 //!
-//! wasmtime's own way would stand in for the whole of such an interface, and hide what is here.
+//! wasmtime's own stubs would replace all of such an interface and hide what the host provides.
 
 use super::host::HostFunctions;
 use super::imports;
-use super::state::State;
+use super::state::GuestState;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType};
 use wasmtime_wasi::filesystem::Descriptor;
@@ -15,21 +15,22 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, DynPollable, IoError, Network, TcpSocket, UdpSocket,
 };
 
-/// The mark of a call of an import that is not there.
+/// Marks a call of an import that is not provided.
 #[derive(Debug, thiserror::Error)]
-#[error("`{name}` of `{module}` is not offered")]
+#[error("`{name}` of `{module}` is not provided")]
 pub(super) struct NotOffered {
     pub(super) module: String,
     pub(super) name: String,
 }
 
-/// Defines every import of `component` that the host does not offer itself.
+/// Defines every import of `component` that the host does not provide itself.
 ///
 /// # Errors
-/// When an import has another type than the embedder's function for it; when `strict`, also where
-/// there is no such function.
+///
+/// Returns an error if an import has a different type than the embedder's function for it, or, when
+/// `strict`, if there is no such function.
 pub(super) fn define(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<GuestState>,
     component: &Component,
     functions: &HostFunctions,
     strict: bool,
@@ -64,8 +65,8 @@ pub(super) fn define(
     Ok(())
 }
 
-/// The resources of an interface that is offered: what is not offered may pass them on, and then must mean the
-/// same ones.
+/// The resources of a provided interface: functions that are not provided may mention them and must
+/// then mean the same ones.
 fn shared(
     engine: &wasmtime::Engine,
     interface: &str,
@@ -93,12 +94,12 @@ fn shared(
 
 fn not_here(module: &str, name: &str) -> wasmtime::Error {
     wasmtime::format_err!(
-        "it imports `{name}` of `{module}`, which this host does not offer{}",
+        "it imports `{name}` of `{module}`, which this host does not provide{}",
         imports::advice(module)
     )
 }
 
-/// What stands in for a function.
+/// Returns the stub of a function.
 struct Stub<'a> {
     module: &'a str,
     name: &'a str,
@@ -109,7 +110,7 @@ impl<'a> Stub<'a> {
         Self { module, name }
     }
 
-    fn define(self, linker: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    fn define(self, linker: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
         let (module, name) = (self.module.to_owned(), self.name.to_owned());
         linker.func_new(self.name, move |_, _, _, _| {
             Err(NotOffered {
@@ -125,26 +126,27 @@ struct Stubs<'a> {
     engine: &'a wasmtime::Engine,
     functions: &'a HostFunctions,
     strict: bool,
-    /// Resources of interfaces that are offered, as the component and as the host know them.
+    /// Resources of provided interfaces, as the component and as the host know them.
     shared: Vec<(ResourceType, ResourceType)>,
 }
 
 impl Stubs<'_> {
-    /// Defines what `instance`, which is the interface as the component knows it under `name` and the host under `here`, has
-    /// beside what is here. A resource that was `seen` in an interface before is only passed on by this one.
+    /// Defines what `instance` has beyond the host's version of the interface, which the component
+    /// calls `name` and the host calls `here`. A resource that was `seen` in another interface is
+    /// only passed on by this one.
     fn complete(
         &self,
-        linker: &mut Linker<State>,
+        linker: &mut Linker<GuestState>,
         here: &str,
         name: &str,
         instance: &ComponentInstance,
         seen: &mut Vec<ResourceType>,
     ) -> wasmtime::Result<()> {
-        // A definition of its own under the component's version would hide what is here.
+        // A separate definition under the component's version would hide what the host provides.
         let mut here = linker.instance(here)?;
         for (export, item) in instance.exports(self.engine) {
             let stub = Stub::new(name, export);
-            // What is here already cannot be defined once more, which is how it shows.
+            // Defining what exists already fails, which is how it is detected.
             let is_missing = match &item.ty {
                 ComponentItem::ComponentFunc(_) => stub.define(&mut here).is_ok(),
                 ComponentItem::Resource(ty) if !seen.contains(ty) => {
@@ -163,7 +165,7 @@ impl Stubs<'_> {
 
     fn define(
         &self,
-        linker: &mut LinkerInstance<'_, State>,
+        linker: &mut LinkerInstance<'_, GuestState>,
         module: &str,
         name: &str,
         item: &ComponentItem,
@@ -190,8 +192,8 @@ impl Stubs<'_> {
                 let here = shared.map_or_else(ResourceType::host::<()>, |(_, here)| *here);
                 linker.resource(name, here, |_, _| Ok(()))
             }
-            // A type needs no definition; for modules and components nothing can stand in, which
-            // binding the imports then says.
+            // A type needs no definition. Modules and components cannot be stubbed, so binding the
+            // imports fails.
             _ => Ok(()),
         }
     }

@@ -1,4 +1,5 @@
-//! What typed calls of both lowerings share: input as text, and results that may be errors.
+//! Shared by typed calls of core modules and components: input as text, and results that may be
+//! errors.
 
 use super::module::Function;
 use crate::input::Chunk;
@@ -6,7 +7,7 @@ use crate::outcome::{Failure, FailureCode};
 use bytes::Bytes;
 use rwasm_value::value::{Packed, Type, Value};
 
-/// The value that `function` returned: a `result` counts as its `ok`, or as a failure.
+/// Returns the value of a result of `function`: a `result` counts as its `ok`, or as a failure.
 pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, Failure> {
     let Some(ty) = &function.result else {
         return Ok(Packed::from_payload(Type::tuple([]), Bytes::new()));
@@ -27,7 +28,7 @@ pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, 
     let message = match value.unpack() {
         Ok(Value::String(text)) => text,
         Ok(Value::Tuple(fields)) if fields.is_empty() => {
-            format!("`{}` returned an error without a text", function.name)
+            format!("`{}` returned an error without a message", function.name)
         }
         Ok(other) => rwasm_value::format::to_wave(&other),
         Err(error) => error.to_string(),
@@ -35,7 +36,7 @@ pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, 
     Err(Failure::new(FailureCode::GuestError, message))
 }
 
-/// The type of what [`returned`] gives.
+/// Returns the type of the value of [`returned`].
 #[doc(hidden)]
 pub fn value_type(function: &Function) -> Type {
     match &function.result {
@@ -55,7 +56,7 @@ pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
     Err(Failure::new(
         FailureCode::BadInput,
         format!(
-            "{} is not UTF-8 at byte {} (0x{found:02X}), as a function that takes a string needs; \
+            "{} is not UTF-8 at byte {} (0x{found:02X}), but the function takes a string; \
              convert it (for Latin-1: iconv -f ISO-8859-1 -t UTF-8) or use a function that takes list<u8>",
             chunk.source.name,
             chunk.range.start + valid as u64,
@@ -63,11 +64,11 @@ pub(super) fn check_utf8(chunk: &Chunk, bytes: &[u8]) -> Result<(), Failure> {
     ))
 }
 
-/// The failure of a task whose input could not be read.
+/// Makes the failure of a task whose input could not be read.
 pub(super) fn unreadable(error: &std::io::Error) -> Failure {
     let mut failure = Failure::new(
         FailureCode::BadInput,
-        format!("the input could not be read: {error}"),
+        format!("cannot read the input: {error}"),
     );
     failure.is_input_error = true;
     failure

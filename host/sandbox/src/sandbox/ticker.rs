@@ -1,10 +1,10 @@
-//! The tick by which guests that compute are asked whether they should stop.
+//! The tick at which guests that compute check whether to stop.
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Short enough that a stopped guest is felt to stop at once, long enough to cost nothing.
+/// Short enough for a stop to feel immediate, long enough to cost nothing.
 const TICK: Duration = Duration::from_millis(5);
 
 /// A thread that advances an engine's epoch until it is dropped.
@@ -16,7 +16,7 @@ pub(super) struct Ticker {
 impl Ticker {
     pub(super) fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
-        // Weak, so that the engine's memory does not wait for this thread.
+        // Weak, so that the engine's memory is not held by this thread.
         let engine = engine.weak();
         let thread = std::thread::Builder::new()
             .name("rwasm-ticker".to_owned())
@@ -39,7 +39,7 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the ticker has nothing to tell: no guest can run any more.
+            // A panic of the ticker needs no report: no guest can run any more.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! Between the packed form and the component model's dynamic values.
+//! Converts between the packed form and the component model's dynamic values.
 
 use rwasm_value::value::Type;
 use rwasm_value::value::codec::{Malformed, Reader, Writer};
@@ -10,7 +10,7 @@ use wasmtime::component::Val;
 pub(super) enum WriteError {
     /// It is larger than the limit.
     TooLarge,
-    /// It is not of the type.
+    /// It does not have the type.
     Type,
 }
 
@@ -98,7 +98,7 @@ fn read_side(reader: &mut Reader<'_>, ty: Option<&Type>) -> Result<Option<Box<Va
     ty.map(|ty| read(reader, ty).map(Box::new)).transpose()
 }
 
-/// Packs a value of type `ty`, of at most `limit` bytes with what `out` holds already.
+/// Packs a value of type `ty`, of at most `limit` bytes including what `out` holds already.
 pub(super) fn write(
     out: &mut Writer,
     val: &Val,
@@ -155,12 +155,8 @@ pub(super) fn write(
         }
         (Val::Option(some), Type::Option(inner)) => {
             out.put_bool(some.is_some());
-            write_side(
-                out,
-                some.as_deref(),
-                some.is_some().then_some(&**inner),
-                limit,
-            )?;
+            let inner = some.is_some().then_some(&**inner);
+            write_side(out, some.as_deref(), inner, limit)?;
         }
         (Val::Result(Ok(ok)), Type::Result(sides)) => {
             out.put_bool(false);
@@ -171,12 +167,7 @@ pub(super) fn write(
             write_side(out, err.as_deref(), sides.err.as_ref(), limit)?;
         }
         (Val::Flags(set), Type::Flags(names)) => {
-            let mut bits = vec![0; names.len().div_ceil(8)];
-            for name in set {
-                let idx = position(names, name)?;
-                bits[idx / 8] |= 1 << (idx % 8);
-            }
-            out.put_raw(&bits);
+            write_flags(out, set, names)?;
         }
         _ => return Err(WriteError::Type),
     }
@@ -185,6 +176,16 @@ pub(super) fn write(
     } else {
         Ok(())
     }
+}
+
+fn write_flags(out: &mut Writer, set: &[String], names: &[Arc<str>]) -> Result<(), WriteError> {
+    let mut bits = vec![0; names.len().div_ceil(8)];
+    for name in set {
+        let idx = position(names, name)?;
+        bits[idx / 8] |= 1 << (idx % 8);
+    }
+    out.put_raw(&bits);
+    Ok(())
 }
 
 fn position(names: &[Arc<str>], name: &str) -> Result<usize, WriteError> {

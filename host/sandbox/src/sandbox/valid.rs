@@ -1,5 +1,5 @@
-//! Whether a module can be run, as far as that can be told without compiling it: for programs whose engines are elsewhere,
-//! and compile it there. One that passes may yet be refused by an engine.
+//! Checks whether a module can run, as far as possible without compiling it, for programs with
+//! remote engines, which compile it. An engine may still refuse a module that passes.
 
 use super::foreign::contained;
 use super::imports;
@@ -8,12 +8,12 @@ use super::module::Module;
 use wasmparser::types::EntityType;
 use wasmparser::{Validator, WasmFeatures};
 
-/// Looks at all of its code.
+/// Validates all its code.
 pub(super) fn check(module: &Module) -> Result<(), LoadError> {
     contained(|| validate(module)).map_err(|message| LoadError::invalid(module, message))
 }
 
-/// What engines take.
+/// The features that engines accept.
 fn features() -> WasmFeatures {
     let beyond = WasmFeatures::MEMORY64 | WasmFeatures::THREADS | WasmFeatures::CM_ASYNC;
     (WasmFeatures::default() | WasmFeatures::CM_MAP) - beyond
@@ -25,12 +25,12 @@ fn validate(module: &Module) -> Result<(), String> {
         .validate_all(&module.0.bytes)
         .map_err(|error| format!("failed to parse WebAssembly module: {error}"))?;
     let types = types.as_ref();
-    // One that imports interfaces is made a component, which is another affair.
+    // A module that imports interfaces is turned into a component, which is checked elsewhere.
     let mut interfaces = module.imports().iter();
     if interfaces.any(|import| imports::is_wit(&import.module)) {
         return Ok(());
     }
-    // Functions that are not offered are stood in for; nothing else can be.
+    // Functions that are not provided are stubbed; nothing else can be.
     let mut wanted = types.core_imports().into_iter().flatten();
     let is_function = |ty| matches!(ty, EntityType::Func(_) | EntityType::FuncExact(_));
     if let Some((from, name, _)) = wanted.find(|(_, _, ty)| !is_function(*ty)) {
@@ -49,7 +49,7 @@ fn validate(module: &Module) -> Result<(), String> {
         };
         if begins && !fits {
             return Err(format!(
-                "its `{name}` is no function that takes and gives nothing"
+                "its `{name}` is not a function without parameters and results"
             ));
         }
     }

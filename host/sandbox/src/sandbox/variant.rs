@@ -1,6 +1,6 @@
-//! A `wasmtime::Engine` and its configuration. What cannot be set per call (fuel on or off, the
-//! size of the stack, determinism) makes a variant of its own, with its own compiled code; a cluster
-//! has a few at most.
+//! A `wasmtime::Engine` and its configuration. Each combination of settings that cannot be changed
+//! per call (fuel, stack size, determinism) is a variant with its own compiled code; a cluster has
+//! a few at most.
 
 use super::ticker::Ticker;
 use crate::limits::{Limits, MAX_TABLE_ELEMENTS};
@@ -19,7 +19,7 @@ use wasmtime::{
 pub struct VariantKey {
     /// Whether fuel is counted.
     pub(super) fuel: bool,
-    /// Whether the few instructions that may differ between machines are held to one outcome.
+    /// Whether the few instructions that may differ between machines are made deterministic.
     pub(super) deterministic: bool,
     /// The bytes of a guest's stack.
     pub(super) stack: usize,
@@ -36,7 +36,7 @@ impl VariantKey {
     }
 }
 
-/// What host functions that a guest waits in may take of the stack beside the guest itself.
+/// The stack that host functions may take when a guest waits in them, beside the guest's own.
 const HOST_STACK: usize = 1536 << 10;
 
 /// One configured `wasmtime::Engine` and the ticker of its epoch.
@@ -48,29 +48,29 @@ pub(super) struct Variant {
     _ticker: Ticker,
 }
 
-/// Instances an engine may hold at once: the running one and the few kept for reuse.
+/// The most instances of an engine: the running one and the few that are kept for reuse.
 const INSTANCES_PER_ENGINE: u32 = 4;
 
-/// What one component may be made of. Most are one to four modules; these bounds keep a hostile
-/// one from taking the slots of others.
+/// The parts that one component may have. Most have one to four modules; these bounds keep a
+/// hostile one from taking the slots of others.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
 
-/// The memories of an engine's instances at most: two that are kept and one that runs, each with as many as it may have. So
-/// those that are kept cannot leave nothing for others. At 1 024 engines and 4 GiB of addresses each these are 48 TiB, of the
-/// 128 there are.
+/// The most memories of an engine's instances: of two that are kept and one that runs, each with as
+/// many as it may have, so that kept instances cannot exhaust them. With 1 024 engines and 4 GiB of
+/// addresses each, these are 48 TiB of 128 TiB of address space.
 const MEMORIES_PER_ENGINE: u32 = 3 * MEMORIES_PER_COMPONENT;
 
-/// The heaps for objects of exceptions, likewise: one for each instance.
+/// Likewise, the heaps for exception objects: one for each instance.
 const HEAPS_PER_ENGINE: u32 = 3;
 
-/// A core module has one memory and a table or few.
+/// A core module has one memory and one table or a few.
 const MEMORIES_PER_MODULE: u32 = 4;
 const TABLES_PER_MODULE: u32 = 8;
 
-/// What a slot keeps mapped between tasks: with `PAGEMAP_SCAN` only pages that were written are
-/// reset, which makes a fresh instance three times cheaper than giving the pages back.
+/// What a slot keeps mapped between tasks: with `PAGEMAP_SCAN` only written pages are reset, which
+/// makes a fresh instance three times cheaper than returning the pages.
 const KEEP_RESIDENT: usize = 8 << 20;
 const TABLE_KEEP_RESIDENT: usize = 512 << 10;
 
@@ -78,8 +78,8 @@ const TABLE_KEEP_RESIDENT: usize = 512 << 10;
 const MAX_INSTANCE_SIZE: usize = 16 << 20;
 
 impl Variant {
-    /// Configures an engine for `engines` threads. Where the address space is too small for a
-    /// pool, memories are allocated on demand, with explicit bounds checks.
+    /// Configures an engine for `engines` threads. If the address space is too small for a pool,
+    /// memories are allocated on demand, with explicit bounds checks.
     pub(super) fn new(key: VariantKey, engines: u32) -> wasmtime::Result<Self> {
         let (engine, pooled) = match wasmtime::Engine::new(&pooled(key, engines)) {
             Ok(engine) => (engine, true),
@@ -94,14 +94,14 @@ impl Variant {
         })
     }
 
-    /// A number that is the same for engines that can run each other's compiled code.
+    /// Returns a number that is the same for engines that can run each other's compiled code.
     pub(super) fn compatibility(&self) -> u64 {
         compatibility(&self.engine, self.key)
     }
 }
 
-/// An engine that compiles what a variant of this key runs, and runs nothing itself: without a pool,
-/// but with code made as for one.
+/// Makes an engine that compiles for a variant of this key and runs nothing: it has no pool, but
+/// its code is for one.
 pub(super) fn compiling(key: VariantKey, pooled: bool) -> wasmtime::Result<wasmtime::Engine> {
     let mut config = if pooled { config(key) } else { on_demand(key) };
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -125,7 +125,7 @@ fn config(key: VariantKey) -> Config {
         .async_stack_size(key.stack + HOST_STACK)
         .cranelift_nan_canonicalization(key.deterministic)
         .relaxed_simd_deterministic(key.deterministic)
-        // The environment variable that would turn details on is not ours to read.
+        // The environment variable that would enable details is not ours to read.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_memory64(false)
         .wasm_exceptions(true)

@@ -1,5 +1,5 @@
-//! A guest's view of WASI: its streams and arguments, and what it was granted. It is made when the
-//! guest first asks for it.
+//! A guest's view of WASI: its streams and arguments, and what it was granted. Created when the
+//! guest first uses it.
 
 use super::clock::GuestClock;
 use super::module::Module;
@@ -23,15 +23,15 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-/// What of it is the same for both versions of WASI.
+/// The part that is the same for both versions of WASI.
 pub(super) struct World {
     grants: Arc<Grants>,
     pub(super) peers: Arc<Peers>,
-    /// What it wanted of the network in vain.
+    /// What it was refused of the network.
     pub(super) refusals: Refusals,
     dirs: Arc<[File]>,
     clock: GuestClock,
-    /// What random numbers follow from; the operating system's where there is nothing.
+    /// The source of random numbers; the operating system if there is none.
     seed: Option<Seed>,
     arguments: Vec<String>,
     handles: usize,
@@ -127,8 +127,8 @@ impl World {
         Ok(builder)
     }
 
-    /// Refuses a directory that is not the one which was granted. A task that may write around it could
-    /// have put another in its place, or a link to one.
+    /// Refuses a directory that is not the one that was granted. A task that may write around it
+    /// could have replaced it, perhaps with a link.
     fn check(&self, wasi: &mut WasiCtxView<'_>) -> Result<(), Failure> {
         let internal = |error: &dyn Display| Failure::new(FailureCode::Internal, error.to_string());
         let mut files = WasiFilesystemCtxView {
@@ -165,7 +165,7 @@ impl World {
             .wall_clock(self.clock)
             .monotonic_clock(self.clock)
             .max_random_size(self.max_random);
-        // Of a name that was given twice, only the last value.
+        // Of a name given twice, only the last value.
         let variables: BTreeMap<_, _> = self.grants.env.iter().cloned().collect();
         for (name, value) in variables {
             builder.env(name, value);
@@ -191,11 +191,11 @@ fn is_same(one: &File, other: &File) -> std::io::Result<bool> {
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
-/// What all random numbers of a task follow from.
+/// What all random numbers of a task are derived from.
 type Seed = [u8; 32];
 
-/// The seed of a task: of the number that was given, and of what makes the task this one and no other, its
-/// module, function and input. So it is the same wherever and however often the task runs.
+/// Derives the seed of a task from the given number and the identity of the task: its module,
+/// function and input. So it is the same wherever and however often the task runs.
 fn seed(number: u64, module: &Module, request: &Request<'_>) -> Result<Seed, Failure> {
     let mut hash = Sha256::new();
     hash.update(number.to_le_bytes());
@@ -203,7 +203,7 @@ fn seed(number: u64, module: &Module, request: &Request<'_>) -> Result<Seed, Fai
     if let Callee::Function(place) = request.callee {
         hash.update(&module.functions()[place].name);
     }
-    // A length before each part, so that no two inputs look the same.
+    // The length before each part keeps different inputs apart.
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
@@ -212,7 +212,7 @@ fn seed(number: u64, module: &Module, request: &Request<'_>) -> Result<Seed, Fai
         part(argument.as_bytes());
     }
     match request.arguments {
-        // It can be read but once, and that is the guest's to do.
+        // It can be read only once, which is up to the guest.
         Arguments::Chunk(chunk) if chunk.len().is_none() => {}
         Arguments::Chunk(chunk) => {
             part(&chunk.bytes().map_err(|error| text::unreadable(&error))?);

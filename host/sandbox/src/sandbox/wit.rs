@@ -1,4 +1,5 @@
-//! From the WIT a module carries to the functions it exports, and to those it exports that no task can call.
+//! Finds the functions that a module exports in the WIT it carries, including those that no task
+//! can call.
 
 use super::abi::Signature;
 use super::imports::host_functions;
@@ -24,10 +25,11 @@ pub(super) struct Exported {
     pub(super) uncallable: Vec<Uncallable>,
 }
 
-/// The functions that `world` exports, alone and in interfaces.
+/// Returns the functions that `world` exports, both directly and in interfaces.
 ///
 /// # Errors
-/// When they take more than the room that is left.
+///
+/// Returns an error if they take more than the room that is left.
 pub(super) fn functions(
     resolve: &Resolve,
     world: WorldId,
@@ -76,8 +78,8 @@ pub(super) fn functions(
     Ok(found)
 }
 
-/// Whether the export is no author's: componentize-py runs a Python module once when it makes the component, by an export
-/// that it leaves in.
+/// Whether a tool added the export: componentize-py runs a Python module once when it makes the
+/// component, through an export that it leaves behind.
 pub(super) fn is_of_a_tool(resolve: &Resolve, key: &WorldKey, item: &WorldItem) -> bool {
     let (WorldKey::Name(name), WorldItem::Interface { id, .. }) = (key, item) else {
         return false;
@@ -90,7 +92,8 @@ pub(super) fn is_of_a_tool(resolve: &Resolve, key: &WorldKey, item: &WorldItem) 
     name == "exports" && functions.len() == 1 && functions.all(is_init)
 }
 
-/// The functions of the host's interface that `world` imports and its version does not have, each with the interface.
+/// Returns the functions that `world` imports of the host's interface but its version lacks, each
+/// with the interface.
 pub(super) fn not_in_host(resolve: &Resolve, world: WorldId) -> Vec<(String, String)> {
     let mut missing = Vec::new();
     for (key, item) in &resolve.worlds[world].imports {
@@ -116,7 +119,8 @@ fn full_name(interface: Option<&str>, function: &wit_parser::Function) -> String
 }
 
 /// # Errors
-/// When no task can call it, with the reason.
+///
+/// Returns an error, with the reason, if no task can call it.
 fn bound(
     resolve: &Resolve,
     sizes: &SizeAlign,
@@ -125,7 +129,9 @@ fn bound(
     bind: Bind,
 ) -> Result<Function, String> {
     if function.kind.is_async() {
-        return Err("it is async, and a task's functions return when they are done".to_owned());
+        return Err(
+            "it is async, but a task's function must return its result directly".to_owned(),
+        );
     }
     let params = function
         .params
@@ -145,8 +151,8 @@ fn bound(
     let binding = match bind {
         Bind::Core => {
             let signature = Signature::of(resolve, sizes, function);
-            // What can be a value has a layout, but for sizes beyond all memory.
-            Binding::Typed(signature.ok_or("its types are larger than a memory")?)
+            // Every value has a layout, unless it is larger than any memory.
+            Binding::Typed(signature.ok_or("its types do not fit into a memory")?)
         }
         Bind::Component => Binding::Component {
             instance: interface.map(str::to_owned),
@@ -161,10 +167,11 @@ fn bound(
     })
 }
 
-/// The value type that `ty` is.
+/// Returns the value type for `ty`.
 ///
 /// # Errors
-/// When it is none, with what stands in the way.
+///
+/// Returns the obstacle if it cannot be a value.
 pub(crate) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstacle> {
     Ok(match ty {
         WitType::Bool => Type::Bool,
@@ -200,32 +207,20 @@ pub(crate) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstac
                 side(resolve, sides.ok.as_ref())?,
                 side(resolve, sides.err.as_ref())?,
             ),
-            TypeDefKind::Record(record) => Type::Record(
-                record
-                    .fields
-                    .iter()
-                    .map(|field| {
-                        let ty = value_type(resolve, &field.ty)?;
-                        Ok(Field {
-                            name: field.name.as_str().into(),
-                            ty,
-                        })
-                    })
-                    .collect::<Result<_, Obstacle>>()?,
-            ),
-            TypeDefKind::Variant(variant) => Type::Variant(
-                variant
-                    .cases
-                    .iter()
-                    .map(|case| {
-                        let ty = side(resolve, case.ty.as_ref())?;
-                        Ok(Case {
-                            name: case.name.as_str().into(),
-                            ty,
-                        })
-                    })
-                    .collect::<Result<_, Obstacle>>()?,
-            ),
+            TypeDefKind::Record(record) => {
+                let fields = record.fields.iter().map(|field| {
+                    let name = field.name.as_str().into();
+                    value_type(resolve, &field.ty).map(|ty| Field { name, ty })
+                });
+                Type::Record(fields.collect::<Result<_, Obstacle>>()?)
+            }
+            TypeDefKind::Variant(variant) => {
+                let cases = variant.cases.iter().map(|case| {
+                    let name = case.name.as_str().into();
+                    side(resolve, case.ty.as_ref()).map(|ty| Case { name, ty })
+                });
+                Type::Variant(cases.collect::<Result<_, Obstacle>>()?)
+            }
             TypeDefKind::Enum(names) => Type::Enum(
                 names
                     .cases

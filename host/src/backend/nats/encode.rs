@@ -48,9 +48,7 @@ pub(crate) enum EncodeError {
 impl From<BlobError> for EncodeError {
     fn from(error: BlobError) -> Self {
         match error {
-            BlobError::Io(error) => {
-                Self::Refused(format!("the input could not be read: {error}"), true)
-            }
+            BlobError::Io(error) => Self::Refused(format!("cannot read the input: {error}"), true),
             error => Self::Blob(error),
         }
     }

@@ -124,7 +124,7 @@ pub(crate) enum InputForm<V = Bytes> {
     },
     /// Values, or the names under which they were pushed.
     Named(Vec<Result<V, String>>),
-    /// It cannot be called: the failure's code, its text, and whether the input could not be read.
+    /// It cannot be called: the failure's code, its text, and whether its input could not be read.
     Refused {
         code: String,
         message: String,

@@ -147,7 +147,7 @@ impl Keeper {
 
 pub(crate) fn too_large(bytes: u64, most: ByteSize) -> String {
     let bytes = ByteSize::new(bytes);
-    format!("it has {bytes}, of which at most {most} are kept")
+    format!("it has {bytes}, more than the {most} that are kept")
 }
 
 fn attempt_entry(attempt: &Attempt) -> Option<AttemptEntry> {

@@ -1,24 +1,24 @@
-//! The arguments of a call as text: one text each, or a line for all of them.
+//! The arguments of a call as text: one text for each, or one line for all of them.
 //!
-//! A function of one parameter takes the line as its value: strings and bytes as they are, anything
-//! else as JSON or WAVE. One of several takes a JSON array or a WAVE list or tuple of them, whose
-//! brackets may be left out. Options at the end may be left out altogether.
+//! A function with one parameter takes the whole line as its value: strings and bytes verbatim,
+//! anything else as JSON or WAVE. A function with several takes a JSON array, or a WAVE list or
+//! tuple, whose brackets may be omitted. Trailing options may be omitted altogether.
 
 use super::json::parse;
 use super::{FormatError, as_written, from_given, from_json, wave};
 use crate::value::{ArgumentError, Step, Type, Value};
 use serde_json::Value as Tree;
 
-/// How many characters of a text an error repeats.
+/// The most characters of a text that an error repeats.
 const SHOWN: usize = 60;
 
-/// The values that `texts` are, one for each of a function's parameters, as
-/// [`from_text`](super::from_text) reads them. What is not UTF-8 may be given for bytes.
+/// Parses one text for each of a function's parameters, as [`from_text`](super::from_text) does.
+/// Texts for bytes need not be UTF-8.
 ///
 /// # Errors
 ///
-/// When there are too many or too few, or one does not fit: its position, the parameter, the type
-/// that was wanted and what was found.
+/// Returns an error if there are too many texts or too few, or if one does not fit its parameter.
+/// The error has its position, the parameter, the type that was wanted and what was found.
 pub fn arguments_from_text(
     params: &[(String, Type)],
     texts: &[impl AsRef<[u8]>],
@@ -31,12 +31,12 @@ pub fn arguments_from_text(
     )
 }
 
-/// The values that one line, without its end, has for a function's parameters; of a function
-/// without parameters it is empty.
+/// Parses one line, without its line end, as the arguments for a function's parameters. The line is
+/// empty for a function without parameters.
 ///
 /// ```
-/// use rwasm_cluster::Type;
-/// use rwasm_cluster::format::arguments_from_line;
+/// use rwasm_value::value::Type;
+/// use rwasm_value::format::arguments_from_line;
 ///
 /// let params = [("n".to_owned(), Type::U8), ("text".to_owned(), Type::String)];
 /// let values = vec![1_u8.into(), "a".into()];
@@ -44,12 +44,13 @@ pub fn arguments_from_text(
 ///     assert_eq!(arguments_from_line(&params, line)?, values);
 /// }
 /// assert_eq!(arguments_from_line(&params[1..], "as it is")?, ["as it is".into()]);
-/// # Ok::<(), rwasm_cluster::ArgumentError>(())
+/// # Ok::<(), rwasm_value::value::ArgumentError>(())
 /// ```
 ///
 /// # Errors
 ///
-/// When the line is no list of arguments, or as for [`arguments_from_text`].
+/// Returns an error if the line is not a list of arguments, or if [`arguments_from_text`] would
+/// return one.
 pub fn arguments_from_line(
     params: &[(String, Type)],
     line: &str,
@@ -75,7 +76,8 @@ fn several(params: &[(String, Type)], line: &str) -> Result<Vec<Value>, Argument
             };
             let text = |(_, item): &(usize, Tree)| shown(&item.to_string());
             let values = each(params, &items, read, text);
-            // What is JSON and does not fit may still fit as WAVE: `5` is a result's `ok(5)` there.
+            // A text that is JSON but does not fit may still fit as WAVE, where `5` stands for a
+            // result's `ok(5)`.
             return values.or_else(|error| match wave::line(line, params) {
                 Ok(Ok(values)) => Ok(values),
                 _ => Err(error),
@@ -93,7 +95,7 @@ fn several(params: &[(String, Type)], line: &str) -> Result<Vec<Value>, Argument
     })
 }
 
-/// Reads what was given for each parameter; what an error repeats of it is its `text`.
+/// Reads the text for each parameter; `text` makes what an error repeats of it.
 pub(super) fn each<T>(
     params: &[(String, Type)],
     given: &[T],
@@ -132,7 +134,7 @@ pub(super) fn each<T>(
         .collect()
 }
 
-/// The text on one line, or its beginning.
+/// The text on one line, shortened if need be.
 pub(super) fn shown(text: &str) -> String {
     let mut shown = String::new();
     for (index, char) in text.chars().enumerate() {
@@ -282,7 +284,7 @@ mod tests {
         );
         assert_eq!(
             refused(&wide, r#"[{"a": 1, "a": 1}, 1]"#),
-            "found `[{\"a\": 1, \"a\": 1}, 1]`, wanted 2 (a: f32, b: u64): the name `a` is there twice at line 1 column 13"
+            "found `[{\"a\": 1, \"a\": 1}, 1]`, wanted 2 (a: f32, b: u64): the name `a` occurs twice at line 1 column 13"
         );
         let error = refused(&two, "1, \"a");
         assert!(

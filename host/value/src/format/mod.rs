@@ -1,9 +1,23 @@
-//! The text forms of values: JSON, WAVE, and the forms people and line tools read.
+//! The text forms of values: JSON, WAVE, and the forms for people and line-based tools.
 //!
-//! [`write_value`] writes a value in any of them; [`from_text`] reads what a user typed, and
-//! [`arguments_from_text`] and [`arguments_from_line`] do for all arguments of a function. This is
-//! the only layer that knows JSON. It does not buffer and does not know terminals: the caller
-//! passes a buffered writer and says whether control characters are to be shown.
+//! [`write_value`] writes a value in any of them. [`from_text`] parses what a user typed, and
+//! [`arguments_from_text`] and [`arguments_from_line`] parse all arguments of a function. This is
+//! the only layer that knows JSON. It neither buffers nor knows terminals: the caller passes a
+//! buffered writer and chooses whether control characters are shown.
+//!
+//! # Examples
+//!
+//! ```
+//! use rwasm_value::format::{Format, WriteOptions, from_text, write_value};
+//! use rwasm_value::value::Type;
+//!
+//! let ty = Type::list(Type::tuple([Type::String, Type::U64]));
+//! let value = from_text(r#"[["one", 1], ["two", 2]]"#, &ty)?;
+//! let mut out = Vec::new();
+//! write_value(&mut out, &value, Format::Tsv, WriteOptions::default())?;
+//! assert_eq!(out, b"one\t1\ntwo\t2\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod arguments;
 mod json;
@@ -19,27 +33,27 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-/// How a value is written.
+/// The form in which a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// For people: a line per element, a tab between fields, text as it is.
+    /// For people: one line per element, a tab between fields, text verbatim.
     Text,
     /// One JSON document.
     Json,
-    /// A list as one JSON document per line, anything else as one line.
+    /// A list as one JSON document per line; any other value as a single line.
     Jsonl,
-    /// As `Text`, but every field on one line: tab, newline, carriage return and backslash are
-    /// written `\t`, `\n`, `\r` and `\\`.
+    /// Like `Text`, but with each field on one line: tab, newline, carriage return and backslash
+    /// are written as `\t`, `\n`, `\r` and `\\`.
     Tsv,
-    /// WAVE, the text form of WebAssembly's own tools.
+    /// WAVE, the text form of the WebAssembly tools.
     Wave,
-    /// Strings and bytes exactly as they are, lists of them one after the other, nothing else.
+    /// Strings and bytes verbatim, and lists of them one after the other, without separators.
     Raw,
 }
 
 impl Format {
-    /// Every format, in the order of the documentation.
+    /// All formats, in the order of the documentation.
     pub const ALL: [Self; 6] = [
         Self::Text,
         Self::Json,
@@ -49,7 +63,7 @@ impl Format {
         Self::Raw,
     ];
 
-    /// Its name on the command line.
+    /// Returns the format's name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,42 +94,43 @@ impl FromStr for Format {
     }
 }
 
-/// A name that is no [`Format`].
+/// The error for a name that is not a [`Format`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{name}`, wanted text, json, jsonl, tsv, wave or raw")]
+#[error("unknown format `{name}`: use text, json, jsonl, tsv, wave or raw")]
 pub struct UnknownFormat {
-    /// The name.
+    /// The name that was given.
     pub name: String,
 }
 
-/// What [`write_value`] needs to know beyond the format.
+/// Options of [`write_value`] beside the format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Show control characters, and bytes that are not UTF-8, instead of passing them on: for
-    /// terminals, which would obey them. `Raw` is exempt.
+    /// Show control characters and bytes that are not UTF-8 in escaped form instead of passing them
+    /// on to a terminal, which would obey them. `Raw` ignores this option.
     pub escape_control: bool,
 }
 
-/// Why a value was not written.
+/// The error of [`write_value`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The writer failed.
     #[error("cannot write the value")]
     Io(#[from] io::Error),
-    /// `Raw` was asked for a value that is not bytes. Nothing was written.
-    #[error("format raw writes strings and bytes only, found {found}")]
+    /// `Raw` was asked to write a value that is neither a string nor bytes. Nothing was written.
+    #[error("format raw writes only strings and bytes, found {found}")]
     NotBytes {
-        /// The kind of value.
+        /// The kind of the value.
         found: String,
     },
 }
 
-/// Writes `value`; JSON and WAVE end with a newline, `Text` as its documentation says.
+/// Writes `value` to `out`. JSON and WAVE end with a newline; for `Text` see the module `text`.
 ///
 /// # Errors
 ///
-/// When `out` fails, or when `format` is `Raw` and the value is neither bytes nor a list of bytes.
+/// Returns an error if `out` fails, or if `format` is `Raw` and the value is not a string, bytes or
+/// a list of them.
 pub fn write_value(
     out: &mut impl io::Write,
     value: &Value,
@@ -136,7 +151,7 @@ pub fn write_value(
             }
             _ => json::write_line(out, value, options.escape_control)?,
         },
-        // WAVE escapes control characters in any case.
+        // WAVE always escapes control characters.
         Format::Wave => writeln!(out, "{}", to_wave(value))?,
         Format::Raw => write_raw(out, value)?,
     }
@@ -148,7 +163,7 @@ fn write_raw(out: &mut impl io::Write, value: &Value) -> Result<(), WriteError> 
         found: value.kind(),
     };
     if let Value::List(items) = value {
-        // All are looked at first, so that a refusal writes nothing.
+        // All are checked first, so that nothing is written on refusal.
         if let Some(other) = items.iter().find(|item| item.as_bytes().is_none()) {
             let found = format!("list with {}", other.kind());
             return Err(WriteError::NotBytes { found });
@@ -163,22 +178,22 @@ fn write_raw(out: &mut impl io::Write, value: &Value) -> Result<(), WriteError> 
     Ok(())
 }
 
-/// Why a text is not a value of the type that was wanted.
+/// The error for a text that is not a value of the wanted type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// The text is well formed, but a value of another type.
+    /// The text is well formed, but is a value of another type.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     /// The text is not WAVE.
     #[error("not WAVE: {reason} at byte {offset}")]
     Wave {
-        /// What the parser says.
+        /// What the parser reports.
         reason: String,
-        /// Where in the text.
+        /// The byte offset in the text.
         offset: usize,
     },
-    /// The text is JSON that says two things at once: a name is there twice in an object.
+    /// The text is ambiguous JSON: an object has the same name twice.
     #[error("{reason}")]
     Ambiguous {
         /// Which name, and where.
@@ -187,16 +202,17 @@ pub enum FormatError {
     /// The text is neither JSON nor WAVE.
     #[error("neither JSON ({json}) nor WAVE ({wave}), wanted {wanted}")]
     Neither {
-        /// What the JSON parser says.
+        /// What the JSON parser reports.
         json: String,
-        /// What the WAVE parser says.
+        /// What the WAVE parser reports.
         wave: String,
-        /// The type that was wanted.
+        /// The wanted type.
         wanted: String,
     },
 }
 
-/// As [`from_text`], of what need not be text: bytes are taken as they are, anything else is refused where it is not UTF-8.
+/// Like [`from_text`], for input that need not be text: bytes are taken verbatim, and any other
+/// type requires UTF-8.
 fn from_given(given: &[u8], ty: &Type) -> Result<Value, FormatError> {
     if ty.is_bytes() {
         return Ok(given.to_vec().into());
@@ -207,12 +223,12 @@ fn from_given(given: &[u8], ty: &Type) -> Result<Value, FormatError> {
     }
 }
 
-/// The value of type `ty` that a user typed: a string, bytes or one character as they are,
-/// anything else as JSON or WAVE.
+/// Parses what a user typed as a value of type `ty`: a string, bytes or a single character
+/// verbatim, any other type as JSON or WAVE.
 ///
 /// # Errors
 ///
-/// When the text is neither JSON nor WAVE, or does not fit the type.
+/// Returns an error if the text is neither JSON nor WAVE, or does not fit the type.
 pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
     match ty {
         Type::String => return Ok(text.into()),
@@ -226,7 +242,8 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
         _ => {}
     }
     match json::parse(text) {
-        // What is JSON and does not fit may still fit as WAVE: `5` is a result's `ok(5)` there.
+        // A text that is JSON but does not fit may still fit as WAVE, where `5` stands for a
+        // result's `ok(5)`.
         Ok(json) => from_json(&json, ty).or_else(|error| {
             let read = from_wave(text, ty);
             read.map_err(|_| as_written(error, text, None))
@@ -245,7 +262,8 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
     }
 }
 
-/// The same error; where a number in JSON was found, with the number as it is written in `text`, after this step into it.
+/// The same error, except that a number found in JSON is shown as written in `text`, at this step
+/// into it.
 fn as_written(error: FormatError, text: &str, first: Option<&Step>) -> FormatError {
     match error {
         FormatError::Mismatch(mut mismatch) => {
@@ -299,7 +317,7 @@ mod tests {
         let error = write_value(&mut out, &refused, Format::Raw, WriteOptions::default());
         assert_eq!(
             error.unwrap_err().to_string(),
-            "format raw writes strings and bytes only, found list with u8"
+            "format raw writes only strings and bytes, found list with u8"
         );
         assert!(out.is_empty());
     }
@@ -399,7 +417,7 @@ mod tests {
         let point = Type::Record([field("x", Type::U8), field("y", Type::U8)].into());
         assert_eq!(
             text(r#"{"x": 1, "y": 2, "x": 3}"#, &point),
-            "the name `x` is there twice at line 1 column 20"
+            "the name `x` occurs twice at line 1 column 20"
         );
         let error = text("(1,", &pair);
         assert!(

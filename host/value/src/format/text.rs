@@ -1,9 +1,10 @@
-//! Values as lines of fields: what `--format text` and `--format tsv` print.
+//! Values as lines of fields, as `--format text` and `--format tsv` print them.
 //!
-//! A list is one element per line and a map one entry; the fields of a tuple, a record or an entry
-//! are separated by tabs. A string, bytes or a char that is such a field stands as it is, anything
-//! deeper is WAVE, and `none` is empty. In `text` a string or bytes alone stand as they are with
-//! no newline added. Neither form can be read back with certainty: that is what JSON is for.
+//! A list prints one element per line and a map one entry per line. Tabs separate the fields of a
+//! tuple, a record or an entry. A field that is a string, bytes or a char stands verbatim, deeper
+//! values are WAVE, and `none` is empty. In `text`, a string or bytes on their own are written
+//! verbatim without a trailing newline. Neither form can be parsed back reliably; use JSON for
+//! that.
 
 use super::wave::Wave;
 use crate::value::Value;
@@ -17,7 +18,7 @@ pub(super) struct TextWriter<W> {
     tsv: bool,
     /// Other control characters, and bytes that are not UTF-8, are escaped.
     escape_control: bool,
-    /// Where a field that has to be escaped is written first.
+    /// A buffer for a field that has to be escaped.
     scratch: String,
 }
 
@@ -50,7 +51,8 @@ impl<W: io::Write> TextWriter<W> {
         }
     }
 
-    /// One line: the fields of a tuple or record, or the one field that any other value is.
+    /// Writes one line: the fields of a tuple or record, or the single field that any other value
+    /// is.
     fn line(&mut self, value: &Value) -> io::Result<()> {
         match value {
             Value::Tuple(fields) => self.fields(fields)?,
@@ -78,7 +80,7 @@ impl<W: io::Write> TextWriter<W> {
             Value::Char(char) => self.verbatim(char.encode_utf8(&mut [0; 4]).as_bytes()),
             Value::Option(None) => Ok(()),
             Value::Option(Some(inner)) => self.field(inner),
-            // The numbers of a big table need no detour.
+            // Numbers in a large table are written directly.
             Value::U64(number) => write!(self.out, "{number}"),
             Value::S64(number) => write!(self.out, "{number}"),
             Value::F64(_) | Value::U32(_) => write!(self.out, "{}", Wave(value)),
@@ -94,7 +96,7 @@ impl<W: io::Write> TextWriter<W> {
         }
     }
 
-    /// Bytes as they are, but for what is to be escaped.
+    /// Writes bytes verbatim, except for those that have to be escaped.
     fn verbatim(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.tsv && !self.escape_control {
             return self.out.write_all(bytes);

@@ -1,7 +1,7 @@
-//! What a call is given: values, or the names of values that were pushed to an engine, and why
-//! it may be refused.
+//! The arguments of a call: values, or names of values that were pushed to an engine; and why a
+//! call may be refused.
 //!
-//! Whether an engine has a value of some name, and what it is, is known to the engine alone.
+//! Only the engine knows whether it has a value of some name, and of which type.
 
 use super::mismatch::Mismatch;
 use super::packed::{Packed, PackedError};
@@ -9,21 +9,21 @@ use super::{Type, Value};
 use std::fmt;
 use std::sync::Arc;
 
-/// Names a value that was pushed to an engine. As an argument it stands for that value, which
-/// must be of the parameter's type; each engine has its own.
+/// Refers to a value that was pushed to an engine, by its name. As an argument it stands for that
+/// value, which must have the parameter's type. Each engine has its own values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
     name: Arc<str>,
 }
 
 impl Reference {
-    /// The value that was pushed under `name`.
+    /// Refers to the value that was pushed as `name`.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self { name: name.into() }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -34,7 +34,7 @@ impl Reference {
     }
 }
 
-/// One argument of a call whose types are looked at only when it is made.
+/// One argument of a call whose types are checked when it is made.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Argument {
@@ -60,7 +60,8 @@ impl From<Reference> for Argument {
 /// that becomes a `Value`.
 ///
 /// ```
-/// use rwasm_cluster::{Argument, Reference, arguments};
+/// use rwasm_value::arguments;
+/// use rwasm_value::value::{Argument, Reference};
 ///
 /// let arguments: Vec<Argument> = arguments!["text", 5_u32, Reference::new("weights")];
 /// assert_eq!(arguments[1], Argument::Value(5_u32.into()));
@@ -72,8 +73,8 @@ macro_rules! arguments {
     };
 }
 
-/// An argument in the form in which it travels, known to fit its parameter. Public in name only,
-/// as what the sealed traits of `typed` give.
+/// An argument in the form in which it travels, already checked against its parameter. Public in
+/// name only: the sealed traits of `typed` return it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PackedArgument {
     /// A value.
@@ -82,69 +83,69 @@ pub enum PackedArgument {
     Reference {
         /// The name.
         name: Arc<str>,
-        /// The type that the parameter has.
+        /// The type of the parameter.
         ty: Type,
     },
 }
 
-/// Why a function cannot be called with these arguments.
+/// The error for arguments that a function cannot be called with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentError {
-    /// There are too many or too few.
+    /// There are too many or too few arguments.
     #[error(
         "found {found} argument{}, wanted {}",
         if *.found == 1 { "" } else { "s" },
-        Wanted(.params),
+        WantedParams(.params),
     )]
     Count {
-        /// How many there are.
+        /// The number of arguments.
         found: usize,
         /// The function's parameters, each as `name: type`.
         params: Vec<String>,
     },
-    /// One is not of its parameter's type.
+    /// An argument does not have its parameter's type.
     #[error("argument {position} (`{name}`): {}", Inner(.mismatch))]
     Mismatch {
-        /// Which, counted from 1.
+        /// The argument's position, from 1.
         position: usize,
-        /// The parameter.
+        /// The parameter's name.
         name: String,
         /// Where in the argument, what was found and what was wanted.
         mismatch: Mismatch,
     },
-    /// One is a text that is no value at all.
+    /// An argument is a text that is not a value.
     #[error("argument {position} (`{name}`): found `{found}`, wanted {wanted}: {reason}")]
     Text {
-        /// Which, counted from 1.
+        /// The argument's position, from 1.
         position: usize,
-        /// The parameter.
+        /// The parameter's name.
         name: String,
-        /// The text, or its beginning.
+        /// The text, shortened if it is long.
         found: String,
         /// The parameter's type.
         wanted: Type,
-        /// What the parsers say.
+        /// What the parsers report.
         reason: String,
     },
     /// A line of text is not a list of arguments.
-    #[error("found `{found}`, wanted {}: {reason}", Wanted(.params))]
+    #[error("found `{found}`, wanted {}: {reason}", WantedParams(.params))]
     Line {
-        /// The line, or its beginning.
+        /// The line, shortened if it is long.
         found: String,
         /// The function's parameters, each as `name: type`.
         params: Vec<String>,
-        /// What the parsers say.
+        /// What the parsers report.
         reason: String,
     },
-    /// One is of its type but too large or too deep to be packed.
+    /// An argument has its parameter's type but is too large or too deep to be packed.
     #[error("argument {position} (`{name}`): {reason}")]
     Unpackable {
-        /// Which, counted from 1.
+        /// The argument's position, from 1.
         position: usize,
-        /// The parameter.
+        /// The parameter's name.
         name: String,
-        /// Why.
+        /// Why it cannot be packed.
         reason: PackedError,
     },
 }
@@ -165,7 +166,7 @@ impl ArgumentError {
         }
     }
 
-    /// The error of the parameter at `index`, counted from 0.
+    /// Makes the error of the parameter at `index`, counted from 0.
     #[doc(hidden)]
     pub fn packing(index: usize, name: &str, error: PackedError) -> Self {
         let (position, name) = (index + 1, name.to_owned());
@@ -189,10 +190,10 @@ fn described(params: &[(String, Type)]) -> Vec<String> {
     each.collect()
 }
 
-/// `none`, or how many and which: `2 (a: u64, b: string)`.
-struct Wanted<'a>(&'a [String]);
+/// Shows `none`, or how many and which: `2 (a: u64, b: string)`.
+struct WantedParams<'a>(&'a [String]);
 
-impl fmt::Display for Wanted<'_> {
+impl fmt::Display for WantedParams<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => f.write_str("none"),
@@ -201,7 +202,7 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
-/// A mismatch inside an argument; of the argument itself, no path need be said.
+/// Shows a mismatch inside an argument; without a path if it concerns the argument itself.
 struct Inner<'a>(&'a Mismatch);
 
 impl fmt::Display for Inner<'_> {

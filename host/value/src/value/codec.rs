@@ -1,38 +1,38 @@
-//! The primitives of the packed form: a [`Writer`] and a [`Reader`] of numbers, characters and
-//! byte strings. What comes in which order is the business of `packed` and of the sandbox's ABI.
+//! The primitives of the packed form: a [`Writer`] and a [`Reader`] of numbers, characters and byte
+//! strings. Their order is the business of `packed` and of the sandbox's ABI.
 //!
-//! Every primitive has exactly one encoding: an overlong LEB128 is refused, so that equal values
-//! have equal bytes and merges may compare keys without decoding them. The reader trusts nothing:
-//! a length is checked against what remains before it is used.
+//! Each primitive has exactly one encoding, and overlong LEB128 is refused, so that equal values
+//! have equal bytes and merges can compare keys without decoding them. The reader trusts nothing:
+//! it checks each length against the remaining bytes before using it.
 
 use std::str;
 
-/// Why bytes are not a value in packed form.
+/// The reason why bytes are not a value in packed form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
     /// The bytes end inside a value.
     #[error("the bytes end inside a value")]
     UnexpectedEnd,
-    /// A number is longer than it need be, or does not fit its type.
-    #[error("bad LEB128 number")]
+    /// A number is not in its shortest form, or does not fit its type.
+    #[error("invalid LEB128 number")]
     BadLeb,
     /// A string is not UTF-8.
     #[error("string is not UTF-8")]
     BadUtf8,
-    /// A number that should be a Unicode scalar value is none.
+    /// A character is not a Unicode scalar value.
     #[error("not a Unicode scalar value")]
     BadChar,
-    /// A byte that should be 0 or 1 (a `bool`, an `option`, a `result`) is neither.
+    /// A byte that must be 0 or 1 (a `bool`, an `option`, a `result`) is neither.
     #[error("byte is neither 0 nor 1")]
     BadBool,
-    /// The type has no case, or no flag, of this number.
+    /// The type has no case, or no flag, with this number.
     #[error("the type has no such case")]
     BadCase,
-    /// The value nests deeper than a packed value may.
+    /// The value is nested deeper than a packed value may be.
     #[error("nested deeper than 64 levels")]
     TooDeep,
-    /// The value counts more elements that take no bytes than a packed value may.
+    /// The value has more elements that take no bytes than a packed value may have.
     #[error("more than 1048576 empty elements")]
     TooManyEmpty,
 }
@@ -110,11 +110,11 @@ impl Writer {
     #[inline]
     #[doc(hidden)]
     pub fn put_len(&mut self, len: usize) {
-        // No platform has a usize beyond 64 bits.
+        // No platform has a `usize` beyond 64 bits.
         self.put_u64_leb(len as u64);
     }
 
-    /// Zigzag LEB128: small magnitudes are short, whatever their sign.
+    /// Zigzag LEB128: numbers close to zero are short, whatever their sign.
     #[inline]
     #[doc(hidden)]
     pub fn put_i64_zigzag(&mut self, number: i64) {
@@ -147,7 +147,7 @@ impl Writer {
         self.buf.extend_from_slice(bytes);
     }
 
-    /// Bytes as they are, without a length.
+    /// Bytes verbatim, without a length.
     #[inline]
     #[doc(hidden)]
     pub fn put_raw(&mut self, bytes: &[u8]) {
@@ -175,14 +175,14 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// How many bytes are left.
+    /// The number of bytes left.
     #[inline]
     #[doc(hidden)]
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// The bytes that are left.
+    /// The bytes left.
     #[inline]
     #[doc(hidden)]
     pub fn rest(&self) -> &'a [u8] {
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
-    /// A `bool`, or whether an `option` is some, or whether a `result` is an error.
+    /// A `bool`, whether an `option` is some, or whether a `result` is an error.
     #[inline]
     #[doc(hidden)]
     pub fn bool(&mut self) -> Result<bool, Malformed> {
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
         loop {
             let byte = self.u8()?;
             let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit only.
+            // The tenth byte holds one bit only.
             if shift == 63 && bits > 1 {
                 return Err(Malformed::BadLeb);
             }
@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
         char::from_u32(self.u32_leb()?).ok_or(Malformed::BadChar)
     }
 
-    /// The index of a case, where the type has `cases` of them.
+    /// The index of a case of a type with `cases` cases.
     #[inline]
     #[doc(hidden)]
     pub fn case(&mut self, cases: usize) -> Result<usize, Malformed> {
@@ -306,8 +306,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A count of things of which each takes at least `least` bytes; such a count never exceeds
-    /// what the remaining bytes can hold, unless `least` is 0.
+    /// A number of items that take at least `least` bytes each. It never exceeds what the remaining
+    /// bytes can hold, unless `least` is 0.
     #[inline]
     #[doc(hidden)]
     pub fn count(&mut self, least: usize) -> Result<usize, Malformed> {
@@ -331,7 +331,7 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// A length and that many bytes: a `list<u8>`, or a string that is not looked into.
+    /// A length and that many bytes: a `list<u8>`, or a string whose content is not checked.
     #[inline]
     #[doc(hidden)]
     pub fn byte_string(&mut self) -> Result<&'a [u8], Malformed> {

@@ -1,6 +1,7 @@
-//! Between [`Value`] and Rust's own types: `From` where there is only one way, and looks inside.
+//! Conversions between [`Value`] and Rust's types: `From` if there is only one way, and accessors.
 //!
-//! Nothing here changes a number's type: a `u32` becomes an `u32`, whatever a function wants.
+//! Nothing here changes the type of a number: a `u32` becomes a `u32`, whatever type a function
+//! wants.
 
 use super::Value;
 use bytes::Bytes;
@@ -48,7 +49,7 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 }
 
 impl Value {
-    /// The text of a `string`.
+    /// Returns the text of a `string`.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -57,7 +58,7 @@ impl Value {
         }
     }
 
-    /// The bytes of a `list<u8>` or of a `string`.
+    /// Returns the bytes of a `list<u8>` or of a `string`.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
@@ -67,7 +68,7 @@ impl Value {
         }
     }
 
-    /// The elements of a list, or the fields of a tuple.
+    /// Returns the elements of a list, or the fields of a tuple.
     #[must_use]
     pub fn as_list(&self) -> Option<&[Self]> {
         match self {
@@ -76,7 +77,7 @@ impl Value {
         }
     }
 
-    /// The number, if this is an integer of any size and not negative.
+    /// Returns the number if this is a non-negative integer of any size.
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
         match *self {
@@ -85,7 +86,7 @@ impl Value {
         }
     }
 
-    /// The number, if this is an integer of any size that fits.
+    /// Returns the number if this is an integer of any size and fits.
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {
         match *self {
@@ -101,7 +102,7 @@ impl Value {
         }
     }
 
-    /// The number, if this is a float.
+    /// Returns the number if this is a float.
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
@@ -111,7 +112,7 @@ impl Value {
         }
     }
 
-    /// The value of this name in a record.
+    /// Returns the field of this name in a record.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Self> {
         match self {
@@ -123,7 +124,7 @@ impl Value {
         }
     }
 
-    /// The kind of value in a word, for messages.
+    /// Describes the kind of value in a few words, for messages.
     #[doc(hidden)]
     pub fn kind(&self) -> String {
         match self {

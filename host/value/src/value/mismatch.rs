@@ -1,21 +1,22 @@
-//! Where a value or a text does not fit a type: the path to it, what was found, what was wanted.
+//! Where a value or a text does not fit a type: the path to the place, what was found and what was
+//! wanted.
 //!
-//! The packed form and the text forms share it, so that they say it in the same words.
+//! The packed form and the text forms share it, so that their messages have the same wording.
 
 use super::Type;
 use std::fmt;
 use std::sync::Arc;
 
-/// A value, or the text of one, that does not fit the type it should have.
+/// The error for a value, or the text of one, that does not fit its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: found {found}, wanted {wanted}")]
 #[non_exhaustive]
 pub struct Mismatch {
-    /// Where in the value.
+    /// The place in the value.
     pub path: Path,
-    /// What is there.
+    /// What was found there.
     pub found: String,
-    /// What should be there.
+    /// What was wanted there.
     pub wanted: String,
 }
 
@@ -28,7 +29,7 @@ impl Mismatch {
         }
     }
 
-    /// The same mismatch, seen from outside `step`.
+    /// Returns the same mismatch as seen from outside `step`.
     pub(crate) fn within(mut self, step: Step) -> Self {
         self.path.steps.push(step);
         self
@@ -39,7 +40,7 @@ impl Mismatch {
     }
 }
 
-/// A way into a value: `[3].1` is field 1 of element 3. The value itself is written `the value`.
+/// A path into a value: `[3].1` is field 1 of element 3. The empty path is shown as `the value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path {
     /// Innermost first, since an error collects them on its way out.
@@ -47,13 +48,13 @@ pub struct Path {
 }
 
 impl Path {
-    /// Whether it leads nowhere: the value itself is meant.
+    /// Whether the path is empty, so that it means the value itself.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Its steps, the outermost first.
+    /// Returns the steps, the outermost first.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().rev()
     }
@@ -67,7 +68,7 @@ pub(crate) enum Step {
     Field(usize),
     /// A field of a record, or the payload of a case.
     Name(Arc<str>),
-    /// The key or value of a map's entry, the inside of an option, a side of a result.
+    /// The key or value of a map's entry, the payload of an option, or a side of a result.
     Part(&'static str),
 }
 

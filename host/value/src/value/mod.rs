@@ -1,8 +1,8 @@
-//! `Value`: what goes into a task and what comes out of it, in the shape of WIT's types.
+//! `Value`: the arguments and results of tasks, in the shape of WIT's types.
 //!
 //! `ty` has the types, `packed` the compact binary form that travels between engines, `typed` the
-//! way between that form and Rust's own types, `argument` what a call is given.
-//! Text forms live in [`crate::format`]; memory layouts live in the sandbox.
+//! conversion between that form and Rust's own types, `argument` the arguments of a call. Text
+//! forms live in [`crate::format`]; memory layouts live in the sandbox.
 
 mod argument;
 #[doc(hidden)]
@@ -36,8 +36,23 @@ pub use unpack::skip;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A value of any WIT type. `list<u8>` and `string` have forms of their own, so that bulk data
-/// never travels as one `Value` per byte.
+/// A value of any WIT type.
+///
+/// `list<u8>` and `string` have variants of their own, so that bulk data never travels as one
+/// `Value` per byte.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_value::value::{Type, Value};
+///
+/// let pair = Value::from(("answer", 42_u64));
+/// assert_eq!(pair.as_list().and_then(|fields| fields[1].as_u64()), Some(42));
+/// assert_eq!(Value::from(vec![1_u8, 2]).as_bytes(), Some(&[1, 2][..]));
+///
+/// let ty = Type::tuple([Type::String, Type::U64]);
+/// assert_eq!(ty.to_string(), "tuple<string, u64>");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -69,13 +84,13 @@ pub enum Value {
     String(String),
     /// A `list<u8>`.
     Bytes(Bytes),
-    /// A `list<T>`, but for `list<u8>`.
+    /// A `list<T>`, except `list<u8>`.
     List(Vec<Value>),
     /// A `tuple<…>`.
     Tuple(Vec<Value>),
     /// A `record`, its fields in the order of the type.
     Record(Vec<(Arc<str>, Value)>),
-    /// A case of a `variant` and what it carries.
+    /// A case of a `variant` and its payload.
     Variant(Arc<str>, Option<Box<Value>>),
     /// A case of an `enum`.
     Enum(Arc<str>),
@@ -85,6 +100,6 @@ pub enum Value {
     Option(Option<Box<Value>>),
     /// A `result<T, E>`.
     Result(Result<Option<Box<Value>>, Option<Box<Value>>>),
-    /// A `map<K, V>`, its entries in the order they were given.
+    /// A `map<K, V>`, its entries in the order given.
     Map(Vec<(Value, Value)>),
 }

@@ -1,18 +1,18 @@
-//! Packing: a value is written in the form that `packed` describes, and checked against its type
-//! on the way.
+//! Packing: writes a value in the form that `packed` describes, and checks it against its type on
+//! the way.
 
 use super::codec::{Malformed, Writer};
 use super::mismatch::{Mismatch, Step};
 use super::packed::PackedError;
 use super::unpack::{MAX_DEPTH, MAX_EMPTY, least_size};
-use super::{Type, Value};
+use super::{Field, Type, Value};
 use std::sync::Arc;
 
-/// Public in name only, as what the sealed traits of `typed` write to.
+/// Public in name only: the sealed traits of `typed` write to it.
 #[derive(Default)]
 pub struct Packer {
     pub(super) out: Writer,
-    /// How many elements without bytes there were so far.
+    /// The number of elements without bytes so far.
     empty: usize,
 }
 
@@ -21,7 +21,7 @@ impl Packer {
         self.out.into_vec()
     }
 
-    /// Writes one value, itself `depth` levels inside another.
+    /// Writes one value, nested `depth` levels deep.
     pub(super) fn value(
         &mut self,
         value: &Value,
@@ -60,14 +60,7 @@ impl Packer {
                 }
             }
             (Value::Record(values), Type::Record(fields)) if values.len() == fields.len() => {
-                for ((name, value), field) in values.iter().zip(fields.iter()) {
-                    if *name != field.name {
-                        let found = format!("field {name}");
-                        return Err(Mismatch::new(found, format!("field {}", field.name)).into());
-                    }
-                    let packed = self.value(value, &field.ty, depth + 1);
-                    inside(packed, || Step::Name(Arc::clone(name)))?;
-                }
+                self.fields(values, fields, depth)?;
             }
             (Value::Variant(name, payload), Type::Variant(cases)) => {
                 let index = cases.iter().position(|case| case.name == *name);
@@ -82,12 +75,7 @@ impl Packer {
                 self.out.put_len(case_index(name, names, ty)?);
             }
             (Value::Flags(set), Type::Flags(names)) => {
-                let mut bits = vec![0u8; names.len().div_ceil(8)];
-                for name in set {
-                    let index = case_index(name, names, ty)?;
-                    bits[index / 8] |= 1 << (index % 8);
-                }
-                self.out.put_raw(&bits);
+                self.flags(set, names, ty)?;
             }
             (Value::Option(inner), Type::Option(ty)) => {
                 self.out.put_bool(inner.is_some());
@@ -106,23 +94,67 @@ impl Packer {
                 inside(packed, || Step::Part(part))?;
             }
             (Value::Map(entries), Type::Map(types)) => {
-                let (key_ty, value_ty) = &**types;
-                let least = least_size(key_ty, depth + 1) + least_size(value_ty, depth + 1);
-                self.count(entries.len(), least)?;
-                for (index, (key, value)) in entries.iter().enumerate() {
-                    let packed = inside(self.value(key, key_ty, depth + 1), || Step::Part("key"));
-                    inside(packed, || Step::Index(index))?;
-                    let packed = self.value(value, value_ty, depth + 1);
-                    let packed = inside(packed, || Step::Part("value"));
-                    inside(packed, || Step::Index(index))?;
-                }
+                self.entries(entries, types, depth)?;
             }
             _ => return Err(Mismatch::of_type(value.kind(), ty).into()),
         }
         Ok(())
     }
 
-    /// What a case of a variant or a side of a result carries.
+    /// Writes the fields of a record.
+    fn fields(
+        &mut self,
+        values: &[(Arc<str>, Value)],
+        fields: &[Field],
+        depth: usize,
+    ) -> Result<(), PackedError> {
+        for ((name, value), field) in values.iter().zip(fields) {
+            if *name != field.name {
+                let found = format!("field {name}");
+                return Err(Mismatch::new(found, format!("field {}", field.name)).into());
+            }
+            let packed = self.value(value, &field.ty, depth + 1);
+            inside(packed, || Step::Name(Arc::clone(name)))?;
+        }
+        Ok(())
+    }
+
+    /// Writes flags, one bit each.
+    fn flags(
+        &mut self,
+        set: &[Arc<str>],
+        names: &[Arc<str>],
+        ty: &Type,
+    ) -> Result<(), PackedError> {
+        let mut bits = vec![0u8; names.len().div_ceil(8)];
+        for name in set {
+            let index = case_index(name, names, ty)?;
+            bits[index / 8] |= 1 << (index % 8);
+        }
+        self.out.put_raw(&bits);
+        Ok(())
+    }
+
+    /// Writes the entries of a map.
+    fn entries(
+        &mut self,
+        entries: &[(Value, Value)],
+        (key_ty, value_ty): &(Type, Type),
+        depth: usize,
+    ) -> Result<(), PackedError> {
+        let least = least_size(key_ty, depth + 1) + least_size(value_ty, depth + 1);
+        self.count(entries.len(), least)?;
+        for (index, (key, value)) in entries.iter().enumerate() {
+            let packed = inside(self.value(key, key_ty, depth + 1), || Step::Part("key"));
+            inside(packed, || Step::Index(index))?;
+            let packed = self.value(value, value_ty, depth + 1);
+            let packed = inside(packed, || Step::Part("value"));
+            inside(packed, || Step::Index(index))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the payload of a case of a variant or of a side of a result.
     fn payload(
         &mut self,
         value: Option<&Value>,
@@ -137,7 +169,7 @@ impl Packer {
         }
     }
 
-    /// A count of elements, each of which takes at least `least` bytes.
+    /// Writes the number of elements, each of which takes at least `least` bytes.
     pub(super) fn count(&mut self, count: usize, least: usize) -> Result<(), PackedError> {
         if least == 0 {
             self.empty = self.empty.saturating_add(count);

@@ -1,12 +1,13 @@
-//! [`Packed`]: the compact binary form of a value, directed by its type and without tags.
+//! [`Packed`]: the compact binary form of a value, driven by its type and without tags.
 //!
-//! Numbers are LEB128 (signed ones zigzag), floats little-endian, strings and `list<u8>` a length
-//! and bytes, other lists and maps a count and elements, tuples and records their fields, variants
-//! and enums the index of the case, options and results one byte and what they carry, flags a bit
-//! each. Equal values have equal bytes (floats by their bits).
+//! Numbers are LEB128 (signed ones zigzag) and floats little-endian. Strings and `list<u8>` are a
+//! length and bytes; other lists and maps are a count and elements; tuples and records are their
+//! fields. Variants and enums are the index of the case, options and results one byte, each
+//! followed by the payload; flags are one bit each. Equal values have equal bytes (floats by their
+//! bits).
 //!
-//! What comes from outside enters by [`Packed::from_wire`], which checks everything; a `Packed` that
-//! exists is well formed. It does not compress and does not describe its type: both ends know it.
+//! External bytes enter by [`Packed::from_wire`], which checks everything, so a `Packed` is always
+//! well formed. It does not compress, and does not describe its type: both ends know it.
 
 use super::codec::Malformed;
 use super::codec::Writer;
@@ -16,17 +17,31 @@ use super::unpack::Decoder;
 use super::{Type, Value};
 use bytes::Bytes;
 
-/// The first byte of the wire form; a change of the encoding changes it.
+/// The first byte of the wire form; it changes with the encoding.
 const WIRE_VERSION: u8 = 1;
 
 /// A value in its binary form, with its type. Cheap to clone.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_value::value::{Packed, Type, Value};
+///
+/// let ty = Type::list(Type::U64);
+/// let value = Value::List(vec![1_u64.into(), 300_u64.into()]);
+/// let packed = Packed::pack(&value, &ty)?;
+/// assert_eq!(packed.payload()[..], [2, 1, 0xac, 0x02]);
+/// assert_eq!(packed.unpack()?, value);
+/// assert!(Packed::pack(&Value::from("text"), &ty).is_err());
+/// # Ok::<(), rwasm_value::value::PackedError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
     ty: Type,
     bytes: Bytes,
 }
 
-/// Why a value cannot be packed, or bytes are not a packed value.
+/// The error for a value that cannot be packed, or bytes that are not a packed value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackedError {
@@ -34,26 +49,26 @@ pub enum PackedError {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     /// The bytes are not a value of the type.
-    #[error("at byte {offset} of the packed value: {reason}")]
+    #[error("malformed packed value at byte {offset}: {reason}")]
     Malformed {
-        /// Where in the payload.
+        /// The byte offset in the payload.
         offset: usize,
         /// What is wrong there.
         reason: Malformed,
     },
-    /// The bytes go on after the value.
+    /// Bytes follow the end of the value.
     #[error("{count} bytes follow the packed value")]
     Trailing {
-        /// How many.
+        /// The number of these bytes.
         count: usize,
     },
-    /// The bytes do not start with a version this program knows.
+    /// The first byte is not a format version that this program knows.
     #[error("packed value has format version {found}, wanted {WIRE_VERSION}")]
     Version {
         /// The first byte.
         found: u8,
     },
-    /// There is not even a version.
+    /// There are no bytes, not even a version.
     #[error("packed value is empty")]
     Empty,
 }
@@ -63,18 +78,19 @@ impl Packed {
     ///
     /// # Errors
     ///
-    /// When the value does not fit the type: where, what was found and what was wanted.
+    /// Returns an error if the value does not fit the type. The error has the path, what was found
+    /// and what was wanted.
     pub fn pack(value: &Value, ty: &Type) -> Result<Self, PackedError> {
         let mut packer = Packer::default();
         packer.value(value, ty, 0)?;
         Ok(Self::from_payload(ty.clone(), packer.finish().into()))
     }
 
-    /// The value itself. Its bytes (`list<u8>`) share this value's memory.
+    /// Unpacks the value. Its bytes (`list<u8>`) share the memory of this value.
     ///
     /// # Errors
     ///
-    /// None on a `Packed` made by this library; the bytes are checked as they are read.
+    /// Never fails on a `Packed` that this library made; the bytes are checked as they are read.
     pub fn unpack(&self) -> Result<Value, PackedError> {
         let mut decoder = Decoder::new(&self.bytes);
         let value = decoder.value(&self.ty, 0, &self.bytes);
@@ -83,31 +99,31 @@ impl Packed {
         Ok(value)
     }
 
-    /// The type of the value.
+    /// Returns the type of the value.
     #[must_use]
     pub fn ty(&self) -> &Type {
         &self.ty
     }
 
-    /// The size of the payload in bytes.
+    /// Returns the size of the payload in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether the payload takes no bytes, as that of an empty tuple does.
+    /// Whether the payload is empty, like that of an empty tuple.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The encoded value, without a version.
+    /// Returns the encoded value, without the version byte.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// A value from a payload that this program wrote itself for type `ty`.
+    /// Wraps a payload that this program wrote for type `ty`.
     #[doc(hidden)]
     pub fn from_payload(ty: Type, bytes: Bytes) -> Self {
         let packed = Self { ty, bytes };
@@ -115,7 +131,7 @@ impl Packed {
         packed
     }
 
-    /// The form that travels: a version byte, then the payload.
+    /// Returns the wire form: a version byte, then the payload.
     #[must_use]
     pub fn to_wire(&self) -> Vec<u8> {
         let mut wire = Vec::with_capacity(1 + self.bytes.len());
@@ -124,20 +140,20 @@ impl Packed {
         wire
     }
 
-    /// The length of the form that travels.
+    /// Returns the length of the wire form in bytes.
     #[doc(hidden)]
     pub fn wire_len(&self) -> usize {
         1 + self.bytes.len()
     }
 
-    /// Writes the form that travels, without its length.
+    /// Writes the wire form, without its length.
     #[doc(hidden)]
     pub fn put_wire(&self, out: &mut Writer) {
         out.put_u8(WIRE_VERSION);
         out.put_raw(&self.bytes);
     }
 
-    /// The same as [`Self::from_wire`], of bytes that the value then keeps.
+    /// Does the same as [`Self::from_wire`], keeping the bytes without a copy.
     #[doc(hidden)]
     pub fn from_wire_bytes(ty: Type, wire: &Bytes) -> Result<Self, PackedError> {
         checked(&ty, wire)?;
@@ -147,11 +163,11 @@ impl Packed {
         })
     }
 
-    /// A value of type `ty` from its wire form, which may come from anywhere.
+    /// Reads a value of type `ty` from its wire form, which may come from an untrusted source.
     ///
     /// # Errors
     ///
-    /// When the bytes are not exactly the wire form of one value of this type.
+    /// Returns an error if the bytes are not exactly the wire form of one value of this type.
     pub fn from_wire(ty: Type, wire: &[u8]) -> Result<Self, PackedError> {
         let payload = checked(&ty, wire)?;
         Ok(Self {
@@ -165,7 +181,8 @@ impl Packed {
     }
 }
 
-/// The payload of a wire form, which is exactly one value of type `ty`. Allocates nothing.
+/// Returns the payload of a wire form after checking that it is exactly one value of type `ty`.
+/// Does not allocate.
 fn checked<'a>(ty: &Type, wire: &'a [u8]) -> Result<&'a [u8], PackedError> {
     let (&version, payload) = wire.split_first().ok_or(PackedError::Empty)?;
     if version != WIRE_VERSION {
@@ -175,7 +192,7 @@ fn checked<'a>(ty: &Type, wire: &'a [u8]) -> Result<&'a [u8], PackedError> {
     Ok(payload)
 }
 
-/// Whether `payload` is exactly one value of type `ty`. Allocates nothing.
+/// Checks that `payload` is exactly one value of type `ty`. Does not allocate.
 fn check(ty: &Type, payload: &[u8]) -> Result<(), PackedError> {
     let mut decoder = Decoder::new(payload);
     decoder

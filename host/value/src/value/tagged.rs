@@ -1,7 +1,9 @@
-//! The form of a value that says its own type: for values that travel to where no type is known, as those that are
-//! pushed to engines elsewhere. Values whose type both ends know travel packed, which is smaller.
+//! The self-describing form of a value, for values whose type the receiver does not know, such as
+//! those pushed to remote engines. Values whose type both ends know travel packed, which is
+//! smaller.
 //!
-//! One byte says which kind of value follows. What comes from outside is bounded in depth, and no length is trusted.
+//! One byte gives the kind of the value that follows. Nesting is bounded, and no length from
+//! outside is trusted.
 
 use super::Value;
 use super::codec::{Malformed, Reader, Writer};
@@ -35,7 +37,7 @@ const ERR: u8 = 22;
 const MAP: u8 = 23;
 
 impl Value {
-    /// The value in the form that says its type.
+    /// Returns the value in self-describing form.
     #[doc(hidden)]
     pub fn to_tagged(&self) -> Vec<u8> {
         let mut out = Writer::default();
@@ -43,10 +45,11 @@ impl Value {
         out.into_vec()
     }
 
-    /// A value from that form, which may come from anywhere.
+    /// Reads a value in self-describing form, which may come from an untrusted source.
     ///
     /// # Errors
-    /// When the bytes are not exactly one value.
+    ///
+    /// Returns an error if the bytes are not exactly one value.
     #[doc(hidden)]
     pub fn from_tagged(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new(bytes);
@@ -118,18 +121,9 @@ fn put(value: &Value, out: &mut Writer) {
                 out.put_bytes(flag.as_bytes());
             }
         }
-        Value::Option(value) => {
-            out.put_u8(OPTION);
-            maybe(value.as_deref(), out);
-        }
-        Value::Result(Ok(value)) => {
-            out.put_u8(OK);
-            maybe(value.as_deref(), out);
-        }
-        Value::Result(Err(value)) => {
-            out.put_u8(ERR);
-            maybe(value.as_deref(), out);
-        }
+        Value::Option(value) => payload(OPTION, value.as_deref(), out),
+        Value::Result(Ok(value)) => payload(OK, value.as_deref(), out),
+        Value::Result(Err(value)) => payload(ERR, value.as_deref(), out),
         Value::Map(entries) => {
             out.put_u8(MAP);
             out.put_len(entries.len());
@@ -139,6 +133,11 @@ fn put(value: &Value, out: &mut Writer) {
             }
         }
     }
+}
+
+fn payload(tag: u8, value: Option<&Value>, out: &mut Writer) {
+    out.put_u8(tag);
+    maybe(value, out);
 }
 
 fn signed(tag: u8, number: i64, out: &mut Writer) {
@@ -208,7 +207,7 @@ fn narrow<F, T: TryFrom<F>>(number: F) -> Result<T, Malformed> {
     T::try_from(number).map_err(|_| Malformed::BadLeb)
 }
 
-/// So many things as are counted, each of which takes `least` bytes.
+/// Reads a number of items, each of which takes at least `least` bytes.
 fn several<T>(
     from: &mut Reader<'_>,
     least: usize,

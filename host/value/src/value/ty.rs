@@ -1,12 +1,23 @@
-//! The types of values: WIT's, without what cannot be a value (resources, streams, futures).
+//! The types of values: those of WIT, except those that cannot be values (resources, streams,
+//! futures).
 //!
-//! A `Type` is a cheap handle to clone. It knows nothing of wasmtime or of memory layouts;
-//! the sandbox makes one for each parameter and result when a module is loaded.
+//! A `Type` is a handle that is cheap to clone. It knows nothing of wasmtime or of memory layouts;
+//! the sandbox makes one for each parameter and result when it loads a module.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The type of a [`Value`](super::Value), as WIT has it.
+/// The type of a [`Value`](super::Value), as in WIT. It displays in WIT's syntax.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_value::value::Type;
+///
+/// let ty = Type::list(Type::tuple([Type::String, Type::option(Type::U64)]));
+/// assert_eq!(ty.to_string(), "list<tuple<string, option<u64>>>");
+/// assert!(Type::list(Type::U8).is_bytes());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
     /// `bool`
@@ -35,7 +46,7 @@ pub enum Type {
     Char,
     /// `string`, UTF-8
     String,
-    /// `list<T>`; `list<u8>` has its own value form, see [`Type::is_bytes`]
+    /// `list<T>`; `list<u8>` has its own kind of value, see [`Type::is_bytes`]
     List(Arc<Type>),
     /// `tuple<…>`
     Tuple(Arc<[Type]>),
@@ -69,45 +80,45 @@ pub struct Field {
 pub struct Case {
     /// Its name, in WIT's kebab case.
     pub name: Arc<str>,
-    /// The type of what it carries, if it carries anything.
+    /// The type of its payload, if it has one.
     pub ty: Option<Type>,
 }
 
 /// The two sides of `result<T, E>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ResultType {
-    /// What `ok` carries.
+    /// The type of the payload of `ok`.
     pub ok: Option<Type>,
-    /// What `err` carries.
+    /// The type of the payload of `err`.
     pub err: Option<Type>,
 }
 
 impl Type {
-    /// `list<T>`.
+    /// Returns `list<T>`.
     #[must_use]
     pub fn list(element: Self) -> Self {
         Self::List(Arc::new(element))
     }
 
-    /// `list<u8>`, whose values are [`Value::Bytes`](super::Value::Bytes).
+    /// Returns `list<u8>`, whose values are [`Value::Bytes`](super::Value::Bytes).
     #[must_use]
     pub fn bytes() -> Self {
         Self::list(Self::U8)
     }
 
-    /// `tuple<…>`.
+    /// Returns `tuple<…>`.
     #[must_use]
     pub fn tuple(fields: impl IntoIterator<Item = Self>) -> Self {
         Self::Tuple(fields.into_iter().collect())
     }
 
-    /// `option<T>`.
+    /// Returns `option<T>`.
     #[must_use]
     pub fn option(inner: Self) -> Self {
         Self::Option(Arc::new(inner))
     }
 
-    /// `result<T, E>`.
+    /// Returns `result<T, E>`.
     #[must_use]
     pub fn result(ok: Option<Self>, err: Option<Self>) -> Self {
         Self::Result(Arc::new(ResultType { ok, err }))

@@ -1,7 +1,7 @@
-//! Unpacking: bytes in the form that `packed` describes become a value, or are only checked.
+//! Unpacking: turns bytes in the form that `packed` describes into a value, or only checks them.
 //!
-//! Nothing the bytes say is trusted. Checking allocates nothing; unpacking never allocates for more
-//! elements than the bytes that are left can hold.
+//! The bytes are not trusted. Checking does not allocate; unpacking never allocates for more
+//! elements than the remaining bytes can hold.
 
 use super::codec::{Malformed, Reader};
 use super::packed::PackedError;
@@ -9,14 +9,14 @@ use super::{Type, Value};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// How deep values may nest, so that walking one never exhausts the stack.
+/// The maximum nesting depth of values, so that walking one never exhausts the stack.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// How many list elements that take no bytes a value may count in all (2^20): their count is the
-/// only length that the size of the input does not bound.
+/// The most list elements without bytes in a value (2^20): their number is the only length that the
+/// size of the input does not bound.
 pub(super) const MAX_EMPTY: usize = 1 << 20;
 
-/// Moves `reader` past one value of type `ty` and returns its bytes.
+/// Moves `reader` past one value of type `ty` and returns the bytes of that value.
 #[doc(hidden)]
 pub fn skip<'a>(reader: &mut Reader<'a>, ty: &Type) -> Result<&'a [u8], Malformed> {
     let start = reader.rest();
@@ -26,7 +26,7 @@ pub fn skip<'a>(reader: &mut Reader<'a>, ty: &Type) -> Result<&'a [u8], Malforme
     Ok(&start[..start.len() - reader.remaining()])
 }
 
-/// The fewest bytes a value of this type takes; 0 only where every value of it takes none.
+/// Returns the fewest bytes that a value of this type takes; 0 only if all its values take none.
 pub(super) fn least_size(ty: &Type, depth: usize) -> usize {
     match ty {
         // Too deep to be decoded: any bound will do.
@@ -43,10 +43,10 @@ pub(super) fn least_size(ty: &Type, depth: usize) -> usize {
     }
 }
 
-/// Public in name only, as what the sealed traits of `typed` read from.
+/// Public in name only: the sealed traits of `typed` read from it.
 pub struct Decoder<'a> {
     pub(super) reader: Reader<'a>,
-    /// How many elements without bytes there were so far.
+    /// The number of elements without bytes so far.
     empty: usize,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// One value; `whole` is what the reader reads from, and `list<u8>` are slices of it.
+    /// Reads one value. The reader reads from `whole`, and `list<u8>` are slices of it.
     pub(super) fn value(
         &mut self,
         ty: &Type,
@@ -130,18 +130,23 @@ impl<'a> Decoder<'a> {
             } else {
                 Ok(self.payload(sides.ok.as_ref(), depth, whole)?)
             }),
-            Type::Map(types) => {
-                let (key_ty, value_ty) = &**types;
-                let count =
-                    self.count(|| least_size(key_ty, depth) + least_size(value_ty, depth))?;
-                let mut entries = Vec::with_capacity(count);
-                for _ in 0..count {
-                    let key = self.value(key_ty, depth, whole)?;
-                    entries.push((key, self.value(value_ty, depth, whole)?));
-                }
-                Value::Map(entries)
-            }
+            Type::Map(types) => Value::Map(self.entries(types, depth, whole)?),
         })
+    }
+
+    fn entries(
+        &mut self,
+        (key_ty, value_ty): &(Type, Type),
+        depth: usize,
+        whole: &Bytes,
+    ) -> Result<Vec<(Value, Value)>, Malformed> {
+        let count = self.count(|| least_size(key_ty, depth) + least_size(value_ty, depth))?;
+        let mut entries = Vec::with_capacity(count);
+        for _ in 0..count {
+            let key = self.value(key_ty, depth, whole)?;
+            entries.push((key, self.value(value_ty, depth, whole)?));
+        }
+        Ok(entries)
     }
 
     fn payload(
@@ -224,7 +229,7 @@ impl<'a> Decoder<'a> {
         ty.map_or(Ok(()), |ty| self.skip(ty, depth))
     }
 
-    /// The bits of `count` flags; those beyond the last must be clear.
+    /// Reads the bits of `count` flags; the bits beyond the last must be clear.
     fn flags(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let bits = self.reader.bytes(count.div_ceil(8))?;
         match bits.last() {
@@ -235,8 +240,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A count of elements. What the least size of one is, is only asked when there are any: so
-    /// that asking never costs more than decoding the first.
+    /// Reads a number of elements. The least size of one is computed only if there are any, so that
+    /// computing it never costs more than decoding the first element.
     pub(super) fn count(&mut self, least: impl FnOnce() -> usize) -> Result<usize, Malformed> {
         let mut ahead = self.reader;
         if ahead.u64_leb()? == 0 {

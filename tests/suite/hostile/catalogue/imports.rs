@@ -8,7 +8,7 @@ pub(super) fn no_such_export() -> Case {
 }
 
 pub(super) fn export_of_another_type() -> Case {
-    Case::row(28).refused(&["mapper", "core type", "its WIT says"])
+    Case::row(28).refused(&["mapper", "core type", "its WIT declares"])
 }
 
 pub(super) fn export_is_no_function() -> Case {

@@ -4,19 +4,19 @@ use super::Case;
 use rwasm_cluster::FailureCode;
 
 pub(super) fn empty_file() -> Case {
-    Case::row(31).refused(&["no WebAssembly module", "empty"])
+    Case::row(31).refused(&["not a WebAssembly module", "empty"])
 }
 
 pub(super) fn cut_off() -> Case {
-    Case::row(31).refused(&["not valid", "cut off"])
+    Case::row(31).refused(&["not valid", "truncated"])
 }
 
 pub(super) fn random_bytes() -> Case {
-    Case::row(31).refused(&["no WebAssembly module", "begins with the bytes"])
+    Case::row(31).refused(&["not a WebAssembly module", "begins with the bytes"])
 }
 
 pub(super) fn plain_text() -> Case {
-    Case::row(31).refused(&["no WebAssembly module"])
+    Case::row(31).refused(&["not a WebAssembly module"])
 }
 
 pub(super) fn broken_text() -> Case {
@@ -24,11 +24,11 @@ pub(super) fn broken_text() -> Case {
 }
 
 pub(super) fn native_program() -> Case {
-    Case::row(31).refused(&["no WebAssembly module", "native program"])
+    Case::row(31).refused(&["not a WebAssembly module", "native program"])
 }
 
 pub(super) fn precompiled() -> Case {
-    Case::row(31).refused(&["no WebAssembly module", "precompiled"])
+    Case::row(31).refused(&["not a WebAssembly module", "precompiled"])
 }
 
 pub(super) fn flipped_bits() -> Case {
@@ -36,7 +36,7 @@ pub(super) fn flipped_bits() -> Case {
 }
 
 pub(super) fn compressed() -> Case {
-    Case::row(35).refused(&["no WebAssembly module", "1f 8b"])
+    Case::row(35).refused(&["not a WebAssembly module", "1f 8b"])
 }
 
 pub(super) fn very_large() -> Case {

@@ -19,7 +19,7 @@ pub(super) fn recurse_in_a_program() -> Case {
         FailureCode::Trap,
         &[
             "out of bounds",
-            "its own stack in memory may have run over",
+            "its own stack in linear memory may have overflowed",
             "-zstack-size",
         ],
     )
@@ -34,5 +34,5 @@ pub(super) fn recurse_while_making_room() -> Case {
 pub(super) fn host_calls_it_back() -> Case {
     let case = Case::row(14).pushed("name", "a value");
     case.call("ask", "")
-        .fails(FailureCode::Trap, &["while making room"])
+        .fails(FailureCode::Trap, &["was being allocated"])
 }

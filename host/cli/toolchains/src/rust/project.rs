@@ -1,7 +1,8 @@
-//! Building a Rust project of a user's: no build script and no configuration of ours is needed in it.
+//! Builds a user's Rust project, without a build script or configuration of ours.
 //!
-//! Debian's compiler has no compiled standard library. One is made for all projects, once, and kept as a system root;
-//! a target directory that projects share would not do, since modules of the same name overwrite each other there.
+//! Debian's compiler has no compiled standard library. One is built for all projects, once, and
+//! kept as a system root; a shared target directory would not work, since modules of the same name
+//! overwrite each other there.
 
 use super::{Compiler, DEBIAN_LIBC, DEBIAN_RUSTC, TARGET};
 use crate::error::BuildError;
@@ -15,7 +16,7 @@ use std::process::{Command, Stdio};
 
 /// The target of a package that becomes the module.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct CargoTarget {
     /// The package by cargo's id: a dependency may have the same name.
     package: String,
     /// Its name, as cargo has it.
@@ -42,7 +43,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
         target = tool::workplace(&options.scratch, "rust", dir)?;
     }
     if compiler == Compiler::Debian {
-        // Two compilers in one directory would each take the other's work for stale.
+        // Two compilers in one directory would each take the other's output for stale.
         target.push("debian");
     }
     cargo.arg("--target-dir").arg(&target);
@@ -69,11 +70,11 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     let messages = run(&mut cargo, options)?;
     module(&messages, &wanted).ok_or_else(|| BuildError::Project {
         path: dir.join("Cargo.toml"),
-        reason: format!("cargo made no module of {}", wanted.name),
+        reason: format!("cargo built no module from {}", wanted.name),
     })
 }
 
-/// Whether cargo can keep in `dir`, which need not be there, what it makes.
+/// Whether cargo can write its output to `dir`, which need not exist.
 fn is_writable(dir: &Path) -> bool {
     use rustix::fs::{Access, access};
     let there = dir.ancestors().find(|place| place.exists());
@@ -82,7 +83,7 @@ fn is_writable(dir: &Path) -> bool {
     })
 }
 
-/// Our flags, and those of the user that would otherwise be lost.
+/// Returns our flags, and those of the user that would otherwise be lost.
 fn flags(ours: impl Iterator<Item = OsString>) -> OsString {
     let mut flags: Vec<OsString> = ours.collect();
     if let Some(encoded) = env::var_os("CARGO_ENCODED_RUSTFLAGS") {
@@ -94,18 +95,18 @@ fn flags(ours: impl Iterator<Item = OsString>) -> OsString {
     flags.join("\x1f".as_ref())
 }
 
-/// What cargo says about the project.
+/// Returns cargo's metadata of the project.
 fn metadata(compiler: Compiler, dir: &Path, options: &BuildOptions) -> Result<Value, BuildError> {
     let mut cargo = compiler.cargo(dir, None);
     cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
     let answer = run(&mut cargo, options)?;
     serde_json::from_str(&answer).map_err(|error| BuildError::Project {
         path: dir.join("Cargo.toml"),
-        reason: format!("cargo described it in a way that is not understood: {error}"),
+        reason: format!("cannot parse the output of `cargo metadata`: {error}"),
     })
 }
 
-/// Runs cargo, which says on stderr what is wrong; gives its stdout.
+/// Runs cargo, which reports errors on stderr; returns its stdout.
 fn run(cargo: &mut Command, options: &BuildOptions) -> Result<String, BuildError> {
     cargo.stdin(Stdio::null()).stdout(Stdio::piped());
     let output = options.stop.output(cargo.stderr(Stdio::inherit()));
@@ -123,8 +124,9 @@ fn run(cargo: &mut Command, options: &BuildOptions) -> Result<String, BuildError
     })
 }
 
-/// Which target of the package in `dir` is the task: its `cdylib`, else its program.
-fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
+/// Returns the target of the package in `dir` that is the task: its `cdylib`, otherwise its
+/// program.
+fn wanted(metadata: &Value, dir: &Path) -> Result<CargoTarget, BuildError> {
     let manifest = dir.join("Cargo.toml");
     let wrong = |reason: String| BuildError::Project {
         path: manifest.clone(),
@@ -144,7 +146,7 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
     let package = packages
         .iter()
         .find(|package| package["manifest_path"].as_str().is_some_and(same))
-        .ok_or_else(|| wrong("is no package".to_owned()))?;
+        .ok_or_else(|| wrong("is not a package".to_owned()))?;
     let package_name = package["name"].as_str().unwrap_or_default();
     let targets = package["targets"].as_array().map_or(&[][..], Vec::as_slice);
     let of_kind = |kind: &str| -> Vec<&str> {
@@ -159,7 +161,7 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
             .filter_map(|target| target["name"].as_str())
             .collect()
     };
-    let wanted = |name: &str, is_library| Wanted {
+    let wanted = |name: &str, is_library| CargoTarget {
         package: package["id"].as_str().unwrap_or(package_name).to_owned(),
         name: name.to_owned(),
         is_library,
@@ -171,20 +173,20 @@ fn wanted(metadata: &Value, dir: &Path) -> Result<Wanted, BuildError> {
     let default = package["default_run"].as_str().unwrap_or(package_name);
     match programs[..] {
         [] => Err(wrong(
-            "makes no module: add `crate-type = [\"cdylib\"]` under [lib], or a src/main.rs"
+            "builds no module: add `crate-type = [\"cdylib\"]` under [lib], or a src/main.rs"
                 .to_owned(),
         )),
         [program] => Ok(wanted(program, false)),
         _ if programs.contains(&default) => Ok(wanted(default, false)),
         _ => Err(wrong(format!(
-            "has several programs ({}): `default-run` under [package] says which is the task",
+            "has several programs ({}): set `default-run` under [package] to the task",
             programs.join(", ")
         ))),
     }
 }
 
-/// The module among what cargo says it made.
-fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
+/// Finds the module in cargo's messages about its output.
+fn module(messages: &str, wanted: &CargoTarget) -> Option<PathBuf> {
     let is_module = |file: &&str| {
         Path::new(file)
             .extension()
@@ -205,7 +207,8 @@ fn module(messages: &str, wanted: &Wanted) -> Option<PathBuf> {
         .next_back()
 }
 
-/// A system root with the standard library that Debian's compiler makes of its sources, made unless it is there.
+/// Returns a system root with the standard library that Debian's compiler builds from its sources,
+/// and builds it if necessary.
 fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
     let version = tool::answer(Command::new(DEBIAN_RUSTC).arg("-vV")).unwrap_or_default();
     let version = version
@@ -220,8 +223,8 @@ fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
         return Ok(root);
     }
     (options.tell)("compiling Rust's standard library (once; it takes a minute)");
-    // Two that do this at once must not disturb each other: cargo locks the target directory, and the last step is
-    // a rename of a directory of one's own.
+    // Two that do this at once must not interfere: cargo locks the target directory, and the last
+    // step renames a private directory.
     let source = place.join("source");
     tool::make(&source.join("src"))?;
     tool::write(
@@ -233,7 +236,7 @@ fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
     cargo.args(["build", "--release", "--target", TARGET, "--target-dir"]);
     cargo.arg(place.join("target"));
     cargo.args(Compiler::Debian.std_arguments());
-    // Whoever links with optimisation across crates needs the intermediate form beside the code.
+    // Linking with optimisation across crates needs the intermediate form beside the code.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes");
     run(&mut cargo, options)?;
     let io = |what: String| move |source| BuildError::Io { what, source };
@@ -255,7 +258,7 @@ fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
         }
     }
     match fs::rename(&aside, &root) {
-        // Another process was quicker.
+        // Another process was faster.
         Err(_) if root.is_dir() => drop(fs::remove_dir_all(&aside)),
         renamed => renamed.map_err(io(format!("create {}", root.display())))?,
     }
@@ -268,7 +271,7 @@ mod tests {
     use serde_json::json;
 
     /// What is wanted of a package with these targets.
-    fn of(targets: &Value, default: Option<&str>) -> Result<Wanted, String> {
+    fn of(targets: &Value, default: Option<&str>) -> Result<CargoTarget, String> {
         let dir = Path::new("/some/task");
         let metadata = json!({"packages": [
             {"name": "other", "id": "path+file:///some/other#1.0.0", "manifest_path": "/some/other/Cargo.toml", "targets": []},
@@ -277,8 +280,8 @@ mod tests {
         wanted(&metadata, dir).map_err(|error| error.to_string())
     }
 
-    fn made(name: &str, is_library: bool) -> Wanted {
-        Wanted {
+    fn made(name: &str, is_library: bool) -> CargoTarget {
+        CargoTarget {
             package: "path+file:///some/task#1.0.0".to_owned(),
             name: name.to_owned(),
             is_library,
@@ -310,7 +313,7 @@ mod tests {
         assert!(error.contains("add `crate-type = [\"cdylib\"]` under [lib]"));
         let program = |name: &str| json!({"name": name, "kind": ["bin"]});
         let error = of(&json!([program("one"), program("two")]), None).expect_err("which one?");
-        assert!(error.contains("has several programs (one, two): `default-run`"));
+        assert!(error.contains("has several programs (one, two): set `default-run`"));
     }
 
     #[test]

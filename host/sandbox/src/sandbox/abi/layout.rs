@@ -1,20 +1,20 @@
-//! Where the parts of a type lie in a guest's memory, and how it is passed as core values.
+//! Where the parts of a type are in a guest's memory, and how it is passed as core values.
 //!
-//! Sizes, alignments and offsets come from wit-parser; this tree holds them without names, in
-//! the order of the packed form, so that lowering and lifting walk both side by side.
+//! Sizes, alignments and offsets come from wit-parser. This tree holds them without names, in the
+//! order of the packed form, so that lowering and lifting walk both side by side.
 
 use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind};
 
-/// A type as the canonical ABI lays it out.
+/// A type as laid out by the canonical ABI.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Layout {
     pub(super) size: u32,
     pub(super) align: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: LayoutKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum LayoutKind {
     Bool,
     S8,
     U8,
@@ -56,7 +56,7 @@ pub(super) enum Core {
     F64,
 }
 
-/// How a function is called: its parameters and result, and which of them travel by memory.
+/// How a function is called: its parameters and result, and which of them are passed in memory.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Signature {
     /// The layouts of the parameters.
@@ -76,7 +76,8 @@ const MAX_FLAT_PARAMS: usize = 16;
 const MAX_FLAT_RESULTS: usize = 1;
 
 impl Signature {
-    /// The signature of `function`; none where a type cannot cross (resources and the like).
+    /// Returns the signature of `function`; none if a type cannot be passed (resources and the
+    /// like).
     pub(in crate::sandbox) fn of(
         resolve: &Resolve,
         sizes: &SizeAlign,
@@ -112,37 +113,37 @@ impl Signature {
 impl Layout {
     fn of(resolve: &Resolve, sizes: &SizeAlign, ty: &WitType) -> Option<Self> {
         let kind = match ty {
-            WitType::Bool => Kind::Bool,
-            WitType::S8 => Kind::S8,
-            WitType::U8 => Kind::U8,
-            WitType::S16 => Kind::S16,
-            WitType::U16 => Kind::U16,
-            WitType::S32 => Kind::S32,
-            WitType::U32 => Kind::U32,
-            WitType::S64 => Kind::S64,
-            WitType::U64 => Kind::U64,
-            WitType::F32 => Kind::F32,
-            WitType::F64 => Kind::F64,
-            WitType::Char => Kind::Char,
-            WitType::String => Kind::String,
+            WitType::Bool => LayoutKind::Bool,
+            WitType::S8 => LayoutKind::S8,
+            WitType::U8 => LayoutKind::U8,
+            WitType::S16 => LayoutKind::S16,
+            WitType::U16 => LayoutKind::U16,
+            WitType::S32 => LayoutKind::S32,
+            WitType::U32 => LayoutKind::U32,
+            WitType::S64 => LayoutKind::S64,
+            WitType::U64 => LayoutKind::U64,
+            WitType::F32 => LayoutKind::F32,
+            WitType::F64 => LayoutKind::F64,
+            WitType::Char => LayoutKind::Char,
+            WitType::String => LayoutKind::String,
             WitType::ErrorContext => return None,
             WitType::Id(id) => match &resolve.types[*id].kind {
                 TypeDefKind::Type(inner) => return Self::of(resolve, sizes, inner),
-                TypeDefKind::List(element) if resolves_to_u8(resolve, element) => Kind::Bytes,
+                TypeDefKind::List(element) if resolves_to_u8(resolve, element) => LayoutKind::Bytes,
                 TypeDefKind::List(element) => {
-                    Kind::List(Box::new(Self::of(resolve, sizes, element)?))
+                    LayoutKind::List(Box::new(Self::of(resolve, sizes, element)?))
                 }
                 TypeDefKind::Map(key, value) => {
-                    Kind::List(Box::new(Self::pair(resolve, sizes, key, value)?))
+                    LayoutKind::List(Box::new(Self::pair(resolve, sizes, key, value)?))
                 }
                 TypeDefKind::Tuple(tuple) => {
-                    Kind::Fields(fields(resolve, sizes, tuple.types.iter())?)
+                    LayoutKind::Fields(fields(resolve, sizes, tuple.types.iter())?)
                 }
                 TypeDefKind::Record(record) => {
                     let types = record.fields.iter().map(|field| &field.ty);
-                    Kind::Fields(fields(resolve, sizes, types)?)
+                    LayoutKind::Fields(fields(resolve, sizes, types)?)
                 }
-                TypeDefKind::Flags(flags) => Kind::Flags {
+                TypeDefKind::Flags(flags) => LayoutKind::Flags {
                     count: u32::try_from(flags.flags.len()).ok()?,
                 },
                 TypeDefKind::Enum(names) => variant(
@@ -178,17 +179,17 @@ impl Layout {
         Some(Self { size, align, kind })
     }
 
-    /// The entry of a map, which WIT gives no type of its own.
+    /// The entry of a map, which has no type in WIT.
     fn pair(resolve: &Resolve, sizes: &SizeAlign, key: &WitType, value: &WitType) -> Option<Self> {
         let info = sizes.record([key, value]);
         Some(Self {
             size: u32::try_from(info.size.size_wasm32()).ok()?,
             align: u32::try_from(info.align.align_wasm32()).ok()?,
-            kind: Kind::Fields(fields(resolve, sizes, [key, value].into_iter())?),
+            kind: LayoutKind::Fields(fields(resolve, sizes, [key, value].into_iter())?),
         })
     }
 
-    /// The names of the core types this type is passed as.
+    /// Returns the names of the core types this type is passed as.
     pub(in crate::sandbox) fn core_types(&self) -> Vec<&'static str> {
         let mut flat = Vec::new();
         self.flatten(&mut flat);
@@ -205,25 +206,27 @@ impl Layout {
     /// Appends the core values this type is passed as.
     pub(super) fn flatten(&self, flat: &mut Vec<Core>) {
         match &self.kind {
-            Kind::Bool
-            | Kind::S8
-            | Kind::U8
-            | Kind::S16
-            | Kind::U16
-            | Kind::S32
-            | Kind::U32
-            | Kind::Char => flat.push(Core::I32),
-            Kind::S64 | Kind::U64 => flat.push(Core::I64),
-            Kind::F32 => flat.push(Core::F32),
-            Kind::F64 => flat.push(Core::F64),
-            Kind::String | Kind::Bytes | Kind::List(_) => flat.extend([Core::I32, Core::I32]),
-            Kind::Fields(fields) => {
+            LayoutKind::Bool
+            | LayoutKind::S8
+            | LayoutKind::U8
+            | LayoutKind::S16
+            | LayoutKind::U16
+            | LayoutKind::S32
+            | LayoutKind::U32
+            | LayoutKind::Char => flat.push(Core::I32),
+            LayoutKind::S64 | LayoutKind::U64 => flat.push(Core::I64),
+            LayoutKind::F32 => flat.push(Core::F32),
+            LayoutKind::F64 => flat.push(Core::F64),
+            LayoutKind::String | LayoutKind::Bytes | LayoutKind::List(_) => {
+                flat.extend([Core::I32, Core::I32]);
+            }
+            LayoutKind::Fields(fields) => {
                 for (_, field) in fields {
                     field.flatten(flat);
                 }
             }
-            Kind::Flags { count } => flat.extend((0..count.div_ceil(32)).map(|_| Core::I32)),
-            Kind::Variant(variant) => {
+            LayoutKind::Flags { count } => flat.extend((0..count.div_ceil(32)).map(|_| Core::I32)),
+            LayoutKind::Variant(variant) => {
                 flat.push(Core::I32);
                 flat.extend(variant.joined());
             }
@@ -232,7 +235,7 @@ impl Layout {
 }
 
 impl Variant {
-    /// The core values that can hold the payload of any case.
+    /// Returns core values that can hold the payload of any case.
     pub(super) fn joined(&self) -> Vec<Core> {
         let mut joined: Vec<Core> = Vec::new();
         let mut case_flat = Vec::new();
@@ -288,7 +291,7 @@ fn variant<'a>(
     sizes: &SizeAlign,
     tag: wit_parser::Int,
     types: impl Iterator<Item = Option<&'a WitType>> + Clone,
-) -> Option<Kind> {
+) -> Option<LayoutKind> {
     let discriminant = match tag {
         wit_parser::Int::U8 => 1,
         wit_parser::Int::U16 => 2,
@@ -302,7 +305,7 @@ fn variant<'a>(
             None => Some(None),
         })
         .collect::<Option<Vec<_>>>()?;
-    Some(Kind::Variant(Variant {
+    Some(LayoutKind::Variant(Variant {
         discriminant,
         payload,
         cases,
@@ -340,7 +343,7 @@ mod tests {
         assert!(!mapper.indirect_params);
         assert!(mapper.indirect_result);
         let Some(Layout {
-            kind: Kind::List(pair),
+            kind: LayoutKind::List(pair),
             ..
         }) = &mapper.result
         else {

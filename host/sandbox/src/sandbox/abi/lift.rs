@@ -1,17 +1,17 @@
-//! Lifting: what a guest left in its memory, or returned, becomes a packed value.
+//! Lifting: converts what a guest returned, or left in its memory, to a packed value.
 //!
-//! Nothing a guest says is trusted: a range is checked before it is read, and what is written
-//! on the host is bounded by `limit`, whatever the guest's lists claim to hold, so that strings
-//! that overlap cannot be used to make the host run out of memory.
+//! Guests are not trusted: a range is checked before it is read, and `limit` bounds what is written
+//! on the host, however much the guest's lists claim to hold. So overlapping strings cannot make
+//! the host run out of memory.
 
-use super::layout::{Kind, Layout, Variant};
+use super::layout::{Layout, LayoutKind, Variant};
 use rwasm_value::value::codec::Writer;
 use wasmtime::Val;
 
 /// Why a result could not be lifted.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::sandbox) enum LiftError {
-    /// The guest broke the ABI; the text says where.
+    /// The guest violated the ABI; the text says where.
     Abi(String),
     /// The value is larger than the limit.
     TooLarge,
@@ -35,14 +35,12 @@ pub(in crate::sandbox) fn lift_result(
         let place = match returned {
             Val::I32(place) => place.cast_unsigned(),
             other => {
-                return Err(LiftError::Abi(format!(
-                    "a pointer was wanted, {other:?} came"
-                )));
+                return Err(LiftError::Abi(format!("found {other:?}, wanted a pointer")));
             }
         };
         if !place.is_multiple_of(layout.align) {
             return Err(LiftError::Abi(format!(
-                "the result lies at {place}, not at a multiple of {}",
+                "the result is at address {place}, which is not a multiple of {}",
                 layout.align
             )));
         }
@@ -65,7 +63,7 @@ impl<'m> Lift<'m> {
         let end = u64::from(place) + size;
         if end > self.memory.len() as u64 {
             return Err(LiftError::Abi(format!(
-                "{what} lies at {place} with {size} bytes, in a memory of {} bytes",
+                "{what} has {size} bytes at address {place}, beyond the end of a memory of {} bytes",
                 self.memory.len()
             )));
         }
@@ -95,40 +93,40 @@ impl<'m> Lift<'m> {
     /// Lifts the value at `place`, whose own range has been checked.
     fn value(&mut self, layout: &Layout, place: u32) -> Result<(), LiftError> {
         match &layout.kind {
-            Kind::Bool => self.out.put_u8(u8::from(self.part::<1>(place)[0] != 0)),
-            Kind::S8 | Kind::U8 => self.out.put_u8(self.part::<1>(place)[0]),
-            Kind::S16 => self
+            LayoutKind::Bool => self.out.put_u8(u8::from(self.part::<1>(place)[0] != 0)),
+            LayoutKind::S8 | LayoutKind::U8 => self.out.put_u8(self.part::<1>(place)[0]),
+            LayoutKind::S16 => self
                 .out
                 .put_i64_zigzag(i16::from_le_bytes(self.part(place)).into()),
-            Kind::U16 => self
+            LayoutKind::U16 => self
                 .out
                 .put_u64_leb(u16::from_le_bytes(self.part(place)).into()),
-            Kind::S32 => self
+            LayoutKind::S32 => self
                 .out
                 .put_i64_zigzag(i32::from_le_bytes(self.part(place)).into()),
-            Kind::U32 => self.out.put_u64_leb(self.word(place).into()),
-            Kind::S64 => self
+            LayoutKind::U32 => self.out.put_u64_leb(self.word(place).into()),
+            LayoutKind::S64 => self
                 .out
                 .put_i64_zigzag(i64::from_le_bytes(self.part(place))),
-            Kind::U64 => self.out.put_u64_leb(u64::from_le_bytes(self.part(place))),
-            Kind::F32 => self.out.put_raw(&self.part::<4>(place)),
-            Kind::F64 => self.out.put_raw(&self.part::<8>(place)),
-            Kind::Char => self.char(self.word(place))?,
-            Kind::String | Kind::Bytes | Kind::List(_) => {
+            LayoutKind::U64 => self.out.put_u64_leb(u64::from_le_bytes(self.part(place))),
+            LayoutKind::F32 => self.out.put_raw(&self.part::<4>(place)),
+            LayoutKind::F64 => self.out.put_raw(&self.part::<8>(place)),
+            LayoutKind::Char => self.char(self.word(place))?,
+            LayoutKind::String | LayoutKind::Bytes | LayoutKind::List(_) => {
                 self.list(layout, self.word(place), self.word(place + 4))?;
             }
-            Kind::Fields(fields) => {
+            LayoutKind::Fields(fields) => {
                 for (offset, field) in fields {
                     self.value(field, place + offset)?;
                 }
             }
-            Kind::Flags { count } => {
+            LayoutKind::Flags { count } => {
                 let range = place as usize..place as usize + count.div_ceil(8) as usize;
                 let mut bytes = self.memory[range].to_vec();
                 mask_flags(&mut bytes, *count);
                 self.out.put_raw(&bytes);
             }
-            Kind::Variant(variant) => {
+            LayoutKind::Variant(variant) => {
                 let case = match variant.discriminant {
                     1 => u32::from(self.part::<1>(place)[0]),
                     2 => u32::from(u16::from_le_bytes(self.part(place))),
@@ -145,7 +143,7 @@ impl<'m> Lift<'m> {
     /// A string, a `list<u8>` or another list, at `place` with `length` elements.
     fn list(&mut self, layout: &Layout, place: u32, length: u32) -> Result<(), LiftError> {
         match &layout.kind {
-            Kind::String => {
+            LayoutKind::String => {
                 let bytes = self.range(place, length.into(), "a string")?;
                 if std::str::from_utf8(bytes).is_err() {
                     return Err(LiftError::Abi(format!(
@@ -154,20 +152,20 @@ impl<'m> Lift<'m> {
                 }
                 self.sized(bytes)
             }
-            Kind::Bytes => {
+            LayoutKind::Bytes => {
                 let bytes = self.range(place, length.into(), "a list<u8>")?;
                 self.sized(bytes)
             }
-            Kind::List(element) => {
+            LayoutKind::List(element) => {
                 if length > 0 && !place.is_multiple_of(element.align) {
                     return Err(LiftError::Abi(format!(
-                        "a list lies at {place}, not at a multiple of {}",
+                        "a list is at address {place}, which is not a multiple of {}",
                         element.align
                     )));
                 }
                 let size = u64::from(length) * u64::from(element.size);
                 self.range(place, size, "a list")?;
-                // Elements of no size lie within any memory, so their number needs its own bound.
+                // Elements of size 0 fit into any memory, so their number needs its own limit.
                 if element.size == 0 && length as usize > self.limit {
                     return Err(LiftError::TooLarge);
                 }
@@ -191,7 +189,7 @@ impl<'m> Lift<'m> {
 
     fn char(&mut self, scalar: u32) -> Result<(), LiftError> {
         if char::from_u32(scalar).is_none() {
-            return Err(LiftError::Abi(format!("{scalar:#x} is no char")));
+            return Err(LiftError::Abi(format!("{scalar:#x} is not a valid char")));
         }
         self.out.put_u64_leb(scalar.into());
         Ok(())
@@ -204,7 +202,7 @@ impl<'m> Lift<'m> {
     ) -> Result<Option<&'v Layout>, LiftError> {
         let Some(payload) = variant.cases.get(case as usize) else {
             return Err(LiftError::Abi(format!(
-                "case {case} was returned of a type with {} cases",
+                "the guest returned case {case} of a type with {} cases",
                 variant.cases.len()
             )));
         };
@@ -212,14 +210,14 @@ impl<'m> Lift<'m> {
         Ok(payload.as_ref())
     }
 
-    /// Lifts a result that travels as one core value, or as none.
+    /// Lifts a result that is returned as one core value, or as none.
     fn flat(&mut self, layout: &Layout, returned: &Val) -> Result<(), LiftError> {
         let bits = match *returned {
             Val::I32(value) => u64::from(value.cast_unsigned()),
             Val::I64(value) => value.cast_unsigned(),
             Val::F32(bits) => u64::from(bits),
             Val::F64(bits) => bits,
-            ref other => return Err(LiftError::Abi(format!("{other:?} came back"))),
+            ref other => return Err(LiftError::Abi(format!("the guest returned {other:?}"))),
         };
         #[expect(
             clippy::cast_possible_truncation,
@@ -228,36 +226,36 @@ impl<'m> Lift<'m> {
         let low = bits as u32;
         let [b0, b1, ..] = low.to_le_bytes();
         match &layout.kind {
-            Kind::Bool => self.out.put_u8(u8::from(low != 0)),
-            Kind::S8 | Kind::U8 => self.out.put_u8(b0),
-            Kind::S16 => self.out.put_i64_zigzag(i16::from_le_bytes([b0, b1]).into()),
-            Kind::U16 => self.out.put_u64_leb(u16::from_le_bytes([b0, b1]).into()),
-            Kind::S32 => self.out.put_i64_zigzag(low.cast_signed().into()),
-            Kind::U32 => self.out.put_u64_leb(low.into()),
-            Kind::S64 => self.out.put_i64_zigzag(bits.cast_signed()),
-            Kind::U64 => self.out.put_u64_leb(bits),
-            Kind::F32 => self.out.put_raw(&low.to_le_bytes()),
-            Kind::F64 => self.out.put_raw(&bits.to_le_bytes()),
-            Kind::Char => self.char(low)?,
-            Kind::Flags { count } => {
+            LayoutKind::Bool => self.out.put_u8(u8::from(low != 0)),
+            LayoutKind::S8 | LayoutKind::U8 => self.out.put_u8(b0),
+            LayoutKind::S16 => self.out.put_i64_zigzag(i16::from_le_bytes([b0, b1]).into()),
+            LayoutKind::U16 => self.out.put_u64_leb(u16::from_le_bytes([b0, b1]).into()),
+            LayoutKind::S32 => self.out.put_i64_zigzag(low.cast_signed().into()),
+            LayoutKind::U32 => self.out.put_u64_leb(low.into()),
+            LayoutKind::S64 => self.out.put_i64_zigzag(bits.cast_signed()),
+            LayoutKind::U64 => self.out.put_u64_leb(bits),
+            LayoutKind::F32 => self.out.put_raw(&low.to_le_bytes()),
+            LayoutKind::F64 => self.out.put_raw(&bits.to_le_bytes()),
+            LayoutKind::Char => self.char(low)?,
+            LayoutKind::Flags { count } => {
                 let mut bytes = low.to_le_bytes()[..count.div_ceil(8) as usize].to_vec();
                 mask_flags(&mut bytes, *count);
                 self.out.put_raw(&bytes);
             }
-            Kind::Fields(fields) => {
+            LayoutKind::Fields(fields) => {
                 // At most one field has a core value; the others have no parts at all.
                 for (_, field) in fields {
                     self.flat(field, returned)?;
                 }
             }
-            Kind::Variant(variant) => {
+            LayoutKind::Variant(variant) => {
                 if let Some(payload) = self.case(variant, low)? {
                     self.flat(payload, returned)?;
                 }
             }
-            Kind::String | Kind::Bytes | Kind::List(_) => {
+            LayoutKind::String | LayoutKind::Bytes | LayoutKind::List(_) => {
                 return Err(LiftError::Abi(
-                    "a list cannot come back as one core value".to_owned(),
+                    "a list cannot be returned as one core value".to_owned(),
                 ));
             }
         }

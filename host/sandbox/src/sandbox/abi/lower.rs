@@ -1,9 +1,9 @@
-//! Lowering: a packed value is written into a guest's memory, or becomes core values.
+//! Lowering: writes a packed value into a guest's memory, or converts it to core values.
 //!
-//! The packed form was made and checked by the host, so a mistake in it is the host's
-//! (`LowerError::Packed`); a guest can only err where it makes room.
+//! The host made and checked the packed form, so errors in it are the host's
+//! (`LowerError::Packed`). A guest can only violate the ABI when it allocates memory.
 
-use super::layout::{Core, Kind, Layout, Variant};
+use super::layout::{Core, Layout, LayoutKind, Variant};
 use super::memory::{GuestMemory, RoomError};
 use rwasm_value::value::codec::{Malformed, Reader};
 use wasmtime::Val;
@@ -11,15 +11,15 @@ use wasmtime::Val;
 /// Why a value could not be lowered.
 #[derive(Debug)]
 pub(in crate::sandbox) enum LowerError {
-    /// The guest trapped or was stopped while it made room.
+    /// The guest trapped or was stopped while it allocated memory.
     Call(wasmtime::Error),
-    /// The guest broke the ABI.
+    /// The guest violated the ABI.
     Abi(String),
     /// The value does not fit a 32-bit memory.
     TooLarge(u64),
     /// The packed value does not have the form of its type.
     Packed(Malformed),
-    /// The guest has no function to make room with.
+    /// The guest has no function to allocate memory.
     NoRealloc,
 }
 
@@ -67,33 +67,33 @@ pub(in crate::sandbox) fn flat_argument<T: Send + 'static>(
     flat: &mut Vec<Flat>,
 ) -> Result<(), LowerError> {
     match &layout.kind {
-        Kind::Bool | Kind::U8 => flat.push(Flat::I32(u32::from(value.u8()?))),
-        Kind::S8 => flat.push(Flat::I32(
+        LayoutKind::Bool | LayoutKind::U8 => flat.push(Flat::I32(u32::from(value.u8()?))),
+        LayoutKind::S8 => flat.push(Flat::I32(
             i32::from(value.u8()?.cast_signed()).cast_unsigned(),
         )),
-        Kind::U16 | Kind::U32 => flat.push(Flat::I32(low32(value.u64_leb()?))),
-        Kind::Char => flat.push(Flat::I32(u32::from(value.char()?))),
-        Kind::S16 | Kind::S32 => {
+        LayoutKind::U16 | LayoutKind::U32 => flat.push(Flat::I32(low32(value.u64_leb()?))),
+        LayoutKind::Char => flat.push(Flat::I32(u32::from(value.char()?))),
+        LayoutKind::S16 | LayoutKind::S32 => {
             flat.push(Flat::I32(low32(value.i64_zigzag()?.cast_unsigned())));
         }
-        Kind::U64 => flat.push(Flat::I64(value.u64_leb()?)),
-        Kind::S64 => flat.push(Flat::I64(value.i64_zigzag()?.cast_unsigned())),
-        Kind::F32 => flat.push(Flat::F32(value.f32_bits()?)),
-        Kind::F64 => flat.push(Flat::F64(value.f64_bits()?)),
-        Kind::String | Kind::Bytes => {
+        LayoutKind::U64 => flat.push(Flat::I64(value.u64_leb()?)),
+        LayoutKind::S64 => flat.push(Flat::I64(value.i64_zigzag()?.cast_unsigned())),
+        LayoutKind::F32 => flat.push(Flat::F32(value.f32_bits()?)),
+        LayoutKind::F64 => flat.push(Flat::F64(value.f64_bits()?)),
+        LayoutKind::String | LayoutKind::Bytes => {
             let (place, length) = lower_bytes(guest, value)?;
             flat.extend([Flat::I32(place), Flat::I32(length)]);
         }
-        Kind::List(element) => {
+        LayoutKind::List(element) => {
             let (place, length) = lower_list(guest, element, value)?;
             flat.extend([Flat::I32(place), Flat::I32(length)]);
         }
-        Kind::Fields(fields) => {
+        LayoutKind::Fields(fields) => {
             for (_, field) in fields {
                 flat_argument(guest, field, value, flat)?;
             }
         }
-        Kind::Flags { count } => {
+        LayoutKind::Flags { count } => {
             let bytes = value.bytes(count.div_ceil(8) as usize)?;
             for word in bytes.chunks(4) {
                 let mut bits = [0; 4];
@@ -101,7 +101,7 @@ pub(in crate::sandbox) fn flat_argument<T: Send + 'static>(
                 flat.push(Flat::I32(u32::from_le_bytes(bits)));
             }
         }
-        Kind::Variant(variant) => flat_variant(guest, variant, value, flat)?,
+        LayoutKind::Variant(variant) => flat_variant(guest, variant, value, flat)?,
     }
     Ok(())
 }
@@ -149,38 +149,40 @@ pub(in crate::sandbox) fn lower_argument<T: Send + 'static>(
     place: u32,
 ) -> Result<(), LowerError> {
     match &layout.kind {
-        Kind::Bool | Kind::U8 | Kind::S8 => guest.slot(place, 1)[0] = value.u8()?,
-        Kind::U16 => write(guest, place, &low16(value.u64_leb()?).to_le_bytes()),
-        Kind::S16 => write(
+        LayoutKind::Bool | LayoutKind::U8 | LayoutKind::S8 => {
+            guest.slot(place, 1)[0] = value.u8()?;
+        }
+        LayoutKind::U16 => write(guest, place, &low16(value.u64_leb()?).to_le_bytes()),
+        LayoutKind::S16 => write(
             guest,
             place,
             &low16(value.i64_zigzag()?.cast_unsigned()).to_le_bytes(),
         ),
-        Kind::U32 => write(guest, place, &low32(value.u64_leb()?).to_le_bytes()),
-        Kind::S32 => write(
+        LayoutKind::U32 => write(guest, place, &low32(value.u64_leb()?).to_le_bytes()),
+        LayoutKind::S32 => write(
             guest,
             place,
             &low32(value.i64_zigzag()?.cast_unsigned()).to_le_bytes(),
         ),
-        Kind::Char => write(guest, place, &u32::from(value.char()?).to_le_bytes()),
-        Kind::U64 => write(guest, place, &value.u64_leb()?.to_le_bytes()),
-        Kind::S64 => write(guest, place, &value.i64_zigzag()?.to_le_bytes()),
-        Kind::F32 => write(guest, place, &value.f32_bits()?.to_le_bytes()),
-        Kind::F64 => write(guest, place, &value.f64_bits()?.to_le_bytes()),
-        Kind::String | Kind::Bytes => {
+        LayoutKind::Char => write(guest, place, &u32::from(value.char()?).to_le_bytes()),
+        LayoutKind::U64 => write(guest, place, &value.u64_leb()?.to_le_bytes()),
+        LayoutKind::S64 => write(guest, place, &value.i64_zigzag()?.to_le_bytes()),
+        LayoutKind::F32 => write(guest, place, &value.f32_bits()?.to_le_bytes()),
+        LayoutKind::F64 => write(guest, place, &value.f64_bits()?.to_le_bytes()),
+        LayoutKind::String | LayoutKind::Bytes => {
             let (data, length) = lower_bytes(guest, value)?;
             write_pair(guest, place, data, length);
         }
-        Kind::List(element) => {
+        LayoutKind::List(element) => {
             let (data, length) = lower_list(guest, element, value)?;
             write_pair(guest, place, data, length);
         }
-        Kind::Fields(fields) => {
+        LayoutKind::Fields(fields) => {
             for (offset, field) in fields {
                 lower_argument(guest, field, value, place + offset)?;
             }
         }
-        Kind::Flags { count } => {
+        LayoutKind::Flags { count } => {
             let bytes = value.bytes(count.div_ceil(8) as usize)?;
             if layout.size > 0 {
                 let slot = guest.slot(place, layout.size);
@@ -188,7 +190,7 @@ pub(in crate::sandbox) fn lower_argument<T: Send + 'static>(
                 slot[..bytes.len()].copy_from_slice(bytes);
             }
         }
-        Kind::Variant(variant) => {
+        LayoutKind::Variant(variant) => {
             let (case, payload) = read_case(variant, value)?;
             let width = variant.discriminant as usize;
             write(guest, place, &case.to_le_bytes()[..width]);
@@ -200,7 +202,7 @@ pub(in crate::sandbox) fn lower_argument<T: Send + 'static>(
     Ok(())
 }
 
-/// Makes room for `length` bytes and lets `fill` write them.
+/// Allocates `length` bytes and lets `fill` write them.
 pub(in crate::sandbox) fn lower_memory<T: Send + 'static, E>(
     guest: &mut GuestMemory<'_, T>,
     length: u32,
@@ -222,9 +224,9 @@ pub(in crate::sandbox) fn lower_list_of<'v, T: Send + 'static>(
     elements: impl ExactSizeIterator<Item = &'v [u8]>,
 ) -> Result<(u32, u32), LowerError> {
     let element = match &list.kind {
-        Kind::List(element) => element,
-        Kind::Bytes => {
-            // One byte each: the elements of a `list<u8>` are what they are packed as.
+        LayoutKind::List(element) => element,
+        LayoutKind::Bytes => {
+            // One byte each: the elements of a `list<u8>` are the same as in packed form.
             let bytes: Vec<u8> = elements.flatten().copied().collect();
             let length = fits(bytes.len() as u64)?;
             let place = guest.room(length, 1)?;
@@ -245,7 +247,7 @@ pub(in crate::sandbox) fn lower_list_of<'v, T: Send + 'static>(
     Ok((first, length))
 }
 
-/// Lowers all parameters into one record in memory, as functions with many of them want it.
+/// Lowers all parameters into one record in memory, for functions with many.
 pub(in crate::sandbox) fn lower_params<'v, T: Send + 'static>(
     guest: &mut GuestMemory<'_, T>,
     layouts: &[Layout],
@@ -306,7 +308,7 @@ fn read_case<'v>(
 }
 
 fn write<T: Send + 'static>(guest: &mut GuestMemory<'_, T>, place: u32, bytes: &[u8]) {
-    // Room for nothing lies nowhere.
+    // An empty allocation has no address.
     if !bytes.is_empty() {
         #[expect(
             clippy::cast_possible_truncation,

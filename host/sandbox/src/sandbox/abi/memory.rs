@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use wasmtime::{AsContextMut, Memory, Store, TypedFunc};
 
-/// A guest's memory and the function by which it makes room for the host.
+/// A guest's memory, and the function by which it allocates for the host.
 pub(in crate::sandbox) struct GuestMemory<'a, T: 'static> {
     pub(super) store: &'a mut Store<T>,
     pub(super) memory: Memory,
@@ -14,14 +14,14 @@ pub(in crate::sandbox) struct GuestMemory<'a, T: 'static> {
     waits: Waits,
 }
 
-/// What a guest may do wrong when it makes room.
+/// How a guest's allocation can fail.
 #[derive(Debug)]
 pub(super) enum RoomError {
     /// It trapped or was stopped.
     Call(wasmtime::Error),
-    /// It gave a place outside its memory or one that is not aligned.
+    /// It returned a place outside its memory, or one that is not aligned.
     Place(String),
-    /// It has no function to do it with.
+    /// It has no such function.
     NoRealloc,
 }
 
@@ -40,7 +40,7 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
         }
     }
 
-    /// Asks the guest for `size` bytes and checks what it answers. Nothing is asked for nothing.
+    /// Asks the guest for `size` bytes and checks its answer. Does not ask for 0 bytes.
     pub(super) fn room(&mut self, size: u32, align: u32) -> Result<u32, RoomError> {
         if size == 0 {
             return Ok(align);
@@ -50,15 +50,13 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
         let place = match self.waits {
             Waits::Never => realloc.call(self.store.as_context_mut(), arguments),
             Waits::Maybe => {
-                // Making room takes no waiting, so one look at the future is enough; lowering
-                // as a chain of futures would cost each element of a list an allocation.
+                // Allocating does not wait, so one poll of the future is enough; lowering as a
+                // chain of futures would cost each element of a list an allocation.
                 let mut call = pin!(realloc.call_async(self.store.as_context_mut(), arguments));
                 match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(place) => place,
                     Poll::Pending => {
-                        return Err(RoomError::Place(
-                            "cabi_realloc waits for something".to_owned(),
-                        ));
+                        return Err(RoomError::Place("cabi_realloc blocked".to_owned()));
                     }
                 }
             }
@@ -68,19 +66,19 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
         let memory = self.memory.data_size(&*self.store) as u64;
         if end > memory {
             return Err(RoomError::Place(format!(
-                "cabi_realloc gave {place} for {size} bytes, in a memory of {memory} bytes"
+                "cabi_realloc returned {place} for {size} bytes, in a memory of {memory} bytes"
             )));
         }
         if !place.is_multiple_of(align) {
             return Err(RoomError::Place(format!(
-                "cabi_realloc gave {place} where a multiple of {align} was asked for"
+                "cabi_realloc returned {place}, which is not a multiple of {align}"
             )));
         }
         Ok(place)
     }
 
-    /// The bytes at `place`, which [`Self::room`] has checked. The guest may have grown its
-    /// memory since, never shrunk it.
+    /// Returns the bytes at `place`, which [`Self::room`] has checked. The guest may have grown its
+    /// memory since, but never shrunk it.
     pub(super) fn slot(&mut self, place: u32, size: u32) -> &mut [u8] {
         let start = place as usize;
         &mut self.memory.data_mut(&mut *self.store)[start..start + size as usize]

@@ -1,9 +1,9 @@
-//! The canonical ABI, spoken by hand with core modules (32-bit memories, UTF-8 strings).
+//! The canonical ABI, written by hand for core modules (32-bit memories, UTF-8 strings).
 //!
-//! `layout` knows where things lie, `lower` writes values into a guest, `lift` reads them out.
-//! Values are in their packed form on the host's side, so that no value tree is built for data
-//! that only passes through. Every pointer and length a guest gives is checked against its
-//! memory before anything is read, written or allocated.
+//! `layout` knows where things are, `lower` writes values into a guest, and `lift` reads them. On
+//! the host, values are in packed form, so that data that only passes through needs no tree of
+//! values. Every pointer and length from a guest is checked against its memory before anything is
+//! read, written or allocated.
 
 mod layout;
 mod lift;

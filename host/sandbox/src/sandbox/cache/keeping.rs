@@ -1,4 +1,4 @@
-//! What is in the cache, and what of it goes.
+//! The content of the cache, and what is removed from it.
 
 use super::{CodeCache, UNFINISHED, intact};
 use rwasm_value::units::ByteSize;
@@ -8,39 +8,39 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-/// A file that was not finished in this time was left by a process that was killed: writing takes
-/// seconds.
+/// An unfinished file older than this was left by a process that was killed: writing takes seconds.
 const STALE: Duration = Duration::from_hours(1);
 
-/// What is in a cache.
+/// Statistics of a code cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheInfo {
-    /// Where it is.
+    /// The directory.
     pub dir: PathBuf,
-    /// Files of compiled code.
+    /// The number of files of compiled code.
     pub files: u64,
-    /// What they take.
+    /// The bytes that these files take.
     pub bytes: u64,
-    /// What they may take.
+    /// The most bytes that they may take.
     pub size: ByteSize,
-    /// Files that are being written, or were when a process was killed.
+    /// The number of unfinished files: being written, or left by a killed process.
     pub unfinished: u64,
-    /// When the file was used that was used longest ago.
+    /// When the least recently used file was used.
     pub oldest: Option<SystemTime>,
-    /// When one was used last.
+    /// When the most recently used file was used.
     pub newest: Option<SystemTime>,
 }
 
-/// What is to be removed from a cache, beside what is damaged, left unfinished, or beyond its bound.
+/// What to remove from a cache, in addition to malformed and abandoned files and those beyond its
+/// size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Prune {
-    /// Everything.
+    /// Remove everything.
     pub all: bool,
-    /// What was used longest ago, until no more than this is left.
+    /// Remove the least recently used files until no more than this is left.
     pub max_size: Option<ByteSize>,
-    /// What was not used for so long.
+    /// Remove files that were not used for this long.
     pub older_than: Option<Duration>,
 }
 
@@ -48,35 +48,35 @@ pub struct Prune {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pruned {
-    /// Files that were removed, whatever for.
+    /// The number of files removed, for whatever reason.
     pub files: u64,
-    /// What they took.
+    /// The bytes that these files took.
     pub bytes: u64,
-    /// Those of them that were damaged.
+    /// The number of malformed files among them.
     pub damaged: u64,
-    /// Those of them that a process had left unfinished.
+    /// The number of abandoned files among them, left unfinished by a process.
     pub unfinished: u64,
-    /// Files of compiled code that are left.
+    /// The number of files of compiled code that are left.
     pub files_left: u64,
-    /// What they take.
+    /// The bytes that the files left take.
     pub bytes_left: u64,
 }
 
-/// A file of a cache, oldest use first.
+/// A file of a cache; ordered by its last use.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
+struct CachedFile {
     used: SystemTime,
     size: u64,
     path: PathBuf,
 }
 
-impl Found {
+impl CachedFile {
     fn is_older_than(&self, age: Duration) -> bool {
-        // One from the future, by a clock that was set back, is new.
+        // One from the future, by a clock that was set back, counts as new.
         self.used.elapsed().is_ok_and(|elapsed| elapsed > age)
     }
 
-    /// Removes it. Another process may have done so, which is as good.
+    /// Removes it. It is fine if another process has done so.
     fn remove(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -86,10 +86,11 @@ impl Found {
 }
 
 impl CodeCache {
-    /// What is in it.
+    /// Returns statistics of the cache.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    ///
+    /// Returns an error if the directory cannot be read.
     pub fn info(&self) -> io::Result<CacheInfo> {
         let Files { code, unfinished } = self.files()?;
         Ok(CacheInfo {
@@ -103,15 +104,16 @@ impl CodeCache {
         })
     }
 
-    /// Removes what is to be removed. Other processes may go on using the cache: what they run they
-    /// have, and what they miss they compile again.
+    /// Removes files from the cache. Other processes may continue to use the cache: they keep the
+    /// code that they run, and compile again what they miss.
     ///
     /// # Errors
-    /// When the directory cannot be read, or a file in it cannot be removed.
+    ///
+    /// Returns an error if the directory cannot be read, or if a file in it cannot be removed.
     pub fn prune(&self, prune: &Prune) -> io::Result<Pruned> {
         let Files { code, unfinished } = self.files()?;
         let mut pruned = Pruned::default();
-        let mut remove = |file: &Found| -> io::Result<()> {
+        let mut remove = |file: &CachedFile| -> io::Result<()> {
             file.remove()?;
             pruned.files += 1;
             pruned.bytes += file.size;
@@ -159,8 +161,8 @@ impl CodeCache {
         })
     }
 
-    /// Removes what was used longest ago until the directory is within its bound, but never what
-    /// was just put there; and what was left unfinished.
+    /// Removes the least recently used files until the directory is within its size, except what
+    /// was just put there, and abandoned files.
     pub(super) fn trim(&self, newest: &str) -> io::Result<()> {
         let Files { code, unfinished } = self.files()?;
         for file in unfinished {
@@ -180,7 +182,7 @@ impl CodeCache {
         Ok(())
     }
 
-    /// Its files, those that were used longest ago first.
+    /// Returns its files, the least recently used first.
     fn files(&self) -> io::Result<Files> {
         let mut files = Files::default();
         for entry in fs::read_dir(&self.dir)? {
@@ -194,11 +196,11 @@ impl CodeCache {
             } else {
                 continue;
             };
-            // A file may vanish under another process's trimming.
+            // A file may vanish when another process trims the cache.
             if let Ok(meta) = entry.metadata()
                 && meta.is_file()
             {
-                kind.push(Found {
+                kind.push(CachedFile {
                     used: meta.modified()?,
                     size: meta.len(),
                     path: entry.path(),
@@ -213,13 +215,13 @@ impl CodeCache {
 /// The files in a cache.
 #[derive(Default)]
 struct Files {
-    code: Vec<Found>,
-    unfinished: Vec<Found>,
+    code: Vec<CachedFile>,
+    unfinished: Vec<CachedFile>,
 }
 
-/// Whether a file of this name is one of ours: `CodeCache::name` says how they are made.
+/// Whether a file of this name is one of ours: `CodeCache::name` makes the names.
 fn is_code(name: &str) -> bool {
-    /// Digits of a SHA-256, and of a number of compatibility.
+    /// Digits of a SHA-256, and of a compatibility number.
     const HASH: usize = 64;
     const NUMBER: usize = 16;
     let is_hex = |text: &str, digits: usize| {

@@ -1,16 +1,16 @@
-//! Compiled code on disk, so that a module is compiled once per machine and not once per run.
+//! Compiled code on disk, so that a module is compiled once per machine instead of once per run.
 //!
-//! A file is named by what it was made of: the module's hash and the settings it was compiled
-//! with. It is written aside and renamed, so that processes that share the directory never see
-//! half of one; its end holds a checksum, so that a damaged one is thrown away and made again.
-//! The directory is private to its owner: what is in it is run as native code. Files in it that
-//! do not have such a name are nobody's business here: they are neither counted nor removed.
+//! A file is named after its origin: the module's hash and the settings it was compiled with. It is
+//! written under another name and renamed, so that processes that share the directory never see
+//! half a file. A checksum at its end reveals a malformed one, which is removed and made again. The
+//! directory is private to its owner, because its content runs as native code. Files with other
+//! names are neither counted nor removed.
 
 mod keeping;
 
 pub use keeping::{CacheInfo, Prune, Pruned};
 
-use super::helper::Kind;
+use super::helper::CodeKind;
 use super::module::ModuleHash;
 use rwasm_value::units::ByteSize;
 use std::fs::{self, File};
@@ -18,10 +18,11 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A directory of compiled code, such as [`ClusterBuilder::cache_dir`](crate::ClusterBuilder::cache_dir) names.
+/// A directory of compiled code, as set by `ClusterBuilder::cache_dir`.
 ///
 /// ```no_run
-/// use rwasm_cluster::{ByteSize, CodeCache, Prune};
+/// use rwasm_sandbox::sandbox::{CodeCache, Prune};
+/// use rwasm_value::units::ByteSize;
 ///
 /// if let Some(cache) = CodeCache::open("compiled", CodeCache::SIZE)? {
 ///     println!("{} files, {} bytes", cache.info()?.files, cache.info()?.bytes);
@@ -44,18 +45,19 @@ const TRAILER: usize = 8 + 8 + 4;
 /// How much is read at once to check a file.
 const PIECE: usize = 256 << 10;
 
-/// How the name of a file begins that is being written.
+/// The prefix of the name of a file that is being written.
 const UNFINISHED: &str = ".new-";
 
 impl CodeCache {
-    /// What the code in a directory may take unless said otherwise.
+    /// The default limit on the code in a directory.
     pub const SIZE: ByteSize = ByteSize::mib(1024);
 
-    /// The cache in `dir`, which is bound to `size`; none where there is no such directory. Nothing
-    /// is made or changed.
+    /// Opens the cache in `dir`, limited to `size`; `None` if there is no such directory. Nothing
+    /// is created or changed.
     ///
     /// # Errors
-    /// When it is something else than a directory, or open to others.
+    ///
+    /// Returns an error if it is not a directory, or if other users may write to it.
     pub fn open(dir: impl Into<PathBuf>, size: ByteSize) -> io::Result<Option<Self>> {
         let dir = dir.into();
         match check_private(&dir) {
@@ -65,37 +67,40 @@ impl CodeCache {
         }
     }
 
-    /// The same of a directory that is made if need be.
+    /// Does the same, and creates the directory if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be made, is something else than a directory, or open to others.
+    ///
+    /// Returns an error if it cannot be created, is not a directory, or if other users may write to
+    /// it.
     #[doc(hidden)]
     pub fn make(dir: &Path, size: ByteSize) -> io::Result<Self> {
         make_private_dir(dir)?;
         Self::open(dir, size)?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Where it is.
+    /// Returns the directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What a file is called: by the module, and by what else its code depends on.
-    pub(super) fn name(module: ModuleHash, kind: Kind, compatibility: u64) -> String {
+    /// Returns the name of a file: the module, and everything else that its code depends on.
+    pub(super) fn name(module: ModuleHash, kind: CodeKind, compatibility: u64) -> String {
         format!("{module}-{}-{compatibility:016x}", kind.name())
     }
 
-    /// The file of that name, checked, at its start; one that is damaged is removed.
+    /// Opens the file with that name and checks it; a malformed one is removed.
     pub(super) fn get(&self, name: &str) -> Option<File> {
         let path = self.dir.join(name);
         let mut file = File::open(&path).ok()?;
         if !matches!(intact(&mut file), Ok(true)) {
-            // Another process may have put a good one there already; it will be made again.
+            // Another process may have replaced it already with a good one, which is then made
+            // again.
             let _ = fs::remove_file(&path);
             return None;
         }
-        // What was used last is removed last. A cache that cannot be written is still of use.
+        // Marks it as used. A cache that cannot be written is still useful.
         let _ = file.set_modified(SystemTime::now());
         Some(file)
     }
@@ -105,12 +110,12 @@ impl CodeCache {
         self.dir.join(name)
     }
 
-    /// Throws away a file that is intact but of no use to this engine.
+    /// Removes a file that is intact but does not suit this engine.
     pub(super) fn discard(&self, name: &str) {
         let _ = fs::remove_file(self.dir.join(name));
     }
 
-    /// Keeps `code` under `name`, where it is not too large. A failure costs nothing but the next
+    /// Keeps `code` under `name`, unless it is too large. A failure costs nothing but the next
     /// compilation.
     pub(super) fn put(&self, name: &str, code: &mut impl Read) -> io::Result<()> {
         let mut file = tempfile::Builder::new()
@@ -136,13 +141,13 @@ impl CodeCache {
         file.write_all(&checksum.finalize().to_le_bytes())?;
         file.persist(self.dir.join(name))
             .map_err(|error| error.error)?;
-        // It is there, whether others could be removed for it or not.
+        // It is in the cache, whether or not others could be removed for it.
         let _ = self.trim(name);
         Ok(())
     }
 }
 
-/// Whether the file's trailer fits what comes before it. Leaves the file at its start.
+/// Whether the file's trailer matches the content before it. Leaves the file at its start.
 fn intact(file: &mut File) -> io::Result<bool> {
     let length = file.metadata()?.len();
     let Some(code) = length.checked_sub(TRAILER as u64) else {
@@ -169,7 +174,7 @@ fn intact(file: &mut File) -> io::Result<bool> {
 #[cfg(unix)]
 fn make_private_dir(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    /// Others may neither write here nor look.
+    /// Others may neither read nor write here.
     const PRIVATE: u32 = 0o700;
     fs::DirBuilder::new()
         .recursive(true)
@@ -177,7 +182,7 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
         .create(dir)
 }
 
-/// Refuses what is no directory, or one that others could put code into.
+/// Refuses a path that is not a directory, or one that others could put code into.
 #[cfg(unix)]
 fn check_private(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -187,12 +192,12 @@ fn check_private(dir: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     let owner = meta.uid();
-    // Root could change our code anyway; anybody else could plant some.
+    // Root could change our code anyway; any other owner could plant code.
     let trusted = owner == rustix::process::geteuid().as_raw() || owner == 0;
     if !trusted || meta.permissions().mode() & OTHERS_MAY_WRITE != 0 {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "others could put code of theirs there",
+            "other users could write code into it",
         ));
     }
     Ok(())

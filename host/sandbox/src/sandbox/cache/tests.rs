@@ -12,7 +12,7 @@ fn cache(size: u64) -> (tempfile::TempDir, CodeCache) {
 /// A name such as files of compiled code have.
 fn name(number: u8) -> String {
     let module = ModuleHash::of(&[number]);
-    CodeCache::name(module, Kind::Core, 7)
+    CodeCache::name(module, CodeKind::Core, 7)
 }
 
 #[test]

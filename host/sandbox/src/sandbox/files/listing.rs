@@ -1,11 +1,13 @@
-//! A directory as preview 1 lists it, kept from call to call. `wasmtime-wasi` reads the whole directory for every call,
-//! however little of it the guest's buffer takes: a directory of ten thousand would be read some hundred times.
+//! A directory as preview 1 lists it, kept between calls. `wasmtime-wasi` reads the whole directory
+//! for every call, however little fits into the guest's buffer: a directory of ten thousand files
+//! would be read some hundred times.
 
-/// What stands before each name: the number of the next entry, an inode, the length of the name, and a type.
+/// What precedes each name: the number of the next entry, an inode, the length of the name, and a
+/// type.
 const HEAD: usize = 24;
 const LENGTH: std::ops::Range<usize> = 16..20;
 
-/// The entries of a directory, as the guest gets them.
+/// The entries of a directory, as the guest reads them.
 #[derive(Debug)]
 pub(super) struct Listing {
     fd: u32,
@@ -32,7 +34,7 @@ impl Listing {
         self.fd == fd
     }
 
-    /// The entries from this one on, up to so many bytes, be the last one whole or not.
+    /// Returns the entries from this one on, truncated to this many bytes.
     pub(super) fn from(&self, entry: u64, most: usize) -> &[u8] {
         let begin = usize::try_from(entry)
             .ok()

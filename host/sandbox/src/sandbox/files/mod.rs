@@ -1,8 +1,8 @@
-//! Files as guests reach them: `wasmtime-wasi` opens, reads and writes them, and here is what it
-//! does not do. It keeps the account of what a task writes and makes, opens nothing but files and
-//! directories, and answers with an error where the handles are used up, which is a trap otherwise.
+//! A guest's files: `wasmtime-wasi` opens, reads and writes them, and this module adds what it does
+//! not do. It keeps account of what a task writes and creates, opens nothing but files and
+//! directories, and returns an error when the handles are used up, which otherwise traps.
 //!
-//! `p1` stands before the functions of preview 1, `p2` before the interface of preview 2.
+//! `p1` wraps the functions of preview 1, `p2` the interface of preview 2.
 
 mod listing;
 mod p1;
@@ -17,18 +17,18 @@ use crate::limits::Limits;
 use listing::Listing;
 use wasmtime::component::{Resource, ResourceTable};
 
-/// What is kept of a guest's files beside what `wasmtime-wasi` has.
+/// What is kept of a guest's files beside what `wasmtime-wasi` keeps.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// None where nothing can be written.
+    /// None if nothing can be written.
     pub(super) quota: Option<Quota>,
     /// Whether it was refused a handle.
     pub(super) handles_refused: bool,
-    /// Where the last write ended, by preview 1.
+    /// Where the last write ended, in preview 1.
     end: Option<End>,
-    /// The directory that was listed last, by preview 1.
+    /// The directory that was listed last, in preview 1.
     listing: Option<Listing>,
-    /// How many listings of directories it holds, by preview 2.
+    /// The number of directory listings it holds, in preview 2.
     listings: usize,
 }
 
@@ -49,7 +49,7 @@ impl Files {
         }
     }
 
-    /// For the next task in the same instance. What it has open it keeps.
+    /// Resets it for the next task in the same instance, which keeps its open files.
     pub(super) fn rearm(&mut self, limits: &Limits) {
         self.handles_refused = false;
         if let Some(quota) = &self.quota {

@@ -1,10 +1,10 @@
-//! Files by preview 1: functions that are put in the place of `wasmtime-wasi`'s own where a module
-//! opens or changes files. Each looks at what is asked, and hands the call on to the one it replaces.
+//! Files in preview 1: functions that replace those of `wasmtime-wasi` that open or change files.
+//! Each checks its arguments and calls the one it replaces.
 //!
 //! `fd_allocate` is not among them: it is never supported.
 
 use super::super::quota::charge;
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::listing::Listing;
 use super::{End, Files, has_room};
 use wasmtime::{Caller, Extern, Linker, Result, bail};
@@ -14,16 +14,16 @@ use wasmtime_wasi::p1::types::{Errno, Fd, Filetype, Lookupflags, Oflags};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as wasi, WasiSnapshotPreview1};
 use wiggle::{GuestMemory, GuestPtr};
 
-/// The handles that must be free for another file to be opened: its own, and one that listing a
-/// directory takes for as long as the call lasts.
+/// The handles that must be free to open a file: its own, and one that listing a directory takes
+/// during the call.
 const HANDLES: usize = 2;
 
-/// The bytes of a listing: enough for some thousand names, and what is tried where that is not enough, for half a
-/// million. The host has one of these for a guest at a time.
+/// The bytes of a listing: enough for some thousand names; the larger size is for half a million.
+/// The host has one of these for a guest at a time.
 const SMALL_LISTING: u32 = 256 << 10;
 const LARGE_LISTING: u32 = 32 << 20;
 
-/// How often a directory is read again that changed meanwhile.
+/// How often a directory that changes meanwhile is read again.
 const LIST_ATTEMPTS: u32 = 10;
 
 /// A call of a guest.
@@ -38,7 +38,7 @@ macro_rules! define {
         $($linker.func_wrap_async(
             "wasi_snapshot_preview1",
             stringify!($name),
-            |mut caller: Caller<'_, State>, ($($arg,)*): ($($ty,)*)| {
+            |mut caller: Caller<'_, GuestState>, ($($arg,)*): ($($ty,)*)| {
                 Box::new(async move {
                     let memory = caller.get_export("memory");
                     Call::new(&mut caller, memory.as_ref())?.$name($($arg),*).await
@@ -48,8 +48,8 @@ macro_rules! define {
     };
 }
 
-/// Puts them in the linker, in place of those that are there.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> Result<()> {
+/// Adds them to the linker, in place of the existing ones.
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> Result<()> {
     linker.allow_shadowing(true);
     define!(linker:
         fd_write(fd: i32, parts: i32, count: i32, written: i32);
@@ -73,7 +73,7 @@ pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> Result<()> {
 }
 
 impl<'a> Call<'a> {
-    fn new(caller: &'a mut Caller<'_, State>, memory: Option<&Extern>) -> Result<Self> {
+    fn new(caller: &'a mut Caller<'_, GuestState>, memory: Option<&Extern>) -> Result<Self> {
         let Some(Extern::Memory(memory)) = memory else {
             bail!("missing required memory export");
         };
@@ -90,7 +90,7 @@ impl<'a> Call<'a> {
 
     async fn fd_write(&mut self, fd: i32, parts: i32, count: i32, written: i32) -> Result<i32> {
         let mut taken = 0;
-        // Only files have a position: stdout and stderr are held to limits of their own.
+        // Only files have a position: stdout and stderr have their own limits.
         if self.files.quota.is_some()
             && let Ok(start) = self.wasi.fd_tell(&mut self.memory, Fd::from(fd))
         {
@@ -147,7 +147,7 @@ impl<'a> Call<'a> {
         used: i32,
     ) -> Result<i32> {
         let (fd, entry) = (fd.cast_unsigned(), entry.cast_unsigned());
-        // From the beginning on it is read anew.
+        // From the start on it is read anew.
         let kept = self.files.listing.take();
         let listing = match kept.filter(|kept| entry != 0 && kept.is_of(fd)) {
             Some(listing) => listing,
@@ -184,8 +184,8 @@ impl<'a> Call<'a> {
                 }
                 Ok(_) if room < LARGE_LISTING => room = LARGE_LISTING,
                 Ok(_) => return Ok(Err(Errno::Nomem)),
-                // What was there when the directory was read and is not any more when it is looked at:
-                // others work in the directory too.
+                // It existed when the directory was read, but no longer when it is looked at:
+                // others use the directory too.
                 Err(error) => match error.downcast()? {
                     Errno::Noent if attempts < LIST_ATTEMPTS => attempts += 1,
                     errno => return Ok(Err(errno)),
@@ -224,9 +224,9 @@ impl<'a> Call<'a> {
             Err(_) => Err(Errno::Inval),
         };
         let is_new = match found {
-            // A link is not opened: its target is what was looked at, where links are followed.
+            // A link is not opened: if links are followed, its target was checked.
             Ok(Filetype::RegularFile | Filetype::Directory | Filetype::SymbolicLink) => false,
-            // Opening a pipe waits for whoever has its other end, and devices are no files.
+            // Opening a pipe blocks until its other end is opened, and devices are not files.
             Ok(_) => return Ok(number(Errno::Perm)),
             Err(Errno::Noent) if creates => true,
             Err(errno) => return Ok(number(errno)),
@@ -252,7 +252,7 @@ impl<'a> Call<'a> {
             let fd = self
                 .memory
                 .read(GuestPtr::<u32>::new(opened.cast_unsigned()))?;
-            // The number that a directory had before stands for something else now.
+            // The number that a directory had now means something else.
             self.files.listing.take_if(|listing| listing.is_of(fd));
         }
         if is_new {
@@ -324,11 +324,11 @@ impl<'a> Call<'a> {
         self.settle_file(ended)
     }
 
-    /// Takes room for a write that begins at `start`, and says how much.
+    /// Reserves room for a write that begins at `start`, and returns how much.
     async fn take(&mut self, fd: i32, start: u64, parts: i32, count: i32) -> Result<u64, Errno> {
         let bytes = self.first_length(parts, count);
-        // Only a write behind the end leaves a gap: whoever writes on where it was needs no look
-        // at the file.
+        // Only a write beyond the end leaves a gap: one that continues the last write needs no
+        // check of the file.
         let is_known = self
             .files
             .end
@@ -347,7 +347,7 @@ impl<'a> Call<'a> {
         Ok(taken)
     }
 
-    /// How much a write of these buffers writes: the first that is not empty, and no more.
+    /// Returns how much a write of these buffers writes: only the first non-empty one.
     fn first_length(&self, parts: i32, count: i32) -> u64 {
         let (parts, count) = (parts.cast_unsigned(), count.cast_unsigned());
         (0..count)
@@ -363,7 +363,7 @@ impl<'a> Call<'a> {
         stat.await.map_or(0, |stat| stat.size)
     }
 
-    /// What is at the path, or why that cannot be known.
+    /// Returns what is at the path, or why that cannot be determined.
     async fn kind(
         &mut self,
         dir: i32,

@@ -1,8 +1,8 @@
-//! Files by preview 2: an implementation of `wasi:filesystem/types` that hands all calls on to that
-//! of `wasmtime-wasi`, and looks at those that open or change files.
+//! Files in preview 2: an implementation of `wasi:filesystem/types` that forwards all calls to
+//! `wasmtime-wasi`, and checks those that open or change files.
 
 use super::super::quota::{NoRoom, Quota, charge};
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::{Files, has_room};
 use bytes::Bytes;
 use std::fs::File;
@@ -20,14 +20,14 @@ use wasmtime_wasi::p2::{
     StreamResult,
 };
 
-/// How many listings a guest can hold at a time: each is as long as its directory, and the host has
-/// all of it in memory.
+/// The most listings that a guest can hold at a time: each is as long as its directory, and
+/// entirely in the host's memory.
 const MAX_LISTINGS: usize = 8;
 
-/// Puts the interface in the linker, in place of that which is there.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// Adds the interface to the linker, in place of the existing one.
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    types::add_to_linker::<State, Counted>(linker, |state| {
+    types::add_to_linker::<GuestState, Counted>(linker, |state| {
         let (wasi, files) = state.p2_and_files();
         View { wasi, files }
     })?;
@@ -47,7 +47,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// Refuses where there is no room for another handle.
+    /// Refuses if there is no room for another handle.
     fn expect_handle(&mut self) -> FsResult<()> {
         if has_room(self.wasi.table, 1) {
             return Ok(());
@@ -56,7 +56,7 @@ impl View<'_> {
         Err(ErrorCode::InsufficientMemory.into())
     }
 
-    /// Makes a file, directory or link by this, where the task may.
+    /// Creates a file, directory or link with this, if the task may.
     async fn make<T>(
         &mut self,
         make: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>) -> FsResult<T>,
@@ -76,7 +76,7 @@ impl View<'_> {
         Ok(self.wasi.stat(again(file)).await?.size)
     }
 
-    /// Has the stream keep the account too, from this position on, or at the end of the file.
+    /// Makes the stream keep the account too, from this position on, or at the end of the file.
     fn count(
         &mut self,
         file: &Resource<Descriptor>,
@@ -100,7 +100,7 @@ impl View<'_> {
     }
 }
 
-/// The same handle, for a call beside the one it was made for.
+/// The same handle, for a call in addition to the one it was made for.
 fn again<T: 'static>(handle: &Resource<T>) -> Resource<T> {
     Resource::new_borrow(handle.rep())
 }
@@ -140,11 +140,11 @@ impl HostDescriptor for View<'_> {
         let stat = self.wasi.stat_at(again(&dir), path_flags, path.clone());
         let is_new = match stat.await {
             Ok(found) => match found.type_ {
-                // A link is not opened: its target is what was looked at, where links are followed.
+                // A link is not opened: if links are followed, its target was checked.
                 DescriptorType::RegularFile
                 | DescriptorType::Directory
                 | DescriptorType::SymbolicLink => false,
-                // Opening a pipe waits for whoever has its other end, and devices are no files.
+                // Opening a pipe blocks until its other end is opened, and devices are not files.
                 _ => return Err(ErrorCode::NotPermitted.into()),
             },
             Err(error) => {
@@ -415,9 +415,9 @@ struct CountedStream {
     stream: DynOutputStream,
     file: Arc<File>,
     quota: Quota,
-    /// Where the next write goes; none where it is the end of the file.
+    /// Where the next write goes; none if it is the end of the file.
     position: Option<u64>,
-    /// Up to where the file is known to reach.
+    /// The length that the file is known to have.
     end: u64,
     /// There was no room for a write: nothing can follow.
     is_full: bool,

@@ -1,9 +1,8 @@
-//! Compiling in a process of its own: `process` starts it, bounds it and takes what comes; `worker` is
-//! what runs in it; `protocol` is what the two say to each other; `system` is what they ask of the
-//! operating system.
+//! Compiling in a separate process: `process` starts it, limits it and takes its answer; `worker`
+//! runs in it; `protocol` is their messages; `system` is what they need of the operating system.
 //!
-//! The module goes in by stdin, the code comes out by stdout, which is a file, and one line on stderr
-//! says how it went. Nothing that the process does is trusted to end: its time is kept here.
+//! The module is sent to stdin, the code comes out on stdout, which is a file, and one line on
+//! stderr reports how it went. The process is not trusted to end: its time is kept here.
 
 mod process;
 mod protocol;
@@ -11,5 +10,5 @@ mod system;
 mod worker;
 
 pub(super) use process::{HelperError, Helpers, Task};
-pub(super) use protocol::{Kind, Passed};
+pub(super) use protocol::{CodeKind, Passed};
 pub use worker::compile_worker;

@@ -1,6 +1,7 @@
-//! The process that compiles, from outside: started, bounded in time, ended, and its answer checked.
+//! The process that compiles, seen from outside: started, limited in time, ended, and its answer
+//! checked.
 
-use super::protocol::{Answer, COMMAND, Kind, Passed, Request};
+use super::protocol::{Answer, COMMAND, CodeKind, Passed, Request};
 use super::system::{self, Group};
 use crate::sandbox::variant::Variant;
 use bytes::Bytes;
@@ -16,14 +17,14 @@ use std::time::{Duration, Instant};
 /// What is kept of the process's stderr: its end.
 const KEPT: usize = 64 << 10;
 
-/// What is told of it to people.
-const TOLD: usize = 400;
+/// How much of it is shown.
+const SHOWN: usize = 400;
 
-/// Between looks at a process that has closed its stderr and is about to end.
+/// The time between looks at a process that has closed its stderr and is about to end.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// Processor time beyond the limit of wall time times cores, which a process that nobody watches any
-/// more may take.
+/// Processor time beyond the limit of wall time times cores, which a process may take after nobody
+/// watches it any more.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// How much is read at once to check code.
@@ -31,17 +32,17 @@ const PIECE: usize = 256 << 10;
 
 /// The processes that compile for one cluster.
 #[derive(Default)]
-pub(in crate::sandbox) struct Helpers(Mutex<State>);
+pub(in crate::sandbox) struct Helpers(Mutex<HelpersState>);
 
 #[derive(Default)]
-struct State {
+struct HelpersState {
     is_closed: bool,
     running: Vec<Group>,
 }
 
-/// A module to compile, and within which bounds.
+/// A module to compile, and its limits.
 pub(in crate::sandbox) struct Task<'a> {
-    pub(in crate::sandbox) kind: Kind,
+    pub(in crate::sandbox) kind: CodeKind,
     pub(in crate::sandbox) variant: &'a Variant,
     pub(in crate::sandbox) module: Bytes,
     pub(in crate::sandbox) time: Duration,
@@ -54,20 +55,20 @@ pub(in crate::sandbox) struct Task<'a> {
 pub(in crate::sandbox) enum HelperError {
     /// The program cannot be started.
     Unavailable(io::Error),
-    /// The program is of another build.
+    /// The program is a different build.
     Mismatch,
     /// The module is not valid.
     Invalid(String),
-    /// A limit was passed.
+    /// A limit was exceeded.
     Limit(Passed),
-    /// It ended without a result that is one.
+    /// It ended without a valid result.
     Crashed(String),
     /// The cluster was shut down.
     Closed,
 }
 
 impl Helpers {
-    /// The code of a module, in a file that stands at its beginning.
+    /// Returns the code of a module, in a file at its start.
     pub(in crate::sandbox) fn compile(
         &self,
         program: &Path,
@@ -78,17 +79,17 @@ impl Helpers {
         let time = task.time;
         let process = self.start(program, &file, task)?;
         let passed = process.watch(start, time);
-        let (status, told) = self.end(process)?;
+        let (status, stderr) = self.end(process)?;
         if self.lock().is_closed {
             return Err(HelperError::Closed);
         }
         match passed {
             Some(passed) => Err(HelperError::Limit(passed)),
-            None => check(file, status, &told),
+            None => check(file, status, &stderr),
         }
     }
 
-    /// Ends what compiles, and starts nothing any more.
+    /// Ends all compilation, and starts nothing any more.
     pub(in crate::sandbox) fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
@@ -138,29 +139,29 @@ impl Helpers {
         })
     }
 
-    /// Ends a process, if it has not ended, with whatever it has started, and waits for it.
+    /// Ends a process, if it has not ended, with everything it started, and waits for it.
     fn end(&self, mut process: Process) -> Result<(ExitStatus, String), HelperError> {
         let group = process.group;
         let status = {
-            // Its number is its own until it is waited for, which is done under the lock so that
-            // nobody else makes use of it then.
+            // Its id is its own until it is waited for, which happens under the lock so that no one
+            // uses the id afterwards.
             let mut state = self.lock();
             group.kill();
             state.running.retain(|other| *other != group);
             process.child.wait().map_err(HelperError::Unavailable)?
         };
         if let Some(Ok(feeder)) = process.feeder {
-            // It ends with the pipe, and gives what it holds open.
+            // It ends with the pipe, and returns what it holds open.
             drop(feeder.join());
         }
-        let told = match process.reader {
+        let stderr = match process.reader {
             Some(Ok(reader)) => reader.join().unwrap_or_default(),
             _ => String::new(),
         };
-        Ok((status, told))
+        Ok((status, stderr))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HelpersState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -169,20 +170,20 @@ impl Helpers {
 struct Process {
     child: Child,
     group: Group,
-    /// Writes the module, and holds the pipe open. Absent where the system gave no thread: the pipe is
-    /// closed then, and the process ends.
+    /// Writes the module, and keeps the pipe open. Absent if the system could not start a thread:
+    /// then the pipe is closed, and the process ends.
     feeder: Option<io::Result<JoinHandle<ChildStdin>>>,
     reader: Option<io::Result<JoinHandle<String>>>,
-    /// Tells that it has no memory left; ends when its stderr does.
+    /// Reports that it ran out of memory; ends when its stderr does.
     end: Receiver<NoMemory>,
 }
 
-/// A process said that it has no memory left. It is about to abort, but may hang on the way.
+/// A process reported that it ran out of memory. It is about to abort, but may hang on the way.
 struct NoMemory;
 
 impl Process {
-    /// Waits until it ends, or has passed a limit. A process that ends closes its stderr: until then
-    /// nothing is looked at.
+    /// Waits until it ends, or exceeds a limit. A process that ends closes its stderr; nothing is
+    /// polled until then.
     fn watch(&self, start: Instant, time: Duration) -> Option<Passed> {
         let left = || time.saturating_sub(start.elapsed());
         if let Ok(NoMemory) = self.end.recv_timeout(left()) {
@@ -198,18 +199,18 @@ impl Process {
     }
 }
 
-/// Writes the module and gives the pipe back, open.
+/// Writes the module and returns the pipe, open.
 fn feed(mut pipe: ChildStdin, module: Bytes) -> io::Result<JoinHandle<ChildStdin>> {
     thread::Builder::new()
         .name("rwasm-compile-in".to_owned())
         .spawn(move || {
-            // A process that has ended reads nothing, and why it has is told elsewhere.
+            // A process that has ended reads nothing; the reason is reported elsewhere.
             let _ = pipe.write_all(&module);
             pipe
         })
 }
 
-/// The end of what the process says.
+/// Returns the end of its stderr.
 fn read(mut pipe: ChildStderr, no_memory: Sender<NoMemory>) -> io::Result<JoinHandle<String>> {
     thread::Builder::new()
         .name("rwasm-compile-err".to_owned())
@@ -220,7 +221,7 @@ fn read(mut pipe: ChildStderr, no_memory: Sender<NoMemory>) -> io::Result<JoinHa
                 kept.extend_from_slice(&piece[..size]);
                 kept.drain(..kept.len().saturating_sub(KEPT));
                 if has_no_memory(&String::from_utf8_lossy(&kept)) {
-                    // Whoever waits may have given up.
+                    // The receiver may have given up.
                     let _ = no_memory.send(NoMemory);
                 }
             }
@@ -228,20 +229,22 @@ fn read(mut pipe: ChildStderr, no_memory: Sender<NoMemory>) -> io::Result<JoinHa
         })
 }
 
-/// Whether Rust's runtime said, in a line of its own, that it got no memory and is to abort.
-fn has_no_memory(told: &str) -> bool {
-    told.lines()
+/// Whether Rust's runtime reported, in a line of its own, that an allocation failed and that it
+/// aborts.
+fn has_no_memory(stderr: &str) -> bool {
+    stderr
+        .lines()
         .any(|line| line.starts_with("memory allocation of ") && line.ends_with(" bytes failed"))
 }
 
-/// What became of it, by what it said and how it ended.
-fn check(file: File, status: ExitStatus, told: &str) -> Result<File, HelperError> {
-    let failed = match Answer::find(told) {
+/// Determines the result from its stderr and its exit status.
+fn check(file: File, status: ExitStatus, stderr: &str) -> Result<File, HelperError> {
+    let failed = match Answer::find(stderr) {
         Some(Answer::Compiled { bytes, crc32 }) if status.success() => {
             return match intact(file, bytes, crc32) {
                 Ok(Some(file)) => Ok(file),
                 Ok(None) => Err(HelperError::Crashed(
-                    "the code that it wrote is damaged".to_owned(),
+                    "the code that it wrote is malformed".to_owned(),
                 )),
                 Err(error) => Err(HelperError::Crashed(error.to_string())),
             };
@@ -254,29 +257,29 @@ fn check(file: File, status: ExitStatus, told: &str) -> Result<File, HelperError
             if let Some(passed) = system::passed(status) {
                 HelperError::Limit(passed)
             } else {
-                HelperError::Crashed(crash(status, told))
+                HelperError::Crashed(crash(status, stderr))
             }
         }
     };
     Err(failed)
 }
 
-/// How it ended, with its last words.
-fn crash(status: ExitStatus, told: &str) -> String {
+/// Describes how it ended, with its last output.
+fn crash(status: ExitStatus, stderr: &str) -> String {
     let end = if status.success() {
-        "it gave no answer".to_owned()
+        "it did not answer".to_owned()
     } else {
         system::end(status)
     };
-    let words = told.trim();
+    let words = stderr.trim();
     if words.is_empty() {
         return end;
     }
-    let words = &words[words.ceil_char_boundary(words.len().saturating_sub(TOLD))..];
-    format!("{end}; its last words: {}", words.replace('\n', " "))
+    let words = &words[words.ceil_char_boundary(words.len().saturating_sub(SHOWN))..];
+    format!("{end}; its last output: {}", words.replace('\n', " "))
 }
 
-/// The file at its beginning, if it has so many bytes with that checksum.
+/// Returns the file at its start, if it has this many bytes with that checksum.
 fn intact(mut file: File, bytes: u64, crc32: u32) -> io::Result<Option<File>> {
     if file.metadata()?.len() != bytes {
         return Ok(None);

@@ -1,23 +1,23 @@
-//! What the process that compiles is asked, as its second argument, and what it answers, as a line on
-//! its stderr. Both are JSON. Where one side is of another build, the other does not understand it, or
-//! the numbers of compatibility differ: that is a mismatch, and no code changes hands.
+//! The request to the process that compiles, as its second argument, and its answer, as a line on
+//! stderr. Both are JSON. If the builds differ so that one side does not understand the other, or
+//! if the compatibility numbers differ, that is a mismatch, and no code is passed.
 
 use crate::sandbox::variant::VariantKey;
 use serde::{Deserialize, Serialize};
 
-/// The first argument of a process that is to compile.
+/// The first argument of a process that compiles.
 pub(super) const COMMAND: &str = "compile-module";
 
 /// What is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::sandbox) enum Kind {
+pub(in crate::sandbox) enum CodeKind {
     Core,
     Component,
 }
 
-impl Kind {
-    /// What it is called in the cache.
+impl CodeKind {
+    /// Returns its name in the cache.
     pub(in crate::sandbox) const fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
@@ -30,16 +30,17 @@ impl Kind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
-    pub(super) kind: Kind,
+    pub(super) kind: CodeKind,
     pub(super) variant: VariantKey,
-    /// Whether the code is for an engine with a pool, whose memories are laid out otherwise.
+    /// Whether the code is for an engine with a pool, whose memories are laid out differently.
     pub(super) pooled: bool,
-    /// What the engine that is to run the code has as [`Variant::compatibility`](crate::sandbox::variant::Variant::compatibility).
+    /// The [`Variant::compatibility`](crate::sandbox::variant::Variant::compatibility) of the
+    /// engine that will run the code.
     pub(super) compatibility: u64,
-    /// Bytes of the module, on stdin. What stdin has after them is its end, when the code is not wanted
-    /// any more.
+    /// Bytes of the module on stdin. The end of stdin after them means that the code is no longer
+    /// wanted.
     pub(super) module: u64,
-    /// Seconds of processor time, all cores together.
+    /// Seconds of processor time, of all cores together.
     pub(super) cpu_seconds: u64,
     /// Bytes of memory.
     pub(super) memory: u64,
@@ -51,13 +52,13 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Answer {
-    /// So many bytes of code, with this checksum, stand in stdout.
+    /// This many bytes of code, with this checksum, are in stdout.
     Compiled { bytes: u64, crc32: u32 },
     /// The module is not valid.
     Invalid { message: String },
-    /// A limit was passed.
+    /// A limit was exceeded.
     Limit { passed: Passed },
-    /// The two are of different builds.
+    /// The two are different builds.
     Mismatch,
     /// The compiler panicked, or a pipe broke.
     Failed { message: String },
@@ -73,7 +74,7 @@ pub(in crate::sandbox) enum Passed {
 }
 
 impl Answer {
-    /// The last line of `text` that is one; other lines are what the runtime had to say.
+    /// Finds the answer in `text`: the last line that is one. Other lines come from the runtime.
     pub(super) fn find(text: &str) -> Option<Self> {
         text.lines()
             .rev()

@@ -1,4 +1,4 @@
-//! What compiling in a process of its own asks of the operating system.
+//! What compiling in a separate process needs of the operating system.
 
 use super::protocol::{Passed, Request};
 use rustix::process::{
@@ -10,8 +10,8 @@ use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus};
 
-/// A file without a name, which code is written to. It is in memory, so that it needs no place that can
-/// be written.
+/// A file without a name, which code is written to. It is in memory, so that it needs no writable
+/// directory.
 #[cfg(target_os = "linux")]
 pub(super) fn unnamed_file() -> io::Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
@@ -24,13 +24,13 @@ pub(super) fn unnamed_file() -> io::Result<File> {
     tempfile::tempfile()
 }
 
-/// Gives the process a group of its own, with whatever it starts. A key that interrupts the program
-/// does not reach it: it ends when its stdin does.
+/// Puts the process into its own group, with everything that it starts. An interrupt key for the
+/// program does not reach it: it ends when its stdin does.
 pub(super) fn separate(command: &mut Command) -> &mut Command {
     command.process_group(0)
 }
 
-/// A process in a group of its own that was not waited for, so that its number is no other's.
+/// A process in its own group that was not waited for, so that its id is not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Group(Pid);
 
@@ -41,18 +41,18 @@ impl Group {
 
     /// Ends all processes in it.
     pub(super) fn kill(self) {
-        // Those in it may have ended by themselves.
+        // They may have ended by themselves.
         let _ = kill_process_group(self.0, Signal::KILL);
     }
 
-    /// Whether its first process has ended. It keeps its number until it is waited for.
+    /// Whether its first process has ended. It keeps its id until it is waited for.
     pub(super) fn has_ended(self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         !matches!(waitid(WaitId::Pid(self.0), options), Ok(None))
     }
 }
 
-/// The limit that ended a process by a signal of its own.
+/// Returns the limit that ended a process by a signal of its own.
 pub(super) fn passed(status: ExitStatus) -> Option<Passed> {
     let signal = status.signal()?;
     match signal {
@@ -62,26 +62,26 @@ pub(super) fn passed(status: ExitStatus) -> Option<Passed> {
     }
 }
 
-/// How a process ended, in words.
+/// Describes how a process ended.
 pub(super) fn end(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) if signal == Signal::KILL.as_raw() => {
-            "it was killed, by the system for want of memory perhaps".to_owned()
+            "it was killed, perhaps by the system because it ran out of memory".to_owned()
         }
         (Some(signal), _) if signal == Signal::ABORT.as_raw() => "it aborted".to_owned(),
-        (Some(signal), _) => format!("it ended with signal {signal}"),
-        (None, code) => format!("it ended with code {}", code.unwrap_or_default()),
+        (Some(signal), _) => format!("it was terminated by signal {signal}"),
+        (None, code) => format!("it exited with code {}", code.unwrap_or_default()),
     }
 }
 
-/// Binds this process, and all it may start, to the limits of what it is to do.
+/// Applies the limits to this process and everything it may start.
 pub(super) fn bind(request: &Request) -> io::Result<()> {
     let bounds = [
-        // What a hostile module made of the compiler's memory is nobody's to read.
+        // The compiler's memory, which a hostile module influenced, must not be dumped.
         (Resource::Core, 0),
         (Resource::Cpu, request.cpu_seconds),
         (Resource::Fsize, request.code),
-        // Counts what is private and may be written: not address space that is set aside.
+        // Counts private, writable memory, not reserved address space.
         (Resource::Data, request.memory),
     ];
     for (resource, bound) in bounds {

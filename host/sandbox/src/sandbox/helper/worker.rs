@@ -1,6 +1,7 @@
-//! What runs in the process that compiles: it reads one module, writes its code, says how it went.
+//! What runs in the process that compiles: reads one module, writes its code, and reports how it
+//! went.
 
-use super::protocol::{Answer, COMMAND, Kind, Passed, Request};
+use super::protocol::{Answer, COMMAND, CodeKind, Passed, Request};
 use super::system;
 use crate::sandbox::variant;
 use rwasm_value::plain::panic_text;
@@ -11,26 +12,26 @@ use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-/// What is told of what is wrong with a module is no longer than this.
+/// The longest message about what is wrong with a module.
 const MESSAGE: usize = 8 << 10;
 
-/// Compiles the module that a cluster asks for, where these arguments, without the program's name, say
-/// so, and gives the code to exit with; none where they do not. A program calls it first of all to be
-/// the helper of [`Compiler::Helper`](crate::Compiler::Helper):
+/// Compiles the module that a cluster asks for, if these arguments, without the program's name, say
+/// so, and returns the exit code; otherwise returns `None`. A program calls it before anything else
+/// to be the helper of [`Compiler::Helper`](crate::sandbox::Compiler::Helper):
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
 ///     let arguments = std::env::args_os().skip(1);
-///     if let Some(code) = rwasm_cluster::compile_worker(arguments) {
+///     if let Some(code) = rwasm_sandbox::sandbox::compile_worker(arguments) {
 ///         return code;
 ///     }
-///     // Whatever else the program does.
+///     // Everything else that the program does.
 ///     std::process::ExitCode::SUCCESS
 /// }
 /// ```
 ///
-/// It lowers the limits of this process for good, has its stdin, stdout and stderr to itself, and ends
-/// the process when its stdin ends: whoever asked has gone then.
+/// It lowers the limits of this process for good, takes over its stdin, stdout and stderr, and ends
+/// the process when stdin ends, because the requester has gone then.
 pub fn compile_worker(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter();
     if arguments.next()? != COMMAND {
@@ -39,13 +40,13 @@ pub fn compile_worker(arguments: impl IntoIterator<Item = OsString>) -> Option<E
     let request = arguments.next().and_then(|text| text.into_string().ok());
     let answer = match request.map(|text| serde_json::from_str(&text)) {
         Some(Ok(request)) => serve(&request),
-        // Of a build that says it otherwise.
+        // A different build, with another form of request.
         _ => Answer::Mismatch,
     };
     if let Ok(mut line) = serde_json::to_string(&answer) {
-        // A line of its own, whatever was written before.
+        // On its own line, whatever was written before.
         line = format!("\n{line}\n");
-        // Whoever asked may have gone.
+        // The requester may have gone.
         let _ = io::stderr().write_all(line.as_bytes());
     }
     Some(ExitCode::SUCCESS)
@@ -62,10 +63,10 @@ fn serve(request: &Request) -> Answer {
         }
         let module = module(request.module)?;
         end_with_stdin()?;
-        // The hook has said where; the text is told to whoever asked.
+        // The hook has reported the place; the text goes to the requester.
         let compiled = catch_unwind(AssertUnwindSafe(|| match request.kind {
-            Kind::Core => engine.precompile_module(&module),
-            Kind::Component => engine.precompile_component(&module),
+            CodeKind::Core => engine.precompile_module(&module),
+            CodeKind::Component => engine.precompile_component(&module),
         }));
         Ok(match compiled {
             Ok(Ok(code)) if code.len() as u64 > request.code => Answer::Limit {
@@ -87,7 +88,7 @@ fn serve(request: &Request) -> Answer {
             Err(panic) => Answer::Failed {
                 message: cut(format!(
                     "it panicked: {}",
-                    panic_text(&*panic).unwrap_or("without a word")
+                    panic_text(&*panic).unwrap_or("without a message")
                 )),
             },
         })
@@ -102,7 +103,7 @@ fn serve(request: &Request) -> Answer {
     })
 }
 
-/// So many bytes of stdin.
+/// Reads this many bytes of stdin.
 fn module(size: u64) -> io::Result<Vec<u8>> {
     let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let mut module = Vec::new();
@@ -114,13 +115,13 @@ fn module(size: u64) -> io::Result<Vec<u8>> {
     Ok(module)
 }
 
-/// Ends the process when stdin does, though the compiler be busy.
+/// Ends the process when stdin ends, even if the compiler is busy.
 fn end_with_stdin() -> io::Result<()> {
-    /// It reads, and no more.
+    /// It only reads.
     const STACK: usize = 64 << 10;
     let watch = || {
         let mut rest = [0];
-        // What comes after the module means nothing, and nothing is ever sent.
+        // Bytes after the module mean nothing, and none are ever sent.
         while matches!(io::stdin().lock().read(&mut rest), Ok(1..)) {}
         std::process::exit(1)
     };

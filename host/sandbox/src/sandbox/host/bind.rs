@@ -1,6 +1,6 @@
-//! From a component's import to the embedder's function that answers it.
+//! Binds a component's imports to the embedder's functions.
 
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::super::stdio::OutputLimitPassed;
 use super::super::val::{self, WriteError};
 use super::component::{FunctionTypes, types};
@@ -19,7 +19,7 @@ use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{LinkerInstance, Val};
 use wasmtime::{Result, StoreContextMut, bail};
 
-/// The mark of a call that the embedder's function did not answer.
+/// Marks a call in which the embedder's function failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{name}` of `{interface}` {what}")]
 pub(in crate::sandbox) struct HostFunctionFailed {
@@ -29,13 +29,14 @@ pub(in crate::sandbox) struct HostFunctionFailed {
 }
 
 impl HostFunctions {
-    /// Lets the embedder's function answer the import, if there is one; gives whether there is.
+    /// Binds the import to the embedder's function, if there is one; returns whether there is.
     ///
     /// # Errors
-    /// When the import has other types than the function.
+    ///
+    /// Returns an error if the import has different types than the function.
     pub(in crate::sandbox) fn bind(
         &self,
-        linker: &mut LinkerInstance<'_, State>,
+        linker: &mut LinkerInstance<'_, GuestState>,
         interface: &str,
         name: &str,
         ty: &ComponentFunc,
@@ -45,12 +46,14 @@ impl HostFunctions {
         };
         let Some(FunctionTypes { params, result }) = types(ty).filter(|_| !ty.async_()) else {
             bail!(
-                "its import `{name}` of `{interface}` is asynchronous or passes resources, streams or futures, which a host function cannot"
+                "its import `{name}` of `{interface}` is asynchronous or passes resources, streams or futures, which a host function does not support"
             );
         };
         if let Err(found) = (function.check)(&params, result.as_ref()) {
             let wanted = described(&params, result.as_ref());
-            bail!("its import `{name}` of `{interface}` is {wanted}, the host's is {found}");
+            bail!(
+                "its import `{name}` of `{interface}` is {wanted}, but the host's function is {found}"
+            );
         }
         let bound = Arc::new(Bound {
             interface: interface.into(),
@@ -77,7 +80,7 @@ pub(super) fn described(params: &[(String, Type)], result: Option<&Type>) -> Str
     format!("func({}){result}", params.join(", "))
 }
 
-/// An import with the function that answers it.
+/// An import with its function.
 struct Bound {
     interface: Arc<str>,
     name: Arc<str>,
@@ -89,7 +92,7 @@ struct Bound {
 impl Bound {
     async fn call(
         &self,
-        context: StoreContextMut<'_, State>,
+        context: StoreContextMut<'_, GuestState>,
         arguments: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
@@ -109,7 +112,9 @@ impl Bound {
             Ok(Ok(given)) => given,
             Ok(Err(CallError::Failed(error))) => return self.failed(format!("failed: {error}")),
             Ok(Err(CallError::Unfit(error))) => {
-                return self.failed(format!("does not fit its type: {error}"));
+                return self.failed(format!(
+                    "returned a value that does not match its type: {error}"
+                ));
             }
             Err(panic) => return self.failed(format!("panicked: {panic}")),
         };
@@ -120,12 +125,12 @@ impl Bound {
             let size = ByteSize::new(given.len() as u64);
             let limit = ByteSize::new(limit as u64);
             return self.failed(format!(
-                "gave {size}, more than the {limit} of the task's output limit (raise it with --limit output=SIZE)"
+                "returned {size}, more than the task's output limit of {limit} (raise it with --limit output=SIZE)"
             ));
         }
         match val::read(&mut Reader::new(given.payload()), given.ty()) {
             Ok(value) => *slot = value,
-            Err(error) => return self.failed(format!("gave a damaged value: {error}")),
+            Err(error) => return self.failed(format!("returned a malformed value: {error}")),
         }
         Ok(())
     }
@@ -138,7 +143,9 @@ impl Bound {
                 Bytes::from(out.into_vec()),
             )),
             Err(WriteError::TooLarge) => Err(OutputLimitPassed.into()),
-            Err(WriteError::Type) => self.failed("was called with another type".to_owned()),
+            Err(WriteError::Type) => {
+                self.failed("was called with an argument of another type".to_owned())
+            }
         }
     }
 
@@ -152,12 +159,12 @@ impl Bound {
     }
 }
 
-/// What a panic said, or nothing.
+/// Returns the message of a panic, or an empty text.
 fn said(panic: &(dyn Any + Send)) -> String {
     panic_text(panic).unwrap_or_default().to_owned()
 }
 
-/// The embedder's answer, or what it said when it panicked.
+/// Returns the embedder's result, or the message of its panic.
 async fn contained(
     call: impl FnOnce() -> Answer,
 ) -> std::result::Result<<Answer as Future>::Output, String> {

@@ -1,7 +1,7 @@
-//! The host's interface in components, and what types their imports have.
+//! The host's interface for components, and the types of their imports.
 
 use super::super::imports::{HOST, HOST_VERSIONS, host_functions};
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::Panicked;
 use crate::note::LogLevel;
 use rwasm_value::value::{Case, Field, Type};
@@ -28,9 +28,9 @@ enum Level {
     Error,
 }
 
-/// Defines the host's interface, in each of its versions. wasmtime gives them to every component that names a version
-/// which is compatible.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// Defines the host's interface, in each of its versions. wasmtime provides them to every component
+/// that names a compatible version.
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     for (version, _) in HOST_VERSIONS {
         let interface = format!("{HOST}@{version}");
         let functions = host_functions(&interface).unwrap_or_default();
@@ -40,10 +40,10 @@ pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result
 }
 
 fn define_functions(
-    host: &mut LinkerInstance<'_, State>,
+    host: &mut LinkerInstance<'_, GuestState>,
     functions: &[&str],
 ) -> wasmtime::Result<()> {
-    type Context<'a> = StoreContextMut<'a, State>;
+    type Context<'a> = StoreContextMut<'a, GuestState>;
     if functions.contains(&"panicked") {
         host.func_wrap(
             "panicked",
@@ -95,7 +95,7 @@ pub(super) struct FunctionTypes {
     pub(super) result: Option<Type>,
 }
 
-/// The types of the function; none where they are no value types.
+/// Returns the types of the function; none if they cannot be values.
 pub(super) fn types(function: &ComponentFunc) -> Option<FunctionTypes> {
     let params = function
         .params()

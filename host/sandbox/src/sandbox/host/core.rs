@@ -1,13 +1,13 @@
-//! The host's interface in core modules: the canonical ABI by hand, as `abi` speaks it for the
+//! The host's interface for core modules: the canonical ABI by hand, as `abi` does it for the
 //! functions that a guest exports.
 //!
-//! Nothing a guest says is trusted: every pointer and length is checked against its memory before
-//! anything is read or written, and what is wrong is a trap that says what.
+//! Guests are not trusted: every pointer and length is checked against the guest's memory before
+//! anything is read or written, and an error is a trap with a message.
 
 use super::super::imports::{Waits, host_functions};
 use super::super::load::LoadError;
 use super::super::module::Module;
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::Panicked;
 use crate::note::LogLevel;
 use crate::pushed::PushedValue;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use wasmtime::{Caller, Error, Linker, Memory, ModuleExport, Result, TypedFunc, bail};
 
-/// The parameters of a function in core types. None has a result: what is more than one number
-/// is written to where the last parameter points.
+/// The parameters of a function as core types. Most have no result: a result of more than one
+/// number is written to where the last parameter points.
 const TYPES: [(&str, &[&str], &[&str]); 7] = [
     ("engine-count", &[], &["i32"]),
     ("engine-id", &[], &["i32"]),
@@ -30,7 +30,7 @@ const TYPES: [(&str, &[&str], &[&str]); 7] = [
     ("pushed", &["i32", "i32", "i32"], &[]),
 ];
 
-/// Where an `option<list<u8>>` has what, and what it takes in all.
+/// The layout of an `option<list<u8>>`, and its size.
 const LIST_POINTER: usize = 4;
 const LIST_LENGTH: usize = 8;
 const OPTION_SIZE: u32 = 12;
@@ -43,13 +43,14 @@ struct Exports {
     realloc: Option<ModuleExport>,
 }
 
-/// Defines the functions of the host's interface that `code` imports. What the interface does not have is left to whoever
-/// stands in for all that is not offered.
+/// Defines the functions of the host's interface that `code` imports. Functions that the interface
+/// lacks are left to the stubs.
 ///
 /// # Errors
-/// When it imports one with another type.
+///
+/// Returns an error if it imports one with a different type.
 pub(in crate::sandbox) fn define(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<GuestState>,
     module: &Module,
     code: &wasmtime::Module,
     waits: Waits,
@@ -101,20 +102,20 @@ fn check_type(
         None => "no function".to_owned(),
     };
     Err(format!(
-        "its import `{name}` of `{interface}` is {found} where ({}) -> ({}) is wanted",
+        "its import `{name}` of `{interface}` is {found}, wanted ({}) -> ({})",
         params.join(", "),
         results.join(", ")
     ))
 }
 
 fn define_one(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<GuestState>,
     interface: &str,
     name: &str,
     exports: Exports,
     waits: Waits,
 ) -> Result<()> {
-    type Call<'a> = Caller<'a, State>;
+    type Call<'a> = Caller<'a, GuestState>;
     match name {
         "engine-count" => linker.func_wrap(interface, name, |caller: Call<'_>| {
             caller.data().desk.engine_count
@@ -127,7 +128,8 @@ fn define_one(
             name,
             move |mut caller: Call<'_>, level: u32, text: u32, length: u32| {
                 let level = LogLevel::ALL.get(level as usize).copied();
-                let level = level.ok_or_else(|| Error::msg("`log` got a level that is none"))?;
+                let level =
+                    level.ok_or_else(|| Error::msg("`log` was called with an unknown level"))?;
                 let memory = exports.memory(&mut caller, "log")?;
                 let (memory, state) = memory.data_and_store_mut(&mut caller);
                 let text = string(memory, text, length, "the message of `log`")?;
@@ -135,24 +137,7 @@ fn define_one(
                 Ok(())
             },
         ),
-        "panicked" => linker.func_wrap(
-            interface,
-            name,
-            move |mut caller: Call<'_>,
-                  message: u32,
-                  message_length: u32,
-                  file: u32,
-                  file_length: u32,
-                  line: u32,
-                  column: u32| {
-                let memory = exports.memory(&mut caller, "panicked")?;
-                let (memory, state) = memory.data_and_store_mut(&mut caller);
-                let message = string(memory, message, message_length, "the message of `panicked`")?;
-                let file = string(memory, file, file_length, "the file of `panicked`")?;
-                state.desk.panicked = Some(Panicked::new(message, file, line, column));
-                Ok(())
-            },
-        ),
+        "panicked" => return define_panicked(linker, interface, name, exports),
         "progress" => linker.func_wrap(
             interface,
             name,
@@ -160,7 +145,9 @@ fn define_one(
                 let total = match has_total {
                     0 => None,
                     1 => Some(total),
-                    _ => bail!("`progress` got an option that is neither none nor some"),
+                    _ => {
+                        bail!("`progress` was called with an option that is neither none nor some")
+                    }
                 };
                 caller.data_mut().desk.notes.progress(done, total);
                 Ok(())
@@ -178,52 +165,90 @@ fn define_one(
                 Ok(())
             },
         ),
-        _ => match waits {
-            Waits::Never => linker.func_wrap(
-                interface,
-                name,
-                move |caller: Call<'_>, name: u32, length: u32, place: u32| {
-                    let answer = pin!(pushed(caller, exports, waits, (name, length, place)));
-                    match answer.poll(&mut Context::from_waker(Waker::noop())) {
-                        Poll::Ready(answered) => answered,
-                        Poll::Pending => bail!("making room for a pushed value did wait"),
-                    }
-                },
-            ),
-            Waits::Maybe => linker.func_wrap_async(
-                interface,
-                name,
-                move |caller: Call<'_>, arguments: (u32, u32, u32)| {
-                    Box::new(pushed(caller, exports, waits, arguments))
-                },
-            ),
-        },
+        _ => return define_pushed(linker, interface, name, exports, waits),
     }
     .map(drop)
 }
 
-/// Answers `pushed`: the place of the option is given, room for the value is the guest's to make.
+fn define_panicked(
+    linker: &mut Linker<GuestState>,
+    interface: &str,
+    name: &str,
+    exports: Exports,
+) -> Result<()> {
+    type Call<'a> = Caller<'a, GuestState>;
+    linker
+        .func_wrap(
+            interface,
+            name,
+            move |mut caller: Call<'_>,
+                  message: u32,
+                  message_length: u32,
+                  file: u32,
+                  file_length: u32,
+                  line: u32,
+                  column: u32| {
+                let memory = exports.memory(&mut caller, "panicked")?;
+                let (memory, state) = memory.data_and_store_mut(&mut caller);
+                let message = string(memory, message, message_length, "the message of `panicked`")?;
+                let file = string(memory, file, file_length, "the file of `panicked`")?;
+                state.desk.panicked = Some(Panicked::new(message, file, line, column));
+                Ok(())
+            },
+        )
+        .map(drop)
+}
+
+fn define_pushed(
+    linker: &mut Linker<GuestState>,
+    interface: &str,
+    name: &str,
+    exports: Exports,
+    waits: Waits,
+) -> Result<()> {
+    type Call<'a> = Caller<'a, GuestState>;
+    match waits {
+        Waits::Never => linker.func_wrap(
+            interface,
+            name,
+            move |caller: Call<'_>, name: u32, length: u32, place: u32| {
+                let answer = pin!(pushed(caller, exports, waits, (name, length, place)));
+                match answer.poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(answered) => answered,
+                    Poll::Pending => bail!("allocating memory for a pushed value blocked"),
+                }
+            },
+        ),
+        Waits::Maybe => linker.func_wrap_async(
+            interface,
+            name,
+            move |caller: Call<'_>, arguments: (u32, u32, u32)| {
+                Box::new(pushed(caller, exports, waits, arguments))
+            },
+        ),
+    }
+    .map(drop)
+}
+
+/// Answers `pushed`: the place of the option is given; the guest allocates memory for the value.
 async fn pushed(
-    mut caller: Caller<'_, State>,
+    mut caller: Caller<'_, GuestState>,
     exports: Exports,
     waits: Waits,
     (name, length, place): (u32, u32, u32),
 ) -> Result<()> {
     if caller.data().desk.is_making_room {
-        bail!("`pushed` was called while making room for what `pushed` gives");
+        bail!("`pushed` was called while memory for a pushed value was being allocated");
     }
     let memory = exports.memory(&mut caller, "pushed")?;
     let value = {
         let (memory, state) = memory.data_and_store_mut(&mut caller);
         let name = string(memory, name, length, "the name for `pushed`")?;
-        slice(
-            memory,
-            place,
-            OPTION_SIZE,
-            "the place for what `pushed` gives",
-        )?;
+        slice(memory, place, OPTION_SIZE, "the return area of `pushed`")?;
         if !place.is_multiple_of(OPTION_ALIGN) {
-            bail!("the place for what `pushed` gives is {place}, which is no multiple of 4");
+            bail!(
+                "the return area of `pushed` is at address {place}, which is not a multiple of 4"
+            );
         }
         state.desk.pushed(name).cloned()
     };
@@ -240,9 +265,9 @@ async fn pushed(
     Ok(())
 }
 
-/// Copies the value into the guest, to where it makes room, and gives its place and length.
+/// Copies the value into memory that the guest allocates, and returns its place and length.
 async fn copied(
-    caller: &mut Caller<'_, State>,
+    caller: &mut Caller<'_, GuestState>,
     exports: Exports,
     waits: Waits,
     memory: Memory,
@@ -251,7 +276,7 @@ async fn copied(
     let bytes = value.bytes();
     let Ok(length) = u32::try_from(bytes.len()) else {
         bail!(
-            "the pushed value of {} bytes is larger than any guest",
+            "the pushed value of {} bytes does not fit into a guest's memory",
             bytes.len()
         );
     };
@@ -264,7 +289,9 @@ async fn copied(
         .and_then(wasmtime::Extern::into_func)
         .and_then(|realloc| realloc.typed(&*caller).ok())
         .ok_or_else(|| {
-            Error::msg("the module exports no cabi_realloc, by which values are passed to it")
+            Error::msg(
+                "the module exports no cabi_realloc, which the host needs to pass values to it",
+            )
         })?;
     caller.data_mut().desk.is_making_room = true;
     let start = match waits {
@@ -277,14 +304,14 @@ async fn copied(
     let end = (start as usize).checked_add(bytes.len());
     let room = end.and_then(|end| memory.get_mut(start as usize..end));
     let Some(room) = room else {
-        bail!("cabi_realloc gave {start} for {length} bytes, in a memory of {size} bytes");
+        bail!("cabi_realloc returned {start} for {length} bytes, in a memory of {size} bytes");
     };
     room.copy_from_slice(bytes);
     Ok((start, length))
 }
 
 impl Exports {
-    fn memory(self, caller: &mut Caller<'_, State>, asked: &str) -> Result<Memory> {
+    fn memory(self, caller: &mut Caller<'_, GuestState>, asked: &str) -> Result<Memory> {
         self.memory
             .and_then(|memory| caller.get_module_export(&memory))
             .and_then(wasmtime::Extern::into_memory)
@@ -303,7 +330,7 @@ fn slice<'a>(memory: &'a [u8], place: u32, length: u32, what: &str) -> Result<&'
         .and_then(|end| memory.get(start..end))
         .ok_or_else(|| {
             Error::msg(format!(
-                "{what} is said to be {length} bytes at {place}, in a memory of {} bytes",
+                "{what} has {length} bytes at address {place}, beyond the end of a memory of {} bytes",
                 memory.len()
             ))
         })

@@ -1,4 +1,4 @@
-//! `HostFunctions`: the functions that a program which embeds the library offers to its guests.
+//! `HostFunctions`: the functions that an embedding program provides to its guests.
 
 use super::typed::HostParams;
 use rwasm_value::ids::EngineId;
@@ -10,84 +10,86 @@ use std::sync::Arc;
 
 /// Functions that guests may import, by interface and name.
 ///
-/// A guest's world imports an interface of WIT, and its functions are answered here. A call is a
-/// future on the engine's thread: it counts against the task's time and is dropped when the task
-/// is stopped or its time is over. It should not block, since nothing else runs on that engine
-/// meanwhile. A function that fails or panics fails the task, with code `trap`.
+/// A guest's world imports a WIT interface, whose functions are answered here. A call is a future
+/// on the engine's thread: it counts towards the task's time, and is dropped when the task is
+/// stopped or its time is up. It should not block, since the engine runs nothing else meanwhile. A
+/// function that fails or panics fails the task with the code `trap`.
 ///
-/// Modules that import an interface of an embedder run as components, which a WASI command that is
-/// a core module cannot.
+/// Modules that import an embedder's interface run as components, which is impossible for a WASI
+/// command that is a core module.
 #[derive(Clone, Default)]
 pub struct HostFunctions {
     functions: BTreeMap<(Arc<str>, Arc<str>), HostFunction>,
 }
 
-/// On whose behalf a host function is called.
+/// The task on whose behalf a host function is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostCall {
     /// The engine that runs the task.
     pub engine: EngineId,
-    /// The task.
+    /// The id of the task.
     pub task: u64,
 }
 
-/// Why a host function gives no value; the task fails with it.
+/// The error of a host function; the task fails with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct HostError(String);
 
-/// Why functions cannot be offered.
+/// The reason why functions cannot be provided.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostFunctionsError {
-    /// The name of the interface is not one of WIT.
-    #[error("`{interface}` is no interface of WIT, such as `my:package/names@1.0.0` is")]
+    /// The name of the interface is not valid in WIT.
+    #[error("`{interface}` is not a valid WIT interface: write one like `my:package/names@1.0.0`")]
     Interface {
-        /// What was given.
+        /// The name that was given.
         interface: String,
     },
-    /// The interface is the host's own or WASI's.
-    #[error("`{interface}` is not for a program to define: the host does")]
+    /// The interface belongs to the host itself or to WASI.
+    #[error("`{interface}` cannot be defined by a program: it belongs to the host")]
     Reserved {
-        /// What was given.
+        /// The name that was given.
         interface: String,
     },
-    /// The name of the function is not one of WIT.
-    #[error("`{name}` of `{interface}` is no name of WIT, such as `look-up` is")]
+    /// The name of the function is not valid in WIT.
+    #[error("`{name}` of `{interface}` is not a valid WIT name: write one like `look-up`")]
     Name {
         /// The interface.
         interface: String,
-        /// What was given.
+        /// The name that was given.
         name: String,
     },
 }
 
-/// One function: what it says of the types a guest wants of it, and how it is called.
+/// One function: its check of the types that a guest wants, and its implementation.
 #[derive(Clone)]
 pub(super) struct HostFunction {
     pub(super) check: Check,
     pub(super) call: Call,
 }
 
-/// Whether the function has these parameters and this result; if not, what it has instead.
+/// Checks whether the function has these parameters and this result; if not, returns what it has
+/// instead.
 type Check = fn(&[(String, Type)], Option<&Type>) -> Result<(), String>;
 
-/// A call with arguments of the types the guest wants, for a result of the type it wants.
+/// Makes a call with arguments of the types that the guest passes, for a result of the type that it
+/// wants.
 type Call = Arc<dyn Fn(HostCall, Vec<Packed>, Option<Type>) -> Answer + Send + Sync>;
 
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Option<Packed>, CallError>> + Send>>;
 
 /// How a call failed.
 pub(super) enum CallError {
-    /// The function said so.
+    /// The function returned an error.
     Failed(HostError),
-    /// What it gave, or was given, is not of the type that the guest wants.
+    /// An argument or the result does not have the type that the guest wants.
     Unfit(String),
 }
 
 impl HostError {
-    /// An error with this message: lowercase, no full stop.
+    /// Makes an error with this message: lower case, no full stop.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
@@ -107,15 +109,15 @@ impl HostFunctions {
         Self::default()
     }
 
-    /// Offers a function of Rust's own types: `interface` is written as in WIT,
+    /// Adds a function of Rust's own types. `interface` is written as in WIT, like
     /// `my:package/names@1.0.0`, and serves guests that name a compatible version. Modules that
-    /// want it with other types are refused when they are made ready to run. `()` is the result
-    /// of a function without one.
+    /// import it with other types are refused when they are prepared. `()` is the result of a
+    /// function without one.
     ///
     /// # Examples
     ///
     /// ```
-    /// use rwasm_cluster::HostFunctions;
+    /// use rwasm_sandbox::sandbox::HostFunctions;
     ///
     /// let functions = HostFunctions::new().function(
     ///     "my:package/names@1.0.0",
@@ -146,14 +148,15 @@ impl HostFunctions {
         self.with(interface, name, fits::<P, R>, Arc::new(call))
     }
 
-    /// Offers a function that takes and gives values of any type, for the rest as
-    /// [`HostFunctions::function`]. What it gives must be of the type that the guest wants;
-    /// nothing for a function without a result.
+    /// Adds a function that takes and returns values of any type, otherwise like
+    /// [`HostFunctions::function`]. Its result must have the type that the guest wants, or be
+    /// `None` for a function without a result.
     ///
     /// # Examples
     ///
     /// ```
-    /// use rwasm_cluster::{HostError, HostFunctions, Value};
+    /// use rwasm_sandbox::sandbox::{HostError, HostFunctions};
+    /// use rwasm_value::value::Value;
     ///
     /// let functions = HostFunctions::new().dynamic(
     ///     "my:package/names@1.0.0",
@@ -199,16 +202,17 @@ impl HostFunctions {
         self
     }
 
-    /// Whether there are none.
+    /// Whether there are no functions.
     #[doc(hidden)]
     pub fn is_empty(&self) -> bool {
         self.functions.is_empty()
     }
 
-    /// Whether all of them can be offered.
+    /// Checks that all functions can be provided.
     ///
     /// # Errors
-    /// When a name is none of WIT, or belongs to the host itself.
+    ///
+    /// Returns an error if a name is not valid in WIT, or belongs to the host itself.
     #[doc(hidden)]
     pub fn check(&self) -> Result<(), HostFunctionsError> {
         for (interface, name) in self.functions.keys() {
@@ -226,7 +230,8 @@ impl HostFunctions {
         Ok(())
     }
 
-    /// The function for an import of that name, of that interface or one of a compatible version.
+    /// Returns the function for an import with that name, of that interface or of one with a
+    /// compatible version.
     pub(super) fn find(&self, interface: &str, name: &str) -> Option<&HostFunction> {
         let key = (Arc::from(interface), Arc::from(name));
         self.functions.get(&key).or_else(|| {
@@ -271,8 +276,8 @@ fn fits<P: HostParams, R: ToWit>(
     ))
 }
 
-/// Whether one may stand for the other: the same, or of versions with the same first number that
-/// is not 0.
+/// Whether one may replace the other: they are the same, or their versions agree in the first
+/// number that is not 0.
 fn are_compatible(one: &str, other: &str) -> bool {
     fn track(interface: &str) -> Option<(&str, [u64; 3])> {
         let (path, version) = interface.split_once('@')?;
@@ -336,10 +341,12 @@ mod tests {
             error.to_string()
         };
         assert_eq!(offering("a:b/c@1.0.0", "look-up").check(), Ok(()));
-        assert!(refused("names", "f").starts_with("`names` is no interface of WIT"));
-        assert!(refused("a:b", "f").starts_with("`a:b` is no interface of WIT"));
-        assert!(refused("wasi:cli/run@0.2.0", "run").contains("not for a program to define"));
-        assert!(refused("rwasm:task/host@0.1.0", "log").contains("not for a program to define"));
-        assert!(refused("a:b/c", "look_up").starts_with("`look_up` of `a:b/c` is no name"));
+        assert!(refused("names", "f").starts_with("`names` is not a valid WIT interface"));
+        assert!(refused("a:b", "f").starts_with("`a:b` is not a valid WIT interface"));
+        assert!(refused("wasi:cli/run@0.2.0", "run").contains("cannot be defined by a program"));
+        assert!(refused("rwasm:task/host@0.1.0", "log").contains("cannot be defined by a program"));
+        assert!(
+            refused("a:b/c", "look_up").starts_with("`look_up` of `a:b/c` is not a valid WIT name")
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! What a guest may ask of its host: the interface `rwasm:task/host` of `wit/host.wit`, in `core`
-//! for core modules and in `component` for components, and in `functions`, `typed` and `bind`
-//! what an embedder adds.
+//! for core modules and in `component` for components, and in `functions`, `typed` and `bind` what
+//! an embedder adds.
 //!
-//! The `Desk` is what a guest's store has for it: where the task runs, and what it told. What WASI
+//! A guest's store has a `Desk` for it: where the task runs, and what it reported. WASI is not
+//! here.
 //! offers is not here.
 
 mod bind;
@@ -27,11 +28,11 @@ use rwasm_value::ids::EngineId;
 use std::fmt;
 use std::sync::Arc;
 
-/// The bytes that are kept of what a panic says, and of the file it names.
+/// The most bytes that are kept of a panic's message, and of the file it names.
 const MAX_PANIC_MESSAGE: usize = 4096;
 const MAX_PANIC_FILE: usize = 512;
 
-/// A panic, as the guest told it.
+/// A panic, as the guest reported it.
 pub(super) struct Panicked {
     message: String,
     file: String,
@@ -67,20 +68,20 @@ impl fmt::Display for Panicked {
     }
 }
 
-/// Where a running guest's questions are answered.
+/// Answers the calls of a running guest.
 pub(super) struct Desk {
     pub(super) notes: NoteTaker,
     engine: EngineId,
-    /// Which engine and how many the guest is told.
+    /// The engine id and number of engines that the guest sees.
     told_engine: EngineId,
     engine_count: u32,
     task: u64,
     pushed: Option<Arc<PushedValues>>,
-    /// Bytes that may pass between the guest and one of the embedder's functions in one call.
+    /// The most bytes that may pass between the guest and an embedder's function in one call.
     exchange_limit: usize,
-    /// What it said of the last panic, which need not have ended it.
+    /// The last panic that it reported, which it may have survived.
     pub(super) panicked: Option<Panicked>,
-    /// Whether the guest is making room for an answer, in which it may ask nothing.
+    /// Whether the guest is allocating memory for an answer, during which it may ask nothing.
     is_making_room: bool,
 }
 
@@ -94,7 +95,7 @@ impl Desk {
             pushed,
             listener,
         } = surroundings;
-        // Where it runs is nothing that its outcome may hang on, if that is to be always the same.
+        // A deterministic outcome must not depend on where the task runs.
         let (told_engine, engine_count) = if setting.deterministic {
             (EngineId(0), 1)
         } else {

@@ -6,23 +6,23 @@ use take::Take;
 /// Rust types that can be the parameters of a function of [`HostFunctions`]: a tuple of at most
 /// eight types that can be read from WIT types, `()` for none. The trait is sealed.
 ///
-/// [`HostFunctions`]: crate::HostFunctions
+/// [`HostFunctions`]: crate::sandbox::HostFunctions
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not stand for the parameters of a host function",
-    note = "parameters are a tuple of types that own what they hold, such as `(String, u64)` or `(u32,)`"
+    message = "`{Self}` cannot be the parameters of a host function",
+    note = "write the parameters as a tuple of types that own their data, such as `(String, u64)` or `(u32,)`"
 )]
 pub trait HostParams: Take {}
 
-/// What the public trait stands on. Outside the crate it can be neither named nor implemented.
+/// The foundation of the public trait. Other crates can neither name nor implement it.
 pub(in crate::sandbox) mod take {
     use rwasm_value::value::{Packed, PackedError, Type};
 
-    /// What arguments become.
+    /// The type of the arguments.
     pub trait Take: Sized {
-        /// Whether it can be what a function with these parameters is given.
+        /// Checks whether a function with these parameters can be called with them.
         fn fits(params: &[(String, Type)]) -> bool;
 
-        /// The WIT types that it stands for, for an error.
+        /// The corresponding WIT types, for an error.
         fn wit() -> Vec<String>;
 
         /// Reads the arguments, whose types were checked.
@@ -49,7 +49,7 @@ macro_rules! params {
             fn take(arguments: &[Packed]) -> Result<Self, PackedError> {
                 match arguments {
                     [$($place),*] => Ok(($($place.unpack_as()?,)*)),
-                    // There are as many as there are parameters, which were checked.
+                    // The number of arguments was checked.
                     _ => Err(PackedError::Empty),
                 }
             }

@@ -1,6 +1,6 @@
-//! Asks the system for the addresses of names, on a few threads of their own: the system's resolver
-//! takes its time, and cannot be interrupted. They end when nothing is left to ask, and nobody waits
-//! for them: a task that waits for an answer ends with its time, and the program without it.
+//! Asks the system for the addresses of names, on a few threads: the system's resolver is slow and
+//! cannot be interrupted. The threads end when no names are left, and nothing waits for them: a
+//! task that waits for an answer ends with its time, and the program ends without them.
 
 use super::peers::Peers;
 use std::collections::VecDeque;
@@ -15,13 +15,13 @@ struct Queue {
     threads: usize,
 }
 
-/// Of the whole process, so that many jobs with slow names do not make many threads.
+/// Shared by the whole process, so that many jobs with slow names do not start many threads.
 static QUEUE: Mutex<Queue> = Mutex::new(Queue {
     waiting: VecDeque::new(),
     threads: 0,
 });
 
-/// Asks for the name at this place, and tells the peers.
+/// Looks up the name with this index, and informs the peers.
 pub(super) fn ask(peers: &Arc<Peers>, place: usize) {
     let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
     queue.waiting.push_back((Arc::clone(peers), place));
@@ -32,7 +32,7 @@ pub(super) fn ask(peers: &Arc<Peers>, place: usize) {
     if thread.spawn(answer_all).is_ok() {
         queue.threads += 1;
     } else if queue.threads == 0 {
-        // Nobody is left to answer.
+        // Nobody is waiting for the answer any more.
         for (peers, place) in std::mem::take(&mut queue.waiting) {
             peers.answer(place, None);
         }
@@ -50,7 +50,7 @@ fn answer_all() {
             next
         };
         let Some((peers, place)) = next else { return };
-        // The port says nothing: names are asked for, not services.
+        // The port has no meaning: names are looked up, not services.
         let found = (peers.name(place), 0).to_socket_addrs();
         let found = found.into_iter().flatten();
         peers.answer(place, found.map(|address| address.ip()));

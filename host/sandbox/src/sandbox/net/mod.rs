@@ -1,8 +1,8 @@
-//! The network, as far as it is granted: which peers a guest may reach, and what names stand for.
+//! The network, as far as it is granted: which peers a guest may reach, and the addresses of names.
 //!
 //! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
-//! `names` answers the guest's own look-ups. The sockets themselves are wasmtime's; it asks before
-//! each use of an address.
+//! `names` answers the guest's own look-ups. The sockets themselves are wasmtime's, which asks
+//! before each use of an address.
 
 mod lookup;
 mod names;
@@ -19,26 +19,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-/// How many refusals of a task are told; a guest that scans is told to have tried these first.
-const MAX_TOLD: usize = 4;
+/// The most refusals of a task that are reported; for a guest that scans, the first ones.
+const MAX_REFUSALS: usize = 4;
 
-/// What a task wanted of the network in vain.
+/// What a task was refused of the network.
 #[derive(Clone, Default)]
 pub(super) struct Refusals(Arc<Mutex<BTreeSet<String>>>);
 
 impl Refusals {
     fn note(&self, what: impl FnOnce() -> String) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < MAX_TOLD {
-            told.insert(what());
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.len() < MAX_REFUSALS {
+            refusals.insert(what());
         }
     }
 
-    /// Takes what there was, as something to say behind why a task failed.
+    /// Takes the refusals, as a suffix for the failure of the task.
     pub(super) fn take(&self) -> Option<String> {
-        let told = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let refusals = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut text = String::new();
-        for what in told {
+        for what in refusals {
             // Writing to a string cannot fail.
             let _ = write!(text, "; {what}");
         }
@@ -46,9 +46,9 @@ impl Refusals {
     }
 }
 
-/// Lets a guest reach these peers, and nobody else.
+/// Lets a guest reach these peers only.
 pub(super) fn allow(builder: &mut WasiCtxBuilder, peers: &Arc<Peers>, refusals: &Refusals) {
-    // Names are answered by `names`, whatever is granted.
+    // `names` answers names, whatever is granted.
     builder.allow_ip_name_lookup(false);
     let any = !peers.is_empty();
     builder.allow_tcp(any).allow_udp(any);
@@ -73,13 +73,15 @@ async fn is_allowed(
             let allowed = peers.allow(address).await;
             if !allowed {
                 refusals.note(|| {
-                    format!("it was refused the peer {address} (grant it with --net {address})")
+                    format!(
+                        "access to the peer {address} was denied (grant it with --net {address})"
+                    )
                 });
             }
             allowed
         }
         SocketAddrUse::UdpReceive => peers.allow(address).await,
-        // What sending and connecting want: an end of one's own, at a port that the system picks.
+        // Sending and connecting need a local port, which the system picks.
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
             address.ip().is_unspecified() && address.port() == 0
         }

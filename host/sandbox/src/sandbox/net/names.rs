@@ -1,8 +1,8 @@
-//! `wasi:sockets/ip-name-lookup`, answered from the addresses that the job's names have: no query for
-//! any other name leaves the machine. It stands in the place of wasmtime's own, which asks for
-//! whatever a guest says.
+//! `wasi:sockets/ip-name-lookup`, answered from the addresses of the job's names: no query for any
+//! other name leaves the machine. It replaces wasmtime's own, which asks for whatever a guest
+//! names.
 
-use super::super::state::State;
+use super::super::state::GuestState;
 use super::{Peers, Refusals};
 use crate::grants::host_name;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,10 +15,10 @@ use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress};
 use wasmtime_wasi::p2::{DynPollable, Network, Pollable, SocketError, SocketResult, subscribe};
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
-/// Defines the interface. The linker has wasmtime's already.
-pub(in crate::sandbox) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// Defines the interface, replacing wasmtime's.
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    let defined = ip_name_lookup::add_to_linker::<State, Names>(linker, |state| {
+    let defined = ip_name_lookup::add_to_linker::<GuestState, Names>(linker, |state| {
         let (peers, refusals) = state.peers();
         Lookups {
             table: state.sockets().table,
@@ -45,9 +45,9 @@ struct Lookups<'a> {
 
 /// The answers to one look-up.
 enum Answers {
-    /// They are there.
+    /// They are known.
     Given(std::vec::IntoIter<IpAddr>),
-    /// Those of the name at this place, which may have to be asked for.
+    /// Those of the name with this index, which may have to be looked up.
     OfName {
         peers: Arc<Peers>,
         place: usize,
@@ -55,8 +55,8 @@ enum Answers {
     },
 }
 
-/// The same handle by the name that its entry in the table has: the type that wasmtime's bindings name cannot
-/// be made outside of it, and nobody but us looks into the entry.
+/// The same handle, by the name that its entry in the table has: the type that wasmtime's bindings
+/// name cannot be made outside of wasmtime, and only we look into the entry.
 fn own(stream: &Resource<ResolveAddressStream>) -> Resource<Answers> {
     Resource::new_borrow(stream.rep())
 }
@@ -74,11 +74,13 @@ impl Host for Lookups<'_> {
             let name = host_name(&name).ok_or(ErrorCode::InvalidArgument)?;
             let Some(place) = self.peers.place(&name) else {
                 self.refusals.note(|| {
-                    format!("it was refused the name `{name}` (grant it with --net {name}:PORT)")
+                    format!(
+                        "access to the name `{name}` was denied (grant it with --net {name}:PORT)"
+                    )
                 });
                 return Err(ErrorCode::AccessDenied.into());
             };
-            // A guest may ask again and again for the answer, and never wait for it.
+            // A guest may ask again and again without waiting for the answer.
             self.peers.ask();
             Answers::OfName {
                 peers: Arc::clone(&self.peers),
@@ -91,7 +93,7 @@ impl Host for Lookups<'_> {
     }
 }
 
-/// The address that is written there, as it is or in brackets.
+/// Parses an address, with or without brackets.
 fn literal(text: &str) -> Option<IpAddr> {
     let inner = text
         .strip_prefix('[')
@@ -121,7 +123,7 @@ impl HostResolveAddressStream for Lookups<'_> {
         if addresses.is_empty() {
             let name = peers.name(place);
             self.refusals
-                .note(|| format!("the name `{name}` has no address that it could use"));
+                .note(|| format!("the name `{name}` has no address that the task can use"));
             return Err(ErrorCode::NameUnresolvable.into());
         }
         let next = addresses.get(*given).copied().map(IpAddress::from);
@@ -161,7 +163,7 @@ impl network::Host for Lookups<'_> {
         &mut self,
         _: Resource<wasmtime::Error>,
     ) -> wasmtime::Result<Option<ErrorCode>> {
-        // Another interface's, which is wasmtime's to answer.
+        // It belongs to another interface, which wasmtime answers.
         Ok(None)
     }
 }

@@ -1,7 +1,7 @@
-//! The peers of a job: what was granted, and the addresses that its names turned out to have.
+//! The peers of a job: what was granted, and the addresses of its names.
 //!
-//! Names are looked up when a task first uses the network, once for the job, and keep the addresses
-//! they had then: what a name's owner says later opens no other door.
+//! Names are looked up when a task first uses the network, once per job, and keep these addresses:
+//! what the owner of a name publishes later opens nothing else.
 
 use super::lookup;
 use crate::grants::{NetGrant, NetHost};
@@ -14,10 +14,10 @@ use tokio::sync::SetOnce;
 #[derive(Debug, Default)]
 #[doc(hidden)]
 pub struct Peers {
-    /// By address, or by the place of its name, and the port.
+    /// By address, or by the index of its name, and by port.
     granted: Vec<(Host, Option<u16>)>,
     names: Vec<Name>,
-    /// Whether somebody has begun to look the names up.
+    /// Whether the look-up of the names has begun.
     begun: AtomicBool,
 }
 
@@ -30,7 +30,7 @@ enum Host {
 #[derive(Debug)]
 struct Name {
     name: String,
-    /// Its addresses; none where it has none that may be used.
+    /// Its addresses; none if it has none that may be used.
     addresses: SetOnce<Vec<IpAddr>>,
 }
 
@@ -68,9 +68,9 @@ impl Peers {
         self.granted.is_empty()
     }
 
-    /// Whether the peer may be reached. Waits for the names where it is not granted by its address.
+    /// Whether the peer may be reached. Waits for the names unless it is granted by its address.
     pub(super) async fn allow(self: &Arc<Self>, peer: SocketAddr) -> bool {
-        // An address of IPv4 in the clothes of IPv6 is the same peer.
+        // An IPv4 address mapped to IPv6 is the same peer.
         let address = peer.ip().to_canonical();
         let of_port = || {
             let is_of_port = |port: &Option<u16>| port.is_none_or(|port| port == peer.port());
@@ -91,18 +91,18 @@ impl Peers {
         false
     }
 
-    /// Where a name stands among those that are granted, at whatever port.
+    /// Returns the index of a name among those that are granted, at any port.
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|one| one.name == name)
     }
 
-    /// The addresses of the name at this place, once they are known.
+    /// Returns the addresses of the name with this index, once they are known.
     pub(super) async fn addresses(self: &Arc<Self>, place: usize) -> &[IpAddr] {
         self.ask();
         self.names[place].addresses.wait().await
     }
 
-    /// Has the names looked up, unless they were or are.
+    /// Starts the look-up of the names, unless it has begun.
     pub(super) fn ask(self: &Arc<Self>) {
         if !self.begun.swap(true, Ordering::Relaxed) {
             for place in 0..self.names.len() {
@@ -111,7 +111,7 @@ impl Peers {
         }
     }
 
-    /// The same, where they are known already.
+    /// Does the same, if they are known already.
     pub(super) fn known(&self, place: usize) -> Option<&[IpAddr]> {
         self.names[place].addresses.get().map(Vec::as_slice)
     }
@@ -120,7 +120,7 @@ impl Peers {
         &self.names[place].name
     }
 
-    /// What the system says of the name at this place.
+    /// Sets the system's answer for the name with this index.
     pub(super) fn answer(&self, place: usize, found: impl IntoIterator<Item = IpAddr>) {
         let mut addresses: Vec<IpAddr> = Vec::new();
         for address in found {
@@ -129,14 +129,14 @@ impl Peers {
                 addresses.push(address);
             }
         }
-        // Each is asked for once, so nobody was before us.
+        // Each is looked up once, so this is the first answer.
         let _ = self.names[place].addresses.set(addresses);
     }
 }
 
-/// Whether a name can stand for the address. What is near the machine and no server of anybody's, the
-/// metadata of cloud providers above all, is granted by its address or not at all: it is not
-/// for the owner of a name to open it.
+/// Whether a name may stand for the address. Addresses close to the machine, above all the metadata
+/// service of cloud providers, can only be granted by address: the owner of a name must not be able
+/// to open them.
 fn is_for_names(address: IpAddr) -> bool {
     let is_local = match address {
         IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),

@@ -1,20 +1,20 @@
-//! From text to JSON, more strictly than `serde_json`'s own trees are made: of two fields of one name, none is dropped
-//! silently. And back from a place in a value to the text that stands there.
+//! Parses text to a JSON tree, more strictly than `serde_json` does: a duplicate field is an error,
+//! not silently dropped. Also finds the text at a given place in a document.
 
 use crate::value::Step;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Tree};
 use std::fmt;
 
-/// Why a text is no JSON.
+/// The error for a text that is not JSON.
 pub(in crate::format) struct NotJson {
-    /// What the parser says, with the place.
+    /// What the parser reports, with the place.
     pub(in crate::format) reason: String,
-    /// Whether the text is written as JSON is, but has a name twice: it is meant as nothing else then.
+    /// Whether the text is JSON except for a duplicate name: then it is not tried as anything else.
     pub(in crate::format) is_ambiguous: bool,
 }
 
-/// The document that the text is.
+/// Parses the document.
 pub(in crate::format) fn parse(text: &str) -> Result<Tree, NotJson> {
     match serde_json::from_str(text) {
         Ok(Strict(tree)) => Ok(tree),
@@ -25,7 +25,7 @@ pub(in crate::format) fn parse(text: &str) -> Result<Tree, NotJson> {
     }
 }
 
-/// A tree in which no name was given twice.
+/// A tree without duplicate names.
 struct Strict(Tree);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -61,10 +61,10 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Tree, E> {
         let number = Number::from_f64(number);
-        // JSON has no other.
+        // JSON has no other numbers.
         number
             .map(Tree::Number)
-            .ok_or_else(|| E::custom("a number that is not finite"))
+            .ok_or_else(|| E::custom("the number is not finite"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
@@ -87,9 +87,7 @@ impl<'de> Visitor<'de> for Reader {
         let mut object = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format!(
-                    "the name `{name}` is there twice"
-                )));
+                return Err(A::Error::custom(format!("the name `{name}` occurs twice")));
             }
             let Strict(value) = entries.next_value()?;
             object.insert(name, value);
@@ -98,8 +96,8 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-/// The number at that place of a document, as it is written there; `1e3` has been read as a float, and what is too large for
-/// 64 bits has lost digits. Nothing where another thing stands.
+/// Returns the number at that place of a document as it is written there, or nothing if there is
+/// something else. In the tree, `1e3` is a float, and a number beyond 64 bits has lost digits.
 pub(in crate::format) fn number_at<'a>(
     text: &str,
     place: impl IntoIterator<Item = &'a Step>,
@@ -136,7 +134,7 @@ impl<'t> Scan<'t> {
         Some(())
     }
 
-    /// What follows, as it is written.
+    /// Returns the following value as it is written.
     fn value(&mut self) -> Option<&'t str> {
         self.skip_blanks();
         let mut depth = 0_usize;
@@ -213,7 +211,7 @@ mod tests {
         assert_eq!(
             refused(r#"[{"x": 1, "y": 2, "x": 3}]"#),
             Some((
-                "the name `x` is there twice at line 1 column 21".to_owned(),
+                "the name `x` occurs twice at line 1 column 21".to_owned(),
                 true
             ))
         );

@@ -10,11 +10,12 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The value of type `ty` that `json` describes.
+/// Converts `json` to a value of type `ty`.
 ///
 /// # Errors
 ///
-/// When it does not fit the type: where, what was found and what was wanted.
+/// Returns an error if it does not fit the type. The error has the path, what was found and what
+/// was wanted.
 pub fn from_json(json: &Tree, ty: &Type) -> Result<Value, FormatError> {
     Ok(read(json, ty)?)
 }
@@ -148,7 +149,7 @@ fn flags(json: &Tree, names: &[Arc<str>], ty: &Type) -> Result<Value, Mismatch> 
     Ok(Value::Flags(names.map(Arc::clone).collect()))
 }
 
-/// What one side of a result carries.
+/// Reads the payload of one side of a result.
 fn side(
     json: &Tree,
     ty: Option<&Type>,
@@ -190,7 +191,7 @@ fn bytes(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
 
 fn integer<T: FromStr>(json: &Tree) -> Option<T> {
     match json {
-        // In the words of the number, so that no range is lost on the way; `1.0` is no integer.
+        // From the number's own digits, so that no range is lost; `1.0` is not an integer.
         Tree::Number(number) => number.to_string().parse().ok(),
         Tree::String(text) => text.parse().ok(),
         _ => None,
@@ -204,7 +205,8 @@ fn float(json: &Tree) -> Option<f64> {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
-            // Decimal strings only, and of what fits: Rust would read "inf" and "nan" as well, and give infinity for 1e400.
+            // Only decimal strings that fit: Rust would also parse "inf" and "nan", and parse 1e400
+            // as infinity.
             _ => text.parse().ok().filter(|number: &f64| number.is_finite()),
         },
         _ => None,
@@ -226,7 +228,7 @@ fn inside<T>(result: Result<T, Mismatch>, step: Step) -> Result<T, Mismatch> {
     result.map_err(|mismatch| mismatch.within(step))
 }
 
-/// What was found, in a few words.
+/// Describes what was found in a few words.
 fn found(json: &Tree) -> Cow<'static, str> {
     match json {
         Tree::Null => "null".into(),

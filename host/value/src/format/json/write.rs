@@ -9,7 +9,7 @@ use serde_json::ser::Formatter;
 use std::io;
 use std::str::FromStr;
 
-/// A value that serializes as the JSON of the table.
+/// A value that serializes as the JSON in the table of the parent module.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(pub &'a Value);
 
@@ -76,7 +76,8 @@ fn serialize_float<S: Serializer>(number: f64, serializer: S) -> Result<S::Ok, S
     }
 }
 
-/// The `f64` with the shortest digits that reads back as this `f32`: 0.1, not 0.10000000149011612.
+/// Returns the `f64` with the shortest digits that parse back to this `f32`: 0.1, not
+/// 0.10000000149011612.
 fn widened(number: f32) -> f64 {
     match f64::from_str(&number.to_string()) {
         Ok(short) if narrowed(short).to_bits() == number.to_bits() => short,
@@ -84,18 +85,18 @@ fn widened(number: f32) -> f64 {
     }
 }
 
-/// The value as a JSON tree.
+/// Converts the value to a JSON tree.
 #[must_use]
 pub fn to_json(value: &Value) -> serde_json::Value {
-    // Fails for maps with keys that are not strings only, and there are none here.
+    // This only fails for maps whose keys are not strings, which do not occur here.
     serde_json::to_value(Json(value)).unwrap_or_default()
 }
 
-/// Writes the value as JSON on one line, without building a tree and without a newline after it.
+/// Writes the value as JSON on one line, without building a tree and without a trailing newline.
 ///
 /// # Errors
 ///
-/// When `out` fails.
+/// Returns an error if `out` fails.
 pub fn write_json(value: &Value, out: &mut impl io::Write) -> io::Result<()> {
     Ok(serde_json::to_writer(out, &Json(value))?)
 }
@@ -115,7 +116,7 @@ pub(in crate::format) fn write_line(
     out.write_all(b"\n")
 }
 
-/// Writes DEL and the C1 control characters as `\u00…`, too: JSON allows them in strings, but a
+/// Also escapes DEL and the C1 control characters as `\u00…`: JSON allows them in strings, but a
 /// terminal may obey them.
 struct EscapeControl;
 

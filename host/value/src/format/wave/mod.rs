@@ -1,8 +1,8 @@
-//! Values as WAVE, WebAssembly's own text form for them, and the calls `fib(30)` written in it.
+//! Values as WAVE, the text form of the WebAssembly tools, and calls like `fib(30)` written in it.
 //!
-//! The crate `wasm-wave` parses; the types are checked here, so that an error says where in the
-//! value it is, and the writer is here, so that bulk data is not copied value by value. A map,
-//! which WAVE does not have, is a list of pairs.
+//! The crate `wasm-wave` parses. Types are checked here, so that an error names the place in the
+//! value, and values are written here, so that bulk data is not copied value by value. WAVE has no
+//! maps: they are lists of pairs.
 
 mod read;
 mod write;
@@ -18,34 +18,34 @@ use wasm_wave::ast::{Node, NodeType};
 use wasm_wave::parser::ParserError;
 use wasm_wave::untyped::{UntypedFuncCall, UntypedValue};
 
-/// The value as WAVE, on one line.
+/// Returns the value as WAVE, on one line.
 #[must_use]
 pub fn to_wave(value: &Value) -> String {
     Wave(value).to_string()
 }
 
-/// The value of type `ty` that `text` is in WAVE.
+/// Parses WAVE as a value of type `ty`.
 ///
 /// # Errors
 ///
-/// When the text is not WAVE, or does not fit the type.
+/// Returns an error if the text is not WAVE, or does not fit the type.
 pub fn from_wave(text: &str, ty: &Type) -> Result<Value, FormatError> {
     let parsed = UntypedValue::parse(text).map_err(|error| not_wave(&error))?;
     Reader { text }.value(parsed.node(), ty)
 }
 
-/// A call in WAVE: `fib(30)`. Its arguments get their types later, when the function is known.
+/// A call in WAVE, such as `fib(30)`. Its arguments are typed later, when the function is known.
 pub struct Call<'a> {
     text: &'a str,
     parsed: UntypedFuncCall<'a>,
 }
 
 impl<'a> Call<'a> {
-    /// The call that `text` is.
+    /// Parses a call.
     ///
     /// # Errors
     ///
-    /// When the text is not a name and arguments in parentheses.
+    /// Returns an error if the text is not a name followed by arguments in parentheses.
     pub fn parse(text: &'a str) -> Result<Self, FormatError> {
         match UntypedFuncCall::parse(text) {
             Ok(parsed) => Ok(Self { text, parsed }),
@@ -53,35 +53,36 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The name of the function.
+    /// Returns the name of the function.
     #[must_use]
     pub fn name(&self) -> &str {
         self.parsed.name()
     }
 
-    /// The arguments, as values for these parameters of a function. Options at the end may be
-    /// left out.
+    /// Returns the arguments as values for these parameters of a function. Trailing options may be
+    /// omitted.
     ///
     /// # Errors
     ///
-    /// When there are too many or too few, or one does not fit: its position, the parameter, the
-    /// type that was wanted and what was found.
+    /// Returns an error if there are too many or too few arguments, or if one does not fit its
+    /// parameter. The error has its position, the parameter, the type that was wanted and what was
+    /// found.
     pub fn arguments(&self, params: &[(String, Type)]) -> Result<Vec<Value>, ArgumentError> {
         let nodes = self.parsed.params_node();
-        // Arguments are always a tuple.
+        // The arguments are always a tuple.
         let nodes = nodes.and_then(|node| node.as_tuple().ok());
         values(self.text, nodes.into_iter().flatten(), params)
     }
 }
 
-/// Before a line that is read as what stands between the parentheses of a call.
+/// Prepended to a line that is parsed as the arguments of a call.
 const NAME: &str = "f(";
 
-/// The values for several parameters that a line lists: `[1, "a"]`, `(1, "a")` or `1, "a"`.
+/// Parses a line as the values of several parameters: `[1, "a"]`, `(1, "a")` or `1, "a"`.
 ///
 /// # Errors
 ///
-/// When the line is not WAVE; inside, when it is and the values do not fit.
+/// The outer error if the line is not WAVE; the inner one if it is, but the values do not fit.
 pub(super) fn line(
     line: &str,
     params: &[(String, Type)],

@@ -1,14 +1,14 @@
-//! Giving types to parsed WAVE.
+//! Assigns types to parsed WAVE.
 
 use super::not_wave;
 use crate::format::FormatError;
-use crate::value::{Case, Field, Mismatch, Step, Type, Value};
+use crate::value::{Case, Field, Mismatch, ResultType, Step, Type, Value};
 use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 use wasm_wave::ast::{Node, NodeType};
 
-/// Gives types to what was parsed from `text`.
+/// Assigns types to the nodes that were parsed from `text`.
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
 }
@@ -78,32 +78,8 @@ impl Reader<'_> {
                 _ => return Err(self.mismatch(node, ty)),
             },
             Type::Flags(names) => self.flags(node, names, ty)?,
-            Type::Option(inner) => Value::Option(match node.ty() {
-                NodeType::OptionSome => {
-                    let payload = node.as_option().map_err(mismatch)?;
-                    let payload = self.payload(payload, Some(inner), node, ty);
-                    inside(payload, || Step::Part("some"))?
-                }
-                NodeType::OptionNone => None,
-                // What is marked as a result is no option, so that it can stand for its `some`.
-                NodeType::ResultOk | NodeType::ResultErr if matches!(**inner, Type::Result(_)) => {
-                    Some(Box::new(self.value(node, inner)?))
-                }
-                _ if stands_alone(inner) => Some(Box::new(self.value(node, inner)?)),
-                _ => return Err(self.mismatch(node, ty)),
-            }),
-            Type::Result(sides) => Value::Result(match (node.as_result(), &sides.ok) {
-                (Ok(Ok(payload)), ok) => {
-                    let payload = self.payload(payload, ok.as_ref(), node, ty);
-                    Ok(inside(payload, || Step::Part("ok"))?)
-                }
-                (Ok(Err(payload)), _) => {
-                    let payload = self.payload(payload, sides.err.as_ref(), node, ty);
-                    Err(inside(payload, || Step::Part("err"))?)
-                }
-                (Err(_), Some(ok)) if stands_alone(ok) => Ok(Some(Box::new(self.value(node, ok)?))),
-                _ => return Err(self.mismatch(node, ty)),
-            }),
+            Type::Option(inner) => self.option(node, inner, ty)?,
+            Type::Result(sides) => self.result(node, sides, ty)?,
             Type::Map(types) => {
                 let entries = node.as_list().map_err(mismatch)?.enumerate();
                 let entries = entries.map(|(index, node)| {
@@ -114,12 +90,44 @@ impl Reader<'_> {
         })
     }
 
+    fn option(&self, node: &Node, inner: &Type, ty: &Type) -> Result<Value, FormatError> {
+        Ok(Value::Option(match node.ty() {
+            NodeType::OptionSome => {
+                let payload = node.as_option().map_err(|_| self.mismatch(node, ty))?;
+                let payload = self.payload(payload, Some(inner), node, ty);
+                inside(payload, || Step::Part("some"))?
+            }
+            NodeType::OptionNone => None,
+            // A node that is marked as a result is not an option, so it can stand for its `some`.
+            NodeType::ResultOk | NodeType::ResultErr if matches!(inner, Type::Result(_)) => {
+                Some(Box::new(self.value(node, inner)?))
+            }
+            _ if stands_alone(inner) => Some(Box::new(self.value(node, inner)?)),
+            _ => return Err(self.mismatch(node, ty)),
+        }))
+    }
+
+    fn result(&self, node: &Node, sides: &ResultType, ty: &Type) -> Result<Value, FormatError> {
+        Ok(Value::Result(match (node.as_result(), &sides.ok) {
+            (Ok(Ok(payload)), ok) => {
+                let payload = self.payload(payload, ok.as_ref(), node, ty);
+                Ok(inside(payload, || Step::Part("ok"))?)
+            }
+            (Ok(Err(payload)), _) => {
+                let payload = self.payload(payload, sides.err.as_ref(), node, ty);
+                Err(inside(payload, || Step::Part("err"))?)
+            }
+            (Err(_), Some(ok)) if stands_alone(ok) => Ok(Some(Box::new(self.value(node, ok)?))),
+            _ => return Err(self.mismatch(node, ty)),
+        }))
+    }
+
     fn number<T: FromStr>(&self, node: &Node, ty: &Type) -> Result<T, FormatError> {
         node.as_number(self.text)
             .map_err(|_| self.mismatch(node, ty))
     }
 
-    /// What has digits and is read as infinite is a number that does not fit.
+    /// A number with digits that parses as infinite does not fit.
     fn check_range(&self, is_infinite: bool, node: &Node, ty: &Type) -> Result<(), FormatError> {
         let text = self.text.get(node.span()).unwrap_or_default();
         if is_infinite && text.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -187,7 +195,7 @@ impl Reader<'_> {
         ))
     }
 
-    /// The name and the payload of a case. A keyword is read as the name where the text marks it.
+    /// Returns the name and the payload of a case. A keyword counts as a name if the text marks it.
     fn label<'n>(
         &self,
         node: &'n Node,

@@ -1,4 +1,4 @@
-//! Writing WAVE, as `wasm-wave` writes it, but straight from our values.
+//! Writes WAVE as `wasm-wave` does, but directly from our values.
 
 use crate::value::Value;
 use std::fmt::{self, Write};
@@ -39,7 +39,7 @@ impl fmt::Display for Wave<'_> {
             Value::List(items) => separated(f, '[', items.iter().map(Wave), ']'),
             Value::Tuple(fields) => separated(f, '(', fields.iter().map(Wave), ')'),
             Value::Record(fields) => {
-                // As the crate does: a field that is none is left out.
+                // Fields that are `none` are omitted, as `wasm-wave` does.
                 let is_there = |value: &Value| !matches!(value, Value::Option(None));
                 let mut there = fields
                     .iter()
@@ -120,7 +120,7 @@ fn write_payload(f: &mut fmt::Formatter<'_>, payload: Option<&Value>) -> fmt::Re
     }
 }
 
-/// A case; one that is named as a keyword is marked.
+/// Writes a case; a name that is a keyword is marked.
 fn write_label(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     if Keyword::decode(name).is_some() {
         f.write_char('%')?;

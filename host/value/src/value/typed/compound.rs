@@ -1,5 +1,5 @@
-//! Types made of types: lists, options, results, tuples, what points to another, and [`Value`],
-//! which stands for any. Maps are in `maps`.
+//! Types composed of others: lists, options, results, tuples, pointers, and [`Value`], which stands
+//! for any type. Maps are in `maps`.
 
 use super::super::codec::Malformed;
 use super::super::mismatch::{Mismatch, Step};
@@ -9,14 +9,14 @@ use super::super::{PackedError, Type, Value};
 use super::sealed::{Read, Stands, Write};
 use bytes::Bytes;
 
-/// The error of a type that was not checked before it was written. Nothing in this crate makes
-/// it; it stands where a panic would.
+/// The error of a type that was not checked before it was written. This crate never causes it; it
+/// replaces a panic.
 #[cold]
 pub(super) fn unfit<T: Stands>(ty: &Type) -> PackedError {
     Mismatch::of_type(T::wit(), ty).into()
 }
 
-/// The same for one that was not checked before it was read.
+/// Likewise, for a type that was not checked before it was read.
 pub(super) const UNFIT: Malformed = Malformed::BadCase;
 
 fn element(ty: &Type) -> Option<&Type> {
@@ -168,7 +168,7 @@ impl<T: Read, E: Read> Read for Result<T, E> {
     }
 }
 
-/// Nothing: the result of a function without one, and a side of a `result` that carries nothing.
+/// Nothing: the result of a function without one, and a side of a `result` without a payload.
 impl Stands for () {
     fn fits(ty: &Type) -> bool {
         matches!(ty, Type::Tuple(fields) if fields.is_empty())
@@ -272,7 +272,7 @@ tuple!(A a 0, B b 1, C c 2, D d 3, E e 4, F f 5);
 tuple!(A a 0, B b 1, C c 2, D d 3, E e 4, F f 5, G g 6);
 tuple!(A a 0, B b 1, C c 2, D d 3, E e 4, F f 5, G g 6, H h 7);
 
-/// What points to a value stands for it.
+/// A pointer to a value stands for that value.
 macro_rules! pointer {
     ($rust:ty, $at:ty) => {
         impl<T: Stands> Stands for $rust {
@@ -309,7 +309,7 @@ impl<T: Read> Read for Box<T> {
     }
 }
 
-/// A value of any type; whether it fits is seen when it is written.
+/// A value of any type; whether it fits is checked when it is written.
 impl Stands for Value {
     fn fits(_: &Type) -> bool {
         true

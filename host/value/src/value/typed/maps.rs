@@ -1,4 +1,4 @@
-//! Maps, which stand for WIT's `map<K, V>` and for lists of pairs alike.
+//! Maps, which stand for both WIT's `map<K, V>` and lists of pairs.
 
 use super::super::codec::Malformed;
 use super::super::mismatch::Step;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 
-/// The types of an entry of a map, and how deep in the map the two are.
+/// The types of a map's entries, and their depth.
 fn entry(ty: &Type) -> Option<(&Type, &Type, usize)> {
     match ty {
         Type::Map(types) => Some((&types.0, &types.1, 1)),

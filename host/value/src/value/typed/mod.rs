@@ -1,9 +1,9 @@
-//! Rust's own types in the place of WIT's: what a typed function takes and gives.
+//! Rust's own types for WIT's: the parameters and results of typed functions.
 //!
-//! A type is checked against a WIT type once, when a function is asked for. After that it is
-//! written to and read from the packed form directly, without a [`Value`](super::Value) in
-//! between. `scalars`, `compound` and `maps` have the types, `params` the lists of parameters. Nothing
-//! here knows modules or functions.
+//! A type is checked against a WIT type once, when a function is looked up. After that it is
+//! written to and read from the packed form directly, without a [`Value`](super::Value) in between.
+//! `scalars`, `compound` and `maps` have the types, `params` the lists of parameters. Nothing here
+//! knows modules or functions.
 
 mod compound;
 mod maps;
@@ -37,32 +37,32 @@ use sealed::{Read, Write};
 /// | `list<u8>` | `Vec<u8>`, `&[u8]`, `[u8; N]`, `Bytes`: copied as a whole |
 /// | `list<T>` | `Vec<T>`, `&[T]`, `[T; N]` |
 /// | `option<T>` | `Option<T>` |
-/// | `result<T, E>` | `Result<T, E>`, with `()` for a side that carries nothing |
+/// | `result<T, E>` | `Result<T, E>`, with `()` for a side without a payload |
 /// | `tuple<…>` of at most 8 | tuples |
 /// | `map<K, V>`, `list<tuple<K, V>>` | `HashMap`, `BTreeMap` |
-/// | records, variants, enums, flags, anything | [`Value`](crate::Value) |
+/// | records, variants, enums, flags, anything | [`Value`](crate::value::Value) |
 ///
-/// A number fits the WIT type of its own size and sign only, so that nothing is cut off on the
-/// way: a plain core function takes `i32`, `i64`, `f32` and `f64`, and no `u32`. References and
-/// `Box` stand for what they point to. A `HashMap` is written in no particular order; where equal
-/// arguments are to be equal bytes, a `BTreeMap` is right.
+/// A number only fits the WIT type of its own size and sign, so that nothing is truncated: a plain
+/// core function takes `i32`, `i64`, `f32` and `f64`, but not `u32`. References and `Box` stand for
+/// the type that they point to. A `HashMap` is written in no particular order; use a `BTreeMap` if
+/// equal arguments must have equal bytes.
 ///
-/// The trait is sealed: the types above are all there are.
+/// The trait is sealed: only the types above implement it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not stand for a WIT type",
-    note = "records, variants, enums and flags are written as `rwasm_cluster::Value`"
+    message = "`{Self}` does not correspond to a WIT type",
+    note = "pass records, variants, enums and flags as `rwasm_cluster::Value`"
 )]
 pub trait ToWit: Write {}
 
 impl<T: Write> ToWit for T {}
 
-/// A Rust type that can be the result of a typed function: those of [`ToWit`] that own what they
-/// hold (no arrays), and `()` for a function without a result.
+/// A Rust type that can be the result of a typed function: those of [`ToWit`] that own their data
+/// (no arrays), and `()` for a function without a result.
 ///
-/// Where a map has a key twice, the last stands. The trait is sealed.
+/// If a map has a key twice, the last entry wins. The trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a WIT type",
-    note = "a result owns what it holds: `String` and not `&str`, `Vec<T>` and not `&[T]`; records, variants, enums and flags are read as `rwasm_cluster::Value`"
+    note = "a result owns its data: use `String` rather than `&str`, and `Vec<T>` rather than `&[T]`; read records, variants, enums and flags as `rwasm_cluster::Value`"
 )]
 pub trait FromWit: Read {}
 
@@ -73,8 +73,8 @@ impl Packed {
     ///
     /// # Errors
     ///
-    /// When the Rust type does not stand for this type, or a [`Value`](crate::Value) in it does
-    /// not fit.
+    /// Returns an error if the Rust type does not correspond to this type, or if a
+    /// [`Value`](crate::value::Value) in it does not fit.
     pub fn pack_from<T: ToWit>(value: &T, ty: &Type) -> Result<Self, PackedError> {
         if !T::fits(ty) {
             return Err(Mismatch::of_type(T::wit(), ty).into());
@@ -84,11 +84,11 @@ impl Packed {
         Ok(Self::from_payload(ty.clone(), packer.finish().into()))
     }
 
-    /// The value as one of Rust's own types. `Bytes` share this value's memory.
+    /// Unpacks the value as one of Rust's own types. `Bytes` share the memory of this value.
     ///
     /// # Errors
     ///
-    /// When the Rust type does not stand for the type of the value.
+    /// Returns an error if the Rust type does not correspond to the type of the value.
     pub fn unpack_as<T: FromWit>(&self) -> Result<T, PackedError> {
         if !T::fits(self.ty()) {
             return Err(Mismatch::new(self.ty().to_string(), T::wit()).into());
@@ -102,7 +102,7 @@ impl Packed {
     }
 }
 
-/// What the public traits stand on. Outside the crate it can be neither named nor implemented.
+/// The foundation of the public traits. Other crates can neither name nor implement it.
 pub(crate) mod sealed {
     use super::super::codec::Malformed;
     use super::super::mismatch::{Mismatch, Step};
@@ -111,20 +111,20 @@ pub(crate) mod sealed {
     use super::super::{PackedError, Type};
     use bytes::Bytes;
 
-    /// A Rust type that stands for WIT types.
+    /// A Rust type that corresponds to WIT types.
     pub trait Stands {
         /// Whether values of this type can be values of `ty`.
         fn fits(ty: &Type) -> bool;
 
-        /// The WIT type that it stands for, in words for an error.
+        /// The corresponding WIT type, in words for an error.
         fn wit() -> String;
 
-        /// Whether it can be what one side of a `result` carries.
+        /// Whether it can be the payload of one side of a `result`.
         fn fits_side(side: Option<&Type>) -> bool {
             side.is_some_and(Self::fits)
         }
 
-        /// The same in words; none where nothing is carried.
+        /// The same in words; none without a payload.
         fn wit_side() -> Option<String> {
             Some(Self::wit())
         }
@@ -135,10 +135,10 @@ pub(crate) mod sealed {
         /// The same type, with `'a` for the lifetimes in it.
         type At<'a>: Write + 'a;
 
-        /// Writes the value as one of type `ty`, which it fits, `depth` levels inside another.
+        /// Writes the value as type `ty`, which it fits, nested `depth` levels deep.
         fn write(&self, ty: &Type, depth: usize, out: &mut Packer) -> Result<(), PackedError>;
 
-        /// Writes many as the elements of a list. Bytes are written at once.
+        /// Writes many as the elements of a list. Bytes are written all at once.
         fn write_list(
             items: &[Self],
             element: &Type,
@@ -152,7 +152,7 @@ pub(crate) mod sealed {
             Ok(())
         }
 
-        /// Writes what one side of a `result` carries.
+        /// Writes the payload of one side of a `result`.
         fn write_side(
             &self,
             side: Option<&Type>,
@@ -168,7 +168,7 @@ pub(crate) mod sealed {
 
     /// A Rust type that can be read from a WIT type.
     pub trait Read: Stands + Sized {
-        /// Reads a value of type `ty`, which fits; `whole` is what `from` reads from.
+        /// Reads a value of type `ty`, which fits; `from` reads from `whole`.
         fn read(
             ty: &Type,
             depth: usize,
@@ -176,7 +176,7 @@ pub(crate) mod sealed {
             whole: &Bytes,
         ) -> Result<Self, Malformed>;
 
-        /// Reads the elements of a list. Bytes are read at once.
+        /// Reads the elements of a list. Bytes are read all at once.
         fn read_list(
             element: &Type,
             depth: usize,
@@ -191,7 +191,7 @@ pub(crate) mod sealed {
             Ok(items)
         }
 
-        /// Reads what one side of a `result` carries.
+        /// Reads the payload of one side of a `result`.
         fn read_side(
             side: Option<&Type>,
             depth: usize,

@@ -1,4 +1,4 @@
-//! The parameters of a typed function: a tuple of as many types, or one type by itself.
+//! The parameters of a typed function: a tuple of types, or a single type.
 
 use super::super::argument::{Argument, ArgumentError, PackedArgument, Reference};
 use super::super::{Packed, PackedError, Type};
@@ -8,66 +8,67 @@ use place::{Fill, Place};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// A Rust type that can stand at one place of a function's parameters: any [`ToWit`], a
-/// [`Reference`], which fits every type, or an [`Argument`]. The trait is sealed.
+/// A Rust type for one parameter of a function: any [`ToWit`], a [`Reference`], which fits every
+/// type, or an [`Argument`]. The trait is sealed.
 pub trait ToArgument: Place {}
 
 impl<T: Place> ToArgument for T {}
 
-/// Rust types that can be the parameters of a typed function.
+/// Rust types for all parameters of a typed function.
 ///
-/// They are a tuple of at most eight [`ToArgument`]s, `()` for none; for a single parameter also
-/// that type without the tuple, but for tuples, [`Value`](crate::Value) and `()`; or `Vec<Argument>`, the
-/// parameters of any function, checked at each call. The trait is sealed.
+/// Usually a tuple of at most eight [`ToArgument`]s, with `()` for none. A single parameter may
+/// also be that type without the tuple, unless it is a tuple, [`Value`](crate::value::Value) or `()`.
+/// `Vec<Argument>` stands for the parameters of any function, which are checked at each call. The
+/// trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not stand for the parameters of a function",
-    note = "parameters are written as a tuple, such as `(u32,)` or `(&str, u64)`"
+    message = "`{Self}` cannot be the parameters of a function",
+    note = "write the parameters as a tuple, such as `(u32,)` or `(&str, u64)`"
 )]
 pub trait Params: Fill {
-    /// The same types with `'a` for the lifetimes in them, so that each call may borrow what it
-    /// is given for as long as it likes: of `(&str,)` it is `(&'a str,)`.
+    /// The same types with `'a` for their lifetimes, so that each call may borrow its arguments for
+    /// as long as it needs: for `(&str,)` it is `(&'a str,)`.
     type At<'a>: Params + 'a;
 }
 
-/// Where parameters are not those of a function. Public in name only.
+/// Why types do not fit the parameters of a function. Public in name only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// There are so many types.
+    /// The number of types.
     Count(usize),
     /// A type does not fit.
     Type {
-        /// Of which parameter, counted from 0.
+        /// The parameter's index, from 0.
         index: usize,
-        /// What the Rust type stands for.
+        /// The WIT type that the Rust type corresponds to.
         wanted: String,
     },
 }
 
-/// What the public traits stand on. Outside the crate it can be neither named nor implemented.
+/// The foundation of the public traits. Other crates can neither name nor implement it.
 pub(crate) mod place {
     use super::{ArgumentError, PackedArgument, PackedError, Type, Unfit};
 
-    /// What fills one place.
+    /// A type for one parameter.
     pub trait Place: Sized {
-        /// The same type, with `'a` for the lifetimes in it.
+        /// The same type, with `'a` for its lifetimes.
         type Here<'a>: Place + 'a;
 
         /// Whether it can be an argument of type `ty`.
         fn takes(ty: &Type) -> bool;
 
-        /// What it stands for, in words for an error.
+        /// The corresponding WIT type, in words for an error.
         fn described() -> String;
 
-        /// The argument for a parameter of type `ty`.
+        /// Returns the argument for a parameter of type `ty`.
         fn packed(self, ty: &Type) -> Result<PackedArgument, PackedError>;
     }
 
-    /// What fills all places.
+    /// Types for all parameters.
     pub trait Fill: Sized {
-        /// Whether it can be what a function with these parameters is given.
+        /// Checks whether a function with these parameters can be called with them.
         fn check(params: &[(String, Type)]) -> Result<(), Unfit>;
 
-        /// The arguments for these parameters, which were checked.
+        /// Returns the arguments for these parameters, which were checked.
         fn pack(self, params: &[(String, Type)]) -> Result<Vec<PackedArgument>, ArgumentError>;
     }
 }
@@ -126,7 +127,7 @@ impl Place for Argument {
     }
 }
 
-/// The argument for the parameter at `index`.
+/// Returns the argument for the parameter at `index`.
 fn pack_one<T: Place>(
     value: T,
     index: usize,
@@ -199,7 +200,7 @@ tuple!(6: A a 0, B b 1, C c 2, D d 3, E e 4, F f 5);
 tuple!(7: A a 0, B b 1, C c 2, D d 3, E e 4, F f 5, G g 6);
 tuple!(8: A a 0, B b 1, C c 2, D d 3, E e 4, F f 5, G g 6, H h 7);
 
-/// A type that stands for the one parameter of a function without a tuple around it.
+/// A type for the only parameter of a function, without a tuple around it.
 macro_rules! bare {
     ($([$($generics:tt)*] $rust:ty),+ $(,)?) => {$(
         impl<$($generics)*> Params for $rust {

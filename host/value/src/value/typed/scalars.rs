@@ -122,7 +122,7 @@ scalar!(char, Char, "char", |char, out| out.put_char(char), |from| {
     from.char()
 });
 
-// A byte by itself, and many of them at once.
+// A single byte, and many of them at once.
 stands!(u8, U8, "u8");
 
 impl Write for u8 {
