@@ -376,6 +376,18 @@ impl Blobs {
 
     /// Removes it; what is not there is removed already.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
+        if self.delete(name).await.is_ok() {
+            return Ok(());
+        }
+        // The store writes a mark before it removes the pieces, and has no room for the mark when it is full.
+        let info = self.connection.watched(self.bucket, self.store.info(name));
+        if let Ok(info) = info.await? {
+            self.take_away(&info.nuid).await;
+        }
+        self.delete(name).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), BlobError> {
         use async_nats::jetstream::object_store::DeleteErrorKind;
         let delete = self
             .connection

@@ -129,3 +129,48 @@ fn a_task_that_never_has_room_fails_at_once() {
     let task = view.try_submit(&numbers().add_one, 1);
     assert_eq!(task.expect("it is submitted").get().expect("it runs"), 2);
 }
+
+/// The store writes a mark before it removes an object's pieces, and a full store has no room for the mark.
+#[test]
+fn a_full_store_is_emptied_all_the_same() {
+    const LARGE: usize = 3 << 20;
+    let mut assets = assets(ACK_WAIT);
+    assets.max_bytes = Some(8 << 20);
+    let server = server(&assets);
+    let cluster = connect(server.url());
+    let input = vec![0; LARGE];
+    let task = cluster
+        .load_balanced_view()
+        .try_submit(&numbers().length, &input)
+        .expect("it is submitted");
+    until("its input is stored", || {
+        server.stored("OBJ_RWC_BLOBS") > LARGE as u64
+    });
+    fill_store(server.url());
+    let full = server.stored("OBJ_RWC_BLOBS");
+    let _engines = engines(server.url(), 1);
+    assert_eq!(task.get().expect("it runs"), LARGE as u64);
+    until("its input is removed", || {
+        server.stored("OBJ_RWC_BLOBS") < full - LARGE as u64
+    });
+}
+
+/// Stores what belongs to nobody, down to the last byte that there is room for.
+fn fill_store(url: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let client = async_nats::connect(url).await.expect("it connects");
+        let js = async_nats::jetstream::new(client);
+        let mut size = 512 << 10;
+        while size > 0 {
+            let piece = vec![0; size].into();
+            let sent = js.publish("$O.RWC_BLOBS.C.filler", piece).await;
+            if sent.expect("it is sent").await.is_err() {
+                size /= 2;
+            }
+        }
+    });
+}
