@@ -88,7 +88,7 @@ fn a_result_is_printed_again_byte_for_byte() {
         again.expect_code(0).expect_stdout(&printed.stdout);
     }
     // Outcomes that are joined as they come are recorded by the merge that joins them.
-    let streamed = place.job("show 6 --json").end().expect_code(0);
+    let streamed = place.job("show 6 --format json").end().expect_code(0);
     assert_eq!(streamed.json()["options"]["merge"], "concat");
     // A task by itself, where there was no merge.
     let one = place.job("result 3 1").end().expect_code(0);
