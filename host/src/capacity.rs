@@ -73,7 +73,7 @@ impl fmt::Display for Shortage {
         };
         write!(
             f,
-            "{} engines × ({}) = {}{what}, more than the {} this process may have ({})",
+            "{} engines × ({}) = {}{what}, more than the {} available to this process ({})",
             self.engines,
             each.join(" + "),
             self.amount(self.wanted()),
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(
             text,
             [
-                "8 engines × (256MiB of memory + 64MiB of output + 512KiB of stack) = 2564MiB, more than the 2GiB this process may have (the machine's memory)"
+                "8 engines × (256MiB of memory + 64MiB of output + 512KiB of stack) = 2564MiB, more than the 2GiB available to this process (the machine's memory)"
             ]
         );
     }
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(
             text,
             [
-                "4 engines × (256 of handles) = 1024 open files, more than the 1024 this process may have (ulimit -n)"
+                "4 engines × (256 of handles) = 1024 open files, more than the 1024 available to this process (ulimit -n)"
             ]
         );
     }

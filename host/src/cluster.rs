@@ -82,13 +82,13 @@ pub struct ClusterBuilder {
 #[non_exhaustive]
 pub enum StartError {
     /// It was to have no engine, or too many.
-    #[error("a cluster has 1 to {MAX_ENGINES} engines, {wanted} were asked for")]
+    #[error("a cluster has 1 to {MAX_ENGINES} engines, but {wanted} were requested")]
     EngineCount {
         /// How many were asked for.
         wanted: u32,
     },
     /// The system does not give the threads.
-    #[error("the system gives no threads for {engines} engines")]
+    #[error("cannot start threads for {engines} engines")]
     Threads {
         /// How many engines there were to be.
         engines: u32,
@@ -96,7 +96,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// WebAssembly cannot be run here.
-    #[error("WebAssembly cannot be run here: {0}")]
+    #[error("cannot run WebAssembly on this machine: {0}")]
     Sandbox(String),
     /// The functions that it was to offer to guests cannot be offered.
     #[error(transparent)]
@@ -111,7 +111,7 @@ pub enum StartError {
     Connect(#[from] crate::nats::ConnectError),
     /// Functions of this program cannot be called from engines elsewhere.
     #[error(
-        "functions of this program are offered to guests, and engines elsewhere cannot call them"
+        "remote engines cannot call the host functions of this program: set either `host_functions` or `connect`"
     )]
     HostFunctionsElsewhere,
 }

@@ -289,7 +289,7 @@ impl CliError {
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
-                format!("a fault of rwasm-cluster itself, please report it: {error:#}")
+                format!("internal error in rwasm-cluster, please report it: {error:#}")
             }
             Self::Config { path, message } => format!("`{}`: {message}", path.display()),
             Self::Load(error) => with_source(error),

@@ -321,13 +321,13 @@ impl Dispatcher {
                 Decision::Reject { id, eligible } => {
                     let (engine, message) = match &eligible {
                         Eligible::One(engine) => {
-                            (Some(*engine), format!("engine {engine} is not there"))
+                            (Some(*engine), format!("there is no engine {engine}"))
                         }
                         Eligible::Of(engines) => (
                             None,
-                            format!("none of the engines {} is there", super::ids(engines)),
+                            format!("none of the engines {} exists", super::ids(engines)),
                         ),
-                        Eligible::Any => (None, "there is no engine".to_owned()),
+                        Eligible::Any => (None, "there are no engines".to_owned()),
                     };
                     self.fail(id, engine, FailureCode::EngineLost, &message);
                 }

@@ -77,7 +77,7 @@ pub(crate) trait Backend: Send + Sync {
 #[non_exhaustive]
 pub enum EngineError {
     /// There is no such engine.
-    #[error("there is no engine {engine}; the engines are {}", ids(.engines))]
+    #[error("there is no engine {engine}: the engines are {}", ids(.engines))]
     Unknown {
         /// The engine that was named.
         engine: EngineId,
@@ -86,7 +86,7 @@ pub enum EngineError {
     },
     /// The cluster was started with room for fewer.
     #[error(
-        "the cluster has room for {most} engines: {wanted} more beside {present} are too many; start it with more room by `max_engines`"
+        "cannot add {wanted} engines to the {present} present: the cluster has room for {most}; start it with a higher `max_engines`"
     )]
     TooMany {
         /// How many were to be added.
@@ -97,11 +97,11 @@ pub enum EngineError {
         most: u32,
     },
     /// The system does not give the threads.
-    #[error("the system gives no thread for another engine")]
+    #[error("cannot start a thread for another engine")]
     Thread(#[source] std::io::Error),
     /// Its engines are elsewhere, and come by themselves.
     #[error(
-        "engines join a cluster over NATS by themselves: run `rwasm-cluster engine join URL` where they are to be"
+        "engines cannot be added to a cluster over NATS from here: run `rwasm-cluster engine join URL` on the machine that is to run them"
     )]
     Elsewhere,
     /// The engine's process did not do it.

@@ -106,7 +106,7 @@ impl Wanted {
         let Some(error) = text.strip_prefix(ERROR).map(str::trim) else {
             return match text {
                 "" => Err(
-                    "nothing stands after `=>`: for a function without a result write `=> ()`"
+                    "nothing follows `=>`: write `=> ()` for a function without a result"
                         .to_owned(),
                 ),
                 value => Ok(Self::Value(value.to_owned())),
@@ -117,8 +117,8 @@ impl Wanted {
         }
         match rwasm_value::format::from_wave(error, &crate::Type::String) {
             Ok(Value::String(message)) => Ok(Self::GuestError(message)),
-            Ok(_) => Err(format!("{error} is no text in quotes")),
-            Err(wrong) => Err(format!("{error} is no text in quotes: {wrong}")),
+            Ok(_) => Err(format!("{error} is not a quoted string")),
+            Err(wrong) => Err(format!("{error} is not a quoted string: {wrong}")),
         }
     }
 }

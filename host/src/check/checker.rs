@@ -44,7 +44,7 @@ pub enum CheckError {
     #[error(transparent)]
     Job(JobError),
     /// A sample cannot be read.
-    #[error("`{}` cannot be read", .path.display())]
+    #[error("cannot read `{}`", .path.display())]
     Unreadable {
         /// The sample's file.
         path: PathBuf,
@@ -99,10 +99,7 @@ impl<'c> Checker<'c> {
         let first = match self.job(self.one, input, &self.spec)? {
             Ok(value) => value,
             Err(message) => {
-                told(
-                    Law::Expected,
-                    Verdict::broken(format!("gives nothing: {message}")),
-                );
+                told(Law::Expected, Verdict::broken(format!("fails: {message}")));
                 return Ok(checks);
             }
         };
@@ -184,7 +181,7 @@ impl<'c> Checker<'c> {
             told(Law::Again, verdict);
             return Ok(checks);
         }
-        told(Law::Again, Verdict::kept("gives the same again"));
+        told(Law::Again, Verdict::kept("gives the same result again"));
         let engines = self.many.engines();
         for engine in &engines {
             let view = self
@@ -201,7 +198,7 @@ impl<'c> Checker<'c> {
                 }
             }
         }
-        let kept = format!("gives the same on each of {} engines", engines.len());
+        let kept = format!("gives the same result on each of {} engines", engines.len());
         told(Law::Engines, Verdict::kept(kept));
         Ok(checks)
     }
@@ -237,7 +234,7 @@ impl<'c> Checker<'c> {
         }
         let second = self.job(self.one, input, &self.spec)?;
         Ok(unlike(&Ok(first.clone()), &second, "the second time")
-            .unwrap_or_else(|| Verdict::kept("gives the same again")))
+            .unwrap_or_else(|| Verdict::kept("gives the same result again")))
     }
 
     fn engines(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
@@ -246,7 +243,7 @@ impl<'c> Checker<'c> {
             (ViewKind::Balanced, "balanced"),
             (ViewKind::Direct(Targets::All), "direct"),
         ];
-        let kept = format!("gives the same on 1 engine and on {count}, balanced and direct");
+        let kept = format!("gives the same result on 1 engine and on {count}, balanced and direct");
         let Some(lines) = cut.lines else {
             // What is run whole is run on each engine.
             let inputs = vec![input; count];
@@ -278,7 +275,9 @@ impl<'c> Checker<'c> {
 
     fn chunks(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
         let Some(lines) = cut.lines.filter(|lines| *lines > 1) else {
-            return Ok(Verdict::untried("other chunks, since it has one line"));
+            return Ok(Verdict::untried(
+                "other chunks, because it has a single line",
+            ));
         };
         let finest = each(lines, CHUNKS);
         let mut ways = vec![Chunking::File];
@@ -299,7 +298,7 @@ impl<'c> Checker<'c> {
             }
         }
         Ok(Verdict::kept(format!(
-            "gives the same in chunks of {}",
+            "gives the same result in chunks of {}",
             names.join(", ")
         )))
     }
@@ -318,7 +317,7 @@ impl<'c> Checker<'c> {
                 Err(message) => {
                     let place = piece_name(&piece.origin);
                     let why = format!(
-                        "whether `{name}` is associative, since {place} gives nothing to merge: {message}"
+                        "whether `{name}` is associative, because {place} fails: {message}"
                     );
                     return Ok(vec![(Law::Associative, Verdict::Untried(why))]);
                 }
@@ -352,7 +351,7 @@ impl<'c> Checker<'c> {
                     format!("{} of {}", reducer::letter(part), piece_name(&piece.origin))
                 })
                 .collect();
-            format!("{message}; the mapper gave {}", meant.join(", "))
+            format!("{message}; the mapper returned {}", meant.join(", "))
         };
         if let Some((call, message)) = found.failure {
             let message = meant(format!("{call} fails: {message}"));
@@ -372,7 +371,7 @@ impl<'c> Checker<'c> {
         let grouping = if found.groupings == 0 {
             let count = parts.len();
             Verdict::untried(format!(
-                "whether `{name}` is associative, since {count} of its parts have one grouping only"
+                "whether `{name}` is associative, because {count} of its parts can be grouped in only one way"
             ))
         } else {
             let (groupings, parts) = (found.groupings, parts.len());
@@ -385,10 +384,10 @@ impl<'c> Checker<'c> {
         let mut laws = vec![(Law::Associative, grouping)];
         if shape == Shape::List {
             let kept = format!(
-                "`{name}` leaves its own results as they are ({} of them)",
+                "`{name}` leaves its own results unchanged ({} of them)",
                 found.repeats
             );
-            let law = "changes its own result where it is merged alone";
+            let law = "changes its own result when that is merged alone";
             laws.push((Law::Stable, verdict(found.repeat, kept, law)));
         }
         Ok(laws)
@@ -407,7 +406,7 @@ impl<'c> Checker<'c> {
             Err(error) => return unmade(error).map(Err),
         };
         let Some(merged) = merged else {
-            return Ok(Err("there was nothing to merge".to_owned()));
+            return Ok(Err("there is nothing to merge".to_owned()));
         };
         merged.unpack().map(Ok).map_err(fault)
     }
@@ -462,7 +461,8 @@ impl<'c> Checker<'c> {
             .map_err(|error| error.to_string())?;
         let parsed = Call::parse(&wave).map_err(|error| error.to_string())?;
         let values = parsed.arguments(&function.signature().params);
-        let values = values.map_err(|error| format!("{error}; it is {}", function.signature()))?;
+        let values =
+            values.map_err(|error| format!("{error}; the function is {}", function.signature()))?;
         Ok((function, values.into_iter().map(Argument::from).collect()))
     }
 

@@ -79,7 +79,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The line, from before the place where it differs from the other.
 fn shown(line: Option<&[u8]>, other: Option<&[u8]>) -> String {
     let Some(line) = line else {
-        return "nothing, it ends before".to_owned();
+        return "nothing, because the output ends earlier".to_owned();
     };
     let body = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
     let other = other.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)));
@@ -102,7 +102,7 @@ fn shown(line: Option<&[u8]>, other: Option<&[u8]>) -> String {
         text.push('…');
     }
     if other.is_some_and(|other| other == body) && !line.ends_with(b"\n") {
-        text.push_str(" (without the end of a line)");
+        text.push_str(" (without a trailing newline)");
     }
     text
 }
@@ -132,14 +132,18 @@ mod tests {
         check(
             "a\n",
             "a\nb\n",
-            "line 2: expected nothing, it ends before\nfound b",
+            "line 2: expected nothing, because the output ends earlier\nfound b",
         );
         check(
             "a\n",
             "a",
-            "line 1: expected a\nfound a (without the end of a line)",
+            "line 1: expected a\nfound a (without a trailing newline)",
         );
-        check("", "a", "line 1: expected nothing, it ends before\nfound a");
+        check(
+            "",
+            "a",
+            "line 1: expected nothing, because the output ends earlier\nfound a",
+        );
     }
 
     #[test]

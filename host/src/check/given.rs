@@ -21,7 +21,7 @@ pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, Ch
         Ok(expected) => expected,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Verdict::Unsaid(format!(
-                "there is no `{name}` that says what it should give"
+                "there is no `{name}` with the expected output"
             )));
         }
         Err(source) => {
@@ -32,9 +32,9 @@ pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, Ch
         }
     };
     Ok(match Difference::of_texts(&expected, &text(first)) {
-        None => Verdict::kept(format!("gives what `{name}` says")),
+        None => Verdict::kept(format!("matches `{name}`")),
         difference => Verdict::Broken {
-            message: format!("does not give what `{name}` says"),
+            message: format!("does not match `{name}`"),
             difference,
         },
     })
@@ -48,10 +48,10 @@ pub(super) fn wanted(
 ) -> Verdict {
     let line = call.line;
     let Some(wanted) = &call.wanted else {
-        return Verdict::Unsaid(format!("line {line} does not say what it should give"));
+        return Verdict::Unsaid(format!("line {line} has no expected result"));
     };
     let differs = |expected: String, found: String| Verdict::Broken {
-        message: format!("does not give what line {line} says"),
+        message: format!("does not match line {line}"),
         difference: Some(Difference {
             line: None,
             expected,
@@ -81,7 +81,7 @@ pub(super) fn wanted(
             .is_err_and(|failure| failure.code.name() == code),
     };
     match (is_met, wanted) {
-        (true, _) => Verdict::kept(format!("gives what line {line} says")),
+        (true, _) => Verdict::kept(format!("matches line {line}")),
         (false, Wanted::Value(text)) => differs(text.clone(), found()),
         (false, Wanted::GuestError(message)) => differs(
             format!("error {}", to_wave(&message.as_str().into())),
@@ -100,7 +100,7 @@ pub(super) fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, 
             Ok(Value::Tuple(Vec::new()))
         } else {
             Err(format!(
-                "`{}` gives nothing, which is written ()",
+                "`{}` returns nothing, which is written ()",
                 function.signature()
             ))
         };
@@ -137,16 +137,16 @@ pub(super) fn unlike(first: &Given, other: &Given, when: &str) -> Option<Verdict
     };
     match (first, other) {
         (Ok(first), Ok(other)) => Difference::of_values(first, other).and_then(|difference| {
-            verdict(format!("gives something else {when}"), Some(difference))
+            verdict(format!("gives a different result {when}"), Some(difference))
         }),
-        (Ok(_), Err(message)) => verdict(format!("gives nothing {when}: {message}"), None),
+        (Ok(_), Err(message)) => verdict(format!("fails {when}: {message}"), None),
         (Err(message), Ok(_)) => verdict(
-            format!("gives something {when}, and nothing before: {message}"),
+            format!("succeeds {when}, but failed before: {message}"),
             None,
         ),
         (Err(first), Err(other)) if first == other => None,
         (Err(first), Err(other)) => verdict(
-            format!("fails {when} with another error: {other}; before, {first}"),
+            format!("fails {when} with a different error: {other}; before: {first}"),
             None,
         ),
     }

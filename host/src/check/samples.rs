@@ -53,7 +53,7 @@ pub enum SamplesError {
         dir: PathBuf,
     },
     /// A file or the directory cannot be read.
-    #[error("`{}` cannot be read", .path.display())]
+    #[error("cannot read `{}`", .path.display())]
     Unreadable {
         /// What cannot be read.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum SamplesError {
         source: io::Error,
     },
     /// Two inputs would have the same file of what they give.
-    #[error("`{first}` and `{second}` would both give `{expected}`: rename one of them")]
+    #[error("`{first}` and `{second}` share the expected output `{expected}`: rename one of them")]
     Ambiguous {
         /// The one.
         first: String,
@@ -71,9 +71,7 @@ pub enum SamplesError {
         expected: String,
     },
     /// What an input gives, without the input.
-    #[error(
-        "`{expected}` is there, but no input that gives it: it would have the same name and another extension"
-    )]
+    #[error("`{expected}` has no input: add one with the same name and another extension")]
     NoInput {
         /// The file.
         expected: String,
@@ -246,14 +244,11 @@ mod tests {
         );
         let error = read(&[("a.txt", ""), ("a.csv", "")]).unwrap_err();
         assert!(
-            error.contains("`a.csv` and `a.txt` would both give `a.expected`"),
+            error.contains("`a.csv` and `a.txt` share the expected output `a.expected`"),
             "{error}"
         );
         let error = read(&[("a.expected", "")]).unwrap_err();
-        assert!(
-            error.contains("`a.expected` is there, but no input"),
-            "{error}"
-        );
+        assert!(error.contains("`a.expected` has no input"), "{error}");
         let error = read(&[("calls.txt", "f(1) => 2\n\nf(\n")]).unwrap_err();
         assert!(error.starts_with("`DIR/calls.txt`, line 3: "), "{error}");
     }

@@ -78,7 +78,7 @@ pub enum DurableError {
         id: String,
     },
     /// Another job has the id.
-    #[error("the cluster has a job `{id}` already, which is another one: {difference}")]
+    #[error("the cluster already has a different job `{id}`: {difference}")]
     Taken {
         /// The id.
         id: String,
@@ -86,9 +86,7 @@ pub enum DurableError {
         difference: String,
     },
     /// The id cannot be one.
-    #[error(
-        "`{id}` cannot be the id of a job: letters, digits, `-` and `_` are wanted, 64 at most"
-    )]
+    #[error("`{id}` is not a valid job id: write at most 64 letters, digits, `-` and `_`")]
     Id {
         /// The id that was named.
         id: String,
@@ -104,7 +102,7 @@ pub enum DurableError {
         tasks: u64,
     },
     /// It has no task of that index.
-    #[error("the job `{id}` has {tasks} tasks, from 0 on: there is no task {task}")]
+    #[error("the job `{id}` has no task {task}: it has {tasks} tasks, numbered from 0")]
     NoTask {
         /// The job.
         id: String,
@@ -114,7 +112,7 @@ pub enum DurableError {
         tasks: u64,
     },
     /// A task has no outcome: it waits or runs, or was cancelled.
-    #[error("task {task} of the job `{id}` has no outcome{}", if *.is_cancelled { ": the job was cancelled before" } else { " yet" })]
+    #[error("task {task} of the job `{id}` has no outcome{}", if *.is_cancelled { ": the job was cancelled first" } else { " yet" })]
     NoOutcome {
         /// The job.
         id: String,
@@ -124,14 +122,14 @@ pub enum DurableError {
         is_cancelled: bool,
     },
     /// It was not stored as a whole.
-    #[error("the job `{id}` was never submitted as a whole: submit it again with the same id")]
+    #[error("the job `{id}` was only partly submitted: submit it again under the same id")]
     Incomplete {
         /// The job.
         id: String,
     },
     /// Somebody changed it while this program was at it.
     #[error(
-        "the job `{id}` was {how} by somebody else meanwhile; what was submitted here is taken back"
+        "the job `{id}` was {how} by someone else in the meantime; this submission has been withdrawn"
     )]
     Stopped {
         /// The job.
@@ -149,7 +147,7 @@ pub enum DurableError {
     #[error(transparent)]
     Submit(#[from] SubmitError),
     /// What is stored cannot be read.
-    #[error("what is stored of the job `{id}` cannot be read: {reason}")]
+    #[error("the stored job `{id}` cannot be read: {reason}")]
     Damaged {
         /// The job.
         id: String,
@@ -157,7 +155,7 @@ pub enum DurableError {
         reason: String,
     },
     /// The server did not do it; nothing that was stored before is lost.
-    #[error("the cluster does not do it: {reason}")]
+    #[error("the request to the cluster failed: {reason}")]
     Server {
         /// What it said.
         reason: String,
@@ -166,7 +164,7 @@ pub enum DurableError {
     #[error(transparent)]
     Engines(StartError),
     /// A temporary file cannot be written, or an input not be read.
-    #[error("cannot store the tasks aside")]
+    #[error("cannot write the tasks to a temporary file")]
     Io(#[from] std::io::Error),
 }
 

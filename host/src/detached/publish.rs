@@ -126,7 +126,7 @@ impl Store {
             other => other?,
         };
         if now.mark != job.mark {
-            return stopped("submitted anew");
+            return stopped("submitted again");
         }
         if now.state == DurableState::Cancelled {
             return stopped("cancelled");
@@ -253,7 +253,7 @@ impl Messages {
         };
         let number = String::from_utf8(number).map_err(std::io::Error::other)?;
         let message = self.bytes(1 << 30)?;
-        let message = message.ok_or_else(|| std::io::Error::other("a message is cut off"))?;
+        let message = message.ok_or_else(|| std::io::Error::other("a message is truncated"))?;
         Ok(Some((number, message.into())))
     }
 
@@ -271,16 +271,16 @@ impl Messages {
             }
             shift += 7;
             if shift > 35 {
-                return Err(std::io::Error::other("a length is none"));
+                return Err(std::io::Error::other("a length is not a number"));
             }
         }
         if length > most {
-            return Err(std::io::Error::other("a message is longer than any is"));
+            return Err(std::io::Error::other("a message is too long"));
         }
         let mut bytes = Vec::new();
         (&mut self.0).take(length).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != length {
-            return Err(std::io::Error::other("a message is cut off"));
+            return Err(std::io::Error::other("a message is truncated"));
         }
         Ok(Some(bytes))
     }

@@ -57,7 +57,10 @@ impl DurableJobs {
             Some(name) => {
                 let mut functions = module.functions().iter();
                 let function = functions.find(|function| function.name == *name);
-                value_type(function.ok_or_else(|| damaged(format!("there is no `{name}`")))?)
+                value_type(
+                    function
+                        .ok_or_else(|| damaged(format!("the module has no function `{name}`")))?,
+                )
             }
         };
         let body = self
@@ -71,7 +74,7 @@ impl DurableJobs {
         let outcomes = decode_outcomes(&body, &ty).map_err(|error| damaged(error.to_string()))?;
         let place = usize::try_from(task - found.tasks.start).unwrap_or(usize::MAX);
         let outcome = outcomes.into_iter().nth(place);
-        outcome.ok_or_else(|| damaged("a result is of fewer tasks than its message".to_owned()))
+        outcome.ok_or_else(|| damaged("a result has fewer tasks than its message".to_owned()))
     }
 
     /// A durable job's result: what is stored of it now, and what comes. Where a function of the module merges, that runs on
@@ -102,7 +105,7 @@ impl DurableJobs {
         let mut spec = JobSpec::default();
         spec.map.clone_from(&job.function);
         spec.merge = merge_named(&job.merge)
-            .ok_or_else(|| damaged(format!("there is no merge `{}`", job.merge)))?;
+            .ok_or_else(|| damaged(format!("unknown merge `{}`", job.merge)))?;
         spec.max_failures = job.tolerance();
         spec.label.clone_from(&job.label);
         spec.priority = job.priority;
@@ -169,7 +172,7 @@ impl DurableJobs {
         let module = Module::from_bytes_within(job.module.clone(), module, &limits)
             .map_err(|error| damaged(error.to_string()))?;
         if module.hash().to_string() != job.hash {
-            return Err(damaged("its module is another one".to_owned()));
+            return Err(damaged("the stored module is a different one".to_owned()));
         }
         Ok(Opened {
             job,

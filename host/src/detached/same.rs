@@ -168,7 +168,7 @@ impl Store {
             read.map_err(|source| DurableError::Submit(unreadable(&pack.places, source)))?;
         }
         if witness.finish() != plan.input {
-            return Err(taken("its input is another one"));
+            return Err(taken("its input is different"));
         }
         Ok(())
     }
@@ -195,19 +195,19 @@ fn difference(there: &TasksHead, wanted: &TasksHead) -> Option<&'static str> {
         )
     };
     if there.arguments != wanted.arguments {
-        return Some("it has other arguments");
+        return Some("its arguments are different");
     }
     if there.deterministic != wanted.deterministic {
-        return Some("one of them is deterministic");
+        return Some("only one of the two is deterministic");
     }
     if there.limits != wanted.limits {
-        return Some("its tasks have other limits");
+        return Some("its limits are different");
     }
     if granted(there) != granted(wanted) {
-        return Some("its tasks are granted something else");
+        return Some("its grants are different");
     }
     if there.reuse != wanted.reuse {
-        return Some("its instances live for another time");
+        return Some("its reuse of instances is different");
     }
     None
 }

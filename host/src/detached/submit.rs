@@ -196,24 +196,23 @@ impl Store {
                 other => other?,
             };
             let function = |job: &DurableJob| job.function.clone().unwrap_or_default();
-            let bears = |job: &DurableJob| format!("{} failures", job.max_failures);
             let differences = [
-                ("its kind is", there.kind.clone(), job.kind.clone()),
-                ("its module is", there.hash.clone(), job.hash.clone()),
-                ("its merge is", there.merge.clone(), job.merge.clone()),
+                ("kind", there.kind.clone(), job.kind.clone()),
+                ("module", there.hash.clone(), job.hash.clone()),
+                ("merge", there.merge.clone(), job.merge.clone()),
+                ("function", function(&there), function(&job)),
                 (
-                    "it calls another function:",
-                    function(&there),
-                    function(&job),
+                    "number of tolerated failures",
+                    there.max_failures.clone(),
+                    job.max_failures.clone(),
                 ),
-                ("it bears", bears(&there), bears(&job)),
-                ("its lane is", there.lane.clone(), job.lane.clone()),
+                ("lane", there.lane.clone(), job.lane.clone()),
             ];
             for (what, there, wanted) in differences {
                 if there != wanted {
                     return Err(DurableError::Taken {
                         id: job.id,
-                        difference: format!("{what} {there}, and {wanted} is to be submitted"),
+                        difference: format!("its {what} is {there}, not {wanted}"),
                     });
                 }
             }
@@ -413,18 +412,18 @@ fn check(spec: &JobSpec) -> Result<(), DurableError> {
         })
     };
     if spec.view != ViewKind::Balanced {
-        return unsupported("engines that are named beforehand: they may be gone when it runs");
+        return unsupported("engines chosen in advance: they may be gone when it runs");
     }
     if spec.retry.retries > 0 {
         return unsupported(
-            "retries by whoever submitted it, who may be gone: `job retry` runs failed tasks again",
+            "automatic retries, since the submitter may be gone: use `job retry` to run failed tasks again",
         );
     }
     if spec.queue_timeout.is_some() {
-        return unsupported("a time in the queue: a deadline says by when it is of use");
+        return unsupported("a queue timeout: set a deadline instead");
     }
     if spec.reuse == crate::Reuse::Engine {
-        return unsupported("instances that are kept on engines: use `dispatch`, or none");
+        return unsupported("instances kept on engines: set reuse to `dispatch` or `none`");
     }
     Ok(())
 }

@@ -96,7 +96,7 @@ impl FromIterator<JobId> for Dependency {
 #[non_exhaustive]
 pub enum DependencyError {
     /// It names a job that the cluster does not know.
-    #[error("the dependency on job {0} cannot be met: there is no such job, or it has been purged")]
+    #[error("the dependency on job {0} cannot be met: the job does not exist or has been purged")]
     Unknown(JobId),
     /// It names the very job that is to wait.
     #[error("job {0} cannot wait for itself")]
@@ -105,6 +105,6 @@ pub enum DependencyError {
     #[error("a dependency on neither success nor failure can never be met")]
     NeverMet,
     /// It is on any of no jobs.
-    #[error("a dependency on any of no jobs can never be met: name at least one")]
+    #[error("a dependency on any of zero jobs can never be met: name at least one job")]
     Empty,
 }

@@ -163,8 +163,8 @@ impl fmt::Debug for FailureSet {
 /// A text that is no set of failures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is no class of failures: write all, none, or some of engine-lost, trap, timeout, limit and guest-error \
-     with commas between"
+    "`{found}` is not a valid set of failures: write all, none, or a comma-separated list of engine-lost, trap, timeout, limit and \
+     guest-error"
 )]
 pub struct ParseFailureSetError {
     found: String,
@@ -287,7 +287,7 @@ mod tests {
         ] {
             let message = text.parse::<FailureSet>().unwrap_err().to_string();
             assert!(
-                message.starts_with(&format!("`{found}` is no class of failures: ")),
+                message.starts_with(&format!("`{found}` is not a valid set of failures: ")),
                 "{message}"
             );
         }

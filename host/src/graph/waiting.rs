@@ -103,18 +103,21 @@ impl Part {
     fn refusal(&self, job: JobId, fate: Fate) -> String {
         let verb = self.verb();
         let became = match fate {
-            Fate::Succeeded => "succeeded, where a failure is wanted",
+            Fate::Succeeded => "succeeded, but a failure is required",
             Fate::Failed => "failed",
             Fate::Cancelled => "was cancelled",
-            Fate::NotStarted => "could not start, its own dependencies having failed",
+            Fate::NotStarted => "could not start because its own dependencies failed",
             Fate::OutOfTime => "ran out of time",
         };
         if self.on.jobs.len() == 1 {
             return format!("job {job}, which it {verb}, {became}");
         }
         if self.on.all {
-            let others = self.on.jobs.len() - 1;
-            return format!("job {job}, which it {verb} with {others} more, {became}");
+            let others = match self.on.jobs.len() - 1 {
+                1 => "1 other".to_owned(),
+                count => format!("{count} others"),
+            };
+            return format!("job {job}, which it {verb} with {others}, {became}");
         }
         let wanted = if self.on.on_success {
             "succeeded"
@@ -122,9 +125,7 @@ impl Part {
             "failed"
         };
         let count = self.on.jobs.len();
-        format!(
-            "none of the {count} jobs, any of which it {verb}, {wanted}: the last, job {job}, {became}"
-        )
+        format!("none of the {count} jobs it {verb} {wanted}: the last, job {job}, {became}")
     }
 }
 
@@ -221,7 +222,7 @@ impl Waiting {
             (Some(_), count) => format!("{count} engines"),
         };
         Judged::Impossible(format!(
-            "job {job}, which it follows, ran on {ran}: its targets and the other jobs that it follows leave no engine"
+            "job {job}, which it follows, ran on {ran}, which its targets and the other jobs it follows exclude"
         ))
     }
 

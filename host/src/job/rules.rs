@@ -84,7 +84,7 @@ impl Default for Tolerance {
 /// A text that is no tolerance.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is no number of failures: write a number like 3, or a share of all tasks like 2%"
+    "`{found}` is not a valid number of failures: write a number such as 3, or a percentage of all tasks such as 2%"
 )]
 pub struct ParseToleranceError {
     found: String,
@@ -129,7 +129,7 @@ mod tests {
         for text in ["", "%", "-1", "101%", "-1%", "NaN%", "3 %", "x"] {
             let message = text.parse::<Tolerance>().unwrap_err().to_string();
             assert!(
-                message.starts_with(&format!("`{text}` is no number of failures: ")),
+                message.starts_with(&format!("`{text}` is not a valid number of failures: ")),
                 "{message}"
             );
         }

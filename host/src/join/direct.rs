@@ -31,18 +31,18 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
             .map(EngineId);
         let (answer, taken) = match (name, engine) {
             (Some((job, number)), _) if !names::is_token(&job) || !names::is_token(&number) => {
-                ("it names no task", None)
+                ("it does not name a task", None)
             }
             (Some(name), Some(engine)) => {
                 if worker.is_draining.load(Ordering::Relaxed) || !worker.has(engine) {
-                    ("the engine takes nothing more", None)
+                    ("the engine accepts no more tasks", None)
                 } else if worker.held().1 >= WAITING {
                     ("busy", None)
                 } else {
                     ("accepted", Some((name, engine)))
                 }
             }
-            _ => ("it is no task, or of another version", None),
+            _ => ("it is not a valid task, or has another version", None),
         };
         let answer = Bytes::from_static(answer.as_bytes());
         let _ = worker.connection.client.publish(reply, answer).await;
@@ -75,9 +75,7 @@ pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
                 let _ = worker.register().await;
                 restarted.map(|count| format!("ok {count}"))
             }
-            _ => Err(format!(
-                "`{asked}` is nothing that can be asked of an engine"
-            )),
+            _ => Err(format!("`{asked}` is not a valid request to an engine")),
         };
         let answer = done.unwrap_or_else(|reason| reason);
         let _ = worker.connection.client.publish(reply, answer.into()).await;

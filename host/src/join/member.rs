@@ -53,7 +53,7 @@ impl Worker {
                 Ok(()) => sleep((age / 3).max(Duration::from_millis(50))).await,
                 Err(reason) => {
                     self.is_heard.store(false, Ordering::Relaxed);
-                    tracing::warn!(reason, "the cluster does not hear of these engines");
+                    tracing::warn!(reason, "cannot report these engines to the cluster");
                     sleep(AGAIN).await;
                 }
             }

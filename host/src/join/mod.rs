@@ -107,10 +107,10 @@ pub enum JoinError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// A lane or label is none.
-    #[error("`{0}` cannot be a lane: letters, digits, `-` and `_` are wanted, 64 at most")]
+    #[error("`{0}` is not a valid lane: write at most 64 letters, digits, `-` and `_`")]
     Lane(String),
     /// The engines are not let in.
-    #[error("the cluster at {url} does not let engines in: {reason}")]
+    #[error("the cluster at {url} does not admit these engines: {reason}")]
     Refused {
         /// Where.
         url: String,
@@ -118,7 +118,7 @@ pub enum JoinError {
         reason: String,
     },
     /// The address for its health is taken, or none of this machine's.
-    #[error("cannot answer at {address} whether it is well")]
+    #[error("cannot serve health checks at {address}")]
     Health {
         /// The address.
         address: SocketAddr,
@@ -126,7 +126,7 @@ pub enum JoinError {
         source: std::io::Error,
     },
     /// The system does not give what it needs.
-    #[error("the system gives no thread for the connection")]
+    #[error("cannot start a thread for the connection")]
     Thread(#[source] std::io::Error),
 }
 
@@ -209,7 +209,7 @@ async fn run(
         if let Err(error) = CodeCache::make(&code, CodeCache::SIZE) {
             let code = code.display();
             tracing::warn!(
-                "the cache `{code}` cannot be used, so that each module is fetched and compiled anew: {error}"
+                "the cache `{code}` cannot be used, so every module is fetched and compiled again: {error}"
             );
         }
         builder = builder.cache_dir(code);

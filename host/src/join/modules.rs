@@ -48,7 +48,10 @@ impl Modules {
         let is_hash =
             head.module.len() == 64 && head.module.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
-            return Err(refused(format!("`{}` names no module", head.module)));
+            return Err(refused(format!(
+                "`{}` is not a valid module hash",
+                head.module
+            )));
         }
         let module = if let Some(module) = self.kept(head, limits) {
             module
@@ -60,7 +63,7 @@ impl Modules {
                 }
                 Err(BlobError::Missing { .. }) => {
                     return Err(NotReady::Later(format!(
-                        "the module {} is not at the server yet",
+                        "the server does not have the module {} yet",
                         head.module
                     )));
                 }
@@ -121,7 +124,7 @@ fn load(head: &TasksHead, bytes: Bytes, limits: &Limits) -> Result<Module, NotRe
         .map_err(|error| refused(format!("the module cannot be loaded here: {error}")))?;
     if module.hash().to_string() != head.module {
         return Err(refused(format!(
-            "the module that arrived is {}, and {} was asked for",
+            "received the module {}, but {} was requested",
             module.hash(),
             head.module
         )));

@@ -89,7 +89,7 @@ pub enum PolicyError {
         source: std::io::Error,
     },
     /// It does not say what a policy says.
-    #[error("the policy `{}` is none: {reason}", .path.display())]
+    #[error("`{}` is not a valid policy: {reason}", .path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -129,7 +129,7 @@ impl Policy {
             let path = PathBuf::from(path);
             if !path.is_absolute() {
                 return Err(format!(
-                    "`{dir}` in `dirs` is no absolute path: `/data` or `/data:ro` is wanted"
+                    "`{dir}` in `dirs` is not an absolute path: write it as `/data` or `/data:ro`"
                 ));
             }
             policy.dirs.push((path, access));
@@ -165,7 +165,7 @@ impl Policy {
             if let Some(text) = text {
                 let time = humantime::parse_duration(text);
                 *cap = time.map_err(|error| {
-                    format!("`limits.{name}`: `{text}` is no time such as 30s or 5m: {error}")
+                    format!("`limits.{name}`: `{text}` is not a valid duration such as 30s or 5m: {error}")
                 })?;
             }
         }
@@ -212,7 +212,7 @@ impl Policy {
                 failure.message.truncate(advice);
             }
             failure.message += &format!(
-                " (more was asked for, but the policy of its engine allows no more: `{limit}` in its `[limits]`)"
+                " (the job asked for more than the engine's policy allows: `{limit}` in its `[limits]`)"
             );
         }
     }
@@ -227,13 +227,13 @@ impl Policy {
             let dir: DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
             let Some((real, access)) = self.access(&dir.host) else {
                 return Err(format!(
-                    "the directory `{}` is not there, or not in the policy of this engine (add it to `dirs`)",
+                    "the directory `{}` does not exist, or the engine's policy does not allow it (add it to `dirs`)",
                     dir.host.display()
                 ));
             };
             if dir.access == Access::ReadWrite && access == Access::ReadOnly {
                 return Err(format!(
-                    "the directory `{}` may only be read by the policy of this engine (ask for it with `:ro`, or take the `:ro` from `dirs`)",
+                    "the engine's policy allows only reading the directory `{}` (grant it with `:ro`, or remove the `:ro` in `dirs`)",
                     dir.host.display()
                 ));
             }
@@ -247,7 +247,7 @@ impl Policy {
             });
             if !is_allowed {
                 return Err(format!(
-                    "the peer `{peer}` is not in the policy of this engine (add it to `net`)"
+                    "the engine's policy does not allow the peer `{peer}` (add it to `net`)"
                 ));
             }
             grants = grants.net(peer);
@@ -259,7 +259,7 @@ impl Policy {
             };
             if !self.env.iter().any(is_allowed) {
                 return Err(format!(
-                    "the variable `{name}` is not in the policy of this engine (add it to `env`)"
+                    "the engine's policy does not allow the variable `{name}` (add it to `env`)"
                 ));
             }
             grants = grants.env(name, value);
@@ -267,7 +267,7 @@ impl Policy {
         let clock: Clock = head.clock.parse().map_err(|error| format!("{error}"))?;
         if clock == Clock::Precise && !self.precise_clock {
             return Err(
-                "the precise clock is not in the policy of this engine (add `precise_clock = true`)"
+                "the engine's policy does not allow the precise clock (add `precise_clock = true`)"
                     .to_owned(),
             );
         }

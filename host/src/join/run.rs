@@ -43,7 +43,7 @@ impl Worker {
         let (head, body) = match parse::<TasksHead>(payload) {
             Ok(parts) => parts,
             Err(error) => {
-                tracing::warn!(job = &*name.0, %error, "a message is no task");
+                tracing::warn!(job = &*name.0, %error, "a message is not a valid task");
                 return Run::Ended((0, 0), Vec::new(), None);
             }
         };
@@ -53,7 +53,7 @@ impl Worker {
         {
             let failure = Failure::new(
                 FailureCode::Timeout,
-                "the deadline of its job was over before it began",
+                "the job's deadline passed before the task began",
             );
             return self.refuse(payload, engine, &failure).await;
         }
@@ -107,7 +107,7 @@ impl Worker {
             Failure::new(
                 FailureCode::EngineLost,
                 format!(
-                    "it was with {count} engines, and each was lost with it: it may be what ends them, and is given to no other"
+                    "it was given to {count} engines and each was lost: it may be what ends them, so no other engine gets it"
                 ),
             )
         };
@@ -118,7 +118,7 @@ impl Worker {
         tracing::warn!(
             job = &*name.0,
             number = &*name.1,
-            "engines were lost with these tasks: they run part by part"
+            "engines were lost while they had these tasks: running them in parts"
         );
         if let Err(error) = suspect.prepare().await {
             return Run::Later(error.to_string());
@@ -370,7 +370,7 @@ fn timed_out(outcome: &mut Outcome) {
     {
         *failure = Failure::new(
             FailureCode::Timeout,
-            "the deadline of its job was over before it ended",
+            "the job's deadline passed before the task ended",
         );
     }
 }

@@ -77,7 +77,7 @@ impl From<BlobError> for NotReady {
         if error.is_passing() {
             return Self::Later(error.to_string());
         }
-        let message = format!("the task's input cannot be had: {error}");
+        let message = format!("the task's input cannot be fetched: {error}");
         Self::Failed(Failure::new(FailureCode::BadInput, message))
     }
 }
@@ -133,7 +133,7 @@ impl Bench {
             "none" => Reuse::None,
             "dispatch" => Reuse::Dispatch,
             "engine" => Reuse::Engine,
-            other => return Err(bad(format!("there is no reuse `{other}`"))),
+            other => return Err(bad(format!("unknown reuse `{other}`"))),
         };
         let setting = self.setting(job, head, reuse)?;
         let program = {
@@ -146,7 +146,7 @@ impl Bench {
                 .map_err(|error| bad(error.to_string()))?
                 .map_err(|error| {
                     bad(format!(
-                        "the module `{}` cannot be made ready here: {error}",
+                        "the module `{}` cannot be prepared on this engine: {error}",
                         head.name
                     ))
                 })?
@@ -290,7 +290,7 @@ impl Bench {
             }
             InputForm::Parts(parts) => {
                 let [Type::List(element)] = params else {
-                    return Err(bad("the function takes no list of parts"));
+                    return Err(bad("the function does not take a list of parts"));
                 };
                 let parts = parts.iter().map(|wire| packed(element, wire));
                 TaskInput::Ready(Arguments::Parts(parts.collect::<Result<_, _>>()?))
@@ -327,7 +327,7 @@ impl Bench {
                 let is_text = callee == Callee::Command
                     || matches!(params, [ty] if **ty == Type::String || ty.is_bytes());
                 if !is_text {
-                    return Err(bad("the function takes no chunk of an input"));
+                    return Err(bad("the function does not take a chunk of an input"));
                 }
                 let length = range.end.checked_sub(range.start);
                 let length = length.ok_or_else(|| bad("the chunk ends before it begins"))?;
@@ -335,7 +335,7 @@ impl Bench {
                     ChunkForm::Inline(bytes) if bytes.len() as u64 == length => {
                         ChunkData::Bytes(bytes)
                     }
-                    ChunkForm::Inline(_) => return Err(bad("the chunk has another length")),
+                    ChunkForm::Inline(_) => return Err(bad("the chunk has the wrong length")),
                     ChunkForm::Object(name) => {
                         self.object(&name, range.start, length, callee, head)
                             .await?
@@ -366,8 +366,9 @@ impl Bench {
     ) -> Result<ChunkData, NotReady> {
         let limit = self.policy.limits(&head.limits).input.bytes();
         if callee != Callee::Command && length > limit {
-            let message =
-                format!("the chunk has {length} bytes, and a task's input may have {limit}");
+            let message = format!(
+                "the chunk has {length} bytes, more than the {limit} allowed for a task's input"
+            );
             return Err(NotReady::Failed(Failure::new(
                 FailureCode::InputLimit,
                 message,
@@ -381,7 +382,7 @@ impl Bench {
         file.seek(SeekFrom::Start(start)).map_err(BlobError::Io)?;
         let written = self.blobs.get_to(name, &mut file).await?;
         if written != length {
-            return Err(bad("the chunk has another length"));
+            return Err(bad("the chunk has the wrong length"));
         }
         Ok(Chunk::own_file(file))
     }

@@ -260,7 +260,7 @@ impl Worker {
                 } else {
                     let failure = Failure::new(
                         FailureCode::EngineLost,
-                        "its process was told to go before the task was through",
+                        "its process was told to leave before the task was finished",
                     );
                     let (first, refused) = self.refusals(&payload, engine, &failure).await;
                     self.store(&name, delivery, first, &refused).await;
@@ -344,7 +344,7 @@ impl Worker {
                 Some(Err(denied)) => denied.to_string(),
                 None => {
                     patience *= 2;
-                    "the server does not say that it is".to_owned()
+                    "the server does not confirm that it is stored".to_owned()
                 }
             };
             tracing::warn!(reason, "a result is not stored yet");
@@ -451,7 +451,7 @@ impl Cancelled {
 
 /// Makes failures of outcomes that can be stored nowhere.
 fn fail_all(outcomes: &mut [Outcome], reason: &str) {
-    let message = format!("what the tasks of a message gave together cannot be stored: {reason}");
+    let message = format!("the results of the tasks of one message cannot be stored: {reason}");
     for outcome in outcomes {
         outcome.result = Err(Failure::new(FailureCode::OutputLimit, message.clone()));
         // These may be what is large.

@@ -62,7 +62,7 @@ impl fmt::Display for Builtin {
 
 /// A merge that has no meaning for a type of value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot merge values of type {found} by {merge}, wanted {wanted}")]
+#[error("cannot merge values of type {found} by {merge}: expected {wanted}")]
 pub struct MergeTypeError {
     /// The merge.
     pub merge: Builtin,
@@ -77,7 +77,7 @@ pub struct MergeTypeError {
 #[non_exhaustive]
 pub enum MergeError {
     /// The value is not of the type that the fold was made for.
-    #[error("found a value of type {found}, wanted {wanted}")]
+    #[error("found a value of type {found}, expected {wanted}")]
     Type {
         /// The type of the value.
         found: Type,
@@ -97,7 +97,7 @@ pub enum MergeError {
         right: String,
     },
     /// The packed value is damaged, which no value made by this library is.
-    #[error("packed value is damaged: {reason}")]
+    #[error("malformed packed value: {reason}")]
     Malformed {
         /// What is wrong with it.
         reason: Malformed,
@@ -169,7 +169,7 @@ impl Fold {
                 (None, Some(sums)) => State::SumByKey(sums),
                 (None, None) => {
                     return Err(refuse(
-                        "a number, or a list of pairs or a map of a key without floats to a number",
+                        "a number, or a list of pairs or a map from keys without floats to numbers",
                     ));
                 }
             },
@@ -340,10 +340,10 @@ mod tests {
         let refused = |merge, ty: Type| Fold::new(merge, &ty).unwrap_err().to_string();
         assert_eq!(
             refused(Builtin::Concat, Type::U8),
-            "cannot merge values of type u8 by concat, wanted string or a list"
+            "cannot merge values of type u8 by concat: expected string or a list"
         );
         let error = refused(Builtin::Sum, Type::list(Type::U8));
-        assert!(error.starts_with("cannot merge values of type list<u8> by sum, wanted"));
+        assert!(error.starts_with("cannot merge values of type list<u8> by sum: expected"));
         refused(Builtin::Sum, Type::list(Type::tuple([Type::F32, Type::U8])));
         refused(Builtin::Sum, pairs(Type::Bool));
         refused(Builtin::Min, Type::option(Type::U8));
@@ -355,7 +355,7 @@ mod tests {
         let mut fold = Fold::new(Builtin::Count, &Type::U8).unwrap();
         let error = fold.push(&Packed::pack(&1u16.into(), &Type::U16).unwrap());
         let error = error.unwrap_err().to_string();
-        assert_eq!(error, "found a value of type u16, wanted u8");
+        assert_eq!(error, "found a value of type u16, expected u8");
     }
 
     #[test]

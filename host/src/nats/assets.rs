@@ -84,7 +84,7 @@ pub enum AssetState {
 pub enum AssetError {
     /// One is not there.
     #[error(
-        "the server has no {what}: it was not set up as a cluster, or for another account; `rwasm-cluster init` sets it up"
+        "the server has no {what}: it is not set up as a cluster, or only for another account; set it up with `rwasm-cluster init`"
     )]
     Missing {
         /// Which.
@@ -92,14 +92,14 @@ pub enum AssetError {
     },
     /// The cluster has no such lane.
     #[error(
-        "the cluster has no lane `{lane}`: `rwasm-cluster init --lane {lane}` makes it, and engines serve it that join with `--lane {lane}`"
+        "the cluster has no lane `{lane}`: create it with `rwasm-cluster init --lane {lane}`, and let engines join with `--lane {lane}`"
     )]
     NoLane {
         /// Which.
         lane: String,
     },
     /// The server does not make it.
-    #[error("the server does not make {what}: {reason}")]
+    #[error("the server did not create {what}: {reason}")]
     Refused {
         /// Which.
         what: String,
@@ -108,7 +108,7 @@ pub enum AssetError {
     },
     /// There is no room for what it may take.
     #[error(
-        "the server has no room for {what}, which may take {wanted}: give it more (`max_file_store` in its configuration, or a larger disk), or let streams take less (--max-bytes)"
+        "the server has no room for {what}, which may take {wanted}: give it more storage (`max_file_store` in its configuration, or a larger disk), or make the streams smaller (--max-bytes)"
     )]
     NoRoom {
         /// Which.
@@ -118,7 +118,7 @@ pub enum AssetError {
     },
     /// There are not so many servers.
     #[error(
-        "{what} cannot be kept on {replicas} servers: the cluster has fewer, or not all of them run"
+        "{what} cannot be kept on {replicas} servers: the cluster has fewer servers, or some of them are down"
     )]
     TooFewServers {
         /// Which.
@@ -127,32 +127,32 @@ pub enum AssetError {
         replicas: usize,
     },
     /// Not a number of servers that can agree.
-    #[error("streams cannot be kept on {replicas} servers: write 1, 3 or 5")]
+    #[error("{replicas} is not a valid number of replicas: write 1, 3 or 5")]
     Replicas {
         /// What was given.
         replicas: usize,
     },
     /// Not a name of a lane.
-    #[error("`{lane}` cannot name a lane: write letters, digits, `-` and `_`, at most 64")]
+    #[error("`{lane}` is not a valid lane: write at most 64 letters, digits, `-` and `_`")]
     Lane {
         /// What was given.
         lane: String,
     },
     /// `JetStream` is not there, or not for the account.
     #[error(
-        "the server has JetStream switched off for this account: enable it in its configuration (see `rwasm-cluster server-config`)"
+        "JetStream is disabled for this account: enable it in the server's configuration (see `rwasm-cluster server-config`)"
     )]
     JetStreamOff,
     /// The server did not answer: a cluster of servers may be without a leader.
     #[error(
-        "the server did not say in time whether it has {what}: most of its servers may be down"
+        "the server did not report in time whether it has {what}: most servers of the cluster may be down"
     )]
     Silent {
         /// Which.
         what: String,
     },
     /// The key may not.
-    #[error("this key may not make {what}: an admin key is wanted")]
+    #[error("this key may not create {what}: use an admin key")]
     Denied {
         /// Which.
         what: String,

@@ -43,7 +43,7 @@ pub(crate) enum BlobError {
     #[error("`{name}` is no longer in {bucket}")]
     Missing { bucket: &'static str, name: String },
     /// It is longer than what may be taken.
-    #[error("`{name}` in {bucket} has {size} bytes, and at most {limit} may be taken")]
+    #[error("`{name}` in {bucket} has {size} bytes, more than the {limit} allowed")]
     TooLarge {
         bucket: &'static str,
         name: String,
@@ -52,12 +52,12 @@ pub(crate) enum BlobError {
     },
     /// There is no room for it now.
     #[error(
-        "the server has no room left in {bucket}: what is there goes by itself when its job has ended or is removed (`job rm`), and `init --max-bytes SIZE --change` gives more"
+        "the server has no room left in {bucket}: jobs that end or are removed (`job rm`) free it, and `init --max-bytes SIZE --change` raises the limit"
     )]
     Full { bucket: &'static str },
     /// There never is room for it.
     #[error(
-        "{size} are more than {bucket} may hold, which is {most}: `init --max-bytes SIZE --change` gives it more"
+        "{size} do not fit into {bucket}, which may hold {most}: raise the limit with `init --max-bytes SIZE --change`"
     )]
     NeverFits {
         bucket: &'static str,
@@ -322,7 +322,7 @@ impl Blobs {
         while self.piece(object.read_buf(&mut bytes)).await? > 0 {
             // The server's word for the size is not trusted.
             if bytes.len() as u64 > size {
-                return Err(self.failed("an object is longer than it is said to be"));
+                return Err(self.failed("an object is longer than its recorded size"));
             }
         }
         Ok(bytes.freeze())
@@ -342,7 +342,9 @@ impl Blobs {
             total += read as u64;
         }
         if total != size {
-            return Err(self.failed(format!("`{name}` has {total} bytes, and {size} were put")));
+            return Err(self.failed(format!(
+                "`{name}` has {total} bytes, but {size} were stored"
+            )));
         }
         Ok(total)
     }

@@ -93,7 +93,7 @@ impl Authority {
                     return Err(KeysError::Authority {
                         dir: dir.to_owned(),
                         reason: format!(
-                            "{CA} is there and {CA_KEY} is not; renew the certificate where it is kept"
+                            "{CA} exists but {CA_KEY} does not; renew the certificate where that key is kept"
                         ),
                     });
                 }
@@ -194,10 +194,10 @@ fn is_host(host: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     if host.contains("://") || host.contains('/') {
-        return Err("a URL is not wanted here, only the name in it");
+        return Err("write only the host name, not a URL");
     }
     if host.contains(':') {
-        return Err("no port is wanted");
+        return Err("leave out the port");
     }
     let name = host.strip_prefix("*.").unwrap_or(host);
     let fits = |label: &str| {
@@ -209,7 +209,7 @@ fn is_host(host: &str) -> Result<(), &'static str> {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     if name.len() > 253 || !name.split('.').all(fits) {
-        return Err("its parts are letters, digits and `-`, at most 63 each");
+        return Err("each part must have at most 63 letters, digits and `-`");
     }
     Ok(())
 }

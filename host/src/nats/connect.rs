@@ -324,7 +324,7 @@ impl Connection {
     fn without_answers(&self, denied: &Denied) -> Denied {
         let who = &self.who;
         Denied(
-            format!("{denied}; so {who} is not what its file says it is, and gets no answers")
+            format!("{denied}; so {who} does not have the role that its file states, and receives no replies")
                 .into(),
         )
     }
@@ -381,7 +381,7 @@ pub(crate) fn runtime(settings: &ConnectSettings) -> Result<Runtime, ConnectErro
         .build();
     runtime.map_err(|error| ConnectError::Unreachable {
         url: settings.url.clone(),
-        reason: format!("the system gives nothing to connect by: {error}"),
+        reason: format!("cannot create an event loop for the connection: {error}"),
     })
 }
 

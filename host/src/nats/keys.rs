@@ -92,7 +92,7 @@ pub enum KeysError {
         source: io::Error,
     },
     /// `public.toml` is not as `keys` writes it.
-    #[error("`{}` is no list of public keys: {reason}", .path.display())]
+    #[error("`{}` is not a valid list of public keys: {reason}", .path.display())]
     NotPublicKeys {
         /// The file.
         path: PathBuf,
@@ -100,13 +100,13 @@ pub enum KeysError {
         reason: String,
     },
     /// Not what a key can be called.
-    #[error("`{name}` cannot name a key: write letters, digits, `-` and `_`, at most 64")]
+    #[error("`{name}` is not a valid key name: write at most 64 letters, digits, `-` and `_`")]
     Name {
         /// What was given.
         name: String,
     },
     /// Not what a server can be called.
-    #[error("`{host}` is no host name or address: {reason}")]
+    #[error("`{host}` is not a valid host name or address: {reason}")]
     Host {
         /// What was given.
         host: String,
@@ -114,7 +114,7 @@ pub enum KeysError {
         reason: &'static str,
     },
     /// Certificates that hold so long would never be renewed.
-    #[error("a certificate cannot hold for {}: at most for {}", humantime::format_duration(*.wanted), humantime::format_duration(*.most))]
+    #[error("a certificate cannot be valid for {}: the maximum is {}", humantime::format_duration(*.wanted), humantime::format_duration(*.most))]
     Validity {
         /// What was given.
         wanted: Duration,
@@ -275,7 +275,7 @@ impl PublicKeys {
             let public = value
                 .as_str()
                 .filter(|public| is_public(public))
-                .ok_or_else(|| format!("`{label}` is no public key (U…)"))?;
+                .ok_or_else(|| format!("`{label}` is not a valid public key (U…)"))?;
             keys.push(PublicKey {
                 public: public.to_owned(),
                 role,
@@ -488,10 +488,13 @@ mod tests {
             .is_ok()
         );
         for (text, wanted) in [
-            (format!("king = \"{good}\""), "there is no role `king`"),
-            ("client = 3".to_owned(), "is no public key"),
-            ("client = \"U\"".to_owned(), "is no public key"),
-            (format!("client = \"{account}\""), "is no public key"),
+            (format!("king = \"{good}\""), "`king` is not a valid role"),
+            ("client = 3".to_owned(), "is not a valid public key"),
+            ("client = \"U\"".to_owned(), "is not a valid public key"),
+            (
+                format!("client = \"{account}\""),
+                "is not a valid public key",
+            ),
             (
                 format!("client = \"{good}\"\nviewer = \"{good}\""),
                 "are the same key",

@@ -105,7 +105,7 @@ pub(crate) async fn watch(
             }
         }
     }
-    Err("the server no longer tells of engines".to_owned())
+    Err("the server no longer reports engines".to_owned())
 }
 
 /// All processes that are there now.
@@ -127,7 +127,7 @@ pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, Problem
             return Ok(records);
         }
     }
-    Err(Problem::Other("it does not tell of engines".to_owned()))
+    Err(Problem::Other("it does not report engines".to_owned()))
 }
 
 /// The bucket of records.
@@ -159,16 +159,16 @@ pub(crate) async fn take_ids(connection: &Connection, count: u32) -> Result<Vec<
         let (first, revision) = match &entry {
             Some(entry) => {
                 let text = std::str::from_utf8(&entry.value).unwrap_or_default();
-                let first: u32 = text
-                    .parse()
-                    .map_err(|_| format!("the next engine id is said to be `{text}`"))?;
+                let first: u32 = text.parse().map_err(|_| {
+                    format!("the next engine id is `{text}`, which is not a number")
+                })?;
                 (first, entry.revision)
             }
             None => (0, 0),
         };
         let next = first
             .checked_add(count)
-            .ok_or_else(|| "there are no engine ids left".to_owned())?;
+            .ok_or_else(|| "no engine ids are left".to_owned())?;
         let value = next.to_string().into();
         let update = bucket.update(names::NEXT_ENGINE, value, revision);
         match connection.watched(names::IDS, update).await {

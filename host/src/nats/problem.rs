@@ -88,7 +88,7 @@ impl Problem {
             {
                 ConnectError::Unreachable {
                     url: url.to_owned(),
-                    reason: format!("of {what} it says: {error}"),
+                    reason: format!("it reports for {what}: {error}"),
                 }
             }
             problem => problem.of(what, 0, 0).into(),

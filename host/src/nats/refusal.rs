@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 pub enum ConnectError {
     /// Not a URL of a NATS server.
     #[error(
-        "`{found}` is no URL of a cluster: {reason}; write nats://HOST:PORT or tls://HOST:PORT, several separated by commas"
+        "`{found}` is not a valid cluster URL: {reason}; write nats://HOST:PORT or tls://HOST:PORT, and separate several with commas"
     )]
     Url {
         /// What was given.
@@ -28,7 +28,7 @@ pub enum ConnectError {
     },
     /// It would go over the network in plain text.
     #[error(
-        "the connection to {host} would not be encrypted, and tasks, results and what they are granted would go over the network for all to read: use tls:// (see `rwasm-cluster keys --host`), or --allow-plain where the network is private as a whole"
+        "the connection to {host} would not be encrypted, so anyone on the network could read tasks, results and granted values: use tls:// (see `rwasm-cluster keys --host`), or --allow-plain if the whole network is private"
     )]
     Plain {
         /// Where to.
@@ -43,7 +43,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The server does not take the key.
-    #[error("the server at {url} refuses {who}: it is not among those of its configuration")]
+    #[error("the server at {url} rejects {who}: its configuration does not allow it")]
     Refused {
         /// Where.
         url: String,
@@ -51,7 +51,7 @@ pub enum ConnectError {
         who: String,
     },
     /// The server's certificate is not one to trust, or ours is not for it.
-    #[error("no encrypted connection to {url}: {reason}")]
+    #[error("cannot encrypt the connection to {url}: {reason}")]
     Tls {
         /// Where.
         url: String,
@@ -60,7 +60,7 @@ pub enum ConnectError {
     },
     /// The server is too old.
     #[error(
-        "the NATS server at {url} is version {found}, and {}.{} or later is wanted", OLDEST.0, OLDEST.1
+        "the NATS server at {url} is version {found}, but {}.{} or later is required", OLDEST.0, OLDEST.1
     )]
     TooOld {
         /// Where.
@@ -70,7 +70,7 @@ pub enum ConnectError {
     },
     /// It has no `JetStream`.
     #[error(
-        "the NATS server at {url} has JetStream switched off: start it with `-js`, or with `jetstream {{}}` in its configuration, and enable it for this account"
+        "JetStream is disabled on the NATS server at {url}: start it with `-js`, or with `jetstream {{}}` in its configuration, and enable it for this account"
     )]
     JetStreamOff {
         /// Where.
@@ -78,7 +78,7 @@ pub enum ConnectError {
     },
     /// Its messages are too small for what we send.
     #[error(
-        "the NATS server at {url} takes messages of at most {found}, and {LEAST_PAYLOAD} are wanted: raise `max_payload` in its configuration"
+        "the NATS server at {url} accepts messages of at most {found}, but {LEAST_PAYLOAD} are required: raise `max_payload` in its configuration"
     )]
     SmallMessages {
         /// Where.
@@ -87,7 +87,7 @@ pub enum ConnectError {
         found: ByteSize,
     },
     /// A file of certificates or keys cannot be used.
-    #[error("`{}` cannot be used: {reason}", .path.display())]
+    #[error("cannot use `{}`: {reason}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -131,11 +131,15 @@ pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
     // As `Permissions Violation for Publish to "rwc.t.x"`, or `… for Subscription to "x" using queue "y"`.
     let Some(subject) = text.split('"').nth(1) else {
         return Some(Denied(
-            format!("the server does not let {who} do it: {text}").into(),
+            format!("the server does not allow this to {who}: {text}").into(),
         ));
     };
     let is_heard = lowered.contains("for subscription");
-    let verb = if is_heard { "hear" } else { "publish to" };
+    let verb = if is_heard {
+        "subscribe to"
+    } else {
+        "publish to"
+    };
     let others: Vec<&str> = Role::ALL
         .into_iter()
         .filter(|role| permissions::permits(*role, subject, is_heard))
@@ -149,7 +153,7 @@ pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
         [_, rest @ ..] => format!(": keys of the roles {} may", rest.join(", ")),
     };
     Some(Denied(
-        format!("the server does not let {who} {verb} `{subject}`{others}").into(),
+        format!("the server does not allow {who} to {verb} `{subject}`{others}").into(),
     ))
 }
 
@@ -176,7 +180,7 @@ pub(crate) fn refused(
         ConnectErrorKind::ServerParse => ConnectError::Url { found: url, reason },
         ConnectErrorKind::TimedOut => ConnectError::Unreachable {
             url,
-            reason: "nothing there spoke as a NATS server in time".to_owned(),
+            reason: "nothing there answered as a NATS server in time".to_owned(),
         },
         _ => ConnectError::Unreachable { url, reason },
     }
@@ -217,7 +221,7 @@ fn of_tls(error: &rustls::Error, has_ca: bool) -> String {
         rustls::Error::InvalidCertificate(reason) => of_certificate(reason, has_ca),
         rustls::Error::AlertReceived(alert) => match alert {
             AlertDescription::CertificateRequired => {
-                "the server wants a certificate of ours, and none was given (--cert, --cert-key)"
+                "the server requires a client certificate: name one with --cert and --cert-key"
                     .to_owned()
             }
             AlertDescription::BadCertificate
@@ -226,12 +230,12 @@ fn of_tls(error: &rustls::Error, has_ca: bool) -> String {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
             | AlertDescription::UnknownCA => {
-                format!("the server does not take our certificate ({alert:?})")
+                format!("the server rejects the client certificate ({alert:?})")
             }
-            _ => format!("the server ended it ({alert:?})"),
+            _ => format!("the server ended the handshake ({alert:?})"),
         },
         rustls::Error::InvalidMessage(_) => {
-            "the server speaks no TLS: it has no certificate in its configuration".to_owned()
+            "the server does not use TLS: its configuration names no certificate".to_owned()
         }
         _ => error.to_string(),
     }
@@ -245,10 +249,10 @@ fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
     };
     match reason {
         CertificateError::UnknownIssuer if has_ca => {
-            "the server's certificate is not signed by the authority that was given (--ca)".to_owned()
+            "the server's certificate is not signed by the given authority (--ca)".to_owned()
         }
         CertificateError::UnknownIssuer => {
-            "the server's certificate is signed by an authority that this system does not know: name it with --ca (the `ca.pem` that `rwasm-cluster keys` made)"
+            "the server's certificate is signed by an authority that this system does not trust: name it with --ca (the `ca.pem` that `rwasm-cluster keys` created)"
                 .to_owned()
         }
         CertificateError::BadSignature => {
@@ -259,9 +263,9 @@ fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
             "the server's certificate expired on {}: renew it (`rwasm-cluster keys --host`)",
             date(not_after.as_secs())
         ),
-        CertificateError::NotValidYet => "the server's certificate does not hold yet".to_owned(),
+        CertificateError::NotValidYet => "the server's certificate is not valid yet".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => format!(
-            "the server's certificate holds from {} only: one of the clocks is wrong",
+            "the server's certificate is not valid before {}: one of the clocks may be wrong",
             date(not_before.as_secs())
         ),
         CertificateError::NotValidForName => "the server's certificate is for another name".to_owned(),
@@ -278,7 +282,7 @@ fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
             }
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "the server's certificate is not one for servers".to_owned()
+            "the server's certificate is not a server certificate".to_owned()
         }
         _ => format!("the server's certificate cannot be trusted: {reason}"),
     }
@@ -306,23 +310,23 @@ mod tests {
         for (text, wanted) in [
             (
                 r#"Permissions Violation for Publish to "rwc.t.main.mid.x.0""#,
-                "the server does not let the viewer key publish to `rwc.t.main.mid.x.0`: a key of role client may",
+                "the server does not allow the viewer key to publish to `rwc.t.main.mid.x.0`: a key of role client may",
             ),
             (
                 r#"Permissions Violation for Subscription to "_INBOX_client.>""#,
-                "the server does not let the viewer key hear `_INBOX_client.>`: a key of role client may",
+                "the server does not allow the viewer key to subscribe to `_INBOX_client.>`: a key of role client may",
             ),
             (
                 r#"permissions violation for publish to "$JS.API.STREAM.DELETE.RWC_TASKS""#,
-                "the server does not let the viewer key publish to `$JS.API.STREAM.DELETE.RWC_TASKS`: only the admin key may",
+                "the server does not allow the viewer key to publish to `$JS.API.STREAM.DELETE.RWC_TASKS`: only the admin key may",
             ),
             (
                 r#"Permissions Violation for Publish to "$O.RWC_BLOBS.C.x""#,
-                "the server does not let the viewer key publish to `$O.RWC_BLOBS.C.x`: keys of the roles engine, client may",
+                "the server does not allow the viewer key to publish to `$O.RWC_BLOBS.C.x`: keys of the roles engine, client may",
             ),
             (
                 "Permissions Violation",
-                "the server does not let the viewer key do it: Permissions Violation",
+                "the server does not allow this to the viewer key: Permissions Violation",
             ),
         ] {
             assert_eq!(said(text).as_deref(), Some(wanted));

@@ -53,7 +53,7 @@ impl FromStr for Role {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut all = Self::ALL.into_iter();
         all.find(|role| role.name() == text).ok_or_else(|| {
-            format!("there is no role `{text}`: write admin, engine, client or viewer")
+            format!("`{text}` is not a valid role: write admin, engine, client or viewer")
         })
     }
 }
@@ -85,7 +85,7 @@ pub enum KeyError {
     },
     /// There is no key in it.
     #[error(
-        "`{}` holds no key: wanted a line `role: ROLE` and the seed of an nkey (SU…), as `rwasm-cluster keys` writes them",
+        "`{}` does not contain a key: expected a line `role: ROLE` and the seed of an nkey (SU…), as `rwasm-cluster keys` writes them",
         .path.display()
     )]
     NotAKey {
@@ -93,7 +93,7 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// Others can read the file.
-    #[error("the key `{}` can be read by others: `chmod 600` it", .path.display())]
+    #[error("the key `{}` can be read by other users: run `chmod 600` on it", .path.display())]
     Public {
         /// The file.
         path: PathBuf,

@@ -109,23 +109,25 @@ pub struct ServerConfig {
 pub enum ServerConfigError {
     /// Everyone on the network could read along.
     #[error(
-        "`{listen}` is open to other machines, and without a certificate connections are not encrypted: make one with `rwasm-cluster keys --host NAME`, or listen on 127.0.0.1"
+        "`{listen}` is reachable from other machines, but connections would not be encrypted: create a certificate with `rwasm-cluster keys --host NAME`, or listen on 127.0.0.1"
     )]
     Plain {
         /// Where it would listen.
         listen: String,
     },
     /// Not an address to listen on.
-    #[error("`{found}` is no HOST:PORT")]
+    #[error("`{found}` is not a valid HOST:PORT")]
     Address {
         /// What was given.
         found: String,
     },
     /// Servers that know each other need names.
-    #[error("a server among several wants a name of its own")]
+    #[error("each of several servers needs a name of its own")]
     Unnamed,
     /// Nobody could set the cluster up, or use it.
-    #[error("there is no {role} key, and without one {without}: make it with `rwasm-cluster keys`")]
+    #[error(
+        "there is no {role} key, and without one {without}: create it with `rwasm-cluster keys`"
+    )]
     NoKey {
         /// Of which role.
         role: Role,
@@ -133,7 +135,7 @@ pub enum ServerConfigError {
         without: &'static str,
     },
     /// A name or path that cannot stand in a configuration.
-    #[error("`{found}` cannot be written in a server's configuration")]
+    #[error("`{found}` cannot be written in a server configuration")]
     Unwritable {
         /// Which.
         found: String,

@@ -53,7 +53,7 @@ impl fmt::Display for Policy {
 
 /// A text that names no policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no policy: write leastload, lru, random, twobin or weighted")]
+#[error("`{found}` is not a valid policy: write leastload, lru, random, twobin or weighted")]
 pub struct ParsePolicyError {
     found: String,
 }
@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn an_unknown_name_is_told_with_those_there_are() {
         let error = "Random".parse::<Policy>().unwrap_err().to_string();
-        assert!(error.starts_with("`Random` is no policy"), "{error}");
+        assert!(
+            error.starts_with("`Random` is not a valid policy"),
+            "{error}"
+        );
         for policy in Policy::ALL {
             assert!(error.contains(policy.name()), "{error}");
         }

@@ -69,7 +69,7 @@ pub enum PushError {
     #[error(transparent)]
     Targets(#[from] TargetError),
     /// Nothing of this name was pushed to the engine.
-    #[error("nothing is pushed to engine {engine} as `{name}`; it has {}", names(.present))]
+    #[error("engine {engine} has no pushed value `{name}`: it has {}", names(.present))]
     NoSuchName {
         /// The engine.
         engine: EngineId,
@@ -80,7 +80,7 @@ pub enum PushError {
     },
     /// What is to be gathered is no sequence.
     #[error(
-        "what is pushed to engine {engine} as `{name}` is {found}, and cannot be joined with the others"
+        "the value `{name}` on engine {engine} is {found} and cannot be joined with the others"
     )]
     NotASequence {
         /// The engine.

@@ -19,13 +19,13 @@ pub enum TaskError {
     #[error("there is no result after {}", humantime::format_duration(*.0))]
     NotReady(Duration),
     /// The result was taken before, and is not kept.
-    #[error("the result of job {0} was taken before")]
+    #[error("the result of job {0} has already been taken")]
     Taken(JobId),
     /// The map it belongs to ended before its input did.
     #[error(transparent)]
     Job(Arc<JobError>),
     /// The value is not of the type that was asked for. A fault of the library.
-    #[error("a fault of rwasm-cluster itself, please report it: {0}")]
+    #[error("internal error in rwasm-cluster, please report it: {0}")]
     Internal(String),
 }
 

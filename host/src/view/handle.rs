@@ -97,7 +97,7 @@ pub enum JobError {
     #[error(transparent)]
     Input(InputError),
     /// The iterator or stream that gives the input panicked.
-    #[error("what gives the input panicked: {0}")]
+    #[error("the source of the input panicked: {0}")]
     InputPanicked(String),
     /// The job took longer than its deadline.
     #[error("the job took longer than its deadline of {}", humantime::format_duration(*.0))]
@@ -106,13 +106,13 @@ pub enum JobError {
     #[error("the job was cancelled")]
     Cancelled,
     /// It could not begin.
-    #[error("the job never began: {0}")]
+    #[error("the job did not start: {0}")]
     NeverBegan(Box<Failure>),
     /// Its result was taken before, and is not kept.
-    #[error("the result of job {0} was taken before")]
+    #[error("the result of job {0} has already been taken")]
     Taken(JobId),
     /// A fault of the library.
-    #[error("a fault of rwasm-cluster itself, please report it: {0}")]
+    #[error("internal error in rwasm-cluster, please report it: {0}")]
     Internal(String),
 }
 

@@ -105,10 +105,10 @@ pub enum SubmitError {
     #[error(transparent)]
     Dependency(#[from] DependencyError),
     /// As much as may be submitted is submitted and not done.
-    #[error("the queue of {} calls and {} of arguments is full", .0.tasks, .0.bytes)]
+    #[error("the queue is full: it holds at most {} calls and {} of arguments", .0.tasks, .0.bytes)]
     QueueFull(QueueLimits),
     /// The arguments are larger than the whole queue may be.
-    #[error("arguments of {} are more than the queue's {}", crate::ByteSize::new(*.bytes), .limits.bytes)]
+    #[error("arguments of {} do not fit into the queue of {}", crate::ByteSize::new(*.bytes), .limits.bytes)]
     TooLarge {
         /// The bytes of the arguments.
         bytes: u64,
@@ -119,7 +119,7 @@ pub enum SubmitError {
     #[error("the cluster was shut down")]
     ShutDown,
     /// The system gave no thread for the job.
-    #[error("the system gives no thread for the job")]
+    #[error("cannot start a thread for the job")]
     Thread(#[source] std::io::Error),
 }
 

@@ -109,19 +109,19 @@ pub enum SettingError {
     #[error(transparent)]
     Grant(#[from] GrantError),
     /// A stack that is too small to be of use, or larger than an engine's.
-    #[error("a stack has {MIN_STACK} to {MAX_STACK}, {wanted} was asked for")]
+    #[error("a stack has {MIN_STACK} to {MAX_STACK}, but {wanted} was requested")]
     Stack {
         /// What was asked for.
         wanted: ByteSize,
     },
     /// More than the slots of the pool have.
-    #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, {wanted} were asked for")]
+    #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, but {wanted} were requested")]
     TableElements {
         /// What was asked for.
         wanted: usize,
     },
     /// What an instance that is used again holds depends on what ran before.
-    #[error("deterministic tasks have a fresh instance each: reuse must be none")]
+    #[error("deterministic tasks need a fresh instance each: set reuse to none")]
     ReuseIsNotDeterministic,
     /// The library was built without what deterministic tasks run on.
     #[error("deterministic tasks need a library built with the feature `deterministic`")]

@@ -19,7 +19,7 @@ pub enum PlanError {
     Function(Box<FunctionError>),
     /// No function could be chosen as the mapper.
     #[error(
-        "`{module}` has no `mapper`, and not exactly one function that takes one string or list<u8>; {}",
+        "`{module}` has no `mapper` and no single function that takes one string or list<u8>; {}",
         there_are(.functions)
     )]
     NoMapper {
@@ -30,7 +30,7 @@ pub enum PlanError {
     },
     /// The mapper's parameters are not those of a mapper.
     #[error(
-        "`{function}` cannot be mapped over input: it takes {found}, one string or list<u8> is wanted"
+        "`{function}` cannot be mapped over input: it takes {found}, but one string or list<u8> is required"
     )]
     NotAMapper {
         /// The function with its type.
@@ -40,7 +40,7 @@ pub enum PlanError {
     },
     /// The reducer does not fit what the mapper gives.
     #[error(
-        "the reducer does not fit the mapper: `{mapper}` gives {gives}, so ({list}) -> {gives} or ({gives}, {gives}) -> {gives} is wanted, but it is `{reducer}`"
+        "the reducer does not fit the mapper: `{mapper}` returns {gives}, so the reducer must be ({list}) -> {gives} or ({gives}, {gives}) -> {gives}, but it is `{reducer}`"
     )]
     ReducerDoesNotFit {
         /// The mapper.
@@ -53,7 +53,7 @@ pub enum PlanError {
         reducer: String,
     },
     /// A command has no typed result to reduce.
-    #[error("`{module}` is run as a WASI command, whose output only `concat`, `collect`, `count` and `none` can merge{}", map_hint(.functions))]
+    #[error("`{module}` runs as a WASI command, whose output can be merged only by `concat`, `collect`, `count` and `none`{}", map_hint(.functions))]
     CommandReducer {
         /// The module.
         module: String,
@@ -67,11 +67,11 @@ pub enum PlanError {
     #[error(transparent)]
     Targets(#[from] TargetError),
     /// What is merged has no order to come in.
-    #[error("outcomes come as completed only where they are not merged")]
+    #[error("unordered output needs a job without a merge")]
     UnorderedMerge,
     /// Program arguments for a function.
     #[error(
-        "arguments after `--` go to a WASI command; `{module}` is called by its function `{function}`"
+        "arguments after `--` are for WASI commands, but `{module}` is called by its function `{function}`"
     )]
     ArgumentsForFunction {
         /// The module.

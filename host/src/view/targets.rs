@@ -42,14 +42,14 @@ pub enum TargetError {
         engines: Vec<EngineId>,
     },
     /// No engine is named, or there is none.
-    #[error("no engine is named: at least one is wanted")]
+    #[error("no engine is named: name at least one")]
     Empty,
     /// An engine is named twice.
     #[error("engine {0} is named twice")]
     Twice(EngineId),
     /// The text names no engines.
     #[error(
-        "`{0}` names no engines: write `all`, ids like `0,2` or `-1` for the last, or ranges like `1..3` (3 included)"
+        "`{0}` is not a valid list of engines: write `all`, ids like `0,2` or `-1` for the last, or ranges like `1..3` (3 included)"
     )]
     Text(String),
 }

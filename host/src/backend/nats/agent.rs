@@ -157,7 +157,7 @@ pub(super) async fn run(
     });
     if first.await.is_err() {
         let reason = agent.connection.last_denial().map_or_else(
-            || "it does not tell which engines there are".to_owned(),
+            || "it does not report its engines".to_owned(),
             |denied| denied.to_string(),
         );
         let _ = started.send(Err(ConnectError::Unreachable {
@@ -381,7 +381,7 @@ impl Agent {
             })
             .collect();
         for (number, dispatch, engine) in lost {
-            let message = "its process went while it had the task";
+            let message = "its process left while it had the task";
             dispatch.fail_rest(Some(engine), FailureCode::EngineLost, message);
             self.over(number);
         }

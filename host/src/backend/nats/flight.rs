@@ -31,7 +31,7 @@ const WORTH_TELLING: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a task waits to be sent.
-const FULL: &str = "the cluster holds as many tasks as it may until engines have run some; `init --max-bytes SIZE --change` gives it more room";
+const FULL: &str = "the cluster's task queue is full until engines have run some tasks; raise its limit with `init --max-bytes SIZE --change`";
 
 /// How long an engine may take to answer what it was told to stop.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>, mut ended: oneshot::Rec
         dispatch.fail_rest(None, FailureCode::Cancelled, message);
         agent.over(number);
     } else if timeout(LAST_ANSWER, ended).await.is_err() {
-        let message = "the task was cancelled, and its engine did not say how far it was";
+        let message = "the task was cancelled, and its engine did not report how far it got";
         dispatch.fail_rest(None, FailureCode::Cancelled, message);
         agent.over(number);
     }
@@ -116,7 +116,7 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
         Eligible::Any => Ok(None),
         Eligible::One(engine) => match agent.roster.process(*engine) {
             Some(_) => Ok(Some(*engine)),
-            None => Err(lost(Some(*engine), format!("engine {engine} is not there"))),
+            None => Err(lost(Some(*engine), format!("there is no engine {engine}"))),
         },
         Eligible::Of(engines) => {
             let flights = agent.flights();
@@ -131,7 +131,7 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
                 Ok(Some(*engine))
             } else {
                 let named = crate::backend::ids(engines);
-                Err(lost(None, format!("none of the engines {named} is there")))
+                Err(lost(None, format!("none of the engines {named} exists")))
             }
         }
     }
@@ -271,7 +271,7 @@ async fn publish(
     let most = agent.tasks.cached_info().config.max_bytes;
     if u64::try_from(most).is_ok_and(|most| most > 0 && message.len() as u64 > most) {
         let message = format!(
-            "the task's message has {} bytes, and all that wait may have {most}: let streams take more (`rwasm-cluster init --max-bytes`)",
+            "the task's message has {} bytes, but the whole queue may have {most}: allow larger streams (`rwasm-cluster init --max-bytes`)",
             message.len()
         );
         return Err(Failure::new(FailureCode::InputLimit, message));
@@ -297,7 +297,7 @@ async fn publish(
             Some(Ok(Ok(_))) => return Ok(()),
             Some(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 let message = format!(
-                    "the task's message has {} bytes, more than the server takes: raise its max_payload to 1 MiB or more",
+                    "the task's message has {} bytes, more than the server accepts: raise its max_payload to 1 MiB or more",
                     message.len()
                 );
                 return Err(Failure::new(FailureCode::InputLimit, message));
@@ -313,7 +313,7 @@ async fn publish(
             Some(Err(denied)) => return Err(not_permitted(agent, &denied)),
             None => {
                 answer *= 2;
-                Again::Other("the server does not say that it has it".to_owned())
+                Again::Other("the server does not confirm that it has it".to_owned())
             }
         };
         patience.wait(agent, again).await?;
@@ -351,7 +351,7 @@ async fn hand_over(
     let mut pause = Duration::from_millis(5);
     loop {
         let Some(process) = agent.roster.process(engine) else {
-            return Err(lost("its process went before it had the task"));
+            return Err(lost("its process left before it received the task"));
         };
         let request = agent.connection.client.request_with_headers(
             names::execute(&process),
@@ -367,7 +367,7 @@ async fn hand_over(
                 }
                 other => {
                     return Err(lost(&format!(
-                        "its process does not take the task: {}",
+                        "its process rejects the task: {}",
                         String::from_utf8_lossy(other)
                     )));
                 }
@@ -375,7 +375,7 @@ async fn hand_over(
             Ok(Ok(Err(error)))
                 if error.kind() == async_nats::client::RequestErrorKind::NoResponders =>
             {
-                return Err(lost("its process is not there any more"));
+                return Err(lost("its process is gone"));
             }
             Ok(Ok(Err(error))) => patience.wait(agent, Again::Other(told(&error))).await?,
             Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
@@ -442,7 +442,7 @@ fn answer(agent: &Agent, number: u64, dispatch: &Dispatch, body: &[u8]) {
             dispatch.fail_rest(None, FailureCode::Internal, message);
             agent.over(number);
         }
-        Ok(_) => unreadable(agent, number, dispatch, "it is of other tasks"),
+        Ok(_) => unreadable(agent, number, dispatch, "it is for other tasks"),
         Err(error) => unreadable(agent, number, dispatch, &error.to_string()),
     }
 }

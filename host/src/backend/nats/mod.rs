@@ -83,7 +83,7 @@ impl Nats {
         let lane = settings.lane.clone();
         let failed = move |error: std::io::Error| ConnectError::Unreachable {
             url: url.clone(),
-            reason: format!("the system gives no thread for the connection: {error}"),
+            reason: format!("cannot start a thread for the connection: {error}"),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -187,7 +187,7 @@ pub(super) async fn answer(agent: Arc<Agent>, recalled: Arc<Recalled>, dispatch:
     dispatch.fail_rest(
         None,
         FailureCode::Cancelled,
-        "the task's outcome is not wanted any more",
+        "the task's outcome is no longer wanted",
     );
 }
 
@@ -199,7 +199,7 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
     let Some(found) = recalled.index.find(index) else {
         return failed(
             FailureCode::Internal,
-            "it is none of the job's tasks".to_owned(),
+            "it is not a task of the job".to_owned(),
         );
     };
     if !recalled.wait(&found).await {
@@ -215,7 +215,7 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
                 return outcomes.get(place).cloned().unwrap_or_else(|| {
                     failed(
                         FailureCode::Internal,
-                        "the stored result is of fewer tasks than its message".to_owned(),
+                        "the stored result has fewer tasks than its message".to_owned(),
                     )
                 });
             }
@@ -256,9 +256,7 @@ async fn read(
         .map_err(|error| {
             use async_nats::jetstream::stream::DirectGetErrorKind;
             match error.kind() {
-                DirectGetErrorKind::NotFound => {
-                    Unread::Lasting("it was removed meanwhile".to_owned())
-                }
+                DirectGetErrorKind::NotFound => Unread::Lasting("it has been removed".to_owned()),
                 _ => Unread::Passing(error.to_string()),
             }
         })?;

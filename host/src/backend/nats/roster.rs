@@ -142,7 +142,7 @@ impl Roster {
             .filter(|process| !present.contains(process))
             .cloned()
             .collect();
-        let reason = Some("its process went while the server was not heard");
+        let reason = Some("its process left while the server was out of reach");
         gone.into_iter()
             .filter_map(|process| self.gone(process, reason))
             .collect()

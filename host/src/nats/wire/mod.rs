@@ -33,17 +33,17 @@ const LARGEST_HEAD: usize = 1 << 20;
 pub(crate) enum WireError {
     /// It was made by another version.
     #[error(
-        "it is in version {found} of the form, and this program knows version {VERSION}: use one version of rwasm-cluster throughout a cluster"
+        "it has format version {found}, but this program knows version {VERSION}: use one version of rwasm-cluster throughout a cluster"
     )]
     Version { found: u8 },
     /// The head is no JSON, or says what it should not.
-    #[error("its head is not as it should be: {0}")]
+    #[error("malformed header: {0}")]
     Head(String),
     /// The body is cut off or wrong.
-    #[error("its body is not as it should be: {0}")]
+    #[error("malformed body: {0}")]
     Body(#[from] Malformed),
     /// A value in it is not of its type.
-    #[error("a value in it is not as it should be: {0}")]
+    #[error("malformed value: {0}")]
     Value(#[from] rwasm_value::value::PackedError),
 }
 

@@ -188,7 +188,7 @@ fn usage(from: &mut Reader<'_>) -> Result<Usage, WireError> {
 fn failure(from: &mut Reader<'_>) -> Result<Failure, WireError> {
     let code = from.str()?;
     let code = FailureCode::named(code)
-        .ok_or_else(|| WireError::Head(format!("there is no failure `{code}`")))?;
+        .ok_or_else(|| WireError::Head(format!("unknown failure code `{code}`")))?;
     let mut failure = Failure::new(code, from.str()?);
     failure.is_input_error = from.bool()?;
     if from.bool()? {
@@ -204,7 +204,7 @@ fn notes(from: &mut Reader<'_>) -> Result<Notes, WireError> {
         let mut levels = LogLevel::ALL.into_iter();
         let level = levels
             .find(|one| one.name() == level)
-            .ok_or_else(|| WireError::Head(format!("there is no level `{level}`")))?;
+            .ok_or_else(|| WireError::Head(format!("unknown log level `{level}`")))?;
         let message = from.str()?.to_owned();
         notes.log.push(LogLine { level, message });
     }
