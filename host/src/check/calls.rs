@@ -1,47 +1,47 @@
-//! The file `calls.txt`: calls of single functions, and what each gives.
+//! The file `calls.txt`: calls of single functions, and their expected results.
 //!
-//! A line is `greet("Ada", 3) => "…"`, both sides in WAVE; `=> error "…"` expects an error of the guest's with that
-//! message, `=> error CODE` a failure of that code, `=> ()` nothing. Empty lines and those that begin with `#` say
-//! nothing.
+//! A line is `greet("Ada", 3) => "…"`, with both sides in WAVE. `=> error "…"` expects the guest to return an error
+//! with that message, `=> error CODE` a failure with that code, and `=> ()` a function without a result. Empty lines
+//! are skipped, and lines starting with `#` are comments.
 
 use crate::{Failure, FailureCode, Value};
 use rwasm_value::format::{Call, to_wave};
 
-/// What stands between a call and what it gives.
+/// What separates a call from its expected result.
 const GIVES: &str = "=>";
 
-/// What an expected failure begins with.
+/// The prefix of an expected failure.
 const ERROR: &str = "error ";
 
 /// A line of `calls.txt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallSample {
-    /// Where it stands, from 1.
+    /// Its number in the file, from 1.
     pub line: usize,
-    /// The call as it is written.
+    /// The call, as written.
     pub call: String,
-    /// What it should give; none where the line does not say.
+    /// The expected result; `None` if the line has none.
     pub wanted: Option<Wanted>,
 }
 
-/// What a call should give.
+/// The expected result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wanted {
-    /// A value, in WAVE; its type is known where the function is.
+    /// A value in WAVE, whose type follows from the function.
     Value(String),
     /// An error that the guest returns, with this message.
     GuestError(String),
-    /// A failure of this code.
+    /// A failure with this code.
     Failure(String),
 }
 
 impl CallSample {
-    /// The call on a line; none where the line says nothing.
+    /// Parses a line; returns `None` for an empty line or a comment.
     ///
     /// # Errors
-    /// Why it is no call.
+    /// Why the line is not a valid call.
     pub(super) fn parse(line: usize, text: &str) -> Result<Option<Self>, String> {
         let text = text.trim();
         if text.is_empty() || text.starts_with('#') {
@@ -55,13 +55,13 @@ impl CallSample {
         }))
     }
 
-    /// The name of the function, and the call in WAVE's own spelling, where the name is another of the same length:
-    /// WAVE does not know all names that functions have.
+    /// Returns the name of the function, and the call with a placeholder of the same length that WAVE can parse: it
+    /// does not know all names that functions can have.
     pub(super) fn parts(&self) -> (&str, String) {
         spelled(&self.call)
     }
 
-    /// The line with what it gives.
+    /// Returns the line with this result.
     pub(super) fn with(&self, given: &Result<Value, Failure>) -> String {
         let gives = match given {
             Ok(value) => to_wave(value),
@@ -80,8 +80,8 @@ fn spelled(call: &str) -> (&str, String) {
     (name.trim_end(), wave)
 }
 
-/// The two sides of a line. An argument may hold what parts them, so that the first place counts whose left side is
-/// a call.
+/// Splits a line into its two sides. An argument may contain the separator, so the first place counts whose left side
+/// is a call.
 fn parted(text: &str) -> Result<(&str, Option<&str>), String> {
     let is_call = |call: &str| match Call::parse(&spelled(call).1) {
         Ok(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Runs a task in the ways that should not matter, and compares what comes of it.
+//! Runs a task in all the ways that should not matter, and compares the results.
 
 use super::calls::CallSample;
 use super::difference::{Difference, text};
@@ -19,13 +19,15 @@ use std::io::{self, BufRead, BufReader};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-/// The most pieces that an input is cut into where each is run by itself: enough for every engine to have several.
+/// The most pieces of an input that are run separately: enough for every engine to have several.
 const PIECES: u64 = 64;
 
-/// The most chunks of a whole job. A sample that is larger has larger ones.
+/// The most chunks of a whole job. Larger samples get larger chunks.
 const CHUNKS: u64 = 256;
 
-/// A task and the engines it is tried on.
+/// A task, and the engines on which it is checked.
+///
+/// See the [module](super) for an example.
 pub struct Checker<'c> {
     module: &'c Module,
     spec: JobSpec,
@@ -33,14 +35,14 @@ pub struct Checker<'c> {
     many: &'c Cluster,
 }
 
-/// Why a check could not be made. A law that is broken is none of these.
+/// Why a check could not be made. A broken law is not an error but a [`Verdict`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// The job is not possible at all.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// A job ended without the task having to do with it.
+    /// A job ended for a reason that is not the task's.
     #[error(transparent)]
     Job(JobError),
     /// A sample cannot be read.
@@ -48,19 +50,19 @@ pub enum CheckError {
     Unreadable {
         /// The sample's file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What one piece of an input gives.
+/// The result of one piece of an input.
 struct Piece {
     origin: Origin,
     given: Given,
 }
 
 impl<'c> Checker<'c> {
-    /// For a job as `spec` has it, on one engine and on several.
+    /// Checks jobs of `module` with this spec, on a cluster of one engine and on one of several.
     #[must_use]
     pub fn new(module: &'c Module, spec: JobSpec, one: &'c Cluster, many: &'c Cluster) -> Self {
         Self {
@@ -71,28 +73,28 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Whether the module can be mapped over inputs as the job has it.
+    /// Checks that the module can be mapped over inputs with this spec.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it cannot.
     pub fn takes_inputs(&self) -> Result<(), PlanError> {
         self.spec.merge_for(self.module).map(drop)
     }
 
-    /// What the job prints on an input, in the text form; else why it fails.
+    /// Returns what the job prints for an input, in the text format, or why the job fails.
     ///
     /// # Errors
-    /// When it cannot be run.
+    /// If the job cannot be run.
     pub fn output(&self, input: &InputSample) -> Result<Result<Vec<u8>, String>, CheckError> {
         let given = self.job(self.one, input, &self.spec)?;
         Ok(given.map(|value| text(&value)))
     }
 
-    /// Checks an input: what it gives, and every law that the job relies on. After a law without which the others
-    /// say nothing, it stops.
+    /// Checks an input: its expected result, and every law that the job relies on. Stops after a broken law without
+    /// which the others mean nothing.
     ///
     /// # Errors
-    /// When something cannot be run or read.
+    /// If something cannot be run or read.
     pub fn input(&self, input: &InputSample) -> Result<Vec<Check>, CheckError> {
         let mut checks = Vec::new();
         let mut told = |law, verdict| checks.push(Check::new(&input.name, law, verdict));
@@ -124,10 +126,10 @@ impl<'c> Checker<'c> {
         Ok(checks)
     }
 
-    /// Checks the reducer on what whole inputs give, where there are several.
+    /// Checks the reducer on the results of several whole inputs, if there are several.
     ///
     /// # Errors
-    /// When something cannot be run.
+    /// If something cannot be run.
     pub fn together(&self, inputs: &[InputSample]) -> Result<Vec<Check>, CheckError> {
         let Some((name, shape)) = self.reducer() else {
             return Ok(Vec::new());
@@ -146,10 +148,10 @@ impl<'c> Checker<'c> {
             .collect())
     }
 
-    /// What a call gives, on one engine.
+    /// Returns the result of a call on one engine.
     ///
     /// # Errors
-    /// When it cannot be made at all; inside, when the function or its arguments are none.
+    /// If the call cannot be made at all; the inner error says that the function or its arguments are not valid.
     pub fn given(
         &self,
         call: &CallSample,
@@ -160,10 +162,10 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Checks a call: what it gives, and that it does again, wherever it runs.
+    /// Checks a call: its expected result, and that it gives the same result again, on whichever engine.
     ///
     /// # Errors
-    /// When something cannot be run.
+    /// If something cannot be run.
     pub fn call(&self, call: &CallSample) -> Result<Vec<Check>, CheckError> {
         let mut checks = Vec::new();
         let mut told = |law, verdict| checks.push(Check::new(&call.call, law, verdict));
@@ -303,7 +305,7 @@ impl<'c> Checker<'c> {
         )))
     }
 
-    /// Tries the ways to merge what pieces give.
+    /// Tries the ways to merge the results of pieces.
     fn merges(
         &self,
         name: &str,
@@ -420,7 +422,7 @@ impl<'c> Checker<'c> {
         self.pieces_in(cluster, inputs, chunking, ViewKind::Balanced)
     }
 
-    /// Runs each piece by itself, and merges nothing.
+    /// Runs each piece separately, without a merge.
     fn pieces_in(
         &self,
         cluster: &Cluster,
@@ -487,7 +489,7 @@ impl<'c> Checker<'c> {
 /// How an input may be cut.
 #[derive(Clone, Copy)]
 struct Cut {
-    /// Its lines; none where the task gets it whole.
+    /// Its number of lines; `None` if the task gets it whole.
     lines: Option<u64>,
 }
 
@@ -517,7 +519,7 @@ impl Cut {
     }
 }
 
-/// How many lines each piece has, so that there are so many at most.
+/// The number of lines per piece for at most this many pieces.
 fn each(lines: u64, pieces: u64) -> NonZeroU64 {
     NonZeroU64::new(lines.div_ceil(pieces)).unwrap_or(NonZeroU64::MIN)
 }

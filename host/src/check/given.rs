@@ -1,4 +1,4 @@
-//! What jobs and calls give, held against what they should give and against each other.
+//! Compares the results of jobs and calls with the expected ones and with each other.
 
 use super::Verdict;
 use super::calls::{CallSample, Wanted};
@@ -11,7 +11,7 @@ use rwasm_value::format::{from_wave, to_wave};
 use std::fs;
 use std::io;
 
-/// What a job or a call gives: a value, or why there is none.
+/// The result of a job or a call: a value, or why there is none.
 pub(super) type Given = Result<Value, String>;
 
 pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, CheckError> {
@@ -40,7 +40,7 @@ pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, Ch
     })
 }
 
-/// Whether a call gave what was wanted.
+/// Compares the result of a call with the expected one.
 pub(super) fn wanted(
     call: &CallSample,
     function: &DynamicCallable,
@@ -91,7 +91,7 @@ pub(super) fn wanted(
     }
 }
 
-/// The value that stands for what a call gives. Of a result it may be written as such, or without `ok`.
+/// Parses the expected value of a call. The value of a `result` may be written with or without `ok`.
 pub(super) fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, String> {
     let ty = value_type(function.signature());
     if ty == Type::tuple([]) {
@@ -114,7 +114,7 @@ pub(super) fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, 
     })
 }
 
-/// Whether two outcomes of a call differ.
+/// Compares two outcomes of a call.
 pub(super) fn differs(
     first: &Result<Value, Failure>,
     other: &Result<Value, Failure>,
@@ -127,7 +127,7 @@ pub(super) fn differs(
     unlike(&given(first), &given(other), when)
 }
 
-/// Whether what is given differs from what was given before.
+/// Compares a result with an earlier one.
 pub(super) fn unlike(first: &Given, other: &Given, when: &str) -> Option<Verdict> {
     let verdict = |message: String, difference| {
         Some(Verdict::Broken {
@@ -152,7 +152,7 @@ pub(super) fn unlike(first: &Given, other: &Given, when: &str) -> Option<Verdict
     }
 }
 
-/// The parts as the reducer takes them.
+/// The parts in the form that the reducer takes.
 pub(super) fn list(values: &[&Value], ty: &Type) -> Value {
     if ty.is_bytes() {
         // A list of these is bytes.
@@ -187,7 +187,7 @@ pub(super) fn said(failure: &Failure) -> String {
     format!("{}: {}", failure.code, failure.message)
 }
 
-/// The failure of a task, unless something else is wrong.
+/// Returns the failure of the task, unless something else is wrong.
 pub(super) fn failed(
     given: Result<Value, TaskError>,
 ) -> Result<Result<Value, Failure>, CheckError> {
@@ -201,7 +201,7 @@ pub(super) fn failed(
     }
 }
 
-/// Why a job gave nothing, where that is the task's doing.
+/// Returns why a job has no result, if the task is to blame.
 pub(super) fn unmade(error: JobError) -> Result<String, CheckError> {
     match error {
         JobError::TaskFailed { failure, .. } if failure.code == FailureCode::Cancelled => {

@@ -1,4 +1,4 @@
-//! Storing a job: its id is told when all of it is stored, and not before.
+//! Stores a job: its id is returned once all of it is stored, and not before.
 
 use super::manifest::{DurableJob, DurableState, Plan, merge_name, now_ms};
 use super::publish::{put_message, rewound};
@@ -21,17 +21,17 @@ use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// How a durable job is submitted.
+/// Settings of a durable submission. Start from `default()` and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DetachSettings {
-    /// Its id: submitting it a second time under the same id does nothing. By default one that nobody has.
+    /// The job's id; by default a new one. Submitting the same job again under the same id has no effect.
     pub id: Option<String>,
-    /// The lane whose engines run it.
+    /// The lane whose engines run the job; `main` by default.
     pub lane: String,
-    /// To how many engines a task is given that dies with each.
+    /// How many engines a task may be given to if each is lost with it; 5 by default.
     pub deliveries: u32,
-    /// What the command line is to print it as.
+    /// The format in which the command line prints the result.
     pub format: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl Default for DetachSettings {
     }
 }
 
-/// What the tasks of a job are made of.
+/// What the tasks of a job are made from.
 enum Source<'a> {
     Run {
         module: &'a Module,
@@ -60,12 +60,12 @@ enum Source<'a> {
 }
 
 impl DurableJobs {
-    /// Stores a run: a function mapped over inputs, and merged by whoever asks for the result. Comes back with its id when
-    /// it is stored.
+    /// Stores a run: a function mapped over inputs, whose outcomes are merged by whoever fetches the result. Returns
+    /// the job's id once it is stored.
     ///
     /// # Errors
-    /// When the module does not fit, an input cannot be read, or the server does not store it; nothing runs then, or what
-    /// was stored goes on when it is submitted again under the same id.
+    /// If the module does not fit the job, an input cannot be read, or the server does not store it. Nothing runs
+    /// then; submitting again under the same id resumes.
     pub fn submit(
         &self,
         module: &Module,
@@ -78,10 +78,10 @@ impl DurableJobs {
             .block_on(self.store.submit(source, spec, settings))
     }
 
-    /// Stores a map: a function called on each line.
+    /// Stores a map: a function called on each line. Returns the job's id once it is stored.
     ///
     /// # Errors
-    /// As [`Self::submit`].
+    /// As for [`Self::submit`].
     pub fn submit_lines(
         &self,
         function: &DynamicCallable,
@@ -180,7 +180,7 @@ impl Store {
         Encoder::new(self.blobs.clone(), name, settings.deliveries)
     }
 
-    /// Says that the job is being stored, or finds it.
+    /// Records that the job is being stored, or finds the job that has its id.
     async fn begin(&self, job: DurableJob) -> Result<Begun, DurableError> {
         loop {
             let create = self.jobs.create(&job.id, job.to_bytes());
@@ -228,8 +228,8 @@ impl Store {
         }
     }
 
-    /// Stores what the tasks of a job are, and says so. What is stored of one that cannot be, or is not wanted any more, is
-    /// removed.
+    /// Stores the tasks of a job and records that. If that fails, or the job is no longer wanted, removes what was
+    /// stored.
     async fn store(
         &self,
         mut job: DurableJob,
@@ -291,7 +291,7 @@ impl Store {
         Ok(())
     }
 
-    /// Stores what the job's tasks are: one object with every message, one with what each works on.
+    /// Writes the job's tasks: one object with every message, one with the input of each.
     async fn spool(
         &self,
         job: &DurableJob,
@@ -354,11 +354,11 @@ impl Store {
     }
 }
 
-/// Where a job is that is to be submitted.
+/// The state of a job that is to be submitted.
 enum Begun {
     /// Its record says that it is being stored, at this revision.
     Anew(DurableJob, u64),
-    /// It was stored before, as a whole.
+    /// It was stored before, completely.
     There(DurableJob, u64),
 }
 
@@ -404,7 +404,7 @@ pub(super) fn unreadable(places: &[Place], source: std::io::Error) -> SubmitErro
     })
 }
 
-/// Refuses what nobody would be there to do.
+/// Refuses settings that need a submitter who stays.
 fn check(spec: &JobSpec) -> Result<(), DurableError> {
     let unsupported = |what: &str| {
         Err(DurableError::Unsupported {

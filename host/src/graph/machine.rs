@@ -1,10 +1,10 @@
 //! The machine of all tasks of a cluster that are submitted one by one: events in as methods, decisions out of
 //! [`Machine::next_decision`].
 //!
-//! It owns who waits for whom, the attempts, the pauses between them and the limits of time. It starts nothing and has
-//! no clock: the host calls [`Machine::tick`] when [`Machine::next_wake`] has come. A batch of events may be fed before
-//! decisions are taken; then they are taken until there are none. Each event costs a logarithm of the tasks there are,
-//! for each task it concerns.
+//! It owns the dependencies, attempts, pauses and time limits of these tasks. It starts nothing and has no clock: the
+//! host calls [`Machine::tick`] at [`Machine::next_wake`]. A batch of events may be fed before decisions are taken;
+//! then they are taken until there are none. For each task it concerns, an event costs the logarithm of the number of
+//! tasks.
 
 use super::dependency::DependencyError;
 use super::messages::{Decision, Ended, Known, Resolution, Terms, Verdict};

@@ -4,12 +4,12 @@ use rwasm_value::ids::JobId;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What is due. Where two are due at once, the first of these comes first.
+/// What is due. If two are due at once, the first of these comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// The end of all that the task may take.
+    /// The end of the whole task's time.
     Deadline,
-    /// The end of a pause, or of the time in the queue: whichever its state has.
+    /// The end of a pause, or of the time in the queue, depending on the state.
     Turn,
 }
 

@@ -1,4 +1,4 @@
-//! What one task still waits for: judged with each end of a job it names, in constant time but for sets of engines.
+//! What one task still waits for, judged at each end of a job it names, in constant time except for sets of engines.
 
 use super::dependency::Dependency;
 use super::messages::Ended;
@@ -14,7 +14,7 @@ pub(super) struct End {
     pub(super) engines: BTreeSet<EngineId>,
 }
 
-/// What became of a job, in as many words as its dependents are told.
+/// What became of a job, as far as its dependents are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Succeeded,
@@ -37,12 +37,12 @@ impl From<Ended> for End {
     }
 }
 
-/// What an end came to.
+/// What the end of a job means for a dependency.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Judged {
-    /// Nothing that ends the wait; [`Waiting::ready`] may have changed.
+    /// It does not end the wait; [`Waiting::ready`] may have changed.
     Open,
-    /// The dependency is met and the jobs of it that have not ended no longer matter.
+    /// The dependency is met, and the rest of its jobs no longer matter.
     Released,
     /// It can never be met, for this reason.
     Impossible(String),
@@ -52,10 +52,10 @@ pub(super) enum Judged {
 #[derive(Debug)]
 pub(super) struct Waiting {
     parts: Vec<Part>,
-    /// The parts that are not met. Those that follow any of their jobs are not counted: with each job that ends they
-    /// allow more engines, and whether that is enough shows in the end.
+    /// The parts that are not met. Parts that follow any of their jobs are not counted: each job that ends allows
+    /// more engines, and only at the end is it known whether these are enough.
     unmet: usize,
-    /// The engines it may run on, as far as its terms and the jobs it follows without choice say.
+    /// The engines it may run on, according to its conditions and the jobs it follows without choice.
     allowed: Eligible,
 }
 
@@ -63,10 +63,10 @@ pub(super) struct Waiting {
 struct Part {
     on: Dependency,
     follows: bool,
-    /// The jobs that have not ended.
+    /// The number of jobs that have not ended.
     pending: usize,
     met: bool,
-    /// If it follows any of its jobs: the engines of those that ended as it wants.
+    /// If it follows any of its jobs: the engines of those that ended as required.
     engines: BTreeSet<EngineId>,
 }
 
@@ -99,7 +99,7 @@ impl Part {
         if self.follows { "follows" } else { "waits for" }
     }
 
-    /// Why it is impossible that a job ended so.
+    /// Why a job that ended this way makes the dependency impossible.
     fn refusal(&self, job: JobId, fate: Fate) -> String {
         let verb = self.verb();
         let became = match fate {
@@ -145,7 +145,7 @@ impl Waiting {
         }
     }
 
-    /// Each job it names, with the place of the dependency that does; once for each.
+    /// Each job it names, once, with the place of the dependency that names it.
     pub(super) fn jobs(&self) -> impl Iterator<Item = (JobId, usize)> {
         let parts = self.parts.iter().enumerate();
         parts.flat_map(|(place, part)| part.on.jobs.iter().map(move |job| (*job, place)))
@@ -161,14 +161,14 @@ impl Waiting {
         self.parts.get(place).is_some_and(|part| !part.met)
     }
 
-    /// Each dependency that waits, and for how many jobs.
+    /// Each dependency that waits, and its number of pending jobs.
     #[cfg(test)]
     pub(super) fn open(&self) -> impl Iterator<Item = (usize, usize)> {
         let pending = self.parts.iter().map(|part| part.pending).enumerate();
         pending.filter(|(place, pending)| self.is_open(*place) && *pending > 0)
     }
 
-    /// A job that the dependency at this place names has ended.
+    /// Handles the end of a job that the dependency at this place names.
     pub(super) fn ended(&mut self, place: usize, job: JobId, end: &End) -> Judged {
         let Some(part) = self.parts.get_mut(place).filter(|part| !part.met) else {
             return Judged::Open;
@@ -205,8 +205,8 @@ impl Waiting {
         }
     }
 
-    /// Whether an engine can still be left: what has been said without choice, and by dependencies all of whose jobs
-    /// have ended, only ever takes engines away.
+    /// Judges whether any engine is left: parts without choice, and parts whose jobs have all ended, only ever
+    /// exclude engines.
     fn judge_engines(&self, job: JobId, end: &End) -> Judged {
         let said = self.parts.iter().filter(|part| part.pending == 0);
         if !is_none(&self.narrowed_by(said)) {
@@ -226,7 +226,7 @@ impl Waiting {
         ))
     }
 
-    /// The engines it may start on, once each dependency is met.
+    /// The engines it may start on, once every dependency is met.
     pub(super) fn ready(&self) -> Option<Eligible> {
         if self.unmet > 0 {
             return None;
@@ -246,7 +246,7 @@ impl Waiting {
     }
 }
 
-/// Those of the engines that are among the others too.
+/// The engines that are also among the others.
 fn narrowed(engines: &Eligible, others: &BTreeSet<EngineId>) -> Eligible {
     let both: Vec<EngineId> = match engines {
         Eligible::Any => others.iter().copied().collect(),
@@ -263,7 +263,7 @@ fn narrowed(engines: &Eligible, others: &BTreeSet<EngineId>) -> Eligible {
     }
 }
 
-/// Whether these are no engines at all.
+/// Whether this is the empty set of engines.
 fn is_none(engines: &Eligible) -> bool {
     matches!(engines, Eligible::Of(engines) if engines.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Which engine a chunk is fixed to, in the direct view.
+//! The engine of each chunk in the direct view.
 
 use rwasm_value::ids::{ChunkIndex, EngineId};
 

@@ -1,13 +1,14 @@
-//! The tasks that failed for good, and whether they are too many.
+//! The tasks that failed for good, and whether there are too many.
 //!
-//! Which failure ends an ordered job does not depend on who is fast: with `n` failures borne it is the one with
-//! `n` others before it in input order, and until all before it are through it may still turn out to be an earlier one.
+//! The failure that ends an ordered job does not depend on which engine is faster: if `n` failures are tolerated, it
+//! is the one with `n` others before it in input order, and an earlier one may still take its place until all before
+//! it have ended.
 
 use super::rules::Tolerance;
 use rwasm_value::ids::ChunkIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The failures that are kept to be reported; the rest is counted.
+/// The number of failures that are kept to be reported; the rest are only counted.
 const KEPT_FAILURES: usize = 100;
 
 /// See the [module](self).

@@ -1,4 +1,4 @@
-//! The dispatches under way: a dispatch is over when all its tasks are back, in whatever order they come.
+//! The dispatches in progress: a dispatch has ended when all its tasks are back, in whatever order.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The tasks that wait, by lane: one lane for all where any engine will do, else one per target.
+//! The waiting tasks, by lane: one lane for all if any engine will do, else one per target.
 //!
-//! A lane gives its reduces before its maps and both in order, and knows how many dispatches it has under way. Lanes
-//! that may have something to give stand in a queue, so that with a thousand targets nobody looks at all of them.
+//! A lane yields its reduces before its maps and both in order, and counts its dispatches in progress. Lanes that may
+//! have something to dispatch stand in a queue, so that nobody has to look at all of a thousand targets.
 
 use super::rules::Assignment;
 use crate::merge::tree::Node;

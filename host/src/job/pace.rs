@@ -1,4 +1,4 @@
-//! How many tasks go into one dispatch: so many that handing over costs little beside the work, and no more.
+//! How many tasks go into one dispatch: enough that handing over costs little compared with the work, and no more.
 
 use std::time::Duration;
 

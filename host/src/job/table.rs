@@ -1,4 +1,4 @@
-//! The tasks that wait or run, by slot: finished ones leave no trace, however many there were.
+//! The tasks that wait or run, by slot. Finished ones leave no trace, however many there were.
 
 use super::messages::Work;
 use crate::merge::tree::Node;

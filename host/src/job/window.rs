@@ -1,4 +1,4 @@
-//! The outcomes of an ordered job that came before their turn.
+//! The outcomes of an ordered job that arrived before their turn.
 
 use rwasm_value::ids::ChunkIndex;
 use std::collections::VecDeque;

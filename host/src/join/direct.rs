@@ -1,4 +1,4 @@
-//! Tasks for one engine, which come as requests to its process; and what its process is asked to do with it.
+//! Takes tasks for one engine, which arrive as requests to its process, and control requests for its engines.
 
 use super::worker::{From, Worker};
 use crate::nats::names;
@@ -10,10 +10,10 @@ use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Messages for chosen engines that wait here, at most: whoever sends more is told to wait.
+/// Messages for chosen engines that may wait here, at most; further senders are told to wait.
 const WAITING: usize = 4096;
 
-/// Takes requests for engines of this process.
+/// Serves requests for engines of this process.
 pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {
@@ -54,7 +54,7 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
     }
 }
 
-/// Does with an engine what is asked: lets it go, or puts a new one in its place.
+/// Carries out control requests: removes an engine, or replaces it.
 pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {

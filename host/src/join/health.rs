@@ -1,5 +1,5 @@
-//! Whether this process is well, by HTTP: `/healthz` that it lives, `/readyz` that it takes tasks, `/metrics` what it
-//! has done, as Prometheus reads it.
+//! Serves the health of this process by HTTP: `/healthz` says that it lives, `/readyz` that it takes tasks,
+//! `/metrics` what it has done, in Prometheus' text format.
 
 use super::worker::Worker;
 use bytes::Bytes;
@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Connections at a time; more wait.
+/// Connections served at a time; more wait.
 const MOST: usize = 16;
 
-/// The time of one connection.
+/// The time limit of one connection.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Answers until the process ends.

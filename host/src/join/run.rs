@@ -1,4 +1,4 @@
-//! Running the tasks of a message: what they need, the engine that runs them, what each came to.
+//! Runs the tasks of a message: prepares them, has an engine run them, and returns their outcomes.
 
 use super::collector::{Collector, Teller};
 use super::suspect::{Step, Suspect};
@@ -23,9 +23,9 @@ use tokio::time::sleep;
 
 /// What became of a message.
 pub(super) enum Run {
-    /// Its tasks have outcomes; with the indices of the first and last, and the ledger that is over with it.
+    /// Its tasks have outcomes; with the indices of the first and last, and the ledger that ends with it.
     Ended((u64, u64), Vec<Outcome>, Option<Box<Suspect>>),
-    /// Another is to run it.
+    /// Another process is to run it.
     GivenBack,
     /// It is to be tried again a little later.
     Later(String),
@@ -93,7 +93,7 @@ impl Worker {
         }
     }
 
-    /// Runs a message part by part that was with processes which were lost.
+    /// Runs a message part by part, because processes were lost with it.
     async fn run_by_parts(
         self: &Arc<Self>,
         name: &Name,
@@ -181,7 +181,7 @@ impl Worker {
         Run::Ended(first, outcomes, Some(Box::new(suspect)))
     }
 
-    /// What the tasks of a message need; else what becomes of it.
+    /// Prepares the tasks of a message, or returns what becomes of it instead.
     async fn make_ready(
         &self,
         name: &Name,
@@ -224,7 +224,7 @@ impl Worker {
         Ok(ready)
     }
 
-    /// Has an engine run tasks, until the deadline of their job at most. None where they are given back.
+    /// Has an engine run tasks, until the deadline of their job at most. Returns `None` if they are given back.
     async fn run_tasks(
         self: &Arc<Self>,
         name: &Name,
@@ -315,7 +315,7 @@ impl Worker {
         Run::Ended(first, outcomes, None)
     }
 
-    /// Outcomes of a message whose tasks did not run, and the indices of its first and last task.
+    /// Returns outcomes for a message whose tasks did not run, and the indices of its first and last task.
     pub(super) async fn refusals(
         &self,
         payload: &Bytes,
@@ -363,7 +363,7 @@ async fn over(deadline: Option<u64>) {
     }
 }
 
-/// What was stopped at the deadline of its job has outlived its time, and nobody cancelled it.
+/// A task stopped at the deadline of its job has timed out; nobody cancelled it.
 fn timed_out(outcome: &mut Outcome) {
     if let Err(failure) = &mut outcome.result
         && failure.code == FailureCode::Cancelled

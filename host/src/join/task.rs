@@ -1,4 +1,4 @@
-//! From a message to a dispatch for an engine of this process.
+//! Turns a message into a dispatch for an engine of this process.
 
 use super::modules::Modules;
 use super::policy::Policy;
@@ -19,23 +19,23 @@ use std::io::{Seek, SeekFrom};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What is larger than this is kept in a file and not in memory.
+/// Inputs larger than this many bytes are kept in a file rather than in memory.
 const LARGEST_HELD: u64 = 64 << 20;
 
-/// A body is bounded by what its inputs may be, each of which has its own limit.
+/// Upper bound for a body, in bytes: each of its inputs has a limit of its own.
 pub(super) const LARGEST_BODY: u64 = 4 << 30;
 
-/// Owners of kept instances that are known at a time; the one that was silent for longest is forgotten.
+/// Owners of kept instances known at a time; beyond that, the one silent for longest is forgotten.
 const OWNERS: usize = 1024;
 
-/// How long the directories of a job stay open that nothing came of.
+/// How long the directories of a job stay open after its last message.
 const GRANTED: Duration = Duration::from_mins(1);
 
-/// Pushed values that are kept for the next tasks, and their bytes.
+/// Pushed values that are kept for the next tasks, by number and bytes.
 const VALUES: usize = 1024;
 const VALUE_BYTES: u64 = 256 << 20;
 
-/// What tasks are made ready with.
+/// What tasks are prepared with.
 pub(super) struct Bench {
     pub(super) cluster: Arc<Cluster>,
     pub(super) modules: Modules,
@@ -52,7 +52,7 @@ struct Values {
     bytes: u64,
 }
 
-/// A message's tasks, ready to run.
+/// The tasks of a message, ready to run.
 pub(super) struct Ready {
     pub(super) program: Arc<Program>,
     pub(super) setting: Arc<Setting>,
@@ -66,9 +66,9 @@ pub(super) struct Ready {
 
 /// Why the tasks of a message do not run.
 pub(super) enum NotReady {
-    /// Each of them fails so.
+    /// Each of them fails with this.
     Failed(Failure),
-    /// Something is away for now: they are better given back.
+    /// Something is away for now: they had better be given back.
     Later(String),
 }
 
@@ -111,7 +111,7 @@ impl Bench {
         }
     }
 
-    /// Looks at a message, and gets what its tasks need.
+    /// Prepares a message: checks it, and fetches what its tasks need.
     pub(super) async fn make_ready(
         self: &Arc<Self>,
         job: &str,
@@ -182,7 +182,7 @@ impl Bench {
         })
     }
 
-    /// What the tasks may use and reach. Where something is granted, it is opened and looked up once for a job.
+    /// Returns what the tasks may use and reach. Grants are opened and resolved once per job.
     fn setting(&self, job: &str, head: &TasksHead, reuse: Reuse) -> Result<Arc<Setting>, NotReady> {
         let denied =
             |message: String| NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message));
@@ -355,7 +355,8 @@ impl Bench {
         })
     }
 
-    /// The bytes of a chunk that were too large for a message: in memory where a guest gets them at once, else in a file.
+    /// Fetches the bytes of a chunk that was too large for a message: into memory if a guest gets them at once, else
+    /// into a file.
     async fn object(
         &self,
         name: &str,

@@ -1,8 +1,8 @@
 //! The built-in merges: `collect`, `concat`, `sum`, `min`, `max`, `count`.
 //!
-//! A [`Fold`] is made for one type of value and refuses the types its merge has no meaning for
-//! before anything runs. It works on packed values and unpacks none. It does not order its input:
-//! whoever pushes does so in the order of the chunks.
+//! A [`Fold`] is made for one type of value, and refuses a type that its merge cannot take before anything runs. It
+//! works on packed values and unpacks none. It does not order its input: the caller pushes values in the order of the
+//! chunks.
 
 use super::number::{Number, SumByKey};
 use super::order;
@@ -11,21 +11,21 @@ use rwasm_value::value::{Packed, Type};
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A merge that needs no module.
+/// A merge that needs no function of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Builtin {
     /// The list of all values.
     Collect,
-    /// Strings, bytes or lists one after the other.
+    /// Strings, bytes or lists, joined.
     Concat,
-    /// Numbers added up, or the numbers of (key, number) pairs by key.
+    /// The sum of numbers, or for (key, number) pairs the sum for each key.
     Sum,
-    /// The least value. Of equal ones the first; NaN only where there is nothing else.
+    /// The least value; the first of equal ones. NaN only if there is nothing else.
     Min,
-    /// The greatest value. Of equal ones the first; NaN only where there is nothing else.
+    /// The greatest value; the first of equal ones. NaN only if there is nothing else.
     Max,
-    /// How many values there are.
+    /// The number of values.
     Count,
 }
 
@@ -40,7 +40,7 @@ impl Builtin {
         Self::Count,
     ];
 
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl fmt::Display for Builtin {
     }
 }
 
-/// A merge that has no meaning for a type of value.
+/// A built-in merge cannot take values of this type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot merge values of type {found} by {merge}: expected {wanted}")]
 pub struct MergeTypeError {
@@ -89,14 +89,14 @@ pub enum MergeError {
     Overflow {
         /// The type of the numbers.
         ty: Type,
-        /// The key in WAVE, where there are keys.
+        /// The key in WAVE, if there are keys.
         key: Option<String>,
-        /// The sum of what came before.
+        /// The sum so far.
         left: String,
         /// The number that was to be added.
         right: String,
     },
-    /// The packed value is damaged, which no value made by this library is.
+    /// The packed value is malformed; values made by this library never are.
     #[error("malformed packed value: {reason}")]
     Malformed {
         /// What is wrong with it.

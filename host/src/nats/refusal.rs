@@ -1,6 +1,7 @@
-//! Why a server refuses, each reason in one sentence: what a connection, a certificate or a permission is wanting.
+//! Why a server rejects us, each reason in one sentence: what is wrong with a connection, a certificate or a
+//! permission.
 //!
-//! The words of the client library and of TLS are turned into ours here, and nowhere else.
+//! The texts of the client library and of TLS are turned into ours here, and nowhere else.
 
 use super::connect::{LEAST_PAYLOAD, OLDEST};
 use super::permissions;
@@ -12,48 +13,48 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Why a cluster cannot be reached.
+/// Why a cluster cannot be reached or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Not a URL of a NATS server.
+    /// The text is not the URL of a NATS server.
     #[error(
         "`{found}` is not a valid cluster URL: {reason}; write nats://HOST:PORT or tls://HOST:PORT, and separate several with commas"
     )]
     Url {
-        /// What was given.
+        /// The given text.
         found: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// It would go over the network in plain text.
+    /// The connection would cross the network unencrypted.
     #[error(
         "the connection to {host} would not be encrypted, so anyone on the network could read tasks, results and granted values: use tls:// (see `rwasm-cluster keys --host`), or --allow-plain if the whole network is private"
     )]
     Plain {
-        /// Where to.
+        /// The host.
         host: String,
     },
     /// Nothing answers there.
     #[error("no NATS server answers at {url}: {reason}")]
     Unreachable {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// The server does not take the key.
+    /// The server rejects the key.
     #[error("the server at {url} rejects {who}: its configuration does not allow it")]
     Refused {
-        /// Where.
+        /// The server's URL.
         url: String,
         /// The key, or that there is none.
         who: String,
     },
-    /// The server's certificate is not one to trust, or ours is not for it.
+    /// The server's certificate cannot be trusted, or the server rejects the client certificate.
     #[error("cannot encrypt the connection to {url}: {reason}")]
     Tls {
-        /// Where.
+        /// The server's URL.
         url: String,
         /// What is wrong.
         reason: String,
@@ -63,63 +64,63 @@ pub enum ConnectError {
         "the NATS server at {url} is version {found}, but {}.{} or later is required", OLDEST.0, OLDEST.1
     )]
     TooOld {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// Which it is.
+        /// Its version.
         found: String,
     },
-    /// It has no `JetStream`.
+    /// `JetStream` is disabled on the server.
     #[error(
         "JetStream is disabled on the NATS server at {url}: start it with `-js`, or with `jetstream {{}}` in its configuration, and enable it for this account"
     )]
     JetStreamOff {
-        /// Where.
+        /// The server's URL.
         url: String,
     },
-    /// Its messages are too small for what we send.
+    /// The server's messages are too small.
     #[error(
         "the NATS server at {url} accepts messages of at most {found}, but {LEAST_PAYLOAD} are required: raise `max_payload` in its configuration"
     )]
     SmallMessages {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// How large they may be.
+        /// Its largest message.
         found: ByteSize,
     },
-    /// A file of certificates or keys cannot be used.
+    /// A file with certificates or keys cannot be used.
     #[error("cannot use `{}`: {reason}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The key may not do what it is used for.
+    /// The key lacks a permission.
     #[error("{url}: {what}")]
     Denied {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// What was refused, and which key may.
+        /// What was denied, and which keys have the permission.
         what: String,
     },
-    /// It is reached, and was not set up.
+    /// The server can be reached, but is not set up.
     #[error(transparent)]
     Assets(#[from] super::assets::AssetError),
 }
 
-/// What the server did not let us do, in a sentence that names the subject and which key may.
+/// A denial by the server, in a sentence that names the subject and the keys with the permission.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Denied(pub(crate) Arc<str>);
 
 impl Denied {
-    /// Whether it is of something with that in its name.
+    /// Whether the denial names this.
     pub(crate) fn is_of(&self, name: &str) -> bool {
         self.0.contains(name)
     }
 }
 
-/// What the server said in an event, if it was that something is not permitted.
+/// The denial in a server's event, if it is one.
 pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
     let ServerError::Other(text) = error else {
         return None;
@@ -157,7 +158,7 @@ pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
     ))
 }
 
-/// Why a connection did not come about.
+/// Why a connection was not made.
 pub(crate) fn refused(
     error: &async_nats::ConnectError,
     url: &str,
@@ -199,7 +200,7 @@ fn innermost(error: &async_nats::ConnectError) -> String {
     reason
 }
 
-/// What is wrong with a certificate or with TLS, if that is it.
+/// What is wrong with a certificate or with TLS, if that is the reason.
 fn tls_reason(error: &async_nats::ConnectError, has_ca: bool) -> Option<String> {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
@@ -288,7 +289,7 @@ fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
     }
 }
 
-/// A name as in `DnsName("example.org")`.
+/// The name in a text such as `DnsName("example.org")`.
 fn bare(name: &str) -> String {
     let inner = name
         .split_once('(')

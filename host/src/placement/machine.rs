@@ -1,8 +1,8 @@
 //! The machine of placement: events in as methods, decisions out of [`Machine::next`].
 //!
-//! Each order that was submitted comes out exactly once: assigned, rejected, or dropped by a cancel. One that was
-//! assigned is with its engine until it is reported finished, or until the engine is lost or gone, which gives it
-//! back. Whether it is tried again is the job's business.
+//! Each submitted order comes out exactly once: assigned, rejected, or dropped by a cancel. An assigned order stays
+//! with its engine until it is reported finished, or until the engine is lost or gone, which returns it. Whether it
+//! is tried again is the job's decision.
 
 use super::board::Board;
 use super::order::{Decision, Eligible, Order};

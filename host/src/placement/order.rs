@@ -3,7 +3,7 @@
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
-/// Within a group and a priority, what goes first.
+/// The precedence within a group and a priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Stage {
     /// Merging, which frees memory.
@@ -15,7 +15,7 @@ pub(crate) enum Stage {
 /// The engines that may have a dispatch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Eligible {
-    /// Whichever there is, now or later.
+    /// Any engine, present or future.
     Any,
     /// This one and no other.
     One(EngineId),

@@ -1,7 +1,7 @@
 //! Engines with room, kept so that a policy finds the next one at once.
 //!
-//! A pool does not know why an engine is in it. Policies that choose by order need an ordered set; those that draw
-//! need to reach the n-th engine, so they keep engines in buckets of equal load.
+//! A pool does not know why an engine is in it. Policies that choose by order need an ordered set; policies that draw
+//! need the n-th engine, so they keep engines in buckets of equal load.
 
 use super::count_step;
 use super::policy::Policy;

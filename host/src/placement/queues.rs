@@ -1,7 +1,7 @@
-//! The orders that wait, each in the queue of those that are alike in all but their time.
+//! The waiting orders, each in the queue of those that differ only in their time.
 //!
-//! Everything is in flat ordered maps with no queue objects of their own: an order can be taken out of the middle at
-//! the cost of one that is first, and what is taken out leaves nothing behind.
+//! Everything is in flat ordered maps without queue objects: an order in the middle can be removed at the cost of the
+//! first one, and a removed order leaves nothing behind.
 
 use super::order::{Eligible, Order, Stage};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};

@@ -1,4 +1,4 @@
-//! Whose turn it is: groups by the time at which they last got an engine, or came.
+//! Whose turn it is: groups by the time at which they last got an engine, or arrived.
 
 use rwasm_value::ids::JobId;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! The way of one dispatch: it is sent, waited for, and answered; or taken back.
+//! The way of one dispatch: it is sent, awaited and answered, or withdrawn.
 
 use super::agent::{AGAIN, ANSWER, Agent, Flight};
 use super::encode::{EncodeError, Encoded};
@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// How long the server may be away before a task fails for it.
+/// How long the server may be away before a task fails because of it.
 const GIVE_UP: Duration = Duration::from_mins(2);
 
-/// What takes no task for so long is worth a word.
+/// A cluster that takes no tasks for this long is reported.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// The longest pause before something is sent again.
@@ -33,13 +33,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Why a task waits to be sent.
 const FULL: &str = "the cluster's task queue is full until engines have run some tasks; raise its limit with `init --max-bytes SIZE --change`";
 
-/// How long an engine may take to answer what it was told to stop.
+/// How long an engine may take to answer a task that was stopped.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 
-/// The largest body of results: as many bytes as the outcomes of one dispatch can come to.
+/// Upper bound for the results of one dispatch, in bytes.
 const LARGEST_RESULTS: u64 = 4 << 30;
 
-/// Knows a dispatch, from which on it can be taken back; and takes it to its end.
+/// Registers a dispatch, which can be withdrawn from then on, and takes it to its end.
 pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
     let (done, ended) = oneshot::channel();
     let flight = Flight {
@@ -107,7 +107,7 @@ async fn send(agent: &Agent, dispatch: &Dispatch, number: u64) -> Result<(), Uns
     }
 }
 
-/// The engine of a dispatch that is not for any: among several the one that has the least of ours.
+/// Chooses the engine of a dispatch that is not for any engine: among several, the one with the fewest of ours.
 fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent> {
     let lost = |engine: Option<EngineId>, text: String| {
         (engine, Failure::new(FailureCode::EngineLost, text))
@@ -137,7 +137,7 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
     }
 }
 
-/// Puts the module where engines get it from, unless it is there.
+/// Stores the module for engines to fetch, unless it is stored already.
 async fn upload(agent: &Agent, module: &Module, patience: &mut Patience) -> Result<(), Failure> {
     let mut uploaded = agent.uploaded.lock().await;
     if uploaded.contains(&module.hash()) {
@@ -163,9 +163,9 @@ async fn upload(agent: &Agent, module: &Module, patience: &mut Patience) -> Resu
 
 /// Why something is to be sent again.
 enum Again {
-    /// There is no room for it: there will be, when engines have taken what is there.
+    /// There is no room for it until engines have taken what is there.
     Full(String),
-    /// The server, or the way to it.
+    /// The server refused it, or cannot be reached.
     Other(String),
 }
 
@@ -194,7 +194,8 @@ impl Patience {
         }
     }
 
-    /// Waits before something is sent again; fails where it was tried for long enough. For room it waits as long as it takes.
+    /// Waits before something is sent again; fails if it has been tried for long enough. Waits for room as long as it
+    /// takes.
     async fn wait(&mut self, agent: &Agent, again: Again) -> Result<(), Failure> {
         let now = Instant::now();
         let reason = match again {
@@ -226,7 +227,7 @@ fn not_permitted(agent: &Agent, denied: &Denied) -> Failure {
     Failure::new(FailureCode::PolicyDenied, message)
 }
 
-/// The message, and the objects it needs put.
+/// Encodes the message, and stores the objects it needs.
 async fn encode(
     agent: &Agent,
     dispatch: &Dispatch,
@@ -260,7 +261,7 @@ async fn encode(
     }
 }
 
-/// Puts a dispatch for any engine into the queue; when this comes back it is stored.
+/// Publishes a dispatch for any engine to the queue, and returns once it is stored.
 async fn publish(
     agent: &Agent,
     dispatch: &Dispatch,
@@ -320,7 +321,7 @@ async fn publish(
     }
 }
 
-/// An error with what it comes from.
+/// Formats an error with its sources.
 pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -387,7 +388,7 @@ async fn hand_over(
     }
 }
 
-/// Takes in a result: answers the dispatch that it is for.
+/// Handles a result: answers the dispatch it belongs to.
 pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     let Some(number) = subject
         .rsplit('.')
