@@ -22,13 +22,13 @@ pub struct CallSample {
     /// The call, as written.
     pub call: String,
     /// The expected result; `None` if the line has none.
-    pub wanted: Option<Wanted>,
+    pub expected: Option<ExpectedResult>,
 }
 
 /// The expected result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Wanted {
+pub enum ExpectedResult {
     /// A value in WAVE, whose type follows from the function.
     Value(String),
     /// An error that the guest returns, with this message.
@@ -51,7 +51,7 @@ impl CallSample {
         Ok(Some(Self {
             line,
             call: call.to_owned(),
-            wanted: wanted.map(Wanted::parse).transpose()?,
+            expected: wanted.map(ExpectedResult::parse).transpose()?,
         }))
     }
 
@@ -101,7 +101,7 @@ fn parted(text: &str) -> Result<(&str, Option<&str>), String> {
     }
 }
 
-impl Wanted {
+impl ExpectedResult {
     fn parse(text: &str) -> Result<Self, String> {
         let Some(error) = text.strip_prefix(ERROR).map(str::trim) else {
             return match text {
@@ -139,26 +139,26 @@ mod tests {
         }
         let sample = parse(r#" greet("Ada", 3)  =>  "hi"  "#);
         assert_eq!(sample.call, r#"greet("Ada", 3)"#);
-        assert_eq!(sample.wanted, Some(Wanted::Value("\"hi\"".into())));
+        assert_eq!(sample.expected, Some(ExpectedResult::Value("\"hi\"".into())));
         assert_eq!(sample.line, 7);
-        assert_eq!(parse("now()").wanted, None);
+        assert_eq!(parse("now()").expected, None);
         assert_eq!(
-            parse("now() => ()").wanted,
-            Some(Wanted::Value("()".into()))
+            parse("now() => ()").expected,
+            Some(ExpectedResult::Value("()".into()))
         );
         assert_eq!(
-            parse(r#"f("a => b(", 1) => "c => d""#).wanted,
-            Some(Wanted::Value("\"c => d\"".into()))
+            parse(r#"f("a => b(", 1) => "c => d""#).expected,
+            Some(ExpectedResult::Value("\"c => d\"".into()))
         );
         let sample = parse("a:b/c@0.1.0#f_g(1) => 2");
         assert_eq!(sample.parts().0, "a:b/c@0.1.0#f_g");
         assert_eq!(
-            parse(r#"f(1) => error "no \"1\"""#).wanted,
-            Some(Wanted::GuestError("no \"1\"".into()))
+            parse(r#"f(1) => error "no \"1\"""#).expected,
+            Some(ExpectedResult::GuestError("no \"1\"".into()))
         );
         assert_eq!(
-            parse("f(1) => error trap").wanted,
-            Some(Wanted::Failure("trap".into()))
+            parse("f(1) => error trap").expected,
+            Some(ExpectedResult::Failure("trap".into()))
         );
     }
 
@@ -180,19 +180,19 @@ mod tests {
         let sample = parse(r#"f("=>") => 1"#);
         let failure = Failure::new(FailureCode::GuestError, "no => \"way\"\n");
         for (given, wanted) in [
-            (Ok(Value::from("x")), Wanted::Value("\"x\"".into())),
+            (Ok(Value::from("x")), ExpectedResult::Value("\"x\"".into())),
             (
                 Err(failure.clone()),
-                Wanted::GuestError(failure.message.clone()),
+                ExpectedResult::GuestError(failure.message.clone()),
             ),
             (
                 Err(Failure::new(FailureCode::Trap, "x")),
-                Wanted::Failure("trap".into()),
+                ExpectedResult::Failure("trap".into()),
             ),
         ] {
             let again = parse(&sample.with(&given));
             assert_eq!(
-                (again.call, again.wanted),
+                (again.call, again.expected),
                 (sample.call.clone(), Some(wanted))
             );
         }

@@ -1,7 +1,7 @@
 //! Compares the results of jobs and calls with the expected ones and with each other.
 
 use super::Verdict;
-use super::calls::{CallSample, Wanted};
+use super::calls::{CallSample, ExpectedResult};
 use super::checker::CheckError;
 use super::difference::{Difference, same, text};
 use super::samples::InputSample;
@@ -47,7 +47,7 @@ pub(super) fn wanted(
     given: &Result<Value, Failure>,
 ) -> Verdict {
     let line = call.line;
-    let Some(wanted) = &call.wanted else {
+    let Some(wanted) = &call.expected else {
         return Verdict::Unsaid(format!("line {line} has no expected result"));
     };
     let differs = |expected: String, found: String| Verdict::Broken {
@@ -66,28 +66,28 @@ pub(super) fn wanted(
         Err(failure) => format!("error {}", said(failure)),
     };
     let is_met = match wanted {
-        Wanted::Value(text) => {
+        ExpectedResult::Value(text) => {
             let value = match value_of(text, function) {
                 Ok(value) => value,
                 Err(message) => return Verdict::broken(format!("line {line}: {message}")),
             };
             given.as_ref().is_ok_and(|given| same(given, &value))
         }
-        Wanted::GuestError(message) => given.as_ref().is_err_and(|failure| {
+        ExpectedResult::GuestError(message) => given.as_ref().is_err_and(|failure| {
             failure.code == FailureCode::GuestError && failure.message == *message
         }),
-        Wanted::Failure(code) => given
+        ExpectedResult::Failure(code) => given
             .as_ref()
             .is_err_and(|failure| failure.code.name() == code),
     };
     match (is_met, wanted) {
         (true, _) => Verdict::kept(format!("matches line {line}")),
-        (false, Wanted::Value(text)) => differs(text.clone(), found()),
-        (false, Wanted::GuestError(message)) => differs(
+        (false, ExpectedResult::Value(text)) => differs(text.clone(), found()),
+        (false, ExpectedResult::GuestError(message)) => differs(
             format!("error {}", to_wave(&message.as_str().into())),
             found(),
         ),
-        (false, Wanted::Failure(code)) => differs(format!("error {code}"), found()),
+        (false, ExpectedResult::Failure(code)) => differs(format!("error {code}"), found()),
     }
 }
 

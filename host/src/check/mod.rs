@@ -34,7 +34,7 @@ mod given;
 mod reducer;
 mod samples;
 
-pub use calls::{CallSample, Wanted};
+pub use calls::{CallSample, ExpectedResult};
 pub use checker::{CheckError, Checker};
 pub use difference::Difference;
 pub use samples::{InputSample, Samples, SamplesError};

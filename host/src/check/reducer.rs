@@ -31,7 +31,7 @@ pub(super) struct Conflict {
 
 /// What was found out about a reducer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Found {
+pub(super) struct Findings {
     /// The number of groupings that were compared.
     pub(super) groupings: usize,
     /// The number of results that were merged again on their own.
@@ -61,7 +61,7 @@ pub(super) fn explore<E>(
     parts: &[Value],
     shape: Shape,
     reduce: &mut Reduce<'_, E>,
-) -> Result<Found, E> {
+) -> Result<Findings, E> {
     let count = parts.len().min(PARTS);
     let mut search = Search {
         name,
@@ -69,7 +69,7 @@ pub(super) fn explore<E>(
         shape,
         // What neighbours come to, by where they begin and by how many they are.
         merged: vec![Vec::new(); count],
-        found: Found::default(),
+        found: Findings::default(),
     };
     for len in 1..=count {
         for from in 0..=count - len {
@@ -89,7 +89,7 @@ struct Search<'s> {
     parts: &'s [Value],
     shape: Shape,
     merged: Vec<Vec<Value>>,
-    found: Found,
+    found: Findings,
 }
 
 impl Search<'_> {
@@ -257,7 +257,7 @@ mod tests {
         values.iter().map(number).collect()
     }
 
-    fn found(parts: &[u64], shape: Shape, reduce: impl Fn(Vec<u64>) -> u64) -> Found {
+    fn found(parts: &[u64], shape: Shape, reduce: impl Fn(Vec<u64>) -> u64) -> Findings {
         let parts: Vec<Value> = parts.iter().map(|number| (*number).into()).collect();
         let mut reduce =
             |values: &[&Value]| Ok::<_, Infallible>(Ok(reduce(numbers(values)).into()));
@@ -274,7 +274,7 @@ mod tests {
                 parts: &[],
                 shape,
                 merged: Vec::new(),
-                found: Found::default(),
+                found: Findings::default(),
             };
             let all = groupings(0, len, shape);
             all.iter()

@@ -8,7 +8,7 @@
 
 use super::dependency::DependencyError;
 use super::messages::{Decision, Ended, Known, Resolution, Terms, Verdict};
-use super::task::{Limit, Phase, State, Task, UnderWay};
+use super::task::{Limit, Phase, Task, TaskState, UnderWay};
 use super::timers::{Due, Timers};
 use super::waiting::{End, Fate, Judged, Waiting};
 use super::waits::Waits;
@@ -106,7 +106,7 @@ impl Machine {
             deadline,
             attempts: 0,
             ran_on: None,
-            state: State::Waiting(Box::new(waiting)),
+            state: TaskState::Waiting(Box::new(waiting)),
         };
         self.tasks.insert(job, task);
         if let Some(eligible) = ready {
@@ -251,7 +251,7 @@ impl Machine {
             Decision::Watch(job) => self.waits.contains(*job),
             Decision::Start { job, .. } => {
                 match self.tasks.get_mut(job).map(|task| &mut task.state) {
-                    Some(State::UnderWay(under_way)) => {
+                    Some(TaskState::UnderWay(under_way)) => {
                         under_way.handed_over = true;
                         true
                     }
@@ -287,7 +287,7 @@ impl Machine {
 
     fn tell(&mut self, waiter: JobId, place: usize, job: JobId, end: &End, now: Duration) {
         let Some(Task {
-            state: State::Waiting(waiting),
+            state: TaskState::Waiting(waiting),
             ..
         }) = self.tasks.get_mut(&waiter)
         else {
@@ -314,7 +314,7 @@ impl Machine {
     fn stop_waiting(&mut self, job: JobId, eligible: Eligible, now: Duration) {
         if let Some(task) = self.tasks.get_mut(&job) {
             task.eligible = eligible;
-            if let State::Waiting(waiting) = &task.state {
+            if let TaskState::Waiting(waiting) = &task.state {
                 unregister(&mut self.waits, job, waiting);
             }
             self.start(job, now);
@@ -334,7 +334,7 @@ impl Machine {
         if let Some(expires) = expires {
             self.timers.set(expires, job, Due::Turn);
         }
-        task.state = State::UnderWay(UnderWay {
+        task.state = TaskState::UnderWay(UnderWay {
             handed_over: false,
             phase: Phase::Queued,
             expires,
@@ -351,7 +351,7 @@ impl Machine {
         let Some(task) = self.tasks.get_mut(&job) else {
             return;
         };
-        if let State::UnderWay(UnderWay {
+        if let TaskState::UnderWay(UnderWay {
             expires: Some(expires),
             ..
         }) = task.state
@@ -361,7 +361,7 @@ impl Machine {
         let backoff = task.retry.as_ref().map(|retry| retry.backoff);
         let pause = backoff.unwrap_or_default().pause(task.attempts);
         let until = now.saturating_add(pause);
-        task.state = State::Pausing { until };
+        task.state = TaskState::Pausing { until };
         if pause.is_zero() {
             self.start(job, now);
         } else {
@@ -375,9 +375,9 @@ impl Machine {
             return;
         };
         match &mut task.state {
-            State::Waiting(_) => {}
-            State::Pausing { .. } => self.start(job, now),
-            State::UnderWay(under_way) => {
+            TaskState::Waiting(_) => {}
+            TaskState::Pausing { .. } => self.start(job, now),
+            TaskState::UnderWay(under_way) => {
                 under_way.expires = None;
                 if under_way.handed_over {
                     under_way.phase = Phase::Expiring;
@@ -425,7 +425,7 @@ impl Machine {
         for (at, due) in task.timers() {
             self.timers.unset(at, job, due);
         }
-        if let State::Waiting(waiting) = &task.state {
+        if let TaskState::Waiting(waiting) = &task.state {
             unregister(&mut self.waits, job, waiting);
         }
         self.decide_outcome(job, how);
@@ -456,7 +456,7 @@ impl Machine {
         self.timers.check(&due.collect());
         let mut open = BTreeMap::new();
         for (job, task) in &self.tasks {
-            if let State::Waiting(waiting) = &task.state {
+            if let TaskState::Waiting(waiting) = &task.state {
                 open.extend(waiting.open().map(|(place, jobs)| ((*job, place), jobs)));
             }
         }

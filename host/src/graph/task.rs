@@ -26,11 +26,11 @@ pub(super) struct Task {
     pub(super) attempts: u32,
     /// The engine of the last attempt that was reported.
     pub(super) ran_on: Option<EngineId>,
-    pub(super) state: State,
+    pub(super) state: TaskState,
 }
 
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum TaskState {
     /// For its dependencies.
     Waiting(Box<Waiting>),
     /// Until it is tried again.
@@ -75,7 +75,7 @@ impl Task {
     /// The present attempt, if the host has it.
     pub(super) fn under_way(&mut self) -> Option<&mut UnderWay> {
         match &mut self.state {
-            State::UnderWay(under_way) if under_way.handed_over => Some(under_way),
+            TaskState::UnderWay(under_way) if under_way.handed_over => Some(under_way),
             _ => None,
         }
     }
@@ -83,9 +83,9 @@ impl Task {
     /// The entries of the timers that belong to it.
     pub(super) fn timers(&self) -> impl Iterator<Item = (Duration, Due)> {
         let turn = match &self.state {
-            State::Waiting(_) => None,
-            State::Pausing { until } => Some(*until),
-            State::UnderWay(under_way) => under_way.expires,
+            TaskState::Waiting(_) => None,
+            TaskState::Pausing { until } => Some(*until),
+            TaskState::UnderWay(under_way) => under_way.expires,
         };
         let deadline = self.deadline.map(|deadline| (deadline.at, Due::Deadline));
         deadline.into_iter().chain(turn.map(|at| (at, Due::Turn)))

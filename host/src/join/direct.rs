@@ -1,6 +1,6 @@
 //! Takes tasks for one engine, which arrive as requests to its process, and control requests for its engines.
 
-use super::worker::{From, Worker};
+use super::worker::{Received, Worker};
 use crate::nats::names;
 use crate::nats::wire::{TasksHead, parse};
 use async_nats::Subscriber;
@@ -47,7 +47,7 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
         let answer = Bytes::from_static(answer.as_bytes());
         let _ = worker.connection.client.publish(reply, answer).await;
         if let Some(((job, number), engine)) = taken {
-            let from = From::Request(engine);
+            let from = Received::Request(engine);
             let take = Arc::clone(&worker).take(job, number, request.payload, from);
             tokio::spawn(take);
         }

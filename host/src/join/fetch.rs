@@ -5,7 +5,7 @@
 //! tasks are so short that the way to the server takes longer.
 //! where tasks are so short that the way to the server takes longer.
 
-use super::worker::{From, Worker};
+use super::worker::{Received, Worker};
 use crate::nats::AssetError;
 use crate::nats::connect::Connection;
 use crate::nats::names::{self, Class};
@@ -206,6 +206,6 @@ fn take_in(worker: &Arc<Worker>, queues: &mut [Queue], place: usize, arrival: Ar
     };
     let (job, number): (Arc<str>, Arc<str>) = (job.into(), number.into());
     let payload = message.payload.clone();
-    let from = From::Queue(message, delivery, place);
+    let from = Received::Queue(message, delivery, place);
     tokio::spawn(Arc::clone(worker).take(job, number, payload, from));
 }

@@ -47,7 +47,7 @@ enum Doing {
 
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
+struct Ledger {
     doing: Doing,
     /// Processes that were lost while they prepared it, or with all of its tasks.
     lost: u32,
@@ -66,7 +66,7 @@ pub(super) enum Step {
     End,
 }
 
-impl State {
+impl Ledger {
     /// The state after `lost` processes that had all of its tasks.
     fn new(lost: u32) -> Self {
         Self {
@@ -142,7 +142,7 @@ pub(super) struct Suspect {
     /// The ledger that this one continues.
     earlier: Option<String>,
     most: u32,
-    state: State,
+    state: Ledger,
     /// Outcomes of finished tasks, as stored.
     stored: Bytes,
     pub(super) done: Vec<Outcome>,
@@ -169,7 +169,7 @@ impl Suspect {
             name: name(delivery),
             earlier: None,
             most,
-            state: State::new(u32::try_from(first - 1).unwrap_or_default()),
+            state: Ledger::new(u32::try_from(first - 1).unwrap_or_default()),
             stored: Bytes::new(),
             done: Vec::new(),
         };
@@ -180,7 +180,7 @@ impl Suspect {
                 Err(error) => return Err(error),
             };
             // What cannot be read is of another version: it begins afresh.
-            if let Ok((state, stored)) = parse::<State>(&ledger) {
+            if let Ok((state, stored)) = parse::<Ledger>(&ledger) {
                 suspect.state = state.taken_over(most);
                 suspect.stored = stored;
             }
@@ -264,7 +264,7 @@ mod tests {
     /// Processes take the message one after the other until it is over; tasks in `poison` end whoever runs them. The tasks
     /// that were given up, and how many processes were lost.
     fn play(tasks: u64, poison: &[u64], most: u32) -> (Vec<u64>, u32) {
-        let mut state = State::new(2);
+        let mut state = Ledger::new(2);
         let mut lost = 2;
         let mut given_up = Vec::new();
         let mut at = 0;
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_was_given_back_counts_for_nothing() {
-        let mut state = State::new(2);
+        let mut state = Ledger::new(2);
         state.count(20, 5);
         let before = state.clone();
         state = state.taken_over(5);

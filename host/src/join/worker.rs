@@ -103,7 +103,7 @@ enum Scope {
     clippy::large_enum_variant,
     reason = "one at a time, on its way into its task"
 )]
-pub(super) enum From {
+pub(super) enum Received {
     /// With its delivery, and the place of the queue.
     Queue(Message, u64, usize),
     Request(EngineId),
@@ -193,14 +193,14 @@ impl Worker {
         job: Arc<str>,
         number: Arc<str>,
         payload: Bytes,
-        from: From,
+        from: Received,
     ) {
         let name: Name = (job, number);
         let cancel = Cancel::default();
         let (delivery, engine, message, queue) = match from {
-            From::Queue(message, delivery, queue) => (delivery, None, Some(message), queue),
+            Received::Queue(message, delivery, queue) => (delivery, None, Some(message), queue),
             // They are of the middle class, as it were.
-            From::Request(engine) => (1, Some(engine), None, self.lane_count()),
+            Received::Request(engine) => (1, Some(engine), None, self.lane_count()),
         };
         if let Some(cancelled) = self.is_cancelled(&name) {
             if let Some(message) = message {

@@ -121,11 +121,11 @@ impl fmt::Display for Of<'_> {
 pub(crate) struct Fold {
     merge: Builtin,
     ty: Type,
-    state: State,
+    state: Accumulator,
 }
 
 #[derive(Debug)]
-enum State {
+enum Accumulator {
     Joined(Joined),
     Sum(Number),
     SumByKey(SumByKey),
@@ -159,27 +159,27 @@ impl Fold {
             wanted,
         };
         let state = match merge {
-            Builtin::Collect => State::Joined(Joined::default()),
+            Builtin::Collect => Accumulator::Joined(Joined::default()),
             Builtin::Concat => match ty {
-                Type::String | Type::List(_) => State::Joined(Joined::default()),
+                Type::String | Type::List(_) => Accumulator::Joined(Joined::default()),
                 _ => return Err(refuse("string or a list")),
             },
             Builtin::Sum => match (Number::zero(ty), SumByKey::new(ty)) {
-                (Some(zero), _) => State::Sum(zero),
-                (None, Some(sums)) => State::SumByKey(sums),
+                (Some(zero), _) => Accumulator::Sum(zero),
+                (None, Some(sums)) => Accumulator::SumByKey(sums),
                 (None, None) => {
                     return Err(refuse(
                         "a number, or a list of pairs or a map from keys without floats to numbers",
                     ));
                 }
             },
-            Builtin::Min | Builtin::Max if order::is_ordered(ty) => State::Best(None),
+            Builtin::Min | Builtin::Max if order::is_ordered(ty) => Accumulator::Best(None),
             Builtin::Min | Builtin::Max => {
                 return Err(refuse(
                     "a number, bool, char, string, list<u8>, enum or a tuple or record of those",
                 ));
             }
-            Builtin::Count => State::Count(0),
+            Builtin::Count => Accumulator::Count(0),
         };
         Ok(Self {
             merge,
@@ -212,7 +212,7 @@ impl Fold {
         let malformed = |reason| MergeError::Malformed { reason };
         let mut reader = Reader::new(value.payload());
         match &mut self.state {
-            State::Joined(joined) => {
+            Accumulator::Joined(joined) => {
                 // A string's length counts its bytes as a list's counts its elements.
                 joined.count += match self.merge {
                     Builtin::Collect => 1,
@@ -220,7 +220,7 @@ impl Fold {
                 };
                 joined.elements.put_raw(reader.rest());
             }
-            State::Sum(sum) => {
+            Accumulator::Sum(sum) => {
                 let number = Number::read(&mut reader, &self.ty).map_err(malformed)?;
                 *sum = sum
                     .plus(number, &self.ty)
@@ -231,8 +231,8 @@ impl Fold {
                         right: number.to_string(),
                     })?;
             }
-            State::SumByKey(sums) => sums.push(value.payload())?,
-            State::Best(best) => {
+            Accumulator::SumByKey(sums) => sums.push(value.payload())?,
+            Accumulator::Best(best) => {
                 let has_nan = order::has_nan(&self.ty, &mut reader).map_err(malformed)?;
                 let is_better = match best {
                     None => true,
@@ -253,7 +253,7 @@ impl Fold {
                     *best = Some(Best { value, has_nan });
                 }
             }
-            State::Count(count) => *count += 1,
+            Accumulator::Count(count) => *count += 1,
         }
         Ok(())
     }
@@ -263,19 +263,19 @@ impl Fold {
         let ty = self.result_type();
         let mut out = Writer::default();
         let payload = match self.state {
-            State::Joined(joined) => {
+            Accumulator::Joined(joined) => {
                 out.reserve(joined.elements.len() + 10);
                 out.put_len(joined.count);
                 out.put_raw(&joined.elements.into_vec());
                 out.into_vec()
             }
-            State::Sum(sum) => {
+            Accumulator::Sum(sum) => {
                 sum.write(&mut out, &ty);
                 out.into_vec()
             }
-            State::SumByKey(sums) => sums.finish(),
-            State::Best(best) => return best.map(|best| best.value),
-            State::Count(count) => {
+            Accumulator::SumByKey(sums) => sums.finish(),
+            Accumulator::Best(best) => return best.map(|best| best.value),
+            Accumulator::Count(count) => {
                 out.put_u64_leb(count);
                 out.into_vec()
             }

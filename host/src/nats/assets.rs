@@ -218,9 +218,9 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), ConnectError> {
 }
 
 /// The requested form of a stream, whatever it is used as.
-struct Wanted {
+struct AssetConfig {
     what: String,
-    config: Kind,
+    config: AssetKind,
     stream: String,
     /// The requested settings in which an existing stream may differ.
     replicas: Option<usize>,
@@ -228,22 +228,22 @@ struct Wanted {
     max_bytes: Option<i64>,
 }
 
-enum Kind {
+enum AssetKind {
     Stream(Box<stream::Config>),
     Bucket(Box<kv::Config>),
     Objects(Box<object_store::Config>),
 }
 
-fn wanted(settings: &AssetSettings) -> Vec<Wanted> {
-    let streams = [tasks(settings), results(settings)].map(|config| Wanted {
+fn wanted(settings: &AssetSettings) -> Vec<AssetConfig> {
+    let streams = [tasks(settings), results(settings)].map(|config| AssetConfig {
         what: format!("stream {}", config.name),
         stream: config.name.clone(),
         replicas: settings.replicas,
         max_age: settings.keep,
         max_bytes: settings.max_bytes,
-        config: Kind::Stream(Box::new(config)),
+        config: AssetKind::Stream(Box::new(config)),
     });
-    let buckets = buckets(settings).map(|config| Wanted {
+    let buckets = buckets(settings).map(|config| AssetConfig {
         what: format!("bucket {}", config.bucket),
         stream: names::kv_stream(&config.bucket),
         replicas: settings.replicas,
@@ -251,24 +251,24 @@ fn wanted(settings: &AssetSettings) -> Vec<Wanted> {
             .then_some(settings.presence)
             .flatten(),
         max_bytes: None,
-        config: Kind::Bucket(Box::new(config)),
+        config: AssetKind::Bucket(Box::new(config)),
     });
     // Modules stay for good.
     let objects = objects(settings).map(|config| (config.bucket == names::BLOBS, config));
-    let objects = objects.map(|(is_kept_for_a_time, config)| Wanted {
+    let objects = objects.map(|(is_kept_for_a_time, config)| AssetConfig {
         what: format!("object store {}", config.bucket),
         stream: names::object_stream(&config.bucket),
         replicas: settings.replicas,
         max_age: settings.keep.filter(|_| is_kept_for_a_time),
         max_bytes: settings.max_bytes.filter(|_| is_kept_for_a_time),
-        config: Kind::Objects(Box::new(config)),
+        config: AssetKind::Objects(Box::new(config)),
     });
     streams.into_iter().chain(buckets).chain(objects).collect()
 }
 
 async fn make_stream(
     connection: &Connection,
-    wanted: Wanted,
+    wanted: AssetConfig,
     change: bool,
 ) -> Result<Asset, AssetError> {
     let js = &connection.js;
@@ -277,9 +277,11 @@ async fn make_stream(
             Ok(there) => there,
             Err(problem) if problem.is(ErrorCode::STREAM_NOT_FOUND) => {
                 match &wanted.config {
-                    Kind::Stream(config) => drop(js.create_stream((**config).clone()).await?),
-                    Kind::Bucket(config) => drop(js.create_key_value((**config).clone()).await?),
-                    Kind::Objects(config) => {
+                    AssetKind::Stream(config) => drop(js.create_stream((**config).clone()).await?),
+                    AssetKind::Bucket(config) => {
+                        drop(js.create_key_value((**config).clone()).await?)
+                    }
+                    AssetKind::Objects(config) => {
                         drop(js.create_object_store((**config).clone()).await?);
                     }
                 }
@@ -333,13 +335,13 @@ async fn make_consumer(
     let js = &connection.js;
     let mut config = lane_consumer(lane, class, settings, wait);
     let name = names::consumer(lane, class);
-    let wanted = Wanted {
+    let wanted = AssetConfig {
         what: format!("consumer {name} of {}", names::TASKS),
         stream: names::TASKS.to_owned(),
         replicas: settings.replicas,
         max_age: None,
         max_bytes: None,
-        config: Kind::Stream(Box::new(tasks(settings))),
+        config: AssetKind::Stream(Box::new(tasks(settings))),
     };
     let state = ensure(connection, &wanted, async {
         let there = js
@@ -391,7 +393,7 @@ async fn ack_wait_of(connection: &Connection, lane: &str) -> Option<Duration> {
 
 async fn ensure(
     connection: &Connection,
-    wanted: &Wanted,
+    wanted: &AssetConfig,
     act: impl Future<Output = Result<AssetState, Problem>>,
 ) -> Result<AssetState, AssetError> {
     match connection.watched("$JS.API.", act).await {

@@ -62,10 +62,10 @@ impl Round {
     }
 }
 
-/// Where a task's outcome is found.
+/// The message that holds a task, and so its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// The message.
+pub(crate) struct TaskMessage {
+    /// The name of the message.
     pub(crate) number: String,
     /// The tasks that it holds.
     pub(crate) tasks: Range<u64>,
@@ -86,21 +86,24 @@ impl Index {
         self.tasks
     }
 
-    pub(crate) fn messages(&self) -> impl Iterator<Item = Found> + '_ {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = TaskMessage> + '_ {
         let ends = self.firsts.iter().skip(1).copied().chain([self.tasks]);
-        self.firsts.iter().zip(ends).map(|(first, end)| Found {
-            number: first.to_string(),
-            tasks: *first..end,
-        })
+        self.firsts
+            .iter()
+            .zip(ends)
+            .map(|(first, end)| TaskMessage {
+                number: first.to_string(),
+                tasks: *first..end,
+            })
     }
 
     /// Finds the outcome that counts: that of the task's latest attempt.
-    pub(crate) fn find(&self, index: u64) -> Option<Found> {
+    pub(crate) fn find(&self, index: u64) -> Option<TaskMessage> {
         if index >= self.tasks {
             return None;
         }
         if let Some(round) = self.rounds.iter().rev().find(|round| round.has(index)) {
-            return Some(Found {
+            return Some(TaskMessage {
                 number: round.number(index),
                 tasks: index..index + 1,
             });
@@ -108,7 +111,7 @@ impl Index {
         let after = self.firsts.partition_point(|first| *first <= index);
         let first = *self.firsts.get(after.checked_sub(1)?)?;
         let end = self.firsts.get(after).copied().unwrap_or(self.tasks);
-        Some(Found {
+        Some(TaskMessage {
             number: first.to_string(),
             tasks: first..end,
         })

@@ -4,7 +4,7 @@
 use super::agent::{AGAIN, Agent, QUIET};
 use super::flight::result_type;
 use crate::dispatch::Dispatch;
-use crate::nats::index::{Found, Index};
+use crate::nats::index::{Index, TaskMessage};
 use crate::nats::names;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
@@ -80,7 +80,7 @@ impl Recalled {
     }
 
     /// Waits until the result of the message is stored; returns false if it never will be.
-    async fn wait(&self, found: &Found) -> bool {
+    async fn wait(&self, found: &TaskMessage) -> bool {
         let mut news = self.news.subscribe();
         loop {
             let now = *news.borrow_and_update();
@@ -242,7 +242,7 @@ async fn read(
     agent: &Agent,
     recalled: &Recalled,
     dispatch: &Dispatch,
-    found: &Found,
+    found: &TaskMessage,
 ) -> Result<Arc<Vec<Outcome>>, Unread> {
     let kept = || recalled.read.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(outcomes) = kept().outcomes.get(&found.number) {

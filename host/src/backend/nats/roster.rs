@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the [module](self). Written by the agent alone.
 pub(super) struct Roster {
-    state: Mutex<State>,
+    state: Mutex<RosterState>,
     count: AtomicUsize,
     events: EventSender,
 }
 
 #[derive(Default)]
-struct State {
+struct RosterState {
     processes: HashMap<String, Record>,
     engines: BTreeMap<EngineId, Arc<str>>,
     /// Tasks of this process completed by each engine.
@@ -230,7 +230,7 @@ impl Roster {
         Some((process, engines))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RosterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
