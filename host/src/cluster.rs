@@ -30,21 +30,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The engines of this process.
+/// The engines of a program, and the calls to give them work.
 ///
-/// Dropping it stops what runs and joins every thread; [`Cluster::shutdown`] gives what runs some time
-/// first. Views and handles may outlive it: they then say that it was shut down.
+/// Dropping it stops what is running and joins every thread; [`Cluster::shutdown`] first gives running tasks some
+/// time. Views and handles may outlive the cluster, and then report that it was shut down.
 ///
 /// # Examples
 ///
-/// ```no_run
+/// ```
 /// use rwasm_cluster::Cluster;
 /// use std::time::Duration;
 ///
 /// let cluster = Cluster::builder().engines(2).max_engines(8).start()?;
 /// let added = cluster.add_engines(2)?;
 /// cluster.remove_engine(added[0])?;
-/// assert_eq!(cluster.engines().len(), 3);
 /// cluster.shutdown(Duration::from_secs(5));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -53,7 +52,25 @@ pub struct Cluster {
     shortages: Vec<Shortage>,
 }
 
-/// How a cluster is made.
+/// The settings of a cluster, made by [`Cluster::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{ByteSize, Cluster, Limits, Policy};
+/// use std::time::Duration;
+///
+/// let mut limits = Limits::default();
+/// limits.memory = ByteSize::new(64 << 20);
+/// limits.time = Duration::from_secs(5);
+/// let cluster = Cluster::builder()
+///     .engines(2)
+///     .limits(limits)
+///     .policy(Policy::LeastRecentlyUsed)
+///     .start()?;
+/// assert_eq!(cluster.engines().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder starts nothing until `start` is called"]
 pub struct ClusterBuilder {
@@ -77,28 +94,28 @@ pub struct ClusterBuilder {
     remote: Option<NatsSettings>,
 }
 
-/// Why a cluster did not start.
+/// Why a cluster could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It was to have no engine, or too many.
+    /// The number of engines is 0, or too high.
     #[error("a cluster has 1 to {MAX_ENGINES} engines, but {wanted} were requested")]
     EngineCount {
-        /// How many were asked for.
+        /// The requested number.
         wanted: u32,
     },
-    /// The system does not give the threads.
+    /// The engines' threads cannot be started.
     #[error("cannot start threads for {engines} engines")]
     Threads {
-        /// How many engines there were to be.
+        /// The requested number of engines.
         engines: u32,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// WebAssembly cannot be run here.
+    /// WebAssembly cannot run on this machine.
     #[error("cannot run WebAssembly on this machine: {0}")]
     Sandbox(String),
-    /// The functions that it was to offer to guests cannot be offered.
+    /// The host functions for guests are not valid.
     #[error(transparent)]
     HostFunctions(#[from] HostFunctionsError),
     /// The history cannot be opened.
@@ -109,18 +126,18 @@ pub enum StartError {
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Connect(#[from] crate::nats::ConnectError),
-    /// Functions of this program cannot be called from engines elsewhere.
+    /// Host functions were set together with remote engines, which cannot call them.
     #[error(
         "remote engines cannot call the host functions of this program: set either `host_functions` or `connect`"
     )]
     HostFunctionsElsewhere,
 }
 
-/// A cluster has room for so many engines at least, unless said otherwise.
+/// A cluster has room for at least this many engines, unless set otherwise.
 const ROOM: u32 = 16;
 
 impl Cluster {
-    /// Says how a cluster should be; [`ClusterBuilder::start`] makes it.
+    /// Returns the settings of a new cluster; [`ClusterBuilder::start`] starts it.
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder {
             engines: None,
@@ -144,8 +161,8 @@ impl Cluster {
         }
     }
 
-    /// A cluster that answers the tasks of a durable job with what is stored of it, and merges on engines of this process, if
-    /// it is told so, else on those elsewhere.
+    /// A cluster that answers the tasks of a durable job from storage, and merges on engines of this process or on
+    /// remote ones.
     #[cfg(feature = "nats")]
     pub(crate) fn recalling(
         builder: ClusterBuilder,
@@ -164,12 +181,12 @@ impl Cluster {
         &self.core
     }
 
-    /// The cluster that is reached by a NATS server at `url`: `nats://127.0.0.1:4222`, or `tls://…` off this machine. Its
-    /// engines are processes that joined it (`rwasm-cluster engine join`). For keys and certificates see
-    /// [`ClusterBuilder::connect`].
+    /// Connects to the cluster behind a NATS server at `url`: `nats://127.0.0.1:4222`, or `tls://…` for another
+    /// machine. Its engines are processes that joined it (`rwasm-cluster engine join`). For keys and certificates,
+    /// see [`ClusterBuilder::connect`].
     ///
     /// # Errors
-    /// When it cannot be reached, refuses, or was not set up.
+    /// If the cluster cannot be reached, rejects the connection, or is not set up.
     #[cfg(feature = "nats")]
     pub fn connect(url: impl Into<String>) -> Result<Self, StartError> {
         Self::builder()
@@ -177,121 +194,120 @@ impl Cluster {
             .start()
     }
 
-    /// What its jobs and calls may use, where they do not say otherwise.
+    /// Returns what jobs and calls may use by default.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.core.defaults.limits
     }
 
-    /// What its jobs and calls may reach, where they do not say otherwise.
+    /// Returns what jobs and calls may reach by default.
     #[must_use]
     pub fn grants(&self) -> &Grants {
         &self.core.defaults.grants
     }
 
-    /// What its engines could use up, all together, if each task used what the cluster's limits allow: where
-    /// it is more than this process may have, at the start. Cgroups are counted.
+    /// Returns the resources that its engines could exhaust if every task used what the cluster's limits allow,
+    /// compared with what this process had at the start. Cgroups are taken into account.
     #[must_use]
     pub fn shortages(&self) -> &[Shortage] {
         &self.shortages
     }
 
-    /// The view that gives each call to whichever engine is free.
+    /// Returns the view that gives each call to whichever engine is free.
     pub fn load_balanced_view(&self) -> LoadBalancedView {
         LoadBalancedView::new(Arc::clone(&self.core))
     }
 
-    /// The view of the engines that are named: `Targets::All`, an id as `2`, a place from the end
-    /// as `-1`, a range as `0..4`, several as `[0, 2]`, or a text as the command line has it.
+    /// Returns the view of the named engines: `Targets::All`, an id such as `2`, a position from the end such as
+    /// `-1`, a range such as `0..4`, several such as `[0, 2]`, or parsed text.
     ///
     /// # Errors
-    /// When one of them is not there, none is named, or one twice.
+    /// If one of them does not exist, none is named, or one is named twice.
     pub fn direct_view(&self, targets: impl Into<Targets>) -> Result<DirectView, TargetError> {
         DirectView::new(Arc::clone(&self.core), &targets.into())
     }
 
-    /// The same cluster for programs without an async runtime: its views wait.
+    /// Returns the same cluster for programs without an async runtime: its views block.
     #[must_use]
     pub fn blocking(&self) -> BlockingCluster<'_> {
         BlockingCluster::new(self)
     }
 
-    /// Its engines, in the order of their ids. None once it is shut down.
+    /// Returns the ids of its engines, in order; none once it is shut down.
     #[must_use]
     pub fn engines(&self) -> Vec<EngineId> {
         self.core.backend.engines()
     }
 
-    /// Whether one of them takes what is given to any engine: over NATS one that serves the cluster's lane. Without one tasks
-    /// wait.
+    /// Returns whether any engine takes calls that may run on any engine; over NATS, one that serves the cluster's
+    /// lane. Without one, tasks wait.
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.core.backend.is_served()
     }
 
-    /// Adds engines, under ids that were never used. Jobs that run make use of them, but for direct
-    /// ones.
+    /// Adds engines, under ids that were never used. Running jobs make use of them, except those of direct views.
     ///
     /// # Errors
-    /// When there is no room for them, or the system gives no threads; none is added then.
+    /// If there is no room for them, or their threads cannot be started; none is added then.
     pub fn add_engines(&self, count: u32) -> Result<Vec<EngineId>, EngineError> {
         self.core.backend.add_engines(count)
     }
 
-    /// Takes an engine away, and its id for good. What it runs it finishes; what waits for it alone
-    /// fails as `engine-lost`. Comes back at once.
+    /// Removes an engine, and its id for good, and returns at once. The engine finishes what it is running; what
+    /// waits for it alone fails as `engine-lost`.
     ///
     /// # Errors
-    /// When there is no such engine.
+    /// If there is no such engine.
     pub fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError> {
         self.core.backend.remove_engine(engine)?;
         self.core.forget(engine);
         Ok(())
     }
 
-    /// Puts a new engine in an engine's place, under its id. What it has fails as `engine-lost`;
-    /// what waits for it goes on waiting; what was pushed to it stays.
+    /// Replaces an engine with a new one under its id. What it was running fails as `engine-lost`; what waits for it
+    /// goes on waiting, and what was pushed to it stays.
     ///
     /// # Errors
-    /// When there is no such engine.
+    /// If there is no such engine.
     pub fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError> {
         self.core.backend.restart_engine(engine)
     }
 
-    /// What waits and runs now.
+    /// Returns what waits and runs at this moment.
     #[must_use]
     pub fn queue_status(&self) -> QueueStatus {
         self.core.backend.status()
     }
 
-    /// What happens from now on: engines that come and go, jobs that begin and end.
+    /// Returns the events from now on: engines that come and go, jobs that begin and end.
     #[must_use]
     pub fn events(&self) -> ClusterEvents {
         self.core.events.subscribe()
     }
 
-    /// What the tasks of all its jobs print, log and publish from now on, as they do. The jobs' own notes
-    /// ([`Job::notes`](crate::Job::notes)) begin when the job does, and may miss the first; these do not.
+    /// Returns what the tasks of all its jobs print, log and publish from now on, as it happens. A job's own notes
+    /// ([`Job::notes`](crate::Job::notes)) start with the job and may miss its first ones; these do not.
     #[must_use]
     pub fn notes(&self) -> ClusterNotes {
         self.core.told(None)
     }
 
-    /// The lines that the tasks of all its jobs log from now on and that matter at least so much.
+    /// Returns the lines of this level and above that the tasks of all its jobs log from now on.
     #[must_use]
     pub fn log(&self, from: LogLevel) -> ClusterNotes {
         self.core.told(Some(from))
     }
 
-    /// The history that its jobs are recorded in, if it was given one.
+    /// Returns the history in which its jobs are recorded, if there is one.
     #[cfg(feature = "history")]
     #[must_use]
     pub fn history(&self) -> Option<&History> {
         self.core.keeper.as_ref().map(|keeper| &keeper.history)
     }
 
-    /// Whether instances come from a pool. Where the address space is too small for one, each is
-    /// mapped anew, which is slower.
+    /// Returns whether instances come from a pool. If the address space is too small for a pool, each instance is
+    /// mapped separately, which is slower.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         match &self.core.workshop {
@@ -300,18 +316,18 @@ impl Cluster {
         }
     }
 
-    /// Compiles `module` for these limits, so that a job with it begins at once.
+    /// Compiles `module` for these limits, so that a job with it can begin at once.
     ///
     /// # Errors
-    /// When it does not compile or wants what the host cannot stand in for.
+    /// If it does not compile, or needs what the host cannot provide.
     pub fn prepare(&self, module: &Module, limits: &Limits) -> Result<(), LoadError> {
         self.core.compile(module, limits).map(drop)
     }
 
-    /// Begins a job: maps a function of `module` over `inputs` and merges what comes out.
+    /// Starts a job: maps a function of `module` over `inputs` and merges the results.
     ///
     /// # Errors
-    /// When the module does not fit the job, or an input cannot be used. Nothing has run then.
+    /// If the module does not fit the job, or an input cannot be used. Nothing has run then.
     pub fn run(
         &self,
         module: &Module,
@@ -321,10 +337,10 @@ impl Cluster {
         self.core.run(module, inputs, spec, Vec::new())
     }
 
-    /// Begins a job when others have ended as `after` says: each of them.
+    /// Starts a job once all of `after` are met.
     ///
     /// # Errors
-    /// As [`Self::run`]; and when a job that is named is not known.
+    /// As for [`Self::run`]; also if a named job is not known.
     pub fn run_after(
         &self,
         module: &Module,
@@ -336,11 +352,11 @@ impl Cluster {
         self.core.run(module, inputs, spec, after)
     }
 
-    /// Ends the cluster: takes nothing more, gives what runs so much time to end, then stops the
-    /// rest. Every thread is joined when this comes back, which it does soon after that time: a
-    /// guest is stopped within milliseconds, a host call that is stuck is left after 100 ms.
+    /// Ends the cluster: takes no more work, lets running tasks go on for `grace`, then stops the rest and joins
+    /// every thread. Returns soon after that time: a guest is stopped within milliseconds, and a stuck host call is
+    /// abandoned after 100 ms.
     ///
-    /// Its views and handles stay and say that it was shut down. Doing it again does nothing.
+    /// Its views and handles remain, and report that it was shut down. A second call has no effect.
     pub fn shutdown(&self, grace: Duration) -> Shutdown {
         self.core.shutdown(grace)
     }
@@ -353,116 +369,115 @@ impl Drop for Cluster {
 }
 
 impl ClusterBuilder {
-    /// How many engines; by default as many as this process may use cores.
+    /// Sets the number of engines; by default one for each core that this process may use.
     pub fn engines(mut self, engines: u32) -> Self {
         self.engines = Some(engines);
         self
     }
 
-    /// How many engines there may be at a time, for [`Cluster::add_engines`]: room for their guests
-    /// is set aside, in address space and not in memory. By default twice as many as at first.
+    /// Sets how many engines there may be at a time, for [`Cluster::add_engines`]; by default twice the initial
+    /// number. Room for their guests is reserved in address space, not in memory.
     pub fn max_engines(mut self, engines: u32) -> Self {
         self.max_engines = Some(engines);
         self
     }
 
-    /// The id of the first engine, where engines of other processes have ids too.
+    /// Sets the id of the first engine, if engines of other processes have ids too.
     #[cfg(feature = "nats")]
     pub(crate) fn first_engine(mut self, id: EngineId) -> Self {
         self.first_engine = id.0;
         self
     }
 
-    /// How the engine of a call is chosen, where any will do.
+    /// Sets how the engine of a call is chosen if any will do.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The dispatches that an engine has at a time, at most: the one that runs and those that wait
-    /// with it, which cannot be taken by another. By default 1, so that nothing waits behind a task
-    /// that does not end while another engine is free; more hide the time of a hand-over, which
-    /// pays where there are many small calls.
+    /// Sets the most dispatches that an engine has at a time: the running one and those waiting behind it, which no
+    /// other engine can take. By default 1, so that nothing waits behind a long task while another engine is free;
+    /// higher values hide the time of a hand-over, which pays off for many small calls.
     pub fn hwm(mut self, dispatches: usize) -> Self {
         self.hwm = dispatches.max(1);
         self
     }
 
-    /// What the random policies draw from, so that they choose the same each time.
+    /// Sets the seed of the random policies, so that they choose the same each time.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// How much may be submitted by calls and not yet done: beyond it `submit` waits and `try_submit`
-    /// says [`SubmitError::QueueFull`]. Maps and runs have bounds of their own.
+    /// Sets how much may be submitted by calls and not yet done: beyond it `submit` waits and `try_submit` returns
+    /// [`SubmitError::QueueFull`]. Maps and runs have bounds of their own.
     pub fn queue(mut self, limits: QueueLimits) -> Self {
         self.queue = limits;
         self
     }
 
-    /// Keeps compiled code in this directory, which must be private to the user, for the next
-    /// start. By default nothing is kept.
+    /// Keeps compiled code in this directory, which must be private to the user, for the next start. By default
+    /// nothing is kept.
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(dir.into());
         self
     }
 
-    /// What the compiled code in that directory may take, [`CodeCache::SIZE`] by default: what was
-    /// used longest ago is removed first.
+    /// Sets how large that directory may grow, [`CodeCache::SIZE`] by default: what was unused for longest is removed
+    /// first.
     pub fn cache_size(mut self, size: ByteSize) -> Self {
         self.cache_size = size;
         self
     }
 
-    /// Where modules are compiled: by default in this process, which bounds neither time nor memory.
+    /// Sets where modules are compiled: by default in this process, which bounds neither time nor memory.
     pub fn compiler(mut self, compiler: Compiler) -> Self {
         self.compiler = compiler;
         self
     }
 
-    /// What its jobs and calls may use, where they do not say otherwise.
+    /// Sets what jobs and calls may use by default.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.defaults.limits = limits;
         self
     }
 
-    /// What its jobs and calls may reach, where they do not say otherwise: nothing by default.
+    /// Sets what jobs and calls may reach by default: nothing, unless set.
     pub fn grants(mut self, grants: Grants) -> Self {
         self.defaults.grants = Arc::new(grants);
         self
     }
 
-    /// How typed functions of core modules are called.
+    /// Sets how typed functions of core modules are called.
     pub fn lowering(mut self, lowering: Lowering) -> Self {
         self.lowering = lowering;
         self
     }
 
-    /// Refuses modules that import what this host does not offer. By default they are loaded,
-    /// and a task that calls such an import fails.
+    /// Sets whether to refuse modules with imports that this host does not offer. By default they are loaded, and a
+    /// task that calls such an import fails.
     pub fn strict_imports(mut self, strict: bool) -> Self {
         self.strict_imports = strict;
         self
     }
 
-    /// Functions of this program that guests may import.
+    /// Offers functions of this program for guests to import.
     pub fn host_functions(mut self, functions: HostFunctions) -> Self {
         self.host = functions;
         self
     }
 
-    /// Records every job and call in this history: what it was called with, what came of each task
-    /// and why it failed. By default nothing is recorded. A job that cannot be recorded goes on all
-    /// the same, and [`ClusterEvent::HistoryLost`](crate::ClusterEvent::HistoryLost) says why.
+    /// Records every job and call in this history: its arguments, and the outcome of each task. By default nothing is
+    /// recorded. A job that cannot be recorded goes on all the same, and
+    /// [`ClusterEvent::HistoryLost`](crate::ClusterEvent::HistoryLost) says why.
     #[cfg(feature = "history")]
     pub fn history(mut self, settings: HistorySettings) -> Self {
         self.history = Some(settings);
         self
     }
 
-    /// Has the engines of a cluster over NATS run the tasks, and none of this process. What is said of engines, of the cache
-    /// and of compiling has no meaning then: whoever runs the engines says it.
+    /// Uses the engines of a cluster over NATS, and none of this process. Settings of engines, of the cache and of
+    /// compiling have no effect then: they belong to whoever runs the engines.
     #[cfg(feature = "nats")]
     pub fn connect(mut self, settings: crate::nats::ConnectSettings) -> Self {
         let remote = self.remote.take();
@@ -473,15 +488,15 @@ impl ClusterBuilder {
         self
     }
 
-    /// The lane whose engines get the tasks, for clusters over NATS: `main` unless said otherwise.
+    /// Sets the lane whose engines get the tasks, for clusters over NATS; `main` by default.
     #[cfg(feature = "nats")]
     pub fn lane(mut self, lane: impl Into<String>) -> Self {
         self.remote.get_or_insert_default().lane = lane.into();
         self
     }
 
-    /// To how many engines a task is given that is lost with each, over NATS: then it fails as `engine-lost`, since it may
-    /// be what ends them. By default 5.
+    /// Sets how many engines a task may be given to, over NATS, if each is lost with it; then it fails as
+    /// `engine-lost`, since it may be what ends them. 5 by default.
     #[cfg(feature = "nats")]
     pub fn deliveries(mut self, engines: u32) -> Self {
         self.remote.get_or_insert_default().deliveries = engines.max(1);
@@ -518,11 +533,11 @@ impl ClusterBuilder {
         })
     }
 
-    /// Starts the engines, or connects to those elsewhere.
+    /// Starts the engines, or connects to remote ones.
     ///
     /// # Errors
-    /// When the number of engines is not possible, the system does not give what they need, or the
-    /// history cannot be opened.
+    /// If the number of engines is not valid, the system does not provide what they need, or the history cannot be
+    /// opened.
     pub fn start(self) -> Result<Cluster, StartError> {
         #[cfg(feature = "nats")]
         if let Some(remote) = self.remote.clone() {

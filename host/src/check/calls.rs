@@ -139,7 +139,10 @@ mod tests {
         }
         let sample = parse(r#" greet("Ada", 3)  =>  "hi"  "#);
         assert_eq!(sample.call, r#"greet("Ada", 3)"#);
-        assert_eq!(sample.expected, Some(ExpectedResult::Value("\"hi\"".into())));
+        assert_eq!(
+            sample.expected,
+            Some(ExpectedResult::Value("\"hi\"".into()))
+        );
         assert_eq!(sample.line, 7);
         assert_eq!(parse("now()").expected, None);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The handle of a running job: its outcomes as they come, and its end.
+//! The handle of a running job: its outcomes as they arrive, and its end.
 
 use super::events::{Event, Progress};
 use super::live::LiveNotes;
@@ -21,10 +21,30 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
-/// A job that runs: a [`Future`] of its result, and a [`Stream`] of its outcomes.
+/// A running job: a [`Future`] of its result, and a [`Stream`] of its outcomes.
 ///
-/// Dropping the handle cancels the job and waits until its tasks are stopped; [`Job::detach`] lets
-/// it go on.
+/// # Cancellation
+/// Dropping the handle cancels the job and waits until its tasks are stopped; [`Job::detach`] lets it go on.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Input, JobSpec, Merge, Module};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(2).start()?;
+/// // A WASI command that reads and prints nothing.
+/// let wat = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+/// let command = Module::from_bytes("nothing", wat)?;
+/// let mut spec = JobSpec::default();
+/// spec.merge = Merge::Concat;
+///
+/// let job = cluster.run(&command, vec![Input::bytes("text", "some lines")], &spec)?;
+/// let result = job.wait()?;
+/// assert_eq!(result.failures, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a job cancels it; `detach` lets it go on"]
 pub struct Job {
     pub(super) outcomes: Receiver<Vec<(Origin, Outcome)>>,
@@ -37,19 +57,20 @@ pub struct Job {
     pub(super) driver: Option<JoinHandle<Result<JobResult, JobError>>>,
 }
 
-/// What a job came to.
+/// The result of a job.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct JobResult {
-    /// The merged value. None where nothing was to be merged, or `min` and `max` had no values.
+    /// The merged value; `None` if there was nothing to merge, or `min` and `max` had no values.
     pub merged: Option<Packed>,
-    /// Tasks that failed and were tolerated: the first of them, in input order.
+    /// The first failed tasks that were tolerated, in input order.
     pub failed: Vec<(Origin, Failure)>,
-    /// How many failed.
+    /// The number of failed tasks.
     pub failures: u64,
     /// Its figures.
     pub stats: JobStats,
-    /// What each attempt at each task used, in the order they ended, if [`JobSpec::keep_records`](super::JobSpec::keep_records) was set.
+    /// What each attempt at each task used, in the order they ended, if
+    /// [`JobSpec::keep_records`](super::JobSpec::keep_records) was set.
     pub records: Vec<TaskRecord>,
 }
 
@@ -57,7 +78,7 @@ pub struct JobResult {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskRecord {
-    /// What it ran on.
+    /// Its input.
     pub origin: Origin,
     /// Why it failed, if it did.
     pub code: Option<FailureCode>,
@@ -67,56 +88,56 @@ pub struct TaskRecord {
     pub is_merge: bool,
 }
 
-/// Why a job came to nothing.
+/// Why a job has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
-    /// More tasks failed than the job bears.
+    /// More tasks failed than the job tolerates.
     #[error("{origin}: {failure}")]
     TaskFailed {
-        /// What the task ran on.
+        /// The input of the task.
         origin: Origin,
         /// Why it failed.
         failure: Box<Failure>,
         /// What its program printed to stderr, as far as it was kept.
         stderr: Box<Log>,
-        /// What it told by calls of the host, as far as that was kept.
+        /// What it reported through the host, as far as that was kept.
         notes: Option<Box<Notes>>,
-        /// How many tasks had failed.
+        /// The number of tasks that had failed.
         failures: u64,
-        /// All attempts at the task, the first first.
+        /// All attempts at the task, in order.
         attempts: Vec<Attempt>,
     },
     /// The reducer failed.
     #[error("the reducer failed: {0}")]
     ReducerFailed(Box<Failure>),
-    /// A built-in merge met a value it cannot take.
+    /// A built-in merge could not take a value.
     #[error("the outcomes cannot be merged: {0}")]
     Merge(MergeError),
-    /// The input could not be read to its end.
+    /// An input could not be read to its end.
     #[error(transparent)]
     Input(InputError),
-    /// The iterator or stream that gives the input panicked.
+    /// The iterator or stream with the input panicked.
     #[error("the source of the input panicked: {0}")]
     InputPanicked(String),
-    /// The job took longer than its deadline.
+    /// The job exceeded its deadline.
     #[error("the job took longer than its deadline of {}", humantime::format_duration(*.0))]
     Deadline(Duration),
     /// It was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
-    /// It could not begin.
+    /// The job could not start.
     #[error("the job did not start: {0}")]
     NeverBegan(Box<Failure>),
-    /// Its result was taken before, and is not kept.
+    /// Its result has already been taken.
     #[error("the result of job {0} has already been taken")]
     Taken(JobId),
-    /// A fault of the library.
+    /// An error of the library itself.
     #[error("internal error in rwasm-cluster, please report it: {0}")]
     Internal(String),
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct JobProgress {
@@ -126,29 +147,29 @@ pub struct JobProgress {
     pub chunks_read: u64,
     /// Bytes of the input whose tasks are done.
     pub bytes_done: u64,
-    /// Whether the end of the input has been reached, so that `chunks_read` is their number.
+    /// Whether the end of the input has been reached, so that `chunks_read` is the number of chunks.
     pub input_ended: bool,
-    /// The bytes of all inputs, where that is known.
+    /// The bytes of all inputs, if known.
     pub bytes_total: Option<u64>,
-    /// How many tasks there will be, where that is known before they are read.
+    /// The number of tasks, if known before they are read.
     pub tasks_total: Option<u64>,
 }
 
 impl Job {
-    /// Its name, which dependencies go by.
+    /// Returns its id, which dependencies refer to.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.slot.job
     }
 
-    /// The next outcome: in input order, or as they come if the job was so specified. None when there
-    /// are no more; [`Job::wait`] then says how the job ended. A job whose module's reducer merges
-    /// delivers none. Waits on this thread; as a [`Stream`] the job gives the same without.
+    /// Blocks for the next outcome: in input order, or as tasks end if the job is unordered. Returns
+    /// `None` if there are no more; [`Job::wait`] then says how the job ended. A job whose module's
+    /// reducer merges delivers no outcomes. As a [`Stream`], the job gives the same without blocking.
     pub fn next_outcome(&mut self) -> Option<(Origin, Outcome)> {
         pollster::block_on(std::future::poll_fn(|context| self.poll_outcome(context)))
     }
 
-    /// The next outcome if it is there already.
+    /// Returns the next outcome if it is already there.
     pub fn try_next_outcome(&mut self) -> Option<(Origin, Outcome)> {
         if self.ready.is_empty() {
             let batch = self.outcomes.try_recv().ok()?;
@@ -157,40 +178,40 @@ impl Job {
         self.ready.pop_front()
     }
 
-    /// Waits on this thread for the end of the job. As a [`Future`] the job gives the same without.
+    /// Blocks until the job has ended. As a [`Future`], the job gives the same without blocking.
     ///
     /// # Errors
-    /// When more tasks failed than the job bears, its merge failed, its input could not be read,
-    /// or it was stopped.
+    /// If more tasks failed than the job tolerates, its merge failed, its input could not be read, or it was
+    /// cancelled.
     pub fn wait(self) -> Result<JobResult, JobError> {
         pollster::block_on(self)
     }
 
-    /// Whether it has ended, well or not.
+    /// Returns whether it has ended, successfully or not.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.slot.is_done()
     }
 
-    /// Whether it has ended well; none while it has not ended.
+    /// Returns whether it succeeded, or `None` if it has not ended.
     #[must_use]
     pub fn is_successful(&self) -> Option<bool> {
         self.slot.look(|done| done.success)
     }
 
-    /// Waits on this thread until it has ended, so long at most. Whether it has. While outcomes are
-    /// delivered that nobody takes, it does not end.
+    /// Blocks until it has ended, for `timeout` at most, and returns whether it has. It does not end while delivered
+    /// outcomes are not taken.
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.slot.wait(Some(timeout))
     }
 
-    /// Stops it, with its running tasks. Comes back at once.
+    /// Cancels it with its running tasks, and returns at once.
     pub fn abort(&self) {
         self.canceller().cancel();
     }
 
-    /// Lets it go on without this handle; outcomes that it delivers are lost. Gives its name.
+    /// Lets it go on without this handle, and returns its id; outcomes that it delivers are lost.
     pub fn detach(mut self) -> JobId {
         let id = self.id();
         // A job that has ended needs no word.
@@ -201,7 +222,7 @@ impl Job {
         id
     }
 
-    /// What its tasks print, log and publish from now on, as they do.
+    /// Returns what its tasks print, log and publish from now on, as it happens.
     #[must_use]
     pub fn notes(&self) -> LiveNotes {
         self.slot.live.listen()
@@ -240,7 +261,7 @@ impl Job {
         let _ = self.events.send(Event::Taken);
     }
 
-    /// A handle to cancel the job from elsewhere.
+    /// Returns a handle that can cancel the job from elsewhere.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller {
@@ -248,7 +269,7 @@ impl Job {
         }
     }
 
-    /// How far it is.
+    /// Returns a handle to its progress.
     #[must_use]
     pub fn progress(&self) -> ProgressHandle {
         ProgressHandle(Arc::clone(&self.progress))
@@ -311,26 +332,26 @@ impl Detached {
     }
 }
 
-/// Looks at a job's progress from elsewhere.
+/// A handle to the progress of a job, usable from elsewhere.
 #[derive(Clone)]
 pub struct ProgressHandle(Arc<Progress>);
 
 impl ProgressHandle {
-    /// How far the job is now.
+    /// Returns the progress of the job now.
     #[must_use]
     pub fn now(&self) -> JobProgress {
         self.0.now()
     }
 }
 
-/// Cancels a job from elsewhere.
+/// A handle that can cancel a job from elsewhere.
 #[derive(Clone)]
 pub struct Canceller {
     events: Sender<Event>,
 }
 
 impl Canceller {
-    /// Stops the job and its running tasks. Comes back at once.
+    /// Cancels the job with its running tasks, and returns at once.
     pub fn cancel(&self) {
         // A job that has ended needs no stopping.
         let _ = self.events.send(Event::Stop);

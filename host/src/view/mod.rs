@@ -1,10 +1,10 @@
-//! Views: how a user addresses engines, and the jobs and calls that are made by them.
+//! Views: how users address engines, and the jobs and calls made through them.
 //!
-//! A job's way: `spec` says what is wanted, `plan` checks it against the module, `driver` runs it
-//! on a backend with `reader` feeding it `pieces`, `handle` is what the user holds, `stats` what
-//! it came to. A call's way: a view (`balanced`, `direct`) with its `options` makes a `call`, its
-//! outcome comes to a `slot`, where a `task` waits for it; the `desk` looks after calls that wait
-//! for others, are tried again or have limits of time. `core` is what they share.
+//! The way of a job: `spec` is what is wanted, `plan` checks it against the module, `driver` runs it on a backend
+//! with `reader` feeding it `pieces`, `handle` is what the user holds, and `stats` its figures. The way of a call: a
+//! view (`balanced`, `direct`) with its `options` makes a `call`, whose outcome arrives in a `slot`, where a `task`
+//! waits for it; the `desk` takes care of calls that wait for others, are retried or have time limits. `core` is what
+//! they share.
 
 mod admission;
 mod balanced;
@@ -74,17 +74,17 @@ use admission::{NoRoom, Permit};
 use rwasm_sandbox::input::InputError;
 use rwasm_value::value::ArgumentError;
 
-/// Why a job or a call did not begin.
+/// Why a job or a call could not be submitted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
     /// The module cannot be loaded or compiled.
     #[error(transparent)]
     Load(rwasm_sandbox::sandbox::LoadError),
-    /// The module does not fit what is asked of it.
+    /// The module does not fit what was requested.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// What its tasks are to use or reach is not possible.
+    /// The limits or grants are not valid.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// An input cannot be used.
@@ -95,19 +95,19 @@ pub enum SubmitError {
     Arguments {
         /// The function, as WIT.
         function: Box<str>,
-        /// Which argument, what was found and what was wanted.
+        /// Which argument, what was found and what was expected.
         error: Box<ArgumentError>,
     },
-    /// The engines that are meant are not there.
+    /// The named engines do not exist.
     #[error(transparent)]
     Targets(#[from] TargetError),
-    /// What it is to wait for is not there.
+    /// A dependency names a job that does not exist.
     #[error(transparent)]
     Dependency(#[from] DependencyError),
-    /// As much as may be submitted is submitted and not done.
+    /// The queue is full.
     #[error("the queue is full: it holds at most {} calls and {} of arguments", .0.tasks, .0.bytes)]
     QueueFull(QueueLimits),
-    /// The arguments are larger than the whole queue may be.
+    /// The arguments are larger than the whole queue.
     #[error("arguments of {} do not fit into the queue of {}", crate::ByteSize::new(*.bytes), .limits.bytes)]
     TooLarge {
         /// The bytes of the arguments.
@@ -118,7 +118,7 @@ pub enum SubmitError {
     /// The cluster was shut down.
     #[error("the cluster was shut down")]
     ShutDown,
-    /// The system gave no thread for the job.
+    /// The job's thread cannot be started.
     #[error("cannot start a thread for the job")]
     Thread(#[source] std::io::Error),
 }

@@ -38,7 +38,7 @@ pub(super) struct Options {
     pub(super) setting: OnceLock<Arc<Setting>>,
 }
 
-/// What the jobs and calls of a cluster may use and reach, where they do not say otherwise.
+/// What the jobs and calls of a cluster may use and reach by default.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults {
     pub(crate) limits: Limits,
@@ -101,29 +101,29 @@ impl Wishes<'_> {
     }
 }
 
-/// Why no task can run with what a job or call is to use and reach.
+/// Why the limits or grants of a job or call are not valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// A grant that is not possible.
+    /// A grant is not possible.
     #[error(transparent)]
     Grant(#[from] GrantError),
-    /// A stack that is too small to be of use, or larger than an engine's.
+    /// The stack is too small to be of use, or larger than an engine's.
     #[error("a stack has {MIN_STACK} to {MAX_STACK}, but {wanted} was requested")]
     Stack {
-        /// What was asked for.
+        /// The requested size.
         wanted: ByteSize,
     },
-    /// More than the slots of the pool have.
+    /// There are more table elements than a slot of the pool has.
     #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, but {wanted} were requested")]
     TableElements {
-        /// What was asked for.
+        /// The requested number.
         wanted: usize,
     },
-    /// What an instance that is used again holds depends on what ran before.
+    /// Instances would be reused, whose state depends on what ran before.
     #[error("deterministic tasks need a fresh instance each: set reuse to none")]
     ReuseIsNotDeterministic,
-    /// The library was built without what deterministic tasks run on.
+    /// The library was built without the feature for deterministic tasks.
     #[error("deterministic tasks need a library built with the feature `deterministic`")]
     NotBuiltForDeterminism,
 }
@@ -171,101 +171,97 @@ impl Options {
 /// of a view may differ from it.
 macro_rules! setters {
     () => {
-        /// What these calls are called: in messages, events and the history.
+        /// Sets the label of these calls, shown in messages, events and the history.
         pub fn label(mut self, label: impl Into<std::sync::Arc<str>>) -> Self {
             self.options.label = Some(label.into());
             self
         }
 
-        /// What goes first where engines are short: higher before lower, 0 unless said otherwise.
+        /// Sets the precedence if engines are scarce: higher before lower, 0 by default.
         pub fn priority(mut self, priority: i32) -> Self {
             self.options.priority = priority;
             self
         }
 
-        /// What each task may use. Its time is then what these limits say, whatever
-        /// [`Self::timeout`] said before.
+        /// Sets what each task may use. These limits replace an earlier [`Self::timeout`].
         pub fn limits(mut self, limits: rwasm_sandbox::limits::Limits) -> Self {
             self.options.limits = limits;
             self.options.setting.take();
             self
         }
 
-        /// What each task may reach; by default what the cluster grants, which is nothing unless it
-        /// says otherwise.
+        /// Sets what each task may reach; by default what the cluster grants, which is nothing unless set.
         pub fn grants(mut self, grants: rwasm_sandbox::grants::Grants) -> Self {
             self.options.grants = std::sync::Arc::new(grants);
             self.options.setting.take();
             self
         }
 
-        /// Whether each task comes to the same, with the same fuel, on every engine and every run:
-        /// see [`JobSpec::deterministic`](crate::JobSpec::deterministic).
+        /// Sets whether each task has the same outcome, with the same fuel, on every engine and every run: see
+        /// [`JobSpec::deterministic`](crate::JobSpec::deterministic).
         pub fn deterministic(mut self, deterministic: bool) -> Self {
             self.options.deterministic = deterministic;
             self.options.setting.take();
             self
         }
 
-        /// The time that one run of a task may take: [`Limits::time`](crate::Limits::time).
+        /// Sets how long one run of a task may take: [`Limits::time`](crate::Limits::time).
         pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options.limits.time = timeout;
             self.options.setting.take();
             self
         }
 
-        /// The time that a task may wait for an engine, once what it waits for has ended.
+        /// Sets how long a task may wait for an engine, once its dependencies have ended.
         pub fn queue_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options.queue_time = Some(timeout);
             self
         }
 
-        /// The time that all of a call or map may take from its submission: waiting, running and
-        /// trying again.
+        /// Sets how long a whole call or map may take from its submission: waiting, running and retrying.
         pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
             self.options.deadline = Some(deadline);
             self
         }
 
-        /// Which failures are tried again, how often, after which pause; by default none is.
+        /// Sets which failures are retried, how often, and after which pause; by default none is.
         pub fn retry(mut self, retry: $crate::graph::Retry) -> Self {
             self.options.retry = retry;
             self
         }
 
-        /// Tries again so often at most. Which failures, and after which pause, is as
-        /// [`Self::retry`] says; unless it said otherwise, any that another attempt can mend, at once.
+        /// Sets how often a task may be retried. Which failures are retried, and after which pause, follows from
+        /// [`Self::retry`]; by default any that another attempt may avoid, without a pause.
         pub fn retries(mut self, retries: u32) -> Self {
             self.options.retry.retries = retries;
             self
         }
 
-        /// Begins only when these have ended as the dependency says: a task, a map or a job by
-        /// reference stands for its success. Said several times, all hold. Where that can no longer
-        /// come true, calls fail at once with `dependency-failed`.
+        /// Makes calls start only when this dependency is met; a task, a map or a job by reference stands for its
+        /// success. If set several times, all apply. If a dependency can no longer be met, calls fail at once with
+        /// `dependency-failed`.
         pub fn after(mut self, dependency: impl Into<$crate::graph::Dependency>) -> Self {
             self.options.after.push(dependency.into());
             self
         }
 
-        /// The job in the history of which these calls repeat tasks.
+        /// Sets the job in the history whose tasks these calls repeat.
         #[cfg(feature = "history")]
         pub fn repeats(mut self, job: rwasm_history::JobKey) -> Self {
             self.options.repeats = Some(job);
             self
         }
 
-        /// What this program wants to find again with these calls in the history:
-        /// `JobEntry::options["memo"]`.
+        /// Sets what this program wants to find with these calls in the history, as `JobEntry::options["memo"]`.
         #[cfg(feature = "history")]
         pub fn memo(mut self, memo: serde_json::Value) -> Self {
             self.options.memo = Some(std::sync::Arc::new(memo));
             self
         }
 
-        /// How long an instance of the module lives. With [`Reuse::Engine`](crate::Reuse::Engine)
-        /// this view and its clones have one instance of each module on each engine, whose state
-        /// lives between calls until the view is dropped.
+        /// Sets how long an instance of the module lives. With [`Reuse::Engine`](crate::Reuse::Engine), this view and
+        /// its clones have one instance of each module on each engine, which keeps its state between calls until the
+        /// view is dropped.
         pub fn reuse(mut self, reuse: $crate::dispatch::Reuse) -> Self {
             self.options.reuse = reuse;
             self.options.setting.take();

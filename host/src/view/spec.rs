@@ -1,4 +1,4 @@
-//! What a job is to do, as its user says it.
+//! What a job is to do, as specified by its user.
 
 use super::plan::{Plan, PlanError};
 use super::targets::Targets;
@@ -14,8 +14,22 @@ use rwasm_sandbox::sandbox::Module;
 use rwasm_value::value::Type;
 use std::time::Duration;
 
-/// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
-/// what should differ.
+/// A map over inputs, and the merge of its outcomes. Start from [`JobSpec::default`] and change what should differ.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Chunking, JobSpec, Merge, Retry};
+/// use std::num::NonZeroU64;
+///
+/// let mut spec = JobSpec::default();
+/// spec.map = Some("count-words".to_owned());
+/// spec.merge = Merge::Sum;
+/// spec.chunking = NonZeroU64::new(1000).map(Chunking::Lines);
+/// spec.max_failures = "2%".parse()?;
+/// spec.retry = Retry::times(3);
+/// # Ok::<(), rwasm_cluster::ParseToleranceError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct JobSpec {
@@ -23,15 +37,15 @@ pub struct JobSpec {
     pub map: Option<String>,
     /// How the outcomes are merged.
     pub merge: Merge,
-    /// How the inputs are cut; by default as fits the module's form.
+    /// How the inputs are cut; by default according to the module's form.
     pub chunking: Option<Chunking>,
     /// Which engines run the tasks.
     pub view: ViewKind,
     /// How long an instance lives.
     pub reuse: Reuse,
-    /// What a task may use; by default what the cluster says.
+    /// What a task may use; by default the cluster's limits.
     pub limits: Option<Limits>,
-    /// What a task may reach; by default what the cluster says.
+    /// What a task may reach; by default the cluster's grants.
     pub grants: Option<Grants>,
     /// Whether each task comes to the same, with the same fuel, on every engine and every run.
     ///
@@ -47,29 +61,28 @@ pub struct JobSpec {
     ///
     /// [`DETERMINISTIC_FUEL`]: crate::DETERMINISTIC_FUEL
     pub deterministic: bool,
-    /// Which failures are tried again, how often, after which pause.
+    /// Which failures are retried, how often, and after which pause.
     pub retry: Retry,
-    /// How many failed tasks the job bears.
+    /// How many failed tasks the job tolerates.
     pub max_failures: Tolerance,
-    /// The time of the whole job.
+    /// How long the whole job may take.
     pub deadline: Option<Duration>,
-    /// The time a task may wait for an engine once it has been read.
+    /// How long a task may wait for an engine once it has been read.
     pub queue_timeout: Option<Duration>,
-    /// What the job is called: in events and in the history.
+    /// The job's label, shown in events and in the history.
     pub label: Option<String>,
-    /// What goes first where engines are short: higher before lower.
+    /// The precedence if engines are scarce: higher before lower, 0 by default.
     pub priority: i32,
-    /// Outcomes that are delivered, with [`Merge::None`], come as their tasks end, not in input
-    /// order.
+    /// Whether outcomes, with [`Merge::None`], are delivered as their tasks end rather than in input order.
     pub unordered: bool,
-    /// Tasks handed to an engine at a time; by default as many as are worth a hand-over.
+    /// The number of tasks handed to an engine at a time; learnt by default.
     pub dispatch_size: Option<usize>,
-    /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
+    /// The most tasks that are read without their outcomes having been delivered; by default as memory allows.
     pub max_outstanding: Option<usize>,
-    /// The job in the history of which this one repeats tasks.
+    /// The job in the history whose tasks this one repeats.
     #[cfg(feature = "history")]
     pub repeats: Option<JobKey>,
-    /// What this program wants to find again with the job in the history.
+    /// What this program wants to find with the job in the history.
     #[cfg(feature = "history")]
     pub memo: serde_json::Value,
     /// The arguments of a WASI command, without its own name.
@@ -79,19 +92,18 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// How a job of `module` would merge its outcomes: never [`Merge::Default`].
+    /// Returns how a job of `module` would merge its outcomes: never [`Merge::Default`].
     ///
     /// # Errors
-    /// When the module does not fit the job.
+    /// If the module does not fit the job.
     pub fn merge_for(&self, module: &Module) -> Result<Merge, PlanError> {
         Plan::new(module, self).map(|plan| plan.merge)
     }
 
-    /// The type of what a job of `module` would give: of its merged value, or with
-    /// [`Merge::None`] of each outcome.
+    /// Returns the type of a job's merged value, or with [`Merge::None`] of each outcome.
     ///
     /// # Errors
-    /// When the module does not fit the job.
+    /// If the module does not fit the job.
     pub fn type_for(&self, module: &Module) -> Result<Type, PlanError> {
         Plan::new(module, self)?.result_type()
     }
@@ -128,10 +140,24 @@ impl Default for JobSpec {
 }
 
 /// How a job's outcomes become one value.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{JobSpec, Merge, Module};
+///
+/// // A WASI command, whose output is bytes.
+/// let wat = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+/// let command = Module::from_bytes("nothing", wat)?;
+/// let mut spec = JobSpec::default();
+/// spec.merge = Merge::Count;
+/// assert_eq!(spec.type_for(&command)?.to_string(), "u64");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Merge {
-    /// By the module's `reducer` if it has one; else as fits the type.
+    /// By the module's `reducer` if it has one, else as suits the type.
     #[default]
     Default,
     /// By this function of the module.
@@ -148,7 +174,7 @@ pub enum Merge {
     Max,
     /// The number of outcomes.
     Count,
-    /// Not at all: each outcome is delivered.
+    /// No merge: each outcome is delivered.
     None,
 }
 
@@ -156,11 +182,11 @@ pub enum Merge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViewKind {
-    /// Whichever is free.
+    /// On whichever engine is free.
     #[default]
     Balanced,
-    /// Whichever of these is free.
+    /// On whichever of these is free.
     BalancedAmong(Targets),
-    /// The engine of each chunk is fixed beforehand: each target gets a contiguous block.
+    /// On fixed engines: each target gets a contiguous block of the chunks.
     Direct(Targets),
 }
