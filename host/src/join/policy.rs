@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(limits.time, Duration::from_secs(1));
         head.dirs = vec![format!("{}/data/sub::/d", root.display())];
         let refused = policy.grants(&head).unwrap_err();
-        assert!(refused.contains("may only be read"), "{refused}");
+        assert!(refused.contains("allows only reading"), "{refused}");
         for outside in ["data/../..", "nowhere"] {
             head.dirs = vec![format!("{}/{outside}::/x", root.display())];
             assert!(policy.grants(&head).is_err(), "{outside}");

@@ -273,7 +273,7 @@ mod tests {
         let server = read(dir, SERVER);
         std::fs::remove_file(dir.join(CA_KEY)).expect("removed");
         let error = make(dir, &["a".to_owned()], YEAR).expect_err("refused");
-        assert!(error.to_string().contains("ca.key is not"), "{error}");
+        assert!(error.to_string().contains("ca.key does not"), "{error}");
         std::fs::write(dir.join(CA_KEY), "no key").expect("written");
         assert!(matches!(
             make(dir, &["a".to_owned()], YEAR),

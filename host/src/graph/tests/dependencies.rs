@@ -167,7 +167,7 @@ fn what_cannot_be_followed_is_said_at_once() {
     assert_eq!(
         bench.add(1, follow(Dependency::all(jobs([80, 81, 90])))),
         [format!(
-            "resolve 1: job 81, which it follows, ran on engine 1: {leave}"
+            "resolve 1: job 81, which it follows, ran on engine 1, {leave}"
         )]
     );
     let elsewhere = Terms {
@@ -177,7 +177,7 @@ fn what_cannot_be_followed_is_said_at_once() {
     assert_eq!(
         bench.add(2, elsewhere),
         [format!(
-            "resolve 2: job 82, which it follows, ran on 3 engines: {leave}"
+            "resolve 2: job 82, which it follows, ran on 3 engines, {leave}"
         )]
     );
     let failed = Dependency::from(JobId(84)).on_failure(true);
@@ -192,7 +192,7 @@ fn what_cannot_be_followed_is_said_at_once() {
     assert_eq!(
         bench.add(4, two),
         [format!(
-            "resolve 4: job 81, which it follows, ran on engine 1: {leave}"
+            "resolve 4: job 81, which it follows, ran on engine 1, {leave}"
         )]
     );
     bench.is_empty();
@@ -224,8 +224,7 @@ fn who_follows_any_waits_for_one_that_ran_where_it_may_run() {
     assert_eq!(
         bench.ended(90, true, &[E0]),
         [
-            "resolve 2: job 90, which it follows, ran on engine 0: its targets and the other jobs that it follows leave \
-             no engine"
+            "resolve 2: job 90, which it follows, ran on engine 0, which its targets and the other jobs it follows exclude"
         ]
     );
     bench.is_empty();
