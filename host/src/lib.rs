@@ -122,7 +122,7 @@ pub mod join;
 
 // ... and jobs that outlive whoever submitted them.
 #[cfg(feature = "nats")]
-pub mod detached;
+pub mod durable;
 
 // Tasks checked on samples.
 pub mod check;

@@ -4,7 +4,7 @@ use super::args::{ManyOptions, MapArguments, RunArguments, TaskOptions};
 use super::exit::CliError;
 use super::output::print;
 use super::{profile, setup};
-use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{DynamicCallable, Grants, Input, JobSpec, Module};
 use std::io::Read;
@@ -52,7 +52,7 @@ fn stored(jobs: &DurableJobs, id: &str, task: &TaskOptions) -> Result<(), CliErr
 }
 
 /// An error of a durable job.
-pub(crate) fn durable(error: rwasm_cluster::detached::DurableError) -> CliError {
+pub(crate) fn durable(error: rwasm_cluster::durable::DurableError) -> CliError {
     CliError::Durable(Box::new(error))
 }
 
@@ -89,7 +89,7 @@ fn check(typed: &[&str]) -> Result<(), CliError> {
 fn cluster(
     task: &TaskOptions,
     many: &ManyOptions,
-) -> Result<(DurableJobs, DetachSettings), CliError> {
+) -> Result<(DurableJobs, DurableSettings), CliError> {
     check(&many.typed)?;
     let Some(connect) = profile::remote(&task.remote, Role::Client)? else {
         return Err(CliError::Wrong {
@@ -98,7 +98,7 @@ fn cluster(
                 .to_owned(),
         });
     };
-    let mut settings = DetachSettings::default();
+    let mut settings = DurableSettings::default();
     settings.id.clone_from(&many.job_id);
     if let Some(lane) = &task.lane {
         settings.lane.clone_from(lane);

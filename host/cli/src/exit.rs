@@ -2,7 +2,7 @@
 
 use super::failed::details;
 #[cfg(feature = "nats")]
-use rwasm_cluster::detached::DurableError;
+use rwasm_cluster::durable::DurableError;
 #[cfg(feature = "nats")]
 use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]

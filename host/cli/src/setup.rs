@@ -14,7 +14,7 @@ use rwasm_cluster::{
     StartError, Type,
 };
 #[cfg(feature = "nats")]
-use rwasm_cluster::{ClusterEvent, detached::DurableJobs, nats::Role};
+use rwasm_cluster::{ClusterEvent, durable::DurableJobs, nats::Role};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

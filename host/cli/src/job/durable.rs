@@ -14,7 +14,7 @@ use crate::setup::compiled;
 use crate::signals::Signals;
 use crate::tell::{note, warn};
 use anyhow::Context as _;
-use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
+use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Role};
 use rwasm_cluster::{Cluster, Value};

@@ -24,7 +24,7 @@ use std::time::SystemTime;
 /// Settings of a durable submission. Start from `default()` and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct DetachSettings {
+pub struct DurableSettings {
     /// The job's id; by default a new one. Submitting the same job again under the same id has no effect.
     pub id: Option<String>,
     /// The lane whose engines run the job; `main` by default.
@@ -35,7 +35,7 @@ pub struct DetachSettings {
     pub format: Option<String>,
 }
 
-impl Default for DetachSettings {
+impl Default for DurableSettings {
     fn default() -> Self {
         Self {
             id: None,
@@ -71,7 +71,7 @@ impl DurableJobs {
         module: &Module,
         inputs: Vec<Input>,
         spec: &JobSpec,
-        settings: &DetachSettings,
+        settings: &DurableSettings,
     ) -> Result<String, DurableError> {
         let source = Source::Run { module, inputs };
         self.runtime
@@ -88,7 +88,7 @@ impl DurableJobs {
         name: &str,
         lines: impl Read + Send + 'static,
         spec: &JobSpec,
-        settings: &DetachSettings,
+        settings: &DurableSettings,
     ) -> Result<String, DurableError> {
         let source = Source::Lines {
             function,
@@ -105,7 +105,7 @@ impl Store {
         &self,
         source: Source<'_>,
         spec: &JobSpec,
-        settings: &DetachSettings,
+        settings: &DurableSettings,
     ) -> Result<String, DurableError> {
         check(spec)?;
         let id = match &settings.id {
@@ -175,7 +175,7 @@ impl Store {
         Ok(id)
     }
 
-    fn encoder(&self, job: &DurableJob, settings: &DetachSettings) -> Encoder {
+    fn encoder(&self, job: &DurableJob, settings: &DurableSettings) -> Encoder {
         let name = Arc::from(job.name());
         Encoder::new(self.blobs.clone(), name, settings.deliveries)
     }

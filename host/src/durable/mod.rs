@@ -17,7 +17,7 @@ mod submit;
 
 pub use manifest::{DurableJob, DurableState, JobCounts};
 pub use recall::Recalled;
-pub use submit::DetachSettings;
+pub use submit::DurableSettings;
 
 use crate::cluster::StartError;
 use crate::nats::blob::{BlobError, Blobs};
@@ -35,14 +35,14 @@ use tokio::runtime::Runtime;
 /// # Examples
 ///
 /// ```no_run
-/// use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+/// use rwasm_cluster::durable::{DurableSettings, DurableJobs};
 /// use rwasm_cluster::nats::ConnectSettings;
 /// use rwasm_cluster::{Input, JobSpec, Module};
 ///
 /// let jobs = DurableJobs::connect(&ConnectSettings::new("nats://127.0.0.1:4222"))?;
 /// let module = Module::from_file("wordcount.wasm")?;
 /// let inputs = vec![Input::path("book.txt")];
-/// let id = jobs.submit(&module, inputs, &JobSpec::default(), &DetachSettings::default())?;
+/// let id = jobs.submit(&module, inputs, &JobSpec::default(), &DurableSettings::default())?;
 /// // Later, and elsewhere:
 /// let result = jobs.recall(&id)?.run()?.wait()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
