@@ -25,12 +25,12 @@ impl Waits {
         self.pairs.remove(&(job, waiter));
     }
 
-    /// Whether somebody waits for this job.
+    /// Whether any task waits for this job.
     pub(super) fn contains(&self, job: JobId) -> bool {
         self.pairs.range(all_of(job)).next().is_some()
     }
 
-    /// Takes all who wait for this job, in their order.
+    /// Removes and returns all who wait for this job, in order.
     pub(super) fn take(&mut self, job: JobId) -> Vec<Waiter> {
         let waiters: Vec<_> = self
             .pairs
@@ -52,7 +52,7 @@ impl Waits {
         self.pairs.is_empty()
     }
 
-    /// Each of these waits for so many jobs, and nobody else for any.
+    /// Whether each of these waits for this many jobs, and nobody else for any.
     #[cfg(test)]
     pub(super) fn check(&self, wanted: &BTreeMap<Waiter, usize>) {
         let mut found = BTreeMap::new();

@@ -19,7 +19,7 @@ pub(crate) struct Rules {
     pub(crate) assignment: Assignment,
     /// The number of engines that may run its tasks.
     pub(crate) engines: usize,
-    /// How much work a dispatch should carry, and how many are in progress per engine.
+    /// How much work a dispatch should carry, and how many are under way per engine.
     pub(crate) hand_over: HandOver,
     /// The number of tasks per dispatch, if it is given rather than learnt.
     pub(crate) dispatch_size: Option<usize>,

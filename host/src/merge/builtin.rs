@@ -116,7 +116,7 @@ impl fmt::Display for Of<'_> {
     }
 }
 
-/// A merge under way.
+/// A merge in progress.
 #[derive(Debug)]
 pub(crate) struct Fold {
     merge: Builtin,
@@ -133,7 +133,7 @@ enum Accumulator {
     Count(u64),
 }
 
-/// A list under construction: how many elements, and they one after the other.
+/// A list in construction: the number of elements, and their bytes.
 #[derive(Debug, Default)]
 struct Joined {
     count: usize,
@@ -151,7 +151,7 @@ impl Fold {
     ///
     /// # Errors
     ///
-    /// When the merge has no meaning for the type.
+    /// If the merge cannot take values of this type.
     pub(crate) fn new(merge: Builtin, ty: &Type) -> Result<Self, MergeTypeError> {
         let refuse = |wanted| MergeTypeError {
             merge,
@@ -188,7 +188,7 @@ impl Fold {
         })
     }
 
-    /// The type of what [`finish`](Self::finish) gives.
+    /// The type of the value that [`finish`](Self::finish) returns.
     pub(crate) fn result_type(&self) -> Type {
         match self.merge {
             Builtin::Collect => Type::list(self.ty.clone()),
@@ -197,11 +197,11 @@ impl Fold {
         }
     }
 
-    /// Merges the next value, in the order of the input.
+    /// Merges the next value, in input order.
     ///
     /// # Errors
     ///
-    /// When the value is of another type, or a sum overflows. The fold is of no use after that.
+    /// If the value has another type, or a sum overflows. The fold is of no use after that.
     pub(crate) fn push(&mut self, value: &Packed) -> Result<(), MergeError> {
         if *value.ty() != self.ty {
             return Err(MergeError::Type {
@@ -258,7 +258,7 @@ impl Fold {
         Ok(())
     }
 
-    /// The merged value; none where `min` or `max` had nothing to choose from.
+    /// Returns the merged value; `None` if `min` or `max` had no values.
     pub(crate) fn finish(self) -> Option<Packed> {
         let ty = self.result_type();
         let mut out = Writer::default();

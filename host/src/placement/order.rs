@@ -19,22 +19,22 @@ pub(crate) enum Eligible {
     Any,
     /// This one and no other.
     One(EngineId),
-    /// Any of these. Orders with the same list should share it: a list has a queue of its own.
+    /// Any of these. Orders with the same list should share it, since each list has a queue of its own.
     Of(Arc<[EngineId]>),
 }
 
 /// A dispatch that wants an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// Its name, used once.
+    /// Its id, used once.
     pub(crate) id: DispatchId,
-    /// Whose it is: groups take turns.
+    /// The job it belongs to: jobs take turns.
     pub(crate) group: JobId,
-    /// Which engines may have it.
+    /// The engines that may have it.
     pub(crate) eligible: Eligible,
-    /// A higher one goes first, whatever its group.
+    /// Its priority: a higher one goes first, whatever its group.
     pub(crate) priority: i32,
-    /// Its place among those of its group.
+    /// Its precedence within its group.
     pub(crate) stage: Stage,
 }
 
@@ -48,11 +48,11 @@ pub(crate) enum Decision {
         /// Which dispatch.
         id: DispatchId,
     },
-    /// None of the engines that may have it is there, or will be.
+    /// No eligible engine exists, or will.
     Reject {
         /// Which dispatch.
         id: DispatchId,
-        /// The engines that it wanted.
+        /// The eligible engines.
         eligible: Eligible,
     },
 }
