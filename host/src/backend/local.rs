@@ -437,7 +437,7 @@ impl Dispatcher {
 
     /// Puts a new engine in the place of one that died or is being restarted.
     fn replace(&mut self, id: EngineId, reason: &str) {
-        tracing::warn!(engine = %id, reason, "an engine is lost");
+        tracing::warn!(engine = %id, reason, "lost an engine");
         for lost in self.placement.engine_lost(id) {
             let dispatch = self.dispatches.get(&lost).cloned();
             self.fail(lost, Some(id), FailureCode::EngineLost, reason);

@@ -148,7 +148,7 @@ impl Store {
                 purge.filter(names::tasks_of_job(&job.name())).await
             };
             if let Ok(Err(error)) = self.connection.watched(names::TASKS, purge).await {
-                tracing::warn!(job = job.id, %error, "tasks that are not wanted stay in the queue");
+                tracing::warn!(job = job.id, %error, "cannot remove unwanted tasks from the queue");
             }
         }
         let is_there = match self.record(&job.id).await {
@@ -157,7 +157,7 @@ impl Store {
             Err(_) => true,
         };
         if !is_there && let Err(error) = self.forget(job).await {
-            tracing::warn!(job = job.id, %error, "what was stored of it stays for as long as it is kept");
+            tracing::warn!(job = job.id, %error, "cannot remove what was stored for the job; it expires with its retention time");
         }
     }
 

@@ -259,7 +259,7 @@ impl Store {
             }
         };
         if let Err(error) = self.forget(&job).await {
-            tracing::warn!(job = job.id, %error, "what was stored of it stays for as long as it is kept");
+            tracing::warn!(job = job.id, %error, "cannot remove what was stored for the job; it expires with its retention time");
         }
         Err(error)
     }

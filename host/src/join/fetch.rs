@@ -51,7 +51,7 @@ pub(super) async fn queues(
             let consumer = match connection.watched(names::TASKS, get).await {
                 Ok(Ok(consumer)) => consumer,
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "a consumer is not there");
+                    tracing::debug!(%error, "a consumer does not exist");
                     return Err(if *lane == names::MAIN_LANE {
                         AssetError::Missing {
                             what: format!("consumer {name} of {}", names::TASKS),
@@ -166,7 +166,7 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
                         std::future::ready(match message {
                             Ok(message) => Some((place, Arrival::Message(message))),
                             Err(error) => {
-                                tracing::debug!(%error, "an order for tasks ends early");
+                                tracing::debug!(%error, "a request for tasks ended early");
                                 None
                             }
                         })
@@ -176,7 +176,7 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
                     })),
             ),
             Err(error) => {
-                tracing::debug!(%error, "tasks cannot be asked for");
+                tracing::debug!(%error, "cannot request tasks");
                 Box::pin(futures_util::stream::once(async move {
                     sleep(AGAIN).await;
                     (place, Arrival::End(number))

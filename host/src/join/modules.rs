@@ -109,7 +109,7 @@ impl Modules {
             Ok(())
         };
         if let Err(error) = write() {
-            tracing::debug!(%error, "a module is not kept on disk");
+            tracing::debug!(%error, "cannot keep a module on disk");
         }
     }
 }

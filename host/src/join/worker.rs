@@ -268,7 +268,7 @@ impl Worker {
                 }
             }
             Run::Later(reason) => {
-                tracing::warn!(job = &*name.0, reason, "a task is given back for now");
+                tracing::warn!(job = &*name.0, reason, "gave a task back for now");
                 if let Some(message) = &message {
                     let _ = message.ack_with(AckKind::Nak(Some(LATER))).await;
                 }
@@ -348,7 +348,7 @@ impl Worker {
                     "the server does not confirm that it is stored".to_owned()
                 }
             };
-            tracing::warn!(reason, "a result is not stored yet");
+            tracing::warn!(reason, "cannot store a result yet; trying again");
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -364,7 +364,9 @@ impl Worker {
             match self.bench.blobs.put_bytes(&object, body).await {
                 Ok(()) => return Ok(object),
                 Err(error @ BlobError::NeverFits { .. }) => return Err(error.to_string()),
-                Err(error) => tracing::warn!(%error, "a large result is not stored yet"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot store a large result yet; trying again")
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

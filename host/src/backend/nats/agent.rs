@@ -532,7 +532,7 @@ async fn stream(connection: &Connection, name: &'static str) -> Result<Stream, C
 }
 
 fn missing(connection: &Connection, name: &str, reason: &str) -> ConnectError {
-    tracing::debug!(name, reason, "a stream is not there");
+    tracing::debug!(name, reason, "a stream does not exist");
     if let Some(denied) = connection.last_denial() {
         return connection.denied(&denied);
     }

@@ -209,7 +209,7 @@ impl Patience {
             }
             Again::Other(reason) => reason,
         };
-        tracing::warn!(reason, "the cluster does not take a task; trying again");
+        tracing::warn!(reason, "the cluster did not accept a task; trying again");
         if now - *self.since.get_or_insert(now) >= WORTH_TELLING {
             agent.stalled(&reason);
         }

@@ -35,7 +35,7 @@ pub(super) async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>
             seen.send(Seen::Change(change)).is_ok()
         });
         if let Err(error) = watch.await {
-            tracing::debug!(error, "the engines are watched anew");
+            tracing::debug!(error, "watching the engines again");
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -85,13 +85,13 @@ pub(super) async fn hear(agent: Arc<Agent>) {
                     message = timeout_at(quiet, messages.next()) => match message {
                         Ok(Some(Ok(message))) => message,
                         Ok(Some(Err(error))) => {
-                            tracing::debug!(%error, "results are asked for anew");
+                            tracing::debug!(%error, "requesting results again");
                             break;
                         }
                         Ok(None) => break,
                         Err(_) => {
                             if !agent.flights().is_empty() && agent.has_more(last).await {
-                                tracing::debug!("the server has results that did not come");
+                                tracing::debug!("the server has results that did not arrive");
                                 break;
                             }
                             quiet = Instant::now() + QUIET;

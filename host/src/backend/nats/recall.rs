@@ -220,7 +220,7 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
                 });
             }
             Err(Unread::Passing(reason)) => {
-                tracing::debug!(reason, "a stored result is read again");
+                tracing::debug!(reason, "reading a stored result again");
                 sleep(AGAIN).await;
             }
             Err(Unread::Lasting(reason)) => {
