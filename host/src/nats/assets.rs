@@ -279,7 +279,7 @@ async fn make_stream(
                 match &wanted.config {
                     AssetKind::Stream(config) => drop(js.create_stream((**config).clone()).await?),
                     AssetKind::Bucket(config) => {
-                        drop(js.create_key_value((**config).clone()).await?)
+                        drop(js.create_key_value((**config).clone()).await?);
                     }
                     AssetKind::Objects(config) => {
                         drop(js.create_object_store((**config).clone()).await?);

@@ -202,7 +202,7 @@ fn new_key(path: &Path, label: &str, role: Role) -> Result<String, KeysError> {
     let public = pair.public_key();
     let text = format!(
         "# The {label} key of an rwasm-cluster, public half {public}.\n\
-         # Whoever has this file is {} to the cluster: keep it from others.\n\
+         # Whoever has this file is {} to the cluster: keep it secret.\n\
          role: {role}\n{seed}\n",
         match role {
             Role::Admin | Role::Engine => format!("an {role}"),
@@ -329,8 +329,8 @@ impl PublicKeys {
     }
 }
 
-const HEADER: &str = "# The public keys that a cluster's server takes, each by its role, as `rwasm-cluster keys` adds them.
-# Nothing here is secret. To lock a key out, delete its line and make the server's configuration anew.
+const HEADER: &str = "# The public keys that a cluster's servers accept, each with its role, as added by `rwasm-cluster keys`.
+# Nothing here is secret. To lock a key out, delete its line and write the server's configuration again.
 ";
 
 fn is_public(text: &str) -> bool {

@@ -183,7 +183,7 @@ impl ServerConfig {
         line(
             out,
             0,
-            "# A NATS server for an rwasm-cluster, as `rwasm-cluster server-config` writes it. Start it with",
+            "# A NATS server for an rwasm-cluster, written by `rwasm-cluster server-config`. Start it with",
         );
         line(out, 0, "#   nats-server -c THIS_FILE");
         line(out, 0, "# and set the cluster up once, with the admin key:");
@@ -285,7 +285,7 @@ impl ServerConfig {
         line(
             out,
             1,
-            "# What is acknowledged is on the disk. Without it, two minutes of it are not.",
+            "# Acknowledged messages are on the disk. Without this, those of the last two minutes may not be.",
         );
         line(out, 1, "sync_interval: always");
         if let Some(variable) = &self.store_key {
@@ -313,7 +313,7 @@ impl ServerConfig {
             line(
                 out,
                 1,
-                "# A server shows that it is one by a certificate of the same authority.",
+                "# Servers prove themselves to one another by a certificate of the same authority.",
             );
             line(out, 1, "tls {");
             self::tls(out, 2, tls)?;
@@ -328,7 +328,7 @@ impl ServerConfig {
         line(
             out,
             0,
-            "# One account is one domain of trust: whoever has a key of it is trusted with all that is in it.",
+            "# An account is a domain of trust: whoever has one of its keys is trusted with everything in it.",
         );
         line(out, 0, "accounts {");
         line(out, 1, "SYS { users: [] }");
