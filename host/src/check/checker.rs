@@ -345,16 +345,7 @@ impl<'c> Checker<'c> {
             Ok::<_, CheckError>(given.map_err(|failure| said(&failure)))
         };
         let found = reducer::explore(name, &parts, shape, &mut reduce)?;
-        let meant = |message: String| {
-            let meant: Vec<String> = pieces
-                .iter()
-                .enumerate()
-                .map(|(part, piece)| {
-                    format!("{} of {}", reducer::letter(part), piece_name(&piece.origin))
-                })
-                .collect();
-            format!("{message}; the mapper returned {}", meant.join(", "))
-        };
+        let meant = |message: String| format!("{message}; {}", parts_named(pieces));
         if let Some((call, message)) = found.failure {
             let message = meant(format!("{call} fails: {message}"));
             return Ok(vec![(Law::Associative, Verdict::broken(message))]);
@@ -484,6 +475,16 @@ impl<'c> Checker<'c> {
             Err(ApplyError::Refused(error)) => Err(error.into()),
         }
     }
+}
+
+/// Says which piece each part of a message comes from.
+fn parts_named(pieces: &[Piece]) -> String {
+    let names: Vec<String> = pieces
+        .iter()
+        .enumerate()
+        .map(|(part, piece)| format!("{} of {}", reducer::letter(part), piece_name(&piece.origin)))
+        .collect();
+    format!("the mapper returned {}", names.join(", "))
 }
 
 /// How an input may be cut.

@@ -203,23 +203,8 @@ async fn run(
     let ids = presence::take_ids(&connection, engines.max(1))
         .await
         .map_err(&refused)?;
-    let mut builder = Cluster::builder()
-        .engines(engines)
-        .max_engines(engines)
-        .compiler(settings.compiler.clone())
-        .first_engine(ids[0]);
+    let cluster = Arc::new(start_engines(&settings, engines, ids[0])?);
     let module_dir = settings.cache_dir.as_ref().map(|dir| dir.join("modules"));
-    if let Some(dir) = &settings.cache_dir {
-        let code = dir.join("code");
-        if let Err(error) = CodeCache::make(&code, CodeCache::SIZE) {
-            let code = code.display();
-            tracing::warn!(
-                "the cache `{code}` cannot be used, so every module is fetched and compiled again: {error}"
-            );
-        }
-        builder = builder.cache_dir(code);
-    }
-    let cluster = Arc::new(builder.start()?);
     let bench = Bench::new(
         cluster,
         modules::Modules::new(modules, module_dir),
@@ -265,6 +250,30 @@ async fn run(
     let report = worker.report();
     worker.leave().await;
     Ok(report)
+}
+
+/// Starts the engines of this process, under ids from `first` on.
+fn start_engines(
+    settings: &JoinSettings,
+    engines: u32,
+    first: EngineId,
+) -> Result<Cluster, StartError> {
+    let mut builder = Cluster::builder()
+        .engines(engines)
+        .max_engines(engines)
+        .compiler(settings.compiler.clone())
+        .first_engine(first);
+    if let Some(dir) = &settings.cache_dir {
+        let code = dir.join("code");
+        if let Err(error) = CodeCache::make(&code, CodeCache::SIZE) {
+            let code = code.display();
+            tracing::warn!(
+                "the cache `{code}` cannot be used, so every module is fetched and compiled again: {error}"
+            );
+        }
+        builder = builder.cache_dir(code);
+    }
+    builder.start()
 }
 
 /// Returns once there was nothing to do for this long.

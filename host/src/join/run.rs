@@ -102,17 +102,8 @@ impl Worker {
         cancel: &Cancel,
         mut suspect: Suspect,
     ) -> Run {
-        let lost = || {
-            let count = head.deliveries;
-            Failure::new(
-                FailureCode::EngineLost,
-                format!(
-                    "it was given to {count} engines and each was lost: it may be what ends them, so no other engine gets it"
-                ),
-            )
-        };
         if suspect.is_hopeless() {
-            let (first, outcomes) = self.refusals(payload, None, &lost()).await;
+            let (first, outcomes) = self.refusals(payload, None, &given_up(head)).await;
             return Run::Ended(first, outcomes, Some(Box::new(suspect)));
         }
         tracing::warn!(
@@ -153,7 +144,7 @@ impl Worker {
                     let task = rest.remove(0);
                     let engine = lock(&self.record).engines.first().map(|id| EngineId(*id));
                     suspect.through(vec![Outcome {
-                        result: Err(lost()),
+                        result: Err(given_up(head)),
                         usage: Usage::none(engine, task.attempt, ready.queued),
                     }]);
                 }
@@ -350,6 +341,17 @@ impl Worker {
         );
         (first, outcomes)
     }
+}
+
+/// The failure of a task that too many engines were lost with.
+fn given_up(head: &TasksHead) -> Failure {
+    let count = head.deliveries;
+    Failure::new(
+        FailureCode::EngineLost,
+        format!(
+            "it was given to {count} engines and each was lost: it may be what ends them, so no other engine gets it"
+        ),
+    )
 }
 
 /// Waits for the deadline of a job, if it has one.

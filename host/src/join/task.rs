@@ -16,6 +16,7 @@ use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::value::{Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -87,6 +88,14 @@ impl From<WireError> for NotReady {
         let message = format!("the task's message cannot be read: {error}");
         Self::Failed(Failure::new(FailureCode::Internal, message))
     }
+}
+
+/// Checks the number of arguments against that of the parameters.
+fn check_count(found: usize, wanted: usize) -> Result<(), NotReady> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(bad(format!("found {found} arguments, wanted {wanted}")))
 }
 
 fn bad(message: impl Into<String>) -> NotReady {
@@ -264,15 +273,6 @@ impl Bench {
         callee: Callee,
         head: &TasksHead,
     ) -> Result<TaskInput, NotReady> {
-        let fits = |count: usize| {
-            if count == params.len() {
-                return Ok(());
-            }
-            Err(bad(format!(
-                "found {count} arguments, wanted {}",
-                params.len()
-            )))
-        };
         let packed = |ty: &Type, wire: &Bytes| {
             Packed::from_wire_bytes(ty.clone(), wire)
                 .map_err(|error| NotReady::from(WireError::from(error)))
@@ -280,7 +280,7 @@ impl Bench {
         Ok(match form {
             InputForm::Values(values) => {
                 if callee != Callee::Command || !values.is_empty() {
-                    fits(values.len())?;
+                    check_count(values.len(), params.len())?;
                 }
                 let values = params
                     .iter()
@@ -296,7 +296,7 @@ impl Bench {
                 TaskInput::Ready(Arguments::Parts(parts.collect::<Result<_, _>>()?))
             }
             InputForm::Named(values) => {
-                fits(values.len())?;
+                check_count(values.len(), params.len())?;
                 let argument = |(ty, value): (&&Type, Result<Bytes, String>)| match value {
                     Ok(wire) => Ok(PackedArgument::Value(packed(ty, &wire)?)),
                     Err(name) => Ok(PackedArgument::Reference {
@@ -329,18 +329,7 @@ impl Bench {
                 if !is_text {
                     return Err(bad("the function does not take a chunk of an input"));
                 }
-                let length = range.end.checked_sub(range.start);
-                let length = length.ok_or_else(|| bad("the chunk ends before it begins"))?;
-                let data = match data {
-                    ChunkForm::Inline(bytes) if bytes.len() as u64 == length => {
-                        ChunkData::Bytes(bytes)
-                    }
-                    ChunkForm::Inline(_) => return Err(bad("the chunk has the wrong length")),
-                    ChunkForm::Object(name) => {
-                        self.object(&name, range.start, length, callee, head)
-                            .await?
-                    }
-                };
+                let data = self.chunk_data(data, &range, callee, head).await?;
                 TaskInput::Ready(Arguments::Chunk(Chunk {
                     index: ChunkIndex(index),
                     source: Arc::new(Source {
@@ -353,6 +342,23 @@ impl Bench {
                 }))
             }
         })
+    }
+
+    /// Returns the bytes of a chunk: those of its message, or those of its object.
+    async fn chunk_data(
+        &self,
+        data: ChunkForm,
+        range: &Range<u64>,
+        callee: Callee,
+        head: &TasksHead,
+    ) -> Result<ChunkData, NotReady> {
+        let length = range.end.checked_sub(range.start);
+        let length = length.ok_or_else(|| bad("the chunk ends before it begins"))?;
+        match data {
+            ChunkForm::Inline(bytes) if bytes.len() as u64 == length => Ok(ChunkData::Bytes(bytes)),
+            ChunkForm::Inline(_) => Err(bad("the chunk has the wrong length")),
+            ChunkForm::Object(name) => self.object(&name, range.start, length, callee, head).await,
+        }
     }
 
     /// Fetches the bytes of a chunk that was too large for a message: into memory if a guest gets them at once, else

@@ -233,14 +233,34 @@ impl Worker {
             );
             *lock(&self.idle_since) = None;
         }
-        let outcomes = self.run(&name, &payload, delivery, engine, &cancel).await;
+        let run = self.run(&name, &payload, delivery, engine, &cancel).await;
+        self.conclude(&name, &payload, (delivery, engine), run)
+            .await;
+        let mut held = lock(&self.held);
+        held.remove(&name);
+        if held.is_empty() {
+            *lock(&self.idle_since) = Some(Instant::now());
+        }
+        drop(held);
+        self.freed.notify_waiters();
+    }
+
+    /// Stores the outcomes of a message and acknowledges it, or gives it back. Its delivery and the engine chosen for it
+    /// are those with which it came.
+    async fn conclude(
+        &self,
+        name: &Name,
+        payload: &Bytes,
+        (delivery, engine): (u64, Option<EngineId>),
+        run: Run,
+    ) {
         // It may have come once more meanwhile.
         let message = lock(&self.held)
-            .get(&name)
+            .get(name)
             .and_then(|held| held.message.clone());
-        match outcomes {
+        match run {
             Run::Ended(first, outcomes, suspect) => {
-                if self.store(&name, delivery, first, &outcomes).await {
+                if self.store(name, delivery, first, &outcomes).await {
                     // Until here its ledger stands.
                     if let Some(suspect) = suspect {
                         suspect.end().await;
@@ -263,8 +283,8 @@ impl Worker {
                         FailureCode::EngineLost,
                         "its process was told to leave before the task was finished",
                     );
-                    let (first, refused) = self.refusals(&payload, engine, &failure).await;
-                    self.store(&name, delivery, first, &refused).await;
+                    let (first, refused) = self.refusals(payload, engine, &failure).await;
+                    self.store(name, delivery, first, &refused).await;
                 }
             }
             Run::Later(reason) => {
@@ -274,13 +294,6 @@ impl Worker {
                 }
             }
         }
-        let mut held = lock(&self.held);
-        held.remove(&name);
-        if held.is_empty() {
-            *lock(&self.idle_since) = Some(Instant::now());
-        }
-        drop(held);
-        self.freed.notify_waiters();
     }
 
     /// Stores a result once: the first writer wins. Returns whether it is stored.
@@ -365,7 +378,7 @@ impl Worker {
                 Ok(()) => return Ok(object),
                 Err(error @ BlobError::NeverFits { .. }) => return Err(error.to_string()),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot store a large result yet; trying again")
+                    tracing::warn!(%error, "cannot store a large result yet; trying again");
                 }
             }
             sleep(pause).await;

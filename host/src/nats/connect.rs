@@ -175,41 +175,11 @@ impl Connection {
                 tracing::debug!(%event, "the connection to the server");
                 std::future::ready(())
             });
-        if servers.iter().all(ServerAddr::tls_required) {
-            // Servers tell of others by address alone: a connection to one of these is no less encrypted.
-            options = options.require_tls(true);
-        } else if !settings.allow_plain {
-            // One that is only to be reached on this machine may tell of others that are not on it.
-            options = options.ignore_discovered_servers();
-        }
-        if let Some(ca) = &settings.ca {
-            options = options.add_root_certificates(ca.clone());
-        }
-        if let Some((certificate, key)) = &settings.certificate {
-            options = options.add_client_certificate(certificate.clone(), key.clone());
-        }
-        let client = options
+        let client = encrypted(options, settings, &servers)
             .connect(servers)
             .await
             .map_err(|error| refused(&error, &url, &who, settings.ca.is_some()))?;
-        let info = client.server_info();
-        let url_said = || url.to_string();
-        if !is_new_enough(&info.version) {
-            return Err(ConnectError::TooOld {
-                url: url_said(),
-                found: info.version.clone(),
-            });
-        }
-        if !info.jetstream && !is_passed_on(&client).await {
-            return Err(ConnectError::JetStreamOff { url: url_said() });
-        }
-        let payload = ByteSize::new(info.max_payload as u64);
-        if payload < LEAST_PAYLOAD {
-            return Err(ConnectError::SmallMessages {
-                url: url_said(),
-                found: payload,
-            });
-        }
+        check_server(&client, &url).await?;
         let js = ContextBuilder::new()
             .timeout(OPERATION)
             .ack_timeout(OPERATION)
@@ -430,6 +400,46 @@ fn servers(settings: &ConnectSettings) -> Result<Vec<ServerAddr>, ConnectError> 
         servers.push(server);
     }
     Ok(servers)
+}
+
+/// The options with what the settings say of encryption.
+fn encrypted(
+    mut options: ConnectOptions,
+    settings: &ConnectSettings,
+    servers: &[ServerAddr],
+) -> ConnectOptions {
+    if servers.iter().all(ServerAddr::tls_required) {
+        // Servers announce others by address alone: a connection to one of these is no less encrypted.
+        options = options.require_tls(true);
+    } else if !settings.allow_plain {
+        // One that is only to be reached on this machine may announce others that are not on it.
+        options = options.ignore_discovered_servers();
+    }
+    if let Some(ca) = &settings.ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let Some((certificate, key)) = &settings.certificate {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    options
+}
+
+/// Checks that the server is suitable.
+async fn check_server(client: &Client, url: &str) -> Result<(), ConnectError> {
+    let info = client.server_info();
+    let url = url.to_owned();
+    if !is_new_enough(&info.version) {
+        let found = info.version;
+        return Err(ConnectError::TooOld { url, found });
+    }
+    if !info.jetstream && !is_passed_on(client).await {
+        return Err(ConnectError::JetStreamOff { url });
+    }
+    let found = ByteSize::new(info.max_payload as u64);
+    if found < LEAST_PAYLOAD {
+        return Err(ConnectError::SmallMessages { url, found });
+    }
+    Ok(())
 }
 
 /// Whether a server without `JetStream` passes requests on, as a leaf node does to the servers behind it.
