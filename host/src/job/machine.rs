@@ -8,11 +8,11 @@ use super::failures::Failures;
 use super::flights::Flights;
 use super::lanes::Lanes;
 use super::messages::{
-    ChunkFacts, Decision, Dispatch, Ending, Finished, Retry, Task, Verdict, Wanted, Work,
+    ChunkFacts, Decision, Dispatch, Ending, Finished, ReadRequest, Retry, Task, Verdict, Work,
 };
 use super::pace::Pace;
 use super::rules::{Assignment, Delivery, Rules};
-use super::table::{Entry, Kind, Table, TaskId};
+use super::table::{Entry, Table, TaskId, TaskKind};
 use super::window::Window;
 use crate::merge::tree::Tree;
 use rwasm_value::ids::ChunkIndex;
@@ -37,7 +37,7 @@ pub(crate) struct Machine<C, P, F, R> {
     failures: Failures<F>,
     outcomes: Outcomes<P, F>,
     input: InputState<R>,
-    state: State<P, F, R>,
+    state: Lifecycle<P, F, R>,
     /// Decisions that are taken and not given out.
     decided: VecDeque<Decision<C, P, F, R>>,
     /// The chunks that came.
@@ -78,7 +78,7 @@ enum InputState<R> {
     Broken(R),
 }
 
-enum State<P, F, R> {
+enum Lifecycle<P, F, R> {
     Running,
     /// Decided, and waiting for what is under way.
     Ending(Ending<P, F, R>),
@@ -100,7 +100,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 Delivery::Reduced(shape) => Outcomes::Reduced(Tree::new(shape)),
             },
             input: InputState::Open,
-            state: State::Running,
+            state: Lifecycle::Running,
             decided: VecDeque::new(),
             chunks: 0,
             mapped: 0,
@@ -123,11 +123,11 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         );
         let index = ChunkIndex(self.chunks);
         self.chunks += 1;
-        if matches!(self.state, State::Running) && self.fence.is_none() {
+        if matches!(self.state, Lifecycle::Running) && self.fence.is_none() {
             let lane = self.lanes.of(facts.target);
             self.held_inputs += facts.held;
             let slot = self.table.insert(Entry {
-                kind: Kind::Map(index),
+                kind: TaskKind::Map(index),
                 work: Some(Work::Map(index, chunk)),
                 size: facts.size,
                 held: facts.held,
@@ -161,7 +161,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             "the input ended twice"
         );
         self.input = how;
-        if let (State::Running, Outcomes::Reduced(tree)) = (&self.state, &mut self.outcomes) {
+        if let (Lifecycle::Running, Outcomes::Reduced(tree)) = (&self.state, &mut self.outcomes) {
             tree.close(self.chunks);
         }
         self.settle();
@@ -170,14 +170,14 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     /// How much input to read now: enough to keep the engines busy while it is read, and within the memory there is.
     ///
     /// To be asked when what was wanted before has been read.
-    pub(crate) fn input_wanted(&self) -> Wanted {
+    pub(crate) fn input_wanted(&self) -> ReadRequest {
         let open = matches!(
             (&self.state, &self.input),
-            (State::Running, InputState::Open)
+            (Lifecycle::Running, InputState::Open)
         );
         let bytes = self.rules.held_budget.max(1).saturating_sub(self.held());
         if !open || self.fence.is_some() || bytes == 0 {
-            return Wanted::default();
+            return ReadRequest::default();
         }
         let waiting = self.lanes.waiting_maps();
         // What one round of dispatches takes, twice: one to go on with, one to be read meanwhile.
@@ -205,7 +205,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 .min(WAITING_CHUNKS.saturating_sub(waiting)),
             Assignment::Fixed(_) => 0,
         };
-        Wanted {
+        ReadRequest {
             chunks: chunks.min(room),
             bytes,
         }
@@ -263,7 +263,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// The job is to end now. Without effect where it is ending already.
     pub(crate) fn stop(&mut self, reason: R) {
-        if let State::Running = self.state {
+        if let Lifecycle::Running = self.state {
             self.end(Ending::Stopped(reason));
             self.settle();
         }
@@ -275,8 +275,8 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             return Some(decision);
         }
         match self.state {
-            State::Running => self.next_dispatch().map(Decision::Dispatch),
-            State::Ending(_) | State::Over => None,
+            Lifecycle::Running => self.next_dispatch().map(Decision::Dispatch),
+            Lifecycle::Ending(_) | Lifecycle::Over => None,
         }
     }
 
@@ -313,7 +313,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 .map(|placed| placed.part)
                 .collect();
             let slot = self.table.insert(Entry {
-                kind: Kind::Reduce(combine.node),
+                kind: TaskKind::Reduce(combine.node),
                 work: Some(Work::Reduce(combine.node, parts)),
                 size: None,
                 held: 0,
@@ -429,13 +429,13 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     /// Whether it still makes a difference what becomes of the task.
-    fn matters(&self, kind: Kind) -> bool {
+    fn matters(&self, kind: TaskKind) -> bool {
         let beyond = match (kind, self.fence) {
-            (Kind::Map(index), Some(fence)) => index > fence,
-            (Kind::Reduce(_), Some(_)) => true,
+            (TaskKind::Map(index), Some(fence)) => index > fence,
+            (TaskKind::Reduce(_), Some(_)) => true,
             (_, None) => false,
         };
-        matches!(self.state, State::Running) && !beyond
+        matches!(self.state, Lifecycle::Running) && !beyond
     }
 
     /// The task is through, or need not run.
@@ -445,48 +445,48 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         }
     }
 
-    fn run_again(&mut self, slot: usize, kind: Kind, mut lane: usize, retry: Retry) {
+    fn run_again(&mut self, slot: usize, kind: TaskKind, mut lane: usize, retry: Retry) {
         if retry == Retry::Elsewhere {
             self.lanes.lose(lane);
             lane = self.lanes.alive(lane);
             self.table.move_to(slot, lane);
         }
         match kind {
-            Kind::Map(index) => self.lanes.add_map_again(lane, index, slot),
-            Kind::Reduce(node) => self.lanes.add_merge(lane, node, slot),
+            TaskKind::Map(index) => self.lanes.add_map_again(lane, index, slot),
+            TaskKind::Reduce(node) => self.lanes.add_merge(lane, node, slot),
         }
     }
 
-    fn succeeded(&mut self, kind: Kind, lane: usize, part: P, size: u64) {
+    fn succeeded(&mut self, kind: TaskKind, lane: usize, part: P, size: u64) {
         match (kind, &mut self.outcomes) {
-            (Kind::Map(index), Outcomes::Ordered(window)) => window.put(index, Ok(part), size),
-            (Kind::Map(index), Outcomes::AsCompleted) => {
+            (TaskKind::Map(index), Outcomes::Ordered(window)) => window.put(index, Ok(part), size),
+            (TaskKind::Map(index), Outcomes::AsCompleted) => {
                 self.mapped += 1;
                 let result = Ok(part);
                 self.decided.push_back(Decision::Emit { index, result });
             }
-            (Kind::Map(index), Outcomes::Reduced(tree)) => {
+            (TaskKind::Map(index), Outcomes::Reduced(tree)) => {
                 self.mapped += 1;
                 tree.leaf(index, Some(Placed { part, lane }));
             }
-            (Kind::Reduce(node), Outcomes::Reduced(tree)) => {
+            (TaskKind::Reduce(node), Outcomes::Reduced(tree)) => {
                 tree.combined(node, Placed { part, lane });
             }
-            (Kind::Reduce(node), Outcomes::Ordered(_) | Outcomes::AsCompleted) => {
+            (TaskKind::Reduce(node), Outcomes::Ordered(_) | Outcomes::AsCompleted) => {
                 debug_assert!(false, "{node:?} of a job without a reducer");
             }
         }
     }
 
-    fn failed(&mut self, kind: Kind, failure: F) {
+    fn failed(&mut self, kind: TaskKind, failure: F) {
         match (kind, &mut self.outcomes) {
-            (Kind::Map(index), Outcomes::Ordered(window)) => {
+            (TaskKind::Map(index), Outcomes::Ordered(window)) => {
                 window.put(index, Err(failure), 0);
                 if let Some(fence) = self.failures.foresee(index) {
                     self.draw_fence(fence);
                 }
             }
-            (Kind::Map(index), Outcomes::AsCompleted) => {
+            (TaskKind::Map(index), Outcomes::AsCompleted) => {
                 if let Err(fatal) = self.failures.add(index, &failure) {
                     return self.end_failed(fatal);
                 }
@@ -494,22 +494,23 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 let result = Err(failure);
                 self.decided.push_back(Decision::Emit { index, result });
             }
-            (Kind::Map(index), Outcomes::Reduced(tree)) => match self.failures.add(index, &failure)
-            {
-                Ok(()) => {
-                    self.mapped += 1;
-                    tree.leaf(index, None);
-                }
-                Err(fatal) if !self.table.has_map_before(fatal.0) => self.end_failed(fatal),
-                Err(fatal) => {
-                    // Which failure is told does not depend on who is fast, here as elsewhere.
-                    if self.fence.is_none_or(|fence| fatal.0 < fence) {
-                        self.draw_fence(fatal.0);
+            (TaskKind::Map(index), Outcomes::Reduced(tree)) => {
+                match self.failures.add(index, &failure) {
+                    Ok(()) => {
+                        self.mapped += 1;
+                        tree.leaf(index, None);
                     }
-                    self.fatal = Some(fatal);
+                    Err(fatal) if !self.table.has_map_before(fatal.0) => self.end_failed(fatal),
+                    Err(fatal) => {
+                        // Which failure is told does not depend on who is fast, here as elsewhere.
+                        if self.fence.is_none_or(|fence| fatal.0 < fence) {
+                            self.draw_fence(fatal.0);
+                        }
+                        self.fatal = Some(fatal);
+                    }
                 }
-            },
-            (Kind::Reduce(_), _) => self.end(Ending::MergeFailed { failure }),
+            }
+            (TaskKind::Reduce(_), _) => self.end(Ending::MergeFailed { failure }),
         }
     }
 
@@ -524,7 +525,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             self.forget(slot);
         }
         let table = &self.table;
-        let beyond = |slot: usize| matches!(table.get(slot), Some(entry) if matches!(entry.kind, Kind::Map(index) if index > fence));
+        let beyond = |slot: usize| matches!(table.get(slot), Some(entry) if matches!(entry.kind, TaskKind::Map(index) if index > fence));
         let paused: Vec<usize> = self
             .paused
             .extract_if(|_, slot| beyond(*slot))
@@ -541,7 +542,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// Draws the conclusions from what has happened: outcomes that are due, and the end.
     fn settle(&mut self) {
-        if let State::Running = self.state {
+        if let Lifecycle::Running = self.state {
             match self.outcomes {
                 Outcomes::Ordered(_) => self.settle_ordered(),
                 Outcomes::AsCompleted => self.settle_as_completed(),
@@ -549,8 +550,8 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             }
         }
         if self.under_way == 0 {
-            match std::mem::replace(&mut self.state, State::Over) {
-                State::Ending(ending) => self.decided.push_back(Decision::Done(ending)),
+            match std::mem::replace(&mut self.state, Lifecycle::Over) {
+                Lifecycle::Ending(ending) => self.decided.push_back(Decision::Done(ending)),
                 other => self.state = other,
             }
         }
@@ -643,7 +644,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// Gives up all that waits and stops what is under way.
     fn end(&mut self, ending: Ending<P, F, R>) {
-        self.state = State::Ending(ending);
+        self.state = Lifecycle::Ending(ending);
         self.outcomes = Outcomes::Ordered(Window::new());
         for slot in self.lanes.take_all() {
             self.forget(slot);

@@ -47,7 +47,7 @@ pub(crate) struct ChunkFacts {
 
 /// How much input to read now: until either number is reached. Nothing if `chunks` is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct ReadRequest {
     /// The most chunks.
     pub(crate) chunks: usize,
     /// The bytes in memory at which to stop.

@@ -20,7 +20,7 @@ mod window;
 
 pub(crate) use machine::Machine;
 pub(crate) use messages::{
-    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, Retry, Verdict, Wanted, Work,
+    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, ReadRequest, Retry, Verdict, Work,
 };
 pub(crate) use pace::HandOver;
 pub(crate) use rules::{Assignment, Delivery, Rules};

@@ -13,14 +13,14 @@ pub(crate) struct TaskId {
 
 /// Which task it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TaskKind {
     Map(ChunkIndex),
     Reduce(Node),
 }
 
 /// A task that waits or runs.
 pub(super) struct Entry<C, P> {
-    pub(super) kind: Kind,
+    pub(super) kind: TaskKind,
     /// Its input, unless it runs for the last time.
     pub(super) work: Option<Work<C, P>>,
     /// The size of its chunk in bytes, if known.
@@ -149,14 +149,14 @@ impl<C: Clone, P: Clone> Table<C, P> {
         self.slots
             .iter()
             .filter_map(|slot| slot.entry.as_ref())
-            .any(|entry| matches!(entry.kind, Kind::Map(index) if index < fence))
+            .any(|entry| matches!(entry.kind, TaskKind::Map(index) if index < fence))
     }
 
     /// Returns the maps under way of the chunks after `first` up to `last`, in no order.
     pub(super) fn maps_under_way(&self, first: ChunkIndex, last: ChunkIndex) -> Vec<TaskId> {
         let within = |entry: &Entry<C, P>| {
             entry.flight.is_some()
-                && matches!(entry.kind, Kind::Map(index) if first < index && index <= last)
+                && matches!(entry.kind, TaskKind::Map(index) if first < index && index <= last)
         };
         let slots = self.slots.iter().enumerate();
         slots

@@ -2,7 +2,7 @@
 
 use super::events::Event;
 use super::pieces::{Piece, Pieces};
-use crate::job::Wanted;
+use crate::job::ReadRequest;
 use rwasm_sandbox::cancel::Cancel;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,7 @@ impl Tray {
 
 /// The reader of one job, as its driver holds it.
 pub(super) struct Reader {
-    wishes: Option<Sender<Wanted>>,
+    wishes: Option<Sender<ReadRequest>>,
     stop: Cancel,
     tray: Tray,
     /// Breaks off when the thread ends.
@@ -76,7 +76,7 @@ impl Reader {
     }
 
     /// Lets it read on.
-    pub(super) fn want(&self, wanted: Wanted) {
+    pub(super) fn want(&self, wanted: ReadRequest) {
         if let Some(wishes) = &self.wishes {
             // A reader that has ended has said so.
             let _ = wishes.send(wanted);
@@ -121,7 +121,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn run(mut self, granted: &Receiver<Wanted>) {
+    fn run(mut self, granted: &Receiver<ReadRequest>) {
         while let Ok(wanted) = granted.recv() {
             let mut held = 0;
             for _ in 0..wanted.chunks {
