@@ -57,9 +57,10 @@ pub(crate) enum Assignment {
 /// ```
 /// use rwasm_cluster::Tolerance;
 ///
-/// assert_eq!("3".parse(), Ok(Tolerance::Count(3)));
-/// assert_eq!("2%".parse(), Ok(Tolerance::Percent(2.0)));
+/// assert_eq!("3".parse::<Tolerance>()?, Tolerance::Count(3));
+/// assert_eq!("2%".parse::<Tolerance>()?, Tolerance::Percent(2.0));
 /// assert!("many".parse::<Tolerance>().is_err());
+/// # Ok::<(), rwasm_cluster::ParseToleranceError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

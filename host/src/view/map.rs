@@ -114,7 +114,7 @@ type Placed<R> = (u64, Result<R, TaskError>);
 ///
 /// // The input may be endless: it is read as its outcomes are taken.
 /// let mut map = cluster.load_balanced_view().map(&square, (0..).map(|n| (n,)))?;
-/// let (_, third) = map.nth(2).ok_or("the map goes on")?;
+/// let third = map.nth(2).ok_or("the map ended early")?;
 /// assert_eq!(third?, 4);
 /// # Ok(())
 /// # }

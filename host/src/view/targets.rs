@@ -14,12 +14,12 @@ use std::str::FromStr;
 /// use rwasm_cluster::{Cluster, Targets};
 ///
 /// let cluster = Cluster::builder().engines(4).start()?;
-/// let ids = |targets| Ok::<_, rwasm_cluster::TargetError>(cluster.direct_view(targets)?.engines()?.len());
-/// assert_eq!(ids(Targets::All)?, 4);
-/// assert_eq!(ids([0, -1].into())?, 2);
-/// assert_eq!(ids((0..3).into())?, 3);
+/// let engines = |targets: Targets| cluster.direct_view(targets)?.engines();
+/// assert_eq!(engines(Targets::All)?.len(), 4);
+/// assert_eq!(engines([0, -1].into())?.len(), 2);
+/// assert_eq!(engines((0..3).into())?.len(), 3);
 /// // Ranges in text include their end.
-/// assert_eq!(ids("1..3".parse()?)?, 3);
+/// assert_eq!(engines("1..3".parse()?)?.len(), 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
