@@ -145,7 +145,7 @@ fn a_job_of_the_same_id_is_submitted_once() {
     assert_eq!(cluster.show("same")["tasks"], 3);
     submit("numbers", "fib")
         .fails(2)
-        .expect_stderr_has(&["`same` already", "another function"]);
+        .expect_stderr_has(&["different job `same`", "its function is"]);
     let numbered = map("numbers")
         .typed("add-one --detach --job-id 17")
         .stdin("1\n");

@@ -48,7 +48,7 @@ fn a_lane_that_is_not_there_is_refused_before_anything_is_sent() {
         let refused = at(&server, call).typed("--lane nosuch").fails(13);
         refused.expect_stderr_has(&[
             "the cluster has no lane `nosuch`",
-            "`rwasm-cluster init --lane nosuch` makes it",
+            "create it with `rwasm-cluster init --lane nosuch`",
         ]);
     };
     refused(call("numbers").typed("fib 10"));

@@ -63,7 +63,7 @@ fn what_cannot_be_made_is_said_with_its_exit_code() {
         (
             "--cluster-listen 127.0.0.1:6222 --route a:6222",
             2,
-            "wants a name of its own",
+            "needs a name of its own",
         ),
         ("--dir nowhere", 14, "cannot read `nowhere/public.toml`"),
     ] {
