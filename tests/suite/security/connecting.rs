@@ -200,7 +200,7 @@ fn files_that_hold_nothing_are_named() {
     refused(
         site.init("admin"),
         14,
-        &["ca.pem`: there is no certificate in it"],
+        &["cannot use `", "ca.pem`: there is no certificate in it"],
     );
     std::fs::remove_file(site.file("ca.pem")).expect("removed");
     let missing = tool("init")

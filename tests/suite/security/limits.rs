@@ -44,7 +44,10 @@ fn a_server_without_jetstream_is_refused() {
     refused(
         tool("init").arg(server.url()),
         13,
-        &[": start it with `-js`"],
+        &[
+            "JetStream is disabled on the NATS server at",
+            ": start it with `-js`",
+        ],
     );
 }
 
