@@ -78,7 +78,7 @@ pub(crate) enum Workshop {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Jobs that ended by themselves in the time they were given.
+    /// Jobs that ended by themselves in the time given.
     pub finished: usize,
     /// Jobs that were stopped.
     pub stopped: usize,

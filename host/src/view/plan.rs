@@ -14,7 +14,7 @@ use rwasm_value::value::Type;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// There is no function of that name, or more than one, or none that could be called.
+    /// No single function has that name, or the one that has it cannot be called.
     #[error(transparent)]
     Function(Box<FunctionError>),
     /// No function could be chosen as the mapper.
@@ -25,7 +25,7 @@ pub enum PlanError {
     NoMapper {
         /// The module.
         module: String,
-        /// The functions there are.
+        /// The functions of the module.
         functions: Vec<String>,
     },
     /// The mapper's parameters are not those of a mapper.
@@ -38,16 +38,16 @@ pub enum PlanError {
         /// Its parameters.
         found: String,
     },
-    /// The reducer does not fit what the mapper gives.
+    /// The reducer does not fit the mapper's result.
     #[error(
         "the reducer does not fit the mapper: `{mapper}` returns {gives}, so the reducer must be ({list}) -> {gives} or ({gives}, {gives}) -> {gives}, but it is `{reducer}`"
     )]
     ReducerDoesNotFit {
         /// The mapper.
         mapper: String,
-        /// What the mapper gives.
+        /// The mapper's result type.
         gives: Box<Type>,
-        /// A list of that.
+        /// A list of that type.
         list: Box<Type>,
         /// The reducer with its type.
         reducer: String,
@@ -63,20 +63,20 @@ pub enum PlanError {
     /// A built-in merge does not fit the type.
     #[error(transparent)]
     Merge(#[from] MergeTypeError),
-    /// A view names engines that are not there, or none.
+    /// A view names engines that do not exist, or none.
     #[error(transparent)]
     Targets(#[from] TargetError),
-    /// What is merged has no order to come in.
+    /// Unordered output was combined with a merge, which needs an order.
     #[error("unordered output needs a job without a merge")]
     UnorderedMerge,
-    /// Program arguments for a function.
+    /// Program arguments were given for a function.
     #[error(
         "arguments after `--` are for WASI commands, but `{module}` is called by its function `{function}`"
     )]
     ArgumentsForFunction {
         /// The module.
         module: String,
-        /// What is called.
+        /// The function that is called.
         function: String,
     },
 }
