@@ -1,5 +1,5 @@
-//! The blocking twin of the async calls, for programs without a runtime: the same code, waited for
-//! on the thread that calls.
+//! The blocking twin of the async calls, for programs without a runtime: the same code, waited for on the calling
+//! thread.
 
 use crate::cluster::Cluster;
 use crate::view::{
@@ -10,17 +10,23 @@ use rwasm_sandbox::sandbox::Callable;
 use rwasm_value::value::{FromWit, Params};
 use std::ops::Deref;
 
-/// A cluster whose views wait, made by [`Cluster::blocking`].
+/// A cluster whose views block, made by [`Cluster::blocking`].
 ///
-/// ```no_run
-/// # use rwasm_cluster::{Cluster, Module};
-/// # fn example(cluster: &Cluster, numbers: &Module) -> Result<(), Box<dyn std::error::Error>> {
-/// let fib = numbers.function::<(u32,), u64>("fib")?;
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Module};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(1).start()?;
+/// # let wat = r#"(module (func (export "square") (param i64) (result i64) (i64.mul (local.get 0) (local.get 0))))"#;
+/// let square = Module::from_bytes("numbers", wat)?.function::<(i64,), i64>("square")?;
+///
 /// let view = cluster.blocking().load_balanced_view();
-/// let value: u64 = view.apply(&fib, (30,))?;
-/// // Handles can be waited for wherever they are from.
-/// let task = view.submit(&fib, (20,))?;
-/// let other = task.get()?;
+/// assert_eq!(view.apply(&square, (6,))?, 36);
+/// // Handles can be waited for, whichever view they are from.
+/// let task = view.submit(&square, (7,))?;
+/// assert_eq!(task.get()?, 49);
 /// # Ok(())
 /// # }
 /// ```
@@ -32,15 +38,15 @@ impl<'a> BlockingCluster<'a> {
         Self(cluster)
     }
 
-    /// The view that gives each call to whichever engine is free.
+    /// Returns the view that gives each call to whichever engine is free.
     pub fn load_balanced_view(self) -> Blocking<LoadBalancedView> {
         self.0.load_balanced_view().blocking()
     }
 
-    /// The view of the engines that are named.
+    /// Returns the view of the named engines.
     ///
     /// # Errors
-    /// When one of them is not there.
+    /// If one of them does not exist.
     pub fn direct_view(
         self,
         targets: impl Into<Targets>,
@@ -49,15 +55,14 @@ impl<'a> BlockingCluster<'a> {
     }
 }
 
-/// A view whose calls wait on the thread that makes them. What the view does without waiting it does
-/// as before, since this derefs to it: `map`, `push` or `scatter`. Its options are set before it is
-/// made: `cluster.load_balanced_view().retries(2).blocking()`.
+/// A view whose calls block the calling thread. It derefs to the async view for everything that does not wait, such
+/// as `map`, `push` or `scatter`. Set the options first: `cluster.load_balanced_view().retries(2).blocking()`.
 #[derive(Clone)]
 #[must_use = "a view does nothing until it is called"]
 pub struct Blocking<V>(V);
 
 impl<V> Blocking<V> {
-    /// The async view.
+    /// Returns the async view.
     pub fn into_inner(self) -> V {
         self.0
     }
@@ -72,21 +77,21 @@ impl<V> Deref for Blocking<V> {
 }
 
 impl LoadBalancedView {
-    /// The same view, whose calls wait on the thread that makes them.
+    /// Returns the same view, whose calls block the calling thread.
     pub fn blocking(self) -> Blocking<Self> {
         Blocking(self)
     }
 }
 
 impl DirectView {
-    /// The same view, whose calls wait on the thread that makes them.
+    /// Returns the same view, whose calls block the calling thread.
     pub fn blocking(self) -> Blocking<Self> {
         Blocking(self)
     }
 }
 
 impl Blocking<LoadBalancedView> {
-    /// [`LoadBalancedView::submit`]: waits for room in the queue, not for the result.
+    /// [`LoadBalancedView::submit`], which blocks for room in the queue, not for the result.
     ///
     /// # Errors
     /// As there.
@@ -98,7 +103,7 @@ impl Blocking<LoadBalancedView> {
         pollster::block_on(self.0.submit(function, arguments))
     }
 
-    /// [`LoadBalancedView::apply`]: waits for the value.
+    /// [`LoadBalancedView::apply`], which blocks for the value.
     ///
     /// # Errors
     /// As there.
@@ -112,7 +117,7 @@ impl Blocking<LoadBalancedView> {
 }
 
 impl Blocking<DirectView> {
-    /// [`DirectView::submit`]: waits for room in the queue, not for the results.
+    /// [`DirectView::submit`], which blocks for room in the queue, not for the results.
     ///
     /// # Errors
     /// As there.
@@ -124,7 +129,7 @@ impl Blocking<DirectView> {
         pollster::block_on(self.0.submit(function, arguments))
     }
 
-    /// [`DirectView::apply`]: waits for the values.
+    /// [`DirectView::apply`], which blocks for the values.
     ///
     /// # Errors
     /// As there.

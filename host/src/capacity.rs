@@ -1,5 +1,5 @@
-//! Whether what the engines of a cluster may use together is what this process may use: its memory, files and
-//! threads. What the system grants is read once, at the start; the comparison is plain arithmetic.
+//! Compares what the engines of a cluster may use together with what this process may use: memory, files and threads.
+//! The system's limits are read once, at the start; the comparison is plain arithmetic.
 
 #![cfg_attr(
     not(target_os = "linux"),
@@ -12,26 +12,26 @@ use rwasm_value::units::ByteSize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Something of which the engines of a cluster may use more, all together, than this process has.
+/// A resource of which the engines of a cluster may use more, all together, than this process has.
 ///
-/// Its text is the arithmetic. Nothing is wrong as long as tasks stay far enough below their limits;
-/// where they do not, the system refuses memory, or kills the process.
+/// Formats as the arithmetic. Nothing is wrong as long as tasks stay well below their limits;
+/// otherwise the system may refuse memory, or kill the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shortage {
-    /// Of what.
+    /// The resource.
     pub resource: Resource,
-    /// How many engines there are.
+    /// The number of engines.
     pub engines: u32,
-    /// What each may use, with its name, in bytes or in numbers.
+    /// What each engine may use, by name, in bytes or in numbers.
     pub each: Vec<(&'static str, u64)>,
-    /// What there is, in bytes or in numbers.
+    /// What is available, in bytes or in numbers.
     pub available: u64,
-    /// What says so.
+    /// The setting that limits it.
     pub bound: &'static str,
 }
 
-/// What a process has only so much of.
+/// A resource of which a process has a limited amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resource {
@@ -44,7 +44,7 @@ pub enum Resource {
 }
 
 impl Shortage {
-    /// What the engines may use together.
+    /// Returns what the engines may use together, in bytes or in numbers.
     #[must_use]
     pub fn wanted(&self) -> u64 {
         let each: u64 = self.each.iter().map(|(_, amount)| amount).sum();
@@ -73,7 +73,7 @@ impl fmt::Display for Shortage {
         };
         write!(
             f,
-            "{} engines × ({}) = {}{what}, more than the {} this process may have ({})",
+            "{} engines × ({}) = {}{what}, more than the {} available to this process ({})",
             self.engines,
             each.join(" + "),
             self.amount(self.wanted()),
@@ -83,7 +83,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// What a process may have of something, and what says so; none where nothing does.
+/// An upper bound and its origin; `None` if there is no bound.
 type Bound = Option<(u64, &'static str)>;
 
 /// What this process may use.
@@ -94,14 +94,14 @@ pub(crate) struct Available {
     threads: Bound,
 }
 
-/// Files that a process has open beside those of its guests.
+/// Files that a process has open besides those of its guests.
 const OWN_FILES: u64 = 64;
 
-/// Threads that an engine has: its own, and one in which a host call may wait.
+/// Threads of an engine: its own, and one in which a host call may wait.
 const THREADS_PER_ENGINE: u64 = 2;
 
 impl Available {
-    /// What of it `engines` engines could use up.
+    /// Returns the resources that `engines` engines could exhaust.
     pub(crate) fn shortages(
         &self,
         engines: u32,
@@ -185,7 +185,7 @@ fn tightest<const N: usize>(bounds: [(Option<u64>, &'static str); N]) -> Bound {
     known.min_by_key(|(amount, _)| *amount)
 }
 
-/// What `ulimit` says.
+/// The limits that `ulimit` shows.
 #[cfg(unix)]
 mod resource {
     use rustix::process::{Resource, getrlimit};
@@ -219,7 +219,7 @@ mod resource {
     }
 }
 
-/// The bytes of the machine's memory, of the text of `/proc/meminfo`.
+/// Returns the machine's memory in bytes, from the text of `/proc/meminfo`.
 fn total_memory(text: &str) -> Option<u64> {
     let line = text
         .lines()
@@ -228,33 +228,33 @@ fn total_memory(text: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Where control groups of a kind stand.
+/// A hierarchy of control groups.
 struct Hierarchy {
-    /// What a line of `/proc/self/cgroup` has between its number and its path.
+    /// The controller in the lines of `/proc/self/cgroup`; empty for version 2.
     controller: &'static str,
     root: &'static str,
 }
 
-/// Version 2, of all kinds together.
+/// Version 2, for all controllers together.
 const UNIFIED: Hierarchy = Hierarchy {
     controller: "",
     root: "/sys/fs/cgroup",
 };
 
-/// Version 1, of memory.
+/// Version 1, for memory.
 const MEMORY: Hierarchy = Hierarchy {
     controller: "memory",
     root: "/sys/fs/cgroup/memory",
 };
 
-/// Version 1, of numbers of threads.
+/// Version 1, for numbers of threads.
 const PIDS: Hierarchy = Hierarchy {
     controller: "pids",
     root: "/sys/fs/cgroup/pids",
 };
 
-/// The directories of a process's group and of those around it, of the text of `/proc/self/cgroup`; none where it has
-/// none of the kind.
+/// Returns the directories of a process's group and of all groups around it, from the text of `/proc/self/cgroup`; none
+/// if it has no group in this hierarchy.
 fn groups(text: &str, kind: &Hierarchy) -> Vec<PathBuf> {
     let of_kind = |line: &str| {
         let (_, rest) = line.split_once(':')?;
@@ -271,7 +271,7 @@ fn groups(text: &str, kind: &Hierarchy) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The least number in the files of that name; `max` and what is not there bound nothing.
+/// Returns the least number in the files of this name; `max` and missing files are no bound.
 fn least(groups: &[PathBuf], name: &str, file: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     groups
         .iter()
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(
             text,
             [
-                "8 engines × (256MiB of memory + 64MiB of output + 512KiB of stack) = 2564MiB, more than the 2GiB this process may have (the machine's memory)"
+                "8 engines × (256MiB of memory + 64MiB of output + 512KiB of stack) = 2564MiB, more than the 2GiB available to this process (the machine's memory)"
             ]
         );
     }
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(
             text,
             [
-                "4 engines × (256 of handles) = 1024 open files, more than the 1024 this process may have (ulimit -n)"
+                "4 engines × (256 of handles) = 1024 open files, more than the 1024 available to this process (ulimit -n)"
             ]
         );
     }

@@ -26,21 +26,20 @@ use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The engines of this process.
+/// The engines of a program, and the calls to give them work.
 ///
-/// Dropping it stops what runs and joins every thread; [`Cluster::shutdown`] gives what runs some time
-/// first. Views and handles may outlive it: they then say that it was shut down.
+/// Dropping it stops what is running and joins every thread; [`Cluster::shutdown`] first gives running tasks some
+/// time. Views and handles may outlive the cluster, and then report that it was shut down.
 ///
 /// # Examples
 ///
-/// ```no_run
+/// ```
 /// use rwasm_cluster::Cluster;
 /// use std::time::Duration;
 ///
 /// let cluster = Cluster::builder().engines(2).max_engines(8).start()?;
 /// let added = cluster.add_engines(2)?;
 /// cluster.remove_engine(added[0])?;
-/// assert_eq!(cluster.engines().len(), 3);
 /// cluster.shutdown(Duration::from_secs(5));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -50,13 +49,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Says how a cluster should be; [`ClusterBuilder::start`] makes it.
+    /// Returns the settings of a new cluster; [`ClusterBuilder::start`] starts it.
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder::default()
     }
 
-    /// A cluster that answers the tasks of a durable job with what is stored of it, and merges on engines of this process, if
-    /// it is told so, else on those elsewhere.
+    /// A cluster that answers the tasks of a durable job from storage, and merges on engines of this process or on
+    /// remote ones.
     #[cfg(feature = "nats")]
     pub(crate) fn recalling(
         builder: ClusterBuilder,
@@ -75,12 +74,12 @@ impl Cluster {
         &self.core
     }
 
-    /// The cluster that is reached by a NATS server at `url`: `nats://127.0.0.1:4222`, or `tls://…` off this machine. Its
-    /// engines are processes that joined it (`rwasm-cluster engine join`). For keys and certificates see
-    /// [`ClusterBuilder::connect`].
+    /// Connects to the cluster behind a NATS server at `url`: `nats://127.0.0.1:4222`, or `tls://…` for another
+    /// machine. Its engines are processes that joined it (`rwasm-cluster engine join`). For keys and certificates,
+    /// see [`ClusterBuilder::connect`].
     ///
     /// # Errors
-    /// When it cannot be reached, refuses, or was not set up.
+    /// If the cluster cannot be reached, rejects the connection, or is not set up.
     #[cfg(feature = "nats")]
     pub fn connect(url: impl Into<String>) -> Result<Self, StartError> {
         Self::builder()
@@ -88,121 +87,120 @@ impl Cluster {
             .start()
     }
 
-    /// What its jobs and calls may use, where they do not say otherwise.
+    /// Returns what jobs and calls may use by default.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.core.limits
     }
 
-    /// What its jobs and calls may reach, where they do not say otherwise.
+    /// Returns what jobs and calls may reach by default.
     #[must_use]
     pub fn grants(&self) -> &Grants {
         &self.core.grants
     }
 
-    /// What its engines could use up, all together, if each task used what the cluster's limits allow: where
-    /// it is more than this process may have, at the start. Cgroups are counted.
+    /// Returns the resources that its engines could exhaust if every task used what the cluster's limits allow,
+    /// compared with what this process had at the start. Cgroups are taken into account.
     #[must_use]
     pub fn shortages(&self) -> &[Shortage] {
         &self.shortages
     }
 
-    /// The view that gives each call to whichever engine is free.
+    /// Returns the view that gives each call to whichever engine is free.
     pub fn load_balanced_view(&self) -> LoadBalancedView {
         LoadBalancedView::new(Arc::clone(&self.core))
     }
 
-    /// The view of the engines that are named: `Targets::All`, an id as `2`, a place from the end
-    /// as `-1`, a range as `0..4`, several as `[0, 2]`, or a text as the command line has it.
+    /// Returns the view of the named engines: `Targets::All`, an id such as `2`, a position from the end such as
+    /// `-1`, a range such as `0..4`, several such as `[0, 2]`, or parsed text.
     ///
     /// # Errors
-    /// When one of them is not there, none is named, or one twice.
+    /// If one of them does not exist, none is named, or one is named twice.
     pub fn direct_view(&self, targets: impl Into<Targets>) -> Result<DirectView, TargetError> {
         DirectView::new(Arc::clone(&self.core), &targets.into())
     }
 
-    /// The same cluster for programs without an async runtime: its views wait.
+    /// Returns the same cluster for programs without an async runtime: its views block.
     #[must_use]
     pub fn blocking(&self) -> BlockingCluster<'_> {
         BlockingCluster::new(self)
     }
 
-    /// Its engines, in the order of their ids. None once it is shut down.
+    /// Returns the ids of its engines, in order; none once it is shut down.
     #[must_use]
     pub fn engines(&self) -> Vec<EngineId> {
         self.core.backend.engines()
     }
 
-    /// Whether one of them takes what is given to any engine: over NATS one that serves the cluster's lane. Without one tasks
-    /// wait.
+    /// Returns whether any engine takes calls that may run on any engine; over NATS, one that serves the cluster's
+    /// lane. Without one, tasks wait.
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.core.backend.is_served()
     }
 
-    /// Adds engines, under ids that were never used. Jobs that run make use of them, but for direct
-    /// ones.
+    /// Adds engines, under ids that were never used. Running jobs make use of them, except those of direct views.
     ///
     /// # Errors
-    /// When there is no room for them, or the system gives no threads; none is added then.
+    /// If there is no room for them, or their threads cannot be started; none is added then.
     pub fn add_engines(&self, count: u32) -> Result<Vec<EngineId>, EngineError> {
         self.core.backend.add_engines(count)
     }
 
-    /// Takes an engine away, and its id for good. What it runs it finishes; what waits for it alone
-    /// fails as `engine-lost`. Comes back at once.
+    /// Removes an engine, and its id for good, and returns at once. The engine finishes what it is running; what
+    /// waits for it alone fails as `engine-lost`.
     ///
     /// # Errors
-    /// When there is no such engine.
+    /// If there is no such engine.
     pub fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError> {
         self.core.backend.remove_engine(engine)?;
         self.core.forget(engine);
         Ok(())
     }
 
-    /// Puts a new engine in an engine's place, under its id. What it has fails as `engine-lost`;
-    /// what waits for it goes on waiting; what was pushed to it stays.
+    /// Replaces an engine with a new one under its id. What it was running fails as `engine-lost`; what waits for it
+    /// goes on waiting, and what was pushed to it stays.
     ///
     /// # Errors
-    /// When there is no such engine.
+    /// If there is no such engine.
     pub fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError> {
         self.core.backend.restart_engine(engine)
     }
 
-    /// What waits and runs now.
+    /// Returns what waits and runs at this moment.
     #[must_use]
     pub fn queue_status(&self) -> QueueStatus {
         self.core.backend.status()
     }
 
-    /// What happens from now on: engines that come and go, jobs that begin and end.
+    /// Returns the events from now on: engines that come and go, jobs that begin and end.
     #[must_use]
     pub fn events(&self) -> ClusterEvents {
         self.core.events.subscribe()
     }
 
-    /// What the tasks of all its jobs print, log and publish from now on, as they do. The jobs' own notes
-    /// ([`Job::notes`](crate::Job::notes)) begin when the job does, and may miss the first; these do not.
+    /// Returns what the tasks of all its jobs print, log and publish from now on, as it happens. A job's own notes
+    /// ([`Job::notes`](crate::Job::notes)) start with the job and may miss its first ones; these do not.
     #[must_use]
     pub fn notes(&self) -> ClusterNotes {
         self.core.notes(None)
     }
 
-    /// The lines that the tasks of all its jobs log from now on and that matter at least so much.
+    /// Returns the lines of this level and above that the tasks of all its jobs log from now on.
     #[must_use]
     pub fn log(&self, from: LogLevel) -> ClusterNotes {
         self.core.notes(Some(from))
     }
 
-    /// The history that its jobs are recorded in, if it was given one.
+    /// Returns the history in which its jobs are recorded, if there is one.
     #[cfg(feature = "history")]
     #[must_use]
     pub fn history(&self) -> Option<&History> {
         self.core.keeper.as_ref().map(|keeper| &keeper.history)
     }
 
-    /// Whether instances come from a pool. Where the address space is too small for one, each is
-    /// mapped anew, which is slower.
+    /// Returns whether instances come from a pool. If the address space is too small for a pool, each instance is
+    /// mapped separately, which is slower.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         match &self.core.workshop {
@@ -211,18 +209,18 @@ impl Cluster {
         }
     }
 
-    /// Compiles `module` for these limits, so that a job with it begins at once.
+    /// Compiles `module` for these limits, so that a job with it can begin at once.
     ///
     /// # Errors
-    /// When it does not compile or wants what the host cannot stand in for.
+    /// If it does not compile, or needs what the host cannot provide.
     pub fn prepare(&self, module: &Module, limits: &Limits) -> Result<(), LoadError> {
         self.core.compile(module, limits).map(drop)
     }
 
-    /// Begins a job: maps a function of `module` over `inputs` and merges what comes out.
+    /// Starts a job: maps a function of `module` over `inputs` and merges the results.
     ///
     /// # Errors
-    /// When the module does not fit the job, or an input cannot be used. Nothing has run then.
+    /// If the module does not fit the job, or an input cannot be used. Nothing has run then.
     pub fn run(
         &self,
         module: &Module,
@@ -232,10 +230,10 @@ impl Cluster {
         self.core.run(module, inputs, spec, Vec::new())
     }
 
-    /// Begins a job when others have ended as `after` says: each of them.
+    /// Starts a job once all of `after` are met.
     ///
     /// # Errors
-    /// As [`Self::run`]; and when a job that is named is not known.
+    /// As for [`Self::run`]; also if a named job is not known.
     pub fn run_after(
         &self,
         module: &Module,
@@ -247,11 +245,11 @@ impl Cluster {
         self.core.run(module, inputs, spec, after)
     }
 
-    /// Ends the cluster: takes nothing more, gives what runs so much time to end, then stops the
-    /// rest. Every thread is joined when this comes back, which it does soon after that time: a
-    /// guest is stopped within milliseconds, a host call that is stuck is left after 100 ms.
+    /// Ends the cluster: takes no more work, lets running tasks go on for `grace`, then stops the rest and joins
+    /// every thread. Returns soon after that time: a guest is stopped within milliseconds, and a stuck host call is
+    /// abandoned after 100 ms.
     ///
-    /// Its views and handles stay and say that it was shut down. Doing it again does nothing.
+    /// Its views and handles remain, and report that it was shut down. A second call has no effect.
     pub fn shutdown(&self, grace: Duration) -> Shutdown {
         self.core.shutdown(grace)
     }

@@ -36,7 +36,7 @@ pub enum Reuse {
 impl Reuse {
     const ALL: [Self; 3] = [Self::None, Self::Dispatch, Self::Engine];
 
-    /// Its name: `none`, `dispatch` or `engine`.
+    /// Returns its name: `none`, `dispatch` or `engine`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,9 +53,9 @@ impl fmt::Display for Reuse {
     }
 }
 
-/// A text that names no [`Reuse`].
+/// A text is not the name of a [`Reuse`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no reuse `{name}`")]
+#[error("`{name}` is not a valid reuse: write none, dispatch or engine")]
 pub struct ParseReuseError {
     /// The text.
     pub name: String,
@@ -186,8 +186,8 @@ pub(crate) struct DispatchPreset {
 }
 
 impl DispatchPreset {
-    /// A dispatch of these tasks to any engine, queued now, of which nobody hears but `reply`. What
-    /// is to be otherwise is set before it is shared.
+    /// Returns a dispatch of these tasks to any engine, queued now, which reports to `reply` alone. Whatever should
+    /// differ is set before it is shared.
     pub(crate) fn dispatch(
         &self,
         id: DispatchId,
@@ -316,7 +316,7 @@ impl Dispatch {
         }
     }
 
-    /// Answers all tasks that have none yet as cancelled before they ran.
+    /// Answers every task without an answer as cancelled before it ran.
     pub(crate) fn cancel_rest(&self, engine: Option<EngineId>) {
         self.fail_rest_with(engine, &Failure::cancelled_before_it_ran());
     }

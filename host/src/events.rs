@@ -1,56 +1,56 @@
-//! What happens to a cluster, for whoever wants to follow it.
+//! The events of a cluster, for whoever follows them.
 
 use crate::feed::{Feed, Missable, feed};
 use rwasm_value::ids::{EngineId, JobId};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
-/// Something that happened to a cluster, as [`Cluster::events`](crate::Cluster::events) tells it.
+/// An event of a cluster, from [`Cluster::events`](crate::Cluster::events).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClusterEvent {
-    /// There is another engine.
+    /// An engine was added.
     EngineAdded(EngineId),
-    /// An engine died, or was restarted; what it had fails as `engine-lost`.
+    /// An engine died or was restarted; the tasks it had fail as `engine-lost`.
     EngineLost {
-        /// Which.
+        /// The engine.
         engine: EngineId,
-        /// How.
+        /// Why.
         reason: Arc<str>,
     },
-    /// A new engine stands in the place of one that was lost, under its id.
+    /// A new engine has taken the place of a lost one, under its id.
     EngineReplaced(EngineId),
-    /// An engine has gone, and its id with it: no other will have it.
+    /// An engine was removed, and its id with it: no other engine will have it.
     EngineRemoved(EngineId),
     /// A job was submitted: a call, a map, or a run.
     JobSubmitted {
-        /// Which.
+        /// The job.
         job: JobId,
-        /// What its user calls it.
+        /// Its label, if it has one.
         label: Option<Arc<str>>,
     },
     /// A job has ended.
     JobEnded {
-        /// Which.
+        /// The job.
         job: JobId,
-        /// Whether it gave its result.
+        /// Whether it succeeded.
         success: bool,
     },
-    /// A job is no longer recorded in the history, for this reason. It goes on.
+    /// A job is no longer recorded in the history, for this reason. The job continues.
     HistoryLost(Arc<str>),
-    /// Tasks are not taken now where engines are elsewhere, for this reason: the server is full, or away. They wait. Told once in
-    /// a while.
+    /// A remote cluster accepts no tasks at present, for this reason: the server is full, or away. The tasks wait. Emitted
+    /// once in a while.
     Stalled(Arc<str>),
-    /// So many events were missed, since they were not taken in time.
+    /// This many events were missed, because they were not taken in time.
     Missed(u64),
-    /// The cluster was shut down. The last event.
+    /// The cluster was shut down. Always the last event.
     ShutDown,
 }
 
-/// Events that wait for a subscriber; older ones are dropped.
+/// The number of events that wait for a subscriber; older ones are dropped.
 const WAITING_EVENTS: usize = 1024;
 
-/// Where events are told. Cheap to clone.
+/// Emits events to all subscribers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EventSender(broadcast::Sender<ClusterEvent>);
 
@@ -59,12 +59,12 @@ impl EventSender {
         Self(broadcast::Sender::new(WAITING_EVENTS))
     }
 
-    /// Whether anyone listens.
+    /// Whether there is any subscriber.
     pub(crate) fn is_heard(&self) -> bool {
         self.0.receiver_count() > 0
     }
 
-    /// Tells everyone who listens.
+    /// Emits an event to all subscribers.
     pub(crate) fn tell(&self, event: ClusterEvent) {
         if self.is_heard() {
             // They may have gone meanwhile.
@@ -85,6 +85,6 @@ impl Missable for ClusterEvent {
 
 feed! {
     /// The events of a cluster from the moment of subscription: a [`Stream`](futures_core::Stream),
-    /// and an iterator that waits. It ends when the cluster does.
+    /// and an iterator that blocks. Ends when the cluster does.
     ClusterEvents(ClusterEvent)
 }

@@ -1,22 +1,22 @@
-//! What is told to whoever listens, as it happens: never waited for, and bounded. A listener that
-//! is slow is told how much it has missed.
+//! Feeds of events and notes to listeners: bounded, and never waited for. A slow listener learns how
+//! much it has missed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-/// What can say that some of its kind were missed.
+/// An item that can report missed items of its kind.
 pub(crate) trait Missable: Clone + Send + 'static {
-    /// So many were missed.
+    /// Reports that this many were missed.
     fn missed(count: u64) -> Self;
 }
 
 type Next<T> = Pin<Box<dyn Future<Output = (Receiver<T>, Result<T, RecvError>)> + Send>>;
 
-/// One listener's end.
+/// One listener's end of a feed.
 pub(crate) struct Feed<T> {
-    /// None at the end, and while `next` has it.
+    /// `None` at the end, and while `next` has it.
     receiver: Option<Receiver<T>>,
     next: Option<Next<T>>,
 }
@@ -29,7 +29,7 @@ impl<T: Missable> Feed<T> {
         }
     }
 
-    /// A feed that is at its end.
+    /// A feed that has already ended.
     pub(crate) fn ended() -> Self {
         Self {
             receiver: None,
@@ -76,14 +76,14 @@ impl<T: Missable> Feed<T> {
     }
 }
 
-/// A public type around a feed: a stream, an iterator that waits, and a look that does not.
+/// Defines a public type around a feed: a stream, a blocking iterator, and a non-blocking look.
 macro_rules! feed {
     ($(#[$doc:meta])* $name:ident($item:ty)) => {
         $(#[$doc])*
         pub struct $name(pub(crate) $crate::feed::Feed<$item>);
 
         impl $name {
-            /// The next one, if it is there already.
+            /// Returns the next item if it has already arrived, without waiting.
             pub fn try_next(&mut self) -> Option<$item> {
                 self.0.try_next()
             }

@@ -1,53 +1,78 @@
-//! A sandbox for many small WebAssembly tasks, run fast and in parallel.
+//! Run many small WebAssembly tasks in a sandbox, fast and in parallel.
 //!
-//! A [`Cluster`] has engines, threads of this process. A [`Module`] has functions, written in any
-//! language that compiles to WebAssembly. A view sends calls of them to the engines:
+//! A program starts a [`Cluster`] of engines, loads a [`Module`] compiled from any language that
+//! targets WebAssembly, and calls the module's functions through a view. Each call is a task: it
+//! runs in an instance of its own, within finite [`Limits`], and reaches nothing that was not
+//! granted.
 //!
-//! ```no_run
+//! # Example
+//!
+//! ```
 //! use rwasm_cluster::{Cluster, Module, Targets};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let cluster = Cluster::builder().engines(4).start()?;
-//! let numbers = Module::from_file("numbers.wasm")?;
-//! // Checked here, once, against the types that the module says it has.
-//! let fib = numbers.function::<(u32,), u64>("fib")?;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = Cluster::builder().engines(2).start()?;
 //!
-//! // On whichever engine is free: one call, and as many as an iterator gives.
+//! // A module as text; `Module::from_file` reads one from a `.wasm` or `.wat` file.
+//! let module = Module::from_bytes(
+//!     "numbers",
+//!     r#"(module (func (export "square") (param i64) (result i64)
+//!         (i64.mul (local.get 0) (local.get 0))))"#,
+//! )?;
+//! // The Rust types are checked here, once, against those of the module.
+//! let square = module.function::<(i64,), i64>("square")?;
+//!
+//! // Each call runs on whichever engine is free.
 //! let view = cluster.load_balanced_view();
-//! let value: u64 = view.apply(&fib, (30,)).await?;
-//! let values: Vec<u64> = view.map(&fib, (0..1000).map(|n| (n % 30,)))?.await?;
+//! let squares: Vec<i64> = view.map(&square, (1..=4).map(|n| (n,)))?.get()?;
+//! assert_eq!(squares, [1, 4, 9, 16]);
 //!
-//! // On each engine.
-//! let all: Vec<u64> = cluster.direct_view(Targets::All)?.apply(&fib, (30,)).await?;
+//! // The same call runs on every engine.
+//! let everywhere = cluster.direct_view(Targets::All)?.blocking();
+//! assert_eq!(everywhere.apply(&square, (5,))?, [25, 25]);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The futures are `Send` and run anywhere: the library has threads of its own and wants nothing of
-//! the caller's runtime. Where there is none, [`Cluster::blocking`] gives views that wait, and
-//! every handle can be waited for on the thread that has it.
+//! Calls are `async`, and their handles are `Send` futures that need no particular runtime: the
+//! library has threads of its own. Programs without a runtime use [`Cluster::blocking`], or the
+//! `get` and `wait` methods of a handle, which block the calling thread.
 //!
-//! # Where to read on
+//! # Where to start
 //!
-//! - [`LoadBalancedView`] and [`DirectView`]: what can be called how. Both have the same options, of
-//!   which each clone of a view has its own: limits, [`Retry`], [`Dependency`], priority, deadline.
-//! - [`Task`], [`Tasks`] and [`Map`]: what a call gives until there is a result. Dropping one stops
-//!   what it stands for. [`TaskError`] and [`CompositeError`] say what went wrong, with the
-//!   [`FailureCode`] of each task and every [`Attempt`].
-//! - [`Cluster::run`] with a [`JobSpec`]: a function mapped over files, cut into chunks, and its results
-//!   merged on the engines, as the command line's `run` does it. [`Job`] is its handle.
-//! - [`Module::function`] for types that Rust knows; [`Module::dynamic_function`], [`Value`] and
-//!   [`arguments!`] for those it does not.
-//! - [`HostFunctions`]: what guests may call of the program that embeds them.
-//! - [`Limits`]: what a task may use; all of them are finite. [`Grants`]: what it may reach, which is
-//!   nothing unless it is granted.
+//! | to | use |
+//! |---|---|
+//! | start engines, here or over NATS | [`Cluster::builder`], [`ClusterBuilder`] |
+//! | call a function on any free engine | [`LoadBalancedView`] |
+//! | call a function on chosen engines, and push data to them | [`DirectView`], [`Targets`] |
+//! | call a function on many argument lists | [`LoadBalancedView::map`], [`Map`] |
+//! | map a function over the chunks of files and merge the results | [`Cluster::run`], [`JobSpec`], [`Job`] |
+//! | wait for, inspect or cancel calls | [`Task`], [`Tasks`], [`as_completed`] |
+//! | retry failures, wait for other jobs | [`Retry`], [`Dependency`] |
+//! | see what went wrong | [`TaskError`], [`JobError`], [`FailureCode`] |
+//! | bound what a task may use, allow what it may reach | [`Limits`], [`Grants`] |
+//! | call functions whose types Rust does not know | [`Module::dynamic_function`], [`Value`], [`arguments!`] |
+//! | offer functions of this program to guests | [`HostFunctions`] |
+//! | check a task on samples | [`check`] |
+//!
+//! Dropping a handle cancels the work it stands for; its `detach` method lets the work go on.
+//!
+//! # Cargo features
+//!
+//! All are enabled by default.
+//!
+//! - `nats`: engines on other machines, over NATS JetStream: [`Cluster::connect`], `nats`, `join`
+//!   and durable jobs.
+//! - `history`: a record of jobs and tasks in an `SQLite` file: `ClusterBuilder::history`.
+//! - `deterministic`: tasks with the same result and fuel on every run: [`JobSpec::deterministic`].
 //!
 //! # The way of a task
 //!
-//! The modules below stand in this order:
-//!
 //! arguments → [`Cluster`] → [`Module`] → view → [`Job`] → backend (placement) → engine →
 //! sandbox → guest → [`Outcome`] → merge → output
+//!
+//! The modules below stand in this order; the sandbox and what belongs to it are the package
+//! `rwasm-sandbox`. Engines of other processes and what observes a cluster follow.
 
 #[cfg(test)]
 #[path = "../value/arbitrary.rs"]
@@ -57,35 +82,60 @@
 )]
 mod arbitrary;
 
-mod capacity;
-mod feed;
+// The engines of a program, and the ways to give them work.
+mod cluster;
 
-mod events;
+// The same for programs without an async runtime.
+mod blocking;
+
+// Calls, maps and runs as users submit them, and the handles they hold.
+mod view;
+
+// What single tasks wait for, their retries and time limits.
+mod graph;
+
+// The tasks of one run or map.
+mod job;
+
+// When something is due: what `graph` and the runs keep their times in.
 mod timers;
 
-mod graph;
-mod job;
-mod merge;
+// Engines, in this process or elsewhere, and the way to them.
+mod backend;
+
+// Which engine of this process gets the next dispatch.
 mod placement;
 
+// What is handed over to an engine.
 mod dispatch;
+
+// The thread that runs tasks in the sandbox.
 mod engine;
 
+// Many outcomes become one value.
+mod merge;
+
+// Engines of other processes: what all sides of a cluster over NATS share, ...
 #[cfg(feature = "nats")]
 pub mod nats;
 
-mod backend;
-
-mod view;
-
-mod blocking;
-mod cluster;
-#[cfg(feature = "nats")]
-pub mod detached;
+// ... a process with engines that joins one, ...
 #[cfg(feature = "nats")]
 pub mod join;
 
+// ... and jobs that outlive whoever submitted them.
+#[cfg(feature = "nats")]
+pub mod durable;
+
+// Tasks checked on samples.
 pub mod check;
+
+// What happens to a cluster, and how listeners learn of it.
+mod events;
+mod feed;
+
+// Whether the engines may use more than this process has.
+mod capacity;
 
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster};

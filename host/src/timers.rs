@@ -1,9 +1,9 @@
-//! The times at which something is due, in order, each removable. What the graph's machine and the
-//! drivers of jobs keep their pauses and limits of time in.
+//! Times at which something is due, in order, each removable. The graph's machine and the drivers of jobs keep their
+//! pauses and time limits in it.
 
 use std::collections::BTreeSet;
 
-/// What is due by when, in the order of the times; `D` says what, and orders what is due at once.
+/// What is due and when, in the order of the times. `D` is what is due, and orders what is due at the same time.
 #[derive(Debug)]
 pub(crate) struct Timers<T, D> {
     entries: BTreeSet<(T, D)>,

@@ -194,12 +194,12 @@ fn functions_that_do_not_fit_are_shown_with_their_types() {
             "faulty --map badtype",
             &[
                 "badtype: func(a: u64) -> u64",
-                "string or list<u8> is wanted",
+                "string or list<u8> is required",
             ],
         ),
         (
             "faulty --map reducer",
-            &["(u64, u64)", "string or list<u8> is wanted"],
+            &["(u64, u64)", "string or list<u8> is required"],
         ),
         (
             "faulty --map shout --reduce reducer",

@@ -238,8 +238,11 @@ fn engines_that_are_not_there_are_refused() {
         ("--targets 7", ["no engine 7", "0, 1"]),
         ("--targets -3", ["no engine -3", "0, 1"]),
         ("--targets 0,-2", ["engine 0 is named twice", ""]),
-        ("--targets x", ["`x` names no engines", "1..3"]),
-        ("--targets=", ["names no engines", ""]),
+        (
+            "--targets x",
+            ["`x` is not a valid list of engines", "1..3"],
+        ),
+        ("--targets=", ["is not a valid list of engines", ""]),
     ] {
         call("numbers")
             .typed("fib 1 --engines 2")

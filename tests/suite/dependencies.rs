@@ -167,7 +167,7 @@ fn impossible_ones_fail_at_once_though_every_engine_is_busy() {
     let outcomes = soon("the map ends", move || map.outcomes());
     assert_eq!(outcomes.len(), 1);
     let text = outcomes[0].as_ref().unwrap_err().to_string();
-    assert!(text.starts_with("the job never began"), "{text}");
+    assert!(text.starts_with("the job did not start"), "{text}");
     // What is given up takes all that wait for it along.
     waits.abort();
     for task in &chain {

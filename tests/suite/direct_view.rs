@@ -101,7 +101,7 @@ fn all_grows_with_the_cluster_and_a_frozen_view_does_not() {
     assert!(frozen.push("a", 1_u64).is_err());
     assert_eq!(
         all.pull("a").err().map(|error| error.to_string()),
-        Some("nothing is pushed to engine 0 as `a`; it has nothing".to_owned())
+        Some("engine 0 has no pushed value `a`: it has nothing".to_owned())
     );
 }
 

@@ -145,7 +145,7 @@ fn a_job_of_the_same_id_is_submitted_once() {
     assert_eq!(cluster.show("same")["tasks"], 3);
     submit("numbers", "fib")
         .fails(2)
-        .expect_stderr_has(&["`same` already", "another function"]);
+        .expect_stderr_has(&["different job `same`", "its function is"]);
     let numbered = map("numbers")
         .typed("add-one --detach --job-id 17")
         .stdin("1\n");
@@ -332,7 +332,7 @@ fn a_job_that_was_not_stored_as_a_whole_is_submitted_again() {
     cluster
         .job("result half")
         .fails(2)
-        .expect_stderr_has(&["never submitted as a whole"]);
+        .expect_stderr_has(&["only partly submitted"]);
     assert_eq!(id(cluster.with(submit().stdin("1\n2\n3\n"))), "half");
     assert_eq!(cluster.result("half").output(), "2\n3\n4\n");
 }
@@ -342,7 +342,7 @@ fn what_nobody_would_be_there_to_do_is_refused() {
     let cluster = Cluster::new();
     for (options, part) in [
         ("--retries 2", "job retry"),
-        ("--targets 0", "named beforehand"),
+        ("--targets 0", "chosen in advance"),
         ("--queue-timeout 1s", "deadline"),
         ("--reuse engine", "kept on engines"),
     ] {
@@ -393,6 +393,6 @@ fn a_deadline_ends_what_runs() {
         let error = &record["error"];
         assert_eq!(error["code"], "timeout");
         let message = error["message"].as_str().expect("it has one");
-        assert!(message.contains("the deadline of its job"), "{message}");
+        assert!(message.contains("the job's deadline"), "{message}");
     }
 }

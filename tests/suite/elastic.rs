@@ -43,7 +43,7 @@ fn what_cannot_be_done_with_engines_is_said() {
     ));
     assert_eq!(
         unknown.to_string(),
-        "there is no engine 7; the engines are 0, 1"
+        "there is no engine 7: the engines are 0, 1"
     );
     assert!(cluster.restart_engine(EngineId(7)).is_err());
     let many = cluster.add_engines(2).unwrap_err();

@@ -112,7 +112,7 @@ fn what_cannot_be_granted_is_refused_before_anything_runs() {
     file(&dir, "text", "text");
     // What is there is known where the engines are.
     let on_the_machine = if is_over_nats() {
-        (11, "is not there")
+        (11, "does not exist")
     } else {
         (14, "cannot grant")
     };

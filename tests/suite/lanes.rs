@@ -48,7 +48,7 @@ fn a_lane_that_is_not_there_is_refused_before_anything_is_sent() {
         let refused = at(&server, call).typed("--lane nosuch").fails(13);
         refused.expect_stderr_has(&[
             "the cluster has no lane `nosuch`",
-            "`rwasm-cluster init --lane nosuch` makes it",
+            "create it with `rwasm-cluster init --lane nosuch`",
         ]);
     };
     refused(call("numbers").typed("fib 10"));
@@ -61,7 +61,7 @@ fn a_lane_that_is_not_there_is_refused_before_anything_is_sent() {
         .expect_stderr_has(&["the cluster has no lane `nosuch`"]);
     let odd = at(&server, call("numbers").typed("fib 10 --lane a.b"));
     odd.fails(2)
-        .expect_stderr_has(&["`a.b` cannot name a lane"]);
+        .expect_stderr_has(&["`a.b` is not a valid lane"]);
     let jobs = at(&server, program().typed("job list --format json"));
     assert_eq!(jobs.end().json(), serde_json::json!([]));
     let waits = asked(&server, async |js| {

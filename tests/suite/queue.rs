@@ -34,7 +34,7 @@ fn a_full_queue_refuses_and_has_room_again() {
         assert!(matches!(refused, SubmitError::QueueFull(limits) if limits.tasks == 3));
         assert_eq!(
             refused.to_string(),
-            "the queue of 3 calls and 1MiB of arguments is full"
+            "the queue is full: it holds at most 3 calls and 1MiB of arguments"
         );
     }
     drop(busy.pop());

@@ -39,7 +39,7 @@ fn a_result_can_be_looked_at_often_and_taken_once() {
         assert!(matches!(error, TaskError::Taken(job) if job == task.id()));
         assert_eq!(
             error.to_string(),
-            format!("the result of job {} was taken before", task.id())
+            format!("the result of job {} has already been taken", task.id())
         );
     }
     assert!(task.is_ready() && task.is_successful() == Some(true));

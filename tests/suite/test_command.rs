@@ -99,8 +99,9 @@ fn a_task_that_is_not_deterministic_is_told_by_its_input() {
             .end()
             .expect_code(11);
         let text = ended.text();
-        let line =
-            format!("FAILED  text.txt: gives something else the second time, on text.txt, {place}");
+        let line = format!(
+            "FAILED  text.txt: gives a different result the second time, on text.txt, {place}"
+        );
         assert!(text.contains(&line), "{text}");
         // Nothing else can be said of it.
         assert!(text.ends_with("0 ok, 2 failed\n"), "{text}");
@@ -124,7 +125,7 @@ fn what_differs_from_the_sample_is_shown() {
         .expect_code(11)
         .expect_stderr_is_empty();
     let text = ended.text();
-    let shown = "FAILED  book.txt: does not give what `book.expected` says\n           line 2: expected river\t4\n           found river\t2\n";
+    let shown = "FAILED  book.txt: does not match `book.expected`\n           line 2: expected river\t4\n           found river\t2\n";
     assert!(text.contains(shown), "{text}");
     assert!(text.contains("5 ok, 1 failed\n"), "{text}");
     let quiet = test(guest("wordcount"), &dir)

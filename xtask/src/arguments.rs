@@ -85,7 +85,7 @@ impl Arguments {
                 }
                 // What `--` stands before.
                 (Arg::Value(word), Some(Command::Test { filter, .. })) => {
-                    filter.push(word.string()?)
+                    filter.push(word.string()?);
                 }
                 (argument, _) => return Err(argument.unexpected()),
             }

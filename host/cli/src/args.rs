@@ -169,7 +169,7 @@ Compiled modules are cached in the user's cache directory or in RWASM_CACHE_DIR,
 RWASM_CACHE_DIR turns the cache off.\n\n\
 Exit codes:
   0    success
-  1    internal error of rwasm-cluster
+  1    internal error in rwasm-cluster
   2    usage error
   10   the module or its types do not fit
   11   a task failed

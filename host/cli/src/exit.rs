@@ -2,7 +2,7 @@
 
 use crate::output::failures::details;
 #[cfg(feature = "nats")]
-use rwasm_cluster::detached::DurableError;
+use rwasm_cluster::durable::DurableError;
 #[cfg(feature = "nats")]
 use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]
@@ -293,7 +293,7 @@ impl CliError {
             Self::Project { message, .. } => message.clone(),
             Self::History(error) => visible(&error.to_string()),
             Self::Internal(error) => {
-                format!("internal error of rwasm-cluster, please report it: {error:#}")
+                format!("internal error in rwasm-cluster, please report it: {error:#}")
             }
             Self::Config { path, message } => format!("`{}`: {message}", path.display()),
             Self::Load(error) => with_source(error),

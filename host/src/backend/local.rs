@@ -1,8 +1,8 @@
 //! Engines as threads of this process, fed by one dispatcher thread.
 //!
-//! The dispatcher owns the placement machine, the engines and the table of dispatches; everyone
-//! else sends it messages and shares nothing with it but the number of engines. An engine that
-//! dies is replaced under its id, and what was with it is answered as lost.
+//! The dispatcher owns the placement machine, the engines and the table of dispatches; everyone else sends it
+//! messages and shares nothing with it but the number of engines. An engine that dies is replaced under its id, and
+//! the tasks it had are answered as lost.
 
 use super::{Backend, EngineError, EngineStatus, QueueStatus};
 use crate::dispatch::Dispatch;
@@ -26,17 +26,17 @@ pub(crate) struct Local {
     dispatcher: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the engines of a process go by.
+/// The settings of a process's engines.
 pub(crate) struct LocalSettings {
     pub(crate) engines: u32,
-    /// The id of the first; the others have the next ones.
+    /// The id of the first engine; the others have the following ones.
     pub(crate) first_engine: u32,
-    /// How many there may ever be at a time.
+    /// The most engines at a time.
     pub(crate) max_engines: u32,
     pub(crate) policy: Policy,
-    /// Dispatches that an engine has at a time, at most.
+    /// The most dispatches that an engine has at a time.
     pub(crate) hwm: usize,
-    /// What random policies draw from.
+    /// The seed of the random policies.
     pub(crate) seed: u64,
 }
 
@@ -57,7 +57,7 @@ impl Local {
     /// Starts the engines.
     ///
     /// # Errors
-    /// When the system does not give the threads.
+    /// If the threads cannot be started.
     pub(crate) fn start(settings: &LocalSettings, events: EventSender) -> std::io::Result<Self> {
         let (inbox, messages) = channel();
         let mut dispatcher = Dispatcher {
@@ -86,7 +86,7 @@ impl Local {
         })
     }
 
-    /// Asks the dispatcher; none where it has ended.
+    /// Asks the dispatcher; `None` if it has ended.
     fn ask<T>(&self, question: impl FnOnce(SyncSender<T>) -> Message) -> Option<T> {
         let (answer, answered) = sync_channel(1);
         self.inbox.send(question(answer)).ok()?;
@@ -159,13 +159,13 @@ impl Drop for Local {
     }
 }
 
-/// An engine with its thread, as the dispatcher has it.
+/// An engine and its thread, as the dispatcher knows them.
 struct Worker {
-    /// Which thread it is: an id is used again by the next thread.
+    /// The number of its thread: ids are used again by later threads, these are not.
     thread: u64,
     engine: Engine,
     completed: u64,
-    /// It gets nothing more, and goes when it is through.
+    /// Whether it gets nothing more, and is removed once it is idle.
     is_leaving: bool,
 }
 
@@ -173,12 +173,12 @@ struct Worker {
 struct Dispatcher {
     placement: Machine,
     engines: BTreeMap<EngineId, Worker>,
-    /// Threads that were told to end and have not said that they do.
+    /// Threads that were told to end and have not confirmed it.
     ending: HashMap<u64, Engine>,
     next_engine: u32,
     next_thread: u64,
     max_engines: u32,
-    /// How many engines there are, for guests that ask.
+    /// The number of engines, for guests that ask.
     count: Arc<AtomicU32>,
     /// Every dispatch that is queued or with an engine.
     dispatches: HashMap<DispatchId, Arc<Dispatch>>,
@@ -203,7 +203,7 @@ impl Dispatcher {
         self.end();
     }
 
-    /// Takes in one message; false when it was the last.
+    /// Handles one message; returns false after the last.
     fn receive(&mut self, message: Message) -> bool {
         // Whoever asked and has gone needs no answer.
         match message {
@@ -279,7 +279,7 @@ impl Dispatcher {
         }
     }
 
-    /// A thread that has said its last word ends at once.
+    /// Joins a thread that has sent its last message, and so ends at once.
     fn join(&mut self, thread: u64) {
         if let Some(engine) = self.ending.remove(&thread) {
             engine.join();
@@ -321,13 +321,13 @@ impl Dispatcher {
                 Decision::Reject { id, eligible } => {
                     let (engine, message) = match &eligible {
                         Eligible::One(engine) => {
-                            (Some(*engine), format!("engine {engine} is not there"))
+                            (Some(*engine), format!("there is no engine {engine}"))
                         }
                         Eligible::Of(engines) => (
                             None,
-                            format!("none of the engines {} is there", super::ids(engines)),
+                            format!("none of the engines {} exists", super::ids(engines)),
                         ),
-                        Eligible::Any => (None, "there is no engine".to_owned()),
+                        Eligible::Any => (None, "there are no engines".to_owned()),
                     };
                     self.fail(id, engine, FailureCode::EngineLost, &message);
                 }
@@ -408,7 +408,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The engine has nothing left to do and goes.
+    /// Removes an engine that has nothing left to do.
     fn let_go(&mut self, id: EngineId) {
         let lost = self.placement.engine_gone(id);
         debug_assert!(lost.is_empty(), "engine {id} goes and has {lost:?}");
@@ -418,7 +418,7 @@ impl Dispatcher {
         }
     }
 
-    /// Tells a thread to end; it is joined when it says that it does.
+    /// Tells a thread to end; it is joined when it confirms that.
     fn close(&mut self, mut worker: Worker) {
         worker.engine.close();
         self.ending.insert(worker.thread, worker.engine);
@@ -435,9 +435,9 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Puts a new engine in the place of one that died or is not wanted any more.
+    /// Puts a new engine in the place of one that died or is being restarted.
     fn replace(&mut self, id: EngineId, reason: &str) {
-        tracing::warn!(engine = %id, reason, "an engine is lost");
+        tracing::warn!(engine = %id, reason, "lost an engine");
         for lost in self.placement.engine_lost(id) {
             let dispatch = self.dispatches.get(&lost).cloned();
             self.fail(lost, Some(id), FailureCode::EngineLost, reason);
@@ -485,8 +485,8 @@ impl Dispatcher {
         }
     }
 
-    /// Stops what runs and lets the engines answer it. What is left is answered as it is dropped,
-    /// here or in the inbox.
+    /// Stops running tasks and lets the engines answer them. What is left is answered when it is dropped, here or in
+    /// the inbox.
     fn end(mut self) {
         for dispatch in self.dispatches.values() {
             dispatch.cancel.cancel();

@@ -1,5 +1,5 @@
-//! Outcomes that are stored elsewhere, merged here: a job's result can be had though its cluster has no engine any more, and
-//! what is merged travels once.
+//! Outcomes stored elsewhere, merged here: a job's result can be fetched after its cluster has lost its last engine,
+//! and each value travels once.
 
 use super::{Backend, EngineError, Local, Nats, QueueStatus};
 use crate::dispatch::Dispatch;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 /// See the [module](self).
 pub(crate) struct Merging {
-    /// Has the outcomes of the tasks.
+    /// Fetches the outcomes of the tasks.
     stored: Nats,
-    /// Runs what merges them.
+    /// Runs the merges.
     local: Local,
 }
 
@@ -44,7 +44,7 @@ impl Backend for Merging {
         self.stored.hand_over()
     }
 
-    /// Those that run its tasks, as for whoever asks on.
+    /// The engines that run its tasks, as seen by those who ask further.
     fn engines(&self) -> Vec<EngineId> {
         self.stored.engines()
     }

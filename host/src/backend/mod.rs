@@ -1,7 +1,7 @@
-//! A backend: engines, and the way to them. Above it a job is the same wherever they are.
+//! A backend: engines, and the way to them. Above it, a job is the same wherever they are.
 //!
-//! `local` has its engines in threads of this process, `nats` in other processes, on this machine or others; `merging` has
-//! outcomes from the one and merges them on the other.
+//! The engines of `local` are threads of this process, those of `nats` belong to other processes, on this machine or
+//! others. `merging` takes outcomes from `nats` and merges them on `local`.
 
 mod local;
 #[cfg(feature = "nats")]
@@ -22,9 +22,9 @@ use crate::job::HandOver;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
-/// What a job needs of the place where its tasks run.
+/// What a job needs from the place where its tasks run.
 pub(crate) trait Backend: Send + Sync {
-    /// Takes a dispatch. Every one of its tasks is answered, whatever happens.
+    /// Takes a dispatch. Each of its tasks is answered exactly once, whatever happens.
     fn submit(&self, dispatch: Arc<Dispatch>);
 
     /// Answers the dispatches of `job` that no engine has begun as cancelled.
@@ -33,16 +33,16 @@ pub(crate) trait Backend: Send + Sync {
     /// Answers the dispatch as cancelled, if no engine has it yet.
     fn cancel_dispatch(&self, id: DispatchId);
 
-    /// What a dispatch should be worth, since it has to be handed over.
+    /// How much work a dispatch should carry, given what handing it over costs.
     fn hand_over(&self) -> HandOver;
 
-    /// The engines there are, in the order of their ids.
+    /// The present engines, in the order of their ids.
     fn engines(&self) -> Vec<EngineId>;
 
-    /// How many engines there are, about: costs nothing to ask.
+    /// The approximate number of engines; costs nothing to ask.
     fn engine_count(&self) -> usize;
 
-    /// Whether an engine takes what is given to any.
+    /// Whether any engine takes dispatches that may go to any engine.
     fn is_served(&self) -> bool {
         self.engine_count() > 0
     }
@@ -50,66 +50,66 @@ pub(crate) trait Backend: Send + Sync {
     /// Adds engines, under new ids.
     ///
     /// # Errors
-    /// When there may be no more, or the system gives no threads; none is added then.
+    /// If there would be too many, or the threads cannot be started; none is added then.
     fn add_engines(&self, count: u32) -> Result<Vec<EngineId>, EngineError>;
 
-    /// Takes an engine away: what it runs it finishes, what waits for it alone fails.
+    /// Removes an engine: it finishes what it runs, and what waits for it alone fails.
     ///
     /// # Errors
-    /// When there is no such engine.
+    /// If there is no such engine.
     fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError>;
 
-    /// Replaces an engine by a new one under its id: what it has fails as `engine-lost`.
+    /// Replaces an engine with a new one under its id: what it has fails as `engine-lost`.
     ///
     /// # Errors
-    /// When there is no such engine.
+    /// If there is no such engine.
     fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError>;
 
-    /// What waits and runs.
+    /// What waits and runs at this moment.
     fn status(&self) -> QueueStatus;
 
-    /// Ends the engines: running tasks are stopped, all are answered, every thread is joined.
+    /// Ends the engines: running tasks are stopped, all tasks are answered, every thread is joined.
     fn shutdown(&self);
 }
 
-/// Why the engines of a cluster were not changed.
+/// Why the engines of a cluster could not be changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// There is no such engine.
-    #[error("there is no engine {engine}; the engines are {}", ids(.engines))]
+    #[error("there is no engine {engine}: the engines are {}", ids(.engines))]
     Unknown {
-        /// The engine that was named.
+        /// The requested engine.
         engine: EngineId,
-        /// The engines there are.
+        /// The present engines.
         engines: Vec<EngineId>,
     },
-    /// The cluster was started with room for fewer.
+    /// The cluster was started with room for fewer engines.
     #[error(
-        "the cluster has room for {most} engines: {wanted} more beside {present} are too many; start it with more room by `max_engines`"
+        "cannot add {wanted} engines to the {present} present: the cluster has room for {most}; start it with a higher `max_engines`"
     )]
     TooMany {
-        /// How many were to be added.
+        /// How many engines were to be added.
         wanted: u32,
-        /// How many there are.
+        /// How many engines are present.
         present: u32,
-        /// How many there may be.
+        /// How many engines there may be.
         most: u32,
     },
-    /// The system does not give the threads.
-    #[error("the system gives no thread for another engine")]
+    /// The thread of an engine cannot be started.
+    #[error("cannot start a thread for another engine")]
     Thread(#[source] std::io::Error),
-    /// Its engines are elsewhere, and come by themselves.
+    /// The engines are remote, and join the cluster by themselves.
     #[error(
-        "engines join a cluster over NATS by themselves: run `rwasm-cluster engine join URL` where they are to be"
+        "engines cannot be added to a cluster over NATS from here: run `rwasm-cluster engine join URL` on the machine that is to run them"
     )]
     Elsewhere,
-    /// The engine's process did not do it.
+    /// The engine's process did not carry out the request.
     #[error("engine {engine}: {reason}")]
     Refused {
         /// The engine.
         engine: EngineId,
-        /// What its process said, or that it said nothing.
+        /// The process's answer, or that it did not answer.
         reason: String,
     },
     /// The cluster was shut down.
@@ -117,7 +117,7 @@ pub enum EngineError {
     ShutDown,
 }
 
-/// Engine ids for people: `0, 1, 4`.
+/// Formats engine ids for people: `0, 1, 4`.
 pub(crate) fn ids(engines: &[EngineId]) -> String {
     if engines.is_empty() {
         return "none".to_owned();
@@ -126,24 +126,24 @@ pub(crate) fn ids(engines: &[EngineId]) -> String {
     ids.join(", ")
 }
 
-/// What waits and runs in a cluster, at one moment. Counted in dispatches: hand-overs of one task
-/// or of many small ones.
+/// What waits and runs in a cluster at one moment, counted in dispatches: hand-overs of one task or of many small
+/// ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStatus {
-    /// For each engine, in the order of their ids.
+    /// The engines, in the order of their ids.
     pub engines: Vec<EngineStatus>,
-    /// What waits for any engine, or for any of several.
+    /// Dispatches that wait for any engine, or for any of several.
     pub unassigned: usize,
 }
 
-/// What one engine has to do and has done.
+/// What one engine is doing and has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineStatus {
-    /// Which engine.
+    /// The engine.
     pub engine: EngineId,
-    /// Dispatches it has: the one that runs, and the next ones.
+    /// Dispatches it has: the one that is running and those behind it.
     pub outstanding: usize,
     /// Dispatches that wait for this engine alone.
     pub queue: usize,

@@ -1,47 +1,47 @@
-//! The file `calls.txt`: calls of single functions, and what each gives.
+//! The file `calls.txt`: calls of single functions, and their expected results.
 //!
-//! A line is `greet("Ada", 3) => "…"`, both sides in WAVE; `=> error "…"` expects an error of the guest's with that
-//! message, `=> error CODE` a failure of that code, `=> ()` nothing. Empty lines and those that begin with `#` say
-//! nothing.
+//! A line is `greet("Ada", 3) => "…"`, with both sides in WAVE. `=> error "…"` expects the guest to return an error
+//! with that message, `=> error CODE` a failure with that code, and `=> ()` a function without a result. Empty lines
+//! are skipped, and lines starting with `#` are comments.
 
 use crate::{Failure, FailureCode, Value};
 use rwasm_value::format::{Call, to_wave};
 
-/// What stands between a call and what it gives.
+/// What separates a call from its expected result.
 const GIVES: &str = "=>";
 
-/// What an expected failure begins with.
+/// The prefix of an expected failure.
 const ERROR: &str = "error ";
 
 /// A line of `calls.txt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallSample {
-    /// Where it stands, from 1.
+    /// Its number in the file, from 1.
     pub line: usize,
-    /// The call as it is written.
+    /// The call, as written.
     pub call: String,
-    /// What it should give; none where the line does not say.
-    pub wanted: Option<Wanted>,
+    /// The expected result; `None` if the line has none.
+    pub expected: Option<ExpectedResult>,
 }
 
-/// What a call should give.
+/// The expected result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Wanted {
-    /// A value, in WAVE; its type is known where the function is.
+pub enum ExpectedResult {
+    /// A value in WAVE, whose type follows from the function.
     Value(String),
     /// An error that the guest returns, with this message.
     GuestError(String),
-    /// A failure of this code.
+    /// A failure with this code.
     Failure(String),
 }
 
 impl CallSample {
-    /// The call on a line; none where the line says nothing.
+    /// Parses a line; returns `None` for an empty line or a comment.
     ///
     /// # Errors
-    /// Why it is no call.
+    /// Why the line is not a valid call.
     pub(super) fn parse(line: usize, text: &str) -> Result<Option<Self>, String> {
         let text = text.trim();
         if text.is_empty() || text.starts_with('#') {
@@ -51,17 +51,17 @@ impl CallSample {
         Ok(Some(Self {
             line,
             call: call.to_owned(),
-            wanted: wanted.map(Wanted::parse).transpose()?,
+            expected: wanted.map(ExpectedResult::parse).transpose()?,
         }))
     }
 
-    /// The name of the function, and the call in WAVE's own spelling, where the name is another of the same length:
-    /// WAVE does not know all names that functions have.
+    /// Returns the name of the function, and the call with a placeholder of the same length that WAVE can parse: it
+    /// does not know all names that functions can have.
     pub(super) fn parts(&self) -> (&str, String) {
         spelled(&self.call)
     }
 
-    /// The line with what it gives.
+    /// Returns the line with this result.
     pub(super) fn with(&self, given: &Result<Value, Failure>) -> String {
         let gives = match given {
             Ok(value) => to_wave(value),
@@ -80,8 +80,8 @@ fn spelled(call: &str) -> (&str, String) {
     (name.trim_end(), wave)
 }
 
-/// The two sides of a line. An argument may hold what parts them, so that the first place counts whose left side is
-/// a call.
+/// Splits a line into its two sides. An argument may contain the separator, so the first place counts whose left side
+/// is a call.
 fn parted(text: &str) -> Result<(&str, Option<&str>), String> {
     let is_call = |call: &str| match Call::parse(&spelled(call).1) {
         Ok(_) => Ok(()),
@@ -101,12 +101,12 @@ fn parted(text: &str) -> Result<(&str, Option<&str>), String> {
     }
 }
 
-impl Wanted {
+impl ExpectedResult {
     fn parse(text: &str) -> Result<Self, String> {
         let Some(error) = text.strip_prefix(ERROR).map(str::trim) else {
             return match text {
                 "" => Err(
-                    "nothing stands after `=>`: for a function without a result write `=> ()`"
+                    "nothing follows `=>`: write `=> ()` for a function without a result"
                         .to_owned(),
                 ),
                 value => Ok(Self::Value(value.to_owned())),
@@ -117,8 +117,8 @@ impl Wanted {
         }
         match rwasm_value::format::from_wave(error, &crate::Type::String) {
             Ok(Value::String(message)) => Ok(Self::GuestError(message)),
-            Ok(_) => Err(format!("{error} is no text in quotes")),
-            Err(wrong) => Err(format!("{error} is no text in quotes: {wrong}")),
+            Ok(_) => Err(format!("{error} is not a quoted string")),
+            Err(wrong) => Err(format!("{error} is not a quoted string: {wrong}")),
         }
     }
 }
@@ -139,26 +139,29 @@ mod tests {
         }
         let sample = parse(r#" greet("Ada", 3)  =>  "hi"  "#);
         assert_eq!(sample.call, r#"greet("Ada", 3)"#);
-        assert_eq!(sample.wanted, Some(Wanted::Value("\"hi\"".into())));
-        assert_eq!(sample.line, 7);
-        assert_eq!(parse("now()").wanted, None);
         assert_eq!(
-            parse("now() => ()").wanted,
-            Some(Wanted::Value("()".into()))
+            sample.expected,
+            Some(ExpectedResult::Value("\"hi\"".into()))
+        );
+        assert_eq!(sample.line, 7);
+        assert_eq!(parse("now()").expected, None);
+        assert_eq!(
+            parse("now() => ()").expected,
+            Some(ExpectedResult::Value("()".into()))
         );
         assert_eq!(
-            parse(r#"f("a => b(", 1) => "c => d""#).wanted,
-            Some(Wanted::Value("\"c => d\"".into()))
+            parse(r#"f("a => b(", 1) => "c => d""#).expected,
+            Some(ExpectedResult::Value("\"c => d\"".into()))
         );
         let sample = parse("a:b/c@0.1.0#f_g(1) => 2");
         assert_eq!(sample.parts().0, "a:b/c@0.1.0#f_g");
         assert_eq!(
-            parse(r#"f(1) => error "no \"1\"""#).wanted,
-            Some(Wanted::GuestError("no \"1\"".into()))
+            parse(r#"f(1) => error "no \"1\"""#).expected,
+            Some(ExpectedResult::GuestError("no \"1\"".into()))
         );
         assert_eq!(
-            parse("f(1) => error trap").wanted,
-            Some(Wanted::Failure("trap".into()))
+            parse("f(1) => error trap").expected,
+            Some(ExpectedResult::Failure("trap".into()))
         );
     }
 
@@ -180,19 +183,19 @@ mod tests {
         let sample = parse(r#"f("=>") => 1"#);
         let failure = Failure::new(FailureCode::GuestError, "no => \"way\"\n");
         for (given, wanted) in [
-            (Ok(Value::from("x")), Wanted::Value("\"x\"".into())),
+            (Ok(Value::from("x")), ExpectedResult::Value("\"x\"".into())),
             (
                 Err(failure.clone()),
-                Wanted::GuestError(failure.message.clone()),
+                ExpectedResult::GuestError(failure.message.clone()),
             ),
             (
                 Err(Failure::new(FailureCode::Trap, "x")),
-                Wanted::Failure("trap".into()),
+                ExpectedResult::Failure("trap".into()),
             ),
         ] {
             let again = parse(&sample.with(&given));
             assert_eq!(
-                (again.call, again.wanted),
+                (again.call, again.expected),
                 (sample.call.clone(), Some(wanted))
             );
         }

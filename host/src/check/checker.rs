@@ -1,4 +1,4 @@
-//! Runs a task in the ways that should not matter, and compares what comes of it.
+//! Runs a task in all the ways that should not matter, and compares the results.
 
 use super::calls::CallSample;
 use super::difference::{Difference, text};
@@ -19,13 +19,15 @@ use std::io::{self, BufRead, BufReader};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-/// The most pieces that an input is cut into where each is run by itself: enough for every engine to have several.
+/// The most pieces of an input that are run separately: enough for every engine to have several.
 const PIECES: u64 = 64;
 
-/// The most chunks of a whole job. A sample that is larger has larger ones.
+/// The most chunks of a whole job. Larger samples get larger chunks.
 const CHUNKS: u64 = 256;
 
-/// A task and the engines it is tried on.
+/// A task, and the engines on which it is checked.
+///
+/// See the [module](super) for an example.
 pub struct Checker<'c> {
     module: &'c Module,
     spec: JobSpec,
@@ -33,34 +35,34 @@ pub struct Checker<'c> {
     many: &'c Cluster,
 }
 
-/// Why a check could not be made. A law that is broken is none of these.
+/// Why a check could not be made. A broken law is not an error but a [`Verdict`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// The job is not possible at all.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// A job ended without the task having to do with it.
+    /// A job ended for a reason that is not the task's.
     #[error(transparent)]
     Job(JobError),
     /// A sample cannot be read.
-    #[error("`{}` cannot be read", .path.display())]
+    #[error("cannot read `{}`", .path.display())]
     Unreadable {
         /// The sample's file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What one piece of an input gives.
+/// The result of one piece of an input.
 struct Piece {
     origin: Origin,
     given: Given,
 }
 
 impl<'c> Checker<'c> {
-    /// For a job as `spec` has it, on one engine and on several.
+    /// Checks jobs of `module` with this spec, on a cluster of one engine and on one of several.
     #[must_use]
     pub fn new(module: &'c Module, spec: JobSpec, one: &'c Cluster, many: &'c Cluster) -> Self {
         Self {
@@ -71,38 +73,35 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Whether the module can be mapped over inputs as the job has it.
+    /// Checks that the module can be mapped over inputs with this spec.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it cannot.
     pub fn takes_inputs(&self) -> Result<(), PlanError> {
         self.spec.merge_for(self.module).map(drop)
     }
 
-    /// What the job prints on an input, in the text form; else why it fails.
+    /// Returns what the job prints for an input, in the text format, or why the job fails.
     ///
     /// # Errors
-    /// When it cannot be run.
+    /// If the job cannot be run.
     pub fn output(&self, input: &InputSample) -> Result<Result<Vec<u8>, String>, CheckError> {
         let given = self.job(self.one, input, &self.spec)?;
         Ok(given.map(|value| text(&value)))
     }
 
-    /// Checks an input: what it gives, and every law that the job relies on. After a law without which the others
-    /// say nothing, it stops.
+    /// Checks an input: its expected result, and every law that the job relies on. Stops after a broken law without
+    /// which the others mean nothing.
     ///
     /// # Errors
-    /// When something cannot be run or read.
+    /// If something cannot be run or read.
     pub fn input(&self, input: &InputSample) -> Result<Vec<Check>, CheckError> {
         let mut checks = Vec::new();
         let mut told = |law, verdict| checks.push(Check::new(&input.name, law, verdict));
         let first = match self.job(self.one, input, &self.spec)? {
             Ok(value) => value,
             Err(message) => {
-                told(
-                    Law::Expected,
-                    Verdict::broken(format!("gives nothing: {message}")),
-                );
+                told(Law::Expected, Verdict::broken(format!("fails: {message}")));
                 return Ok(checks);
             }
         };
@@ -127,10 +126,10 @@ impl<'c> Checker<'c> {
         Ok(checks)
     }
 
-    /// Checks the reducer on what whole inputs give, where there are several.
+    /// Checks the reducer on the results of several whole inputs, if there are several.
     ///
     /// # Errors
-    /// When something cannot be run.
+    /// If something cannot be run.
     pub fn together(&self, inputs: &[InputSample]) -> Result<Vec<Check>, CheckError> {
         let Some((name, shape)) = self.reducer() else {
             return Ok(Vec::new());
@@ -149,10 +148,10 @@ impl<'c> Checker<'c> {
             .collect())
     }
 
-    /// What a call gives, on one engine.
+    /// Returns the result of a call on one engine.
     ///
     /// # Errors
-    /// When it cannot be made at all; inside, when the function or its arguments are none.
+    /// If the call cannot be made at all; the inner error says that the function or its arguments are not valid.
     pub fn given(
         &self,
         call: &CallSample,
@@ -163,10 +162,10 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Checks a call: what it gives, and that it does again, wherever it runs.
+    /// Checks a call: its expected result, and that it gives the same result again, on whichever engine.
     ///
     /// # Errors
-    /// When something cannot be run.
+    /// If something cannot be run.
     pub fn call(&self, call: &CallSample) -> Result<Vec<Check>, CheckError> {
         let mut checks = Vec::new();
         let mut told = |law, verdict| checks.push(Check::new(&call.call, law, verdict));
@@ -184,7 +183,7 @@ impl<'c> Checker<'c> {
             told(Law::Again, verdict);
             return Ok(checks);
         }
-        told(Law::Again, Verdict::kept("gives the same again"));
+        told(Law::Again, Verdict::kept("gives the same result again"));
         let engines = self.many.engines();
         for engine in &engines {
             let view = self
@@ -201,7 +200,7 @@ impl<'c> Checker<'c> {
                 }
             }
         }
-        let kept = format!("gives the same on each of {} engines", engines.len());
+        let kept = format!("gives the same result on each of {} engines", engines.len());
         told(Law::Engines, Verdict::kept(kept));
         Ok(checks)
     }
@@ -237,7 +236,7 @@ impl<'c> Checker<'c> {
         }
         let second = self.job(self.one, input, &self.spec)?;
         Ok(unlike(&Ok(first.clone()), &second, "the second time")
-            .unwrap_or_else(|| Verdict::kept("gives the same again")))
+            .unwrap_or_else(|| Verdict::kept("gives the same result again")))
     }
 
     fn engines(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
@@ -246,7 +245,7 @@ impl<'c> Checker<'c> {
             (ViewKind::Balanced, "balanced"),
             (ViewKind::Direct(Targets::All), "direct"),
         ];
-        let kept = format!("gives the same on 1 engine and on {count}, balanced and direct");
+        let kept = format!("gives the same result on 1 engine and on {count}, balanced and direct");
         let Some(lines) = cut.lines else {
             // What is run whole is run on each engine.
             let inputs = vec![input; count];
@@ -278,7 +277,9 @@ impl<'c> Checker<'c> {
 
     fn chunks(&self, input: &InputSample, first: &Value, cut: Cut) -> Result<Verdict, CheckError> {
         let Some(lines) = cut.lines.filter(|lines| *lines > 1) else {
-            return Ok(Verdict::untried("other chunks, since it has one line"));
+            return Ok(Verdict::untried(
+                "other chunks, because it has a single line",
+            ));
         };
         let finest = each(lines, CHUNKS);
         let mut ways = vec![Chunking::File];
@@ -299,12 +300,12 @@ impl<'c> Checker<'c> {
             }
         }
         Ok(Verdict::kept(format!(
-            "gives the same in chunks of {}",
+            "gives the same result in chunks of {}",
             names.join(", ")
         )))
     }
 
-    /// Tries the ways to merge what pieces give.
+    /// Tries the ways to merge the results of pieces.
     fn merges(
         &self,
         name: &str,
@@ -318,7 +319,7 @@ impl<'c> Checker<'c> {
                 Err(message) => {
                     let place = piece_name(&piece.origin);
                     let why = format!(
-                        "whether `{name}` is associative, since {place} gives nothing to merge: {message}"
+                        "whether `{name}` is associative, because {place} fails: {message}"
                     );
                     return Ok(vec![(Law::Associative, Verdict::Untried(why))]);
                 }
@@ -344,16 +345,7 @@ impl<'c> Checker<'c> {
             Ok::<_, CheckError>(given.map_err(|failure| said(&failure)))
         };
         let found = reducer::explore(name, &parts, shape, &mut reduce)?;
-        let meant = |message: String| {
-            let meant: Vec<String> = pieces
-                .iter()
-                .enumerate()
-                .map(|(part, piece)| {
-                    format!("{} of {}", reducer::letter(part), piece_name(&piece.origin))
-                })
-                .collect();
-            format!("{message}; the mapper gave {}", meant.join(", "))
-        };
+        let meant = |message: String| format!("{message}; {}", parts_named(pieces));
         if let Some((call, message)) = found.failure {
             let message = meant(format!("{call} fails: {message}"));
             return Ok(vec![(Law::Associative, Verdict::broken(message))]);
@@ -372,7 +364,7 @@ impl<'c> Checker<'c> {
         let grouping = if found.groupings == 0 {
             let count = parts.len();
             Verdict::untried(format!(
-                "whether `{name}` is associative, since {count} of its parts have one grouping only"
+                "whether `{name}` is associative, because {count} of its parts can be grouped in only one way"
             ))
         } else {
             let (groupings, parts) = (found.groupings, parts.len());
@@ -385,10 +377,10 @@ impl<'c> Checker<'c> {
         let mut laws = vec![(Law::Associative, grouping)];
         if shape == Shape::List {
             let kept = format!(
-                "`{name}` leaves its own results as they are ({} of them)",
+                "`{name}` leaves its own results unchanged ({} of them)",
                 found.repeats
             );
-            let law = "changes its own result where it is merged alone";
+            let law = "changes its own result when that is merged alone";
             laws.push((Law::Stable, verdict(found.repeat, kept, law)));
         }
         Ok(laws)
@@ -407,7 +399,7 @@ impl<'c> Checker<'c> {
             Err(error) => return unmade(error).map(Err),
         };
         let Some(merged) = merged else {
-            return Ok(Err("there was nothing to merge".to_owned()));
+            return Ok(Err("there is nothing to merge".to_owned()));
         };
         merged.unpack().map(Ok).map_err(fault)
     }
@@ -421,7 +413,7 @@ impl<'c> Checker<'c> {
         self.pieces_in(cluster, inputs, chunking, ViewKind::Balanced)
     }
 
-    /// Runs each piece by itself, and merges nothing.
+    /// Runs each piece separately, without a merge.
     fn pieces_in(
         &self,
         cluster: &Cluster,
@@ -462,7 +454,8 @@ impl<'c> Checker<'c> {
             .map_err(|error| error.to_string())?;
         let parsed = Call::parse(&wave).map_err(|error| error.to_string())?;
         let values = parsed.arguments(&function.signature().params);
-        let values = values.map_err(|error| format!("{error}; it is {}", function.signature()))?;
+        let values =
+            values.map_err(|error| format!("{error}; the function is {}", function.signature()))?;
         Ok((function, values.into_iter().map(Argument::from).collect()))
     }
 
@@ -484,10 +477,20 @@ impl<'c> Checker<'c> {
     }
 }
 
+/// Says which piece each part of a message comes from.
+fn parts_named(pieces: &[Piece]) -> String {
+    let names: Vec<String> = pieces
+        .iter()
+        .enumerate()
+        .map(|(part, piece)| format!("{} of {}", reducer::letter(part), piece_name(&piece.origin)))
+        .collect();
+    format!("the mapper returned {}", names.join(", "))
+}
+
 /// How an input may be cut.
 #[derive(Clone, Copy)]
 struct Cut {
-    /// Its lines; none where the task gets it whole.
+    /// Its number of lines; `None` if the task gets it whole.
     lines: Option<u64>,
 }
 
@@ -517,7 +520,7 @@ impl Cut {
     }
 }
 
-/// How many lines each piece has, so that there are so many at most.
+/// The number of lines per piece for at most this many pieces.
 fn each(lines: u64, pieces: u64) -> NonZeroU64 {
     NonZeroU64::new(lines.div_ceil(pieces)).unwrap_or(NonZeroU64::MIN)
 }

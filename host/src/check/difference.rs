@@ -1,29 +1,29 @@
-//! Where two results differ: the first line that does, as people read it.
+//! Where two results differ: the first line that does, in a form for people.
 
 use crate::Value;
 use rwasm_value::format::{Format, WriteOptions, to_wave, write_value};
 use std::fmt;
 
-/// So many characters of a line are shown.
+/// The number of characters of a line that are shown.
 const WIDTH: usize = 120;
 
-/// So many of them before the place where it differs.
+/// The number of these that precede the difference.
 const BEFORE: usize = 40;
 
-/// The first line in which a result is not as it should be.
+/// The first line in which a result differs from the expected one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The line, from 1; none where the results are one line each.
+    /// The line, from 1; `None` if both results have one line.
     pub line: Option<u64>,
-    /// What the line should be, shortened.
+    /// The expected line, shortened.
     pub expected: String,
-    /// What it is, shortened.
+    /// The line found, shortened.
     pub found: String,
 }
 
 impl Difference {
-    /// Of two texts; none where they are the same.
+    /// Compares two texts; returns `None` if they are equal.
     pub(super) fn of_texts(expected: &[u8], found: &[u8]) -> Option<Self> {
         if expected == found {
             return None;
@@ -43,7 +43,7 @@ impl Difference {
         }
     }
 
-    /// Of two values: in the form that people read, or where that does not tell them apart, in WAVE.
+    /// Compares two values in the text format, or in WAVE if their texts are equal.
     pub(super) fn of_values(expected: &Value, found: &Value) -> Option<Self> {
         if same(expected, found) {
             return None;
@@ -59,12 +59,12 @@ impl Difference {
     }
 }
 
-/// Whether the values are the same, those included that are no number.
+/// Whether two values are equal, with NaN equal to NaN.
 pub(super) fn same(left: &Value, right: &Value) -> bool {
     left == right || to_wave(left) == to_wave(right)
 }
 
-/// The value as `run` prints it.
+/// The value as printed by `run`.
 pub(super) fn text(value: &Value) -> Vec<u8> {
     let mut text = Vec::new();
     // Writing to memory cannot fail, and every value has this form.
@@ -76,10 +76,10 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|byte| *byte == b'\n')
 }
 
-/// The line, from before the place where it differs from the other.
+/// The line, from shortly before the first difference from the other.
 fn shown(line: Option<&[u8]>, other: Option<&[u8]>) -> String {
     let Some(line) = line else {
-        return "nothing, it ends before".to_owned();
+        return "nothing, because the output ends earlier".to_owned();
     };
     let body = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
     let other = other.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)));
@@ -102,7 +102,7 @@ fn shown(line: Option<&[u8]>, other: Option<&[u8]>) -> String {
         text.push('…');
     }
     if other.is_some_and(|other| other == body) && !line.ends_with(b"\n") {
-        text.push_str(" (without the end of a line)");
+        text.push_str(" (without a trailing newline)");
     }
     text
 }
@@ -132,14 +132,18 @@ mod tests {
         check(
             "a\n",
             "a\nb\n",
-            "line 2: expected nothing, it ends before\nfound b",
+            "line 2: expected nothing, because the output ends earlier\nfound b",
         );
         check(
             "a\n",
             "a",
-            "line 1: expected a\nfound a (without the end of a line)",
+            "line 1: expected a\nfound a (without a trailing newline)",
         );
-        check("", "a", "line 1: expected nothing, it ends before\nfound a");
+        check(
+            "",
+            "a",
+            "line 1: expected nothing, because the output ends earlier\nfound a",
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What jobs and calls give, held against what they should give and against each other.
+//! Compares the results of jobs and calls with the expected ones and with each other.
 
 use super::Verdict;
-use super::calls::{CallSample, Wanted};
+use super::calls::{CallSample, ExpectedResult};
 use super::checker::CheckError;
 use super::difference::{Difference, same, text};
 use super::samples::InputSample;
@@ -11,7 +11,7 @@ use rwasm_value::format::{from_wave, to_wave};
 use std::fs;
 use std::io;
 
-/// What a job or a call gives: a value, or why there is none.
+/// The result of a job or a call: a value, or why there is none.
 pub(super) type Given = Result<Value, String>;
 
 pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, CheckError> {
@@ -21,7 +21,7 @@ pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, Ch
         Ok(expected) => expected,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Verdict::Unsaid(format!(
-                "there is no `{name}` that says what it should give"
+                "there is no `{name}` with the expected output"
             )));
         }
         Err(source) => {
@@ -32,26 +32,26 @@ pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, Ch
         }
     };
     Ok(match Difference::of_texts(&expected, &text(first)) {
-        None => Verdict::kept(format!("gives what `{name}` says")),
+        None => Verdict::kept(format!("matches `{name}`")),
         difference => Verdict::Broken {
-            message: format!("does not give what `{name}` says"),
+            message: format!("does not match `{name}`"),
             difference,
         },
     })
 }
 
-/// Whether a call gave what was wanted.
+/// Compares the result of a call with the expected one.
 pub(super) fn wanted(
     call: &CallSample,
     function: &DynamicCallable,
     given: &Result<Value, Failure>,
 ) -> Verdict {
     let line = call.line;
-    let Some(wanted) = &call.wanted else {
-        return Verdict::Unsaid(format!("line {line} does not say what it should give"));
+    let Some(wanted) = &call.expected else {
+        return Verdict::Unsaid(format!("line {line} has no expected result"));
     };
     let differs = |expected: String, found: String| Verdict::Broken {
-        message: format!("does not give what line {line} says"),
+        message: format!("does not match line {line}"),
         difference: Some(Difference {
             line: None,
             expected,
@@ -66,32 +66,32 @@ pub(super) fn wanted(
         Err(failure) => format!("error {}", said(failure)),
     };
     let is_met = match wanted {
-        Wanted::Value(text) => {
+        ExpectedResult::Value(text) => {
             let value = match value_of(text, function) {
                 Ok(value) => value,
                 Err(message) => return Verdict::broken(format!("line {line}: {message}")),
             };
             given.as_ref().is_ok_and(|given| same(given, &value))
         }
-        Wanted::GuestError(message) => given.as_ref().is_err_and(|failure| {
+        ExpectedResult::GuestError(message) => given.as_ref().is_err_and(|failure| {
             failure.code == FailureCode::GuestError && failure.message == *message
         }),
-        Wanted::Failure(code) => given
+        ExpectedResult::Failure(code) => given
             .as_ref()
             .is_err_and(|failure| failure.code.name() == code),
     };
     match (is_met, wanted) {
-        (true, _) => Verdict::kept(format!("gives what line {line} says")),
-        (false, Wanted::Value(text)) => differs(text.clone(), found()),
-        (false, Wanted::GuestError(message)) => differs(
+        (true, _) => Verdict::kept(format!("matches line {line}")),
+        (false, ExpectedResult::Value(text)) => differs(text.clone(), found()),
+        (false, ExpectedResult::GuestError(message)) => differs(
             format!("error {}", to_wave(&message.as_str().into())),
             found(),
         ),
-        (false, Wanted::Failure(code)) => differs(format!("error {code}"), found()),
+        (false, ExpectedResult::Failure(code)) => differs(format!("error {code}"), found()),
     }
 }
 
-/// The value that stands for what a call gives. Of a result it may be written as such, or without `ok`.
+/// Parses the expected value of a call. The value of a `result` may be written with or without `ok`.
 pub(super) fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, String> {
     let ty = value_type(function.signature());
     if ty == Type::tuple([]) {
@@ -100,7 +100,7 @@ pub(super) fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, 
             Ok(Value::Tuple(Vec::new()))
         } else {
             Err(format!(
-                "`{}` gives nothing, which is written ()",
+                "`{}` returns nothing, which is written ()",
                 function.signature()
             ))
         };
@@ -114,7 +114,7 @@ pub(super) fn value_of(text: &str, function: &DynamicCallable) -> Result<Value, 
     })
 }
 
-/// Whether two outcomes of a call differ.
+/// Compares two outcomes of a call.
 pub(super) fn differs(
     first: &Result<Value, Failure>,
     other: &Result<Value, Failure>,
@@ -127,7 +127,7 @@ pub(super) fn differs(
     unlike(&given(first), &given(other), when)
 }
 
-/// Whether what is given differs from what was given before.
+/// Compares a result with an earlier one.
 pub(super) fn unlike(first: &Given, other: &Given, when: &str) -> Option<Verdict> {
     let verdict = |message: String, difference| {
         Some(Verdict::Broken {
@@ -137,22 +137,22 @@ pub(super) fn unlike(first: &Given, other: &Given, when: &str) -> Option<Verdict
     };
     match (first, other) {
         (Ok(first), Ok(other)) => Difference::of_values(first, other).and_then(|difference| {
-            verdict(format!("gives something else {when}"), Some(difference))
+            verdict(format!("gives a different result {when}"), Some(difference))
         }),
-        (Ok(_), Err(message)) => verdict(format!("gives nothing {when}: {message}"), None),
+        (Ok(_), Err(message)) => verdict(format!("fails {when}: {message}"), None),
         (Err(message), Ok(_)) => verdict(
-            format!("gives something {when}, and nothing before: {message}"),
+            format!("succeeds {when}, but failed before: {message}"),
             None,
         ),
         (Err(first), Err(other)) if first == other => None,
         (Err(first), Err(other)) => verdict(
-            format!("fails {when} with another error: {other}; before, {first}"),
+            format!("fails {when} with a different error: {other}; before: {first}"),
             None,
         ),
     }
 }
 
-/// The parts as the reducer takes them.
+/// The parts in the form that the reducer takes.
 pub(super) fn list(values: &[&Value], ty: &Type) -> Value {
     if ty.is_bytes() {
         // A list of these is bytes.
@@ -187,7 +187,7 @@ pub(super) fn said(failure: &Failure) -> String {
     format!("{}: {}", failure.code, failure.message)
 }
 
-/// The failure of a task, unless something else is wrong.
+/// Returns the failure of the task, unless something else is wrong.
 pub(super) fn failed(
     given: Result<Value, TaskError>,
 ) -> Result<Result<Value, Failure>, CheckError> {
@@ -201,7 +201,7 @@ pub(super) fn failed(
     }
 }
 
-/// Why a job gave nothing, where that is the task's doing.
+/// Returns why a job has no result, if the task is to blame.
 pub(super) fn unmade(error: JobError) -> Result<String, CheckError> {
     match error {
         JobError::TaskFailed { failure, .. } if failure.code == FailureCode::Cancelled => {

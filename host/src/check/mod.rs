@@ -1,10 +1,10 @@
-//! Whether a task gives what it should on samples, and keeps the laws that its job relies on.
+//! Checks a task on samples: its expected results, and the laws that its job relies on.
 //!
-//! A job may cut its input anywhere between lines, run each piece on any engine, twice if need be, and merge what
-//! comes out in any grouping. What it gives is only then that of a serial loop when the task keeps these laws; here
-//! they are tried on samples. `samples` reads them, `calls` knows their text, `reducer` the ways to merge parts,
-//! `difference` what is told where two results differ; `checker` runs what is to be compared, `given` compares it.
-//! Nothing is printed and no file is written.
+//! A job may cut its input anywhere between lines, run each piece on any engine, more than once if need be, and merge
+//! the results in any grouping. Its result equals that of a serial loop only if the task keeps certain laws, and
+//! these are tried on samples. `samples` reads the samples, `calls` parses their calls, `reducer` lists the ways to
+//! merge parts, `checker` runs what is to be compared, `given` compares it, and `difference` shows where two results
+//! differ. Nothing is printed and no file is written.
 //!
 //! ```no_run
 //! use rwasm_cluster::check::{Checker, Samples};
@@ -34,7 +34,7 @@ mod given;
 mod reducer;
 mod samples;
 
-pub use calls::{CallSample, Wanted};
+pub use calls::{CallSample, ExpectedResult};
 pub use checker::{CheckError, Checker};
 pub use difference::Difference;
 pub use samples::{InputSample, Samples, SamplesError};
@@ -45,22 +45,22 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Law {
-    /// It gives what the sample says.
+    /// The result is the expected one.
     Expected,
-    /// It gives the same each time, in a fresh instance.
+    /// The result is the same each time, in a fresh instance.
     Again,
-    /// It gives the same on one engine and on several, in either view.
+    /// The result is the same on one engine and on several, in either view.
     Engines,
-    /// What a mapper and a reducer give does not depend on where the input is cut.
+    /// The merged result does not depend on where the input is cut.
     Chunks,
-    /// The reducer gives the same however neighbouring parts are grouped.
+    /// The reducer gives the same result however neighbouring parts are grouped.
     Associative,
-    /// The reducer leaves its own result as it is.
+    /// The reducer leaves its own result unchanged.
     Stable,
 }
 
 impl Law {
-    /// The name that it has in JSON.
+    /// Returns its name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl Law {
     }
 }
 
-/// One law, tried on one sample.
+/// The verdict on one law, tried on one sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Check {
@@ -82,26 +82,26 @@ pub struct Check {
     pub subject: String,
     /// The law.
     pub law: Law,
-    /// What came of it.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What came of a check.
+/// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The law is kept, as far as was tried: what the sample does.
+    /// The law held in every way that was tried; says in which.
     Kept(String),
-    /// It is broken.
+    /// The law is broken.
     Broken {
-        /// How.
+        /// How it is broken.
         message: String,
-        /// Where two results differ, if that is it.
+        /// Where two results differ, if they do.
         difference: Option<Difference>,
     },
-    /// The sample does not say what it should give, and so fails.
+    /// The sample has no expected result, which counts as failing.
     Unsaid(String),
-    /// The sample is not one on which it can be tried: why.
+    /// The law cannot be tried on this sample; says why.
     Untried(String),
 }
 
@@ -120,7 +120,7 @@ impl Check {
         }
     }
 
-    /// Whether the law is broken, or nothing says what it asks for.
+    /// Returns whether the law is broken, or the sample has no expected result.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         matches!(self.verdict, Verdict::Broken { .. } | Verdict::Unsaid(_))
@@ -144,7 +144,7 @@ impl Verdict {
     }
 }
 
-/// Writes the check as a line, and a difference as two more.
+/// Formats the check as one line, and a difference as two more.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { subject, .. } = self;

@@ -1,50 +1,50 @@
-//! The ways to merge a few neighbouring parts, and whether a reducer gives the same in all of them.
+//! Tells whether a reducer gives the same result for every way to merge a few neighbouring parts.
 //!
-//! Pure: the reducer is whatever is handed in. For every run of neighbours the call on all of its parts at once is
-//! compared with the calls on each grouping of it, where a group of several stands for its own merge. If all of these
-//! agree, so do all bracketings, since each is made of such steps.
+//! Pure: the reducer is handed in. For every run of neighbours, the call on all of its parts at once is compared with
+//! the calls on each grouping of it, in which a group of several parts is represented by its own merge. If all of
+//! these agree, so do all bracketings, since each is made of such steps.
 
 use super::difference::same;
 use crate::Value;
 use std::fmt;
 
-/// The most parts that are grouped: five have 45 bracketings, which say little that four do not.
+/// The most parts that are grouped: the 45 bracketings of five show little that those of four do not.
 pub(super) const PARTS: usize = 4;
 
 /// How the reducer is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// With a list of parts, also of a single one.
+    /// With a list of parts, even of a single one.
     List,
     /// With two parts.
     Pair,
 }
 
-/// Two ways to merge the same parts that do not come to the same.
+/// Two ways to merge the same parts that have different results.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Conflict {
-    /// The plain way, and what it gives.
+    /// The plain way, and its result.
     pub(super) plain: (String, Value),
-    /// The other, and what it gives, or why it gives nothing.
+    /// The other way, and its result or failure.
     pub(super) other: (String, Result<Value, String>),
 }
 
-/// What was found out of a reducer.
+/// What was found out about a reducer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Found {
-    /// How many groupings were compared.
+pub(super) struct Findings {
+    /// The number of groupings that were compared.
     pub(super) groupings: usize,
-    /// How many results were given to the reducer once more, alone.
+    /// The number of results that were merged again on their own.
     pub(super) repeats: usize,
     /// The smallest grouping that changes the result.
     pub(super) grouping: Option<Conflict>,
-    /// The smallest result that is changed where it is merged alone.
+    /// The smallest result that changes when it is merged on its own.
     pub(super) repeat: Option<Conflict>,
-    /// Why even the plain way gives nothing, and which that was.
+    /// A plain call that failed, and why.
     pub(super) failure: Option<(String, String)>,
 }
 
-/// Neighbours that are merged: where they begin and end, and whether they are one part as the mapper gave it.
+/// Neighbours that are merged: where they begin and end, and whether they are a single original part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Group {
     from: usize,
@@ -52,16 +52,16 @@ struct Group {
     is_raw: bool,
 }
 
-/// A call of the reducer: a value, or why there is none; or an error that ends all.
+/// A call of the reducer: its value or failure, or an error that ends the search.
 pub(super) type Reduce<'r, E> = dyn FnMut(&[&Value]) -> Result<Result<Value, String>, E> + 'r;
 
-/// Tries all ways to merge `parts`, of which there are [`PARTS`] at most, in their order.
+/// Tries all ways to merge `parts`, which are [`PARTS`] at most, in order.
 pub(super) fn explore<E>(
     name: &str,
     parts: &[Value],
     shape: Shape,
     reduce: &mut Reduce<'_, E>,
-) -> Result<Found, E> {
+) -> Result<Findings, E> {
     let count = parts.len().min(PARTS);
     let mut search = Search {
         name,
@@ -69,7 +69,7 @@ pub(super) fn explore<E>(
         shape,
         // What neighbours come to, by where they begin and by how many they are.
         merged: vec![Vec::new(); count],
-        found: Found::default(),
+        found: Findings::default(),
     };
     for len in 1..=count {
         for from in 0..=count - len {
@@ -89,11 +89,11 @@ struct Search<'s> {
     parts: &'s [Value],
     shape: Shape,
     merged: Vec<Vec<Value>>,
-    found: Found,
+    found: Findings,
 }
 
 impl Search<'_> {
-    /// Merges a run of neighbours in the plain way; `false` where that does not go.
+    /// Merges a run of neighbours in the plain way; returns `false` if that fails.
     fn merge<E>(&mut self, from: usize, len: usize, reduce: &mut Reduce<'_, E>) -> Result<bool, E> {
         let value = match self.shape {
             Shape::Pair if len == 1 => Ok(self.parts[from].clone()),
@@ -156,7 +156,7 @@ impl Search<'_> {
         }
     }
 
-    /// The plain way, as a call.
+    /// Formats the plain way as a call.
     fn plain(&self, from: usize, to: usize) -> String {
         match self.shape {
             Shape::List => {
@@ -188,7 +188,7 @@ impl Search<'_> {
     }
 }
 
-/// What a part is called.
+/// The name of a part.
 pub(super) fn letter(part: usize) -> String {
     u8::try_from(part)
         .ok()
@@ -199,7 +199,7 @@ pub(super) fn letter(part: usize) -> String {
         )
 }
 
-/// The ways to group a run of neighbours, but for the plain one.
+/// The ways to group a run of neighbours, except the plain one.
 fn groupings(from: usize, len: usize, shape: Shape) -> Vec<Vec<Group>> {
     if shape == Shape::Pair {
         // Two groups; that with the last part alone is the plain way.
@@ -257,7 +257,7 @@ mod tests {
         values.iter().map(number).collect()
     }
 
-    fn found(parts: &[u64], shape: Shape, reduce: impl Fn(Vec<u64>) -> u64) -> Found {
+    fn found(parts: &[u64], shape: Shape, reduce: impl Fn(Vec<u64>) -> u64) -> Findings {
         let parts: Vec<Value> = parts.iter().map(|number| (*number).into()).collect();
         let mut reduce =
             |values: &[&Value]| Ok::<_, Infallible>(Ok(reduce(numbers(values)).into()));
@@ -274,7 +274,7 @@ mod tests {
                 parts: &[],
                 shape,
                 merged: Vec::new(),
-                found: Found::default(),
+                found: Findings::default(),
             };
             let all = groupings(0, len, shape);
             all.iter()

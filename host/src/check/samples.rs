@@ -1,7 +1,7 @@
-//! The samples of a task: a directory with inputs beside what they give, and with calls.
+//! The samples of a task: a directory with inputs, their expected results, and calls.
 //!
-//! `X.txt`, with any extension, is an input of the job and `X.expected` what it gives; `calls.txt` has calls of single
-//! functions. Hidden files and directories are left alone.
+//! `X.txt`, with any extension, is an input of the job and `X.expected` its expected result; `calls.txt` has calls of
+//! single functions. Hidden files and directories are ignored.
 
 use super::calls::CallSample;
 use crate::{Failure, Value};
@@ -13,72 +13,70 @@ use std::path::{Path, PathBuf};
 /// The file of calls.
 const CALLS: &str = "calls.txt";
 
-/// The extension of what an input gives.
+/// The extension of expected results.
 const EXPECTED: &str = "expected";
 
-/// What a task is tried on.
+/// The samples of a task.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Samples {
-    /// Where they are.
+    /// Their directory.
     pub dir: PathBuf,
-    /// Inputs of the job, in the order of their names.
+    /// Inputs of the job, by name.
     pub inputs: Vec<InputSample>,
-    /// Calls, in the order of their lines.
+    /// Calls, by line.
     pub calls: Vec<CallSample>,
-    /// The file of calls as it is.
+    /// The text of the file of calls.
     calls_text: String,
 }
 
-/// An input, and what it gives.
+/// An input and its expected result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InputSample {
     /// The name of its file.
     pub name: String,
-    /// Its file.
+    /// The path of its file.
     pub path: PathBuf,
-    /// The file of what it gives, which may not be there.
+    /// The path of the file with its expected result, which need not exist.
     pub expected: PathBuf,
 }
 
-/// Why there are no samples.
+/// Why samples cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SamplesError {
-    /// Their directory is not there, or has none in it.
+    /// The directory does not exist, or contains no samples.
     #[error("there are no samples in `{}`", .dir.display())]
     None {
-        /// Where they were looked for.
+        /// The directory.
         dir: PathBuf,
     },
     /// A file or the directory cannot be read.
-    #[error("`{}` cannot be read", .path.display())]
+    #[error("cannot read `{}`", .path.display())]
     Unreadable {
-        /// What cannot be read.
+        /// Its path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// Two inputs would have the same file of what they give.
-    #[error("`{first}` and `{second}` would both give `{expected}`: rename one of them")]
+    /// Two inputs would have the same file of expected results.
+    #[error("`{first}` and `{second}` share the expected output `{expected}`: rename one of them")]
     Ambiguous {
-        /// The one.
+        /// The first input.
         first: String,
-        /// The other.
+        /// The second input.
         second: String,
-        /// What they give.
+        /// Their file of expected results.
         expected: String,
     },
-    /// What an input gives, without the input.
-    #[error(
-        "`{expected}` is there, but no input that gives it: it would have the same name and another extension"
-    )]
+    /// An expected result has no input.
+    #[error("`{expected}` has no input: add one with the same name and another extension")]
     NoInput {
-        /// The file.
+        /// Its file.
         expected: String,
     },
-    /// A line that is no call.
+    /// A line is not a valid call.
     #[error("`{}`, line {line}: {reason}", .path.display())]
     Line {
         /// The file.
@@ -94,7 +92,7 @@ impl Samples {
     /// Reads the names of the inputs in a directory, and its calls.
     ///
     /// # Errors
-    /// When there are none, or they are not what they should be.
+    /// If there are no samples, or they are not valid.
     pub fn read(dir: &Path) -> Result<Self, SamplesError> {
         let unreadable = |path: &Path| {
             let path = path.to_owned();
@@ -143,13 +141,14 @@ impl Samples {
         })
     }
 
-    /// Where the calls are.
+    /// Returns the path of the file of calls.
     #[must_use]
     pub fn calls_path(&self) -> PathBuf {
         self.dir.join(CALLS)
     }
 
-    /// The file of calls, each of which says what it gave; one for each of [`Samples::calls`]. The rest stays.
+    /// Returns the text of the file of calls with these results, one for each of [`Samples::calls`]; everything else
+    /// stays.
     #[must_use]
     pub fn calls_with(&self, given: &[Result<Value, Failure>]) -> String {
         let mut lines: Vec<String> = self.calls_text.lines().map(str::to_owned).collect();
@@ -162,7 +161,7 @@ impl Samples {
     }
 }
 
-/// The inputs among the files of these names.
+/// The inputs among the files with these names.
 fn inputs(dir: &Path, names: &[PathBuf]) -> Result<Vec<InputSample>, SamplesError> {
     let is_expected = |name: &&PathBuf| name.extension().is_some_and(|found| found == EXPECTED);
     let mut inputs: BTreeMap<PathBuf, InputSample> = BTreeMap::new();
@@ -246,14 +245,11 @@ mod tests {
         );
         let error = read(&[("a.txt", ""), ("a.csv", "")]).unwrap_err();
         assert!(
-            error.contains("`a.csv` and `a.txt` would both give `a.expected`"),
+            error.contains("`a.csv` and `a.txt` share the expected output `a.expected`"),
             "{error}"
         );
         let error = read(&[("a.expected", "")]).unwrap_err();
-        assert!(
-            error.contains("`a.expected` is there, but no input"),
-            "{error}"
-        );
+        assert!(error.contains("`a.expected` has no input"), "{error}");
         let error = read(&[("calls.txt", "f(1) => 2\n\nf(\n")]).unwrap_err();
         assert!(error.starts_with("`DIR/calls.txt`, line 3: "), "{error}");
     }

@@ -1,4 +1,4 @@
-//! How a cluster is made: its engines, here or elsewhere, and what its tasks may use.
+//! The settings of a cluster: its engines, in this process or elsewhere, and what its tasks may use.
 
 use super::Cluster;
 #[cfg(feature = "nats")]
@@ -24,7 +24,25 @@ use rwasm_value::units::ByteSize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How a cluster is made.
+/// The settings of a cluster, made by [`Cluster::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{ByteSize, Cluster, Limits, Policy};
+/// use std::time::Duration;
+///
+/// let mut limits = Limits::default();
+/// limits.memory = ByteSize::new(64 << 20);
+/// limits.time = Duration::from_secs(5);
+/// let cluster = Cluster::builder()
+///     .engines(2)
+///     .limits(limits)
+///     .policy(Policy::LeastRecentlyUsed)
+///     .start()?;
+/// assert_eq!(cluster.engines().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder starts nothing until `start` is called"]
 pub struct ClusterBuilder {
@@ -49,28 +67,28 @@ pub struct ClusterBuilder {
     remote: Option<NatsSettings>,
 }
 
-/// Why a cluster did not start.
+/// Why a cluster could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It was to have no engine, or too many.
-    #[error("a cluster has 1 to {MAX_ENGINES} engines, {wanted} were asked for")]
+    /// The number of engines is 0, or too high.
+    #[error("a cluster has 1 to {MAX_ENGINES} engines, but {wanted} were requested")]
     EngineCount {
-        /// How many were asked for.
+        /// The requested number.
         wanted: u32,
     },
-    /// The system does not give the threads.
-    #[error("the system gives no threads for {engines} engines")]
+    /// The engines' threads cannot be started.
+    #[error("cannot start threads for {engines} engines")]
     Threads {
-        /// How many engines there were to be.
+        /// The requested number of engines.
         engines: u32,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// WebAssembly cannot be run here.
-    #[error("WebAssembly cannot be run here: {0}")]
+    /// WebAssembly cannot run on this machine.
+    #[error("cannot run WebAssembly on this machine: {0}")]
     Sandbox(String),
-    /// The functions that it was to offer to guests cannot be offered.
+    /// The host functions for guests are not valid.
     #[error(transparent)]
     HostFunctions(#[from] HostFunctionsError),
     /// The history cannot be opened.
@@ -81,14 +99,14 @@ pub enum StartError {
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Connect(#[from] crate::nats::ConnectError),
-    /// Functions of this program cannot be called from engines elsewhere.
+    /// Host functions were set together with remote engines, which cannot call them.
     #[error(
-        "functions of this program are offered to guests, and engines elsewhere cannot call them"
+        "remote engines cannot call the host functions of this program: set either `host_functions` or `connect`"
     )]
     HostFunctionsElsewhere,
 }
 
-/// A cluster has room for so many engines at least, unless said otherwise.
+/// A cluster has room for at least this many engines, unless set otherwise.
 const ROOM: u32 = 16;
 
 impl Default for ClusterBuilder {
@@ -118,116 +136,115 @@ impl Default for ClusterBuilder {
 }
 
 impl ClusterBuilder {
-    /// How many engines; by default as many as this process may use cores.
+    /// Sets the number of engines; by default one for each core that this process may use.
     pub fn engines(mut self, engines: u32) -> Self {
         self.engines = Some(engines);
         self
     }
 
-    /// How many engines there may be at a time, for [`Cluster::add_engines`]: room for their guests
-    /// is set aside, in address space and not in memory. By default twice as many as at first.
+    /// Sets how many engines there may be at a time, for [`Cluster::add_engines`]; by default twice the initial
+    /// number. Room for their guests is reserved in address space, not in memory.
     pub fn max_engines(mut self, engines: u32) -> Self {
         self.max_engines = Some(engines);
         self
     }
 
-    /// The id of the first engine, where engines of other processes have ids too.
+    /// Sets the id of the first engine, if engines of other processes have ids too.
     #[cfg(feature = "nats")]
     pub(crate) fn first_engine(mut self, id: EngineId) -> Self {
         self.first_engine = id.0;
         self
     }
 
-    /// How the engine of a call is chosen, where any will do.
+    /// Sets how the engine of a call is chosen if any will do.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The dispatches that an engine has at a time, at most: the one that runs and those that wait
-    /// with it, which cannot be taken by another. By default 1, so that nothing waits behind a task
-    /// that does not end while another engine is free; more hide the time of a hand-over, which
-    /// pays where there are many small calls.
+    /// Sets the most dispatches that an engine has at a time: the running one and those waiting behind it, which no
+    /// other engine can take. By default 1, so that nothing waits behind a long task while another engine is free;
+    /// higher values hide the time of a hand-over, which pays off for many small calls.
     pub fn hwm(mut self, dispatches: usize) -> Self {
         self.hwm = dispatches.max(1);
         self
     }
 
-    /// What the random policies draw from, so that they choose the same each time.
+    /// Sets the seed of the random policies, so that they choose the same each time.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// How much may be submitted by calls and not yet done: beyond it `submit` waits and `try_submit`
-    /// says [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). Maps and runs have bounds of their own.
+    /// Sets how much may be submitted by calls and not yet done: beyond it `submit` waits and `try_submit` returns
+    /// [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). Maps and runs have bounds of their own.
     pub fn queue(mut self, limits: QueueLimits) -> Self {
         self.queue = limits;
         self
     }
 
-    /// Keeps compiled code in this directory, which must be private to the user, for the next
-    /// start. By default nothing is kept.
+    /// Keeps compiled code in this directory, which must be private to the user, for the next start. By default
+    /// nothing is kept.
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(dir.into());
         self
     }
 
-    /// What the compiled code in that directory may take, [`CodeCache::SIZE`] by default: what was
-    /// used longest ago is removed first.
+    /// Sets how large that directory may grow, [`CodeCache::SIZE`] by default: what was unused for longest is removed
+    /// first.
     pub fn cache_size(mut self, size: ByteSize) -> Self {
         self.cache_size = size;
         self
     }
 
-    /// Where modules are compiled: by default in this process, which bounds neither time nor memory.
+    /// Sets where modules are compiled: by default in this process, which bounds neither time nor memory.
     pub fn compiler(mut self, compiler: Compiler) -> Self {
         self.compiler = compiler;
         self
     }
 
-    /// What its jobs and calls may use, where they do not say otherwise.
+    /// Sets what jobs and calls may use by default.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// What its jobs and calls may reach, where they do not say otherwise: nothing by default.
+    /// Sets what jobs and calls may reach by default: nothing, unless set.
     pub fn grants(mut self, grants: Grants) -> Self {
         self.grants = Arc::new(grants);
         self
     }
 
-    /// How typed functions of core modules are called.
+    /// Sets how typed functions of core modules are called.
     pub fn lowering(mut self, lowering: Lowering) -> Self {
         self.lowering = lowering;
         self
     }
 
-    /// Refuses modules that import what this host does not offer. By default they are loaded,
-    /// and a task that calls such an import fails.
+    /// Sets whether to refuse modules with imports that this host does not offer. By default they are loaded, and a
+    /// task that calls such an import fails.
     pub fn strict_imports(mut self, strict: bool) -> Self {
         self.strict_imports = strict;
         self
     }
 
-    /// Functions of this program that guests may import.
+    /// Offers functions of this program for guests to import.
     pub fn host_functions(mut self, functions: HostFunctions) -> Self {
         self.host = functions;
         self
     }
 
-    /// Records every job and call in this history: what it was called with, what came of each task
-    /// and why it failed. By default nothing is recorded. A job that cannot be recorded goes on all
-    /// the same, and [`ClusterEvent::HistoryLost`](crate::ClusterEvent::HistoryLost) says why.
+    /// Records every job and call in this history: its arguments, and the outcome of each task. By default nothing is
+    /// recorded. A job that cannot be recorded goes on all the same, and
+    /// [`ClusterEvent::HistoryLost`](crate::ClusterEvent::HistoryLost) says why.
     #[cfg(feature = "history")]
     pub fn history(mut self, settings: HistorySettings) -> Self {
         self.history = Some(settings);
         self
     }
 
-    /// Has the engines of a cluster over NATS run the tasks, and none of this process. What is said of engines, of the cache
-    /// and of compiling has no meaning then: whoever runs the engines says it.
+    /// Uses the engines of a cluster over NATS, and none of this process. Settings of engines, of the cache and of
+    /// compiling have no effect then: they belong to whoever runs the engines.
     #[cfg(feature = "nats")]
     pub fn connect(mut self, settings: crate::nats::ConnectSettings) -> Self {
         let remote = self.remote.take();
@@ -238,15 +255,15 @@ impl ClusterBuilder {
         self
     }
 
-    /// The lane whose engines get the tasks, for clusters over NATS: `main` unless said otherwise.
+    /// Sets the lane whose engines get the tasks, for clusters over NATS; `main` by default.
     #[cfg(feature = "nats")]
     pub fn lane(mut self, lane: impl Into<String>) -> Self {
         self.remote.get_or_insert_default().lane = lane.into();
         self
     }
 
-    /// To how many engines a task is given that is lost with each, over NATS: then it fails as `engine-lost`, since it may
-    /// be what ends them. By default 5.
+    /// Sets how many engines a task may be given to, over NATS, if each is lost with it; then it fails as
+    /// `engine-lost`, since it may be what ends them. 5 by default.
     #[cfg(feature = "nats")]
     pub fn deliveries(mut self, engines: u32) -> Self {
         self.remote.get_or_insert_default().deliveries = engines.max(1);
@@ -284,11 +301,11 @@ impl ClusterBuilder {
         })
     }
 
-    /// Starts the engines, or connects to those elsewhere.
+    /// Starts the engines, or connects to remote ones.
     ///
     /// # Errors
-    /// When the number of engines is not possible, the system does not give what they need, or the
-    /// history cannot be opened.
+    /// If the number of engines is not valid, the system does not provide what they need, or the history cannot be
+    /// opened.
     pub fn start(self) -> Result<Cluster, StartError> {
         #[cfg(feature = "nats")]
         if let Some(remote) = self.remote.clone() {
@@ -300,7 +317,7 @@ impl ClusterBuilder {
         )
     }
 
-    /// Starts the engines; `stored`, if that is given, has the outcomes of tasks.
+    /// Starts the engines; `stored`, if given, has the outcomes of tasks.
     pub(super) fn start_here(
         self,
         #[cfg(feature = "nats")] stored: Option<NatsSettings>,

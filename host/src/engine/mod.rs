@@ -258,7 +258,7 @@ fn fault(panic: &(dyn std::any::Any + Send)) -> Failure {
     let text = panic_text(panic).unwrap_or_default();
     Failure::new(
         FailureCode::Internal,
-        format!("a fault of rwasm-cluster itself, please report it: {text}"),
+        format!("internal error in rwasm-cluster, please report it: {text}"),
     )
 }
 
@@ -283,13 +283,12 @@ fn arguments<'a>(
                 PackedArgument::Value(value) => Ok(value.clone()),
                 PackedArgument::Reference { name, ty } => {
                     let value = values.and_then(|values| values.get(name)).ok_or_else(|| {
-                        let message = format!("nothing is pushed to engine {engine} as `{name}`");
+                        let message = format!("engine {engine} has no pushed value `{name}`");
                         Failure::new(FailureCode::BadInput, message)
                     })?;
                     value.packed(ty).map_err(|error| {
-                        let message = format!(
-                            "what is pushed to engine {engine} as `{name}` does not fit: {error}"
-                        );
+                        let message =
+                            format!("the value `{name}` on engine {engine} does not fit: {error}");
                         Failure::new(FailureCode::BadInput, message)
                     })
                 }

@@ -1,10 +1,13 @@
-//! What a task waits for, as the user says it.
+//! Dependencies between jobs, as declared by the user.
 
 use rwasm_value::ids::JobId;
 
-/// Jobs that a task waits for: all of them or any of them, to succeed, to fail, or just to end.
+/// Jobs that must end before a task starts: all or any of them, with success by default.
 ///
-/// Without more said, a dependency is on success.
+/// A handle converts into the dependency on its success: [`Task`](crate::Task), [`Map`](crate::Map),
+/// [`Job`](crate::Job) by reference, or a `JobId`.
+///
+/// # Examples
 ///
 /// ```
 /// use rwasm_cluster::{Dependency, JobId};
@@ -22,7 +25,7 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// On each of these jobs. On none at all, it is met at once.
+    /// Requires every one of these jobs. With no jobs at all, it is met at once.
     #[must_use]
     pub fn all(jobs: impl IntoIterator<Item = JobId>) -> Self {
         Self {
@@ -33,7 +36,7 @@ impl Dependency {
         }
     }
 
-    /// On one of these jobs, whichever is first.
+    /// Requires one of these jobs, whichever meets the condition first.
     #[must_use]
     pub fn any(jobs: impl IntoIterator<Item = JobId>) -> Self {
         Self {
@@ -42,27 +45,28 @@ impl Dependency {
         }
     }
 
-    /// Whether a job that succeeds is what is waited for; it is, unless this says otherwise.
+    /// Sets whether the success of a job counts; true by default.
     #[must_use]
     pub fn on_success(mut self, counts: bool) -> Self {
         self.on_success = counts;
         self
     }
 
-    /// Whether a job that fails, is cancelled or cannot run is what is waited for; it is not, unless this says so.
+    /// Sets whether the failure of a job counts; false by default. A job that is cancelled or cannot start has
+    /// failed.
     #[must_use]
     pub fn on_failure(mut self, counts: bool) -> Self {
         self.on_failure = counts;
         self
     }
 
-    /// The jobs it is on, as they were named.
+    /// Returns the jobs, as they were named.
     #[must_use]
     pub fn jobs(&self) -> &[JobId] {
         &self.jobs
     }
 
-    /// Whether it makes sense for this job, whatever becomes of the others.
+    /// Checks the dependency of this job, whatever becomes of the others.
     pub(super) fn check(&self, job: JobId) -> Result<(), DependencyError> {
         if !self.on_success && !self.on_failure {
             return Err(DependencyError::NeverMet);
@@ -89,22 +93,23 @@ impl FromIterator<JobId> for Dependency {
     }
 }
 
-/// Why a dependency is refused when its task is submitted.
+/// Why a task with this dependency is refused when it is submitted.
 ///
-/// One that is sound but can no longer be met is no error: the task ends at once with the failure `dependency-failed`.
+/// A valid dependency that can no longer be met is not an error: the task ends at once with the failure
+/// `dependency-failed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DependencyError {
     /// It names a job that the cluster does not know.
-    #[error("the dependency on job {0} cannot be met: there is no such job, or it has been purged")]
+    #[error("the dependency on job {0} cannot be met: the job does not exist or has been purged")]
     Unknown(JobId),
-    /// It names the very job that is to wait.
+    /// It names the job that is to wait.
     #[error("job {0} cannot wait for itself")]
     Itself(JobId),
-    /// It is on neither success nor failure.
+    /// It counts neither success nor failure.
     #[error("a dependency on neither success nor failure can never be met")]
     NeverMet,
-    /// It is on any of no jobs.
-    #[error("a dependency on any of no jobs can never be met: name at least one")]
+    /// It requires any of zero jobs.
+    #[error("a dependency on any of zero jobs can never be met: name at least one job")]
     Empty,
 }

@@ -1,14 +1,14 @@
 //! The machine of all tasks of a cluster that are submitted one by one: events in as methods, decisions out of
 //! [`Machine::next_decision`].
 //!
-//! It owns who waits for whom, the attempts, the pauses between them and the limits of time. It starts nothing and has
-//! no clock: the host calls [`Machine::tick`] when [`Machine::next_wake`] has come. A batch of events may be fed before
-//! decisions are taken; then they are taken until there are none. Each event costs a logarithm of the tasks there are,
-//! for each task it concerns.
+//! It owns the dependencies, attempts, pauses and time limits of these tasks. It starts nothing and has no clock: the
+//! host calls [`Machine::tick`] at [`Machine::next_wake`]. A batch of events may be fed before decisions are taken;
+//! then they are taken until there are none. For each task it concerns, an event costs the logarithm of the number of
+//! tasks.
 
 use super::dependency::DependencyError;
 use super::messages::{Decision, Ended, Known, Resolution, Terms, Verdict};
-use super::task::{Due, Limit, Phase, State, Task, UnderWay};
+use super::task::{Due, Limit, Phase, Task, TaskState, UnderWay};
 use super::waiting::{End, Fate, Judged, Waiting};
 use super::waits::Waits;
 use crate::placement::Eligible;
@@ -18,31 +18,31 @@ use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// The room for decisions that is kept when there are none; what a flood of them took beyond is given back.
+/// Capacity for decisions that is kept when there are none; what a flood of them took beyond that is given back.
 const KEPT_DECISIONS: usize = 1024;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
-    /// The tasks without an outcome. A tree and not a hash table: it gives its memory back as they leave.
+    /// The tasks without an outcome. A tree rather than a hash table: it gives memory back as tasks leave.
     tasks: BTreeMap<JobId, Task>,
     waits: Waits,
     timers: Timers<Duration, (JobId, Due)>,
-    /// Decisions that are taken and not given out.
+    /// Decisions that were taken and not returned yet.
     decided: VecDeque<Decision>,
-    /// Jobs that have ended and whose dependents have not been told: a queue, so that no chain is too long.
+    /// Jobs that have ended and whose dependents have not heard of it: a queue, so that no chain is too long.
     ends: VecDeque<(JobId, End)>,
     is_shut_down: bool,
 }
 
 impl Machine {
-    /// Without tasks.
+    /// A machine without tasks.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// A new task, under an id that was never used. `states` tells of each job that its dependencies name and that the
-    /// machine does not hold itself; `None` is a job that nobody knows. Refused, it has left no trace.
+    /// Submits a task, under an id that was never used. `states` reports each job that its dependencies name and that
+    /// the machine does not hold itself; `None` is an unknown job. A refused task leaves no trace.
     pub(crate) fn submit(
         &mut self,
         job: JobId,
@@ -106,7 +106,7 @@ impl Machine {
             deadline,
             attempts: 0,
             ran_on: None,
-            state: State::Waiting(Box::new(waiting)),
+            state: TaskState::Waiting(Box::new(waiting)),
         };
         self.tasks.insert(job, task);
         if let Some(eligible) = ready {
@@ -116,8 +116,8 @@ impl Machine {
         Ok(())
     }
 
-    /// A job has ended. Of one that somebody waits for this is news; of a whole map that the machine started it is the
-    /// report; of any other it is ignored.
+    /// Reports that a job has ended: news to those who wait for it, the report of a whole map that the machine
+    /// started, and ignored for any other job.
     pub(crate) fn ended(&mut self, job: JobId, how: Ended, now: Duration) {
         match self.tasks.get_mut(&job) {
             Some(task) => {
@@ -130,7 +130,7 @@ impl Machine {
         self.tell_dependents(now);
     }
 
-    /// An attempt has come back: well, or with a failure, and from which engine.
+    /// Reports that an attempt has come back: successful, or with a failure, and from which engine.
     pub(crate) fn finished(
         &mut self,
         job: JobId,
@@ -175,7 +175,7 @@ impl Machine {
         verdict
     }
 
-    /// An attempt has begun to run: its time in the queue no longer counts.
+    /// Reports that an attempt has begun to run: its time in the queue no longer counts.
     pub(crate) fn began(&mut self, job: JobId, attempt: u32) {
         let Some(under_way) = self
             .tasks
@@ -190,7 +190,7 @@ impl Machine {
         }
     }
 
-    /// An attempt that was to be taken back was, and will not run.
+    /// Reports that an attempt was withdrawn, and will not run.
     pub(crate) fn expired(&mut self, job: JobId, attempt: u32, now: Duration) {
         let Some(task) = self.tasks.get_mut(&job) else {
             return;
@@ -205,13 +205,13 @@ impl Machine {
         }
     }
 
-    /// The task is no longer wanted. Without effect where it has its outcome.
+    /// Cancels a task. Has no effect if the task has its outcome.
     pub(crate) fn cancel(&mut self, job: JobId, now: Duration) {
         self.stop(job, Resolution::Cancelled, Fate::Cancelled);
         self.tell_dependents(now);
     }
 
-    /// It has become this late.
+    /// Advances the time.
     pub(crate) fn tick(&mut self, now: Duration) {
         while let Some((job, due)) = self.timers.pop(now) {
             match due {
@@ -222,12 +222,12 @@ impl Machine {
         }
     }
 
-    /// When to call [`Machine::tick`], if nothing happens before.
+    /// Returns when to call [`Machine::tick`], if nothing happens before.
     pub(crate) fn next_wake(&self) -> Option<Duration> {
         self.timers.first()
     }
 
-    /// Each task that is left is cancelled, and so is each that is submitted from now on.
+    /// Cancels every remaining task, and each that is submitted from now on.
     pub(crate) fn shutdown(&mut self) {
         self.is_shut_down = true;
         self.waits.clear();
@@ -241,7 +241,7 @@ impl Machine {
         }
     }
 
-    /// What is to be done next; `None` until something has happened.
+    /// Returns the next decision, or `None` until something has happened.
     pub(crate) fn next_decision(&mut self) -> Option<Decision> {
         while let Some(decision) = self.decided.pop_front() {
             if self.still_holds(&decision) {
@@ -252,13 +252,13 @@ impl Machine {
         None
     }
 
-    /// Whether what happened since has not made it pointless. A start that is given out is handed over.
+    /// Whether the decision still has a point. A returned start counts as handed over.
     fn still_holds(&mut self, decision: &Decision) -> bool {
         match decision {
             Decision::Watch(job) => self.waits.contains(*job),
             Decision::Start { job, .. } => {
                 match self.tasks.get_mut(job).map(|task| &mut task.state) {
-                    Some(State::UnderWay(under_way)) => {
+                    Some(TaskState::UnderWay(under_way)) => {
                         under_way.handed_over = true;
                         true
                     }
@@ -283,7 +283,7 @@ impl Machine {
         self.waits.add(job, waiter);
     }
 
-    /// Tells those who wait what has ended, until nothing new comes of it.
+    /// Informs the dependents of ended jobs, until nothing new follows.
     fn tell_dependents(&mut self, now: Duration) {
         while let Some((job, end)) = self.ends.pop_front() {
             for (waiter, place) in self.waits.take(job) {
@@ -294,7 +294,7 @@ impl Machine {
 
     fn tell(&mut self, waiter: JobId, place: usize, job: JobId, end: &End, now: Duration) {
         let Some(Task {
-            state: State::Waiting(waiting),
+            state: TaskState::Waiting(waiting),
             ..
         }) = self.tasks.get_mut(&waiter)
         else {
@@ -317,11 +317,11 @@ impl Machine {
         }
     }
 
-    /// Its dependencies are met.
+    /// Handles that the dependencies of a task are met.
     fn stop_waiting(&mut self, job: JobId, eligible: Eligible, now: Duration) {
         if let Some(task) = self.tasks.get_mut(&job) {
             task.eligible = eligible;
-            if let State::Waiting(waiting) = &task.state {
+            if let TaskState::Waiting(waiting) = &task.state {
                 unregister(&mut self.waits, job, waiting);
             }
             self.start(job, now);
@@ -341,7 +341,7 @@ impl Machine {
         if let Some(expires) = expires {
             self.timers.set(expires, (job, Due::Turn));
         }
-        task.state = State::UnderWay(UnderWay {
+        task.state = TaskState::UnderWay(UnderWay {
             handed_over: false,
             phase: Phase::Queued,
             expires,
@@ -353,12 +353,12 @@ impl Machine {
         });
     }
 
-    /// The attempt under way has failed and another is to follow: at once, or after a pause.
+    /// Queues another attempt after a failure: at once, or after a pause.
     fn pause(&mut self, job: JobId, pause: Duration, now: Duration) {
         let Some(task) = self.tasks.get_mut(&job) else {
             return;
         };
-        if let State::UnderWay(UnderWay {
+        if let TaskState::UnderWay(UnderWay {
             expires: Some(expires),
             ..
         }) = task.state
@@ -366,7 +366,7 @@ impl Machine {
             self.timers.unset(expires, (job, Due::Turn));
         }
         let until = now.saturating_add(pause);
-        task.state = State::Pausing { until };
+        task.state = TaskState::Pausing { until };
         if pause.is_zero() {
             self.start(job, now);
         } else {
@@ -374,15 +374,15 @@ impl Machine {
         }
     }
 
-    /// The end of a pause, or of the time in the queue.
+    /// Handles the end of a pause, or of the time in the queue.
     fn turn(&mut self, job: JobId, now: Duration) {
         let Some(task) = self.tasks.get_mut(&job) else {
             return;
         };
         match &mut task.state {
-            State::Waiting(_) => {}
-            State::Pausing { .. } => self.start(job, now),
-            State::UnderWay(under_way) => {
+            TaskState::Waiting(_) => {}
+            TaskState::Pausing { .. } => self.start(job, now),
+            TaskState::UnderWay(under_way) => {
                 under_way.expires = None;
                 if under_way.handed_over {
                     under_way.phase = Phase::Expiring;
@@ -403,7 +403,7 @@ impl Machine {
         }
     }
 
-    /// Ends a task wherever it is.
+    /// Ends a task in whatever state it is.
     fn stop(&mut self, job: JobId, how: Resolution, fate: Fate) {
         let Some(task) = self.tasks.get_mut(&job) else {
             return;
@@ -415,14 +415,14 @@ impl Machine {
         self.give_up(job, how, fate);
     }
 
-    /// Ends a task that is not under way, or about which the host knows.
+    /// Ends a task that is not under way, or of which the host knows.
     fn give_up(&mut self, job: JobId, how: Resolution, fate: Fate) {
         let ran_on = self.tasks.get(&job).and_then(|task| task.ran_on);
         let engines = ran_on.into_iter().collect();
         self.resolve(job, how, End { fate, engines });
     }
 
-    /// Forgets a task, and leaves its end for those who wait for it.
+    /// Forgets a task, and passes its end to those who wait for it.
     fn resolve(&mut self, job: JobId, how: Resolution, end: End) {
         let Some(task) = self.tasks.remove(&job) else {
             return;
@@ -430,7 +430,7 @@ impl Machine {
         for (at, due) in task.timers() {
             self.timers.unset(at, (job, due));
         }
-        if let State::Waiting(waiting) = &task.state {
+        if let TaskState::Waiting(waiting) = &task.state {
             unregister(&mut self.waits, job, waiting);
         }
         self.decide_outcome(job, how);
@@ -451,7 +451,7 @@ impl Machine {
             && self.ends.is_empty()
     }
 
-    /// Whether what is kept of tasks beside them is what they say, neither more nor less.
+    /// Whether the registrations and timers are exactly those of the tasks.
     #[cfg(test)]
     pub(super) fn check(&self) {
         let due = self.tasks.iter().flat_map(|(job, task)| {
@@ -461,7 +461,7 @@ impl Machine {
         self.timers.check(&due.collect());
         let mut open = BTreeMap::new();
         for (job, task) in &self.tasks {
-            if let State::Waiting(waiting) = &task.state {
+            if let TaskState::Waiting(waiting) = &task.state {
                 open.extend(waiting.open().map(|(place, jobs)| ((*job, place), jobs)));
             }
         }
@@ -470,7 +470,7 @@ impl Machine {
     }
 }
 
-/// Takes back that a task waits for what is left of its dependencies.
+/// Removes the registrations for the remaining dependencies of a task.
 fn unregister(waits: &mut Waits, job: JobId, waiting: &Waiting) {
     for (other, place) in waiting.jobs() {
         waits.remove(other, (job, place));

@@ -6,38 +6,38 @@ use crate::placement::Eligible;
 use rwasm_value::ids::{EngineId, JobId};
 use std::time::Duration;
 
-/// Under which terms a task runs.
+/// The conditions under which a task runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
-    /// It starts when each of these is met.
+    /// Dependencies that must all be met before it starts.
     pub(crate) after: Vec<Dependency>,
-    /// The same, and on an engine where the jobs that met them ran.
+    /// The same; it also runs on an engine where the jobs that met them ran.
     pub(crate) follow: Vec<Dependency>,
     /// The engines it may run on.
     pub(crate) eligible: Eligible,
-    /// Which of its failures are tried again.
+    /// Which of its failures are retried.
     pub(crate) retry: Retry,
-    /// How long each attempt may wait from when it could start until it begins.
+    /// How long each attempt may wait for an engine, from when it could start.
     pub(crate) queue_time: Option<Duration>,
-    /// How long all of it may take, from its submission on.
+    /// How long the whole task may take from its submission.
     pub(crate) deadline: Option<Duration>,
 }
 
-/// The state of a job that a dependency names.
+/// The state of a job named by a dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     /// It has no outcome yet.
     Pending,
-    /// It has.
+    /// It has an outcome.
     Ended(Ended),
 }
 
-/// What became of a job.
+/// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// Whether it succeeded.
     pub(crate) success: bool,
-    /// Where it ran: one engine for a task, none if it never began.
+    /// Where it ran: one engine for a task, none if it never started.
     pub(crate) engines: Vec<EngineId>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Ended {
 pub(crate) enum Verdict {
     /// It is the task's outcome.
     Final,
-    /// The task is tried again.
+    /// The task is retried.
     Retried,
     /// It no longer matters: the task has, or is about to have, another outcome.
     Ignored,
@@ -55,7 +55,7 @@ pub(crate) enum Verdict {
 /// What the host is to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Decision {
-    /// Call `ended` when this job ends, or now if it has. Asked once for as long as somebody waits for it.
+    /// Call `ended` when this job ends, or now if it has. Sent once for as long as anyone waits for it.
     Watch(JobId),
     /// Hand this attempt to the backend.
     Start {
@@ -66,7 +66,7 @@ pub(crate) enum Decision {
         /// The engines it may run on.
         eligible: Eligible,
     },
-    /// Its time in the queue is over: take it back if it has not begun, and answer with `expired` or `began`.
+    /// Its time in the queue is over: withdraw it if it has not begun, and answer with `expired` or `began`.
     Expire {
         /// The task.
         job: JobId,
@@ -98,8 +98,8 @@ pub(crate) enum Resolution {
     DependencyFailed(String),
     /// It was cancelled, or the machine was shut down.
     Cancelled,
-    /// It waited longer than this to begin.
+    /// It waited longer than this for an engine.
     QueueTimeout(Duration),
-    /// All of it took longer than this.
+    /// The whole task took longer than this.
     Deadline(Duration),
 }

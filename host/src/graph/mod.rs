@@ -1,9 +1,10 @@
-//! The graph: tasks submitted one by one, and whole maps, that wait for others, are tried again and have limits of time.
+//! The graph: single tasks and whole maps that wait for others, are retried and have time limits.
 //!
-//! A pure state machine: no thread, clock, lock, file or wasmtime. It owns what each task waits for, its attempts and
-//! its times. It does not know what a task does, its input or its outcome, only whether it succeeded and where it ran;
-//! which engine gets an attempt is decided below, by placement. Time is a `Duration` since the cluster's start, handed
-//! in with each event. `PROTOCOL.md` beside this file tells the life of a task and why each has exactly one outcome.
+//! A pure state machine: no thread, clock, lock, file or wasmtime. It owns the dependencies, attempts and times of
+//! each task. It does not know what a task does, its input or its outcome, only whether it succeeded and where it
+//! ran; placement, below, decides which engine gets an attempt. Time is a `Duration` since the cluster's start,
+//! passed in with each event. `PROTOCOL.md` beside this file describes the life of a task, and why each has exactly
+//! one outcome.
 
 mod dependency;
 mod machine;

@@ -1,4 +1,4 @@
-//! Which failures are tried again, how often, and after which pause.
+//! Which failures are retried, how often, and after which pause.
 
 use rwasm_sandbox::outcome::FailureCode;
 use std::fmt;
@@ -6,10 +6,12 @@ use std::ops::{BitOr, BitOrAssign};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Which failures of a task are tried again, how often, and after which pause. By default none is.
+/// Which failures of a task are retried, how often, and after which pause. By default, none is.
 ///
-/// The last attempt's failure stands. An attempt may run on the engine that the one before ran on.
+/// If every attempt fails, the failure of the last one is the task's. An attempt may run on the same engine as the
+/// one before it.
 ///
+/// # Examples
 /// ```
 /// use rwasm_cluster::{Backoff, FailureSet, Retry};
 /// use std::time::Duration;
@@ -23,14 +25,14 @@ use std::time::Duration;
 pub struct Retry {
     /// How many attempts may follow the first.
     pub retries: u32,
-    /// The failures that are tried again.
+    /// The failures that are retried.
     pub on: FailureSet,
     /// The pause before each further attempt.
     pub backoff: Backoff,
 }
 
 impl Retry {
-    /// So many attempts after the first, at once and after any failure that another attempt can mend.
+    /// Retries up to this many times, without a pause, after any failure in [`FailureSet::ALL`].
     #[must_use]
     pub fn times(retries: u32) -> Self {
         Self {
@@ -39,32 +41,34 @@ impl Retry {
         }
     }
 
-    /// Only after these failures.
+    /// Retries only after these failures.
     #[must_use]
     pub fn on(mut self, failures: FailureSet) -> Self {
         self.on = failures;
         self
     }
 
-    /// With these pauses.
+    /// Pauses this long before each further attempt.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// The pause before the attempt that follows one, counted from 1, that failed so. None if none
-    /// follows.
+    /// Returns the pause before the attempt that follows this one, counted from 1, after a failure with this code;
+    /// `None` if none follows.
     pub(crate) fn next(&self, attempt: u32, code: FailureCode) -> Option<Duration> {
         let is_followed = attempt <= self.retries && self.on.contains(code);
         is_followed.then(|| self.backoff.pause(attempt))
     }
 }
 
-/// A set of classes of failures, put together with `|`.
+/// A set of classes of failures, combined with `|`.
 ///
-/// A task that was cancelled, whose dependency failed, whose input does not fit or is too large, or whose grants are
-/// refused would fail again: no set contains these.
+/// Some failures belong to no class, because another attempt would fail in the same way: a task that was cancelled,
+/// whose dependency failed, whose input does not fit or is too large, or whose grants are refused.
+///
+/// Parses from `all`, `none` or a comma-separated list such as `timeout,engine-lost`, and formats as such.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FailureSet(u8);
 
@@ -73,15 +77,15 @@ impl FailureSet {
     pub const NONE: Self = Self(0);
     /// The engine died: `engine-lost`.
     pub const ENGINE_LOST: Self = Self(1);
-    /// The guest, or the host under it, broke: `trap`, `stack-overflow`, `bad-output`, `import-denied`, `internal`.
+    /// The guest, or the host beneath it, broke: `trap`, `stack-overflow`, `bad-output`, `import-denied`, `internal`.
     pub const TRAP: Self = Self(1 << 1);
-    /// It ran for too long: `timeout`.
+    /// The task ran for too long: `timeout`.
     pub const TIMEOUT: Self = Self(1 << 2);
-    /// It wanted more than it may have: `memory-limit`, `fuel-exhausted`, `output-limit`.
+    /// The task exceeded a limit: `memory-limit`, `fuel-exhausted`, `output-limit`.
     pub const LIMIT: Self = Self(1 << 3);
-    /// The guest said that it failed: `guest-error`, `exit-code`.
+    /// The guest reported an error: `guest-error`, `exit-code`.
     pub const GUEST_ERROR: Self = Self(1 << 4);
-    /// Every failure that another attempt can mend.
+    /// Every failure that another attempt may avoid.
     pub const ALL: Self = Self((1 << 5) - 1);
 
     /// The classes with their names on the command line.
@@ -93,7 +97,7 @@ impl FailureSet {
         ("guest-error", Self::GUEST_ERROR),
     ];
 
-    /// Whether a failure of this code belongs to it.
+    /// Returns whether the set contains failures with this code.
     #[must_use]
     pub const fn contains(self, code: FailureCode) -> bool {
         let class = match code {
@@ -162,11 +166,11 @@ impl fmt::Debug for FailureSet {
     }
 }
 
-/// A text that is no set of failures.
+/// The error of parsing a [`FailureSet`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is no class of failures: write all, none, or some of engine-lost, trap, timeout, limit and guest-error \
-     with commas between"
+    "`{found}` is not a valid set of failures: write all, none, or a comma-separated list of engine-lost, trap, timeout, limit and \
+     guest-error"
 )]
 pub struct ParseFailureSetError {
     found: String,
@@ -193,7 +197,7 @@ impl FromStr for FailureSet {
     }
 }
 
-/// The pause before another attempt: the first, grown by a factor with each further one, up to a longest.
+/// The pause before another attempt, which grows by a factor with each further one, up to a maximum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     first: Duration,
@@ -218,7 +222,7 @@ impl Backoff {
         }
     }
 
-    /// A pause that doubles each time, up to a longest.
+    /// A pause that doubles each time, up to a maximum.
     #[must_use]
     pub const fn exponential(first: Duration, max: Duration) -> Self {
         Self {
@@ -228,14 +232,14 @@ impl Backoff {
         }
     }
 
-    /// Grows by this factor instead. What is no number, or less than 0, counts as 1.
+    /// Sets the growth factor. NaN and negative factors count as 1.
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {
         self.factor = if factor >= 0.0 { factor } else { 1.0 };
         self
     }
 
-    /// The pause after this attempt, counted from 1, has failed.
+    /// Returns the pause after the failure of this attempt, counted from 1.
     #[must_use]
     pub fn pause(&self, attempt: u32) -> Duration {
         let steps = attempt.saturating_sub(1);
@@ -289,7 +293,7 @@ mod tests {
         ] {
             let message = text.parse::<FailureSet>().unwrap_err().to_string();
             assert!(
-                message.starts_with(&format!("`{found}` is no class of failures: ")),
+                message.starts_with(&format!("`{found}` is not a valid set of failures: ")),
                 "{message}"
             );
         }

@@ -1,4 +1,4 @@
-//! One task in the machine: its terms, its attempts and its state.
+//! One task in the machine: its conditions, attempts and state.
 
 use super::retry::Retry;
 use super::waiting::Waiting;
@@ -6,16 +6,16 @@ use crate::placement::Eligible;
 use rwasm_value::ids::EngineId;
 use std::time::Duration;
 
-/// What is due. Where two are due at once, the first of these comes first.
+/// What is due. If two are due at once, the one listed first here comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// The end of all that the task may take.
+    /// The end of the time that the whole task may take.
     Deadline,
-    /// The end of a pause, or of the time in the queue: whichever its state has.
+    /// The end of a pause or of the time in the queue: whichever its state has.
     Turn,
 }
 
-/// A limit of time: when it is reached, and how long it is.
+/// A time limit: when it is reached, and how long it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
     pub(super) at: Duration,
@@ -24,21 +24,21 @@ pub(super) struct Limit {
 
 #[derive(Debug)]
 pub(super) struct Task {
-    /// Narrowed by what it follows once it is ready.
+    /// Narrowed by the jobs it follows once it is ready.
     pub(super) eligible: Eligible,
-    /// None where no failure is tried again, as is usual: a million tasks may wait.
+    /// `None` if no failure is retried, as is usual: a million tasks may wait.
     pub(super) retry: Option<Box<Retry>>,
     pub(super) queue_time: Option<Duration>,
     pub(super) deadline: Option<Limit>,
-    /// The attempts so far, the present one included.
+    /// The number of attempts so far, the present one included.
     pub(super) attempts: u32,
-    /// Where the last attempt ran that was reported.
+    /// The engine of the last attempt that was reported.
     pub(super) ran_on: Option<EngineId>,
-    pub(super) state: State,
+    pub(super) state: TaskState,
 }
 
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum TaskState {
     /// For its dependencies.
     Waiting(Box<Waiting>),
     /// Until it is tried again.
@@ -48,31 +48,31 @@ pub(super) enum State {
     UnderWay(UnderWay),
 }
 
-/// An attempt that is ready, and all that comes after until its report.
+/// An attempt from when it is ready until its report.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     /// Whether the host has taken the decision to start it.
     pub(super) handed_over: bool,
     pub(super) phase: Phase,
-    /// When its time in the queue is over.
+    /// When its time in the queue ends.
     pub(super) expires: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Queued,
-    /// The host has been asked to take it back and has not answered.
+    /// The host was asked to withdraw it and has not answered.
     Expiring,
     Running,
 }
 
 impl Task {
-    /// Whether no attempt may start any more.
+    /// Whether it is too late for any attempt to start.
     pub(super) fn is_over(&self, now: Duration) -> bool {
         self.deadline.is_some_and(|deadline| deadline.at <= now)
     }
 
-    /// The present attempt, if it is this one and the host has it.
+    /// The present attempt, if it has this number and the host has it.
     pub(super) fn attempt(&mut self, attempt: u32) -> Option<&mut UnderWay> {
         if self.attempts != attempt {
             return None;
@@ -83,17 +83,17 @@ impl Task {
     /// The present attempt, if the host has it.
     pub(super) fn under_way(&mut self) -> Option<&mut UnderWay> {
         match &mut self.state {
-            State::UnderWay(under_way) if under_way.handed_over => Some(under_way),
+            TaskState::UnderWay(under_way) if under_way.handed_over => Some(under_way),
             _ => None,
         }
     }
 
-    /// What the timers hold of it.
+    /// The entries of the timers that belong to it.
     pub(super) fn timers(&self) -> impl Iterator<Item = (Duration, Due)> {
         let turn = match &self.state {
-            State::Waiting(_) => None,
-            State::Pausing { until } => Some(*until),
-            State::UnderWay(under_way) => under_way.expires,
+            TaskState::Waiting(_) => None,
+            TaskState::Pausing { until } => Some(*until),
+            TaskState::UnderWay(under_way) => under_way.expires,
         };
         let deadline = self.deadline.map(|deadline| (deadline.at, Due::Deadline));
         deadline.into_iter().chain(turn.map(|at| (at, Due::Turn)))

@@ -1,4 +1,4 @@
-//! What one task still waits for: judged with each end of a job it names, in constant time but for sets of engines.
+//! What one task still waits for, judged at each end of a job it names, in constant time except for sets of engines.
 
 use super::dependency::Dependency;
 use super::messages::Ended;
@@ -14,7 +14,7 @@ pub(super) struct End {
     pub(super) engines: BTreeSet<EngineId>,
 }
 
-/// What became of a job, in as many words as its dependents are told.
+/// What became of a job, as far as its dependents are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Succeeded,
@@ -37,12 +37,12 @@ impl From<Ended> for End {
     }
 }
 
-/// What an end came to.
+/// What the end of a job means for a dependency.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Judged {
-    /// Nothing that ends the wait; [`Waiting::ready`] may have changed.
+    /// It does not end the wait; [`Waiting::ready`] may have changed.
     Open,
-    /// The dependency is met and the jobs of it that have not ended no longer matter.
+    /// The dependency is met, and the rest of its jobs no longer matter.
     Released,
     /// It can never be met, for this reason.
     Impossible(String),
@@ -52,10 +52,10 @@ pub(super) enum Judged {
 #[derive(Debug)]
 pub(super) struct Waiting {
     parts: Vec<Part>,
-    /// The parts that are not met. Those that follow any of their jobs are not counted: with each job that ends they
-    /// allow more engines, and whether that is enough shows in the end.
+    /// The parts that are not met. Parts that follow any of their jobs are not counted: each job that ends allows
+    /// more engines, and only at the end is it known whether these are enough.
     unmet: usize,
-    /// The engines it may run on, as far as its terms and the jobs it follows without choice say.
+    /// The engines it may run on, according to its conditions and the jobs it follows without choice.
     allowed: Eligible,
 }
 
@@ -63,10 +63,10 @@ pub(super) struct Waiting {
 struct Part {
     on: Dependency,
     follows: bool,
-    /// The jobs that have not ended.
+    /// The number of jobs that have not ended.
     pending: usize,
     met: bool,
-    /// If it follows any of its jobs: the engines of those that ended as it wants.
+    /// If it follows any of its jobs: the engines of those that ended as required.
     engines: BTreeSet<EngineId>,
 }
 
@@ -99,22 +99,25 @@ impl Part {
         if self.follows { "follows" } else { "waits for" }
     }
 
-    /// Why it is impossible that a job ended so.
+    /// Why a job that ended this way makes the dependency impossible.
     fn refusal(&self, job: JobId, fate: Fate) -> String {
         let verb = self.verb();
         let became = match fate {
-            Fate::Succeeded => "succeeded, where a failure is wanted",
+            Fate::Succeeded => "succeeded, but a failure is required",
             Fate::Failed => "failed",
             Fate::Cancelled => "was cancelled",
-            Fate::NotStarted => "could not start, its own dependencies having failed",
+            Fate::NotStarted => "could not start because its own dependencies failed",
             Fate::OutOfTime => "ran out of time",
         };
         if self.on.jobs.len() == 1 {
             return format!("job {job}, which it {verb}, {became}");
         }
         if self.on.all {
-            let others = self.on.jobs.len() - 1;
-            return format!("job {job}, which it {verb} with {others} more, {became}");
+            let others = match self.on.jobs.len() - 1 {
+                1 => "1 other".to_owned(),
+                count => format!("{count} others"),
+            };
+            return format!("job {job}, which it {verb} with {others}, {became}");
         }
         let wanted = if self.on.on_success {
             "succeeded"
@@ -122,9 +125,7 @@ impl Part {
             "failed"
         };
         let count = self.on.jobs.len();
-        format!(
-            "none of the {count} jobs, any of which it {verb}, {wanted}: the last, job {job}, {became}"
-        )
+        format!("none of the {count} jobs it {verb} {wanted}: the last, job {job}, {became}")
     }
 }
 
@@ -144,7 +145,7 @@ impl Waiting {
         }
     }
 
-    /// Each job it names, with the place of the dependency that does; once for each.
+    /// Each job it names, once, with the place of the dependency that names it.
     pub(super) fn jobs(&self) -> impl Iterator<Item = (JobId, usize)> {
         let parts = self.parts.iter().enumerate();
         parts.flat_map(|(place, part)| part.on.jobs.iter().map(move |job| (*job, place)))
@@ -160,14 +161,14 @@ impl Waiting {
         self.parts.get(place).is_some_and(|part| !part.met)
     }
 
-    /// Each dependency that waits, and for how many jobs.
+    /// Each dependency that waits, and its number of pending jobs.
     #[cfg(test)]
     pub(super) fn open(&self) -> impl Iterator<Item = (usize, usize)> {
         let pending = self.parts.iter().map(|part| part.pending).enumerate();
         pending.filter(|(place, pending)| self.is_open(*place) && *pending > 0)
     }
 
-    /// A job that the dependency at this place names has ended.
+    /// Handles the end of a job that the dependency at this place names.
     pub(super) fn ended(&mut self, place: usize, job: JobId, end: &End) -> Judged {
         let Some(part) = self.parts.get_mut(place).filter(|part| !part.met) else {
             return Judged::Open;
@@ -204,8 +205,8 @@ impl Waiting {
         }
     }
 
-    /// Whether an engine can still be left: what has been said without choice, and by dependencies all of whose jobs
-    /// have ended, only ever takes engines away.
+    /// Judges whether any engine is left: parts without choice, and parts whose jobs have all ended, only ever
+    /// exclude engines.
     fn judge_engines(&self, job: JobId, end: &End) -> Judged {
         let said = self.parts.iter().filter(|part| part.pending == 0);
         if !is_none(&self.narrowed_by(said)) {
@@ -221,11 +222,11 @@ impl Waiting {
             (Some(_), count) => format!("{count} engines"),
         };
         Judged::Impossible(format!(
-            "job {job}, which it follows, ran on {ran}: its targets and the other jobs that it follows leave no engine"
+            "job {job}, which it follows, ran on {ran}, which its targets and the other jobs it follows exclude"
         ))
     }
 
-    /// The engines it may start on, once each dependency is met.
+    /// The engines it may start on, once every dependency is met.
     pub(super) fn ready(&self) -> Option<Eligible> {
         if self.unmet > 0 {
             return None;
@@ -245,7 +246,7 @@ impl Waiting {
     }
 }
 
-/// Those of the engines that are among the others too.
+/// The engines that are also among the others.
 fn narrowed(engines: &Eligible, others: &BTreeSet<EngineId>) -> Eligible {
     let both: Vec<EngineId> = match engines {
         Eligible::Any => others.iter().copied().collect(),
@@ -262,7 +263,7 @@ fn narrowed(engines: &Eligible, others: &BTreeSet<EngineId>) -> Eligible {
     }
 }
 
-/// Whether these are no engines at all.
+/// Whether this is the empty set of engines.
 fn is_none(engines: &Eligible) -> bool {
     matches!(engines, Eligible::Of(engines) if engines.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Who waits for which job.
+//! Which tasks wait for which jobs.
 
 use rwasm_value::ids::JobId;
 #[cfg(test)]
@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-/// A task that waits for a job, and by which of its dependencies.
+/// A task that waits for a job, and the dependency that makes it.
 pub(super) type Waiter = (JobId, usize);
 
-/// All pairs of a job and one that waits for it. One ordered set and not a list for each job: it costs nothing for a
-/// job that nobody waits for, and each pair can be removed where a hundred thousand wait for the same one.
+/// All pairs of a job and a task that waits for it. One ordered set rather than a list per job: a job that nobody
+/// waits for costs nothing, and each pair can be removed even if a hundred thousand tasks wait for the same job.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     pairs: BTreeSet<(JobId, Waiter)>,
@@ -25,12 +25,12 @@ impl Waits {
         self.pairs.remove(&(job, waiter));
     }
 
-    /// Whether somebody waits for this job.
+    /// Whether any task waits for this job.
     pub(super) fn contains(&self, job: JobId) -> bool {
         self.pairs.range(all_of(job)).next().is_some()
     }
 
-    /// Takes all who wait for this job, in their order.
+    /// Removes and returns all who wait for this job, in order.
     pub(super) fn take(&mut self, job: JobId) -> Vec<Waiter> {
         let waiters: Vec<_> = self
             .pairs
@@ -52,7 +52,7 @@ impl Waits {
         self.pairs.is_empty()
     }
 
-    /// Each of these waits for so many jobs, and nobody else for any.
+    /// Whether each of these waits for this many jobs, and nobody else for any.
     #[cfg(test)]
     pub(super) fn check(&self, wanted: &BTreeMap<Waiter, usize>) {
         let mut found = BTreeMap::new();

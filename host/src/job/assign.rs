@@ -1,15 +1,16 @@
-//! Which engine a chunk is fixed to, in the direct view.
+//! The engine of each chunk in the direct view.
 
 use rwasm_value::ids::{ChunkIndex, EngineId};
 
-/// Chunks in a row for one engine where the input's length is not known: long enough to be worth a dispatch, short
-/// enough that a round of large chunks fits in memory.
+/// Consecutive chunks per engine if the input's length is not known: enough to be worth a dispatch, and few enough
+/// that a round of large chunks fits in memory.
 const ROUND: u64 = 4;
 
-/// The engine of the chunk `index`, which begins at `position` of all inputs, one of `targets` (at least one).
+/// Returns the engine of chunk `index`, which begins at byte `position` of all inputs; one of `targets`, of which
+/// there is at least one.
 ///
-/// Where the total length is known, each target gets one contiguous block of it; an input without a known end goes
-/// around in rounds, in which each target gets a few chunks in a row.
+/// If the total length is known, each target gets one contiguous block of the input; otherwise targets take turns,
+/// with a few consecutive chunks each.
 pub(crate) fn blocks(
     position: u64,
     total: Option<u64>,

@@ -1,22 +1,23 @@
-//! The tasks that failed for good, and whether they are too many.
+//! The tasks that failed for good, and whether there are too many.
 //!
-//! Which failure ends an ordered job does not depend on who is fast: with `n` failures borne it is the one with
-//! `n` others before it in input order, and until all before it are through it may still turn out to be an earlier one.
+//! The failure that ends an ordered job does not depend on which engine is faster: if `n` failures are tolerated, it
+//! is the one with `n` others before it in input order, and an earlier one may still take its place until all before
+//! it have ended.
 
 use super::rules::Tolerance;
 use rwasm_value::ids::ChunkIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The failures that are kept to be reported; the rest is counted.
+/// The number of failures that are kept to be reported; the rest are only counted.
 const KEPT_FAILURES: usize = 100;
 
 /// See the [module](self).
 pub(super) struct Failures<F> {
     tolerance: Tolerance,
-    /// The first in input order.
+    /// The first failures in input order.
     kept: BTreeMap<ChunkIndex, F>,
     count: u64,
-    /// Ordered jobs: those that are not out yet, as far as they may be the fatal one.
+    /// In ordered jobs: failures that have not been delivered, as far as they may be the fatal one.
     waiting: BTreeSet<ChunkIndex>,
 }
 
@@ -36,13 +37,13 @@ impl<F: Clone> Failures<F> {
         }
     }
 
-    /// How many were counted.
+    /// The number of failures so far.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// An ordered job's task has failed, and its turn has not come. Gives the chunk that is fatal unless others before
-    /// it fail too: nothing after it matters any more.
+    /// Handles a failure in an ordered job before its turn. Returns the chunk that is fatal unless others before it
+    /// fail too: nothing after it matters any more.
     pub(super) fn foresee(&mut self, index: ChunkIndex) -> Option<ChunkIndex> {
         let Tolerance::Count(allowed) = self.tolerance else {
             return None;
@@ -59,7 +60,7 @@ impl<F: Clone> Failures<F> {
         }
     }
 
-    /// Counts a failed task: in input order in an ordered job, as they come in another. `Err` gives the fatal one.
+    /// Counts a failed task: in input order in an ordered job, as they come in another. `Err` is the fatal one.
     pub(super) fn add(&mut self, index: ChunkIndex, failure: &F) -> Result<(), (ChunkIndex, F)> {
         self.waiting.remove(&index);
         self.count += 1;
@@ -75,7 +76,7 @@ impl<F: Clone> Failures<F> {
         }
     }
 
-    /// All `tasks` tasks are through. `Err` gives the fatal one.
+    /// Judges the failures once all `tasks` tasks have ended. `Err` is the fatal one.
     pub(super) fn judge(&self, tasks: u64) -> Result<(), (ChunkIndex, F)> {
         let allowed = self.tolerance.allowed(tasks);
         let last_kept = || {
@@ -89,12 +90,12 @@ impl<F: Clone> Failures<F> {
         }
     }
 
-    /// The kept failures, in input order.
+    /// Returns the kept failures, in input order.
     pub(super) fn take(&mut self) -> Vec<(ChunkIndex, F)> {
         std::mem::take(&mut self.kept).into_iter().collect()
     }
 
-    /// The first that is one too many, if it was kept.
+    /// The first failure that is one too many, if it was kept.
     fn fatal(&self, allowed: u64) -> Option<(ChunkIndex, F)> {
         let (index, failure) = self.kept.iter().nth(usize::try_from(allowed).ok()?)?;
         Some((*index, failure.clone()))

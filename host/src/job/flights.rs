@@ -1,19 +1,19 @@
-//! The dispatches under way: a dispatch is over when all its tasks are back, in whatever order they come.
+//! The dispatches under way: a dispatch has ended when all its tasks are back, in whatever order.
 
 use std::time::Duration;
 
 /// A dispatch under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
-    /// Whose it is.
+    /// Its lane.
     pub(super) lane: usize,
     /// Whether its tasks are maps.
     pub(super) maps: bool,
-    /// How many tasks it carries.
+    /// The number of its tasks.
     pub(super) tasks: usize,
-    /// How long those that are back ran, together.
+    /// The total run time of the tasks that are back.
     pub(super) cost: Duration,
-    /// How many are not back.
+    /// The number of tasks that are not back.
     left: usize,
 }
 
@@ -31,7 +31,7 @@ impl Flights {
         }
     }
 
-    /// A dispatch of so many tasks starts; at least one.
+    /// Starts a dispatch of this many tasks, at least one.
     pub(super) fn start(&mut self, lane: usize, maps: bool, tasks: usize) -> usize {
         debug_assert!(tasks > 0, "a dispatch without tasks");
         let flight = Flight {
@@ -49,7 +49,7 @@ impl Flights {
         self.slots.len() - 1
     }
 
-    /// One of its tasks is back. Gives the flight if it was the last.
+    /// Handles the return of one of its tasks. Returns the flight if it was the last.
     pub(super) fn task_back(&mut self, at: usize, cost: Duration) -> Option<Flight> {
         let flight = self.slots.get_mut(at)?;
         debug_assert!(flight.left > 0, "{flight:?} got back more than it carried");

@@ -1,7 +1,7 @@
-//! The tasks that wait, by lane: one lane for all where any engine will do, else one per target.
+//! The waiting tasks, by lane: one lane for all if any engine will do, else one per target.
 //!
-//! A lane gives its reduces before its maps and both in order, and knows how many dispatches it has under way. Lanes
-//! that may have something to give stand in a queue, so that with a thousand targets nobody looks at all of them.
+//! A lane yields its reduces before its maps and both in order, and counts its dispatches under way. Lanes that may
+//! have something to dispatch stand in a queue, so that nobody has to look at all of a thousand targets.
 
 use super::rules::Assignment;
 use crate::merge::tree::Node;
@@ -20,7 +20,7 @@ pub(super) struct Lanes {
 #[derive(Default)]
 struct Lane {
     target: Option<EngineId>,
-    /// Its engine is gone.
+    /// Whether its engine is gone.
     lost: bool,
     /// Maps that have not run, in input order.
     fresh: VecDeque<(ChunkIndex, usize)>,
@@ -62,7 +62,7 @@ impl Lanes {
         }
     }
 
-    /// The lane of a chunk that is fixed to `target`, or to none.
+    /// The lane of a chunk that is fixed to `target`, or to no engine.
     pub(super) fn of(&self, target: Option<EngineId>) -> usize {
         let lane = target.and_then(|target| self.by_target.get(&target).copied());
         debug_assert_eq!(
@@ -84,12 +84,12 @@ impl Lanes {
         around.find(|&at| !self.all[at].lost).unwrap_or(lane)
     }
 
-    /// The lane's engine is gone.
+    /// Marks the lane's engine as gone.
     pub(super) fn lose(&mut self, lane: usize) {
         self.all[lane].lost = self.all[lane].target.is_some();
     }
 
-    /// A map that comes after all others that were added.
+    /// Adds a map that comes after all others so far.
     pub(super) fn add_map(&mut self, lane: usize, index: ChunkIndex, slot: usize) {
         let fresh = &mut self.all[lane].fresh;
         debug_assert!(
@@ -101,32 +101,33 @@ impl Lanes {
         self.wake(lane);
     }
 
-    /// A map that is to run again.
+    /// Adds a map that is to run again.
     pub(super) fn add_map_again(&mut self, lane: usize, index: ChunkIndex, slot: usize) {
         self.all[lane].again.insert(index, slot);
         self.waiting_maps += 1;
         self.wake(lane);
     }
 
-    /// A reduce, for the first time or again.
+    /// Adds a reduce, for the first time or again.
     pub(super) fn add_merge(&mut self, lane: usize, node: Node, slot: usize) {
         self.all[lane].merges.insert(node, slot);
         self.wake(lane);
     }
 
-    /// How many maps wait.
+    /// The number of waiting maps.
     pub(super) fn waiting_maps(&self) -> usize {
         self.waiting_maps
     }
 
-    /// Whether a lane has fewer than `enough` maps waiting.
+    /// Whether any lane has fewer than `enough` waiting maps.
     pub(super) fn any_short_of(&self, enough: usize) -> bool {
         self.all
             .iter()
             .any(|lane| !lane.lost && lane.waiting_maps() < enough)
     }
 
-    /// A lane that may start another dispatch and has something waiting; until it is [put to rest](Self::rest).
+    /// Returns a lane that may start another dispatch and has something waiting, until it is [put to
+    /// rest](Self::rest).
     pub(super) fn next(&mut self, most_flights: usize) -> Option<usize> {
         while let Some(&at) = self.queue.front() {
             let lane = &self.all[at];
@@ -138,38 +139,38 @@ impl Lanes {
         None
     }
 
-    /// The lane that came next has nothing to give until it is woken.
+    /// Puts the lane returned last to rest until it is woken.
     pub(super) fn rest(&mut self) {
         if let Some(at) = self.queue.pop_front() {
             self.all[at].queued = false;
         }
     }
 
-    /// The lane that came next has given something and stands behind the others.
+    /// Moves the lane returned last behind the others, after it has started a dispatch.
     pub(super) fn turn(&mut self) {
         self.queue.rotate_left(usize::from(!self.queue.is_empty()));
     }
 
-    /// Something has changed for the lane.
+    /// Wakes a lane, because something has changed for it.
     fn wake(&mut self, at: usize) {
         if !std::mem::replace(&mut self.all[at].queued, true) {
             self.queue.push_back(at);
         }
     }
 
-    /// Something has changed for all lanes.
+    /// Wakes all lanes.
     pub(super) fn wake_all(&mut self) {
         for at in 0..self.all.len() {
             self.wake(at);
         }
     }
 
-    /// The lane has a dispatch more under way.
+    /// Counts another dispatch of the lane.
     pub(super) fn flight_started(&mut self, lane: usize) {
         self.all[lane].flights += 1;
     }
 
-    /// The lane has a dispatch less under way.
+    /// Counts a dispatch of the lane as ended.
     pub(super) fn flight_ended(&mut self, lane: usize) {
         debug_assert!(
             self.all[lane].flights > 0,
@@ -179,12 +180,12 @@ impl Lanes {
         self.wake(lane);
     }
 
-    /// Takes the lane's first reduce: lowest rank, then input order.
+    /// Removes and returns the lane's first reduce: lowest rank, then input order.
     pub(super) fn pop_merge(&mut self, lane: usize) -> Option<usize> {
         self.all[lane].merges.pop_first().map(|(_, slot)| slot)
     }
 
-    /// The lane's first map in input order.
+    /// Returns the lane's first map in input order.
     pub(super) fn first_map(&self, lane: usize) -> Option<(ChunkIndex, usize)> {
         let Lane { fresh, again, .. } = &self.all[lane];
         let again = again.first_key_value().map(|(index, slot)| (*index, *slot));
@@ -194,7 +195,7 @@ impl Lanes {
         }
     }
 
-    /// Takes the lane's first map in input order.
+    /// Removes and returns the lane's first map in input order.
     pub(super) fn pop_map(&mut self, lane: usize) -> Option<usize> {
         let (index, slot) = self.first_map(lane)?;
         let Lane { fresh, again, .. } = &mut self.all[lane];
@@ -205,7 +206,7 @@ impl Lanes {
         Some(slot)
     }
 
-    /// Takes the maps after chunk `fence`.
+    /// Removes and returns the maps after chunk `fence`.
     pub(super) fn take_maps_after(&mut self, fence: ChunkIndex) -> Vec<usize> {
         let mut taken = vec![];
         for lane in &mut self.all {
@@ -226,7 +227,7 @@ impl Lanes {
         taken
     }
 
-    /// Takes everything that waits.
+    /// Removes and returns everything that waits.
     pub(super) fn take_all(&mut self) -> Vec<usize> {
         let mut taken = vec![];
         for lane in &mut self.all {

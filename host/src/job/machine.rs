@@ -10,11 +10,11 @@ use super::failures::Failures;
 use super::flights::Flights;
 use super::lanes::Lanes;
 use super::messages::{
-    ChunkFacts, Decision, Dispatch, Ending, Finished, Retry, Task, Verdict, Wanted, Work,
+    ChunkFacts, Decision, Dispatch, Ending, Finished, ReadRequest, Retry, Task, Verdict, Work,
 };
 use super::pace::Pace;
 use super::rules::{Assignment, Delivery, Rules};
-use super::table::{Entry, Kind, Table, TaskId};
+use super::table::{Entry, Table, TaskId, TaskKind};
 use super::window::Window;
 use crate::merge::tree::Tree;
 use rwasm_value::ids::ChunkIndex;
@@ -39,7 +39,7 @@ pub(crate) struct Machine<C, P, F, R> {
     failures: Failures<F>,
     outcomes: Outcomes<P, F>,
     input: InputState<R>,
-    state: State<P, F, R>,
+    state: Lifecycle<P, F, R>,
     /// Decisions that are taken and not given out.
     decided: VecDeque<Decision<C, P, F, R>>,
     /// The chunks that came.
@@ -80,7 +80,7 @@ enum InputState<R> {
     Broken(R),
 }
 
-enum State<P, F, R> {
+enum Lifecycle<P, F, R> {
     Running,
     /// Decided, and waiting for what is under way.
     Ending(Ending<P, F, R>),
@@ -102,7 +102,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 Delivery::Reduced(shape) => Outcomes::Reduced(Tree::new(shape)),
             },
             input: InputState::Open,
-            state: State::Running,
+            state: Lifecycle::Running,
             decided: VecDeque::new(),
             chunks: 0,
             mapped: 0,
@@ -125,11 +125,11 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         );
         let index = ChunkIndex(self.chunks);
         self.chunks += 1;
-        if matches!(self.state, State::Running) && self.fence.is_none() {
+        if matches!(self.state, Lifecycle::Running) && self.fence.is_none() {
             let lane = self.lanes.of(facts.target);
             self.held_inputs += facts.held;
             let slot = self.table.insert(Entry {
-                kind: Kind::Map(index),
+                kind: TaskKind::Map(index),
                 work: Some(Work::Map(index, chunk)),
                 size: facts.size,
                 held: facts.held,
@@ -163,7 +163,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             "the input ended twice"
         );
         self.input = how;
-        if let (State::Running, Outcomes::Reduced(tree)) = (&self.state, &mut self.outcomes) {
+        if let (Lifecycle::Running, Outcomes::Reduced(tree)) = (&self.state, &mut self.outcomes) {
             tree.close(self.chunks);
         }
         self.settle();
@@ -172,14 +172,14 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     /// How much input to read now: enough to keep the engines busy while it is read, and within the memory there is.
     ///
     /// To be asked when what was wanted before has been read.
-    pub(crate) fn input_wanted(&self) -> Wanted {
+    pub(crate) fn input_wanted(&self) -> ReadRequest {
         let open = matches!(
             (&self.state, &self.input),
-            (State::Running, InputState::Open)
+            (Lifecycle::Running, InputState::Open)
         );
         let bytes = self.rules.held_budget.max(1).saturating_sub(self.held());
         if !open || self.fence.is_some() || bytes == 0 {
-            return Wanted::default();
+            return ReadRequest::default();
         }
         let waiting = self.lanes.waiting_maps();
         // What one round of dispatches takes, twice: one to go on with, one to be read meanwhile.
@@ -207,7 +207,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 .min(WAITING_CHUNKS.saturating_sub(waiting)),
             Assignment::Fixed(_) => 0,
         };
-        Wanted {
+        ReadRequest {
             chunks: chunks.min(room),
             bytes,
         }
@@ -265,7 +265,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// The job is to end now. Without effect where it is ending already.
     pub(crate) fn stop(&mut self, reason: R) {
-        if let State::Running = self.state {
+        if let Lifecycle::Running = self.state {
             self.end(Ending::Stopped(reason));
             self.settle();
         }
@@ -277,8 +277,8 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             return Some(decision);
         }
         match self.state {
-            State::Running => self.next_dispatch().map(Decision::Dispatch),
-            State::Ending(_) | State::Over => None,
+            Lifecycle::Running => self.next_dispatch().map(Decision::Dispatch),
+            Lifecycle::Ending(_) | Lifecycle::Over => None,
         }
     }
 
@@ -315,7 +315,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 .map(|placed| placed.part)
                 .collect();
             let slot = self.table.insert(Entry {
-                kind: Kind::Reduce(combine.node),
+                kind: TaskKind::Reduce(combine.node),
                 work: Some(Work::Reduce(combine.node, parts)),
                 size: None,
                 held: 0,
@@ -431,13 +431,13 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     /// Whether it still makes a difference what becomes of the task.
-    fn matters(&self, kind: Kind) -> bool {
+    fn matters(&self, kind: TaskKind) -> bool {
         let beyond = match (kind, self.fence) {
-            (Kind::Map(index), Some(fence)) => index > fence,
-            (Kind::Reduce(_), Some(_)) => true,
+            (TaskKind::Map(index), Some(fence)) => index > fence,
+            (TaskKind::Reduce(_), Some(_)) => true,
             (_, None) => false,
         };
-        matches!(self.state, State::Running) && !beyond
+        matches!(self.state, Lifecycle::Running) && !beyond
     }
 
     /// The task is through, or need not run.
@@ -447,15 +447,15 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         }
     }
 
-    fn run_again(&mut self, slot: usize, kind: Kind, mut lane: usize, retry: Retry) {
+    fn run_again(&mut self, slot: usize, kind: TaskKind, mut lane: usize, retry: Retry) {
         if retry == Retry::Elsewhere {
             self.lanes.lose(lane);
             lane = self.lanes.alive(lane);
             self.table.move_to(slot, lane);
         }
         match kind {
-            Kind::Map(index) => self.lanes.add_map_again(lane, index, slot),
-            Kind::Reduce(node) => self.lanes.add_merge(lane, node, slot),
+            TaskKind::Map(index) => self.lanes.add_map_again(lane, index, slot),
+            TaskKind::Reduce(node) => self.lanes.add_merge(lane, node, slot),
         }
     }
 

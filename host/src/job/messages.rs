@@ -17,7 +17,7 @@ pub(crate) enum Work<C, P> {
 /// One attempt at one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Task<C, P> {
-    /// Its name in the report that comes back.
+    /// Its id in the report that comes back.
     pub(crate) id: TaskId,
     /// Which attempt it is, from 1.
     pub(crate) attempt: u32,
@@ -25,52 +25,52 @@ pub(crate) struct Task<C, P> {
     pub(crate) work: Work<C, P>,
 }
 
-/// One hand-over: many maps in input order, or one reduce.
+/// One hand-over: several maps in input order, or one reduce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dispatch<C, P> {
     /// The tasks; at least one.
     pub(crate) tasks: Vec<Task<C, P>>,
-    /// The engine they must run on; any where there is none.
+    /// The engine they must run on; `None` for any.
     pub(crate) target: Option<EngineId>,
 }
 
 /// What the machine must know about a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkFacts {
-    /// Its bytes, where that is known.
+    /// Its size in bytes, if known.
     pub(crate) size: Option<u64>,
     /// The bytes it holds in the host's memory.
     pub(crate) held: u64,
-    /// The engine it must run on, where the assignment is fixed.
+    /// The engine it must run on, if the assignment is fixed.
     pub(crate) target: Option<EngineId>,
 }
 
-/// How much input to read now: until either is reached. Nothing where `chunks` is 0.
+/// How much input to read now: until either number is reached. Nothing if `chunks` is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// So many chunks at most.
+pub(crate) struct ReadRequest {
+    /// The most chunks.
     pub(crate) chunks: usize,
-    /// No further chunk once those read hold so many bytes in memory.
+    /// The bytes in memory at which to stop.
     pub(crate) bytes: u64,
 }
 
-/// What came back for one attempt.
+/// The report of one attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Finished<P, F> {
     /// The attempt.
     pub(crate) id: TaskId,
-    /// What it gave.
+    /// Its result.
     pub(crate) result: Result<P, Failed<F>>,
     /// How long it ran.
     pub(crate) cost: Duration,
-    /// The bytes its result holds in memory.
+    /// The bytes that its result holds in memory.
     pub(crate) size: u64,
 }
 
-/// Why an attempt gave nothing.
+/// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failed<F> {
-    /// What to report if it was the last attempt.
+    /// The failure to report if this was the last attempt.
     pub(crate) failure: F,
     /// Whether another attempt makes sense.
     pub(crate) retry: Retry,
@@ -79,11 +79,11 @@ pub(crate) struct Failed<F> {
 /// Whether another attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// It may go better the next time.
+    /// Another attempt may succeed.
     Allowed,
-    /// It may go better after a pause.
+    /// Another attempt may succeed after a pause.
     After(Duration),
-    /// Its engine is gone; where the assignment is fixed, the next of the targets takes over.
+    /// Its engine is gone; if the assignment is fixed, the next of the targets takes over.
     Elsewhere,
     /// It would fail again.
     Never,
@@ -105,14 +105,14 @@ pub(crate) enum Verdict {
 pub(crate) enum Decision<C, P, F, R> {
     /// Hand these tasks to the backend.
     Dispatch(Dispatch<C, P>),
-    /// Deliver this outcome, each once: of an ordered job in input order, of a reduced one never.
+    /// Deliver this outcome, each once: in input order in an ordered job, never in a reduced one.
     Emit {
         /// The chunk.
         index: ChunkIndex,
-        /// What its task gave.
+        /// Its outcome.
         result: Result<P, F>,
     },
-    /// Say [`Machine::resume`](super::Machine::resume) of this task when so much time has passed.
+    /// Call [`Machine::resume`](super::Machine::resume) for this task after the pause.
     Later {
         /// The attempt that failed.
         id: TaskId,
@@ -123,7 +123,7 @@ pub(crate) enum Decision<C, P, F, R> {
     CancelTasks(Vec<TaskId>),
     /// Stop every task under way; each must still be reported.
     Cancel,
-    /// The job is over and nothing is under way. The last decision, once.
+    /// The job is over and nothing is under way. The last decision, sent once.
     Done(Ending<P, F, R>),
 }
 
@@ -132,22 +132,22 @@ pub(crate) enum Decision<C, P, F, R> {
 pub(crate) enum Ending<P, F, R> {
     /// Every chunk has its outcome.
     Complete {
-        /// The merged result of a reduced job; none where all its tasks failed, or in an ordered job.
+        /// The merged result of a reduced job; `None` if all its tasks failed, or in an ordered job.
         merged: Option<P>,
         /// The number of chunks.
         chunks: u64,
         /// The first failed tasks in input order, a hundred at most.
         failed: Vec<(ChunkIndex, F)>,
-        /// How many failed.
+        /// The number of failed tasks.
         failures: u64,
     },
-    /// More tasks failed than the job bears.
+    /// More tasks failed than the job tolerates.
     TaskFailed {
         /// The first task in input order that was one too many.
         index: ChunkIndex,
         /// Why it failed.
         failure: F,
-        /// How many were known to have failed.
+        /// The number of known failures.
         failures: u64,
     },
     /// A call of the reducer failed.

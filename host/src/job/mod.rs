@@ -1,9 +1,9 @@
 //! The job: chunks go in, dispatches and outcomes come out.
 //!
 //! A pure state machine: no thread, clock, lock, file or wasmtime. It owns the tasks of one job, their retries, the
-//! outcomes that wait for their turn, and the merge tree. Its driver feeds it events and does what it decides; which
-//! engine gets a dispatch that names none is decided below, by placement. `PROTOCOL.md` beside this file tells the
-//! life of a task and why no outcome is lost or doubled.
+//! outcomes that wait for their turn, and the merge tree. Its driver feeds it events and carries out its decisions;
+//! placement, below, chooses the engine of a dispatch that names none. `PROTOCOL.md` beside this file describes the
+//! life of a task, and why no outcome is lost or doubled.
 
 pub(crate) mod assign;
 mod failures;
@@ -20,7 +20,7 @@ mod window;
 
 pub(crate) use machine::Machine;
 pub(crate) use messages::{
-    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, Retry, Verdict, Wanted, Work,
+    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, ReadRequest, Retry, Verdict, Work,
 };
 pub(crate) use pace::HandOver;
 pub(crate) use rules::{Assignment, Delivery, Rules};

@@ -1,29 +1,29 @@
-//! How many tasks go into one dispatch: so many that handing over costs little beside the work, and no more.
+//! How many tasks go into one dispatch: enough that handing over costs little compared with the work, and no more.
 
 use std::time::Duration;
 
-/// What handing a dispatch over costs, by what one should be worth.
+/// What handing over a dispatch costs, expressed as the work that one should carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HandOver {
     /// The work of one dispatch.
     pub(crate) work: Duration,
-    /// The most bytes of a dispatch of several tasks: what is larger is worth handing over by itself.
+    /// The most bytes of a dispatch of several tasks: a larger task is worth a hand-over by itself.
     pub(crate) bytes: u64,
-    /// Dispatches under way per engine: one that runs and one that waits beside it, so that an engine has work when it
-    /// comes free; and those that are on their way there or back.
+    /// Dispatches under way per engine: one that runs and one that waits, so that an engine has work when it
+    /// becomes free; and those on their way there or back.
     pub(crate) depth: usize,
 }
 
 impl HandOver {
-    /// To an engine of this process: some 10 µs all in all, half a percent of the work.
+    /// To an engine of this process: some 10 µs in total, half a percent of the work.
     pub(crate) const NEAR: Self = Self {
         work: Duration::from_millis(2),
         bytes: 1 << 20,
         depth: 2,
     };
 
-    /// By way of a server that stores it, and its result, on a disk: some 0.5 to 2 ms. What is larger than these bytes would
-    /// not go by a message.
+    /// Through a server that stores it, and its result, on a disk: some 0.5 to 2 ms. Anything larger than these bytes
+    /// would not fit into a message.
     #[cfg(feature = "nats")]
     pub(crate) const FAR: Self = Self {
         work: Duration::from_millis(20),
@@ -32,15 +32,15 @@ impl HandOver {
     };
 }
 
-/// The most tasks of one dispatch: by then handing over costs a few nanoseconds each.
+/// The most tasks of one dispatch, at which handing over costs a few nanoseconds each.
 const DISPATCH_TASKS: usize = 4096;
 
-/// How much larger a dispatch may be than the largest that has come back, since costs may be uneven.
+/// How many times larger a dispatch may be than the largest that has come back, since costs may be uneven.
 const GROWTH: usize = 8;
 
-/// Learns what tasks cost, and says how many go into a dispatch.
+/// Learns what tasks cost, and decides how many go into a dispatch.
 pub(super) struct Pace {
-    /// What a dispatch should be worth.
+    /// The work that a dispatch should carry.
     work: Duration,
     /// The running average of a task's cost, in nanoseconds, once one has come back.
     task_cost: Option<f64>,
@@ -57,7 +57,7 @@ impl Pace {
         }
     }
 
-    /// A dispatch of so many tasks came back, which ran so long together.
+    /// Learns from a returned dispatch: its number of tasks, and their total run time.
     #[expect(clippy::cast_precision_loss, reason = "an average")]
     pub(super) fn learn(&mut self, tasks: usize, cost: Duration) {
         let cost = cost.as_nanos() as f64 / tasks.max(1) as f64;
@@ -70,7 +70,7 @@ impl Pace {
         });
     }
 
-    /// The number of tasks of the next dispatch.
+    /// Returns the number of tasks for the next dispatch.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! What a job's machine goes by, fixed when the job is made.
+//! The fixed rules of a job's machine.
 
 use super::pace::HandOver;
 use crate::merge::tree::Shape;
@@ -13,19 +13,19 @@ pub(crate) struct Rules {
     pub(crate) delivery: Delivery,
     /// How often a failed task may run again.
     pub(crate) retries: u32,
-    /// How many failed tasks the job bears.
+    /// How many failed tasks the job tolerates.
     pub(crate) tolerance: Tolerance,
     /// Which engines its tasks run on.
     pub(crate) assignment: Assignment,
     /// The number of engines that may run its tasks.
     pub(crate) engines: usize,
-    /// What a dispatch should be worth, and how many are under way per engine.
+    /// How much work a dispatch should carry, and how many are under way per engine.
     pub(crate) hand_over: HandOver,
-    /// Tasks of a dispatch, where their number is given and not learnt.
+    /// The number of tasks per dispatch, if it is given rather than learnt.
     pub(crate) dispatch_size: Option<usize>,
-    /// Tasks that have been read and whose outcomes are not out, at most.
+    /// The most tasks that have been read and whose outcomes have not been delivered.
     pub(crate) max_outstanding: Option<usize>,
-    /// Bytes of inputs in memory and of outcomes that wait for their turn.
+    /// The bytes available for inputs in memory and for outcomes that wait for their turn.
     pub(crate) held_budget: u64,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Rules {
 pub(crate) enum Delivery {
     /// Each is emitted, in input order.
     Ordered,
-    /// Each is emitted as it comes.
+    /// Each is emitted as its task ends.
     AsCompleted,
     /// The guest's reducer merges them, on the engines, in a tree of this shape.
     Reduced(Shape),
@@ -49,18 +49,30 @@ pub(crate) enum Assignment {
     Fixed(Vec<EngineId>),
 }
 
-/// How many failed tasks a job bears: `3`, or `2%` of all, judged at the end.
+/// How many failed tasks a job tolerates: a number such as `3`, or a percentage of all tasks such as `2%`, judged at
+/// the end.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::Tolerance;
+///
+/// assert_eq!("3".parse::<Tolerance>()?, Tolerance::Count(3));
+/// assert_eq!("2%".parse::<Tolerance>()?, Tolerance::Percent(2.0));
+/// assert!("many".parse::<Tolerance>().is_err());
+/// # Ok::<(), rwasm_cluster::ParseToleranceError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Tolerance {
-    /// So many.
+    /// This many tasks.
     Count(u64),
-    /// So many of a hundred.
+    /// This percentage of all tasks, rounded down.
     Percent(f64),
 }
 
 impl Tolerance {
-    /// How many of `tasks` tasks may fail.
+    /// Returns how many of `tasks` tasks may fail.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_sign_loss,
@@ -81,10 +93,10 @@ impl Default for Tolerance {
     }
 }
 
-/// A text that is no tolerance.
+/// The error of parsing a [`Tolerance`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is no number of failures: write a number like 3, or a share of all tasks like 2%"
+    "`{found}` is not a valid number of failures: write a number such as 3, or a percentage of all tasks such as 2%"
 )]
 pub struct ParseToleranceError {
     found: String,
@@ -129,7 +141,7 @@ mod tests {
         for text in ["", "%", "-1", "101%", "-1%", "NaN%", "3 %", "x"] {
             let message = text.parse::<Tolerance>().unwrap_err().to_string();
             assert!(
-                message.starts_with(&format!("`{text}` is no number of failures: ")),
+                message.starts_with(&format!("`{text}` is not a valid number of failures: ")),
                 "{message}"
             );
         }

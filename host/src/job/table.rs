@@ -1,10 +1,10 @@
-//! The tasks that wait or run, by slot: finished ones leave no trace, however many there were.
+//! The tasks that wait or run, by slot. Finished ones leave no trace, however many there were.
 
 use super::messages::Work;
 use crate::merge::tree::Node;
 use rwasm_value::ids::ChunkIndex;
 
-/// One attempt at one task. No two attempts of a job have the same.
+/// One attempt at one task; unique within a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskId {
     slot: usize,
@@ -13,25 +13,25 @@ pub(crate) struct TaskId {
 
 /// Which task it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TaskKind {
     Map(ChunkIndex),
     Reduce(Node),
 }
 
 /// A task that waits or runs.
 pub(super) struct Entry<C, P> {
-    pub(super) kind: Kind,
-    /// What it works on, unless it runs for the last time.
+    pub(super) kind: TaskKind,
+    /// Its input, unless it runs for the last time.
     pub(super) work: Option<Work<C, P>>,
-    /// The bytes of its chunk, where they are known.
+    /// The size of its chunk in bytes, if known.
     pub(super) size: Option<u64>,
     /// The bytes of its chunk that are in memory.
     pub(super) held: u64,
-    /// Where it waits; with a fixed assignment, whose it is.
+    /// The lane in which it waits, or whose it is if the assignment is fixed.
     pub(super) lane: usize,
-    /// How often it was started.
+    /// The number of attempts started.
     pub(super) attempts: u32,
-    /// The dispatch it runs in.
+    /// The dispatch in which it runs.
     pub(super) flight: Option<usize>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Table<C, P> {
 }
 
 struct Slot<C, P> {
-    /// Counts the attempts started in this slot, so that a late report of an earlier one is told apart.
+    /// The number of attempts started in this slot, which distinguishes late reports of earlier ones.
     generation: u32,
     entry: Option<Entry<C, P>>,
 }
@@ -55,12 +55,12 @@ impl<C: Clone, P: Clone> Table<C, P> {
         }
     }
 
-    /// How many tasks wait or run.
+    /// The number of tasks that wait or run.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Takes in a task that waits.
+    /// Adds a waiting task.
     pub(super) fn insert(&mut self, entry: Entry<C, P>) -> usize {
         if let Some(slot) = self.free.pop() {
             self.slots[slot].entry = Some(entry);
@@ -73,12 +73,12 @@ impl<C: Clone, P: Clone> Table<C, P> {
         self.slots.len() - 1
     }
 
-    /// The task in `slot`.
+    /// Returns the task in `slot`.
     pub(super) fn get(&self, slot: usize) -> Option<&Entry<C, P>> {
         self.slots.get(slot)?.entry.as_ref()
     }
 
-    /// Starts another attempt at the task in `slot`. What it works on stays if a failure may be followed by another.
+    /// Starts another attempt at the task in `slot`. Keeps its input if another attempt may follow.
     pub(super) fn start(
         &mut self,
         slot: usize,
@@ -110,7 +110,7 @@ impl<C: Clone, P: Clone> Table<C, P> {
         ))
     }
 
-    /// Ends the attempt: the task and the dispatch it ran in. `None` if it is not under way.
+    /// Ends the attempt, and returns the task and its dispatch; `None` if it is not under way.
     pub(super) fn finish(&mut self, id: TaskId) -> Option<(usize, &mut Entry<C, P>, usize)> {
         let Slot { generation, entry } = self.slots.get_mut(id.slot)?;
         if *generation != id.generation {
@@ -121,7 +121,7 @@ impl<C: Clone, P: Clone> Table<C, P> {
         Some((id.slot, entry, flight))
     }
 
-    /// The task is through, or given up before it was started.
+    /// Removes a task that has ended, or was given up before it was started.
     pub(super) fn remove(&mut self, slot: usize) -> Option<Entry<C, P>> {
         let entry = self.slots.get_mut(slot)?.entry.take()?;
         debug_assert!(
@@ -133,7 +133,7 @@ impl<C: Clone, P: Clone> Table<C, P> {
         Some(entry)
     }
 
-    /// The task in `slot` is another lane's now.
+    /// Moves the task in `slot` to another lane.
     pub(super) fn move_to(&mut self, slot: usize, lane: usize) {
         if let Some(entry) = self
             .slots
@@ -149,14 +149,14 @@ impl<C: Clone, P: Clone> Table<C, P> {
         self.slots
             .iter()
             .filter_map(|slot| slot.entry.as_ref())
-            .any(|entry| matches!(entry.kind, Kind::Map(index) if index < fence))
+            .any(|entry| matches!(entry.kind, TaskKind::Map(index) if index < fence))
     }
 
-    /// The maps under way of the chunks after `first` up to `last`, in no order.
+    /// Returns the maps under way of the chunks after `first` up to `last`, in no order.
     pub(super) fn maps_under_way(&self, first: ChunkIndex, last: ChunkIndex) -> Vec<TaskId> {
         let within = |entry: &Entry<C, P>| {
             entry.flight.is_some()
-                && matches!(entry.kind, Kind::Map(index) if first < index && index <= last)
+                && matches!(entry.kind, TaskKind::Map(index) if first < index && index <= last)
         };
         let slots = self.slots.iter().enumerate();
         slots

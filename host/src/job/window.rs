@@ -1,16 +1,16 @@
-//! The outcomes of an ordered job that came before their turn.
+//! The outcomes of an ordered job that arrived before their turn.
 
 use rwasm_value::ids::ChunkIndex;
 use std::collections::VecDeque;
 
-/// What an outcome costs to keep, beside its bytes: outcomes without bytes must not pile up unseen.
+/// The overhead of a kept outcome in bytes, so that outcomes without bytes do not pile up unnoticed.
 const OUTCOME_OVERHEAD: u64 = 64;
 
-/// Holds outcomes until all before them are out.
+/// Holds outcomes until all before them are delivered.
 pub(super) struct Window<P, F> {
-    /// The first chunk whose outcome is not out.
+    /// The first chunk whose outcome is not delivered.
     next: u64,
-    /// The outcomes from `next` on, with what they hold.
+    /// The outcomes from `next` on, with their sizes.
     waiting: VecDeque<Option<(Result<P, F>, u64)>>,
     held: u64,
     kept: usize,
@@ -26,22 +26,22 @@ impl<P, F> Window<P, F> {
         }
     }
 
-    /// The first chunk whose outcome is not out; unless an outcome is due, it has not come yet.
+    /// The first chunk whose outcome is not delivered; unless an outcome is due, it has not arrived yet.
     pub(super) fn next(&self) -> ChunkIndex {
         ChunkIndex(self.next)
     }
 
-    /// The bytes that are kept.
+    /// The bytes that are held.
     pub(super) fn held(&self) -> u64 {
         self.held
     }
 
-    /// How many outcomes are kept.
+    /// The number of outcomes held.
     pub(super) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Takes in the outcome of chunk `index`, of `size` bytes.
+    /// Adds the outcome of chunk `index`, of `size` bytes.
     pub(super) fn put(&mut self, index: ChunkIndex, outcome: Result<P, F>, size: u64) {
         let Some(at) = index
             .0
@@ -61,7 +61,7 @@ impl<P, F> Window<P, F> {
         self.waiting[at] = Some((outcome, held));
     }
 
-    /// The next outcome in input order, if it has come.
+    /// Returns the next outcome in input order, if it has arrived.
     pub(super) fn take_due(&mut self) -> Option<(ChunkIndex, Result<P, F>)> {
         let (outcome, held) = self.waiting.front_mut()?.take()?;
         self.waiting.pop_front();

@@ -1,4 +1,4 @@
-//! What comes from engines while they run a message's tasks: outcomes, collected until all are there, and what is told.
+//! Collects what engines return while they run the tasks of a message: the outcomes, until all are there, and notes.
 
 use super::worker::{Name, Worker, lock};
 use crate::dispatch::{Answer, Reply};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
-/// What a dispatch is answered with that is given back: known again by its text, and never stored.
+/// The text of the failure for a dispatch that is given back: recognised by its text, and never stored.
 pub(super) const GIVEN_BACK: &str = "the process was told to go";
 
 /// Collects the outcomes of a dispatch.
@@ -27,7 +27,7 @@ pub(super) struct Collector {
 struct Collected {
     outcomes: Vec<Option<Outcome>>,
     count: usize,
-    /// Gets all outcomes together; none where the dispatch was given back.
+    /// Receives all outcomes together, or `None` if the dispatch was given back.
     done: Option<oneshot::Sender<Option<Vec<Outcome>>>>,
 }
 
@@ -93,7 +93,7 @@ impl Reply for Collector {
     }
 }
 
-/// Passes on what running tasks tell.
+/// Passes on the notes of running tasks.
 pub(super) struct Teller {
     pub(super) worker: Arc<Worker>,
     pub(super) name: Name,
@@ -105,7 +105,7 @@ impl Listener for Teller {
     }
 }
 
-/// What nobody can take in time is lost: a guest that prints is not held up by the network.
+/// Notes that nobody takes in time are lost: the network does not hold up a guest that prints.
 fn tell(worker: &Worker, name: &Name, heard: &Heard) {
     let message = encode_heard(&name.1, heard);
     if message.len() > LARGEST_INLINE {

@@ -1,6 +1,6 @@
-//! Tasks for one engine, which come as requests to its process; and what its process is asked to do with it.
+//! Takes tasks for one engine, which arrive as requests to its process, and control requests for its engines.
 
-use super::worker::{From, Worker};
+use super::worker::{Received, Worker};
 use crate::nats::names;
 use crate::nats::wire::{TasksHead, parse};
 use async_nats::Subscriber;
@@ -10,10 +10,10 @@ use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Messages for chosen engines that wait here, at most: whoever sends more is told to wait.
+/// Messages for chosen engines that may wait here, at most; further senders are told to wait.
 const WAITING: usize = 4096;
 
-/// Takes requests for engines of this process.
+/// Serves requests for engines of this process.
 pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {
@@ -31,30 +31,30 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
             .map(EngineId);
         let (answer, taken) = match (name, engine) {
             (Some((job, number)), _) if !names::is_token(&job) || !names::is_token(&number) => {
-                ("it names no task", None)
+                ("it does not name a task", None)
             }
             (Some(name), Some(engine)) => {
                 if worker.is_draining.load(Ordering::Relaxed) || !worker.has(engine) {
-                    ("the engine takes nothing more", None)
+                    ("the engine accepts no more tasks", None)
                 } else if worker.held().1 >= WAITING {
                     ("busy", None)
                 } else {
                     ("accepted", Some((name, engine)))
                 }
             }
-            _ => ("it is no task, or of another version", None),
+            _ => ("it is not a valid task, or has another version", None),
         };
         let answer = Bytes::from_static(answer.as_bytes());
         let _ = worker.connection.client.publish(reply, answer).await;
         if let Some(((job, number), engine)) = taken {
-            let from = From::Request(engine);
+            let from = Received::Request(engine);
             let take = Arc::clone(&worker).take(job, number, request.payload, from);
             tokio::spawn(take);
         }
     }
 }
 
-/// Does with an engine what is asked: lets it go, or puts a new one in its place.
+/// Carries out control requests: removes an engine, or replaces it.
 pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply.clone() else {
@@ -75,9 +75,7 @@ pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
                 let _ = worker.register().await;
                 restarted.map(|count| format!("ok {count}"))
             }
-            _ => Err(format!(
-                "`{asked}` is nothing that can be asked of an engine"
-            )),
+            _ => Err(format!("`{asked}` is not a valid request to an engine")),
         };
         let answer = done.unwrap_or_else(|reason| reason);
         let _ = worker.connection.client.publish(reply, answer.into()).await;

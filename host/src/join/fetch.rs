@@ -1,10 +1,11 @@
-//! Taking messages from the queue: as many as the engines can begin soon, the high class before the middle, the middle
-//! before the low.
+//! Takes messages from the queue: as many as the engines can begin soon, the high class before the middle one, the
+//! middle one before the low.
 //!
-//! A message that waits here cannot be begun by an idle engine elsewhere, so few do: one for each engine, and more only
+//! A message that waits here cannot be begun by an idle engine elsewhere, so few do: one per engine, and more only if
+//! tasks are so short that the way to the server takes longer.
 //! where tasks are so short that the way to the server takes longer.
 
-use super::worker::{From, Worker};
+use super::worker::{Received, Worker};
 use crate::nats::AssetError;
 use crate::nats::connect::Connection;
 use crate::nats::names::{self, Class};
@@ -17,25 +18,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// A class of a lane.
+/// One class of a lane.
 pub(super) struct Queue {
     consumer: Consumer<pull::Config>,
-    /// Messages that were asked for and have not come.
+    /// Messages that were requested and have not arrived.
     asked: usize,
-    /// Which order it was: what an earlier one says when it ends is nothing to go by.
+    /// The number of the current order: the end of an earlier one is ignored.
     order: u64,
 }
 
-/// How long the server keeps an order for messages that are not there.
+/// How long the server keeps an order open for messages that are not there yet.
 const ORDER: Duration = Duration::from_secs(5);
 
-/// After how long a queue that gave an error is asked again.
+/// The pause after which a queue that gave an error is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// Messages that wait here for each engine, beside the one that runs.
+/// Messages that wait here per engine, beside the one that runs.
 const AHEAD: usize = 1;
 
-/// The queues of these lanes, what goes first first.
+/// Opens the queues of these lanes, by precedence.
 pub(super) async fn queues(
     connection: &Connection,
     lanes: &[String],
@@ -50,7 +51,7 @@ pub(super) async fn queues(
             let consumer = match connection.watched(names::TASKS, get).await {
                 Ok(Ok(consumer)) => consumer,
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "a consumer is not there");
+                    tracing::debug!(%error, "a consumer does not exist");
                     return Err(if *lane == names::MAIN_LANE {
                         AssetError::Missing {
                             what: format!("consumer {name} of {}", names::TASKS),
@@ -85,7 +86,7 @@ type Arriving = Pin<Box<dyn futures_util::Stream<Item = (usize, Arrival)> + Send
 )]
 enum Arrival {
     Message(async_nats::jetstream::Message),
-    /// The order of that number is over.
+    /// The order of this number has ended.
     End(u64),
 }
 
@@ -136,8 +137,8 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
     let _ = tokio::time::timeout(Duration::from_millis(100), rest).await;
 }
 
-/// Asks each queue that has nothing on its way for as many messages as there is room for. What is here of a queue that
-/// goes after it takes none of its room.
+/// Requests as many messages as there is room for from each queue that has no order open. Messages of a queue with
+/// lower precedence take none of its room.
 async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
     let room = worker.engine_count() * (1 + AHEAD);
     for (place, queue) in queues.iter_mut().enumerate() {
@@ -165,7 +166,7 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
                         std::future::ready(match message {
                             Ok(message) => Some((place, Arrival::Message(message))),
                             Err(error) => {
-                                tracing::debug!(%error, "an order for tasks ends early");
+                                tracing::debug!(%error, "a request for tasks ended early");
                                 None
                             }
                         })
@@ -175,7 +176,7 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
                     })),
             ),
             Err(error) => {
-                tracing::debug!(%error, "tasks cannot be asked for");
+                tracing::debug!(%error, "cannot request tasks");
                 Box::pin(futures_util::stream::once(async move {
                     sleep(AGAIN).await;
                     (place, Arrival::End(number))
@@ -205,6 +206,6 @@ fn take_in(worker: &Arc<Worker>, queues: &mut [Queue], place: usize, arrival: Ar
     };
     let (job, number): (Arc<str>, Arc<str>) = (job.into(), number.into());
     let payload = message.payload.clone();
-    let from = From::Queue(message, delivery, place);
+    let from = Received::Queue(message, delivery, place);
     tokio::spawn(Arc::clone(worker).take(job, number, payload, from));
 }

@@ -1,5 +1,5 @@
-//! Whether this process is well, by HTTP: `/healthz` that it lives, `/readyz` that it takes tasks, `/metrics` what it
-//! has done, as Prometheus reads it.
+//! Serves the health of this process by HTTP: `/healthz` says that it lives, `/readyz` that it takes tasks,
+//! `/metrics` what it has done, in Prometheus' text format.
 
 use super::worker::Worker;
 use bytes::Bytes;
@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Connections at a time; more wait.
+/// Connections served at a time; more wait.
 const MOST: usize = 16;
 
-/// The time of one connection.
+/// The time limit of one connection.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Answers until the process ends.
@@ -59,13 +59,13 @@ fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>>
         }
         "/readyz" if !worker.is_heard.load(Ordering::Relaxed) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the server does not hear of these engines\n".to_owned(),
+            "the server has not heard from these engines\n".to_owned(),
         ),
         "/healthz" | "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
         "/metrics" => (StatusCode::OK, metrics(worker)),
         _ => (
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz and /metrics\n".to_owned(),
+            "not found: try /healthz, /readyz or /metrics\n".to_owned(),
         ),
     };
     let mut response = Response::new(Full::new(text.into()));
@@ -91,7 +91,7 @@ fn metrics(worker: &Worker) -> String {
         (
             "held_dispatches",
             "gauge",
-            "dispatches taken and not through",
+            "dispatches taken and not finished",
             (queued + direct) as u64,
         ),
         (
@@ -115,7 +115,7 @@ fn metrics(worker: &Worker) -> String {
         (
             "results_refused_total",
             "counter",
-            "results that another process had stored before",
+            "results that another process had already stored",
             worker.refused.load(Ordering::Relaxed),
         ),
     ];

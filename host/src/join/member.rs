@@ -1,4 +1,4 @@
-//! A process with engines as a member of its cluster: it says that it is there, lets engines go, drains and leaves.
+//! A process with engines as a member of its cluster: it registers, removes engines, drains and leaves.
 
 use super::collector::GIVEN_BACK;
 use super::worker::{AGAIN, Worker, lock};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 impl Worker {
-    /// Tells the cluster of these engines.
+    /// Registers these engines with the cluster.
     pub(super) async fn register(&self) -> Result<(), String> {
         let (key, value) = {
             let mut record = lock(&self.record);
@@ -38,7 +38,7 @@ impl Worker {
         heard
     }
 
-    /// Says again and again that these engines are there.
+    /// Renews the registration periodically.
     pub(super) async fn renew(self: Arc<Self>) {
         loop {
             let age = match presence::bucket(&self.connection).await {
@@ -53,14 +53,14 @@ impl Worker {
                 Ok(()) => sleep((age / 3).max(Duration::from_millis(50))).await,
                 Err(reason) => {
                     self.is_heard.store(false, Ordering::Relaxed);
-                    tracing::warn!(reason, "the cluster does not hear of these engines");
+                    tracing::warn!(reason, "cannot report these engines to the cluster");
                     sleep(AGAIN).await;
                 }
             }
         }
     }
 
-    /// Lets an engine go; the last takes the process with it.
+    /// Removes an engine; the last one takes the process with it.
     pub(super) fn remove(&self, engine: EngineId) -> Result<(), String> {
         let removed = self.bench.cluster.remove_engine(engine);
         removed.map_err(|error| error.to_string())?;
@@ -72,7 +72,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Puts a new engine in an engine's place; how often that was done.
+    /// Replaces an engine with a new one under its id, and returns how often that has happened.
     pub(super) fn restart(&self, engine: EngineId) -> Result<u64, String> {
         let restarted = self.bench.cluster.restart_engine(engine);
         restarted.map_err(|error| error.to_string())?;
@@ -86,7 +86,7 @@ impl Worker {
         self.empty.notified().await;
     }
 
-    /// Takes nothing more, and says so.
+    /// Stops taking tasks, and reports so.
     pub(super) async fn begin_drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
         let _ = timeout(Duration::from_secs(2), self.register()).await;
@@ -101,7 +101,7 @@ impl Worker {
         }
     }
 
-    /// Waits for what runs, and gives back what is left then.
+    /// Waits for running tasks, and gives back those left after `limit`.
     pub(super) async fn drain(&self, limit: Duration) {
         let through = async {
             loop {
@@ -143,7 +143,7 @@ impl Worker {
         }
     }
 
-    /// Leaves no trace, and ends the engines.
+    /// Removes the registration, and ends the engines.
     pub(super) async fn leave(&self) {
         let leave = async {
             if let Ok(bucket) = presence::bucket(&self.connection).await {

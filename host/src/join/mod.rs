@@ -1,10 +1,11 @@
-//! A process with engines that joins a cluster: it takes tasks, runs them in engines of its own, and stores their results.
+//! A process with engines that joins a cluster: it takes tasks, runs them on its own engines, and stores their
+//! results.
 //!
-//! `fetch` takes messages from the queue as engines get free, `direct` those for one engine; `task` and `modules` make
-//! them ready within the `policy` of this machine; `worker` takes each to its end: `run`, result stored, and only then
-//! acknowledged, so that a result is never lost, and one that is stored twice is refused. `suspect` finds the task that
-//! ends whoever runs it; `member` is what the cluster hears of the process. It knows nothing of jobs beyond their names:
-//! chunks, merges and retries are the business of who submits.
+//! `fetch` takes messages from the queue as engines become free, `direct` those for one engine. `task` and `modules`
+//! prepare them within the `policy` of this machine. `worker` takes each to its end: run it, store its result, and
+//! only then acknowledge it, so that no result is lost; a second result of a message is refused. `suspect` finds the
+//! task that ends whoever runs it, and `member` is what the cluster sees of the process. It knows nothing of jobs but
+//! their names: chunks, merges and retries belong to the submitter.
 
 mod collector;
 mod direct;
@@ -37,34 +38,34 @@ use std::time::Duration;
 use task::Bench;
 use worker::Worker;
 
-/// How a process with engines joins.
+/// How a process with engines joins. Start from [`JoinSettings::new`] and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct JoinSettings {
-    /// The cluster.
+    /// How to reach the cluster.
     pub connect: ConnectSettings,
-    /// How many engines; by default as many as this process may use cores.
+    /// The number of engines; by default one for each core that this process may use.
     pub engines: Option<u32>,
-    /// Where modules and compiled code are kept, privately; nowhere by default.
+    /// A private directory in which modules and compiled code are kept; `None`, the default, keeps nothing.
     pub cache_dir: Option<PathBuf>,
     /// Where modules are compiled.
     pub compiler: Compiler,
-    /// The lanes whose tasks are taken, the first ones first.
+    /// The lanes whose tasks are taken, by precedence; `main` by default.
     pub lanes: Vec<String>,
-    /// What is told of this process to whoever looks.
+    /// Labels that are shown with this process.
     pub labels: BTreeMap<String, String>,
-    /// What tasks may be granted at most.
+    /// The most that tasks may be granted here; nothing by default.
     pub policy: Policy,
-    /// How long running tasks are given to end when the process is told to go.
+    /// How long running tasks may take to end after [`Drain::begin`]; 1 minute by default.
     pub drain_timeout: Duration,
-    /// Goes by itself when it had nothing to do for so long.
+    /// Leave after being idle this long; never by default.
     pub exit_when_idle: Option<Duration>,
-    /// Where it says by HTTP whether it is well: `/healthz`, `/readyz` and `/metrics`.
+    /// The address on which health is served by HTTP: `/healthz`, `/readyz` and `/metrics`.
     pub health: Option<SocketAddr>,
 }
 
 impl JoinSettings {
-    /// Joins with an engine for each core, on the main lane, with nothing granted.
+    /// Settings with one engine per core, on the main lane, with no grants allowed.
     #[must_use]
     pub fn new(connect: ConnectSettings) -> Self {
         Self {
@@ -82,73 +83,77 @@ impl JoinSettings {
     }
 }
 
-/// Tells a process with engines to go. Cheap to clone.
+/// Tells a process with engines to leave. Cheap to clone: all clones stand for the same process.
 #[derive(Clone, Debug, Default)]
 pub struct Drain(Cancel);
 
 impl Drain {
-    /// It takes nothing more, gives back what no engine has begun, and ends when the rest is through.
+    /// Makes the process take nothing more, give back what no engine has begun, and end once the rest has finished.
     pub fn begin(&self) {
         self.0.cancel();
     }
 }
 
-/// Why a process with engines did not join, or went.
+/// Why a process with engines could not join, or had to leave.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// The cluster cannot be reached, or refuses.
+    /// The cluster cannot be reached, or rejects the connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// Its streams are not there, or this key may not use them.
+    /// The cluster's streams are missing, or this key may not use them.
     #[error(transparent)]
     Assets(#[from] AssetError),
-    /// The engines do not start.
+    /// The engines cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A lane or label is none.
-    #[error("`{0}` cannot be a lane: letters, digits, `-` and `_` are wanted, 64 at most")]
+    /// The text is not a valid lane.
+    #[error("`{0}` is not a valid lane: write at most 64 letters, digits, `-` and `_`")]
     Lane(String),
-    /// The engines are not let in.
-    #[error("the cluster at {url} does not let engines in: {reason}")]
+    /// The cluster does not admit the engines.
+    #[error("the cluster at {url} does not admit these engines: {reason}")]
     Refused {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// What it said.
+        /// Its reason.
         reason: String,
     },
-    /// The address for its health is taken, or none of this machine's.
-    #[error("cannot answer at {address} whether it is well")]
+    /// The health address is taken, or not an address of this machine.
+    #[error("cannot serve health checks at {address}")]
     Health {
-        /// The address.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The system does not give what it needs.
-    #[error("the system gives no thread for the connection")]
+    /// The thread for the connection cannot be started.
+    #[error("cannot start a thread for the connection")]
     Thread(#[source] std::io::Error),
 }
 
-/// What a process with engines did.
+/// What a process with engines did, once it has left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinReport {
-    /// The ids its engines had.
+    /// The ids of its engines.
     pub engines: Vec<EngineId>,
-    /// Tasks that it has done, failed ones among them.
+    /// Tasks that ended, failed ones included.
     pub done: u64,
     /// Tasks that failed.
     pub failed: u64,
-    /// Dispatches that it gave back.
+    /// Dispatches that were given back.
     pub given_back: u64,
 }
 
-/// Joins a cluster and runs its tasks until `drain` begins, or nothing was to be done for long enough. `ready` is called
-/// with the ids of the engines when they are known to the cluster.
+/// Joins a cluster and runs its tasks until `drain` begins or the engines were idle for long enough. Blocks the
+/// calling thread. `ready` is called with the ids of the engines once the cluster knows them.
+///
+/// # Cancellation
+/// [`Drain::begin`] ends it: running tasks may take [`JoinSettings::drain_timeout`] to end, all others are given
+/// back.
 ///
 /// # Errors
-/// When it cannot join.
+/// If the process cannot join.
 pub fn join(
     settings: JoinSettings,
     drain: &Drain,
@@ -198,23 +203,8 @@ async fn run(
     let ids = presence::take_ids(&connection, engines.max(1))
         .await
         .map_err(&refused)?;
-    let mut builder = Cluster::builder()
-        .engines(engines)
-        .max_engines(engines)
-        .compiler(settings.compiler.clone())
-        .first_engine(ids[0]);
+    let cluster = Arc::new(start_engines(&settings, engines, ids[0])?);
     let module_dir = settings.cache_dir.as_ref().map(|dir| dir.join("modules"));
-    if let Some(dir) = &settings.cache_dir {
-        let code = dir.join("code");
-        if let Err(error) = CodeCache::make(&code, CodeCache::SIZE) {
-            let code = code.display();
-            tracing::warn!(
-                "the cache `{code}` cannot be used, so that each module is fetched and compiled anew: {error}"
-            );
-        }
-        builder = builder.cache_dir(code);
-    }
-    let cluster = Arc::new(builder.start()?);
     let bench = Bench::new(
         cluster,
         modules::Modules::new(modules, module_dir),
@@ -262,7 +252,31 @@ async fn run(
     Ok(report)
 }
 
-/// Comes back when nothing was to be done for so long.
+/// Starts the engines of this process, under ids from `first` on.
+fn start_engines(
+    settings: &JoinSettings,
+    engines: u32,
+    first: EngineId,
+) -> Result<Cluster, StartError> {
+    let mut builder = Cluster::builder()
+        .engines(engines)
+        .max_engines(engines)
+        .compiler(settings.compiler.clone())
+        .first_engine(first);
+    if let Some(dir) = &settings.cache_dir {
+        let code = dir.join("code");
+        if let Err(error) = CodeCache::make(&code, CodeCache::SIZE) {
+            let code = code.display();
+            tracing::warn!(
+                "the cache `{code}` cannot be used, so every module is fetched and compiled again: {error}"
+            );
+        }
+        builder = builder.cache_dir(code);
+    }
+    builder.start()
+}
+
+/// Returns once there was nothing to do for this long.
 async fn idle(worker: &Worker, time: Option<Duration>) {
     let Some(time) = time else {
         return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! Modules as they come from a cluster: checked by their hash, kept on disk and in memory.
+//! Modules fetched from a cluster: verified by their hash, kept on disk and in memory.
 
 use super::task::NotReady;
 use crate::nats::blob::{BlobError, Blobs};
@@ -12,16 +12,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// Modules that are kept in memory; of more, those on disk are read again.
+/// Modules that are kept in memory; beyond that, those on disk are read again.
 const MOST: usize = 64;
 
 /// See the [module](self).
 pub(super) struct Modules {
     store: Blobs,
-    /// A directory of this user's; none keeps nothing.
+    /// A private directory; `None` keeps nothing.
     dir: Option<PathBuf>,
     known: Mutex<HashMap<String, (Module, u64)>>,
-    /// One gets a module at a time; who comes later finds it.
+    /// Held while a module is fetched, so that others find it afterwards.
     turn: tokio::sync::Mutex<u64>,
 }
 
@@ -35,7 +35,7 @@ impl Modules {
         }
     }
 
-    /// The module that `head` names.
+    /// Returns the module that `head` names.
     pub(super) async fn get(&self, head: &TasksHead, limits: &Limits) -> Result<Module, NotReady> {
         if let Some(module) = self.known(&head.module) {
             return Ok(module);
@@ -48,7 +48,10 @@ impl Modules {
         let is_hash =
             head.module.len() == 64 && head.module.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
-            return Err(refused(format!("`{}` names no module", head.module)));
+            return Err(refused(format!(
+                "`{}` is not a valid module hash",
+                head.module
+            )));
         }
         let module = if let Some(module) = self.kept(head, limits) {
             module
@@ -60,7 +63,7 @@ impl Modules {
                 }
                 Err(BlobError::Missing { .. }) => {
                     return Err(NotReady::Later(format!(
-                        "the module {} is not at the server yet",
+                        "the server does not have the module {} yet",
                         head.module
                     )));
                 }
@@ -94,7 +97,7 @@ impl Modules {
         load(head, bytes.into(), limits).ok()
     }
 
-    /// Written aside and renamed; what cannot be kept is got again.
+    /// Written to a temporary file and renamed; a module that cannot be kept is fetched again.
     fn keep(&self, module: &Module) {
         let Some(dir) = &self.dir else { return };
         let write = || -> std::io::Result<()> {
@@ -106,7 +109,7 @@ impl Modules {
             Ok(())
         };
         if let Err(error) = write() {
-            tracing::debug!(%error, "a module is not kept on disk");
+            tracing::debug!(%error, "cannot keep a module on disk");
         }
     }
 }
@@ -115,13 +118,13 @@ fn refused(message: String) -> NotReady {
     NotReady::Failed(Failure::new(FailureCode::BadInput, message))
 }
 
-/// Nothing but the module that was asked for is ever loaded.
+/// Loads nothing but the requested module.
 fn load(head: &TasksHead, bytes: Bytes, limits: &Limits) -> Result<Module, NotReady> {
     let module = Module::from_bytes_within(head.name.clone(), bytes, limits)
         .map_err(|error| refused(format!("the module cannot be loaded here: {error}")))?;
     if module.hash().to_string() != head.module {
         return Err(refused(format!(
-            "the module that arrived is {}, and {} was asked for",
+            "received the module {}, but {} was requested",
             module.hash(),
             head.module
         )));

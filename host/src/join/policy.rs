@@ -1,4 +1,4 @@
-//! What tasks may be granted on this machine, at most: a file of the machine's owner, which no job can widen.
+//! The most that tasks may be granted on this machine: a file of the machine's owner, which no job can widen.
 
 use crate::nats::wire::TasksHead;
 use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
@@ -9,20 +9,20 @@ use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-/// What tasks may be granted at most. By default nothing, and what the limits are by default.
+/// The most that tasks may be granted on a machine: nothing by default, with the default limits.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// Directories, with all that is in them.
+    /// Directories, with everything in them.
     dirs: Vec<(PathBuf, Access)>,
     net: Vec<NetGrant>,
-    /// Variables; `*` at the end stands for whatever follows.
+    /// Variables; a trailing `*` matches any rest.
     env: Vec<String>,
     /// Whether the precise clock may be read.
     precise_clock: bool,
     caps: Caps,
 }
 
-/// The most that a job's limits may be; what it asks for beyond that it does not get.
+/// Upper bounds for a job's limits; a job that asks for more is limited to these.
 #[derive(Clone, Debug)]
 struct Caps {
     time: Duration,
@@ -52,7 +52,7 @@ impl Default for Caps {
     }
 }
 
-/// The file, as it is written.
+/// The policy file, as parsed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
@@ -85,11 +85,11 @@ pub enum PolicyError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It does not say what a policy says.
-    #[error("the policy `{}` is none: {reason}", .path.display())]
+    /// The file is not a valid policy.
+    #[error("`{}` is not a valid policy: {reason}", .path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -99,10 +99,10 @@ pub enum PolicyError {
 }
 
 impl Policy {
-    /// Reads a policy.
+    /// Reads a policy from a TOML file.
     ///
     /// # Errors
-    /// When it cannot be read, or is none.
+    /// If the file cannot be read, or is not a valid policy.
     pub fn read(path: &Path) -> Result<Self, PolicyError> {
         let text = std::fs::read_to_string(path).map_err(|source| PolicyError::Unreadable {
             path: path.to_owned(),
@@ -129,7 +129,7 @@ impl Policy {
             let path = PathBuf::from(path);
             if !path.is_absolute() {
                 return Err(format!(
-                    "`{dir}` in `dirs` is no absolute path: `/data` or `/data:ro` is wanted"
+                    "`{dir}` in `dirs` is not an absolute path: write it as `/data` or `/data:ro`"
                 ));
             }
             policy.dirs.push((path, access));
@@ -165,14 +165,14 @@ impl Policy {
             if let Some(text) = text {
                 let time = humantime::parse_duration(text);
                 *cap = time.map_err(|error| {
-                    format!("`limits.{name}`: `{text}` is no time such as 30s or 5m: {error}")
+                    format!("`limits.{name}`: `{text}` is not a valid duration such as 30s or 5m: {error}")
                 })?;
             }
         }
         Ok(policy)
     }
 
-    /// The limits of a job, no higher than what is allowed here.
+    /// Returns the limits of a job, lowered to what is allowed here.
     pub(super) fn limits(&self, wanted: &Limits) -> Limits {
         let caps = &self.caps;
         let mut limits = wanted.clone();
@@ -193,7 +193,7 @@ impl Policy {
         limits
     }
 
-    /// Names the policy in failures by limits that it lowered: whoever raised them is not to be told to.
+    /// Names the policy in failures by limits that it lowered, so that nobody is told to raise them.
     pub(super) fn explain(&self, wanted: &Limits, outcomes: &mut [Outcome]) {
         let here = self.limits(wanted);
         for outcome in outcomes {
@@ -212,28 +212,28 @@ impl Policy {
                 failure.message.truncate(advice);
             }
             failure.message += &format!(
-                " (more was asked for, but the policy of its engine allows no more: `{limit}` in its `[limits]`)"
+                " (the job asked for more than the engine's policy allows: `{limit}` in its `[limits]`)"
             );
         }
     }
 
-    /// What a job is granted of what it asks for; or the first thing that is not allowed here, as a sentence.
+    /// Returns what a job is granted, or the first thing that is not allowed here, as a sentence.
     ///
     /// # Errors
-    /// When something is asked for that is not allowed.
+    /// If the job asks for something that is not allowed.
     pub(super) fn grants(&self, head: &TasksHead) -> Result<Grants, String> {
         let mut grants = Grants::none();
         for dir in &head.dirs {
             let dir: DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
             let Some((real, access)) = self.access(&dir.host) else {
                 return Err(format!(
-                    "the directory `{}` is not there, or not in the policy of this engine (add it to `dirs`)",
+                    "the directory `{}` does not exist, or the engine's policy does not allow it (add it to `dirs`)",
                     dir.host.display()
                 ));
             };
             if dir.access == Access::ReadWrite && access == Access::ReadOnly {
                 return Err(format!(
-                    "the directory `{}` may only be read by the policy of this engine (ask for it with `:ro`, or take the `:ro` from `dirs`)",
+                    "the engine's policy allows only reading the directory `{}` (grant it with `:ro`, or remove the `:ro` in `dirs`)",
                     dir.host.display()
                 ));
             }
@@ -247,7 +247,7 @@ impl Policy {
             });
             if !is_allowed {
                 return Err(format!(
-                    "the peer `{peer}` is not in the policy of this engine (add it to `net`)"
+                    "the engine's policy does not allow the peer `{peer}` (add it to `net`)"
                 ));
             }
             grants = grants.net(peer);
@@ -259,7 +259,7 @@ impl Policy {
             };
             if !self.env.iter().any(is_allowed) {
                 return Err(format!(
-                    "the variable `{name}` is not in the policy of this engine (add it to `env`)"
+                    "the engine's policy does not allow the variable `{name}` (add it to `env`)"
                 ));
             }
             grants = grants.env(name, value);
@@ -267,7 +267,7 @@ impl Policy {
         let clock: Clock = head.clock.parse().map_err(|error| format!("{error}"))?;
         if clock == Clock::Precise && !self.precise_clock {
             return Err(
-                "the precise clock is not in the policy of this engine (add `precise_clock = true`)"
+                "the engine's policy does not allow the precise clock (add `precise_clock = true`)"
                     .to_owned(),
             );
         }
@@ -278,7 +278,7 @@ impl Policy {
         Ok(grants)
     }
 
-    /// Where a directory is, with all links followed, and how it may be used: none where it may not.
+    /// Returns where a directory is, with all links followed, and how it may be used; `None` if it may not be used.
     fn access(&self, dir: &Path) -> Option<(PathBuf, Access)> {
         // What is looked at must be what is opened: no way up, and no link out of what is allowed.
         if dir.components().any(|part| part == Component::ParentDir) {
@@ -297,7 +297,7 @@ impl Policy {
     }
 }
 
-/// An address of IPv4 is the same in the clothes of IPv6.
+/// IPv4 addresses mapped into IPv6 count as the IPv4 address.
 fn canonical(host: &NetHost) -> NetHost {
     match host {
         NetHost::Address(address) => NetHost::Address(address.to_canonical()),
@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(limits.time, Duration::from_secs(1));
         head.dirs = vec![format!("{}/data/sub::/d", root.display())];
         let refused = policy.grants(&head).unwrap_err();
-        assert!(refused.contains("may only be read"), "{refused}");
+        assert!(refused.contains("allows only reading"), "{refused}");
         for outside in ["data/../..", "nowhere"] {
             head.dirs = vec![format!("{}/{outside}::/x", root.display())];
             assert!(policy.grants(&head).is_err(), "{outside}");

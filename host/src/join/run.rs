@@ -1,4 +1,4 @@
-//! Running the tasks of a message: what they need, the engine that runs them, what each came to.
+//! Runs the tasks of a message: prepares them, has an engine run them, and returns their outcomes.
 
 use super::collector::{Collector, Teller};
 use super::suspect::{Step, Suspect};
@@ -23,9 +23,9 @@ use tokio::time::sleep;
 
 /// What became of a message.
 pub(super) enum Run {
-    /// Its tasks have outcomes; with the indices of the first and last, and the ledger that is over with it.
+    /// Its tasks have outcomes; with the indices of the first and last, and the ledger that ends with it.
     Ended((u64, u64), Vec<Outcome>, Option<Box<Suspect>>),
-    /// Another is to run it.
+    /// Another process is to run it.
     GivenBack,
     /// It is to be tried again a little later.
     Later(String),
@@ -43,7 +43,7 @@ impl Worker {
         let (head, body) = match parse::<TasksHead>(payload) {
             Ok(parts) => parts,
             Err(error) => {
-                tracing::warn!(job = &*name.0, %error, "a message is no task");
+                tracing::warn!(job = &*name.0, %error, "a message is not a valid task");
                 return Run::Ended((0, 0), Vec::new(), None);
             }
         };
@@ -53,7 +53,7 @@ impl Worker {
         {
             let failure = Failure::new(
                 FailureCode::Timeout,
-                "the deadline of its job was over before it began",
+                "the job's deadline passed before the task began",
             );
             return self.refuse(payload, engine, &failure).await;
         }
@@ -93,7 +93,7 @@ impl Worker {
         }
     }
 
-    /// Runs a message part by part that was with processes which were lost.
+    /// Runs a message part by part, because processes were lost with it.
     async fn run_by_parts(
         self: &Arc<Self>,
         name: &Name,
@@ -102,23 +102,14 @@ impl Worker {
         cancel: &Cancel,
         mut suspect: Suspect,
     ) -> Run {
-        let lost = || {
-            let count = head.deliveries;
-            Failure::new(
-                FailureCode::EngineLost,
-                format!(
-                    "it was with {count} engines, and each was lost with it: it may be what ends them, and is given to no other"
-                ),
-            )
-        };
         if suspect.is_hopeless() {
-            let (first, outcomes) = self.refusals(payload, None, &lost()).await;
+            let (first, outcomes) = self.refusals(payload, None, &given_up(head)).await;
             return Run::Ended(first, outcomes, Some(Box::new(suspect)));
         }
         tracing::warn!(
             job = &*name.0,
             number = &*name.1,
-            "engines were lost with these tasks: they run part by part"
+            "engines were lost while they had these tasks: running them in parts"
         );
         if let Err(error) = suspect.prepare().await {
             return Run::Later(error.to_string());
@@ -153,7 +144,7 @@ impl Worker {
                     let task = rest.remove(0);
                     let engine = lock(&self.record).engines.first().map(|id| EngineId(*id));
                     suspect.through(vec![Outcome {
-                        result: Err(lost()),
+                        result: Err(given_up(head)),
                         usage: Usage::none(engine, task.attempt, ready.queued),
                     }]);
                 }
@@ -181,7 +172,7 @@ impl Worker {
         Run::Ended(first, outcomes, Some(Box::new(suspect)))
     }
 
-    /// What the tasks of a message need; else what becomes of it.
+    /// Prepares the tasks of a message, or returns what becomes of it instead.
     async fn make_ready(
         &self,
         name: &Name,
@@ -221,7 +212,7 @@ impl Worker {
         Ok(ready)
     }
 
-    /// Has an engine run tasks, until the deadline of their job at most. None where they are given back.
+    /// Has an engine run tasks, until the deadline of their job at most. Returns `None` if they are given back.
     async fn run_tasks(
         self: &Arc<Self>,
         name: &Name,
@@ -307,7 +298,7 @@ impl Worker {
         Run::Ended(first, outcomes, None)
     }
 
-    /// Outcomes of a message whose tasks did not run, and the indices of its first and last task.
+    /// Returns outcomes for a message whose tasks did not run, and the indices of its first and last task.
     pub(super) async fn refusals(
         &self,
         payload: &Bytes,
@@ -344,6 +335,17 @@ impl Worker {
     }
 }
 
+/// The failure of a task that too many engines were lost with.
+fn given_up(head: &TasksHead) -> Failure {
+    let count = head.deliveries;
+    Failure::new(
+        FailureCode::EngineLost,
+        format!(
+            "it was given to {count} engines and each was lost: it may be what ends them, so no other engine gets it"
+        ),
+    )
+}
+
 /// Waits for the deadline of a job, if it has one.
 async fn over(deadline: Option<u64>) {
     match deadline {
@@ -355,14 +357,14 @@ async fn over(deadline: Option<u64>) {
     }
 }
 
-/// What was stopped at the deadline of its job has outlived its time, and nobody cancelled it.
+/// A task stopped at the deadline of its job has timed out; nobody cancelled it.
 fn timed_out(outcome: &mut Outcome) {
     if let Err(failure) = &mut outcome.result
         && failure.code == FailureCode::Cancelled
     {
         *failure = Failure::new(
             FailureCode::Timeout,
-            "the deadline of its job was over before it ended",
+            "the job's deadline passed before the task ended",
         );
     }
 }

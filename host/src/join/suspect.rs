@@ -1,9 +1,10 @@
-//! A message that was with several processes, each of which was lost with it: which of its tasks ends them?
+//! A message that several processes were lost with: which of its tasks ends them?
 //!
-//! Its tasks are run part by part, in their order, and what is through is stored before the next part begins. So whoever
-//! gets it after another loss knows which part was under way, cuts that into smaller ones, and goes on there; what is
-//! stored is not run again. A single task that was under way often enough is given to no other engine and fails: it alone.
-//! The ledger of one delivery is an object of its own, which no process writes to that was thought lost and comes back.
+//! Its tasks are run part by part, in order, and finished parts are stored before the next one begins. So whoever
+//! gets the message after another loss knows which part was running, cuts that into smaller ones, and continues
+//! there; stored parts are not run again. A single task that was running often enough fails and is given to no other
+//! engine; it alone. The ledger of each delivery is an object of its own, so that a process that was thought lost and
+//! returns cannot write to it.
 
 use crate::nats::blob::{BlobError, Blobs};
 use crate::nats::wire::{decode_outcomes, encode_outcomes, frame, parse};
@@ -13,60 +14,60 @@ use rwasm_value::value::Type;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// From which delivery on: most of what kills a process kills it once, and is nothing of the tasks.
+/// The first delivery that is suspect: most of what kills a process kills it once, and is not the tasks' fault.
 const FROM: u64 = 3;
 
-/// Into how many parts the tasks are cut that may be to blame: three losses find one among four thousand.
+/// The number of parts into which suspect tasks are cut: three losses find one task among four thousand.
 const PARTS: u64 = 16;
 
 /// Ledgers of earlier deliveries that are looked for. Most deliveries leave one.
 const LOOKED_FOR: u64 = 64;
 
-/// As many bytes as the outcomes of one dispatch can come to.
+/// As many bytes as the outcomes of one dispatch can have.
 const LARGEST: u64 = 4 << 30;
 
-/// Tasks that follow each other, and how many processes were lost with them.
+/// Consecutive tasks, and how many processes were lost with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Part {
     tasks: u64,
     lost: u32,
 }
 
-/// What was under way.
+/// What was in progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Doing {
-    /// Nothing: what is left was given back.
+    /// Nothing: the rest was given back.
     #[default]
     Nothing,
-    /// The message was being made ready.
+    /// The message was being prepared.
     Preparing,
-    /// The first part that is left.
+    /// The first remaining part was running.
     Running,
 }
 
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
+struct Ledger {
     doing: Doing,
-    /// Processes that were lost while they made it ready, or with all of its tasks.
+    /// Processes that were lost while they prepared it, or with all of its tasks.
     lost: u32,
-    /// What is not through, once the tasks were counted.
+    /// What remains, once the tasks were counted.
     left: Option<VecDeque<Part>>,
 }
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The next tasks, so many.
+    /// Run this many of the next tasks.
     Run(usize),
-    /// The next task is given to no engine any more.
+    /// Give up on the next task: no other engine gets it.
     GiveUp,
-    /// All are through.
+    /// All are finished.
     End,
 }
 
-impl State {
-    /// After `lost` processes that had all of its tasks.
+impl Ledger {
+    /// The state after `lost` processes that had all of its tasks.
     fn new(lost: u32) -> Self {
         Self {
             doing: Doing::Nothing,
@@ -75,7 +76,8 @@ impl State {
         }
     }
 
-    /// Another process has it: whoever wrote this is lost. Of several tasks each is left one more, to be with alone.
+    /// Another process has it, so whoever wrote this was lost. If there are several tasks, each keeps one try, to run
+    /// alone.
     fn taken_over(mut self, most: u32) -> Self {
         match (self.doing, &mut self.left) {
             (Doing::Nothing, _) => {}
@@ -116,7 +118,7 @@ impl State {
     }
 }
 
-/// What each of several tasks is charged with that were lost together.
+/// The number of losses that each of several tasks lost together is charged with.
 fn bounded(lost: u32, tasks: u64, most: u32) -> u32 {
     match tasks {
         0 | 1 => lost,
@@ -124,7 +126,7 @@ fn bounded(lost: u32, tasks: u64, most: u32) -> u32 {
     }
 }
 
-/// The sizes of the parts that so many tasks are cut into, as equal as may be.
+/// Returns the sizes of the parts into which this many tasks are cut, as equal as possible.
 fn cut(tasks: u64) -> Vec<u64> {
     let parts = PARTS.min(tasks);
     (0..parts)
@@ -132,27 +134,27 @@ fn cut(tasks: u64) -> Vec<u64> {
         .collect()
 }
 
-/// What is known of such a message, and where that is kept.
+/// What is known of such a message, and where that is stored.
 pub(super) struct Suspect {
     blobs: Blobs,
     /// The ledger of this delivery.
     name: String,
-    /// The ledger that this one goes on from.
+    /// The ledger that this one continues.
     earlier: Option<String>,
     most: u32,
-    state: State,
-    /// Outcomes of the tasks that are through, as they were stored.
+    state: Ledger,
+    /// Outcomes of finished tasks, as stored.
     stored: Bytes,
     pub(super) done: Vec<Outcome>,
 }
 
 impl Suspect {
-    /// Whether a delivery of a message that may be with `most` processes is one to be careful with.
+    /// Whether this delivery of a message that may be given to `most` processes is suspect.
     pub(super) fn is(delivery: u64, most: u32) -> bool {
         delivery >= FROM.min(u64::from(most.max(1)))
     }
 
-    /// What the last process that had the message left, if it did.
+    /// Reads what the last process that had the message left, if it left anything.
     pub(super) async fn open(
         blobs: &Blobs,
         (job, number): (&str, &str),
@@ -167,7 +169,7 @@ impl Suspect {
             name: name(delivery),
             earlier: None,
             most,
-            state: State::new(u32::try_from(first - 1).unwrap_or_default()),
+            state: Ledger::new(u32::try_from(first - 1).unwrap_or_default()),
             stored: Bytes::new(),
             done: Vec::new(),
         };
@@ -178,7 +180,7 @@ impl Suspect {
                 Err(error) => return Err(error),
             };
             // What cannot be read is of another version: it begins afresh.
-            if let Ok((state, stored)) = parse::<State>(&ledger) {
+            if let Ok((state, stored)) = parse::<Ledger>(&ledger) {
                 suspect.state = state.taken_over(most);
                 suspect.stored = stored;
             }
@@ -188,17 +190,17 @@ impl Suspect {
         Ok(suspect)
     }
 
-    /// Whether too many were lost with it before one of its tasks began.
+    /// Whether too many processes were lost with it before any of its tasks began.
     pub(super) fn is_hopeless(&self) -> bool {
         self.state.left.is_none() && self.state.lost >= self.most
     }
 
-    /// The message is about to be made ready.
+    /// Records that the message is about to be prepared.
     pub(super) async fn prepare(&mut self) -> Result<(), BlobError> {
         self.keep(Doing::Preparing).await
     }
 
-    /// It is ready, with so many tasks whose values are of type `ty`. Gives how many are through.
+    /// Records that it is prepared, with this many tasks whose values have type `ty`. Returns how many are finished.
     pub(super) fn ready(&mut self, tasks: usize, ty: &Type) -> usize {
         if self.state.left.is_some() {
             let left = self.state.left.iter().flatten();
@@ -219,24 +221,24 @@ impl Suspect {
         self.state.next(self.most)
     }
 
-    /// The next part is about to run.
+    /// Records that the next part is about to run.
     pub(super) async fn begin(&mut self) -> Result<(), BlobError> {
         self.keep(Doing::Running).await
     }
 
-    /// The next part is through.
+    /// Records that the next part has finished.
     pub(super) fn through(&mut self, outcomes: Vec<Outcome>) {
         self.done.extend(outcomes);
         self.state.through();
     }
 
-    /// What is left is for another process, and nobody was lost with it.
+    /// Records that the rest is for another process, and that nobody was lost with it.
     pub(super) async fn give_back(&mut self) {
         // Where this does not go well it counts as a loss.
         let _ = self.keep(Doing::Nothing).await;
     }
 
-    /// The message is over.
+    /// Records that the message has ended.
     pub(super) async fn end(self) {
         for name in [Some(self.name), self.earlier].into_iter().flatten() {
             // What stays is removed when its time is over.
@@ -262,7 +264,7 @@ mod tests {
     /// Processes take the message one after the other until it is over; tasks in `poison` end whoever runs them. The tasks
     /// that were given up, and how many processes were lost.
     fn play(tasks: u64, poison: &[u64], most: u32) -> (Vec<u64>, u32) {
-        let mut state = State::new(2);
+        let mut state = Ledger::new(2);
         let mut lost = 2;
         let mut given_up = Vec::new();
         let mut at = 0;
@@ -317,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_was_given_back_counts_for_nothing() {
-        let mut state = State::new(2);
+        let mut state = Ledger::new(2);
         state.count(20, 5);
         let before = state.clone();
         state = state.taken_over(5);

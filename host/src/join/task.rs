@@ -1,4 +1,4 @@
-//! From a message to a dispatch for an engine of this process.
+//! Turns a message into a dispatch for an engine of this process.
 
 use super::modules::Modules;
 use super::policy::Policy;
@@ -16,26 +16,27 @@ use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::value::{Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What is larger than this is kept in a file and not in memory.
+/// Inputs larger than this many bytes are kept in a file rather than in memory.
 const LARGEST_HELD: u64 = 64 << 20;
 
-/// A body is bounded by what its inputs may be, each of which has its own limit.
+/// Upper bound for a body, in bytes: each of its inputs has a limit of its own.
 pub(super) const LARGEST_BODY: u64 = 4 << 30;
 
-/// Owners of kept instances that are known at a time; the one that was silent for longest is forgotten.
+/// Owners of kept instances known at a time; beyond that, the one silent for longest is forgotten.
 const OWNERS: usize = 1024;
 
-/// How long the directories of a job stay open that nothing came of.
+/// How long the directories of a job stay open after its last message.
 const GRANTED: Duration = Duration::from_mins(1);
 
-/// Pushed values that are kept for the next tasks, and their bytes.
+/// Pushed values that are kept for the next tasks, by number and bytes.
 const VALUES: usize = 1024;
 const VALUE_BYTES: u64 = 256 << 20;
 
-/// What tasks are made ready with.
+/// What tasks are prepared with.
 pub(super) struct Bench {
     pub(super) cluster: Arc<Cluster>,
     pub(super) modules: Modules,
@@ -52,7 +53,7 @@ struct Values {
     bytes: u64,
 }
 
-/// A message's tasks, ready to run.
+/// The tasks of a message, ready to run.
 pub(super) struct Ready {
     pub(super) program: Arc<Program>,
     pub(super) setting: Arc<Setting>,
@@ -66,9 +67,9 @@ pub(super) struct Ready {
 
 /// Why the tasks of a message do not run.
 pub(super) enum NotReady {
-    /// Each of them fails so.
+    /// Each of them fails with this.
     Failed(Failure),
-    /// Something is away for now: they are better given back.
+    /// Something is away for now: they had better be given back.
     Later(String),
 }
 
@@ -77,7 +78,7 @@ impl From<BlobError> for NotReady {
         if error.is_passing() {
             return Self::Later(error.to_string());
         }
-        let message = format!("the task's input cannot be had: {error}");
+        let message = format!("the task's input cannot be fetched: {error}");
         Self::Failed(Failure::new(FailureCode::BadInput, message))
     }
 }
@@ -87,6 +88,14 @@ impl From<WireError> for NotReady {
         let message = format!("the task's message cannot be read: {error}");
         Self::Failed(Failure::new(FailureCode::Internal, message))
     }
+}
+
+/// Checks the number of arguments against that of the parameters.
+fn check_count(found: usize, wanted: usize) -> Result<(), NotReady> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(bad(format!("found {found} arguments, wanted {wanted}")))
 }
 
 fn bad(message: impl Into<String>) -> NotReady {
@@ -111,7 +120,7 @@ impl Bench {
         }
     }
 
-    /// Looks at a message, and gets what its tasks need.
+    /// Prepares a message: checks it, and fetches what its tasks need.
     pub(super) async fn make_ready(
         self: &Arc<Self>,
         job: &str,
@@ -142,7 +151,7 @@ impl Bench {
                 .map_err(|error| bad(error.to_string()))?
                 .map_err(|error| {
                     bad(format!(
-                        "the module `{}` cannot be made ready here: {error}",
+                        "the module `{}` cannot be prepared on this engine: {error}",
                         head.name
                     ))
                 })?
@@ -178,7 +187,7 @@ impl Bench {
         })
     }
 
-    /// What the tasks may use and reach. Where something is granted, it is opened and looked up once for a job.
+    /// Returns what the tasks may use and reach. Grants are opened and resolved once per job.
     fn setting(&self, job: &str, head: &TasksHead, reuse: Reuse) -> Result<Arc<Setting>, NotReady> {
         let denied =
             |message: String| NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message));
@@ -258,15 +267,6 @@ impl Bench {
         callee: Callee,
         head: &TasksHead,
     ) -> Result<TaskInput, NotReady> {
-        let fits = |count: usize| {
-            if count == params.len() {
-                return Ok(());
-            }
-            Err(bad(format!(
-                "found {count} arguments, wanted {}",
-                params.len()
-            )))
-        };
         let packed = |ty: &Type, wire: &Bytes| {
             Packed::from_wire_bytes(ty.clone(), wire)
                 .map_err(|error| NotReady::from(WireError::from(error)))
@@ -274,7 +274,7 @@ impl Bench {
         Ok(match form {
             InputForm::Values(values) => {
                 if callee != Callee::Command || !values.is_empty() {
-                    fits(values.len())?;
+                    check_count(values.len(), params.len())?;
                 }
                 let values = params
                     .iter()
@@ -284,13 +284,13 @@ impl Bench {
             }
             InputForm::Parts(parts) => {
                 let [Type::List(element)] = params else {
-                    return Err(bad("the function takes no list of parts"));
+                    return Err(bad("the function does not take a list of parts"));
                 };
                 let parts = parts.iter().map(|wire| packed(element, wire));
                 TaskInput::Ready(Arguments::Parts(parts.collect::<Result<_, _>>()?))
             }
             InputForm::Named(values) => {
-                fits(values.len())?;
+                check_count(values.len(), params.len())?;
                 let argument = |(ty, value): (&&Type, Result<Bytes, String>)| match value {
                     Ok(wire) => Ok(PackedArgument::Value(packed(ty, &wire)?)),
                     Err(name) => Ok(PackedArgument::Reference {
@@ -321,20 +321,9 @@ impl Bench {
                 let is_text = callee == Callee::Command
                     || matches!(params, [ty] if **ty == Type::String || ty.is_bytes());
                 if !is_text {
-                    return Err(bad("the function takes no chunk of an input"));
+                    return Err(bad("the function does not take a chunk of an input"));
                 }
-                let length = range.end.checked_sub(range.start);
-                let length = length.ok_or_else(|| bad("the chunk ends before it begins"))?;
-                let data = match data {
-                    ChunkForm::Inline(bytes) if bytes.len() as u64 == length => {
-                        ChunkData::Bytes(bytes)
-                    }
-                    ChunkForm::Inline(_) => return Err(bad("the chunk has another length")),
-                    ChunkForm::Object(name) => {
-                        self.object(&name, range.start, length, callee, head)
-                            .await?
-                    }
-                };
+                let data = self.chunk_data(data, &range, callee, head).await?;
                 TaskInput::Ready(Arguments::Chunk(Chunk {
                     index: ChunkIndex(index),
                     source: Arc::new(Source {
@@ -349,7 +338,25 @@ impl Bench {
         })
     }
 
-    /// The bytes of a chunk that were too large for a message: in memory where a guest gets them at once, else in a file.
+    /// Returns the bytes of a chunk: those of its message, or those of its object.
+    async fn chunk_data(
+        &self,
+        data: ChunkForm,
+        range: &Range<u64>,
+        callee: Callee,
+        head: &TasksHead,
+    ) -> Result<ChunkData, NotReady> {
+        let length = range.end.checked_sub(range.start);
+        let length = length.ok_or_else(|| bad("the chunk ends before it begins"))?;
+        match data {
+            ChunkForm::Inline(bytes) if bytes.len() as u64 == length => Ok(ChunkData::Bytes(bytes)),
+            ChunkForm::Inline(_) => Err(bad("the chunk has the wrong length")),
+            ChunkForm::Object(name) => self.object(&name, range.start, length, callee, head).await,
+        }
+    }
+
+    /// Fetches the bytes of a chunk that was too large for a message: into memory if a guest gets them at once, else
+    /// into a file.
     async fn object(
         &self,
         name: &str,
@@ -360,8 +367,9 @@ impl Bench {
     ) -> Result<ChunkData, NotReady> {
         let limit = self.policy.limits(&head.limits).input.bytes();
         if callee != Callee::Command && length > limit {
-            let message =
-                format!("the chunk has {length} bytes, and a task's input may have {limit}");
+            let message = format!(
+                "the chunk has {length} bytes, more than the {limit} allowed for a task's input"
+            );
             return Err(NotReady::Failed(Failure::new(
                 FailureCode::InputLimit,
                 message,
@@ -375,7 +383,7 @@ impl Bench {
         file.seek(SeekFrom::Start(start)).map_err(BlobError::Io)?;
         let written = self.blobs.get_to(name, &mut file).await?;
         if written != length {
-            return Err(bad("the chunk has another length"));
+            return Err(bad("the chunk has the wrong length"));
         }
         Ok(Chunk::own_file(file))
     }

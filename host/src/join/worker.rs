@@ -1,4 +1,4 @@
-//! What a process with engines holds, and the way of each message from its arrival to its acknowledgement.
+//! The state of a process with engines, and the way of each message from its arrival to its acknowledgement.
 
 use super::JoinSettings;
 use super::run::Run;
@@ -25,33 +25,34 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// Cancelled messages that are remembered, for when they arrive.
+/// Cancelled messages that are remembered in case they arrive later.
 const CANCELLED: usize = 1 << 20;
 
-/// After how long what the server did not take is sent again.
+/// The pause before something that the server did not accept is sent again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long nothing of a job is begun that was cancelled as a whole: what was on its way has arrived by then. A durable job
+/// How long a cancelled job is refused as a whole: by then, everything that was on its way has arrived. A durable job
 /// may be retried later.
 const WHOLE_JOB: Duration = Duration::from_secs(10);
 
-/// How long the server may take to say that a result is stored, at first: a server that died with it says nothing.
+/// How long the server may take, at first, to confirm that a result is stored: a server that died with it confirms
+/// nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a message that cannot be run yet stays away.
 const LATER: Duration = Duration::from_secs(1);
 
-/// A message that is with this process.
+/// A message held by this process.
 pub(super) struct Held {
-    /// For the server, where it is one of the queue.
+    /// The message to acknowledge, if it came from the queue.
     pub(super) message: Option<Message>,
-    /// Once it is with an engine.
+    /// Its dispatch, once an engine has it.
     pub(super) dispatch: Option<Arc<Dispatch>>,
     cancel: Cancel,
-    /// For an engine that was chosen beforehand.
+    /// The engine that was chosen for it.
     engine: Option<EngineId>,
-    /// The place of the queue it came from: what is from the first goes first.
+    /// The position of its queue by precedence.
     pub(super) queue: usize,
 }
 
@@ -69,28 +70,28 @@ pub(super) struct Worker {
     pub(super) done: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) given_back: AtomicU64,
-    /// Results that were there already when they were to be stored.
+    /// Results that were already stored when they were to be stored.
     pub(super) refused: AtomicU64,
     idle_since: Mutex<Option<Instant>>,
     pub(super) is_draining: AtomicBool,
-    /// Told when a message is through.
+    /// Notified when a message has ended.
     pub(super) freed: Notify,
-    /// Told when no engine is left.
+    /// Notified when no engine is left.
     pub(super) empty: Notify,
-    /// Whether the server has heard of this process lately.
+    /// Whether the server has heard from this process recently.
     pub(super) is_heard: AtomicBool,
 }
 
-/// What is not wanted any more, so that it is not begun when it arrives.
+/// What is no longer wanted, so that it is not begun when it arrives.
 #[derive(Default)]
 struct Cancelled {
     names: HashSet<Name>,
     order: VecDeque<Name>,
-    /// Jobs of which nothing is wanted any more, for a while.
+    /// Jobs that are refused as a whole, for a while.
     jobs: HashMap<Arc<str>, Instant>,
 }
 
-/// What of a job is not wanted any more.
+/// The part of a job that is no longer wanted.
 #[derive(Clone, Copy)]
 enum Scope {
     Message,
@@ -102,7 +103,7 @@ enum Scope {
     clippy::large_enum_variant,
     reason = "one at a time, on its way into its task"
 )]
-pub(super) enum From {
+pub(super) enum Received {
     /// With its delivery, and the place of the queue.
     Queue(Message, u64, usize),
     Request(EngineId),
@@ -163,7 +164,7 @@ impl Worker {
         lock(&self.record).engines.len()
     }
 
-    /// How many messages are with this process; those for engines that were chosen beforehand apart.
+    /// The number of messages held by this process: from the queue, and for chosen engines.
     pub(super) fn held(&self) -> (usize, usize) {
         let held = lock(&self.held);
         let direct = held.values().filter(|one| one.engine.is_some()).count();
@@ -174,14 +175,14 @@ impl Worker {
         lock(&self.record).lanes.len()
     }
 
-    /// How many messages of this queue, and of those that go first, are with this process.
+    /// The number of messages of this queue, and of those with higher precedence, held by this process.
     pub(super) fn held_up_to(&self, queue: usize) -> usize {
         let held = lock(&self.held);
         let of_it = |held: &&Held| held.engine.is_none() && held.queue <= queue;
         held.values().filter(of_it).count()
     }
 
-    /// Since when there was nothing to do; none while there is.
+    /// Since when this process has been idle; `None` if it is busy.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         *lock(&self.idle_since)
     }
@@ -192,14 +193,14 @@ impl Worker {
         job: Arc<str>,
         number: Arc<str>,
         payload: Bytes,
-        from: From,
+        from: Received,
     ) {
         let name: Name = (job, number);
         let cancel = Cancel::default();
         let (delivery, engine, message, queue) = match from {
-            From::Queue(message, delivery, queue) => (delivery, None, Some(message), queue),
+            Received::Queue(message, delivery, queue) => (delivery, None, Some(message), queue),
             // They are of the middle class, as it were.
-            From::Request(engine) => (1, Some(engine), None, self.lane_count()),
+            Received::Request(engine) => (1, Some(engine), None, self.lane_count()),
         };
         if let Some(cancelled) = self.is_cancelled(&name) {
             if let Some(message) = message {
@@ -232,14 +233,34 @@ impl Worker {
             );
             *lock(&self.idle_since) = None;
         }
-        let outcomes = self.run(&name, &payload, delivery, engine, &cancel).await;
+        let run = self.run(&name, &payload, delivery, engine, &cancel).await;
+        self.conclude(&name, &payload, (delivery, engine), run)
+            .await;
+        let mut held = lock(&self.held);
+        held.remove(&name);
+        if held.is_empty() {
+            *lock(&self.idle_since) = Some(Instant::now());
+        }
+        drop(held);
+        self.freed.notify_waiters();
+    }
+
+    /// Stores the outcomes of a message and acknowledges it, or gives it back. Its delivery and the engine chosen for it
+    /// are those with which it came.
+    async fn conclude(
+        &self,
+        name: &Name,
+        payload: &Bytes,
+        (delivery, engine): (u64, Option<EngineId>),
+        run: Run,
+    ) {
         // It may have come once more meanwhile.
         let message = lock(&self.held)
-            .get(&name)
+            .get(name)
             .and_then(|held| held.message.clone());
-        match outcomes {
+        match run {
             Run::Ended(first, outcomes, suspect) => {
-                if self.store(&name, delivery, first, &outcomes).await {
+                if self.store(name, delivery, first, &outcomes).await {
                     // Until here its ledger stands.
                     if let Some(suspect) = suspect {
                         suspect.end().await;
@@ -260,29 +281,22 @@ impl Worker {
                 } else {
                     let failure = Failure::new(
                         FailureCode::EngineLost,
-                        "its process was told to go before the task was through",
+                        "its process was told to leave before the task was finished",
                     );
-                    let (first, refused) = self.refusals(&payload, engine, &failure).await;
-                    self.store(&name, delivery, first, &refused).await;
+                    let (first, refused) = self.refusals(payload, engine, &failure).await;
+                    self.store(name, delivery, first, &refused).await;
                 }
             }
             Run::Later(reason) => {
-                tracing::warn!(job = &*name.0, reason, "a task is given back for now");
+                tracing::warn!(job = &*name.0, reason, "gave a task back for now");
                 if let Some(message) = &message {
                     let _ = message.ack_with(AckKind::Nak(Some(LATER))).await;
                 }
             }
         }
-        let mut held = lock(&self.held);
-        held.remove(&name);
-        if held.is_empty() {
-            *lock(&self.idle_since) = Some(Instant::now());
-        }
-        drop(held);
-        self.freed.notify_waiters();
     }
 
-    /// Stores a result, once: whoever was first has it. Whether it is stored.
+    /// Stores a result once: the first writer wins. Returns whether it is stored.
     async fn store(
         &self,
         name: &Name,
@@ -344,17 +358,17 @@ impl Worker {
                 Some(Err(denied)) => denied.to_string(),
                 None => {
                     patience *= 2;
-                    "the server does not say that it is".to_owned()
+                    "the server does not confirm that it is stored".to_owned()
                 }
             };
-            tracing::warn!(reason, "a result is not stored yet");
+            tracing::warn!(reason, "cannot store a result yet; trying again");
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Puts the results of a message that are too large for one, as often as it takes; gives the object's name, or why there
-    /// never is room for them.
+    /// Stores the results of a message that are too large for one message, trying as often as it takes. Returns the
+    /// object's name, or why there never is room for them.
     async fn put_large(&self, name: &Name, body: &[u8]) -> Result<String, String> {
         // Two engines that both ran it write different objects, so that none loses its pieces to the other.
         let object = format!("o/{}/{}.{}", name.0, name.1, self.process());
@@ -363,14 +377,16 @@ impl Worker {
             match self.bench.blobs.put_bytes(&object, body).await {
                 Ok(()) => return Ok(object),
                 Err(error @ BlobError::NeverFits { .. }) => return Err(error.to_string()),
-                Err(error) => tracing::warn!(%error, "a large result is not stored yet"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot store a large result yet; trying again");
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Hears what is not wanted any more.
+    /// Listens for what is no longer wanted.
     pub(super) async fn hear_cancelled(self: Arc<Self>, mut messages: Subscriber) {
         while let Some(message) = messages.next().await {
             let Some(job) = message.subject.rsplit('.').next() else {
@@ -383,7 +399,7 @@ impl Worker {
         }
     }
 
-    /// Stops what runs of these, and begins none of them; none named are all of the job.
+    /// Stops these messages if they run, and begins none of them later; an empty list stands for the whole job.
     fn cancel(&self, job: &str, numbers: &[String]) {
         let job: Arc<str> = job.into();
         let named: Vec<Name> = if numbers.is_empty() {
@@ -420,7 +436,7 @@ impl Worker {
         (since.elapsed() < WHOLE_JOB).then_some(Scope::Job)
     }
 
-    /// Says to the server that what it gave us is still with us.
+    /// Tells the server that this process still holds its messages.
     pub(super) async fn keep_alive(&self) {
         let messages: Vec<Message> = lock(&self.held)
             .values()
@@ -449,9 +465,9 @@ impl Cancelled {
     }
 }
 
-/// Makes failures of outcomes that can be stored nowhere.
+/// Turns outcomes that cannot be stored anywhere into failures.
 fn fail_all(outcomes: &mut [Outcome], reason: &str) {
-    let message = format!("what the tasks of a message gave together cannot be stored: {reason}");
+    let message = format!("the results of the tasks of one message cannot be stored: {reason}");
     for outcome in outcomes {
         outcome.result = Err(Failure::new(FailureCode::OutputLimit, message.clone()));
         // These may be what is large.
@@ -459,7 +475,7 @@ fn fail_all(outcomes: &mut [Outcome], reason: &str) {
     }
 }
 
-/// What this machine is called, for people.
+/// The name of this machine, for people.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {

@@ -1,8 +1,8 @@
 //! The built-in merges: `collect`, `concat`, `sum`, `min`, `max`, `count`.
 //!
-//! A [`Fold`] is made for one type of value and refuses the types its merge has no meaning for
-//! before anything runs. It works on packed values and unpacks none. It does not order its input:
-//! whoever pushes does so in the order of the chunks.
+//! A [`Fold`] is made for one type of value, and refuses a type that its merge cannot take before anything runs. It
+//! works on packed values and unpacks none. It does not order its input: the caller pushes values in the order of the
+//! chunks.
 
 use super::number::{Number, SumByKey};
 use super::order;
@@ -11,21 +11,21 @@ use rwasm_value::value::{Packed, Type};
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A merge that needs no module.
+/// A merge that needs no function of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Builtin {
     /// The list of all values.
     Collect,
-    /// Strings, bytes or lists one after the other.
+    /// Strings, bytes or lists, joined.
     Concat,
-    /// Numbers added up, or the numbers of (key, number) pairs by key.
+    /// The sum of numbers, or for (key, number) pairs the sum for each key.
     Sum,
-    /// The smallest value. Of equal ones the first; NaN only where there is nothing else.
+    /// The smallest value; the first of equal ones. NaN only if there is nothing else.
     Min,
-    /// The largest value. Of equal ones the first; NaN only where there is nothing else.
+    /// The largest value; the first of equal ones. NaN only if there is nothing else.
     Max,
-    /// How many values there are.
+    /// The number of values.
     Count,
 }
 
@@ -40,7 +40,7 @@ impl Builtin {
         Self::Count,
     ];
 
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -73,9 +73,9 @@ impl fmt::Display for Builtin {
     }
 }
 
-/// A merge that has no meaning for a type of value.
+/// A built-in merge cannot take values of this type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot merge values of type {found} by {merge}, wanted {wanted}")]
+#[error("cannot merge values of type {found} by {merge}: expected {wanted}")]
 pub struct MergeTypeError {
     /// The merge.
     pub merge: Builtin,
@@ -90,7 +90,7 @@ pub struct MergeTypeError {
 #[non_exhaustive]
 pub enum MergeError {
     /// The value is not of the type that the fold was made for.
-    #[error("found a value of type {found}, wanted {wanted}")]
+    #[error("found a value of type {found}, expected {wanted}")]
     Type {
         /// The type of the value.
         found: Type,
@@ -102,15 +102,15 @@ pub enum MergeError {
     Overflow {
         /// The type of the numbers.
         ty: Type,
-        /// The key in WAVE, where there are keys.
+        /// The key in WAVE, if there are keys.
         key: Option<String>,
-        /// The sum of what came before.
+        /// The sum so far.
         left: String,
         /// The number that was to be added.
         right: String,
     },
-    /// The packed value is damaged, which no value made by this library is.
-    #[error("packed value is damaged: {reason}")]
+    /// The packed value is malformed; values made by this library never are.
+    #[error("malformed packed value: {reason}")]
     Malformed {
         /// What is wrong with it.
         reason: Malformed,
@@ -129,16 +129,16 @@ impl fmt::Display for Of<'_> {
     }
 }
 
-/// A merge under way.
+/// A merge in progress.
 #[derive(Debug)]
 pub(crate) struct Fold {
     merge: Builtin,
     ty: Type,
-    state: State,
+    state: Accumulator,
 }
 
 #[derive(Debug)]
-enum State {
+enum Accumulator {
     Joined(Joined),
     Sum(Number),
     SumByKey(SumByKey),
@@ -146,7 +146,7 @@ enum State {
     Count(u64),
 }
 
-/// A list under construction: how many elements, and they one after the other.
+/// A list in construction: the number of elements, and their bytes.
 #[derive(Debug, Default)]
 struct Joined {
     count: usize,
@@ -164,7 +164,7 @@ impl Fold {
     ///
     /// # Errors
     ///
-    /// When the merge has no meaning for the type.
+    /// If the merge cannot take values of this type.
     pub(crate) fn new(merge: Builtin, ty: &Type) -> Result<Self, MergeTypeError> {
         let refuse = |wanted| MergeTypeError {
             merge,
@@ -172,27 +172,27 @@ impl Fold {
             wanted,
         };
         let state = match merge {
-            Builtin::Collect => State::Joined(Joined::default()),
+            Builtin::Collect => Accumulator::Joined(Joined::default()),
             Builtin::Concat => match ty {
-                Type::String | Type::List(_) => State::Joined(Joined::default()),
+                Type::String | Type::List(_) => Accumulator::Joined(Joined::default()),
                 _ => return Err(refuse("string or a list")),
             },
             Builtin::Sum => match (Number::zero(ty), SumByKey::new(ty)) {
-                (Some(zero), _) => State::Sum(zero),
-                (None, Some(sums)) => State::SumByKey(sums),
+                (Some(zero), _) => Accumulator::Sum(zero),
+                (None, Some(sums)) => Accumulator::SumByKey(sums),
                 (None, None) => {
                     return Err(refuse(
-                        "a number, or a list of pairs or a map of a key without floats to a number",
+                        "a number, or a list of pairs or a map from keys without floats to numbers",
                     ));
                 }
             },
-            Builtin::Min | Builtin::Max if order::is_ordered(ty) => State::Best(None),
+            Builtin::Min | Builtin::Max if order::is_ordered(ty) => Accumulator::Best(None),
             Builtin::Min | Builtin::Max => {
                 return Err(refuse(
                     "a number, bool, char, string, list<u8>, enum or a tuple or record of those",
                 ));
             }
-            Builtin::Count => State::Count(0),
+            Builtin::Count => Accumulator::Count(0),
         };
         Ok(Self {
             merge,
@@ -201,7 +201,7 @@ impl Fold {
         })
     }
 
-    /// The type of what [`finish`](Self::finish) gives.
+    /// The type of the value that [`finish`](Self::finish) returns.
     pub(crate) fn result_type(&self) -> Type {
         match self.merge {
             Builtin::Collect => Type::list(self.ty.clone()),
@@ -210,11 +210,11 @@ impl Fold {
         }
     }
 
-    /// Merges the next value, in the order of the input.
+    /// Merges the next value, in input order.
     ///
     /// # Errors
     ///
-    /// When the value is of another type, or a sum overflows. The fold is of no use after that.
+    /// If the value has another type, or a sum overflows. The fold is of no use after that.
     pub(crate) fn push(&mut self, value: &Packed) -> Result<(), MergeError> {
         if *value.ty() != self.ty {
             return Err(MergeError::Type {
@@ -225,7 +225,7 @@ impl Fold {
         let malformed = |reason| MergeError::Malformed { reason };
         let mut reader = Reader::new(value.payload());
         match &mut self.state {
-            State::Joined(joined) => {
+            Accumulator::Joined(joined) => {
                 // A string's length counts its bytes as a list's counts its elements.
                 joined.count += match self.merge {
                     Builtin::Collect => 1,
@@ -233,7 +233,7 @@ impl Fold {
                 };
                 joined.elements.put_raw(reader.rest());
             }
-            State::Sum(sum) => {
+            Accumulator::Sum(sum) => {
                 let number = Number::read(&mut reader, &self.ty).map_err(malformed)?;
                 *sum = sum
                     .plus(number, &self.ty)
@@ -244,8 +244,8 @@ impl Fold {
                         right: number.to_string(),
                     })?;
             }
-            State::SumByKey(sums) => sums.push(value.payload())?,
-            State::Best(best) => {
+            Accumulator::SumByKey(sums) => sums.push(value.payload())?,
+            Accumulator::Best(best) => {
                 let has_nan = order::has_nan(&self.ty, &mut reader).map_err(malformed)?;
                 let is_better = match best {
                     None => true,
@@ -266,29 +266,29 @@ impl Fold {
                     *best = Some(Best { value, has_nan });
                 }
             }
-            State::Count(count) => *count += 1,
+            Accumulator::Count(count) => *count += 1,
         }
         Ok(())
     }
 
-    /// The merged value; none where `min` or `max` had nothing to choose from.
+    /// Returns the merged value; `None` if `min` or `max` had no values.
     pub(crate) fn finish(self) -> Option<Packed> {
         let ty = self.result_type();
         let mut out = Writer::default();
         let payload = match self.state {
-            State::Joined(joined) => {
+            Accumulator::Joined(joined) => {
                 out.reserve(joined.elements.len() + 10);
                 out.put_len(joined.count);
                 out.put_raw(&joined.elements.into_vec());
                 out.into_vec()
             }
-            State::Sum(sum) => {
+            Accumulator::Sum(sum) => {
                 sum.write(&mut out, &ty);
                 out.into_vec()
             }
-            State::SumByKey(sums) => sums.finish(),
-            State::Best(best) => return best.map(|best| best.value),
-            State::Count(count) => {
+            Accumulator::SumByKey(sums) => sums.finish(),
+            Accumulator::Best(best) => return best.map(|best| best.value),
+            Accumulator::Count(count) => {
                 out.put_u64_leb(count);
                 out.into_vec()
             }
@@ -353,10 +353,10 @@ mod tests {
         let refused = |merge, ty: Type| Fold::new(merge, &ty).unwrap_err().to_string();
         assert_eq!(
             refused(Builtin::Concat, Type::U8),
-            "cannot merge values of type u8 by concat, wanted string or a list"
+            "cannot merge values of type u8 by concat: expected string or a list"
         );
         let error = refused(Builtin::Sum, Type::list(Type::U8));
-        assert!(error.starts_with("cannot merge values of type list<u8> by sum, wanted"));
+        assert!(error.starts_with("cannot merge values of type list<u8> by sum: expected"));
         refused(Builtin::Sum, Type::list(Type::tuple([Type::F32, Type::U8])));
         refused(Builtin::Sum, pairs(Type::Bool));
         refused(Builtin::Min, Type::option(Type::U8));
@@ -368,7 +368,7 @@ mod tests {
         let mut fold = Fold::new(Builtin::Count, &Type::U8).unwrap();
         let error = fold.push(&Packed::pack(&1u16.into(), &Type::U16).unwrap());
         let error = error.unwrap_err().to_string();
-        assert_eq!(error, "found a value of type u16, wanted u8");
+        assert_eq!(error, "found a value of type u16, expected u8");
     }
 
     #[test]

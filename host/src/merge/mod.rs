@@ -1,7 +1,7 @@
 //! Merging: many outcomes become one value.
 //!
-//! `builtin` has the merges that need no module: folds over values in the order of the input, with
-//! no wasm and no threads.
+//! `builtin` has the merges that need no function of the module: folds over values in input order, without wasm or
+//! threads. `tree` is the shape in which a guest's reducer merges.
 
 mod builtin;
 mod number;

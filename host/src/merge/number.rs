@@ -8,7 +8,7 @@ use rwasm_value::value::{Packed, Type, skip};
 use std::collections::HashMap;
 use std::fmt;
 
-/// A number as wide as its kind allows; what its type allows is checked as it is added.
+/// A number as wide as its kind allows; the range of its type is checked as it is added.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
     Unsigned(u64),
@@ -29,7 +29,7 @@ impl fmt::Display for Number {
 }
 
 impl Number {
-    /// Zero of type `ty`; `None` where that is no number.
+    /// Zero of type `ty`; `None` if that is not a type of number.
     pub(super) fn zero(ty: &Type) -> Option<Self> {
         Some(match ty {
             Type::U8 | Type::U16 | Type::U32 | Type::U64 => Self::Unsigned(0),
@@ -64,7 +64,7 @@ impl Number {
         }
     }
 
-    /// The sum of two numbers of type `ty`; `None` where it does not fit the type.
+    /// The sum of two numbers of type `ty`; `None` if it does not fit the type.
     pub(super) fn plus(self, other: Self, ty: &Type) -> Option<Self> {
         match (self, other) {
             (Self::Unsigned(left), Self::Unsigned(right)) => {
@@ -94,12 +94,12 @@ impl Number {
     }
 }
 
-/// Adds numbers up under keys. A key is known by its packed bytes, so that none is unpacked.
+/// Adds up numbers by key. Keys are compared by their packed bytes, so that none is unpacked.
 #[derive(Debug)]
 pub(super) struct SumByKey {
     key_ty: Type,
     number_ty: Type,
-    /// Where the sum of a key is in `sums`. Keys come from guests, so the hash is a keyed one.
+    /// The position of a key's sum in `sums`. Keys come from guests, so the hash is a keyed one.
     places: HashMap<Box<[u8]>, usize>,
     /// In the order in which the keys first appeared.
     sums: Vec<Number>,
@@ -166,7 +166,7 @@ impl SumByKey {
         Ok(())
     }
 
-    /// The payload of the list or map of all keys and their sums.
+    /// Returns the payload of the list or map of all keys and their sums.
     pub(super) fn finish(self) -> Vec<u8> {
         let mut keys = vec![Box::default(); self.sums.len()];
         let mut size = 0;
@@ -184,7 +184,7 @@ impl SumByKey {
     }
 }
 
-/// The packed bytes of the next value.
+/// Returns the packed bytes of the next value.
 fn key_bytes<'a>(reader: &mut Reader<'a>, ty: &Type) -> Result<&'a [u8], Malformed> {
     // The usual key; what is packed is known to be UTF-8.
     if *ty == Type::String {
@@ -195,7 +195,7 @@ fn key_bytes<'a>(reader: &mut Reader<'a>, ty: &Type) -> Result<&'a [u8], Malform
     skip(reader, ty)
 }
 
-/// Whether values of this type contain floats, whose bits do not tell whether they are equal.
+/// Whether values of this type contain floats, whose bits do not show whether they are equal.
 fn has_floats(ty: &Type) -> bool {
     let payload = |ty: &Option<Type>| ty.as_ref().is_some_and(has_floats);
     match ty {

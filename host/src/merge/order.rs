@@ -16,7 +16,7 @@ pub(super) fn is_ordered(ty: &Type) -> bool {
     }
 }
 
-/// Compares two values of an ordered type. Where they differ, the readers stop in the middle.
+/// Compares two values of an ordered type. If they differ, the readers stop in the middle.
 pub(super) fn compare(
     ty: &Type,
     left: &mut Reader<'_>,
@@ -57,7 +57,7 @@ fn compare_fields<'t>(
     Ok(Ordering::Equal)
 }
 
-/// Whether a value of an ordered type is NaN or has a NaN in it; moves past the value.
+/// Whether a value of an ordered type is or contains NaN; moves past the value.
 pub(super) fn has_nan(ty: &Type, reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     match ty {
         Type::F32 => Ok(f32::from_bits(reader.f32_bits()?).is_nan()),

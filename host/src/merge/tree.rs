@@ -1,8 +1,8 @@
-//! The fixed merge tree: which partial results a guest's reducer combines, for every number of chunks the same.
+//! The fixed merge tree: which partial results a guest's reducer combines, the same for every number of chunks.
 //!
-//! The leaves are the outcomes of the chunks, in input order. Node `j` of rank `r + 1` combines the nodes from
-//! `j * arity` on of rank `r`, and no others, so what is combined with what depends on the number of leaves alone;
-//! when leaves arrive and combines finish changes only the order of the calls. The tree calls nobody: it hands out
+//! The leaves are the outcomes of the chunks, in input order. Node `j` of rank `r + 1` combines the nodes of rank `r`
+//! from `j * arity` on, and no others, so what is combined with what depends only on the number of leaves; the times
+//! at which leaves arrive and combines finish change only the order of the calls. The tree calls nobody: it hands out
 //! combines and takes back their results. The job machine owns it.
 
 use rwasm_value::ids::ChunkIndex;

@@ -1,4 +1,4 @@
-//! The streams, buckets and consumers of a cluster: how they are made, and whether they are there.
+//! The streams, buckets and consumers of a cluster: how they are created, and whether they exist.
 
 use super::connect::{ConnectError, Connection};
 use super::names::{self, Class};
@@ -10,30 +10,31 @@ use async_nats::jetstream::{kv, object_store, stream};
 use rwasm_value::units::ByteSize;
 use std::time::Duration;
 
-/// How a cluster's streams are to be. Of what is not said, those that are made have the default, and those that are there
-/// what they have.
+/// The settings of a cluster's streams. For whatever is left out, new streams have the default and existing ones stay
+/// as they are.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct AssetSettings {
     /// On how many servers each is kept: 1, 3 or 5. By default 1.
     pub replicas: Option<usize>,
-    /// Lanes beside the main one.
+    /// Lanes in addition to the main one.
     pub lanes: Vec<String>,
-    /// After how long a task whose engine is silent is given to another. By default as on the main lane, where it is 10 s.
+    /// How long an engine may be silent before its task is given to another. By default that of the main lane, which
+    /// is 10 s.
     pub ack_wait: Option<Duration>,
-    /// After how long an engine that is silent is gone. By default 15 s.
+    /// How long a process may be silent before its engines are removed. By default 15 s.
     pub presence: Option<Duration>,
     /// How long results, inputs and tasks are kept. By default 7 days.
     pub keep: Option<Duration>,
-    /// How many bytes tasks, results and large values may take, each; by default, and with -1, as many as the server has,
-    /// since what is said here is set aside for them alone.
+    /// How many bytes tasks, results and large values may take, each. By default, and with -1, there is no limit but
+    /// the server's; a limit set here is reserved for them.
     pub max_bytes: Option<i64>,
-    /// Whether what is there with other settings gets these; else it stays as it is.
+    /// Whether existing assets with other settings are changed; otherwise they stay as they are.
     pub change: bool,
 }
 
 impl AssetSettings {
-    /// How many servers keep what is made.
+    /// On how many servers new assets are kept.
     fn replicas(&self) -> usize {
         self.replicas.unwrap_or(1)
     }
@@ -51,14 +52,14 @@ impl AssetSettings {
     }
 }
 
-/// After how long a task is given to another engine, on the main lane of a cluster that is made.
+/// The acknowledgement time of the main lane in a new cluster.
 const ACK_WAIT: Duration = Duration::from_secs(10);
 
 /// A stream, bucket or consumer of a cluster, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Asset {
-    /// What it is and how it is called.
+    /// What it is and its name.
     pub name: String,
     /// What became of it.
     pub state: AssetState,
@@ -68,110 +69,110 @@ pub struct Asset {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AssetState {
-    /// It was not there, and is now.
+    /// It was created.
     Made,
-    /// It was there as it is wanted.
+    /// It existed with the requested settings.
     Kept,
-    /// It was there with other settings, and has the wanted ones now: `replicas 1 → 3`.
+    /// It existed with other settings and was changed: `replicas 1 → 3`.
     Changed(String),
-    /// It is there with other settings: `replicas 1, not 3`.
+    /// It exists with other settings and was left: `replicas 1, not 3`.
     Differs(String),
 }
 
-/// Why a cluster's streams cannot be made or used.
+/// Why a cluster's streams cannot be created or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssetError {
-    /// One is not there.
+    /// One of them does not exist.
     #[error(
-        "the server has no {what}: it was not set up as a cluster, or for another account; `rwasm-cluster init` sets it up"
+        "the server has no {what}: it is not set up as a cluster, or only for another account; set it up with `rwasm-cluster init`"
     )]
     Missing {
-        /// Which.
+        /// Its kind and name.
         what: String,
     },
     /// The cluster has no such lane.
     #[error(
-        "the cluster has no lane `{lane}`: `rwasm-cluster init --lane {lane}` makes it, and engines serve it that join with `--lane {lane}`"
+        "the cluster has no lane `{lane}`: create it with `rwasm-cluster init --lane {lane}`, and let engines join with `--lane {lane}`"
     )]
     NoLane {
-        /// Which.
+        /// The requested lane.
         lane: String,
     },
-    /// The server does not make it.
-    #[error("the server does not make {what}: {reason}")]
+    /// The server did not create it.
+    #[error("the server did not create {what}: {reason}")]
     Refused {
-        /// Which.
+        /// Its kind and name.
         what: String,
-        /// What the server said.
+        /// The server's reason.
         reason: String,
     },
-    /// There is no room for what it may take.
+    /// The server's storage is too small for it.
     #[error(
-        "the server has no room for {what}, which may take {wanted}: give it more (`max_file_store` in its configuration, or a larger disk), or let streams take less (--max-bytes)"
+        "the server has no room for {what}, which may take {wanted}: give it more storage (`max_file_store` in its configuration, or a larger disk), or make the streams smaller (--max-bytes)"
     )]
     NoRoom {
-        /// Which.
+        /// Its kind and name.
         what: String,
-        /// How much it may take.
+        /// How many bytes it may take.
         wanted: ByteSize,
     },
-    /// There are not so many servers.
+    /// There are too few servers.
     #[error(
-        "{what} cannot be kept on {replicas} servers: the cluster has fewer, or not all of them run"
+        "{what} cannot be kept on {replicas} servers: the cluster has fewer servers, or some of them are down"
     )]
     TooFewServers {
-        /// Which.
+        /// Its kind and name.
         what: String,
-        /// How many are wanted.
+        /// The requested number of servers.
         replicas: usize,
     },
-    /// Not a number of servers that can agree.
-    #[error("streams cannot be kept on {replicas} servers: write 1, 3 or 5")]
+    /// The number of replicas is not 1, 3 or 5.
+    #[error("{replicas} is not a valid number of replicas: write 1, 3 or 5")]
     Replicas {
-        /// What was given.
+        /// The requested number.
         replicas: usize,
     },
-    /// Not a name of a lane.
-    #[error("`{lane}` cannot name a lane: write letters, digits, `-` and `_`, at most 64")]
+    /// The text is not a valid lane.
+    #[error("`{lane}` is not a valid lane: write at most 64 letters, digits, `-` and `_`")]
     Lane {
-        /// What was given.
+        /// The requested lane.
         lane: String,
     },
-    /// `JetStream` is not there, or not for the account.
+    /// `JetStream` is disabled on the server, or for the account.
     #[error(
-        "the server has JetStream switched off for this account: enable it in its configuration (see `rwasm-cluster server-config`)"
+        "JetStream is disabled for this account: enable it in the server's configuration (see `rwasm-cluster server-config`)"
     )]
     JetStreamOff,
-    /// The server did not answer: a cluster of servers may be without a leader.
+    /// The server did not answer in time: a group of servers may be without a leader.
     #[error(
-        "the server did not say in time whether it has {what}: most of its servers may be down"
+        "the server did not report in time whether it has {what}: most servers of the cluster may be down"
     )]
     Silent {
-        /// Which.
+        /// Its kind and name.
         what: String,
     },
-    /// The key may not.
-    #[error("this key may not make {what}: an admin key is wanted")]
+    /// The key lacks the permission.
+    #[error("this key may not create {what}: use an admin key")]
     Denied {
-        /// Which.
+        /// Its kind and name.
         what: String,
     },
 }
 
-/// More than engines ever hold at a time; the server's own default of 1 000 would starve them silently.
+/// More than engines ever hold at a time; the server's default of 1 000 would starve them silently.
 const MAX_ACK_PENDING: i64 = 100_000;
 
-/// Pulls that wait at a time: one or a few for each process with engines.
+/// Pulls that wait at a time: one or a few per process with engines.
 const MAX_WAITING: i64 = 16_384;
 
-/// What a published task or result is known again by, if it is published twice.
+/// How long the server recognises a task or result that is published twice.
 const DUPLICATES: Duration = Duration::from_mins(2);
 
-/// How long the mark of an engine that has gone is kept for those who watch.
+/// How long the marker of an engine that has left is kept for watchers.
 const MARKERS: Duration = Duration::from_mins(1);
 
-/// Makes what is missing. What is there is changed only where the settings say so, and then only what they speak of.
+/// Creates what is missing. Existing assets are changed only if the settings say so, and only in the settings given.
 pub(crate) async fn make(
     connection: &Connection,
     settings: &AssetSettings,
@@ -200,10 +201,10 @@ pub(crate) async fn make(
     Ok(assets)
 }
 
-/// Looks whether the cluster was set up, by one question that every role may ask.
+/// Checks whether the cluster is set up, by one request that every role may make.
 ///
 /// # Errors
-/// When it was not, or `JetStream` is off for this account, or the key may not even ask.
+/// If it is not, if `JetStream` is disabled for this account, or if the key may not even ask.
 pub(crate) async fn check(connection: &Connection) -> Result<(), ConnectError> {
     let what = format!("stream {}", names::TASKS);
     match connection
@@ -216,33 +217,33 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), ConnectError> {
     }
 }
 
-/// A stream as it is wanted, whatever it is used as.
-struct Wanted {
+/// The requested form of a stream, whatever it is used as.
+struct AssetConfig {
     what: String,
-    config: Kind,
+    config: AssetKind,
     stream: String,
-    /// The settings that were asked for, and may differ from those of one that is there.
+    /// The requested settings in which an existing stream may differ.
     replicas: Option<usize>,
     max_age: Option<Duration>,
     max_bytes: Option<i64>,
 }
 
-enum Kind {
+enum AssetKind {
     Stream(Box<stream::Config>),
     Bucket(Box<kv::Config>),
     Objects(Box<object_store::Config>),
 }
 
-fn wanted(settings: &AssetSettings) -> Vec<Wanted> {
-    let streams = [tasks(settings), results(settings)].map(|config| Wanted {
+fn wanted(settings: &AssetSettings) -> Vec<AssetConfig> {
+    let streams = [tasks(settings), results(settings)].map(|config| AssetConfig {
         what: format!("stream {}", config.name),
         stream: config.name.clone(),
         replicas: settings.replicas,
         max_age: settings.keep,
         max_bytes: settings.max_bytes,
-        config: Kind::Stream(Box::new(config)),
+        config: AssetKind::Stream(Box::new(config)),
     });
-    let buckets = buckets(settings).map(|config| Wanted {
+    let buckets = buckets(settings).map(|config| AssetConfig {
         what: format!("bucket {}", config.bucket),
         stream: names::kv_stream(&config.bucket),
         replicas: settings.replicas,
@@ -250,24 +251,24 @@ fn wanted(settings: &AssetSettings) -> Vec<Wanted> {
             .then_some(settings.presence)
             .flatten(),
         max_bytes: None,
-        config: Kind::Bucket(Box::new(config)),
+        config: AssetKind::Bucket(Box::new(config)),
     });
     // Modules stay for good.
     let objects = objects(settings).map(|config| (config.bucket == names::BLOBS, config));
-    let objects = objects.map(|(is_kept_for_a_time, config)| Wanted {
+    let objects = objects.map(|(is_kept_for_a_time, config)| AssetConfig {
         what: format!("object store {}", config.bucket),
         stream: names::object_stream(&config.bucket),
         replicas: settings.replicas,
         max_age: settings.keep.filter(|_| is_kept_for_a_time),
         max_bytes: settings.max_bytes.filter(|_| is_kept_for_a_time),
-        config: Kind::Objects(Box::new(config)),
+        config: AssetKind::Objects(Box::new(config)),
     });
     streams.into_iter().chain(buckets).chain(objects).collect()
 }
 
 async fn make_stream(
     connection: &Connection,
-    wanted: Wanted,
+    wanted: AssetConfig,
     change: bool,
 ) -> Result<Asset, AssetError> {
     let js = &connection.js;
@@ -276,9 +277,11 @@ async fn make_stream(
             Ok(there) => there,
             Err(problem) if problem.is(ErrorCode::STREAM_NOT_FOUND) => {
                 match &wanted.config {
-                    Kind::Stream(config) => drop(js.create_stream((**config).clone()).await?),
-                    Kind::Bucket(config) => drop(js.create_key_value((**config).clone()).await?),
-                    Kind::Objects(config) => {
+                    AssetKind::Stream(config) => drop(js.create_stream((**config).clone()).await?),
+                    AssetKind::Bucket(config) => {
+                        drop(js.create_key_value((**config).clone()).await?);
+                    }
+                    AssetKind::Objects(config) => {
                         drop(js.create_object_store((**config).clone()).await?);
                     }
                 }
@@ -308,7 +311,7 @@ async fn make_stream(
     })
 }
 
-/// Makes the consumers of a lane, unless they are there; with this `ack_wait` if nothing is said of it.
+/// Creates the consumers of a lane, unless they exist; with this `ack_wait` if none was requested.
 async fn make_lane(
     connection: &Connection,
     lane: &str,
@@ -332,13 +335,13 @@ async fn make_consumer(
     let js = &connection.js;
     let mut config = lane_consumer(lane, class, settings, wait);
     let name = names::consumer(lane, class);
-    let wanted = Wanted {
+    let wanted = AssetConfig {
         what: format!("consumer {name} of {}", names::TASKS),
         stream: names::TASKS.to_owned(),
         replicas: settings.replicas,
         max_age: None,
         max_bytes: None,
-        config: Kind::Stream(Box::new(tasks(settings))),
+        config: AssetKind::Stream(Box::new(tasks(settings))),
     };
     let state = ensure(connection, &wanted, async {
         let there = js
@@ -379,7 +382,7 @@ async fn make_consumer(
     })
 }
 
-/// After how long a task of the lane is given to another engine, if the server says so.
+/// Returns the acknowledgement time of the lane, if the server reports it.
 async fn ack_wait_of(connection: &Connection, lane: &str) -> Option<Duration> {
     let name = names::consumer(lane, Class::Middle);
     let get = connection
@@ -390,7 +393,7 @@ async fn ack_wait_of(connection: &Connection, lane: &str) -> Option<Duration> {
 
 async fn ensure(
     connection: &Connection,
-    wanted: &Wanted,
+    wanted: &AssetConfig,
     act: impl Future<Output = Result<AssetState, Problem>>,
 ) -> Result<AssetState, AssetError> {
     match connection.watched("$JS.API.", act).await {
@@ -410,7 +413,7 @@ async fn stream_info(connection: &Connection, name: &str) -> Result<stream::Conf
     Ok(stream.cached_info().config.clone())
 }
 
-/// In which settings something that is there differs from what is wanted.
+/// The settings in which an existing asset differs from the request.
 #[derive(Default)]
 struct Differences(Vec<(&'static str, String, String)>);
 

@@ -1,7 +1,7 @@
-//! Bytes that are too large for a message, in the server's object stores.
+//! Values that are too large for a message, in the server's object stores.
 //!
-//! They are streamed: neither side holds more of one than a piece, unless it wants it whole. Names say what is in them and
-//! are written once: a second writer of a name would take the first one's pieces away from under its readers.
+//! They are streamed: neither side holds more of one than a piece, unless it wants the whole. A name says what the
+//! object holds, and is written once: a second writer would remove the first one's pieces while they are read.
 
 use super::connect::Connection;
 use super::names::object_stream;
@@ -24,62 +24,62 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-/// The size of a piece: as much as a message may have by default, less its overhead.
+/// The size of a piece in bytes: the default message size less its overhead.
 const PIECE: usize = (1 << 20) - (4 << 10);
 
 /// Pieces that are on their way to the server at a time.
 const ON_THE_WAY: usize = 3;
 
-/// Room that is made for what is said to come; more is made as it does.
+/// Bytes reserved for an object of announced size; more is reserved as it arrives.
 const ROOM: u64 = 64 << 20;
 
-/// What is larger than this travels as an object, and what is smaller within its message.
+/// Values larger than this many bytes travel as an object, smaller ones within their message.
 pub(crate) const LARGEST_INLINE: usize = 512 << 10;
 
-/// Why bytes were not put or got.
+/// Why a value was not stored or fetched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BlobError {
-    /// There is nothing of that name: it was removed, or kept for as long as it is kept.
+    /// There is no object of that name: it was removed, or its retention time has passed.
     #[error("`{name}` is no longer in {bucket}")]
     Missing { bucket: &'static str, name: String },
-    /// It is longer than what may be taken.
-    #[error("`{name}` in {bucket} has {size} bytes, and at most {limit} may be taken")]
+    /// It is longer than allowed.
+    #[error("`{name}` in {bucket} has {size} bytes, more than the {limit} allowed")]
     TooLarge {
         bucket: &'static str,
         name: String,
         size: u64,
         limit: u64,
     },
-    /// There is no room for it now.
+    /// There is no room for it at the moment.
     #[error(
-        "the server has no room left in {bucket}: what is there goes by itself when its job has ended or is removed (`job rm`), and `init --max-bytes SIZE --change` gives more"
+        "the server has no room left in {bucket}: jobs that end or are removed (`job rm`) free it, and `init --max-bytes SIZE --change` raises the limit"
     )]
     Full { bucket: &'static str },
-    /// There never is room for it.
+    /// It is larger than the store.
     #[error(
-        "{size} are more than {bucket} may hold, which is {most}: `init --max-bytes SIZE --change` gives it more"
+        "{size} do not fit into {bucket}, which may hold {most}: raise the limit with `init --max-bytes SIZE --change`"
     )]
     NeverFits {
         bucket: &'static str,
         size: ByteSize,
         most: ByteSize,
     },
-    /// The key may not.
+    /// The key lacks the permission.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The server, or the way to it.
+    /// The server refused it, or cannot be reached.
     #[error("{bucket}: {reason}")]
     Server {
         bucket: &'static str,
         reason: String,
     },
-    /// What was to be put could not be read, or what was got not be written.
+    /// The value to store could not be read, or the fetched one not be written.
     #[error(transparent)]
     Io(io::Error),
 }
 
 impl BlobError {
-    /// Whether it may go well a little later.
+    /// Whether trying again later may succeed.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self, Self::Server { .. } | Self::Full { .. })
     }
@@ -119,7 +119,7 @@ impl Blobs {
         }
     }
 
-    /// Whether there is something of that name.
+    /// Whether there is an object of that name.
     pub(crate) async fn has(&self, name: &str) -> Result<bool, BlobError> {
         let info = self.connection.watched(self.bucket, self.store.info(name));
         match info.await? {
@@ -131,8 +131,8 @@ impl Blobs {
         }
     }
 
-    /// Puts what `from` gives, and says how much it was. `size` is what that is expected to be, if that is known: where
-    /// there is no room for so much, nothing is put. What was begun and fails is taken away again.
+    /// Stores what `from` yields, and returns its size in bytes. `size` is the expected size, if known: if there is
+    /// no room for it, nothing is stored. A failed attempt leaves nothing behind.
     pub(crate) async fn put(
         &self,
         name: &str,
@@ -158,8 +158,9 @@ impl Blobs {
         put
     }
 
-    /// The pieces as messages of one subject, and then what is known of them: the form that object stores have, by which every
-    /// client reads them. The client library's own `put` does not say where it put the pieces when it fails.
+    /// Publishes the pieces as messages of one subject, then their description: the format of NATS object stores,
+    /// which every client can read. The client library's own `put` does not say where it put the pieces when it
+    /// fails.
     async fn put_at(
         &self,
         name: &str,
@@ -247,7 +248,7 @@ impl Blobs {
         self.failed(reason)
     }
 
-    /// Whether so much can be put, now or ever.
+    /// Checks whether this many bytes can be stored, now or ever.
     async fn has_room(&self, size: u64) -> Result<(), BlobError> {
         let stream = self.connection.js.get_stream(object_stream(self.bucket));
         let stream = self.connection.watched(self.bucket, stream).await?;
@@ -274,7 +275,7 @@ impl Blobs {
         Ok(())
     }
 
-    /// Takes pieces away, as well as may be: where the key may not, they go when their time is over.
+    /// Removes pieces as well as it can: if the key may not, they go when their time is over.
     async fn take_away(&self, place: &str) {
         let stream = object_stream(self.bucket);
         let purge = format!("$JS.API.STREAM.PURGE.{stream}");
@@ -295,7 +296,7 @@ impl Blobs {
         self.put(name, size, &mut from).await.map(drop)
     }
 
-    /// Puts what a reader gives that waits for its bytes: it is read on a thread of its own.
+    /// Stores what a blocking reader yields; it is read on a thread of its own.
     pub(crate) async fn put_reader(
         &self,
         name: &str,
@@ -306,7 +307,7 @@ impl Blobs {
         self.put(name, size, &mut from).await
     }
 
-    /// All of it, if that is no more than `limit`.
+    /// Returns the whole object, if it has at most `limit` bytes.
     pub(crate) async fn get(&self, name: &str, limit: u64) -> Result<Bytes, BlobError> {
         let (mut object, size) = self.object(name).await?;
         if size > limit {
@@ -322,13 +323,13 @@ impl Blobs {
         while self.piece(object.read_buf(&mut bytes)).await? > 0 {
             // The server's word for the size is not trusted.
             if bytes.len() as u64 > size {
-                return Err(self.failed("an object is longer than it is said to be"));
+                return Err(self.failed("an object is longer than its recorded size"));
             }
         }
         Ok(bytes.freeze())
     }
 
-    /// Writes all of it to a file, and says how much it was.
+    /// Writes the whole object to a file, and returns its size in bytes.
     pub(crate) async fn get_to(&self, name: &str, file: &mut File) -> Result<u64, BlobError> {
         let (mut object, size) = self.object(name).await?;
         let mut piece = vec![0; PIECE];
@@ -342,12 +343,14 @@ impl Blobs {
             total += read as u64;
         }
         if total != size {
-            return Err(self.failed(format!("`{name}` has {total} bytes, and {size} were put")));
+            return Err(self.failed(format!(
+                "`{name}` has {total} bytes, but {size} were stored"
+            )));
         }
         Ok(total)
     }
 
-    /// A piece of an object, unless the server says that it may not be had.
+    /// Returns a piece of an object, unless the server denies access.
     async fn piece(
         &self,
         read: impl Future<Output = io::Result<usize>>,
@@ -374,7 +377,7 @@ impl Blobs {
         }
     }
 
-    /// Removes it; what is not there is removed already.
+    /// Removes an object; a missing one counts as removed.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
         if self.delete(name).await.is_ok() {
             return Ok(());
@@ -401,7 +404,7 @@ impl Blobs {
 }
 
 impl Blobs {
-    /// Removes all whose names begin so.
+    /// Removes all objects whose names have this prefix.
     pub(crate) async fn remove_all(&self, prefix: &str) -> Result<(), BlobError> {
         use futures_util::StreamExt;
         let list = self.connection.watched(self.bucket, self.store.list());
@@ -416,7 +419,7 @@ impl Blobs {
     }
 }
 
-/// A reader that waits, read a piece ahead on another thread.
+/// A blocking reader, read one piece ahead on another thread.
 struct Waiting {
     pieces: tokio::sync::mpsc::Receiver<io::Result<Bytes>>,
     rest: Bytes,
@@ -449,7 +452,7 @@ impl Waiting {
     }
 }
 
-/// Reads until `piece` is full or there is no more.
+/// Reads until `piece` is full or the reader ends.
 fn fill(reader: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < piece.len() {

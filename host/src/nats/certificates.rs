@@ -1,7 +1,8 @@
-//! A certificate authority for the servers of a cluster, and the certificates that it signs.
+//! A certificate authority for the servers of a cluster, and the certificates it signs.
 //!
-//! It signs servers only: servers of one cluster know one another by such a certificate, so that one for anything else
-//! would let its owner be a server. `ca.pem` is what all sides of the cluster get; `ca.key` signs, and is wanted for renewing only.
+//! It signs server certificates only: servers of one cluster recognise one another by such a certificate, so a
+//! certificate for anything else would let its owner act as a server. All sides of the cluster get `ca.pem`; `ca.key`
+//! signs, and is needed only to renew.
 
 use super::keys::{KeyFile, KeysError, Readers, Written, replace, write_new};
 use rcgen::{
@@ -16,19 +17,19 @@ use std::time::{Duration, SystemTime};
 /// The authority's certificate.
 pub(crate) const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
-/// The server's.
+/// The server's certificate.
 pub(crate) const SERVER: &str = "server.pem";
 pub(crate) const SERVER_KEY: &str = "server.key";
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
-/// An authority that expires takes all that it signed with it.
+/// Validity of the authority: when it expires, so does everything it signed.
 const AUTHORITY_VALID: Duration = Duration::from_hours(20 * 365 * 24);
 
-/// Before that, nothing of the certificate holds: clocks of machines differ.
+/// Certificates are valid from this long ago, since clocks differ.
 const SKEW: Duration = Duration::from_hours(1);
 
-/// What can be said before anything is made.
+/// Checks what can be checked before anything is created.
 pub(crate) fn check(hosts: &[String], valid: Duration) -> Result<(), KeysError> {
     const MOST: Duration = YEAR.saturating_mul(10);
     for host in hosts {
@@ -46,7 +47,7 @@ pub(crate) fn check(hosts: &[String], valid: Duration) -> Result<(), KeysError> 
     Ok(())
 }
 
-/// Makes the authority unless it is there, and a certificate for a server, anew each time.
+/// Creates the authority unless it exists, and a new certificate for a server.
 pub(crate) fn make(
     dir: &Path,
     hosts: &[String],
@@ -79,7 +80,7 @@ struct Authority {
 }
 
 impl Authority {
-    /// The one that is there, or a new one.
+    /// Opens the existing authority, or creates one.
     fn open(dir: &Path, files: &mut Vec<KeyFile>) -> Result<Self, KeysError> {
         let (ca, ca_key) = (dir.join(CA), dir.join(CA_KEY));
         let has_ca = ca.try_exists().map_err(KeysError::unreadable(&ca))?;
@@ -93,7 +94,7 @@ impl Authority {
                     return Err(KeysError::Authority {
                         dir: dir.to_owned(),
                         reason: format!(
-                            "{CA} is there and {CA_KEY} is not; renew the certificate where it is kept"
+                            "{CA} exists but {CA_KEY} does not; renew the certificate where that key is kept"
                         ),
                     });
                 }
@@ -119,7 +120,7 @@ impl Authority {
         })
     }
 
-    /// A certificate for a server by these names, and its key.
+    /// Signs a certificate for a server with these names, and returns it with its key.
     fn sign(
         &self,
         hosts: &[String],
@@ -146,7 +147,8 @@ impl Authority {
     }
 }
 
-/// The authority with this key. It is named by it, so that two are never taken for one, and the same is made again from it.
+/// The authority with this key. Its name is derived from the key, so that two are never confused, and the same one
+/// can be rebuilt.
 fn authority(key: &KeyPair) -> CertificateParams {
     let hash = Sha256::digest(key.public_key_raw());
     let short = hash[..8]
@@ -181,7 +183,7 @@ fn refused(dir: &Path, error: &rcgen::Error) -> KeysError {
     }
 }
 
-/// An address of version 6 without its brackets.
+/// An IPv6 address without its brackets.
 fn bare(host: &str) -> &str {
     host.strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
@@ -194,10 +196,10 @@ fn is_host(host: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     if host.contains("://") || host.contains('/') {
-        return Err("a URL is not wanted here, only the name in it");
+        return Err("write only the host name, not a URL");
     }
     if host.contains(':') {
-        return Err("no port is wanted");
+        return Err("leave out the port");
     }
     let name = host.strip_prefix("*.").unwrap_or(host);
     let fits = |label: &str| {
@@ -209,7 +211,7 @@ fn is_host(host: &str) -> Result<(), &'static str> {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     if name.len() > 253 || !name.split('.').all(fits) {
-        return Err("its parts are letters, digits and `-`, at most 63 each");
+        return Err("each part must have at most 63 letters, digits and `-`");
     }
     Ok(())
 }
@@ -271,7 +273,7 @@ mod tests {
         let server = read(dir, SERVER);
         std::fs::remove_file(dir.join(CA_KEY)).expect("removed");
         let error = make(dir, &["a".to_owned()], YEAR).expect_err("refused");
-        assert!(error.to_string().contains("ca.key is not"), "{error}");
+        assert!(error.to_string().contains("ca.key does not"), "{error}");
         std::fs::write(dir.join(CA_KEY), "no key").expect("written");
         assert!(matches!(
             make(dir, &["a".to_owned()], YEAR),

@@ -1,7 +1,8 @@
-//! The connection to the NATS server of a cluster: who we are, whether the server will do, and why it refuses.
+//! The connection to the NATS server of a cluster: the key used, whether the server is suitable, and why it rejects
+//! us.
 //!
-//! A server tells of a permission that is missing by an event, and the operation that wanted it would run into its time-out:
-//! [`Connection::watched`] ends it at once with what was refused.
+//! A server reports a missing permission by an event, while the operation that needed it would run into its time-out:
+//! [`Connection::watched`] ends the operation at once with the reason.
 
 use super::assets;
 use super::names::{self, Class};
@@ -20,32 +21,32 @@ use tokio::sync::watch;
 pub(crate) use super::refusal::{ConnectError, Denied};
 pub(crate) use super::role::{Key, Role};
 
-/// The oldest server that has all that is used: time limits of single messages, and marks of keys that expired.
+/// The oldest suitable server: it has per-message time limits and markers for expired keys.
 pub(crate) const OLDEST: (u64, u64) = (2, 11);
 
-/// The smallest `max_payload` that will do, which is what servers have by default: pieces of large values are so large.
+/// The smallest suitable `max_payload`, which is the servers' default: pieces of large values have this size.
 pub(crate) const LEAST_PAYLOAD: ByteSize = ByteSize::new(1 << 20);
 
-/// How to reach a cluster.
+/// How to reach a cluster. Start from [`ConnectSettings::new`] and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectSettings {
     /// One or more servers: `nats://host:4222` or `tls://host:4222`, separated by commas.
     pub url: String,
-    /// Who we are; none where the server asks for none, or the URL says it.
+    /// The key to connect with; `None` if the server asks for none, or the URL contains it.
     pub key: Option<Key>,
-    /// The certificate of the authority that signed the server's; else those that the system trusts are believed.
+    /// The certificate of the authority that signed the server's; by default the system's trusted authorities.
     pub ca: Option<PathBuf>,
-    /// Our own certificate and its key, where the server wants one.
+    /// The client certificate and its key, if the server requires one.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Whether a connection that is not encrypted may leave this machine.
+    /// Whether unencrypted connections may leave this machine.
     pub allow_plain: bool,
-    /// How long to try.
+    /// How long to try to connect.
     pub timeout: Duration,
 }
 
 impl ConnectSettings {
-    /// A server that asks for no key.
+    /// Settings for a server that asks for no key, with a timeout of 10 seconds.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -57,35 +58,35 @@ impl ConnectSettings {
         }
     }
 
-    /// Who we are.
+    /// Sets the key to connect with.
     #[must_use]
     pub fn key(mut self, key: Key) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// The authority that signed the server's certificate.
+    /// Sets the authority that signed the server's certificate.
     #[must_use]
     pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca = Some(path.into());
         self
     }
 
-    /// Our own certificate and its key.
+    /// Sets the client certificate and its key.
     #[must_use]
     pub fn certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.certificate = Some((certificate.into(), key.into()));
         self
     }
 
-    /// Lets a connection that is not encrypted leave this machine: for networks that are private as a whole.
+    /// Allows unencrypted connections to other machines, for networks that are private as a whole.
     #[must_use]
     pub fn allow_plain(mut self, allow: bool) -> Self {
         self.allow_plain = allow;
         self
     }
 
-    /// How long to try to connect.
+    /// Sets how long to try to connect.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -93,7 +94,7 @@ impl ConnectSettings {
     }
 }
 
-/// A connection, with what it refused.
+/// A connection that knows which permissions were denied.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
@@ -101,17 +102,17 @@ pub(crate) struct Connection {
     pub(crate) url: Arc<str>,
     pub(crate) who: Arc<str>,
     pub(crate) role: Role,
-    /// Where answers come.
+    /// The subject prefix for replies.
     inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
-    /// How often it was made.
+    /// The number of times the connection was made.
     made: watch::Receiver<u64>,
 }
 
-/// How long an operation on the server may take: a cluster of servers without a leader needs up to ten seconds for one.
+/// How long an operation on the server may take: a group of servers without a leader needs up to ten seconds for one.
 const OPERATION: Duration = Duration::from_secs(20);
 
-/// How often the server is asked whether it is still there: one that does not answer three times is taken for lost.
+/// How often the server is pinged: one that does not answer three times counts as lost.
 const PING: Duration = Duration::from_secs(5);
 
 /// A name that no job and no stream has.
@@ -121,10 +122,10 @@ const PROBE: &str = "-";
 pub(crate) const MAX_UNACKED: usize = 4096;
 
 impl Connection {
-    /// Connects as `role`, and looks whether the server will do.
+    /// Connects as `role`, and checks that the server is suitable.
     ///
     /// # Errors
-    /// When it cannot be reached, refuses, or will not do: in one sentence.
+    /// If the server cannot be reached, rejects the connection or is not suitable, in one sentence.
     pub(crate) async fn open(
         settings: &ConnectSettings,
         role: Role,
@@ -174,41 +175,11 @@ impl Connection {
                 tracing::debug!(%event, "the connection to the server");
                 std::future::ready(())
             });
-        if servers.iter().all(ServerAddr::tls_required) {
-            // Servers tell of others by address alone: a connection to one of these is no less encrypted.
-            options = options.require_tls(true);
-        } else if !settings.allow_plain {
-            // One that is only to be reached on this machine may tell of others that are not on it.
-            options = options.ignore_discovered_servers();
-        }
-        if let Some(ca) = &settings.ca {
-            options = options.add_root_certificates(ca.clone());
-        }
-        if let Some((certificate, key)) = &settings.certificate {
-            options = options.add_client_certificate(certificate.clone(), key.clone());
-        }
-        let client = options
+        let client = encrypted(options, settings, &servers)
             .connect(servers)
             .await
             .map_err(|error| refused(&error, &url, &who, settings.ca.is_some()))?;
-        let info = client.server_info();
-        let url_said = || url.to_string();
-        if !is_new_enough(&info.version) {
-            return Err(ConnectError::TooOld {
-                url: url_said(),
-                found: info.version.clone(),
-            });
-        }
-        if !info.jetstream && !is_passed_on(&client).await {
-            return Err(ConnectError::JetStreamOff { url: url_said() });
-        }
-        let payload = ByteSize::new(info.max_payload as u64);
-        if payload < LEAST_PAYLOAD {
-            return Err(ConnectError::SmallMessages {
-                url: url_said(),
-                found: payload,
-            });
-        }
+        check_server(&client, &url).await?;
         let js = ContextBuilder::new()
             .timeout(OPERATION)
             .ack_timeout(OPERATION)
@@ -227,11 +198,11 @@ impl Connection {
         })
     }
 
-    /// The same, for a cluster that was set up, and for what the role is there to do: whether the key may do that is asked
-    /// first, since a server tells of what it does not permit where nobody waits for it.
+    /// Like [`open`](Self::open), for a cluster that is set up, and for what the role does: permissions are checked
+    /// first, since a server reports a denial where nobody waits for it.
     ///
     /// # Errors
-    /// When it was not set up, or the key may not do it, too.
+    /// Also if the cluster is not set up, or the key lacks a permission.
     pub(crate) async fn to_cluster(
         settings: &ConnectSettings,
         role: Role,
@@ -243,7 +214,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether the server lets us do what a role is there for. Nothing is changed by asking.
+    /// Checks whether the server grants the permissions of a role. Asking changes nothing.
     async fn may(&self, role: Role) -> Result<(), ConnectError> {
         let asked = match role {
             Role::Client => {
@@ -270,7 +241,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What was not permitted, as the reason why the cluster cannot be used.
+    /// Turns a denial into the reason why the cluster cannot be used.
     pub(crate) fn denied(&self, denied: &Denied) -> ConnectError {
         ConnectError::Denied {
             url: self.url.to_string(),
@@ -278,10 +249,10 @@ impl Connection {
         }
     }
 
-    /// Does `act`, unless the server says meanwhile that something with `hint` in its name is not permitted.
+    /// Performs `act`, unless the server meanwhile denies something with `hint` in its name.
     ///
     /// # Errors
-    /// What the server did not permit.
+    /// What the server denied.
     pub(crate) async fn watched<T>(
         &self,
         hint: &str,
@@ -320,24 +291,23 @@ impl Connection {
         }
     }
 
-    /// The server knows the key as that of another role than its file says.
+    /// Explains a denial by the server knowing the key under another role than its file states.
     fn without_answers(&self, denied: &Denied) -> Denied {
         let who = &self.who;
         Denied(
-            format!("{denied}; so {who} is not what its file says it is, and gets no answers")
+            format!("{denied}; so {who} does not have the role that its file states, and receives no replies")
                 .into(),
         )
     }
 
-    /// Changes when the connection was lost and is there again: what the server was asked before has no answer, as a
-    /// rule.
+    /// Changes when a lost connection is back: requests made before usually get no reply.
     pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
         let mut made = self.made.clone();
         made.mark_unchanged();
         made
     }
 
-    /// Does `act`, for so long at most, and on one connection: none where it had no answer until then.
+    /// Performs `act` within this time and on one connection; returns `None` if there is no reply by then.
     pub(crate) async fn within<T>(
         &self,
         patience: Duration,
@@ -352,13 +322,14 @@ impl Connection {
         }
     }
 
-    /// The last thing that the server did not permit, whenever that was.
+    /// The last denial by the server, whenever that was.
     pub(crate) fn last_denial(&self) -> Option<Denied> {
         self.denials.borrow().clone()
     }
 }
 
-/// A file that is to have something in PEM, before the client looks: it would take one without, and trust nobody.
+/// Checks that a file contains PEM of this kind, before the client looks: it would accept one without and trust
+/// nobody.
 fn has_pem(path: &Path, kind: &str) -> Result<(), ConnectError> {
     let reason = match std::fs::read_to_string(path) {
         Ok(text) if text.contains(&format!("{kind}-----")) => return Ok(()),
@@ -371,21 +342,21 @@ fn has_pem(path: &Path, kind: &str) -> Result<(), ConnectError> {
     })
 }
 
-/// What whoever waits for a server waits on: it has this thread alone.
+/// The runtime on which a blocking call waits for a server, on this thread alone.
 ///
 /// # Errors
-/// When the system gives no event queue.
+/// If the system gives no event queue.
 pub(crate) fn runtime(settings: &ConnectSettings) -> Result<Runtime, ConnectError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime.map_err(|error| ConnectError::Unreachable {
         url: settings.url.clone(),
-        reason: format!("the system gives nothing to connect by: {error}"),
+        reason: format!("cannot create an event loop for the connection: {error}"),
     })
 }
 
-/// Whether the files of certificates and keys are what they should be.
+/// Checks the files of certificates and keys.
 fn check_files(settings: &ConnectSettings) -> Result<(), ConnectError> {
     let certificates = settings.certificate.iter().map(|(file, _)| file);
     for file in settings.ca.iter().chain(certificates) {
@@ -397,7 +368,7 @@ fn check_files(settings: &ConnectSettings) -> Result<(), ConnectError> {
     Ok(())
 }
 
-/// The addresses in the settings. The client takes each by itself.
+/// Parses the addresses in the settings. The client takes each by itself.
 fn servers(settings: &ConnectSettings) -> Result<Vec<ServerAddr>, ConnectError> {
     let bad = |found: &str, reason: String| ConnectError::Url {
         found: without_secrets(found),
@@ -431,7 +402,47 @@ fn servers(settings: &ConnectSettings) -> Result<Vec<ServerAddr>, ConnectError> 
     Ok(servers)
 }
 
-/// Whether a server without `JetStream` passes on what is asked of it, as a leaf node does to the servers behind it.
+/// The options with what the settings say of encryption.
+fn encrypted(
+    mut options: ConnectOptions,
+    settings: &ConnectSettings,
+    servers: &[ServerAddr],
+) -> ConnectOptions {
+    if servers.iter().all(ServerAddr::tls_required) {
+        // Servers announce others by address alone: a connection to one of these is no less encrypted.
+        options = options.require_tls(true);
+    } else if !settings.allow_plain {
+        // One that is only to be reached on this machine may announce others that are not on it.
+        options = options.ignore_discovered_servers();
+    }
+    if let Some(ca) = &settings.ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let Some((certificate, key)) = &settings.certificate {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    options
+}
+
+/// Checks that the server is suitable.
+async fn check_server(client: &Client, url: &str) -> Result<(), ConnectError> {
+    let info = client.server_info();
+    let url = url.to_owned();
+    if !is_new_enough(&info.version) {
+        let found = info.version;
+        return Err(ConnectError::TooOld { url, found });
+    }
+    if !info.jetstream && !is_passed_on(client).await {
+        return Err(ConnectError::JetStreamOff { url });
+    }
+    let found = ByteSize::new(info.max_payload as u64);
+    if found < LEAST_PAYLOAD {
+        return Err(ConnectError::SmallMessages { url, found });
+    }
+    Ok(())
+}
+
+/// Whether a server without `JetStream` passes requests on, as a leaf node does to the servers behind it.
 async fn is_passed_on(client: &Client) -> bool {
     let asked = format!("$JS.API.STREAM.INFO.{}", names::TASKS);
     let answer = client.request(asked, Bytes::new()).await;
@@ -439,7 +450,7 @@ async fn is_passed_on(client: &Client) -> bool {
     !answer.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders)
 }
 
-/// Whether it can only be this machine.
+/// Whether the host can only be this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
@@ -464,7 +475,7 @@ fn shown(servers: &[ServerAddr]) -> String {
     servers.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
-/// Whether a server of that version, as `2.15.1`, is one that will do.
+/// Returns whether a server of that version, such as `2.15.1`, is recent enough.
 #[must_use]
 pub fn is_new_enough(version: &str) -> bool {
     let mut parts = version.split(['.', '-']).map(str::parse::<u64>);

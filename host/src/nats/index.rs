@@ -1,7 +1,7 @@
-//! Which message holds which tasks of a durable job, and what each task works on. Pure.
+//! Which message holds which tasks of a durable job, and the input of each task. Pure.
 //!
-//! A job's tasks are numbered from 0 without gaps. A message is named by its first task's index; a task that is tried again
-//! has a message of its own, named by the attempt and its index.
+//! A job's tasks are numbered from 0 without gaps. A message is named after the index of its first task; a task that
+//! is retried has a message of its own, named after the attempt and its index.
 
 use super::wire::WireError;
 use rwasm_sandbox::outcome::Place;
@@ -16,11 +16,11 @@ pub(crate) struct Index {
     /// The first task of each message, in order.
     firsts: Vec<u64>,
     tasks: u64,
-    /// Attempts after the first, the earliest first.
+    /// Attempts after the first, in order.
     rounds: Vec<Round>,
 }
 
-/// Tasks that were tried again together.
+/// Tasks that were retried together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Round {
     pub(crate) attempt: u32,
@@ -29,7 +29,7 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Of tasks whose indices are in order.
+    /// A round of tasks whose indices are in order.
     pub(crate) fn of(attempt: u32, indices: impl IntoIterator<Item = u64>) -> Self {
         let mut tasks: Vec<(u64, u64)> = Vec::new();
         for index in indices {
@@ -46,7 +46,7 @@ impl Round {
         after > 0 && index < self.tasks[after - 1].1
     }
 
-    /// How many they are.
+    /// The number of tasks.
     pub(crate) fn len(&self) -> u64 {
         self.tasks.iter().map(|(start, end)| end - start).sum()
     }
@@ -62,10 +62,10 @@ impl Round {
     }
 }
 
-/// Where a task's outcome is found.
+/// The message that holds a task, and so its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// The message.
+pub(crate) struct TaskMessage {
+    /// The name of the message.
     pub(crate) number: String,
     /// The tasks that it holds.
     pub(crate) tasks: Range<u64>,
@@ -86,21 +86,24 @@ impl Index {
         self.tasks
     }
 
-    pub(crate) fn messages(&self) -> impl Iterator<Item = Found> + '_ {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = TaskMessage> + '_ {
         let ends = self.firsts.iter().skip(1).copied().chain([self.tasks]);
-        self.firsts.iter().zip(ends).map(|(first, end)| Found {
-            number: first.to_string(),
-            tasks: *first..end,
-        })
+        self.firsts
+            .iter()
+            .zip(ends)
+            .map(|(first, end)| TaskMessage {
+                number: first.to_string(),
+                tasks: *first..end,
+            })
     }
 
-    /// Where the outcome of a task is that counts: that of its last attempt.
-    pub(crate) fn find(&self, index: u64) -> Option<Found> {
+    /// Finds the outcome that counts: that of the task's latest attempt.
+    pub(crate) fn find(&self, index: u64) -> Option<TaskMessage> {
         if index >= self.tasks {
             return None;
         }
         if let Some(round) = self.rounds.iter().rev().find(|round| round.has(index)) {
-            return Some(Found {
+            return Some(TaskMessage {
                 number: round.number(index),
                 tasks: index..index + 1,
             });
@@ -108,14 +111,14 @@ impl Index {
         let after = self.firsts.partition_point(|first| *first <= index);
         let first = *self.firsts.get(after.checked_sub(1)?)?;
         let end = self.firsts.get(after).copied().unwrap_or(self.tasks);
-        Some(Found {
+        Some(TaskMessage {
             number: first.to_string(),
             tasks: first..end,
         })
     }
 }
 
-/// Writes what the tasks of each message work on.
+/// Writes the inputs of the tasks of each message.
 #[derive(Default)]
 pub(crate) struct PlacesWriter {
     out: Writer,
@@ -168,7 +171,7 @@ impl PlacesWriter {
     }
 }
 
-/// The messages and places that were written.
+/// Reads the written messages and inputs.
 pub(crate) fn read_places(bytes: &[u8]) -> Result<(Index, Vec<Place>), WireError> {
     let mut from = Reader::new(bytes);
     let mut index = Index::default();

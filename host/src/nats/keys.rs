@@ -1,7 +1,7 @@
-//! The keys of a cluster, as `rwasm-cluster keys` makes them: a directory with the seed of each key in a file of its own, and
-//! their public halves in `public.toml`, which is all that a server's configuration wants.
+//! The keys of a cluster, as created by `rwasm-cluster keys`: a directory with the seed of each key in a file of its
+//! own, and their public halves in `public.toml`, which is all that a server's configuration needs.
 //!
-//! No file that is there is written over, and no key that was taken out of `public.toml` comes back. Certificates are in
+//! No existing file is overwritten, and no key that was removed from `public.toml` comes back. Certificates are in
 //! [`super::certificates`].
 
 use super::role::{Key, Role};
@@ -11,20 +11,20 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The public keys: a line for each, as `client-alice = "U…"`.
+/// The public keys: one line each, such as `client-alice = "U…"`.
 pub(crate) const PUBLIC: &str = "public.toml";
 
-/// What to make.
+/// Which keys and certificates to create.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KeySettings {
-    /// For which roles.
+    /// The roles to create keys for.
     pub roles: Vec<Role>,
-    /// Whose keys they are, where a role has several: `alice` makes `client-alice.key`.
+    /// The owner of the keys, if a role has several: `alice` creates `client-alice.key`.
     pub name: Option<String>,
-    /// The names and addresses by which the server is reached; where there are none, no certificate is made.
+    /// The names and addresses by which the server is reached; if empty, no certificate is created.
     pub hosts: Vec<String>,
-    /// How long the server's certificate is to hold.
+    /// How long the server's certificate is valid.
     pub valid: Duration,
 }
 
@@ -45,13 +45,13 @@ impl Default for KeySettings {
 pub enum Written {
     /// It is new.
     New,
-    /// It was there, and is as it was.
+    /// It existed and is unchanged.
     Kept,
-    /// It was there, and another took its place: only certificates are renewed.
+    /// It existed and was replaced: only certificates are renewed.
     Renewed,
-    /// It was there, and its public key is not in `public.toml`: no server takes it.
+    /// It existed, and its public key is not in `public.toml`: no server accepts it.
     LockedOut,
-    /// It is not there, and its public key is known: the key is kept elsewhere.
+    /// It does not exist, and its public key is known: the key is kept elsewhere.
     Elsewhere,
 }
 
@@ -59,7 +59,7 @@ pub enum Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// What became of it.
     pub written: Written,
@@ -71,7 +71,7 @@ impl KeyFile {
     }
 }
 
-/// Why keys cannot be made, or public keys not be read.
+/// Why keys cannot be created, or public keys cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysError {
@@ -80,7 +80,7 @@ pub enum KeysError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -88,45 +88,45 @@ pub enum KeysError {
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// `public.toml` is not as `keys` writes it.
-    #[error("`{}` is no list of public keys: {reason}", .path.display())]
+    /// `public.toml` is not in the format that `keys` writes.
+    #[error("`{}` is not a valid list of public keys: {reason}", .path.display())]
     NotPublicKeys {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// Not what a key can be called.
-    #[error("`{name}` cannot name a key: write letters, digits, `-` and `_`, at most 64")]
+    /// The text is not a valid name for a key.
+    #[error("`{name}` is not a valid key name: write at most 64 letters, digits, `-` and `_`")]
     Name {
-        /// What was given.
+        /// The requested name.
         name: String,
     },
-    /// Not what a server can be called.
-    #[error("`{host}` is no host name or address: {reason}")]
+    /// The text is not a valid host name or address.
+    #[error("`{host}` is not a valid host name or address: {reason}")]
     Host {
-        /// What was given.
+        /// The requested host.
         host: String,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Certificates that hold so long would never be renewed.
-    #[error("a certificate cannot hold for {}: at most for {}", humantime::format_duration(*.wanted), humantime::format_duration(*.most))]
+    /// The requested validity is too long: such certificates would never be renewed.
+    #[error("a certificate cannot be valid for {}: the maximum is {}", humantime::format_duration(*.wanted), humantime::format_duration(*.most))]
     Validity {
-        /// What was given.
+        /// The requested validity.
         wanted: Duration,
-        /// The longest.
+        /// The longest validity.
         most: Duration,
     },
     /// The authority cannot sign.
     #[error("the certificate authority in `{}` cannot sign: {reason}", .dir.display())]
     Authority {
-        /// Where its files are.
+        /// The directory with its files.
         dir: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
@@ -143,11 +143,12 @@ impl KeysError {
     }
 }
 
-/// Makes what is missing of the keys that are wanted, and a certificate for the hosts that are named; what is there stays,
-/// but for the server's certificate.
+/// Creates the missing keys, and a certificate for the named hosts. Existing files stay, except the server's
+/// certificate, which is renewed.
 ///
 /// # Errors
-/// When a name or host will not do, or a file cannot be read or written. What was made until then stays and is whole.
+/// If a name or host is not valid, or a file cannot be read or written. Files created until then stay and are
+/// complete.
 pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, KeysError> {
     if let Some(name) = &settings.name
         && !names::is_token(name)
@@ -191,7 +192,7 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
     Ok(files)
 }
 
-/// Makes a key, writes its seed, and gives its public half.
+/// Creates a key, writes its seed, and returns its public half.
 fn new_key(path: &Path, label: &str, role: Role) -> Result<String, KeysError> {
     let pair = nkeys::KeyPair::new_user();
     let seed = pair.seed().map_err(|error| KeysError::Unwritable {
@@ -201,7 +202,7 @@ fn new_key(path: &Path, label: &str, role: Role) -> Result<String, KeysError> {
     let public = pair.public_key();
     let text = format!(
         "# The {label} key of an rwasm-cluster, public half {public}.\n\
-         # Whoever has this file is {} to the cluster: keep it from others.\n\
+         # Whoever has this file is {} to the cluster: keep it secret.\n\
          role: {role}\n{seed}\n",
         match role {
             Role::Admin | Role::Engine => format!("an {role}"),
@@ -217,21 +218,21 @@ fn public_of(key: &Key) -> Option<String> {
     Some(pair.public_key())
 }
 
-/// The keys that a server takes, by name.
+/// The public keys that a server accepts, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublicKeys {
-    /// What is in the file, comments too.
+    /// The text of the file, comments included.
     text: String,
     keys: Vec<PublicKey>,
 }
 
-/// A key that a server takes.
+/// A public key that a server accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PublicKey {
-    /// What it is called: its role, or its role, `-` and whose it is.
+    /// Its label: its role, or its role, `-` and its owner.
     pub label: String,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
     /// The key itself, `U…`.
     pub public: String,
@@ -241,7 +242,7 @@ impl PublicKeys {
     /// Reads `public.toml` in the directory.
     ///
     /// # Errors
-    /// When it cannot be read, or has something in it that is no public key.
+    /// If it cannot be read, or contains anything that is not a public key.
     pub fn read(dir: &Path) -> Result<Self, KeysError> {
         let path = dir.join(PUBLIC);
         let text = std::fs::read_to_string(&path).map_err(KeysError::unreadable(&path))?;
@@ -275,7 +276,7 @@ impl PublicKeys {
             let public = value
                 .as_str()
                 .filter(|public| is_public(public))
-                .ok_or_else(|| format!("`{label}` is no public key (U…)"))?;
+                .ok_or_else(|| format!("`{label}` is not a valid public key (U…)"))?;
             keys.push(PublicKey {
                 public: public.to_owned(),
                 role,
@@ -297,7 +298,7 @@ impl PublicKeys {
         })
     }
 
-    /// The keys.
+    /// Iterates over the keys.
     pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter()
     }
@@ -328,8 +329,8 @@ impl PublicKeys {
     }
 }
 
-const HEADER: &str = "# The public keys that a cluster's server takes, each by its role, as `rwasm-cluster keys` adds them.
-# Nothing here is secret. To lock a key out, delete its line and make the server's configuration anew.
+const HEADER: &str = "# The public keys that a cluster's servers accept, each with its role, as added by `rwasm-cluster keys`.
+# Nothing here is secret. To lock a key out, delete its line and write the server's configuration again.
 ";
 
 fn is_public(text: &str) -> bool {
@@ -344,7 +345,7 @@ pub(crate) enum Readers {
     All,
 }
 
-/// Makes a directory that only its owner may enter, unless it is there.
+/// Creates a directory that only its owner may enter, unless it exists.
 fn private_dir(dir: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -353,14 +354,14 @@ fn private_dir(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// Writes a file that only its owner may read, and fails where there is one.
+/// Writes a file that only its owner may read; fails if it exists.
 pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let file = aside(path, text, Readers::Owner)?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
 }
 
-/// Puts a file in the place of another.
+/// Replaces a file.
 pub(crate) fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
     aside(path, text, readers)?
         .persist(path)
@@ -368,7 +369,7 @@ pub(crate) fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<(
     Ok(())
 }
 
-/// Written whole under another name first, so that there is never half a key.
+/// Written completely under another name first, so that there is never half a key.
 fn aside(path: &Path, text: &str, readers: Readers) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -488,10 +489,13 @@ mod tests {
             .is_ok()
         );
         for (text, wanted) in [
-            (format!("king = \"{good}\""), "there is no role `king`"),
-            ("client = 3".to_owned(), "is no public key"),
-            ("client = \"U\"".to_owned(), "is no public key"),
-            (format!("client = \"{account}\""), "is no public key"),
+            (format!("king = \"{good}\""), "`king` is not a valid role"),
+            ("client = 3".to_owned(), "is not a valid public key"),
+            ("client = \"U\"".to_owned(), "is not a valid public key"),
+            (
+                format!("client = \"{account}\""),
+                "is not a valid public key",
+            ),
             (
                 format!("client = \"{good}\"\nviewer = \"{good}\""),
                 "are the same key",

@@ -1,6 +1,7 @@
-//! The lanes of a cluster: which there are, and whether there is one before tasks are sent to it that nobody would ever take.
+//! The lanes of a cluster: which there are, and whether a lane exists before tasks are sent to it that nobody would
+//! take.
 //!
-//! A lane is a consumer for each class; who serves it is said by the processes with engines.
+//! A lane is a consumer per class; processes with engines say which lanes they serve.
 
 use super::assets::AssetError;
 use super::connect::{ConnectError, Connection};
@@ -12,10 +13,10 @@ use async_nats::jetstream::consumer::pull;
 use futures_util::TryStreamExt;
 use std::collections::BTreeSet;
 
-/// Looks whether the cluster has the lane.
+/// Checks that the cluster has the lane.
 ///
 /// # Errors
-/// When it has not, or it cannot be a lane, or the server does not say.
+/// If it has no such lane, the name is not valid, or the server does not answer.
 pub(crate) async fn check(connection: &Connection, lane: &str) -> Result<(), ConnectError> {
     if !names::is_token(lane) {
         let lane = lane.to_owned();
@@ -43,10 +44,10 @@ pub(crate) async fn check(connection: &Connection, lane: &str) -> Result<(), Con
     }
 }
 
-/// Whether a process with engines takes tasks of the lane now.
+/// Returns whether a process with engines takes tasks of the lane now.
 ///
 /// # Errors
-/// When the server does not say.
+/// If the server does not answer.
 pub(crate) async fn is_served(connection: &Connection, lane: &str) -> Result<bool, ConnectError> {
     let list = presence::list(connection);
     match connection.watched(names::ENGINES, list).await {
@@ -56,7 +57,8 @@ pub(crate) async fn is_served(connection: &Connection, lane: &str) -> Result<boo
     }
 }
 
-/// The lanes that there are; none where the key may not ask, as on a server whose configuration is of an earlier version.
+/// Returns the existing lanes; `None` if the key may not ask, as on a server whose configuration is from an earlier
+/// version.
 pub(crate) async fn all(connection: &Connection) -> Option<BTreeSet<String>> {
     let stream = connection.js.get_stream_no_info(names::TASKS).await.ok()?;
     let names = stream.consumer_names().try_collect::<Vec<String>>();

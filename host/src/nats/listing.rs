@@ -1,7 +1,7 @@
-//! All that stands in a bucket at one moment.
+//! Everything in a bucket at one moment.
 //!
-//! A bucket is read by a consumer of its own, of which a server bears few: unlike a watcher's, this one is removed as soon as
-//! it was read.
+//! A bucket is read through a consumer of its own, of which a server can hold only few: unlike a watcher's, this one
+//! is removed as soon as the bucket is read.
 
 use super::connect::Connection;
 use super::names;
@@ -11,13 +11,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use std::collections::BTreeMap;
 
-/// What says of an entry that it is no value: it was removed, or has expired.
+/// Headers of an entry that is not a value: it was removed, or has expired.
 const NO_VALUE: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
 
-/// The values in a bucket by their keys. It does not end by itself where the last one expires before it is told of.
+/// Returns the values in a bucket by their keys. Does not end by itself if the last one expires before it is
+/// delivered.
 ///
 /// # Errors
-/// When the server does not tell. That the key may not ask is for [`Connection::watched`] to hear.
+/// If the server does not answer. [`Connection::watched`] hears if the key may not ask.
 pub(crate) async fn all(
     connection: &Connection,
     bucket: &str,

@@ -1,7 +1,7 @@
-//! What all sides of a cluster over NATS JetStream have in common: names, the connection, what is kept on the server,
-//! and the forms in which tasks and their results travel.
+//! What all sides of a cluster over NATS JetStream share: names, the connection, the assets on the server, and the
+//! formats in which tasks and results travel.
 //!
-//! It knows neither views nor engines. `backend/nats` submits tasks by way of it, `join` runs them.
+//! It knows neither views nor engines. `backend/nats` submits tasks through it, `join` runs them.
 
 pub(crate) mod assets;
 pub(crate) mod blob;

@@ -1,9 +1,9 @@
-//! The names of what a cluster has on a NATS server: streams, buckets, consumers and subjects.
+//! The names of a cluster's streams, buckets, consumers and subjects on a NATS server.
 //!
-//! Their number is constant: none is made for an engine or a job. Clusters that share a server have an account each, which
-//! keeps equal names apart. The permissions in `server_config` are written in terms of these.
+//! Their number is constant: there is none per engine or job. Clusters that share a server have an account each,
+//! which keeps equal names apart. The permissions in `server_config` are written in terms of these names.
 
-/// Tasks that wait or run: `rwc.t.<lane>.<class>.<job>.<number>`. A work queue: what is acknowledged is gone.
+/// Waiting and running tasks: `rwc.t.<lane>.<class>.<job>.<number>`. A work queue: acknowledged messages are gone.
 pub(crate) const TASKS: &str = "RWC_TASKS";
 pub(crate) const TASK_SUBJECTS: &str = "rwc.t.>";
 
@@ -11,13 +11,13 @@ pub(crate) const TASK_SUBJECTS: &str = "rwc.t.>";
 pub(crate) const RESULTS: &str = "RWC_RESULTS";
 pub(crate) const RESULT_SUBJECTS: &str = "rwc.r.>";
 
-/// Key-value bucket: what is known of each durable job, by its id.
+/// Key-value bucket: the record of each durable job, by its id.
 pub(crate) const JOBS: &str = "RWC_JOBS";
 
-/// Key-value bucket: the processes with engines that are there, by their id. Entries expire.
+/// Key-value bucket: the present processes with engines, by their id. Entries expire.
 pub(crate) const ENGINES: &str = "RWC_ENGINES";
 
-/// Key-value bucket: the next engine id, which nobody had.
+/// Key-value bucket: the next unused engine id.
 pub(crate) const IDS: &str = "RWC_IDS";
 pub(crate) const NEXT_ENGINE: &str = "engine";
 
@@ -35,7 +35,7 @@ pub(crate) fn object_stream(bucket: &str) -> String {
     format!("OBJ_{bucket}")
 }
 
-/// Where one who reads a stream asks for a consumer of its own.
+/// The subject on which readers of a stream ask for a consumer of their own.
 pub(crate) fn new_reader(stream: &str) -> String {
     format!("$JS.API.CONSUMER.CREATE.{stream}")
 }
@@ -43,7 +43,7 @@ pub(crate) fn new_reader(stream: &str) -> String {
 /// The lane of tasks that name none.
 pub(crate) const MAIN_LANE: &str = "main";
 
-/// What goes first within a lane.
+/// The precedence of tasks within a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Class {
     High,
@@ -54,7 +54,7 @@ pub(crate) enum Class {
 impl Class {
     pub(crate) const ALL: [Self; 3] = [Self::High, Self::Middle, Self::Low];
 
-    /// The class of a job's priority: above 0, 0, below.
+    /// The class of a priority: above 0, 0, or below.
     pub(crate) fn of(priority: i32) -> Self {
         match priority {
             1.. => Self::High,
@@ -72,7 +72,7 @@ impl Class {
     }
 }
 
-/// The durable consumer of the tasks of a class of a lane.
+/// The durable consumer for the tasks of one class of a lane.
 pub(crate) fn consumer(lane: &str, class: Class) -> String {
     format!("{lane}-{}", class.token())
 }
@@ -87,7 +87,7 @@ pub(crate) fn task(lane: &str, class: Class, job: &str, number: &str) -> String 
     format!("rwc.t.{lane}.{}.{job}.{number}", class.token())
 }
 
-/// All task messages of a job, in whichever lane.
+/// All task messages of a job, in any lane.
 pub(crate) fn tasks_of_job(job: &str) -> String {
     format!("rwc.t.*.*.{job}.*")
 }
@@ -102,43 +102,43 @@ pub(crate) fn results_of_job(job: &str) -> String {
     format!("rwc.r.{job}.*")
 }
 
-/// What a durable job is called in messages, results and objects: its id, and a mark that its submission has for itself, so
-/// that nothing of a job that was removed reaches a later one of the same id. No id has the sign between them.
+/// The name of a durable job in messages, results and objects: its id, and the mark of its submission, so that
+/// nothing of a removed job reaches a later one of the same id. No id contains the separator.
 pub(crate) fn submission(job: &str, mark: &str) -> String {
     format!("{job}={mark}")
 }
 
-/// The id of the job that is called so in messages.
+/// The id of the job with this name in messages.
 pub(crate) fn id_of(job: &str) -> &str {
     job.split('=').next().unwrap_or(job)
 }
 
-/// Where a process with engines takes tasks for one of its engines, and answers at once whether it does.
+/// Where a process with engines takes tasks for one of its engines, and answers at once whether it accepts them.
 pub(crate) fn execute(process: &str) -> String {
     format!("rwc.e.{process}.exec")
 }
 
-/// Where it is asked to let an engine go or to restart it.
+/// Where it takes requests to remove or restart an engine.
 pub(crate) fn control(process: &str) -> String {
     format!("rwc.e.{process}.control")
 }
 
-/// Headers of a result: how many outcomes it has, and how many of them are failures.
+/// Headers of a result: the number of outcomes, and of failures among them.
 pub(crate) const COUNT: &str = "Rwc-Count";
 pub(crate) const FAILURES: &str = "Rwc-Failures";
 
-/// Told to everyone with engines: tasks of the job are not wanted any more.
+/// Sent to everyone with engines: tasks of the job are no longer wanted.
 pub(crate) fn cancelled(job: &str) -> String {
     format!("rwc.c.{job}")
 }
 pub(crate) const ALL_CANCELLED: &str = "rwc.c.*";
 
-/// What running tasks of the job tell, for whoever listens. What nobody takes in time is lost.
+/// Notes of the job's running tasks, for whoever listens. Notes that nobody takes in time are lost.
 pub(crate) fn notes(job: &str) -> String {
     format!("rwc.n.{job}")
 }
 
-/// Whether `text` can be a token of a subject that we make: a lane, a job's id, an engine's label.
+/// Whether `text` can be a token of a subject that we build: a lane, a job's id, an engine's label.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 64

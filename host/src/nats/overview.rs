@@ -1,6 +1,7 @@
 //! A cluster at a glance: its server, its engines, and what waits for them.
 //!
-//! It asks and changes nothing; a viewer's key will do. What it tells is of one moment and is out of date in the next.
+//! It only asks and changes nothing, so a viewer's key is enough. The answer describes one moment and is out of date
+//! in the next.
 
 use super::connect::{ConnectSettings, Connection, runtime};
 use super::lanes;
@@ -14,24 +15,24 @@ use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-/// More messages than that are not looked at one by one for the jobs they belong to: the answer would have to name each.
+/// If more messages than this wait, their jobs are not looked up: the answer would have to name each message.
 const MOST_SUBJECTS: u64 = 100_000;
 
-/// What a cluster is like.
+/// A cluster at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Overview {
-    /// Where its servers were reached.
+    /// The URL at which its servers were reached.
     pub url: String,
-    /// The server that answered.
+    /// The name of the server that answered.
     pub server: String,
-    /// Its version.
+    /// The version of that server.
     pub version: String,
-    /// The processes with engines, by the ids of these.
+    /// The processes with engines, in the order of their engine ids.
     pub processes: Vec<Process>,
     /// The lanes, the main one first.
     pub lanes: Vec<Lane>,
-    /// The jobs of which tasks wait or run; none where there are too many tasks to tell.
+    /// The jobs with tasks that wait or run; `None` if there are too many tasks to look at.
     pub jobs: Option<Vec<String>>,
 }
 
@@ -41,27 +42,27 @@ pub struct Overview {
 pub struct Process {
     /// Its id.
     pub id: String,
-    /// The machine it runs on.
+    /// The machine on which it runs.
     pub host: String,
-    /// Its number there.
+    /// Its process id there.
     pub pid: u32,
     /// The version of its program.
     pub version: String,
     /// The ids of its engines.
     pub engines: Vec<u32>,
-    /// Whose tasks they take.
+    /// The lanes that they serve.
     pub lanes: Vec<String>,
-    /// What it was labelled with.
+    /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// How many of its engines run something.
+    /// How many of its engines are running a task.
     pub busy: u32,
-    /// Tasks that have ended on it, also those that failed.
+    /// Tasks that have ended on it, failed ones included.
     pub done: u64,
     /// Tasks that have failed on it.
     pub failed: u64,
     /// When it joined.
     pub started: SystemTime,
-    /// Whether it takes nothing more, and ends when it is through.
+    /// Whether it takes no more tasks, and ends once it is idle.
     pub draining: bool,
 }
 
@@ -84,26 +85,26 @@ impl From<Record> for Process {
     }
 }
 
-/// What is to be done on a lane. Tasks travel many to a message, and messages are what the server counts.
+/// The load of one lane, counted in messages: each carries one or many tasks.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Lane {
     /// Its name.
     pub name: String,
-    /// Messages that no engine has.
+    /// Messages that no engine has taken.
     pub waiting: u64,
-    /// Messages that an engine has and that are not done.
+    /// Messages that an engine has taken and not finished.
     pub running: u64,
-    /// How many engines take its tasks.
+    /// How many engines serve it.
     pub engines: usize,
-    /// Whether the cluster has it: what waits for one that it has not is taken by nobody.
+    /// Whether it exists: messages for a lane that does not exist are taken by nobody.
     pub is_made: bool,
 }
 
-/// Looks at a cluster. It waits, on a runtime of its own.
+/// Looks at a cluster. Blocks the calling thread, on a runtime of its own.
 ///
 /// # Errors
-/// When it cannot be reached, was not set up, or the key may not look.
+/// If the cluster cannot be reached or is not set up, or the key may not look.
 pub fn overview(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
     let runtime = runtime(settings)?;
     let found = runtime.block_on(look(settings));
@@ -141,7 +142,7 @@ async fn look(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
     })
 }
 
-/// Awaits an answer, or hears that the key may not ask.
+/// Awaits a reply, or the denial of the request.
 async fn asked<T>(
     connection: &Connection,
     hint: &str,
@@ -153,7 +154,7 @@ async fn asked<T>(
     }
 }
 
-/// The jobs of the tasks that are on the server, and how many messages there are for each lane.
+/// The jobs of the tasks on the server, and the number of messages of each lane.
 async fn queued(
     connection: &Connection,
 ) -> Result<(Option<Vec<String>>, BTreeMap<String, u64>), Problem> {
@@ -175,7 +176,7 @@ async fn queued(
     Ok((Some(jobs.into_iter().collect()), lanes))
 }
 
-/// What is to be done on a lane, for which there are so many messages.
+/// The load of a lane with this many messages.
 async fn depth(connection: &Connection, name: &str, messages: u64) -> Result<Lane, Problem> {
     let mut lane = Lane {
         name: name.to_owned(),

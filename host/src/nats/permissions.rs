@@ -1,8 +1,8 @@
-//! What each role may do on the server, and why: the one table from which the server's configuration is written, and which
-//! `docs/src/reference/roles.md` shows.
+//! What each role may do on the server, and why: the one table from which the server's configuration is written, and
+//! which `docs/src/reference/roles.md` shows.
 //!
-//! A role may what its lines say and nothing else. What a subject cannot tell apart (one job's results from another's, one
-//! user's jobs from another's) no line can keep apart: that is what accounts are for.
+//! A role may do what its lines say and nothing else. Whatever subjects cannot tell apart (the results of two jobs,
+//! the jobs of two users), permissions cannot either: that is what accounts are for.
 
 use super::names::{self, kv_stream, object_stream};
 use super::role::Role;
@@ -11,25 +11,25 @@ use super::role::Role;
 const ANY_TASK: &str = "rwc.t.*.*.*.*";
 /// A result of any job.
 const ANY_RESULT: &str = "rwc.r.*.*";
-/// What tasks of any job tell.
+/// Notes of any job's tasks.
 const ANY_NOTE: &str = "rwc.n.*";
 /// An order to run something, to any process with engines.
 const ANY_EXECUTE: &str = "rwc.e.*.exec";
-/// An order to let an engine go, to any process with engines.
+/// An order to remove or restart an engine, to any process with engines.
 const ANY_CONTROL: &str = "rwc.e.*.control";
 
 /// Something that a role may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Permission {
-    /// In words.
+    /// A description for people.
     pub(crate) what: &'static str,
     /// Subjects that it may publish to for that.
     pub(crate) publish: Vec<String>,
-    /// Subjects that it may hear for that.
+    /// Subjects that it may subscribe to for that.
     pub(crate) subscribe: Vec<String>,
 }
 
-/// What a role may do; nothing, where it may do everything within its account.
+/// The permissions of a role; `None` if it may do everything within its account.
 pub(crate) fn of(role: Role) -> Option<Vec<Permission>> {
     let lines = match role {
         Role::Admin => return None,
@@ -41,7 +41,7 @@ pub(crate) fn of(role: Role) -> Option<Vec<Permission>> {
     Some([answers].into_iter().chain(lines).collect())
 }
 
-/// Whether it may hear a subject, or publish to it.
+/// Whether a role may subscribe or publish to a subject.
 pub(crate) fn permits(role: Role, subject: &str, is_heard: bool) -> bool {
     let Some(lines) = of(role) else {
         return true;
@@ -56,7 +56,7 @@ pub(crate) fn permits(role: Role, subject: &str, is_heard: bool) -> bool {
     subjects.any(|pattern| covers(pattern, subject))
 }
 
-/// Whether a subject with wildcards covers another, which may have some too.
+/// Whether a subject with wildcards covers another, which may have wildcards too.
 fn covers(pattern: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in pattern.split('.') {
@@ -70,7 +70,7 @@ fn covers(pattern: &str, subject: &str) -> bool {
     tokens.next().is_none()
 }
 
-/// Whether it may answer what it is asked, wherever the answer is wanted.
+/// Whether a role may reply to requests, to whichever subject they name.
 pub(crate) fn answers(role: Role) -> bool {
     role == Role::Engine
 }
@@ -179,12 +179,12 @@ fn consumer_names(stream: &str) -> String {
     format!("$JS.API.CONSUMER.NAMES.{stream}")
 }
 
-/// Removing messages; whose, is in the request and not in the subject.
+/// Removing messages; which ones is in the request and not in the subject.
 fn purge(stream: &str) -> String {
     format!("$JS.API.STREAM.PURGE.{stream}")
 }
 
-/// Taking messages from consumers that are there.
+/// Taking messages from existing consumers.
 fn pull(stream: &str) -> [String; 2] {
     [
         consumer_info(stream),
@@ -192,7 +192,7 @@ fn pull(stream: &str) -> [String; 2] {
     ]
 }
 
-/// Acknowledging in both forms that servers have: newer ones put the domain and the account in front.
+/// Acknowledging in both formats of servers: newer ones put the domain and the account in front.
 fn acknowledge(stream: &str) -> [String; 2] {
     [
         format!("$JS.ACK.{stream}.>"),
@@ -205,8 +205,8 @@ fn look(stream: &str) -> [String; 2] {
     [info(stream), format!("$JS.API.DIRECT.GET.{stream}.>")]
 }
 
-/// Reading also by consumers of its own, as watchers and whole objects are read. Their requests have the consumer's name
-/// and filter behind the stream's, or nothing.
+/// Reading through consumers of its own as well, as watchers and readers of whole objects do. Their requests have the
+/// consumer's name and filter after the stream's, or nothing.
 fn read(stream: &str) -> Vec<String> {
     let mut subjects = look(stream).to_vec();
     subjects.extend([

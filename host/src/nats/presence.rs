@@ -1,6 +1,6 @@
-//! Which processes with engines there are: what each says of itself, and who has heard of it.
+//! Which processes with engines are present: what each reports, and how others learn of it.
 //!
-//! A record stands as long as it is renewed; the server lets it expire when its process dies.
+//! A record stays as long as it is renewed; the server lets it expire when its process dies.
 
 use super::connect::{Connection, Denied};
 use super::problem::Problem;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a process with engines says of itself.
+/// What a process with engines reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// Its id, which no other process has.
@@ -26,17 +26,17 @@ pub(crate) struct Record {
     pub(crate) lanes: Vec<String>,
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
-    /// How many of them run something.
+    /// How many of them are running a task.
     pub(crate) busy: u32,
-    /// Tasks that they have done, and how many of these failed.
+    /// Tasks that have ended on them, and how many of these failed.
     pub(crate) done: u64,
     pub(crate) failed: u64,
     /// When it joined, in milliseconds since 1970.
     pub(crate) started_ms: u64,
-    /// Whether it takes nothing more and ends when it is through.
+    /// Whether it takes no more tasks, and ends once it is idle.
     #[serde(default)]
     pub(crate) draining: bool,
-    /// How often each of its engines was restarted, of those that were.
+    /// How often each engine was restarted, for those that were.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) restarts: BTreeMap<u32, u64>,
 }
@@ -48,23 +48,23 @@ impl Record {
     }
 }
 
-/// Something that happened to the processes with engines.
+/// A change among the processes with engines.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// One is there, or says something new of itself.
+    /// One is present, or reports something new.
     Present(Box<Record>),
     /// One has left.
     Left { process: String },
     /// One was silent for too long.
     Silent { process: String },
-    /// All that were there at first have been told.
+    /// All that were present at first have been reported.
     Current,
 }
 
-/// Tells of all processes that are there, then of each change, until `tell` wants no more.
+/// Reports all present processes, then each change, until `tell` wants no more.
 ///
 /// # Errors
-/// When the server no longer tells; what went on meanwhile is not known then.
+/// If the server stops reporting; changes since then are unknown.
 pub(crate) async fn watch(
     connection: &Connection,
     mut tell: impl FnMut(Change) -> bool,
@@ -105,15 +105,15 @@ pub(crate) async fn watch(
             }
         }
     }
-    Err("the server no longer tells of engines".to_owned())
+    Err("the server no longer reports engines".to_owned())
 }
 
-/// All processes that are there now.
+/// Returns all present processes.
 ///
 /// # Errors
-/// When the server does not tell.
+/// If the server does not answer.
 pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, Problem> {
-    /// Where the last of those that were there expires before it is told of, nothing is told.
+    /// If the last of those present expires before it is reported, nothing is.
     const PATIENCE: Duration = Duration::from_secs(5);
     const TRIES: u32 = 4;
     for _ in 0..TRIES {
@@ -127,7 +127,7 @@ pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, Problem
             return Ok(records);
         }
     }
-    Err(Problem::Other("it does not tell of engines".to_owned()))
+    Err(Problem::Other("it does not report engines".to_owned()))
 }
 
 /// The bucket of records.
@@ -142,7 +142,7 @@ pub(crate) async fn bucket(connection: &Connection) -> Result<kv::Store, String>
 /// Takes `count` ids that no engine of the cluster ever had.
 ///
 /// # Errors
-/// When the server does not give them.
+/// If the server does not give them.
 pub(crate) async fn take_ids(connection: &Connection, count: u32) -> Result<Vec<EngineId>, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let denied = |denied: Denied| denied.to_string();
@@ -159,16 +159,16 @@ pub(crate) async fn take_ids(connection: &Connection, count: u32) -> Result<Vec<
         let (first, revision) = match &entry {
             Some(entry) => {
                 let text = std::str::from_utf8(&entry.value).unwrap_or_default();
-                let first: u32 = text
-                    .parse()
-                    .map_err(|_| format!("the next engine id is said to be `{text}`"))?;
+                let first: u32 = text.parse().map_err(|_| {
+                    format!("the next engine id is `{text}`, which is not a number")
+                })?;
                 (first, entry.revision)
             }
             None => (0, 0),
         };
         let next = first
             .checked_add(count)
-            .ok_or_else(|| "there are no engine ids left".to_owned())?;
+            .ok_or_else(|| "no engine ids are left".to_owned())?;
         let value = next.to_string().into();
         let update = bucket.update(names::NEXT_ENGINE, value, revision);
         match connection.watched(names::IDS, update).await {

@@ -1,14 +1,14 @@
-//! What a server said when it did not do what was asked of `JetStream`, whichever request it was.
+//! Why a server did not do what was asked of `JetStream`, whichever request it was.
 
 use super::assets::AssetError;
 use super::refusal::ConnectError;
 use async_nats::jetstream::ErrorCode;
 use rwasm_value::units::ByteSize;
 
-/// What a server said of a request, whichever it was.
+/// A server's reply to a failed request.
 pub(crate) enum Problem {
     Server(async_nats::jetstream::Error),
-    /// Nobody there does JetStream.
+    /// Nobody there serves JetStream.
     NobodyAnswers,
     Silent,
     Other(String),
@@ -19,7 +19,7 @@ impl Problem {
         matches!(self, Self::Server(error) if error.error_code() == code)
     }
 
-    /// Whether a message was not stored since there is no room for it.
+    /// Whether a message was not stored for lack of room.
     pub(crate) fn is_full(&self) -> bool {
         let Self::Server(error) = self else {
             return false;
@@ -34,7 +34,7 @@ impl Problem {
         }
     }
 
-    /// The problem of making or finding something.
+    /// The problem of creating or finding an asset.
     pub(crate) fn of(self, what: &str, replicas: usize, max_bytes: i64) -> AssetError {
         let what = what.to_owned();
         let error = match self {
@@ -73,7 +73,7 @@ impl Problem {
         }
     }
 
-    /// The problem of looking at something of a cluster that was set up.
+    /// The problem of reading an asset of a cluster that is set up.
     pub(crate) fn found(self, what: &str, url: &str) -> ConnectError {
         match self {
             Self::Other(reason) => ConnectError::Unreachable {
@@ -88,14 +88,14 @@ impl Problem {
             {
                 ConnectError::Unreachable {
                     url: url.to_owned(),
-                    reason: format!("of {what} it says: {error}"),
+                    reason: format!("it reports for {what}: {error}"),
                 }
             }
             problem => problem.of(what, 0, 0).into(),
         }
     }
 
-    /// The innermost that is known: the client wraps what a server says in errors of its own.
+    /// The innermost known error: the client wraps a server's replies in errors of its own.
     fn within(error: &(dyn std::error::Error + 'static)) -> Self {
         use async_nats::RequestErrorKind;
         use async_nats::jetstream::context::{

@@ -1,6 +1,7 @@
-//! Why a server refuses, each reason in one sentence: what a connection, a certificate or a permission is wanting.
+//! Why a server rejects us, each reason in one sentence: what is wrong with a connection, a certificate or a
+//! permission.
 //!
-//! The words of the client library and of TLS are turned into ours here, and nowhere else.
+//! The texts of the client library and of TLS are turned into ours here, and nowhere else.
 
 use super::connect::{LEAST_PAYLOAD, OLDEST};
 use super::permissions;
@@ -12,114 +13,114 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Why a cluster cannot be reached.
+/// Why a cluster cannot be reached or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Not a URL of a NATS server.
+    /// The text is not the URL of a NATS server.
     #[error(
-        "`{found}` is no URL of a cluster: {reason}; write nats://HOST:PORT or tls://HOST:PORT, several separated by commas"
+        "`{found}` is not a valid cluster URL: {reason}; write nats://HOST:PORT or tls://HOST:PORT, and separate several with commas"
     )]
     Url {
-        /// What was given.
+        /// The given text.
         found: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// It would go over the network in plain text.
+    /// The connection would cross the network unencrypted.
     #[error(
-        "the connection to {host} would not be encrypted, and tasks, results and what they are granted would go over the network for all to read: use tls:// (see `rwasm-cluster keys --host`), or --allow-plain where the network is private as a whole"
+        "the connection to {host} would not be encrypted, so anyone on the network could read tasks, results and granted values: use tls:// (see `rwasm-cluster keys --host`), or --allow-plain if the whole network is private"
     )]
     Plain {
-        /// Where to.
+        /// The host.
         host: String,
     },
     /// Nothing answers there.
     #[error("no NATS server answers at {url}: {reason}")]
     Unreachable {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// The server does not take the key.
-    #[error("the server at {url} refuses {who}: it is not among those of its configuration")]
+    /// The server rejects the key.
+    #[error("the server at {url} rejects {who}: its configuration does not allow it")]
     Refused {
-        /// Where.
+        /// The server's URL.
         url: String,
         /// The key, or that there is none.
         who: String,
     },
-    /// The server's certificate is not one to trust, or ours is not for it.
-    #[error("no encrypted connection to {url}: {reason}")]
+    /// The server's certificate cannot be trusted, or the server rejects the client certificate.
+    #[error("cannot encrypt the connection to {url}: {reason}")]
     Tls {
-        /// Where.
+        /// The server's URL.
         url: String,
         /// What is wrong.
         reason: String,
     },
     /// The server is too old.
     #[error(
-        "the NATS server at {url} is version {found}, and {}.{} or later is wanted", OLDEST.0, OLDEST.1
+        "the NATS server at {url} is version {found}, but {}.{} or later is required", OLDEST.0, OLDEST.1
     )]
     TooOld {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// Which it is.
+        /// Its version.
         found: String,
     },
-    /// It has no `JetStream`.
+    /// `JetStream` is disabled on the server.
     #[error(
-        "the NATS server at {url} has JetStream switched off: start it with `-js`, or with `jetstream {{}}` in its configuration, and enable it for this account"
+        "JetStream is disabled on the NATS server at {url}: start it with `-js`, or with `jetstream {{}}` in its configuration, and enable it for this account"
     )]
     JetStreamOff {
-        /// Where.
+        /// The server's URL.
         url: String,
     },
-    /// Its messages are too small for what we send.
+    /// The server's messages are too small.
     #[error(
-        "the NATS server at {url} takes messages of at most {found}, and {LEAST_PAYLOAD} are wanted: raise `max_payload` in its configuration"
+        "the NATS server at {url} accepts messages of at most {found}, but {LEAST_PAYLOAD} are required: raise `max_payload` in its configuration"
     )]
     SmallMessages {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// How large they may be.
+        /// Its largest message.
         found: ByteSize,
     },
-    /// A file of certificates or keys cannot be used.
-    #[error("`{}` cannot be used: {reason}", .path.display())]
+    /// A file with certificates or keys cannot be used.
+    #[error("cannot use `{}`: {reason}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The key may not do what it is used for.
+    /// The key lacks a permission.
     #[error("{url}: {what}")]
     Denied {
-        /// Where.
+        /// The server's URL.
         url: String,
-        /// What was refused, and which key may.
+        /// What was denied, and which keys have the permission.
         what: String,
     },
-    /// It is reached, and was not set up.
+    /// The server can be reached, but is not set up.
     #[error(transparent)]
     Assets(#[from] super::assets::AssetError),
 }
 
-/// What the server did not let us do, in a sentence that names the subject and which key may.
+/// A denial by the server, in a sentence that names the subject and the keys with the permission.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Denied(pub(crate) Arc<str>);
 
 impl Denied {
-    /// Whether it is of something with that in its name.
+    /// Whether the denial names this.
     pub(crate) fn is_of(&self, name: &str) -> bool {
         self.0.contains(name)
     }
 }
 
-/// What the server said in an event, if it was that something is not permitted.
+/// The denial in a server's event, if it is one.
 pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
     let ServerError::Other(text) = error else {
         return None;
@@ -131,11 +132,15 @@ pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
     // As `Permissions Violation for Publish to "rwc.t.x"`, or `… for Subscription to "x" using queue "y"`.
     let Some(subject) = text.split('"').nth(1) else {
         return Some(Denied(
-            format!("the server does not let {who} do it: {text}").into(),
+            format!("the server does not allow this to {who}: {text}").into(),
         ));
     };
     let is_heard = lowered.contains("for subscription");
-    let verb = if is_heard { "hear" } else { "publish to" };
+    let verb = if is_heard {
+        "subscribe to"
+    } else {
+        "publish to"
+    };
     let others: Vec<&str> = Role::ALL
         .into_iter()
         .filter(|role| permissions::permits(*role, subject, is_heard))
@@ -149,11 +154,11 @@ pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
         [_, rest @ ..] => format!(": keys of the roles {} may", rest.join(", ")),
     };
     Some(Denied(
-        format!("the server does not let {who} {verb} `{subject}`{others}").into(),
+        format!("the server does not allow {who} to {verb} `{subject}`{others}").into(),
     ))
 }
 
-/// Why a connection did not come about.
+/// Why a connection was not made.
 pub(crate) fn refused(
     error: &async_nats::ConnectError,
     url: &str,
@@ -176,7 +181,7 @@ pub(crate) fn refused(
         ConnectErrorKind::ServerParse => ConnectError::Url { found: url, reason },
         ConnectErrorKind::TimedOut => ConnectError::Unreachable {
             url,
-            reason: "nothing there spoke as a NATS server in time".to_owned(),
+            reason: "nothing there answered as a NATS server in time".to_owned(),
         },
         _ => ConnectError::Unreachable { url, reason },
     }
@@ -195,7 +200,7 @@ fn innermost(error: &async_nats::ConnectError) -> String {
     reason
 }
 
-/// What is wrong with a certificate or with TLS, if that is it.
+/// What is wrong with a certificate or with TLS, if that is the reason.
 fn tls_reason(error: &async_nats::ConnectError, has_ca: bool) -> Option<String> {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
@@ -217,7 +222,7 @@ fn of_tls(error: &rustls::Error, has_ca: bool) -> String {
         rustls::Error::InvalidCertificate(reason) => of_certificate(reason, has_ca),
         rustls::Error::AlertReceived(alert) => match alert {
             AlertDescription::CertificateRequired => {
-                "the server wants a certificate of ours, and none was given (--cert, --cert-key)"
+                "the server requires a client certificate: name one with --cert and --cert-key"
                     .to_owned()
             }
             AlertDescription::BadCertificate
@@ -226,12 +231,12 @@ fn of_tls(error: &rustls::Error, has_ca: bool) -> String {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
             | AlertDescription::UnknownCA => {
-                format!("the server does not take our certificate ({alert:?})")
+                format!("the server rejects the client certificate ({alert:?})")
             }
-            _ => format!("the server ended it ({alert:?})"),
+            _ => format!("the server ended the handshake ({alert:?})"),
         },
         rustls::Error::InvalidMessage(_) => {
-            "the server speaks no TLS: it has no certificate in its configuration".to_owned()
+            "the server does not use TLS: its configuration names no certificate".to_owned()
         }
         _ => error.to_string(),
     }
@@ -245,10 +250,10 @@ fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
     };
     match reason {
         CertificateError::UnknownIssuer if has_ca => {
-            "the server's certificate is not signed by the authority that was given (--ca)".to_owned()
+            "the server's certificate is not signed by the given authority (--ca)".to_owned()
         }
         CertificateError::UnknownIssuer => {
-            "the server's certificate is signed by an authority that this system does not know: name it with --ca (the `ca.pem` that `rwasm-cluster keys` made)"
+            "the server's certificate is signed by an authority that this system does not trust: name it with --ca (the `ca.pem` that `rwasm-cluster keys` created)"
                 .to_owned()
         }
         CertificateError::BadSignature => {
@@ -259,9 +264,9 @@ fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
             "the server's certificate expired on {}: renew it (`rwasm-cluster keys --host`)",
             date(not_after.as_secs())
         ),
-        CertificateError::NotValidYet => "the server's certificate does not hold yet".to_owned(),
+        CertificateError::NotValidYet => "the server's certificate is not valid yet".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => format!(
-            "the server's certificate holds from {} only: one of the clocks is wrong",
+            "the server's certificate is not valid before {}: one of the clocks may be wrong",
             date(not_before.as_secs())
         ),
         CertificateError::NotValidForName => "the server's certificate is for another name".to_owned(),
@@ -278,13 +283,13 @@ fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
             }
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "the server's certificate is not one for servers".to_owned()
+            "the server's certificate is not a server certificate".to_owned()
         }
         _ => format!("the server's certificate cannot be trusted: {reason}"),
     }
 }
 
-/// A name as in `DnsName("example.org")`.
+/// The name in a text such as `DnsName("example.org")`.
 fn bare(name: &str) -> String {
     let inner = name
         .split_once('(')
@@ -306,23 +311,23 @@ mod tests {
         for (text, wanted) in [
             (
                 r#"Permissions Violation for Publish to "rwc.t.main.mid.x.0""#,
-                "the server does not let the viewer key publish to `rwc.t.main.mid.x.0`: a key of role client may",
+                "the server does not allow the viewer key to publish to `rwc.t.main.mid.x.0`: a key of role client may",
             ),
             (
                 r#"Permissions Violation for Subscription to "_INBOX_client.>""#,
-                "the server does not let the viewer key hear `_INBOX_client.>`: a key of role client may",
+                "the server does not allow the viewer key to subscribe to `_INBOX_client.>`: a key of role client may",
             ),
             (
                 r#"permissions violation for publish to "$JS.API.STREAM.DELETE.RWC_TASKS""#,
-                "the server does not let the viewer key publish to `$JS.API.STREAM.DELETE.RWC_TASKS`: only the admin key may",
+                "the server does not allow the viewer key to publish to `$JS.API.STREAM.DELETE.RWC_TASKS`: only the admin key may",
             ),
             (
                 r#"Permissions Violation for Publish to "$O.RWC_BLOBS.C.x""#,
-                "the server does not let the viewer key publish to `$O.RWC_BLOBS.C.x`: keys of the roles engine, client may",
+                "the server does not allow the viewer key to publish to `$O.RWC_BLOBS.C.x`: keys of the roles engine, client may",
             ),
             (
                 "Permissions Violation",
-                "the server does not let the viewer key do it: Permissions Violation",
+                "the server does not allow this to the viewer key: Permissions Violation",
             ),
         ] {
             assert_eq!(said(text).as_deref(), Some(wanted));

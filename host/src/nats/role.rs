@@ -1,30 +1,30 @@
-//! The roles of a cluster, and the keys by which a process shows that it has one.
+//! The roles of a cluster, and the keys with which a process proves its role.
 //!
-//! A key is read here, and made in [`super::keys`].
+//! Keys are read here, and created in [`super::keys`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What a key may do. See `docs/src/reference/roles.md` for the permissions of each.
+/// What a key may do; `docs/src/reference/roles.md` lists the permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// Sets the cluster up; may do everything.
+    /// Sets the cluster up, and may do everything.
     Admin,
-    /// Takes tasks and writes their results.
+    /// Takes tasks and stores their results.
     Engine,
     /// Submits jobs and reads their results.
     Client,
-    /// Looks on.
+    /// Looks on, and changes nothing.
     Viewer,
 }
 
 impl Role {
-    /// All of them.
+    /// All roles.
     pub const ALL: [Self; 4] = [Self::Admin, Self::Engine, Self::Client, Self::Viewer];
 
-    /// Its name, as the command line has it.
+    /// Returns its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Role {
         }
     }
 
-    /// Where answers to it go: no role may read what is sent to another.
+    /// The prefix of its reply subjects: no role may read replies to another.
     pub(crate) fn inbox(self) -> String {
         format!("_INBOX_{}", self.name())
     }
@@ -53,7 +53,7 @@ impl FromStr for Role {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut all = Self::ALL.into_iter();
         all.find(|role| role.name() == text).ok_or_else(|| {
-            format!("there is no role `{text}`: write admin, engine, client or viewer")
+            format!("`{text}` is not a valid role: write admin, engine, client or viewer")
         })
     }
 }
@@ -80,20 +80,20 @@ pub enum KeyError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// There is no key in it.
+    /// The file contains no key.
     #[error(
-        "`{}` holds no key: wanted a line `role: ROLE` and the seed of an nkey (SU…), as `rwasm-cluster keys` writes them",
+        "`{}` does not contain a key: expected a line `role: ROLE` and the seed of an nkey (SU…), as `rwasm-cluster keys` writes them",
         .path.display()
     )]
     NotAKey {
         /// The file.
         path: PathBuf,
     },
-    /// Others can read the file.
-    #[error("the key `{}` can be read by others: `chmod 600` it", .path.display())]
+    /// Other users can read the file.
+    #[error("the key `{}` can be read by other users: run `chmod 600` on it", .path.display())]
     Public {
         /// The file.
         path: PathBuf,
@@ -101,10 +101,10 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// Reads a key as `rwasm-cluster keys` writes it: comments, a line `role: ROLE`, the seed.
+    /// Reads a key file as written by `rwasm-cluster keys`: comments, a line `role: ROLE`, the seed.
     ///
     /// # Errors
-    /// When there is none, or others than its owner can read it.
+    /// If there is no key in it, or users other than its owner can read it.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let unreadable = |source| KeyError::Unreadable {
             path: path.to_owned(),
@@ -127,7 +127,7 @@ impl Key {
         })
     }
 
-    /// Reads a key as it stands in a file; none where the text is no key.
+    /// Parses the text of a key file; returns `None` if it contains no key.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text
@@ -148,8 +148,8 @@ impl Key {
     }
 }
 
-/// Whether others may read or change a file that is to be a secret of `us`. One that root keeps may be read by its group as
-/// well: so Kubernetes and newer systemd hand secrets to a process that is not root's.
+/// Whether others may read or change a file that should be a secret of `us`. A file of root's may also be readable by
+/// its group: Kubernetes and newer systemd hand secrets to unprivileged processes this way.
 #[cfg(unix)]
 fn is_open(mode: u32, owner: u32, us: u32) -> bool {
     const OTHERS: u32 = 0o077;

@@ -1,6 +1,6 @@
-//! The configuration of a NATS server for a cluster: what `rwasm-cluster server-config` prints.
+//! The configuration of a NATS server for a cluster, as printed by `rwasm-cluster server-config`.
 //!
-//! It is text made from values; nothing is read or started here. What each key may do stands in [`super::permissions`].
+//! It is text made from values; nothing is read or started here. The permissions are in [`super::permissions`].
 
 use super::certificates;
 use super::connect::is_loopback;
@@ -11,23 +11,23 @@ use rwasm_value::units::ByteSize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The port of NATS servers, where nothing else is said.
+/// The default port of NATS servers.
 pub const PORT: u16 = 4222;
 
-/// The server's certificate.
+/// The server's certificate files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerTls {
     /// The certificate.
     pub certificate: PathBuf,
-    /// Its key.
+    /// Its private key.
     pub key: PathBuf,
-    /// Of the authority that signed it.
+    /// The certificate of the authority that signed it.
     pub ca: PathBuf,
 }
 
 impl ServerTls {
-    /// What [`make_keys`](super::make_keys) has made in that directory, if it made certificates.
+    /// Returns the files that [`make_keys`](super::make_keys) created in that directory, if it created certificates.
     pub fn find(dir: &Path) -> Option<Self> {
         let at = |name: &str| dir.join(name);
         at(certificates::SERVER).exists().then(|| {
@@ -39,7 +39,7 @@ impl ServerTls {
         })
     }
 
-    /// From three files.
+    /// Names the three files.
     pub fn new(
         certificate: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
@@ -57,14 +57,14 @@ impl ServerTls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Routes {
-    /// Where the other servers reach this one: `HOST:PORT`.
+    /// The `HOST:PORT` at which the other servers reach this one.
     pub listen: String,
-    /// All of them, this one too: `HOST:PORT` each.
+    /// The `HOST:PORT` of every server, this one included.
     pub servers: Vec<String>,
 }
 
 impl Routes {
-    /// Between these servers.
+    /// A server at `listen` among these servers.
     pub fn new(listen: impl Into<String>, servers: Vec<String>) -> Self {
         Self {
             listen: listen.into(),
@@ -73,85 +73,88 @@ impl Routes {
     }
 }
 
-/// What a server is to be like.
+/// The settings of a server. Start from [`ServerConfig::new`] and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// What it is called; several servers want a name each.
+    /// Its name, which each of several servers needs.
     pub name: Option<String>,
-    /// Where it listens: `HOST:PORT`.
+    /// The `HOST:PORT` on which it listens.
     pub listen: String,
-    /// Where it tells how it is, to anyone who asks: `HOST:PORT`.
+    /// The `HOST:PORT` on which it serves its monitoring pages, to anyone; `None` for none.
     pub monitor: Option<String>,
-    /// Where it writes which ports it listens on, if the system chose them.
+    /// The directory to which it writes the ports that the system chose.
     pub ports_dir: Option<PathBuf>,
-    /// Where it keeps what is stored.
+    /// The directory in which it stores streams.
     pub store: PathBuf,
-    /// How much it may store; else three quarters of what is free.
+    /// How much it may store; by default three quarters of the free space.
     pub max_store: Option<ByteSize>,
     /// The largest message.
     pub max_payload: ByteSize,
-    /// The name of an environment variable with a key by which all that is stored is encrypted.
+    /// The environment variable with the key that encrypts the storage.
     pub store_key: Option<String>,
     /// Its certificate; without one, connections are not encrypted.
     pub tls: Option<ServerTls>,
-    /// The other servers.
+    /// Its place among several servers.
     pub routes: Option<Routes>,
-    /// Whether plain connections may come from other machines.
+    /// Whether unencrypted connections may come from other machines.
     pub allow_plain: bool,
-    /// The keys that it takes.
+    /// The keys that it accepts.
     pub keys: Vec<PublicKey>,
 }
 
-/// Why there is no such configuration.
+/// Why a configuration cannot be written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerConfigError {
-    /// Everyone on the network could read along.
+    /// Other machines could connect without encryption.
     #[error(
-        "`{listen}` is open to other machines, and without a certificate connections are not encrypted: make one with `rwasm-cluster keys --host NAME`, or listen on 127.0.0.1"
+        "`{listen}` is reachable from other machines, but connections would not be encrypted: create a certificate with `rwasm-cluster keys --host NAME`, or listen on 127.0.0.1"
     )]
     Plain {
-        /// Where it would listen.
+        /// The listening address.
         listen: String,
     },
-    /// Not an address to listen on.
-    #[error("`{found}` is no HOST:PORT")]
+    /// The text is not an address to listen on.
+    #[error("`{found}` is not a valid HOST:PORT")]
     Address {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// Servers that know each other need names.
-    #[error("a server among several wants a name of its own")]
+    /// One of several servers has no name.
+    #[error("each of several servers needs a name of its own")]
     Unnamed,
-    /// Nobody could set the cluster up, or use it.
-    #[error("there is no {role} key, and without one {without}: make it with `rwasm-cluster keys`")]
+    /// A role without which the cluster is of no use has no key.
+    #[error(
+        "there is no {role} key, and without one {without}: create it with `rwasm-cluster keys`"
+    )]
     NoKey {
-        /// Of which role.
+        /// The role.
         role: Role,
-        /// What cannot be done.
+        /// What cannot be done without it.
         without: &'static str,
     },
-    /// A name or path that cannot stand in a configuration.
-    #[error("`{found}` cannot be written in a server's configuration")]
+    /// A name or path cannot be written in a configuration.
+    #[error("`{found}` cannot be written in a server configuration")]
     Unwritable {
-        /// Which.
+        /// The name or path.
         found: String,
     },
 }
 
-/// Consumers of one stream at a time: whoever reads a large value or results has one meanwhile, and a server of version 2.15
-/// allows 1 000 where nothing is said. It is said for the account: versions before know no default.
+/// Consumers of one stream at a time: every reader of a large value or of results has one meanwhile, and a server of
+/// version 2.15 allows 1 000 by default. Set for the account: earlier versions have no default.
 const MAX_CONSUMERS: u32 = 100_000;
 
-/// Answers to one request, and until when. One is given at once; a second is room for what is sent twice.
+/// Replies to one request, and for how long. One is sent at once; the second allows for repeated requests.
 const RESPONSES: &str = "{ max: 2, expires: \"1m\" }";
 
-/// Time for a handshake: 1 000 engines that join at once want many from few cores, and the server's own limit is 2 s.
+/// Seconds for a TLS handshake: 1 000 engines that join at once need many from few cores, and the server's default is
+/// 2 s.
 const TLS_TIMEOUT: u32 = 15;
 
 impl ServerConfig {
-    /// A server for this machine alone.
+    /// Settings for a server that only this machine can reach.
     pub fn new(store: impl Into<PathBuf>, keys: Vec<PublicKey>) -> Self {
         Self {
             name: None,
@@ -169,10 +172,10 @@ impl ServerConfig {
         }
     }
 
-    /// The text of the configuration.
+    /// Returns the text of the configuration.
     ///
     /// # Errors
-    /// When connections from other machines would not be encrypted, or nobody could set the cluster up.
+    /// If connections from other machines would not be encrypted, or a role lacks a key.
     pub fn to_text(&self) -> Result<String, ServerConfigError> {
         self.check()?;
         let mut text = String::new();
@@ -180,7 +183,7 @@ impl ServerConfig {
         line(
             out,
             0,
-            "# A NATS server for an rwasm-cluster, as `rwasm-cluster server-config` writes it. Start it with",
+            "# A NATS server for an rwasm-cluster, written by `rwasm-cluster server-config`. Start it with",
         );
         line(out, 0, "#   nats-server -c THIS_FILE");
         line(out, 0, "# and set the cluster up once, with the admin key:");
@@ -252,7 +255,7 @@ impl ServerConfig {
         Ok(())
     }
 
-    /// How the cluster is set up, for whoever reads the configuration.
+    /// The command that sets up the cluster, for readers of the configuration.
     fn init_command(&self) -> String {
         let scheme = if self.tls.is_some() { "tls" } else { "nats" };
         let ca = if self.tls.is_some() {
@@ -282,7 +285,7 @@ impl ServerConfig {
         line(
             out,
             1,
-            "# What is acknowledged is on the disk. Without it, two minutes of it are not.",
+            "# Acknowledged messages are on the disk. Without this, those of the last two minutes may not be.",
         );
         line(out, 1, "sync_interval: always");
         if let Some(variable) = &self.store_key {
@@ -310,7 +313,7 @@ impl ServerConfig {
             line(
                 out,
                 1,
-                "# A server shows that it is one by a certificate of the same authority.",
+                "# Servers prove themselves to one another by a certificate of the same authority.",
             );
             line(out, 1, "tls {");
             self::tls(out, 2, tls)?;
@@ -325,7 +328,7 @@ impl ServerConfig {
         line(
             out,
             0,
-            "# One account is one domain of trust: whoever has a key of it is trusted with all that is in it.",
+            "# An account is a domain of trust: whoever has one of its keys is trusted with everything in it.",
         );
         line(out, 0, "accounts {");
         line(out, 1, "SYS { users: [] }");

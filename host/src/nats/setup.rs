@@ -1,16 +1,16 @@
-//! Setting a cluster up, from outside: a connection with the admin key, and what `assets` makes by it.
+//! Sets a cluster up from outside: connects with the admin key, and lets `assets` create what is missing.
 
 use super::assets::{self, Asset, AssetSettings};
 use super::connect::{ConnectSettings, Connection, runtime};
 use super::refusal::ConnectError;
 use super::role::Role;
 
-/// Makes the streams, buckets and consumers of a cluster, unless they are there, and says what became of each.
-///
-/// It waits, on a runtime of its own.
+/// Creates the streams, buckets and consumers of a cluster, unless they exist, and reports what became of each.
+/// Blocks the calling thread, on a runtime of its own.
 ///
 /// # Errors
-/// When the server cannot be reached, refuses, or does not make one. What was made until then stays.
+/// If the server cannot be reached, rejects the connection, or does not create one of them. What was created until
+/// then stays.
 pub fn set_up(
     settings: &ConnectSettings,
     wanted: &AssetSettings,

@@ -1,9 +1,9 @@
 //! Queues as one engine sees them: the next one to take from is at the front.
 //!
-//! Each engine has a board with the queues of which it alone, or some engines, may take; one more is common to all. A
-//! queue is posted where it ceases to be empty, and taken down where it becomes so. In between, a turn of a group or
-//! an order that is taken changes what many boards should say, and none is told: both only make a post come later, so
-//! a post that has come to the front is compared with what is true, and put where it belongs.
+//! Each engine has a board with the queues that are open to it alone or to some engines; one more is common to all. A
+//! queue is posted when it stops being empty, and taken down when it becomes empty. Meanwhile, a group's turn or a
+//! taken order changes what many boards should say, and none is told: both can only move a post back, so a post that
+//! has come to the front is compared with the truth, and moved if need be.
 
 use super::count_step;
 use super::order::Stage;
@@ -18,21 +18,21 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Board {
     /// Priority, last turn, group.
     turns: BTreeSet<(Reverse<i32>, u64, JobId)>,
-    /// For each of them, its last turn and how many queues it has here.
+    /// For each group, its last turn and the number of its queues here.
     groups: BTreeMap<(i32, JobId), (u64, usize)>,
-    /// The queues, by the time of their first orders, no two of which have the same.
+    /// The queues, by the times of their first orders, which are all different.
     posts: BTreeMap<(i32, JobId, Stage, u64), QueueKey>,
     /// The same times.
     times: BTreeMap<QueueKey, u64>,
 }
 
 impl Board {
-    /// The highest priority of what is posted.
+    /// The highest priority posted.
     pub(super) fn priority(&self) -> Option<i32> {
         self.turns.first().map(|(priority, ..)| priority.0)
     }
 
-    /// Posts a queue whose first order came at `time`, if it is not posted: a set may name its engine twice.
+    /// Posts a queue whose first order came at `time`, unless it is posted: a set may name its engine twice.
     pub(super) fn post(&mut self, queue: QueueKey, time: u64, turns: &Turns) {
         count_step();
         let QueueKey {
@@ -75,11 +75,11 @@ impl Board {
         }
     }
 
-    /// The group whose turn it is among those that have something of this priority here.
+    /// Returns the group whose turn it is among those with orders of this priority here.
     ///
-    /// It is looked for from both sides: from the front of the board, which is short work where few groups had a turn
-    /// elsewhere, and from the groups that wait for longest, which is so where most of them are on the board. Only
-    /// groups that had a turn elsewhere since the board was last looked at can take a step each.
+    /// The search goes from both sides: from the front of the board, which is short if few groups had a turn
+    /// elsewhere, and from the groups that have waited longest, which is short if most of them are on the board. Only
+    /// groups that had a turn elsewhere since the last look can cost a step each.
     pub(super) fn next_group(&mut self, priority: i32, turns: &Turns) -> Option<JobId> {
         let mut oldest = turns.oldest_first();
         loop {
@@ -108,7 +108,7 @@ impl Board {
         }
     }
 
-    /// The queue of this group and priority whose first order comes next, after what decides that.
+    /// Returns the queue of this group and priority whose first order is due next.
     pub(super) fn next_queue(
         &mut self,
         priority: i32,

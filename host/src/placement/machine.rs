@@ -1,8 +1,8 @@
 //! The machine of placement: events in as methods, decisions out of [`Machine::next`].
 //!
-//! Each order that was submitted comes out exactly once: assigned, rejected, or dropped by a cancel. One that was
-//! assigned is with its engine until it is reported finished, or until the engine is lost or gone, which gives it
-//! back. Whether it is tried again is the job's business.
+//! Each submitted order comes out exactly once: assigned, rejected, or dropped by a cancel. An assigned order stays
+//! with its engine until it is reported finished, or until the engine is lost or gone, which returns it. Whether it
+//! is tried again is the job's decision.
 
 use super::board::Board;
 use super::order::{Decision, Eligible, Order};
@@ -15,44 +15,44 @@ use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What there is at one moment.
+/// The state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Status {
     /// The engines that are not gone, by id.
     pub(crate) engines: Vec<EngineStatus>,
-    /// How many orders wait that are not for one engine only.
+    /// The number of waiting orders that are not for one engine only.
     pub(crate) unassigned: usize,
 }
 
-/// What one engine has.
+/// The orders of one engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EngineStatus {
-    /// Which engine.
+    /// The engine.
     pub(crate) id: EngineId,
-    /// What it was given and has not finished, by id.
+    /// The orders that it was given and has not finished, by id.
     pub(crate) outstanding: Vec<DispatchId>,
-    /// How many orders wait for it alone.
+    /// The number of orders that wait for it alone.
     pub(crate) waiting: usize,
 }
 
 /// See the [module](self).
 pub(crate) struct Machine {
     policy: Policy,
-    /// The most dispatches an engine has at a time.
+    /// The most dispatches of an engine at a time.
     hwm: usize,
     rng: Rng,
     engines: BTreeMap<EngineId, Engine>,
     /// The engines with room for more.
     free: Pool,
-    /// Those of them whose boards have something, by the highest priority there; no pool is empty.
+    /// Those whose boards have something, by the highest priority there; no pool is empty.
     wanted: BTreeMap<Reverse<i32>, Pool>,
     queues: Queues,
     turns: Turns,
-    /// The queues of which every engine may take.
+    /// The queues open to every engine.
     common: Board,
-    /// What comes out next, since nobody is left to take it.
+    /// Orders that nobody is left to take; they come out next.
     rejected: VecDeque<(DispatchId, Eligible)>,
-    /// Counts assignments and arrivals, to tell earlier from later.
+    /// Counts assignments and arrivals, to order them in time.
     time: u64,
 }
 
@@ -60,13 +60,13 @@ pub(crate) struct Machine {
 struct Engine {
     standing: Standing,
     outstanding: BTreeSet<DispatchId>,
-    /// When it was last given something.
+    /// When it was last given an order.
     used: u64,
-    /// How many orders wait for it alone.
+    /// The number of orders that wait for it alone.
     waiting: usize,
-    /// The queues of which it, but not every engine, may take.
+    /// The queues open to it, but not to every engine.
     board: Board,
-    /// Under what it stands in the pools: free, and wanted for this priority.
+    /// Its entry in the pools: free, and wanted for this priority.
     listed: Option<(Load, Option<i32>)>,
 }
 
@@ -74,21 +74,21 @@ struct Engine {
 enum Standing {
     #[default]
     Up,
-    /// It died and is being replaced: what is for it waits.
+    /// It died and is being replaced; orders for it wait.
     Lost,
     /// It gets nothing more.
     Leaving,
 }
 
 impl Machine {
-    /// An engine has one dispatch at a time: what lies with an engine cannot be taken by one that comes free, and might
-    /// lie behind a task that does not end.
+    /// An engine has one dispatch at a time: a dispatch that waits with an engine cannot be taken by another that
+    /// becomes free, and might wait behind a task that does not end.
     pub(crate) const HWM: usize = 1;
 
-    /// Placement without engines.
+    /// Creates a placement without engines.
     ///
-    /// `hwm` is the most dispatches an engine has at a time, at least 1; `usize::MAX` is no limit. `seed` decides what
-    /// the policies that draw will draw: with the same events, the same decisions.
+    /// `hwm` is the most dispatches an engine has at a time, at least 1; `usize::MAX` means no limit. `seed`
+    /// determines the draws of random policies: the same events lead to the same decisions.
     pub(crate) fn new(policy: Policy, hwm: usize, seed: u64) -> Self {
         Self {
             policy,
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// There is another engine, or a replacement of one that was lost. Without effect for one that is leaving.
+    /// Adds an engine, or the replacement of a lost one. Has no effect for one that is leaving.
     pub(crate) fn engine_up(&mut self, id: EngineId) {
         if let Some(engine) = self.engines.get_mut(&id) {
             debug_assert_ne!(engine.standing, Standing::Up, "engine {id} came twice");
@@ -126,8 +126,8 @@ impl Machine {
         self.list(id);
     }
 
-    /// The engine's thread died, and it will be replaced under its id. Gives the dispatches that it had; what waits for
-    /// it goes on waiting. One that was leaving goes on leaving, with nothing left to finish.
+    /// Reports that the engine's thread died and will be replaced under its id. Returns the dispatches that it had;
+    /// orders for it go on waiting. An engine that was leaving goes on leaving, with nothing left to finish.
     pub(crate) fn engine_lost(&mut self, id: EngineId) -> Vec<DispatchId> {
         let Some(engine) = self.engines.get_mut(&id) else {
             return Vec::new();
@@ -140,8 +140,8 @@ impl Machine {
         had.into_iter().collect()
     }
 
-    /// The engine gets nothing more, and finishes what it has. What only engines that are leaving or gone may take is
-    /// rejected. Tells whether it has nothing outstanding; it may be asked again.
+    /// Makes the engine leave: it gets nothing more, and finishes what it has. Orders that only leaving or gone
+    /// engines may take are rejected. Returns whether it has nothing outstanding; may be asked again.
     pub(crate) fn engine_leaving(&mut self, id: EngineId) -> bool {
         let Some(engine) = self.engines.get_mut(&id) else {
             return true;
@@ -157,8 +157,8 @@ impl Machine {
             .is_none_or(|engine| engine.outstanding.is_empty())
     }
 
-    /// The engine is gone for good. Gives the dispatches that it had; what only engines that are leaving or gone may
-    /// take is rejected.
+    /// Removes the engine for good. Returns the dispatches that it had; orders that only leaving or gone engines may
+    /// take are rejected.
     pub(crate) fn engine_gone(&mut self, id: EngineId) -> Vec<DispatchId> {
         self.engine_leaving(id);
         let gone = self.engines.remove(&id);
@@ -167,7 +167,7 @@ impl Machine {
             .collect()
     }
 
-    /// Another dispatch wants an engine.
+    /// Submits an order for another dispatch.
     pub(crate) fn submit(&mut self, order: Order) {
         let possible = match &order.eligible {
             Eligible::Any => true,
@@ -191,7 +191,7 @@ impl Machine {
         }
     }
 
-    /// The engine is through with the dispatch. Without effect where it has been given back.
+    /// Reports that the engine has finished the dispatch. Has no effect if it was given back.
     pub(crate) fn finished(&mut self, engine: EngineId, id: DispatchId) {
         if let Some(state) = self.engines.get_mut(&engine) {
             state.outstanding.remove(&id);
@@ -199,18 +199,19 @@ impl Machine {
         }
     }
 
-    /// Drops what waits for the group, and gives it in the order of submission; what engines have is not touched.
+    /// Drops the waiting orders of the group, and returns them in the order of submission; engines keep what they
+    /// have.
     pub(crate) fn cancel_group(&mut self, group: JobId) -> Vec<DispatchId> {
         let dropped = self.queues.of_group(group).collect();
         self.withdraw_all(dropped)
     }
 
-    /// Drops the dispatch, if it waits. Tells whether it did; it will not come out then.
+    /// Drops the dispatch, if it waits, and returns whether it did; it will not come out then.
     pub(crate) fn cancel(&mut self, id: DispatchId) -> bool {
         self.withdraw(id).is_some()
     }
 
-    /// What is to be done next; `None` until something has happened.
+    /// Returns the next decision, or `None` until something has happened.
     pub(crate) fn next(&mut self) -> Option<Decision> {
         if let Some((id, eligible)) = self.rejected.pop_front() {
             return Some(Decision::Reject { id, eligible });
@@ -235,7 +236,7 @@ impl Machine {
         Some(Decision::Assign { engine, id })
     }
 
-    /// What there is.
+    /// Returns the state at this moment.
     pub(crate) fn status(&self) -> Status {
         let engines = self.engines.iter().map(|(id, engine)| EngineStatus {
             id: *id,
@@ -263,14 +264,14 @@ impl Machine {
             && self.engines.values().all(idle)
     }
 
-    /// Whether the engine gets, or will get, what waits for it.
+    /// Whether the engine gets, or will get, the orders for it.
     fn is_present(&self, id: EngineId) -> bool {
         let engine = self.engines.get(&id);
         engine.is_some_and(|engine| engine.standing != Standing::Leaving)
     }
 
-    /// The engine that comes next, and the priority of what it is to take: the highest of which an engine with room
-    /// may take something.
+    /// Chooses the engine that comes next, and the priority of its order: the highest that an engine with room may
+    /// take.
     fn choose_engine(&mut self) -> Option<(EngineId, i32)> {
         let common = self.common.priority().filter(|_| !self.free.is_empty());
         let wanted = self.wanted.first_key_value();
@@ -284,7 +285,7 @@ impl Machine {
         Some((engine, priority))
     }
 
-    /// The queue of this priority of which the engine takes next.
+    /// Chooses the queue of this priority from which the engine takes next.
     fn choose_queue(&mut self, engine: EngineId, priority: i32) -> Option<QueueKey> {
         let mut boards = [&mut self.engines.get_mut(&engine)?.board, &mut self.common];
         let groups = boards
@@ -297,7 +298,7 @@ impl Machine {
         queues.min().map(|(.., queue)| queue)
     }
 
-    /// Rejects what nobody may take any more, now that `id` is not there.
+    /// Rejects orders that nobody may take any more, now that `id` is gone.
     fn reject_unreachable(&mut self, id: EngineId) {
         let sets: Vec<_> = self.queues.sets_of(id).map(Takers::Set).collect();
         for takers in sets.into_iter().chain([Takers::One(id)]) {
@@ -315,7 +316,7 @@ impl Machine {
         }
     }
 
-    /// Takes out orders that wait, and gives them in the order of submission.
+    /// Removes waiting orders, and returns them in the order of submission.
     fn withdraw_all(&mut self, orders: Vec<DispatchId>) -> Vec<DispatchId> {
         let mut withdrawn: Vec<_> = orders
             .into_iter()
@@ -325,7 +326,7 @@ impl Machine {
         withdrawn.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Takes out an order, if it waits, and what is only there for it.
+    /// Removes an order, if it waits, with everything that exists only for it.
     fn withdraw(&mut self, id: DispatchId) -> Option<Removed> {
         let removed = self.queues.remove(id)?;
         let takers = removed.queue.takers;
@@ -344,7 +345,7 @@ impl Machine {
         Some(removed)
     }
 
-    /// Posts a queue that is no longer empty where it may be taken from.
+    /// Posts a queue that is no longer empty on the boards of its takers.
     fn post(&mut self, queue: QueueKey, time: u64) {
         let post = |machine: &mut Self, id| {
             if machine.is_present(id)
@@ -361,7 +362,7 @@ impl Machine {
         }
     }
 
-    /// Takes down a queue that is empty.
+    /// Takes down a queue that has become empty.
     fn take_down(&mut self, queue: QueueKey) {
         let take_down = |machine: &mut Self, id| {
             if let Some(engine) = machine.engines.get_mut(&id) {
@@ -376,7 +377,7 @@ impl Machine {
         }
     }
 
-    /// Puts the engine into the pools where it belongs, after anything about it has changed.
+    /// Moves the engine into the pools where it belongs, after anything about it has changed.
     fn list(&mut self, id: EngineId) {
         let Some(engine) = self.engines.get_mut(&id) else {
             return;

@@ -1,10 +1,10 @@
 //! Placement: which engine gets the next dispatch, and which dispatch it gets.
 //!
-//! A pure state machine inside the local backend. It owns the queues of dispatches that no engine has yet and the
-//! list of those that each engine has; it knows nothing of tasks, inputs or outcomes, only names.
+//! A pure state machine inside the local backend. It owns the queues of unassigned dispatches and the list of those
+//! that each engine has; it knows names only, no tasks, inputs or outcomes.
 //!
-//! [`order`] is what is asked and answered, [`queues`] what waits, [`turns`] whose turn it is, [`board`] what an engine
-//! may take of it in which order, [`policy`] and [`pool`] how an engine is chosen, and [`machine`] puts them together.
+//! [`order`] is what is asked and answered, [`queues`] what waits, [`turns`] whose turn it is, [`board`] what an
+//! engine may take in which order; [`policy`] and [`pool`] choose an engine, and [`machine`] puts them together.
 
 mod board;
 mod machine;

@@ -3,7 +3,7 @@
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
-/// Within a group and a priority, what goes first.
+/// The precedence within a group and a priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Stage {
     /// Merging, which frees memory.
@@ -15,26 +15,26 @@ pub(crate) enum Stage {
 /// The engines that may have a dispatch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Eligible {
-    /// Whichever there is, now or later.
+    /// Any engine, present or future.
     Any,
     /// This one and no other.
     One(EngineId),
-    /// Any of these. Orders with the same list should share it: a list has a queue of its own.
+    /// Any of these. Orders with the same list should share it, since each list has a queue of its own.
     Of(Arc<[EngineId]>),
 }
 
 /// A dispatch that wants an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// Its name, used once.
+    /// Its id, used once.
     pub(crate) id: DispatchId,
-    /// Whose it is: groups take turns.
+    /// The job it belongs to: jobs take turns.
     pub(crate) group: JobId,
-    /// Which engines may have it.
+    /// The engines that may have it.
     pub(crate) eligible: Eligible,
-    /// A higher one goes first, whatever its group.
+    /// Its priority: a higher one goes first, whatever its group.
     pub(crate) priority: i32,
-    /// Its place among those of its group.
+    /// Its precedence within its group.
     pub(crate) stage: Stage,
 }
 
@@ -48,11 +48,11 @@ pub(crate) enum Decision {
         /// Which dispatch.
         id: DispatchId,
     },
-    /// None of the engines that may have it is there, or will be.
+    /// No eligible engine exists, or will.
     Reject {
         /// Which dispatch.
         id: DispatchId,
-        /// The engines that it wanted.
+        /// The eligible engines.
         eligible: Eligible,
     },
 }

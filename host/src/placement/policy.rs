@@ -1,27 +1,38 @@
-//! The ways to choose an engine, by their names.
+//! The policies by which an engine is chosen, and their names.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// How an engine is chosen among those that may take what comes next.
+/// How an engine is chosen among those that may take the next dispatch.
 ///
-/// Only engines with room are candidates. Where all have the same to do, the policies differ little; where tasks are
-/// of very different length, the load tells more than the time.
+/// Only engines with room are candidates. If all tasks take about the same time, the policies differ little; if their
+/// times differ widely, policies by load do better than those by time of last use.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Policy};
+///
+/// let policy: Policy = "twobin".parse()?;
+/// let cluster = Cluster::builder().engines(2).policy(policy).start()?;
+/// assert_eq!(cluster.engines().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// The engine with the fewest dispatches; of several, the one that was given none for longest. Named `leastload`.
+    /// The engine with the fewest dispatches; of several, the least recently used. Named `leastload`; the default.
     #[default]
     LeastLoad,
-    /// The engine that was given none for longest. Named `lru`.
+    /// The least recently used engine. Named `lru`.
     LeastRecentlyUsed,
-    /// Each engine with the same probability. Named `random`.
+    /// Any engine, with equal probability. Named `random`.
     Random,
-    /// Two engines at random, which may be the same, and of them the one with fewer dispatches; of equals, the one that
-    /// was given none for longest. Named `twobin`.
+    /// Of two engines drawn at random, which may be the same, the one with fewer dispatches; of equals, the least
+    /// recently used. Named `twobin`.
     TwoBin,
-    /// Like [`TwoBin`](Self::TwoBin), but an engine is drawn the more often the fewer dispatches it has, one with none
-    /// a million times as often as one with one. Named `weighted`.
+    /// Like [`TwoBin`](Self::TwoBin), but engines with fewer dispatches are drawn more often: one with none a million
+    /// times as often as one with one. Named `weighted`.
     Weighted,
 }
 
@@ -51,9 +62,9 @@ impl fmt::Display for Policy {
     }
 }
 
-/// A text that names no policy.
+/// The error of parsing a [`Policy`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no policy: write leastload, lru, random, twobin or weighted")]
+#[error("`{found}` is not a valid policy: write leastload, lru, random, twobin or weighted")]
 pub struct ParsePolicyError {
     found: String,
 }
@@ -86,7 +97,10 @@ mod tests {
     #[test]
     fn an_unknown_name_is_told_with_those_there_are() {
         let error = "Random".parse::<Policy>().unwrap_err().to_string();
-        assert!(error.starts_with("`Random` is no policy"), "{error}");
+        assert!(
+            error.starts_with("`Random` is not a valid policy"),
+            "{error}"
+        );
         for policy in Policy::ALL {
             assert!(error.contains(policy.name()), "{error}");
         }

@@ -1,7 +1,7 @@
 //! Engines with room, kept so that a policy finds the next one at once.
 //!
-//! A pool does not know why an engine is in it. Policies that choose by order need an ordered set; those that draw
-//! need to reach the n-th engine, so they keep engines in buckets of equal load.
+//! A pool does not know why an engine is in it. Policies that choose by order need an ordered set; policies that draw
+//! need the n-th engine, so they keep engines in buckets of equal load.
 
 use super::count_step;
 use super::policy::Policy;
@@ -9,14 +9,14 @@ use fastrand::Rng;
 use rwasm_value::ids::EngineId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How much an engine has to do. In this order engines are preferred, where there is no other.
+/// The load of an engine. In the absence of other rules, engines are preferred in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Load {
     /// The number of dispatches that it has.
     pub(super) outstanding: usize,
-    /// When it was last given something.
+    /// When it was last given one.
     pub(super) used: u64,
-    /// Whose load it is.
+    /// The engine.
     pub(super) engine: EngineId,
 }
 
@@ -55,7 +55,7 @@ impl Pool {
         }
     }
 
-    /// Adds an engine that is not in it.
+    /// Adds an engine that is not in the pool.
     pub(super) fn insert(&mut self, load: Load) {
         match self {
             Self::ByLoad(loads) => {
@@ -70,7 +70,7 @@ impl Pool {
         }
     }
 
-    /// Removes an engine; `load` is that with which it came.
+    /// Removes an engine; `load` is that with which it was added.
     pub(super) fn remove(&mut self, load: Load) {
         match self {
             Self::ByLoad(loads) => {
@@ -85,7 +85,7 @@ impl Pool {
         }
     }
 
-    /// The engine that the policy prefers, which stays in the pool; `None` if there is none.
+    /// Returns the engine that the policy prefers, which stays in the pool; `None` if the pool is empty.
     pub(super) fn choose(&self, rng: &mut Rng) -> Option<EngineId> {
         match self {
             Self::ByLoad(loads) => loads.first().map(|load| load.engine),
@@ -103,12 +103,12 @@ impl Pool {
     }
 }
 
-/// Engines by what they have. There are few different loads, at most as many as an engine may have dispatches.
+/// Engines by load. There are few different loads, at most as many as an engine may have dispatches.
 #[derive(Default)]
 pub(super) struct Buckets {
     /// None of them empty.
     by_load: BTreeMap<usize, Vec<Load>>,
-    /// Where in its bucket an engine is.
+    /// The position of each engine in its bucket.
     places: BTreeMap<EngineId, usize>,
 }
 
@@ -135,7 +135,7 @@ impl Buckets {
         }
     }
 
-    /// One of all engines.
+    /// Draws one of all engines.
     fn draw(&self, rng: &mut Rng) -> Option<Load> {
         if self.places.is_empty() {
             return None;
@@ -151,7 +151,7 @@ impl Buckets {
         None
     }
 
-    /// One of all engines, with the weights of ipyparallel's scheme of this name.
+    /// Draws one of all engines, with the weights of ipyparallel's scheme of this name.
     fn draw_weighted(&self, rng: &mut Rng) -> Option<Load> {
         let weight = |outstanding: usize| 1.0 / (1e-6 + real(outstanding));
         let of_bucket = |(load, bucket): (&usize, &Vec<Load>)| weight(*load) * real(bucket.len());
@@ -170,7 +170,7 @@ impl Buckets {
     }
 }
 
-/// The number, for weighing; no engine has more than fit.
+/// Converts a number for weighing; no engine has more than fits.
 fn real(number: usize) -> f64 {
     u32::try_from(number).unwrap_or(u32::MAX).into()
 }

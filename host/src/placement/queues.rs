@@ -1,7 +1,7 @@
-//! The orders that wait, each in the queue of those that are alike in all but their time.
+//! The waiting orders, each in the queue of those that differ only in their time.
 //!
-//! Everything is in flat ordered maps with no queue objects of their own: an order can be taken out of the middle at
-//! the cost of one that is first, and what is taken out leaves nothing behind.
+//! Everything is in flat ordered maps without queue objects: an order in the middle can be removed at the cost of the
+//! first one, and a removed order leaves nothing behind.
 
 use super::order::{Eligible, Order, Stage};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
@@ -19,7 +19,7 @@ pub(super) enum Takers {
     Set(SetId),
 }
 
-/// A list of engines that is named by what waits: its address, which is its own while it is held here.
+/// A set of engines named by waiting orders: the address of its list, which is unique while it is held here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SetId(usize);
 
@@ -33,7 +33,7 @@ impl Takers {
     }
 }
 
-/// The name of a queue.
+/// The key of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct QueueKey {
     pub(super) group: JobId,
@@ -42,10 +42,10 @@ pub(super) struct QueueKey {
     pub(super) stage: Stage,
 }
 
-/// What a queue lost when an order was taken out of it.
+/// What a queue lost when an order was removed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Removed {
-    /// The queue in which it was.
+    /// The queue it was in.
     pub(super) queue: QueueKey,
     /// When it had come.
     pub(super) time: u64,
@@ -58,26 +58,26 @@ pub(super) struct Removed {
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Queues {
-    /// What waits, in the order of queues and of time.
+    /// The waiting orders, by queue and time.
     waiting: BTreeMap<(QueueKey, u64), DispatchId>,
-    /// Where each is.
+    /// The position of each order.
     orders: BTreeMap<DispatchId, (QueueKey, u64)>,
-    /// The queues that are not empty, by who may take from them, but for [`Takers::All`].
+    /// The queues that are not empty, by their takers, except [`Takers::All`].
     by_takers: BTreeSet<(Takers, QueueKey)>,
-    /// The sets for which something waits.
+    /// The sets for which orders wait.
     sets: BTreeMap<SetId, Arc<[EngineId]>>,
-    /// Which of them have an engine.
+    /// The sets that contain an engine.
     sets_of: BTreeSet<(EngineId, SetId)>,
 }
 
 impl Queues {
-    /// The number of orders that wait.
+    /// The number of waiting orders.
     pub(super) fn len(&self) -> usize {
         self.orders.len()
     }
 
-    /// Puts an order at the end of its queue, which it names. `time` must be later than that of any before. Whether the
-    /// queue was empty.
+    /// Appends an order to its queue, which it determines. `time` must be later than any before. Returns the queue,
+    /// and whether it was empty.
     pub(super) fn push(&mut self, order: Order, time: u64) -> (QueueKey, bool) {
         let takers = Takers::of(&order.eligible);
         let queue = QueueKey {
@@ -102,7 +102,7 @@ impl Queues {
         (queue, first)
     }
 
-    /// Takes an order out, if it waits.
+    /// Removes an order, if it waits.
     pub(super) fn remove(&mut self, id: DispatchId) -> Option<Removed> {
         let (queue, time) = self.orders.remove(&id)?;
         self.waiting.remove(&(queue, time));
@@ -118,7 +118,7 @@ impl Queues {
         })
     }
 
-    /// Forgets a set for which nothing waits; to be called when the last of a queue was taken.
+    /// Forgets a set for which nothing waits; to be called when the last order of a queue was taken.
     pub(super) fn forget(&mut self, takers: Takers) {
         let Takers::Set(id) = takers else { return };
         if self.of_takers(takers).next().is_some() {
@@ -129,19 +129,19 @@ impl Queues {
         }
     }
 
-    /// The first order of a queue, and when it came.
+    /// Returns the first order of a queue, and when it came.
     pub(super) fn first(&self, queue: QueueKey) -> Option<(u64, DispatchId)> {
         let (&(found, time), &id) = self.waiting.range((queue, 0)..).next()?;
         (found == queue).then_some((time, id))
     }
 
-    /// All orders of a queue.
+    /// Returns all orders of a queue.
     pub(super) fn of_queue(&self, queue: QueueKey) -> impl Iterator<Item = DispatchId> {
         let range = self.waiting.range((queue, 0)..=(queue, u64::MAX));
         range.map(|(_, id)| *id)
     }
 
-    /// All orders of a group.
+    /// Returns all orders of a group.
     pub(super) fn of_group(&self, group: JobId) -> impl Iterator<Item = DispatchId> {
         let from = QueueKey {
             group,
@@ -154,7 +154,7 @@ impl Queues {
             .map(|(_, id)| *id)
     }
 
-    /// The queues of one engine or of one set that are not empty.
+    /// Returns the queues of one engine or of one set that are not empty.
     pub(super) fn of_takers(&self, takers: Takers) -> impl Iterator<Item = QueueKey> {
         let from = QueueKey {
             group: JobId(0),
@@ -167,7 +167,7 @@ impl Queues {
             .map(|(_, queue)| *queue)
     }
 
-    /// Who may take from a queue, as its orders said.
+    /// Returns the takers of a queue, as its orders named them.
     pub(super) fn eligible(&self, takers: Takers) -> Eligible {
         match takers {
             Takers::All => Eligible::Any,
@@ -179,7 +179,7 @@ impl Queues {
         }
     }
 
-    /// The sets for which something waits and that have this engine.
+    /// Returns the sets that contain this engine and for which orders wait.
     pub(super) fn sets_of(&self, engine: EngineId) -> impl Iterator<Item = SetId> {
         let from = self.sets_of.range((engine, SetId(0))..);
         from.take_while(move |(found, _)| *found == engine)

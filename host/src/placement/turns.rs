@@ -1,9 +1,9 @@
-//! Whose turn it is: groups by the time at which they last got an engine, or came.
+//! Whose turn it is: groups by the time at which they last got an engine, or arrived.
 
 use rwasm_value::ids::JobId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The groups that have something waiting.
+/// The groups that have orders waiting.
 #[derive(Default)]
 pub(super) struct Turns {
     served: BTreeMap<JobId, u64>,
@@ -12,33 +12,33 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// A group has something waiting. One that had nothing comes after all that wait.
+    /// Adds a group that has orders waiting, after all that wait already.
     pub(super) fn arrive(&mut self, group: JobId, time: u64) {
         if !self.served.contains_key(&group) {
             self.served(group, time);
         }
     }
 
-    /// A group had its turn.
+    /// Records that a group had its turn.
     pub(super) fn served(&mut self, group: JobId, time: u64) {
         self.leave(group);
         self.served.insert(group, time);
         self.order.insert((time, group));
     }
 
-    /// A group has nothing waiting any more.
+    /// Removes a group that has nothing waiting any more.
     pub(super) fn leave(&mut self, group: JobId) {
         if let Some(served) = self.served.remove(&group) {
             self.order.remove(&(served, group));
         }
     }
 
-    /// When the group had its last turn, or came; 0 for one that has nothing waiting.
+    /// Returns when the group had its last turn or arrived; 0 if it has nothing waiting.
     pub(super) fn last(&self, group: JobId) -> u64 {
         self.served.get(&group).copied().unwrap_or(0)
     }
 
-    /// The groups, the one whose last turn is longest ago first.
+    /// Returns the groups, the one whose last turn is longest ago first.
     pub(super) fn oldest_first(&self) -> impl Iterator<Item = JobId> {
         self.order.iter().map(|(_, group)| *group)
     }

@@ -1,13 +1,13 @@
-//! Views: how a user addresses engines, and the jobs and calls that are made by them.
+//! Views: how users address engines, and the jobs and calls made through them.
 //!
 //! Four folders, each of which imports from those below it only:
 //!
-//! - `calls`: the views (`balanced`, `direct`), the calls they make, and how a map starts.
-//! - `runs`: jobs of many tasks. `spec` says what is wanted, `plan` checks it against the module,
+//! - `calls`: the views (`balanced`, `direct`), the calls they make, and the start of a map.
+//! - `runs`: jobs of many tasks. `spec` is what is wanted, `plan` checks it against the module,
 //!   `driver` runs it on a backend with `reader` feeding it `pieces`.
-//! - `handles`: what the user holds: `job`, `map`, `task`, `tasks`.
-//! - `shared`: the settings of tasks, the `core` of a cluster, the `slot` an outcome comes to, the
-//!   `desk` that looks after calls that wait for others, are tried again or have limits of time.
+//! - `handles`: what users hold: `job`, `map`, `task`, `tasks`.
+//! - `shared`: the settings of tasks, the `core` of a cluster, the `slot` in which an outcome arrives, and
+//!   the `desk`, which takes care of calls that wait for others, are retried or have time limits.
 
 mod calls;
 mod handles;

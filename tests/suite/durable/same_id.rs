@@ -93,14 +93,18 @@ fn another_job_of_the_same_id_is_refused_by_what_differs() {
     let copy = file(&dir, "copy.txt", "one two\n");
     assert_eq!(id(upper("", &copy)), "k1");
     for (options, file, part) in [
-        ("", &other, "its input is another one"),
-        ("--env A=1", &book, "its tasks are granted something else"),
-        ("--memory 64MiB", &book, "other limits"),
+        ("", &other, "its input is different"),
+        ("--env A=1", &book, "its grants are different"),
+        ("--memory 64MiB", &book, "its limits are different"),
         ("--deterministic", &book, "deterministic"),
-        ("--max-failures 3", &book, "it bears 0 failures"),
+        (
+            "--max-failures 3",
+            &book,
+            "its number of tolerated failures is 0",
+        ),
     ] {
         upper(options, file).fails(2).expect_stderr_has(&[
-            "has a job `k1` already",
+            "already has a different job `k1`",
             part,
             "--job-id",
         ]);
@@ -109,7 +113,7 @@ fn another_job_of_the_same_id_is_refused_by_what_differs() {
     let arguments = cluster.with(arguments.arg(&book).typed("-- --prefix b"));
     arguments
         .fails(2)
-        .expect_stderr_has(&["it has other arguments"]);
+        .expect_stderr_has(&["its arguments are different"]);
     let streamed = |file| {
         let cli = run("upper").typed("--detach --job-id k2").arg(file);
         cluster.with(cli)
@@ -118,7 +122,7 @@ fn another_job_of_the_same_id_is_refused_by_what_differs() {
     assert_eq!(id(streamed(&large)), "k2");
     streamed(&larger)
         .fails(2)
-        .expect_stderr_has(&["its input is another one"]);
+        .expect_stderr_has(&["its input is different"]);
     // What is refused leaves the other as it is.
     let _engines = cluster.engines(1);
     let result = cluster.result("k1").end().expect_code(0);
@@ -136,7 +140,7 @@ fn an_interrupted_submission_is_completed_by_the_same_job_alone() {
     cluster
         .with(others)
         .fails(2)
-        .expect_stderr_has(&["its input is another one"]);
+        .expect_stderr_has(&["its input is different"]);
     assert_eq!(id(cluster.with(ten("half"))), "half");
     let _engines = cluster.engines(1);
     let result = cluster.result("half").end().expect_code(0);

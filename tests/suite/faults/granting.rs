@@ -41,14 +41,14 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
     assert!(!told.contains("secret-value"), "{told}");
     for (grants, part) in [
         ("--dir /etc::/etc:ro", "/etc"),
-        (&format!("--dir {shown}::/data"), "may only be read"),
+        (&format!("--dir {shown}::/data"), "allows only reading"),
         ("--env HOME=x", "HOME"),
         ("--net localhost:80", "localhost:80"),
         ("--clock precise", "precise"),
     ] {
         ask(grants)
             .fails(11)
-            .expect_stderr_has(&["policy-denied", part, "policy of this engine"]);
+            .expect_stderr_has(&["policy-denied", part, "the engine's policy"]);
     }
 }
 
@@ -70,7 +70,7 @@ fn a_limit_that_the_policy_lowered_is_called_so() {
     ] {
         let cli = run(guest).env("RWASM_CLUSTER", url).typed(options);
         let failed = cli.stdin("").fails(11);
-        let failed = failed.expect_stderr_has(&["policy of its engine allows no more", part]);
+        let failed = failed.expect_stderr_has(&["more than the engine's policy allows", part]);
         assert!(!failed.stderr.contains("raise it"), "{}", failed.stderr);
     }
     // What it does not lower is the caller's own.

@@ -33,13 +33,13 @@ fn a_key_that_the_server_does_not_know_is_refused() {
     refused(
         site.init("admin"),
         13,
-        &["refuses the admin key: it is not among those of its configuration"],
+        &["rejects the admin key: its configuration does not allow it"],
     );
     let nobody = tool("init")
         .arg(site.url("127.0.0.1"))
         .arg("--ca")
         .arg(site.file("ca.pem"));
-    refused(nobody, 13, &["refuses a connection without a key"]);
+    refused(nobody, 13, &["rejects a connection without a key"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn another_authority_is_not_believed() {
     refused(
         site.init("admin"),
         13,
-        &["the server's certificate is not signed by the authority that was given (--ca)"],
+        &["the server's certificate is not signed by the given authority (--ca)"],
     );
     let nobody = tool("init")
         .arg(site.url("127.0.0.1"))
@@ -59,7 +59,7 @@ fn another_authority_is_not_believed() {
     refused(
         nobody,
         13,
-        &["signed by an authority that this system does not know: name it with --ca"],
+        &["signed by an authority that this system does not trust: name it with --ca"],
     );
 }
 
@@ -78,7 +78,7 @@ fn a_certificate_that_has_expired_or_does_not_hold_yet_is_not_believed() {
     const DAY: Duration = Duration::from_hours(24);
     for (from, to, part) in [
         (-20, -10, "the server's certificate expired on "),
-        (10, 20, "one of the clocks is wrong"),
+        (10, 20, "one of the clocks may be wrong"),
     ] {
         let dir = keys(&["--host", "127.0.0.1"]);
         certificates(&dir.path().join("keys"), DAY, from, to);
@@ -151,7 +151,7 @@ fn a_server_without_a_certificate_is_not_taken_for_one_that_encrypts() {
     refused(
         site.init_at(&url, "admin"),
         13,
-        &["the server speaks no TLS: it has no certificate in its configuration"],
+        &["the server does not use TLS: its configuration names no certificate"],
     );
 }
 
@@ -200,7 +200,7 @@ fn files_that_hold_nothing_are_named() {
     refused(
         site.init("admin"),
         14,
-        &["ca.pem` cannot be used: there is no certificate in it"],
+        &["cannot use `", "ca.pem`: there is no certificate in it"],
     );
     std::fs::remove_file(site.file("ca.pem")).expect("removed");
     let missing = tool("init")
@@ -209,7 +209,11 @@ fn files_that_hold_nothing_are_named() {
         .arg(site.file("ca.pem"));
     refused(missing, 14, &["ca.pem"]);
     std::fs::write(site.file("admin.key"), "SUNOTAKEY").expect("written");
-    refused(site.init("admin"), 14, &["admin.key` holds no key"]);
+    refused(
+        site.init("admin"),
+        14,
+        &["admin.key` does not contain a key"],
+    );
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn a_key_that_others_can_read_is_not_used() {
     refused(
         site.init("admin"),
         14,
-        &["can be read by others: `chmod 600` it"],
+        &["can be read by other users: run `chmod 600` on it"],
     );
 }
 
@@ -259,7 +263,7 @@ fn a_key_that_is_locked_out_is_cut_off_and_the_others_are_not() {
         .arg(site.url("127.0.0.1"))
         .arg("--key")
         .arg(site.file("client-bob.key"));
-    refused(bob, 13, &["refuses the client key"]);
+    refused(bob, 13, &["rejects the client key"]);
     site.init("admin").typed("--max-bytes 100MiB").output();
 }
 

@@ -34,7 +34,7 @@ fn a_server_that_is_too_old_is_refused() {
     refused(
         tool("init").arg(url),
         13,
-        &["is version 2.9.10, and 2.11 or later is wanted"],
+        &["is version 2.9.10, but 2.11 or later is required"],
     );
 }
 
@@ -44,7 +44,10 @@ fn a_server_without_jetstream_is_refused() {
     refused(
         tool("init").arg(server.url()),
         13,
-        &["has JetStream switched off: start it with `-js`"],
+        &[
+            "JetStream is disabled on the NATS server at",
+            ": start it with `-js`",
+        ],
     );
 }
 
@@ -58,7 +61,7 @@ fn an_account_without_jetstream_is_refused() {
     refused(
         site.init("admin"),
         13,
-        &["has JetStream switched off for this account"],
+        &["JetStream is disabled for this account"],
     );
 }
 
@@ -68,7 +71,7 @@ fn a_server_whose_messages_are_too_small_is_refused() {
     refused(
         site.init("admin"),
         13,
-        &["takes messages of at most 64KiB, and 1MiB are wanted: raise `max_payload`"],
+        &["accepts messages of at most 64KiB, but 1MiB are required: raise `max_payload`"],
     );
 }
 
@@ -96,7 +99,7 @@ fn a_server_that_was_not_set_up_says_so() {
             call,
             13,
             &[
-                "the server has no stream RWC_TASKS: it was not set up as a cluster",
+                "the server has no stream RWC_TASKS: it is not set up as a cluster",
                 "`rwasm-cluster init`",
             ],
         );
@@ -119,7 +122,7 @@ fn more_replicas_than_servers_are_refused() {
     refused(
         site.init("admin").typed("--lane a.b"),
         2,
-        &["`a.b` cannot name a lane"],
+        &["`a.b` is not a valid lane"],
     );
 }
 

@@ -35,7 +35,7 @@ fn a_viewer_sees_jobs_and_not_what_came_of_them() {
             job("viewer", words),
             13,
             &[
-                "the server does not let the viewer key publish to",
+                "the server does not allow the viewer key to publish to",
                 "client may",
             ],
         );

@@ -37,14 +37,14 @@ fn keys_are_made_once_and_certificates_renewed() {
 fn what_cannot_be_made_is_said_with_its_exit_code() {
     let dir = folder();
     for (options, code, part) in [
-        ("--role king", 2, "there is no role `king`"),
-        ("--name a/b", 2, "`a/b` cannot name a key"),
-        ("--host tls://a", 2, "a URL is not wanted here"),
-        ("--host a:4222", 2, "no port is wanted"),
+        ("--role king", 2, "`king` is not a valid role"),
+        ("--name a/b", 2, "`a/b` is not a valid key name"),
+        ("--host tls://a", 2, "write only the host name, not a URL"),
+        ("--host a:4222", 2, "leave out the port"),
         (
             "--host a --valid 100y",
             2,
-            "a certificate cannot hold for 100years",
+            "a certificate cannot be valid for 100years",
         ),
         ("--dir /dev/null/keys", 14, "cannot write `/dev/null/keys`"),
     ] {
@@ -57,13 +57,13 @@ fn what_cannot_be_made_is_said_with_its_exit_code() {
         (
             "--listen 0.0.0.0:4222",
             2,
-            "`0.0.0.0:4222` is open to other machines",
+            "`0.0.0.0:4222` is reachable from other machines",
         ),
-        ("--listen 4222", 2, "`4222` is no HOST:PORT"),
+        ("--listen 4222", 2, "`4222` is not a valid HOST:PORT"),
         (
             "--cluster-listen 127.0.0.1:6222 --route a:6222",
             2,
-            "wants a name of its own",
+            "needs a name of its own",
         ),
         ("--dir nowhere", 14, "cannot read `nowhere/public.toml`"),
     ] {
@@ -74,7 +74,9 @@ fn what_cannot_be_made_is_said_with_its_exit_code() {
     tool("server-config")
         .in_dir(&dir)
         .fails(14)
-        .expect_stderr_has(&["public.toml` is no list of public keys: `admin` is no public key"]);
+        .expect_stderr_has(&[
+            "public.toml` is not a valid list of public keys: `admin` is not a valid public key",
+        ]);
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn only_an_admin_sets_a_cluster_up() {
         refused(
             site.init(role),
             13,
-            &["this key may not make stream RWC_TASKS: an admin key is wanted"],
+            &["this key may not create stream RWC_TASKS: use an admin key"],
         );
     }
     site.set_up();
@@ -297,7 +297,7 @@ fn the_program_says_at_once_which_key_is_wanted() {
             site.run(role),
             13,
             &[
-                &format!("the server does not let the {role} key publish to `rwc.t.main."),
+                &format!("the server does not allow the {role} key to publish to `rwc.t.main."),
                 "a key of role client may",
             ],
         );
@@ -307,7 +307,7 @@ fn the_program_says_at_once_which_key_is_wanted() {
             site.join(role),
             13,
             &[
-                &format!("the server does not let the {role} key publish to `rwc.r."),
+                &format!("the server does not allow the {role} key to publish to `rwc.r."),
                 "a key of role engine may",
             ],
         );
@@ -324,7 +324,7 @@ fn a_key_that_says_another_role_than_it_has_gets_nothing_and_is_told() {
     refused(
         site.run("viewer"),
         13,
-        &["the client key is not what its file says it is, and gets no answers"],
+        &["the client key does not have the role that its file states, and receives no replies"],
     );
 }
 
@@ -728,7 +728,7 @@ fn one_who_may_not_look_is_told_so() {
             site.with_key(look, "engine"),
             13,
             &[
-                "the server does not let the engine key publish to `$JS.API.CONSUMER.CREATE.KV_RWC_ENGINES",
+                "the server does not allow the engine key to publish to `$JS.API.CONSUMER.CREATE.KV_RWC_ENGINES",
                 "viewer may",
             ],
         );

@@ -12,7 +12,7 @@ use crate::pipeline::{
     Plan, Progress, RunningJob, Settings, Wording, carry_out, function, read_module, result_type,
 };
 #[cfg(feature = "nats")]
-use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
     Argument, Cluster, DynamicCallable, JobSpec, Module, SubmitError, TaskInfo, Tasks, Value,
@@ -100,7 +100,7 @@ impl Plan for Calls {
     }
 
     #[cfg(feature = "nats")]
-    fn store(self, _: &DurableJobs, _: &DetachSettings) -> Result<String, CliError> {
+    fn store(self, _: &DurableJobs, _: &DurableSettings) -> Result<String, CliError> {
         Err(CliError::Internal(anyhow::anyhow!("a call is not stored")))
     }
 }

@@ -16,7 +16,7 @@ use crate::pipeline::{
 };
 use anyhow::Context as _;
 #[cfg(feature = "nats")]
-use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
     Cluster, DynamicCallable, InputError, JobSpec, Map, Merge, Module, SubmitError, Value, ViewKind,
@@ -97,7 +97,7 @@ impl Plan for LineMap {
     }
 
     #[cfg(feature = "nats")]
-    fn store(self, jobs: &DurableJobs, settings: &DetachSettings) -> Result<String, CliError> {
+    fn store(self, jobs: &DurableJobs, settings: &DurableSettings) -> Result<String, CliError> {
         let Lines { name, input } = self.lines;
         jobs.submit_lines(&self.function, &name, input, &self.spec, settings)
             .map_err(durable)

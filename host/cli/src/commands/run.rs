@@ -14,7 +14,7 @@ use crate::pipeline::{
     Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, read_module,
 };
 #[cfg(feature = "nats")]
-use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::{Cluster, Form, Input, Job, JobSpec, Merge, Module, SubmitError};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ impl Plan for Run {
     }
 
     #[cfg(feature = "nats")]
-    fn store(self, jobs: &DurableJobs, settings: &DetachSettings) -> Result<String, CliError> {
+    fn store(self, jobs: &DurableJobs, settings: &DurableSettings) -> Result<String, CliError> {
         jobs.submit(&self.module, self.inputs, &self.spec, settings)
             .map_err(durable)
     }

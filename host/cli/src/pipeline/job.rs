@@ -10,7 +10,7 @@ use crate::output::report::Subject;
 use crate::output::results::Output;
 use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
-use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::{Cluster, ProgressHandle, SubmitError};
 
 /// What a command calls its job and what that goes through.
@@ -42,7 +42,7 @@ pub(crate) trait Plan: Sized {
 
     /// Stores it at a cluster, and gives its id.
     #[cfg(feature = "nats")]
-    fn store(self, jobs: &DurableJobs, settings: &DetachSettings) -> Result<String, CliError>;
+    fn store(self, jobs: &DurableJobs, settings: &DurableSettings) -> Result<String, CliError>;
 }
 
 /// A job that runs.

@@ -7,13 +7,13 @@ use crate::environment::profile;
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::text::print;
-use rwasm_cluster::detached::{DetachSettings, DurableError, DurableJobs};
+use rwasm_cluster::durable::{DurableError, DurableJobs, DurableSettings};
 use rwasm_cluster::nats::{ConnectSettings, Role};
 
 /// Where a job is stored, and as what.
 pub(super) struct StoreSettings {
     connect: ConnectSettings,
-    job: DetachSettings,
+    job: DurableSettings,
     /// The lane, if one was named.
     lane: Option<String>,
     is_quiet: bool,
@@ -29,7 +29,7 @@ impl StoreSettings {
                     .to_owned(),
             });
         };
-        let mut job = DetachSettings::default();
+        let mut job = DurableSettings::default();
         job.id.clone_from(&many.job_id);
         if let Some(lane) = &task.lane {
             job.lane.clone_from(lane);

@@ -1,4 +1,4 @@
-//! The thread that stands between this process and a cluster: it submits, hears results, and knows the engines.
+//! The thread between this process and a cluster: it submits dispatches, receives results, and knows the engines.
 
 use super::encode::Encoder;
 use super::recall::{self, Recalled};
@@ -28,7 +28,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// What the agent is told to do.
+/// An order to the agent.
 pub(super) enum Order {
     Submit(Arc<Dispatch>),
     Cancel(JobId),
@@ -38,7 +38,7 @@ pub(super) enum Order {
     Shutdown,
 }
 
-/// What an engine's process is asked to do with it.
+/// A control request to the process of an engine.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Control {
     Remove,
@@ -54,22 +54,22 @@ impl Control {
     }
 }
 
-/// Dispatches that are made into messages and sent at a time; the next ones wait.
+/// Dispatches that are encoded and sent at a time; others wait.
 const SENDING: usize = 256;
 
-/// How long engines are given to answer what is stopped, at the end.
+/// How long engines may take to answer stopped tasks at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(700);
 
-/// How long a process may take to say whether it takes a dispatch, or does what it is asked.
+/// How long a process may take to accept a dispatch, or to carry out a control request.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
-/// After how long it is told again that tasks are not taken.
+/// The pause between two reports that tasks are not accepted.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 
-/// After how long what is lost is asked for again.
+/// The pause before something that was lost is asked for again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
-/// How long no result may come before the stream is asked whether there is one.
+/// How long no result may arrive before the stream is asked whether there is one.
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// See the [module](self). Shared by what runs on its thread.
@@ -79,44 +79,44 @@ pub(super) struct Agent {
     pub(super) tasks: Stream,
     pub(super) encoder: Encoder,
     pub(super) modules: Blobs,
-    /// The job under which everything of this session stands at the server.
+    /// The job id under which the server knows this session.
     pub(super) session: Arc<str>,
     pub(super) lane: String,
     pub(super) roster: Arc<Roster>,
     pub(super) sending: Semaphore,
-    /// Modules that are known to be at the server.
+    /// Modules known to be on the server.
     pub(super) uploaded: tokio::sync::Mutex<HashSet<ModuleHash>>,
     flights: Mutex<HashMap<u64, Flight>>,
-    /// What is sent to one engine is sent in turn.
+    /// Locks for sending to one engine in order.
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
-    /// When it was told last that tasks are not taken.
+    /// When it was last reported that tasks are not accepted.
     stalled: Mutex<Option<Instant>>,
-    /// Told when a dispatch is over.
+    /// Notified when a dispatch has ended.
     landed: Notify,
-    /// Where the outcomes of a durable job are found, if that is what is to be done.
+    /// Where the outcomes of a durable job are found, if this session recalls one.
     pub(super) recalled: Option<Arc<Recalled>>,
 }
 
-/// A dispatch on its way.
+/// A dispatch in progress.
 pub(super) struct Flight {
     pub(super) dispatch: Arc<Dispatch>,
     /// The engine that was chosen for it.
     pub(super) engine: Option<EngineId>,
-    /// The objects that were put for it.
+    /// The objects that were stored for it.
     pub(super) objects: Vec<String>,
-    /// Told when it is over.
+    /// Notified when it has ended.
     pub(super) done: Option<oneshot::Sender<()>>,
 }
 
 pub(super) enum Seen {
-    /// The engines are watched anew.
+    /// The engines are being watched anew.
     Afresh,
     Change(Change),
 }
 
-/// Runs the connection to its end.
+/// Serves the connection until it ends.
 pub(super) async fn run(
     settings: NatsSettings,
     roster: Arc<Roster>,
@@ -157,7 +157,7 @@ pub(super) async fn run(
     });
     if first.await.is_err() {
         let reason = agent.connection.last_denial().map_or_else(
-            || "it does not tell which engines there are".to_owned(),
+            || "it does not report its engines".to_owned(),
             |denied| denied.to_string(),
         );
         let _ = started.send(Err(ConnectError::Unreachable {
@@ -230,8 +230,7 @@ impl Agent {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose turn it is to send to the engine.
-    /// Tells that tasks are not taken, once in a while.
+    /// Reports that tasks are not accepted, at most once in a while.
     pub(super) fn stalled(&self, reason: &str) {
         let mut last = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= TELL_AGAIN) {
@@ -247,7 +246,7 @@ impl Agent {
         Arc::clone(turns.entry(engine).or_default())
     }
 
-    /// Has whoever runs a message told that it is not wanted any more.
+    /// Has whoever runs a message told that it is no longer wanted.
     pub(super) fn unwanted(&self, number: u64) {
         let _ = self.unwanted.send(number);
     }
@@ -288,7 +287,7 @@ impl Agent {
         }
     }
 
-    /// Answers a dispatch as cancelled, unless an engine has begun it. One that is answered already is let go.
+    /// Answers a dispatch as cancelled, unless an engine has begun it. Forgets one that is already answered.
     fn take_back(&self, number: u64) {
         let dispatch = self
             .flights()
@@ -304,7 +303,7 @@ impl Agent {
         self.over(number);
     }
 
-    /// Whether the stream has results of the session after the one of that number.
+    /// Whether the stream has results of the session after this number.
     pub(super) async fn has_more(&self, last: u64) -> bool {
         let subject = names::results_of_job(&self.session);
         let next = self
@@ -313,7 +312,7 @@ impl Agent {
         matches!(timeout(ANSWER, next).await, Ok(Ok(_)))
     }
 
-    /// Removes results that were taken in: each dispatch has its answer, and a second result of one is not listened to.
+    /// Removes received results from the server: their dispatches are answered, and second results are ignored.
     pub(super) fn make_room(self: &Arc<Self>, last: u64) {
         let agent = Arc::clone(self);
         tokio::spawn(async move {
@@ -324,7 +323,7 @@ impl Agent {
         });
     }
 
-    /// Lets go of a dispatch that is over.
+    /// Forgets a dispatch that has ended.
     pub(super) fn over(&self, number: u64) -> Option<Flight> {
         let mut flight = self.flights().remove(&number)?;
         self.landed.notify_waiters();
@@ -369,7 +368,7 @@ impl Agent {
         }
     }
 
-    /// What was given to these engines alone is lost with them.
+    /// Answers what was given to these engines alone as lost.
     fn lost(&self, engines: &[EngineId]) {
         let lost: Vec<(u64, Arc<Dispatch>, EngineId)> = self
             .flights()
@@ -380,7 +379,7 @@ impl Agent {
             })
             .collect();
         for (number, dispatch, engine) in lost {
-            let message = "its process went while it had the task";
+            let message = "its process left while it had the task";
             dispatch.fail_rest(Some(engine), FailureCode::EngineLost, message);
             self.over(number);
         }
@@ -467,7 +466,7 @@ impl Agent {
         }
     }
 
-    /// Stops what runs, lets engines answer it, and leaves nothing of the session at the server.
+    /// Stops what is running, lets engines answer it, and removes everything of the session from the server.
     async fn end(&self) {
         if self.has_sent.load(Ordering::Relaxed) {
             let waiting: Vec<(u64, Arc<Dispatch>)> = self
@@ -532,7 +531,7 @@ async fn stream(connection: &Connection, name: &'static str) -> Result<Stream, C
 }
 
 fn missing(connection: &Connection, name: &str, reason: &str) -> ConnectError {
-    tracing::debug!(name, reason, "a stream is not there");
+    tracing::debug!(name, reason, "a stream does not exist");
     if let Some(denied) = connection.last_denial() {
         return connection.denied(&denied);
     }

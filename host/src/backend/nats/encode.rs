@@ -1,4 +1,4 @@
-//! From a dispatch to the message that an engine elsewhere makes one of.
+//! Encodes a dispatch as the message from which a remote engine rebuilds it.
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs, LARGEST_INLINE};
@@ -18,30 +18,30 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
-/// What is as large as this and larger is streamed from where it is, and never held.
+/// Inputs of at least this many bytes are streamed, never held.
 const STREAMED: u64 = 4 << 20;
 
-/// What encodes the dispatches of one session.
+/// The encoder for the dispatches of one session.
 pub(crate) struct Encoder {
     pub(crate) blobs: Blobs,
-    /// The session, by which its objects are named.
+    /// The session, which is part of the names of its objects.
     pub(crate) session: Arc<str>,
     pub(crate) deliveries: u32,
-    /// The objects of values that were pushed, by where the value is in memory.
+    /// The objects of pushed values, by the address of the value.
     pushed: Mutex<HashMap<usize, (Weak<PushedValue>, String)>>,
 }
 
-/// A message, and the objects that were put for it.
+/// A message, and the objects that were stored for it.
 pub(crate) struct Encoded {
     pub(crate) message: Bytes,
     pub(crate) objects: Vec<String>,
 }
 
-/// Why a dispatch cannot travel.
+/// Why a dispatch cannot be sent.
 pub(crate) enum EncodeError {
-    /// Its input cannot be read, or its grants cannot be said: trying again does not help.
+    /// Its input cannot be read, or its grants cannot be expressed: trying again does not help.
     Refused(String, bool),
-    /// The server, or the way to it.
+    /// The server refused it, or cannot be reached.
     Blob(BlobError),
 }
 
@@ -64,7 +64,7 @@ impl Encoder {
         }
     }
 
-    /// The message for `dispatch`, whose number is `number`; for `engine`, if that was chosen.
+    /// Encodes `dispatch` under this number; for `engine`, if one was chosen.
     pub(crate) async fn encode(
         &self,
         dispatch: &Dispatch,
@@ -196,8 +196,8 @@ impl Encoder {
         })
     }
 
-    /// What was pushed to the engines that may run the dispatch. A value is put once, however many engines and
-    /// dispatches have it.
+    /// The values pushed to the engines that may run the dispatch. Each value is stored once, however many engines
+    /// and dispatches use it.
     async fn pushed(
         &self,
         dispatch: &Dispatch,
@@ -247,7 +247,7 @@ impl Encoder {
     }
 }
 
-/// The bytes of a chunk, which may have to be read from a disk.
+/// Reads the bytes of a chunk, which may be on a disk.
 async fn read(chunk: &rwasm_sandbox::input::Chunk) -> Result<Bytes, EncodeError> {
     if let ChunkData::Bytes(bytes) = &chunk.data {
         return Ok(bytes.clone());
@@ -258,12 +258,12 @@ async fn read(chunk: &rwasm_sandbox::input::Chunk) -> Result<Bytes, EncodeError>
     Ok(read.map_err(BlobError::Io)?)
 }
 
-/// Its name, as the command line has it.
+/// The name of the clock on the command line.
 fn clock(clock: Clock) -> &'static str {
     clock.name()
 }
 
-/// When a task's time in the queue is over, by the clock that all machines share.
+/// When a task's time in the queue ends, in wall-clock time, which machines share.
 fn start_by(task: &DispatchedTask) -> u64 {
     task.start_by.map_or(0, |end| {
         micros(SystemTime::now() + end.saturating_duration_since(Instant::now()))

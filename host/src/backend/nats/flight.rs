@@ -1,4 +1,4 @@
-//! The way of one dispatch: it is sent, waited for, and answered; or taken back.
+//! The way of one dispatch: it is sent, awaited and answered, or withdrawn.
 
 use super::agent::{AGAIN, ANSWER, Agent, Flight};
 use super::encode::{EncodeError, Encoded};
@@ -21,25 +21,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// How long the server may be away before a task fails for it.
+/// How long the server may be away before a task fails because of it.
 const GIVE_UP: Duration = Duration::from_mins(2);
 
-/// What takes no task for so long is worth a word.
+/// A cluster that takes no tasks for this long is reported.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// The longest pause before something is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a task waits to be sent.
-const FULL: &str = "the cluster holds as many tasks as it may until engines have run some; `init --max-bytes SIZE --change` gives it more room";
+const FULL: &str = "the cluster's task queue is full until engines have run some tasks; raise its limit with `init --max-bytes SIZE --change`";
 
-/// How long an engine may take to answer what it was told to stop.
+/// How long an engine may take to answer a task that was stopped.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 
-/// The largest body of results: as many bytes as the outcomes of one dispatch can come to.
+/// Upper bound for the results of one dispatch, in bytes.
 const LARGEST_RESULTS: u64 = 4 << 30;
 
-/// Knows a dispatch, from which on it can be taken back; and takes it to its end.
+/// Registers a dispatch, which can be withdrawn from then on, and takes it to its end.
 pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
     let (done, ended) = oneshot::channel();
     let flight = Flight {
@@ -75,7 +75,7 @@ async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>, mut ended: oneshot::Rec
         dispatch.cancel_rest(None);
         agent.over(number);
     } else if timeout(LAST_ANSWER, ended).await.is_err() {
-        let message = "the task was cancelled, and its engine did not say how far it was";
+        let message = "the task was cancelled, and its engine did not report how far it got";
         dispatch.fail_rest(None, FailureCode::Cancelled, message);
         agent.over(number);
     }
@@ -106,7 +106,7 @@ async fn send(agent: &Agent, dispatch: &Dispatch, number: u64) -> Result<(), Uns
     }
 }
 
-/// The engine of a dispatch that is not for any: among several the one that has the least of ours.
+/// Chooses the engine of a dispatch that is not for any engine: among several, the one with the fewest of ours.
 fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent> {
     let lost = |engine: Option<EngineId>, text: String| {
         (engine, Failure::new(FailureCode::EngineLost, text))
@@ -115,7 +115,7 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
         Eligible::Any => Ok(None),
         Eligible::One(engine) => match agent.roster.process(*engine) {
             Some(_) => Ok(Some(*engine)),
-            None => Err(lost(Some(*engine), format!("engine {engine} is not there"))),
+            None => Err(lost(Some(*engine), format!("there is no engine {engine}"))),
         },
         Eligible::Of(engines) => {
             let flights = agent.flights();
@@ -130,13 +130,13 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
                 Ok(Some(*engine))
             } else {
                 let named = crate::backend::ids(engines);
-                Err(lost(None, format!("none of the engines {named} is there")))
+                Err(lost(None, format!("none of the engines {named} exists")))
             }
         }
     }
 }
 
-/// Puts the module where engines get it from, unless it is there.
+/// Stores the module for engines to fetch, unless it is stored already.
 async fn upload(agent: &Agent, module: &Module, patience: &mut Patience) -> Result<(), Failure> {
     let mut uploaded = agent.uploaded.lock().await;
     if uploaded.contains(&module.hash()) {
@@ -162,9 +162,9 @@ async fn upload(agent: &Agent, module: &Module, patience: &mut Patience) -> Resu
 
 /// Why something is to be sent again.
 enum Again {
-    /// There is no room for it: there will be, when engines have taken what is there.
+    /// There is no room for it until engines have taken what is there.
     Full(String),
-    /// The server, or the way to it.
+    /// The server refused it, or cannot be reached.
     Other(String),
 }
 
@@ -193,7 +193,8 @@ impl Patience {
         }
     }
 
-    /// Waits before something is sent again; fails where it was tried for long enough. For room it waits as long as it takes.
+    /// Waits before something is sent again; fails if it has been tried for long enough. Waits for room as long as it
+    /// takes.
     async fn wait(&mut self, agent: &Agent, again: Again) -> Result<(), Failure> {
         let now = Instant::now();
         let reason = match again {
@@ -207,7 +208,7 @@ impl Patience {
             }
             Again::Other(reason) => reason,
         };
-        tracing::warn!(reason, "the cluster does not take a task; trying again");
+        tracing::warn!(reason, "the cluster did not accept a task; trying again");
         if now - *self.since.get_or_insert(now) >= WORTH_TELLING {
             agent.stalled(&reason);
         }
@@ -225,7 +226,7 @@ fn not_permitted(agent: &Agent, denied: &Denied) -> Failure {
     Failure::new(FailureCode::PolicyDenied, message)
 }
 
-/// The message, and the objects it needs put.
+/// Encodes the message, and stores the objects it needs.
 async fn encode(
     agent: &Agent,
     dispatch: &Dispatch,
@@ -259,7 +260,7 @@ async fn encode(
     }
 }
 
-/// Puts a dispatch for any engine into the queue; when this comes back it is stored.
+/// Publishes a dispatch for any engine to the queue, and returns once it is stored.
 async fn publish(
     agent: &Agent,
     dispatch: &Dispatch,
@@ -270,7 +271,7 @@ async fn publish(
     let most = agent.tasks.cached_info().config.max_bytes;
     if u64::try_from(most).is_ok_and(|most| most > 0 && message.len() as u64 > most) {
         let message = format!(
-            "the task's message has {} bytes, and all that wait may have {most}: let streams take more (`rwasm-cluster init --max-bytes`)",
+            "the task's message has {} bytes, but the whole queue may have {most}: allow larger streams (`rwasm-cluster init --max-bytes`)",
             message.len()
         );
         return Err(Failure::new(FailureCode::InputLimit, message));
@@ -296,7 +297,7 @@ async fn publish(
             Some(Ok(Ok(_))) => return Ok(()),
             Some(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 let message = format!(
-                    "the task's message has {} bytes, more than the server takes: raise its max_payload to 1 MiB or more",
+                    "the task's message has {} bytes, more than the server accepts: raise its max_payload to 1 MiB or more",
                     message.len()
                 );
                 return Err(Failure::new(FailureCode::InputLimit, message));
@@ -312,14 +313,14 @@ async fn publish(
             Some(Err(denied)) => return Err(not_permitted(agent, &denied)),
             None => {
                 answer *= 2;
-                Again::Other("the server does not say that it has it".to_owned())
+                Again::Other("the server does not confirm that it has it".to_owned())
             }
         };
         patience.wait(agent, again).await?;
     }
 }
 
-/// An error with what it comes from.
+/// Formats an error with its sources.
 pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -350,7 +351,7 @@ async fn hand_over(
     let mut pause = Duration::from_millis(5);
     loop {
         let Some(process) = agent.roster.process(engine) else {
-            return Err(lost("its process went before it had the task"));
+            return Err(lost("its process left before it received the task"));
         };
         let request = agent.connection.client.request_with_headers(
             names::execute(&process),
@@ -366,7 +367,7 @@ async fn hand_over(
                 }
                 other => {
                     return Err(lost(&format!(
-                        "its process does not take the task: {}",
+                        "its process rejects the task: {}",
                         String::from_utf8_lossy(other)
                     )));
                 }
@@ -374,7 +375,7 @@ async fn hand_over(
             Ok(Ok(Err(error)))
                 if error.kind() == async_nats::client::RequestErrorKind::NoResponders =>
             {
-                return Err(lost("its process is not there any more"));
+                return Err(lost("its process is gone"));
             }
             Ok(Ok(Err(error))) => patience.wait(agent, Again::Other(told(&error))).await?,
             Ok(Err(denied)) => return Err(not_permitted(agent, &denied)),
@@ -386,7 +387,7 @@ async fn hand_over(
     }
 }
 
-/// Takes in a result: answers the dispatch that it is for.
+/// Handles a result: answers the dispatch it belongs to.
 pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     let Some(number) = subject
         .rsplit('.')
@@ -441,7 +442,7 @@ fn answer(agent: &Agent, number: u64, dispatch: &Dispatch, body: &[u8]) {
             dispatch.fail_rest(None, FailureCode::Internal, message);
             agent.over(number);
         }
-        Ok(_) => unreadable(agent, number, dispatch, "it is of other tasks"),
+        Ok(_) => unreadable(agent, number, dispatch, "it is for other tasks"),
         Err(error) => unreadable(agent, number, dispatch, &error.to_string()),
     }
 }

@@ -1,5 +1,5 @@
-//! What the agent hears from the server for as long as it runs (engines, results, what tasks tell), and what it tells
-//! engines is not wanted any more.
+//! What the agent hears from the server while it runs (engines, results, notes), and the cancellations it sends to
+//! engines.
 
 use super::agent::{AGAIN, Agent, QUIET, Seen};
 use super::flight;
@@ -13,19 +13,19 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes of results that were taken in and are kept at the server, at most.
+/// Bytes of received results kept on the server, at most.
 const KEPT: usize = 64 << 20;
 
-/// What the server keeps with each message, more or less.
+/// The approximate overhead that the server keeps with each message.
 const OVERHEAD: usize = 128;
 
-/// Numbers of cancelled messages that are told together.
+/// Numbers of cancelled messages that are sent together.
 const CANCELLED_AT_ONCE: usize = 4096;
 
-/// So many messages are taken out of the queue one by one; of more, engines drop each when they get it.
+/// Up to this many messages are removed from the queue one by one; beyond it, engines drop each when they get it.
 const PURGED_ALONE: usize = 256;
 
-/// Tells of engines as long as somebody listens; where it was cut off it begins anew.
+/// Watches engines for as long as somebody listens; starts anew after an interruption.
 pub(super) async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
     loop {
         if seen.send(Seen::Afresh).is_err() {
@@ -35,17 +35,17 @@ pub(super) async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>
             seen.send(Seen::Change(change)).is_ok()
         });
         if let Err(error) = watch.await {
-            tracing::debug!(error, "the engines are watched anew");
+            tracing::debug!(error, "watching the engines again");
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-/// Hears results in the order in which they were stored; where it was cut off it goes on after the last. What tasks told
-/// before they ended has come before their results, and is heard first.
+/// Receives results in the order in which they were stored; after an interruption, continues after the last one. The
+/// notes of a task arrive before its result, and are handled first.
 ///
-/// The consumer lives on one server and is lost with it, which the client would notice half a minute later: where nothing
-/// came for a while and something should, the stream itself is asked whether there is more.
+/// The consumer lives on one server and is lost with it, which the client would notice only half a minute later: if
+/// nothing arrives for a while and something should, the stream itself is asked whether there is more.
 pub(super) async fn hear(agent: Arc<Agent>) {
     let subject = names::notes(&agent.session);
     let notes = agent.connection.client.subscribe(subject).await;
@@ -85,13 +85,13 @@ pub(super) async fn hear(agent: Arc<Agent>) {
                     message = timeout_at(quiet, messages.next()) => match message {
                         Ok(Some(Ok(message))) => message,
                         Ok(Some(Err(error))) => {
-                            tracing::debug!(%error, "results are asked for anew");
+                            tracing::debug!(%error, "requesting results again");
                             break;
                         }
                         Ok(None) => break,
                         Err(_) => {
                             if !agent.flights().is_empty() && agent.has_more(last).await {
-                                tracing::debug!("the server has results that did not come");
+                                tracing::debug!("the server has results that did not arrive");
                                 break;
                             }
                             quiet = Instant::now() + QUIET;
@@ -116,8 +116,7 @@ pub(super) async fn hear(agent: Arc<Agent>) {
     }
 }
 
-/// After how many bytes of results those that were taken in are removed: where the stream is small there must be room
-/// for the next.
+/// The number of bytes of received results after which they are removed: a small stream must have room for the next.
 fn room(results: &Stream) -> usize {
     let most = usize::try_from(results.cached_info().config.max_bytes).unwrap_or_default();
     match most {
@@ -126,7 +125,7 @@ fn room(results: &Stream) -> usize {
     }
 }
 
-/// Tells engines what is not wanted any more, many at a time.
+/// Sends cancellations to engines, many at a time.
 pub(super) async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>) {
     // What runs is stopped at once, whether or not the server has time for the queue.
     let (told, purged) = unbounded_channel();
@@ -141,7 +140,7 @@ pub(super) async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedRe
     }
 }
 
-/// Takes what is not wanted any more out of the queue.
+/// Removes cancelled messages from the queue.
 async fn purge_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<Vec<String>>) {
     while let Some(unwanted) = cancelled.recv().await {
         if unwanted.len() <= PURGED_ALONE {

@@ -1,10 +1,12 @@
-//! Engines elsewhere, reached over NATS JetStream.
+//! Remote engines, reached over NATS JetStream.
 //!
-//! What placement is to the engines of this process, JetStream's consumers are here: a dispatch for any engine is a
-//! message in a work queue, which an engine takes when it is free and which another gets when that one dies. A dispatch
-//! for one engine is a request to its process. Either way the outcomes come back by the stream of results, where each
-//! message is written once. `agent` is the thread that does all this, `hear` what it listens to, `flight` the way of one dispatch, `encode` turns
-//! dispatches into messages, `roster` knows the engines.
+//! JetStream's consumers do here what placement does for the engines of this process: a dispatch for any engine is a
+//! message in a work queue, which an engine takes when it is free, and which another engine gets if that one dies. A
+//! dispatch for one engine is a request to its process. Either way, outcomes come back in the stream of results,
+//! where each message is written once.
+//!
+//! `agent` is the thread that does all this, `hear` what it listens to, `flight` the way of one dispatch. `encode`
+//! turns dispatches into messages, and `roster` knows the engines.
 
 mod agent;
 mod encode;
@@ -33,11 +35,11 @@ use tokio::sync::mpsc::UnboundedSender;
 #[derive(Clone)]
 pub(crate) struct NatsSettings {
     pub(crate) connect: ConnectSettings,
-    /// The lane whose engines get them.
+    /// The lane whose engines get the tasks.
     pub(crate) lane: String,
-    /// To how many engines a task is given that dies with each.
+    /// How many engines a task may be given to if each is lost with it.
     pub(crate) deliveries: u32,
-    /// The durable job whose outcomes are recalled, if that is what is to be done.
+    /// The durable job whose outcomes are recalled, if any.
     pub(crate) recalled: Option<Arc<Recalled>>,
 }
 
@@ -71,10 +73,10 @@ pub(crate) struct Nats {
 }
 
 impl Nats {
-    /// Connects, and comes back when it knows which engines there are.
+    /// Connects, and returns once the present engines are known.
     ///
     /// # Errors
-    /// When the cluster cannot be reached, refuses, or was not set up.
+    /// If the cluster cannot be reached, rejects the connection, or is not set up.
     pub(crate) fn start(settings: NatsSettings, events: EventSender) -> Result<Self, ConnectError> {
         let (orders, inbox) = tokio::sync::mpsc::unbounded_channel();
         let roster = Arc::new(Roster::new(events));
@@ -83,7 +85,7 @@ impl Nats {
         let lane = settings.lane.clone();
         let failed = move |error: std::io::Error| ConnectError::Unreachable {
             url: url.clone(),
-            reason: format!("the system gives no thread for the connection: {error}"),
+            reason: format!("cannot start a thread for the connection: {error}"),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,10 +1,10 @@
-//! Tasks of a durable job: their outcomes are not asked of engines, but found among the stored results, now or when they
-//! come.
+//! Tasks of a durable job: their outcomes are not requested from engines but found among the stored results, now or
+//! when they arrive.
 
 use super::agent::{AGAIN, Agent, QUIET};
 use super::flight::result_type;
 use crate::dispatch::Dispatch;
-use crate::nats::index::{Found, Index};
+use crate::nats::index::{Index, TaskMessage};
 use crate::nats::names;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
@@ -17,24 +17,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// Results that are kept read: a message of many tasks serves several dispatches.
+/// Parsed results that are kept: a message of many tasks serves several dispatches.
 const KEPT: usize = 64;
 
-/// The largest results of one message.
+/// Upper bound for the results of one message, in bytes.
 const LARGEST: u64 = 4 << 30;
 
-/// Whether what is not stored never will be, by the job's record; by none where it was removed.
+/// Tells from the job's record, or from its absence, whether missing results will never be stored.
 type IsOver = Box<dyn Fn(Option<&[u8]>) -> bool + Send + Sync>;
 
 /// See the [module](self).
 pub(crate) struct Recalled {
-    /// What it is called in messages.
+    /// The job's name in messages.
     job: Arc<str>,
     index: Index,
     is_over: IsOver,
     /// The names of the messages whose results are stored.
     present: Mutex<HashSet<String>>,
-    /// How many these are, for whoever waits for one; and whether no more will come.
+    /// Their number, for those who wait for one; and whether more can come.
     news: watch::Sender<News>,
     read: Mutex<Read>,
 }
@@ -42,9 +42,9 @@ pub(crate) struct Recalled {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct News {
     count: usize,
-    /// All that were stored when it was asked first are known.
+    /// Whether all results that were stored at the first look are known.
     is_current: bool,
-    /// The job was cancelled: what is not stored never will be.
+    /// Whether the job was cancelled, so that missing results will never be stored.
     is_cancelled: bool,
 }
 
@@ -70,7 +70,7 @@ impl Recalled {
         }
     }
 
-    /// Nothing more will come: the job was cancelled.
+    /// Records that no more results will come, because the job was cancelled.
     pub(crate) fn cancelled(&self) {
         self.news.send_modify(|news| news.is_cancelled = true);
     }
@@ -79,8 +79,8 @@ impl Recalled {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the result of the message is stored; false where it never will be.
-    async fn wait(&self, found: &Found) -> bool {
+    /// Waits until the result of the message is stored; returns false if it never will be.
+    async fn wait(&self, found: &TaskMessage) -> bool {
         let mut news = self.news.subscribe();
         loop {
             let now = *news.borrow_and_update();
@@ -97,7 +97,7 @@ impl Recalled {
     }
 }
 
-/// Hears which results are stored.
+/// Listens for stored results.
 pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
     let mut last = 0;
     loop {
@@ -150,7 +150,7 @@ pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
     }
 }
 
-/// Hears that the job was cancelled or removed by somebody.
+/// Listens for someone cancelling or removing the job.
 pub(super) async fn hear_end(agent: Arc<Agent>, recalled: Arc<Recalled>) {
     let id = names::id_of(&recalled.job);
     loop {
@@ -170,7 +170,7 @@ pub(super) async fn hear_end(agent: Arc<Agent>, recalled: Arc<Recalled>) {
     }
 }
 
-/// Answers a dispatch with what is stored, task by task in order.
+/// Answers a dispatch with stored outcomes, task by task in order.
 pub(super) async fn answer(agent: Arc<Agent>, recalled: Arc<Recalled>, dispatch: Arc<Dispatch>) {
     let _ = dispatch.begin();
     let mut ready = Vec::new();
@@ -187,7 +187,7 @@ pub(super) async fn answer(agent: Arc<Agent>, recalled: Arc<Recalled>, dispatch:
     dispatch.fail_rest(
         None,
         FailureCode::Cancelled,
-        "the task's outcome is not wanted any more",
+        "the task's outcome is no longer wanted",
     );
 }
 
@@ -199,7 +199,7 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
     let Some(found) = recalled.index.find(index) else {
         return failed(
             FailureCode::Internal,
-            "it is none of the job's tasks".to_owned(),
+            "it is not a task of the job".to_owned(),
         );
     };
     if !recalled.wait(&found).await {
@@ -215,12 +215,12 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
                 return outcomes.get(place).cloned().unwrap_or_else(|| {
                     failed(
                         FailureCode::Internal,
-                        "the stored result is of fewer tasks than its message".to_owned(),
+                        "the stored result has fewer tasks than its message".to_owned(),
                     )
                 });
             }
             Err(Unread::Passing(reason)) => {
-                tracing::debug!(reason, "a stored result is read again");
+                tracing::debug!(reason, "reading a stored result again");
                 sleep(AGAIN).await;
             }
             Err(Unread::Lasting(reason)) => {
@@ -242,7 +242,7 @@ async fn read(
     agent: &Agent,
     recalled: &Recalled,
     dispatch: &Dispatch,
-    found: &Found,
+    found: &TaskMessage,
 ) -> Result<Arc<Vec<Outcome>>, Unread> {
     let kept = || recalled.read.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(outcomes) = kept().outcomes.get(&found.number) {
@@ -256,9 +256,7 @@ async fn read(
         .map_err(|error| {
             use async_nats::jetstream::stream::DirectGetErrorKind;
             match error.kind() {
-                DirectGetErrorKind::NotFound => {
-                    Unread::Lasting("it was removed meanwhile".to_owned())
-                }
+                DirectGetErrorKind::NotFound => Unread::Lasting("it has been removed".to_owned()),
                 _ => Unread::Passing(error.to_string()),
             }
         })?;

@@ -1,4 +1,4 @@
-//! The engines of a cluster, as the processes that have them say.
+//! The engines of a cluster, as reported by their processes.
 
 use crate::events::{ClusterEvent, EventSender};
 use crate::nats::presence::{Change, Record};
@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the [module](self). Written by the agent alone.
 pub(super) struct Roster {
-    state: Mutex<State>,
+    state: Mutex<RosterState>,
     count: AtomicUsize,
     events: EventSender,
 }
 
 #[derive(Default)]
-struct State {
+struct RosterState {
     processes: HashMap<String, Record>,
     engines: BTreeMap<EngineId, Arc<str>>,
-    /// Tasks of this process that each has done.
+    /// Tasks of this process completed by each engine.
     completed: HashMap<EngineId, u64>,
-    /// How often each was restarted, as far as that was told.
+    /// How often each engine was restarted, as far as that was reported.
     restarts: HashMap<EngineId, u64>,
-    /// Those that were let go by this process: what was said of them before may be heard after.
+    /// Engines removed by this process: earlier reports of them may still arrive.
     removed: HashSet<EngineId>,
     is_closed: bool,
 }
@@ -60,13 +60,13 @@ impl Roster {
         self.lock().engines.get(&engine).cloned()
     }
 
-    /// How many tasks of this process the engine has done.
+    /// How many tasks of this process the engine has completed.
     pub(super) fn done(&self, engine: EngineId) -> u64 {
         let state = self.lock();
         state.completed.get(&engine).copied().unwrap_or_default()
     }
 
-    /// Counts tasks that engines have done. What says that it is of an engine that nobody knows is not counted.
+    /// Counts completed tasks by engine. Outcomes of unknown engines are not counted.
     pub(super) fn completed(&self, outcomes: &[Outcome]) {
         let mut state = self.lock();
         for engine in outcomes.iter().filter_map(|outcome| outcome.usage.engine) {
@@ -76,7 +76,7 @@ impl Roster {
         }
     }
 
-    /// An engine has gone at the wish of this process.
+    /// Removes an engine at the request of this process.
     pub(super) fn remove(&self, engine: EngineId) {
         let mut state = self.lock();
         state.removed.insert(engine);
@@ -88,7 +88,7 @@ impl Roster {
         }
     }
 
-    /// An engine was restarted, so often by now; it is told once of each.
+    /// Records how often an engine was restarted; each restart is reported once.
     pub(super) fn restarted(&self, engine: EngineId, count: u64) {
         let is_news = {
             let mut state = self.lock();
@@ -106,7 +106,7 @@ impl Roster {
         }
     }
 
-    /// There are no engines for whoever has shut the cluster down.
+    /// Forgets all engines, because the cluster was shut down.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.engines.clear();
@@ -118,7 +118,7 @@ impl Roster {
         self.lock().is_closed
     }
 
-    /// Takes in what was heard; gives the process that has gone, if one has, and its engines.
+    /// Handles a change; returns the process that has left, if one has, with its engines.
     pub(super) fn take_in(&self, change: Change) -> Option<(String, Vec<EngineId>)> {
         match change {
             Change::Present(record) => {
@@ -133,7 +133,7 @@ impl Roster {
         }
     }
 
-    /// Those that were not told of since are gone: what was watched had to be watched anew.
+    /// Removes all processes that were not reported since the engines had to be watched anew.
     pub(super) fn keep_only(&self, present: &[String]) -> Vec<(String, Vec<EngineId>)> {
         let gone: Vec<String> = self
             .lock()
@@ -142,7 +142,7 @@ impl Roster {
             .filter(|process| !present.contains(process))
             .cloned()
             .collect();
-        let reason = Some("its process went while the server was not heard");
+        let reason = Some("its process left while the server was out of reach");
         gone.into_iter()
             .filter_map(|process| self.gone(process, reason))
             .collect()
@@ -230,7 +230,7 @@ impl Roster {
         Some((process, engines))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RosterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,7 +43,7 @@ fn failures_can_be_waited_for() {
     assert_eq!(bench.add(1, on_failure(&[83, 84])), ["start 1#1 on any"]);
     assert_eq!(
         bench.add(2, on_failure(&[80])),
-        ["resolve 2: job 80, which it waits for, succeeded, where a failure is wanted"]
+        ["resolve 2: job 80, which it waits for, succeeded, but a failure is required"]
     );
     let either = after_dependency(Dependency::all(jobs([80, 83])).on_failure(true));
     assert_eq!(bench.add(3, either), ["start 3#1 on any"]);
@@ -58,18 +58,16 @@ fn impossible_dependencies_end_a_task_at_once() {
     );
     assert_eq!(
         bench.add(2, after([80, 83, 90])),
-        ["resolve 2: job 83, which it waits for with 2 more, failed"]
+        ["resolve 2: job 83, which it waits for with 2 others, failed"]
     );
     assert_eq!(
         bench.add(3, after_dependency(Dependency::any(jobs([83, 84])))),
-        [
-            "resolve 3: none of the 2 jobs, any of which it waits for, succeeded: the last, job 84, failed"
-        ]
+        ["resolve 3: none of the 2 jobs it waits for succeeded: the last, job 84, failed"]
     );
     assert_eq!(bench.add(4, after([90, 91])), ["watch 90", "watch 91"]);
     assert_eq!(
         bench.ended(91, false, &[]),
-        ["resolve 4: job 91, which it waits for with 1 more, failed"]
+        ["resolve 4: job 91, which it waits for with 1 other, failed"]
     );
     bench.is_empty();
 }
@@ -90,16 +88,14 @@ fn dependents_of_what_cannot_start_fail_at_once_too() {
         [
             "resolve 1: reported",
             "resolve 2: job 1, which it waits for, failed",
-            "resolve 3: job 2, which it waits for, could not start, its own dependencies having failed",
+            "resolve 3: job 2, which it waits for, could not start because its own dependencies failed",
             "start 4#1 on any",
         ]
     );
     assert_eq!(bench.cancel(4), ["stop 4#1", "resolve 4: cancelled"]);
     assert_eq!(
         bench.ended(90, false, &[]),
-        [
-            "resolve 5: none of the 2 jobs, any of which it waits for, succeeded: the last, job 90, failed"
-        ]
+        ["resolve 5: none of the 2 jobs it waits for succeeded: the last, job 90, failed"]
     );
     bench.is_empty();
 }
@@ -127,7 +123,7 @@ fn senseless_dependencies_are_refused_and_leave_no_trace() {
     }
     assert_eq!(
         DependencyError::Unknown(JobId(7)).to_string(),
-        "the dependency on job 7 cannot be met: there is no such job, or it has been purged"
+        "the dependency on job 7 cannot be met: the job does not exist or has been purged"
     );
     assert_eq!(bench.add(1, after([])), ["start 1#1 on any"]);
     assert_eq!(
@@ -167,11 +163,11 @@ fn a_task_runs_where_the_one_it_follows_ran() {
 #[test]
 fn what_cannot_be_followed_is_said_at_once() {
     let mut bench = Bench::new();
-    let leave = "its targets and the other jobs that it follows leave no engine";
+    let leave = "which its targets and the other jobs it follows exclude";
     assert_eq!(
         bench.add(1, follow(Dependency::all(jobs([80, 81, 90])))),
         [format!(
-            "resolve 1: job 81, which it follows, ran on engine 1: {leave}"
+            "resolve 1: job 81, which it follows, ran on engine 1, {leave}"
         )]
     );
     let elsewhere = Terms {
@@ -181,7 +177,7 @@ fn what_cannot_be_followed_is_said_at_once() {
     assert_eq!(
         bench.add(2, elsewhere),
         [format!(
-            "resolve 2: job 82, which it follows, ran on 3 engines: {leave}"
+            "resolve 2: job 82, which it follows, ran on 3 engines, {leave}"
         )]
     );
     let failed = Dependency::from(JobId(84)).on_failure(true);
@@ -196,7 +192,7 @@ fn what_cannot_be_followed_is_said_at_once() {
     assert_eq!(
         bench.add(4, two),
         [format!(
-            "resolve 4: job 81, which it follows, ran on engine 1: {leave}"
+            "resolve 4: job 81, which it follows, ran on engine 1, {leave}"
         )]
     );
     bench.is_empty();
@@ -228,8 +224,7 @@ fn who_follows_any_waits_for_one_that_ran_where_it_may_run() {
     assert_eq!(
         bench.ended(90, true, &[E0]),
         [
-            "resolve 2: job 90, which it follows, ran on engine 0: its targets and the other jobs that it follows leave \
-             no engine"
+            "resolve 2: job 90, which it follows, ran on engine 0, which its targets and the other jobs it follows exclude"
         ]
     );
     bench.is_empty();

@@ -1,42 +1,42 @@
 //! What follows from outcomes and failures: which outcomes are due, and how the job ends.
 
-use super::{InputState, Machine, Outcomes, Placed, State};
+use super::{InputState, Lifecycle, Machine, Outcomes, Placed};
 use crate::job::messages::{Decision, Ending};
-use crate::job::table::Kind;
+use crate::job::table::TaskKind;
 use crate::job::window::Window;
 use rwasm_value::ids::ChunkIndex;
 
 impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
-    pub(super) fn succeeded(&mut self, kind: Kind, lane: usize, part: P, size: u64) {
+    pub(super) fn succeeded(&mut self, kind: TaskKind, lane: usize, part: P, size: u64) {
         match (kind, &mut self.outcomes) {
-            (Kind::Map(index), Outcomes::Ordered(window)) => window.put(index, Ok(part), size),
-            (Kind::Map(index), Outcomes::AsCompleted) => {
+            (TaskKind::Map(index), Outcomes::Ordered(window)) => window.put(index, Ok(part), size),
+            (TaskKind::Map(index), Outcomes::AsCompleted) => {
                 self.mapped += 1;
                 let result = Ok(part);
                 self.decided.push_back(Decision::Emit { index, result });
             }
-            (Kind::Map(index), Outcomes::Reduced(tree)) => {
+            (TaskKind::Map(index), Outcomes::Reduced(tree)) => {
                 self.mapped += 1;
                 tree.leaf(index, Some(Placed { part, lane }));
             }
-            (Kind::Reduce(node), Outcomes::Reduced(tree)) => {
+            (TaskKind::Reduce(node), Outcomes::Reduced(tree)) => {
                 tree.combined(node, Placed { part, lane });
             }
-            (Kind::Reduce(node), Outcomes::Ordered(_) | Outcomes::AsCompleted) => {
+            (TaskKind::Reduce(node), Outcomes::Ordered(_) | Outcomes::AsCompleted) => {
                 debug_assert!(false, "{node:?} of a job without a reducer");
             }
         }
     }
 
-    pub(super) fn failed(&mut self, kind: Kind, failure: F) {
+    pub(super) fn failed(&mut self, kind: TaskKind, failure: F) {
         match (kind, &mut self.outcomes) {
-            (Kind::Map(index), Outcomes::Ordered(window)) => {
+            (TaskKind::Map(index), Outcomes::Ordered(window)) => {
                 window.put(index, Err(failure), 0);
                 if let Some(fence) = self.failures.foresee(index) {
                     self.draw_fence(fence);
                 }
             }
-            (Kind::Map(index), Outcomes::AsCompleted) => {
+            (TaskKind::Map(index), Outcomes::AsCompleted) => {
                 if let Err(fatal) = self.failures.add(index, &failure) {
                     return self.end_failed(fatal);
                 }
@@ -44,22 +44,23 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 let result = Err(failure);
                 self.decided.push_back(Decision::Emit { index, result });
             }
-            (Kind::Map(index), Outcomes::Reduced(tree)) => match self.failures.add(index, &failure)
-            {
-                Ok(()) => {
-                    self.mapped += 1;
-                    tree.leaf(index, None);
-                }
-                Err(fatal) if !self.table.has_map_before(fatal.0) => self.end_failed(fatal),
-                Err(fatal) => {
-                    // Which failure is told does not depend on who is fast, here as elsewhere.
-                    if self.fence.is_none_or(|fence| fatal.0 < fence) {
-                        self.draw_fence(fatal.0);
+            (TaskKind::Map(index), Outcomes::Reduced(tree)) => {
+                match self.failures.add(index, &failure) {
+                    Ok(()) => {
+                        self.mapped += 1;
+                        tree.leaf(index, None);
                     }
-                    self.fatal = Some(fatal);
+                    Err(fatal) if !self.table.has_map_before(fatal.0) => self.end_failed(fatal),
+                    Err(fatal) => {
+                        // Which failure is told does not depend on who is fast, here as elsewhere.
+                        if self.fence.is_none_or(|fence| fatal.0 < fence) {
+                            self.draw_fence(fatal.0);
+                        }
+                        self.fatal = Some(fatal);
+                    }
                 }
-            },
-            (Kind::Reduce(_), _) => self.end(Ending::MergeFailed { failure }),
+            }
+            (TaskKind::Reduce(_), _) => self.end(Ending::MergeFailed { failure }),
         }
     }
 
@@ -74,7 +75,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             self.forget(slot);
         }
         let table = &self.table;
-        let beyond = |slot: usize| matches!(table.get(slot), Some(entry) if matches!(entry.kind, Kind::Map(index) if index > fence));
+        let beyond = |slot: usize| matches!(table.get(slot), Some(entry) if matches!(entry.kind, TaskKind::Map(index) if index > fence));
         let paused: Vec<usize> = self
             .paused
             .extract_if(|_, slot| beyond(*slot))
@@ -91,7 +92,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// Draws the conclusions from what has happened: outcomes that are due, and the end.
     pub(super) fn settle(&mut self) {
-        if let State::Running = self.state {
+        if let Lifecycle::Running = self.state {
             match self.outcomes {
                 Outcomes::Ordered(_) => self.settle_ordered(),
                 Outcomes::AsCompleted => self.settle_as_completed(),
@@ -99,8 +100,8 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             }
         }
         if self.under_way == 0 {
-            match std::mem::replace(&mut self.state, State::Over) {
-                State::Ending(ending) => self.decided.push_back(Decision::Done(ending)),
+            match std::mem::replace(&mut self.state, Lifecycle::Over) {
+                Lifecycle::Ending(ending) => self.decided.push_back(Decision::Done(ending)),
                 other => self.state = other,
             }
         }
@@ -193,7 +194,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     /// Gives up all that waits and stops what is under way.
     pub(super) fn end(&mut self, ending: Ending<P, F, R>) {
-        self.state = State::Ending(ending);
+        self.state = Lifecycle::Ending(ending);
         self.outcomes = Outcomes::Ordered(Window::new());
         for slot in self.lanes.take_all() {
             self.forget(slot);

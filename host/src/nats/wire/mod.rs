@@ -1,8 +1,8 @@
-//! The forms in which tasks and outcomes travel. Pure: bytes to plain data and back.
+//! The formats in which tasks and outcomes travel. Pure: bytes to plain data and back.
 //!
-//! A message is a version byte, a head in JSON (so that a program may learn of fields that an older one does not know), and
-//! a body of tasks or outcomes in the primitives of the packed form. What comes in is checked: no length is trusted, and
-//! what it says is plain data until an engine has looked at it.
+//! A message is a version byte, a header in JSON (so that fields can be added that older programs ignore), and a body
+//! of tasks or outcomes in the primitives of the packed form. Received messages are checked: no length is trusted,
+//! and their contents are plain data until an engine has looked at them.
 
 mod note;
 mod outcome;
@@ -22,39 +22,39 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The first byte of a message; a change that an older program would misread changes it.
+/// The first byte of a message; it changes whenever an older program would misread one.
 const VERSION: u8 = 1;
 
-/// Heads are small; one that is not is not ours.
+/// Headers are small; a larger one is not ours.
 const LARGEST_HEAD: usize = 1 << 20;
 
-/// Why a message is none of ours.
+/// Why a message is not one of ours.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     /// It was made by another version.
     #[error(
-        "it is in version {found} of the form, and this program knows version {VERSION}: use one version of rwasm-cluster throughout a cluster"
+        "it has format version {found}, but this program knows version {VERSION}: use one version of rwasm-cluster throughout a cluster"
     )]
     Version { found: u8 },
-    /// The head is no JSON, or says what it should not.
-    #[error("its head is not as it should be: {0}")]
+    /// The header is not JSON, or has invalid fields.
+    #[error("malformed header: {0}")]
     Head(String),
-    /// The body is cut off or wrong.
-    #[error("its body is not as it should be: {0}")]
+    /// The body is truncated or malformed.
+    #[error("malformed body: {0}")]
     Body(#[from] Malformed),
-    /// A value in it is not of its type.
-    #[error("a value in it is not as it should be: {0}")]
+    /// A value in it does not match its type.
+    #[error("malformed value: {0}")]
     Value(#[from] rwasm_value::value::PackedError),
 }
 
-/// A message from its two parts.
+/// Builds a message from its two parts.
 pub(crate) fn frame(head: &impl Serialize, body: &[u8]) -> Bytes {
     let mut out = begin(head, body.len());
     out.put_raw(body);
     out.into_vec().into()
 }
 
-/// A message up to its body, with room for that.
+/// Begins a message up to its body, with room for that.
 fn begin(head: &impl Serialize, body: usize) -> Writer {
     // Heads are of strings, numbers and lists, which always can be written.
     let head = serde_json::to_vec(head).unwrap_or_default();
@@ -64,7 +64,7 @@ fn begin(head: &impl Serialize, body: usize) -> Writer {
     out
 }
 
-/// The two parts of a message.
+/// Splits a message into its two parts.
 pub(crate) fn parse<H: DeserializeOwned>(message: &Bytes) -> Result<(H, Bytes), WireError> {
     let mut from = Reader::new(message);
     let version = from.u8()?;

@@ -1,4 +1,5 @@
-//! What running tasks tell, on its way to whoever listens. What is lost of it is lost: outcomes carry what is kept.
+//! Notes of running tasks, on their way to whoever listens. Lost notes are not resent: outcomes carry those that are
+//! kept.
 
 use super::WireError;
 use bytes::Bytes;
@@ -6,12 +7,12 @@ use rwasm_sandbox::note::{LogLevel, TaskNote};
 use rwasm_value::value::{Malformed, Reader, Writer};
 use std::sync::Arc;
 
-/// Something heard of the tasks of a message, which is known by its number.
+/// Something heard of the tasks of a message, which is identified by its number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Heard {
     /// An engine has begun them.
     Begun,
-    /// A task tells something; it is known by its index.
+    /// A note of a task, which is identified by its index.
     Note(u64, TaskNote),
 }
 
@@ -104,7 +105,7 @@ pub(crate) fn decode_heard(message: &Bytes) -> Result<(String, Heard), WireError
     Ok((number, Heard::Note(task, note)))
 }
 
-/// Which messages of a job are not wanted any more: none for all of them.
+/// The cancelled messages of a job; an empty list stands for all of them.
 pub(crate) fn encode_cancelled(numbers: &[String]) -> Bytes {
     let mut out = Writer::default();
     out.put_len(numbers.len());

@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is said of the outcomes of one message.
+/// The header of the outcomes of one message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OutcomesHead {
     /// The process that ran them.
     pub(crate) process: String,
     /// Which delivery of the tasks it was, from 1.
     pub(crate) delivery: u64,
-    /// How many there are, and how many of them are failures: whoever looks on need not read the body.
+    /// The number of outcomes, and of failures among them, so that observers need not read the body.
     pub(crate) count: u64,
     pub(crate) failures: u64,
-    /// The index of the first task, and of the last, of a map or run.
+    /// The index of the first task of a map or run in the message, and of the last.
     pub(crate) first: u64,
     pub(crate) last: u64,
-    /// The object that holds the body, where that is too large for the message.
+    /// The object that holds the body, if that is too large for the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<String>,
 }
 
-/// The least that an outcome takes.
+/// The least number of bytes of an outcome.
 const LEAST: usize = 10;
 
-/// The body of a message of outcomes.
+/// Encodes the body of a message of outcomes.
 pub(crate) fn encode_outcomes(outcomes: &[Outcome]) -> Vec<u8> {
     let mut out = Writer::default();
     out.put_len(outcomes.len());
@@ -109,7 +109,7 @@ fn put_notes(notes: &Notes, out: &mut Writer) {
     }
 }
 
-/// The outcomes of a body, whose values are of type `ty`.
+/// Decodes the outcomes of a body, whose values have type `ty`.
 pub(crate) fn decode_outcomes(body: &[u8], ty: &Type) -> Result<Vec<Outcome>, WireError> {
     let mut from = Reader::new(body);
     let count = from.count(LEAST)?;
@@ -126,7 +126,7 @@ pub(crate) fn decode_outcomes(body: &[u8], ty: &Type) -> Result<Vec<Outcome>, Wi
     Ok(outcomes)
 }
 
-/// The places of the failures among the outcomes of a body, whatever the type of the values is.
+/// Returns the positions of the failures among the outcomes of a body, whatever the type of their values.
 pub(crate) fn decode_failed(body: &[u8]) -> Result<Vec<u64>, WireError> {
     let mut from = Reader::new(body);
     let count = from.count(LEAST)?;
@@ -188,7 +188,7 @@ fn usage(from: &mut Reader<'_>) -> Result<Usage, WireError> {
 fn failure(from: &mut Reader<'_>) -> Result<Failure, WireError> {
     let code = from.str()?;
     let code = FailureCode::named(code)
-        .ok_or_else(|| WireError::Head(format!("there is no failure `{code}`")))?;
+        .ok_or_else(|| WireError::Head(format!("unknown failure code `{code}`")))?;
     let mut failure = Failure::new(code, from.str()?);
     failure.is_input_error = from.bool()?;
     if from.bool()? {
@@ -204,7 +204,7 @@ fn notes(from: &mut Reader<'_>) -> Result<Notes, WireError> {
         let mut levels = LogLevel::ALL.into_iter();
         let level = levels
             .find(|one| one.name() == level)
-            .ok_or_else(|| WireError::Head(format!("there is no level `{level}`")))?;
+            .ok_or_else(|| WireError::Head(format!("unknown log level `{level}`")))?;
         let message = from.str()?.to_owned();
         notes.log.push(LogLine { level, message });
     }

@@ -10,17 +10,17 @@ use std::ops::Range;
 /// What the tasks of a message have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TasksHead {
-    /// The module's SHA-256, its size, and what errors call it.
+    /// The module's SHA-256, its size in bytes, and its name in errors.
     pub(crate) module: String,
     pub(crate) size: u64,
     pub(crate) name: String,
-    /// The function's full name; none for the program of a command.
+    /// The function's full name; `None` for a WASI command.
     pub(crate) function: Option<String>,
     /// Whether it reduces results.
     #[serde(default)]
     pub(crate) reduces: bool,
     pub(crate) limits: Limits,
-    /// The grants, as the command line's options have them.
+    /// The grants, in the form of the command line's options.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) dirs: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -28,41 +28,41 @@ pub(crate) struct TasksHead {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) net: Vec<String>,
     pub(crate) clock: String,
-    /// The seed of its random numbers, where they do not come from the system.
+    /// The seed of its random numbers, unless they come from the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
     #[serde(default)]
     pub(crate) deterministic: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) arguments: Vec<String>,
-    /// How long an instance lives, and whose it is where it outlives the message.
+    /// How long an instance lives, and its owner if it outlives the message.
     pub(crate) reuse: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<String>,
-    /// The engine that is to run them, where it was chosen beforehand.
+    /// The engine that is to run them, if one was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) engine: Option<u32>,
-    /// How many engines the cluster has, for guests that ask.
+    /// The number of engines of the cluster, for guests that ask.
     pub(crate) engines: u32,
     /// When they were submitted, in microseconds since 1970.
     pub(crate) queued: u64,
-    /// When the job is over, in microseconds since 1970.
+    /// The deadline of the job, in microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deadline: Option<u64>,
-    /// To how many engines they may be given that die of them.
+    /// How many engines they may be given to if each is lost with them.
     pub(crate) deliveries: u32,
-    /// Whether somebody listens to what the tasks tell while they run.
+    /// Whether somebody listens to the notes of the tasks.
     #[serde(default)]
     pub(crate) listens: bool,
-    /// What was pushed to the engines that may run them.
+    /// The values pushed to the engines that may run them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pushed: Vec<PushedForm>,
-    /// The object that holds the body, where that is too large for the message.
+    /// The object that holds the body, if that is too large for the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<String>,
 }
 
-/// A value that was pushed to an engine under a name: the object that holds it.
+/// A value pushed to an engine under a name: the object that holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PushedForm {
     pub(crate) engine: u32,
@@ -70,7 +70,7 @@ pub(crate) struct PushedForm {
     pub(crate) object: String,
 }
 
-/// A value as it stands in a message: one that is here, or the wire form that came.
+/// A value in a message: one of this process, or the wire form that was received.
 pub(crate) trait WireValue {
     fn wire_len(&self) -> usize;
 
@@ -102,12 +102,12 @@ impl WireValue for &Packed {
 pub(crate) struct TaskForm<V = Bytes> {
     pub(crate) index: u64,
     pub(crate) attempt: u32,
-    /// When its time in the queue is over, in microseconds since 1970; 0 for never.
+    /// When its time in the queue ends, in microseconds since 1970; 0 for never.
     pub(crate) start_by: u64,
     pub(crate) input: InputForm<V>,
 }
 
-/// What a task is called with.
+/// The input of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum InputForm<V = Bytes> {
     /// One value for each parameter.
@@ -124,7 +124,7 @@ pub(crate) enum InputForm<V = Bytes> {
     },
     /// Values, or the names under which they were pushed.
     Named(Vec<Result<V, String>>),
-    /// It cannot be called: the failure's code, its text, and whether its input could not be read.
+    /// It cannot be called: the failure's code and text, and whether its input could not be read.
     Refused {
         code: String,
         message: String,
@@ -146,17 +146,17 @@ const CHUNK_OBJECT: u8 = 3;
 const NAMED: u8 = 4;
 const REFUSED: u8 = 5;
 
-/// The least that a task takes: what is counted is checked against it.
+/// The least number of bytes of a task, against which counts are checked.
 const LEAST: usize = 4;
 
-/// The body of a message of tasks.
+/// Encodes the body of a message of tasks.
 pub(crate) fn encode_tasks<V: WireValue>(tasks: &[TaskForm<V>]) -> Vec<u8> {
     let mut out = Writer::default();
     put_tasks(tasks, &mut out);
     out.into_vec()
 }
 
-/// A message of tasks; or its body alone, where that is larger than `most` and travels in another way.
+/// Encodes a message of tasks, or its body alone if that is larger than `most` and travels in another way.
 pub(crate) fn frame_tasks<V: WireValue>(
     head: &TasksHead,
     tasks: &[TaskForm<V>],
@@ -174,11 +174,11 @@ pub(crate) fn frame_tasks<V: WireValue>(
     }
 }
 
-/// About what the numbers of a task take.
+/// The approximate number of bytes of a task's numbers.
 const LEAST_LEN: usize = 24;
 
 impl<V: WireValue> InputForm<V> {
-    /// The bytes of what it holds, about.
+    /// The approximate number of bytes of its contents.
     fn len(&self) -> usize {
         const EACH: usize = 5;
         let all = |values: &[V]| -> usize { values.iter().map(|one| EACH + one.wire_len()).sum() };
@@ -271,7 +271,7 @@ fn put_all(tag: u8, values: &[impl WireValue], out: &mut Writer) {
     }
 }
 
-/// The tasks of a body.
+/// Decodes the tasks of a body.
 pub(crate) fn decode_tasks(body: &Bytes) -> Result<Vec<TaskForm>, WireError> {
     let mut from = Reader::new(body);
     let count = from.count(LEAST)?;

@@ -14,7 +14,7 @@ enum Event {
     Lost(usize),
     Leaving(usize),
     Gone(usize),
-    Submit(Wanted),
+    Submit(RandomOrder),
     Finish(usize),
     CancelGroup(u64),
     Cancel(usize),
@@ -25,7 +25,7 @@ enum Event {
 }
 
 #[derive(Clone, Debug)]
-struct Wanted {
+struct RandomOrder {
     group: u64,
     eligible: Choice,
     priority: i32,
@@ -53,11 +53,13 @@ fn any_event() -> impl Strategy<Value = Event> {
     let priority =
         prop_oneof![4 => Just(0), 1 => -1_i32..=1, 1 => Just(i32::MIN), 1 => Just(i32::MAX)];
     let wanted =
-        (0_u64..4, choice, priority, stage).prop_map(|(group, eligible, priority, stage)| Wanted {
-            group,
-            eligible,
-            priority,
-            stage,
+        (0_u64..4, choice, priority, stage).prop_map(|(group, eligible, priority, stage)| {
+            RandomOrder {
+                group,
+                eligible,
+                priority,
+                stage,
+            }
         });
     prop_oneof![
         1 => Just(Event::Up),
@@ -162,7 +164,7 @@ impl Both {
         Ok(())
     }
 
-    fn submit(&mut self, wanted: Wanted) {
+    fn submit(&mut self, wanted: RandomOrder) {
         let order = Order {
             id: DispatchId(self.seen),
             group: JobId(wanted.group),

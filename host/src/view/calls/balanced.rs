@@ -19,23 +19,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// A view that gives each call to whichever engine is free. Cheap to clone; what one clone is set
-/// to does not touch another.
+/// A view that gives each call to whichever engine is free.
 ///
-/// Made by [`Cluster::load_balanced_view`](crate::Cluster::load_balanced_view).
+/// Made by [`Cluster::load_balanced_view`](crate::Cluster::load_balanced_view). Cheap to clone; the settings of one
+/// clone do not affect another.
 ///
 /// # Examples
 ///
-/// ```no_run
-/// # use rwasm_cluster::{Cluster, Module};
-/// # use std::time::Duration;
-/// # async fn example(cluster: &Cluster, numbers: &Module) -> Result<(), Box<dyn std::error::Error>> {
-/// let fib = numbers.function::<(u32,), u64>("fib")?;
+/// ```
+/// use rwasm_cluster::{Cluster, Module};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(2).start()?;
+/// # let wat = r#"(module (func (export "square") (param i64) (result i64) (i64.mul (local.get 0) (local.get 0))))"#;
+/// let square = Module::from_bytes("numbers", wat)?.function::<(i64,), i64>("square")?;
+///
 /// let view = cluster.load_balanced_view().timeout(Duration::from_secs(5)).retries(2);
-/// let first = view.submit(&fib, (30,)).await?;
-/// // Waits until the first has ended well.
-/// let second = view.clone().after(&first).submit(&fib, (20,)).await?;
-/// let sum = first.await? + second.await?;
+/// let first = view.try_submit(&square, (3,))?;
+/// // Starts once the first has succeeded.
+/// let second = view.clone().after(&first).try_submit(&square, (4,))?;
+/// assert_eq!(first.get()? + second.get()?, 25);
 /// # Ok(())
 /// # }
 /// ```
@@ -59,24 +63,23 @@ impl LoadBalancedView {
     setters!();
     map_setters!();
 
-    /// Only these engines; by default any.
+    /// Restricts calls to these engines; by default any may run them.
     pub fn targets(mut self, targets: impl Into<Targets>) -> Self {
         self.targets = Some(targets.into());
         self
     }
 
-    /// Begins when these have ended, as [`Self::after`], and runs on an engine where they ran. Said
-    /// several times, all hold; where no engine can satisfy all, the call fails at once.
+    /// Like [`Self::after`], and also runs on an engine where those jobs ran. If set several times, all apply; if no
+    /// engine satisfies all, the call fails at once.
     pub fn follow(mut self, dependency: impl Into<crate::graph::Dependency>) -> Self {
         self.settings.follow.push(dependency.into());
         self
     }
 
-    /// Submits a call, as soon as the queue has room for it: waits for that room, not for the result.
+    /// Submits a call as soon as the queue has room for it. Waits for that room, not for the result.
     ///
     /// # Errors
-    /// When the arguments do not fit, a dependency or a target is not there, or the cluster is shut
-    /// down.
+    /// If the arguments do not fit, a dependency or a target does not exist, or the cluster is shut down.
     pub async fn submit<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -92,10 +95,10 @@ impl LoadBalancedView {
         core.call(&self.settings, function, &maker, &arguing, eligible, permit)
     }
 
-    /// Submits a call, if the queue has room for it.
+    /// Submits a call if the queue has room for it now.
     ///
     /// # Errors
-    /// As [`Self::submit`]; and `QueueFull`.
+    /// As for [`Self::submit`]; also [`SubmitError::QueueFull`].
     pub fn try_submit<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -114,7 +117,7 @@ impl LoadBalancedView {
     /// Calls a function and waits for its value.
     ///
     /// # Errors
-    /// When it is refused, as by [`Self::submit`], or fails.
+    /// If the call is refused, as by [`Self::submit`], or fails.
     pub async fn apply<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -124,13 +127,14 @@ impl LoadBalancedView {
         task.await.map_err(ApplyError::Failed)
     }
 
-    /// Calls a function on each argument list that `items` gives, which may have no end. They are read
-    /// lazily, on a thread of the map's own: as far ahead as [`Self::max_outstanding`] says, and no
-    /// further while outcomes are not taken. An argument list is what the function takes: a tuple,
-    /// or for `Callable<u64, _>` a number. [`zip`](crate::zip) makes them of several sequences.
+    /// Calls a function on each argument list of `items`, which may be endless.
+    ///
+    /// The items are read lazily on a thread of the map's own: as far ahead as [`Self::max_outstanding`] allows, and
+    /// no further while outcomes are not taken. An argument list is what the function takes: a tuple, or for
+    /// `Callable<u64, _>` a number. [`zip`](crate::zip) makes them from several sequences.
     ///
     /// # Errors
-    /// As [`Self::submit`]; arguments that do not fit fail their task alone.
+    /// As for [`Self::submit`]; arguments that do not fit fail only their task.
     pub fn map<P, R, I>(&self, function: &Callable<P, R>, items: I) -> Result<Map<R>, SubmitError>
     where
         P: Params + 'static,
@@ -148,10 +152,10 @@ impl LoadBalancedView {
         self.start_map(function, Box::new(Listed::new(given, count)))
     }
 
-    /// Calls a function on each argument list of an async stream, as it comes.
+    /// Calls a function on each argument list of an async stream, as it arrives.
     ///
     /// # Errors
-    /// As [`Self::map`].
+    /// As for [`Self::map`].
     pub fn map_stream<P, R, S>(
         &self,
         function: &Callable<P, R>,
@@ -169,12 +173,12 @@ impl LoadBalancedView {
         self.start_map(function, Box::new(Streamed::new(given)))
     }
 
-    /// Calls a function on each line of text, in the line formats of the command line's `map`: of
-    /// one parameter the line is its value, of several it is a list of them, in JSON or WAVE. A
-    /// line that does not fit fails alone. `name` is what messages call the input.
+    /// Calls a function on each line of text, in the line formats of the command line's `map`: a value for a function
+    /// of one parameter, a list of values for one of several, in JSON or WAVE. A line that does not fit fails only
+    /// its task. `name` is the input's name in messages.
     ///
     /// # Errors
-    /// As [`Self::map`].
+    /// As for [`Self::map`].
     pub fn map_lines<P, R>(
         &self,
         function: &Callable<P, R>,
@@ -218,7 +222,7 @@ impl LoadBalancedView {
     }
 }
 
-/// Why a call gave no value: it was refused, or it failed.
+/// Why a call has no value: it was refused, or it failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError<E: std::error::Error + 'static> {

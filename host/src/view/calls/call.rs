@@ -1,5 +1,4 @@
-//! How a call becomes a dispatch: what all calls of one function by one view have in common, and
-//! what each has for itself.
+//! The submission of a call: its arguments, its room in the queue, and the slot of its outcome.
 
 use crate::dispatch::{Answer, DispatchPreset, Pushed, Reply, TaskInput};
 use crate::placement::Eligible;

@@ -20,22 +20,27 @@ use rwasm_value::ids::EngineId;
 use rwasm_value::value::{FromWit, Params, Value};
 use std::sync::Arc;
 
-/// A view of engines that are named: each call runs on each of them, and values can be pushed to
-/// them. Cheap to clone; what one clone is set to does not touch another, but what is pushed is the
-/// engines', not the view's.
+/// A view of named engines: each call runs on each of them, and values can be pushed to them.
 ///
-/// Made by [`Cluster::direct_view`](crate::Cluster::direct_view).
+/// Made by [`Cluster::direct_view`](crate::Cluster::direct_view). Cheap to clone; the settings of one clone do not
+/// affect another, but pushed values belong to the engines, not to the view.
 ///
 /// # Examples
 ///
-/// ```no_run
-/// # use rwasm_cluster::{Cluster, Module, Reference, Targets};
-/// # fn example(cluster: &Cluster, numbers: &Module) -> Result<(), Box<dyn std::error::Error>> {
-/// let total = numbers.function::<(Reference,), u64>("total")?;
+/// ```
+/// use rwasm_cluster::{Cluster, Module, Reference, Targets};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(2).start()?;
+/// # let wat = r#"(module (func (export "square") (param i64) (result i64) (i64.mul (local.get 0) (local.get 0))))"#;
+/// let square = Module::from_bytes("numbers", wat)?.function::<(Reference,), i64>("square")?;
+///
 /// let view = cluster.direct_view(Targets::All)?.blocking();
-/// view.scatter("part", 1..=100_u64)?;
-/// // Each engine adds up its own part.
-/// let totals: Vec<u64> = view.apply(&total, (Reference::new("part"),))?;
+/// view.push("side", 6_i64)?;
+/// assert_eq!(view.apply(&square, (Reference::new("side"),))?, [36, 36]);
+/// // Each engine gets its own part of a sequence.
+/// view.scatter("part", 1..=4_i64)?;
+/// assert_eq!(view.gather("part")?.len(), 4);
 /// # Ok(())
 /// # }
 /// ```
@@ -53,40 +58,40 @@ pub struct DirectView {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Distribution {
-    /// Contiguous blocks; the first ones have one element more where they cannot be equal.
+    /// In contiguous blocks; the first ones have one more element if they cannot be equal.
     #[default]
     Block,
     /// In turn: the first element to the first engine, the second to the second.
     RoundRobin,
 }
 
-/// Why values were not pushed, or cannot be pulled.
+/// Why values could not be pushed or pulled.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PushError {
     /// The engines that are meant are not there.
     #[error(transparent)]
     Targets(#[from] TargetError),
-    /// Nothing of this name was pushed to the engine.
-    #[error("nothing is pushed to engine {engine} as `{name}`; it has {}", names(.present))]
+    /// Nothing was pushed to the engine under this name.
+    #[error("engine {engine} has no pushed value `{name}`: it has {}", names(.present))]
     NoSuchName {
         /// The engine.
         engine: EngineId,
         /// The name.
         name: String,
-        /// The names it has values for.
+        /// The names that it has values for.
         present: Vec<Arc<str>>,
     },
-    /// What is to be gathered is no sequence.
+    /// The value to gather is not a sequence.
     #[error(
-        "what is pushed to engine {engine} as `{name}` is {found}, and cannot be joined with the others"
+        "the value `{name}` on engine {engine} is {found} and cannot be joined with the others"
     )]
     NotASequence {
         /// The engine.
         engine: EngineId,
         /// The name.
         name: String,
-        /// What it is.
+        /// The type of its value.
         found: String,
     },
     /// The cluster was shut down.
@@ -121,37 +126,37 @@ impl DirectView {
     setters!();
     map_setters!();
 
-    /// How [`Self::scatter`] spreads a sequence, and [`Self::gather`] takes it to have been spread; by
-    /// default in blocks.
+    /// Sets how [`Self::scatter`] spreads a sequence, and how [`Self::gather`] assumes it was spread; in blocks by
+    /// default.
     pub fn distribution(mut self, distribution: Distribution) -> Self {
         self.distribution = distribution;
         self
     }
 
-    /// The engines it means now: with [`Targets::All`] those there are, otherwise those that were
-    /// meant when it was made.
+    /// Returns the engines that it stands for now: with [`Targets::All`] the present ones, otherwise those chosen
+    /// when it was made.
     ///
     /// # Errors
-    /// When one of them is gone.
+    /// If one of them is gone.
     pub fn engines(&self) -> Result<Vec<EngineId>, TargetError> {
         self.targets.resolve(&self.core.backend.engines())
     }
 
-    /// The same view of the engines it means now, whatever engines come.
+    /// Returns a view of the engines that it stands for now, whatever engines come later.
     ///
     /// # Errors
-    /// When one of them is gone.
+    /// If one of them is gone.
     pub fn frozen(mut self) -> Result<Self, TargetError> {
         self.targets = Targets::Only(self.engines()?);
         Ok(self)
     }
 
-    /// Submits a call to each engine, as soon as the queue has room for them. The arguments are
-    /// packed once and shared. Waits for that room, not for the results.
+    /// Submits a call to each engine, as soon as the queue has room for all. Waits for that room, not for the
+    /// results. The arguments are packed once and shared.
     ///
     /// # Errors
-    /// When the arguments do not fit, an engine is gone, or the cluster is shut down. Calls that were
-    /// already submitted are then stopped.
+    /// If the arguments do not fit, an engine is gone, or the cluster is shut down. Calls that were already submitted
+    /// are stopped.
     pub async fn submit<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -170,10 +175,10 @@ impl DirectView {
         Ok(Tasks::join(tasks))
     }
 
-    /// Submits a call to each engine, if the queue has room for all of them.
+    /// Submits a call to each engine if the queue has room for all of them now.
     ///
     /// # Errors
-    /// As [`Self::submit`]; and `QueueFull`, and then none of them is submitted.
+    /// As for [`Self::submit`]; also [`SubmitError::QueueFull`], with none of them submitted.
     pub fn try_submit<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -195,11 +200,11 @@ impl DirectView {
         engines.into_iter().zip(permits).map(call).collect()
     }
 
-    /// Calls a function on each engine and waits for the values, in the order of the engines: one
-    /// value where one engine is named, in a `Vec` all the same.
+    /// Calls a function on each engine and waits for the values, in the order of the engines; a single engine also
+    /// gives a `Vec`.
     ///
     /// # Errors
-    /// When it is refused, as by [`Self::submit`], or fails on any engine; it has ended on all then.
+    /// If the call is refused, as by [`Self::submit`], or fails on any engine; by then it has ended on all.
     pub async fn apply<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -209,11 +214,11 @@ impl DirectView {
         tasks.await.map_err(ApplyError::Failed)
     }
 
-    /// Calls a function on each argument list of `items`, which are all read now: each engine gets a
-    /// contiguous block of them.
+    /// Calls a function on each argument list of `items`, which are all read now. Each engine gets a contiguous block
+    /// of them.
     ///
     /// # Errors
-    /// As [`Self::submit`]; arguments that do not fit fail their task alone.
+    /// As for [`Self::submit`]; arguments that do not fit fail only their task.
     pub fn map<P, R, I>(&self, function: &Callable<P, R>, items: I) -> Result<Map<R>, SubmitError>
     where
         P: Params + 'static,
@@ -228,11 +233,11 @@ impl DirectView {
     }
 
     /// Calls a function on each line of text, as
-    /// [`LoadBalancedView::map_lines`](crate::LoadBalancedView::map_lines) does. All are read now,
-    /// and each engine gets a contiguous block of them.
+    /// [`LoadBalancedView::map_lines`](crate::LoadBalancedView::map_lines) does. All lines are read now, and each
+    /// engine gets a contiguous block of them.
     ///
     /// # Errors
-    /// As [`Self::map`].
+    /// As for [`Self::map`].
     pub fn map_lines<P, R>(
         &self,
         function: &Callable<P, R>,
@@ -273,11 +278,11 @@ impl DirectView {
         self.core.map(function, pieces, &view, &self.settings)
     }
 
-    /// Gives each engine a value under a name, which calls that are made from now on can name by
-    /// [`Reference`](crate::Reference) and guests can read. The engines share one buffer.
+    /// Gives each engine a value under a name. Later calls can pass it by [`Reference`](crate::Reference), and guests
+    /// can read it. The engines share one buffer.
     ///
     /// # Errors
-    /// When an engine is gone; then none gets it.
+    /// If an engine is gone; none gets the value then.
     pub fn push(&self, name: &str, value: impl Into<Value>) -> Result<(), PushError> {
         let value = Arc::new(PushedValue::new(value.into()));
         for engine in self.present()? {
@@ -287,19 +292,19 @@ impl DirectView {
         Ok(())
     }
 
-    /// Another name of [`Self::push`], for those who look for it: the value is held once, however
-    /// many engines there are.
+    /// Does the same as [`Self::push`], for those who look for this name: the value is held once, however many
+    /// engines there are.
     ///
     /// # Errors
-    /// When an engine is gone; then none gets it.
+    /// If an engine is gone; none gets the value then.
     pub fn broadcast(&self, name: &str, value: impl Into<Value>) -> Result<(), PushError> {
         self.push(name, value)
     }
 
-    /// The value that each engine has under a name, in the order of the engines.
+    /// Returns the value that each engine has under a name, in the order of the engines.
     ///
     /// # Errors
-    /// When an engine is gone or has none.
+    /// If an engine is gone or has no such value.
     pub fn pull(&self, name: &str) -> Result<Vec<Value>, PushError> {
         let pull = |engine| {
             let value = self.core.pushed.pull(engine, name);
@@ -312,20 +317,20 @@ impl DirectView {
         self.present()?.into_iter().map(pull).collect()
     }
 
-    /// The names that each engine has values for, in the order of the engines.
+    /// Returns the names that each engine has values for, in the order of the engines.
     ///
     /// # Errors
-    /// When an engine is gone.
+    /// If an engine is gone.
     pub fn names(&self) -> Result<Vec<Vec<Arc<str>>>, PushError> {
         let names = |engine| self.core.pushed.names(engine);
         Ok(self.present()?.into_iter().map(names).collect())
     }
 
-    /// Gives each engine its part of a sequence under a name, as a list: see [`Distribution`]. An
-    /// engine for which nothing is left gets an empty one.
+    /// Gives each engine its part of a sequence under a name, as a list: see [`Distribution`]. An engine for which
+    /// nothing is left gets an empty list.
     ///
     /// # Errors
-    /// When an engine is gone; then none gets any.
+    /// If an engine is gone; none gets a part then.
     pub fn scatter<T: Into<Value>>(
         &self,
         name: &str,
@@ -341,11 +346,10 @@ impl DirectView {
         Ok(())
     }
 
-    /// The sequence whose parts the engines have under a name, put together again: as this view's
-    /// [`Distribution`] says, whatever it was spread by.
+    /// Reassembles the sequence whose parts the engines have under a name, according to this view's [`Distribution`].
     ///
     /// # Errors
-    /// When an engine is gone, has none, or has something that is no list.
+    /// If an engine is gone, has no such value, or has one that is not a list.
     pub fn gather(&self, name: &str) -> Result<Vec<Value>, PushError> {
         let engines = self.present()?;
         let mut parts = Vec::with_capacity(engines.len());
@@ -367,10 +371,10 @@ impl DirectView {
         Ok(joined(parts, self.distribution))
     }
 
-    /// Takes all values away from each engine.
+    /// Removes all values from each engine.
     ///
     /// # Errors
-    /// When an engine is gone; then none loses any.
+    /// If an engine is gone; none loses any then.
     pub fn clear(&self) -> Result<(), PushError> {
         for engine in self.present()? {
             self.core.pushed.clear(engine);

@@ -1,4 +1,4 @@
-//! How a map starts: as a job of many tasks, held by a handle of typed values.
+//! The start of a map: a job of many tasks, whose handle has typed values.
 
 use crate::view::handles::map::Map;
 use crate::view::runs::pieces::Pieces;

@@ -8,29 +8,29 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why there is no value of a call.
+/// Why a call has no value.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
     /// The task failed.
     #[error(transparent)]
     Failed(Arc<TaskFailure>),
-    /// It is not done, and the time to wait for it is over. The task goes on.
+    /// The task has not ended in time. It goes on.
     #[error("there is no result after {}", humantime::format_duration(*.0))]
     NotReady(Duration),
-    /// The result was taken before, and is not kept.
-    #[error("the result of job {0} was taken before")]
+    /// The result has already been taken.
+    #[error("the result of job {0} has already been taken")]
     Taken(JobId),
     /// The map it belongs to ended before its input did.
     #[error(transparent)]
     Job(Arc<JobError>),
-    /// The value is not of the type that was asked for. A fault of the library.
-    #[error("a fault of rwasm-cluster itself, please report it: {0}")]
+    /// The value does not have the requested type: an error of the library itself.
+    #[error("internal error in rwasm-cluster, please report it: {0}")]
     Internal(String),
 }
 
 impl TaskError {
-    /// The failure of the task, if that is what it is.
+    /// Returns the failure of the task, if it failed.
     #[must_use]
     pub fn failure(&self) -> Option<&TaskFailure> {
         match self {
@@ -40,25 +40,25 @@ impl TaskError {
     }
 }
 
-/// A task that failed for good: its last failure, and every attempt.
+/// A task that failed for good, with its last failure and every attempt.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskFailure {
     /// Its job.
     pub job: JobId,
-    /// What its user calls it.
+    /// Its label, if it has one.
     pub label: Option<Arc<str>>,
     /// The function that was called.
     pub function: Arc<str>,
-    /// What it was called with.
+    /// Its arguments or input.
     pub origin: Origin,
-    /// Why it failed: of the last attempt.
+    /// Why the last attempt failed.
     pub failure: Failure,
-    /// All its attempts, the first first. None where it never ran.
+    /// All its attempts, in order; empty if it never ran.
     pub attempts: Vec<Attempt>,
     /// What it printed to stderr in the last attempt, as far as that was kept.
     pub stderr: Log,
-    /// What it told by calls of the host in the last attempt, as far as that was kept.
+    /// What it reported through the host in the last attempt, as far as that was kept.
     pub notes: Option<Box<Notes>>,
 }
 
@@ -90,11 +90,11 @@ impl fmt::Display for TaskFailure {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CompositeError {
-    /// How many tasks there were.
+    /// The number of tasks.
     pub tasks: usize,
-    /// How many failed.
+    /// The number of failed tasks.
     pub failed: usize,
-    /// The first of them, with their places.
+    /// The first failures, with their positions.
     pub first: Vec<(usize, TaskError)>,
 }
 

@@ -1,4 +1,4 @@
-//! The handle of a running job: its outcomes as they come, and its end.
+//! The handle of a running job: its outcomes as they arrive, and its end.
 
 use crate::graph::Dependency;
 use crate::view::shared::drivers::DetachedDrivers;
@@ -18,10 +18,30 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
-/// A job that runs: a [`Future`] of its result, and a [`Stream`] of its outcomes.
+/// A running job: a [`Future`] of its result, and a [`Stream`] of its outcomes.
 ///
-/// Dropping the handle cancels the job and waits until its tasks are stopped; [`Job::detach`] lets
-/// it go on.
+/// # Cancellation
+/// Dropping the handle cancels the job and waits until its tasks are stopped; [`Job::detach`] lets it go on.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Input, JobSpec, Merge, Module};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(2).start()?;
+/// // A WASI command that reads and prints nothing.
+/// let wat = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+/// let command = Module::from_bytes("nothing", wat)?;
+/// let mut spec = JobSpec::default();
+/// spec.merge = Merge::Concat;
+///
+/// let job = cluster.run(&command, vec![Input::bytes("text", "some lines")], &spec)?;
+/// let result = job.wait()?;
+/// assert_eq!(result.failures, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a job cancels it; `detach` lets it go on"]
 pub struct Job {
     pub(crate) outcomes: Receiver<Vec<(Origin, Outcome)>>,
@@ -35,20 +55,20 @@ pub struct Job {
 }
 
 impl Job {
-    /// Its name, which dependencies go by.
+    /// Returns its id, which dependencies refer to.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.slot.job
     }
 
-    /// The next outcome: in input order, or as they come if the job was so specified. None when there
-    /// are no more; [`Job::wait`] then says how the job ended. A job whose module's reducer merges
-    /// delivers none. Waits on this thread; as a [`Stream`] the job gives the same without.
+    /// Blocks for the next outcome: in input order, or as tasks end if the job is unordered. Returns
+    /// `None` if there are no more; [`Job::wait`] then says how the job ended. A job whose module's
+    /// reducer merges delivers no outcomes. As a [`Stream`], the job gives the same without blocking.
     pub fn next_outcome(&mut self) -> Option<(Origin, Outcome)> {
         pollster::block_on(std::future::poll_fn(|context| self.poll_outcome(context)))
     }
 
-    /// The next outcome if it is there already.
+    /// Returns the next outcome if it is already there.
     pub fn try_next_outcome(&mut self) -> Option<(Origin, Outcome)> {
         if self.ready.is_empty() {
             let batch = self.outcomes.try_recv().ok()?;
@@ -57,40 +77,40 @@ impl Job {
         self.ready.pop_front()
     }
 
-    /// Waits on this thread for the end of the job. As a [`Future`] the job gives the same without.
+    /// Blocks until the job has ended. As a [`Future`], the job gives the same without blocking.
     ///
     /// # Errors
-    /// When more tasks failed than the job bears, its merge failed, its input could not be read,
-    /// or it was stopped.
+    /// If more tasks failed than the job tolerates, its merge failed, its input could not be read, or it was
+    /// cancelled.
     pub fn wait(self) -> Result<JobResult, JobError> {
         pollster::block_on(self)
     }
 
-    /// Whether it has ended, well or not.
+    /// Returns whether it has ended, successfully or not.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.slot.is_done()
     }
 
-    /// Whether it has ended well; none while it has not ended.
+    /// Returns whether it succeeded, or `None` if it has not ended.
     #[must_use]
     pub fn is_successful(&self) -> Option<bool> {
         self.slot.look(|done| done.success)
     }
 
-    /// Waits on this thread until it has ended, so long at most. Whether it has. While outcomes are
-    /// delivered that nobody takes, it does not end.
+    /// Blocks until it has ended, for `timeout` at most, and returns whether it has. It does not end while delivered
+    /// outcomes are not taken.
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.slot.wait(Some(timeout))
     }
 
-    /// Stops it, with its running tasks. Comes back at once.
+    /// Cancels it with its running tasks, and returns at once.
     pub fn abort(&self) {
         self.canceller().cancel();
     }
 
-    /// Lets it go on without this handle; outcomes that it delivers are lost. Gives its name.
+    /// Lets it go on without this handle, and returns its id; outcomes that it delivers are lost.
     pub fn detach(mut self) -> JobId {
         let id = self.id();
         // A job that has ended needs no word.
@@ -101,7 +121,7 @@ impl Job {
         id
     }
 
-    /// What its tasks print, log and publish from now on, as they do.
+    /// Returns what its tasks print, log and publish from now on, as it happens.
     #[must_use]
     pub fn notes(&self) -> LiveNotes {
         self.slot.live.listen()
@@ -140,7 +160,7 @@ impl Job {
         let _ = self.events.send(Event::Taken);
     }
 
-    /// A handle to cancel the job from elsewhere.
+    /// Returns a handle that can cancel the job from elsewhere.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller {
@@ -148,7 +168,7 @@ impl Job {
         }
     }
 
-    /// How far it is.
+    /// Returns a handle to its progress.
     #[must_use]
     pub fn progress(&self) -> ProgressHandle {
         ProgressHandle(Arc::clone(&self.progress))
@@ -188,26 +208,26 @@ impl Drop for Job {
     }
 }
 
-/// Looks at a job's progress from elsewhere.
+/// A handle to the progress of a job, usable from elsewhere.
 #[derive(Clone)]
 pub struct ProgressHandle(Arc<Progress>);
 
 impl ProgressHandle {
-    /// How far the job is now.
+    /// Returns the progress of the job now.
     #[must_use]
     pub fn now(&self) -> JobProgress {
         self.0.now()
     }
 }
 
-/// Cancels a job from elsewhere.
+/// A handle that can cancel a job from elsewhere.
 #[derive(Clone)]
 pub struct Canceller {
     events: Sender<Event>,
 }
 
 impl Canceller {
-    /// Stops the job and its running tasks. Comes back at once.
+    /// Cancels the job with its running tasks, and returns at once.
     pub fn cancel(&self) {
         // A job that has ended needs no stopping.
         let _ = self.events.send(Event::Stop);

@@ -20,11 +20,31 @@ use std::time::{Duration, Instant};
 /// What became of a task, with its place in the input.
 type Placed<R> = (u64, Result<R, TaskError>);
 
-/// A map that runs: a [`Stream`] of what becomes of each task, an iterator of the same that waits,
-/// and a [`Future`] of all values.
+/// A running map: a [`Stream`] of the outcome of each task, a blocking iterator of the same, and a [`Future`] of all
+/// values.
 ///
-/// It reads its input no further ahead than its outcomes are taken, and keeps nothing that was
-/// taken. Dropping it cancels it; [`Map::detach`] lets it go on.
+/// It reads its input no further ahead than its outcomes are taken, and keeps nothing that was taken.
+///
+/// # Cancellation
+/// Dropping it cancels it; [`Map::detach`] lets it go on.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Module};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(2).start()?;
+/// # let wat = r#"(module (func (export "square") (param i64) (result i64) (i64.mul (local.get 0) (local.get 0))))"#;
+/// let square = Module::from_bytes("numbers", wat)?.function::<(i64,), i64>("square")?;
+///
+/// // The input may be endless: it is read as its outcomes are taken.
+/// let mut map = cluster.load_balanced_view().map(&square, (0..).map(|n| (n,)))?;
+/// let third = map.nth(2).ok_or("the map ended early")?;
+/// assert_eq!(third?, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a map cancels it; `detach` lets it go on"]
 pub struct Map<R> {
     job: Job,
@@ -60,19 +80,18 @@ impl<R: FromWit> Map<R> {
 }
 
 impl<R> Map<R> {
-    /// Its name, which dependencies go by.
+    /// Returns its id, which dependencies refer to.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.job.id()
     }
 
-    /// What becomes of the next task, with its place in the input: in input order, or as they end.
-    /// Waits on this thread.
+    /// Blocks for the outcome of the next task, with its position in the input: in input order, or as tasks end.
     pub fn next_outcome(&mut self) -> Option<Placed<R>> {
         pollster::block_on(std::future::poll_fn(|context| self.poll_taken(context)))
     }
 
-    /// The same, if it is there already; none too where there are no more.
+    /// Returns the next outcome if it is already there; `None` also if there are no more.
     pub fn try_next_outcome(&mut self) -> Option<Placed<R>> {
         match self.poll_taken(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(item) => item,
@@ -80,31 +99,31 @@ impl<R> Map<R> {
         }
     }
 
-    /// The same, waiting so long at most: `Err` where it is not there in time.
+    /// Blocks for the next outcome, for `timeout` at most.
     ///
     /// # Errors
-    /// When there is none in time; the map goes on.
+    /// If there is none in time; the map goes on.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Placed<R>>, TaskError> {
         let item = within(timeout, |context| self.poll_taken(context));
         item.ok_or(TaskError::NotReady(timeout))
     }
 
-    /// Waits on this thread until all has ended, so long at most. Whether it has. What comes meanwhile
-    /// is kept to be taken.
+    /// Blocks until everything has ended, for `timeout` at most, and returns whether it has. Outcomes that arrive
+    /// meanwhile are kept to be taken.
     #[must_use]
     pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
         within(timeout, |context| self.poll_all(context)).is_some()
     }
 
-    /// Waits on this thread for all values, in input order, so long at most. None where they are not
-    /// all there in time; the map goes on.
+    /// Blocks for all values, in input order, for `timeout` at most; returns `None` if they are not all there in
+    /// time, in which case the map goes on.
     #[must_use]
     pub fn get_timeout(&mut self, timeout: Duration) -> Option<Result<Vec<R>, CompositeError>> {
         self.wait_timeout(timeout).then(|| self.kept_values())
     }
 
-    /// What became of the task at this place among those that were not taken. Waits on this thread
-    /// until that is known; none if there are not so many. It can be looked at again.
+    /// Blocks for the outcome of the task at this position among those that were not taken; returns `None` if there
+    /// are not so many. It can be looked at again.
     pub fn outcome(&mut self, index: usize) -> Option<&Result<R, TaskError>> {
         while self.kept.len() <= index {
             let item = std::future::poll_fn(|context| self.poll_item(context));
@@ -114,15 +133,15 @@ impl<R> Map<R> {
         Some(&self.kept.get(index)?.1)
     }
 
-    /// Waits on this thread for all values, in input order.
+    /// Blocks for all values, in input order.
     ///
     /// # Errors
-    /// When any task failed, how many and the first few; or the map did.
+    /// If any task failed: how many, and the first few; or if the map itself failed.
     pub fn get(self) -> Result<Vec<R>, CompositeError> {
         pollster::block_on(self)
     }
 
-    /// Waits on this thread for what becomes of each task: values beside failures.
+    /// Blocks for the outcome of each task: values and failures.
     pub fn outcomes(mut self) -> Vec<Result<R, TaskError>> {
         let mut all = Vec::new();
         while let Some((_, outcome)) = self.next_outcome() {
@@ -131,43 +150,43 @@ impl<R> Map<R> {
         all
     }
 
-    /// Whether it has ended, well or not. While there are outcomes that nobody takes, it does not.
+    /// Returns whether it has ended, successfully or not. It does not end while outcomes are not taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.job.is_ready()
     }
 
-    /// Whether it has ended well; none while it has not ended.
+    /// Returns whether it succeeded, or `None` if it has not ended.
     #[must_use]
     pub fn is_successful(&self) -> Option<bool> {
         self.job.is_successful()
     }
 
-    /// How far it is.
+    /// Returns a handle to its progress.
     #[must_use]
     pub fn progress(&self) -> ProgressHandle {
         self.job.progress()
     }
 
-    /// Its figures, once all its outcomes were taken and it ended without an error of its own.
+    /// Returns its figures, once all its outcomes were taken and it ended without an error of its own.
     #[must_use]
     pub fn stats(&self) -> Option<&JobStats> {
         Some(&self.result()?.stats)
     }
 
-    /// What it came to, likewise: figures, failures, records.
+    /// Returns its result under the same condition: figures, failures and records.
     #[must_use]
     pub fn result(&self) -> Option<&JobResult> {
         self.ended.as_ref()?.as_ref().ok()
     }
 
-    /// Why it ended before its input did, if it did.
+    /// Returns why it ended before its input did, if it did.
     #[must_use]
     pub fn error(&self) -> Option<&JobError> {
         self.ended.as_ref()?.as_ref().err().map(|error| &**error)
     }
 
-    /// How long it has been since it was submitted, or took until it had ended.
+    /// Returns the time since its submission, up to its end if it has ended.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let end = self.job.slot.look(|done| done.at);
@@ -175,18 +194,18 @@ impl<R> Map<R> {
             .saturating_duration_since(self.begun)
     }
 
-    /// What its tasks print, log and publish from now on, as they do.
+    /// Returns what its tasks print, log and publish from now on, as it happens.
     #[must_use]
     pub fn notes(&self) -> LiveNotes {
         self.job.notes()
     }
 
-    /// Stops it with its running tasks. Comes back at once; outcomes that are there can be taken.
+    /// Cancels it with its running tasks, and returns at once. Outcomes that are there can still be taken.
     pub fn abort(&self) {
         self.job.abort();
     }
 
-    /// A handle to stop it from elsewhere.
+    /// Returns a handle that can cancel it from elsewhere.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         self.job.canceller()
@@ -215,7 +234,7 @@ impl<R> Map<R> {
         error.or(values)
     }
 
-    /// Lets it go on without this handle; its values are lost. Gives its name.
+    /// Lets it go on without this handle, and returns its id; its values are lost.
     pub fn detach(self) -> JobId {
         self.job.detach()
     }
@@ -340,8 +359,8 @@ pub trait Zip {
     fn zip(self) -> impl Iterator<Item = Self::Arguments> + Send + 'static;
 }
 
-/// Several sequences of arguments side by side, as long as the shortest, for a function of several
-/// parameters: `zip((0.., ["a", "b"]))` gives `(0, "a")` and `(1, "b")`.
+/// Combines several sequences of arguments into one of argument lists, as long as the shortest, for a function of
+/// several parameters: `zip((0.., ["a", "b"]))` gives `(0, "a")` and `(1, "b")`.
 pub fn zip<Z: Zip>(sequences: Z) -> impl Iterator<Item = Z::Arguments> + Send + 'static {
     sequences.zip()
 }

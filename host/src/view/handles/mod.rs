@@ -1,4 +1,4 @@
-//! What a user holds of what was submitted.
+//! The handles of what users have submitted.
 
 pub(crate) mod errors;
 pub(crate) mod job;

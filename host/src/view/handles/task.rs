@@ -17,9 +17,27 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-/// One call that was submitted. A [`Future`] of its value; also to be waited for by [`Task::wait`].
+/// One submitted call: a [`Future`] of its value, which [`Task::get`] also returns on the calling thread.
 ///
+/// # Cancellation
 /// Dropping it cancels the call, whether it waits or runs; [`Task::detach`] lets it go on.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Module};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(1).start()?;
+/// # let wat = r#"(module (func (export "square") (param i64) (result i64) (i64.mul (local.get 0) (local.get 0))))"#;
+/// let square = Module::from_bytes("numbers", wat)?.function::<(i64,), i64>("square")?;
+///
+/// let task = cluster.load_balanced_view().try_submit(&square, (7,))?;
+/// assert_eq!(task.get()?, 49);
+/// assert_eq!(task.is_successful(), Some(true));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a task cancels it; `detach` lets it go on"]
 pub struct Task<R> {
     pub(crate) call: Arc<Call>,
@@ -63,7 +81,7 @@ pub(crate) enum Control {
 pub struct TaskInfo {
     /// Its job.
     pub job: JobId,
-    /// What its user calls it.
+    /// Its label, if it has one.
     pub label: Option<Arc<str>>,
     /// The function that was called.
     pub function: Arc<str>,
@@ -71,9 +89,9 @@ pub struct TaskInfo {
     pub submitted: SystemTime,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
-    /// What the last attempt used, what it printed and said included.
+    /// What the last attempt used, including what it printed and logged.
     pub usage: Usage,
-    /// All its attempts, the first first.
+    /// All its attempts, in order.
     pub attempts: Vec<Attempt>,
 }
 
@@ -88,31 +106,31 @@ impl<R: FromWit> Task<R> {
 }
 
 impl<R> Task<R> {
-    /// Its name, which dependencies go by.
+    /// Returns its id, which dependencies refer to.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.call.slot.job
     }
 
-    /// The engine it was sent to, if it was sent to one.
+    /// Returns the engine it was sent to, if it was sent to one.
     #[must_use]
     pub fn target(&self) -> Option<EngineId> {
         self.call.target
     }
 
-    /// Whether it has ended, well or not.
+    /// Returns whether it has ended, successfully or not.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.call.slot.is_done()
     }
 
-    /// Whether it has ended well; none while it has not ended.
+    /// Returns whether it succeeded, or `None` if it has not ended.
     #[must_use]
     pub fn is_successful(&self) -> Option<bool> {
         self.call.slot.look(|done| done.success)
     }
 
-    /// Whether an engine runs it now.
+    /// Returns whether an engine is running it now.
     #[must_use]
     pub fn is_running(&self) -> bool {
         !self.is_ready()
@@ -124,30 +142,30 @@ impl<R> Task<R> {
             }
     }
 
-    /// Waits on this thread until it has ended.
+    /// Blocks until it has ended.
     pub fn wait(&self) {
         self.call.slot.wait(None);
     }
 
-    /// Waits on this thread until it has ended, so long at most. Whether it has.
+    /// Blocks until it has ended, for `timeout` at most, and returns whether it has.
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.call.slot.wait(Some(timeout))
     }
 
-    /// Waits on this thread for its value. May be called again.
+    /// Blocks until its value is there and returns it. May be called again.
     ///
     /// # Errors
-    /// When it failed, or its value was taken.
+    /// If it failed, or its value was taken.
     pub fn get(&self) -> Result<R, TaskError> {
         self.wait();
         self.ready_value()
     }
 
-    /// Waits on this thread for its value, so long at most.
+    /// Blocks until its value is there, for `timeout` at most, and returns it.
     ///
     /// # Errors
-    /// When it failed, its value was taken, or it is not there in time; then it goes on.
+    /// If it failed, its value was taken, or it has not ended in time; in that case it goes on.
     pub fn get_timeout(&self, timeout: Duration) -> Result<R, TaskError> {
         if self.wait_timeout(timeout) {
             self.ready_value()
@@ -156,18 +174,18 @@ impl<R> Task<R> {
         }
     }
 
-    /// Its value, if it is there.
+    /// Returns its value, if it has ended.
     ///
     /// # Errors
-    /// When it failed, or its value was taken.
+    /// If it failed, or its value was taken.
     pub fn try_get(&self) -> Option<Result<R, TaskError>> {
         self.is_ready().then(|| self.ready_value())
     }
 
-    /// Its value, which is not kept: asking again is an error. Waits on this thread.
+    /// Blocks until its value is there and takes it out: asking again is an error.
     ///
     /// # Errors
-    /// When it failed, or its value was taken before.
+    /// If it failed, or its value has already been taken.
     pub fn take(&self) -> Result<R, TaskError> {
         self.wait();
         let value = self.ready_value();
@@ -175,32 +193,32 @@ impl<R> Task<R> {
         value
     }
 
-    /// Stops it, whether it waits or runs. When this comes back it has ended, with the failure
-    /// `cancelled`; its guest, if it ran, is stopped within milliseconds.
+    /// Cancels it, whether it waits or runs. When this returns, it has ended with the failure `cancelled`; its guest,
+    /// if it was running, is stopped within milliseconds.
     pub fn abort(&self) {
         self.call.abort();
     }
 
-    /// Lets it go on without this handle; its value is lost. Gives its name.
+    /// Lets it go on without this handle, and returns its id; its value is lost.
     pub fn detach(mut self) -> JobId {
         self.is_detached = true;
         self.id()
     }
 
-    /// What is known of it, once it has ended and as long as its result is not taken.
+    /// Returns what is known of it, once it has ended and unless its result was taken.
     #[must_use]
     pub fn info(&self) -> Option<TaskInfo> {
         self.call.info()
     }
 
-    /// What it prints, logs and publishes from now on, as it does. What is kept of it after its end is
-    /// in [`TaskInfo::usage`].
+    /// Returns what it prints, logs and publishes from now on, as it happens. What is kept after its end is in
+    /// [`TaskInfo::usage`].
     #[must_use]
     pub fn notes(&self) -> LiveNotes {
         self.call.slot.live.listen()
     }
 
-    /// How long it has been since it was submitted, or took until it had ended.
+    /// Returns the time since its submission, up to its end if it has ended.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let end = self.call.slot.look(|done| done.at);

@@ -10,10 +10,28 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Several calls that were submitted: those of a direct view, one for each target, or any others
-/// that were joined. A [`Future`] of all values, and a [`Stream`] of outcomes in order.
+/// Several submitted calls: those of a direct view, one per target, or any others that were joined. A [`Future`] of
+/// all values, and a [`Stream`] of outcomes in order.
 ///
+/// # Cancellation
 /// Dropping it cancels those that have not ended.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Module, Targets};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(2).start()?;
+/// # let wat = r#"(module (func (export "square") (param i64) (result i64) (i64.mul (local.get 0) (local.get 0))))"#;
+/// let square = Module::from_bytes("numbers", wat)?.function::<(i64,), i64>("square")?;
+///
+/// let tasks = cluster.direct_view(Targets::All)?.try_submit(&square, (7,))?;
+/// assert_eq!(tasks.get()?, [49, 49]);
+/// assert_eq!(tasks.progress().done, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping tasks cancels them; `detach` lets them go on"]
 pub struct Tasks<R> {
     all: Vec<Task<R>>,
@@ -25,7 +43,7 @@ pub struct Tasks<R> {
     first_failure: Option<UnboundedReceiver<usize>>,
 }
 
-/// How far several calls are.
+/// The progress of several calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TasksProgress {
@@ -36,7 +54,7 @@ pub struct TasksProgress {
 }
 
 impl<R> Tasks<R> {
-    /// Several calls as one.
+    /// Joins several calls into one handle.
     pub fn join(tasks: impl IntoIterator<Item = Task<R>>) -> Self {
         Self {
             all: tasks.into_iter().collect(),
@@ -46,47 +64,47 @@ impl<R> Tasks<R> {
         }
     }
 
-    /// Each by itself, in order.
+    /// Returns each call by itself, in order.
     #[must_use]
     pub fn split(self) -> Vec<Task<R>> {
         self.all
     }
 
-    /// How many there are.
+    /// Returns the number of calls.
     #[must_use]
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no calls.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Their names, which dependencies go by.
+    /// Returns their ids, which dependencies refer to.
     pub fn ids(&self) -> impl Iterator<Item = JobId> + '_ {
         self.all.iter().map(Task::id)
     }
 
-    /// The one at this place.
+    /// Returns the call at this position.
     #[must_use]
     pub fn task(&self, index: usize) -> Option<&Task<R>> {
         self.all.get(index)
     }
 
-    /// All, in order.
+    /// Iterates over the calls, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Task<R>> {
         self.all.iter()
     }
 
-    /// Whether all have ended, well or not.
+    /// Returns whether all have ended, successfully or not.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.all.iter().all(Task::is_ready)
     }
 
-    /// Whether all have ended well; none while not all have ended.
+    /// Returns whether all succeeded, or `None` if not all have ended.
     #[must_use]
     pub fn is_successful(&self) -> Option<bool> {
         let mut all = true;
@@ -96,7 +114,7 @@ impl<R> Tasks<R> {
         Some(all)
     }
 
-    /// How many have ended.
+    /// Returns how many have ended.
     #[must_use]
     pub fn progress(&self) -> TasksProgress {
         TasksProgress {
@@ -105,12 +123,12 @@ impl<R> Tasks<R> {
         }
     }
 
-    /// Waits on this thread until all have ended.
+    /// Blocks until all have ended.
     pub fn wait(&self) {
         self.all.iter().for_each(Task::wait);
     }
 
-    /// Waits on this thread until all have ended, so long at most. Whether they have.
+    /// Blocks until all have ended, for `timeout` at most, and returns whether they have.
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         let Some(end) = Instant::now().checked_add(timeout) else {
@@ -121,10 +139,10 @@ impl<R> Tasks<R> {
         self.all.iter().all(|task| task.wait_timeout(left()))
     }
 
-    /// Waits on this thread for all values, in order.
+    /// Blocks until all have ended and returns their values, in order.
     ///
     /// # Errors
-    /// When any failed: how many, and the first few. After [`Tasks::fail_fast`], the first alone.
+    /// If any failed: how many, and the first few. After [`Tasks::fail_fast`], the first alone.
     pub fn get(&self) -> Result<Vec<R>, CompositeError> {
         if self.first_failure.is_some() {
             let mut ended = ended(&self.all);
@@ -136,47 +154,47 @@ impl<R> Tasks<R> {
         self.ready_values()
     }
 
-    /// Waits on this thread for all values, in order, so long at most. None where they are not all
-    /// there in time; the tasks go on.
+    /// Blocks until all have ended, for `timeout` at most, and returns their values, in order; `None` if they have
+    /// not all ended in time, in which case they go on.
     #[must_use]
     pub fn get_timeout(&self, timeout: Duration) -> Option<Result<Vec<R>, CompositeError>> {
         self.wait_timeout(timeout).then(|| self.ready_values())
     }
 
-    /// Waits on this thread for what became of each, in order: values beside failures.
+    /// Blocks until all have ended and returns the outcome of each, in order: values and failures.
     pub fn outcomes(&self) -> Vec<Result<R, TaskError>> {
         self.all.iter().map(Task::get).collect()
     }
 
-    /// Each with its place as it ends, whichever is first: see [`as_completed`].
+    /// Returns each call with its position as it ends, in whatever order: see [`as_completed`].
     pub fn as_completed(self) -> AsCompleted<R> {
         as_completed(self.all)
     }
 
-    /// As a future, and by [`Tasks::get`], this then ends at the first failure and stops the others,
-    /// instead of waiting for all of them.
+    /// Makes this end at the first failure, as a future and in [`Tasks::get`], and cancel the others rather than wait
+    /// for all of them.
     pub fn fail_fast(mut self) -> Self {
         self.first_failure = Some(ended(&self.all));
         self
     }
 
-    /// Stops all that have not ended.
+    /// Cancels all that have not ended.
     pub fn abort(&self) {
         self.all.iter().for_each(Task::abort);
     }
 
-    /// Lets them go on without this handle. Gives their names.
+    /// Lets them go on without this handle, and returns their ids.
     pub fn detach(self) -> Vec<JobId> {
         self.all.into_iter().map(Task::detach).collect()
     }
 
-    /// What is known of each that has ended.
+    /// Returns what is known of each that has ended.
     #[must_use]
     pub fn info(&self) -> Vec<Option<TaskInfo>> {
         self.all.iter().map(Task::info).collect()
     }
 
-    /// How long it has been since the first was submitted, or took until the last had ended.
+    /// Returns the time since the first submission, up to the last end if all have ended.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let begun = self.all.iter().map(|task| task.call.begun).min();
@@ -187,7 +205,7 @@ impl<R> Tasks<R> {
         }
     }
 
-    /// The sum of the run times of those that have ended: what one engine would have needed.
+    /// Returns the sum of the run times of those that have ended: what one engine would have needed.
     #[must_use]
     pub fn serial_time(&self) -> Duration {
         let times = self.all.iter().filter_map(|task| {
@@ -205,13 +223,13 @@ impl<R> Tasks<R> {
         times.sum()
     }
 
-    /// From the first submission to the last end; none while not all have ended.
+    /// Returns the time from the first submission to the last end, or `None` if not all have ended.
     #[must_use]
     pub fn wall_time(&self) -> Option<Duration> {
         self.is_ready().then(|| self.elapsed())
     }
 
-    /// Serial time by wall time; none while not all have ended.
+    /// Returns serial time divided by wall time, or `None` if not all have ended.
     #[must_use]
     pub fn speed_up(&self) -> Option<f64> {
         let wall = self.wall_time()?.as_secs_f64();
@@ -316,13 +334,13 @@ impl<R> From<&Tasks<R>> for Dependency {
     }
 }
 
-/// Calls with their places, as they end: a [`Stream`], and an iterator that waits.
+/// Calls with their positions as they end: a [`Stream`], and an iterator that blocks.
 pub struct AsCompleted<R> {
     tasks: Vec<Option<Task<R>>>,
     ended: UnboundedReceiver<usize>,
 }
 
-/// Each of `tasks`, of one job or of many, as it ends, with its place among them.
+/// Returns each of `tasks`, from one job or many, with its position as it ends.
 pub fn as_completed<R>(tasks: impl IntoIterator<Item = Task<R>>) -> AsCompleted<R> {
     let tasks: Vec<Task<R>> = tasks.into_iter().collect();
     AsCompleted {

@@ -1,4 +1,4 @@
-//! Jobs of many tasks: what is wanted, how it is read, driven, merged and recorded.
+//! Jobs of many tasks: how they are specified, read, driven, merged and recorded.
 
 pub(crate) mod driver;
 pub(crate) mod ending;

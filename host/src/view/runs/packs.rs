@@ -1,7 +1,5 @@
-//! Jobs that go on without whoever submitted them: their tasks as dispatches that are stored elsewhere, and the same tasks
-//! remembered, whose outcomes are found there.
-//!
-//! It knows nothing of where they are stored.
+//! The tasks of jobs that continue without their submitter, as dispatches to be stored. Where they are stored is not known
+//! here.
 
 use super::lines::Lines;
 use super::pieces::{Listed, Piece, Pieces};

@@ -14,23 +14,23 @@ use rwasm_value::value::Type;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// There is no function of that name, or more than one, or none that could be called.
+    /// No single function has that name, or the one that has it cannot be called.
     #[error(transparent)]
     Function(Box<FunctionError>),
     /// No function could be chosen as the mapper.
     #[error(
-        "`{module}` has no `mapper`, and not exactly one function that takes one string or list<u8>; {}",
+        "`{module}` has no `mapper` and no single function that takes one string or list<u8>; {}",
         there_are(.functions)
     )]
     NoMapper {
         /// The module.
         module: String,
-        /// The functions there are.
+        /// The functions of the module.
         functions: Vec<String>,
     },
     /// The mapper's parameters are not those of a mapper.
     #[error(
-        "`{function}` cannot be mapped over input: it takes {found}, one string or list<u8> is wanted"
+        "`{function}` cannot be mapped over input: it takes {found}, but one string or list<u8> is required"
     )]
     NotAMapper {
         /// The function with its type.
@@ -38,22 +38,22 @@ pub enum PlanError {
         /// Its parameters.
         found: String,
     },
-    /// The reducer does not fit what the mapper gives.
+    /// The reducer does not fit the mapper's result.
     #[error(
-        "the reducer does not fit the mapper: `{mapper}` gives {gives}, so ({list}) -> {gives} or ({gives}, {gives}) -> {gives} is wanted, but it is `{reducer}`"
+        "the reducer does not fit the mapper: `{mapper}` returns {gives}, so the reducer must be ({list}) -> {gives} or ({gives}, {gives}) -> {gives}, but it is `{reducer}`"
     )]
     ReducerDoesNotFit {
         /// The mapper.
         mapper: String,
-        /// What the mapper gives.
+        /// The mapper's result type.
         gives: Box<Type>,
-        /// A list of that.
+        /// A list of that type.
         list: Box<Type>,
         /// The reducer with its type.
         reducer: String,
     },
     /// A command has no typed result to reduce.
-    #[error("`{module}` is run as a WASI command, whose output only `concat`, `collect`, `count` and `none` can merge{}", map_hint(.functions))]
+    #[error("`{module}` runs as a WASI command, whose output can be merged only by `concat`, `collect`, `count` and `none`{}", map_hint(.functions))]
     CommandReducer {
         /// The module.
         module: String,
@@ -63,20 +63,20 @@ pub enum PlanError {
     /// A built-in merge does not fit the type.
     #[error(transparent)]
     Merge(#[from] MergeTypeError),
-    /// A view names engines that are not there, or none.
+    /// A view names engines that do not exist, or none.
     #[error(transparent)]
     Targets(#[from] TargetError),
-    /// What is merged has no order to come in.
-    #[error("outcomes come as completed only where they are not merged")]
+    /// Unordered output was combined with a merge, which needs an order.
+    #[error("unordered output needs a job without a merge")]
     UnorderedMerge,
-    /// Program arguments for a function.
+    /// Program arguments were given for a function.
     #[error(
-        "arguments after `--` go to a WASI command; `{module}` is called by its function `{function}`"
+        "arguments after `--` are for WASI commands, but `{module}` is called by its function `{function}`"
     )]
     ArgumentsForFunction {
         /// The module.
         module: String,
-        /// What is called.
+        /// The function that is called.
         function: String,
     },
 }
@@ -253,7 +253,7 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
     })
 }
 
-/// The built-in merge that runs here: none for a concat that its user joins.
+/// Returns the built-in merge that runs in this process; `None` for a concat that its user joins.
 fn joined(spec: &JobSpec, fold: Option<Builtin>) -> Option<Builtin> {
     fold.filter(|&builtin| !(spec.streamed && builtin == Builtin::Concat))
 }

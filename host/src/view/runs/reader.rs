@@ -1,7 +1,7 @@
 //! The thread that reads a job's input, piece by piece, no further ahead than it is told.
 
 use super::pieces::{Piece, Pieces};
-use crate::job::Wanted;
+use crate::job::ReadRequest;
 use crate::view::shared::events::Event;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_value::plain::panic_text;
@@ -34,7 +34,7 @@ impl Tray {
 
 /// The reader of one job, as its driver holds it.
 pub(crate) struct Reader {
-    wishes: Option<Sender<Wanted>>,
+    wishes: Option<Sender<ReadRequest>>,
     stop: Cancel,
     tray: Tray,
     /// Breaks off when the thread ends.
@@ -77,7 +77,7 @@ impl Reader {
     }
 
     /// Lets it read on.
-    pub(crate) fn want(&self, wanted: Wanted) {
+    pub(crate) fn want(&self, wanted: ReadRequest) {
         if let Some(wishes) = &self.wishes {
             // A reader that has ended has said so.
             let _ = wishes.send(wanted);
@@ -115,7 +115,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn run(mut self, granted: &Receiver<Wanted>) {
+    fn run(mut self, granted: &Receiver<ReadRequest>) {
         while let Ok(wanted) = granted.recv() {
             let mut held = 0;
             for _ in 0..wanted.chunks {

@@ -1,4 +1,4 @@
-//! Tasks that have run elsewhere, remembered: runs whose outcomes are found there.
+//! Runs of tasks that have run elsewhere, whose stored outcomes are read instead.
 
 use super::pieces::{Piece, Pieces, Total};
 use super::plan::Plan;

@@ -308,7 +308,7 @@ fn beginning<'a>(new: &'a NewJob<'_>) -> Beginning<'a> {
     }
 }
 
-/// What a job was asked for, as it is recorded.
+/// The request of a job in its recorded form.
 fn job_options(new: &NewJob<'_>) -> Json {
     let NewJob {
         run,

@@ -1,4 +1,4 @@
-//! What a job is to do, as its user says it.
+//! What a job is to do, as specified by its user.
 
 use super::plan::{Plan, PlanError};
 use crate::merge::Builtin;
@@ -10,8 +10,22 @@ use rwasm_value::value::Type;
 use std::fmt;
 use std::str::FromStr;
 
-/// A map over inputs and the merge of its outcomes. Start from [`JobSpec::default`] and change
-/// what should differ.
+/// A map over inputs, and the merge of its outcomes. Start from [`JobSpec::default`] and change what should differ.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Chunking, JobSpec, Merge, Retry};
+/// use std::num::NonZeroU64;
+///
+/// let mut spec = JobSpec::default();
+/// spec.map = Some("count-words".to_owned());
+/// spec.merge = Merge::Sum;
+/// spec.chunking = NonZeroU64::new(1000).map(Chunking::Lines);
+/// spec.job.max_failures = "2%".parse()?;
+/// spec.task.retry = Retry::times(3);
+/// # Ok::<(), rwasm_cluster::ParseToleranceError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct JobSpec {
@@ -19,11 +33,11 @@ pub struct JobSpec {
     pub map: Option<String>,
     /// How the outcomes are merged.
     pub merge: Merge,
-    /// How the inputs are cut; by default as fits the module's form.
+    /// How the inputs are cut; by default according to the module's form.
     pub chunking: Option<Chunking>,
     /// Which engines run the tasks.
     pub view: ViewKind,
-    /// A [`Merge::Concat`] delivers its outcomes in input order instead of joining them: the caller
+    /// Whether a [`Merge::Concat`] delivers its outcomes in input order instead of joining them: the caller
     /// joins them as they come. Other merges are not affected.
     pub streamed: bool,
     /// The arguments of a WASI command, without its own name.
@@ -35,29 +49,42 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// How a job of `module` would merge its outcomes: never [`Merge::Default`].
+    /// Returns how a job of `module` would merge its outcomes: never [`Merge::Default`].
     ///
     /// # Errors
-    /// When the module does not fit the job.
+    /// If the module does not fit the job.
     pub fn merge_for(&self, module: &Module) -> Result<Merge, PlanError> {
         Plan::new(module, self).map(|plan| plan.merge)
     }
 
-    /// The type of what a job of `module` would give: of its merged value, or with
-    /// [`Merge::None`] of each outcome.
+    /// Returns the type of a job's merged value, or with [`Merge::None`] of each outcome.
     ///
     /// # Errors
-    /// When the module does not fit the job.
+    /// If the module does not fit the job.
     pub fn type_for(&self, module: &Module) -> Result<Type, PlanError> {
         Plan::new(module, self)?.result_type()
     }
 }
 
 /// How a job's outcomes become one value.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{JobSpec, Merge, Module};
+///
+/// // A WASI command, whose output is bytes.
+/// let wat = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+/// let command = Module::from_bytes("nothing", wat)?;
+/// let mut spec = JobSpec::default();
+/// spec.merge = Merge::Count;
+/// assert_eq!(spec.type_for(&command)?.to_string(), "u64");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Merge {
-    /// By the module's `reducer` if it has one; else as fits the type.
+    /// By the module's `reducer` if it has one, else as suits the type.
     #[default]
     Default,
     /// By this function of the module.
@@ -68,13 +95,13 @@ pub enum Merge {
     Concat,
     /// The sum of numbers, or of the numbers of equal keys.
     Sum,
-    /// The least value.
+    /// The smallest value.
     Min,
-    /// The greatest value.
+    /// The largest value.
     Max,
     /// The number of outcomes.
     Count,
-    /// Not at all: each outcome is delivered.
+    /// No merge: each outcome is delivered.
     None,
 }
 
@@ -82,8 +109,7 @@ impl Merge {
     /// The name of [`Merge::Reducer`], whichever function it is.
     const REDUCER: &str = "reducer";
 
-    /// Its name, without that of a reducer: `default`, `reducer`, `none` or the name of a
-    /// [`Builtin`].
+    /// Returns its name, without that of a reducer: `default`, `reducer`, `none` or the name of a [`Builtin`].
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match (self.builtin(), self) {
@@ -94,7 +120,7 @@ impl Merge {
         }
     }
 
-    /// The built-in merge that does it, if it names one.
+    /// Returns the built-in merge that this is, if any.
     #[must_use]
     pub const fn builtin(&self) -> Option<Builtin> {
         match self {
@@ -108,7 +134,7 @@ impl Merge {
         }
     }
 
-    /// The function of the module that does it, if it names one.
+    /// Returns the function of the module that merges, if this is a reducer.
     #[must_use]
     pub fn reducer(&self) -> Option<&str> {
         match self {
@@ -131,7 +157,7 @@ impl From<Builtin> for Merge {
     }
 }
 
-/// Its name, with `reducer:NAME` for a reducer, as [`FromStr`] reads it.
+/// Its name, with `reducer:NAME` for a reducer, as [`FromStr`] parses it.
 impl fmt::Display for Merge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -141,9 +167,9 @@ impl fmt::Display for Merge {
     }
 }
 
-/// A text that names no [`Merge`].
+/// A text is not the name of a [`Merge`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no merge `{name}`")]
+#[error("`{name}` is not a valid merge: write default, a built-in merge, none or reducer:NAME")]
 pub struct ParseMergeError {
     /// The text.
     pub name: String,
@@ -170,12 +196,12 @@ impl FromStr for Merge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViewKind {
-    /// Whichever is free.
+    /// On whichever engine is free.
     #[default]
     Balanced,
-    /// Whichever of these is free.
+    /// On whichever of these is free.
     BalancedAmong(Targets),
-    /// The engine of each chunk is fixed beforehand: each target gets a contiguous block.
+    /// On fixed engines: each target gets a contiguous block of the chunks.
     Direct(Targets),
 }
 

@@ -1,4 +1,4 @@
-//! How a run or a map starts: from what it is made of to a driver and a reader.
+//! The start of a run or a map: from its parts to a driver and a reader.
 
 use super::driver::{Beginnings, Context, Driver};
 use super::pieces::Pieces;
@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 )]
 pub(crate) struct NewJob<'a> {
     pub(crate) plan: Plan,
-    /// What a run was asked for; a map has nothing but its settings.
+    /// The request of a run; a map has only its settings.
     pub(crate) run: Option<&'a JobSpec>,
     pub(crate) view: &'a ViewKind,
     pub(crate) task: &'a TaskSettings,
@@ -203,7 +203,7 @@ impl Core {
 }
 
 impl NewJob<'_> {
-    /// What the job waits for; its driver looks after all else.
+    /// The terms for what the job waits for; its driver takes care of everything else.
     fn terms(&self, eligible: Eligible) -> Terms {
         Terms {
             after: self.after.clone(),

@@ -1,4 +1,4 @@
-//! Why a job or a call does not begin.
+//! Why a job or a call could not be submitted.
 
 use super::plan::PlanError;
 use crate::graph::DependencyError;
@@ -10,17 +10,17 @@ use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::sandbox::LoadError;
 use rwasm_value::value::ArgumentError;
 
-/// Why a job or a call did not begin.
+/// Why a job or a call could not be submitted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
     /// The module cannot be loaded or compiled.
     #[error(transparent)]
     Load(LoadError),
-    /// The module does not fit what is asked of it.
+    /// The module does not fit what was requested.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// What its tasks are to use or reach is not possible.
+    /// The limits or grants are not valid.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// An input cannot be used.
@@ -31,20 +31,20 @@ pub enum SubmitError {
     Arguments {
         /// The function, as WIT.
         function: Box<str>,
-        /// Which argument, what was found and what was wanted.
+        /// Which argument, what was found and what was expected.
         error: Box<ArgumentError>,
     },
-    /// The engines that are meant are not there.
+    /// The named engines do not exist.
     #[error(transparent)]
     Targets(#[from] TargetError),
-    /// What it is to wait for is not there.
+    /// A dependency names a job that does not exist.
     #[error(transparent)]
     Dependency(#[from] DependencyError),
-    /// As much as may be submitted is submitted and not done.
-    #[error("the queue of {} calls and {} of arguments is full", .0.tasks, .0.bytes)]
+    /// The queue is full.
+    #[error("the queue is full: it holds at most {} calls and {} of arguments", .0.tasks, .0.bytes)]
     QueueFull(QueueLimits),
-    /// The arguments are larger than the whole queue may be.
-    #[error("arguments of {} are more than the queue's {}", crate::ByteSize::new(*.bytes), .limits.bytes)]
+    /// The arguments are larger than the whole queue.
+    #[error("arguments of {} do not fit into the queue of {}", crate::ByteSize::new(*.bytes), .limits.bytes)]
     TooLarge {
         /// The bytes of the arguments.
         bytes: u64,
@@ -54,8 +54,8 @@ pub enum SubmitError {
     /// The cluster was shut down.
     #[error("the cluster was shut down")]
     ShutDown,
-    /// The system gave no thread for the job.
-    #[error("the system gives no thread for the job")]
+    /// The job's thread cannot be started.
+    #[error("cannot start a thread for the job")]
     Thread(#[source] std::io::Error),
 }
 

@@ -13,13 +13,13 @@ pub(crate) struct Admission {
     limit: QueueLimits,
 }
 
-/// How much may be submitted to a cluster and not yet done.
+/// How much may be submitted to a cluster by calls and not yet done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueLimits {
-    /// Calls.
+    /// The number of calls.
     pub tasks: u32,
-    /// Bytes of their arguments.
+    /// The bytes of their arguments.
     pub bytes: crate::ByteSize,
 }
 

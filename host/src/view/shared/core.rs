@@ -36,9 +36,9 @@ pub(crate) struct Core {
     pub(crate) desk: Desk,
     pub(crate) admission: Admission,
     pub(crate) pushed: Namespaces,
-    /// What jobs and calls may use, where they do not say otherwise.
+    /// What jobs and calls may use by default.
     pub(crate) limits: Limits,
-    /// What they may reach, likewise.
+    /// What they may reach by default.
     pub(crate) grants: Arc<Grants>,
     /// Where jobs are recorded, if they are.
     pub(crate) keeper: Option<Keeper>,
@@ -70,7 +70,7 @@ pub(crate) enum Workshop {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Jobs that ended by themselves in the time they were given.
+    /// Jobs that ended by themselves in the time given.
     pub finished: usize,
     /// Jobs that were stopped.
     pub stopped: usize,
@@ -119,12 +119,12 @@ impl Core {
         JobId(self.job_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// What a task with these settings may use.
+    /// Returns what a task with these settings may use.
     pub(crate) fn limits_of<'a>(&'a self, task: &'a TaskSettings) -> &'a Limits {
         task.limits.as_ref().unwrap_or(&self.limits)
     }
 
-    /// What the sandbox is told of tasks with these settings, once all that can be refused has been looked at.
+    /// Checks these settings and returns what the sandbox needs of them.
     pub(crate) fn setting(
         &self,
         task: &TaskSettings,

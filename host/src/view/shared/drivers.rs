@@ -1,4 +1,4 @@
-//! The threads of jobs that go on without their handles.
+//! The threads of jobs that continue without their handles.
 
 use super::result::{JobError, JobResult};
 use std::sync::{Mutex, PoisonError};

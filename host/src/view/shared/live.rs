@@ -1,4 +1,4 @@
-//! What a task says while it runs, for whoever listens in.
+//! What a task reports while it runs, for listeners.
 
 use crate::feed::{Feed, Missable, feed};
 use rwasm_sandbox::note::{Listener, TaskNote};
@@ -9,18 +9,18 @@ use tokio::sync::broadcast;
 /// Notes that wait for a listener; older ones are dropped.
 const WAITING_NOTES: usize = 1024;
 
-/// Something that a task said while it ran.
+/// Something that a task reported while it ran.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LiveNote {
-    /// A task said this.
+    /// A note of a task.
     Said {
-        /// Its place in its job, from 0.
+        /// Its position in its job, from 0.
         index: u64,
-        /// What it said.
+        /// The note.
         note: TaskNote,
     },
-    /// So many notes were missed, since they were not taken in time.
+    /// This many notes were missed, because they were not taken in time.
     Missed(u64),
 }
 
@@ -31,8 +31,8 @@ impl Missable for LiveNote {
 }
 
 feed! {
-    /// What tasks say from now on, until they have ended: a [`Stream`](futures_core::Stream), and
-    /// an iterator that waits.
+    /// What tasks report from now on, until they have ended: a [`Stream`](futures_core::Stream), and an iterator that
+    /// blocks.
     LiveNotes(LiveNote)
 }
 

@@ -1,4 +1,4 @@
-//! What the tasks of all jobs of a cluster say while they run, for whoever listens in before a job begins.
+//! What the tasks of all jobs of a cluster report while they run, for listeners that start before a job does.
 
 use crate::feed::{Feed, Missable};
 use futures_core::Stream;
@@ -13,20 +13,20 @@ use tokio::sync::broadcast;
 /// Notes that wait for a listener; older ones are dropped.
 const WAITING_NOTES: usize = 4096;
 
-/// Something that a task of some job said.
+/// Something that a task of some job reported.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClusterNote {
-    /// A task said this.
+    /// A note of a task.
     Said {
         /// Its job.
         job: JobId,
-        /// Its place in its job, from 0.
+        /// Its position in its job, from 0.
         index: u64,
-        /// What it said.
+        /// The note.
         note: TaskNote,
     },
-    /// So many notes were missed, since they were not taken in time.
+    /// This many notes were missed, because they were not taken in time.
     Missed(u64),
 }
 
@@ -36,7 +36,7 @@ impl Missable for ClusterNote {
     }
 }
 
-/// What tasks say from now on, until the cluster is dropped: a [`Stream`], and an iterator that waits. From
+/// What tasks report from now on, until the cluster is dropped: a [`Stream`], and an iterator that blocks. From
 /// [`Cluster::notes`](crate::Cluster::notes) and [`Cluster::log`](crate::Cluster::log).
 pub struct ClusterNotes {
     feed: Feed<ClusterNote>,
@@ -103,7 +103,7 @@ impl NoteFeed {
 }
 
 impl ClusterNotes {
-    /// The next one, if it is there already.
+    /// Returns the next note if it has already arrived, without waiting.
     pub fn try_next(&mut self) -> Option<ClusterNote> {
         loop {
             let note = self.feed.try_next()?;

@@ -1,4 +1,4 @@
-//! What a job comes to, and how far it is: plain data.
+//! The result and the progress of a job, as plain data.
 
 use super::stats::JobStats;
 use crate::merge::MergeError;
@@ -9,19 +9,20 @@ use rwasm_value::ids::JobId;
 use rwasm_value::value::Packed;
 use std::time::Duration;
 
-/// What a job came to.
+/// The result of a job.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct JobResult {
-    /// The merged value. None where nothing was to be merged, or `min` and `max` had no values.
+    /// The merged value; `None` if there was nothing to merge, or `min` and `max` had no values.
     pub merged: Option<Packed>,
-    /// Tasks that failed and were tolerated: the first of them, in input order.
+    /// The first failed tasks that were tolerated, in input order.
     pub failed: Vec<(Origin, Failure)>,
-    /// How many failed.
+    /// The number of failed tasks.
     pub failures: u64,
     /// Its figures.
     pub stats: JobStats,
-    /// What each attempt at each task used, in the order they ended, if [`JobSettings::keep_records`](crate::JobSettings::keep_records) was set.
+    /// What each attempt at each task used, in the order they ended, if
+    /// [`JobSettings::keep_records`](crate::JobSettings::keep_records) was set.
     pub records: Vec<TaskRecord>,
 }
 
@@ -29,7 +30,7 @@ pub struct JobResult {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskRecord {
-    /// What it ran on.
+    /// Its input.
     pub origin: Origin,
     /// Why it failed, if it did.
     pub code: Option<FailureCode>,
@@ -39,56 +40,56 @@ pub struct TaskRecord {
     pub is_merge: bool,
 }
 
-/// Why a job came to nothing.
+/// Why a job has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
-    /// More tasks failed than the job bears.
+    /// More tasks failed than the job tolerates.
     #[error("{origin}: {failure}")]
     TaskFailed {
-        /// What the task ran on.
+        /// The input of the task.
         origin: Origin,
         /// Why it failed.
         failure: Box<Failure>,
         /// What its program printed to stderr, as far as it was kept.
         stderr: Box<Log>,
-        /// What it told by calls of the host, as far as that was kept.
+        /// What it reported through the host, as far as that was kept.
         notes: Option<Box<Notes>>,
-        /// How many tasks had failed.
+        /// The number of tasks that had failed.
         failures: u64,
-        /// All attempts at the task, the first first.
+        /// All attempts at the task, in order.
         attempts: Vec<Attempt>,
     },
     /// The reducer failed.
     #[error("the reducer failed: {0}")]
     ReducerFailed(Box<Failure>),
-    /// A built-in merge met a value it cannot take.
+    /// A built-in merge could not take a value.
     #[error("the outcomes cannot be merged: {0}")]
     Merge(MergeError),
-    /// The input could not be read to its end.
+    /// An input could not be read to its end.
     #[error(transparent)]
     Input(InputError),
-    /// The iterator or stream that gives the input panicked.
-    #[error("what gives the input panicked: {0}")]
+    /// The iterator or stream with the input panicked.
+    #[error("the source of the input panicked: {0}")]
     InputPanicked(String),
-    /// The job took longer than its deadline.
+    /// The job exceeded its deadline.
     #[error("the job took longer than its deadline of {}", humantime::format_duration(*.0))]
     Deadline(Duration),
     /// It was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
-    /// It could not begin.
-    #[error("the job never began: {0}")]
+    /// The job could not start.
+    #[error("the job did not start: {0}")]
     NeverBegan(Box<Failure>),
-    /// Its result was taken before, and is not kept.
-    #[error("the result of job {0} was taken before")]
+    /// Its result has already been taken.
+    #[error("the result of job {0} has already been taken")]
     Taken(JobId),
-    /// A fault of the library.
-    #[error("a fault of rwasm-cluster itself, please report it: {0}")]
+    /// An error of the library itself.
+    #[error("internal error in rwasm-cluster, please report it: {0}")]
     Internal(String),
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct JobProgress {
@@ -98,10 +99,10 @@ pub struct JobProgress {
     pub chunks_read: u64,
     /// Bytes of the input whose tasks are done.
     pub bytes_done: u64,
-    /// Whether the end of the input has been reached, so that `chunks_read` is their number.
+    /// Whether the end of the input has been reached, so that `chunks_read` is the number of chunks.
     pub input_ended: bool,
-    /// The bytes of all inputs, where that is known.
+    /// The bytes of all inputs, if known.
     pub bytes_total: Option<u64>,
-    /// How many tasks there will be, where that is known before they are read.
+    /// The number of tasks, if known before they are read.
     pub tasks_total: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! How tasks run: what a call, a map and a run say alike, and what a view's methods set.
+//! How tasks run: the settings that calls, maps and runs share, and those that a view's methods set.
 
 use super::core::Core;
 use crate::dispatch::{Owner, Reuse};
@@ -14,16 +14,15 @@ use rwasm_value::units::ByteSize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// How each task of a call, a map or a run is run. Start from [`TaskSettings::default`] and change
-/// what should differ.
+/// How each task of a call, a map or a run is run. Start from [`TaskSettings::default`] and change what should differ.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TaskSettings {
-    /// What a task may use; by default what the cluster says.
+    /// What a task may use; by default the cluster's limits.
     pub limits: Option<Limits>,
-    /// What a task may reach; by default what the cluster says.
+    /// What a task may reach; by default the cluster's grants.
     pub grants: Option<Grants>,
-    /// Whether each task comes to the same, with the same fuel, on every engine and every run.
+    /// Whether each task has the same outcome, with the same fuel, on every engine and every run.
     ///
     /// Its fuel is then the only budget of what it computes, whether that takes long or not:
     /// [`DETERMINISTIC_FUEL`] unless the limits say otherwise. Its clock begins with the
@@ -39,46 +38,45 @@ pub struct TaskSettings {
     pub deterministic: bool,
     /// How long an instance lives.
     pub reuse: Reuse,
-    /// Which failures are tried again, how often, after which pause.
+    /// Which failures are retried, how often, and after which pause.
     pub retry: Retry,
-    /// The time a task may wait for an engine once it is ready.
+    /// How long a task may wait for an engine once it is ready.
     pub queue_timeout: Option<Duration>,
-    /// The time of all of a call or job: waiting, running and trying again.
+    /// How long a whole call or job may take: waiting, running and retrying.
     pub deadline: Option<Duration>,
-    /// What goes first where engines are short: higher before lower.
+    /// The precedence if engines are scarce: higher before lower, 0 by default.
     pub priority: i32,
-    /// What the call or job is called: in messages, events and the history.
+    /// The label of the call or job, shown in messages, events and the history.
     pub label: Option<Arc<str>>,
-    /// The job in the history of which this one repeats tasks.
+    /// The job in the history whose tasks this one repeats.
     #[cfg(feature = "history")]
     pub repeats: Option<JobKey>,
-    /// What this program wants to find again with the job in the history.
+    /// What this program wants to find with the job in the history.
     #[cfg(feature = "history")]
     pub memo: serde_json::Value,
 }
 
-/// How a job of many tasks, a map or a run, treats them all together. Start from
-/// [`JobSettings::default`] and change what should differ.
+/// How a map or a run treats its tasks together. Start from [`JobSettings::default`] and change what should differ.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct JobSettings {
-    /// How many failed tasks the job bears.
+    /// How many failed tasks the job tolerates.
     pub max_failures: Tolerance,
-    /// Outcomes that are delivered come as their tasks end, not in input order. Those of a run are
-    /// with [`Merge::None`](crate::Merge::None) only.
+    /// Whether outcomes are delivered as their tasks end rather than in input order. A run delivers outcomes only with
+    /// [`Merge::None`](crate::Merge::None).
     pub unordered: bool,
-    /// Tasks handed to an engine at a time; by default as many as are worth a hand-over.
+    /// The number of tasks handed to an engine at a time; learnt by default.
     pub dispatch_size: Option<usize>,
-    /// Tasks that are read and whose outcomes are not out, at most; by default as memory allows.
+    /// The most tasks that are read without their outcomes having been delivered; by default as memory allows.
     pub max_outstanding: Option<usize>,
     /// Whether what each task used is kept for [`JobResult::records`](crate::JobResult::records).
     pub keep_records: bool,
 }
 
 impl TaskSettings {
-    /// What the sandbox is told, once all that can be refused has been looked at. `limits` and `grants` hold where these
-    /// settings have none; `arguments` are those of a WASI command, its own name first. Directories and peers are looked
-    /// for where the engines are, which is `here` or elsewhere.
+    /// Checks these settings and returns what the sandbox needs of them. `limits` and `grants` apply if these settings
+    /// have none; `arguments` are those of a WASI command, its own name first. Directories and peers are looked up where
+    /// the engines are: in this process (`here`) or elsewhere.
     pub(crate) fn settle(
         &self,
         limits: &Limits,
@@ -126,7 +124,7 @@ impl TaskSettings {
     }
 }
 
-/// What a view is set to: see the setters of [`LoadBalancedView`](crate::LoadBalancedView) and of
+/// The settings of a view: see the setters of [`LoadBalancedView`](crate::LoadBalancedView) and of
 /// [`DirectView`](crate::DirectView).
 #[derive(Clone, Debug)]
 pub(crate) struct ViewSettings {
@@ -135,9 +133,9 @@ pub(crate) struct ViewSettings {
     pub(crate) job: JobSettings,
     pub(crate) after: Vec<Dependency>,
     pub(crate) follow: Vec<Dependency>,
-    /// Whose instances are kept under [`Reuse::Engine`]: each view that asks for it has its own.
+    /// Whose instances are kept under [`Reuse::Engine`]: each view that sets it has its own.
     pub(crate) owner: Owner,
-    /// What follows of these for the sandbox, made when it is first wanted and shared by all calls.
+    /// What the sandbox needs of these settings, made on first use and shared by all calls.
     pub(crate) setting: OnceLock<Arc<Setting>>,
 }
 
@@ -158,7 +156,7 @@ impl Default for ViewSettings {
 }
 
 impl ViewSettings {
-    /// Whether a call needs to be looked after.
+    /// Returns whether the desk must take care of a call.
     pub(crate) fn needs_care(&self) -> bool {
         self.task.retry.retries > 0
             || self.task.queue_timeout.is_some()
@@ -167,7 +165,7 @@ impl ViewSettings {
             || !self.follow.is_empty()
     }
 
-    /// Under which terms the desk looks after a call.
+    /// Returns the terms under which the desk takes care of a call.
     pub(crate) fn terms(&self, eligible: Eligible) -> Terms {
         Terms {
             after: self.after.clone(),
@@ -179,7 +177,7 @@ impl ViewSettings {
         }
     }
 
-    /// What the sandbox is told of these calls on that cluster.
+    /// Returns what the sandbox needs of these settings on that cluster.
     pub(crate) fn setting(&self, core: &Core) -> Result<&Arc<Setting>, SettingError> {
         if let Some(setting) = self.setting.get() {
             return Ok(setting);
@@ -189,29 +187,29 @@ impl ViewSettings {
     }
 }
 
-/// Why no task can run with what a job or call is to use and reach.
+/// Why the limits or grants of a job or call are not valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// A grant that is not possible.
+    /// A grant is not possible.
     #[error(transparent)]
     Grant(#[from] GrantError),
-    /// A stack that is too small to be of use, or larger than an engine's.
-    #[error("a stack has {MIN_STACK} to {MAX_STACK}, {wanted} was asked for")]
+    /// The stack is too small to be of use, or larger than an engine's.
+    #[error("a stack has {MIN_STACK} to {MAX_STACK}, but {wanted} was requested")]
     Stack {
-        /// What was asked for.
+        /// The requested size.
         wanted: ByteSize,
     },
-    /// More than the slots of the pool have.
-    #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, {wanted} were asked for")]
+    /// There are more table elements than a slot of the pool has.
+    #[error("a task has at most {MAX_TABLE_ELEMENTS} table elements, but {wanted} were requested")]
     TableElements {
-        /// What was asked for.
+        /// The requested number.
         wanted: usize,
     },
-    /// What an instance that is used again holds depends on what ran before.
-    #[error("deterministic tasks have a fresh instance each: reuse must be none")]
+    /// Instances would be reused, whose state depends on what ran before.
+    #[error("deterministic tasks need a fresh instance each: set reuse to none")]
     ReuseIsNotDeterministic,
-    /// The library was built without what deterministic tasks run on.
+    /// The library was built without the feature for deterministic tasks.
     #[error("deterministic tasks need a library built with the feature `deterministic`")]
     NotBuiltForDeterminism,
 }
@@ -220,7 +218,7 @@ pub enum SettingError {
 /// of a view may differ from it.
 macro_rules! setters {
     () => {
-        /// Replaces all settings of the tasks at once.
+        /// Sets all settings of the tasks at once.
         pub fn task_settings(mut self, task: $crate::TaskSettings) -> Self {
             self.settings.task = task;
             self.settings.setting.take();
@@ -228,43 +226,41 @@ macro_rules! setters {
             self
         }
 
-        /// What these calls are called: in messages, events and the history.
+        /// Sets the label of these calls, shown in messages, events and the history.
         pub fn label(mut self, label: impl Into<std::sync::Arc<str>>) -> Self {
             self.settings.task.label = Some(label.into());
             self
         }
 
-        /// What goes first where engines are short: higher before lower, 0 unless said otherwise.
+        /// Sets the precedence if engines are scarce: higher before lower, 0 by default.
         pub fn priority(mut self, priority: i32) -> Self {
             self.settings.task.priority = priority;
             self
         }
 
-        /// What each task may use. Its time is then what these limits say, whatever
-        /// [`Self::timeout`] said before.
+        /// Sets what each task may use. These limits replace an earlier [`Self::timeout`].
         pub fn limits(mut self, limits: rwasm_sandbox::limits::Limits) -> Self {
             self.settings.task.limits = Some(limits);
             self.settings.setting.take();
             self
         }
 
-        /// What each task may reach; by default what the cluster grants, which is nothing unless it
-        /// says otherwise.
+        /// Sets what each task may reach; by default what the cluster grants, which is nothing unless set.
         pub fn grants(mut self, grants: rwasm_sandbox::grants::Grants) -> Self {
             self.settings.task.grants = Some(grants);
             self.settings.setting.take();
             self
         }
 
-        /// Whether each task comes to the same, with the same fuel, on every engine and every run:
-        /// see [`TaskSettings::deterministic`](crate::TaskSettings::deterministic).
+        /// Sets whether each task has the same outcome, with the same fuel, on every engine and every run: see
+        /// [`TaskSettings::deterministic`](crate::TaskSettings::deterministic).
         pub fn deterministic(mut self, deterministic: bool) -> Self {
             self.settings.task.deterministic = deterministic;
             self.settings.setting.take();
             self
         }
 
-        /// The time that one run of a task may take: [`Limits::time`](crate::Limits::time).
+        /// Sets how long one run of a task may take: [`Limits::time`](crate::Limits::time).
         pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
             let limits = &mut self.settings.task.limits;
             limits.get_or_insert_with(|| self.core.limits.clone()).time = timeout;
@@ -272,58 +268,56 @@ macro_rules! setters {
             self
         }
 
-        /// The time that a task may wait for an engine, once what it waits for has ended.
+        /// Sets how long a task may wait for an engine, once its dependencies have ended.
         pub fn queue_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.settings.task.queue_timeout = Some(timeout);
             self
         }
 
-        /// The time that all of a call or map may take from its submission: waiting, running and
-        /// trying again.
+        /// Sets how long a whole call or map may take from its submission: waiting, running and retrying.
         pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
             self.settings.task.deadline = Some(deadline);
             self
         }
 
-        /// Which failures are tried again, how often, after which pause; by default none is.
+        /// Sets which failures are retried, how often, and after which pause; by default none is.
         pub fn retry(mut self, retry: $crate::graph::Retry) -> Self {
             self.settings.task.retry = retry;
             self
         }
 
-        /// Tries again so often at most. Which failures, and after which pause, is as
-        /// [`Self::retry`] says; unless it said otherwise, any that another attempt can mend, at once.
+        /// Sets how often a task may be retried. Which failures are retried, and after which pause, follows from
+        /// [`Self::retry`]; by default any that another attempt may avoid, without a pause.
         pub fn retries(mut self, retries: u32) -> Self {
             self.settings.task.retry.retries = retries;
             self
         }
 
-        /// Begins only when these have ended as the dependency says: a task, a map or a job by
-        /// reference stands for its success. Said several times, all hold. Where that can no longer
-        /// come true, calls fail at once with `dependency-failed`.
+        /// Makes calls start only when this dependency is met; a task, a map or a job by reference stands for its
+        /// success. If set several times, all apply. If a dependency can no longer be met, calls fail at once with
+        /// `dependency-failed`.
         pub fn after(mut self, dependency: impl Into<$crate::graph::Dependency>) -> Self {
             self.settings.after.push(dependency.into());
             self
         }
 
-        /// The job in the history of which these calls repeat tasks.
+        /// Sets the job in the history whose tasks these calls repeat.
         #[cfg(feature = "history")]
         pub fn repeats(mut self, job: rwasm_history::JobKey) -> Self {
             self.settings.task.repeats = Some(job);
             self
         }
 
-        /// What this program wants to find again with these calls in the history:
-        /// `JobEntry::options["memo"]`.
+        /// Sets what this program wants to find with these calls in the history, as `JobEntry::options["memo"]`.
         #[cfg(feature = "history")]
         pub fn memo(mut self, memo: serde_json::Value) -> Self {
             self.settings.task.memo = memo;
             self
         }
 
-        /// How long an instance of the module lives. With [`Reuse::Engine`](crate::Reuse::Engine)
-        /// this view and its clones have one instance of each module on each engine, whose state
-        /// lives between calls until the view is dropped.
+        /// Sets how long an instance of the module lives. With [`Reuse::Engine`](crate::Reuse::Engine), this view and
+        /// its clones have one instance of each module on each engine, which keeps its state between calls until the
+        /// view is dropped.
         pub fn reuse(mut self, reuse: $crate::dispatch::Reuse) -> Self {
             self.settings.task.reuse = reuse;
             self.settings.setting.take();
@@ -338,46 +332,46 @@ pub(crate) use setters;
 /// The setters for maps that both views have.
 macro_rules! map_setters {
     () => {
-        /// Replaces all settings of maps at once.
+        /// Sets all settings of maps at once.
         pub fn job_settings(mut self, job: $crate::JobSettings) -> Self {
             self.settings.job = job;
             self
         }
 
-        /// Maps give their outcomes as their tasks end, not in input order.
+        /// Makes maps deliver outcomes as their tasks end, not in input order.
         pub fn unordered(mut self) -> Self {
             self.settings.job.unordered = true;
             self
         }
 
-        /// Maps hand so many tasks to an engine at a time; by default as many as are worth a
-        /// hand-over, which is learnt.
+        /// Sets how many tasks maps hand to an engine at a time; by default learnt, so that a hand-over is
+        /// worthwhile.
         pub fn dispatch_size(mut self, tasks: usize) -> Self {
             self.settings.job.dispatch_size = Some(tasks);
             self
         }
 
-        /// Maps read so many tasks at most whose outcomes are not out; by default as many as keep
-        /// the engines busy, within the memory there is. Outcomes go out in batches: a few
-        /// thousand, of a few MiB, may be out and not yet taken.
+        /// Sets how many tasks maps may have read without having delivered their outcomes; by default enough to keep
+        /// the engines busy within the available memory. Outcomes are delivered in batches: a few thousand, of a few
+        /// MiB, may be delivered and not yet taken.
         pub fn max_outstanding(mut self, tasks: usize) -> Self {
             self.settings.job.max_outstanding = Some(tasks);
             self
         }
 
-        /// Maps end when more tasks than this have failed. By default they never do, and failures
-        /// stand among the values.
+        /// Ends maps when more tasks than this have failed. By default they never end early, and failures stand among
+        /// the values.
         pub fn max_failures(mut self, failures: $crate::job::Tolerance) -> Self {
             self.settings.job.max_failures = failures;
             self
         }
 
-        /// Maps end at the first failure: in input order, or as they come.
+        /// Ends maps at the first failure, in input order or as they come.
         pub fn fail_fast(self) -> Self {
             self.max_failures($crate::job::Tolerance::Count(0))
         }
 
-        /// Maps keep what each attempt used, for [`Map::result`].
+        /// Makes maps keep what each attempt used, for [`Map::result`].
         pub fn keep_records(mut self) -> Self {
             self.settings.job.keep_records = true;
             self

@@ -1,4 +1,4 @@
-//! What a job has done and how long it took.
+//! The figures of a job.
 
 use rwasm_sandbox::outcome::Usage;
 use rwasm_value::ids::EngineId;
@@ -9,44 +9,44 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct JobStats {
-    /// Tasks that ran, repeated ones and those of the merge included.
+    /// Tasks that ran, retries and those of the merge included.
     pub tasks: u64,
-    /// Of these, calls of the reducer.
+    /// Calls of the reducer among them.
     pub merges: u64,
-    /// Of these, repetitions of failed ones.
+    /// Retries among them.
     pub retries: u64,
     /// Hand-overs to engines.
     pub dispatches: u64,
     /// Chunks of the input.
     pub chunks: u64,
-    /// Bytes of the input that tasks have taken in.
+    /// Bytes of input that tasks have read.
     pub bytes_in: u64,
-    /// From the beginning of the job to its end.
+    /// The time from the start of the job to its end.
     pub wall_time: Duration,
     /// The sum of the tasks' run times: what one engine would have needed.
     pub serial_time: Duration,
     /// The largest memory of any task, in bytes.
     pub peak_memory: u64,
-    /// For each engine that ran any task, in the order of their ids.
+    /// The engines that ran any task, in the order of their ids.
     pub engines: BTreeMap<EngineId, EngineStats>,
-    /// How many engines the job could use.
+    /// The number of engines that the job could use.
     pub engine_count: usize,
 }
 
-/// What one engine has done for a job.
+/// What one engine did for a job.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct EngineStats {
-    /// Tasks it ran.
+    /// Tasks that it ran.
     pub tasks: u64,
-    /// How long it ran them.
+    /// How long it was running them.
     pub busy: Duration,
-    /// Bytes they took in.
+    /// Bytes that they read.
     pub bytes_in: u64,
 }
 
 impl JobStats {
-    /// How many times faster than one engine: serial time by wall time.
+    /// Returns how many times faster the job was than on one engine: serial time divided by wall time.
     #[must_use]
     pub fn speed_up(&self) -> f64 {
         let wall = self.wall_time.as_secs_f64();
@@ -57,7 +57,7 @@ impl JobStats {
         }
     }
 
-    /// The speed-up by the number of engines: 1 where all were busy all the time.
+    /// Returns the speed-up divided by the number of engines: 1 if all were busy all the time.
     #[must_use]
     pub fn efficiency(&self) -> f64 {
         #[expect(

@@ -1,4 +1,4 @@
-//! Which engines are meant.
+//! Which engines a view stands for.
 
 use crate::backend::ids;
 use rwasm_value::ids::EngineId;
@@ -7,21 +7,35 @@ use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
 /// The engines of a view.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Targets};
+///
+/// let cluster = Cluster::builder().engines(4).start()?;
+/// let engines = |targets: Targets| cluster.direct_view(targets)?.engines();
+/// assert_eq!(engines(Targets::All)?.len(), 4);
+/// assert_eq!(engines([0, -1].into())?.len(), 2);
+/// assert_eq!(engines((0..3).into())?.len(), 3);
+/// // Ranges in text include their end.
+/// assert_eq!(engines("1..3".parse()?)?.len(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {
-    /// All engines there are whenever the view is used: one that is added later belongs to it.
+    /// All engines present whenever the view is used, later ones included.
     #[default]
     All,
-    /// These, whatever engines come.
+    /// These engines, whatever engines come later.
     Only(Vec<EngineId>),
-    /// These among the engines there are when the view is made: by their ids, or from the last one
-    /// backwards as -1, -2. Made of `2`, `-1`, `0..4`, `1..=3` or `[0, 2]` by `into`, or of a text by
-    /// `parse`.
+    /// Engines among those present when the view is made: by id, or from the last one backwards as -1, -2. Made from
+    /// `2`, `-1`, `0..4`, `1..=3` or `[0, 2]` by `into`, or from text by `parse`.
     Places(Vec<EngineRange>),
 }
 
-/// Some engines, by their ids or by how far they are from the last: see [`Targets::Places`].
+/// Engines by id, or by position from the last: see [`Targets::Places`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineRange {
     first: i64,
@@ -29,27 +43,27 @@ pub struct EngineRange {
     last: i64,
 }
 
-/// Why targets are none.
+/// Why targets are not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
     /// There is no such engine.
     #[error("there is no engine {engine}: the engines are {}", ids(.engines))]
     Unknown {
-        /// What was named: an id, or a place from the end.
+        /// What was named: an id, or a position from the end.
         engine: i64,
-        /// The engines there are.
+        /// The present engines.
         engines: Vec<EngineId>,
     },
     /// No engine is named, or there is none.
-    #[error("no engine is named: at least one is wanted")]
+    #[error("no engine is named: name at least one")]
     Empty,
     /// An engine is named twice.
     #[error("engine {0} is named twice")]
     Twice(EngineId),
-    /// The text names no engines.
+    /// The text is not a valid list of engines.
     #[error(
-        "`{0}` names no engines: write `all`, ids like `0,2` or `-1` for the last, or ranges like `1..3` (3 included)"
+        "`{0}` is not a valid list of engines: write `all`, ids like `0,2` or `-1` for the last, or ranges like `1..3` (3 included)"
     )]
     Text(String),
 }

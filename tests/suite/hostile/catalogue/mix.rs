@@ -96,7 +96,7 @@ fn check(name: &str, case: &Case, ended: Vec<Ended>, is_elsewhere: bool) {
             (_, Err(Failed::Task(failure))) => {
                 case.loaded != Loaded::Yes
                     && is_elsewhere
-                    && failure.message.contains("cannot be made ready")
+                    && failure.message.contains("cannot be prepared")
             }
             _ => false,
         };

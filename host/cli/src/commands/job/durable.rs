@@ -15,7 +15,7 @@ use crate::output::results::Output;
 use crate::output::text::{aligned, in_line, print, time};
 use crate::pipeline::durable;
 use anyhow::Context as _;
-use rwasm_cluster::detached::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
+use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Role};
 use rwasm_cluster::{Cluster, Value};

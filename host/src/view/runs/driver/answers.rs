@@ -1,4 +1,4 @@
-//! What engines answer: outcomes on their way to the machine, the figures and the history.
+//! The answers of engines: outcomes on their way to the machine, the figures and the history.
 
 use super::Driver;
 use crate::dispatch::Answer;
@@ -72,7 +72,7 @@ impl Driver {
         }
     }
 
-    /// An outcome as the machine is told of it.
+    /// Returns an outcome in the form that the machine takes.
     fn report(
         &self,
         id: TaskId,

@@ -1,4 +1,4 @@
-//! Dispatches that are under way: how tasks are handed over, and how they are stopped.
+//! Dispatches in flight: how tasks are handed over, and how they are stopped.
 
 use super::Driver;
 use crate::dispatch::{Dispatch, DispatchedTask, TaskInput};
@@ -45,7 +45,7 @@ impl Flight {
     }
 }
 
-/// All dispatches of a job that are under way.
+/// All dispatches of a job that are in flight.
 #[derive(Default)]
 pub(super) struct Flights(pub(super) HashMap<DispatchId, Flight>);
 
@@ -54,7 +54,7 @@ impl Flights {
         self.0.values().for_each(Flight::stop);
     }
 
-    /// Stops those of which nothing else is wanted any more.
+    /// Stops the dispatches that nothing else needs any more.
     pub(super) fn stop_tasks(&self, tasks: &[TaskId]) {
         let unwanted: HashSet<&TaskId> = tasks.iter().collect();
         for flight in self.0.values() {
@@ -123,7 +123,7 @@ impl Driver {
         context.backend.submit(dispatch);
     }
 
-    /// One task as an engine gets it, and what it works on.
+    /// Returns one task in the form that engines take, with its input.
     fn task(&self, work: Work<Piece, Part>, attempt: u32) -> (DispatchedTask, Origin) {
         let (input, origin, start_by) = match work {
             Work::Map(_, piece) => {

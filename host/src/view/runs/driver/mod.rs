@@ -5,8 +5,8 @@
 //! the handle. It waits for nothing but its inbox. While the handle is slow to take outcomes it
 //! decides nothing new: that is what bounds the memory of a job nobody reads.
 //!
-//! A [`Context`] says what the job is and never changes; the [`Driver`] has the rest. `flights` hands
-//! tasks over, `answers` takes their outcomes in, `outbox` brings those that are due to the handle.
+//! A [`Context`] describes the job and never changes; the [`Driver`] has the rest. `flights` hands tasks over,
+//! `answers` receives their outcomes, and `outbox` delivers those that are due to the handle.
 
 mod answers;
 mod flights;
@@ -46,14 +46,14 @@ pub(crate) struct Context {
     pub(crate) preset: DispatchPreset,
     /// The engines of a direct view.
     pub(crate) targets: Option<Vec<EngineId>>,
-    /// How many engines there were when it was made.
+    /// The number of engines when the job was made.
     pub(crate) engine_count: usize,
     /// How much input there is.
     pub(crate) total: Total,
     pub(crate) retry: Retry,
     /// The time that a task may wait for an engine.
     pub(crate) queue_time: Option<Duration>,
-    /// The time of the whole job.
+    /// How long the whole job may take.
     pub(crate) deadline: Option<Duration>,
     /// Whether a job in which a task failed has failed, though it bears that.
     pub(crate) failures_count: bool,
@@ -75,7 +75,7 @@ impl Context {
     }
 }
 
-/// What a driver begins with, of that which changes while it runs.
+/// The initial values of what changes while a driver runs.
 pub(crate) struct Beginnings {
     pub(crate) machine: Machine<Piece, Part, Fault, Stopped>,
     pub(crate) fold: Option<Fold>,
@@ -172,7 +172,7 @@ impl Driver {
         result
     }
 
-    /// Takes in what happens and does what is decided, until the machine says how the job ends.
+    /// Handles events and carries out decisions until the machine decides how the job ends.
     fn until_the_end(&mut self, reader: &Reader) -> Ending<Part, Fault, Stopped> {
         loop {
             if self.context.targets.is_none() && matches!(self.eligible, Eligible::Any) {

@@ -1,8 +1,8 @@
-//! Whether a job that is submitted is the one that is stored under its id: what its tasks are called with, may use and may
-//! reach, and all that they work on.
+//! Tells whether a submitted job equals the job stored under its id: its arguments, limits and grants, and everything
+//! that its tasks work on.
 //!
-//! An input is known by a hash of its bytes and of where they were cut, which depends on the bytes alone; where it came from
-//! does not count. The hash is made as the bytes pass on their way to the store: they are read once.
+//! An input is identified by a hash of its bytes and of its chunk borders, which depend on the bytes alone; its path
+//! does not count. The hash is computed while the bytes pass on their way to storage, so that they are read once.
 
 use super::manifest::{DurableJob, Plan};
 use super::submit::unreadable;
@@ -17,10 +17,10 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most that is taken of what is stored of a job's tasks.
+/// Upper bound, in bytes, for the stored plan of a job.
 pub(super) const LARGEST_PLAN: u64 = 1 << 30;
 
-/// Chunks that are as large as this and larger are not held.
+/// Chunks of at least this many bytes are streamed rather than held.
 const STREAMED: u64 = 4 << 20;
 
 /// Hashes what tasks work on, in their order.
@@ -32,7 +32,7 @@ impl Witness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that are read as a whole, told from what comes before and after.
+    /// Hashes bytes that are read as a whole, delimited from what precedes and follows.
     fn part(&self, kind: u8, bytes: &[u8]) {
         let mut hash = self.hash();
         hash.update([kind]);
@@ -40,8 +40,8 @@ impl Witness {
         hash.update((bytes.len() as u64).to_le_bytes());
     }
 
-    /// Sees what the tasks of a pack work on. What is large it sees when that is read, which whoever encodes the pack does
-    /// in the same order: it gets a reader in its place.
+    /// Hashes the inputs of a pack. A large input is hashed when the encoder of the pack reads it, which happens in
+    /// the same order: it is replaced with a reader.
     pub(super) fn watch(&self, pack: &mut [DispatchedTask]) -> io::Result<()> {
         for task in pack {
             self.task(task)?;
@@ -81,7 +81,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Reads what is left to be read of a pack that is not stored.
+    /// Reads the rest of a pack that is not stored.
     fn read(pack: &[DispatchedTask]) -> io::Result<()> {
         for task in pack {
             if let TaskInput::Ready(Arguments::Chunk(chunk)) = &task.input
@@ -100,17 +100,17 @@ impl Witness {
     }
 }
 
-/// Passes bytes on, and has them seen.
+/// Passes bytes on and hashes them.
 struct Passing {
     from: Box<dyn Read + Send>,
     witness: Witness,
     course: Course,
 }
 
-/// How far the bytes are that pass.
+/// How far the passing bytes are.
 enum Course {
     Before,
-    /// So many have passed.
+    /// This many have passed.
     Passing(u64),
     Through,
 }
@@ -138,10 +138,10 @@ impl Read for Passing {
 }
 
 impl Store {
-    /// Whether these tasks are those of the job that is stored. All of them are read for it.
+    /// Checks that these tasks are those of the stored job. Reads all of them.
     ///
     /// # Errors
-    /// What differs, where something does.
+    /// [`DurableError::Taken`] with the first difference.
     pub(super) async fn check_same(
         &self,
         there: &DurableJob,
@@ -168,12 +168,12 @@ impl Store {
             read.map_err(|source| DurableError::Submit(unreadable(&pack.places, source)))?;
         }
         if witness.finish() != plan.input {
-            return Err(taken("its input is another one"));
+            return Err(taken("its input is different"));
         }
         Ok(())
     }
 
-    /// What only those who run a job may read, and what its tasks work on.
+    /// Returns the plan of a job, and the places of its tasks.
     pub(super) async fn plan(&self, job: &DurableJob) -> Result<(Plan, Bytes), DurableError> {
         let plan = self.blobs.get(&job.plan_object(), LARGEST_PLAN).await?;
         parse::<Plan>(&plan).map_err(|error| DurableError::Damaged {
@@ -183,7 +183,7 @@ impl Store {
     }
 }
 
-/// What differs between what tasks have in common, in words.
+/// Returns the first difference between two heads, as a clause.
 fn difference(there: &TasksHead, wanted: &TasksHead) -> Option<&'static str> {
     let granted = |head: &TasksHead| {
         (
@@ -195,19 +195,19 @@ fn difference(there: &TasksHead, wanted: &TasksHead) -> Option<&'static str> {
         )
     };
     if there.arguments != wanted.arguments {
-        return Some("it has other arguments");
+        return Some("its arguments are different");
     }
     if there.deterministic != wanted.deterministic {
-        return Some("one of them is deterministic");
+        return Some("only one of the two is deterministic");
     }
     if there.limits != wanted.limits {
-        return Some("its tasks have other limits");
+        return Some("its limits are different");
     }
     if granted(there) != granted(wanted) {
-        return Some("its tasks are granted something else");
+        return Some("its grants are different");
     }
     if there.reuse != wanted.reuse {
-        return Some("its instances live for another time");
+        return Some("its reuse of instances is different");
     }
     None
 }

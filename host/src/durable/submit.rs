@@ -1,4 +1,4 @@
-//! Storing a job: its id is told when all of it is stored, and not before.
+//! Stores a job: its id is returned once all of it is stored, and not before.
 
 use super::manifest::{DurableJob, DurableState, Plan, now_ms};
 use super::publish::{put_message, rewound};
@@ -21,21 +21,21 @@ use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// How a durable job is submitted.
+/// Settings of a durable submission. Start from `default()` and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct DetachSettings {
-    /// Its id: submitting it a second time under the same id does nothing. By default one that nobody has.
+pub struct DurableSettings {
+    /// The job's id; by default a new one. Submitting the same job again under the same id has no effect.
     pub id: Option<String>,
-    /// The lane whose engines run it.
+    /// The lane whose engines run the job; `main` by default.
     pub lane: String,
-    /// To how many engines a task is given that dies with each.
+    /// How many engines a task may be given to if each is lost with it; 5 by default.
     pub deliveries: u32,
-    /// What the command line is to print it as.
+    /// The format in which the command line prints the result.
     pub format: Option<String>,
 }
 
-impl Default for DetachSettings {
+impl Default for DurableSettings {
     fn default() -> Self {
         Self {
             id: None,
@@ -46,7 +46,7 @@ impl Default for DetachSettings {
     }
 }
 
-/// What the tasks of a job are made of.
+/// What the tasks of a job are made from.
 enum Source<'a> {
     Run {
         module: &'a Module,
@@ -60,35 +60,35 @@ enum Source<'a> {
 }
 
 impl DurableJobs {
-    /// Stores a run: a function mapped over inputs, and merged by whoever asks for the result. Comes back with its id when
-    /// it is stored.
+    /// Stores a run: a function mapped over inputs, whose outcomes are merged by whoever fetches the result. Returns
+    /// the job's id once it is stored.
     ///
     /// # Errors
-    /// When the module does not fit, an input cannot be read, or the server does not store it; nothing runs then, or what
-    /// was stored goes on when it is submitted again under the same id.
+    /// If the module does not fit the job, an input cannot be read, or the server does not store it. Nothing runs
+    /// then; submitting again under the same id resumes.
     pub fn submit(
         &self,
         module: &Module,
         inputs: Vec<Input>,
         spec: &JobSpec,
-        settings: &DetachSettings,
+        settings: &DurableSettings,
     ) -> Result<String, DurableError> {
         let source = Source::Run { module, inputs };
         self.runtime
             .block_on(self.store.submit(source, spec, settings))
     }
 
-    /// Stores a map: a function called on each line.
+    /// Stores a map: a function called on each line. Returns the job's id once it is stored.
     ///
     /// # Errors
-    /// As [`Self::submit`].
+    /// As for [`Self::submit`].
     pub fn submit_lines(
         &self,
         function: &DynamicCallable,
         name: &str,
         lines: impl Read + Send + 'static,
         spec: &JobSpec,
-        settings: &DetachSettings,
+        settings: &DurableSettings,
     ) -> Result<String, DurableError> {
         let source = Source::Lines {
             function,
@@ -105,7 +105,7 @@ impl Store {
         &self,
         source: Source<'_>,
         spec: &JobSpec,
-        settings: &DetachSettings,
+        settings: &DurableSettings,
     ) -> Result<String, DurableError> {
         check(spec)?;
         let id = match &settings.id {
@@ -178,12 +178,12 @@ impl Store {
         Ok(id)
     }
 
-    fn encoder(&self, job: &DurableJob, settings: &DetachSettings) -> Encoder {
+    fn encoder(&self, job: &DurableJob, settings: &DurableSettings) -> Encoder {
         let name = Arc::from(job.name());
         Encoder::new(self.blobs.clone(), name, settings.deliveries)
     }
 
-    /// Says that the job is being stored, or finds it.
+    /// Records that the job is being stored, or finds the job that has its id.
     async fn begin(&self, job: DurableJob) -> Result<Begun, DurableError> {
         loop {
             let create = self.jobs.create(&job.id, job.to_bytes());
@@ -199,24 +199,23 @@ impl Store {
                 other => other?,
             };
             let function = |job: &DurableJob| job.function.clone().unwrap_or_default();
-            let bears = |job: &DurableJob| format!("{} failures", job.max_failures);
             let differences = [
-                ("its kind is", there.kind.clone(), job.kind.clone()),
-                ("its module is", there.hash.clone(), job.hash.clone()),
-                ("its merge is", there.merge.clone(), job.merge.clone()),
+                ("kind", there.kind.clone(), job.kind.clone()),
+                ("module", there.hash.clone(), job.hash.clone()),
+                ("merge", there.merge.clone(), job.merge.clone()),
+                ("function", function(&there), function(&job)),
                 (
-                    "it calls another function:",
-                    function(&there),
-                    function(&job),
+                    "number of tolerated failures",
+                    there.max_failures.clone(),
+                    job.max_failures.clone(),
                 ),
-                ("it bears", bears(&there), bears(&job)),
-                ("its lane is", there.lane.clone(), job.lane.clone()),
+                ("lane", there.lane.clone(), job.lane.clone()),
             ];
             for (what, there, wanted) in differences {
                 if there != wanted {
                     return Err(DurableError::Taken {
                         id: job.id,
-                        difference: format!("{what} {there}, and {wanted} is to be submitted"),
+                        difference: format!("its {what} is {there}, not {wanted}"),
                     });
                 }
             }
@@ -232,8 +231,8 @@ impl Store {
         }
     }
 
-    /// Stores what the tasks of a job are, and says so. What is stored of one that cannot be, or is not wanted any more, is
-    /// removed.
+    /// Stores the tasks of a job and records that. If that fails, or the job is no longer wanted, removes what was
+    /// stored.
     async fn store(
         &self,
         mut job: DurableJob,
@@ -263,7 +262,7 @@ impl Store {
             }
         };
         if let Err(error) = self.forget(&job).await {
-            tracing::warn!(job = job.id, %error, "what was stored of it stays for as long as it is kept");
+            tracing::warn!(job = job.id, %error, "cannot remove what was stored for the job; it expires with its retention time");
         }
         Err(error)
     }
@@ -295,7 +294,7 @@ impl Store {
         Ok(())
     }
 
-    /// Stores what the job's tasks are: one object with every message, one with what each works on.
+    /// Writes the job's tasks: one object with every message, one with the input of each.
     async fn spool(
         &self,
         job: &DurableJob,
@@ -358,11 +357,11 @@ impl Store {
     }
 }
 
-/// Where a job is that is to be submitted.
+/// The state of a job that is to be submitted.
 enum Begun {
     /// Its record says that it is being stored, at this revision.
     Anew(DurableJob, u64),
-    /// It was stored before, as a whole.
+    /// It was stored before, completely.
     There(DurableJob, u64),
 }
 
@@ -408,7 +407,7 @@ pub(super) fn unreadable(places: &[Place], source: std::io::Error) -> SubmitErro
     })
 }
 
-/// Refuses what nobody would be there to do.
+/// Refuses settings that need a submitter who stays.
 fn check(spec: &JobSpec) -> Result<(), DurableError> {
     let unsupported = |what: &str| {
         Err(DurableError::Unsupported {
@@ -416,18 +415,18 @@ fn check(spec: &JobSpec) -> Result<(), DurableError> {
         })
     };
     if spec.view != ViewKind::Balanced {
-        return unsupported("engines that are named beforehand: they may be gone when it runs");
+        return unsupported("engines chosen in advance: they may be gone when it runs");
     }
     if spec.task.retry.retries > 0 {
         return unsupported(
-            "retries by whoever submitted it, who may be gone: `job retry` runs failed tasks again",
+            "automatic retries, since the submitter may be gone: use `job retry` to run failed tasks again",
         );
     }
     if spec.task.queue_timeout.is_some() {
-        return unsupported("a time in the queue: a deadline says by when it is of use");
+        return unsupported("a queue timeout: set a deadline instead");
     }
     if spec.task.reuse == crate::Reuse::Engine {
-        return unsupported("instances that are kept on engines: use `dispatch`, or none");
+        return unsupported("instances kept on engines: set reuse to `dispatch` or `none`");
     }
     Ok(())
 }

@@ -1,17 +1,17 @@
-//! Giving the messages of a job to engines, for as long as that is wanted.
+//! Sends the messages of a job to engines, for as long as the job is wanted.
 //!
-//! Whoever gives them looks at the job's record from time to time, and when it is through says so there:
+//! The publisher rereads the job's record from time to time, and records when it has sent everything:
 //!
-//! | the record, meanwhile | what becomes of it |
+//! | the record meanwhile | what the publisher does |
 //! |---|---|
-//! | as it was | it goes on |
-//! | says that all was given | somebody else was through first, with the same messages: that is as well |
-//! | cancelled | it stops, and takes back what it gave |
-//! | gone, or of another submission | the same, and what was stored of it goes too |
+//! | is unchanged | continues |
+//! | says that everything was sent | stops: another publisher sent the same messages first |
+//! | is cancelled | stops, and withdraws what it sent |
+//! | is gone, or of another submission | the same, and removes what is stored |
 //!
-//! Each of those who change the record does so before it takes messages out of the queue, and so none is overlooked: what was
-//! given before that, the other takes out; what is given after that, is taken back here. Where this program dies before it
-//! looks again, engines run up to as many messages as are given between two looks, and nobody asks for what comes of them.
+//! Whoever changes the record does so before removing messages from the queue, so that none is overlooked: they
+//! remove what was sent before the change, the publisher withdraws what it sent after it. If this program dies before
+//! it rereads the record, engines run at most as many unwanted messages as are sent between two looks.
 
 use super::manifest::{DurableJob, DurableState};
 use super::{DurableError, Store, server};
@@ -26,15 +26,15 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-/// Messages that are published and not acknowledged, at most; and after how many the record is looked at.
+/// Messages published and not yet acknowledged, at most; also the number after which the record is reread.
 const UNACKED: usize = 200;
 
 impl Store {
-    /// Gives every message of a file to engines that has no result yet, and notes that they have them.
+    /// Sends every message of a file that has no result yet to engines, and records that they have them.
     ///
     /// # Errors
-    /// When the server does not take them: that can be taken up again. When somebody cancelled or removed the job: what was
-    /// given is taken back.
+    /// If the server does not accept the messages, which can be resumed; or if someone cancelled or removed the job,
+    /// in which case what was sent is withdrawn.
     pub(super) async fn give(
         &self,
         job: &DurableJob,
@@ -53,7 +53,8 @@ impl Store {
         given
     }
 
-    /// Whether there is still something to note; `last` becomes the place of the last message in the queue.
+    /// Returns whether there is still something to record; `last` becomes the position of the last message in the
+    /// queue.
     async fn give_all(
         &self,
         job: &DurableJob,
@@ -95,7 +96,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Notes that engines have all of it.
+    /// Records that engines have everything.
     async fn all_given(&self, job: &DurableJob, revision: u64) -> Result<(), DurableError> {
         let mut done = job.clone();
         done.state = DurableState::Queued;
@@ -110,10 +111,11 @@ impl Store {
         Ok(())
     }
 
-    /// The revision of the record as it is now, where its messages are still to be given; none where somebody else has.
+    /// Returns the current revision of the record if its messages are still to be sent, or `None` if another
+    /// publisher has sent them.
     ///
     /// # Errors
-    /// [`DurableError::Stopped`] where nobody wants it any more.
+    /// [`DurableError::Stopped`] if nobody wants the job any more.
     pub(super) async fn still_wanted(&self, job: &DurableJob) -> Result<Option<u64>, DurableError> {
         let stopped = |how: &'static str| {
             Err(DurableError::Stopped {
@@ -126,7 +128,7 @@ impl Store {
             other => other?,
         };
         if now.mark != job.mark {
-            return stopped("submitted anew");
+            return stopped("submitted again");
         }
         if now.state == DurableState::Cancelled {
             return stopped("cancelled");
@@ -137,7 +139,7 @@ impl Store {
         Ok(now.is_being_given().then_some(revision))
     }
 
-    /// Takes back what was given of a job that nobody wants any more, as far as the server lets us.
+    /// Withdraws what was sent for a job that nobody wants any more, as far as the server allows.
     async fn take_back(&self, job: &DurableJob, last: u64) {
         if last > 0 {
             let purge = async {
@@ -146,7 +148,7 @@ impl Store {
                 purge.filter(names::tasks_of_job(&job.name())).await
             };
             if let Ok(Err(error)) = self.connection.watched(names::TASKS, purge).await {
-                tracing::warn!(job = job.id, %error, "tasks that are not wanted stay in the queue");
+                tracing::warn!(job = job.id, %error, "cannot remove unwanted tasks from the queue");
             }
         }
         let is_there = match self.record(&job.id).await {
@@ -155,11 +157,11 @@ impl Store {
             Err(_) => true,
         };
         if !is_there && let Err(error) = self.forget(job).await {
-            tracing::warn!(job = job.id, %error, "what was stored of it stays for as long as it is kept");
+            tracing::warn!(job = job.id, %error, "cannot remove what was stored for the job; it expires with its retention time");
         }
     }
 
-    /// Removes what is stored of a job, but not the record of it.
+    /// Removes what is stored of a job, except its record.
     pub(super) async fn forget(&self, job: &DurableJob) -> Result<(), DurableError> {
         let name = job.name();
         let purge = async {
@@ -177,7 +179,7 @@ impl Store {
         Ok(self.blobs.remove(&job.plan_object()).await?)
     }
 
-    /// Changes the record, where it is as it was at that revision; else there is no revision.
+    /// Changes the record if it still has this revision; otherwise returns `None`.
     pub(super) async fn update(
         &self,
         job: &DurableJob,
@@ -192,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Gives a message to engines; comes back with its place in the queue when it is stored.
+    /// Sends a message to engines and returns its position in the queue once it is stored.
     async fn publish(
         &self,
         job: &DurableJob,
@@ -230,7 +232,7 @@ impl Store {
         }
     }
 
-    /// Every message of a job, as it was submitted.
+    /// Returns a file with every message of a job, as submitted.
     pub(super) async fn messages(&self, job: &DurableJob) -> Result<File, DurableError> {
         let mut file = tempfile::tempfile()?;
         self.blobs.get_to(&job.queue_object(), &mut file).await?;
@@ -253,7 +255,7 @@ impl Messages {
         };
         let number = String::from_utf8(number).map_err(std::io::Error::other)?;
         let message = self.bytes(1 << 30)?;
-        let message = message.ok_or_else(|| std::io::Error::other("a message is cut off"))?;
+        let message = message.ok_or_else(|| std::io::Error::other("a message is truncated"))?;
         Ok(Some((number, message.into())))
     }
 
@@ -271,16 +273,16 @@ impl Messages {
             }
             shift += 7;
             if shift > 35 {
-                return Err(std::io::Error::other("a length is none"));
+                return Err(std::io::Error::other("a length is not a number"));
             }
         }
         if length > most {
-            return Err(std::io::Error::other("a message is longer than any is"));
+            return Err(std::io::Error::other("a message is too long"));
         }
         let mut bytes = Vec::new();
         (&mut self.0).take(length).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != length {
-            return Err(std::io::Error::other("a message is cut off"));
+            return Err(std::io::Error::other("a message is truncated"));
         }
         Ok(Some(bytes))
     }
@@ -294,7 +296,7 @@ pub(super) fn put_message(into: &mut impl Write, number: &str, message: &[u8]) -
     into.write_all(&framed.into_vec())
 }
 
-/// A file that was written, to be read from its beginning.
+/// Flushes a file and rewinds it for reading.
 pub(super) fn rewound(file: BufWriter<File>) -> io::Result<File> {
     let mut file = file
         .into_inner()

@@ -1,4 +1,4 @@
-//! Looking at durable jobs, cancelling and removing them.
+//! Lists, shows, cancels and removes durable jobs.
 
 use super::manifest::{DurableJob, DurableState, JobCounts};
 use super::{DurableError, DurableJobs, Store, server};
@@ -14,26 +14,27 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The most that is taken of what is stored of a job's tasks, and of the results of a message.
+/// Upper bound, in bytes, for the stored tasks of a job and for the results of one message.
 pub(super) const LARGEST: u64 = 4 << 30;
 
-/// How long the server may take to tell of all jobs.
+/// How long the server may take to list all jobs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl DurableJobs {
-    /// All durable jobs, the newest first.
+    /// Returns all durable jobs, the newest first.
     ///
     /// # Errors
-    /// When the server does not tell.
+    /// If the server does not answer.
     pub fn list(&self) -> Result<Vec<DurableJob>, DurableError> {
         self.runtime.block_on(self.store.list())
     }
 
-    /// A durable job, and what has come of it so far; by a viewer's key that is not known. Where all tasks have outcomes, it is
-    /// done from then on.
+    /// Returns a durable job and its counts so far. With a viewer's key the counts are unknown (`None`).
+    ///
+    /// A job whose tasks all have outcomes is recorded as done from then on.
     ///
     /// # Errors
-    /// When there is none of that id.
+    /// [`DurableError::Unknown`] if no job has this id.
     pub fn show(&self, id: &str) -> Result<(DurableJob, Option<JobCounts>), DurableError> {
         self.runtime.block_on(async {
             if self.store.reads_results {
@@ -44,25 +45,27 @@ impl DurableJobs {
         })
     }
 
-    /// Cancels a durable job: what waits is never run, what runs is stopped, outcomes that are stored stay. Cancelling it
-    /// again, or when it is done, does nothing. Says how far it was before.
+    /// Cancels a durable job and returns the state that it was in: waiting tasks never run, running tasks are
+    /// stopped, and stored outcomes stay.
+    ///
+    /// Cancelling a job that is cancelled or done has no effect.
     ///
     /// # Errors
-    /// When there is none of that id.
+    /// [`DurableError::Unknown`] if no job has this id.
     pub fn cancel(&self, id: &str) -> Result<DurableState, DurableError> {
         self.runtime.block_on(self.store.cancel(id))
     }
 
-    /// Removes a durable job and all that is stored of it. One that runs is cancelled.
+    /// Removes a durable job and everything that is stored for it. A running job is cancelled first.
     ///
     /// # Errors
-    /// When there is none of that id.
+    /// [`DurableError::Unknown`] if no job has this id.
     pub fn remove(&self, id: &str) -> Result<(), DurableError> {
         self.runtime.block_on(self.store.remove(id))
     }
 }
 
-/// What is stored of the results of a message: how many outcomes, how many of them failures.
+/// The stored results by message: how many outcomes each has, and how many of these are failures.
 pub(super) type Stored = HashMap<String, JobCounts>;
 
 impl Store {
@@ -83,7 +86,7 @@ impl Store {
         Ok(jobs)
     }
 
-    /// The results that are stored of a job, without what is in them.
+    /// Lists the stored results of a job without their contents.
     pub(super) async fn stored(&self, job: &DurableJob) -> Result<Stored, DurableError> {
         let config = pull::OrderedConfig {
             filter_subject: names::results_of_job(&job.name()),
@@ -125,7 +128,7 @@ impl Store {
         Ok(stored)
     }
 
-    /// What is known of a job, at which revision, and what has come of it.
+    /// Returns the record of a job, its revision and its counts.
     pub(super) async fn look(
         &self,
         id: &str,
@@ -158,7 +161,7 @@ impl Store {
         Ok((job, revision, counts))
     }
 
-    /// A job by how many messages have results, without reading these.
+    /// Judges a job by the number of messages with results, without reading them.
     async fn seen(&self, id: &str) -> Result<DurableJob, DurableError> {
         let (mut job, _) = self.record(id).await?;
         if job.state == DurableState::Queued {
@@ -180,7 +183,7 @@ impl Store {
         Ok(job)
     }
 
-    /// The encoded outcomes of a message; none where they are not stored.
+    /// Returns the encoded outcomes of a message, if they are stored.
     pub(super) async fn outcomes(
         &self,
         job: &DurableJob,
@@ -223,7 +226,7 @@ impl Store {
         }
     }
 
-    /// Takes what waits out of the queue, and has engines stop what runs.
+    /// Removes waiting messages from the queue and stops what engines are running.
     async fn stop(&self, job: &DurableJob) -> Result<(), DurableError> {
         let name = job.name();
         let purge = async {
@@ -243,7 +246,7 @@ impl Store {
         client.flush().await.map_err(|error| server(&error))
     }
 
-    /// What engines store of it later is of no job any more, and goes when the stream's time for results is over.
+    /// Results that engines store after this belong to no job, and expire with the stream's retention time.
     async fn remove(&self, id: &str) -> Result<(), DurableError> {
         loop {
             let (mut job, mut revision) = self.record(id).await?;

@@ -1,10 +1,10 @@
-//! Durable jobs: they are stored before their id is told, run without whoever submitted them, and their results are
-//! fetched later, from anywhere.
+//! Durable jobs: stored on the server before their id is returned, run without their submitter, and fetched later
+//! from anywhere.
 //!
-//! `manifest` is what is known of a job; `submit` stores one: first what its tasks are (so that they can be submitted again,
-//! whatever dies when), then the messages for engines, which `publish` gives them; `same` tells whether a job that is stored
-//! is the one that is submitted; `recall` makes a run or a map of one whose outcomes come from what is stored; `manage`
-//! lists, cancels and removes; `retry` runs failed tasks again. Engines know nothing of all this: to them a task is a task.
+//! `manifest` has the record of a job. `submit` stores a job: first its tasks, so that they can be submitted again
+//! after any failure, then the messages for engines, which `publish` sends. `same` tells whether a stored job equals
+//! the one submitted, `recall` turns stored outcomes into a run or a map, `manage` lists, cancels and removes jobs,
+//! and `retry` runs failed tasks again. Engines know nothing of this: to them a task is a task.
 
 mod lanes;
 mod manage;
@@ -17,7 +17,7 @@ mod submit;
 
 pub use manifest::{DurableJob, DurableState, JobCounts};
 pub use recall::Recalled;
-pub use submit::DetachSettings;
+pub use submit::DurableSettings;
 
 use crate::cluster::StartError;
 use crate::nats::blob::{BlobError, Blobs};
@@ -28,19 +28,21 @@ use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::Stream;
 use tokio::runtime::Runtime;
 
-/// The durable jobs of a cluster over NATS.
+/// The durable jobs of a cluster over NATS, with the calls to submit, list, fetch, cancel, retry and remove them.
+///
+/// All methods block the calling thread until the server has answered.
 ///
 /// # Examples
 ///
 /// ```no_run
-/// use rwasm_cluster::detached::{DetachSettings, DurableJobs};
+/// use rwasm_cluster::durable::{DurableSettings, DurableJobs};
 /// use rwasm_cluster::nats::ConnectSettings;
 /// use rwasm_cluster::{Input, JobSpec, Module};
 ///
 /// let jobs = DurableJobs::connect(&ConnectSettings::new("nats://127.0.0.1:4222"))?;
 /// let module = Module::from_file("wordcount.wasm")?;
 /// let inputs = vec![Input::path("book.txt")];
-/// let id = jobs.submit(&module, inputs, &JobSpec::default(), &DetachSettings::default())?;
+/// let id = jobs.submit(&module, inputs, &JobSpec::default(), &DurableSettings::default())?;
 /// // Later, and elsewhere:
 /// let result = jobs.recall(&id)?.run()?.wait()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -51,11 +53,11 @@ pub struct DurableJobs {
     pub(self) store: Store,
 }
 
-/// Where durable jobs are.
+/// The storage of durable jobs on the server.
 #[derive(Clone)]
 struct Store {
     connection: Connection,
-    /// Whether what came of tasks may be read, and so counted.
+    /// Whether the key may read results, and so count them.
     reads_results: bool,
     tasks: Stream,
     results: Stream,
@@ -64,109 +66,107 @@ struct Store {
     blobs: Blobs,
 }
 
-/// Why something was not done with a durable job.
+/// Why an operation on a durable job failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DurableError {
-    /// The cluster cannot be reached, or refuses.
+    /// The cluster cannot be reached, or rejects the connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// There is no such job.
+    /// No job has this id.
     #[error("the cluster has no job `{id}`")]
     Unknown {
-        /// The id that was named.
+        /// The requested id.
         id: String,
     },
-    /// Another job has the id.
-    #[error("the cluster has a job `{id}` already, which is another one: {difference}")]
+    /// A different job already has this id.
+    #[error("the cluster already has a different job `{id}`: {difference}")]
     Taken {
         /// The id.
         id: String,
-        /// What differs.
+        /// The first difference, as a clause.
         difference: String,
     },
-    /// The id cannot be one.
-    #[error(
-        "`{id}` cannot be the id of a job: letters, digits, `-` and `_` are wanted, 64 at most"
-    )]
+    /// The text is not a valid job id.
+    #[error("`{id}` is not a valid job id: write at most 64 letters, digits, `-` and `_`")]
     Id {
-        /// The id that was named.
+        /// The requested id.
         id: String,
     },
-    /// Not all of its tasks have ended.
+    /// Some of its tasks have not ended.
     #[error("the job `{id}` has not ended: {done} of {tasks} tasks are done")]
     Unfinished {
         /// The job.
         id: String,
-        /// Tasks that have outcomes.
+        /// Tasks with outcomes.
         done: u64,
-        /// All of its tasks.
+        /// All tasks.
         tasks: u64,
     },
-    /// It has no task of that index.
-    #[error("the job `{id}` has {tasks} tasks, from 0 on: there is no task {task}")]
+    /// The job has no task of this index.
+    #[error("the job `{id}` has no task {task}: it has {tasks} tasks, numbered from 0")]
     NoTask {
         /// The job.
         id: String,
-        /// The index that was named.
+        /// The requested index, from 0.
         task: u64,
-        /// How many it has.
+        /// The number of tasks.
         tasks: u64,
     },
-    /// A task has no outcome: it waits or runs, or was cancelled.
-    #[error("task {task} of the job `{id}` has no outcome{}", if *.is_cancelled { ": the job was cancelled before" } else { " yet" })]
+    /// A task has no outcome: it waits or runs, or its job was cancelled.
+    #[error("task {task} of the job `{id}` has no outcome{}", if *.is_cancelled { ": the job was cancelled first" } else { " yet" })]
     NoOutcome {
         /// The job.
         id: String,
         /// The task's index.
         task: u64,
-        /// Whether there will be none.
+        /// Whether the job was cancelled, so that there will be no outcome.
         is_cancelled: bool,
     },
-    /// It was not stored as a whole.
-    #[error("the job `{id}` was never submitted as a whole: submit it again with the same id")]
+    /// Not all of the job was stored.
+    #[error("the job `{id}` was only partly submitted: submit it again under the same id")]
     Incomplete {
         /// The job.
         id: String,
     },
-    /// Somebody changed it while this program was at it.
+    /// Someone else changed the job during this operation.
     #[error(
-        "the job `{id}` was {how} by somebody else meanwhile; what was submitted here is taken back"
+        "the job `{id}` was {how} by someone else in the meantime; this submission has been withdrawn"
     )]
     Stopped {
         /// The job.
         id: String,
-        /// What was done with it.
+        /// What they did with it.
         how: &'static str,
     },
-    /// What was asked for has no meaning for a durable job.
+    /// A setting has no meaning for durable jobs.
     #[error("a durable job cannot have {what}")]
     Unsupported {
-        /// What, and what to do instead.
+        /// The setting, and the alternative.
         what: String,
     },
-    /// The module does not fit what is asked of it, or an input cannot be used.
+    /// The module does not fit the job, or an input cannot be used.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// What is stored cannot be read.
-    #[error("what is stored of the job `{id}` cannot be read: {reason}")]
+    /// The stored form of the job cannot be read.
+    #[error("the stored job `{id}` cannot be read: {reason}")]
     Damaged {
         /// The job.
         id: String,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
-    /// The server did not do it; nothing that was stored before is lost.
-    #[error("the cluster does not do it: {reason}")]
+    /// The server did not carry out the request; everything stored before is intact.
+    #[error("the request to the cluster failed: {reason}")]
     Server {
-        /// What it said.
+        /// The server's reason.
         reason: String,
     },
-    /// The engines that are to merge its outcomes here do not start.
+    /// The local engines that merge outcomes cannot be started.
     #[error(transparent)]
     Engines(StartError),
-    /// A temporary file cannot be written, or an input not be read.
-    #[error("cannot store the tasks aside")]
+    /// A temporary file cannot be written, or an input cannot be read.
+    #[error("cannot write the tasks to a temporary file")]
     Io(#[from] std::io::Error),
 }
 
@@ -199,16 +199,17 @@ fn changed(id: &str) -> DurableError {
 }
 
 impl DurableJobs {
-    /// Connects to a cluster.
+    /// Connects to a cluster with a client's or admin's key.
     ///
     /// # Errors
-    /// When it cannot be reached, refuses, or was not set up.
+    /// If the cluster cannot be reached, rejects the connection, or is not set up.
     pub fn connect(settings: &ConnectSettings) -> Result<Self, ConnectError> {
         Self::connect_as(settings, Role::Client)
     }
 
-    /// The same, to list and show jobs, for which a viewer's key will do. By such a key everything else is refused, and
-    /// what came of the tasks cannot be counted.
+    /// Connects with a viewer's key, which may list and show jobs.
+    ///
+    /// All other operations are refused, and outcomes cannot be counted.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

@@ -1,4 +1,4 @@
-//! A run or a map of what is stored: the same handles as of a job that runs, the same merge, whose outcomes come from there.
+//! A run or a map whose outcomes come from storage: the same handles and the same merge as for a running job.
 
 use super::manifest::{DurableJob, DurableState, Plan};
 use super::same::LARGEST_PLAN;
@@ -15,7 +15,9 @@ use rwasm_value::ids::EngineId;
 use rwasm_value::value::{Type, Value};
 use std::sync::Arc;
 
-/// A durable job with all that is needed to have its result.
+/// A durable job with everything needed to fetch its result.
+///
+/// Made by [`DurableJobs::recall`].
 pub struct Recalled {
     job: DurableJob,
     module: Module,
@@ -25,7 +27,7 @@ pub struct Recalled {
     cluster: Cluster,
 }
 
-/// What is stored of a job, read.
+/// The stored parts of a job.
 struct Opened {
     job: DurableJob,
     module: Module,
@@ -35,10 +37,10 @@ struct Opened {
 }
 
 impl DurableJobs {
-    /// What one task of a durable job came to, by its index from 0: in its last attempt, where it had several.
+    /// Returns the outcome of one task, by its index from 0: that of its latest attempt.
     ///
     /// # Errors
-    /// When there is no such job or task, it has no outcome, or what is stored cannot be read.
+    /// If there is no such job or task, the task has no outcome, or the stored data cannot be read.
     pub fn outcome(&self, id: &str, task: u64) -> Result<Outcome, DurableError> {
         let Opened {
             job, module, index, ..
@@ -57,7 +59,10 @@ impl DurableJobs {
             Some(name) => {
                 let mut functions = module.functions().iter();
                 let function = functions.find(|function| function.name == *name);
-                value_type(function.ok_or_else(|| damaged(format!("there is no `{name}`")))?)
+                value_type(
+                    function
+                        .ok_or_else(|| damaged(format!("the module has no function `{name}`")))?,
+                )
             }
         };
         let body = self
@@ -71,22 +76,24 @@ impl DurableJobs {
         let outcomes = decode_outcomes(&body, &ty).map_err(|error| damaged(error.to_string()))?;
         let place = usize::try_from(task - found.tasks.start).unwrap_or(usize::MAX);
         let outcome = outcomes.into_iter().nth(place);
-        outcome.ok_or_else(|| damaged("a result is of fewer tasks than its message".to_owned()))
+        outcome.ok_or_else(|| damaged("a result has fewer tasks than its message".to_owned()))
     }
 
-    /// A durable job's result: what is stored of it now, and what comes. Where a function of the module merges, that runs on
-    /// engines of this process: none need be left elsewhere. Only what was granted something runs where its tasks did.
+    /// Fetches a durable job: what is stored now and what still comes.
+    ///
+    /// If a function of the module merges, it runs on engines of this process, so that no others need exist; only a
+    /// reducer with grants runs where the job's tasks ran.
     ///
     /// # Errors
-    /// When there is no such job, or what is stored cannot be read.
+    /// If there is no such job, or the stored data cannot be read.
     pub fn recall(&self, id: &str) -> Result<Recalled, DurableError> {
         self.recall_by(id, Cluster::builder())
     }
 
-    /// The same, where what is merged here is merged by engines as the builder says.
+    /// Like [`recall`](Self::recall), with the engines that merge built by `engines`.
     ///
     /// # Errors
-    /// As [`recall`](Self::recall); and when the engines do not start.
+    /// As [`recall`](Self::recall); also if the engines do not start.
     pub fn recall_by(&self, id: &str, engines: ClusterBuilder) -> Result<Recalled, DurableError> {
         let Opened {
             job,
@@ -144,7 +151,7 @@ impl DurableJobs {
         })
     }
 
-    /// What is stored of a job.
+    /// Reads what is stored of a job.
     fn open(&self, id: &str) -> Result<Opened, DurableError> {
         let (job, _) = self.runtime.block_on(self.store.record(id))?;
         if !job.is_stored || job.state == DurableState::Submitting {
@@ -169,7 +176,7 @@ impl DurableJobs {
         let module = Module::from_bytes_within(job.module.clone(), module, &limits)
             .map_err(|error| damaged(error.to_string()))?;
         if module.hash().to_string() != job.hash {
-            return Err(damaged("its module is another one".to_owned()));
+            return Err(damaged("the stored module is a different one".to_owned()));
         }
         Ok(Opened {
             job,
@@ -181,7 +188,7 @@ impl DurableJobs {
     }
 }
 
-/// Says of a job's record, where there is one, whether what is not stored of that submission never will be.
+/// Returns a function that tells from a job's record, if there is one, whether missing outcomes will never be stored.
 fn is_over(mark: &str) -> impl Fn(Option<&[u8]>) -> bool + Send + Sync + 'static {
     let mark = mark.to_owned();
     move |record: Option<&[u8]>| {
@@ -211,34 +218,34 @@ fn grants(head: &TasksHead) -> Result<Grants, String> {
 }
 
 impl Recalled {
-    /// What is known of the job.
+    /// Returns the record of the job.
     #[must_use]
     pub fn job(&self) -> &DurableJob {
         &self.job
     }
 
-    /// Its module.
+    /// Returns its module.
     #[must_use]
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// What it is to do, as it was submitted.
+    /// Returns its spec, as submitted.
     #[must_use]
     pub fn spec(&self) -> &JobSpec {
         &self.spec
     }
 
-    /// The engines that are there to run what has not run yet.
+    /// Returns the engines that can run the remaining tasks.
     #[must_use]
     pub fn engines(&self) -> Vec<EngineId> {
         self.cluster.engines()
     }
 
-    /// The function of a map.
+    /// Returns the function of a map.
     ///
     /// # Errors
-    /// When it is a run.
+    /// If the job is a run.
     pub fn function(&self) -> Result<DynamicCallable, DurableError> {
         let name = self.job.function.as_deref().unwrap_or_default();
         self.module
@@ -249,18 +256,19 @@ impl Recalled {
             })
     }
 
-    /// A run: its outcomes are merged as it says, on the cluster's engines where its module has the reducer.
+    /// Starts a run, whose outcomes are merged as its spec says; a reducer of the module runs on the cluster's
+    /// engines.
     ///
     /// # Errors
-    /// When it is a map.
+    /// If the job is a map.
     pub fn run(&self) -> Result<Job, DurableError> {
         self.run_as(&self.spec)
     }
 
-    /// The same, merged as this says.
+    /// Like [`run`](Self::run), with the merge that `spec` names.
     ///
     /// # Errors
-    /// When that does not fit the module.
+    /// If that merge does not fit the module.
     pub fn run_as(&self, spec: &JobSpec) -> Result<Job, DurableError> {
         let places = self.places.clone().into_iter();
         let total = self.places.len() as u64;
@@ -268,10 +276,10 @@ impl Recalled {
         Ok(core.recall_run(&self.module, spec, places, total)?)
     }
 
-    /// A map.
+    /// Starts a map, which gives the value of each task.
     ///
     /// # Errors
-    /// When it is a run.
+    /// If the job is a run.
     pub fn map(&self) -> Result<Map<Value>, DurableError> {
         let function = self.function()?;
         let places = self.places.clone().into_iter();
@@ -280,7 +288,7 @@ impl Recalled {
         Ok(core.recall_map(&function, &self.spec, places, total)?)
     }
 
-    /// What has no outcome is not waited for any more: the job was cancelled.
+    /// Stops waiting for outcomes that are not stored, because the job was cancelled.
     pub fn stop_waiting(&self) {
         self.outcomes.cancelled();
     }

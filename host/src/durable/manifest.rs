@@ -1,4 +1,4 @@
-//! What is known of a durable job: the record of it that everyone sees, and what only those who run it may read.
+//! The record of a durable job that everyone may read, and the plan that only those who run it may read.
 
 use crate::job::Tolerance;
 use crate::nats::index::Round;
@@ -9,27 +9,28 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How far a durable job is.
+/// The state of a durable job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum DurableState {
-    /// It is being stored; its id was not told yet.
+    /// The job is being stored; its id has not been returned yet.
     Submitting,
-    /// It is stored, and no task of it has an outcome.
+    /// The job is stored, and none of its tasks has an outcome.
     Queued,
-    /// Some of its tasks have outcomes, others wait or run.
+    /// Some tasks have outcomes; others wait or run.
     Running,
     /// All tasks have outcomes.
     Done,
-    /// The same, and more of them failed than it bears. Who may not read outcomes sees it done.
+    /// All tasks have outcomes, and more of them failed than the job tolerates. Seen as [`Done`](Self::Done) by keys
+    /// that may not read outcomes.
     Failed,
-    /// It was cancelled.
+    /// The job was cancelled.
     Cancelled,
 }
 
 impl DurableState {
-    /// Its name.
+    /// Returns the name that is shown to users, such as `queued`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,93 +50,93 @@ impl fmt::Display for DurableState {
     }
 }
 
-/// A durable job, as everyone sees it who may look.
+/// A durable job, as shown to everyone who may list jobs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DurableJob {
     /// Its id.
     pub id: String,
-    /// What its submission has for itself, and no other of this id has.
+    /// A mark of this submission, which no other submission under the same id has.
     pub(super) mark: String,
-    /// How far it is.
+    /// Its state.
     pub state: DurableState,
-    /// Whether all that its tasks are is stored, whether or not engines were given all of them.
+    /// Whether all of its tasks are stored, whether or not engines have received all of them.
     #[serde(default)]
     pub(super) is_stored: bool,
-    /// Whether not all tasks of its last attempt were given to engines yet.
+    /// Whether some tasks of its latest attempt have yet to be given to engines.
     #[serde(default)]
     pub(super) is_retrying: bool,
-    /// Whether it is a `run` or a `map`.
+    /// Its kind: `run` or `map`.
     pub kind: String,
-    /// What its user calls it.
+    /// Its label, as chosen by its submitter.
     #[serde(default)]
     pub label: Option<String>,
-    /// The module, by its name and its SHA-256.
+    /// The name of its module, for people.
     pub module: String,
-    /// The module's SHA-256.
+    /// The SHA-256 of its module, in hexadecimal.
     pub hash: String,
-    /// The function that is mapped; none for the program of a command.
+    /// The function that is mapped; `None` for a WASI command.
     #[serde(default)]
     pub function: Option<String>,
-    /// How the outcomes of a run are merged.
+    /// The merge of a run, by name.
     pub merge: String,
-    /// The format in which the command line prints it, where one was asked for.
+    /// The format in which the command line prints the result, if one was chosen.
     #[serde(default)]
     pub format: Option<String>,
-    /// How many tasks it has; 0 while that is not known.
+    /// Its number of tasks; 0 while that is unknown.
     pub tasks: u64,
-    /// In how many messages these are.
+    /// The number of messages that hold these tasks.
     pub messages: u64,
     pub(super) submitted_ms: u64,
     /// Attempts after the first.
     #[serde(default)]
     pub(super) rounds: Vec<Round>,
-    /// How many failures it bears: `3`, `2%`.
+    /// How many failed tasks it tolerates: `3` or `2%`.
     pub(super) max_failures: String,
-    /// The lane, and what goes first there.
+    /// The lane whose engines run it.
     pub lane: String,
-    /// What goes first in the lane: above 0, 0, below 0.
+    /// Its priority within the lane; the server tells only above, equal to and below 0 apart.
     pub priority: i32,
 }
 
-/// What has come of a durable job so far.
+/// How many tasks of a durable job have ended so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobCounts {
-    /// Tasks with an outcome.
+    /// Tasks with an outcome, failed ones included.
     pub done: u64,
-    /// Those of them that failed.
+    /// Tasks whose outcome is a failure.
     pub failed: u64,
 }
 
-/// What only those who run a job may read: it may hold what its tasks were granted.
+/// What only those who run a job may read, since it may contain what its tasks were granted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
-    /// What its tasks have in common; none where it has none.
+    /// What its tasks have in common; `None` if it has no tasks.
     pub(super) head: Option<TasksHead>,
-    /// A hash of all that its tasks work on.
+    /// A hash of everything that its tasks work on.
     pub(super) input: String,
 }
 
 impl DurableJob {
-    /// When it was submitted.
+    /// Returns when the job was submitted.
     #[must_use]
     pub fn submitted(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.submitted_ms)
     }
 
-    /// Which attempt its last tasks are, from 1.
+    /// Returns the number of its latest attempt, counted from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.rounds.last().map_or(1, |round| round.attempt)
     }
 
-    /// What it is called in messages, results and objects.
+    /// Its name in messages, results and objects.
     pub(super) fn name(&self) -> String {
         names::submission(&self.id, &self.mark)
     }
 
-    /// The objects with every message as it was submitted, and with what each of its tasks works on.
+    /// The object with every message as submitted, and with the input of each task.
     pub(super) fn queue_object(&self) -> String {
         format!("q/{}", self.name())
     }
@@ -149,12 +150,12 @@ impl DurableJob {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
-    /// Whether somebody is giving its tasks to engines, or was interrupted.
+    /// Whether a submitter is giving its tasks to engines, or was interrupted while doing so.
     pub(super) fn is_being_given(&self) -> bool {
         self.state == DurableState::Submitting || self.is_retrying
     }
 
-    /// The same, as it is shown: what its record does not say is known by what came of it.
+    /// Returns the record as shown, with the state that follows from the counts.
     pub(super) fn shown(mut self, counts: JobCounts) -> Self {
         self.state = match self.state {
             DurableState::Queued if counts.done > 0 => DurableState::Running,
@@ -171,7 +172,7 @@ impl DurableJob {
     }
 }
 
-/// Now, in milliseconds since 1970.
+/// The current time, in milliseconds since 1970.
 pub(super) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default()

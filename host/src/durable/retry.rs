@@ -1,7 +1,7 @@
-//! Running the tasks of a job again that failed, or have no outcome.
+//! Runs the tasks of a job again that failed or have no outcome.
 //!
-//! The record says first which these are and that engines are being given them, and last that they have them: what is
-//! interrupted between is taken up by the next retry, under the same numbers.
+//! The record first says which tasks these are and that they are being sent, and at the end that engines have them.
+//! If this is interrupted, the next retry resumes it under the same numbers.
 
 use super::manage::{LARGEST, Stored};
 use super::manifest::{DurableJob, DurableState};
@@ -14,11 +14,13 @@ use std::fs::File;
 use std::io::BufWriter;
 
 impl DurableJobs {
-    /// Runs the tasks again that failed, or have no outcome since the job was cancelled; how many these are. A retry that
-    /// was interrupted is taken up.
+    /// Runs all tasks again that failed, or that have no outcome because the job was cancelled, and returns their
+    /// number.
+    ///
+    /// Resumes a retry that was interrupted.
     ///
     /// # Errors
-    /// When there is none of that id, it has not ended, or somebody cancels or removes it meanwhile.
+    /// If no job has this id, the job has not ended, or someone cancels or removes it meanwhile.
     pub fn retry(&self, id: &str) -> Result<u64, DurableError> {
         self.runtime.block_on(self.store.retry(id))
     }
@@ -75,7 +77,7 @@ impl Store {
         Ok(index)
     }
 
-    /// The tasks whose last attempt failed, or has no outcome.
+    /// Returns the tasks whose latest attempt failed or has no outcome.
     pub(super) async fn failed(
         &self,
         job: &DurableJob,
@@ -106,7 +108,7 @@ impl Store {
         Ok(failed)
     }
 
-    /// The places of the failures among the outcomes of a message.
+    /// Returns the positions of the failures among the outcomes of a message.
     async fn failures(&self, job: &DurableJob, number: &str) -> Result<Vec<u64>, DurableError> {
         let body = self.outcomes(job, number).await?.unwrap_or_default();
         decode_failed(&body).map_err(|error| DurableError::Damaged {
@@ -115,7 +117,7 @@ impl Store {
         })
     }
 
-    /// A message for each task of the round, of what was stored when the job was submitted.
+    /// Builds a message for each task of the round from what was stored at submission.
     async fn again(&self, job: &DurableJob, round: &Round) -> Result<File, DurableError> {
         let damaged = |reason: String| DurableError::Damaged {
             id: job.id.clone(),
