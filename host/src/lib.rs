@@ -64,7 +64,7 @@
 //! - `nats`: engines on other machines, over NATS JetStream: [`Cluster::connect`], `nats`, `join`
 //!   and durable jobs.
 //! - `history`: a record of jobs and tasks in an `SQLite` file: `ClusterBuilder::history`.
-//! - `deterministic`: tasks with the same result and fuel on every run: [`JobSpec::deterministic`].
+//! - `deterministic`: tasks with the same result and fuel on every run: [`TaskSettings::deterministic`].
 //!
 //! # The way of a task
 //!
