@@ -1,6 +1,6 @@
 // What Unicode says of characters, as the insides of classes in regular expressions. Made by `cargo xtask tables`.
 
-// Letters, and numbers that are no decimal digits.
+// Letters, and numbers that are not decimal digits.
 export const KEPT =
   "\\u0041-\\u005a\\u0061-\\u007a\\u00aa\\u00b2\\u00b3\\u00b5\\u00b9\\u00ba\\u00bc-\\u00be\\u00c0-\\u00d6" +
   "\\u00d8-\\u00f6\\u00f8-\\u02c1\\u02c6-\\u02d1\\u02e0-\\u02e4\\u02ec\\u02ee\\u0370-\\u0374\\u0376\\u0377" +

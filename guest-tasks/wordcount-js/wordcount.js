@@ -1,6 +1,6 @@
 // Counts words: a mapper and a reducer (wit/wordcount.wit).
 //
-// A word is a piece between white space, lower-cased, of which only letters, the numbers that are no decimal digits
+// A word is a piece between white space, lower-cased, of which only letters, the numbers that are not decimal digits
 // and `_` are kept. White space is what Python's `str.split` goes by, which is more than `\s` has and less: U+001C to
 // U+001F and U+0085 part words, U+FEFF does not.
 

@@ -38,7 +38,8 @@ fn project(language: &str, wit: &str, source: &str) -> TempDir {
 
 /// The example in a page of `docs` that asks the host.
 fn example(page: &str, mark: &str) -> String {
-    let text = fs::read_to_string(workspace().join("docs/src/guides").join(page)).expect("the page");
+    let text =
+        fs::read_to_string(workspace().join("docs/src/guides").join(page)).expect("the page");
     let blocks = text.split("```").skip(1).step_by(2);
     let mut found = blocks.filter(|block| block.contains(mark));
     let block = found.next().expect("the example is there");

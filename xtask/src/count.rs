@@ -1,7 +1,7 @@
 //! The serial word count that a cluster's must equal: one thread, one map, nothing clever.
 //!
 //! Shares no code with the guest: its words are said again here, in the plainest way. A word is a piece between
-//! white space, lower-cased, of which letters, `_` and the numbers that are no decimal digits are kept.
+//! white space, lower-cased, of which letters, `_` and the numbers that are not decimal digits are kept.
 
 use crate::shell;
 use anyhow::{Context, Result};

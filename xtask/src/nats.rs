@@ -68,7 +68,7 @@ fn fetch(place: &Path) -> Result<()> {
     quietly(pip.arg("--requirement").arg(&wanted))
 }
 
-/// Runs an installer. What it prints is no result of ours.
+/// Runs an installer. Its output is not a result of ours.
 fn quietly(command: &mut Command) -> Result<()> {
     shell::run(command.stdin(Stdio::null()).stdout(std::io::stderr()))
 }

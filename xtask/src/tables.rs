@@ -19,7 +19,7 @@ type Set = (&'static str, &'static str, fn(char) -> bool);
 const SETS: [Set; 3] = [
     (
         "KEPT",
-        "Letters, and numbers that are no decimal digits.",
+        "Letters, and numbers that are not decimal digits.",
         is_kept,
     ),
     (

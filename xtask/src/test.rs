@@ -14,7 +14,7 @@ use std::time::Instant;
 /// How a step ended that did not fail.
 enum Done {
     Passed,
-    /// What it needs is not there, and is no part of a usual installation.
+    /// What it needs is missing, and is not part of a usual installation.
     Skipped(&'static str),
 }
 
@@ -115,6 +115,25 @@ fn features() -> Result<Done> {
             "--no-default-features",
         ]);
         shell::run(cargo.args(["--features", features, "--", "-D", "warnings"]))?;
+    }
+    let embedder = selected(&[
+        "-p",
+        "rwasm-cluster",
+        "--no-default-features",
+        "-e",
+        "normal",
+    ])?;
+    for unwanted in [
+        "async-nats v",
+        "clap v",
+        "indicatif v",
+        "rusqlite v",
+        "preserve_order",
+        "test-util",
+    ] {
+        if let Some(found) = embedder.iter().find(|line| line.contains(unwanted)) {
+            bail!("the library without features has `{found}`, which embedders would compile");
+        }
     }
     let tests = selected(&["--workspace", "--all-features", "-e", "normal,build,dev"])?;
     let builds: [&[&str]; 3] = [

@@ -1,5 +1,5 @@
-/* A word is a piece between white space, lower-cased, of which only letters, the numbers that are no decimal digits
-   (Roman numerals, fractions) and `_` are kept. Pieces of which nothing is kept are no words. White space is what
+/* A word is a piece between white space, lower-cased, of which only letters, the numbers that are not decimal digits
+   (Roman numerals, fractions) and `_` are kept. Pieces of which nothing is kept are not words. White space is what
    Python's `str.isspace` says: Unicode's, and the four separators U+001C to U+001F. */
 
 #include "words.h"

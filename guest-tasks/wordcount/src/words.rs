@@ -1,7 +1,7 @@
 //! What a word is, and finding the words of a text.
 //!
-//! A word is a piece between white space, lower-cased, of which only letters, the numbers that are no decimal
-//! digits (Roman numerals, fractions) and `_` are kept. Pieces of which nothing is kept are no words. White space
+//! A word is a piece between white space, lower-cased, of which only letters, the numbers that are not decimal
+//! digits (Roman numerals, fractions) and `_` are kept. Pieces of which nothing is kept are not words. White space
 //! is what Python's `str.isspace` says: Unicode's, and the four separators U+001C to U+001F.
 //!
 //! Most words of most texts are up to eight ASCII letters, so eight bytes are looked at in one go, as a number,

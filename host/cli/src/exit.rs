@@ -1,6 +1,11 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
+mod hints;
+
 use crate::output::failures::details;
+use hints::{SMALLER, history_hint, others};
+#[cfg(feature = "nats")]
+use hints::{connect_hint, durable_hint};
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::DurableError;
 #[cfg(feature = "nats")]
@@ -115,7 +120,7 @@ pub(crate) enum CliError {
         what: String,
         source: std::io::Error,
     },
-    /// Whoever read the output has gone: that is no error.
+    /// The reader of the output has gone, which is not an error.
     OutputClosed,
     /// A signal ended it.
     Signal(Ending),
@@ -142,7 +147,7 @@ impl Ending {
 /// What to do where the functions of a run are not clear.
 const CHOOSE: &str = "choose the function to map with --map and the one to merge with --reduce";
 
-/// What to do about a function whose types are no values.
+/// What to do about a function whose types are not values.
 const UNCALLABLE: &str =
     "export a function of values (strings, numbers, lists, records), not of handles";
 
@@ -468,15 +473,6 @@ impl CliError {
     }
 }
 
-/// What to do with a chunk that is too large.
-const SMALLER: &str = "use a smaller --chunk, or raise the limit with --limit input=SIZE";
-
-/// What to do where several tasks have failed.
-fn others(failures: u64) -> Option<String> {
-    (failures > 1)
-        .then(|| format!("{failures} tasks failed; tolerate failures with --max-failures"))
-}
-
 #[cfg(feature = "nats")]
 fn connect_code(error: &ConnectError) -> u8 {
     match error {
@@ -497,82 +493,6 @@ fn durable_code(error: &DurableError) -> u8 {
         DurableError::Server { .. } | DurableError::Damaged { .. } => CLUSTER,
         DurableError::Stopped { .. } => TASK_FAILED,
         _ => USAGE,
-    }
-}
-
-#[cfg(feature = "nats")]
-fn durable_hint(error: &DurableError) -> Option<String> {
-    Some(match error {
-        DurableError::Connect(error) => return connect_hint(error).map(str::to_owned),
-        DurableError::Unknown { .. } => {
-            "`rwasm-cluster job list --cluster` lists the jobs".to_owned()
-        }
-        DurableError::Unfinished { id, .. } => {
-            format!(
-                "wait with `rwasm-cluster job result {id} --follow --cluster`, or cancel the job with \
-                 `rwasm-cluster job cancel {id} --cluster`"
-            )
-        }
-        DurableError::NoOutcome {
-            id,
-            is_cancelled: true,
-            ..
-        } => format!("resume the job with `rwasm-cluster job retry {id} --cluster`"),
-        DurableError::NoOutcome { id, .. } => {
-            format!("wait for all tasks with `rwasm-cluster job result {id} --follow --cluster`")
-        }
-        DurableError::Taken { .. } => "choose another --job-id".to_owned(),
-        DurableError::Stopped { id, .. } => {
-            format!("`rwasm-cluster job show {id} --cluster` shows its state")
-        }
-        _ => return None,
-    })
-}
-
-#[cfg(feature = "nats")]
-fn connect_hint(error: &ConnectError) -> Option<&'static str> {
-    match error {
-        ConnectError::Unreachable { url, .. } if is_here(url) => Some(
-            "check the cluster on this machine with `rwasm-cluster status`, or start one with `rwasm-cluster start`",
-        ),
-        ConnectError::Unreachable { .. } => Some(
-            "check that the server is running, that its name and port are right, and that no firewall is in the way",
-        ),
-        ConnectError::Refused { .. } => {
-            Some("name the key of your role with --key FILE; `rwasm-cluster keys` creates keys")
-        }
-        _ => None,
-    }
-}
-
-/// Whether a server is to be found on this machine.
-#[cfg(feature = "nats")]
-fn is_here(url: &str) -> bool {
-    url.split(',').any(|server| {
-        let (_, host) = server.split_once("://").unwrap_or(("", server));
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        ["localhost", "127.", "[::1]"]
-            .iter()
-            .any(|here| host.starts_with(here))
-    })
-}
-
-fn history_hint(error: &HistoryError) -> Option<&'static str> {
-    match error {
-        HistoryError::UnknownJob { .. } | HistoryError::RemovedJob { .. } => {
-            Some("`rwasm-cluster job list` lists the jobs")
-        }
-        HistoryError::NotAFile { .. }
-        | HistoryError::NotSqlite { .. }
-        | HistoryError::Foreign { .. }
-        | HistoryError::Newer { .. }
-        | HistoryError::Damaged { .. } => {
-            Some("move the file away, or set RWASM_HISTORY_FILE to another file")
-        }
-        HistoryError::Unwritable { .. } | HistoryError::Unreadable { .. } => {
-            Some("set RWASM_HISTORY_FILE to another file")
-        }
-        _ => None,
     }
 }
 

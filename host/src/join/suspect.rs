@@ -210,7 +210,7 @@ impl Suspect {
                 self.done = stored;
                 return self.done.len();
             }
-            // It is no ledger of these tasks.
+            // It is not a ledger of these tasks.
             self.state.left = None;
         }
         self.state.count(tasks as u64, self.most);

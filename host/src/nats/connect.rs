@@ -233,7 +233,7 @@ impl Connection {
             let request = self
                 .client
                 .request_with_headers(subject.clone(), headers, Bytes::new());
-            // Any answer will do, and none is no denial.
+            // Any answer will do, and no answer is not a denial.
             if let Err(denied) = self.watched(&subject, request).await {
                 return Err(self.denied(&denied));
             }

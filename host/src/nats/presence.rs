@@ -85,7 +85,7 @@ pub(crate) async fn watch(
     while let Some(entry) = entries.next().await {
         let entry = entry.map_err(|error| text(&error))?;
         let change = match entry.operation {
-            // What is no record is of another version, and none of ours.
+            // Anything that is not a record is of another version.
             Operation::Put => match serde_json::from_slice(&entry.value) {
                 Ok(record) => Some(Change::Present(Box::new(record))),
                 Err(_) => None,
@@ -119,7 +119,7 @@ pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, Problem
     for _ in 0..TRIES {
         let all = listing::all(connection, names::ENGINES);
         if let Ok(found) = tokio::time::timeout(PATIENCE, all).await {
-            // What is no record is of another version, and none of ours.
+            // Anything that is not a record is of another version.
             let records = found?.into_values();
             let records = records.filter_map(|text| serde_json::from_slice(&text).ok());
             let mut records: Vec<Record> = records.collect();

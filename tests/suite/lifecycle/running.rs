@@ -111,7 +111,7 @@ fn clusters_stand_side_by_side_by_profile() {
         .fails(13)
         .expect_stderr_has(&["`default`"]);
 
-    // The command line goes before the environment, that before the project file, and that before the profile.
+    // Options override the environment, which overrides the project file, which overrides the profile.
     let fib = || home.with(call("numbers")).typed("fib 10");
     let key = home.path().join("state/clusters/one/keys/client.key");
     home.profile(

@@ -1,4 +1,4 @@
-//! Writes commands to a terminal, bytes that are no text and one line of 64 KiB to stderr, then fails. Whoever shows it
+//! Writes commands to a terminal, bytes that are not text and one line of 64 KiB to stderr, then fails. Whoever shows it
 //! to people escapes it.
 
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! Writes 10 MiB to stderr, with bytes that are no text and commands to a terminal among them, then ends well.
+//! Writes 10 MiB to stderr, with bytes that are not text and commands to a terminal among them, then ends well.
 
 use std::io::{self, Write};
 

@@ -8,7 +8,7 @@ use clap::{ColorChoice, Command};
 use rwasm_cluster::plain::visible;
 use std::ffi::OsStr;
 
-/// Help and version are no errors; anything else is the user's mistake.
+/// Help and version are not errors; anything else is the user's mistake.
 pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFile) -> CliError {
     if !error.use_stderr() {
         // A reader that has gone away needs no help.

@@ -137,7 +137,7 @@ fn finished(compiled: &Path, as_component: bool) -> Result<(Module, u64), CliErr
     Ok((module, before))
 }
 
-/// A module that asks the host without WIT says nothing of the types that a component needs.
+/// A module that calls the host without WIT does not declare the types that a component needs.
 fn refuse_untyped_host(module: &Module) -> Result<(), CliError> {
     let asks = |import: &Import| import.module.starts_with(HOST);
     if module.is_component() || module.has_wit() || !module.imports().iter().any(asks) {

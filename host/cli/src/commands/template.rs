@@ -2,7 +2,7 @@
 //!
 //! The templates are files of this repository, under `host/cli/templates`, built into the program. Nothing is ever
 //! overwritten, and a project that is not complete is not there: it is written aside and renamed. How projects are
-//! compiled is no affair of this module.
+//! compiled is not the concern of this module.
 
 use std::fs;
 use std::io;

@@ -162,7 +162,7 @@ impl RunPrinter {
     }
 }
 
-/// That a task failed which the job bears.
+/// Reports a failed task that the job tolerates.
 pub(crate) fn failed_task(origin: &Origin, failure: &Failure) -> String {
     format!(
         "a task failed ({}) on {origin}: {}",

@@ -14,7 +14,7 @@ const SUBMITTERS: u64 = 2;
 const TASKS_EACH: u64 = 5;
 const TASKS: u64 = SUBMITTERS * TASKS_EACH;
 const ENGINES: u32 = 2;
-/// A job that is no task of the machine.
+/// A job that is not a task of the machine.
 const OTHER: JobId = JobId(1000);
 /// Random orders of the threads: each takes about a millisecond.
 const SCHEDULES: usize = 500;

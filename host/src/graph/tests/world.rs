@@ -8,7 +8,7 @@ use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Jobs that are no tasks of the machine have ids from here on.
+/// Jobs that are not tasks of the machine have ids from here on.
 pub(super) const OTHERS: u64 = 1000;
 
 /// What the host knows of a task.
@@ -139,7 +139,7 @@ impl World {
         self.machine.expired(job, number, self.now);
     }
 
-    /// A job that is no task of the machine ends.
+    /// A job that is not a task of the machine ends.
     pub(super) fn end_other(&mut self, job: JobId, success: bool, engines: BTreeSet<EngineId>) {
         if self.facts.contains_key(&job) {
             return;

@@ -1,0 +1,93 @@
+//! Hints that follow from the kind of a library's error: what to do next.
+
+use rwasm_cluster::HistoryError;
+#[cfg(feature = "nats")]
+use rwasm_cluster::durable::DurableError;
+#[cfg(feature = "nats")]
+use rwasm_cluster::nats::ConnectError;
+
+/// What to do with a chunk that is too large.
+pub(super) const SMALLER: &str =
+    "use a smaller --chunk, or raise the limit with --limit input=SIZE";
+
+/// What to do when several tasks have failed.
+pub(super) fn others(failures: u64) -> Option<String> {
+    (failures > 1)
+        .then(|| format!("{failures} tasks failed; tolerate failures with --max-failures"))
+}
+
+#[cfg(feature = "nats")]
+pub(super) fn durable_hint(error: &DurableError) -> Option<String> {
+    Some(match error {
+        DurableError::Connect(error) => return connect_hint(error).map(str::to_owned),
+        DurableError::Unknown { .. } => {
+            "`rwasm-cluster job list --cluster` lists the jobs".to_owned()
+        }
+        DurableError::Unfinished { id, .. } => {
+            format!(
+                "wait with `rwasm-cluster job result {id} --follow --cluster`, or cancel the job with \
+                 `rwasm-cluster job cancel {id} --cluster`"
+            )
+        }
+        DurableError::NoOutcome {
+            id,
+            is_cancelled: true,
+            ..
+        } => format!("resume the job with `rwasm-cluster job retry {id} --cluster`"),
+        DurableError::NoOutcome { id, .. } => {
+            format!("wait for all tasks with `rwasm-cluster job result {id} --follow --cluster`")
+        }
+        DurableError::Taken { .. } => "choose another --job-id".to_owned(),
+        DurableError::Stopped { id, .. } => {
+            format!("`rwasm-cluster job show {id} --cluster` shows its state")
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(feature = "nats")]
+pub(super) fn connect_hint(error: &ConnectError) -> Option<&'static str> {
+    match error {
+        ConnectError::Unreachable { url, .. } if is_here(url) => Some(
+            "check the cluster on this machine with `rwasm-cluster status`, or start one with `rwasm-cluster start`",
+        ),
+        ConnectError::Unreachable { .. } => Some(
+            "check that the server is running, that its name and port are right, and that no firewall is in the way",
+        ),
+        ConnectError::Refused { .. } => {
+            Some("name the key of your role with --key FILE; `rwasm-cluster keys` creates keys")
+        }
+        _ => None,
+    }
+}
+
+/// Whether the server is on this machine.
+#[cfg(feature = "nats")]
+fn is_here(url: &str) -> bool {
+    url.split(',').any(|server| {
+        let (_, host) = server.split_once("://").unwrap_or(("", server));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        ["localhost", "127.", "[::1]"]
+            .iter()
+            .any(|here| host.starts_with(here))
+    })
+}
+
+pub(super) fn history_hint(error: &HistoryError) -> Option<&'static str> {
+    match error {
+        HistoryError::UnknownJob { .. } | HistoryError::RemovedJob { .. } => {
+            Some("`rwasm-cluster job list` lists the jobs")
+        }
+        HistoryError::NotAFile { .. }
+        | HistoryError::NotSqlite { .. }
+        | HistoryError::Foreign { .. }
+        | HistoryError::Newer { .. }
+        | HistoryError::Damaged { .. } => {
+            Some("move the file away, or set RWASM_HISTORY_FILE to another file")
+        }
+        HistoryError::Unwritable { .. } | HistoryError::Unreadable { .. } => {
+            Some("set RWASM_HISTORY_FILE to another file")
+        }
+        _ => None,
+    }
+}
