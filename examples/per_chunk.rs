@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     spec.chunking = NonZeroU64::new(1).map(Chunking::Lines);
     // Without a merge every outcome is delivered.
     spec.merge = Merge::None;
-    // By default the first failure ends the job. This one bears a single failure and goes on.
+    // By default the first failure ends the job. This one tolerates a single failure and goes on.
     spec.job.max_failures = Tolerance::Count(1);
 
     let inputs = vec![Input::bytes("<text>", TEXT)];

@@ -175,8 +175,6 @@ pub use rwasm_sandbox::sandbox::{
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
 #[doc(hidden)]
 pub use rwasm_value::plain;
-#[doc(hidden)]
-pub use rwasm_value::plain::panic_text;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
 pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,

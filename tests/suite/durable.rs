@@ -208,6 +208,17 @@ fn failed_tasks_of_a_job_run_again() {
     task("50")
         .fails(2)
         .expect_stderr_has(&["has 50 tasks", "no task 50"]);
+    // One task of a run whose mapper follows from the module.
+    let dir = folder();
+    let book = file(&dir, "book.txt", "rain and river\n");
+    let run = run("wordcount")
+        .arg(&book)
+        .arg(&book)
+        .typed("--detach --job-id books");
+    assert_eq!(self::id(cluster.with(run)), "books");
+    cluster.result("books").end().expect_code(0);
+    let one = cluster.job("result").args(["books", "1"]).end();
+    one.expect_code(0).expect_stdout("rain\t1\nriver\t1\n");
     // Without a word on failures the first ends it, and what came before is printed.
     let cli = map("numbers")
         .typed("add-one --detach --job-id strict")

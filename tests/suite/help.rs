@@ -130,6 +130,16 @@ fn shells_get_completions_of_all_commands() {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
+    let script = program().args(["completions", "bash"]).output();
+    let asked = "COMP_WORDS=(rwasm-cluster run --me) COMP_CWORD=2; _rwasm__cluster rwasm-cluster --me run; echo ${COMPREPLY[*]}";
+    let answer = std::process::Command::new("bash")
+        .args(["-c", &format!("{script}\n{asked}")])
+        .output()
+        .expect("bash runs");
+    assert_eq!(
+        String::from_utf8_lossy(&answer.stdout),
+        "--merge --memory\n"
+    );
     program()
         .args(["completions", "tcsh"])
         .fails(2)

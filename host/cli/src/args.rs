@@ -433,7 +433,22 @@ impl Arguments {
         if let Some(task) = task {
             task.engines_typed = is_typed("engines");
         }
-        let loudness = match &mut self.command {
+        let Some(loudness) = self.loudness() else {
+            return Ok(());
+        };
+        if loudness.quiet && loudness.verbose {
+            match rank(matches, "quiet").cmp(&rank(matches, "verbose")) {
+                Ordering::Less => loudness.quiet = false,
+                Ordering::Greater => loudness.verbose = false,
+                Ordering::Equal => return Err(("quiet", "verbose")),
+            }
+        }
+        Ok(())
+    }
+
+    /// How much the command prints, if options and the environment settle that together.
+    fn loudness(&mut self) -> Option<&mut Loudness> {
+        Some(match &mut self.command {
             Command::New(new) => &mut new.loudness,
             Command::Build(build) => &mut build.loudness,
             Command::Test(test) => &mut test.loudness,
@@ -448,7 +463,7 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Stop(stop) => &mut stop.loudness,
             #[cfg(feature = "nats")]
-            Command::Engine(_) => return Ok(()),
+            Command::Engine(_) => return None,
             #[cfg(feature = "nats")]
             Command::Keys(keys) => &mut keys.loudness,
             #[cfg(feature = "nats")]
@@ -460,16 +475,8 @@ impl Arguments {
             | Command::Cache(_)
             | Command::Completions(_)
             | Command::Man(_)
-            | Command::Version => return Ok(()),
-        };
-        if loudness.quiet && loudness.verbose {
-            match rank(matches, "quiet").cmp(&rank(matches, "verbose")) {
-                Ordering::Less => loudness.quiet = false,
-                Ordering::Greater => loudness.verbose = false,
-                Ordering::Equal => return Err(("quiet", "verbose")),
-            }
-        }
-        Ok(())
+            | Command::Version => return None,
+        })
     }
 }
 

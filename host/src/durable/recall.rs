@@ -12,7 +12,7 @@ use rwasm_sandbox::grants::{Grants, Random};
 use rwasm_sandbox::outcome::{Outcome, Place};
 use rwasm_sandbox::sandbox::{DynamicCallable, Module, value_type};
 use rwasm_value::ids::EngineId;
-use rwasm_value::value::{Type, Value};
+use rwasm_value::value::Value;
 use std::sync::Arc;
 
 /// A durable job with everything needed to fetch its result.
@@ -55,7 +55,13 @@ impl DurableJobs {
             tasks: index.tasks(),
         })?;
         let ty = match &job.function {
-            None => Type::bytes(),
+            // A run that names no function: its module's mapper, or a whole program.
+            None => {
+                let mut spec = JobSpec::default();
+                spec.merge = Merge::None;
+                spec.type_for(&module)
+                    .map_err(|error| damaged(error.to_string()))?
+            }
             Some(name) => {
                 let mut functions = module.functions().iter();
                 let function = functions.find(|function| function.name == *name);

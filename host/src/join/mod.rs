@@ -27,6 +27,7 @@ use crate::nats::blob::Blobs;
 use crate::nats::connect::{ConnectError, ConnectSettings, Connection, Role};
 use crate::nats::names;
 use crate::nats::presence;
+use async_nats::{SubscribeError, Subscriber};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::sandbox::{CodeCache, Compiler};
 use rwasm_value::ids::EngineId;
@@ -213,18 +214,7 @@ async fn run(
     );
     let worker = Worker::new(connection.clone(), bench, &settings, &ids);
     // Before anyone hears of these engines, so that nothing is sent to them in vain.
-    let heard = |subject: String| {
-        let client = connection.client.clone();
-        async move { client.subscribe(subject).await }
-    };
-    let subscribe = async {
-        let process = worker.process();
-        let tasks = heard(names::execute(&process)).await?;
-        let wishes = heard(names::control(&process)).await?;
-        let cancelled = heard(names::ALL_CANCELLED.to_owned()).await?;
-        Ok::<_, async_nats::SubscribeError>((tasks, wishes, cancelled))
-    };
-    let (tasks, wishes, cancelled) = subscribe
+    let (tasks, wishes, cancelled) = subscribe(&connection, &worker.process())
         .await
         .map_err(|error| refused(error.to_string()))?;
     worker.register().await.map_err(&refused)?;
@@ -250,6 +240,19 @@ async fn run(
     let report = worker.report();
     worker.leave().await;
     Ok(report)
+}
+
+/// Subscribes to what is sent to a process: its tasks, its orders, and the names of cancelled work.
+async fn subscribe(
+    connection: &Connection,
+    process: &str,
+) -> Result<(Subscriber, Subscriber, Subscriber), SubscribeError> {
+    let client = &connection.client;
+    Ok((
+        client.subscribe(names::execute(process)).await?,
+        client.subscribe(names::control(process)).await?,
+        client.subscribe(names::ALL_CANCELLED).await?,
+    ))
 }
 
 /// Starts the engines of this process, under ids from `first` on.

@@ -58,6 +58,14 @@ pub fn is_command(letter: char) -> bool {
         || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether the character may not stand in a line of its own text: controls, line ends and tabs included, and what changes
+/// the order of the text after it.
+#[doc(hidden)]
+#[must_use]
+pub fn leaves_line(letter: char) -> bool {
+    letter.is_control() || is_command(letter)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

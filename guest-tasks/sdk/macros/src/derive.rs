@@ -129,10 +129,7 @@ fn itself(ident: &Ident, types: TokenStream) -> Option<Ident> {
 }
 
 fn nothing(ident: &Ident) -> Error {
-    Error::new_spanned(
-        ident,
-        "an empty type has no WIT type",
-    )
+    Error::new_spanned(ident, "an empty type has no WIT type")
 }
 
 impl Made {
@@ -203,9 +200,8 @@ fn wit_names<'a>(
             None => names::of(ident)?,
         };
         if !seen.insert(name.clone()) {
-            let text = format!(
-                "`{name}` is the WIT name of two: rename one with `#[wit(name = \"…\")]`"
-            );
+            let text =
+                format!("`{name}` is the WIT name of two: rename one with `#[wit(name = \"…\")]`");
             return Err(Error::new_spanned(ident, text));
         }
         found.push(name);
@@ -298,10 +294,7 @@ fn flags(name: &str, ident: &Ident, fields: &Fields) -> Result<Made> {
         }
     }
     if idents.is_empty() || idents.len() > MAX_FLAGS {
-        let text = format!(
-            "a type has 1 to 32 flags, not {}",
-            idents.len()
-        );
+        let text = format!("a type has 1 to 32 flags, not {}", idents.len());
         return Err(Error::new_spanned(ident, text));
     }
     let bits: Vec<u32> = (0..32).take(idents.len()).map(|at| 1 << at).collect();

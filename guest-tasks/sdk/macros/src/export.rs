@@ -14,8 +14,9 @@ use syn::{Error, FnArg, ItemFn, Pat, PatType, Result, ReturnType, Signature, Typ
 const MAX_PARAMETERS: usize = 16;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let mut function: ItemFn = syn::parse2(item)
-        .map_err(|error| Error::new(error.span(), "`#[rwasm_task::export]` applies to functions"))?;
+    let mut function: ItemFn = syn::parse2(item).map_err(|error| {
+        Error::new(error.span(), "`#[rwasm_task::export]` applies to functions")
+    })?;
     let mut name = None;
     syn::meta::parser(|meta| {
         name = Some(attributes::name(&meta, "expected `name = \"…\"`")?);
@@ -49,7 +50,10 @@ fn check(signature: &Signature) -> Result<()> {
         Err(Error::new_spanned(at.to_token_stream(), text))
     };
     if let Some(asyncness) = &signature.asyncness {
-        return refuse(asyncness, "cannot be async: the host runs each call to its end");
+        return refuse(
+            asyncness,
+            "cannot be async: the host runs each call to its end",
+        );
     }
     if let Some(unsafety) = &signature.unsafety {
         return refuse(
@@ -66,7 +70,8 @@ fn check(signature: &Signature) -> Result<()> {
     if signature.generics.type_params().next().is_some()
         || signature.generics.const_params().next().is_some()
     {
-        let text = "cannot have type parameters: the host calls it with one type for each parameter";
+        let text =
+            "cannot have type parameters: the host calls it with one type for each parameter";
         return refuse(&signature.generics.params, text);
     }
     if signature.generics.lifetimes().next().is_some() {
@@ -92,10 +97,7 @@ fn check(signature: &Signature) -> Result<()> {
             return refuse(never, "must return");
         }
         if let Type::ImplTrait(hidden) = &**ty {
-            return refuse(
-                hidden,
-                "must return a named type, not `impl Trait`",
-            );
+            return refuse(hidden, "must return a named type, not `impl Trait`");
         }
         if let Some(borrow) = borrowed(ty.to_token_stream()) {
             let text = "must return an owned value, not a borrowed one: a `String` or a `&'static str`, a `Vec<T>`";

@@ -32,7 +32,8 @@ pub(super) fn progress(done: u64, total: Option<u64>) {
 }
 
 pub(super) fn publish(name: &str, value: &[u8]) {
-    REPORTED.with_borrow_mut(|reported| reported.published.push((name.to_owned(), value.to_owned())));
+    REPORTED
+        .with_borrow_mut(|reported| reported.published.push((name.to_owned(), value.to_owned())));
 }
 
 pub(super) fn engine_id() -> u32 {

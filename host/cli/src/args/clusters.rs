@@ -57,7 +57,7 @@ pub(crate) struct StartArguments {
     pub(crate) lanes: Vec<String>,
 
     /// Label of the engines; repeat for more
-    #[arg(long = "label", value_name = "NAME=VALUE", hide_short_help = true, help_heading = ENGINES)]
+    #[arg(long = "label", value_name = "KEY=VALUE", hide_short_help = true, help_heading = ENGINES)]
     pub(crate) labels: Vec<LabelArgument>,
 
     /// Policy file that limits the access of tasks [default: no access]

@@ -40,6 +40,13 @@ pub(crate) fn completions(shell: Shell) -> Vec<u8> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
+    if shell == Shell::Bash {
+        // It takes the `__` that stands for the dash of our name for the border between two commands.
+        let text = String::from_utf8_lossy(&script);
+        script = text
+            .replace("rwasm__subcmd__cluster__", "rwasm__cluster__")
+            .into();
+    }
     script
 }
 

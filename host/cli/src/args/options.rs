@@ -180,7 +180,7 @@ pub(crate) struct ManyOptions {
     #[arg(long, help_heading = "Cluster")]
     pub(crate) detach: bool,
 
-    /// Id of the detached job; submitting the same id again has no effect
+    /// Id of the durable job; submitting the same id again has no effect
     #[cfg(feature = "nats")]
     #[arg(long, value_name = "KEY", requires = "detach", value_parser = job_id, help_heading = "Cluster")]
     pub(crate) job_id: Option<String>,

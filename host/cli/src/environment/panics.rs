@@ -3,7 +3,7 @@
 
 use crate::exit::CliError;
 use anyhow::anyhow;
-use rwasm_cluster::panic_text;
+use rwasm_cluster::plain::panic_text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 

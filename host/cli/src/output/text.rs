@@ -1,7 +1,7 @@
 //! Text that commands show of the program itself: tables, times, words of a shell.
 
 use crate::exit::CliError;
-use rwasm_cluster::plain;
+use rwasm_cluster::plain::leaves_line;
 use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::SystemTime;
@@ -30,9 +30,8 @@ pub(crate) fn shell_word(word: &str) -> String {
 
 /// A text from outside that is to stay in its line, and its cell.
 pub(crate) fn in_line(text: &str) -> String {
-    let is_command = |letter: char| letter.is_control() || plain::is_command(letter);
     text.chars()
-        .map(|letter| if is_command(letter) { '?' } else { letter })
+        .map(|letter| if leaves_line(letter) { '?' } else { letter })
         .collect()
 }
 

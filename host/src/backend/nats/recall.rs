@@ -203,10 +203,10 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
         );
     };
     if !recalled.wait(&found).await {
-        return failed(
-            FailureCode::Cancelled,
-            "the job was cancelled before it ran".to_owned(),
-        );
+        return Outcome {
+            result: Err(Failure::cancelled_before_it_ran()),
+            usage: Usage::none(None::<EngineId>, 1, dispatch.queued),
+        };
     }
     let place = usize::try_from(index - found.tasks.start).unwrap_or(usize::MAX);
     loop {

@@ -6,6 +6,7 @@
 
 use super::json::parse;
 use super::{FormatError, as_written, from_given, from_json, wave};
+use crate::plain::leaves_line;
 use crate::value::{ArgumentError, Step, Type, Value};
 use serde_json::Value as Tree;
 
@@ -143,7 +144,7 @@ pub(super) fn shown(text: &str) -> String {
                 shown.push('…');
                 break;
             }
-            _ if char.is_control() => shown.extend(char.escape_default()),
+            _ if leaves_line(char) => shown.extend(char.escape_default()),
             _ => shown.push(char),
         }
     }

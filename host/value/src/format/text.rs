@@ -7,6 +7,7 @@
 //! that.
 
 use super::wave::Wave;
+use crate::plain::leaves_line;
 use crate::value::Value;
 use std::fmt::Write as _;
 use std::io;
@@ -105,7 +106,7 @@ impl<W: io::Write> TextWriter<W> {
         let is_escaped = |char: char| match char {
             '\t' | '\n' | '\\' => tsv,
             '\r' => tsv || escape_control,
-            _ => escape_control && char.is_control(),
+            _ => escape_control && leaves_line(char),
         };
         for chunk in bytes.utf8_chunks() {
             let mut rest = chunk.valid();

@@ -1,6 +1,7 @@
 //! Writing JSON.
 
 use super::narrowed;
+use crate::plain::leaves_line;
 use crate::value::Value;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -126,7 +127,7 @@ impl Formatter for EscapeControl {
         W: ?Sized + io::Write,
     {
         let mut rest = fragment;
-        while let Some((at, control)) = rest.char_indices().find(|(_, char)| char.is_control()) {
+        while let Some((at, control)) = rest.char_indices().find(|(_, char)| leaves_line(*char)) {
             write!(out, "{}\\u{:04x}", &rest[..at], u32::from(control))?;
             rest = &rest[at + control.len_utf8()..];
         }
