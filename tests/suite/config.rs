@@ -2,7 +2,7 @@
 //!
 //! The number of engines is what a report shows of it.
 
-use crate::support::{Cli, file, folder, only_here, run};
+use crate::support::{Cli, file, folder, only_here, program, run};
 use tempfile::TempDir;
 
 fn engines(dir: &TempDir, cli: Cli) -> u64 {
@@ -215,4 +215,41 @@ fn an_option_wins_over_what_the_environment_says_against_it() {
     merge(in_dir().typed("--reduce reducer")).expect_stdout(by_count);
     merge(in_dir().env("RWASM_REDUCE", "reducer")).expect_stdout(by_count);
     merge(wordcount().typed("--verbose").env("RWASM_QUIET", "true")).expect_stdout(by_count);
+}
+
+#[test]
+fn help_works_beside_a_project_file_that_is_wrong() {
+    let dir = folder();
+    file(&dir, "rwasm.toml", "bogus = 1\n");
+    for words in ["help", "help run", "version", "man", "completions bash"] {
+        let ended = program().typed(words).in_dir(dir.path()).end();
+        ended.expect_code(0);
+    }
+    run("wordcount")
+        .in_dir(dir.path())
+        .stdin("word")
+        .fails(2)
+        .expect_stderr_has(&["unknown setting `bogus`"]);
+}
+
+#[test]
+fn a_project_file_has_no_command_for_a_terminal() {
+    let dir = folder();
+    file(&dir, "rwasm.toml", "label = \"a\\u001b[31mb\"\n");
+    run("wordcount")
+        .in_dir(dir.path())
+        .stdin("word")
+        .fails(2)
+        .expect_stderr_has(&["`label` contains control characters"]);
+}
+
+#[test]
+fn the_last_colour_holds() {
+    for (typed, is_coloured) in [
+        ("run --color always --color never --help", false),
+        ("run --color never --color=always --help", true),
+    ] {
+        let help = program().typed(typed).output();
+        assert_eq!(help.contains('\u{1b}'), is_coloured, "{typed}");
+    }
 }

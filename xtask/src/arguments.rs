@@ -26,6 +26,7 @@ Commands:
                                  Options: --time 60s, --runs N, --seed N, --only N, --input FILE
   bench                          Measure what isolation costs, beside a raw wasmtime loop
   nats                           Fetch the NATS server that tests use and print where it is
+  help                           Print this
   tables                         Generate the character tables of the word counts in C and JavaScript
 
 Options:
@@ -52,8 +53,9 @@ pub(crate) enum Command {
         only: Option<String>,
         filter: Vec<String>,
     },
-    /// The options are the fuzz targets' own.
     Fuzz {
+        target: Option<OsString>,
+        /// As the fuzz targets take them: names with their values.
         options: Vec<OsString>,
     },
     Tables,
@@ -75,7 +77,7 @@ impl Arguments {
             match (argument, &mut command) {
                 (Arg::Short('h') | Arg::Long("help"), _) => command = Some(Command::Help),
                 (Arg::Long("toolchain"), _) => toolchain = parser.value()?.parse()?,
-                (Arg::Value(name), None) => command = Some(Command::named(&name, &mut parser)?),
+                (Arg::Value(name), None) => command = Some(Command::named(&name)?),
                 (Arg::Long("all"), Some(Command::Guests { all } | Command::Test { all, .. })) => {
                     *all = true;
                 }
@@ -83,6 +85,17 @@ impl Arguments {
                 (Arg::Long("only"), Some(Command::Test { only, .. })) => {
                     *only = Some(parser.value()?.string()?);
                 }
+                (
+                    Arg::Long(name @ ("time" | "runs" | "seed" | "only" | "input")),
+                    Some(Command::Fuzz { options, .. }),
+                ) => {
+                    options.push(format!("--{name}").into());
+                    options.push(parser.value()?);
+                }
+                (Arg::Value(name), Some(Command::Fuzz { target, .. })) if target.is_none() => {
+                    *target = Some(name);
+                }
+                (Arg::Value(_), Some(Command::Help)) => {}
                 // What `--` stands before.
                 (Arg::Value(word), Some(Command::Test { filter, .. })) => {
                     filter.push(word.string()?);
@@ -98,7 +111,7 @@ impl Arguments {
 }
 
 impl Command {
-    fn named(name: &OsString, parser: &mut Parser) -> Result<Self, lexopt::Error> {
+    fn named(name: &OsString) -> Result<Self, lexopt::Error> {
         Ok(match name.to_string_lossy().as_ref() {
             "help" => Self::Help,
             "guests" => Self::Guests { all: false },
@@ -109,7 +122,8 @@ impl Command {
                 filter: Vec::new(),
             },
             "fuzz" => Self::Fuzz {
-                options: parser.raw_args()?.collect(),
+                target: None,
+                options: Vec::new(),
             },
             "tables" => Self::Tables,
             "nats" => Self::Nats,
@@ -152,6 +166,17 @@ mod tests {
                 toolchain: Choice::Debian
             })
         ));
+        let fuzz = parse(&["fuzz", "json", "--input=crash", "--runs", "3"]);
+        let Ok(Arguments {
+            command: Command::Fuzz { target, options },
+            ..
+        }) = fuzz
+        else {
+            panic!("the words are understood");
+        };
+        assert_eq!(target.as_deref(), Some("json".as_ref()));
+        assert_eq!(options, ["--input", "crash", "--runs", "3"]);
+        assert!(parse(&["fuzz", "json", "--rnus", "3"]).is_err());
         assert!(parse(&["demo", "--all"]).is_err());
         assert!(parse(&["dmeo"]).is_err());
     }

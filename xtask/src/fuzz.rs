@@ -4,14 +4,14 @@ use crate::guests;
 use crate::shell;
 use crate::toolchain::Choice;
 use anyhow::Result;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-/// Runs the target that comes first in `options`, or all of them; lists them if there is none.
-pub(crate) fn run(options: &[OsString], choice: Choice) -> Result<()> {
+/// Runs that target, or `all`, with its options; lists the targets if none is named.
+pub(crate) fn run(target: Option<&OsStr>, options: &[OsString], choice: Choice) -> Result<()> {
     let mut cargo = shell::cargo(shell::root());
     cargo.args(["test", "--locked", "--quiet"]);
     cargo.args(["-p", "rwasm-cluster", "--test", "fuzz", "--"]);
-    let Some((target, options)) = options.split_first() else {
+    let Some(target) = target else {
         return shell::run(cargo.arg("--list"));
     };
     guests::build(choice, false)?;

@@ -53,7 +53,7 @@ fn run(Arguments { command, toolchain }: Arguments) -> anyhow::Result<()> {
         }
         Command::Demo { files } => demo::run(files, toolchain),
         Command::Test { all, only, filter } => test::run(all, only.as_deref(), &filter, toolchain),
-        Command::Fuzz { options } => fuzz::run(&options, toolchain),
+        Command::Fuzz { target, options } => fuzz::run(target.as_deref(), &options, toolchain),
         Command::Tables => tables::write(),
         Command::Nats => nats::server()
             .and_then(|server| shell::print(format_args!("{}", shell::shown(&server)))),

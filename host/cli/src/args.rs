@@ -317,6 +317,23 @@ pub(crate) struct InspectArguments {
     pub(crate) loudness: Loudness,
 }
 
+/// Whether the first word asks for help, or for what is made of it, and for nothing that a project configures.
+pub(crate) fn asks_for_help() -> bool {
+    let first = std::env::args_os().nth(1);
+    [
+        "help",
+        "version",
+        "man",
+        "completions",
+        "-h",
+        "--help",
+        "-V",
+        "--version",
+    ]
+    .iter()
+    .any(|word| first.as_deref() == Some(word.as_ref()))
+}
+
 impl Arguments {
     /// Reads the command line and the environment, with the project file's settings behind them.
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {

@@ -34,7 +34,13 @@ fn program() -> ExitCode {
         return ended;
     }
     let signals = Signals::listen();
-    let arguments = match ProjectFile::find().and_then(|file| Arguments::parse_with(&file)) {
+    let file = if args::asks_for_help() {
+        // Help and what is made of it must work beside a project file that has to be mended.
+        Ok(ProjectFile::default())
+    } else {
+        ProjectFile::find()
+    };
+    let arguments = match file.and_then(|file| Arguments::parse_with(&file)) {
         Ok(arguments) => arguments,
         Err(error) => return error.report(false),
     };

@@ -379,8 +379,9 @@ impl Blobs {
 
     /// Removes an object; a missing one counts as removed.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
-        if self.delete(name).await.is_ok() {
-            return Ok(());
+        match self.delete(name).await {
+            Err(BlobError::Full { .. }) => {}
+            removed => return removed,
         }
         // The store writes a mark before it removes the pieces, and has no room for the mark when it is full.
         let info = self.connection.watched(self.bucket, self.store.info(name));
@@ -398,7 +399,7 @@ impl Blobs {
         match delete.await? {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == DeleteErrorKind::NotFound => Ok(()),
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.unstored(error)),
         }
     }
 }

@@ -11,9 +11,16 @@ use std::ffi::OsStr;
 /// Help and version are not errors; anything else is the user's mistake.
 pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFile) -> CliError {
     if !error.use_stderr() {
-        // A reader that has gone away needs no help.
-        let _ = error.print();
-        std::process::exit(0);
+        match error.print() {
+            // A reader that has gone away needs no help.
+            Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+                return CliError::Output {
+                    what: "stdout".to_owned(),
+                    source,
+                };
+            }
+            _ => std::process::exit(0),
+        }
     }
     match error.kind() {
         ErrorKind::InvalidUtf8 => error = not_text(command),
@@ -82,19 +89,21 @@ fn name_whole(error: &mut clap::Error) {
     error.insert(ContextKind::InvalidArg, ContextValue::String(word));
 }
 
-/// Colours are wanted as the option says, else as the environment does; before parsing, since
+/// Colours are wanted as the last such option says, else as the environment does; before parsing, since
 /// clap's own messages have colours.
 pub(super) fn wanted_color() -> ColorChoice {
     // Arguments need not be text; those that matter here are.
-    let words = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-    let mut words = words.skip_while(|word| !word.starts_with("--color"));
-    let value = match words.next() {
-        Some(word) => match word.split_once('=') {
-            Some((_, value)) => Some(value.to_owned()),
-            None => words.next(),
-        },
-        None => std::env::var("RWASM_COLOR").ok(),
-    };
+    let mut words = std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .take_while(|word| word != "--");
+    let mut value = std::env::var("RWASM_COLOR").ok();
+    while let Some(word) = words.next() {
+        if let Some(given) = word.strip_prefix("--color=") {
+            value = Some(given.to_owned());
+        } else if word == "--color" {
+            value = words.next();
+        }
+    }
     match value.as_deref() {
         Some("always") => ColorChoice::Always,
         Some("never") => ColorChoice::Never,

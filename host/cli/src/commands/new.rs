@@ -6,6 +6,7 @@ use crate::commands::template::{ProjectName, Template, TemplateError};
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::text::{print, shell_word};
+use rwasm_cluster::plain::visible;
 use rwasm_toolchains::{BuildOptions, Missing, Project};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -35,13 +36,14 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<(), CliError> {
     if !arguments.loudness.quiet {
         let missing = missing(dir);
         let install = missing.as_ref().and_then(|missing| missing.install.first());
-        print(&guide(
+        let guide = guide(
             dir,
             &name,
             language.name(),
             &paths,
             install.map(String::as_str),
-        ))?;
+        );
+        print(&visible(&guide))?;
         if let Some(missing) = missing {
             warn(&missing.to_string());
         }

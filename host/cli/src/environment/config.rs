@@ -1,6 +1,7 @@
 //! `rwasm.toml`: what a project sets for its runs, behind the command line and the environment.
 
 use crate::exit::CliError;
+use rwasm_cluster::plain::leaves_line;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,13 @@ impl ProjectFile {
                     });
                 }
             };
+            // Errors and help repeat the value, on a terminal that may obey it.
+            if value.chars().any(leaves_line) {
+                return Err(CliError::Config {
+                    path,
+                    message: format!("`{key}` contains control characters"),
+                });
+            }
             settings.insert(key.replace('-', "_"), value);
         }
         Ok(Self { path, settings })
