@@ -57,8 +57,10 @@ impl DurableJobs {
         let ty = match &job.function {
             // A run that names no function: its module's mapper, or a whole program.
             None => {
-                let mut spec = JobSpec::default();
-                spec.merge = Merge::None;
+                let spec = JobSpec {
+                    merge: Merge::None,
+                    ..JobSpec::default()
+                };
                 spec.type_for(&module)
                     .map_err(|error| damaged(error.to_string()))?
             }
