@@ -65,6 +65,7 @@ for (let round = 0; round < Number(rounds); round++) {
 console.log(Math.min(...times));
 "#;
 
+#[expect(clippy::too_many_lines, reason = "a table of measurements, each once")]
 fn main() {
     let named = std::env::args_os()
         .skip(1)

@@ -46,6 +46,7 @@ struct Process {
     task: tokio::task::JoinHandle<()>,
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of measurements, each once")]
 pub(crate) fn report(server: &Server) {
     block_on(async {
         let idle = server.resident();

@@ -115,6 +115,7 @@ fn a_number_that_does_not_fit_is_refused_as_it_is_written() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
     let dir = folder();
     let module = drawing(&dir);

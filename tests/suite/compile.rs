@@ -309,6 +309,7 @@ fn an_invalid_module_is_told_as_it_is_without_a_helper() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_compiler_that_crashes_or_lies_fails_one_module() {
     let dir = folder();
     // What was compiled before is at hand in spite of the helper.

@@ -150,6 +150,7 @@ fn mapper_and_reducer_are_found_in_interfaces() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_function_that_no_task_can_call_says_which_type_is_in_the_way() {
     const WIT: &str = "package a:b;
         interface files {

@@ -22,6 +22,10 @@ impl Story {
 const TEXT: &str = "the rain falls\nrain on the sea\nthe sea, the rain\n";
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the events of one task, in their order"
+)]
 fn the_way_of_a_task() {
     let mut story = Story::default();
 

@@ -10,6 +10,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the life of one cluster, in its order"
+)]
 fn a_server_that_was_killed_begins_anew_on_its_store() {
     const LINES: usize = 100;
     let home = Home::new();
