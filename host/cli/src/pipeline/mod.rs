@@ -53,6 +53,13 @@ pub(crate) fn carry_out<P: Plan>(
         mut steps,
         ..
     } = settings;
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(
+            clippy::infallible_destructuring_match,
+            reason = "a job is stored with clusters over NATS alone"
+        )
+    )]
     let cluster = match place {
         JobPlace::Attended(cluster) => cluster,
         #[cfg(feature = "nats")]
