@@ -203,11 +203,11 @@ fn functions_that_do_not_fit_are_shown_with_their_types() {
         ),
         (
             "faulty --map shout --reduce reducer",
-            &["gives string", "reducer: func(a: u64, b: u64) -> u64"],
+            &["returns string", "reducer: func(a: u64, b: u64) -> u64"],
         ),
         (
             "faulty --map shout --reduce everything",
-            &["gives string", "everything: func("],
+            &["returns string", "everything: func("],
         ),
         ("faulty --map shout --merge sum", &["string"]),
         ("upper --merge sum", &["WASI command"]),

@@ -254,7 +254,7 @@ fn references_stand_for_what_each_engine_has() {
     let task = view.try_submit(&add, of("missing")).unwrap();
     for outcome in task.outcomes() {
         let text = outcome.as_ref().unwrap_err().to_string();
-        assert!(text.contains("as `missing`"), "{text}");
+        assert!(text.contains("no pushed value `missing`"), "{text}");
         assert_eq!(code(outcome), FailureCode::BadInput);
     }
     view.push("n", "text").unwrap();

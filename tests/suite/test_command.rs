@@ -201,7 +201,7 @@ fn calls_give_values_errors_and_failures() {
         "expected \"Hello\"\n           found error \"Ada is not to be greeted => at all\"",
         "less(3, 1): line 3: the value: found \"two\", wanted u64",
         "less(3): found 1 argument, wanted 2",
-        "it is less: func(left: u64, right: u64) -> u64",
+        "the function is less: func(left: u64, right: u64) -> u64",
         "has no function `les`",
         "expected error \"no\"",
     ] {

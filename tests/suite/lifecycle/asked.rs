@@ -114,7 +114,7 @@ fn files_are_looked_at_before_anything_is_started() {
     file(&home.0, "policy.toml", "no such key = 1\n");
     start("policy.toml")
         .fails(2)
-        .expect_stderr_has(&["policy.toml` is none"]);
+        .expect_stderr_has(&["policy.toml` is not a valid policy"]);
     home.profile("strict", "policy = '/nowhere/policy.toml'\n");
     home.cli("start --profile strict")
         .fails(14)
