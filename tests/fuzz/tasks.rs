@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 /// How long one task may compute.
 const TIME: Duration = Duration::from_millis(50);
 
-/// Within so long each task has ended, on any machine.
+/// Each task ends within this time, on any machine.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Calls of one module are so many at most.
+/// The most calls of one module.
 const CALLS: usize = 24;
 
-/// A cluster that keeps no compiled code: hardly any module comes twice.
+/// A cluster that keeps no compiled code: few modules come twice.
 pub(crate) fn cluster(lowering: Lowering) -> Cluster {
     let builder = Cluster::builder().engines(1).max_engines(1);
     builder

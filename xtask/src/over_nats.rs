@@ -128,7 +128,7 @@ fn start_server(server: &Path, place: &Path) -> Result<Running> {
     Running::start(&mut command, place, "server")
 }
 
-/// Sets the cluster up on its server, and starts a process with so many engines that joins it.
+/// Sets the cluster up on its server, and starts a process with `size` engines that joins it.
 fn start_engines(target: &Path, size: usize, url: &str, place: &Path) -> Result<Running> {
     let program = target.join("debug/rwasm-cluster");
     shell::run(

@@ -102,7 +102,7 @@ pub(crate) enum CliError {
     Submit(SubmitError),
     /// The job failed.
     Job(Arc<JobError>),
-    /// A call failed, or a task of a map; in all so many have.
+    /// A call or a task of a map failed; `failures` is the number of all that failed.
     Task {
         failed: Arc<TaskFailure>,
         failures: u64,

@@ -47,11 +47,11 @@ pub enum Chunking {
     Auto,
     /// At the first line end that makes the chunk at least this large.
     Size(ByteSize),
-    /// After every so many lines.
+    /// After every N lines.
     Lines(NonZeroU64),
     /// Not at all: each input is one chunk.
     File,
-    /// After every so many bytes, even within a line.
+    /// After every N bytes, even within a line.
     Exact(ByteSize),
 }
 

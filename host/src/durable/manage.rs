@@ -123,7 +123,7 @@ impl Store {
             }
         }
         drop(messages);
-        // Else it lingers, and the server has no more than so many: jobs are looked at often.
+        // Otherwise it lingers, and a server has a limited number: jobs are looked at often.
         let _ = self.results.delete_consumer(&name).await;
         Ok(stored)
     }

@@ -24,7 +24,7 @@ use std::time::Duration;
 /// The most chunks that wait to be dispatched: descriptors of files are small, but not nothing.
 const WAITING_CHUNKS: usize = 64 << 10;
 
-/// Where each chunk's engine is fixed, one engine's chunks may lie far behind another's: so many are read at a time
+/// If each chunk's engine is fixed, one engine's chunks may lie far behind another's: this many are read at a time
 /// until each engine has its share.
 const FIXED_READ: usize = 1024;
 
@@ -401,7 +401,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         }
     }
 
-    /// There are so many engines now. Where there is none, what is dispatched fails, and must.
+    /// Sets the number of engines. With none, whatever is dispatched fails, and must.
     pub(crate) fn set_engines(&mut self, engines: usize) {
         let engines = engines.max(1);
         if engines > self.rules.engines {

@@ -75,7 +75,7 @@ impl Naps {
         longest
     }
 
-    /// Takes outcomes for so long, if there are any.
+    /// Takes the outcomes that arrive within this time.
     pub(super) fn take_for(&mut self, time: Duration) {
         let begun = Instant::now();
         while let Some(left) = time.checked_sub(begun.elapsed()) {

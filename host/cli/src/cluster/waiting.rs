@@ -1,14 +1,14 @@
-//! Waiting for what was started to be ready: for so long, unless it ends or a signal comes.
+//! Waits until a process that was started is ready, it ends, a signal comes, or the time is up.
 
 use super::background::BackgroundProcess;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use std::time::{Duration, Instant};
 
-/// The pause between two looks. Nothing tells of a file that appears, or a process that is not our child and ends.
+/// The pause between two looks: nothing reports that a file appears, or that a process ends which is not our child.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-/// Until when something may take.
+/// A point in time by which something must have happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     end: Option<Instant>,

@@ -113,7 +113,7 @@ fn task(index: u64) -> TaskEntry {
     }
 }
 
-/// A task with an input of so many bytes.
+/// A task with an input of this many bytes.
 fn heavy(index: u64, length: usize) -> TaskEntry {
     let byte = u8::try_from(index % 251).expect("a byte");
     let input = TaskInput::Stored(vec![bytes(length, byte)]);

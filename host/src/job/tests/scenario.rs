@@ -35,7 +35,7 @@ pub(super) struct Scenario {
     pub(super) largest: [u64; 3],
     /// When something cuts the job short: at this step.
     pub(super) stop_at: Option<u64>,
-    /// After so many chunks the input breaks off.
+    /// The number of chunks after which the input breaks off.
     pub(super) broken_after: Option<u64>,
     pub(super) seed: u64,
 }

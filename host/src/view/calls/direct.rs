@@ -391,7 +391,7 @@ impl DirectView {
     }
 }
 
-/// The parts of a sequence for so many engines.
+/// Splits a sequence into parts for this many engines.
 fn spread(items: Vec<Value>, engines: usize, distribution: Distribution) -> Vec<Vec<Value>> {
     let mut parts: Vec<Vec<Value>> = (0..engines).map(|_| Vec::new()).collect();
     let (each, more) = (items.len() / engines.max(1), items.len() % engines.max(1));

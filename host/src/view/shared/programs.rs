@@ -43,7 +43,7 @@ impl<K: Copy + Eq + Hash, P> Programs<K, P> {
         Some(Arc::clone(&kept.program))
     }
 
-    /// Keeps a program made of a module of so many bytes, unless there is one by now: the one that is kept.
+    /// Keeps a program made of a module of this many bytes, unless there is one by now. Returns the one that is kept.
     ///
     /// Also gives those that are let go: freeing code takes its time, and is best done without a lock.
     pub(crate) fn keep(&mut self, key: K, program: Arc<P>, bytes: u64) -> (Arc<P>, Vec<Arc<P>>) {

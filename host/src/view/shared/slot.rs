@@ -163,7 +163,7 @@ impl Slot {
         Poll::Pending
     }
 
-    /// Waits on this thread for the end; at most so long, if that is said. Whether it has come.
+    /// Waits on this thread for the end, at most for `timeout` if it is given. Returns whether the end has come.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         let state = self.lock();
         let is_pending = |state: &mut SlotState| state.done.is_none();
