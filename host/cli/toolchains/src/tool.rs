@@ -5,6 +5,8 @@ use crate::BuildOptions;
 #[cfg(feature = "projects")]
 use crate::error::BuildError;
 #[cfg(feature = "projects")]
+use std::borrow::Cow;
+#[cfg(feature = "projects")]
 use std::fs;
 #[cfg(feature = "projects")]
 use std::path::{Path, PathBuf};
@@ -107,12 +109,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BuildError> {
 #[cfg(feature = "projects")]
 pub(crate) fn shell_word(path: &Path) -> String {
     let word = path.to_string_lossy();
-    let plain = |char: char| char.is_ascii_alphanumeric() || "_-./+,:@%=".contains(char);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.into_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    shlex::try_quote(&word).map_or_else(|_| word.to_string(), Cow::into_owned)
 }
 
 /// Returns the project as the user's commands name it; `None` if it is the current directory.
