@@ -315,9 +315,11 @@ impl Store {
             let watched = witness.watch(&mut pack.dispatch.tasks);
             watched.map_err(|source| DurableError::Submit(unreadable(&pack.places, source)))?;
             let number = pack.first.to_string();
-            let encoded = encoder.encode(&pack.dispatch, &number, None, 1).await;
-            let message = match encoded {
-                Ok(encoded) => encoded.message,
+            // The job's objects are removed by their names' prefix.
+            let mut objects = Vec::new();
+            let encoded = encoder.encode(&pack.dispatch, &number, None, 1, &mut objects);
+            let message = match encoded.await {
+                Ok(message) => message,
                 Err(EncodeError::Refused(message, true)) => {
                     let source = std::io::Error::other(message);
                     return Err(DurableError::Submit(unreadable(&pack.places, source)));

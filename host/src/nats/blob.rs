@@ -167,10 +167,26 @@ impl Blobs {
         place: &str,
         from: &mut (impl AsyncRead + Unpin),
     ) -> Result<u64, BlobError> {
+        let mut sent = VecDeque::with_capacity(ON_THE_WAY);
+        let put = self.publish(name, place, from, &mut sent).await;
+        // Whoever takes the pieces away must not be overtaken by those on their way.
+        for one in sent {
+            let _ = one.await;
+        }
+        put
+    }
+
+    /// Publishes an object. What it has sent and not seen stored is left in `sent`.
+    async fn publish(
+        &self,
+        name: &str,
+        place: &str,
+        from: &mut (impl AsyncRead + Unpin),
+        sent: &mut VecDeque<PublishAckFuture>,
+    ) -> Result<u64, BlobError> {
         let subject = self.pieces(place);
         let mut hash = Sha256::new();
         let (mut pieces, mut total) = (0_u64, 0);
-        let mut sent = VecDeque::with_capacity(ON_THE_WAY);
         loop {
             let mut piece = BytesMut::with_capacity(PIECE);
             while piece.len() < PIECE {
@@ -192,10 +208,10 @@ impl Blobs {
             }
             sent.push_back(self.send(&subject, None, piece.freeze()).await?);
         }
-        for one in sent {
-            self.stored(one).await?;
+        while let Some(first) = sent.pop_front() {
+            self.stored(first).await?;
         }
-        let known = serde_json::json!({
+        let description = serde_json::json!({
             "name": name,
             "bucket": self.bucket,
             "nuid": place,
@@ -205,14 +221,21 @@ impl Blobs {
             "digest": format!("SHA-256={}", URL_SAFE.encode(hash.finalize())),
             "mtime": humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         });
+        let description = description.to_string().into();
+        self.replace(&self.description(name), description).await?;
+        Ok(total)
+    }
+
+    /// Stores a message in place of all that its subject has.
+    async fn replace(&self, subject: &str, message: Bytes) -> Result<(), BlobError> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Rollup", "sub");
-        let subject = format!("$O.{}.M.{}", self.bucket, URL_SAFE.encode(name));
-        let sent = self
-            .send(&subject, Some(headers), known.to_string().into())
-            .await?;
-        self.stored(sent).await?;
-        Ok(total)
+        let sent = self.send(subject, Some(headers), message).await?;
+        self.stored(sent).await
+    }
+
+    fn description(&self, name: &str) -> String {
+        format!("$O.{}.M.{}", self.bucket, URL_SAFE.encode(name))
     }
 
     fn pieces(&self, place: &str) -> String {
@@ -275,19 +298,30 @@ impl Blobs {
         Ok(())
     }
 
-    /// Removes pieces as well as it can: if the key may not, they go when their time is over.
+    /// Removes pieces as well as it can: if that fails, they go when their time is over.
     async fn take_away(&self, place: &str) {
-        let stream = object_stream(self.bucket);
-        let purge = format!("$JS.API.STREAM.PURGE.{stream}");
-        if !permits(self.connection.role, &purge, false) {
-            return;
-        }
-        let taken = async {
-            let stream = self.connection.js.get_stream_no_info(stream).await.ok()?;
-            stream.purge().filter(self.pieces(place)).await.ok()
+        let pieces = self.pieces(place);
+        let _ = if self.may_purge() {
+            self.purge(pieces).await
+        } else {
+            self.replace(&pieces, Bytes::new()).await
         };
-        // A server that is not there any more has nothing to be taken away either, or keeps it until its time is over.
-        let _ = taken.await;
+    }
+
+    fn may_purge(&self) -> bool {
+        let purge = format!("$JS.API.STREAM.PURGE.{}", object_stream(self.bucket));
+        permits(self.connection.role, &purge, false)
+    }
+
+    async fn purge(&self, subject: String) -> Result<(), BlobError> {
+        let js = &self.connection.js;
+        let purge = async {
+            let stream = js.get_stream_no_info(object_stream(self.bucket)).await;
+            let stream = stream.map_err(|error| self.failed(error))?;
+            let purged = stream.purge().filter(subject).await;
+            purged.map(drop).map_err(|error| self.failed(error))
+        };
+        self.connection.watched(self.bucket, purge).await?
     }
 
     pub(crate) async fn put_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
@@ -378,29 +412,28 @@ impl Blobs {
     }
 
     /// Removes an object; a missing one counts as removed.
+    ///
+    /// The client library's own `delete` stores a mark before it removes the pieces, for which a full store has no
+    /// room: whoever may purge removes description and pieces instead.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
-        match self.delete(name).await {
-            Err(BlobError::Full { .. }) => {}
-            removed => return removed,
-        }
-        // The store writes a mark before it removes the pieces, and has no room for the mark when it is full.
+        use async_nats::jetstream::object_store::InfoErrorKind;
         let info = self.connection.watched(self.bucket, self.store.info(name));
-        if let Ok(info) = info.await? {
-            self.take_away(&info.nuid).await;
+        let mut info = match info.await? {
+            Ok(info) if info.deleted => return Ok(()),
+            Ok(info) => info,
+            Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let description = self.description(name);
+        if self.may_purge() {
+            self.purge(description).await?;
+        } else {
+            (info.size, info.chunks, info.deleted) = (0, 0, true);
+            let mark = serde_json::to_vec(&info).map_err(|error| self.failed(error))?;
+            self.replace(&description, mark.into()).await?;
         }
-        self.delete(name).await
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), BlobError> {
-        use async_nats::jetstream::object_store::DeleteErrorKind;
-        let delete = self
-            .connection
-            .watched(self.bucket, self.store.delete(name));
-        match delete.await? {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == DeleteErrorKind::NotFound => Ok(()),
-            Err(error) => Err(self.unstored(error)),
-        }
+        self.take_away(&info.nuid).await;
+        Ok(())
     }
 }
 

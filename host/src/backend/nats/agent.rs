@@ -330,19 +330,33 @@ impl Agent {
         if let Some(done) = flight.done.take() {
             let _ = done.send(());
         }
-        if !flight.objects.is_empty() {
-            let (blobs, objects) = (
-                self.encoder.blobs.clone(),
-                std::mem::take(&mut flight.objects),
-            );
-            tokio::spawn(async move {
-                for name in objects {
-                    // What stays is removed when its time is over.
-                    let _ = blobs.remove(&name).await;
-                }
-            });
-        }
+        self.remove_objects(std::mem::take(&mut flight.objects));
         Some(flight)
+    }
+
+    /// Has these objects removed when the dispatch ends, which may have been in the meantime.
+    pub(super) fn keep_objects(&self, number: u64, objects: Vec<String>) {
+        let gone = match self.flights().get_mut(&number) {
+            Some(flight) => {
+                flight.objects = objects;
+                return;
+            }
+            None => objects,
+        };
+        self.remove_objects(gone);
+    }
+
+    fn remove_objects(&self, objects: Vec<String>) {
+        if objects.is_empty() {
+            return;
+        }
+        let blobs = self.encoder.blobs.clone();
+        tokio::spawn(async move {
+            for name in objects {
+                // What stays is removed when its time is over.
+                let _ = blobs.remove(&name).await;
+            }
+        });
     }
 
     fn see(&self, seen: Seen, present: &mut Vec<String>, is_current: &mut bool) {

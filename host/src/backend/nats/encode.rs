@@ -31,12 +31,6 @@ pub(crate) struct Encoder {
     pushed: Mutex<HashMap<usize, (Weak<PushedValue>, String)>>,
 }
 
-/// A message, and the objects that were stored for it.
-pub(crate) struct Encoded {
-    pub(crate) message: Bytes,
-    pub(crate) objects: Vec<String>,
-}
-
 /// Why a dispatch cannot be sent.
 pub(crate) enum EncodeError {
     /// Its input cannot be read, or its grants cannot be expressed: trying again does not help.
@@ -64,28 +58,29 @@ impl Encoder {
         }
     }
 
-    /// Encodes `dispatch` under this number; for `engine`, if one was chosen.
+    /// Encodes `dispatch` under this number; for `engine`, if one was chosen. `objects` gets the names of the objects
+    /// stored for it, which are there even if it fails.
     pub(crate) async fn encode(
         &self,
         dispatch: &Dispatch,
         number: &str,
         engine: Option<EngineId>,
         engines: usize,
-    ) -> Result<Encoded, EncodeError> {
-        let mut objects = Vec::new();
+        objects: &mut Vec<String>,
+    ) -> Result<Bytes, EncodeError> {
         let mut tasks = Vec::with_capacity(dispatch.tasks.len());
         for (place, task) in dispatch.tasks.iter().enumerate() {
             tasks.push(TaskForm {
                 index: task.index,
                 attempt: task.attempt,
                 start_by: start_by(task),
-                input: self.input(task, number, place, &mut objects).await?,
+                input: self.input(task, number, place, objects).await?,
             });
         }
         let mut head = self.head(dispatch, engine, engines);
         head.pushed = self.pushed(dispatch, engine).await?;
         let body = match frame_tasks(&head, &tasks, LARGEST_INLINE) {
-            Ok(message) => return Ok(Encoded { message, objects }),
+            Ok(message) => return Ok(message),
             Err(body) => body,
         };
         drop(tasks);
@@ -93,10 +88,7 @@ impl Encoder {
         self.blobs.put_bytes(&name, &body).await?;
         objects.push(name.clone());
         head.body = Some(name);
-        Ok(Encoded {
-            message: frame(&head, &[]),
-            objects,
-        })
+        Ok(frame(&head, &[]))
     }
 
     /// What the tasks of a dispatch have in common.

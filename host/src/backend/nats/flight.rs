@@ -1,7 +1,7 @@
 //! The way of one dispatch: it is sent, awaited and answered, or withdrawn.
 
 use super::agent::{AGAIN, ANSWER, Agent, Flight};
-use super::encode::{EncodeError, Encoded};
+use super::encode::EncodeError;
 use crate::dispatch::Dispatch;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::names::{self, Class};
@@ -237,13 +237,13 @@ async fn encode(
     let engines = agent.roster.count();
     let name = number.to_string();
     loop {
-        match agent.encoder.encode(dispatch, &name, engine, engines).await {
-            Ok(Encoded { message, objects }) => {
-                if let Some(flight) = agent.flights().get_mut(&number) {
-                    flight.objects = objects;
-                }
-                return Ok(message);
-            }
+        let mut objects = Vec::new();
+        let encoder = &agent.encoder;
+        let encoded = encoder.encode(dispatch, &name, engine, engines, &mut objects);
+        let encoded = encoded.await;
+        agent.keep_objects(number, objects);
+        match encoded {
+            Ok(message) => return Ok(message),
             Err(EncodeError::Refused(message, is_input_error)) => {
                 let mut failure = Failure::new(FailureCode::BadInput, message);
                 failure.is_input_error = is_input_error;
