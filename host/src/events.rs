@@ -1,9 +1,8 @@
 //! The events of a cluster, for whoever follows them.
 
-use crate::feed::{Feed, Missable, feed};
+use crate::feed::{Missable, Sender, feed};
 use rwasm_value::ids::{EngineId, JobId};
 use std::sync::Arc;
-use tokio::sync::broadcast;
 
 /// An event of a cluster, from [`Cluster::events`](crate::Cluster::events).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,28 +51,25 @@ const WAITING_EVENTS: usize = 1024;
 
 /// Emits events to all subscribers. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct EventSender(broadcast::Sender<ClusterEvent>);
+pub(crate) struct EventSender(Sender<ClusterEvent>);
 
 impl EventSender {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(WAITING_EVENTS))
+        Self(Sender::new(WAITING_EVENTS))
     }
 
     /// Whether there is any subscriber.
     pub(crate) fn is_heard(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.0.is_heard()
     }
 
     /// Emits an event to all subscribers.
     pub(crate) fn tell(&self, event: ClusterEvent) {
-        if self.is_heard() {
-            // They may have gone meanwhile.
-            let _ = self.0.send(event);
-        }
+        self.0.send(event);
     }
 
     pub(crate) fn subscribe(&self) -> ClusterEvents {
-        ClusterEvents(Feed::new(self.0.subscribe()))
+        ClusterEvents(self.0.listen())
     }
 }
 

@@ -341,22 +341,14 @@ impl Grants {
 
     /// Checks that every read-only directory is read-only by all paths that lead to it.
     fn check_overlaps(&self) -> Result<(), GrantError> {
-        let of = |access| self.dirs.iter().filter(move |dir| dir.access == access);
-        // It was opened just now; one without a path cannot lie inside another.
-        let place = |dir: &DirGrant| dir.host.canonicalize().ok();
-        for inner in of(Access::ReadOnly) {
-            for outer in of(Access::ReadWrite) {
-                if let (Some(at), Some(around)) = (place(inner), place(outer))
-                    && at.starts_with(around)
-                {
-                    return Err(GrantError::ReadOnlyWithin {
-                        inner: inner.host.clone(),
-                        outer: outer.host.clone(),
-                    });
-                }
-            }
+        let dirs = self.dirs.iter().map(|dir| (&*dir.host, dir.access));
+        match read_only_within(&dirs.collect::<Vec<_>>()) {
+            None => Ok(()),
+            Some((inner, outer)) => Err(GrantError::ReadOnlyWithin {
+                inner: inner.to_owned(),
+                outer: outer.to_owned(),
+            }),
         }
-        Ok(())
     }
 
     /// Lists what can be reached, one line for each, as options of the command line. Variables show
@@ -368,6 +360,20 @@ impl Grants {
         let net = self.net.iter().map(|peer| format!("--net {peer}"));
         dirs.chain(env).chain(net).collect()
     }
+}
+
+/// Finds a read-only directory that lies inside a writable one, and that one. Links are followed as far as there is
+/// something.
+#[doc(hidden)]
+#[must_use]
+pub fn read_only_within<'a>(dirs: &[(&'a Path, Access)]) -> Option<(&'a Path, &'a Path)> {
+    let place = |dir: &Path| dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let of = |wanted| dirs.iter().filter(move |(_, access)| *access == wanted);
+    of(Access::ReadOnly).find_map(|(inner, _)| {
+        let at = place(inner);
+        let (outer, _) = of(Access::ReadWrite).find(|(outer, _)| at.starts_with(place(outer)))?;
+        Some((*inner, *outer))
+    })
 }
 
 /// Opens a directory, to check permissions too. Anything that is not a directory is refused first,

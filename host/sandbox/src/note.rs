@@ -48,6 +48,20 @@ pub enum TaskNote {
     },
 }
 
+impl TaskNote {
+    /// Returns how many bytes of memory it takes beside its own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Stdout(bytes) | Self::Stderr(bytes) => bytes.len(),
+            Self::Log { message, .. } => message.len(),
+            Self::Progress { .. } => 0,
+            Self::Published { name, bytes } => name.len() + bytes.len(),
+        }
+    }
+}
+
 /// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

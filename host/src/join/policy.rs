@@ -1,7 +1,9 @@
 //! The most that tasks may be granted on this machine: a file of the machine's owner, which no job can widen.
 
 use crate::nats::wire::TasksHead;
-use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
+use rwasm_sandbox::grants::{
+    Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random, read_only_within,
+};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{FailureCode, Outcome};
 use rwasm_value::units::ByteSize;
@@ -133,6 +135,15 @@ impl Policy {
                 ));
             }
             policy.dirs.push((path, access));
+        }
+        // Whoever is granted the outer one would write in the inner one.
+        let dirs = policy.dirs.iter().map(|(path, access)| (&**path, *access));
+        if let Some((inner, outer)) = read_only_within(&dirs.collect::<Vec<_>>()) {
+            return Err(format!(
+                "`{}:ro` in `dirs` lies inside `{}`, which may be written: allow the outer one with `:ro` too, or name directories beside each other",
+                inner.display(),
+                outer.display()
+            ));
         }
         for peer in file.net {
             policy
@@ -421,9 +432,21 @@ mod tests {
     }
 
     #[test]
+    fn writable_directories_may_lie_in_read_only_ones_and_beside_them() {
+        for text in [
+            "dirs = [\"/data:ro\", \"/data/work\"]",
+            "dirs = [\"/data\", \"/database:ro\"]",
+        ] {
+            Policy::parse(text).expect(text);
+        }
+    }
+
+    #[test]
     fn what_is_no_policy_is_refused() {
         for (text, part) in [
             ("dirs = [\"relative\"]", "dirs"),
+            ("dirs = [\"/data\", \"/data/ref:ro\"]", "`/data/ref:ro`"),
+            ("dirs = [\"/data:ro\", \"/data\"]", "`/data:ro`"),
             ("net = [\"x\"]", "net"),
             ("unknown = 1", "unknown"),
             ("[limits]\nmemory = \"much\"", "limits.memory"),

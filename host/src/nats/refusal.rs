@@ -244,6 +244,8 @@ fn of_tls(error: &rustls::Error, has_ca: bool) -> String {
 
 fn of_certificate(reason: &CertificateError, has_ca: bool) -> String {
     let date = |seconds: u64| {
+        // A certificate cannot name a later year, and the format has none.
+        let seconds = seconds.min(253_402_300_799);
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let text = humantime::format_rfc3339_seconds(time).to_string();
         text.replace('T', " ").replace('Z', " UTC")

@@ -4,7 +4,7 @@ use crate::exit::CliError;
 use rwasm_cluster::plain::leaves_line;
 use std::borrow::Cow;
 use std::io::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Prints what a command shows of the program itself, where there is no result to write to a file.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
@@ -18,9 +18,14 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// A point in time as programs and people read it.
+/// A point in time as programs and people read it. Stored ones may be any, and the format has the years 1970 to 9999.
 pub(crate) fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    const END: Duration = Duration::from_secs(253_402_300_800);
+    match time.duration_since(UNIX_EPOCH) {
+        Err(_) => "before 1970".to_owned(),
+        Ok(since) if since >= END => "after 9999".to_owned(),
+        Ok(_) => humantime::format_rfc3339_seconds(time).to_string(),
+    }
 }
 
 /// A word as a shell takes it. One with a zero byte, which no shell takes, is left as it is.

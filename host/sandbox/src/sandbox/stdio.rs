@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError};
@@ -187,7 +188,13 @@ impl AsyncWrite for Sink {
 
 /// The input of a guest, read as the guest reads it.
 #[derive(Clone)]
-pub(super) struct Stdin(Arc<Mutex<StdinState>>);
+pub(super) struct Stdin(Arc<StdinShared>);
+
+struct StdinShared {
+    state: Mutex<StdinState>,
+    /// Woken when a piece of a stream was read.
+    arrived: Notify,
+}
 
 struct StdinState {
     source: Source,
@@ -204,13 +211,21 @@ enum Source {
     },
     /// An input of unknown length: read on a thread of the runtime, since reading may block, while
     /// the guest waits.
-    Stream {
-        reader: SharedReader,
-        ready: Option<Bytes>,
-    },
+    Stream(Stream),
 }
 
-type SharedReader = Arc<Mutex<Box<dyn Read + Send>>>;
+/// What is known of an input of unknown length.
+enum Stream {
+    /// Nothing is read and nothing is being read.
+    Idle(Box<dyn Read + Send>),
+    /// A thread reads the next piece. It goes on when the guest stops waiting, and whoever waits
+    /// next waits for the same piece.
+    Reading,
+    /// What was read and the guest has not taken.
+    Ready(Box<dyn Read + Send>, Bytes),
+    /// The end, or an error of the host, which is kept beside it.
+    Ended,
+}
 
 impl Stdin {
     /// A stdin that is at its end.
@@ -227,30 +242,30 @@ impl Stdin {
                 next: chunk.range.start,
                 end: chunk.range.end,
             },
-            ChunkData::Stream(_) => Source::Stream {
-                reader: Arc::new(Mutex::new(chunk.open()?)),
-                ready: None,
-            },
+            ChunkData::Stream(_) => Source::Stream(Stream::Idle(chunk.open()?)),
         };
         Ok(Self::new(source))
     }
 
     fn new(source: Source) -> Self {
-        Self(Arc::new(Mutex::new(StdinState {
-            source,
-            error: None,
-            bytes_read: 0,
-        })))
+        Self(Arc::new(StdinShared {
+            state: Mutex::new(StdinState {
+                source,
+                error: None,
+                bytes_read: 0,
+            }),
+            arrived: Notify::new(),
+        }))
     }
 
     /// Returns how many bytes the guest has read.
     pub(super) fn bytes_read(&self) -> u64 {
-        lock(&self.0).bytes_read
+        lock(&self.0.state).bytes_read
     }
 
     /// Returns the error of reading the input on the host, if there was one.
     pub(super) fn take_error(&self) -> Option<std::io::Error> {
-        lock(&self.0).error.take()
+        lock(&self.0.state).error.take()
     }
 }
 
@@ -272,24 +287,36 @@ impl StdinState {
                 *next += length as u64;
                 piece.into()
             }
-            Source::Stream { ready: None, .. } if self.error.is_some() => {
+            Source::Stream(_) if self.error.is_some() => {
                 return Err(StreamError::trap("cannot read the input"));
             }
-            Source::Stream { ready: None, .. } => Bytes::new(),
-            Source::Stream {
-                ready: Some(bytes), ..
-            } if bytes.is_empty() => {
-                return Err(StreamError::Closed);
-            }
-            Source::Stream { ready, .. } => {
-                let mut bytes = ready.take().unwrap_or_default();
-                let piece = bytes.split_to(size.min(bytes.len()));
-                *ready = (!bytes.is_empty()).then_some(bytes);
-                piece
-            }
+            Source::Stream(Stream::Ended) => return Err(StreamError::Closed),
+            Source::Stream(Stream::Idle(_) | Stream::Reading) => Bytes::new(),
+            Source::Stream(stream @ Stream::Ready(..)) => stream.take(size),
         };
         self.bytes_read += bytes.len() as u64;
         Ok(bytes)
+    }
+}
+
+impl Stream {
+    /// Takes at most `size` bytes of what is ready.
+    fn take(&mut self, size: usize) -> Bytes {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Ready(reader, mut bytes) => {
+                let piece = bytes.split_to(size.min(bytes.len()));
+                *self = if bytes.is_empty() {
+                    Self::Idle(reader)
+                } else {
+                    Self::Ready(reader, bytes)
+                };
+                piece
+            }
+            other => {
+                *self = other;
+                Bytes::new()
+            }
+        }
     }
 }
 
@@ -313,35 +340,51 @@ impl StdinStream for Stdin {
 #[async_trait]
 impl Pollable for Stdin {
     async fn ready(&mut self) {
-        let reader = match &lock(&self.0).source {
-            Source::Stream {
-                reader,
-                ready: None,
-            } => Arc::clone(reader),
-            _ => return,
-        };
-        let state = Arc::clone(&self.0);
-        // An empty piece means the end. A panic of the reader ends the stream too.
-        let _ = tokio::task::spawn_blocking(move || {
-            let piece = read_piece(&reader);
-            let mut state = lock(&state);
-            let (piece, error) = match piece {
-                Ok(piece) => (Some(piece), None),
-                Err(error) => (None, Some(error)),
-            };
-            if error.is_some() {
-                state.error = error;
+        loop {
+            // Registered before looking, so that a piece that arrives in between is not missed.
+            let arrived = self.0.arrived.notified();
+            match &mut lock(&self.0.state).source {
+                Source::Stream(Stream::Reading) => {}
+                Source::Stream(stream @ Stream::Idle(_)) => {
+                    let Stream::Idle(reader) = std::mem::replace(stream, Stream::Reading) else {
+                        return;
+                    };
+                    let stdin = self.clone();
+                    // A guest that stops waiting does not end this: there is one reader at a time, and what it reads
+                    // is kept.
+                    drop(tokio::task::spawn_blocking(move || stdin.read_on(reader)));
+                }
+                _ => return,
             }
-            if let Source::Stream { ready, .. } = &mut state.source {
-                *ready = piece;
-            }
-        })
-        .await;
+            arrived.await;
+        }
     }
 }
 
-fn read_piece(reader: &SharedReader) -> std::io::Result<Bytes> {
-    let mut reader = lock(reader);
+impl Stdin {
+    /// Reads the next piece of a stream, which may block.
+    fn read_on(&self, mut reader: Box<dyn Read + Send>) {
+        let piece = {
+            // A panic of the reader ends the stream.
+            let read = std::panic::AssertUnwindSafe(|| read_piece(&mut *reader));
+            std::panic::catch_unwind(read).unwrap_or_else(|_| Ok(Bytes::new()))
+        };
+        let mut state = lock(&self.0.state);
+        let (stream, error) = match piece {
+            Ok(piece) if piece.is_empty() => (Stream::Ended, None),
+            Ok(piece) => (Stream::Ready(reader, piece), None),
+            Err(error) => (Stream::Ended, Some(error)),
+        };
+        if error.is_some() {
+            state.error = error;
+        }
+        state.source = Source::Stream(stream);
+        drop(state);
+        self.0.arrived.notify_waiters();
+    }
+}
+
+fn read_piece(reader: &mut dyn Read) -> std::io::Result<Bytes> {
     let mut piece = vec![0; READ_PIECE];
     loop {
         match reader.read(&mut piece) {
@@ -357,11 +400,71 @@ fn read_piece(reader: &SharedReader) -> std::io::Result<Bytes> {
 
 impl InputStream for Stdin {
     fn read(&mut self, size: usize) -> Result<Bytes, StreamError> {
-        lock(&self.0).next(size)
+        lock(&self.0.state).next(size)
     }
 }
 
 /// Locks a stream's state. A panic while it was held leaves plain data that is still valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// A reader whose pieces come one by one, and that counts the reads that have begun.
+    struct Slow {
+        pieces: Receiver<Vec<u8>>,
+        begun: Arc<Mutex<usize>>,
+    }
+
+    impl Read for Slow {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            *lock(&self.begun) += 1;
+            // The end of the pieces is the end of the stream.
+            let piece = self.pieces.recv().unwrap_or_default();
+            into[..piece.len()].copy_from_slice(&piece);
+            Ok(piece.len())
+        }
+    }
+
+    /// What polls with a time-out that passes at once does to a future.
+    fn poll_once(future: impl Future<Output = ()>) -> bool {
+        let future = std::pin::pin!(future);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        future.poll(&mut context).is_ready()
+    }
+
+    #[tokio::test]
+    async fn polls_that_are_given_up_share_one_read_and_lose_nothing() {
+        let (sender, pieces) = channel();
+        let begun = Arc::new(Mutex::new(0));
+        let reader = Slow {
+            pieces,
+            begun: Arc::clone(&begun),
+        };
+        let stdin = Stdin::new(Source::Stream(Stream::Idle(Box::new(reader))));
+        let mut all = Vec::new();
+        for number in 0..100_u8 {
+            for _ in 0..100 {
+                assert!(!poll_once(stdin.clone().ready()), "nothing has come yet");
+            }
+            sender.send(vec![number; 3]).expect("it is read");
+            stdin.clone().ready().await;
+            while let Ok(piece) = stdin.clone().read(2)
+                && !piece.is_empty()
+            {
+                all.extend_from_slice(&piece);
+            }
+        }
+        drop(sender);
+        stdin.clone().ready().await;
+        assert!(matches!(stdin.clone().read(1), Err(StreamError::Closed)));
+        let expected: Vec<u8> = (0..100).flat_map(|number| [number; 3]).collect();
+        assert_eq!(all, expected);
+        assert_eq!(stdin.bytes_read(), 300);
+        assert_eq!(*lock(&begun), 101);
+    }
 }

@@ -1,10 +1,9 @@
 //! What a task reports while it runs, for listeners.
 
-use crate::feed::{Feed, Missable, feed};
+use crate::feed::{Feed, Missable, Sender, feed};
 use rwasm_sandbox::note::{Listener, TaskNote};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::broadcast;
 
 /// Notes that wait for a listener; older ones are dropped.
 const WAITING_NOTES: usize = 1024;
@@ -28,6 +27,13 @@ impl Missable for LiveNote {
     fn missed(count: u64) -> Self {
         Self::Missed(count)
     }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Said { note, .. } => size_of::<Self>() + note.size(),
+            Self::Missed(_) => size_of::<Self>(),
+        }
+    }
 }
 
 feed! {
@@ -45,7 +51,7 @@ pub(crate) struct Live {
 
 #[derive(Default)]
 struct ListenerState {
-    sender: Option<broadcast::Sender<LiveNote>>,
+    sender: Option<Sender<LiveNote>>,
     is_over: bool,
 }
 
@@ -58,8 +64,8 @@ impl Live {
         self.is_heard.store(true, Ordering::Release);
         let sender = state
             .sender
-            .get_or_insert_with(|| broadcast::Sender::new(WAITING_NOTES));
-        LiveNotes(Feed::new(sender.subscribe()))
+            .get_or_insert_with(|| Sender::new(WAITING_NOTES));
+        LiveNotes(sender.listen())
     }
 
     /// Nothing more will be said.
@@ -79,8 +85,7 @@ impl Listener for Live {
         if self.is_heard.load(Ordering::Acquire)
             && let Some(sender) = &self.lock().sender
         {
-            // Whoever listened may have gone.
-            let _ = sender.send(LiveNote::Said { index: task, note });
+            sender.send(LiveNote::Said { index: task, note });
         }
     }
 }

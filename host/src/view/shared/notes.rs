@@ -1,6 +1,6 @@
 //! What the tasks of all jobs of a cluster report while they run, for listeners that start before a job does.
 
-use crate::feed::{Feed, Missable};
+use crate::feed::{Feed, Missable, Sender};
 use futures_core::Stream;
 use rwasm_sandbox::note::{LogLevel, TaskNote};
 use rwasm_value::ids::JobId;
@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use tokio::sync::broadcast;
 
 /// Notes that wait for a listener; older ones are dropped.
 const WAITING_NOTES: usize = 4096;
@@ -33,6 +32,13 @@ pub enum ClusterNote {
 impl Missable for ClusterNote {
     fn missed(count: u64) -> Self {
         Self::Missed(count)
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Said { note, .. } => size_of::<Self>() + note.size(),
+            Self::Missed(_) => size_of::<Self>(),
+        }
     }
 }
 
@@ -72,15 +78,15 @@ impl NoteFilter {
 pub(crate) struct NoteFeed {
     /// The most that anyone ever wanted.
     wanted: AtomicU8,
-    sender: Mutex<Option<broadcast::Sender<ClusterNote>>>,
+    sender: Mutex<Option<Sender<ClusterNote>>>,
 }
 
 impl NoteFeed {
     pub(crate) fn listen(&self, from: Option<LogLevel>) -> ClusterNotes {
         let wanted = from.map_or(NoteFilter::EVERYTHING, NoteFilter::log);
         let mut sender = self.lock();
-        let sender = sender.get_or_insert_with(|| broadcast::Sender::new(WAITING_NOTES));
-        let feed = Feed::new(sender.subscribe());
+        let sender = sender.get_or_insert_with(|| Sender::new(WAITING_NOTES));
+        let feed = sender.listen();
         self.wanted.fetch_max(wanted.0, Ordering::Release);
         ClusterNotes { feed, wanted }
     }
@@ -92,12 +98,11 @@ impl NoteFeed {
             && let Some(sender) = &*self.lock()
         {
             let note = note.clone();
-            // Whoever listened may have gone.
-            let _ = sender.send(ClusterNote::Said { job, index, note });
+            sender.send(ClusterNote::Said { job, index, note });
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<broadcast::Sender<ClusterNote>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Sender<ClusterNote>>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
