@@ -1,12 +1,13 @@
 //! The hand-spoken canonical ABI against itself, against hostile memory, and against the
 //! component model's own calls.
 
-use super::abi::{GuestMemory, Layout, LiftError, Signature, lift_result, lower_params};
-use super::imports::Waits;
 use super::*;
 use crate::arbitrary::{any_typed, value_of};
 use crate::cancel::Cancel;
 use crate::limits::Limits;
+use crate::sandbox::abi::{
+    GuestMemory, Layout, LiftError, Signature, Waits, lift_result, lower_params,
+};
 use proptest::prelude::*;
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::codec::Reader;
