@@ -129,15 +129,6 @@ impl Failure {
     pub fn cancelled() -> Self {
         Self::new(FailureCode::Cancelled, "the task was cancelled")
     }
-
-    /// Of a task that was cancelled and that no engine had begun.
-    #[must_use]
-    pub fn cancelled_before_it_ran() -> Self {
-        Self::new(
-            FailureCode::Cancelled,
-            "the task was cancelled before it ran",
-        )
-    }
 }
 
 /// The class of a failure. Its name in JSON and on the command line is stable.

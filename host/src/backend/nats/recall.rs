@@ -204,7 +204,7 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
     };
     if !recalled.wait(&found).await {
         return Outcome {
-            result: Err(Failure::cancelled_before_it_ran()),
+            result: Err(Failure::cancelled()),
             usage: Usage::none(None::<EngineId>, 1, dispatch.queued),
         };
     }
