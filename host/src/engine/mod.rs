@@ -255,7 +255,7 @@ fn run_task(
 }
 
 fn fault(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic_text(panic).unwrap_or_default();
+    let text = panic_text(panic);
     Failure::new(
         FailureCode::Internal,
         format!("internal error in rwasm-cluster, please report it: {text}"),

@@ -6,8 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Calls `parse` and turns a panic in it into an error. The data it worked on is dropped by then.
 pub(super) fn contained<T>(parse: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|panic| {
-        let said = panic_text(&*panic).unwrap_or_default();
-        Err(format!("the parser panicked: {said}"))
-    })
+    catch_unwind(AssertUnwindSafe(parse))
+        .unwrap_or_else(|panic| Err(format!("the parser panicked: {}", panic_text(&*panic))))
 }

@@ -86,10 +86,7 @@ fn serve(request: &Request) -> Answer {
                 message: cut(format!("{error:#}")),
             },
             Err(panic) => Answer::Failed {
-                message: cut(format!(
-                    "it panicked: {}",
-                    panic_text(&*panic).unwrap_or("without a message")
-                )),
+                message: cut(format!("it panicked: {}", panic_text(&*panic))),
             },
         })
     };

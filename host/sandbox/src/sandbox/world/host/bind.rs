@@ -10,7 +10,6 @@ use rwasm_value::plain::panic_text;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::codec::{Reader, Writer};
 use rwasm_value::value::{Packed, Type};
-use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -159,21 +158,17 @@ impl Bound {
     }
 }
 
-/// Returns the message of a panic, or an empty text.
-fn said(panic: &(dyn Any + Send)) -> String {
-    panic_text(panic).unwrap_or_default().to_owned()
-}
-
 /// Returns the embedder's result, or the message of its panic.
 async fn contained(
     call: impl FnOnce() -> Answer,
 ) -> std::result::Result<<Answer as Future>::Output, String> {
-    let mut answer = catch_unwind(AssertUnwindSafe(call)).map_err(|panic| said(&*panic))?;
+    let mut answer =
+        catch_unwind(AssertUnwindSafe(call)).map_err(|panic| panic_text(&*panic).to_owned())?;
     poll_fn(move |context| {
         let poll = || answer.as_mut().poll(context);
         match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(said(&*panic))),
+            Err(panic) => Poll::Ready(Err(panic_text(&*panic).to_owned())),
         }
     })
     .await
