@@ -42,7 +42,7 @@ pub(crate) fn write(
             "form": subject.module.form().name(),
         },
         "function": subject.function,
-        "merge": subject.merge.as_ref().map(merge_name),
+        "merge": subject.merge.as_ref().map(Merge::to_string),
         "limits": cluster.limits(),
         "grants": cluster.grants().described(),
         "deterministic": subject.is_deterministic,
@@ -60,11 +60,6 @@ fn failure((origin, failure): &(Origin, Failure)) -> Json {
         "code": failure.code.name(),
         "message": failure.message,
     })
-}
-
-fn merge_name(merge: &Merge) -> String {
-    let words = [Some(merge.name()), merge.reducer()];
-    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn stats(stats: &JobStats, failures: u64) -> Json {
