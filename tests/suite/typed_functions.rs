@@ -62,7 +62,7 @@ fn dynamic_functions_take_values() {
     assert!(matches!(count, ArgumentError::Count { found: 1, .. }));
     assert_eq!(
         count.to_string(),
-        "found 1 argument, wanted 2 (name: string, times: u32)"
+        "expected 2 arguments (name: string, times: u32), found 1"
     );
     let kind = refused(arguments!["you", "often"]);
     assert!(matches!(kind, ArgumentError::Mismatch { position: 2, .. }));

@@ -95,7 +95,7 @@ fn check_count(found: usize, wanted: usize) -> Result<(), NotReady> {
     if found == wanted {
         return Ok(());
     }
-    Err(bad(format!("found {found} arguments, wanted {wanted}")))
+    Err(bad(format!("expected {wanted} arguments, found {found}")))
 }
 
 fn bad(message: impl Into<String>) -> NotReady {

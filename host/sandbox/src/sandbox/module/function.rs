@@ -240,7 +240,7 @@ fn check<P: Params, R: FromWit>(module: &Module, function: &Function) -> Result<
             found: function.params.len(),
             wanted,
         },
-        Unfit::Type { index, wanted } => {
+        Unfit::Type { index, expected } => {
             let (name, found) = function.params[index].clone();
             FunctionError::Parameter {
                 module: module.name().to_owned(),
@@ -249,7 +249,7 @@ fn check<P: Params, R: FromWit>(module: &Module, function: &Function) -> Result<
                 position: index + 1,
                 name,
                 found,
-                wanted,
+                wanted: expected,
             }
         }
     })?;

@@ -103,7 +103,7 @@ fn check_type(
         None => "no function".to_owned(),
     };
     Err(format!(
-        "its import `{name}` of `{interface}` is {found}, wanted ({}) -> ({})",
+        "its import `{name}` of `{interface}` does not fit: expected ({}) -> ({}), found {found}",
         params.join(", "),
         results.join(", ")
     ))

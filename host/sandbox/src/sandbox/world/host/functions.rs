@@ -183,10 +183,10 @@ impl HostFunctions {
                     (None, None) => Ok(None),
                     (Some(value), Some(ty)) => Ok(Some(Packed::pack(&value, &ty)?)),
                     (None, Some(ty)) => {
-                        Err(CallError::Unfit(format!("found nothing, wanted {ty}")))
+                        Err(CallError::Unfit(format!("expected {ty}, found nothing")))
                     }
                     (Some(_), None) => {
-                        Err(CallError::Unfit("found a value, wanted none".to_owned()))
+                        Err(CallError::Unfit("expected no value, found one".to_owned()))
                     }
                 }
             };

@@ -116,13 +116,13 @@ fn a_function_that_fails_fails_the_task() {
     let (code, message) = failing(looking_up(async |_, _| Ok(Some(7_u32.into()))));
     assert_eq!(code, FailureCode::Trap);
     assert!(
-        message.ends_with("found u32, wanted option<string>"),
+        message.ends_with("expected option<string>, found u32"),
         "{message}"
     );
 
     let (_, message) = failing(looking_up(async |_, _| Ok(None)));
     assert!(
-        message.ends_with("found nothing, wanted option<string>"),
+        message.ends_with("expected option<string>, found nothing"),
         "{message}"
     );
 }
