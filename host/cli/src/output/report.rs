@@ -4,7 +4,8 @@ use crate::exit::CliError;
 use crate::output::results::Output;
 use crate::output::summary::Summary;
 use rwasm_cluster::{
-    Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, Place, TaskInfo, TaskRecord, Usage,
+    ArgumentSource, Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
+    TaskRecord, Usage,
 };
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -87,14 +88,14 @@ fn stats(stats: &JobStats, failures: u64) -> Json {
 }
 
 fn task(origin: &Origin) -> Json {
-    match &origin.place {
-        Place::Chunk { input, range } => json!({
+    match &origin.source {
+        ArgumentSource::Chunk { input, range } => json!({
             "index": origin.index,
             "input": &**input,
             "start": range.start,
             "end": (range.end != u64::MAX).then_some(range.end),
         }),
-        Place::Line { input, line } => json!({
+        ArgumentSource::Line { input, line } => json!({
             "index": origin.index,
             "input": &**input,
             "line": line,
