@@ -27,7 +27,7 @@ pub use run::program::Lowering;
 #[doc(hidden)]
 pub use run::program::Program;
 #[doc(hidden)]
-pub use run::runner::{Runner, Session};
+pub use run::runner::{KeptInstance, Runner};
 pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 #[doc(hidden)]
 pub use world::net::Peers;

@@ -43,7 +43,7 @@ pub struct Runner {
 
 /// An instance that is kept for the next task of its job, with its store.
 #[doc(hidden)]
-pub struct Session {
+pub struct KeptInstance {
     store: Store<GuestState>,
     instance: Instance,
 }
@@ -116,7 +116,7 @@ impl Runner {
         &self,
         program: &Program,
         request: &Request<'_>,
-        kept: &mut Option<Session>,
+        kept: &mut Option<KeptInstance>,
     ) -> Report {
         let Some(compiled) = &program.compiled else {
             let message =
@@ -136,7 +136,7 @@ impl Runner {
         // The guest's clock shows the time of this runtime.
         let _context = runtime.enter();
         let (mut store, instance) = match kept.take() {
-            Some(Session {
+            Some(KeptInstance {
                 mut store,
                 instance,
             }) => {
@@ -179,7 +179,7 @@ impl Runner {
         });
         let report = report(result, request, &mut store);
         if let Some(instance) = instance.filter(|_| request.setting.keep_instance) {
-            *kept = Some(Session { store, instance });
+            *kept = Some(KeptInstance { store, instance });
         } else if !request.setting.peers.is_empty() {
             drop(store);
             close_sockets(runtime);

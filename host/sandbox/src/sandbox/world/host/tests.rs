@@ -58,7 +58,7 @@ impl Bench {
         &self,
         function: &str,
         arguments: &[Value],
-        session: Option<&mut Option<Session>>,
+        instance: Option<&mut Option<KeptInstance>>,
     ) -> Report {
         let functions = self.program.module.functions();
         let idx = functions
@@ -71,7 +71,7 @@ impl Bench {
             .map(|(value, (_, ty))| Packed::pack(value, ty).expect("the argument fits"))
             .collect();
         let setting = Setting {
-            keep_instance: session.is_some(),
+            keep_instance: instance.is_some(),
             ..Setting::under(self.limits.clone())
         };
         let request = Request {
@@ -82,7 +82,7 @@ impl Bench {
             surroundings: &self.surroundings,
         };
         self.runner
-            .run(&self.program, &request, session.unwrap_or(&mut None))
+            .run(&self.program, &request, instance.unwrap_or(&mut None))
     }
 
     fn run(&self, function: &str, arguments: &[Value]) -> Report {
@@ -261,22 +261,22 @@ fn a_kept_instance_tells_of_each_task_by_itself() {
     for mut bench in hosted() {
         let heard = Arc::new(Heard::default());
         bench.surroundings.listener = Some(heard.clone());
-        let mut session = None;
-        let first = bench.kept("tell", &[1_u64.into()], Some(&mut session));
-        assert!(session.is_some());
+        let mut instance = None;
+        let first = bench.kept("tell", &[1_u64.into()], Some(&mut instance));
+        assert!(instance.is_some());
         bench.surroundings.task = 43;
         bench.surroundings.engine_count = 9;
         bench.surroundings.pushed = Some(Arc::new(values([("n", 5_u64.into())])));
-        let second = bench.kept("tell", &[1_u64.into()], Some(&mut session));
+        let second = bench.kept("tell", &[1_u64.into()], Some(&mut instance));
         assert_eq!(first.notes, second.notes);
         let heard = heard.0.lock().unwrap();
         let of = |task: u64| heard.iter().filter(|(known, _)| *known == task).count();
         // The same, but for the pieces in which it is printed.
         assert!(of(42) >= 5 && of(43) >= 5 && of(42) + of(43) == heard.len());
-        let here = bench.kept("where-am-i", &[], Some(&mut session));
+        let here = bench.kept("where-am-i", &[], Some(&mut instance));
         let here = here.result.expect("a value").unpack().expect("a value");
         assert_eq!(here, Value::Tuple(vec![3_u32.into(), 9_u32.into()]));
-        let sum = bench.kept("sum-pushed", &["n".into()], Some(&mut session));
+        let sum = bench.kept("sum-pushed", &["n".into()], Some(&mut instance));
         let sum = sum.result.expect("a value").unpack().expect("a value");
         assert_eq!(sum, 5_u64.into());
     }
