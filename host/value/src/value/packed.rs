@@ -92,11 +92,7 @@ impl Packed {
     ///
     /// Never fails on a `Packed` that this library made; the bytes are checked as they are read.
     pub fn unpack(&self) -> Result<Value, PackedError> {
-        let mut decoder = Decoder::new(&self.bytes);
-        let value = decoder.value(&self.ty, 0, &self.bytes);
-        let value = value.map_err(|reason| decoder.malformed(&self.bytes, reason))?;
-        decoder.finish()?;
-        Ok(value)
+        Decoder::read_all(&self.bytes, |decoder| decoder.value(&self.ty, 0))
     }
 
     /// Returns the type of the value.
