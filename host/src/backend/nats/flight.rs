@@ -281,15 +281,9 @@ async fn publish(
     headers.insert("Nats-Msg-Id", format!("{}/{name}", agent.session));
     let mut answer = ANSWER;
     loop {
-        let publish = async {
-            agent
-                .connection
-                .js
-                .publish_with_headers(subject.clone(), headers.clone(), message.clone())
-                .await?
-                .await
-        };
-        let publish = agent.connection.watched("rwc.t.", publish);
+        let publish = agent
+            .connection
+            .publish("rwc.t.", &subject, &headers, &message);
         let again = match agent.connection.within(answer, publish).await {
             Some(Ok(Ok(_))) => return Ok(()),
             Some(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
