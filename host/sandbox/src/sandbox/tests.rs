@@ -207,7 +207,7 @@ fn strings_that_overlap_do_not_grow_past_the_limit() {
 }
 
 /// Where `cargo xtask guests` puts the guests.
-fn guest(name: &str) -> Module {
+pub(super) fn guest(name: &str) -> Module {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
         PathBuf::from,

@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 use variant::Variant;
+use wasmtime::component::Component;
 
 /// What the two kinds of compiled code have in common.
 pub(super) trait Code: Sized {
@@ -36,67 +37,63 @@ pub(super) trait Code: Sized {
     fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self>;
 }
 
-impl Code for wasmtime::Module {
-    const KIND: CodeKind = CodeKind::Core;
+/// wasmtime's two types have the same functions, but for the one that maps a file.
+macro_rules! code {
+    ($code:ty, $kind:ident, $map:expr) => {
+        impl Code for $code {
+            const KIND: CodeKind = CodeKind::$kind;
 
-    fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
-        Self::from_binary(engine, bytes)
-    }
+            fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
+                Self::from_binary(engine, bytes)
+            }
 
-    fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
-        self.serialize()
-    }
+            fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+                self.serialize()
+            }
 
-    #[expect(
-        unsafe_code,
-        reason = "the one way to map compiled code; it is our own"
-    )]
-    fn map(engine: &wasmtime::Engine, file: File, _: &Path) -> wasmtime::Result<Self> {
-        // SAFETY: the file is from our private cache directory: written by `serialize` of the
-        // same build of wasmtime, checked against its checksum, and never changed in place.
-        unsafe { Self::deserialize_open_file(engine, file) }
-    }
+            fn map(engine: &wasmtime::Engine, file: File, path: &Path) -> wasmtime::Result<Self> {
+                $map(engine, file, path)
+            }
 
-    #[expect(
-        unsafe_code,
-        reason = "the one way to take what another process compiled"
-    )]
-    fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self> {
-        // SAFETY: a program that the embedder named as its own compiler gave the code, for an engine
-        // of this compatibility, and it is as it was when it gave it: its checksum was compared.
-        unsafe { Self::deserialize(engine, code) }
-    }
+            #[expect(
+                unsafe_code,
+                reason = "the one way to take what another process compiled"
+            )]
+            fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self> {
+                // SAFETY: a program that the embedder named as its own compiler gave the code, for an
+                // engine of this compatibility, and it is as it was when it gave it: its checksum was
+                // compared.
+                unsafe { Self::deserialize(engine, code) }
+            }
+        }
+    };
 }
 
-impl Code for wasmtime::component::Component {
-    const KIND: CodeKind = CodeKind::Component;
+code!(wasmtime::Module, Core, map_module);
+code!(Component, Component, map_component);
 
-    fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
-        Self::from_binary(engine, bytes)
-    }
+#[expect(
+    unsafe_code,
+    reason = "the one way to map compiled code; it is our own"
+)]
+fn map_module(
+    engine: &wasmtime::Engine,
+    file: File,
+    _: &Path,
+) -> wasmtime::Result<wasmtime::Module> {
+    // SAFETY: the file is from our private cache directory: written by `serialize` of the
+    // same build of wasmtime, checked against its checksum, and never changed in place.
+    unsafe { wasmtime::Module::deserialize_open_file(engine, file) }
+}
 
-    fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
-        self.serialize()
-    }
-
-    #[expect(
-        unsafe_code,
-        reason = "the one way to map compiled code; it is our own"
-    )]
-    fn map(engine: &wasmtime::Engine, _: File, path: &Path) -> wasmtime::Result<Self> {
-        // SAFETY: as for modules above. Another process may have put its own file there since
-        // the check, by a rename, and then checked nothing less than we do.
-        unsafe { Self::deserialize_file(engine, path) }
-    }
-
-    #[expect(
-        unsafe_code,
-        reason = "the one way to take what another process compiled"
-    )]
-    fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self> {
-        // SAFETY: as for modules above.
-        unsafe { Self::deserialize(engine, code) }
-    }
+#[expect(
+    unsafe_code,
+    reason = "the one way to map compiled code; it is our own"
+)]
+fn map_component(engine: &wasmtime::Engine, _: File, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: as for modules above. Another process may have put its own file there since
+    // the check, by a rename, and then checked nothing less than we do.
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 /// Where a cluster gets its compiled code.

@@ -83,10 +83,7 @@ async fn run_program(
         Ok(Err(())) => {
             return Err(failure::exited(1, store.data(), limits).into());
         }
-        Err(error)
-            if error
-                .downcast_ref::<I32Exit>()
-                .is_some_and(|exit| exit.0 == 0) => {}
+        Err(error) if core::is_success(&error) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(core::program_output(store))

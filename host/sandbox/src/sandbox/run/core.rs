@@ -151,10 +151,7 @@ async fn run_program(
         .ok_or_else(|| Failure::new(FailureCode::Internal, "the program has no _start"))?;
     match invoke(code.waits, store, start, &[], &mut []).await {
         Ok(()) => {}
-        Err(error)
-            if error
-                .downcast_ref::<I32Exit>()
-                .is_some_and(|exit| exit.0 == 0) => {}
+        Err(error) if is_success(&error) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(program_output(store))

@@ -228,6 +228,13 @@ impl Limiter {
     }
 }
 
+/// Returns the sum after one of its parts has grown; none if the module's own maximum for that part,
+/// which is not one of our limits, forbids it.
+fn grown(sum: usize, current: usize, desired: usize, maximum: Option<usize>) -> Option<usize> {
+    let is_allowed = maximum.is_none_or(|maximum| desired <= maximum);
+    is_allowed.then(|| sum.saturating_sub(current).saturating_add(desired))
+}
+
 impl ResourceLimiter for Limiter {
     fn memory_growing(
         &mut self,
@@ -235,11 +242,9 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            // The module's own maximum, not one of our limits.
+        let Some(sum) = grown(self.memory, current, desired, maximum) else {
             return Ok(false);
-        }
-        let sum = self.memory.saturating_sub(current).saturating_add(desired);
+        };
         if sum > self.memory_limit {
             self.refused = Some(Refused::Memory(sum));
             return Ok(false);
@@ -256,13 +261,9 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        let Some(sum) = grown(self.table_elements, current, desired, maximum) else {
             return Ok(false);
-        }
-        let sum = self
-            .table_elements
-            .saturating_sub(current)
-            .saturating_add(desired);
+        };
         if sum > self.table_limit {
             self.refused = Some(Refused::Table(sum));
             return Ok(false);

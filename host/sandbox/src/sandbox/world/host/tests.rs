@@ -8,11 +8,11 @@ use crate::limits::Limits;
 use crate::note::{Listener, LogLevel, MAX_PUBLISHED_NAMES, Notes, TaskNote};
 use crate::outcome::FailureCode;
 use crate::pushed::{PushedValue, PushedValues};
+use crate::sandbox::tests::guest;
 use crate::sandbox::*;
 use rwasm_value::ids::EngineId;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Packed, Value};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -100,17 +100,6 @@ impl Bench {
         let failure = self.run(function, arguments).result.expect_err("a failure");
         (failure.code, failure.message)
     }
-}
-
-/// Where `cargo xtask guests` puts the guests.
-fn guest(name: &str) -> Module {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
-        PathBuf::from,
-    );
-    let path = target.join("guests").join(name);
-    Module::from_file(&path)
-        .unwrap_or_else(|error| panic!("{error}: build the guests with `cargo xtask guests`"))
 }
 
 fn text(wat: &str) -> Module {
