@@ -414,7 +414,7 @@ fn imports_of_other_types_than_the_interface_has_are_refused() {
     };
     let message = refused(r#""log" (func $f (param i32 i64 i32))"#);
     assert!(
-        message.contains("its import `log` of `rwasm:task/host@0.1.0` is"),
+        message.contains("its import `log` of `rwasm:task/host@0.1.0` does not fit: expected ("),
         "{message}"
     );
     let message = refused(r#""log" (global i32)"#);
