@@ -165,7 +165,7 @@ pub use rwasm_sandbox::note::{
     TaskNote,
 };
 pub use rwasm_sandbox::outcome::{
-    Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Place, Usage,
+    ArgumentSource, Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Usage,
 };
 pub use rwasm_sandbox::sandbox::{
     CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form, Function,

@@ -116,7 +116,7 @@ fn bytes_are_passed_as_they_are_and_text_is_asked_for() {
     let kept = call("keep").arg(odd()).args(["--format", "raw"]).end();
     kept.expect_code(0).expect_stdout(odd().as_bytes());
     for (function, wanted) in [("total", "list<u32>"), ("name", "string")] {
-        let found = format!("found bytes that are not UTF-8, wanted {wanted}");
+        let found = format!("expected {wanted}, found bytes that are not UTF-8");
         call(function)
             .arg(odd())
             .fails(2)

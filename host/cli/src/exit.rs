@@ -14,8 +14,8 @@ use rwasm_cluster::join::{JoinError, PolicyError};
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{
-    Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError, Place,
-    PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
+    ArgumentSource, Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError,
+    JobError, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
 };
 use std::error::Error as _;
 use std::io::IsTerminal;
@@ -326,9 +326,9 @@ impl CliError {
             },
             Self::Task { failed, .. } => {
                 let failure = &failed.failure;
-                let place = match (&failed.origin.place, failed.attempts.last()) {
+                let place = match (&failed.origin.source, failed.attempts.last()) {
                     (
-                        Place::Arguments,
+                        ArgumentSource::Arguments,
                         Some(Attempt {
                             engine: Some(engine),
                             ..
@@ -339,7 +339,7 @@ impl CliError {
                             failed.function, failure.code
                         )
                     }
-                    (Place::Arguments, _) => {
+                    (ArgumentSource::Arguments, _) => {
                         format!("`{}` failed ({})", failed.function, failure.code)
                     }
                     _ => format!("a task failed ({}) on {}", failure.code, failed.origin),

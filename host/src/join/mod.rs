@@ -19,7 +19,7 @@ mod suspect;
 mod task;
 mod worker;
 
-pub use policy::{Policy, PolicyError};
+pub use policy::{EnginePolicy, PolicyError};
 
 use crate::cluster::{Cluster, StartError};
 use crate::nats::AssetError;
@@ -56,7 +56,7 @@ pub struct JoinSettings {
     /// Labels that are shown with this process.
     pub labels: BTreeMap<String, String>,
     /// The most that tasks may be granted here; nothing by default.
-    pub policy: Policy,
+    pub policy: EnginePolicy,
     /// How long running tasks may take to end after [`Drain::begin`]; 1 minute by default.
     pub drain_timeout: Duration,
     /// Leave after being idle this long; never by default.
@@ -76,7 +76,7 @@ impl JoinSettings {
             compiler: Compiler::default(),
             lanes: vec![names::MAIN_LANE.to_owned()],
             labels: BTreeMap::new(),
-            policy: Policy::default(),
+            policy: EnginePolicy::default(),
             drain_timeout: Duration::from_mins(1),
             exit_when_idle: None,
             health: None,

@@ -6,7 +6,7 @@ use crate::environment::profile::Profile;
 use crate::exit::CliError;
 use crate::pipeline::check_engines;
 use rwasm_cluster::ByteSize;
-use rwasm_cluster::join::Policy;
+use rwasm_cluster::join::EnginePolicy;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ impl EngineSettings {
         };
         // What engines would end at is said before anything is started.
         if let Some(path) = &policy {
-            Policy::read(path).map_err(CliError::Policy)?;
+            EnginePolicy::read(path).map_err(CliError::Policy)?;
         }
         let lanes = if arguments.lanes.is_empty() {
             &set.lanes

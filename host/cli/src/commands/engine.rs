@@ -9,7 +9,7 @@ use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
 use crate::pipeline;
-use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
+use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
 use std::collections::BTreeSet;
@@ -105,7 +105,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
         .map(|label| (label.name.clone(), label.value.clone()))
         .collect();
     if let Some(path) = &arguments.policy {
-        settings.policy = Policy::read(path).map_err(CliError::Policy)?;
+        settings.policy = EnginePolicy::read(path).map_err(CliError::Policy)?;
     }
     settings.drain_timeout = arguments.drain_timeout;
     settings.exit_when_idle = arguments.exit_when_idle;

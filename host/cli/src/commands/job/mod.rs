@@ -240,6 +240,7 @@ fn duration(job: &JobEntry) -> Option<String> {
 /// How the job's outcomes were merged; what is not recorded is as by default.
 fn merge_of(job: &JobEntry) -> Merge {
     let text = |name: &str| job.options[name].as_str();
+    // Older histories keep the name of a reducer apart.
     match text("reducer") {
         Some(name) => Merge::Reducer(name.to_owned()),
         None => text("merge")
