@@ -76,5 +76,6 @@ mod security;
 
 mod docs;
 mod ipyparallel;
+mod layers;
 mod readme;
 mod recipes;

@@ -9,7 +9,9 @@ mod values;
 
 pub(crate) use generated::{CompletionsArguments, ManArguments, completions, man_pages, version};
 pub(crate) use grants::{DeterminismOptions, GrantOptions};
-pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
+pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check_engines};
+#[cfg(test)]
+pub(crate) use values::LIMITS;
 pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
 
 mod cache;
@@ -45,8 +47,8 @@ pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
 #[cfg(feature = "nats")]
 pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
-use super::exit::CliError;
 use crate::environment::config::ProjectFile;
+use crate::exit::CliError;
 use clap::builder::styling::Styles;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;

@@ -1,8 +1,9 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
+mod details;
 mod hints;
 
-use crate::output::failures::details;
+use details::details;
 use hints::{SMALLER, history_hint, others};
 #[cfg(feature = "nats")]
 use hints::{connect_hint, durable_hint};

@@ -6,10 +6,11 @@ use super::values::{
     LimitArgument, LogFrom, ReuseArgument, View, When, count, duration, format_parser, limit_help,
     pause, positive_size,
 };
+use crate::exit::CliError;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{ByteSize, FailureSet, Policy, Targets, Tolerance};
+use rwasm_cluster::{ByteSize, FailureSet, MAX_ENGINES, Policy, StartError, Targets, Tolerance};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -210,6 +211,16 @@ pub(crate) struct Loudness {
     /// When to use colors
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_COLOR", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
     pub(crate) color: When,
+}
+
+/// Refuses a number of engines that no cluster can have.
+pub(crate) fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
+    match wanted {
+        Some(wanted) if wanted == 0 || wanted > MAX_ENGINES => {
+            Err(CliError::Start(StartError::EngineCount { wanted }))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Numbers name jobs of the history.

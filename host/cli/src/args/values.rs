@@ -147,7 +147,7 @@ impl FromStr for LimitArgument {
 }
 
 /// The limits of `--limit`: their names with units, their defaults and what they bound.
-const LIMITS: [(&str, &str, &str); 13] = [
+pub(crate) const LIMITS: [(&str, &str, &str); 13] = [
     (
         "input=SIZE",
         "64MiB",
@@ -247,25 +247,7 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::LimitOptions;
     use proptest::prelude::*;
-    use rwasm_cluster::Limits;
-
-    #[test]
-    fn the_table_of_limits_has_their_names_and_defaults() {
-        let limits = LIMITS.map(|(name, default, _)| {
-            let (name, _) = name.split_once('=').expect("it has a unit");
-            format!("{name}={default}").parse().expect("it is a limit")
-        });
-        let defaults = Limits::default();
-        let options = LimitOptions {
-            timeout: defaults.time,
-            memory: defaults.memory,
-            fuel: defaults.fuel,
-            limits: limits.to_vec(),
-        };
-        assert_eq!(crate::pipeline::limits(&options, false), defaults);
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2048) })]

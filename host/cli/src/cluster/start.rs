@@ -5,17 +5,17 @@
 
 use super::began::{Began, end, ended_at_once};
 use super::process::Mark;
+use super::profile::{self, Profile};
 use super::settings::StartSettings;
 use super::state::{ClusterDir, ClusterState, EngineGroup, Kept};
 use super::stop::gone;
 use super::waiting::Deadline;
 use super::{engines, found, server};
 use crate::args::{HostArgument, StartArguments};
-use crate::environment::profile::{self, Profile};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
     AssetSettings, ConnectSettings, Key, Overview, Process, Role, overview, set_up,

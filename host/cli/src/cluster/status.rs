@@ -1,10 +1,11 @@
 //! `status` and `engine list`: a cluster at a glance, for people and for programs.
 
+use super::profile::{remote_always, unanswered};
 use super::state;
 use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
-use crate::environment::profile::{remote_always, unanswered};
 use crate::exit::CliError;
-use crate::output::text::{aligned, in_line, print, time};
+use crate::output::stdout::print;
+use crate::text::{aligned, in_line, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
 use rwasm_cluster::plain::visible;
 use serde_json::{Value as Json, json};

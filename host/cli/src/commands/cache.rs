@@ -3,7 +3,8 @@
 use crate::args::{CacheCommand, InfoArguments, PruneArguments, ShownAs};
 use crate::environment::compiler::{cache_dir, cache_size};
 use crate::exit::CliError;
-use crate::output::text::{print, time};
+use crate::output::stdout::print;
+use crate::text::time;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{ByteSize, CacheInfo, CodeCache, Prune};
 use serde_json::json;

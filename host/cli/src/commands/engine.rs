@@ -1,14 +1,13 @@
 //! `rwasm-cluster engine`: engines of a cluster.
 
-use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness};
+use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness, check_engines};
 use crate::cluster;
+use crate::cluster::profile;
 use crate::environment::compiler;
-use crate::environment::profile;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
-use crate::pipeline;
 use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
@@ -74,7 +73,7 @@ fn log(loudness: &Loudness) {
 }
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
-    pipeline::check_engines(arguments.engines)?;
+    check_engines(arguments.engines)?;
     log(&arguments.loudness);
     if let Some(path) = &arguments.ready_file {
         // Whoever waits for the file would do so for ever.

@@ -1,10 +1,10 @@
 //! `init`: sets a cluster up on a server that runs.
 
 use crate::args::{InitArguments, ShownAs};
-use crate::environment::profile;
+use crate::cluster::profile;
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use rwasm_cluster::nats::{Asset, AssetSettings, AssetState, Role, set_up};
 use serde_json::json;
 

@@ -2,7 +2,8 @@
 
 use crate::args::{InspectArguments, InspectFormat};
 use crate::exit::CliError;
-use crate::output::text::{print, shell_word};
+use crate::output::stdout::print;
+use crate::text::shell_word;
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};

@@ -3,7 +3,7 @@
 use crate::args::{KeysArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use rwasm_cluster::nats::{KeyFile, KeySettings, Written, make_keys};
 use rwasm_cluster::plain::visible;
 use serde_json::json;

@@ -3,7 +3,7 @@
 use crate::args::{self, CompletionsArguments, ManArguments};
 use crate::exit::CliError;
 use crate::output::results::Output;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use anyhow::Context as _;
 use std::path::Path;
 

@@ -13,9 +13,9 @@ use crate::args::{
 };
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::stats;
-use crate::output::text::{aligned, in_line, print, time};
+use crate::output::stdout::print;
 use crate::pipeline::history::{self, HOW};
+use crate::text::{aligned, duration, in_line, time};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
@@ -193,7 +193,7 @@ fn table(jobs: &[JobEntry]) -> String {
             time(job.submitted),
             job.tasks.to_string(),
             job.tasks_failed.to_string(),
-            duration(job).unwrap_or_else(|| "-".to_owned()),
+            run_time(job).unwrap_or_else(|| "-".to_owned()),
         ]
         // A name or label comes from outside, and is to stay in its line.
         .map(|cell| in_line(&cell))
@@ -232,9 +232,9 @@ fn json(job: &JobEntry) -> Json {
 }
 
 /// How long a job took, once it has ended.
-fn duration(job: &JobEntry) -> Option<String> {
+fn run_time(job: &JobEntry) -> Option<String> {
     let took = job.ended?.duration_since(job.submitted).unwrap_or_default();
-    Some(stats::time(took))
+    Some(duration(took))
 }
 
 /// How the job's outcomes were merged; what is not recorded is as by default.

@@ -1,10 +1,11 @@
 //! `job show`: all about one job.
 
-use super::{duration, json};
+use super::{json, run_time};
 use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
-use crate::output::text::{print, time};
+use crate::output::stdout::print;
 use crate::pipeline::history;
+use crate::text::time;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
@@ -56,7 +57,7 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
         line("repeats", &format!("failed tasks of job {key}"));
     }
     line("submitted", &time(job.submitted));
-    if let Some(took) = duration(job) {
+    if let Some(took) = run_time(job) {
         line("took", &took);
     }
     for input in &job.inputs {

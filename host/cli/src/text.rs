@@ -1,26 +1,26 @@
-//! Text that commands show of the program itself: tables, times, words of a shell.
+//! Text for people, made and not printed: tables, times, words of a shell.
 
-use crate::exit::CliError;
 use rwasm_cluster::plain::leaves_line;
 use std::borrow::Cow;
-use std::io::Write as _;
-use std::time::SystemTime;
-
-/// Prints what a command shows of the program itself, where there is no result to write to a file.
-pub(crate) fn print(text: &str) -> Result<(), CliError> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CliError::OutputClosed),
-        Err(source) => Err(CliError::Output {
-            what: "stdout".to_owned(),
-            source,
-        }),
-    }
-}
+use std::time::{Duration, SystemTime};
 
 /// A point in time as programs and people read it.
 pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// A time with three digits that matter.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds >= 100.0 {
+        humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+    } else if seconds >= 1.0 {
+        format!("{seconds:.2} s")
+    } else if seconds >= 0.001 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{:.1} µs", seconds * 1e6)
+    }
 }
 
 /// A word as a shell takes it. One with a zero byte, which no shell takes, is left as it is.

@@ -3,8 +3,8 @@
 //!
 //! Options override environment variables, which override `rwasm.toml`, which overrides the profile.
 
+use super::state::{self, ClusterDir};
 use crate::args::{ClusterArgument, IdentityOptions, RemoteOptions};
-use crate::cluster::state::{self, ClusterDir};
 use crate::environment::places;
 use crate::exit::CliError;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Key, Role};
