@@ -1,7 +1,8 @@
 //! The options of the commands that start, stop and show a cluster.
 
-use super::remote::{RemoteOptions, name};
+use super::remote::RemoteOptions;
 use super::values::{duration, pause, positive_size};
+use super::values::{lane, profile};
 use super::{Loudness, ShownAs};
 use clap::Args;
 use rwasm_cluster::ByteSize;
@@ -53,7 +54,7 @@ pub(crate) struct StartArguments {
     pub(crate) ssh: Option<String>,
 
     /// Lane that the engines serve, in addition to the main lane
-    #[arg(long = "lane", value_name = "NAME", value_parser = name, value_delimiter = ',', help_heading = ENGINES)]
+    #[arg(long = "lane", value_name = "NAME", value_parser = lane, value_delimiter = ',', help_heading = ENGINES)]
     pub(crate) lanes: Vec<String>,
 
     /// Label of the engines; repeat for more
@@ -89,7 +90,7 @@ pub(crate) struct StartArguments {
     pub(crate) within: Duration,
 
     /// Name of the cluster and of the profile with its settings [default: default]
-    #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true)]
+    #[arg(long, value_name = "NAME", value_parser = profile, env = "RWASM_PROFILE", hide_env = true)]
     pub(crate) profile: Option<String>,
 
     #[command(flatten)]
@@ -119,7 +120,7 @@ pub(crate) struct StopArguments {
     pub(crate) drain_timeout: Option<Duration>,
 
     /// Name of the cluster [default: default]
-    #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true)]
+    #[arg(long, value_name = "NAME", value_parser = profile, env = "RWASM_PROFILE", hide_env = true)]
     pub(crate) profile: Option<String>,
 
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! The options of the commands on engines of a cluster.
 
-use super::remote::name;
+use super::values::lane;
 use super::values::{duration, pause};
 use super::{EngineListArguments, IdentityOptions, LabelArgument, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
@@ -122,7 +122,7 @@ pub(crate) struct JoinArguments {
     /// Lane to serve; repeat for more [default: main]
     ///
     /// The first lane has priority.
-    #[arg(long = "lane", value_name = "NAME", value_parser = name)]
+    #[arg(long = "lane", value_name = "NAME", value_parser = lane)]
     pub(crate) lanes: Vec<String>,
 
     /// Label of these engines; repeat for more

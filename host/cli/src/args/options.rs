@@ -6,6 +6,8 @@ use super::values::{
     LimitArgument, LogFrom, ReuseArgument, View, When, count, duration, format_parser, limit_help,
     pause, positive_size,
 };
+#[cfg(feature = "nats")]
+use super::values::{job_id, lane};
 use crate::exit::CliError;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
@@ -47,6 +49,7 @@ pub(crate) struct TaskOptions {
     #[arg(
         long,
         value_name = "NAME",
+        value_parser = lane,
         env = "RWASM_LANE",
         hide_env = true,
         help_heading = "Cluster"
@@ -221,17 +224,4 @@ pub(crate) fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Numbers name jobs of the history.
-#[cfg(feature = "nats")]
-fn job_id(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
-        return Err("an id has 1 to 64 letters, digits, `-` and `_`".to_owned());
-    }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a number is the id of a job in the history; add a letter".to_owned());
-    }
-    Ok(text.to_owned())
 }

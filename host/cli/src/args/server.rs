@@ -1,5 +1,6 @@
 //! The options of the commands that set up a server: its keys, its configuration, its streams.
 
+use super::values::lane;
 use super::values::{duration, positive_size};
 use super::{IdentityOptions, Loudness, ShownAs};
 use clap::Args;
@@ -162,7 +163,7 @@ pub(crate) struct InitArguments {
     pub(crate) replicas: Option<usize>,
 
     /// Lane to add to the main one, for engines of another kind
-    #[arg(long = "lane", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "lane", value_name = "NAME", value_parser = lane, value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
 
     /// Silence of an engine before others get its tasks [default: 10s]

@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge};
+#[cfg(feature = "nats")]
+use rwasm_cluster::{is_name, not_a_name};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -241,6 +243,36 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
         Ok(0) => Err("the number must be at least 1".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}; use a number of at least 1")),
+    }
+}
+
+/// The lane of a cluster.
+#[cfg(feature = "nats")]
+pub(super) fn lane(text: &str) -> Result<String, String> {
+    name("lane", text)
+}
+
+/// The name of a profile, which is that of a file too.
+#[cfg(feature = "nats")]
+pub(super) fn profile(text: &str) -> Result<String, String> {
+    name("profile name", text)
+}
+
+/// The id of a durable job; numbers name jobs of the history.
+#[cfg(feature = "nats")]
+pub(super) fn job_id(text: &str) -> Result<String, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return Err("a number is the id of a job in the history; add a letter".to_owned());
+    }
+    name("job id", text)
+}
+
+#[cfg(feature = "nats")]
+fn name(what: &str, text: &str) -> Result<String, String> {
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(not_a_name(what, text))
     }
 }
 
