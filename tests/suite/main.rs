@@ -30,11 +30,11 @@ mod dependencies;
 mod direct_view;
 mod elastic;
 mod host_functions;
+mod notes;
 mod queue;
 mod results;
 mod retries;
 mod time_limits;
-mod told;
 mod typed_functions;
 
 mod arguments;
