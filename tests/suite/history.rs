@@ -95,7 +95,7 @@ fn a_result_is_printed_again_byte_for_byte() {
     assert_eq!(one.json()[0][0], "c");
     dir.job("result 3 3")
         .fails(2)
-        .expect_stderr_has(&["task 3 of job 3 is not in the history"]);
+        .expect_stderr_has(&["job 3 has no task 3: it has 3 tasks, numbered from 0"]);
     dir.job("result 1 0")
         .fails(14)
         .expect_stderr_has(&["it was merged into the result of the job"]);
@@ -125,6 +125,9 @@ fn jobs_are_listed_by_what_is_known_of_them() {
     assert_eq!(ids("--function mapper"), [3, 1]);
     assert_eq!(ids("--engine 1000"), [] as [u64; 0]);
     assert_eq!(ids("--since 1h"), [3, 2, 1]);
+    assert_eq!(ids("--since 1h30m"), [3, 2, 1]);
+    let ago = dir.job("list --format json --since").arg("2h ago").end();
+    assert_eq!(ago.expect_code(0).json().as_array().map(Vec::len), Some(3));
     assert_eq!(ids("--since 2001-01-01"), [3, 2, 1]);
     assert_eq!(ids("--since 2999-01-01"), [] as [u64; 0]);
 
@@ -219,7 +222,8 @@ fn jobs_are_removed() {
     for _ in 0..4 {
         dir.run("wordcount").stdin("a").output();
     }
-    dir.job("rm 1 3").end().expect_code(0).expect_stdout("");
+    let removed = dir.job("rm 1 3").end().expect_code(0).expect_stdout("");
+    assert_eq!(removed.stderr, "removed job 1\nremoved job 3\n");
     assert_eq!(dir.list("").len(), 2);
     for command in ["show", "result", "retry", "rm"] {
         dir.job(command)
@@ -236,8 +240,30 @@ fn jobs_are_removed() {
     assert_eq!(dir.list("").len(), 2);
     dir.job("rm").fails(2);
     dir.job("rm 2 --all").fails(2);
-    dir.job("rm --all").end().expect_code(0);
+    dir.run("wordcount").stdin("a").output();
+    let quiet = dir.job("rm 5 --quiet").end().expect_code(0);
+    quiet.expect_stderr_is_empty();
+    let removed = dir.job("rm --all").end().expect_code(0);
+    assert_eq!(removed.stderr, "removed 2 jobs\n");
     assert_eq!(dir.list("").len(), 0);
+}
+
+#[test]
+fn what_a_job_is_called_cannot_forge_lines() {
+    let dir = HistoryDir::new();
+    let forged = "a\nstate      done\u{1b}[31m";
+    let text = r#"(module (func (export "f\0astate      forged")))"#;
+    let module = dir.file("m\nforged.wat", text);
+    let call = program().arg("call").arg(module);
+    call.arg("f\nstate      forged")
+        .args(["--history", "--label", forged])
+        .env("RWASM_HISTORY_FILE", dir.history())
+        .output();
+    let shown = dir.job("show 1").output();
+    let state = |line: &&str| line.starts_with("state ") || line.starts_with("forged");
+    assert_eq!(shown.lines().filter(state).count(), 1, "{shown}");
+    assert!(shown.contains(r"a\nstate      done\u{1b}[31m"), "{shown}");
+    assert_eq!(dir.job("list").output().lines().count(), 2);
 }
 
 #[test]

@@ -66,6 +66,7 @@ mod oversized;
 mod settings;
 mod signals;
 mod terminal;
+mod usage;
 
 mod durable;
 mod faults;

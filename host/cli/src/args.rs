@@ -7,7 +7,9 @@ mod options;
 mod usage;
 mod values;
 
-pub(crate) use generated::{CompletionsArguments, ManArguments, completions, man_pages, version};
+pub(crate) use generated::{
+    CompletionsArguments, ManArguments, completions, is_command, man_pages, version,
+};
 pub(crate) use grants::{DeterminismOptions, GrantOptions};
 pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check_engines};
 #[cfg(test)]
@@ -58,7 +60,7 @@ use rwasm_cluster::{Chunking, Merge};
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use usage::{usage, wanted_color};
+use usage::{has_foreign_controls, usage, wanted_color};
 use values::count;
 
 /// Run many small WebAssembly tasks fast, in parallel and in a sandbox.
@@ -340,6 +342,10 @@ impl Arguments {
     /// Reads the command line and the environment, with the project file's settings behind them.
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {
         let mut command = Self::command().color(wanted_color());
+        if has_foreign_controls() {
+            // Colours could not be told from what the words bring along.
+            command = command.styles(Styles::plain());
+        }
         file.check(&settable(&command))?;
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {

@@ -1,5 +1,6 @@
 //! Text for people, made and not printed: tables, times, words of a shell.
 
+use rwasm_cluster::ByteSize;
 use rwasm_cluster::plain::leaves_line;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -33,6 +34,40 @@ pub(crate) fn in_line(text: &str) -> String {
     text.chars()
         .map(|letter| if leaves_line(letter) { '?' } else { letter })
         .collect()
+}
+
+/// A text from outside in one line, with escapes for what would end the line or command a terminal.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if leaves_line(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// A number of things, by the name of one.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let plural = match thing {
+        _ if count == 1 => "",
+        "dispatch" | "process" => "es",
+        _ => "s",
+    };
+    format!("{count} {thing}{plural}")
+}
+
+/// A size in bytes, and in larger units if it has them.
+pub(crate) fn bytes(count: u64) -> String {
+    let exact = counted(count, "byte");
+    let size = ByteSize::new(count).to_string();
+    if size == format!("{count}B") {
+        exact
+    } else {
+        format!("{exact} ({size})")
+    }
 }
 
 /// Cells in columns as wide as their widest.

@@ -36,10 +36,7 @@ fn what_runs_finishes_and_the_rest_runs_elsewhere() {
     let staying = EngineProcess::join(url, "-n 2");
     let (status, stderr) = going.end();
     assert_eq!(status.code(), Some(0), "{stderr}");
-    assert!(
-        stderr.contains("1 tasks done, 0 of them failed"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("1 task done, 0 of them failed"), "{stderr}");
     let started = Instant::now();
     assert_eq!(map.get().expect("all run"), [0, 1, 2, 3]);
     assert!(started.elapsed() < ACK_WAIT / 2, "{:?}", started.elapsed());
@@ -73,7 +70,7 @@ fn what_does_not_finish_in_time_is_given_back() {
     show(&format!("it went after {:?}", asked.elapsed()));
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("0 tasks done"), "{stderr}");
-    assert!(stderr.contains("1 dispatches returned"), "{stderr}");
+    assert!(stderr.contains("1 dispatch returned"), "{stderr}");
     assert_eq!(map.get().expect("it runs elsewhere"), [7]);
     assert_eq!(begun(&mut notes), Some((0, staying.ids[0])));
     assert_eq!(begun(&mut notes), None);

@@ -3,8 +3,8 @@
 use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
-    LimitArgument, LogFrom, ReuseArgument, View, When, count, duration, format_parser, limit_help,
-    pause, positive_size,
+    LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, View, When, count, duration, format_parser,
+    limit_help, parsed, pause, positive_size,
 };
 #[cfg(feature = "nats")]
 use super::values::{job_id, lane};
@@ -26,7 +26,7 @@ const SHOWN: &str = "Reporting";
 #[derive(Args, Debug)]
 pub(crate) struct TaskOptions {
     /// Number of engines [default: the available cores]
-    #[arg(short = 'j', long, value_name = "N", env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
+    #[arg(short = 'j', long, value_name = "N", value_parser = parsed::<u32>(OF_ENGINES), env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
     pub(crate) engines: Option<u32>,
 
     /// Whether that number was typed, and is not from the environment or the project file.
@@ -91,7 +91,7 @@ pub(crate) struct TaskOptions {
     pub(crate) deadline: Option<Duration>,
 
     /// How often to retry a failed task
-    #[arg(long, default_value_t = 0, value_name = "N", env = "RWASM_RETRIES", hide_env = true, help_heading = FAILURES)]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = parsed::<u32>("a number of retries such as 2"), env = "RWASM_RETRIES", hide_env = true, help_heading = FAILURES)]
     pub(crate) retries: u32,
 
     /// Which failures to retry: `all`, or engine-lost, trap, timeout, limit, guest-error
@@ -143,7 +143,7 @@ pub(crate) struct LimitOptions {
     pub(crate) memory: ByteSize,
 
     /// Instruction limit for a task, in units of fuel; counting them slows tasks down
-    #[arg(long, value_name = "N", env = "RWASM_FUEL", hide_env = true, hide_short_help = true, help_heading = LIMITS)]
+    #[arg(long, value_name = "N", value_parser = parsed::<u64>("a number of instructions such as 1000000"), env = "RWASM_FUEL", hide_env = true, hide_short_help = true, help_heading = LIMITS)]
     pub(crate) fuel: Option<u64>,
 
     /// Set another limit, such as output=1GiB; --help lists them all

@@ -35,7 +35,7 @@ pub(crate) struct IdentityOptions {
     #[arg(long, value_name = "NAME", value_parser = profile, env = "RWASM_PROFILE", hide_env = true, help_heading = CLUSTER)]
     pub(crate) profile: Option<String>,
 
-    /// Key of your role, made by `rwasm-cluster keys`
+    /// Key of your role, created by `rwasm-cluster keys`
     #[arg(long, value_name = "FILE", env = "RWASM_KEY", hide_env = true, help_heading = CLUSTER)]
     pub(crate) key: Option<PathBuf>,
 

@@ -194,7 +194,7 @@ pub(super) fn limit_help() -> String {
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; use a time such as 500ms, 30s or 2h"))?;
+        .map_err(|_| expected("a time such as 500ms, 30s or 2h", text))?;
     if duration.is_zero() {
         Err("the time must be greater than 0".to_owned())
     } else {
@@ -233,8 +233,7 @@ pub(super) fn pause(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; use a time such as 100ms, 2s or 1m"))
+    humantime::parse_duration(text).map_err(|_| expected("a time such as 100ms, 2s or 1m", text))
 }
 
 /// A number that counts something and is not 0.
@@ -242,8 +241,23 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("the number must be at least 1".to_owned()),
         Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}; use a number of at least 1")),
+        Err(_) => Err(expected("a number of at least 1", text)),
     }
+}
+
+/// What the number of engines should be.
+pub(super) const OF_ENGINES: &str = "a number of engines such as 4";
+
+/// A number, or whatever else Rust reads by itself; `wanted` describes it with an example.
+pub(super) fn parsed<T: FromStr>(
+    wanted: &'static str,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| text.parse().map_err(|_| expected(wanted, text))
+}
+
+/// What was wanted and what was found, in place of the parser's own words, which name neither.
+fn expected(wanted: &str, found: &str) -> String {
+    format!("expected {wanted}, found \"{found}\"")
 }
 
 /// The lane of a cluster.

@@ -177,11 +177,6 @@ pub(super) fn start_on(
     began.start(ProcessKind::Engines, spawn, written)
 }
 
-/// So many engines, in words.
-pub(super) fn counted(engines: u32) -> String {
-    format!("{engines} engine{}", if engines == 1 { "" } else { "s" })
-}
-
 /// Waits until engines on another machine have joined, which are none of those that were there before.
 pub(super) fn await_joined(
     host: &HostArgument,

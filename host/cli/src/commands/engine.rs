@@ -8,6 +8,7 @@ use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
+use crate::text::counted;
 use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
@@ -134,8 +135,10 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     .map_err(|error| CliError::Join(Box::new(error)))?;
     if !arguments.loudness.quiet {
         note(&format!(
-            "left: {} tasks done, {} of them failed, {} dispatches returned",
-            report.done, report.failed, report.given_back
+            "left: {} done, {} of them failed, {} returned",
+            counted(report.done, "task"),
+            report.failed,
+            counted(report.given_back, "dispatch")
         ));
     }
     Ok(())

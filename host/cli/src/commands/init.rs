@@ -48,7 +48,7 @@ fn line(asset: &Asset) -> String {
 
 fn word(state: &AssetState) -> (&'static str, Option<&str>) {
     match state {
-        AssetState::Made => ("made", None),
+        AssetState::Made => ("created", None),
         AssetState::Kept => ("kept", None),
         AssetState::Changed(how) => ("changed", Some(how)),
         AssetState::Differs(how) => ("differs", Some(how)),

@@ -47,7 +47,7 @@ fn line(file: &KeyFile) -> String {
 
 fn word(written: Written) -> &'static str {
     match written {
-        Written::New => "made",
+        Written::New => "created",
         Written::Kept => "kept",
         Written::Renewed => "renewed",
         Written::LockedOut => "locked-out",

@@ -11,7 +11,6 @@ pub(crate) fn warn(text: &str) {
 }
 
 /// Says what goes on, in a line.
-#[cfg(feature = "nats")]
 pub(crate) fn note(text: &str) {
     print(&format!("{}\n", visible(text)));
 }

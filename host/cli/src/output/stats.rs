@@ -1,6 +1,6 @@
 //! `--stats`: what a job came to, for people.
 
-use crate::text::duration;
+use crate::text::{counted, duration};
 use rwasm_cluster::{ByteSize, JobStats};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,8 +17,11 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
     line(
         "tasks",
         format!(
-            "{} ({maps} map, {} merge, {} repeated) in {} dispatches",
-            stats.tasks, stats.merges, stats.retries, stats.dispatches
+            "{} ({maps} map, {} merge, {} repeated) in {}",
+            stats.tasks,
+            stats.merges,
+            stats.retries,
+            counted(stats.dispatches, "dispatch")
         ),
     );
     line(
@@ -39,9 +42,9 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
     line(
         "efficiency",
         format!(
-            "{:.0}% of {} engines",
+            "{:.0}% of {}",
             stats.efficiency() * 100.0,
-            stats.engine_count
+            counted(stats.engine_count as u64, "engine")
         ),
     );
     line(
@@ -53,8 +56,8 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
         line(
             &format!("engine {id}"),
             format!(
-                "{} tasks, busy {} ({:.0}%), input {}",
-                engine.tasks,
+                "{}, busy {} ({:.0}%), input {}",
+                counted(engine.tasks, "task"),
                 duration(engine.busy),
                 share * 100.0,
                 ByteSize::new(engine.bytes_in)

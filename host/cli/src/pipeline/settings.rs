@@ -79,7 +79,7 @@ impl Settings {
             place,
             limits,
             job,
-            output: OutputSettings::resolve(task, many),
+            output: OutputSettings::resolve(task, many)?,
             steps,
         })
     }

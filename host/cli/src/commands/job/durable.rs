@@ -14,7 +14,7 @@ use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 use crate::output::results::Output;
 use crate::output::stdout::print;
 use crate::pipeline::durable;
-use crate::text::{aligned, in_line, time};
+use crate::text::{aligned, escaped, in_line, time};
 use anyhow::Context as _;
 use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
@@ -389,7 +389,7 @@ fn text(job: &DurableJob, counts: Option<JobCounts>) -> String {
     ];
     let lines = rows
         .iter()
-        .map(|(name, value)| format!("{name:<10} {}\n", in_line(value)));
+        .map(|(name, value)| format!("{name:<10} {}\n", escaped(value)));
     lines.collect()
 }
 

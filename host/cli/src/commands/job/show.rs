@@ -5,8 +5,7 @@ use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::stdout::print;
 use crate::pipeline::history;
-use crate::text::time;
-use rwasm_cluster::plain::visible;
+use crate::text::{counted, escaped, time};
 use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
 use std::fmt::Write as _;
@@ -38,7 +37,7 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<10} {}", visible(value));
+        let _ = writeln!(text, "{name:<10} {}", escaped(value));
     };
     line("job", &job.key.to_string());
     line("state", job.state.name());
@@ -61,7 +60,9 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
         line("took", &took);
     }
     for input in &job.inputs {
-        let size = input.bytes.map(|bytes| format!(", {bytes} bytes"));
+        let size = input
+            .bytes
+            .map(|bytes| format!(", {}", counted(bytes, "byte")));
         line(
             "input",
             &format!("{}{}", input.name, size.unwrap_or_default()),
