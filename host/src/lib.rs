@@ -174,6 +174,8 @@ pub use rwasm_sandbox::sandbox::{
 };
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
 #[doc(hidden)]
+pub use rwasm_value::ids::{is_name, not_a_name};
+#[doc(hidden)]
 pub use rwasm_value::plain;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
 pub use rwasm_value::value::{

@@ -1,8 +1,9 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
+mod details;
 mod hints;
 
-use crate::output::failures::details;
+use details::details;
 use hints::{SMALLER, history_hint, others};
 #[cfg(feature = "nats")]
 use hints::{connect_hint, durable_hint};
@@ -18,7 +19,6 @@ use rwasm_cluster::{
     JobError, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
 };
 use std::error::Error as _;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ const TERMINATED: u8 = 143;
 /// Every way to end that is not well.
 #[derive(Debug)]
 pub(crate) enum CliError {
-    /// clap's words, with and without colours, and the project file if a value is from there.
+    /// clap's words, with colours if they are wanted and without, and where a wrong value is from.
     Usage {
         rendered: String,
         plain: String,
-        file: Option<PathBuf>,
+        origin: Option<String>,
     },
     /// A mistake that only shows when the module is known.
     Wrong { message: String, hint: String },
@@ -237,15 +237,11 @@ impl CliError {
         match self {
             Self::OutputClosed | Self::Signal(_) | Self::LawsBroken => {}
             Self::Usage {
-                rendered,
-                plain,
-                file,
+                rendered, origin, ..
             } => {
-                let colours =
-                    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-                text.push_str(if colours { rendered } else { plain });
-                if let Some(file) = file {
-                    text += &format!("\nhint: the value may come from `{}`\n", file.display());
+                text.push_str(rendered);
+                if let Some(origin) = origin {
+                    text += &format!("\nhint: {origin}\n");
                 }
             }
             _ => {

@@ -30,7 +30,7 @@ use crate::nats::presence;
 use async_nats::{SubscribeError, Subscriber};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::sandbox::{CodeCache, Compiler};
-use rwasm_value::ids::EngineId;
+use rwasm_value::ids::{EngineId, not_a_name};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -109,7 +109,7 @@ pub enum JoinError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The text is not a valid lane.
-    #[error("`{0}` is not a valid lane: write at most 64 letters, digits, `-` and `_`")]
+    #[error("{}", not_a_name("lane", _0))]
     Lane(String),
     /// The cluster does not admit the engines.
     #[error("the cluster at {url} does not admit these engines: {reason}")]

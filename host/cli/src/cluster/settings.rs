@@ -1,10 +1,9 @@
 //! What `start` is to start: its options, behind them the environment and the profile, then what is usual.
 
 use super::engines::EngineSettings;
-use crate::args::{HostArgument, StartArguments};
-use crate::environment::profile::Profile;
+use super::profile::Profile;
+use crate::args::{HostArgument, StartArguments, check_engines};
 use crate::exit::CliError;
-use crate::pipeline::check_engines;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::join::EnginePolicy;
 use std::path::PathBuf;

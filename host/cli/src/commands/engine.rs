@@ -1,14 +1,14 @@
 //! `rwasm-cluster engine`: engines of a cluster.
 
-use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness};
+use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness, check_engines};
 use crate::cluster;
+use crate::cluster::profile;
 use crate::environment::compiler;
-use crate::environment::profile;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
-use crate::pipeline;
+use crate::text::counted;
 use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
@@ -74,7 +74,7 @@ fn log(loudness: &Loudness) {
 }
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
-    pipeline::check_engines(arguments.engines)?;
+    check_engines(arguments.engines)?;
     log(&arguments.loudness);
     if let Some(path) = &arguments.ready_file {
         // Whoever waits for the file would do so for ever.
@@ -135,8 +135,10 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     .map_err(|error| CliError::Join(Box::new(error)))?;
     if !arguments.loudness.quiet {
         note(&format!(
-            "left: {} tasks done, {} of them failed, {} dispatches returned",
-            report.done, report.failed, report.given_back
+            "left: {} done, {} of them failed, {} returned",
+            counted(report.done, "task"),
+            report.failed,
+            counted(report.given_back, "dispatch")
         ));
     }
     Ok(())

@@ -169,12 +169,17 @@ fn spelled(name: &str) -> String {
     name.chars().map(plain).collect()
 }
 
+/// The most letters of a name that is compared: the time for that is the product of both lengths, and nobody mistypes a
+/// longer one.
+const LONGEST: usize = 256;
+
 /// Returns the number of letters to insert, delete or change to get from one to the other; none if
 /// more than `most`.
 fn distance(one: &str, other: &str, most: usize) -> Option<usize> {
     // The lengths alone rule most pairs out, and a module may have many long names.
     let length = |text: &str| text.chars().count();
-    if length(one).abs_diff(length(other)) > most {
+    let (one_length, other_length) = (length(one), length(other));
+    if one_length.max(other_length) > LONGEST || one_length.abs_diff(other_length) > most {
         return None;
     }
     Some(strsim::levenshtein(one, other)).filter(|distance| *distance <= most)

@@ -1,6 +1,6 @@
 //! What is shown of a task that failed, beside its message: earlier attempts, its own words, where it was.
 
-use crate::output::stats;
+use crate::text::duration;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Attempt, Failure, Log, Notes};
 
@@ -24,7 +24,7 @@ pub(crate) fn details(
                 "  {}{}: {code} after {}",
                 attempt.number,
                 engine.unwrap_or_default(),
-                stats::time(attempt.run_time)
+                duration(attempt.run_time)
             ));
         }
         if attempts.len() > ATTEMPTS {

@@ -3,8 +3,8 @@
 //!
 //! Options override environment variables, which override `rwasm.toml`, which overrides the profile.
 
+use super::state::{self, ClusterDir};
 use crate::args::{ClusterArgument, IdentityOptions, RemoteOptions};
-use crate::cluster::state::{self, ClusterDir};
 use crate::environment::places;
 use crate::exit::CliError;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Key, Role};
@@ -124,7 +124,10 @@ impl Profile {
 
     /// A time that stands in it under that key.
     pub(crate) fn time(&self, key: &str, text: Option<&str>) -> Result<Option<Duration>, CliError> {
-        let parse = |text| humantime::parse_duration(text).map_err(|error| self.wrong(key, &error));
+        let parse = |text| {
+            let wrong = || format!("expected a time such as 30s, found \"{text}\"");
+            humantime::parse_duration(text).map_err(|_| self.wrong(key, &wrong()))
+        };
         text.map(parse).transpose()
     }
 

@@ -1,4 +1,4 @@
-//! What the commands tell of durable jobs, and what they refuse.
+//! What the commands show of durable jobs, and what they refuse.
 
 use super::{Cluster, id, numbered};
 use crate::support::{file, folder, map, run, until, wait};
