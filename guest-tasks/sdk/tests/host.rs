@@ -119,5 +119,5 @@ fn a_pushed_value_that_does_not_fit_says_where() {
             .unwrap_err()
             .contains("[0]: expected base64, found \"?\"")
     );
-    assert!(pushed::<u8>("{").unwrap_err().contains("wanted JSON"));
+    assert!(pushed::<u8>("{").unwrap_err().contains("expected JSON"));
 }
