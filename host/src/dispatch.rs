@@ -316,9 +316,9 @@ impl Dispatch {
         }
     }
 
-    /// Answers every task without an answer as cancelled before it ran.
+    /// Answers every task without an answer as cancelled.
     pub(crate) fn cancel_rest(&self, engine: Option<EngineId>) {
-        self.fail_rest_with(engine, &Failure::cancelled_before_it_ran());
+        self.fail_rest_with(engine, &Failure::cancelled());
     }
 
     /// Answers all tasks that have none yet with the same failure; nothing that is said later counts.

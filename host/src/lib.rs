@@ -165,7 +165,7 @@ pub use rwasm_sandbox::note::{
     TaskNote,
 };
 pub use rwasm_sandbox::outcome::{
-    Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Place, Usage,
+    ArgumentSource, Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Usage,
 };
 pub use rwasm_sandbox::sandbox::{
     CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form, Function,
@@ -173,6 +173,8 @@ pub use rwasm_sandbox::sandbox::{
     LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, Uncallable, compile_worker,
 };
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
+#[doc(hidden)]
+pub use rwasm_value::ids::{is_name, not_a_name};
 #[doc(hidden)]
 pub use rwasm_value::plain;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};

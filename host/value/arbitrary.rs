@@ -52,21 +52,8 @@ fn key_type() -> impl Strategy<Value = Type> {
 
 fn leaf_type() -> impl Strategy<Value = Type> {
     prop_oneof![
-        10 => select(vec![
-            Type::Bool,
-            Type::S8,
-            Type::U8,
-            Type::S16,
-            Type::U16,
-            Type::S32,
-            Type::U32,
-            Type::S64,
-            Type::U64,
-            Type::F32,
-            Type::F64,
-            Type::Char,
-        ]),
-        4 => Just(Type::String),
+        10 => select(Type::LEAVES.to_vec()),
+        3 => Just(Type::String),
         2 => Just(Type::bytes()),
         1 => names(5).prop_map(|names| Type::Enum(names.into())),
         1 => names(40).prop_map(|names| Type::Flags(names.into())),

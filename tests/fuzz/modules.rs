@@ -12,19 +12,19 @@ pub(crate) const TARGET: Target = Target {
     name: "modules",
     about: "random and changed core modules, run from end to end",
     runs: 150,
-    start: || Box::new(Modules::new(Kind::Modules, guests::modules())),
+    start: || Box::new(Modules::new(GuestForm::CoreModule, guests::modules())),
 };
 
-/// What is made.
+/// The form of the guests that are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Modules,
-    Components,
+pub(crate) enum GuestForm {
+    CoreModule,
+    Component,
 }
 
-/// Modules of one kind that are made, changed and run.
+/// Modules of one form that are made, changed and run.
 pub(crate) struct Modules {
-    kind: Kind,
+    form: GuestForm,
     cluster: Cluster,
     /// Makes the modules. A task itself: see `guest-tasks/smith`.
     smith: Callable<Vec<u8>, Vec<u8>>,
@@ -33,17 +33,17 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    pub(crate) fn new(kind: Kind, real: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(form: GuestForm, real: Vec<Vec<u8>>) -> Self {
         let cluster = cluster(Lowering::default());
         let smith = Module::from_bytes("smith", guests::guest("smith")).expect("it is a module");
-        let function = match kind {
-            Kind::Modules => "core-module",
-            Kind::Components => "component",
+        let function = match form {
+            GuestForm::CoreModule => "core-module",
+            GuestForm::Component => "component",
         };
         let smith = smith.function(function).expect("it has this function");
         let view = cluster.load_balanced_view().blocking();
         Self {
-            kind,
+            form,
             cluster,
             smith,
             view,
@@ -88,7 +88,7 @@ impl Fuzz for Modules {
                 let ty = any_type(&mut Unstructured::new(&seed))
                     .expect("bytes that are used up are zeros");
                 let mut module = lowering::guest(&ty);
-                if self.kind == Kind::Components {
+                if self.form == GuestForm::Component {
                     // Some types are none for wasmtime.
                     module = guests::component(&module).unwrap_or(module);
                 }

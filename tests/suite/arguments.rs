@@ -61,33 +61,38 @@ fn a_number_that_does_not_fit_is_refused_as_it_is_written() {
             "floats",
             "1e39",
             "0",
-            "argument 1 (`a`): found 1e39, wanted f32",
+            "argument 1 (`a`): expected f32, found 1e39",
         ),
         (
             "floats",
             "0",
             "1e309",
-            "argument 2 (`b`): found 1e309, wanted f64",
+            "argument 2 (`b`): expected f64, found 1e309",
         ),
         (
             "floats",
             "0",
             "-1e400",
-            "argument 2 (`b`): found -1e400, wanted f64",
+            "argument 2 (`b`): expected f64, found -1e400",
         ),
         (
             "wholes",
             "18446744073709551616",
             "0",
-            "argument 1 (`a`): found 18446744073709551616, wanted u64",
+            "argument 1 (`a`): expected u64, found 18446744073709551616",
         ),
         (
             "wholes",
             "1",
             "1e1",
-            "argument 2 (`b`): found 1e1, wanted u8",
+            "argument 2 (`b`): expected u8, found 1e1",
         ),
-        ("wholes", "1", "-0", "argument 2 (`b`): found -0, wanted u8"),
+        (
+            "wholes",
+            "1",
+            "-0",
+            "argument 2 (`b`): expected u8, found -0",
+        ),
     ] {
         let call = || program().arg("call").arg(&module);
         call()
@@ -129,12 +134,12 @@ fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
         (
             [r#""pink""#, "[]", r#", "style": []"#],
             ["pink", "[]", ", style: {}"],
-            ".color: found PINK, wanted enum { red, green, blue }",
+            ".color: expected enum { red, green, blue }, found PINK",
         ),
         (
             [good[0], r#"["empty", {"circle": -1}]"#, good[2]],
             [fits[0], "[empty, circle(-1)]", fits[2]],
-            ".shapes[1].circle: found -1, wanted u32",
+            ".shapes[1].circle: expected u32, found -1",
         ),
         (
             [
@@ -147,17 +152,17 @@ fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
                 "[path([{x: 1, y: 2}, {x: 1, y: 3000000000}])]",
                 fits[2],
             ],
-            ".shapes[0].path[1].y: found 3000000000, wanted s32",
+            ".shapes[0].path[1].y: expected s32, found 3000000000",
         ),
         (
             [good[0], r#"[{"path": [{"x": 1}]}]"#, good[2]],
             [fits[0], "[path([{x: 1}])]", fits[2]],
-            ".shapes[0].path[0].y: found nothing, wanted s32",
+            ".shapes[0].path[0].y: expected s32, found nothing",
         ),
         (
             [good[0], good[1], r#", "style": [], "size": 5"#],
             [fits[0], fits[1], ", style: {}, size: 5"],
-            "found field size, wanted record { title: string",
+            ", found field size",
         ),
         (
             [
@@ -170,12 +175,12 @@ fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
                 fits[1],
                 r#", at: some({x: "far", y: 1}), style: {}"#,
             ],
-            r#".x: found "far", wanted s32"#,
+            r#".x: expected s32, found "far""#,
         ),
         (
             [good[0], r#"["square"]"#, good[2]],
             [fits[0], "[square]", fits[2]],
-            ".shapes[0]: found SQUARE, wanted variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }",
+            ".shapes[0]: expected variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }, found SQUARE",
         ),
     ];
     for (json, wave, wanted) in cases {
@@ -210,27 +215,27 @@ fn too_many_too_few_and_too_large_say_what_was_wanted() {
     let cases: [(&[&str], &str); 6] = [
         (
             &["name"],
-            "`name: func(text: string) -> u32`: found 0 arguments, wanted 1 (text: string)",
+            "`name: func(text: string) -> u32`: expected 1 argument (text: string), found 0",
         ),
         (
             &["name", "a", "b"],
-            "`name: func(text: string) -> u32`: found 2 arguments, wanted 1 (text: string)",
+            "`name: func(text: string) -> u32`: expected 1 argument (text: string), found 2",
         ),
         (
             &["name()"],
-            "`name: func(text: string) -> u32`: found 0 arguments, wanted 1 (text: string)",
+            "`name: func(text: string) -> u32`: expected 1 argument (text: string), found 0",
         ),
         (
             &["name(5)"],
-            "`name: func(text: string) -> u32`: argument 1 (`text`): found 5, wanted string",
+            "`name: func(text: string) -> u32`: argument 1 (`text`): expected string, found 5",
         ),
         (
             &["draw", "{}", "256"],
-            "argument 1 (`drawing`): .title: found nothing, wanted string",
+            "argument 1 (`drawing`): .title: expected string, found nothing",
         ),
         (
             &["draw"],
-            "found 0 arguments, wanted 2 (drawing: record { title: string",
+            "expected 2 arguments (drawing: record { title: string",
         ),
     ];
     for (given, wanted) in cases {
@@ -242,11 +247,11 @@ fn too_many_too_few_and_too_large_say_what_was_wanted() {
         .typed("fib 4294967296")
         .fails(2)
         .expect_stderr_has(&[
-            "`fib: func(n: u32) -> u64`: argument 1 (`n`): found 4294967296, wanted u32",
+            "`fib: func(n: u32) -> u64`: argument 1 (`n`): expected u32, found 4294967296",
         ]);
     let lines = map("numbers").arg("add").stdin("[1]\n");
     lines.fails(11).expect_stderr_has(&[
-        "`add: func(a: u64, b: u64) -> u64`: found 1 argument, wanted 2 (a: u64, b: u64)",
+        "`add: func(a: u64, b: u64) -> u64`: expected 2 arguments (a: u64, b: u64), found 1",
     ]);
 }
 
@@ -278,11 +283,11 @@ fn the_library_says_it_likewise() {
     let numbers = module("numbers");
     assert_eq!(
         refused(&numbers, "greet", arguments!["you"]),
-        "`greet: func(name: string, times: u32) -> string`: found 1 argument, wanted 2 (name: string, times: u32)"
+        "`greet: func(name: string, times: u32) -> string`: expected 2 arguments (name: string, times: u32), found 1"
     );
     assert_eq!(
         refused(&numbers, "greet", arguments!["you", 5_u64]),
-        "`greet: func(name: string, times: u32) -> string`: argument 2 (`times`): found u64, wanted u32"
+        "`greet: func(name: string, times: u32) -> string`: argument 2 (`times`): expected u32, found u64"
     );
     let draw = Module::from_bytes("draw", typed(WIT, CODE)).unwrap();
     let point = |y: Value| Value::Record(vec![("x".into(), 1_i32.into()), ("y".into(), y)]);
@@ -303,7 +308,7 @@ fn the_library_says_it_likewise() {
     assert_eq!(
         refused(&draw, "draw", arguments![drawing, 1_u8]),
         format!(
-            "{SIGNATURE}: argument 1 (`drawing`): .shapes[0].path[1].y: found string, wanted s32"
+            "{SIGNATURE}: argument 1 (`drawing`): .shapes[0].path[1].y: expected s32, found string"
         )
     );
     // By Rust's types it is said before there are any arguments.

@@ -307,32 +307,38 @@ fn the_cache_can_be_looked_at_and_pruned() {
     assert_eq!(info["bytes"], size);
     assert_eq!(info["max_bytes"], 1 << 30);
     assert!(info["oldest_use"].is_string() && info["oldest_use"] == info["newest_use"]);
-    let told = ask("info", &cache).env("RWASM_CACHE_SIZE", "5MiB").output();
+    let printed = ask("info", &cache).env("RWASM_CACHE_SIZE", "5MiB").output();
     for part in [
         "directory",
         "files        1\n",
         "at most 5MiB",
         "newest use",
     ] {
-        assert!(told.contains(part), "{told}");
+        assert!(printed.contains(part), "{printed}");
     }
     // Nothing to do.
-    let told = ask("prune", &cache).output();
-    assert!(told.starts_with("removed 0 files (0B); 1 file ("), "{told}");
-    let told = ask("prune --older-than 1h", &cache).output();
-    assert!(told.starts_with("removed 0 files"), "{told}");
+    let printed = ask("prune", &cache).output();
+    assert!(
+        printed.starts_with("removed 0 files (0B); 1 file ("),
+        "{printed}"
+    );
+    let printed = ask("prune --older-than 1h", &cache).output();
+    assert!(printed.starts_with("removed 0 files"), "{printed}");
     // What is damaged, what does not fit, what is old, everything; and nothing of others.
     fs::write(cache.join("letter"), "not ours").expect("written");
     fs::write(&code, "no code").expect("written");
-    let told = ask("prune", &cache).output();
+    let printed = ask("prune", &cache).output();
     assert!(
-        told.starts_with("removed 1 file (7B), 1 of them damaged; 0 files (0B) left"),
-        "{told}"
+        printed.starts_with("removed 1 file (7B), 1 of them damaged; 0 files (0B) left"),
+        "{printed}"
     );
     for options in ["--max-size 1KiB", "--older-than 0", "--all"] {
         assert_eq!(with_cache(&cache).output(), COUNTS);
-        let told = ask(&format!("prune {options}"), &cache).output();
-        assert!(told.starts_with("removed 1 file ("), "{options}: {told}");
+        let printed = ask(&format!("prune {options}"), &cache).output();
+        assert!(
+            printed.starts_with("removed 1 file ("),
+            "{options}: {printed}"
+        );
         assert_eq!(files(&cache), [cache.join("letter")], "{options}");
     }
     ask("prune --all --max-size 1KiB", &cache).fails(2);
@@ -342,8 +348,8 @@ fn the_cache_can_be_looked_at_and_pruned() {
     let nowhere = dir.path().join("nowhere");
     for place in [nowhere.as_path(), Path::new("")] {
         for command in ["info", "prune"] {
-            let told = ask(command, place).output();
-            assert!(told.starts_with("there is no cache: "), "{told}");
+            let printed = ask(command, place).output();
+            assert!(printed.starts_with("there is no cache: "), "{printed}");
         }
         let info = ask("info --format json", place).end().expect_code(0).json();
         assert_eq!(info["dir"], serde_json::Value::Null);

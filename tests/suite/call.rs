@@ -157,36 +157,36 @@ fn a_function_without_a_result_prints_nothing() {
 }
 
 #[test]
-fn what_does_not_fit_says_where_and_what_was_wanted() {
+fn what_does_not_fit_says_where_and_what_was_expected() {
     let cases: [(&[&str], &[&str]); 10] = [
         (
             &["fib", "many"],
             &[
                 "argument 1 (`n`)",
                 "found many",
-                "wanted u32",
+                "expected u32",
                 "fib: func(n: u32)",
             ],
         ),
         (
             &["fib(\"many\")"],
-            &["argument 1 (`n`)", "found \"many\"", "wanted u32"],
+            &["argument 1 (`n`)", "found \"many\"", "expected u32"],
         ),
         (
             &["fib", "-1"],
-            &["argument 1 (`n`)", "found -1", "wanted u32"],
+            &["argument 1 (`n`)", "found -1", "expected u32"],
         ),
         (
             &["add", "1", "{]"],
-            &["argument 2 (`b`)", "`{]`", "wanted u64", "JSON", "WAVE"],
+            &["argument 2 (`b`)", "`{]`", "expected u64", "JSON", "WAVE"],
         ),
-        (&["fib"], &["found 0 arguments, wanted 1 (n: u32)"]),
-        (&["fib()"], &["found 0 arguments, wanted 1 (n: u32)"]),
+        (&["fib"], &["expected 1 argument (n: u32), found 0"]),
+        (&["fib()"], &["expected 1 argument (n: u32), found 0"]),
         (
             &["fib", "1", "2"],
-            &["found 2 arguments, wanted 1 (n: u32)"],
+            &["expected 1 argument (n: u32), found 2"],
         ),
-        (&["fib(1, 2)"], &["found 2 arguments, wanted 1 (n: u32)"]),
+        (&["fib(1, 2)"], &["expected 1 argument (n: u32), found 2"]),
         (
             &["fib(30"],
             &["`fib(30` is not a function call", "at byte 6", "'fib(30)'"],

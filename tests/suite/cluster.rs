@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 fn the_number_of_engines_is_checked() {
     for wanted in [0, MAX_ENGINES + 1, u32::MAX] {
         let refused = Cluster::builder().engines(wanted).start();
-        assert!(matches!(refused, Err(StartError::EngineCount { wanted: told }) if told == wanted));
+        assert!(
+            matches!(refused, Err(StartError::EngineCount { wanted: refused }) if refused == wanted)
+        );
     }
     for engines in [1, 7] {
         let ids: Vec<EngineId> = (0..engines).map(EngineId).collect();

@@ -156,7 +156,7 @@ fn each_limit_is_named_with_the_option_that_raises_it() {
     let dir = folder();
     let slow = file(&dir, "slow.wat", branches(60_000));
     let many = file(&dir, "many.wat", functions(5_000));
-    for (module, limit, told) in [
+    for (module, limit, text) in [
         (
             &slow,
             "compile-time=200ms",
@@ -195,7 +195,7 @@ fn each_limit_is_named_with_the_option_that_raises_it() {
             } else {
                 refused_by_engine()
             })
-            .expect_stderr_has(&["module `", told]);
+            .expect_stderr_has(&["module `", text]);
     }
     program()
         .arg("call")
@@ -281,10 +281,10 @@ fn what_was_not_prepared_is_refused_where_nothing_is_compiled() {
     let Err(error @ LoadError::NotPrecompiled { .. }) = refused else {
         panic!("{refused:?}");
     };
-    let told = error.to_string();
+    let text = error.to_string();
     assert!(
-        told.contains("numbers.wasm` is not in the code cache"),
-        "{told}"
+        text.contains("numbers.wasm` is not in the code cache"),
+        "{text}"
     );
     cluster_with_cache(own(), dir.path())
         .prepare(&module("numbers"), &Limits::default())
@@ -303,9 +303,9 @@ fn an_invalid_module_is_told_as_it_is_without_a_helper() {
         };
         message
     };
-    let told = message(own());
-    assert_eq!(told, message(Compiler::InProcess));
-    assert!(told.contains("type mismatch"), "{told}");
+    let text = message(own());
+    assert_eq!(text, message(Compiler::InProcess));
+    assert!(text.contains("type mismatch"), "{text}");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
         refused.expect_err(text_of_helper)
     };
     let answer = r#"echo '{"answer":"compiled","bytes":4,"crc32":0}' >&2"#;
-    for (helper, told) in [
+    for (helper, text) in [
         ("kill -SEGV $$", "it was terminated by signal 11"),
         ("kill -ABRT $$", "it aborted"),
         ("kill -KILL $$", "it was killed"),
@@ -356,7 +356,7 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
             panic!("{helper}: {error:?}");
         };
         assert_eq!(name, "text");
-        assert!(message.contains(told), "{helper}: {message}");
+        assert!(message.contains(text), "{helper}: {message}");
     }
     // A line that has the right checksum, but no code.
     let rubbish =
@@ -499,17 +499,17 @@ fn the_compiler_ends_with_the_program() {
         until("the compiler has started", || !children(id).is_empty());
         let [compiler] = children(id).try_into().expect("one module, one compiler");
         kill_process(id, signal).expect("a child can be signalled");
-        let mut told = String::new();
+        let mut text = String::new();
         let mut stderr = child.stderr.take().expect("stderr is piped");
         stderr
-            .read_to_string(&mut told)
+            .read_to_string(&mut text)
             .expect("the pipe is closed");
         assert_eq!(
             child.wait().expect("it ends").code(),
             code,
-            "{signal:?}: {told}"
+            "{signal:?}: {text}"
         );
-        assert_eq!(told, "", "{signal:?}");
+        assert_eq!(text, "", "{signal:?}");
         until("the compiler has ended", || !is_running(compiler));
         let left = fs::read_dir(&cache).expect("the cache").count();
         assert_eq!(left, 0, "{signal:?}: nothing is left behind");

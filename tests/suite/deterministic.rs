@@ -148,10 +148,10 @@ fn a_guest_is_not_told_where_it_runs() {
     let place = hosted.function::<(), (u32, u32)>("where-am-i");
     let place = place.expect("it is there");
     let view = cluster.direct_view(2).expect("it is there");
-    let told = view.clone().blocking().apply(&place, ());
-    assert_eq!(told.expect("it ends well"), [(2, 3)]);
-    let told = view.deterministic(true).blocking().apply(&place, ());
-    assert_eq!(told.expect("it ends well"), [(0, 1)]);
+    let reported = view.clone().blocking().apply(&place, ());
+    assert_eq!(reported.expect("it ends well"), [(2, 3)]);
+    let reported = view.deterministic(true).blocking().apply(&place, ());
+    assert_eq!(reported.expect("it ends well"), [(0, 1)]);
 }
 
 #[test]

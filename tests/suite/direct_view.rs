@@ -260,7 +260,7 @@ fn references_stand_for_what_each_engine_has() {
     view.push("n", "text").unwrap();
     let error = blocking.apply(&add, of("n")).unwrap_err().to_string();
     assert!(
-        error.contains("does not fit: ") && error.contains("wanted u64"),
+        error.contains("does not fit: ") && error.contains("expected u64"),
         "{error}"
     );
     // The balanced view reads the values of the engine it comes to.

@@ -1,7 +1,7 @@
 //! Durable jobs: stored before their id is told, they outlive whoever submitted them, engines and servers.
 
+mod commands;
 mod same_id;
-mod told;
 
 use crate::support::over::Joined;
 use crate::support::{

@@ -248,14 +248,14 @@ fn errors_and_hints_have_one_form() {
         if stderr.contains("\nUsage: ") || stderr.contains("try '--help'") {
             continue;
         }
-        for told in stderr.lines() {
+        for shown in stderr.lines() {
             let text = ["error: ", "hint: ", "warning: "]
                 .iter()
-                .find_map(|kind| told.strip_prefix(kind));
+                .find_map(|kind| shown.strip_prefix(kind));
             let Some(text) = text else { continue };
             let first = text.chars().next().expect("there is a text");
-            assert!(!first.is_uppercase(), "{line}: {told}");
-            assert!(!text.ends_with('.'), "{line}: {told}");
+            assert!(!first.is_uppercase(), "{line}: {shown}");
+            assert!(!text.ends_with('.'), "{line}: {shown}");
         }
     }
 }

@@ -77,8 +77,8 @@ fn each_borne_failure_is_told_once() {
             .stdin(text)
             .end()
             .expect_code(0);
-        let told = ended.stderr.matches("refused: line 1 says so").count();
-        assert_eq!(told, 1, "{merge}: {}", ended.stderr);
+        let times = ended.stderr.matches("refused: line 1 says so").count();
+        assert_eq!(times, 1, "{merge}: {}", ended.stderr);
     }
 }
 

@@ -114,8 +114,8 @@ fn help_and_version_are_words_too() {
     );
     for line in ["run", "job list", "engine join", "man"] {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let told = program().arg("help").args(&words).env("COLUMNS", "100");
-        assert_eq!(told.output(), help(&words, "--help"), "{line}");
+        let explained = program().arg("help").args(&words).env("COLUMNS", "100");
+        assert_eq!(explained.output(), help(&words, "--help"), "{line}");
     }
     let version = program().arg("version").output();
     assert_eq!(version, program().arg("--version").output());

@@ -417,3 +417,21 @@ fn wit_that_a_guest_documents_cannot_command_a_terminal() {
     let wit = inspect(&path).typed("--format wit").end();
     assert!(!wit.stdout.contains(&0x1b), "{}", wit.text());
 }
+
+#[test]
+fn names_cannot_forge_lines() {
+    let dir = folder();
+    let text = r#"(module
+        (import "env\0aform       forged" "x\1b[31m" (func))
+        (func (export "run\0aform       forged") (param i32)))"#;
+    let shown = inspect(file(&dir, "m\nform       forged.wat", text)).output();
+    let forms = shown.lines().filter(|line| line.starts_with("form "));
+    assert_eq!(forms.count(), 1, "{shown}");
+    for part in [
+        r"m\nform       forged",
+        r"run\nform       forged",
+        r"env\nform       forged x\u{1b}[31m",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+}

@@ -30,11 +30,11 @@ mod dependencies;
 mod direct_view;
 mod elastic;
 mod host_functions;
+mod notes;
 mod queue;
 mod results;
 mod retries;
 mod time_limits;
-mod told;
 mod typed_functions;
 
 mod arguments;
@@ -66,6 +66,7 @@ mod oversized;
 mod settings;
 mod signals;
 mod terminal;
+mod usage;
 
 mod durable;
 mod faults;
@@ -76,5 +77,6 @@ mod security;
 
 mod docs;
 mod ipyparallel;
+mod layers;
 mod readme;
 mod recipes;

@@ -116,26 +116,26 @@ fn bytes_are_passed_as_they_are_and_text_is_asked_for() {
     let kept = call("keep").arg(odd()).args(["--format", "raw"]).end();
     kept.expect_code(0).expect_stdout(odd().as_bytes());
     for (function, wanted) in [("total", "list<u32>"), ("name", "string")] {
-        let found = format!("found bytes that are not UTF-8, wanted {wanted}");
+        let found = format!("expected {wanted}, found bytes that are not UTF-8");
         call(function)
             .arg(odd())
             .fails(2)
             .expect_stderr_has(&[&found]);
     }
-    let told = "expected UTF-8 text instead of `b\\xfe\\xff`";
+    let message = "expected UTF-8 text instead of `b\\xfe\\xff`";
     program()
         .arg("call")
         .arg(&module)
         .arg(odd())
         .fails(2)
-        .expect_stderr_has(&[told]);
-    let told_of_a_setting = "expected UTF-8 text instead of `RWASM_MAP=b\\xfe\\xff`";
+        .expect_stderr_has(&[message]);
+    let message_on_a_setting = "expected UTF-8 text instead of `RWASM_MAP=b\\xfe\\xff`";
     let run = program().arg("run").arg(guest("wordcount")).stdin("");
     run.env("RWASM_MAP", odd())
         .fails(2)
-        .expect_stderr_has(&[told_of_a_setting]);
+        .expect_stderr_has(&[message_on_a_setting]);
     let command = program().arg("run").arg(guest("upper")).arg("--");
-    command.arg(odd()).fails(2).expect_stderr_has(&[told]);
+    command.arg(odd()).fails(2).expect_stderr_has(&[message]);
 }
 
 #[test]

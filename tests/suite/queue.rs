@@ -122,8 +122,8 @@ fn who_waits_for_room_hears_of_the_end() {
             .map(|error| error.to_string())
     });
     cluster.shutdown(std::time::Duration::ZERO);
-    let told = soon("who waits is told", move || waits.join().unwrap());
-    assert_eq!(told.as_deref(), Some("the cluster was shut down"));
+    let reason = soon("who waits is told", move || waits.join().unwrap());
+    assert_eq!(reason.as_deref(), Some("the cluster was shut down"));
     drop(busy);
 }
 

@@ -171,12 +171,12 @@ fn files_count_where_directories_are_granted() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let grant = format!("--engines 2 --dir '{}::/data'", dir.path().display());
-    let told = shell(&grant);
+    let stderr = shell(&grant);
     assert!(
-        told.contains("2 engines × (256 of handles) = 512 open files, more than the 400"),
-        "{told}"
+        stderr.contains("2 engines × (256 of handles) = 512 open files, more than the 400"),
+        "{stderr}"
     );
-    assert!(told.contains("--limit handles=N"), "{told}");
+    assert!(stderr.contains("--limit handles=N"), "{stderr}");
     let without = shell("--engines 2");
     assert!(!without.contains("handles"), "{without}");
 }

@@ -57,11 +57,11 @@ impl Stuck {
             .expect("the pipe is closed");
         assert_eq!(rest, "", "nothing more was printed");
         drop(self.stdin);
-        let mut told = String::new();
+        let mut written = String::new();
         stderr
-            .read_to_string(&mut told)
+            .read_to_string(&mut written)
             .expect("the pipe is closed");
-        (status, told)
+        (status, written)
     }
 }
 
@@ -77,14 +77,14 @@ fn an_interrupted_job_ends_with_130_and_a_terminated_one_with_143() {
                 let job = Stuck::start(line, options);
                 let sent = Instant::now();
                 kill_process(job.id(), signal).expect("a child can be signalled");
-                let (status, told) = job.end();
-                assert_eq!(status.code(), Some(code), "{line} {options}: {told}");
+                let (status, stderr) = job.end();
+                assert_eq!(status.code(), Some(code), "{line} {options}: {stderr}");
                 assert!(
                     sent.elapsed() < SOON,
                     "{line} {options} took {:?}",
                     sent.elapsed()
                 );
-                assert_eq!(told, "", "{line} {options}");
+                assert_eq!(stderr, "", "{line} {options}");
             }
         }
     }
@@ -140,12 +140,12 @@ fn a_reader_that_goes_away_is_no_error() {
         drop(stdout);
         let mut stderr = child.stderr.take().expect("stderr is piped");
         let status = wait(child).expect("it ends in time");
-        let mut told = String::new();
+        let mut written = String::new();
         stderr
-            .read_to_string(&mut told)
+            .read_to_string(&mut written)
             .expect("the pipe is closed");
         assert_eq!(
-            (status.code(), told.as_str()),
+            (status.code(), written.as_str()),
             (Some(0), ""),
             "{guest} {options}"
         );

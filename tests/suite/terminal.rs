@@ -54,13 +54,13 @@ fn a_bar_leaves_the_terminal_sound() {
     let dir = folder();
     let stuck = stuck.arg(file(&dir, "text.txt", "spin\n"));
     let text = shown(stuck, 11);
-    let (drawn, told) = text.split_once("error: ").expect("it says what was wrong");
+    let (drawn, message) = text.split_once("error: ").expect("it says what was wrong");
     assert!(drawn.contains("0 B") || drawn.contains("0B"), "{drawn:?}");
     assert!(
         drawn.ends_with("\u{1b}[2K") || drawn.ends_with('\r'),
         "the line is cleared: {drawn:?}"
     );
-    assert!(told.contains("(timeout)"), "{told:?}");
+    assert!(message.contains("(timeout)"), "{message:?}");
     let count = |command| text.matches(command).count();
     assert_eq!(
         count("\u{1b}[?25l"),

@@ -175,7 +175,7 @@ fn the_report_is_one_json_document_on_the_job() {
         report["module"]["sha256"],
         module("wordcount").hash().to_string()
     );
-    assert_eq!(report["merge"], "reducer reducer");
+    assert_eq!(report["merge"], "reducer:reducer");
     assert_eq!(report["limits"]["time_s"], 30.0);
     assert_eq!(report["limits"]["memory"], 256 << 20);
     assert_eq!(report["failures"], serde_json::json!([]));

@@ -125,7 +125,7 @@ pub fn pushed<T: Lift>(name: impl AsRef<str>) -> Result<Option<T>, PushedError> 
     }
 }
 
-/// The error for a pushed value that does not have the wanted type.
+/// The error for a pushed value that does not have the expected type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushedError {
     name: String,

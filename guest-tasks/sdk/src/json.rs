@@ -11,35 +11,35 @@ use std::str::FromStr;
 /// A parsed text.
 pub type Json = serde_json::Value;
 
-/// A mismatch with a type: the place, what was found and what was wanted.
+/// A mismatch with a type: the place, what was found and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     place: String,
     found: String,
-    wanted: String,
+    expected: String,
 }
 
 impl Mismatch {
     /// The value itself does not fit.
     #[must_use]
-    pub fn new(found: impl Into<String>, wanted: impl Into<String>) -> Self {
+    pub fn new(found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self {
             place: String::new(),
             found: found.into(),
-            wanted: wanted.into(),
+            expected: expected.into(),
         }
     }
 
     /// The value does not fit, which is this JSON.
     #[must_use]
-    pub fn of(json: &Json, wanted: &str) -> Self {
+    pub fn of(json: &Json, expected: &str) -> Self {
         let found = match json {
             Json::String(text) if text.len() > 40 => "a string".to_owned(),
             Json::Array(items) => format!("an array of {}", items.len()),
             Json::Object(entries) => format!("an object of {}", entries.len()),
             short => short.to_string(),
         };
-        Self::new(found, wanted)
+        Self::new(found, expected)
     }
 
     /// The same, as seen from the record or case around it.
@@ -63,7 +63,11 @@ impl fmt::Display for Mismatch {
             "" => "the value",
             place => place,
         };
-        write!(f, "{place}: found {}, wanted {}", self.found, self.wanted)
+        write!(
+            f,
+            "{place}: expected {}, found {}",
+            self.expected, self.found
+        )
     }
 }
 
@@ -100,7 +104,7 @@ pub(crate) fn float(json: &Json) -> Result<f64, Mismatch> {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the nearest f32 is what is wanted"
+    reason = "the nearest f32 is what is meant"
 )]
 pub(crate) fn single(json: &Json) -> Result<f32, Mismatch> {
     let wide = float(json)?;
@@ -182,11 +186,11 @@ impl<'a> Record<'a> {
     ///
     /// Returns an error if it is not an object, or has another field.
     pub fn new(json: &'a Json, fields: &[&str]) -> Result<Self, Mismatch> {
-        let wanted = || format!("an object of {}", fields.join(", "));
+        let expected = || format!("an object of {}", fields.join(", "));
         let object = json.as_object();
-        let object = object.ok_or_else(|| Mismatch::of(json, &wanted()))?;
+        let object = object.ok_or_else(|| Mismatch::of(json, &expected()))?;
         match object.keys().find(|name| !fields.contains(&&***name)) {
-            Some(other) => Err(Mismatch::new(format!("field {other}"), wanted())),
+            Some(other) => Err(Mismatch::new(format!("field {other}"), expected())),
             None => Ok(Self(object)),
         }
     }
@@ -240,13 +244,13 @@ pub fn payload<T: Lift>(name: &str, json: Option<&Json>) -> Result<T, Mismatch> 
 ///
 /// Returns an error if it is not an array of their names.
 pub fn flags<const N: usize>(json: &Json, names: [&str; N]) -> Result<[bool; N], Mismatch> {
-    let wanted = || format!("an array of {}", names.join(", "));
+    let expected = || format!("an array of {}", names.join(", "));
     let set = json.as_array();
-    let set = set.ok_or_else(|| Mismatch::of(json, &wanted()))?;
+    let set = set.ok_or_else(|| Mismatch::of(json, &expected()))?;
     let mut flags = [false; N];
     for json in set {
         let number = names.iter().position(|name| json.as_str() == Some(name));
-        flags[number.ok_or_else(|| Mismatch::of(json, &wanted()))?] = true;
+        flags[number.ok_or_else(|| Mismatch::of(json, &expected()))?] = true;
     }
     Ok(flags)
 }

@@ -94,30 +94,30 @@ fn a_pushed_value_that_does_not_fit_says_where() {
     let error = |found: Result<Option<Drawing>, String>| found.unwrap_err();
     assert_eq!(
         error(pushed("{\"first-name\": 1}")),
-        "pushed value `it`: .first-name: found 1, wanted string"
+        "pushed value `it`: .first-name: expected string, found 1"
     );
     assert_eq!(
         error(pushed(
             "{\"first-name\": \"a\", \"shapes\": [\"empty\", {\"circle\": true}]}"
         )),
-        "pushed value `it`: .shapes[1].circle: found true, wanted a float"
+        "pushed value `it`: .shapes[1].circle: expected a float, found true"
     );
     assert_eq!(
         pushed::<Vec<i8>>("[1, 128]").unwrap_err(),
-        "pushed value `it`: [1]: found 128, wanted i8"
+        "pushed value `it`: [1]: expected i8, found 128"
     );
     assert_eq!(
         pushed::<u32>("1.0").unwrap_err(),
-        "pushed value `it`: the value: found 1.0, wanted u32"
+        "pushed value `it`: the value: expected u32, found 1.0"
     );
     assert_eq!(
         pushed::<String>([0xff]).unwrap_err(),
-        "pushed value `it`: the value: found bytes that are not UTF-8, wanted string"
+        "pushed value `it`: the value: expected string, found bytes that are not UTF-8"
     );
     assert!(
         pushed::<(Vec<u8>,)>("[\"?\"]")
             .unwrap_err()
-            .contains("[0]: found \"?\", wanted base64")
+            .contains("[0]: expected base64, found \"?\"")
     );
-    assert!(pushed::<u8>("{").unwrap_err().contains("wanted JSON"));
+    assert!(pushed::<u8>("{").unwrap_err().contains("expected JSON"));
 }

@@ -7,9 +7,13 @@ mod options;
 mod usage;
 mod values;
 
-pub(crate) use generated::{CompletionsArguments, ManArguments, completions, man_pages, version};
+pub(crate) use generated::{
+    CompletionsArguments, ManArguments, completions, is_command, man_pages, version,
+};
 pub(crate) use grants::{DeterminismOptions, GrantOptions};
-pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions};
+pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check_engines};
+#[cfg(test)]
+pub(crate) use values::LIMITS;
 pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
 
 mod cache;
@@ -45,8 +49,8 @@ pub(crate) use remote::{ClusterArgument, IdentityOptions, RemoteOptions};
 #[cfg(feature = "nats")]
 pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 
-use super::exit::CliError;
 use crate::environment::config::ProjectFile;
+use crate::exit::CliError;
 use clap::builder::styling::Styles;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -56,7 +60,7 @@ use rwasm_cluster::{Chunking, Merge};
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use usage::{usage, wanted_color};
+use usage::{has_foreign_controls, usage, wanted_color};
 use values::count;
 
 /// Run many small WebAssembly tasks fast, in parallel and in a sandbox.
@@ -338,6 +342,10 @@ impl Arguments {
     /// Reads the command line and the environment, with the project file's settings behind them.
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {
         let mut command = Self::command().color(wanted_color());
+        if has_foreign_controls() {
+            // Colours could not be told from what the words bring along.
+            command = command.styles(Styles::plain());
+        }
         file.check(&settable(&command))?;
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {

@@ -1,8 +1,9 @@
 //! How the program ends when it does not end well: a message, a hint, an exit code.
 
+mod details;
 mod hints;
 
-use crate::output::failures::details;
+use details::details;
 use hints::{SMALLER, history_hint, others};
 #[cfg(feature = "nats")]
 use hints::{connect_hint, durable_hint};
@@ -14,11 +15,10 @@ use rwasm_cluster::join::{JoinError, PolicyError};
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{
-    Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError, JobError, Place,
-    PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
+    ArgumentSource, Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError,
+    JobError, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
 };
 use std::error::Error as _;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ const TERMINATED: u8 = 143;
 /// Every way to end that is not well.
 #[derive(Debug)]
 pub(crate) enum CliError {
-    /// clap's words, with and without colours, and the project file if a value is from there.
+    /// clap's words, with colours if they are wanted and without, and where a wrong value is from.
     Usage {
         rendered: String,
         plain: String,
-        file: Option<PathBuf>,
+        origin: Option<String>,
     },
     /// A mistake that only shows when the module is known.
     Wrong { message: String, hint: String },
@@ -237,15 +237,11 @@ impl CliError {
         match self {
             Self::OutputClosed | Self::Signal(_) | Self::LawsBroken => {}
             Self::Usage {
-                rendered,
-                plain,
-                file,
+                rendered, origin, ..
             } => {
-                let colours =
-                    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-                text.push_str(if colours { rendered } else { plain });
-                if let Some(file) = file {
-                    text += &format!("\nhint: the value may come from `{}`\n", file.display());
+                text.push_str(rendered);
+                if let Some(origin) = origin {
+                    text += &format!("\nhint: {origin}\n");
                 }
             }
             _ => {
@@ -326,9 +322,9 @@ impl CliError {
             },
             Self::Task { failed, .. } => {
                 let failure = &failed.failure;
-                let place = match (&failed.origin.place, failed.attempts.last()) {
+                let place = match (&failed.origin.source, failed.attempts.last()) {
                     (
-                        Place::Arguments,
+                        ArgumentSource::Arguments,
                         Some(Attempt {
                             engine: Some(engine),
                             ..
@@ -339,7 +335,7 @@ impl CliError {
                             failed.function, failure.code
                         )
                     }
-                    (Place::Arguments, _) => {
+                    (ArgumentSource::Arguments, _) => {
                         format!("`{}` failed ({})", failed.function, failure.code)
                     }
                     _ => format!("a task failed ({}) on {}", failure.code, failed.origin),

@@ -1,18 +1,25 @@
-//! `rwasm-cluster`: the program. Its folders stand in the order that a task takes: what surrounds it, the arguments, the
-//! command, the clusters that it may start, the way from settings by cluster and job to output, what is written, the exit.
+//! `rwasm-cluster`: the program. Its folders stand in the order in which they import each other: each only those below it.
+//!
+//! The commands come first. Those that run tasks share the pipeline from settings by cluster and job to output; it and they may
+//! use the clusters of this machine. Then come what is written, the arguments and what surrounds the program. Last are the
+//! exit, with the errors of all of them, and the text that it is made of.
 
-mod environment;
-
-mod args;
 mod commands;
+
+mod pipeline;
 
 #[cfg(feature = "nats")]
 mod cluster;
-mod pipeline;
 
 mod output;
 
+mod args;
+
+mod environment;
+
 mod exit;
+
+mod text;
 
 use args::{Arguments, Command};
 use environment::config::ProjectFile;

@@ -116,14 +116,14 @@ pub enum HistoryError {
         key: JobKey,
     },
     /// The job is recorded, but this task of it is not.
-    #[error(
-        "task {index} of job {key} is not in the history: {dropped} of the job's tasks were dropped to stay within its limits"
-    )]
+    #[error("{}", unknown_task(*key, *index, *tasks, *dropped))]
     UnknownTask {
         /// The job.
         key: JobKey,
         /// The index of the task in input order.
         index: u64,
+        /// The number of the job's tasks.
+        tasks: u64,
         /// The number of the job's tasks that are no longer kept.
         dropped: u64,
     },
@@ -133,6 +133,24 @@ pub enum HistoryError {
         /// The job.
         key: JobKey,
     },
+}
+
+fn unknown_task(key: JobKey, index: u64, tasks: u64, dropped: u64) -> String {
+    if index < tasks && dropped > 0 {
+        return format!(
+            "task {index} of job {key} is not in the history: {dropped} of the job's tasks were dropped to stay within \
+             its limits"
+        );
+    }
+    if index < tasks {
+        return format!("task {index} of job {key} is not in the history: it did not end");
+    }
+    let has = match tasks {
+        0 => "no tasks".to_owned(),
+        1 => "1 task, numbered 0".to_owned(),
+        _ => format!("{tasks} tasks, numbered from 0"),
+    };
+    format!("job {key} has no task {index}: it has {has}")
 }
 
 /// What is wrong with a stored row, without the name of the file.

@@ -219,14 +219,16 @@ impl History {
             ..TaskQuery::default()
         };
         let first = self.tasks(key, &query)?.into_iter().next();
-        match first.filter(|task| task.index == index) {
-            Some(task) => Ok(task),
-            None => Err(HistoryError::UnknownTask {
-                key,
-                index,
-                dropped: self.job(key)?.tasks_dropped,
-            }),
+        if let Some(task) = first.filter(|task| task.index == index) {
+            return Ok(task);
         }
+        let job = self.job(key)?;
+        Err(HistoryError::UnknownTask {
+            key,
+            index,
+            tasks: job.tasks,
+            dropped: job.tasks_dropped,
+        })
     }
 
     /// Returns the merged result of a job, or [`Kept::Nothing`] if it has none.

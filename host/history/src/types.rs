@@ -15,22 +15,6 @@ use std::sync::Arc;
 /// the parser allows 127; types written by people stay far below.
 pub(super) const MAX_DEPTH: usize = 40;
 
-const LEAVES: [Type; 13] = [
-    Type::Bool,
-    Type::S8,
-    Type::U8,
-    Type::S16,
-    Type::U16,
-    Type::S32,
-    Type::U32,
-    Type::S64,
-    Type::U64,
-    Type::F32,
-    Type::F64,
-    Type::Char,
-    Type::String,
-];
-
 /// Returns the stored form; none if the type nests too deeply.
 pub(super) fn to_json(ty: &Type) -> Option<Json> {
     write(ty, 1)
@@ -88,7 +72,7 @@ fn read(json: &Json, depth: usize) -> Result<Type, Damage> {
     }
     let bad = || Damage(format!("`{}` is not a valid type", cut(&json.to_string())));
     if let Json::String(name) = json {
-        let leaf = LEAVES.iter().find(|leaf| leaf.to_string() == *name);
+        let leaf = Type::LEAVES.iter().find(|leaf| leaf.to_string() == *name);
         return leaf.cloned().ok_or_else(bad);
     }
     let object = json.as_object().filter(|object| object.len() == 1);

@@ -151,7 +151,7 @@ pub enum ParseGrantError {
         found: String,
     },
     /// The text is not the name of a clock.
-    #[error("unknown clock `{found}`: use precise, coarse or fixed")]
+    #[error("`{found}` is not a valid clock: write precise, coarse or fixed")]
     Clock {
         /// The text that was given.
         found: String,

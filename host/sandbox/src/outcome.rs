@@ -15,12 +15,12 @@ pub struct Origin {
     /// The task's index in its job, in input order from 0.
     pub index: u64,
     /// The source of its arguments.
-    pub place: Place,
+    pub source: ArgumentSource,
 }
 
 /// The source of a task's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ArgumentSource {
     /// A chunk of an input.
     Chunk {
         /// The name of the input: its path, or the name it was given.
@@ -46,8 +46,8 @@ impl Origin {
     /// unknown length.
     #[must_use]
     pub fn range(&self) -> Option<Range<u64>> {
-        match &self.place {
-            Place::Chunk { range, .. } => Some(range.clone()),
+        match &self.source {
+            ArgumentSource::Chunk { range, .. } => Some(range.clone()),
             _ => None,
         }
     }
@@ -55,22 +55,22 @@ impl Origin {
     /// Whether the task reads a stream of unknown length, which can be read only once.
     #[doc(hidden)]
     pub fn is_stream(&self) -> bool {
-        matches!(&self.place, Place::Chunk { range, .. } if range.end == u64::MAX)
+        matches!(&self.source, ArgumentSource::Chunk { range, .. } if range.end == u64::MAX)
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Chunk { input, range } if range.end == u64::MAX => {
+        match &self.source {
+            ArgumentSource::Chunk { input, range } if range.end == u64::MAX => {
                 write!(f, "{input}, from byte {}", range.start)
             }
-            Place::Chunk { input, range } => {
+            ArgumentSource::Chunk { input, range } => {
                 write!(f, "{input}, bytes {}..{}", range.start, range.end)
             }
-            Place::Line { input, line } => write!(f, "{input}, line {line}"),
-            Place::Arguments => write!(f, "argument list {}", self.index),
-            Place::Results => f.write_str("the merge"),
+            ArgumentSource::Line { input, line } => write!(f, "{input}, line {line}"),
+            ArgumentSource::Arguments => write!(f, "argument list {}", self.index),
+            ArgumentSource::Results => f.write_str("the merge"),
         }
     }
 }
@@ -128,15 +128,6 @@ impl Failure {
     #[must_use]
     pub fn cancelled() -> Self {
         Self::new(FailureCode::Cancelled, "the task was cancelled")
-    }
-
-    /// Of a task that was cancelled and that no engine had begun.
-    #[must_use]
-    pub fn cancelled_before_it_ran() -> Self {
-        Self::new(
-            FailureCode::Cancelled,
-            "the task was cancelled before it ran",
-        )
     }
 }
 

@@ -116,6 +116,6 @@ mod tests {
         let error = PushedValue::new(Value::U64(1))
             .packed(&Type::String)
             .unwrap_err();
-        assert_eq!(error.to_string(), "the value: found u64, wanted string");
+        assert_eq!(error.to_string(), "the value: expected string, found u64");
     }
 }

@@ -171,8 +171,8 @@ pub(super) fn list(values: &[&Value], ty: &Type) -> Value {
 }
 
 pub(super) fn piece_name(origin: &Origin) -> String {
-    match origin.place {
-        crate::Place::Chunk {
+    match origin.source {
+        crate::ArgumentSource::Chunk {
             ref input,
             ref range,
         } => {

@@ -26,6 +26,7 @@ use crate::nats::{AssetError, Role, names};
 use crate::view::SubmitError;
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::Stream;
+use rwasm_value::ids::not_a_name;
 use tokio::runtime::Runtime;
 
 /// The durable jobs of a cluster over NATS, with the calls to submit, list, fetch, cancel, retry and remove them.
@@ -88,7 +89,7 @@ pub enum DurableError {
         difference: String,
     },
     /// The text is not a valid job id.
-    #[error("`{id}` is not a valid job id: write at most 64 letters, digits, `-` and `_`")]
+    #[error("{}", not_a_name("job id", id))]
     Id {
         /// The requested id.
         id: String,

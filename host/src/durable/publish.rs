@@ -211,14 +211,10 @@ impl Store {
         let mut pause = Duration::from_millis(100);
         let mut tries = 0;
         loop {
-            let publish = async {
-                self.connection
-                    .js
-                    .publish_with_headers(subject.clone(), headers.clone(), message.clone())
-                    .await?
-                    .await
-            };
-            let error = match self.connection.watched("rwc.t.", publish).await {
+            let publish = self
+                .connection
+                .publish("rwc.t.", &subject, &headers, &message);
+            let error = match publish.await {
                 Ok(Ok(ack)) => return Ok(ack.sequence),
                 Ok(Err(error)) => server(&error),
                 Err(denied) => return Err(server(&denied)),

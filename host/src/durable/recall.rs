@@ -5,11 +5,11 @@ use super::same::LARGEST_PLAN;
 use super::{DurableError, DurableJobs};
 use crate::backend::{NatsSettings, Recalled as Outcomes};
 use crate::cluster::{Cluster, ClusterBuilder, StartError};
-use crate::nats::index::{Index, read_places};
+use crate::nats::index::{Index, read_sources};
 use crate::nats::wire::{TasksHead, decode_outcomes};
 use crate::view::{Job, JobSpec, Map, Merge, ParseMergeError};
 use rwasm_sandbox::grants::{Grants, Random};
-use rwasm_sandbox::outcome::{Outcome, Place};
+use rwasm_sandbox::outcome::{ArgumentSource, Outcome};
 use rwasm_sandbox::sandbox::{DynamicCallable, Module, value_type};
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::Value;
@@ -22,7 +22,7 @@ pub struct Recalled {
     job: DurableJob,
     module: Module,
     spec: JobSpec,
-    places: Vec<Place>,
+    sources: Vec<ArgumentSource>,
     outcomes: Arc<Outcomes>,
     cluster: Cluster,
 }
@@ -33,7 +33,7 @@ struct Opened {
     module: Module,
     plan: Plan,
     index: Index,
-    places: Vec<Place>,
+    sources: Vec<ArgumentSource>,
 }
 
 impl DurableJobs {
@@ -108,7 +108,7 @@ impl DurableJobs {
             module,
             plan,
             index,
-            places,
+            sources,
         } = self.open(id)?;
         let damaged = |reason: String| DurableError::Damaged {
             id: id.to_owned(),
@@ -153,7 +153,7 @@ impl DurableJobs {
             job,
             module,
             spec,
-            places,
+            sources,
             outcomes,
             cluster,
         })
@@ -165,7 +165,7 @@ impl DurableJobs {
         if !job.is_stored || job.state == DurableState::Submitting {
             return Err(DurableError::Incomplete { id: id.to_owned() });
         }
-        let ((plan, places), module) = self.runtime.block_on(async {
+        let ((plan, sources), module) = self.runtime.block_on(async {
             let plan = self.store.plan(&job).await?;
             let module = self.store.modules.get(&job.hash, LARGEST_PLAN).await?;
             Ok::<_, DurableError>((plan, module))
@@ -174,8 +174,8 @@ impl DurableJobs {
             id: id.to_owned(),
             reason,
         };
-        let (mut index, places) =
-            read_places(&places).map_err(|error| damaged(error.to_string()))?;
+        let (mut index, sources) =
+            read_sources(&sources).map_err(|error| damaged(error.to_string()))?;
         index.set_rounds(job.rounds.clone());
         let mut limits = rwasm_sandbox::limits::Limits::default();
         if let Some(head) = &plan.head {
@@ -191,7 +191,7 @@ impl DurableJobs {
             module,
             plan,
             index,
-            places,
+            sources,
         })
     }
 }
@@ -278,10 +278,10 @@ impl Recalled {
     /// # Errors
     /// If that merge does not fit the module.
     pub fn run_as(&self, spec: &JobSpec) -> Result<Job, DurableError> {
-        let places = self.places.clone().into_iter();
-        let total = self.places.len() as u64;
+        let sources = self.sources.clone().into_iter();
+        let total = self.sources.len() as u64;
         let core = self.cluster.core();
-        Ok(core.recall_run(&self.module, spec, places, total)?)
+        Ok(core.recall_run(&self.module, spec, sources, total)?)
     }
 
     /// Starts a map, which gives the value of each task.
@@ -290,10 +290,10 @@ impl Recalled {
     /// If the job is a run.
     pub fn map(&self) -> Result<Map<Value>, DurableError> {
         let function = self.function()?;
-        let places = self.places.clone().into_iter();
-        let total = self.places.len() as u64;
+        let sources = self.sources.clone().into_iter();
+        let total = self.sources.len() as u64;
         let core = self.cluster.core();
-        Ok(core.recall_map(&function, &self.spec, places, total)?)
+        Ok(core.recall_map(&function, &self.spec, sources, total)?)
     }
 
     /// Stops waiting for outcomes that are not stored, because the job was cancelled.

@@ -8,7 +8,7 @@ use super::manifest::{DurableJob, DurableState};
 use super::publish::{Messages, put_message, rewound};
 use super::{DurableError, DurableJobs, Store};
 use crate::nats::blob::LARGEST_INLINE;
-use crate::nats::index::{Index, Round, read_places};
+use crate::nats::index::{Index, Round, read_sources};
 use crate::nats::wire::{TasksHead, decode_failed, decode_tasks, encode_tasks, frame, parse};
 use std::fs::File;
 use std::io::BufWriter;
@@ -71,8 +71,8 @@ impl Store {
             id: job.id.clone(),
             reason,
         };
-        let (_, places) = self.plan(job).await?;
-        let (mut index, _) = read_places(&places).map_err(|error| damaged(error.to_string()))?;
+        let (_, sources) = self.plan(job).await?;
+        let (mut index, _) = read_sources(&sources).map_err(|error| damaged(error.to_string()))?;
         index.set_rounds(job.rounds.clone());
         Ok(index)
     }

@@ -165,7 +165,7 @@ impl Store {
             }
             let tasks = &mut pack.dispatch.tasks;
             let read = witness.watch(tasks).and_then(|()| Witness::read(tasks));
-            read.map_err(|source| DurableError::Submit(unreadable(&pack.places, source)))?;
+            read.map_err(|source| DurableError::Submit(unreadable(&pack.sources, source)))?;
         }
         if witness.finish() != plan.input {
             return Err(taken("its input is different"));
@@ -173,7 +173,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the plan of a job, and the places of its tasks.
+    /// Returns the plan of a job, and the sources of its tasks.
     pub(super) async fn plan(&self, job: &DurableJob) -> Result<(Plan, Bytes), DurableError> {
         let plan = self.blobs.get(&job.plan_object(), LARGEST_PLAN).await?;
         parse::<Plan>(&plan).map_err(|error| DurableError::Damaged {

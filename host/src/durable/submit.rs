@@ -5,7 +5,7 @@ use super::publish::{put_message, rewound};
 use super::same::Witness;
 use super::{DurableError, DurableJobs, Store, changed, server};
 use crate::backend::{EncodeError, Encoder};
-use crate::nats::index::{Index, PlacesWriter};
+use crate::nats::index::{Index, SourcesWriter};
 use crate::nats::wire::{TasksHead, frame, micros, parse};
 use crate::nats::{lanes, names};
 use crate::view::{JobSpec, Merge, Pack, Packs, SubmitError, ViewKind};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::{Input, InputError};
 use rwasm_sandbox::limits::Limits;
-use rwasm_sandbox::outcome::Place;
+use rwasm_sandbox::outcome::ArgumentSource;
 use rwasm_sandbox::sandbox::{DynamicCallable, Module};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom};
@@ -304,7 +304,7 @@ impl Store {
     ) -> Result<Spooled, DurableError> {
         let deadline = deadline.map(micros);
         let mut file = BufWriter::new(tempfile::tempfile()?);
-        let mut places = PlacesWriter::default();
+        let mut sources = SourcesWriter::default();
         let mut index = Index::default();
         let mut plan_head = None;
         let witness = Witness::default();
@@ -313,7 +313,7 @@ impl Store {
             let Some(pack) = packs.next() else { break };
             let mut pack = pack.map_err(|error| DurableError::Submit(error.into()))?;
             let watched = witness.watch(&mut pack.dispatch.tasks);
-            watched.map_err(|source| DurableError::Submit(unreadable(&pack.places, source)))?;
+            watched.map_err(|source| DurableError::Submit(unreadable(&pack.sources, source)))?;
             let number = pack.first.to_string();
             // The job's objects are removed by their names' prefix.
             let mut objects = Vec::new();
@@ -322,7 +322,7 @@ impl Store {
                 Ok(message) => message,
                 Err(EncodeError::Refused(message, true)) => {
                     let source = std::io::Error::other(message);
-                    return Err(DurableError::Submit(unreadable(&pack.places, source)));
+                    return Err(DurableError::Submit(unreadable(&pack.sources, source)));
                 }
                 Err(EncodeError::Refused(what, false)) => {
                     return Err(DurableError::Unsupported { what });
@@ -335,8 +335,8 @@ impl Store {
                 plan_head = Some(TasksHead { body: None, ..head });
             }
             put_message(&mut file, &number, &message)?;
-            places.message(&pack.places);
-            index.add(pack.first, pack.places.len() as u64);
+            sources.message(&pack.sources);
+            index.add(pack.first, pack.sources.len() as u64);
         }
         let file = rewound(file)?;
         self.blobs
@@ -350,7 +350,7 @@ impl Store {
             head: plan_head,
             input: witness.finish(),
         };
-        let plan = frame(&plan, &places.finish());
+        let plan = frame(&plan, &sources.finish());
         self.blobs.put_bytes(&job.plan_object(), &plan).await?;
         // Both are one open file, which was read to its end.
         let mut file = file;
@@ -397,9 +397,9 @@ fn packs(
     }
 }
 
-pub(super) fn unreadable(places: &[Place], source: std::io::Error) -> SubmitError {
-    let (name, offset) = match places.first() {
-        Some(Place::Chunk { input, range }) => (input.to_string(), range.start),
+pub(super) fn unreadable(sources: &[ArgumentSource], source: std::io::Error) -> SubmitError {
+    let (name, offset) = match sources.first() {
+        Some(ArgumentSource::Chunk { input, range }) => (input.to_string(), range.start),
         _ => ("input".to_owned(), 0),
     };
     SubmitError::Input(InputError::Read {

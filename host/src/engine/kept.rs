@@ -1,7 +1,7 @@
 //! The instances an engine keeps between dispatches, for owners that want their state to live on.
 
 use crate::dispatch::{Dispatch, OwnerMark};
-use rwasm_sandbox::sandbox::{Program, Session};
+use rwasm_sandbox::sandbox::{KeptInstance, Program};
 use std::sync::Arc;
 
 /// More kept instances than this per engine would hold more memory than state is worth.
@@ -9,33 +9,33 @@ const MAX_KEPT: usize = 2;
 
 /// The kept instances, the least recently used first. No instance is shared between owners.
 #[derive(Default)]
-pub(super) struct KeptSessions(Vec<Kept>);
+pub(super) struct KeptInstances(Vec<Kept>);
 
 struct Kept {
     owner: OwnerMark,
     program: Arc<Program>,
-    session: Session,
+    instance: KeptInstance,
 }
 
-impl KeptSessions {
+impl KeptInstances {
     /// The instance of the dispatch's owner and program, if one was kept.
-    pub(super) fn take(&mut self, dispatch: &Dispatch) -> Option<Session> {
+    pub(super) fn take(&mut self, dispatch: &Dispatch) -> Option<KeptInstance> {
         self.let_go();
         let idx = self.0.iter().position(|kept| {
             kept.owner.is(&dispatch.owner) && Arc::ptr_eq(&kept.program, &dispatch.program)
         })?;
-        Some(self.0.remove(idx).session)
+        Some(self.0.remove(idx).instance)
     }
 
     /// Keeps the instance for the owner's next dispatch.
-    pub(super) fn put(&mut self, dispatch: &Dispatch, session: Session) {
+    pub(super) fn put(&mut self, dispatch: &Dispatch, instance: KeptInstance) {
         if self.0.len() == MAX_KEPT {
             self.0.remove(0);
         }
         self.0.push(Kept {
             owner: dispatch.owner.mark(),
             program: Arc::clone(&dispatch.program),
-            session,
+            instance,
         });
     }
 

@@ -7,10 +7,10 @@
 mod kept;
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
-use kept::KeptSessions;
+use kept::KeptInstances;
 use rwasm_sandbox::limits::MAX_STACK;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
-use rwasm_sandbox::sandbox::{Arguments, Report, Request, Runner, Session, Surroundings};
+use rwasm_sandbox::sandbox::{Arguments, KeptInstance, Report, Request, Runner, Surroundings};
 use rwasm_value::ids::{DispatchId, EngineId};
 use rwasm_value::plain::panic_text;
 use rwasm_value::units::ByteSize;
@@ -112,7 +112,7 @@ fn run_dispatches(
     dispatches: &Receiver<Arc<Dispatch>>,
     notes: &impl Fn(EngineNote),
 ) {
-    let mut kept = KeptSessions::default();
+    let mut kept = KeptInstances::default();
     while let Ok(dispatch) = dispatches.recv() {
         if dispatch.begin() {
             dispatch.reply.begun();
@@ -137,7 +137,7 @@ struct EngineContext<'a> {
     runner: &'a Runner,
 }
 
-fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptSessions) {
+fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInstances) {
     let span = tracing::debug_span!(
         "dispatch",
         id = %dispatch.id,
@@ -145,14 +145,14 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptSess
         tasks = dispatch.tasks.len(),
     );
     let _entered = span.enter();
-    let mut session = match dispatch.reuse {
+    let mut instance = match dispatch.reuse {
         Reuse::Engine => kept.take(dispatch),
         Reuse::None | Reuse::Dispatch => None,
     };
     let module = dispatch.program.module.hash();
     // An engine that was replaced, or had to let the instance go, has lost what was in it.
     let mut is_lost = dispatch.reuse == Reuse::Engine
-        && session.is_none()
+        && instance.is_none()
         && dispatch.owner.has(on.engine, module);
     let mut ready = Vec::new();
     let mut ready_bytes = 0;
@@ -161,7 +161,7 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptSess
         if dispatch.cancel.is_wanted() {
             break;
         }
-        let mut outcome = run_task(on, dispatch, &dispatch.tasks[idx], &mut session);
+        let mut outcome = run_task(on, dispatch, &dispatch.tasks[idx], &mut instance);
         outcome.usage.state_lost |= std::mem::take(&mut is_lost);
         ready_bytes += outcome.usage.bytes_out;
         ready.push(outcome);
@@ -172,7 +172,7 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptSess
         }
     }
     if dispatch.reuse == Reuse::Engine {
-        let has = session.is_some();
+        let has = instance.is_some();
         // Of one that was cancelled nobody hears what it lost: the next says so.
         if has || !dispatch.cancel.is_wanted() {
             dispatch.owner.set(on.engine, module, has);
@@ -182,8 +182,8 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptSess
         dispatch.answer(ready);
     }
     dispatch.cancel_rest(Some(on.engine));
-    if let (Reuse::Engine, Some(session)) = (dispatch.reuse, session) {
-        kept.put(dispatch, session);
+    if let (Reuse::Engine, Some(instance)) = (dispatch.reuse, instance) {
+        kept.put(dispatch, instance);
     }
 }
 
@@ -191,7 +191,7 @@ fn run_task(
     on: &EngineContext<'_>,
     dispatch: &Dispatch,
     task: &DispatchedTask,
-    session: &mut Option<Session>,
+    instance: &mut Option<KeptInstance>,
 ) -> Outcome {
     let arguments = match arguments(on.engine, dispatch, task) {
         Ok(arguments) => arguments,
@@ -222,15 +222,15 @@ fn run_task(
     };
     let span = tracing::trace_span!("task", index = task.index, attempt = task.attempt);
     let _entered = span.enter();
-    let had_state = dispatch.reuse == Reuse::Engine && session.is_some();
+    let had_state = dispatch.reuse == Reuse::Engine && instance.is_some();
     let started = SystemTime::now();
     let clock = Instant::now();
     let run = catch_unwind(AssertUnwindSafe(|| {
-        on.runner.run(&dispatch.program, &request, session)
+        on.runner.run(&dispatch.program, &request, instance)
     }));
     let report = run.unwrap_or_else(|panic| {
         // What was kept may be half changed.
-        *session = None;
+        *instance = None;
         Report::refused(fault(panic.as_ref()))
     });
     let bytes_out = report.result.as_ref().map_or(0, |value| value.len() as u64);
@@ -247,7 +247,7 @@ fn run_task(
             fuel: report.fuel,
             logs: report.logs,
             notes: report.notes,
-            state_lost: had_state && session.is_none(),
+            state_lost: had_state && instance.is_none(),
             earlier: Vec::new(),
         },
         result: report.result,
@@ -255,7 +255,7 @@ fn run_task(
 }
 
 fn fault(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic_text(panic).unwrap_or_default();
+    let text = panic_text(panic);
     Failure::new(
         FailureCode::Internal,
         format!("internal error in rwasm-cluster, please report it: {text}"),

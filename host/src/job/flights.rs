@@ -5,8 +5,8 @@ use std::time::Duration;
 /// A dispatch under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
-    /// Its lane.
-    pub(super) lane: usize,
+    /// Its queue.
+    pub(super) queue: usize,
     /// Whether its tasks are maps.
     pub(super) maps: bool,
     /// The number of its tasks.
@@ -32,10 +32,10 @@ impl Flights {
     }
 
     /// Starts a dispatch of this many tasks, at least one.
-    pub(super) fn start(&mut self, lane: usize, maps: bool, tasks: usize) -> usize {
+    pub(super) fn start(&mut self, queue: usize, maps: bool, tasks: usize) -> usize {
         debug_assert!(tasks > 0, "a dispatch without tasks");
         let flight = Flight {
-            lane,
+            queue,
             maps,
             tasks,
             cost: Duration::ZERO,

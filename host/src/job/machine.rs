@@ -8,11 +8,11 @@ mod settling;
 
 use super::failures::Failures;
 use super::flights::Flights;
-use super::lanes::Lanes;
 use super::messages::{
     ChunkFacts, Decision, Dispatch, Ending, Finished, ReadRequest, Retry, Task, Verdict, Work,
 };
 use super::pace::Pace;
+use super::queues::Queues;
 use super::rules::{Assignment, Delivery, Rules};
 use super::table::{Entry, Table, TaskId, TaskKind};
 use super::window::Window;
@@ -33,7 +33,7 @@ const FIXED_READ: usize = 1024;
 pub(crate) struct Machine<C, P, F, R> {
     rules: Rules,
     table: Table<C, P>,
-    lanes: Lanes,
+    queues: Queues,
     flights: Flights,
     pace: Pace,
     failures: Failures<F>,
@@ -67,10 +67,10 @@ enum Outcomes<P, F> {
     Reduced(Tree<Placed<P>>),
 }
 
-/// A partial result and the lane whose engine made it, which is where it is merged.
+/// A partial result and the queue whose engine made it, which is where it is merged.
 struct Placed<P> {
     part: P,
-    lane: usize,
+    queue: usize,
 }
 
 enum InputState<R> {
@@ -92,7 +92,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
             table: Table::new(),
-            lanes: Lanes::new(&rules.assignment),
+            queues: Queues::new(&rules.assignment),
             flights: Flights::new(),
             pace: Pace::new(rules.hand_over.work),
             failures: Failures::new(rules.tolerance),
@@ -126,18 +126,18 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         let index = ChunkIndex(self.chunks);
         self.chunks += 1;
         if matches!(self.state, Lifecycle::Running) && self.fence.is_none() {
-            let lane = self.lanes.of(facts.target);
+            let queue = self.queues.of(facts.target);
             self.held_inputs += facts.held;
             let slot = self.table.insert(Entry {
                 kind: TaskKind::Map(index),
                 work: Some(Work::Map(index, chunk)),
                 size: facts.size,
                 held: facts.held,
-                lane,
+                queue,
                 attempts: 0,
                 flight: None,
             });
-            self.lanes.add_map(lane, index, slot);
+            self.queues.add_map(queue, index, slot);
         }
         index
     }
@@ -181,9 +181,9 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         if !open || self.fence.is_some() || bytes == 0 {
             return ReadRequest::default();
         }
-        let waiting = self.lanes.waiting_maps();
+        let waiting = self.queues.waiting_maps();
         // What one round of dispatches takes, twice: one to go on with, one to be read meanwhile.
-        let per_lane = self
+        let per_queue = self
             .most_flights()
             .saturating_mul(self.dispatch_size())
             .saturating_mul(2)
@@ -194,7 +194,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             .map_or(usize::MAX, |most| most.saturating_sub(self.outstanding()));
         let chunks = match self.rules.assignment {
             Assignment::Any => {
-                let enough = per_lane.min(WAITING_CHUNKS);
+                let enough = per_queue.min(WAITING_CHUNKS);
                 if waiting > enough / 2 {
                     0
                 } else {
@@ -202,9 +202,11 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 }
             }
             // Where all targets are gone, what comes must still get its failure.
-            Assignment::Fixed(_) if waiting == 0 || self.lanes.any_short_of(per_lane) => FIXED_READ
-                .max(per_lane)
-                .min(WAITING_CHUNKS.saturating_sub(waiting)),
+            Assignment::Fixed(_) if waiting == 0 || self.queues.any_short_of(per_queue) => {
+                FIXED_READ
+                    .max(per_queue)
+                    .min(WAITING_CHUNKS.saturating_sub(waiting))
+            }
             Assignment::Fixed(_) => 0,
         };
         ReadRequest {
@@ -218,7 +220,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         let Some((slot, entry, flight)) = self.table.finish(report.id) else {
             return Verdict::Ignored;
         };
-        let (kind, lane, attempts) = (entry.kind, entry.lane, entry.attempts);
+        let (kind, queue, attempts) = (entry.kind, entry.queue, entry.attempts);
         self.under_way -= 1;
         self.task_back(flight, report.cost);
         let verdict = match report.result {
@@ -235,13 +237,13 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                             pause,
                         });
                     }
-                    retry => self.run_again(slot, kind, lane, retry),
+                    retry => self.run_again(slot, kind, queue, retry),
                 }
                 Verdict::Retried
             }
             Ok(part) => {
                 self.forget(slot);
-                self.succeeded(kind, lane, part, report.size);
+                self.succeeded(kind, queue, part, report.size);
                 Verdict::Final
             }
             Err(failed) => {
@@ -257,9 +259,9 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     /// The pause of a task is over. Without effect if it is no longer wanted.
     pub(crate) fn resume(&mut self, id: TaskId) {
         if let Some(slot) = self.paused.remove(&id)
-            && let Some((kind, lane)) = self.table.get(slot).map(|entry| (entry.kind, entry.lane))
+            && let Some((kind, queue)) = self.table.get(slot).map(|entry| (entry.kind, entry.queue))
         {
-            self.run_again(slot, kind, lane, Retry::Allowed);
+            self.run_again(slot, kind, queue, Retry::Allowed);
         }
     }
 
@@ -284,31 +286,31 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     fn next_dispatch(&mut self) -> Option<Dispatch<C, P>> {
         self.collect_merges();
-        while let Some(lane) = self.lanes.next(self.most_flights()) {
+        while let Some(queue) = self.queues.next(self.most_flights()) {
             // A job that is to fail merges no more; its chunks before the fence still run.
             if self.fence.is_none()
-                && let Some(merge) = self.lanes.pop_merge(lane)
+                && let Some(merge) = self.queues.pop_merge(queue)
             {
-                return Some(self.dispatch(lane, false, &[merge]));
+                return Some(self.dispatch(queue, false, &[merge]));
             }
-            let maps = self.next_maps(lane);
+            let maps = self.next_maps(queue);
             if !maps.is_empty() {
-                return Some(self.dispatch(lane, true, &maps));
+                return Some(self.dispatch(queue, true, &maps));
             }
-            self.lanes.rest();
+            self.queues.rest();
         }
         None
     }
 
-    /// Puts the reduces whose parts are there into the lanes of their first parts.
+    /// Puts the reduces whose parts are there into the queues of their first parts.
     fn collect_merges(&mut self) {
         let Outcomes::Reduced(tree) = &mut self.outcomes else {
             return;
         };
         while let Some(combine) = tree.next_ready() {
-            let lane = self
-                .lanes
-                .alive(combine.parts.first().map_or(0, |first| first.lane));
+            let queue = self
+                .queues
+                .alive(combine.parts.first().map_or(0, |first| first.queue));
             let parts = combine
                 .parts
                 .into_iter()
@@ -319,26 +321,26 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                 work: Some(Work::Reduce(combine.node, parts)),
                 size: None,
                 held: 0,
-                lane,
+                queue,
                 attempts: 0,
                 flight: None,
             });
-            self.lanes.add_merge(lane, combine.node, slot);
+            self.queues.add_merge(queue, combine.node, slot);
         }
     }
 
-    /// The maps of the lane's next dispatch.
-    fn next_maps(&mut self, lane: usize) -> Vec<usize> {
+    /// The maps of the queue's next dispatch.
+    fn next_maps(&mut self, queue: usize) -> Vec<usize> {
         let mut most = self.dispatch_size();
         if !matches!(self.input, InputState::Open) && self.rules.assignment == Assignment::Any {
             // What is left is spread, so that the engines end together.
             let shares = self.rules.engines.saturating_mul(2).max(1);
-            most = most.min(self.lanes.waiting_maps().div_ceil(shares));
+            most = most.min(self.queues.waiting_maps().div_ceil(shares));
         }
         let only = self.only_map();
         let (mut maps, mut bytes) = (Vec::new(), 0_u64);
         while maps.len() < most
-            && let Some((index, slot)) = self.lanes.first_map(lane)
+            && let Some((index, slot)) = self.queues.first_map(queue)
         {
             if only.is_some_and(|only| only != index) {
                 self.withheld = true;
@@ -349,7 +351,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             if !maps.is_empty() && bytes > self.rules.hand_over.bytes {
                 break;
             }
-            maps.extend(self.lanes.pop_map(lane));
+            maps.extend(self.queues.pop_map(queue));
         }
         maps
     }
@@ -381,10 +383,10 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         self.table.len() + waiting
     }
 
-    fn dispatch(&mut self, lane: usize, maps: bool, slots: &[usize]) -> Dispatch<C, P> {
-        let flight = self.flights.start(lane, maps, slots.len());
-        self.lanes.flight_started(lane);
-        self.lanes.turn();
+    fn dispatch(&mut self, queue: usize, maps: bool, slots: &[usize]) -> Dispatch<C, P> {
+        let flight = self.flights.start(queue, maps, slots.len());
+        self.queues.flight_started(queue);
+        self.queues.turn();
         let mut tasks = Vec::with_capacity(slots.len());
         for &slot in slots {
             let started = self.table.start(slot, flight, self.rules.retries);
@@ -397,7 +399,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         self.under_way += tasks.len();
         Dispatch {
             tasks,
-            target: self.lanes.target(lane),
+            target: self.queues.target(queue),
         }
     }
 
@@ -405,12 +407,12 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     pub(crate) fn set_engines(&mut self, engines: usize) {
         let engines = engines.max(1);
         if engines > self.rules.engines {
-            self.lanes.wake_all();
+            self.queues.wake_all();
         }
         self.rules.engines = engines;
     }
 
-    /// The most dispatches under way at a time, per lane.
+    /// The most dispatches under way at a time, per queue.
     fn most_flights(&self) -> usize {
         match self.rules.assignment {
             Assignment::Any => self
@@ -423,7 +425,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
 
     fn task_back(&mut self, flight: usize, cost: Duration) {
         if let Some(flight) = self.flights.task_back(flight, cost) {
-            self.lanes.flight_ended(flight.lane);
+            self.queues.flight_ended(flight.queue);
             if flight.maps {
                 self.pace.learn(flight.tasks, flight.cost);
             }
@@ -447,15 +449,15 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         }
     }
 
-    fn run_again(&mut self, slot: usize, kind: TaskKind, mut lane: usize, retry: Retry) {
+    fn run_again(&mut self, slot: usize, kind: TaskKind, mut queue: usize, retry: Retry) {
         if retry == Retry::Elsewhere {
-            self.lanes.lose(lane);
-            lane = self.lanes.alive(lane);
-            self.table.move_to(slot, lane);
+            self.queues.lose(queue);
+            queue = self.queues.alive(queue);
+            self.table.move_to(slot, queue);
         }
         match kind {
-            TaskKind::Map(index) => self.lanes.add_map_again(lane, index, slot),
-            TaskKind::Reduce(node) => self.lanes.add_merge(lane, node, slot),
+            TaskKind::Map(index) => self.queues.add_map_again(queue, index, slot),
+            TaskKind::Reduce(node) => self.queues.add_merge(queue, node, slot),
         }
     }
 

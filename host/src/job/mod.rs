@@ -8,10 +8,10 @@
 pub(crate) mod assign;
 mod failures;
 mod flights;
-mod lanes;
 mod machine;
 mod messages;
 mod pace;
+mod queues;
 mod rules;
 mod table;
 #[cfg(test)]

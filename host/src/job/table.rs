@@ -27,8 +27,8 @@ pub(super) struct Entry<C, P> {
     pub(super) size: Option<u64>,
     /// The bytes of its chunk that are in memory.
     pub(super) held: u64,
-    /// The lane in which it waits, or whose it is if the assignment is fixed.
-    pub(super) lane: usize,
+    /// The queue in which it waits, or whose it is if the assignment is fixed.
+    pub(super) queue: usize,
     /// The number of attempts started.
     pub(super) attempts: u32,
     /// The dispatch in which it runs.
@@ -133,14 +133,14 @@ impl<C: Clone, P: Clone> Table<C, P> {
         Some(entry)
     }
 
-    /// Moves the task in `slot` to another lane.
-    pub(super) fn move_to(&mut self, slot: usize, lane: usize) {
+    /// Moves the task in `slot` to another queue.
+    pub(super) fn move_to(&mut self, slot: usize, queue: usize) {
         if let Some(entry) = self
             .slots
             .get_mut(slot)
             .and_then(|slot| slot.entry.as_mut())
         {
-            entry.lane = lane;
+            entry.queue = queue;
         }
     }
 

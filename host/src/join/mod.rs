@@ -19,7 +19,7 @@ mod suspect;
 mod task;
 mod worker;
 
-pub use policy::{Policy, PolicyError};
+pub use policy::{EnginePolicy, PolicyError};
 
 use crate::cluster::{Cluster, StartError};
 use crate::nats::AssetError;
@@ -30,7 +30,7 @@ use crate::nats::presence;
 use async_nats::{SubscribeError, Subscriber};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::sandbox::{CodeCache, Compiler};
-use rwasm_value::ids::EngineId;
+use rwasm_value::ids::{EngineId, not_a_name};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ pub struct JoinSettings {
     /// Labels that are shown with this process.
     pub labels: BTreeMap<String, String>,
     /// The most that tasks may be granted here; nothing by default.
-    pub policy: Policy,
+    pub policy: EnginePolicy,
     /// How long running tasks may take to end after [`Drain::begin`]; 1 minute by default.
     pub drain_timeout: Duration,
     /// Leave after being idle this long; never by default.
@@ -76,7 +76,7 @@ impl JoinSettings {
             compiler: Compiler::default(),
             lanes: vec![names::MAIN_LANE.to_owned()],
             labels: BTreeMap::new(),
-            policy: Policy::default(),
+            policy: EnginePolicy::default(),
             drain_timeout: Duration::from_mins(1),
             exit_when_idle: None,
             health: None,
@@ -109,7 +109,7 @@ pub enum JoinError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The text is not a valid lane.
-    #[error("`{0}` is not a valid lane: write at most 64 letters, digits, `-` and `_`")]
+    #[error("{}", not_a_name("lane", _0))]
     Lane(String),
     /// The cluster does not admit the engines.
     #[error("the cluster at {url} does not admit these engines: {reason}")]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// The most that tasks may be granted on a machine: nothing by default, with the default limits.
 #[derive(Clone, Debug, Default)]
-pub struct Policy {
+pub struct EnginePolicy {
     /// Directories, with everything in them.
     dirs: Vec<(PathBuf, Access)>,
     net: Vec<NetGrant>,
@@ -100,7 +100,7 @@ pub enum PolicyError {
     },
 }
 
-impl Policy {
+impl EnginePolicy {
     /// Reads a policy from a TOML file.
     ///
     /// # Errors
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn nothing_is_granted_by_default() {
-        let policy = Policy::default();
+        let policy = EnginePolicy::default();
         assert!(
             policy
                 .grants(&head())
@@ -379,7 +379,7 @@ mod tests {
              [limits]\nmemory = \"64MiB\"\ntime = \"1s\"\n",
             root.display()
         );
-        let policy = Policy::parse(&text).expect("a policy");
+        let policy = EnginePolicy::parse(&text).expect("a policy");
         let mut head = head();
         head.dirs
             .push(format!("{}/data/sub::/d:ro", root.display()));
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn variables_are_allowed_by_name_or_by_how_they_begin() {
-        let policy = Policy::parse("env = [\"ONE\", \"APP_*\"]").expect("a policy");
+        let policy = EnginePolicy::parse("env = [\"ONE\", \"APP_*\"]").expect("a policy");
         let is_allowed = |name: &str| {
             let mut head = head();
             head.env.push((name.to_owned(), "value".to_owned()));
@@ -411,7 +411,7 @@ mod tests {
         };
         assert!(["ONE", "APP_", "APP_KEY"].into_iter().all(is_allowed));
         assert!(!["ONE_MORE", "APP", "", "*"].into_iter().any(is_allowed));
-        let all = Policy::parse("env = [\"*\"]").expect("a policy");
+        let all = EnginePolicy::parse("env = [\"*\"]").expect("a policy");
         let mut head = head();
         head.env.push(("ANY".to_owned(), String::new()));
         assert!(all.grants(&head).is_ok());
@@ -424,7 +424,7 @@ mod tests {
         let root = dir.path().canonicalize().expect("its path");
         std::fs::create_dir(root.join("data")).expect("a directory");
         std::os::unix::fs::symlink("/", root.join("data/out")).expect("a link");
-        let policy = Policy::parse(&format!("dirs = [\"{}/data\"]", root.display()));
+        let policy = EnginePolicy::parse(&format!("dirs = [\"{}/data\"]", root.display()));
         let policy = policy.expect("a policy");
         let mut head = head();
         head.dirs.push(format!("{}/data/out::/x", root.display()));
@@ -437,7 +437,7 @@ mod tests {
             "dirs = [\"/data:ro\", \"/data/work\"]",
             "dirs = [\"/data\", \"/database:ro\"]",
         ] {
-            Policy::parse(text).expect(text);
+            EnginePolicy::parse(text).expect(text);
         }
     }
 
@@ -452,7 +452,7 @@ mod tests {
             ("[limits]\nmemory = \"much\"", "limits.memory"),
             ("[limits]\ntime = \"soon\"", "limits.time"),
         ] {
-            let error = Policy::parse(text).expect_err("it is none");
+            let error = EnginePolicy::parse(text).expect_err("it is none");
             assert!(error.contains(part), "{text}: {error}");
         }
     }

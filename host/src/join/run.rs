@@ -203,7 +203,7 @@ impl Worker {
             }
         };
         if cancel.is_wanted() {
-            let failure = Failure::cancelled_before_it_ran();
+            let failure = Failure::cancelled();
             return Err(self.refuse(payload, engine, &failure).await);
         }
         if self.is_draining.load(Ordering::Relaxed) && engine.is_none() {

@@ -1,7 +1,7 @@
 //! Turns a message into a dispatch for an engine of this process.
 
 use super::modules::Modules;
-use super::policy::Policy;
+use super::policy::EnginePolicy;
 use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs};
@@ -41,7 +41,7 @@ pub(super) struct Bench {
     pub(super) cluster: Arc<Cluster>,
     pub(super) modules: Modules,
     pub(super) blobs: Blobs,
-    pub(super) policy: Policy,
+    pub(super) policy: EnginePolicy,
     owners: Mutex<HashMap<String, (Owner, Instant)>>,
     values: Mutex<Values>,
     settings: Mutex<HashMap<String, (Arc<Setting>, Instant)>>,
@@ -95,7 +95,7 @@ fn check_count(found: usize, wanted: usize) -> Result<(), NotReady> {
     if found == wanted {
         return Ok(());
     }
-    Err(bad(format!("found {found} arguments, wanted {wanted}")))
+    Err(bad(format!("expected {wanted} arguments, found {found}")))
 }
 
 fn bad(message: impl Into<String>) -> NotReady {
@@ -107,7 +107,7 @@ impl Bench {
         cluster: Arc<Cluster>,
         modules: Modules,
         blobs: Blobs,
-        policy: Policy,
+        policy: EnginePolicy,
     ) -> Self {
         Self {
             cluster,

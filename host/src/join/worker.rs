@@ -340,14 +340,9 @@ impl Worker {
         headers.insert(names::FAILURES, failures.to_string());
         let mut patience = PATIENCE;
         loop {
-            let publish = async {
-                self.connection
-                    .js
-                    .publish_with_headers(subject.clone(), headers.clone(), message.clone())
-                    .await?
-                    .await
-            };
-            let publish = self.connection.watched("rwc.r.", publish);
+            let publish = self
+                .connection
+                .publish("rwc.r.", &subject, &headers, &message);
             let reason = match self.connection.within(patience, publish).await {
                 Some(Ok(Ok(_))) => return true,
                 Some(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {

@@ -75,7 +75,7 @@ impl fmt::Display for Builtin {
 
 /// A built-in merge cannot take values of this type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot merge values of type {found} by {merge}: expected {wanted}")]
+#[error("cannot merge by {merge}: expected {wanted}, found {found}")]
 pub struct MergeTypeError {
     /// The merge.
     pub merge: Builtin,
@@ -90,7 +90,7 @@ pub struct MergeTypeError {
 #[non_exhaustive]
 pub enum MergeError {
     /// The value is not of the type that the fold was made for.
-    #[error("found a value of type {found}, expected {wanted}")]
+    #[error("expected a value of type {wanted}, found {found}")]
     Type {
         /// The type of the value.
         found: Type,
@@ -353,10 +353,10 @@ mod tests {
         let refused = |merge, ty: Type| Fold::new(merge, &ty).unwrap_err().to_string();
         assert_eq!(
             refused(Builtin::Concat, Type::U8),
-            "cannot merge values of type u8 by concat: expected string or a list"
+            "cannot merge by concat: expected string or a list, found u8"
         );
         let error = refused(Builtin::Sum, Type::list(Type::U8));
-        assert!(error.starts_with("cannot merge values of type list<u8> by sum: expected"));
+        assert!(error.starts_with("cannot merge by sum: expected"));
         refused(Builtin::Sum, Type::list(Type::tuple([Type::F32, Type::U8])));
         refused(Builtin::Sum, pairs(Type::Bool));
         refused(Builtin::Min, Type::option(Type::U8));
@@ -368,7 +368,7 @@ mod tests {
         let mut fold = Fold::new(Builtin::Count, &Type::U8).unwrap();
         let error = fold.push(&Packed::pack(&1u16.into(), &Type::U16).unwrap());
         let error = error.unwrap_err().to_string();
-        assert_eq!(error, "found a value of type u16, expected u8");
+        assert_eq!(error, "expected a value of type u8, found u16");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{kv, object_store, stream};
+use rwasm_value::ids::not_a_name;
 use rwasm_value::units::ByteSize;
 use std::time::Duration;
 
@@ -134,7 +135,7 @@ pub enum AssetError {
         replicas: usize,
     },
     /// The text is not a valid lane.
-    #[error("`{lane}` is not a valid lane: write at most 64 letters, digits, `-` and `_`")]
+    #[error("{}", not_a_name("lane", lane))]
     Lane {
         /// The requested lane.
         lane: String,

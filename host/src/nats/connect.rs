@@ -7,7 +7,8 @@
 use super::assets;
 use super::names::{self, Class};
 use super::refusal::{denied, refused};
-use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::jetstream::context::{ContextBuilder, PublishError};
+use async_nats::jetstream::{self, publish::PublishAck};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerAddr};
 use bytes::Bytes;
 use rwasm_value::units::ByteSize;
@@ -247,6 +248,27 @@ impl Connection {
             url: self.url.to_string(),
             what: denied.to_string(),
         }
+    }
+
+    /// Publishes a message to a stream and waits until the server has it, unless it denies something with `hint` in its
+    /// name.
+    ///
+    /// # Errors
+    /// What the server denied, or inside of it why the message is not stored.
+    pub(crate) async fn publish(
+        &self,
+        hint: &str,
+        subject: &str,
+        headers: &HeaderMap,
+        message: &Bytes,
+    ) -> Result<Result<PublishAck, PublishError>, Denied> {
+        let publish = async {
+            self.js
+                .publish_with_headers(subject.to_owned(), headers.clone(), message.clone())
+                .await?
+                .await
+        };
+        self.watched(hint, publish).await
     }
 
     /// Performs `act`, unless the server meanwhile denies something with `hint` in its name.

@@ -4,7 +4,7 @@
 //! is retried has a message of its own, named after the attempt and its index.
 
 use super::wire::WireError;
-use rwasm_sandbox::outcome::Place;
+use rwasm_sandbox::outcome::ArgumentSource;
 use rwasm_value::value::{Malformed, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -120,9 +120,9 @@ impl Index {
 
 /// Writes the inputs of the tasks of each message.
 #[derive(Default)]
-pub(crate) struct PlacesWriter {
+pub(crate) struct SourcesWriter {
     out: Writer,
-    last_source: Option<Arc<str>>,
+    last_input: Option<Arc<str>>,
 }
 
 const ARGUMENTS: u8 = 0;
@@ -131,21 +131,23 @@ const CHUNK_OF_ANOTHER: u8 = 2;
 const LINE: u8 = 3;
 const LINE_OF_ANOTHER: u8 = 4;
 
-impl PlacesWriter {
-    pub(crate) fn message(&mut self, places: &[Place]) {
-        self.out.put_len(places.len());
-        for place in places {
-            self.place(place);
+impl SourcesWriter {
+    pub(crate) fn message(&mut self, sources: &[ArgumentSource]) {
+        self.out.put_len(sources.len());
+        for source in sources {
+            self.source(source);
         }
     }
 
-    fn place(&mut self, place: &Place) {
-        let source = match place {
-            Place::Chunk { input, .. } | Place::Line { input, .. } => input,
-            Place::Arguments | Place::Results => return self.out.put_u8(ARGUMENTS),
+    fn source(&mut self, source: &ArgumentSource) {
+        let input = match source {
+            ArgumentSource::Chunk { input, .. } | ArgumentSource::Line { input, .. } => input,
+            ArgumentSource::Arguments | ArgumentSource::Results => {
+                return self.out.put_u8(ARGUMENTS);
+            }
         };
-        let is_same = self.last_source.as_ref() == Some(source);
-        let is_chunk = matches!(place, Place::Chunk { .. });
+        let is_same = self.last_input.as_ref() == Some(input);
+        let is_chunk = matches!(source, ArgumentSource::Chunk { .. });
         self.out.put_u8(match (is_chunk, is_same) {
             (true, true) => CHUNK,
             (true, false) => CHUNK_OF_ANOTHER,
@@ -153,16 +155,16 @@ impl PlacesWriter {
             (false, false) => LINE_OF_ANOTHER,
         });
         if !is_same {
-            self.out.put_bytes(source.as_bytes());
-            self.last_source = Some(Arc::clone(source));
+            self.out.put_bytes(input.as_bytes());
+            self.last_input = Some(Arc::clone(input));
         }
-        match place {
-            Place::Chunk { range, .. } => {
+        match source {
+            ArgumentSource::Chunk { range, .. } => {
                 self.out.put_u64_leb(range.start);
                 self.out.put_u64_leb(range.end);
             }
-            Place::Line { line, .. } => self.out.put_u64_leb(*line),
-            Place::Arguments | Place::Results => {}
+            ArgumentSource::Line { line, .. } => self.out.put_u64_leb(*line),
+            ArgumentSource::Arguments | ArgumentSource::Results => {}
         }
     }
 
@@ -172,27 +174,27 @@ impl PlacesWriter {
 }
 
 /// Reads the written messages and inputs.
-pub(crate) fn read_places(bytes: &[u8]) -> Result<(Index, Vec<Place>), WireError> {
+pub(crate) fn read_sources(bytes: &[u8]) -> Result<(Index, Vec<ArgumentSource>), WireError> {
     let mut from = Reader::new(bytes);
     let mut index = Index::default();
-    let mut places = Vec::new();
-    let mut source: Arc<str> = Arc::from("");
+    let mut sources = Vec::new();
+    let mut last_input: Arc<str> = Arc::from("");
     while from.remaining() > 0 {
         let count = from.count(1)?;
-        index.add(places.len() as u64, count as u64);
+        index.add(sources.len() as u64, count as u64);
         for _ in 0..count {
             let tag = from.u8()?;
             if matches!(tag, CHUNK_OF_ANOTHER | LINE_OF_ANOTHER) {
-                source = Arc::from(from.str()?);
+                last_input = Arc::from(from.str()?);
             }
-            let input = Arc::clone(&source);
-            places.push(match tag {
-                ARGUMENTS => Place::Arguments,
-                CHUNK | CHUNK_OF_ANOTHER => Place::Chunk {
+            let input = Arc::clone(&last_input);
+            sources.push(match tag {
+                ARGUMENTS => ArgumentSource::Arguments,
+                CHUNK | CHUNK_OF_ANOTHER => ArgumentSource::Chunk {
                     input,
                     range: from.u64_leb()?..from.u64_leb()?,
                 },
-                LINE | LINE_OF_ANOTHER => Place::Line {
+                LINE | LINE_OF_ANOTHER => ArgumentSource::Line {
                     input,
                     line: from.u64_leb()?,
                 },
@@ -200,50 +202,50 @@ pub(crate) fn read_places(bytes: &[u8]) -> Result<(Index, Vec<Place>), WireError
             });
         }
     }
-    Ok((index, places))
+    Ok((index, sources))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chunk(input: &str, range: Range<u64>) -> Place {
-        Place::Chunk {
+    fn chunk(input: &str, range: Range<u64>) -> ArgumentSource {
+        ArgumentSource::Chunk {
             input: input.into(),
             range,
         }
     }
 
     #[test]
-    fn places_come_back_with_the_messages_they_were_in() {
+    fn sources_come_back_with_the_messages_they_were_in() {
         let messages = [
             vec![chunk("a", 0..5)],
             vec![chunk("a", 5..9), chunk("b", 0..u64::MAX)],
             vec![
-                Place::Arguments,
-                Place::Line {
+                ArgumentSource::Arguments,
+                ArgumentSource::Line {
                     input: "b".into(),
                     line: 3,
                 },
-                Place::Line {
+                ArgumentSource::Line {
                     input: "c".into(),
                     line: 4,
                 },
             ],
         ];
-        let mut writer = PlacesWriter::default();
-        for places in &messages {
-            writer.message(places);
+        let mut writer = SourcesWriter::default();
+        for sources in &messages {
+            writer.message(sources);
         }
         let bytes = writer.finish();
-        let (index, places) = read_places(&bytes).expect("they are places");
-        assert_eq!(places, messages.concat());
+        let (index, sources) = read_sources(&bytes).expect("they are sources");
+        assert_eq!(sources, messages.concat());
         assert_eq!(index.tasks(), 6);
         let tasks = |index: &Index| -> Vec<Range<u64>> {
             index.messages().map(|found| found.tasks).collect()
         };
         assert_eq!(tasks(&index), [0..1, 1..3, 3..6]);
-        assert!(read_places(&bytes[..bytes.len() - 1]).is_err());
+        assert!(read_sources(&bytes[..bytes.len() - 1]).is_err());
     }
 
     #[test]

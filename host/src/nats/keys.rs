@@ -6,6 +6,7 @@
 
 use super::role::{Key, Role};
 use super::{certificates, names};
+use rwasm_value::ids::not_a_name;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ pub enum KeysError {
         reason: String,
     },
     /// The text is not a valid name for a key.
-    #[error("`{name}` is not a valid key name: write at most 64 letters, digits, `-` and `_`")]
+    #[error("{}", not_a_name("key name", name))]
     Name {
         /// The requested name.
         name: String,

@@ -139,10 +139,4 @@ pub(crate) fn notes(job: &str) -> String {
 }
 
 /// Whether `text` can be a token of a subject that we build: a lane, a job's id, an engine's label.
-pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 64
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
+pub(crate) use rwasm_value::ids::is_name as is_token;

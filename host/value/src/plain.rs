@@ -36,11 +36,12 @@ pub fn shortened(text: String, most: usize) -> String {
     shown
 }
 
-/// Returns the message of a panic, if it has one.
+/// Returns the message of a panic; a panic with another payload than text has none, and says so.
 #[doc(hidden)]
-pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
 }
 
 /// Returns the whole text, however long, fit to show to people.

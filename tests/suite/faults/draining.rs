@@ -34,9 +34,9 @@ fn what_runs_finishes_and_the_rest_runs_elsewhere() {
     assert!(going.is_busy());
     let first = going.ids[0];
     let staying = EngineProcess::join(url, "-n 2");
-    let (status, told) = going.end();
-    assert_eq!(status.code(), Some(0), "{told}");
-    assert!(told.contains("1 tasks done, 0 of them failed"), "{told}");
+    let (status, stderr) = going.end();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("1 task done, 0 of them failed"), "{stderr}");
     let started = Instant::now();
     assert_eq!(map.get().expect("all run"), [0, 1, 2, 3]);
     assert!(started.elapsed() < ACK_WAIT / 2, "{:?}", started.elapsed());
@@ -66,11 +66,11 @@ fn what_does_not_finish_in_time_is_given_back() {
     let staying = EngineProcess::join(url, "-n 1");
     let asked = Instant::now();
     going.terminate();
-    let (status, told) = going.end();
+    let (status, stderr) = going.end();
     show(&format!("it went after {:?}", asked.elapsed()));
-    assert_eq!(status.code(), Some(0), "{told}");
-    assert!(told.contains("0 tasks done"), "{told}");
-    assert!(told.contains("1 dispatches returned"), "{told}");
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("0 tasks done"), "{stderr}");
+    assert!(stderr.contains("1 dispatch returned"), "{stderr}");
     assert_eq!(map.get().expect("it runs elsewhere"), [7]);
     assert_eq!(begun(&mut notes), Some((0, staying.ids[0])));
     assert_eq!(begun(&mut notes), None);
@@ -82,15 +82,15 @@ fn engines_without_work_go_when_told_and_by_themselves() {
     let server = server(&assets(ACK_WAIT));
     let url = server.url();
     let mut idle = EngineProcess::join(url, "-n 1 --exit-when-idle 500ms");
-    let told = EngineProcess::join(url, "-n 1");
+    let drained = EngineProcess::join(url, "-n 1");
     let cluster = connect(url);
     let tasks = cluster.load_balanced_view().map(&work(), [(1, 0), (2, 0)]);
     assert_eq!(tasks.expect("it begins").get().expect("all run"), [1, 2]);
     until("it goes by itself", || !idle.is_alive());
     let (status, said) = idle.end();
     assert_eq!(status.code(), Some(0), "{said}");
-    told.terminate();
-    let (status, said) = told.end();
+    drained.terminate();
+    let (status, said) = drained.end();
     assert_eq!(status.code(), Some(0), "{said}");
     // They said so: nobody waits until they are taken for lost.
     until("no engine is left", || cluster.engines().is_empty());

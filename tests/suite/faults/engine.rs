@@ -37,10 +37,10 @@ impl EngineProcess {
             .stderr(stderr)
             .spawn()
             .expect("the program starts");
-        let told = || fs::read_to_string(dir.path().join("stderr")).unwrap_or_default();
+        let stderr = || fs::read_to_string(dir.path().join("stderr")).unwrap_or_default();
         until("the engines have joined", || {
             let ended = child.try_wait().expect("a child can be asked");
-            assert!(ended.is_none(), "it ended with {ended:?}: {}", told());
+            assert!(ended.is_none(), "it ended with {ended:?}: {}", stderr());
             ready.is_file()
         });
         let ids = fs::read_to_string(&ready).expect("it was written");
@@ -80,7 +80,7 @@ impl EngineProcess {
     pub(super) fn end(mut self) -> (ExitStatus, String) {
         let child = self.child.take().expect("it was not killed");
         let status = wait(child).expect("it ends in time");
-        (status, self.told())
+        (status, self.stderr())
     }
 
     pub(super) fn is_alive(&mut self) -> bool {
@@ -89,7 +89,7 @@ impl EngineProcess {
     }
 
     /// What it wrote to stderr.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn stderr(&self) -> String {
         fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
 

@@ -124,8 +124,8 @@ fn a_task_that_never_has_room_fails_at_once() {
     let error = error.expect_err("there is no room");
     let failure = error.failure().expect("the task failed");
     assert_eq!(failure.failure.code, FailureCode::InputLimit, "{error}");
-    let told = error.to_string();
-    assert!(told.contains("--max-bytes"), "{told}");
+    let text = error.to_string();
+    assert!(text.contains("--max-bytes"), "{text}");
     let task = view.try_submit(&numbers().add_one, 1);
     assert_eq!(task.expect("it is submitted").get().expect("it runs"), 2);
 }

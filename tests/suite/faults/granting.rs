@@ -24,21 +24,21 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
         .end()
         .expect_code(0)
         .expect_stdout("SOME WORDS\n");
-    let told = engine.told();
-    let granted: Vec<&str> = told
+    let stderr = engine.stderr();
+    let granted: Vec<&str> = stderr
         .lines()
         .filter(|line| line.contains("granted"))
         .collect();
     let dir_grant = format!("--dir {shown}::/data:ro");
     for part in [&*dir_grant, "--env STAGE"] {
         let line = granted.iter().find(|line| line.contains(part));
-        let line = line.unwrap_or_else(|| panic!("no line says {part}: {told}"));
+        let line = line.unwrap_or_else(|| panic!("no line says {part}: {stderr}"));
         let has_hash = line
             .split(|one: char| !one.is_ascii_hexdigit())
             .any(|word| word.len() == 64);
         assert!(has_hash && line.contains("job="), "{line}");
     }
-    assert!(!told.contains("secret-value"), "{told}");
+    assert!(!stderr.contains("secret-value"), "{stderr}");
     for (grants, part) in [
         ("--dir /etc::/etc:ro", "/etc"),
         (&format!("--dir {shown}::/data"), "allows only reading"),
@@ -115,8 +115,8 @@ fn an_engine_is_let_go_from_afar() {
         .expect_stderr_has(&["no engine 0", "1, 2"]);
     // The last engine of a process takes it along.
     drain("1").end().expect_code(0);
-    let (status, told) = two.end();
-    assert_eq!(status.code(), Some(0), "{told}");
+    let (status, stderr) = two.end();
+    assert_eq!(status.code(), Some(0), "{stderr}");
     let counted = run("upper")
         .env("RWASM_CLUSTER", url)
         .arg("-")

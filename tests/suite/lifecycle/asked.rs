@@ -67,8 +67,8 @@ fn engines_and_lanes_come_to_the_cluster_that_runs() {
         let init = home.cli("init --lane gpu").typed(options).end();
         let init = init.expect_code(0).expect_stderr_is_empty();
         let is_well = |line: &str| {
-            let made = options.is_empty() && line.contains("consumer gpu-");
-            line.starts_with(if made { "made " } else { "kept " })
+            let created = options.is_empty() && line.contains("consumer gpu-");
+            line.starts_with(if created { "created " } else { "kept " })
         };
         assert!(init.text().lines().all(is_well), "{}", init.text());
     }

@@ -1,6 +1,6 @@
 //! Servers, certificates and keys that do not fit each other.
 
-use super::roles::Member;
+use super::member::Member;
 use super::{AT_ONCE, Site, config, keys, refused, tool};
 use crate::support::Server;
 use rcgen::{

@@ -1,6 +1,6 @@
 //! Servers that are too old, too small, full, or not set up.
 
-use super::roles::Member;
+use super::member::Member;
 use super::{Site, config, keys, refused, tool};
 use crate::support::Server;
 use async_nats::jetstream::context::PublishErrorKind;

@@ -15,8 +15,8 @@ fn keys_are_made_once_and_certificates_renewed() {
     assert_eq!(
         again,
         "kept       keys/admin.key\nkept       keys/engine.key\nkept       keys/client.key\n\
-         kept       keys/viewer.key\nmade       keys/ca.key\nmade       keys/ca.pem\n\
-         made       keys/server.key\nmade       keys/server.pem\n"
+         kept       keys/viewer.key\ncreated    keys/ca.key\ncreated    keys/ca.pem\n\
+         created    keys/server.key\ncreated    keys/server.pem\n"
     );
     let renewed = tool("keys")
         .typed("--role viewer --host a.example.org --format json")
@@ -127,7 +127,7 @@ fn setting_up_again_changes_only_what_it_is_told_to() {
     let first = site.init("admin").typed("--max-bytes 50MiB").output();
     assert_eq!(first.lines().count(), 10, "{first}");
     assert!(
-        first.lines().all(|line| line.starts_with("made ")),
+        first.lines().all(|line| line.starts_with("created ")),
         "{first}"
     );
     let again = site.init("admin").typed("--max-bytes 50MiB").output();
@@ -136,15 +136,16 @@ fn setting_up_again_changes_only_what_it_is_told_to() {
         "{again}"
     );
     let other = "--max-bytes 60MiB --ack-wait 20s --lane gpu";
-    let told = site.init("admin").typed(other).end().expect_code(0);
-    let told = told.expect_stderr_has(&["warning: existing streams with other settings were kept"]);
+    let printed = site.init("admin").typed(other).end().expect_code(0);
+    let printed =
+        printed.expect_stderr_has(&["warning: existing streams with other settings were kept"]);
     for line in [
         "differs  stream RWC_TASKS (at most 50MiB, not 60MiB)\n",
         "kept     bucket RWC_ENGINES\n",
         "differs  consumer main-hi of RWC_TASKS (given again after 10s, not 20s)\n",
-        "made     consumer gpu-lo of RWC_TASKS\n",
+        "created  consumer gpu-lo of RWC_TASKS\n",
     ] {
-        assert!(told.text().contains(line), "{line}{}", told.text());
+        assert!(printed.text().contains(line), "{line}{}", printed.text());
     }
     let changed = site.init("admin").typed(other).arg("--change").output();
     assert!(
@@ -206,17 +207,17 @@ fn what_is_not_asked_for_stays_and_further_lanes_are_as_the_main_one() {
     for options in ["--lane slow,gpu", "--lane slow,gpu --change"] {
         let again = init(options).expect_stderr_is_empty().text();
         let is_well =
-            |line: &str| line.starts_with("kept") || line.starts_with("made     consumer gpu-");
+            |line: &str| line.starts_with("kept") || line.starts_with("created  consumer gpu-");
         assert!(again.lines().all(is_well), "{again}");
     }
     // That of the main lane, and not the usual one, which nobody asked for.
-    let told = init("--lane slow,gpu --ack-wait 20s").text();
-    let differs = told.lines().filter(|line| line.starts_with("differs"));
+    let printed = init("--lane slow,gpu --ack-wait 20s").text();
+    let differs = printed.lines().filter(|line| line.starts_with("differs"));
     assert!(
         differs.clone().all(|line| line.contains("consumer slow-")),
-        "{told}"
+        "{printed}"
     );
-    assert_eq!(differs.count(), 3, "{told}");
+    assert_eq!(differs.count(), 3, "{printed}");
 }
 
 /// The tables in the docs say of each role what a server that is configured here permits it, no more and no less.

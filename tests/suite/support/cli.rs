@@ -137,8 +137,8 @@ impl Cli {
         // What others say of a cluster is the affair of tests of their own.
         let runs = ["run", "call", "map"];
         let command = arguments.first();
-        let is_told = |name| self.command.get_envs().any(|(told, _)| told == name);
-        if !command.is_some_and(|name| runs.iter().any(|one| name == one)) || is_told(CLUSTER) {
+        let is_set = |name| self.command.get_envs().any(|(given, _)| given == name);
+        if !command.is_some_and(|name| runs.iter().any(|one| name == one)) || is_set(CLUSTER) {
             return self;
         }
         let end = arguments.iter().position(|argument| argument == "--");

@@ -2,7 +2,7 @@
 //! server that the test has for itself. One suite serves both.
 
 use super::nats::Server;
-use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
+use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
 use rwasm_cluster::nats::{
     AssetSettings, ConnectSettings, Key, KeySettings, PublicKeys, Role, ServerConfig, make_keys,
     set_up,
@@ -160,7 +160,7 @@ fn settings(connect: ConnectSettings, engines: u32) -> JoinSettings {
     settings.cache_dir = Some(super::scratch().join("compiled"));
     settings.drain_timeout = Duration::ZERO;
     if let Some(policy) = std::env::var_os(POLICY) {
-        settings.policy = Policy::read(&PathBuf::from(policy)).expect("it is a policy");
+        settings.policy = EnginePolicy::read(&PathBuf::from(policy)).expect("it is a policy");
     }
     settings
 }

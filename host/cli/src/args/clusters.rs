@@ -1,10 +1,11 @@
 //! The options of the commands that start, stop and show a cluster.
 
-use super::remote::{RemoteOptions, name};
-use super::values::{duration, pause, positive_size};
+use super::remote::RemoteOptions;
+use super::values::{OF_ENGINES, duration, lane, parsed, pause, positive_size, profile};
 use super::{Loudness, ShownAs};
 use clap::Args;
 use rwasm_cluster::ByteSize;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,7 +42,7 @@ Exit codes:
 )]
 pub(crate) struct StartArguments {
     /// Number of engines on this machine [default: the available cores]
-    #[arg(short = 'n', long, visible_short_alias = 'j', value_name = "N", env = "RWASM_ENGINES", hide_env = true, help_heading = ENGINES)]
+    #[arg(short = 'n', long, visible_short_alias = 'j', value_name = "N", value_parser = parsed::<u32>(OF_ENGINES), env = "RWASM_ENGINES", hide_env = true, help_heading = ENGINES)]
     pub(crate) engines: Option<u32>,
 
     /// Start N engines on another machine over ssh; separate several with commas
@@ -53,7 +54,7 @@ pub(crate) struct StartArguments {
     pub(crate) ssh: Option<String>,
 
     /// Lane that the engines serve, in addition to the main lane
-    #[arg(long = "lane", value_name = "NAME", value_parser = name, value_delimiter = ',', help_heading = ENGINES)]
+    #[arg(long = "lane", value_name = "NAME", value_parser = lane, value_delimiter = ',', help_heading = ENGINES)]
     pub(crate) lanes: Vec<String>,
 
     /// Label of the engines; repeat for more
@@ -73,7 +74,7 @@ pub(crate) struct StartArguments {
     pub(crate) nats_server: Option<PathBuf>,
 
     /// Port of the server [default: the previous port, or else a free one]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = SERVER)]
+    #[arg(long, value_name = "N", value_parser = port, help_heading = SERVER)]
     pub(crate) port: Option<u16>,
 
     /// Disk space for the server, at least 64MiB [default: half the free space, at most 40GiB]
@@ -89,7 +90,7 @@ pub(crate) struct StartArguments {
     pub(crate) within: Duration,
 
     /// Name of the cluster and of the profile with its settings [default: default]
-    #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true)]
+    #[arg(long, value_name = "NAME", value_parser = profile, env = "RWASM_PROFILE", hide_env = true)]
     pub(crate) profile: Option<String>,
 
     #[command(flatten)]
@@ -119,7 +120,7 @@ pub(crate) struct StopArguments {
     pub(crate) drain_timeout: Option<Duration>,
 
     /// Name of the cluster [default: default]
-    #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true)]
+    #[arg(long, value_name = "NAME", value_parser = profile, env = "RWASM_PROFILE", hide_env = true)]
     pub(crate) profile: Option<String>,
 
     #[command(flatten)]
@@ -228,6 +229,10 @@ impl FromStr for LabelArgument {
             value: value.to_owned(),
         })
     }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    parsed("a port from 1 to 65535")(text).map(NonZeroU16::get)
 }
 
 #[cfg(test)]

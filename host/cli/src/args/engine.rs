@@ -1,7 +1,6 @@
 //! The options of the commands on engines of a cluster.
 
-use super::remote::name;
-use super::values::{duration, pause};
+use super::values::{OF_ENGINES, duration, lane, parsed, pause};
 use super::{EngineListArguments, IdentityOptions, LabelArgument, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
@@ -60,7 +59,7 @@ Exit codes:
 )]
 pub(crate) struct DrainArguments {
     /// Ids of the engines
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", value_parser = parsed::<u32>("the id of an engine such as 0"), required = true)]
     pub(crate) ids: Vec<u32>,
 
     #[command(flatten)]
@@ -110,7 +109,8 @@ pub(crate) struct JoinArguments {
     #[arg(
         short = 'n',
         long,
-        value_name = "N",
+        visible_short_alias = 'j',
+        value_name = "N", value_parser = parsed::<u32>(OF_ENGINES),
         env = "RWASM_ENGINES",
         hide_env = true
     )]
@@ -122,7 +122,7 @@ pub(crate) struct JoinArguments {
     /// Lane to serve; repeat for more [default: main]
     ///
     /// The first lane has priority.
-    #[arg(long = "lane", value_name = "NAME", value_parser = name)]
+    #[arg(long = "lane", value_name = "NAME", value_parser = lane)]
     pub(crate) lanes: Vec<String>,
 
     /// Label of these engines; repeat for more
@@ -146,7 +146,7 @@ pub(crate) struct JoinArguments {
     pub(crate) exit_when_idle: Option<Duration>,
 
     /// Serve /healthz, /readyz and /metrics over HTTP
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parsed::<SocketAddr>("an address and a port such as 127.0.0.1:8080"))]
     pub(crate) health: Option<SocketAddr>,
 
     /// Write the ids of the engines to FILE once they have joined

@@ -4,6 +4,7 @@ use super::Arguments;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -32,6 +33,13 @@ pub(crate) struct ManArguments {
 /// The name and version of the program, as `--version` prints them.
 pub(crate) fn version() -> String {
     Arguments::command().render_version()
+}
+
+/// Whether a word is the name of a command.
+pub(crate) fn is_command(word: &OsStr) -> bool {
+    let mut command = Arguments::command();
+    command.build();
+    command.find_subcommand(word).is_some()
 }
 
 /// The script that completes command lines in a shell.

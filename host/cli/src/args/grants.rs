@@ -1,5 +1,6 @@
 //! Options of what a task may reach. The project file cannot set them: it comes with what is run.
 
+use super::values::parsed;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use rwasm_cluster::{Clock, DirGrant, NetGrant};
@@ -42,7 +43,7 @@ pub(crate) struct DeterminismOptions {
     pub(crate) clock: Clock,
 
     /// Derive random numbers from N and the task's module, function and input
-    #[arg(long, value_name = "N", env = "RWASM_SEED", hide_env = true, hide_short_help = true, help_heading = GRANTS)]
+    #[arg(long, value_name = "N", value_parser = parsed::<u64>("a number such as 42"), env = "RWASM_SEED", hide_env = true, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) seed: Option<u64>,
 
     /// Give the same result and use the same fuel on every engine and in every run

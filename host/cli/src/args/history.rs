@@ -1,10 +1,12 @@
 //! The options of the history and of the commands on jobs.
 
+use super::values::{OF_ENGINES, parsed};
 use super::{GrantOptions, Loudness};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{ByteSize, JobState};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +23,7 @@ pub(crate) struct HistoryArguments {
     pub(crate) history: bool,
 
     /// Tasks and jobs to keep in the history; the oldest jobs are removed first [default: 100000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), env = "RWASM_HISTORY_ROWS", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
+    #[arg(long, value_name = "N", value_parser = rows, env = "RWASM_HISTORY_ROWS", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
     pub(crate) history_rows: Option<u64>,
 
     /// Size limit of the history, at least 1MiB [default: 256MiB]
@@ -125,7 +127,7 @@ pub(crate) struct ListArguments {
     pub(crate) function: Option<String>,
 
     /// Only jobs with a task that ran on this engine (history only)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsed::<u32>("the id of an engine such as 0"))]
     pub(crate) engine: Option<u32>,
 
     /// Only jobs submitted since: 2h ago, 2026-01-31 or 2026-01-31T12:00:00Z
@@ -133,7 +135,7 @@ pub(crate) struct ListArguments {
     pub(crate) since: Option<SystemTime>,
 
     /// Maximum number of jobs
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", value_parser = parsed::<usize>("a number of jobs such as 20"), default_value_t = 20)]
     pub(crate) limit: usize,
 
     /// Output format
@@ -188,7 +190,7 @@ pub(crate) struct ResultArguments {
     pub(crate) id: JobName,
 
     /// Number of a task, from 0 in input order
-    #[arg(value_name = "TASK")]
+    #[arg(value_name = "TASK", value_parser = parsed::<u64>("the number of a task such as 0"))]
     pub(crate) task: Option<u64>,
 
     /// Wait for the job to end, and print results as they arrive
@@ -237,7 +239,7 @@ pub(crate) struct AgainArguments {
     #[arg(
         short = 'j',
         long,
-        value_name = "N",
+        value_name = "N", value_parser = parsed::<u32>(OF_ENGINES),
         env = "RWASM_ENGINES",
         hide_env = true
     )]
@@ -252,7 +254,7 @@ pub(crate) struct AgainArguments {
     pub(crate) memory: Option<ByteSize>,
 
     /// Fuel limit for a task [default: that of the job]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsed::<u64>("a number of instructions such as 1000000"))]
     pub(crate) fuel: Option<u64>,
 
     #[command(flatten)]
@@ -276,7 +278,7 @@ pub(crate) struct ReplayArguments {
     pub(crate) id: JobName,
 
     /// Number of the task, from 0 in input order; `job show` lists failed tasks
-    #[arg(value_name = "TASK")]
+    #[arg(value_name = "TASK", value_parser = parsed::<u64>("the number of a task such as 0"))]
     pub(crate) task: u64,
 
     #[command(flatten)]
@@ -394,8 +396,13 @@ impl std::str::FromStr for ListedState {
     }
 }
 
+fn rows(text: &str) -> Result<u64, String> {
+    parsed("a number of at least 1")(text).map(NonZeroU64::get)
+}
+
 fn since(text: &str) -> Result<SystemTime, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
+    let span = text.strip_suffix("ago").unwrap_or(text).trim_end();
+    if let Ok(ago) = humantime::parse_duration(span) {
         return SystemTime::now()
             .checked_sub(ago)
             .ok_or_else(|| "the time is too long ago".to_owned());

@@ -3,13 +3,16 @@
 use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
-    LimitArgument, LogFrom, ReuseArgument, View, When, count, duration, format_parser, limit_help,
-    pause, positive_size,
+    LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, View, When, count, duration, format_parser,
+    limit_help, parsed, pause, positive_size,
 };
+#[cfg(feature = "nats")]
+use super::values::{job_id, lane};
+use crate::exit::CliError;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{ByteSize, FailureSet, Policy, Targets, Tolerance};
+use rwasm_cluster::{ByteSize, FailureSet, MAX_ENGINES, Policy, StartError, Targets, Tolerance};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ const SHOWN: &str = "Reporting";
 #[derive(Args, Debug)]
 pub(crate) struct TaskOptions {
     /// Number of engines [default: the available cores]
-    #[arg(short = 'j', long, value_name = "N", env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
+    #[arg(short = 'j', long, value_name = "N", value_parser = parsed::<u32>(OF_ENGINES), env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
     pub(crate) engines: Option<u32>,
 
     /// Whether that number was typed, and is not from the environment or the project file.
@@ -46,6 +49,7 @@ pub(crate) struct TaskOptions {
     #[arg(
         long,
         value_name = "NAME",
+        value_parser = lane,
         env = "RWASM_LANE",
         hide_env = true,
         help_heading = "Cluster"
@@ -87,7 +91,7 @@ pub(crate) struct TaskOptions {
     pub(crate) deadline: Option<Duration>,
 
     /// How often to retry a failed task
-    #[arg(long, default_value_t = 0, value_name = "N", env = "RWASM_RETRIES", hide_env = true, help_heading = FAILURES)]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = parsed::<u32>("a number of retries such as 2"), env = "RWASM_RETRIES", hide_env = true, help_heading = FAILURES)]
     pub(crate) retries: u32,
 
     /// Which failures to retry: `all`, or engine-lost, trap, timeout, limit, guest-error
@@ -139,7 +143,7 @@ pub(crate) struct LimitOptions {
     pub(crate) memory: ByteSize,
 
     /// Instruction limit for a task, in units of fuel; counting them slows tasks down
-    #[arg(long, value_name = "N", env = "RWASM_FUEL", hide_env = true, hide_short_help = true, help_heading = LIMITS)]
+    #[arg(long, value_name = "N", value_parser = parsed::<u64>("a number of instructions such as 1000000"), env = "RWASM_FUEL", hide_env = true, hide_short_help = true, help_heading = LIMITS)]
     pub(crate) fuel: Option<u64>,
 
     /// Set another limit, such as output=1GiB; --help lists them all
@@ -212,15 +216,12 @@ pub(crate) struct Loudness {
     pub(crate) color: When,
 }
 
-/// Numbers name jobs of the history.
-#[cfg(feature = "nats")]
-fn job_id(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
-        return Err("an id has 1 to 64 letters, digits, `-` and `_`".to_owned());
+/// Refuses a number of engines that no cluster can have.
+pub(crate) fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
+    match wanted {
+        Some(wanted) if wanted == 0 || wanted > MAX_ENGINES => {
+            Err(CliError::Start(StartError::EngineCount { wanted }))
+        }
+        _ => Ok(()),
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a number is the id of a job in the history; add a letter".to_owned());
-    }
-    Ok(text.to_owned())
 }

@@ -1,5 +1,6 @@
 //! The options by which a command says which cluster it talks to, and who it is there.
 
+use super::values::profile;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
@@ -31,10 +32,10 @@ pub(crate) struct RemoteOptions {
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct IdentityOptions {
     /// Profile with the settings of the cluster [default: default]
-    #[arg(long, value_name = "NAME", value_parser = name, env = "RWASM_PROFILE", hide_env = true, help_heading = CLUSTER)]
+    #[arg(long, value_name = "NAME", value_parser = profile, env = "RWASM_PROFILE", hide_env = true, help_heading = CLUSTER)]
     pub(crate) profile: Option<String>,
 
-    /// Key of your role, made by `rwasm-cluster keys`
+    /// Key of your role, created by `rwasm-cluster keys`
     #[arg(long, value_name = "FILE", env = "RWASM_KEY", hide_env = true, help_heading = CLUSTER)]
     pub(crate) key: Option<PathBuf>,
 
@@ -82,16 +83,4 @@ impl FromStr for ClusterArgument {
             ),
         }
     }
-}
-
-/// A name that can be a file's, on any system.
-pub(super) fn name(text: &str) -> Result<String, String> {
-    const LONGEST: usize = 64;
-    let fits = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
-    if text.is_empty() || text.len() > LONGEST || !text.chars().all(fits) {
-        return Err(format!(
-            "a name must have 1 to {LONGEST} letters, digits, `-` and `_`"
-        ));
-    }
-    Ok(text.to_owned())
 }

@@ -1,6 +1,6 @@
 //! The options of the commands that set up a server: its keys, its configuration, its streams.
 
-use super::values::{duration, positive_size};
+use super::values::{duration, lane, parsed, positive_size};
 use super::{IdentityOptions, Loudness, ShownAs};
 use clap::Args;
 use rwasm_cluster::ByteSize;
@@ -158,11 +158,11 @@ pub(crate) struct InitArguments {
     pub(crate) url: Option<String>,
 
     /// Servers that keep a copy of each task and result: 1, 3 or 5 [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsed::<usize>("1, 3 or 5"))]
     pub(crate) replicas: Option<usize>,
 
     /// Lane to add to the main one, for engines of another kind
-    #[arg(long = "lane", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "lane", value_name = "NAME", value_parser = lane, value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
 
     /// Silence of an engine before others get its tasks [default: 10s]

@@ -3,10 +3,12 @@
 
 use super::ProjectFile;
 use crate::exit::CliError;
+use crate::text::escaped;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command};
-use rwasm_cluster::plain::visible;
-use std::ffi::OsStr;
+use rwasm_cluster::plain::{leaves_line, visible};
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal as _;
 
 /// Help and version are not errors; anything else is the user's mistake.
 pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFile) -> CliError {
@@ -27,23 +29,79 @@ pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFil
         ErrorKind::UnknownArgument => name_whole(&mut error),
         _ => {}
     }
+    let (rendered, plain) = if has_foreign_controls() {
+        let text = in_lines(&error.render().ansi().to_string());
+        (text.clone(), text)
+    } else {
+        let plain = error.render().to_string();
+        let colored = || error.render().ansi().to_string();
+        (has_colors().then(colored).unwrap_or(plain.clone()), plain)
+    };
+    let variable = variable_of(&error, command)
+        .map(|name| format!("the value comes from the environment variable `{name}`"));
+    let file = || file.path_if_used(&error.to_string());
+    let origin = variable
+        .or_else(|| file().map(|path| format!("the value may come from `{}`", path.display())));
     CliError::Usage {
-        rendered: error.render().ansi().to_string(),
-        plain: error.render().to_string(),
-        file: file.path_if_used(&error.to_string()),
+        rendered,
+        plain,
+        origin,
     }
+}
+
+/// The environment variable that a wrong value is from: the one of its option, if it has that value and no word has.
+fn variable_of(error: &clap::Error, command: &Command) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (argument, value) = (
+        text(ContextKind::InvalidArg)?,
+        text(ContextKind::InvalidValue)?,
+    );
+    let mut arguments = meant(command).get_arguments();
+    let argument = arguments.find(|known| known.to_string() == argument)?;
+    let name = argument.get_env()?;
+    let set = std::env::var(name).ok()?;
+    let is_set = set == value || set.split(',').any(|part| part == value);
+    let has_value = |word: OsString| match word.to_str() {
+        Some(word) if value.is_empty() => word.is_empty() || word.ends_with('='),
+        Some(word) => word.ends_with(value),
+        None => false,
+    };
+    let is_typed = std::env::args_os().skip(1).any(has_value);
+    (is_set && !is_typed).then(|| name.to_string_lossy().into_owned())
+}
+
+/// The command that the words name.
+fn meant(command: &Command) -> &Command {
+    let mut meant = command;
+    for word in std::env::args_os().skip(1) {
+        match meant.find_subcommand(&word) {
+            Some(command) => meant = command,
+            None => break,
+        }
+    }
+    meant
 }
 
 /// clap does not say which argument it means; where one could be meant, they are named.
 fn not_text(command: &Command) -> clap::Error {
-    let words = std::env::args_os().filter(|word| word.to_str().is_none());
-    let words = words.map(|word| format!("`{}`", shown(&word)));
+    let mut before = None;
+    let mut words = Vec::new();
+    for word in std::env::args_os() {
+        if word.to_str().is_none() {
+            let option = before.and_then(|before: String| option_of(&before, command));
+            let of = option.map(|option| format!(" for '{option}'"));
+            words.push(format!("`{}`{}", shown(&word), of.unwrap_or_default()));
+        }
+        before = word.into_string().ok();
+    }
     let settings = std::env::vars_os().filter(|(name, value)| {
         let is_ours = name.to_string_lossy().starts_with("RWASM_");
         is_ours && value.to_str().is_none()
     });
-    let settings = settings.map(|(name, value)| format!("`{}={}`", shown(&name), shown(&value)));
-    let words: Vec<String> = words.chain(settings).collect();
+    words.extend(settings.map(|(name, value)| format!("`{}={}`", shown(&name), shown(&value))));
     let message = match words.as_slice() {
         [word] => format!("expected UTF-8 text instead of {word}"),
         words => format!(
@@ -52,6 +110,68 @@ fn not_text(command: &Command) -> clap::Error {
         ),
     };
     clap::Error::raw(ErrorKind::InvalidUtf8, message).with_cmd(command)
+}
+
+/// The option that a word is, if a value follows it.
+fn option_of(word: &str, command: &Command) -> Option<String> {
+    let mut options = meant(command).get_opts();
+    let option = options.find(|option| {
+        let long = word.strip_prefix("--");
+        let short = word
+            .strip_prefix('-')
+            .and_then(|short| short.chars().next_back());
+        long.is_some() && long == option.get_long()
+            || long.is_none() && short.is_some() && short == option.get_short()
+    })?;
+    option
+        .get_action()
+        .takes_values()
+        .then(|| option.to_string())
+}
+
+/// Whether the words or settings that errors repeat have characters that a terminal may obey, or that leave their line.
+pub(super) fn has_foreign_controls() -> bool {
+    !foreign_controls().is_empty()
+}
+
+/// The words and settings that have such characters, and the parts of them that errors may repeat.
+fn foreign_controls() -> Vec<String> {
+    let settings = std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("RWASM_"))
+        .map(|(_, value)| value);
+    let words = std::env::args_os().skip(1).chain(settings);
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    let mut found = Vec::new();
+    for word in words.filter(|word| word.contains(leaves_line)) {
+        let value = word.split_once('=').map(|(_, value)| value.to_owned());
+        let parts = word.split(['=', ',']).map(str::to_owned);
+        found.extend(parts.chain(value));
+        found.push(word);
+    }
+    found.retain(|part| part.contains(leaves_line));
+    found
+}
+
+/// The text of an error with all that is foreign in it in one line, and nothing that a terminal obeys.
+fn in_lines(text: &str) -> String {
+    let mut foreign = foreign_controls();
+    // The longest first: what they contain is escaped with them.
+    foreign.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let text = foreign.iter().fold(text.to_owned(), |text, word| {
+        text.replace(word, &escaped(word))
+    });
+    visible(&text)
+}
+
+/// Whether the words of a usage error have colours.
+fn has_colors() -> bool {
+    match wanted_color() {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+        }
+    }
 }
 
 /// The text in it, with what is none as bytes.

@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge};
+#[cfg(feature = "nats")]
+use rwasm_cluster::{is_name, not_a_name};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -147,7 +149,7 @@ impl FromStr for LimitArgument {
 }
 
 /// The limits of `--limit`: their names with units, their defaults and what they bound.
-const LIMITS: [(&str, &str, &str); 13] = [
+pub(crate) const LIMITS: [(&str, &str, &str); 13] = [
     (
         "input=SIZE",
         "64MiB",
@@ -192,7 +194,7 @@ pub(super) fn limit_help() -> String {
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; use a time such as 500ms, 30s or 2h"))?;
+        .map_err(|_| expected("a time such as 500ms, 30s or 2h", text))?;
     if duration.is_zero() {
         Err("the time must be greater than 0".to_owned())
     } else {
@@ -231,8 +233,7 @@ pub(super) fn pause(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; use a time such as 100ms, 2s or 1m"))
+    humantime::parse_duration(text).map_err(|_| expected("a time such as 100ms, 2s or 1m", text))
 }
 
 /// A number that counts something and is not 0.
@@ -240,32 +241,59 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("the number must be at least 1".to_owned()),
         Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}; use a number of at least 1")),
+        Err(_) => Err(expected("a number of at least 1", text)),
+    }
+}
+
+/// What the number of engines should be.
+pub(super) const OF_ENGINES: &str = "a number of engines such as 4";
+
+/// A number, or whatever else Rust reads by itself; `wanted` describes it with an example.
+pub(super) fn parsed<T: FromStr>(
+    wanted: &'static str,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| text.parse().map_err(|_| expected(wanted, text))
+}
+
+/// What was wanted and what was found, in place of the parser's own words, which name neither.
+fn expected(wanted: &str, found: &str) -> String {
+    format!("expected {wanted}, found \"{found}\"")
+}
+
+/// The lane of a cluster.
+#[cfg(feature = "nats")]
+pub(super) fn lane(text: &str) -> Result<String, String> {
+    name("lane", text)
+}
+
+/// The name of a profile, which is that of a file too.
+#[cfg(feature = "nats")]
+pub(super) fn profile(text: &str) -> Result<String, String> {
+    name("profile name", text)
+}
+
+/// The id of a durable job; numbers name jobs of the history.
+#[cfg(feature = "nats")]
+pub(super) fn job_id(text: &str) -> Result<String, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return Err("a number is the id of a job in the history; add a letter".to_owned());
+    }
+    name("job id", text)
+}
+
+#[cfg(feature = "nats")]
+fn name(what: &str, text: &str) -> Result<String, String> {
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(not_a_name(what, text))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::LimitOptions;
     use proptest::prelude::*;
-    use rwasm_cluster::Limits;
-
-    #[test]
-    fn the_table_of_limits_has_their_names_and_defaults() {
-        let limits = LIMITS.map(|(name, default, _)| {
-            let (name, _) = name.split_once('=').expect("it has a unit");
-            format!("{name}={default}").parse().expect("it is a limit")
-        });
-        let defaults = Limits::default();
-        let options = LimitOptions {
-            timeout: defaults.time,
-            memory: defaults.memory,
-            fuel: defaults.fuel,
-            limits: limits.to_vec(),
-        };
-        assert_eq!(crate::pipeline::limits(&options, false), defaults);
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2048) })]

@@ -3,6 +3,7 @@
 //! Here one process has them all: `rwasm-cluster engine join`. On another machine that is started by ssh, which carries
 //! the connection to the server too, so that nothing listens on a network; see [`super::tether`] for what holds it.
 
+use super::MAIN_LANE;
 use super::background::{self, BackgroundProcess, own_program};
 use super::began::{Began, ProcessKind};
 use super::process::Mark;
@@ -13,8 +14,7 @@ use crate::args::{HostArgument, LabelArgument};
 use crate::environment::compiler::cache_dir;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::text::shell_word;
-use crate::pipeline::MAIN_LANE;
+use crate::text::shell_word;
 use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
 use std::ffi::OsString;
 use std::fs;
@@ -175,11 +175,6 @@ pub(super) fn start_on(
     let log = place.file(&format!("ssh-{name}.log"));
     let spawn = || spawn(&own_program(), arguments, place, &log);
     began.start(ProcessKind::Engines, spawn, written)
-}
-
-/// So many engines, in words.
-pub(super) fn counted(engines: u32) -> String {
-    format!("{engines} engine{}", if engines == 1 { "" } else { "s" })
 }
 
 /// Waits until engines on another machine have joined, which are none of those that were there before.

@@ -7,10 +7,11 @@ mod began;
 mod engines;
 mod found;
 mod process;
+pub(crate) mod profile;
 mod server;
 mod settings;
 mod start;
-pub(crate) mod state;
+mod state;
 mod status;
 mod stop;
 mod tether;
@@ -22,6 +23,9 @@ pub(crate) use stop::stop;
 pub(crate) use tether::held;
 
 use std::process::ExitCode;
+
+/// The lane of tasks that name none.
+pub(crate) const MAIN_LANE: &str = "main";
 
 /// Does what a process of a cluster was started for, if it was; none of it is for people to call.
 pub(crate) fn serve() -> Option<ExitCode> {

@@ -1,12 +1,11 @@
 //! What `start` is to start: its options, behind them the environment and the profile, then what is usual.
 
 use super::engines::EngineSettings;
-use crate::args::{HostArgument, StartArguments};
-use crate::environment::profile::Profile;
+use super::profile::Profile;
+use crate::args::{HostArgument, StartArguments, check_engines};
 use crate::exit::CliError;
-use crate::pipeline::check_engines;
 use rwasm_cluster::ByteSize;
-use rwasm_cluster::join::Policy;
+use rwasm_cluster::join::EnginePolicy;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,7 +115,7 @@ impl EngineSettings {
         };
         // What engines would end at is said before anything is started.
         if let Some(path) = &policy {
-            Policy::read(path).map_err(CliError::Policy)?;
+            EnginePolicy::read(path).map_err(CliError::Policy)?;
         }
         let lanes = if arguments.lanes.is_empty() {
             &set.lanes

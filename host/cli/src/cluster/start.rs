@@ -5,17 +5,18 @@
 
 use super::began::{Began, end, ended_at_once};
 use super::process::Mark;
+use super::profile::{self, Profile};
 use super::settings::StartSettings;
 use super::state::{ClusterDir, ClusterState, EngineGroup, Kept};
 use super::stop::gone;
 use super::waiting::Deadline;
 use super::{engines, found, server};
 use crate::args::{HostArgument, StartArguments};
-use crate::environment::profile::{self, Profile};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages;
-use crate::output::text::print;
+use crate::output::stdout::print;
+use crate::text::counted;
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
     AssetSettings, ConnectSettings, Key, Overview, Process, Role, overview, set_up,
@@ -229,7 +230,7 @@ impl Startup<'_> {
             )?;
             self.report += &format!(
                 "{} joined from {}\n",
-                engines::counted(host.engines),
+                counted(host.engines.into(), "engine"),
                 host.host
             );
         }
@@ -249,7 +250,7 @@ impl Startup<'_> {
         engines::await_ready(self.place, &mut started, self.deadline, self.signals)?;
         self.report += &format!(
             "{} joined (pid {}); log: {}\n",
-            engines::counted(count),
+            counted(count.into(), "engine"),
             started.child.id(),
             started.log.path().display()
         );
@@ -263,7 +264,7 @@ impl Startup<'_> {
         let mut report = format!(
             "the cluster `{}` is already running, with {}\n",
             self.place.name(),
-            engines::counted(engines_of(&found, |_| true))
+            counted(engines_of(&found, |_| true).into(), "engine")
         );
         if self.settings.changes_engines {
             report += "its engines keep their lanes, labels and policy until they stop\n";

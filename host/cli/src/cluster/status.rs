@@ -1,12 +1,12 @@
 //! `status` and `engine list`: a cluster at a glance, for people and for programs.
 
+use super::profile::{remote_always, unanswered};
 use super::state;
 use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
-use crate::environment::profile::{remote_always, unanswered};
 use crate::exit::CliError;
-use crate::output::text::{aligned, in_line, print, time};
+use crate::output::stdout::print;
+use crate::text::{aligned, counted, escaped, in_line, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
-use rwasm_cluster::plain::visible;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn look(remote: &RemoteOptions) -> Result<Overview, CliError> {
 fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
     let mut lines = Vec::new();
     let mut line =
-        |name: &str, value: String| lines.push(format!("{name:<8} {}\n", visible(&value)));
+        |name: &str, value: String| lines.push(format!("{name:<8} {}\n", escaped(&value)));
     if let Some(profile) = profile {
         line("cluster", profile.to_owned());
     }
@@ -61,7 +61,7 @@ fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
         "engines",
         format!(
             "{count} in {}, {busy} busy",
-            counted(found.processes.len(), "process", "processes")
+            counted(found.processes.len() as u64, "process")
         ),
     );
     for lane in &found.lanes {
@@ -90,15 +90,11 @@ fn depth(lane: &Lane) -> String {
     } = lane;
     let mut text = format!("{name}: {waiting} waiting, {running} running");
     if !lane.is_made {
-        text += &format!("; there is no such lane: `rwasm-cluster init --lane {name}` makes it");
+        text += &format!("; there is no such lane: `rwasm-cluster init --lane {name}` creates it");
     } else if lane.engines == 0 {
         text += &format!("; no engine serves it: `rwasm-cluster engine join --lane {name}`");
     }
     text
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// The processes in aligned columns, under their names.

@@ -2,10 +2,10 @@
 
 use super::found;
 use super::process::Mark;
+use super::profile::Profile;
 use super::state::{ClusterDir, ClusterState};
 use super::waiting::{Deadline, PAUSE};
 use crate::args::StopArguments;
-use crate::environment::profile::Profile;
 use crate::exit::CliError;
 use crate::output::messages;
 use std::time::Duration;

@@ -5,7 +5,8 @@ use crate::environment::signals::Signals;
 use crate::exit::{CliError, with_source};
 use crate::output::messages;
 use crate::output::results::Output;
-use crate::output::text::{print, shell_word};
+use crate::output::stdout::print;
+use crate::text::{bytes, escaped, shell_word};
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{ByteSize, Form, Import, JobSpec, Limits, Module};
 use rwasm_toolchains::{BuildError, BuildOptions, Language, Project, ProjectError};
@@ -187,23 +188,26 @@ fn write(place: &Path, module: &Module, signals: &Signals) -> Result<(), CliErro
 
 /// What was made, for people.
 fn report(module: &Module, before: u64, place: &Path) -> String {
-    let size = |bytes: u64| format!("{bytes} bytes ({})", ByteSize::new(bytes));
     let after = module.size();
-    let mut text = format!("{:<10} {}\n", "module", place.display());
+    let mut text = format!(
+        "{:<10} {}\n",
+        "module",
+        escaped(&place.display().to_string())
+    );
     let kind = if module.is_component() {
         "component"
     } else {
         "core module"
     };
     text += &format!("{:<10} {}, {kind}\n", "form", module.form());
-    text += &format!("{:<10} {}", "size", size(after));
+    text += &format!("{:<10} {}", "size", bytes(after));
     if before != after {
-        text += &format!(", compiled {}", size(before));
+        text += &format!(", compiled {}", bytes(before));
     }
     text.push('\n');
     let mut name = "functions";
     for function in module.functions() {
-        let mut line = function.to_string();
+        let mut line = escaped(&function.to_string());
         if let Some((end, _)) = line.char_indices().nth(WIDEST) {
             line.replace_range(end.., "…");
         }
@@ -211,7 +215,7 @@ fn report(module: &Module, before: u64, place: &Path) -> String {
         name = "";
     }
     if place != Path::new(STDOUT) {
-        text += &format!("{:<10} {}\n", "run it", command(module, place));
+        text += &format!("{:<10} {}\n", "run it", escaped(&command(module, place)));
     }
     text
 }

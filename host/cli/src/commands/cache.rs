@@ -3,7 +3,8 @@
 use crate::args::{CacheCommand, InfoArguments, PruneArguments, ShownAs};
 use crate::environment::compiler::{cache_dir, cache_size};
 use crate::exit::CliError;
-use crate::output::text::{print, time};
+use crate::output::stdout::print;
+use crate::text::{bytes, counted, escaped, time};
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{ByteSize, CacheInfo, CodeCache, Prune};
 use serde_json::json;
@@ -67,18 +68,13 @@ fn text(info: &CacheInfo) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<12} {}", visible(value));
+        let _ = writeln!(text, "{name:<12} {}", escaped(value));
     };
     line("directory", &info.dir.display().to_string());
     line("files", &info.files.to_string());
     line(
         "size",
-        &format!(
-            "{} bytes ({}), at most {}",
-            info.bytes,
-            ByteSize::new(info.bytes),
-            info.size
-        ),
+        &format!("{}, at most {}", bytes(info.bytes), info.size),
     );
     if info.unfinished > 0 {
         line(
@@ -136,6 +132,5 @@ fn prune(arguments: &PruneArguments) -> Result<(), CliError> {
 }
 
 fn sized(files: u64, bytes: u64) -> String {
-    let plural = if files == 1 { "" } else { "s" };
-    format!("{files} file{plural} ({})", ByteSize::new(bytes))
+    format!("{} ({})", counted(files, "file"), ByteSize::new(bytes))
 }

@@ -1,15 +1,15 @@
 //! `rwasm-cluster engine`: engines of a cluster.
 
-use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness};
+use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness, check_engines};
 use crate::cluster;
+use crate::cluster::profile;
 use crate::environment::compiler;
-use crate::environment::profile;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
-use crate::pipeline;
-use rwasm_cluster::join::{Drain, JoinSettings, Policy, join};
+use crate::text::counted;
+use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
 use std::collections::BTreeSet;
@@ -74,7 +74,7 @@ fn log(loudness: &Loudness) {
 }
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
-    pipeline::check_engines(arguments.engines)?;
+    check_engines(arguments.engines)?;
     log(&arguments.loudness);
     if let Some(path) = &arguments.ready_file {
         // Whoever waits for the file would do so for ever.
@@ -105,7 +105,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
         .map(|label| (label.name.clone(), label.value.clone()))
         .collect();
     if let Some(path) = &arguments.policy {
-        settings.policy = Policy::read(path).map_err(CliError::Policy)?;
+        settings.policy = EnginePolicy::read(path).map_err(CliError::Policy)?;
     }
     settings.drain_timeout = arguments.drain_timeout;
     settings.exit_when_idle = arguments.exit_when_idle;
@@ -135,8 +135,10 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     .map_err(|error| CliError::Join(Box::new(error)))?;
     if !arguments.loudness.quiet {
         note(&format!(
-            "left: {} tasks done, {} of them failed, {} dispatches returned",
-            report.done, report.failed, report.given_back
+            "left: {} done, {} of them failed, {} returned",
+            counted(report.done, "task"),
+            report.failed,
+            counted(report.given_back, "dispatch")
         ));
     }
     Ok(())

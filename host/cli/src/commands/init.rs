@@ -1,10 +1,10 @@
 //! `init`: sets a cluster up on a server that runs.
 
 use crate::args::{InitArguments, ShownAs};
-use crate::environment::profile;
+use crate::cluster::profile;
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use rwasm_cluster::nats::{Asset, AssetSettings, AssetState, Role, set_up};
 use serde_json::json;
 
@@ -48,7 +48,7 @@ fn line(asset: &Asset) -> String {
 
 fn word(state: &AssetState) -> (&'static str, Option<&str>) {
     match state {
-        AssetState::Made => ("made", None),
+        AssetState::Made => ("created", None),
         AssetState::Kept => ("kept", None),
         AssetState::Changed(how) => ("changed", Some(how)),
         AssetState::Differs(how) => ("differs", Some(how)),

@@ -2,10 +2,10 @@
 
 use crate::args::{InspectArguments, InspectFormat};
 use crate::exit::CliError;
-use crate::output::text::{print, shell_word};
+use crate::output::stdout::print;
+use crate::text::{bytes, escaped, shell_word};
 use rwasm_cluster::format::to_wave;
-use rwasm_cluster::plain::visible;
-use rwasm_cluster::{ByteSize, Form, Function, JobSpec, Merge, Module, Type, Value};
+use rwasm_cluster::{Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -143,14 +143,11 @@ fn text(module: &Module) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<10} {}", visible(value));
+        let _ = writeln!(text, "{name:<10} {}", escaped(value));
     };
     line("module", module.name());
     line("form", &format!("{}, {}", module.form(), kind(module)));
-    line(
-        "size",
-        &format!("{} bytes ({})", module.size(), ByteSize::new(module.size())),
-    );
+    line("size", &bytes(module.size()));
     line("sha-256", &module.hash().to_string());
     match module.functions() {
         [] => line("functions", "none that could be called"),

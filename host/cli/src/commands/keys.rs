@@ -3,7 +3,7 @@
 use crate::args::{KeysArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use rwasm_cluster::nats::{KeyFile, KeySettings, Written, make_keys};
 use rwasm_cluster::plain::visible;
 use serde_json::json;
@@ -47,7 +47,7 @@ fn line(file: &KeyFile) -> String {
 
 fn word(written: Written) -> &'static str {
     match written {
-        Written::New => "made",
+        Written::New => "created",
         Written::Kept => "kept",
         Written::Renewed => "renewed",
         Written::LockedOut => "locked-out",

@@ -3,7 +3,7 @@
 use crate::args::{self, CompletionsArguments, ManArguments};
 use crate::exit::CliError;
 use crate::output::results::Output;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use anyhow::Context as _;
 use std::path::Path;
 
@@ -20,6 +20,16 @@ pub(crate) fn man(arguments: &ManArguments) -> Result<(), CliError> {
         .context("a man page cannot be rendered")
         .map_err(CliError::Internal)?;
     if let Some(dir) = &arguments.dir {
+        // Nobody who names a command wants a directory of that name.
+        if args::is_command(dir.as_os_str()) {
+            let name = dir.display();
+            return Err(CliError::Wrong {
+                message: format!("`man` takes a directory to write to, but `{name}` is a command"),
+                hint: format!(
+                    "`rwasm-cluster help {name}` shows its help; for a directory of that name write ./{name}"
+                ),
+            });
+        }
         return write_all(dir, &pages);
     }
     let mut output = Output::open(None)?;

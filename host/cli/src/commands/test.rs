@@ -1,13 +1,13 @@
 //! `test`: project → module → samples → what they give, and whether the laws of a job hold.
 
-use crate::args::{TestArguments, TestFormat};
+use crate::args::{TestArguments, TestFormat, check_engines};
 use crate::commands::build::{self, Source};
 use crate::environment::compiler::compiled;
 use crate::environment::signals::Signals;
 use crate::exit::{CliError, with_source};
 use crate::output::messages;
 use crate::output::results::Output;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use crate::pipeline;
 use crate::pipeline::grants::grants;
 use rwasm_cluster::check::{
@@ -24,7 +24,7 @@ use std::time::Duration;
 pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), CliError> {
     // What can be refused is refused first, the cheap before the dear.
     let engines = u32::try_from(arguments.engines).unwrap_or(u32::MAX);
-    pipeline::check_engines(Some(engines))?;
+    check_engines(Some(engines))?;
     let spec = spec(arguments)?;
     let grants = grants(&arguments.grants, &arguments.determinism)?;
     let source = Source::find(&arguments.path)?;

@@ -13,7 +13,7 @@ pub(crate) fn contained(program: impl FnOnce() -> ExitCode) -> ExitCode {
         std::panic::set_hook(Box::new(|_| {}));
     }
     catch_unwind(AssertUnwindSafe(program)).unwrap_or_else(|panic| {
-        let text = panic_text(&*panic).unwrap_or("a panic without a message");
+        let text = panic_text(&*panic);
         let error = anyhow!("{text}");
         CliError::Internal(error).report(false)
     })

@@ -1,6 +1,6 @@
 //! What is said on stderr beside errors: warnings, and with `-v` where time goes.
 
-use crate::output::stats;
+use crate::text::duration;
 use rwasm_cluster::plain::visible;
 use std::io::Write as _;
 use std::time::Instant;
@@ -11,7 +11,6 @@ pub(crate) fn warn(text: &str) {
 }
 
 /// Says what goes on, in a line.
-#[cfg(feature = "nats")]
 pub(crate) fn note(text: &str) {
     print(&format!("{}\n", visible(text)));
 }
@@ -38,7 +37,7 @@ impl Steps {
 
     pub(crate) fn done(&mut self, step: &str) {
         if self.verbose {
-            let took = stats::time(self.last.elapsed());
+            let took = duration(self.last.elapsed());
             print(&format!("{step} in {took}\n"));
         }
         self.last = Instant::now();

@@ -2,13 +2,12 @@
 
 pub(crate) mod printers;
 pub(crate) mod results;
-pub(crate) mod text;
+pub(crate) mod stdout;
 
 pub(crate) mod report;
 pub(crate) mod stats;
 pub(crate) mod summary;
 
-pub(crate) mod failures;
 pub(crate) mod messages;
 pub(crate) mod notes;
 pub(crate) mod progress;

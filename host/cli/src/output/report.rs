@@ -4,7 +4,8 @@ use crate::exit::CliError;
 use crate::output::results::Output;
 use crate::output::summary::Summary;
 use rwasm_cluster::{
-    Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, Place, TaskInfo, TaskRecord, Usage,
+    ArgumentSource, Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
+    TaskRecord, Usage,
 };
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -42,7 +43,7 @@ pub(crate) fn write(
             "form": subject.module.form().name(),
         },
         "function": subject.function,
-        "merge": subject.merge.as_ref().map(merge_name),
+        "merge": subject.merge.as_ref().map(Merge::to_string),
         "limits": cluster.limits(),
         "grants": cluster.grants().described(),
         "deterministic": subject.is_deterministic,
@@ -60,11 +61,6 @@ fn failure((origin, failure): &(Origin, Failure)) -> Json {
         "code": failure.code.name(),
         "message": failure.message,
     })
-}
-
-fn merge_name(merge: &Merge) -> String {
-    let words = [Some(merge.name()), merge.reducer()];
-    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn stats(stats: &JobStats, failures: u64) -> Json {
@@ -92,14 +88,14 @@ fn stats(stats: &JobStats, failures: u64) -> Json {
 }
 
 fn task(origin: &Origin) -> Json {
-    match &origin.place {
-        Place::Chunk { input, range } => json!({
+    match &origin.source {
+        ArgumentSource::Chunk { input, range } => json!({
             "index": origin.index,
             "input": &**input,
             "start": range.start,
             "end": (range.end != u64::MAX).then_some(range.end),
         }),
-        Place::Line { input, line } => json!({
+        ArgumentSource::Line { input, line } => json!({
             "index": origin.index,
             "input": &**input,
             "line": line,

@@ -1,5 +1,6 @@
 //! `--stats`: what a job came to, for people.
 
+use crate::text::{counted, duration};
 use rwasm_cluster::{ByteSize, JobStats};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,8 +17,11 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
     line(
         "tasks",
         format!(
-            "{} ({maps} map, {} merge, {} repeated) in {} dispatches",
-            stats.tasks, stats.merges, stats.retries, stats.dispatches
+            "{} ({maps} map, {} merge, {} repeated) in {}",
+            stats.tasks,
+            stats.merges,
+            stats.retries,
+            counted(stats.dispatches, "dispatch")
         ),
     );
     line(
@@ -29,18 +33,18 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
             ByteSize::new(rate(stats.bytes_in, wall))
         ),
     );
-    line("wall time", time(wall));
+    line("wall time", duration(wall));
     line(
         "serial time",
-        format!("{} (the sum over tasks)", time(stats.serial_time)),
+        format!("{} (the sum over tasks)", duration(stats.serial_time)),
     );
     line("speed-up", format!("{:.2}", stats.speed_up()));
     line(
         "efficiency",
         format!(
-            "{:.0}% of {} engines",
+            "{:.0}% of {}",
             stats.efficiency() * 100.0,
-            stats.engine_count
+            counted(stats.engine_count as u64, "engine")
         ),
     );
     line(
@@ -52,9 +56,9 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
         line(
             &format!("engine {id}"),
             format!(
-                "{} tasks, busy {} ({:.0}%), input {}",
-                engine.tasks,
-                time(engine.busy),
+                "{}, busy {} ({:.0}%), input {}",
+                counted(engine.tasks, "task"),
+                duration(engine.busy),
                 share * 100.0,
                 ByteSize::new(engine.bytes_in)
             ),
@@ -66,18 +70,4 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
 fn rate(bytes: u64, time: Duration) -> u64 {
     let per_second = u128::from(bytes) * 1_000_000_000 / time.as_nanos().max(1);
     u64::try_from(per_second).unwrap_or(u64::MAX)
-}
-
-/// A time with three digits that matter.
-pub(crate) fn time(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    if seconds >= 100.0 {
-        humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
-    } else if seconds >= 1.0 {
-        format!("{seconds:.2} s")
-    } else if seconds >= 0.001 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else {
-        format!("{:.1} µs", seconds * 1e6)
-    }
 }

@@ -1,31 +1,17 @@
 //! The cluster that a job runs on: engines of this process, or those of a cluster elsewhere.
 
-#[cfg(feature = "nats")]
-use super::MAIN_LANE;
 use super::history;
 use crate::args::{ManyOptions, TaskOptions};
-use crate::environment::compiler::compiled;
 #[cfg(feature = "nats")]
-use crate::environment::profile;
+use crate::cluster::{MAIN_LANE, profile};
+use crate::environment::compiler::compiled;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use rwasm_cluster::{
-    Cluster, ClusterBuilder, ClusterEvents, Grants, Limits, MAX_ENGINES, Resource, StartError,
-};
+use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, Limits, Resource};
 #[cfg(feature = "nats")]
 use rwasm_cluster::{ClusterEvent, nats::Role};
 use std::ops::Deref;
-
-/// Refuses a number of engines that no cluster can have.
-pub(crate) fn check_engines(wanted: Option<u32>) -> Result<(), CliError> {
-    match wanted {
-        Some(wanted) if wanted == 0 || wanted > MAX_ENGINES => {
-            Err(CliError::Start(StartError::EngineCount { wanted }))
-        }
-        _ => Ok(()),
-    }
-}
 
 /// How the cluster of a job is had.
 pub(super) struct ClusterSettings {

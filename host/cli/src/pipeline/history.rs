@@ -11,7 +11,7 @@ use std::path::PathBuf;
 const FILE: &str = "RWASM_HISTORY_FILE";
 
 /// Where the history is kept: `RWASM_HISTORY_FILE`, else in the user's state directory.
-fn file() -> Result<PathBuf, CliError> {
+pub(super) fn file() -> Result<PathBuf, CliError> {
     match std::env::var_os(FILE).filter(|path| !path.is_empty()) {
         Some(path) => Ok(path.into()),
         None => Ok(places::state_dir()?.join("history.db")),

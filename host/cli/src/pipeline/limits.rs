@@ -28,3 +28,25 @@ pub(crate) fn limits(options: &LimitOptions, deterministic: bool) -> Limits {
     }
     limits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::LIMITS;
+
+    #[test]
+    fn the_table_of_limits_has_their_names_and_defaults() {
+        let all = LIMITS.map(|(name, default, _)| {
+            let (name, _) = name.split_once('=').expect("it has a unit");
+            format!("{name}={default}").parse().expect("it is a limit")
+        });
+        let defaults = Limits::default();
+        let options = LimitOptions {
+            timeout: defaults.time,
+            memory: defaults.memory,
+            fuel: defaults.fuel,
+            limits: all.to_vec(),
+        };
+        assert_eq!(limits(&options, false), defaults);
+    }
+}

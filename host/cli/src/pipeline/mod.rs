@@ -16,7 +16,7 @@ mod output;
 #[cfg(feature = "nats")]
 mod store;
 
-pub(crate) use cluster::{RunningCluster, check_engines, warn_of_shortages};
+pub(crate) use cluster::{RunningCluster, warn_of_shortages};
 pub(crate) use job::{Plan, Progress, RunningJob, Wording};
 pub(crate) use limits::limits;
 pub(crate) use module::{function, read_module, result_type};
@@ -36,10 +36,6 @@ pub(crate) const STDIN: &str = "-";
 
 /// What stdin is called in messages.
 pub(crate) const STDIN_NAME: &str = "<stdin>";
-
-/// The lane of tasks that name none.
-#[cfg(feature = "nats")]
-pub(crate) const MAIN_LANE: &str = "main";
 
 /// Runs a job and writes what comes of it; one that is detached is stored instead, and goes on by itself.
 pub(crate) fn carry_out<P: Plan>(

@@ -1,11 +1,13 @@
 //! Where what comes of a job goes, and what is shown beside it.
 
+use super::history;
 use crate::args::{ManyOptions, TaskOptions, When};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::notes::NotesShown;
 use crate::output::results::Output;
 use rwasm_cluster::format::Format;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// What is written and shown of a job.
@@ -23,8 +25,18 @@ pub(crate) struct OutputSettings {
 }
 
 impl OutputSettings {
-    pub(super) fn resolve(task: &TaskOptions, many: Option<&ManyOptions>) -> Self {
-        Self {
+    pub(super) fn resolve(
+        task: &TaskOptions,
+        many: Option<&ManyOptions>,
+    ) -> Result<Self, CliError> {
+        let is_recorded = task.history.history;
+        let history = is_recorded.then(history::file).transpose()?;
+        refuse_same(&[
+            ("--output", task.output.as_deref()),
+            ("--report", task.report.as_deref()),
+            ("--history", history.as_deref()),
+        ])?;
+        Ok(Self {
             format: task.format,
             results: task.output.clone(),
             report: task.report.clone(),
@@ -32,8 +44,51 @@ impl OutputSettings {
             progress: many.map_or(When::Never, |many| many.progress),
             notes: NotesShown::resolve(task.log.level(), &task.loudness),
             is_quiet: task.loudness.quiet,
+        })
+    }
+}
+
+/// Refuses two options that write the same file: only one of them would be left.
+fn refuse_same(files: &[(&str, Option<&Path>)]) -> Result<(), CliError> {
+    let named = files
+        .iter()
+        .filter_map(|(option, path)| Some((option, (*path)?)));
+    let named: Vec<_> = named.collect();
+    for (at, (one, path)) in named.iter().enumerate() {
+        for (other, other_path) in &named[at + 1..] {
+            if is_same(path, other_path) {
+                return Err(CliError::Wrong {
+                    message: format!("{one} and {other} write the same file `{}`", path.display()),
+                    hint: "name another file for one of them".to_owned(),
+                });
+            }
         }
     }
+    Ok(())
+}
+
+/// Whether both are one regular file, or will be: a device takes what several write.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => {
+            one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+        }
+        (Err(_), Err(_)) => {
+            let one = to_be_made(one);
+            one.is_some() && one == to_be_made(other)
+        }
+        _ => false,
+    }
+}
+
+/// Where a file that is not there will be; `-` is the standard stream.
+fn to_be_made(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name().filter(|_| path != Path::new("-"))?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+    Some(folder.join(name))
 }
 
 /// The places for results and, if there is to be one, for the report.

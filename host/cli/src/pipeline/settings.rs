@@ -1,12 +1,12 @@
 //! What the options of a command that runs tasks come to: resolved once, and not looked up again.
 
-use super::cluster::{ClusterSettings, check_engines};
+use super::cluster::ClusterSettings;
 use super::grants::grants;
 use super::limits::limits;
 use super::output::OutputSettings;
 #[cfg(feature = "nats")]
 use super::store::StoreSettings;
-use crate::args::{ManyOptions, ReuseArgument, TaskOptions, View};
+use crate::args::{ManyOptions, ReuseArgument, TaskOptions, View, check_engines};
 use crate::exit::CliError;
 use crate::output::messages::Steps;
 use rwasm_cluster::{Backoff, Grants, JobSpec, Limits, Retry, Reuse, ViewKind};
@@ -79,7 +79,7 @@ impl Settings {
             place,
             limits,
             job,
-            output: OutputSettings::resolve(task, many),
+            output: OutputSettings::resolve(task, many)?,
             steps,
         })
     }

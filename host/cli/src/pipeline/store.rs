@@ -3,10 +3,10 @@
 use super::cluster::unserved;
 use super::job::Plan;
 use crate::args::{ManyOptions, TaskOptions};
-use crate::environment::profile;
+use crate::cluster::profile;
 use crate::exit::CliError;
 use crate::output::messages::warn;
-use crate::output::text::print;
+use crate::output::stdout::print;
 use rwasm_cluster::durable::{DurableError, DurableJobs, DurableSettings};
 use rwasm_cluster::nats::{ConnectSettings, Role};
 

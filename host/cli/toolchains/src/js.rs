@@ -1,6 +1,7 @@
 //! JavaScript: compiled to a component by componentize-js, which includes a JavaScript engine.
 
-use crate::error::{BuildError, Missing, ProjectError, WitError};
+use crate::componentizer::Componentizer;
+use crate::error::{BuildError, Missing, ProjectError};
 use crate::project::read;
 use crate::wit::World;
 use crate::{BuildOptions, Language, Project, tool};
@@ -124,23 +125,14 @@ pub(crate) fn build(
             "does not exist: `main` in package.json names the module with the functions".to_owned(),
         ));
     }
-    let world = World::find(dir)?.ok_or_else(|| WitError::None {
-        dir: dir.clone(),
-        language: Language::JavaScript,
-    })?;
+    let world = World::of(dir, Language::JavaScript)?;
     let tool = Tool::find(Some(named), options.tools.as_deref())?;
-    if tool.version() == VERSION {
-        world.refuse_what_cannot_pass(&format!("componentize-js {VERSION}"))?;
-    } else {
-        (options.tell)(&format!(
-            "using componentize-js {}; {VERSION} is the version tested with this program",
-            tool.version()
-        ));
-    }
-    (options.tell)(&format!(
-        "compiling {name} with componentize-js {} (about ten seconds)",
-        tool.version()
-    ));
+    let componentizer = Componentizer {
+        name: "componentize-js",
+        version: tool.version(),
+        tested: VERSION,
+    };
+    componentizer.announce(project, &world, options)?;
     let workplace = tool::workplace(&options.scratch, "js", dir)?;
     let output = workplace.join(name).with_added_extension("wasm");
     let driver = workplace.join("componentize.mjs");
@@ -149,9 +141,6 @@ pub(crate) fn build(
     command.arg(&driver).arg(&tool.package).arg(&main);
     command.arg(world.complete(&workplace)?);
     command.arg(world.name()).arg(&output).current_dir(dir);
-    // Its messages say what is wrong; a backtrace into the tool helps no one.
-    command.env_remove("RUST_BACKTRACE");
-    command.env_remove("RUST_LIB_BACKTRACE");
-    tool::run(&mut command, "componentize-js", options)?;
+    componentizer.run(&mut command, options)?;
     Ok(output)
 }

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "projects")]
 mod c;
+#[cfg(feature = "projects")]
+mod componentizer;
 mod error;
 mod install;
 #[cfg(feature = "projects")]

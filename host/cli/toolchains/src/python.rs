@@ -1,6 +1,7 @@
 //! Python: compiled to a component by componentize-py, which includes an interpreter.
 
-use crate::error::{BuildError, Missing, WitError};
+use crate::componentizer::Componentizer;
+use crate::error::{BuildError, Missing};
 use crate::wit::World;
 use crate::{BuildOptions, Language, Project, tool};
 use std::ffi::OsString;
@@ -88,23 +89,14 @@ pub(crate) fn build(
             reason: "has no app.py, the module with the functions".to_owned(),
         });
     }
-    let world = World::find(dir)?.ok_or_else(|| WitError::None {
-        dir: dir.clone(),
-        language: Language::Python,
-    })?;
+    let world = World::of(dir, Language::Python)?;
     let tool = Tool::find(Some(named), options.tools.as_deref())?;
-    if tool.version() == VERSION {
-        world.refuse_what_cannot_pass(&format!("componentize-py {VERSION}"))?;
-    } else {
-        (options.tell)(&format!(
-            "using componentize-py {}; {VERSION} is the version tested with this program",
-            tool.version()
-        ));
-    }
-    (options.tell)(&format!(
-        "compiling {name} with componentize-py {} (about ten seconds)",
-        tool.version()
-    ));
+    let componentizer = Componentizer {
+        name: "componentize-py",
+        version: tool.version(),
+        tested: VERSION,
+    };
+    componentizer.announce(project, &world, options)?;
     let workplace = tool::workplace(&options.scratch, "python", dir)?;
     let output = workplace.join(name).with_added_extension("wasm");
     let mut command = Command::new(&tool.words[0]);
@@ -115,13 +107,10 @@ pub(crate) fn build(
         .args(["componentize", APP, "--python-path"])
         .arg(dir);
     command.arg("--output").arg(&output).current_dir(dir);
-    // Its messages say what is wrong; a backtrace into the tool helps no one.
-    command.env_remove("RUST_BACKTRACE");
-    command.env_remove("RUST_LIB_BACKTRACE");
     if let Some(environment) = &tool.environment {
         // The task may import the packages of the environment.
         command.env("VIRTUAL_ENV", environment);
     }
-    tool::run(&mut command, "componentize-py", options)?;
+    componentizer.run(&mut command, options)?;
     Ok(output)
 }

@@ -4,7 +4,7 @@
 //! provided to every reader of the WIT. A copy that the project has takes precedence.
 
 use crate::error::{BuildError, WitError};
-use crate::tool;
+use crate::{Language, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,14 @@ impl World {
             id,
             lent,
         }))
+    }
+
+    /// Returns the world of a project that must have one.
+    pub(crate) fn of(dir: &Path, language: Language) -> Result<Self, WitError> {
+        Self::find(dir)?.ok_or_else(|| WitError::None {
+            dir: dir.to_owned(),
+            language,
+        })
     }
 
     pub(crate) fn name(&self) -> &str {

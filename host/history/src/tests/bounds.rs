@@ -71,6 +71,7 @@ fn a_job_larger_than_the_bound_loses_its_first_tasks() {
         Err(HistoryError::UnknownTask {
             key,
             index: 5,
+            tasks: 1000,
             dropped: 900
         })
     );

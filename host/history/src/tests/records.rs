@@ -203,6 +203,7 @@ fn what_is_not_there_was_removed_or_never_was() {
         Err(HistoryError::UnknownTask {
             key: second,
             index: 5,
+            tasks: 1,
             dropped: 0
         })
     );

@@ -1,91 +1,48 @@
 //! The sandbox: the only layer that knows wasmtime. It loads modules, prepares them for running,
 //! and runs tasks in them under limits.
 //!
-//! From a file to a run: `load` (with `facts`) and `wit` (with `signature`) analyse a module, within `room` and
-//! with panics of parsers contained by `foreign`. `names` finds a function by its name, `printed`
-//! writes the WIT of a module, `strip` makes other modules from it, and `function` checks its types
-//! against Rust's. `variant`, `compile`, `compiler`, `helper` and `cache` turn it into code, and
-//! `program` binds its imports. `runner` runs a task, by means of `core` (with `abi`) or
-//! `component` (with `bulk`). `state`, `wasi`, `files`, `net`, `stdio` and `clock` are what the
-//! guest sees of the host, `host` is what it may ask of it, and `failure` describes why it stopped.
+//! From bottom to top, and imports only point downwards: `abi` is how values cross into a guest,
+//! `module` what a module is, `compile` how it becomes code, `world` what a guest sees of its host,
+//! and `run` runs a task. `Sandbox` owns what all programs of a cluster share.
 //! The sandbox knows nothing of engines, jobs, or the names of input files.
 
-mod facts;
-mod foreign;
-mod function;
-mod imports;
-mod load;
-mod merged;
-mod module;
-mod names;
-mod needs;
-mod numeric;
-mod printed;
-mod room;
-mod signature;
-mod strip;
-mod wit;
-
-mod cache;
-mod compile;
-mod compiler;
-mod helper;
-mod program;
-mod stubs;
-mod ticker;
-mod variant;
-
 mod abi;
-mod bulk;
-mod component;
-mod core;
-mod request;
-mod runner;
-mod text;
-mod val;
-mod valid;
+mod compile;
+mod module;
+mod run;
+mod world;
 
-mod clock;
-mod failure;
-mod files;
-mod host;
-mod net;
-mod quota;
-mod state;
-mod stdio;
-mod wasi;
-
-pub use cache::{CacheInfo, CodeCache, Prune, Pruned};
 #[doc(hidden)]
 pub use compile::CodeSource;
-pub use compiler::{CompileLimit, Compiler};
-pub use function::{Callable, DynamicCallable, FunctionError};
-pub use helper::compile_worker;
-pub use host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
-pub use load::LoadError;
+pub use compile::cache::{CacheInfo, CodeCache, Prune, Pruned};
+pub use compile::compiler::Compiler;
+pub use compile::helper::compile_worker;
+pub use module::function::{Callable, DynamicCallable, FunctionError};
+pub use module::load::{CompileLimit, LoadError};
+pub use module::needs::Need;
+#[doc(hidden)]
+pub use module::{Callee, value_type};
 pub use module::{Form, Function, Import, Module, ModuleHash, Uncallable};
-pub use needs::Need;
+pub use run::program::Lowering;
 #[doc(hidden)]
-pub use net::Peers;
-pub use program::Lowering;
+pub use run::program::Program;
 #[doc(hidden)]
-pub use program::Program;
+pub use run::runner::{KeptInstance, Runner};
+pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 #[doc(hidden)]
-pub use request::{Arguments, Callee, Report, Request, Setting, Surroundings};
+pub use world::net::Peers;
 #[doc(hidden)]
-pub use runner::{Runner, Session};
-#[doc(hidden)]
-pub use text::value_type;
+pub use world::request::{Arguments, Report, Request, Setting, Surroundings};
 
 #[cfg(test)]
 mod tests;
 
 use crate::limits::Limits;
 use compile::Supply;
-use std::sync::{Arc, Mutex, PoisonError};
-use variant::Variant;
+use compile::variant::Variant;
 #[doc(hidden)]
-pub use variant::VariantKey;
+pub use compile::variant::VariantKey;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The most variants: each has its own pool and thread.
 const MAX_VARIANTS: usize = 8;

@@ -1,12 +1,13 @@
 //! The hand-spoken canonical ABI against itself, against hostile memory, and against the
 //! component model's own calls.
 
-use super::abi::{GuestMemory, Layout, LiftError, Signature, lift_result, lower_params};
-use super::imports::Waits;
 use super::*;
 use crate::arbitrary::{any_typed, value_of};
 use crate::cancel::Cancel;
 use crate::limits::Limits;
+use crate::sandbox::abi::{
+    GuestMemory, Layout, LiftError, Signature, Waits, lift_result, lower_params,
+};
 use proptest::prelude::*;
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::codec::Reader;
@@ -206,7 +207,7 @@ fn strings_that_overlap_do_not_grow_past_the_limit() {
 }
 
 /// Where `cargo xtask guests` puts the guests.
-fn guest(name: &str) -> Module {
+pub(super) fn guest(name: &str) -> Module {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
         PathBuf::from,

@@ -71,12 +71,9 @@ async fn fly(agent: Arc<Agent>, dispatch: Arc<Dispatch>, mut ended: oneshot::Rec
         () = dispatch.cancel.wanted() => {}
     }
     agent.unwanted(number);
-    if dispatch.expire() {
+    // Either no engine has begun it, or its engine does not report how far it got.
+    if dispatch.expire() || timeout(LAST_ANSWER, ended).await.is_err() {
         dispatch.cancel_rest(None);
-        agent.over(number);
-    } else if timeout(LAST_ANSWER, ended).await.is_err() {
-        let message = "the task was cancelled, and its engine did not report how far it got";
-        dispatch.fail_rest(None, FailureCode::Cancelled, message);
         agent.over(number);
     }
 }
@@ -284,15 +281,9 @@ async fn publish(
     headers.insert("Nats-Msg-Id", format!("{}/{name}", agent.session));
     let mut answer = ANSWER;
     loop {
-        let publish = async {
-            agent
-                .connection
-                .js
-                .publish_with_headers(subject.clone(), headers.clone(), message.clone())
-                .await?
-                .await
-        };
-        let publish = agent.connection.watched("rwc.t.", publish);
+        let publish = agent
+            .connection
+            .publish("rwc.t.", &subject, &headers, &message);
         let again = match agent.connection.within(answer, publish).await {
             Some(Ok(Ok(_))) => return Ok(()),
             Some(Ok(Err(error))) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {

@@ -25,6 +25,20 @@ const CANCELLED_AT_ONCE: usize = 4096;
 /// Up to this many messages are removed from the queue one by one; beyond it, engines drop each when they get it.
 const PURGED_ALONE: usize = 256;
 
+/// What gives the results of a session, or of a durable job, that the stream has after the one numbered `last`.
+pub(super) fn results_after(session: &str, last: u64) -> pull::OrderedConfig {
+    pull::OrderedConfig {
+        filter_subject: names::results_of_job(session),
+        deliver_policy: match last {
+            0 => DeliverPolicy::All,
+            last => DeliverPolicy::ByStartSequence {
+                start_sequence: last + 1,
+            },
+        },
+        ..pull::OrderedConfig::default()
+    }
+}
+
 /// Watches engines for as long as somebody listens; starts anew after an interruption.
 pub(super) async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
     loop {
@@ -58,16 +72,7 @@ pub(super) async fn hear(agent: Arc<Agent>) {
     let mut heard = 0;
     let room = room(&agent.results);
     loop {
-        let config = pull::OrderedConfig {
-            filter_subject: names::results_of_job(&agent.session),
-            deliver_policy: match last {
-                0 => DeliverPolicy::All,
-                last => DeliverPolicy::ByStartSequence {
-                    start_sequence: last + 1,
-                },
-            },
-            ..pull::OrderedConfig::default()
-        };
+        let config = results_after(&agent.session, last);
         let consumer = agent.results.create_consumer(config);
         if let Ok(Ok(consumer)) = agent.connection.watched(names::RESULTS, consumer).await
             && let Ok(mut messages) = consumer.messages().await

@@ -3,11 +3,12 @@
 
 use super::agent::{AGAIN, Agent, QUIET};
 use super::flight::result_type;
+use super::hear::results_after;
 use crate::dispatch::Dispatch;
 use crate::nats::index::{Index, TaskMessage};
 use crate::nats::names;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
@@ -102,15 +103,8 @@ pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
     let mut last = 0;
     loop {
         let config = pull::OrderedConfig {
-            filter_subject: names::results_of_job(&recalled.job),
             headers_only: true,
-            deliver_policy: match last {
-                0 => DeliverPolicy::All,
-                last => DeliverPolicy::ByStartSequence {
-                    start_sequence: last + 1,
-                },
-            },
-            ..pull::OrderedConfig::default()
+            ..results_after(&recalled.job, last)
         };
         let consumer = agent.results.create_consumer(config);
         if let Ok(Ok(mut consumer)) = agent.connection.watched(names::RESULTS, consumer).await {
@@ -204,7 +198,7 @@ async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index:
     };
     if !recalled.wait(&found).await {
         return Outcome {
-            result: Err(Failure::cancelled_before_it_ran()),
+            result: Err(Failure::cancelled()),
             usage: Usage::none(None::<EngineId>, 1, dispatch.queued),
         };
     }

@@ -7,7 +7,7 @@ use crate::job::window::Window;
 use rwasm_value::ids::ChunkIndex;
 
 impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
-    pub(super) fn succeeded(&mut self, kind: TaskKind, lane: usize, part: P, size: u64) {
+    pub(super) fn succeeded(&mut self, kind: TaskKind, queue: usize, part: P, size: u64) {
         match (kind, &mut self.outcomes) {
             (TaskKind::Map(index), Outcomes::Ordered(window)) => window.put(index, Ok(part), size),
             (TaskKind::Map(index), Outcomes::AsCompleted) => {
@@ -17,10 +17,10 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             }
             (TaskKind::Map(index), Outcomes::Reduced(tree)) => {
                 self.mapped += 1;
-                tree.leaf(index, Some(Placed { part, lane }));
+                tree.leaf(index, Some(Placed { part, queue }));
             }
             (TaskKind::Reduce(node), Outcomes::Reduced(tree)) => {
-                tree.combined(node, Placed { part, lane });
+                tree.combined(node, Placed { part, queue });
             }
             (TaskKind::Reduce(node), Outcomes::Ordered(_) | Outcomes::AsCompleted) => {
                 debug_assert!(false, "{node:?} of a job without a reducer");
@@ -71,7 +71,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             fence <= before,
             "the fence moved on from {before} to {fence}"
         );
-        for slot in self.lanes.take_maps_after(fence) {
+        for slot in self.queues.take_maps_after(fence) {
             self.forget(slot);
         }
         let table = &self.table;
@@ -122,7 +122,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         }
         let next = window.next();
         if next != first && std::mem::take(&mut self.withheld) {
-            self.lanes.wake_all();
+            self.queues.wake_all();
         }
         if next.0 == self.chunks {
             self.end_of_input();
@@ -196,7 +196,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     pub(super) fn end(&mut self, ending: Ending<P, F, R>) {
         self.state = Lifecycle::Ending(ending);
         self.outcomes = Outcomes::Ordered(Window::new());
-        for slot in self.lanes.take_all() {
+        for slot in self.queues.take_all() {
             self.forget(slot);
         }
         let paused: Vec<usize> = self.paused.drain().map(|(_, slot)| slot).collect();

@@ -8,6 +8,7 @@ use crate::view::handles::task::Task;
 use crate::view::runs::pieces::{Given, Listed, Pieces, Streamed};
 use crate::view::runs::spec::ViewKind;
 use crate::view::runs::submit::SubmitError;
+use crate::view::shared::admission::{NoRoom, Permit};
 use crate::view::shared::core::Core;
 use crate::view::shared::settings::{ViewSettings, map_setters, setters};
 use crate::view::shared::targets::Targets;
@@ -86,13 +87,11 @@ impl LoadBalancedView {
         arguments: P::At<'_>,
     ) -> Result<Task<R>, SubmitError> {
         let arguing = Arguing::new(function, arguments)?;
-        let core = &self.core;
-        let bytes = arguing.bytes;
-        let permit = core.admission.enter(bytes).await;
-        let permit = permit.map_err(|why| core.no_room(why, bytes))?;
-        let maker = core.maker(&self.settings, function)?;
-        let eligible = self.eligible()?;
-        core.call(&self.settings, function, &maker, &arguing, eligible, permit)
+        self.call(
+            function,
+            &arguing,
+            self.core.admission.enter(arguing.bytes).await,
+        )
     }
 
     /// Submits a call if the queue has room for it now.
@@ -105,13 +104,24 @@ impl LoadBalancedView {
         arguments: P::At<'_>,
     ) -> Result<Task<R>, SubmitError> {
         let arguing = Arguing::new(function, arguments)?;
+        self.call(
+            function,
+            &arguing,
+            self.core.admission.try_enter(arguing.bytes),
+        )
+    }
+
+    fn call<P: Params, R: FromWit>(
+        &self,
+        function: &Callable<P, R>,
+        arguing: &Arguing,
+        permit: Result<Permit, NoRoom>,
+    ) -> Result<Task<R>, SubmitError> {
         let core = &self.core;
-        let bytes = arguing.bytes;
-        let permit = core.admission.try_enter(bytes);
-        let permit = permit.map_err(|why| core.no_room(why, bytes))?;
+        let permit = permit.map_err(|why| core.no_room(why, arguing.bytes))?;
         let maker = core.maker(&self.settings, function)?;
         let eligible = self.eligible()?;
-        core.call(&self.settings, function, &maker, &arguing, eligible, permit)
+        core.call(&self.settings, function, &maker, arguing, eligible, permit)
     }
 
     /// Calls a function and waits for its value.

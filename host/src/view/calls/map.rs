@@ -18,7 +18,7 @@ use std::time::Instant;
 #[cfg(feature = "nats")]
 use {
     crate::view::runs::recall::Remembered,
-    rwasm_sandbox::{outcome::Place, sandbox::DynamicCallable},
+    rwasm_sandbox::{outcome::ArgumentSource, sandbox::DynamicCallable},
     rwasm_value::value::Value,
 };
 
@@ -64,7 +64,7 @@ impl Core {
         &self,
         function: &DynamicCallable,
         spec: &JobSpec,
-        places: impl Iterator<Item = Place> + Send + 'static,
+        sources: impl Iterator<Item = ArgumentSource> + Send + 'static,
         total: u64,
     ) -> Result<Map<Value>, SubmitError> {
         let mut settings = ViewSettings::default();
@@ -72,7 +72,7 @@ impl Core {
         settings.task.label.clone_from(&spec.task.label);
         settings.task.priority = spec.task.priority;
         settings.job.max_failures = spec.job.max_failures;
-        let pieces = Box::new(Remembered::new(places, total));
+        let pieces = Box::new(Remembered::new(sources, total));
         self.map(function, pieces, &ViewKind::Balanced, &settings)
     }
 }

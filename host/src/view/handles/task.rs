@@ -8,7 +8,7 @@ use crate::view::shared::desk::{DeskHandle, runs};
 use crate::view::shared::live::LiveNotes;
 use crate::view::shared::slot::{Done, Slot};
 use rwasm_sandbox::cancel::Cancel;
-use rwasm_sandbox::outcome::{Attempt, Failure, Origin, Outcome, Place, Usage};
+use rwasm_sandbox::outcome::{ArgumentSource, Attempt, Failure, Origin, Outcome, Usage};
 use rwasm_sandbox::sandbox::Module;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::value::{FromWit, Packed};
@@ -246,7 +246,7 @@ impl Call {
                 function: self.function(),
                 origin: Origin {
                     index: 0,
-                    place: Place::Arguments,
+                    source: ArgumentSource::Arguments,
                 },
                 failure,
                 attempts: outcome.attempts(),

@@ -3,7 +3,7 @@
 use super::pieces::{Given, refused};
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::limits::Limits;
-use rwasm_sandbox::outcome::{Failure, FailureCode, Place};
+use rwasm_sandbox::outcome::{ArgumentSource, Failure, FailureCode};
 use rwasm_sandbox::sandbox::Callable;
 use rwasm_value::format::arguments_from_line;
 use rwasm_value::value::{ArgumentError, Packed, PackedArgument, Type};
@@ -118,7 +118,7 @@ impl<I: Read> Iterator for Lines<I> {
         };
         self.line += 1;
         Some(Ok(Given {
-            place: Place::Line {
+            source: ArgumentSource::Line {
                 input: Arc::clone(&self.name),
                 line: self.line,
             },

@@ -12,7 +12,7 @@ use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::{Input, InputError};
 use rwasm_sandbox::limits::Limits;
-use rwasm_sandbox::outcome::Place;
+use rwasm_sandbox::outcome::ArgumentSource;
 use rwasm_sandbox::sandbox::{Callee, DynamicCallable, Module, Program, Setting};
 use rwasm_value::ids::{DispatchId, JobId};
 use std::io::Read;
@@ -36,7 +36,7 @@ pub(crate) struct Pack {
     pub(crate) first: u64,
     pub(crate) dispatch: Dispatch,
     /// What each works on.
-    pub(crate) places: Vec<Place>,
+    pub(crate) sources: Vec<ArgumentSource>,
 }
 
 /// Many packs of one task at first, so that a job of few tasks spreads over engines; then larger ones, so that one of
@@ -150,7 +150,7 @@ impl Packs {
         }
         let first = pieces.first()?.index.0;
         self.given += 1;
-        let places = pieces.iter().map(|piece| piece.place.clone()).collect();
+        let sources = pieces.iter().map(|piece| piece.source.clone()).collect();
         let tasks = pieces.into_iter().map(|piece| DispatchedTask {
             input: piece.input,
             index: piece.index.0,
@@ -164,7 +164,7 @@ impl Packs {
         Some(Ok(Pack {
             first,
             dispatch,
-            places,
+            sources,
         }))
     }
 }

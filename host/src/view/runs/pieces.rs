@@ -5,7 +5,7 @@ use crate::dispatch::TaskInput;
 use futures_core::Stream;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::input::{Chunk, Chunks, InputError};
-use rwasm_sandbox::outcome::{Failure, FailureCode, Origin, Place};
+use rwasm_sandbox::outcome::{ArgumentSource, Failure, FailureCode, Origin};
 use rwasm_sandbox::sandbox::{Arguments, Callable};
 use rwasm_value::ids::ChunkIndex;
 use rwasm_value::value::{ArgumentError, PackedArgument, Params};
@@ -17,7 +17,7 @@ use std::time::Instant;
 #[derive(Clone)]
 pub(crate) struct Piece {
     pub(crate) index: ChunkIndex,
-    pub(crate) place: Place,
+    pub(crate) source: ArgumentSource,
     /// Where it begins in all of the input, in the unit of [`Pieces::total`].
     pub(crate) position: u64,
     /// Its bytes, where they are known.
@@ -36,7 +36,7 @@ impl Piece {
     pub(crate) fn origin(&self) -> Origin {
         Origin {
             index: self.index.0,
-            place: self.place.clone(),
+            source: self.source.clone(),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Pieces for Chunks {
 fn of_chunk(chunk: Chunk) -> Piece {
     Piece {
         index: chunk.index,
-        place: Place::Chunk {
+        source: ArgumentSource::Chunk {
             input: Arc::clone(&chunk.source.name),
             range: chunk.range.clone(),
         },
@@ -113,7 +113,7 @@ const PIECE_OVERHEAD: u64 = 128;
 
 /// One argument list as it came, with its place where that is known.
 pub(crate) struct Given {
-    pub(crate) place: Place,
+    pub(crate) source: ArgumentSource,
     /// Packed; or why they cannot be called with, which fails their task alone.
     pub(crate) arguments: Result<Vec<PackedArgument>, Failure>,
 }
@@ -127,7 +127,7 @@ impl Given {
     /// Arguments for `function`, packed where they are read.
     pub(crate) fn pack<P: Params, R>(function: &Callable<P, R>, arguments: P::At<'_>) -> Self {
         Self {
-            place: Place::Arguments,
+            source: ArgumentSource::Arguments,
             arguments: function
                 .pack(arguments)
                 .map_err(|error| refused(function.signature(), &error)),
@@ -145,7 +145,7 @@ impl Given {
         };
         Piece {
             index: ChunkIndex(index),
-            place: self.place,
+            source: self.source,
             position: index,
             size: Some(size),
             held: size + PIECE_OVERHEAD,

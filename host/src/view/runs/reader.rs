@@ -63,7 +63,7 @@ impl Reader {
                 let read = AssertUnwindSafe(|| reading.run(&granted));
                 if let Err(panic) = catch_unwind(read) {
                     // A driver that has ended needs no more.
-                    let text = panic_text(panic.as_ref()).unwrap_or_default().to_owned();
+                    let text = panic_text(panic.as_ref()).to_owned();
                     let _ = events.send(Event::InputPanicked(text));
                 }
             })?;

@@ -11,37 +11,37 @@ use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::input::InputError;
-use rwasm_sandbox::outcome::{Failure, FailureCode, Place};
+use rwasm_sandbox::outcome::{ArgumentSource, Failure, FailureCode};
 use rwasm_sandbox::sandbox::Module;
 use rwasm_value::ids::ChunkIndex;
 
 /// Tasks that were submitted before, by what each worked on.
 pub(crate) struct Remembered<I> {
-    places: I,
+    sources: I,
     next: u64,
     total: u64,
 }
 
-impl<I: Iterator<Item = Place> + Send> Remembered<I> {
-    pub(crate) fn new(places: I, total: u64) -> Self {
+impl<I: Iterator<Item = ArgumentSource> + Send> Remembered<I> {
+    pub(crate) fn new(sources: I, total: u64) -> Self {
         Self {
-            places,
+            sources,
             next: 0,
             total,
         }
     }
 }
 
-impl<I: Iterator<Item = Place> + Send> Pieces for Remembered<I> {
+impl<I: Iterator<Item = ArgumentSource> + Send> Pieces for Remembered<I> {
     fn next(&mut self, _: &Cancel) -> Option<Result<Piece, InputError>> {
-        let place = self.places.next()?;
+        let source = self.sources.next()?;
         let index = self.next;
         self.next += 1;
         // Never called with: the backend of such a job finds the outcome by the index.
         let failure = Failure::new(FailureCode::Internal, "the task has run elsewhere");
         Some(Ok(Piece {
             index: ChunkIndex(index),
-            place,
+            source,
             position: index,
             size: None,
             held: 0,
@@ -63,7 +63,7 @@ impl Core {
         &self,
         module: &Module,
         spec: &JobSpec,
-        places: impl Iterator<Item = Place> + Send + 'static,
+        sources: impl Iterator<Item = ArgumentSource> + Send + 'static,
         total: u64,
     ) -> Result<Job, SubmitError> {
         let plan = Plan::new(module, spec)?;
@@ -78,7 +78,7 @@ impl Core {
             setting,
             kind: JobKind::Run,
             inputs: Vec::new(),
-            pieces: Box::new(Remembered::new(places, total)),
+            pieces: Box::new(Remembered::new(sources, total)),
             owner: Owner::default(),
             failures_count: false,
             names_values: false,

@@ -317,7 +317,6 @@ fn job_options(new: &NewJob<'_>) -> Json {
         setting,
         ..
     } = new;
-    let merge = &new.plan.merge;
     let view = match new.view {
         ViewKind::Balanced => "balanced".to_owned(),
         ViewKind::BalancedAmong(targets) => format!("balanced among {targets}"),
@@ -326,8 +325,7 @@ fn job_options(new: &NewJob<'_>) -> Json {
     let chunking = run.and_then(|run| run.chunking);
     let options = json!({
         "map": run.and_then(|run| run.map.as_deref()),
-        "merge": merge.name(),
-        "reducer": merge.reducer(),
+        "merge": new.plan.merge.to_string(),
         "chunk": chunking.map(|chunking| chunking.to_string()),
         "arguments": run.map_or(&[][..], |run| &run.arguments),
         "view": view,
@@ -340,7 +338,7 @@ fn job_options(new: &NewJob<'_>) -> Json {
         "unordered": job.unordered,
         "memo": task.memo,
     });
-    let is_streamed = run.is_some_and(|run| run.streamed) && *merge == Merge::Concat;
+    let is_streamed = run.is_some_and(|run| run.streamed) && new.plan.merge == Merge::Concat;
     let streamed = is_streamed.then(|| ("streamed", true.into()));
     let more = granted(&setting.limits, &setting.grants, setting.deterministic);
     with(options, more.into_iter().chain(streamed))

@@ -128,7 +128,7 @@ pub(super) fn each<T>(
                 position: index + 1,
                 name: name.clone(),
                 found: text(given),
-                wanted: ty.clone(),
+                expected: ty.clone(),
                 reason,
             })
         })
@@ -178,23 +178,23 @@ mod tests {
         };
         assert_eq!(
             refused(&["30"]),
-            "found 1 argument, wanted 3 (a: u64, b: string, c: option<u8>)"
+            "expected 3 arguments (a: u64, b: string, c: option<u8>), found 1"
         );
         assert_eq!(
             refused(&["30", "", "1", "2"]),
-            "found 4 arguments, wanted 3 (a: u64, b: string, c: option<u8>)"
+            "expected 3 arguments (a: u64, b: string, c: option<u8>), found 4"
         );
         assert_eq!(
             refused(&["thirty", "x"]),
-            "argument 1 (`a`): found thirty, wanted u64"
+            "argument 1 (`a`): expected u64, found thirty"
         );
         assert_eq!(
             refused(&["1", "x", "300"]),
-            "argument 3 (`c`): found 300, wanted u8"
+            "argument 3 (`c`): expected u8, found 300"
         );
         let error = refused(&["3 \n0", "x"]);
         assert!(
-            error.starts_with("argument 1 (`a`): found `3 \\n0`, wanted u64: neither JSON ("),
+            error.starts_with("argument 1 (`a`): expected u64, found `3 \\n0`: neither JSON ("),
             "{error}"
         );
     }
@@ -260,36 +260,38 @@ mod tests {
         let two = [Type::U8, Type::String];
         assert_eq!(
             refused(&two, "[1, 2]"),
-            "argument 2 (`b`): found 2, wanted string"
+            "argument 2 (`b`): expected string, found 2"
         );
         assert_eq!(
             refused(&two, "1, blue"),
-            "argument 2 (`b`): found blue, wanted string"
+            "argument 2 (`b`): expected string, found blue"
         );
-        let count = "wanted 2 (a: u8, b: string)";
-        assert_eq!(refused(&two, "[1]"), format!("found 1 argument, {count}"));
-        assert_eq!(refused(&two, "1"), format!("found 1 argument, {count}"));
-        assert_eq!(refused(&two, ""), format!("found 0 arguments, {count}"));
+        let count = "expected 2 arguments (a: u8, b: string)";
+        assert_eq!(refused(&two, "[1]"), format!("{count}, found 1"));
+        assert_eq!(refused(&two, "1"), format!("{count}, found 1"));
+        assert_eq!(refused(&two, ""), format!("{count}, found 0"));
         assert_eq!(
             refused(&[], "1"),
-            "found `1`, wanted none: the line is not empty"
+            "expected no arguments, found `1`: the line is not empty"
         );
         let wide = [Type::F32, Type::U64];
         assert_eq!(
             refused(&wide, "[1e39, 1]"),
-            "argument 1 (`a`): found 1e39, wanted f32"
+            "argument 1 (`a`): expected f32, found 1e39"
         );
         assert_eq!(
             refused(&wide, "[1, 18446744073709551616]"),
-            "argument 2 (`b`): found 18446744073709551616, wanted u64"
+            "argument 2 (`b`): expected u64, found 18446744073709551616"
         );
         assert_eq!(
             refused(&wide, r#"[{"a": 1, "a": 1}, 1]"#),
-            "found `[{\"a\": 1, \"a\": 1}, 1]`, wanted 2 (a: f32, b: u64): the name `a` occurs twice at line 1 column 13"
+            "expected 2 arguments (a: f32, b: u64), found `[{\"a\": 1, \"a\": 1}, 1]`: the name `a` occurs twice at line 1 column 13"
         );
         let error = refused(&two, "1, \"a");
         assert!(
-            error.starts_with("found `1, \"a`, wanted 2 (a: u8, b: string): neither JSON ("),
+            error.starts_with(
+                "expected 2 arguments (a: u8, b: string), found `1, \"a`: neither JSON ("
+            ),
             "{error}"
         );
     }

@@ -96,7 +96,7 @@ impl FromStr for Format {
 
 /// The error for a name that is not a [`Format`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{name}`: use text, json, jsonl, tsv, wave or raw")]
+#[error("`{name}` is not a valid format: write text, json, jsonl, tsv, wave or raw")]
 pub struct UnknownFormat {
     /// The name that was given.
     pub name: String,
@@ -118,7 +118,7 @@ pub enum WriteError {
     #[error("cannot write the value")]
     Io(#[from] io::Error),
     /// `Raw` was asked to write a value that is neither a string nor bytes. Nothing was written.
-    #[error("format raw writes only strings and bytes, found {found}")]
+    #[error("format raw: expected a string or bytes, found {found}")]
     NotBytes {
         /// The kind of the value.
         found: String,
@@ -200,14 +200,14 @@ pub enum FormatError {
         reason: String,
     },
     /// The text is neither JSON nor WAVE.
-    #[error("neither JSON ({json}) nor WAVE ({wave}), wanted {wanted}")]
+    #[error("expected {expected}, found neither JSON ({json}) nor WAVE ({wave})")]
     Neither {
         /// What the JSON parser reports.
         json: String,
         /// What the WAVE parser reports.
         wave: String,
-        /// The wanted type.
-        wanted: String,
+        /// The expected type.
+        expected: String,
     },
 }
 
@@ -255,7 +255,7 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
             FormatError::Wave { .. } => FormatError::Neither {
                 json: json.reason,
                 wave: error.to_string(),
-                wanted: ty.to_string(),
+                expected: ty.to_string(),
             },
             other => other,
         }),
@@ -317,7 +317,7 @@ mod tests {
         let error = write_value(&mut out, &refused, Format::Raw, WriteOptions::default());
         assert_eq!(
             error.unwrap_err().to_string(),
-            "format raw writes only strings and bytes, found list with u8"
+            "format raw: expected a string or bytes, found list with u8"
         );
         assert!(out.is_empty());
     }
@@ -328,7 +328,7 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         let error = "xml".parse::<Format>().unwrap_err();
-        assert!(error.to_string().starts_with("unknown format `xml`"));
+        assert!(error.to_string().starts_with("`xml` is not a valid format"));
     }
 
     #[test]
@@ -366,9 +366,12 @@ mod tests {
         ] {
             let list = Type::list(ty.clone());
             let error = from_text(text, &ty).unwrap_err().to_string();
-            assert_eq!(error, format!("the value: found {text}, wanted {ty}"));
+            assert_eq!(error, format!("the value: expected {ty}, found {text}"));
             let error = from_text(&format!("[0, {text}]"), &list).unwrap_err();
-            assert_eq!(error.to_string(), format!("[1]: found {text}, wanted {ty}"));
+            assert_eq!(
+                error.to_string(),
+                format!("[1]: expected {ty}, found {text}")
+            );
         }
         for text in ["inf", "\"Infinity\""] {
             assert_eq!(from_text(text, &Type::F32).unwrap(), f32::INFINITY.into());
@@ -390,11 +393,14 @@ mod tests {
     #[test]
     fn typed_text_that_does_not_fit_says_why() {
         let text = |text, ty: &Type| from_text(text, ty).unwrap_err().to_string();
-        assert_eq!(text("300", &Type::U8), "the value: found 300, wanted u8");
-        assert_eq!(text("blue", &Type::U8), "the value: found blue, wanted u8");
+        assert_eq!(text("300", &Type::U8), "the value: expected u8, found 300");
+        assert_eq!(
+            text("blue", &Type::U8),
+            "the value: expected u8, found blue"
+        );
         let pair = Type::tuple([Type::U8, Type::Bool]);
-        assert_eq!(text("[1, 2]", &pair), ".1: found 2, wanted bool");
-        assert_eq!(text("(1, 2)", &pair), ".1: found 2, wanted bool");
+        assert_eq!(text("[1, 2]", &pair), ".1: expected bool, found 2");
+        assert_eq!(text("(1, 2)", &pair), ".1: expected bool, found 2");
         for (typed, ty) in [
             ("18446744073709551616", Type::U64),
             ("1e3", Type::U8),
@@ -402,13 +408,13 @@ mod tests {
         ] {
             assert_eq!(
                 text(typed, &ty),
-                format!("the value: found {typed}, wanted {ty}")
+                format!("the value: expected {ty}, found {typed}")
             );
         }
         let nested = Type::list(Type::tuple([Type::String, Type::option(Type::S64)]));
         assert_eq!(
             text(r#"[["a", 1], ["b,]", -9223372036854775809]]"#, &nested),
-            "[1].1: found -9223372036854775809, wanted s64"
+            "[1].1: expected s64, found -9223372036854775809"
         );
         let field = |name: &str, ty| Field {
             name: name.into(),
@@ -421,9 +427,10 @@ mod tests {
         );
         let error = text("(1,", &pair);
         assert!(
-            error.starts_with("neither JSON (expected value at line 1"),
+            error.starts_with(
+                "expected tuple<u8, bool>, found neither JSON (expected value at line 1"
+            ),
             "{error}"
         );
-        assert!(error.ends_with("wanted tuple<u8, bool>"), "{error}");
     }
 }

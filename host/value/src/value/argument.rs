@@ -94,9 +94,8 @@ pub enum PackedArgument {
 pub enum ArgumentError {
     /// There are too many or too few arguments.
     #[error(
-        "found {found} argument{}, wanted {}",
-        if *.found == 1 { "" } else { "s" },
-        WantedParams(.params),
+        "expected {}, found {found}",
+        ExpectedArguments(.params),
     )]
     Count {
         /// The number of arguments.
@@ -111,11 +110,11 @@ pub enum ArgumentError {
         position: usize,
         /// The parameter's name.
         name: String,
-        /// Where in the argument, what was found and what was wanted.
+        /// Where in the argument, what was expected and what was found.
         mismatch: Mismatch,
     },
     /// An argument is a text that is not a value.
-    #[error("argument {position} (`{name}`): found `{found}`, wanted {wanted}: {reason}")]
+    #[error("argument {position} (`{name}`): expected {expected}, found `{found}`: {reason}")]
     Text {
         /// The argument's position, from 1.
         position: usize,
@@ -124,12 +123,12 @@ pub enum ArgumentError {
         /// The text, shortened if it is long.
         found: String,
         /// The parameter's type.
-        wanted: Type,
+        expected: Type,
         /// What the parsers report.
         reason: String,
     },
     /// A line of text is not a list of arguments.
-    #[error("found `{found}`, wanted {}: {reason}", WantedParams(.params))]
+    #[error("expected {}, found `{found}`: {reason}", ExpectedArguments(.params))]
     Line {
         /// The line, shortened if it is long.
         found: String,
@@ -190,14 +189,15 @@ fn described(params: &[(String, Type)]) -> Vec<String> {
     each.collect()
 }
 
-/// Shows `none`, or how many and which: `2 (a: u64, b: string)`.
-struct WantedParams<'a>(&'a [String]);
+/// Shows how many and which: `2 arguments (a: u64, b: string)`.
+struct ExpectedArguments<'a>(&'a [String]);
 
-impl fmt::Display for WantedParams<'_> {
+impl fmt::Display for ExpectedArguments<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("none"),
-            params => write!(f, "{} ({})", params.len(), params.join(", ")),
+            [] => f.write_str("no arguments"),
+            [one] => write!(f, "1 argument ({one})"),
+            several => write!(f, "{} arguments ({})", several.len(), several.join(", ")),
         }
     }
 }
@@ -209,12 +209,12 @@ impl fmt::Display for Inner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mismatch {
             path,
+            expected,
             found,
-            wanted,
         } = self.0;
         if !path.is_empty() {
             write!(f, "{path}: ")?;
         }
-        write!(f, "found {found}, wanted {wanted}")
+        write!(f, "expected {expected}, found {found}")
     }
 }

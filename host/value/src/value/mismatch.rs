@@ -1,5 +1,5 @@
-//! Where a value or a text does not fit a type: the path to the place, what was found and what was
-//! wanted.
+//! Where a value or a text does not fit a type: the path to the place, what was expected and
+//! what was found.
 //!
 //! The packed form and the text forms share it, so that their messages have the same wording.
 
@@ -9,23 +9,23 @@ use std::sync::Arc;
 
 /// The error for a value, or the text of one, that does not fit its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: found {found}, wanted {wanted}")]
+#[error("{path}: expected {expected}, found {found}")]
 #[non_exhaustive]
 pub struct Mismatch {
     /// The place in the value.
     pub path: Path,
+    /// What was expected there.
+    pub expected: String,
     /// What was found there.
     pub found: String,
-    /// What was wanted there.
-    pub wanted: String,
 }
 
 impl Mismatch {
-    pub(crate) fn new(found: impl Into<String>, wanted: impl Into<String>) -> Self {
+    pub(crate) fn new(found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self {
             path: Path::default(),
+            expected: expected.into(),
             found: found.into(),
-            wanted: wanted.into(),
         }
     }
 
@@ -35,8 +35,8 @@ impl Mismatch {
         self
     }
 
-    pub(crate) fn of_type(found: impl Into<String>, wanted: &Type) -> Self {
-        Self::new(found, wanted.to_string())
+    pub(crate) fn of_type(found: impl Into<String>, expected: &Type) -> Self {
+        Self::new(found, expected.to_string())
     }
 }
 

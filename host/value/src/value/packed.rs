@@ -63,7 +63,7 @@ pub enum PackedError {
         count: usize,
     },
     /// The first byte is not a format version that this program knows.
-    #[error("packed value has format version {found}, wanted {WIRE_VERSION}")]
+    #[error("packed value has the wrong format version: expected {WIRE_VERSION}, found {found}")]
     Version {
         /// The first byte.
         found: u8,
@@ -92,11 +92,7 @@ impl Packed {
     ///
     /// Never fails on a `Packed` that this library made; the bytes are checked as they are read.
     pub fn unpack(&self) -> Result<Value, PackedError> {
-        let mut decoder = Decoder::new(&self.bytes);
-        let value = decoder.value(&self.ty, 0, &self.bytes);
-        let value = value.map_err(|reason| decoder.malformed(&self.bytes, reason))?;
-        decoder.finish()?;
-        Ok(value)
+        Decoder::read_all(&self.bytes, |decoder| decoder.value(&self.ty, 0))
     }
 
     /// Returns the type of the value.
@@ -236,20 +232,20 @@ mod tests {
             Value::Tuple(vec!["b".into(), 2u32.into()]),
         ]);
         let error = Packed::pack(&value, &counts()).unwrap_err();
-        assert_eq!(error.to_string(), "[1].1: found u32, wanted u64");
+        assert_eq!(error.to_string(), "[1].1: expected u64, found u32");
 
         let error = Packed::pack(&Value::Bool(true), &Type::Char).unwrap_err();
-        assert_eq!(error.to_string(), "the value: found bool, wanted char");
+        assert_eq!(error.to_string(), "the value: expected char, found bool");
 
         let ty = Type::Record([("n", Type::U8)].map(field).into());
         let value = Value::Record(vec![("n".into(), Value::Option(None))]);
         let error = Packed::pack(&value, &ty).unwrap_err();
-        assert_eq!(error.to_string(), ".n: found option, wanted u8");
+        assert_eq!(error.to_string(), ".n: expected u8, found option");
         let value = Value::Record(vec![("m".into(), Value::U8(1))]);
         let error = Packed::pack(&value, &ty).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the value: found field m, wanted field n"
+            "the value: expected field n, found field m"
         );
 
         let case = Case {
@@ -259,7 +255,7 @@ mod tests {
         let ty = Type::Variant([case].into());
         let value = Value::Variant("some".into(), Some(Box::new(Value::U8(1))));
         let error = Packed::pack(&value, &ty).unwrap_err();
-        assert_eq!(error.to_string(), ".some: found u8, wanted no payload");
+        assert_eq!(error.to_string(), ".some: expected no payload, found u8");
     }
 
     fn field((name, ty): (&str, Type)) -> Field {

@@ -94,6 +94,24 @@ pub struct ResultType {
 }
 
 impl Type {
+    /// The types without parts.
+    #[doc(hidden)]
+    pub const LEAVES: [Self; 13] = [
+        Self::Bool,
+        Self::S8,
+        Self::U8,
+        Self::S16,
+        Self::U16,
+        Self::S32,
+        Self::U32,
+        Self::S64,
+        Self::U64,
+        Self::F32,
+        Self::F64,
+        Self::Char,
+        Self::String,
+    ];
+
     /// Returns `list<T>`.
     #[must_use]
     pub fn list(element: Self) -> Self {

@@ -46,6 +46,8 @@ pub(super) fn least_size(ty: &Type, depth: usize) -> usize {
 /// Public in name only: the sealed traits of `typed` read from it.
 pub struct Decoder<'a> {
     pub(super) reader: Reader<'a>,
+    /// What the reader reads from, if bytes are to share its memory.
+    whole: Option<&'a Bytes>,
     /// The number of elements without bytes so far.
     empty: usize,
 }
@@ -54,17 +56,36 @@ impl<'a> Decoder<'a> {
     pub(super) fn new(payload: &'a [u8]) -> Self {
         Self {
             reader: Reader::new(payload),
+            whole: None,
             empty: 0,
         }
     }
 
-    /// Reads one value. The reader reads from `whole`, and `list<u8>` are slices of it.
-    pub(super) fn value(
-        &mut self,
-        ty: &Type,
-        depth: usize,
-        whole: &Bytes,
-    ) -> Result<Value, Malformed> {
+    /// Reads all of `whole` with `read`; `list<u8>` are slices of it.
+    pub(super) fn read_all<T>(
+        whole: &'a Bytes,
+        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<T, PackedError> {
+        let mut decoder = Self {
+            whole: Some(whole),
+            ..Self::new(whole)
+        };
+        let value = read(&mut decoder).map_err(|reason| decoder.malformed(whole, reason))?;
+        decoder.finish()?;
+        Ok(value)
+    }
+
+    /// Reads a `list<u8>`.
+    pub(super) fn bytes(&mut self) -> Result<Bytes, Malformed> {
+        let bytes = self.reader.byte_string()?;
+        Ok(match self.whole {
+            Some(whole) => whole.slice_ref(bytes),
+            None => Bytes::copy_from_slice(bytes),
+        })
+    }
+
+    /// Reads one value.
+    pub(super) fn value(&mut self, ty: &Type, depth: usize) -> Result<Value, Malformed> {
         if depth > MAX_DEPTH {
             return Err(Malformed::TooDeep);
         }
@@ -83,35 +104,33 @@ impl<'a> Decoder<'a> {
             Type::F64 => Value::F64(f64::from_bits(self.reader.f64_bits()?)),
             Type::Char => Value::Char(self.reader.char()?),
             Type::String => Value::String(self.reader.str()?.to_owned()),
-            Type::List(_) if ty.is_bytes() => {
-                Value::Bytes(whole.slice_ref(self.reader.byte_string()?))
-            }
+            Type::List(_) if ty.is_bytes() => Value::Bytes(self.bytes()?),
             Type::List(element) => {
                 let count = self.count(|| least_size(element, depth))?;
                 let mut items = Vec::with_capacity(count);
                 for _ in 0..count {
-                    items.push(self.value(element, depth, whole)?);
+                    items.push(self.value(element, depth)?);
                 }
                 Value::List(items)
             }
             Type::Tuple(types) => {
                 let mut values = Vec::with_capacity(types.len());
                 for ty in types.iter() {
-                    values.push(self.value(ty, depth, whole)?);
+                    values.push(self.value(ty, depth)?);
                 }
                 Value::Tuple(values)
             }
             Type::Record(fields) => {
                 let mut values = Vec::with_capacity(fields.len());
                 for field in fields.iter() {
-                    let value = self.value(&field.ty, depth, whole)?;
+                    let value = self.value(&field.ty, depth)?;
                     values.push((Arc::clone(&field.name), value));
                 }
                 Value::Record(values)
             }
             Type::Variant(cases) => {
                 let case = &cases[self.reader.case(cases.len())?];
-                let payload = self.payload(case.ty.as_ref(), depth, whole)?;
+                let payload = self.payload(case.ty.as_ref(), depth)?;
                 Value::Variant(Arc::clone(&case.name), payload)
             }
             Type::Enum(names) => Value::Enum(Arc::clone(&names[self.reader.case(names.len())?])),
@@ -123,14 +142,14 @@ impl<'a> Decoder<'a> {
             }
             Type::Option(inner) => {
                 let inner = self.reader.bool()?.then_some(&**inner);
-                Value::Option(self.payload(inner, depth, whole)?)
+                Value::Option(self.payload(inner, depth)?)
             }
             Type::Result(sides) => Value::Result(if self.reader.bool()? {
-                Err(self.payload(sides.err.as_ref(), depth, whole)?)
+                Err(self.payload(sides.err.as_ref(), depth)?)
             } else {
-                Ok(self.payload(sides.ok.as_ref(), depth, whole)?)
+                Ok(self.payload(sides.ok.as_ref(), depth)?)
             }),
-            Type::Map(types) => Value::Map(self.entries(types, depth, whole)?),
+            Type::Map(types) => Value::Map(self.entries(types, depth)?),
         })
     }
 
@@ -138,13 +157,12 @@ impl<'a> Decoder<'a> {
         &mut self,
         (key_ty, value_ty): &(Type, Type),
         depth: usize,
-        whole: &Bytes,
     ) -> Result<Vec<(Value, Value)>, Malformed> {
         let count = self.count(|| least_size(key_ty, depth) + least_size(value_ty, depth))?;
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
-            let key = self.value(key_ty, depth, whole)?;
-            entries.push((key, self.value(value_ty, depth, whole)?));
+            let key = self.value(key_ty, depth)?;
+            entries.push((key, self.value(value_ty, depth)?));
         }
         Ok(entries)
     }
@@ -153,10 +171,8 @@ impl<'a> Decoder<'a> {
         &mut self,
         ty: Option<&Type>,
         depth: usize,
-        whole: &Bytes,
     ) -> Result<Option<Box<Value>>, Malformed> {
-        ty.map(|ty| self.value(ty, depth, whole).map(Box::new))
-            .transpose()
+        ty.map(|ty| self.value(ty, depth).map(Box::new)).transpose()
     }
 
     /// Checks one value and moves past it.

@@ -3,15 +3,15 @@
 
 use super::result::{Formats, error_line};
 use super::{is_streamed, merge_of};
-use crate::args::{AgainArguments, GrantOptions, Printed, ReplayArguments};
+use crate::args::{AgainArguments, GrantOptions, Printed, ReplayArguments, check_engines};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::printers::{failed_task, unpacked};
 use crate::output::results::Output;
+use crate::pipeline::RunningCluster;
 use crate::pipeline::grants;
 use crate::pipeline::history;
-use crate::pipeline::{RunningCluster, check_engines};
 use anyhow::Context as _;
 use rwasm_cluster::{
     Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,

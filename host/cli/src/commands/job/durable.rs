@@ -4,16 +4,17 @@ use crate::args::{
     CancelArguments, ClusterArgument, JobCommand, JobName, ListArguments, RemoteOptions,
     ResultArguments, ShownAs,
 };
+use crate::cluster::profile;
 use crate::environment::compiler::compiled;
-use crate::environment::profile;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::{note, warn};
 use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 
 use crate::output::results::Output;
-use crate::output::text::{aligned, in_line, print, time};
+use crate::output::stdout::print;
 use crate::pipeline::durable;
+use crate::text::{aligned, escaped, in_line, time};
 use anyhow::Context as _;
 use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
@@ -388,7 +389,7 @@ fn text(job: &DurableJob, counts: Option<JobCounts>) -> String {
     ];
     let lines = rows
         .iter()
-        .map(|(name, value)| format!("{name:<10} {}\n", in_line(value)));
+        .map(|(name, value)| format!("{name:<10} {}\n", escaped(value)));
     lines.collect()
 }
 

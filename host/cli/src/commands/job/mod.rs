@@ -13,9 +13,10 @@ use crate::args::{
 };
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
-use crate::output::stats;
-use crate::output::text::{aligned, in_line, print, time};
+use crate::output::messages::note;
+use crate::output::stdout::print;
 use crate::pipeline::history::{self, HOW};
+use crate::text::{aligned, counted, duration, in_line, time};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
@@ -146,14 +147,21 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
 }
 
 fn rm(arguments: &RmArguments) -> Result<(), CliError> {
+    let removed = |what: &str| {
+        if !arguments.loudness.quiet {
+            note(&format!("removed {what}"));
+        }
+    };
     let mut keys = Vec::new();
     for id in &arguments.ids {
         match id {
             JobName::History(id) => keys.push(JobKey(*id)),
             #[cfg(feature = "nats")]
-            JobName::Durable(id) => durable::of(id, &arguments.remote)?
-                .remove(id)
-                .map_err(crate::pipeline::durable)?,
+            JobName::Durable(id) => {
+                let jobs = durable::of(id, &arguments.remote)?;
+                jobs.remove(id).map_err(crate::pipeline::durable)?;
+                removed(&format!("job {id}"));
+            }
             #[cfg(not(feature = "nats"))]
             JobName::Durable(id) => return Err(no_number(id)),
         }
@@ -163,10 +171,15 @@ fn rm(arguments: &RmArguments) -> Result<(), CliError> {
     }
     let history = history::existing()?;
     if arguments.all {
-        history.clear().map_err(CliError::History)?;
+        let count = history.clear().map_err(CliError::History)?;
+        removed(&counted(count, "job"));
         return Ok(());
     }
-    history.remove(&keys).map_err(CliError::History)
+    history.remove(&keys).map_err(CliError::History)?;
+    for key in keys {
+        removed(&format!("job {key}"));
+    }
+    Ok(())
 }
 
 /// Jobs in aligned columns, under their names.
@@ -193,7 +206,7 @@ fn table(jobs: &[JobEntry]) -> String {
             time(job.submitted),
             job.tasks.to_string(),
             job.tasks_failed.to_string(),
-            duration(job).unwrap_or_else(|| "-".to_owned()),
+            run_time(job).unwrap_or_else(|| "-".to_owned()),
         ]
         // A name or label comes from outside, and is to stay in its line.
         .map(|cell| in_line(&cell))
@@ -232,14 +245,15 @@ fn json(job: &JobEntry) -> Json {
 }
 
 /// How long a job took, once it has ended.
-fn duration(job: &JobEntry) -> Option<String> {
+fn run_time(job: &JobEntry) -> Option<String> {
     let took = job.ended?.duration_since(job.submitted).unwrap_or_default();
-    Some(stats::time(took))
+    Some(duration(took))
 }
 
 /// How the job's outcomes were merged; what is not recorded is as by default.
 fn merge_of(job: &JobEntry) -> Merge {
     let text = |name: &str| job.options[name].as_str();
+    // Older histories keep the name of a reducer apart.
     match text("reducer") {
         Some(name) => Merge::Reducer(name.to_owned()),
         None => text("merge")

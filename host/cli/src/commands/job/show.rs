@@ -1,11 +1,11 @@
 //! `job show`: all about one job.
 
-use super::{duration, json};
+use super::{json, run_time};
 use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
-use crate::output::text::{print, time};
+use crate::output::stdout::print;
 use crate::pipeline::history;
-use rwasm_cluster::plain::visible;
+use crate::text::{counted, escaped, time};
 use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<10} {}", visible(value));
+        let _ = writeln!(text, "{name:<10} {}", escaped(value));
     };
     line("job", &job.key.to_string());
     line("state", job.state.name());
@@ -56,11 +56,13 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
         line("repeats", &format!("failed tasks of job {key}"));
     }
     line("submitted", &time(job.submitted));
-    if let Some(took) = duration(job) {
+    if let Some(took) = run_time(job) {
         line("took", &took);
     }
     for input in &job.inputs {
-        let size = input.bytes.map(|bytes| format!(", {bytes} bytes"));
+        let size = input
+            .bytes
+            .map(|bytes| format!(", {}", counted(bytes, "byte")));
         line(
             "input",
             &format!("{}{}", input.name, size.unwrap_or_default()),

@@ -35,7 +35,9 @@ pub(in crate::sandbox) fn lift_result(
         let place = match returned {
             Val::I32(place) => place.cast_unsigned(),
             other => {
-                return Err(LiftError::Abi(format!("found {other:?}, wanted a pointer")));
+                return Err(LiftError::Abi(format!(
+                    "expected a pointer, found {other:?}"
+                )));
             }
         };
         if !place.is_multiple_of(layout.align) {

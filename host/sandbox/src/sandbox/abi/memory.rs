@@ -1,10 +1,17 @@
 //! A guest's linear memory, as lowering and lifting see it: checked reads and writes.
 
-use crate::sandbox::imports::Waits;
 use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use wasmtime::{AsContextMut, Memory, Store, TypedFunc};
+
+/// Whether a function may wait for something outside the guest, so that it must be called as a
+/// future that can be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum Waits {
+    Never,
+    Maybe,
+}
 
 /// A guest's memory, and the function by which it allocates for the host.
 pub(in crate::sandbox) struct GuestMemory<'a, T: 'static> {

@@ -9,7 +9,7 @@ use crate::view::runs::ending::Part;
 use crate::view::runs::pieces::Piece;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::note::Listener;
-use rwasm_sandbox::outcome::{FailureCode, Origin, Place};
+use rwasm_sandbox::outcome::{ArgumentSource, FailureCode, Origin};
 use rwasm_sandbox::sandbox::Arguments;
 use rwasm_value::ids::DispatchId;
 use rwasm_value::value::Packed;
@@ -139,7 +139,7 @@ impl Driver {
                 let parts = parts.into_iter().map(|part| part.value).collect();
                 let origin = Origin {
                     index: node.index,
-                    place: Place::Results,
+                    source: ArgumentSource::Results,
                 };
                 (TaskInput::Ready(self.merge_arguments(parts)), origin, None)
             }

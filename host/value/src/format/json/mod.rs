@@ -114,31 +114,31 @@ mod tests {
         let text = |json, ty: &Type| from_json(&json, ty).unwrap_err().to_string();
         assert_eq!(
             text(json!([["a", 1], ["b", -1]]), &counts),
-            "[1].1: found -1, wanted u64"
+            "[1].1: expected u64, found -1"
         );
         assert_eq!(
             text(json!([["a"]]), &counts),
-            "[0]: found an array of 1, wanted tuple<string, u64>"
+            "[0]: expected tuple<string, u64>, found an array of 1"
         );
         assert_eq!(
             text(json!(1.0), &Type::U8),
-            "the value: found 1.0, wanted u8"
+            "the value: expected u8, found 1.0"
         );
         assert_eq!(
             text(json!(1e300), &Type::F32),
-            "the value: found 1e+300, wanted f32"
+            "the value: expected f32, found 1e+300"
         );
         assert_eq!(
             text(json!("inf"), &Type::F64),
-            "the value: found \"inf\", wanted f64"
+            "the value: expected f64, found \"inf\""
         );
         assert_eq!(
             text(json!("?"), &Type::bytes()),
-            "the value: found a string that is not base64, wanted list<u8>"
+            "the value: expected list<u8>, found a string that is not base64"
         );
         assert_eq!(
             text(json!({"ok": 1}), &Type::result(None, None)),
-            ".ok: found 1, wanted null"
+            ".ok: expected null, found 1"
         );
     }
 

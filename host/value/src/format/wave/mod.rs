@@ -175,11 +175,11 @@ mod tests {
         let text = |text, ty: &Type| from_wave(text, ty).unwrap_err().to_string();
         assert_eq!(
             text("[(\"a\", some(256))]", &ty),
-            "[0].1.some: found 256, wanted u8"
+            "[0].1.some: expected u8, found 256"
         );
         assert_eq!(
             text("[(\"a\")]", &ty),
-            "[0]: found (\"a\"), wanted tuple<string, option<u8>>"
+            "[0]: expected tuple<string, option<u8>>, found (\"a\")"
         );
         assert_eq!(
             text("[(", &ty),
@@ -190,10 +190,13 @@ mod tests {
             ty: Some(Type::U8),
         };
         let variant = Type::Variant([case].into());
-        assert_eq!(text("a", &variant), ".a: found a, wanted variant { a(u8) }");
+        assert_eq!(
+            text("a", &variant),
+            ".a: expected variant { a(u8) }, found a"
+        );
         assert_eq!(
             text("b", &variant),
-            "the value: found b, wanted variant { a(u8) }"
+            "the value: expected variant { a(u8) }, found b"
         );
     }
 
@@ -227,12 +230,12 @@ mod tests {
         let values = vec![30u64.into(), "a".into(), Value::Option(None)];
         assert_eq!(call.arguments(&params).unwrap(), values);
         let error = call.arguments(&params[..1]).unwrap_err();
-        assert_eq!(error.to_string(), "found 2 arguments, wanted 1 (n: u64)");
+        assert_eq!(error.to_string(), "expected 1 argument (n: u64), found 2");
         params[1].1 = Type::U64;
         let error = call.arguments(&params).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "argument 2 (`text`): found \"a\", wanted u64"
+            "argument 2 (`text`): expected u64, found \"a\""
         );
 
         assert!(

@@ -185,8 +185,8 @@ impl Reader<'_> {
     fn entry(&self, node: &Node, key: &Type, value: &Type) -> Result<(Value, Value), FormatError> {
         let pair: Vec<&Node> = node.as_tuple().map(Iterator::collect).unwrap_or_default();
         let [key_node, value_node] = pair[..] else {
-            let wanted = format!("({key}, {value})");
-            return Err(Mismatch::new(self.found(node), wanted).into());
+            let expected = format!("({key}, {value})");
+            return Err(Mismatch::new(self.found(node), expected).into());
         };
         let key = inside(self.value(key_node, key), || Step::Part("key"))?;
         Ok((

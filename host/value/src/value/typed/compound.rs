@@ -5,9 +5,8 @@ use super::super::codec::Malformed;
 use super::super::mismatch::{Mismatch, Step};
 use super::super::pack::{Packer, inside};
 use super::super::unpack::Decoder;
-use super::super::{PackedError, Type, Value};
+use super::super::{PackedError, ResultType, Type, Value};
 use super::sealed::{Read, Stands, Write};
-use bytes::Bytes;
 
 /// The error of a type that was not checked before it was written. This crate never causes it; it
 /// replaces a panic.
@@ -22,6 +21,27 @@ pub(super) const UNFIT: Malformed = Malformed::BadCase;
 fn element(ty: &Type) -> Option<&Type> {
     match ty {
         Type::List(element) => Some(element),
+        _ => None,
+    }
+}
+
+fn option(ty: &Type) -> Option<&Type> {
+    match ty {
+        Type::Option(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+fn sides(ty: &Type) -> Option<&ResultType> {
+    match ty {
+        Type::Result(sides) => Some(sides),
+        _ => None,
+    }
+}
+
+fn fields(ty: &Type) -> Option<&[Type]> {
+    match ty {
+        Type::Tuple(fields) => Some(fields),
         _ => None,
     }
 }
@@ -60,19 +80,14 @@ list!([T] & [T], &'a [T::At<'a>]);
 list!([T, const N: usize] [T; N], [T::At<'a>; N]);
 
 impl<T: Read> Read for Vec<T> {
-    fn read(
-        ty: &Type,
-        depth: usize,
-        from: &mut Decoder<'_>,
-        whole: &Bytes,
-    ) -> Result<Self, Malformed> {
-        T::read_list(element(ty).ok_or(UNFIT)?, depth + 1, from, whole)
+    fn read(ty: &Type, depth: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        T::read_list(element(ty).ok_or(UNFIT)?, depth + 1, from)
     }
 }
 
 impl<T: Stands> Stands for Option<T> {
     fn fits(ty: &Type) -> bool {
-        matches!(ty, Type::Option(inner) if T::fits(inner))
+        option(ty).is_some_and(T::fits)
     }
 
     fn wit() -> String {
@@ -84,9 +99,7 @@ impl<T: Write> Write for Option<T> {
     type At<'a> = Option<T::At<'a>>;
 
     fn write(&self, ty: &Type, depth: usize, out: &mut Packer) -> Result<(), PackedError> {
-        let Type::Option(inner) = ty else {
-            return Err(unfit::<Self>(ty));
-        };
+        let inner = option(ty).ok_or_else(|| unfit::<Self>(ty))?;
         out.out.put_bool(self.is_some());
         match self {
             Some(value) => inside(value.write(inner, depth + 1, out), || Step::Part("some")),
@@ -96,17 +109,10 @@ impl<T: Write> Write for Option<T> {
 }
 
 impl<T: Read> Read for Option<T> {
-    fn read(
-        ty: &Type,
-        depth: usize,
-        from: &mut Decoder<'_>,
-        whole: &Bytes,
-    ) -> Result<Self, Malformed> {
-        let Type::Option(inner) = ty else {
-            return Err(UNFIT);
-        };
+    fn read(ty: &Type, depth: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let inner = option(ty).ok_or(UNFIT)?;
         if from.reader.bool()? {
-            T::read(inner, depth + 1, from, whole).map(Some)
+            T::read(inner, depth + 1, from).map(Some)
         } else {
             Ok(None)
         }
@@ -115,8 +121,9 @@ impl<T: Read> Read for Option<T> {
 
 impl<T: Stands, E: Stands> Stands for Result<T, E> {
     fn fits(ty: &Type) -> bool {
-        matches!(ty, Type::Result(sides)
-            if T::fits_side(sides.ok.as_ref()) && E::fits_side(sides.err.as_ref()))
+        sides(ty).is_some_and(|sides| {
+            T::fits_side(sides.ok.as_ref()) && E::fits_side(sides.err.as_ref())
+        })
     }
 
     fn wit() -> String {
@@ -133,9 +140,7 @@ impl<T: Write, E: Write> Write for Result<T, E> {
     type At<'a> = Result<T::At<'a>, E::At<'a>>;
 
     fn write(&self, ty: &Type, depth: usize, out: &mut Packer) -> Result<(), PackedError> {
-        let Type::Result(sides) = ty else {
-            return Err(unfit::<Self>(ty));
-        };
+        let sides = sides(ty).ok_or_else(|| unfit::<Self>(ty))?;
         out.out.put_bool(self.is_err());
         match self {
             Ok(value) => {
@@ -151,19 +156,12 @@ impl<T: Write, E: Write> Write for Result<T, E> {
 }
 
 impl<T: Read, E: Read> Read for Result<T, E> {
-    fn read(
-        ty: &Type,
-        depth: usize,
-        from: &mut Decoder<'_>,
-        whole: &Bytes,
-    ) -> Result<Self, Malformed> {
-        let Type::Result(sides) = ty else {
-            return Err(UNFIT);
-        };
+    fn read(ty: &Type, depth: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        let sides = sides(ty).ok_or(UNFIT)?;
         Ok(if from.reader.bool()? {
-            Err(E::read_side(sides.err.as_ref(), depth + 1, from, whole)?)
+            Err(E::read_side(sides.err.as_ref(), depth + 1, from)?)
         } else {
-            Ok(T::read_side(sides.ok.as_ref(), depth + 1, from, whole)?)
+            Ok(T::read_side(sides.ok.as_ref(), depth + 1, from)?)
         })
     }
 }
@@ -171,7 +169,7 @@ impl<T: Read, E: Read> Read for Result<T, E> {
 /// Nothing: the result of a function without one, and a side of a `result` without a payload.
 impl Stands for () {
     fn fits(ty: &Type) -> bool {
-        matches!(ty, Type::Tuple(fields) if fields.is_empty())
+        fields(ty).is_some_and(<[Type]>::is_empty)
     }
 
     fn wit() -> String {
@@ -200,16 +198,11 @@ impl Write for () {
 }
 
 impl Read for () {
-    fn read(_: &Type, _: usize, _: &mut Decoder<'_>, _: &Bytes) -> Result<Self, Malformed> {
+    fn read(_: &Type, _: usize, _: &mut Decoder<'_>) -> Result<Self, Malformed> {
         Ok(())
     }
 
-    fn read_side(
-        _: Option<&Type>,
-        _: usize,
-        _: &mut Decoder<'_>,
-        _: &Bytes,
-    ) -> Result<Self, Malformed> {
+    fn read_side(_: Option<&Type>, _: usize, _: &mut Decoder<'_>) -> Result<Self, Malformed> {
         Ok(())
     }
 }
@@ -218,10 +211,7 @@ macro_rules! tuple {
     ($($name:ident $place:ident $index:tt),+) => {
         impl<$($name: Stands),+> Stands for ($($name,)+) {
             fn fits(ty: &Type) -> bool {
-                let Type::Tuple(fields) = ty else {
-                    return false;
-                };
-                matches!(&**fields, [$($place),+] if $($name::fits($place))&&+)
+                matches!(fields(ty), Some([$($place),+]) if $($name::fits($place))&&+)
             }
 
             fn wit() -> String {
@@ -233,10 +223,7 @@ macro_rules! tuple {
             type At<'a> = ($($name::At<'a>,)+);
 
             fn write(&self, ty: &Type, depth: usize, out: &mut Packer) -> Result<(), PackedError> {
-                let Type::Tuple(fields) = ty else {
-                    return Err(unfit::<Self>(ty));
-                };
-                let [$($place),+] = &**fields else {
+                let Some([$($place),+]) = fields(ty) else {
                     return Err(unfit::<Self>(ty));
                 };
                 $(inside(self.$index.write($place, depth + 1, out), || Step::Field($index))?;)+
@@ -249,15 +236,11 @@ macro_rules! tuple {
                 ty: &Type,
                 depth: usize,
                 from: &mut Decoder<'_>,
-                whole: &Bytes,
             ) -> Result<Self, Malformed> {
-                let Type::Tuple(fields) = ty else {
+                let Some([$($place),+]) = fields(ty) else {
                     return Err(UNFIT);
                 };
-                let [$($place),+] = &**fields else {
-                    return Err(UNFIT);
-                };
-                Ok(($($name::read($place, depth + 1, from, whole)?,)+))
+                Ok(($($name::read($place, depth + 1, from)?,)+))
             }
         }
     };
@@ -299,13 +282,8 @@ pointer!(&T, &'a T::At<'a>);
 pointer!(Box<T>, Box<T::At<'a>>);
 
 impl<T: Read> Read for Box<T> {
-    fn read(
-        ty: &Type,
-        depth: usize,
-        from: &mut Decoder<'_>,
-        whole: &Bytes,
-    ) -> Result<Self, Malformed> {
-        T::read(ty, depth, from, whole).map(Self::new)
+    fn read(ty: &Type, depth: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        T::read(ty, depth, from).map(Self::new)
     }
 }
 
@@ -329,12 +307,7 @@ impl Write for Value {
 }
 
 impl Read for Value {
-    fn read(
-        ty: &Type,
-        depth: usize,
-        from: &mut Decoder<'_>,
-        whole: &Bytes,
-    ) -> Result<Self, Malformed> {
-        from.value(ty, depth, whole)
+    fn read(ty: &Type, depth: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        from.value(ty, depth)
     }
 }

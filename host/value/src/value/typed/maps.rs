@@ -7,7 +7,6 @@ use super::super::unpack::{Decoder, least_size};
 use super::super::{PackedError, Type};
 use super::compound::{UNFIT, unfit};
 use super::sealed::{Read, Stands, Write};
-use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 
@@ -50,15 +49,14 @@ fn read_entries<M: Extend<(K, V)>, K: Read, V: Read>(
     ty: &Type,
     depth: usize,
     from: &mut Decoder<'_>,
-    whole: &Bytes,
 ) -> Result<M, Malformed> {
     let (key_ty, value_ty, deeper) = entry(ty).ok_or(UNFIT)?;
     let depth = depth + deeper;
     let count = from.count(|| least_size(key_ty, depth) + least_size(value_ty, depth))?;
     let mut entries = make(count);
     for _ in 0..count {
-        let key = K::read(key_ty, depth, from, whole)?;
-        let value = V::read(value_ty, depth, from, whole)?;
+        let key = K::read(key_ty, depth, from)?;
+        let value = V::read(value_ty, depth, from)?;
         entries.extend([(key, value)]);
     }
     Ok(entries)
@@ -101,9 +99,8 @@ macro_rules! map {
                 ty: &Type,
                 depth: usize,
                 from: &mut Decoder<'_>,
-                whole: &Bytes,
             ) -> Result<Self, Malformed> {
-                read_entries($make, ty, depth, from, whole)
+                read_entries($make, ty, depth, from)
             }
         }
     };

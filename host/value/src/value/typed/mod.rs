@@ -93,12 +93,7 @@ impl Packed {
         if !T::fits(self.ty()) {
             return Err(Mismatch::new(self.ty().to_string(), T::wit()).into());
         }
-        let payload = self.payload();
-        let mut decoder = Decoder::new(payload);
-        let value = T::read(self.ty(), 0, &mut decoder, payload);
-        let value = value.map_err(|reason| decoder.malformed(payload, reason))?;
-        decoder.finish()?;
-        Ok(value)
+        Decoder::read_all(self.payload(), |decoder| T::read(self.ty(), 0, decoder))
     }
 }
 
@@ -109,7 +104,6 @@ pub(crate) mod sealed {
     use super::super::pack::{Packer, inside};
     use super::super::unpack::{Decoder, least_size};
     use super::super::{PackedError, Type};
-    use bytes::Bytes;
 
     /// A Rust type that corresponds to WIT types.
     pub trait Stands {
@@ -168,25 +162,19 @@ pub(crate) mod sealed {
 
     /// A Rust type that can be read from a WIT type.
     pub trait Read: Stands + Sized {
-        /// Reads a value of type `ty`, which fits; `from` reads from `whole`.
-        fn read(
-            ty: &Type,
-            depth: usize,
-            from: &mut Decoder<'_>,
-            whole: &Bytes,
-        ) -> Result<Self, Malformed>;
+        /// Reads a value of type `ty`, which fits.
+        fn read(ty: &Type, depth: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed>;
 
         /// Reads the elements of a list. Bytes are read all at once.
         fn read_list(
             element: &Type,
             depth: usize,
             from: &mut Decoder<'_>,
-            whole: &Bytes,
         ) -> Result<Vec<Self>, Malformed> {
             let count = from.count(|| least_size(element, depth))?;
             let mut items = Vec::with_capacity(count);
             for _ in 0..count {
-                items.push(Self::read(element, depth, from, whole)?);
+                items.push(Self::read(element, depth, from)?);
             }
             Ok(items)
         }
@@ -196,10 +184,9 @@ pub(crate) mod sealed {
             side: Option<&Type>,
             depth: usize,
             from: &mut Decoder<'_>,
-            whole: &Bytes,
         ) -> Result<Self, Malformed> {
             let ty = side.ok_or(Malformed::BadCase)?;
-            Self::read(ty, depth, from, whole)
+            Self::read(ty, depth, from)
         }
     }
 }

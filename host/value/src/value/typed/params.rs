@@ -40,7 +40,7 @@ pub enum Unfit {
         /// The parameter's index, from 0.
         index: usize,
         /// The WIT type that the Rust type corresponds to.
-        wanted: String,
+        expected: String,
     },
 }
 
@@ -142,8 +142,8 @@ fn check_one<T: Place>(index: usize, (_, ty): &(String, Type)) -> Result<(), Unf
     if T::takes(ty) {
         return Ok(());
     }
-    let wanted = T::described();
-    Err(Unfit::Type { index, wanted })
+    let expected = T::described();
+    Err(Unfit::Type { index, expected })
 }
 
 impl Params for () {

@@ -39,12 +39,7 @@ macro_rules! scalar {
 
         impl Read for $rust {
             #[inline]
-            fn read(
-                _: &Type,
-                _: usize,
-                from: &mut Decoder<'_>,
-                _: &Bytes,
-            ) -> Result<Self, Malformed> {
+            fn read(_: &Type, _: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
                 let $from = &mut from.reader;
                 $read
             }
@@ -142,16 +137,11 @@ impl Write for u8 {
 
 impl Read for u8 {
     #[inline]
-    fn read(_: &Type, _: usize, from: &mut Decoder<'_>, _: &Bytes) -> Result<Self, Malformed> {
+    fn read(_: &Type, _: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
         from.reader.u8()
     }
 
-    fn read_list(
-        _: &Type,
-        _: usize,
-        from: &mut Decoder<'_>,
-        _: &Bytes,
-    ) -> Result<Vec<Self>, Malformed> {
+    fn read_list(_: &Type, _: usize, from: &mut Decoder<'_>) -> Result<Vec<Self>, Malformed> {
         from.reader.byte_string().map(<[u8]>::to_vec)
     }
 }
@@ -178,14 +168,14 @@ string!(&str, &'a str);
 
 impl Read for String {
     #[inline]
-    fn read(_: &Type, _: usize, from: &mut Decoder<'_>, _: &Bytes) -> Result<Self, Malformed> {
+    fn read(_: &Type, _: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
         from.reader.str().map(str::to_owned)
     }
 }
 
 impl Read for Arc<str> {
     #[inline]
-    fn read(_: &Type, _: usize, from: &mut Decoder<'_>, _: &Bytes) -> Result<Self, Malformed> {
+    fn read(_: &Type, _: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
         from.reader.str().map(Self::from)
     }
 }
@@ -212,9 +202,7 @@ impl Write for Bytes {
 
 impl Read for Bytes {
     #[inline]
-    fn read(_: &Type, _: usize, from: &mut Decoder<'_>, whole: &Bytes) -> Result<Self, Malformed> {
-        from.reader
-            .byte_string()
-            .map(|bytes| whole.slice_ref(bytes))
+    fn read(_: &Type, _: usize, from: &mut Decoder<'_>) -> Result<Self, Malformed> {
+        from.bytes()
     }
 }

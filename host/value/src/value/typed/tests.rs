@@ -192,13 +192,13 @@ fn a_type_that_does_not_fit_is_refused() {
     let error = packed.unpack_as::<Vec<(String, u32)>>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the value: found list<tuple<string, u64>>, wanted list<tuple<string, u32>>"
+        "the value: expected list<tuple<string, u32>>, found list<tuple<string, u64>>"
     );
     let error = Packed::pack_from(&1u32, &Type::S32).unwrap_err();
-    assert_eq!(error.to_string(), "the value: found u32, wanted s32");
+    assert_eq!(error.to_string(), "the value: expected s32, found u32");
     let list = vec![(Value::from("a"), 1u64), (1u8.into(), 2)];
     let error = Packed::pack_from(&list, &ty).unwrap_err();
-    assert_eq!(error.to_string(), "[1].0: found u8, wanted string");
+    assert_eq!(error.to_string(), "[1].0: expected string, found u8");
     assert!(!<()>::fits(&Type::U8) && <()>::fits(&Type::tuple([])));
 }
 
@@ -221,10 +221,10 @@ fn parameters_are_checked_once() {
     assert_eq!(fits::<(u32, &str)>(&params[..1]), Err(Unfit::Count(2)));
     assert_eq!(fits::<()>(&params), Err(Unfit::Count(0)));
     assert_eq!(fits::<()>(&[]), Ok(()));
-    let wanted = "list<u8>".to_owned();
+    let expected = "list<u8>".to_owned();
     assert_eq!(
         fits::<(u32, &[u8])>(&params),
-        Err(Unfit::Type { index: 1, wanted })
+        Err(Unfit::Type { index: 1, expected })
     );
     // One parameter needs no tuple.
     assert_eq!(fits::<u32>(&params[..1]), Ok(()));
@@ -260,14 +260,14 @@ fn arguments_that_do_not_fit_say_which() {
     let refused = |arguments: Vec<Argument>| arguments.pack(&params).unwrap_err().to_string();
     assert_eq!(
         refused(arguments![7u32, 1u8]),
-        "argument 2 (`b`): found u8, wanted string"
+        "argument 2 (`b`): expected string, found u8"
     );
     assert_eq!(
         refused(arguments!["a"]),
-        "found 1 argument, wanted 2 (a: u32, b: string)"
+        "expected 2 arguments (a: u32, b: string), found 1"
     );
     let error = vec![Argument::from(1u8)].pack(&[]).unwrap_err();
-    assert_eq!(error.to_string(), "found 1 argument, wanted none");
+    assert_eq!(error.to_string(), "expected no arguments, found 1");
 
     let nested = [("list".to_owned(), Type::list(Type::U8)), params[0].clone()];
     let error = (vec![Value::U8(1), Value::Bool(true)], 1u32)
@@ -275,7 +275,7 @@ fn arguments_that_do_not_fit_say_which() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "argument 1 (`list`): [1]: found bool, wanted u8"
+        "argument 1 (`list`): [1]: expected u8, found bool"
     );
 }
 

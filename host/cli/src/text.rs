@@ -1,0 +1,93 @@
+//! Text for people, made and not printed: tables, times, words of a shell.
+
+use rwasm_cluster::ByteSize;
+use rwasm_cluster::plain::leaves_line;
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+/// A point in time as programs and people read it. Stored ones may be any, and the format has the years 1970 to 9999.
+pub(crate) fn time(time: SystemTime) -> String {
+    const END: Duration = Duration::from_secs(253_402_300_800);
+    match time.duration_since(UNIX_EPOCH) {
+        Err(_) => "before 1970".to_owned(),
+        Ok(since) if since >= END => "after 9999".to_owned(),
+        Ok(_) => humantime::format_rfc3339_seconds(time).to_string(),
+    }
+}
+
+/// A time with three digits that matter.
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds >= 100.0 {
+        humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+    } else if seconds >= 1.0 {
+        format!("{seconds:.2} s")
+    } else if seconds >= 0.001 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{:.1} µs", seconds * 1e6)
+    }
+}
+
+/// A word as a shell takes it. One with a zero byte, which no shell takes, is left as it is.
+pub(crate) fn shell_word(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), Cow::into_owned)
+}
+
+/// A text from outside that is to stay in its line, and its cell.
+pub(crate) fn in_line(text: &str) -> String {
+    text.chars()
+        .map(|letter| if leaves_line(letter) { '?' } else { letter })
+        .collect()
+}
+
+/// A text from outside in one line, with escapes for what would end the line or command a terminal.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if leaves_line(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// A number of things, by the name of one.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let plural = match thing {
+        _ if count == 1 => "",
+        "dispatch" | "process" => "es",
+        _ => "s",
+    };
+    format!("{count} {thing}{plural}")
+}
+
+/// A size in bytes, and in larger units if it has them.
+pub(crate) fn bytes(count: u64) -> String {
+    let exact = counted(count, "byte");
+    let size = ByteSize::new(count).to_string();
+    if size == format!("{count}B") {
+        exact
+    } else {
+        format!("{exact} ({size})")
+    }
+}
+
+/// Cells in columns as wide as their widest.
+pub(crate) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..COLUMNS).filter_map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

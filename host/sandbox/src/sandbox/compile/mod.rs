@@ -1,0 +1,249 @@
+//! From the bytes of a module to compiled code: from the `cache` if there is one with the code,
+//! otherwise from the cluster's `compiler`, in this process or in a `helper`. Code belongs to a
+//! `variant`, whose `ticker` advances its epoch.
+
+pub(super) mod cache;
+pub(super) mod compiler;
+pub(super) mod helper;
+mod ticker;
+pub(super) mod variant;
+
+use crate::limits::Limits;
+use crate::sandbox::module::Module;
+use crate::sandbox::module::load::CompileLimit;
+use crate::sandbox::module::load::LoadError;
+use bytes::Bytes;
+use cache::CodeCache;
+use compiler::Compiler;
+use helper::{CodeKind, HelperError, Helpers, Passed, Task};
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+use variant::Variant;
+use wasmtime::component::Component;
+
+/// What the two kinds of compiled code have in common.
+pub(super) trait Code: Sized {
+    /// Distinguishes the kinds in the cache.
+    const KIND: CodeKind;
+
+    fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
+
+    /// Maps code that [`Code::serialize`] produced: `file` is open and is the one at `path`.
+    fn map(engine: &wasmtime::Engine, file: File, path: &Path) -> wasmtime::Result<Self>;
+
+    /// Maps code that a helper process produced.
+    fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self>;
+}
+
+/// wasmtime's two types have the same functions, but for the one that maps a file.
+macro_rules! code {
+    ($code:ty, $kind:ident, $map:expr) => {
+        impl Code for $code {
+            const KIND: CodeKind = CodeKind::$kind;
+
+            fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
+                Self::from_binary(engine, bytes)
+            }
+
+            fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+                self.serialize()
+            }
+
+            fn map(engine: &wasmtime::Engine, file: File, path: &Path) -> wasmtime::Result<Self> {
+                $map(engine, file, path)
+            }
+
+            #[expect(
+                unsafe_code,
+                reason = "the one way to take what another process compiled"
+            )]
+            fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self> {
+                // SAFETY: a program that the embedder named as its own compiler gave the code, for an
+                // engine of this compatibility, and it is as it was when it gave it: its checksum was
+                // compared.
+                unsafe { Self::deserialize(engine, code) }
+            }
+        }
+    };
+}
+
+code!(wasmtime::Module, Core, map_module);
+code!(Component, Component, map_component);
+
+#[expect(
+    unsafe_code,
+    reason = "the one way to map compiled code; it is our own"
+)]
+fn map_module(
+    engine: &wasmtime::Engine,
+    file: File,
+    _: &Path,
+) -> wasmtime::Result<wasmtime::Module> {
+    // SAFETY: the file is from our private cache directory: written by `serialize` of the
+    // same build of wasmtime, checked against its checksum, and never changed in place.
+    unsafe { wasmtime::Module::deserialize_open_file(engine, file) }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the one way to map compiled code; it is our own"
+)]
+fn map_component(engine: &wasmtime::Engine, _: File, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: as for modules above. Another process may have put its own file there since
+    // the check, by a rename, and then checked nothing less than we do.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// Where a cluster gets its compiled code.
+#[derive(Default)]
+#[doc(hidden)]
+pub struct CodeSource {
+    cache: Option<CodeCache>,
+    compiler: Compiler,
+    helpers: Helpers,
+}
+
+/// The same, under the limits of whoever wants the code.
+pub(super) struct Supply<'a> {
+    pub(super) source: &'a CodeSource,
+    pub(super) limits: &'a Limits,
+}
+
+impl CodeSource {
+    #[doc(hidden)]
+    pub fn new(cache: Option<CodeCache>, compiler: Compiler) -> Self {
+        Self {
+            cache,
+            compiler,
+            helpers: Helpers::default(),
+        }
+    }
+
+    /// Stops compilation in other processes; in this process it cannot be stopped.
+    pub(super) fn close(&self) {
+        self.helpers.close();
+    }
+
+    /// Returns the code with that name, if it is in the cache and suits this engine.
+    fn cached<C: Code>(&self, engine: &wasmtime::Engine, name: &str) -> Option<C> {
+        let cache = self.cache.as_ref()?;
+        let file = cache.get(name)?;
+        let code = C::map(engine, file, &cache.path(name)).ok();
+        if code.is_none() {
+            // It is of another build or other settings, under a name that is not its own.
+            cache.discard(name);
+        }
+        code
+    }
+
+    /// Keeps code for the next start. A full disk or a read-only cache is not an error, since the
+    /// code is at hand.
+    fn keep(&self, name: &str, code: &mut impl Read) -> bool {
+        let cache = self.cache.as_ref();
+        cache.is_some_and(|cache| cache.put(name, code).is_ok())
+    }
+}
+
+impl Supply<'_> {
+    /// Returns the compiled code of `module`. `bytes` returns what is compiled: the module itself,
+    /// or the component made from it.
+    pub(super) fn code<C: Code>(
+        &self,
+        variant: &Variant,
+        module: &Module,
+        bytes: impl FnOnce() -> Result<Bytes, LoadError>,
+    ) -> Result<C, LoadError> {
+        let name = CodeCache::name(module.hash(), C::KIND, variant.compatibility());
+        if let Some(code) = self.source.cached(&variant.engine, &name) {
+            return Ok(code);
+        }
+        match &self.source.compiler {
+            Compiler::InProcess => {
+                let code = C::compile(&variant.engine, &bytes()?)
+                    .map_err(|error| LoadError::invalid(module, format!("{error:#}")))?;
+                if self.source.cache.is_some()
+                    && let Ok(serialized) = code.serialize()
+                {
+                    self.source.keep(&name, &mut serialized.as_slice());
+                }
+                Ok(code)
+            }
+            Compiler::Helper(program) => {
+                let compiled = self.ask(program, C::KIND, variant, module, bytes()?)?;
+                self.take(&compiled, &name, variant, module)
+            }
+            Compiler::PrecompiledOnly => Err(LoadError::NotPrecompiled {
+                name: module.name().to_owned(),
+            }),
+        }
+    }
+
+    /// Lets a helper process compile the module.
+    fn ask(
+        &self,
+        program: &Path,
+        kind: CodeKind,
+        variant: &Variant,
+        module: &Module,
+        bytes: Bytes,
+    ) -> Result<File, LoadError> {
+        let limits = self.limits;
+        let task = Task {
+            kind,
+            variant,
+            module: bytes,
+            time: limits.compile_time,
+            memory: limits.compile_memory.bytes(),
+            code: limits.compiled.bytes(),
+        };
+        let name = module.name().to_owned();
+        let program = program.to_owned();
+        let compiled = self.source.helpers.compile(&program, task);
+        compiled.map_err(|error| match error {
+            HelperError::Invalid(message) => LoadError::Invalid { name, message },
+            HelperError::Limit(passed) => LoadError::CompileLimit {
+                name,
+                limit: match passed {
+                    Passed::Time => CompileLimit::Time(limits.compile_time),
+                    Passed::Memory => CompileLimit::Memory(limits.compile_memory),
+                    Passed::Code => CompileLimit::Code(limits.compiled),
+                },
+            },
+            HelperError::Crashed(message) => LoadError::CompilerCrashed { name, message },
+            HelperError::Mismatch => LoadError::CompilerMismatch { name, program },
+            HelperError::Unavailable(source) => LoadError::CompilerUnavailable {
+                name,
+                program,
+                source,
+            },
+            HelperError::Closed => LoadError::ShutDown { name },
+        })
+    }
+
+    /// Takes code from a helper process, by way of the cache if it can be written: code that is
+    /// mapped from a file is in memory once for all processes.
+    fn take<C: Code>(
+        &self,
+        mut compiled: &File,
+        name: &str,
+        variant: &Variant,
+        module: &Module,
+    ) -> Result<C, LoadError> {
+        if self.source.keep(name, &mut compiled)
+            && let Some(code) = self.source.cached(&variant.engine, name)
+        {
+            return Ok(code);
+        }
+        let crashed = |error: std::io::Error| LoadError::CompilerCrashed {
+            name: module.name().to_owned(),
+            message: format!("cannot read the code that it produced: {error}"),
+        };
+        let mut code = Vec::new();
+        compiled.rewind().map_err(crashed)?;
+        compiled.read_to_end(&mut code).map_err(crashed)?;
+        C::take(&variant.engine, &code)
+            .map_err(|error| LoadError::invalid(module, format!("{error:#}")))
+    }
+}

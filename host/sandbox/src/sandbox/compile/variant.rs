@@ -1,0 +1,175 @@
+//! A `wasmtime::Engine` and its configuration. Each combination of settings that cannot be changed
+//! per call (fuel, stack size, determinism) is a variant with its own compiled code; a cluster has
+//! a few at most.
+
+use super::ticker::Ticker;
+use crate::limits::{Limits, MAX_TABLE_ELEMENTS};
+use serde::{Deserialize, Serialize};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use wasmtime::{
+    Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
+
+/// What distinguishes the variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[doc(hidden)]
+pub struct VariantKey {
+    /// Whether fuel is counted.
+    pub(super) fuel: bool,
+    /// Whether the few instructions that may differ between machines are made deterministic.
+    pub(super) deterministic: bool,
+    /// The bytes of a guest's stack.
+    pub(super) stack: usize,
+}
+
+impl VariantKey {
+    #[doc(hidden)]
+    pub fn of(limits: &Limits, deterministic: bool) -> Self {
+        Self {
+            fuel: limits.fuel.is_some(),
+            deterministic,
+            stack: limits.stack.as_usize(),
+        }
+    }
+}
+
+/// The stack that host functions may take when a guest waits in them, beside the guest's own.
+const HOST_STACK: usize = 1536 << 10;
+
+/// One configured `wasmtime::Engine` and the ticker of its epoch.
+pub(in crate::sandbox) struct Variant {
+    pub(in crate::sandbox) key: VariantKey,
+    pub(in crate::sandbox) engine: wasmtime::Engine,
+    /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.
+    pub(in crate::sandbox) pooled: bool,
+    _ticker: Ticker,
+}
+
+/// The most instances of an engine: the running one and the few that are kept for reuse.
+const INSTANCES_PER_ENGINE: u32 = 4;
+
+/// The parts that one component may have. Most have one to four modules; these bounds keep a
+/// hostile one from taking the slots of others.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+const MEMORIES_PER_COMPONENT: u32 = 4;
+const TABLES_PER_COMPONENT: u32 = 16;
+
+/// The most memories of an engine's instances: of two that are kept and one that runs, each with as
+/// many as it may have, so that kept instances cannot exhaust them. With 1 024 engines and 4 GiB of
+/// addresses each, these are 48 TiB of 128 TiB of address space.
+const MEMORIES_PER_ENGINE: u32 = 3 * MEMORIES_PER_COMPONENT;
+
+/// Likewise, the heaps for exception objects: one for each instance.
+const HEAPS_PER_ENGINE: u32 = 3;
+
+/// A core module has one memory and one table or a few.
+const MEMORIES_PER_MODULE: u32 = 4;
+const TABLES_PER_MODULE: u32 = 8;
+
+/// What a slot keeps mapped between tasks: with `PAGEMAP_SCAN` only written pages are reset, which
+/// makes a fresh instance three times cheaper than returning the pages.
+const KEEP_RESIDENT: usize = 8 << 20;
+const TABLE_KEEP_RESIDENT: usize = 512 << 10;
+
+/// The metadata of one instance; large programs have tens of thousands of functions.
+const MAX_INSTANCE_SIZE: usize = 16 << 20;
+
+impl Variant {
+    /// Configures an engine for `engines` threads. If the address space is too small for a pool,
+    /// memories are allocated on demand, with explicit bounds checks.
+    pub(in crate::sandbox) fn new(key: VariantKey, engines: u32) -> wasmtime::Result<Self> {
+        let (engine, pooled) = match wasmtime::Engine::new(&pooled(key, engines)) {
+            Ok(engine) => (engine, true),
+            Err(_) => (wasmtime::Engine::new(&on_demand(key))?, false),
+        };
+        let ticker = Ticker::start(&engine)?;
+        Ok(Self {
+            key,
+            engine,
+            pooled,
+            _ticker: ticker,
+        })
+    }
+
+    /// Returns a number that is the same for engines that can run each other's compiled code.
+    pub(super) fn compatibility(&self) -> u64 {
+        compatibility(&self.engine, self.key)
+    }
+}
+
+/// Makes an engine that compiles for a variant of this key and runs nothing: it has no pool, but
+/// its code is for one.
+pub(super) fn compiling(key: VariantKey, pooled: bool) -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = if pooled { config(key) } else { on_demand(key) };
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    wasmtime::Engine::new(&config)
+}
+
+/// See [`Variant::compatibility`].
+pub(super) fn compatibility(engine: &wasmtime::Engine, key: VariantKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn config(key: VariantKey) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .consume_fuel(key.fuel)
+        .max_wasm_stack(key.stack)
+        .async_stack_size(key.stack + HOST_STACK)
+        .cranelift_nan_canonicalization(key.deterministic)
+        .relaxed_simd_deterministic(key.deterministic)
+        // The environment variable that would enable details is not ours to read.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_memory64(false)
+        .wasm_exceptions(true)
+        .wasm_component_model_map(true)
+        .collector(Collector::DeferredReferenceCounting)
+        .concurrency_support(false)
+        .memory_init_cow(true);
+    config
+}
+
+fn pooled(key: VariantKey, engines: u32) -> Config {
+    let instances = engines * INSTANCES_PER_ENGINE;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 8)
+        .total_memories(engines * MEMORIES_PER_ENGINE)
+        .total_tables(instances * 8)
+        .total_stacks(instances)
+        .total_gc_heaps(engines * HEAPS_PER_ENGINE)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memories_per_module(MEMORIES_PER_MODULE)
+        .max_tables_per_module(TABLES_PER_MODULE)
+        .max_core_instance_size(MAX_INSTANCE_SIZE)
+        .max_component_instance_size(MAX_INSTANCE_SIZE)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_unused_warm_slots(instances)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(TABLE_KEEP_RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = config(key);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+fn on_demand(key: VariantKey) -> Config {
+    let mut config = config(key);
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(0)
+        .memory_guard_size(64 << 10)
+        .memory_reservation_for_growth(1 << 20)
+        .gc_heap_reservation(0)
+        .gc_heap_guard_size(64 << 10);
+    config
+}

@@ -1,0 +1,207 @@
+//! The facts that the sections of a module state: its imports, exports and types, and what keeps it from running here.
+
+use super::Import;
+use super::imports;
+use super::room::Room;
+use rwasm_value::plain::plain;
+use wasmparser::{
+    ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
+};
+
+/// Why the sections of a module cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FactsError {
+    #[error("{}", parse_message(.0))]
+    Parse(#[from] wasmparser::BinaryReaderError),
+    #[error("{0}")]
+    TooMuch(String),
+}
+
+fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
+    if error.message().contains("unexpected end") {
+        format!("it is truncated (at byte {})", error.offset())
+    } else {
+        format!("{} (at byte {})", error.message(), error.offset())
+    }
+}
+
+/// The deepest nesting of components. Tools produce four levels; the time to check grows with the
+/// square.
+pub(super) const MAX_DEPTH: u32 = 100;
+
+/// The facts that the sections of a module state.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) is_component: bool,
+    pub(super) is_too_deep: bool,
+    pub(super) is_command: bool,
+    /// Whether it exports a command for WASI 0.3.
+    is_preview3: bool,
+    pub(super) imports: Vec<Import>,
+    pub(super) types: Vec<Option<wasmparser::FuncType>>,
+    /// The type of each function, imported ones first.
+    pub(super) functions: Vec<u32>,
+    pub(super) exported_functions: Vec<(String, u32)>,
+    pub(super) has_memory: bool,
+    /// Why it cannot run here, even if it is well formed.
+    pub(super) obstacle: Option<String>,
+}
+
+impl Facts {
+    pub(super) fn read(bytes: &[u8], room: &mut Room) -> Result<Self, FactsError> {
+        let mut facts = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::Version { encoding, .. } => {
+                    if depth == 0 {
+                        facts.is_component = encoding == Encoding::Component;
+                    }
+                    depth += 1;
+                    if depth > MAX_DEPTH {
+                        facts.is_too_deep = true;
+                        break;
+                    }
+                }
+                Payload::End(_) => depth -= 1,
+                Payload::MemorySection(memories) => {
+                    for memory in memories {
+                        facts.check_memory(memory?);
+                    }
+                }
+                // Sections nested in a component are its own business.
+                _ if depth > 1 => {}
+                section if facts.is_component => facts.component_section(section, room)?,
+                section => facts.core_section(section, room)?,
+            }
+        }
+        if facts.is_preview3 && !facts.is_command {
+            facts.refuse(
+                "it targets WASI 0.3, but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or wasm32-wasip1",
+            );
+        }
+        Ok(facts)
+    }
+
+    fn core_section(&mut self, section: Payload<'_>, room: &mut Room) -> Result<(), FactsError> {
+        match section {
+            Payload::TypeSection(types) => {
+                for ty in types.into_iter_err_on_gc_types() {
+                    self.types.push(Some(ty?));
+                }
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    let import = import?;
+                    keep(import.module, room)?;
+                    keep(import.name, room)?;
+                    self.import(&import);
+                }
+            }
+            Payload::FunctionSection(functions) => {
+                for ty in functions {
+                    self.functions.push(ty?);
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export?;
+                    match export.kind {
+                        ExternalKind::Func | ExternalKind::FuncExact => {
+                            self.is_command |= export.name == "_start";
+                            keep(export.name, room)?;
+                            self.exported_functions
+                                .push((export.name.to_owned(), export.index));
+                        }
+                        ExternalKind::Memory => self.has_memory = true,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn component_section(
+        &mut self,
+        section: Payload<'_>,
+        room: &mut Room,
+    ) -> Result<(), FactsError> {
+        match section {
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    let import = import?;
+                    // A name for a well-known type does not have to be provided.
+                    if let ComponentTypeRef::Type(TypeBounds::Eq(_)) = import.ty {
+                        continue;
+                    }
+                    let name = import.name.name;
+                    keep(name, room)?;
+                    self.imports.push(Import {
+                        offered: imports::preview2(name).is_some() || imports::is_host(name),
+                        module: name.to_owned(),
+                        name: String::new(),
+                    });
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    let name = export?.name.name;
+                    self.is_command |= name.starts_with("wasi:cli/run@0.2.");
+                    self.is_preview3 |=
+                        name.starts_with("wasi:cli/run@") && imports::is_preview3(name);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Adds an import of a core module.
+    fn import(&mut self, import: &wasmparser::Import<'_>) {
+        let (module, name) = (import.module, import.name);
+        match import.ty {
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => self.functions.push(ty),
+            TypeRef::Memory(memory) => {
+                self.check_memory(memory);
+                self.refuse(&format!(
+                    "it imports its memory (`{module}::{name}`), which only a JavaScript host provides; build it to \
+                    export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)"
+                ));
+            }
+            _ => {}
+        }
+        if let Some(built) = imports::of_another_platform(module, name) {
+            self.refuse(built);
+        }
+        self.imports.push(Import {
+            offered: imports::is_offered(module, name),
+            module: module.to_owned(),
+            name: name.to_owned(),
+        });
+    }
+
+    /// Only the first reason is kept.
+    fn refuse(&mut self, message: &str) {
+        self.obstacle
+            .get_or_insert_with(|| plain(message.to_owned()));
+    }
+
+    fn check_memory(&mut self, memory: MemoryType) {
+        if memory.shared {
+            self.refuse(
+                "it shares memory between threads, but a task has a single thread; build it for wasm32-wasip1, without -pthread",
+            );
+        } else if memory.memory64 {
+            self.refuse(
+                "it has a memory with 64-bit addresses (memory64, wasm64), which are disabled here; build it for wasm32-wasip1",
+            );
+        }
+    }
+}
+
+/// Reserves room for a name that is kept.
+fn keep(name: &str, room: &mut Room) -> Result<(), FactsError> {
+    room.take(name.len()).map_err(FactsError::TooMuch)
+}

@@ -1,0 +1,296 @@
+//! What a module is: a program that a user brought, identified by its SHA-256, analysed but not yet
+//! compiled.
+//!
+//! `load` (with `facts`) and `wit` (with `signature`) analyse it, within `room` and with panics of
+//! parsers contained by `foreign`; `merged` reads the WIT that it carries, and `numeric` what it has
+//! if it carries none. `imports` lists what the host provides, and `needs` what the module may
+//! access. `names` finds a function by its name, and `function` checks its types against Rust's.
+//! `printed` writes the WIT, `strip` makes other modules of the same program, and `valid` validates
+//! the code for engines elsewhere.
+
+mod facts;
+mod foreign;
+pub(super) mod function;
+pub(super) mod imports;
+pub(super) mod load;
+mod merged;
+mod names;
+pub(super) mod needs;
+mod numeric;
+mod printed;
+mod room;
+mod signature;
+pub(super) mod strip;
+pub(super) mod valid;
+mod wit;
+
+use crate::sandbox::abi::Signature;
+use bytes::Bytes;
+use names::Functions;
+use rwasm_value::value::Type;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A module: its bytes, its form, and the functions it exports. Cheap to clone.
+#[derive(Clone)]
+pub struct Module(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) name: String,
+    pub(super) path: Option<PathBuf>,
+    pub(super) bytes: Bytes,
+    pub(super) hash: ModuleHash,
+    pub(super) form: Form,
+    pub(super) is_component: bool,
+    /// Whether it declares its imports and exports in WIT, as components and typed core modules do.
+    pub(super) has_wit: bool,
+    pub(super) functions: Functions,
+    pub(super) uncallable: Vec<Uncallable>,
+    pub(super) imports: Vec<Import>,
+}
+
+/// The form of a module, which determines how its functions are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Form {
+    /// A program: a core module with `_start`, or a component that exports `wasi:cli/run`.
+    Command,
+    /// A core module that carries the WIT of its exports.
+    TypedCore,
+    /// A component.
+    Component,
+    /// A core module whose exports take and return numbers.
+    Plain,
+}
+
+impl Form {
+    /// Returns the form's name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Command => "WASI command",
+            Self::TypedCore | Self::Component => "typed functions",
+            Self::Plain => "plain functions",
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A function that a module exports.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Function {
+    /// Its name; in an interface, `package:name/interface#function`.
+    pub name: String,
+    /// Its parameters: name and type.
+    pub params: Vec<(String, Type)>,
+    /// The type of its result, if it has one.
+    pub result: Option<Type>,
+    pub(super) binding: Binding,
+}
+
+/// A function that a module exports but no task can call, because its types cannot be values: a
+/// task's input is copied in and its result copied out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Uncallable {
+    /// Its name; in an interface, `package:name/interface#function`.
+    pub name: String,
+    /// Its parameters and its result, as in WIT: `func(path: string) -> file`.
+    pub wit: String,
+    /// The type that is not supported, its place, and why.
+    pub reason: String,
+}
+
+/// Writes the function as WIT does.
+impl fmt::Display for Uncallable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.wit)
+    }
+}
+
+/// How a function is found and called in its module.
+#[derive(Debug)]
+pub(super) enum Binding {
+    /// An export of a core module that uses the canonical ABI.
+    Typed(Signature),
+    /// An export of a component: its instance, if it is in one, and its name there.
+    Component {
+        instance: Option<String>,
+        function: String,
+    },
+    /// An export of a core module that takes and returns numbers.
+    Plain,
+}
+
+/// Writes the function as WIT does: `mapper: func(text: string) -> u64`.
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: func(", self.name)?;
+        for (idx, (name, ty)) in self.params.iter().enumerate() {
+            let comma = if idx > 0 { ", " } else { "" };
+            write!(f, "{comma}{name}: {ty}")?;
+        }
+        f.write_str(")")?;
+        match &self.result {
+            Some(ty) => write!(f, " -> {ty}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a task calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Callee {
+    /// The program of a WASI command.
+    Command,
+    /// The function of the module with this index.
+    Function(usize),
+}
+
+/// Returns the type of the value that a call of `function` gives: a `result` counts as its `ok`.
+#[doc(hidden)]
+pub fn value_type(function: &Function) -> Type {
+    match &function.result {
+        None => Type::tuple([]),
+        Some(Type::Result(sides)) => sides.ok.clone().unwrap_or_else(|| Type::tuple([])),
+        Some(ty) => ty.clone(),
+    }
+}
+
+/// An import of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Import {
+    /// The module or interface that it is imported from.
+    pub module: String,
+    /// Its name there; empty for a whole interface.
+    pub name: String,
+    /// Whether this host provides it. A module loads without it, and fails only if it calls it.
+    pub offered: bool,
+}
+
+/// The SHA-256 of a module's bytes. It displays as lowercase hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleHash([u8; 32]);
+
+impl ModuleHash {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for ModuleHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ModuleHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("name", &self.0.name)
+            .field("hash", &self.0.hash)
+            .field("form", &self.0.form)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Module {
+    /// Returns its name in errors: its path, or the name it was loaded under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Returns the absolute path of the file it was loaded from; `None` if it was loaded from
+    /// memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// Returns the SHA-256 of its binary form.
+    #[must_use]
+    pub fn hash(&self) -> ModuleHash {
+        self.0.hash
+    }
+
+    /// Returns its binary form.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.bytes.len() as u64
+    }
+
+    /// Returns its binary form, shared.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// Returns its form.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.0.form
+    }
+
+    /// Whether it is a component rather than a core module.
+    #[must_use]
+    pub fn is_component(&self) -> bool {
+        self.0.is_component
+    }
+
+    /// Whether it declares its types in WIT, as components and typed core modules do.
+    #[must_use]
+    pub fn has_wit(&self) -> bool {
+        self.0.has_wit
+    }
+
+    /// Returns the functions it exports, in the order of the module.
+    #[must_use]
+    pub fn functions(&self) -> &[Function] {
+        self.0.functions.list()
+    }
+
+    /// Returns the functions it exports that no task can call, in the order of the module.
+    #[must_use]
+    pub fn uncallable(&self) -> &[Uncallable] {
+        &self.0.uncallable
+    }
+
+    /// Returns the parameters and result of the function with that name, if there is one. To call a
+    /// function, and for the names it can have, see [`Module::function`].
+    #[must_use]
+    pub fn signature(&self, name: &str) -> Option<&Function> {
+        Some(&self.functions()[self.position(name).ok()?])
+    }
+
+    /// Whether it may read values that were pushed to its engine.
+    #[doc(hidden)]
+    pub fn reads_pushed_values(&self) -> bool {
+        let imports = &self.0.imports;
+        imports
+            .iter()
+            .any(|import| import.module.starts_with("rwasm:task/host@"))
+    }
+
+    /// Returns its imports.
+    #[must_use]
+    pub fn imports(&self) -> &[Import] {
+        &self.0.imports
+    }
+}

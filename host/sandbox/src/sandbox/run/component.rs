@@ -1,0 +1,173 @@
+//! Calls into components: programs, and functions called by means of the component model.
+//!
+//! Bulk data is passed by `bulk`, everything else as a tree of values.
+
+use super::bulk::Passing;
+use super::failure;
+use super::program::ComponentCode;
+use super::runner::Stop;
+use super::{core, text};
+use crate::input::Chunk;
+use crate::limits::Limits;
+use crate::outcome::{Failure, FailureCode};
+use crate::sandbox::abi::val;
+use crate::sandbox::module::{Callee, Function, Module};
+use crate::sandbox::world::request::{Arguments, Request};
+use crate::sandbox::world::state::GuestState;
+use crate::sandbox::world::stdio::unreadable;
+use rwasm_value::value::codec::{Reader, Writer};
+use rwasm_value::value::{Packed, Type};
+use wasmtime::Store;
+use wasmtime::component::{Func, Instance, Val};
+use wasmtime_wasi::I32Exit;
+
+/// Calls the target of the request, in `instance` or in a fresh one.
+pub(super) async fn call(
+    module: &Module,
+    code: &ComponentCode,
+    request: &Request<'_>,
+    store: &mut Store<GuestState>,
+    instance: Option<Instance>,
+) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
+    match request.callee {
+        Callee::Command => Ok((
+            Ok(run_program(code, store, &request.setting.limits).await?),
+            None,
+        )),
+        Callee::Function(idx) => {
+            let instance = match instance {
+                Some(instance) => instance,
+                None => code.instance.instantiate_async(&mut *store).await?,
+            };
+            let function = &module.functions()[idx];
+            let callee = instance
+                .get_func(&mut *store, code.functions[idx])
+                .ok_or_else(|| {
+                    Failure::new(
+                        FailureCode::Internal,
+                        format!("the export `{}` is missing", function.name),
+                    )
+                })?;
+            let payload = match code.bulk[idx] {
+                Some(bulk) => {
+                    let passing = Passing {
+                        store: &mut *store,
+                        callee,
+                        function,
+                        arguments: request.arguments,
+                    };
+                    bulk(passing).await?
+                }
+                None => call_dynamic(store, callee, function, request).await?,
+            };
+            if payload.len() as u64 > request.setting.limits.output.bytes() {
+                return Err(failure::output_limit(&request.setting.limits).into());
+            }
+            Ok((text::returned(function, payload), Some(instance)))
+        }
+    }
+}
+
+async fn run_program(
+    code: &ComponentCode,
+    store: &mut Store<GuestState>,
+    limits: &Limits,
+) -> Result<Packed, Stop> {
+    let program = code
+        .command
+        .as_ref()
+        .ok_or_else(|| Failure::new(FailureCode::Internal, "the component is not a program"))?;
+    let instance = program.instantiate_async(&mut *store).await?;
+    match instance.wasi_cli_run().call_run(&mut *store).await {
+        Ok(Ok(())) => {}
+        Ok(Err(())) => {
+            return Err(failure::exited(1, store.data(), limits).into());
+        }
+        Err(error) if core::is_success(&error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(core::program_output(store))
+}
+
+async fn call_dynamic(
+    store: &mut Store<GuestState>,
+    callee: Func,
+    function: &Function,
+    request: &Request<'_>,
+) -> Result<Vec<u8>, Stop> {
+    let damaged = |error| {
+        Failure::new(
+            FailureCode::BadInput,
+            format!("malformed argument: {error}"),
+        )
+    };
+    let arguments = match request.arguments {
+        Arguments::Chunk(chunk) => vec![whole(chunk, function)?],
+        Arguments::Values(values) => values
+            .iter()
+            .map(|value| val::read(&mut Reader::new(value.payload()), value.ty()).map_err(damaged))
+            .collect::<Result<_, _>>()?,
+        Arguments::Parts(parts) => {
+            let parts = parts
+                .iter()
+                .map(|part| val::read(&mut Reader::new(part.payload()), part.ty()).map_err(damaged))
+                .collect::<Result<_, _>>()?;
+            vec![Val::List(parts)]
+        }
+    };
+    call_with(store, callee, function, arguments, request).await
+}
+
+/// Passes a chunk as the one value that the function takes.
+fn whole(chunk: &Chunk, function: &Function) -> Result<Val, Stop> {
+    let bytes = chunk.bytes().map_err(|error| unreadable(&error))?;
+    let mut params = function.params.iter();
+    if params.any(|(_, ty)| *ty == Type::String) {
+        text::check_utf8(chunk, &bytes)?;
+        return Ok(Val::String(String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    Ok(Val::List(bytes.iter().map(|byte| Val::U8(*byte)).collect()))
+}
+
+async fn call_with(
+    store: &mut Store<GuestState>,
+    callee: Func,
+    function: &Function,
+    arguments: Vec<Val>,
+    request: &Request<'_>,
+) -> Result<Vec<u8>, Stop> {
+    let mut results = [Val::Bool(false)];
+    let count = usize::from(function.result.is_some());
+    match callee
+        .call_async(&mut *store, &arguments, &mut results[..count])
+        .await
+    {
+        Ok(()) => {}
+        Err(error) if error.is::<I32Exit>() => {
+            let code = error
+                .downcast_ref::<I32Exit>()
+                .map_or(0, failure::exit_code);
+            return Err(Failure::new(
+                FailureCode::ExitCode,
+                format!(
+                    "`{}` exited with code {code} instead of returning",
+                    function.name
+                ),
+            )
+            .into());
+        }
+        Err(error) => return Err(failure::of_call(error, function)),
+    }
+    let mut out = Writer::default();
+    if let Some(ty) = &function.result {
+        let limit = request.setting.limits.output.as_usize();
+        val::write(&mut out, &results[0], ty, limit).map_err(|error| match error {
+            val::WriteError::TooLarge => failure::output_limit(&request.setting.limits),
+            val::WriteError::Type => Failure::new(
+                FailureCode::BadOutput,
+                format!("the result of `{}` does not match its type", function.name),
+            ),
+        })?;
+    }
+    Ok(out.into_vec())
+}

@@ -1,0 +1,11 @@
+//! Running: `program` is a module with its code and its imports bound, and `runner` runs a task in
+//! it on the calling thread, through `core` or `component` (with `bulk`, the static types of bulk
+//! data). `text` is what both share, and `failure` describes why a guest was stopped.
+
+mod bulk;
+mod component;
+mod core;
+pub(super) mod failure;
+pub(super) mod program;
+pub(super) mod runner;
+mod text;

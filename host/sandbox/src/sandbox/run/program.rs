@@ -1,0 +1,412 @@
+//! A module prepared for one variant: compiled, its imports bound, its exports found.
+
+use super::bulk::{self, Bulk};
+use crate::sandbox::abi::{Layout, Signature, Waits};
+use crate::sandbox::compile::Supply;
+use crate::sandbox::compile::variant::Variant;
+use crate::sandbox::module::imports;
+use crate::sandbox::module::load::LoadError;
+use crate::sandbox::module::strip::componentize;
+use crate::sandbox::module::valid;
+use crate::sandbox::module::{Binding, Form, Function, Import, Module};
+use crate::sandbox::world::files;
+use crate::sandbox::world::host::{self, HostFunctions};
+use crate::sandbox::world::net;
+use crate::sandbox::world::state::GuestState;
+use crate::sandbox::world::stubs;
+use rwasm_value::plain::plain;
+use std::sync::Arc;
+use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::{InstancePre, Linker, ModuleExport};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+/// How typed functions of core modules are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lowering {
+    /// Directly on the core module if its imports allow it, which is faster.
+    #[default]
+    Core,
+    /// Always as a component made from it, as the component model prescribes.
+    Component,
+}
+
+/// A module that is ready to run. Shared by all engines.
+#[doc(hidden)]
+pub struct Program {
+    #[doc(hidden)]
+    pub module: Module,
+    /// None if the engines are remote, and compile it there.
+    pub(in crate::sandbox) compiled: Option<Compiled>,
+}
+
+/// What a module was compiled to.
+pub(in crate::sandbox) struct Compiled {
+    pub(super) variant: Arc<Variant>,
+    pub(in crate::sandbox) code: Code,
+}
+
+pub(in crate::sandbox) enum Code {
+    Core(CoreCode),
+    Component(ComponentCode),
+}
+
+/// A core module with its imports bound.
+pub(in crate::sandbox) struct CoreCode {
+    pub(super) instance: InstancePre<GuestState>,
+    /// Whether a call may wait, so that it must be a future that can be dropped.
+    pub(super) waits: Waits,
+    pub(super) memory: Option<ModuleExport>,
+    pub(super) realloc: Option<ModuleExport>,
+    pub(super) initialize: Option<ModuleExport>,
+    pub(super) start: Option<ModuleExport>,
+    /// One for each function of the module.
+    pub(super) functions: Vec<CoreFunction>,
+}
+
+pub(super) struct CoreFunction {
+    pub(super) export: ModuleExport,
+    /// The function that frees the result, to be called if the instance is kept.
+    pub(super) post_return: Option<ModuleExport>,
+}
+
+/// A component with its imports bound.
+pub(in crate::sandbox) struct ComponentCode {
+    pub(super) instance: wasmtime::component::InstancePre<GuestState>,
+    pub(super) command: Option<CommandPre<GuestState>>,
+    /// One for each function of the module.
+    pub(super) functions: Vec<ComponentExportIndex>,
+    /// Likewise: how it is called if it passes bulk data.
+    pub(super) bulk: Vec<Option<Bulk>>,
+}
+
+impl Program {
+    pub(in crate::sandbox) fn new(
+        module: Module,
+        variant: Arc<Variant>,
+        supply: &Supply<'_>,
+        lowering: Lowering,
+        strict_imports: bool,
+        host: &HostFunctions,
+    ) -> Result<Self, LoadError> {
+        // Importing WIT interfaces requires the component model; other imports that are not
+        // provided can be stubbed either way.
+        let mut imports = module.imports().iter();
+        let imports_wit = imports.any(|import| imports::is_wit(&import.module));
+        let wants_component =
+            module.form() == Form::TypedCore && lowering == Lowering::Component || imports_wit;
+        let as_component = module.is_component() || module.0.has_wit && wants_component;
+        // Only components can call the embedder's functions.
+        let is_offered =
+            |import: &Import| import.offered || as_component && host.has_interface(&import.module);
+        if strict_imports && let Some(import) = module.imports().iter().find(|i| !is_offered(i)) {
+            return Err(not_offered(&module, import));
+        }
+        let code = if as_component {
+            let imports = ComponentImports {
+                host,
+                strict: strict_imports,
+            };
+            Code::Component(ComponentCode::new(&module, &variant, supply, imports)?)
+        } else {
+            Code::Core(CoreCode::new(&module, &variant, supply)?)
+        };
+        Ok(Self {
+            module,
+            compiled: Some(Compiled { variant, code }),
+        })
+    }
+
+    /// A module for remote engines, which compile it: here it is only checked whether they can.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is not valid, or if it imports something that no engine provides and
+    /// is to be refused for that.
+    #[doc(hidden)]
+    pub fn elsewhere(module: Module, strict_imports: bool) -> Result<Self, LoadError> {
+        if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
+            return Err(not_offered(&module, import));
+        }
+        valid::check(&module).map_err(|error| for_preview3(&module, error))?;
+        Ok(Self::of_elsewhere(module))
+    }
+
+    /// The same, for a module whose imports were checked.
+    #[doc(hidden)]
+    pub fn of_elsewhere(module: Module) -> Self {
+        Self {
+            module,
+            compiled: None,
+        }
+    }
+}
+
+fn not_offered(module: &Module, import: &Import) -> LoadError {
+    LoadError::invalid(
+        module,
+        format!(
+            "it imports `{}`, which this host does not provide{}",
+            // The import of a whole interface has no name in it.
+            format!("{} {}", import.module, import.name).trim_end(),
+            imports::advice(&import.module)
+        ),
+    )
+}
+
+impl CoreCode {
+    fn new(module: &Module, variant: &Variant, supply: &Supply<'_>) -> Result<Self, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
+        let code: wasmtime::Module = supply.code(variant, module, || Ok(module.0.bytes.clone()))?;
+        let waits = if module
+            .imports()
+            .iter()
+            .any(|import| imports::preview1(&import.module, &import.name) == Some(Waits::Maybe))
+        {
+            Waits::Maybe
+        } else {
+            Waits::Never
+        };
+        let mut linker = Linker::new(&variant.engine);
+        match waits {
+            Waits::Never => wasmtime_wasi::p1::add_to_linker_sync(&mut linker, GuestState::p1),
+            Waits::Maybe => wasmtime_wasi::p1::add_to_linker_async(&mut linker, GuestState::p1),
+        }
+        .map_err(invalid)?;
+        define_exit(&mut linker).map_err(invalid)?;
+        if waits == Waits::Maybe {
+            files::define_in_core(&mut linker).map_err(invalid)?;
+        }
+        let (env, notice) = imports::MEMORY_GREW;
+        linker
+            .func_wrap(env, notice, |_memory: i32| {})
+            .map_err(invalid)?;
+        host::define_in_core(&mut linker, module, &code, waits)?;
+        linker
+            .define_unknown_imports_as_traps(&code)
+            .map_err(invalid)?;
+        let instance = linker.instantiate_pre(&code).map_err(invalid)?;
+        let export = |name: &str| code.get_export_index(name);
+        for name in ["_start", "_initialize"] {
+            check_takes_and_gives_nothing(module, &code, name)?;
+        }
+        let functions = module
+            .functions()
+            .iter()
+            .map(|function| {
+                let missing = || {
+                    LoadError::invalid(
+                        module,
+                        format!("its function `{}` is missing", function.name),
+                    )
+                };
+                check_core_type(module, &code, function)?;
+                Ok(CoreFunction {
+                    export: export(&function.name).ok_or_else(missing)?,
+                    post_return: export(&format!("cabi_post_{}", function.name)),
+                })
+            })
+            .collect::<Result<_, LoadError>>()?;
+        Ok(Self {
+            waits,
+            memory: export("memory"),
+            realloc: export("cabi_realloc"),
+            initialize: export("_initialize"),
+            start: export("_start"),
+            functions,
+            instance,
+        })
+    }
+}
+
+/// WASI's own `proc_exit` uses codes from 126 on for traps, and does not report the original.
+fn define_exit(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "proc_exit",
+        |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// A module's WIT and code have different origins; if they disagree, the module is refused.
+fn check_core_type(
+    module: &Module,
+    code: &wasmtime::Module,
+    function: &Function,
+) -> Result<(), LoadError> {
+    let Binding::Typed(signature) = &function.binding else {
+        return Ok(());
+    };
+    let found = code.get_export(&function.name);
+    let Some(found) = found.as_ref().and_then(wasmtime::ExternType::func) else {
+        return Err(LoadError::invalid(
+            module,
+            format!("its export `{}` is not a function", function.name),
+        ));
+    };
+    let (params, results) = core_type(signature);
+    let fits = found
+        .params()
+        .map(|ty| ty.to_string())
+        .eq(params.iter().copied())
+        && found
+            .results()
+            .map(|ty| ty.to_string())
+            .eq(results.iter().copied());
+    if !fits {
+        return Err(LoadError::invalid(
+            module,
+            format!(
+                "its function `{}` has the core type {found}, but its WIT declares {function}",
+                function.name
+            ),
+        ));
+    }
+    // The function that frees the result takes exactly that.
+    let name = format!("cabi_post_{}", function.name);
+    let Some(post_return) = code.get_export(&name) else {
+        return Ok(());
+    };
+    let frees = post_return.func().is_some_and(|post_return| {
+        let params = post_return.params().map(|ty| ty.to_string());
+        params.eq(results.iter().copied()) && post_return.results().len() == 0
+    });
+    if frees {
+        Ok(())
+    } else {
+        let message = format!(
+            "its `{name}` does not take the result of `{}`",
+            function.name
+        );
+        Err(LoadError::invalid(module, message))
+    }
+}
+
+/// What the host calls first neither takes nor returns values.
+fn check_takes_and_gives_nothing(
+    module: &Module,
+    code: &wasmtime::Module,
+    name: &str,
+) -> Result<(), LoadError> {
+    let fits = code.get_export(name).is_none_or(|export| {
+        let ty = export.func();
+        ty.is_some_and(|ty| ty.params().len() == 0 && ty.results().len() == 0)
+    });
+    if fits {
+        Ok(())
+    } else {
+        let message = format!("its `{name}` is not a function without parameters and results");
+        Err(LoadError::invalid(module, message))
+    }
+}
+
+fn core_type(signature: &Signature) -> (Vec<&'static str>, Vec<&'static str>) {
+    let params = if signature.indirect_params {
+        vec!["i32"]
+    } else {
+        signature
+            .params
+            .iter()
+            .flat_map(Layout::core_types)
+            .collect()
+    };
+    let results = match &signature.result {
+        None => Vec::new(),
+        Some(_) if signature.indirect_result => vec!["i32"],
+        Some(layout) => layout.core_types(),
+    };
+    (params, results)
+}
+
+/// What provides the imports of a component beside the host itself.
+#[derive(Clone, Copy)]
+struct ComponentImports<'a> {
+    host: &'a HostFunctions,
+    /// Whether an import that nothing provides is refused.
+    strict: bool,
+}
+
+impl ComponentCode {
+    fn new(
+        module: &Module,
+        variant: &Variant,
+        supply: &Supply<'_>,
+        imports: ComponentImports<'_>,
+    ) -> Result<Self, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
+        let component = supply.code(variant, module, || {
+            if module.is_component() {
+                Ok(module.0.bytes.clone())
+            } else {
+                componentize(module)
+            }
+        });
+        let component: Component = component.map_err(|error| for_preview3(module, error))?;
+        let mut linker = wasmtime::component::Linker::new(&variant.engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
+        net::define(&mut linker).map_err(invalid)?;
+        files::define_in_component(&mut linker).map_err(invalid)?;
+        host::define_in_component(&mut linker).map_err(invalid)?;
+        stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
+        let instance = linker.instantiate_pre(&component).map_err(invalid)?;
+        let command = match module.form() {
+            Form::Command => Some(CommandPre::new(instance.clone()).map_err(invalid)?),
+            _ => None,
+        };
+        let functions = module
+            .functions()
+            .iter()
+            .map(|function| {
+                let (instance, name) = match &function.binding {
+                    Binding::Component { instance, function } => {
+                        (instance.as_deref(), function.as_str())
+                    }
+                    Binding::Typed(_) | Binding::Plain => match function.name.split_once('#') {
+                        Some((instance, name)) => (Some(instance), name),
+                        None => (None, function.name.as_str()),
+                    },
+                };
+                let missing = || {
+                    LoadError::invalid(
+                        module,
+                        format!("its function `{}` is missing", function.name),
+                    )
+                };
+                let instance = match instance {
+                    Some(name) => Some(component.get_export_index(None, name).ok_or_else(missing)?),
+                    None => None,
+                };
+                component
+                    .get_export_index(instance.as_ref(), name)
+                    .ok_or_else(missing)
+            })
+            .collect::<Result<_, LoadError>>()?;
+        Ok(Self {
+            instance,
+            command,
+            functions,
+            bulk: module.functions().iter().map(bulk::choose).collect(),
+        })
+    }
+}
+
+/// If a component targets WASI 0.3, that is most likely what is wrong with it.
+fn for_preview3(module: &Module, error: LoadError) -> LoadError {
+    let mut imports = module.imports().iter();
+    let import = imports.find(|import| imports::is_preview3(&import.module));
+    match (import, error) {
+        (Some(import), LoadError::Invalid { name, message }) => LoadError::Unsupported {
+            name,
+            message: format!(
+                "it targets WASI 0.3 (`{}`), but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or \
+                wasm32-wasip1 ({message})",
+                plain(import.module.clone())
+            ),
+        },
+        (_, error) => error,
+    }
+}

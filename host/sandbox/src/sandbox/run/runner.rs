@@ -1,0 +1,375 @@
+//! Runs tasks one at a time on its own thread; each engine owns one.
+//!
+//! A guest that may wait is a future on this thread's runtime, raced against its deadline and
+//! cancellation; dropping the future ends the guest. One that cannot wait is called directly.
+//! Either way the epoch stops a guest that computes.
+
+use super::failure;
+use super::program::{Code, Compiled, Program};
+use super::{component, core};
+use crate::outcome::{Failure, FailureCode, Log, Logs};
+use crate::sandbox::abi::Waits;
+use crate::sandbox::module::{Callee, Module};
+use crate::sandbox::world::request::Arguments;
+use crate::sandbox::world::request::{Report, Request, Setting};
+use crate::sandbox::world::state::{GuestState, Preview, arm};
+use crate::sandbox::world::stdio::unreadable;
+use crate::sandbox::world::stdio::{Sink, Stdin, Stdio};
+use rwasm_value::value::Packed;
+use std::cell::OnceCell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use wasmtime::Store;
+
+/// How long to wait for a runtime's blocked threads when it ends: a host call that is stuck, for
+/// example reading the process's stdin, cannot be ended and must not hold up the rest.
+const STUCK_CALL_GRACE: Duration = Duration::from_millis(100);
+
+/// Values that are lifted out of a component one at a time take a multiple of their size on the
+/// host; the output limit applies to the packed result.
+const VAL_OVERHEAD: usize = 4;
+
+/// Runs tasks on one thread.
+#[doc(hidden)]
+pub struct Runner {
+    runtime: Option<Runtime>,
+    /// For deterministic tasks, created with the first of them: its time stands still while a guest
+    /// computes, and jumps to the next timer when everything sleeps.
+    simulated: OnceCell<Runtime>,
+}
+
+/// An instance that is kept for the next task of its job, with its store.
+#[doc(hidden)]
+pub struct KeptInstance {
+    store: Store<GuestState>,
+    instance: Instance,
+}
+
+enum Instance {
+    Core(core::CoreInstance),
+    Component(wasmtime::component::Instance),
+}
+
+/// How a call ended without a value.
+pub(super) enum Stop {
+    /// An error of wasmtime, which still needs a code.
+    Guest(wasmtime::Error),
+    /// A failure with its code.
+    Failure(Failure),
+}
+
+impl From<wasmtime::Error> for Stop {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Runner {
+    /// Makes a runner for the calling thread.
+    #[doc(hidden)]
+    pub fn new() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime: Some(runtime),
+            simulated: OnceCell::new(),
+        })
+    }
+
+    /// Returns the runtime for tasks of this setting.
+    fn runtime(&self, setting: &Setting) -> Result<&Runtime, Failure> {
+        if !setting.deterministic {
+            return self.runtime.as_ref().ok_or_else(Failure::cancelled);
+        }
+        if cfg!(not(feature = "deterministic")) {
+            // Refused earlier, when the job's setting was made.
+            let message = "the library was built without deterministic tasks";
+            return Err(Failure::new(FailureCode::Internal, message));
+        }
+        if let Some(runtime) = self.simulated.get() {
+            return Ok(runtime);
+        }
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        #[cfg(feature = "deterministic")]
+        builder.start_paused(true);
+        let runtime = builder
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))?;
+        Ok(self.simulated.get_or_init(|| runtime))
+    }
+
+    /// Runs one task. `kept` is the instance of the previous task, if it may be reused, and
+    /// afterwards the one that may serve the next.
+    #[doc(hidden)]
+    pub fn run(
+        &self,
+        program: &Program,
+        request: &Request<'_>,
+        kept: &mut Option<KeptInstance>,
+    ) -> Report {
+        let Some(compiled) = &program.compiled else {
+            let message =
+                "the module was prepared for remote engines and cannot run in this process";
+            return Report::refused(Failure::new(FailureCode::Internal, message));
+        };
+        let limits = &request.setting.limits;
+        if let Some(size) = copied_size(request)
+            && size > limits.input.bytes()
+        {
+            return Report::refused(failure::input_limit(size, limits));
+        }
+        let runtime = match self.runtime(request.setting) {
+            Ok(runtime) => runtime,
+            Err(failure) => return Report::refused(failure),
+        };
+        // The guest's clock shows the time of this runtime.
+        let _context = runtime.enter();
+        let (mut store, instance) = match kept.take() {
+            Some(KeptInstance {
+                mut store,
+                instance,
+            }) => {
+                store.data_mut().rearm(request);
+                (store, Some(instance))
+            }
+            None => match new_store(program, compiled, request) {
+                Ok(store) => (store, None),
+                Err(failure) => return Report::refused(failure),
+            },
+        };
+        store.set_epoch_deadline(1);
+        if let Some(fuel) = limits.fuel
+            && let Err(error) = store.set_fuel(fuel)
+        {
+            return Report::refused(Failure::new(FailureCode::Internal, error.to_string()));
+        }
+
+        let ended = call(
+            runtime,
+            &program.module,
+            &compiled.code,
+            request,
+            &mut store,
+            instance,
+        );
+        let (result, instance) = match ended {
+            Ok((result, instance)) => (result, instance),
+            Err(Stop::Failure(failure)) => (Err(failure), None),
+            Err(Stop::Guest(error)) => match store.data().stdio.stdin.take_error() {
+                Some(error) => (Err(unreadable(&error)), None),
+                None => (Err(failure::classify(&error, store.data(), limits)), None),
+            },
+        };
+        let result = result.map_err(|mut failure| {
+            failure
+                .message
+                .extend(store.data().peers().1.take().as_deref());
+            failure
+        });
+        let report = report(result, request, &mut store);
+        if let Some(instance) = instance.filter(|_| request.setting.keep_instance) {
+            *kept = Some(KeptInstance { store, instance });
+        } else if !request.setting.peers.is_empty() {
+            drop(store);
+            close_sockets(runtime);
+        }
+        report
+    }
+}
+
+/// Calls what the request names in the compiled module, in `instance` or in a fresh one.
+fn call(
+    runtime: &Runtime,
+    module: &Module,
+    code: &Code,
+    request: &Request<'_>,
+    store: &mut Store<GuestState>,
+    instance: Option<Instance>,
+) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
+    match code {
+        Code::Core(core) => {
+            let instance = match instance {
+                Some(Instance::Core(instance)) => Some(instance),
+                _ => None,
+            };
+            let waits = core.waits;
+            let call = core::call(module, core, request, store, instance);
+            finish(runtime, waits, request, call)
+                .map(|(value, instance)| (value, instance.map(Instance::Core)))
+        }
+        Code::Component(code) => {
+            let instance = match instance {
+                Some(Instance::Component(instance)) => Some(instance),
+                _ => None,
+            };
+            let call = component::call(module, code, request, store, instance);
+            finish(runtime, Waits::Maybe, request, call)
+                .map(|(value, instance)| (value, instance.map(Instance::Component)))
+        }
+    }
+}
+
+/// Drives a call to its end or its limit.
+fn finish<T>(
+    runtime: &Runtime,
+    waits: Waits,
+    request: &Request<'_>,
+    call: impl Future<Output = Result<T, Stop>>,
+) -> Result<T, Stop> {
+    let mut call = pin!(call);
+    if waits == Waits::Never {
+        return match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => Err(Stop::Failure(Failure::new(
+                FailureCode::Internal,
+                "a call that cannot wait did wait",
+            ))),
+        };
+    }
+    let limits = &request.setting.limits;
+    runtime.block_on(async {
+        let mut timeout = pin!(tokio::time::sleep(limits.time));
+        let mut cancelled = pin!(request.cancel.wanted());
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(ended) = call.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            if cancelled.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Stop::Failure(Failure::cancelled())));
+            }
+            if timeout.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Stop::Failure(failure::timeout(limits))));
+            }
+            Poll::Pending
+        })
+        .await
+    })
+}
+
+/// Lets the runtime drop what a guest's sockets were waiting for, which otherwise stays open until
+/// the next task that waits.
+fn close_sockets(runtime: &Runtime) {
+    /// The runtime handles about 60 events at a time, and a guest has no more handles than its
+    /// limit.
+    const TURNS: usize = 8;
+    runtime.block_on(async {
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        for runtime in [self.runtime.take(), self.simulated.take()]
+            .into_iter()
+            .flatten()
+        {
+            runtime.shutdown_timeout(STUCK_CALL_GRACE);
+        }
+    }
+}
+
+/// Returns how many bytes of the arguments are copied into the guest. A command's stdin is
+/// streamed.
+fn copied_size(request: &Request<'_>) -> Option<u64> {
+    match request.arguments {
+        Arguments::Chunk(_) if request.callee == Callee::Command => None,
+        Arguments::Chunk(chunk) => chunk.len(),
+        Arguments::Values(values) | Arguments::Parts(values) => {
+            Some(values.iter().map(|value| value.len() as u64).sum())
+        }
+    }
+}
+
+fn new_store(
+    program: &Program,
+    compiled: &Compiled,
+    request: &Request<'_>,
+) -> Result<Store<GuestState>, Failure> {
+    let limits = &request.setting.limits;
+    let logs = limits.logs.as_usize();
+    let (stdin, stdout) = match (request.callee, request.arguments) {
+        (Callee::Command, Arguments::Chunk(chunk)) => {
+            let stdin = Stdin::chunk(chunk).map_err(|error| unreadable(&error))?;
+            (stdin, Sink::result(limits.output.as_usize()))
+        }
+        (Callee::Command, _) => (Stdin::empty(), Sink::result(limits.output.as_usize())),
+        (Callee::Function(_), _) => (Stdin::empty(), Sink::log(logs)),
+    };
+    let stdio = Stdio {
+        stdin,
+        stdout,
+        stderr: Sink::log(logs),
+    };
+    stdio.listen(request.surroundings);
+    let mut state = GuestState::new(&program.module, request, stdio)?;
+    state.open_directories(match &compiled.code {
+        Code::Core(_) => Preview::One,
+        Code::Component(_) => Preview::Two,
+    })?;
+    let mut store = Store::try_new(&compiled.variant.engine, state)
+        .map_err(|error| Failure::new(FailureCode::Internal, format!("{error:#}")))?;
+    let passed = limits.output.as_usize().saturating_mul(VAL_OVERHEAD);
+    // What a guest reports to its host is not part of the result, and is dropped if it is too much.
+    store.set_hostcall_fuel(passed.max(limits.memory.as_usize()));
+    arm(&mut store);
+    Ok(store)
+}
+
+fn report(
+    result: Result<Packed, Failure>,
+    request: &Request<'_>,
+    store: &mut Store<GuestState>,
+) -> Report {
+    let notes = store.data_mut().desk.notes.take();
+    let state = store.data();
+    let is_command = request.callee == Callee::Command;
+    let logs = Logs {
+        stdout: if is_command {
+            Log::default()
+        } else {
+            state.stdio.stdout.take()
+        },
+        stderr: state.stdio.stderr.take(),
+    };
+    let printed = !logs.stdout.kept.is_empty() || !logs.stderr.kept.is_empty();
+    let fuel = request
+        .setting
+        .limits
+        .fuel
+        .map(|fuel| fuel.saturating_sub(store.get_fuel().unwrap_or_default()));
+    Report {
+        result,
+        peak_memory: state.limiter.peak_memory as u64,
+        bytes_in: copied_size(request).unwrap_or_else(|| state.stdio.stdin.bytes_read()),
+        fuel,
+        logs: printed.then(|| Box::new(logs)),
+        notes,
+    }
+}
+
+impl Report {
+    #[doc(hidden)]
+    pub fn refused(failure: Failure) -> Self {
+        Self {
+            result: Err(failure),
+            peak_memory: 0,
+            bytes_in: 0,
+            fuel: None,
+            logs: None,
+            notes: None,
+        }
+    }
+}

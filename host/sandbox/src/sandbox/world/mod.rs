@@ -1,0 +1,15 @@
+//! What a guest sees of its host. `request` asks for one run of a task, and `state` is what a store
+//! keeps for it: WASI as far as it was granted (`wasi`), with the files a guest opens (`files`,
+//! within a `quota`), peers and names (`net`), streams (`stdio`) and clocks (`clock`). `host` has
+//! the functions beside WASI that a guest may call, and `stubs` stands for those that are missing.
+
+mod clock;
+pub(super) mod files;
+pub(super) mod host;
+pub(super) mod net;
+pub(super) mod quota;
+pub(super) mod request;
+pub(super) mod state;
+pub(super) mod stdio;
+pub(super) mod stubs;
+mod wasi;

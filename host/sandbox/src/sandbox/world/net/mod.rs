@@ -1,0 +1,90 @@
+//! The network, as far as it is granted: which peers a guest may reach, and the addresses of names.
+//!
+//! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
+//! `names` answers the guest's own look-ups. The sockets themselves are wasmtime's, which asks
+//! before each use of an address.
+
+mod lookup;
+mod names;
+mod peers;
+
+pub(in crate::sandbox) use names::define;
+#[doc(hidden)]
+pub use peers::Peers;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::sockets::SocketAddrUse;
+
+/// The most refusals of a task that are reported; for a guest that scans, the first ones.
+const MAX_REFUSALS: usize = 4;
+
+/// What a task was refused of the network.
+#[derive(Clone, Default)]
+pub(in crate::sandbox) struct Refusals(Arc<Mutex<BTreeSet<String>>>);
+
+impl Refusals {
+    fn note(&self, what: impl FnOnce() -> String) {
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.len() < MAX_REFUSALS {
+            refusals.insert(what());
+        }
+    }
+
+    /// Takes the refusals, as a suffix for the failure of the task.
+    pub(in crate::sandbox) fn take(&self) -> Option<String> {
+        let refusals = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut text = String::new();
+        for what in refusals {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "; {what}");
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Lets a guest reach these peers only.
+pub(super) fn allow(builder: &mut WasiCtxBuilder, peers: &Arc<Peers>, refusals: &Refusals) {
+    // `names` answers names, whatever is granted.
+    builder.allow_ip_name_lookup(false);
+    let any = !peers.is_empty();
+    builder.allow_tcp(any).allow_udp(any);
+    if !any {
+        return;
+    }
+    let (peers, refusals) = (Arc::clone(peers), refusals.clone());
+    builder.socket_addr_check(move |address, purpose| {
+        let (peers, refusals) = (Arc::clone(&peers), refusals.clone());
+        Box::pin(async move { is_allowed(&peers, &refusals, address, purpose).await })
+    });
+}
+
+async fn is_allowed(
+    peers: &Arc<Peers>,
+    refusals: &Refusals,
+    address: SocketAddr,
+    purpose: SocketAddrUse,
+) -> bool {
+    match purpose {
+        SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => {
+            let allowed = peers.allow(address).await;
+            if !allowed {
+                refusals.note(|| {
+                    format!(
+                        "access to the peer {address} was denied (grant it with --net {address})"
+                    )
+                });
+            }
+            allowed
+        }
+        SocketAddrUse::UdpReceive => peers.allow(address).await,
+        // Sending and connecting need a local port, which the system picks.
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
+            address.ip().is_unspecified() && address.port() == 0
+        }
+        SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+    }
+}

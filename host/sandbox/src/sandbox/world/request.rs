@@ -1,0 +1,120 @@
+//! One run of one task: the request to the sandbox, and its report.
+
+use super::net::Peers;
+use crate::cancel::Cancel;
+use crate::grants::Grants;
+use crate::input::Chunk;
+use crate::limits::Limits;
+use crate::note::{Listener, Notes};
+use crate::outcome::{Failure, Logs};
+use crate::pushed::PushedValues;
+use crate::sandbox::module::Callee;
+use rwasm_value::ids::EngineId;
+use rwasm_value::value::Packed;
+use std::fs::File;
+use std::sync::Arc;
+
+/// The arguments of the call.
+#[derive(Clone, Debug)]
+#[doc(hidden)]
+pub enum Arguments {
+    /// A chunk of the input: the one string or `list<u8>` of a function, or a command's stdin.
+    Chunk(Chunk),
+    /// One value for each parameter.
+    Values(Vec<Packed>),
+    /// The elements of the only list that the function takes.
+    Parts(Vec<Packed>),
+}
+
+/// What all runs of a job's tasks have in common.
+#[derive(Clone, Debug)]
+#[doc(hidden)]
+pub struct Setting {
+    #[doc(hidden)]
+    pub limits: Limits,
+    #[doc(hidden)]
+    pub grants: Arc<Grants>,
+    /// The granted peers, with the addresses that names have for the job.
+    pub peers: Arc<Peers>,
+    /// The granted directories, in order, as they were when granted.
+    pub dirs: Arc<[File]>,
+    /// Whether the outcome and its fuel are the same on every engine and every run.
+    #[doc(hidden)]
+    pub deterministic: bool,
+    /// The arguments of a WASI command, starting with its own name.
+    #[doc(hidden)]
+    pub program_arguments: Vec<String>,
+    /// Whether the instance is kept for the next task.
+    pub keep_instance: bool,
+}
+
+/// Where a task runs: what it can learn of its host, and who receives its notes.
+#[derive(Clone)]
+#[doc(hidden)]
+pub struct Surroundings {
+    pub engine: EngineId,
+    /// The number of engines in the cluster.
+    pub engine_count: u32,
+    /// The task's id for the listener and the embedder's functions.
+    pub task: u64,
+    /// The values pushed to the engine.
+    pub pushed: Option<Arc<PushedValues>>,
+    pub listener: Option<Arc<dyn Listener>>,
+}
+
+impl Setting {
+    /// Fresh instances under these limits, with nothing granted.
+    #[must_use]
+    pub fn under(limits: Limits) -> Self {
+        Self {
+            limits,
+            grants: Arc::default(),
+            peers: Arc::default(),
+            dirs: Arc::default(),
+            deterministic: false,
+            program_arguments: Vec::new(),
+            keep_instance: false,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Surroundings {
+    /// An engine by itself, without values or listener.
+    pub(crate) fn of(engine: EngineId) -> Self {
+        Self {
+            engine,
+            engine_count: 1,
+            task: 0,
+            pushed: None,
+            listener: None,
+        }
+    }
+}
+
+/// One run.
+#[doc(hidden)]
+pub struct Request<'a> {
+    pub callee: Callee,
+    pub arguments: &'a Arguments,
+    pub setting: &'a Setting,
+    pub cancel: &'a Cancel,
+    pub surroundings: &'a Surroundings,
+}
+
+/// The report of a run.
+#[doc(hidden)]
+pub struct Report {
+    #[doc(hidden)]
+    pub result: Result<Packed, Failure>,
+    #[doc(hidden)]
+    pub peak_memory: u64,
+    #[doc(hidden)]
+    pub bytes_in: u64,
+    #[doc(hidden)]
+    pub fuel: Option<u64>,
+    #[doc(hidden)]
+    pub logs: Option<Box<Logs>>,
+    #[doc(hidden)]
+    pub notes: Option<Box<Notes>>,
+}

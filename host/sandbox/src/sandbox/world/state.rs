@@ -1,0 +1,285 @@
+//! What the host keeps for a running guest: its limits and its usage, why it was stopped, and its
+//! view of WASI, which is created when the guest first uses it.
+
+use super::files::Files;
+use super::host::Desk;
+use super::net::{Peers, Refusals};
+use super::request::{Request, Setting};
+use super::stdio::Stdio;
+use super::wasi::World;
+use crate::cancel::Cancel;
+use crate::limits::Limits;
+use crate::outcome::Failure;
+use crate::sandbox::module::Module;
+use std::sync::Arc;
+use std::time::Instant;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// The data of a guest's store.
+pub(in crate::sandbox) struct GuestState {
+    pub(in crate::sandbox) limiter: Limiter,
+    /// None if it is further away than clocks reach, or if fuel alone limits computation.
+    pub(super) deadline: Option<Instant>,
+    pub(super) cancel: Cancel,
+    pub(in crate::sandbox) stopped: Option<Stopped>,
+    pub(in crate::sandbox) stdio: Stdio,
+    /// What it may ask of the host, and what it reported.
+    pub(in crate::sandbox) desk: Desk,
+    pub(in crate::sandbox) files: Files,
+    world: World,
+    p1: Option<Box<WasiP1Ctx>>,
+    p2: Option<Box<(WasiCtx, ResourceTable)>>,
+}
+
+/// The version of WASI by which a guest accesses its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum Preview {
+    One,
+    Two,
+}
+
+/// Why the host stopped a guest that computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum Stopped {
+    Deadline,
+    Cancelled,
+}
+
+/// Marks an error that the epoch callback raised; the reason is in [`GuestState::stopped`].
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by the host")]
+pub(in crate::sandbox) struct StoppedByHost;
+
+impl GuestState {
+    pub(in crate::sandbox) fn new(
+        module: &Module,
+        request: &Request<'_>,
+        stdio: Stdio,
+    ) -> Result<Self, Failure> {
+        let setting = request.setting;
+        Ok(Self {
+            limiter: Limiter::new(&setting.limits),
+            deadline: deadline(setting),
+            cancel: request.cancel.clone(),
+            stopped: None,
+            stdio,
+            desk: Desk::new(setting, request.surroundings),
+            files: Files::new(&setting.grants, &setting.limits),
+            world: World::new(module, request)?,
+            p1: None,
+            p2: None,
+        })
+    }
+
+    /// Prepares a kept instance for a new task.
+    pub(in crate::sandbox) fn rearm(&mut self, request: &Request<'_>) {
+        self.deadline = deadline(request.setting);
+        self.cancel = request.cancel.clone();
+        self.stopped = None;
+        self.limiter.refused = None;
+        self.files.rearm(&request.setting.limits);
+        self.stdio.listen(request.surroundings);
+        self.desk = Desk::new(request.setting, request.surroundings);
+    }
+
+    /// The peers it may reach, and the refusals.
+    pub(in crate::sandbox) fn peers(&self) -> (Arc<Peers>, Refusals) {
+        (Arc::clone(&self.world.peers), self.world.refusals.clone())
+    }
+
+    /// Opens its granted directories, if any, for preview 1 or for preview 2.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one cannot be opened, or has been replaced.
+    pub(in crate::sandbox) fn open_directories(&mut self, by: Preview) -> Result<(), Failure> {
+        if !self.world.has_directories() {
+            return Ok(());
+        }
+        match by {
+            Preview::One => {
+                self.p1 = Some(Box::new(self.world.p1_with_directories(&self.stdio)?));
+            }
+            Preview::Two => {
+                self.p2 = Some(Box::new(self.world.p2_with_directories(&self.stdio)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the guest's view of WASI preview 1, created when first used.
+    pub(in crate::sandbox) fn p1(&mut self) -> &mut WasiP1Ctx {
+        let Self {
+            p1, stdio, world, ..
+        } = self;
+        p1.get_or_insert_with(|| Box::new(world.p1(stdio)))
+    }
+
+    /// Returns the same, with the account of its files.
+    pub(super) fn p1_and_files(&mut self) -> (&mut WasiP1Ctx, &mut Files) {
+        let Self {
+            p1,
+            stdio,
+            world,
+            files,
+            ..
+        } = self;
+        let p1 = p1.get_or_insert_with(|| Box::new(world.p1(stdio)));
+        (p1, files)
+    }
+
+    /// Returns the guest's files in preview 2, with their account.
+    pub(super) fn p2_and_files(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Files) {
+        let Self {
+            p2,
+            stdio,
+            world,
+            files,
+            ..
+        } = self;
+        let (ctx, table) = &mut **p2.get_or_insert_with(|| Box::new(world.p2(stdio)));
+        let ctx = ctx.filesystem();
+        (WasiFilesystemCtxView { ctx, table }, files)
+    }
+}
+
+/// Returns the deadline by the host's clock.
+fn deadline(setting: &Setting) -> Option<Instant> {
+    if setting.deterministic {
+        return None;
+    }
+    Instant::now().checked_add(setting.limits.time)
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let Self {
+            p2, stdio, world, ..
+        } = self;
+        let (ctx, table) = &mut **p2.get_or_insert_with(|| Box::new(world.p2(stdio)));
+        WasiCtxView { ctx, table }
+    }
+}
+
+/// Arms a new store: from its first instruction the guest is under its limits.
+pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>) {
+    store.limiter(|state| &mut state.limiter);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut context| {
+        let state = context.data_mut();
+        let stopped = if state.cancel.is_wanted() {
+            Stopped::Cancelled
+        } else if state
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            Stopped::Deadline
+        } else {
+            return Ok(UpdateDeadline::Continue(1));
+        };
+        state.stopped = Some(stopped);
+        Err(StoppedByHost.into())
+    });
+}
+
+/// Sums up all memories and tables of a guest, which wasmtime's own limiter does not.
+#[derive(Debug)]
+pub(in crate::sandbox) struct Limiter {
+    memory_limit: usize,
+    memory: usize,
+    pub(in crate::sandbox) peak_memory: usize,
+    table_limit: usize,
+    table_elements: usize,
+    /// The sums before the last growth that was allowed, in case it fails.
+    before: (usize, usize, usize),
+    /// The growth that the guest was last refused: a failure after that is attributed to it.
+    pub(in crate::sandbox) refused: Option<Refused>,
+}
+
+/// A growth that was refused.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sandbox) enum Refused {
+    /// The sum of memories would have reached this many bytes.
+    Memory(usize),
+    /// The sum of tables would have reached this many elements.
+    Table(usize),
+}
+
+impl Limiter {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            memory_limit: limits.memory.as_usize(),
+            memory: 0,
+            peak_memory: 0,
+            table_limit: limits.table_elements,
+            table_elements: 0,
+            before: (0, 0, 0),
+            refused: None,
+        }
+    }
+
+    /// Reverts the last growth, which the engine could not carry out.
+    fn take_back(&mut self) {
+        (self.memory, self.peak_memory, self.table_elements) = self.before;
+    }
+}
+
+/// Returns the sum after one of its parts has grown; none if the module's own maximum for that part,
+/// which is not one of our limits, forbids it.
+fn grown(sum: usize, current: usize, desired: usize, maximum: Option<usize>) -> Option<usize> {
+    let is_allowed = maximum.is_none_or(|maximum| desired <= maximum);
+    is_allowed.then(|| sum.saturating_sub(current).saturating_add(desired))
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let Some(sum) = grown(self.memory, current, desired, maximum) else {
+            return Ok(false);
+        };
+        if sum > self.memory_limit {
+            self.refused = Some(Refused::Memory(sum));
+            return Ok(false);
+        }
+        self.before = (self.memory, self.peak_memory, self.table_elements);
+        self.memory = sum;
+        self.peak_memory = self.peak_memory.max(sum);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let Some(sum) = grown(self.table_elements, current, desired, maximum) else {
+            return Ok(false);
+        };
+        if sum > self.table_limit {
+            self.refused = Some(Refused::Table(sum));
+            return Ok(false);
+        }
+        self.before = (self.memory, self.peak_memory, self.table_elements);
+        self.table_elements = sum;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
+    }
+}

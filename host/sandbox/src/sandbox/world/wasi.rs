@@ -1,0 +1,234 @@
+//! A guest's view of WASI: its streams and arguments, and what it was granted. Created when the
+//! guest first uses it.
+
+use super::clock::GuestClock;
+use super::net::{self, Peers, Refusals};
+use super::request::{Arguments, Request};
+use super::stdio::{Stdio, unreadable};
+use crate::grants::{Access, DirGrant, Grants, Random};
+use crate::outcome::{Failure, FailureCode};
+use crate::sandbox::module::{Callee, Module};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// The part that is the same for both versions of WASI.
+pub(super) struct World {
+    grants: Arc<Grants>,
+    pub(super) peers: Arc<Peers>,
+    /// What it was refused of the network.
+    pub(super) refusals: Refusals,
+    dirs: Arc<[File]>,
+    clock: GuestClock,
+    /// The source of random numbers; the operating system if there is none.
+    seed: Option<Seed>,
+    arguments: Vec<String>,
+    handles: usize,
+    max_random: u64,
+}
+
+impl World {
+    pub(super) fn new(module: &Module, request: &Request<'_>) -> Result<Self, Failure> {
+        let setting = request.setting;
+        let grants = &setting.grants;
+        let clock = if setting.deterministic {
+            GuestClock::simulated()
+        } else {
+            GuestClock::granted(grants.clock)
+        };
+        let seed = match (grants.random, setting.deterministic) {
+            (Random::System, false) => None,
+            (Random::System, true) => Some(seed(0, module, request)?),
+            (Random::Seeded(number), _) => Some(seed(number, module, request)?),
+        };
+        let arguments = match request.callee {
+            Callee::Command => setting.program_arguments.clone(),
+            Callee::Function(_) => Vec::new(),
+        };
+        Ok(Self {
+            grants: Arc::clone(grants),
+            peers: Arc::clone(&setting.peers),
+            refusals: Refusals::default(),
+            dirs: Arc::clone(&setting.dirs),
+            clock,
+            seed,
+            arguments,
+            handles: setting.limits.handles,
+            max_random: setting.limits.random.bytes(),
+        })
+    }
+
+    /// Whether it has directories, which are opened when the task begins.
+    pub(super) fn has_directories(&self) -> bool {
+        !self.dirs.is_empty()
+    }
+
+    /// Preview 1, without directories.
+    pub(super) fn p1(&self, stdio: &Stdio) -> WasiP1Ctx {
+        let mut context = self.builder(stdio).build_p1();
+        WasiView::ctx(&mut context)
+            .table
+            .set_max_capacity(self.handles);
+        context
+    }
+
+    /// Preview 2, without directories.
+    pub(super) fn p2(&self, stdio: &Stdio) -> (WasiCtx, ResourceTable) {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(self.handles);
+        (self.builder(stdio).build(), table)
+    }
+
+    pub(super) fn p1_with_directories(&self, stdio: &Stdio) -> Result<WasiP1Ctx, Failure> {
+        let mut context = self.with_directories(stdio)?.build_p1();
+        self.check(&mut WasiView::ctx(&mut context))?;
+        WasiView::ctx(&mut context)
+            .table
+            .set_max_capacity(self.handles);
+        Ok(context)
+    }
+
+    pub(super) fn p2_with_directories(
+        &self,
+        stdio: &Stdio,
+    ) -> Result<(WasiCtx, ResourceTable), Failure> {
+        let mut ctx = self.with_directories(stdio)?.build();
+        let mut table = ResourceTable::new();
+        self.check(&mut WasiCtxView {
+            ctx: &mut ctx,
+            table: &mut table,
+        })?;
+        table.set_max_capacity(self.handles);
+        Ok((ctx, table))
+    }
+
+    fn with_directories(&self, stdio: &Stdio) -> Result<WasiCtxBuilder, Failure> {
+        let mut builder = self.builder(stdio);
+        for dir in &self.grants.dirs {
+            let access = match dir.access {
+                Access::ReadOnly => FsPerms::ReadOnly,
+                Access::ReadWrite => FsPerms::ReadWrite,
+            };
+            builder
+                .preopened_dir(&dir.host, &dir.guest, access)
+                .map_err(|error| not_granted(dir, &format!("cannot be opened: {error:#}")))?;
+        }
+        Ok(builder)
+    }
+
+    /// Refuses a directory that is not the one that was granted. A task that may write around it
+    /// could have replaced it, perhaps with a link.
+    fn check(&self, wasi: &mut WasiCtxView<'_>) -> Result<(), Failure> {
+        let internal = |error: &dyn Display| Failure::new(FailureCode::Internal, error.to_string());
+        let mut files = WasiFilesystemCtxView {
+            ctx: wasi.ctx.filesystem(),
+            table: wasi.table,
+        };
+        let opened = preopens::Host::get_directories(&mut files).map_err(|e| internal(&e))?;
+        for ((handle, _), (dir, granted)) in opened
+            .into_iter()
+            .zip(self.grants.dirs.iter().zip(&*self.dirs))
+        {
+            let found = files.table.delete(handle).map_err(|e| internal(&e))?;
+            let is_same = match &found {
+                Descriptor::Dir(found) => is_same(&found.dir, granted),
+                Descriptor::File(_) => Ok(false),
+            };
+            if !is_same.map_err(|e| internal(&e))? {
+                return Err(not_granted(
+                    dir,
+                    "is no longer the directory that was granted",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn builder(&self, stdio: &Stdio) -> WasiCtxBuilder {
+        let mut builder = WasiCtxBuilder::new();
+        builder
+            .stdin(stdio.stdin.clone())
+            .stdout(stdio.stdout.clone())
+            .stderr(stdio.stderr.clone())
+            .args(&self.arguments)
+            .wall_clock(self.clock)
+            .monotonic_clock(self.clock)
+            .max_random_size(self.max_random);
+        // Of a name given twice, only the last value.
+        let variables: BTreeMap<_, _> = self.grants.env.iter().cloned().collect();
+        for (name, value) in variables {
+            builder.env(name, value);
+        }
+        net::allow(&mut builder, &self.peers, &self.refusals);
+        if let Some(seed) = &self.seed {
+            builder
+                .secure_random(numbers(seed, "secure"))
+                .insecure_random(numbers(seed, "insecure"))
+                .insecure_random_seed(numbers(seed, "seed").random());
+        }
+        builder
+    }
+}
+
+fn not_granted(dir: &DirGrant, why: &str) -> Failure {
+    let message = format!("the directory `{}` {why}", dir.host.display());
+    Failure::new(FailureCode::PolicyDenied, message)
+}
+
+fn is_same(one: &File, other: &File) -> std::io::Result<bool> {
+    let (one, other) = (one.metadata()?, other.metadata()?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
+/// What all random numbers of a task are derived from.
+type Seed = [u8; 32];
+
+/// Derives the seed of a task from the given number and the identity of the task: its module,
+/// function and input. So it is the same wherever and however often the task runs.
+fn seed(number: u64, module: &Module, request: &Request<'_>) -> Result<Seed, Failure> {
+    let mut hash = Sha256::new();
+    hash.update(number.to_le_bytes());
+    hash.update(module.hash().to_string());
+    if let Callee::Function(place) = request.callee {
+        hash.update(&module.functions()[place].name);
+    }
+    // The length before each part keeps different inputs apart.
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for argument in &request.setting.program_arguments {
+        part(argument.as_bytes());
+    }
+    match request.arguments {
+        // It can be read only once, which is up to the guest.
+        Arguments::Chunk(chunk) if chunk.len().is_none() => {}
+        Arguments::Chunk(chunk) => {
+            part(&chunk.bytes().map_err(|error| unreadable(&error))?);
+        }
+        Arguments::Values(values) | Arguments::Parts(values) => {
+            for value in values {
+                part(value.payload());
+            }
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+/// Random numbers for a purpose.
+fn numbers(seed: &Seed, purpose: &str) -> StdRng {
+    let mut hash = Sha256::new();
+    hash.update(seed);
+    hash.update(purpose);
+    StdRng::from_seed(hash.finalize().into())
+}

@@ -1,0 +1,165 @@
+//! The file of the history: its bounds, those who write to it at the same time, and what is not one.
+
+use super::{HistoryDir, history_of};
+use crate::support::{Cli, Text, module, one_line_each, run};
+use rwasm_cluster::{
+    Cluster, ClusterEvent, HistoryError, HistorySettings, Input, JobQuery, JobState, Merge,
+    StartError,
+};
+use std::fs;
+
+#[test]
+fn the_bounds_are_kept() {
+    let dir = HistoryDir::new();
+    let lines = "word\n".repeat(50);
+    dir.run("wordcount")
+        .typed("--chunk lines:1 --merge none --history-rows 10")
+        .stdin(lines)
+        .output();
+    let job = &dir.list("")[0];
+    assert_eq!((&job["tasks"], &job["dropped"]), (&50.into(), &40.into()));
+    dir.job("result 1")
+        .fails(14)
+        .expect_stderr_has(&["the result of 40 tasks of job 1"]);
+    dir.job("result 1 0")
+        .fails(2)
+        .expect_stderr_has(&["40 of the job's tasks were dropped"]);
+    dir.job("result 1 49").end().expect_code(0);
+    let sized = [
+        "--history-size",
+        "1MiB",
+        "--chunk",
+        "10KB",
+        "--merge",
+        "none",
+    ];
+    for seed in 0..4 {
+        let text = Text::of(seed, 400_000).make();
+        dir.run("upper")
+            .args(sized)
+            .stdin(text)
+            .end()
+            .expect_code(0);
+    }
+    let length = fs::metadata(dir.history()).expect("there").len();
+    assert!(length <= 2 << 20, "{length} bytes");
+    dir.run("wordcount")
+        .typed("--history-rows 0")
+        .stdin("a")
+        .fails(2);
+}
+
+#[test]
+fn a_file_that_is_no_history_is_refused_and_stays_as_it_is() {
+    let dir = HistoryDir::new();
+    dir.run("wordcount").stdin("a").output();
+    let whole = fs::read(dir.history()).expect("read");
+    let cases: [(&str, &[u8], &str); 4] = [
+        (
+            "text",
+            b"dear diary, these are not jobs",
+            "is not an SQLite database",
+        ),
+        ("empty", b"", "is damaged: it is empty"),
+        ("half", &whole[..whole.len() / 2], "is damaged"),
+        ("head", &whole[..50], "is damaged"),
+    ];
+    for (name, bytes, message) in cases {
+        let path = dir.file(name, bytes);
+        let with = |cli: Cli| cli.env("RWASM_HISTORY_FILE", &path);
+        for command in [
+            "list",
+            "show 1",
+            "result 1",
+            "retry 1",
+            "replay 1 0",
+            "rm --all",
+        ] {
+            let ended = with(dir.job(command)).fails(14);
+            assert_eq!(
+                ended.stderr.matches("error: ").count(),
+                1,
+                "{}",
+                ended.stderr
+            );
+            ended.expect_stderr_has(&[message, "RWASM_HISTORY_FILE"]);
+        }
+        let run = run("wordcount").arg("--history").stdin("a");
+        with(run).fails(14).expect_stderr_has(&[message]);
+        assert_eq!(fs::read(&path).expect("read"), bytes, "{name}");
+    }
+    let ended = dir.job("list").env("RWASM_HISTORY_FILE", dir.0.path());
+    ended.fails(14).expect_stderr_has(&["is a directory"]);
+}
+
+#[test]
+fn processes_that_record_at_the_same_time_lose_nothing() {
+    const EACH: usize = 4;
+    let dir = HistoryDir::new();
+    std::thread::scope(|scope| {
+        for label in ["a", "b", "c"] {
+            let dir = &dir;
+            scope.spawn(move || {
+                for _ in 0..EACH {
+                    dir.run("wordcount")
+                        .typed("--chunk lines:1 --merge none --label")
+                        .arg(label)
+                        .stdin("a\nb\nc\n")
+                        .output();
+                }
+            });
+        }
+    });
+    for label in ["a", "b", "c"] {
+        let jobs = dir.list(&format!("--label {label}"));
+        assert_eq!(jobs.len(), EACH);
+        assert!(
+            jobs.iter()
+                .all(|job| job["tasks"] == 3 && job["state"] == "done")
+        );
+    }
+}
+
+#[test]
+fn a_job_goes_on_where_it_cannot_be_recorded() {
+    let dir = HistoryDir::new();
+    let cluster = dir.cluster(1);
+    let mut events = cluster.events();
+    let raw = rusqlite::Connection::open(dir.history()).expect("opened");
+    raw.execute_batch(
+        "CREATE TRIGGER refuse BEFORE INSERT ON task BEGIN SELECT RAISE(FAIL, 'no room'); END",
+    )
+    .expect("made");
+    let inputs = vec![Input::bytes("text", "a\nb\n")];
+    let job = cluster.run(&module("wordcount"), inputs, &one_line_each(Merge::Default));
+    job.expect("begun").wait().expect("it goes well");
+    let lost: Vec<_> = std::iter::from_fn(|| events.try_next())
+        .filter_map(|event| match event {
+            ClusterEvent::HistoryLost(reason) => Some(reason),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert!(lost[0].contains("no room"), "{lost:?}");
+    let job = &history_of(&cluster)
+        .jobs(&JobQuery::default())
+        .expect("read")[0];
+    assert_eq!(
+        (job.state, job.tasks, job.tasks_dropped),
+        (JobState::Done, 0, 2)
+    );
+}
+
+#[test]
+fn a_cluster_does_not_start_with_a_history_that_is_none() {
+    let dir = HistoryDir::new();
+    let path = dir.file("diary", "dear diary");
+    let started = Cluster::builder()
+        .engines(1)
+        .history(HistorySettings::new(&path))
+        .start();
+    assert!(matches!(
+        started.map(drop),
+        Err(StartError::History(HistoryError::NotSqlite { .. }))
+    ));
+}

@@ -1,0 +1,188 @@
+//! Wrong command lines: which word or setting is wrong and where it is from, in text that no terminal obeys.
+
+use crate::support::{Cli, call, file, folder, guest, only_here, program, run};
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+
+#[test]
+fn a_command_is_not_a_directory_for_man_pages() {
+    let dir = folder();
+    for command in ["run", "job"] {
+        program()
+            .args(["man", command])
+            .in_dir(&dir)
+            .fails(2)
+            .expect_stderr_has(&[
+                &format!("rwasm-cluster help {command}"),
+                &format!("./{command}"),
+            ]);
+        assert!(!dir.path().join(command).exists());
+    }
+    program().args(["man", "./run"]).in_dir(&dir).output();
+    assert!(dir.path().join("run/rwasm-cluster-run.1").is_file());
+}
+
+#[test]
+fn no_terminal_obeys_the_words_of_a_usage_error() {
+    let odd = "a\u{1b}[31m\nerror: forged\u{7}\u{202e}";
+    let option = format!("--{odd}");
+    let lines: [&[&str]; 5] = [
+        &[odd],
+        &["run", "m.wasm", &option],
+        &["run", "m.wasm", "--timeout", odd],
+        &["run", "m.wasm", "--merge", odd],
+        &["run", "m.wasm", "--limit", &format!("files={odd}")],
+    ];
+    for line in lines {
+        for options in [&[][..], &["--color", "always"]] {
+            let ended = program().args(line).args(options).fails(2);
+            expect_in_lines(&ended.stderr);
+        }
+    }
+    let ended = run("wordcount").env("RWASM_ENGINES", odd).fails(2);
+    expect_in_lines(&ended.stderr);
+}
+
+fn expect_in_lines(stderr: &str) {
+    let obeyed = |letter: char| letter.is_control() && letter != '\n' || letter == '\u{202e}';
+    assert!(!stderr.contains(obeyed), "{stderr:?}");
+    let forged = stderr.lines().any(|line| line.starts_with("error: forged"));
+    assert!(!forged, "{stderr}");
+    assert!(stderr.contains(r"a\u{1b}[31m"), "{stderr}");
+}
+
+#[test]
+fn usage_errors_have_colors_if_the_command_line_wants_them() {
+    let wrong = |color: &str| run("wordcount").typed("--timeout soon").typed(color);
+    let plain = wrong("").fails(2).stderr;
+    let never = wrong("--color never").on_terminal().end().text();
+    assert!(!plain.contains('\u{1b}') && !never.contains('\u{1b}'));
+    for color in ["--color always", "--color=never --color=always"] {
+        let colored = wrong(color).env("NO_COLOR", "1").fails(2).stderr;
+        assert!(colored.contains('\u{1b}'), "{colored:?}");
+    }
+}
+
+#[test]
+fn a_wrong_value_of_the_environment_names_its_variable() {
+    let cases = [
+        ("RWASM_TIMEOUT", "soon"),
+        ("RWASM_ENGINES", "many"),
+        ("RWASM_LIMIT", "files=3,heap=1"),
+        ("RWASM_MERGE", "all"),
+        ("RWASM_STATS", "perhaps"),
+        ("RWASM_TIMEOUT", ""),
+    ];
+    for (variable, value) in cases {
+        run("wordcount")
+            .env(variable, value)
+            .fails(2)
+            .expect_stderr_has(&[&format!(
+                "hint: the value comes from the environment variable `{variable}`"
+            )]);
+    }
+    // A word goes before the variable, and is then what is wrong.
+    let typed = run("wordcount").typed("--timeout never");
+    let typed = typed.env("RWASM_TIMEOUT", "soon").fails(2).stderr;
+    assert!(
+        typed.contains("never") && !typed.contains("RWASM"),
+        "{typed}"
+    );
+}
+
+#[test]
+fn a_word_that_is_not_text_is_named_with_its_option() {
+    let odd = std::ffi::OsStr::from_bytes(b"b\xfe");
+    let wrong = |option: &str| run("wordcount").arg(option).arg(odd).fails(2);
+    wrong("--label")
+        .expect_stderr_has(&["expected UTF-8 text instead of `b\\xfe` for '--label <TEXT>'"]);
+    wrong("-j").expect_stderr_has(&["instead of `b\\xfe` for '--engines <N>'"]);
+}
+
+#[test]
+fn a_number_that_is_none_is_shown_with_what_is_expected() {
+    let cases = [
+        (
+            "run m.wasm --engines many",
+            "expected a number of engines such as 4, found \"many\"",
+        ),
+        (
+            "run m.wasm --timeout 3",
+            "expected a time such as 500ms, 30s or 2h, found \"3\"",
+        ),
+        (
+            "run m.wasm --backoff x",
+            "expected a time such as 100ms, 2s or 1m, found \"x\"",
+        ),
+        (
+            "run m.wasm --hwm x",
+            "expected a number of at least 1, found \"x\"",
+        ),
+        (
+            "run m.wasm --history-rows 0",
+            "expected a number of at least 1, found \"0\"",
+        ),
+        (
+            "job list --limit all",
+            "expected a number of jobs such as 20, found \"all\"",
+        ),
+        (
+            "job result 1 last",
+            "expected the number of a task such as 0, found \"last\"",
+        ),
+    ];
+    for (line, message) in cases {
+        program().typed(line).fails(2).expect_stderr_has(&[message]);
+    }
+}
+
+#[test]
+fn two_options_do_not_write_one_file() {
+    let dir = folder();
+    let name = |name: &str| dir.path().join(name);
+    let old = file(&dir, "old", "old");
+    fs::hard_link(&old, name("hard")).expect("linked");
+    std::os::unix::fs::symlink("old", name("soft")).expect("linked");
+    fs::create_dir(name("sub")).expect("created");
+    let pairs = [
+        ("new", "new"),
+        ("new", "./new"),
+        ("new", "sub/../new"),
+        ("old", "hard"),
+        ("old", "soft"),
+    ];
+    let both = |output: &str, report: &str| -> Cli {
+        let fib = call("numbers").typed("fib 5").in_dir(&dir);
+        fib.args(["-o", output, "--report", report])
+    };
+    for (output, report) in pairs {
+        both(output, report)
+            .fails(2)
+            .expect_stderr_has(&["--output and --report write the same file"]);
+    }
+    assert_eq!(fs::read(&old).expect("it is there"), b"old");
+    assert!(!name("new").exists());
+    let recorded = both("history.db", "report").arg("--history");
+    recorded
+        .env("RWASM_HISTORY_FILE", name("history.db"))
+        .fails(2)
+        .expect_stderr_has(&["--output and --history write the same file"]);
+    // Devices take both, and files of two names are two.
+    both("/dev/null", "/dev/null").end().expect_code(0);
+    both("result", "sub/result").end().expect_code(0);
+}
+
+#[test]
+fn long_names_are_not_compared() {
+    if only_here("the module is refused in other words by an engine") {
+        return;
+    }
+    let dir = folder();
+    let long = "x".repeat(90_000);
+    let text = format!(r#"(module (func (export "{long}")))"#);
+    let module = file(&dir, "long.wat", text);
+    let ended = program().arg("call").arg(module).arg(&long[1..]).fails(10);
+    assert!(!ended.stderr.contains("did you mean"));
+    let near = program().arg("call").arg(guest("numbers")).arg("fibb");
+    near.fails(10).expect_stderr_has(&["did you mean"]);
+}
