@@ -3,7 +3,7 @@
 use rwasm_cluster::ByteSize;
 use rwasm_cluster::plain::leaves_line;
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time as programs and people read it. Stored ones may be any, and the format has the years 1970 to 9999.
 pub(crate) fn time(time: SystemTime) -> String {

@@ -231,11 +231,15 @@ impl Store {
     /// Returns a file with every message of a job, as submitted.
     pub(super) async fn messages(&self, job: &DurableJob) -> Result<File, DurableError> {
         let mut file = tempfile::tempfile()?;
-        self.blobs.get_to(&job.queue_object(), &mut file).await?;
+        let queue = job.queue_object();
+        self.blobs.get_to(&queue, LARGEST_QUEUE, &mut file).await?;
         file.seek(SeekFrom::Start(0))?;
         Ok(file)
     }
 }
+
+/// Upper bound for the messages of a job, in bytes, which go to a temporary file of whoever handles the job.
+const LARGEST_QUEUE: u64 = 64 << 30;
 
 /// The messages of a job, read one after the other.
 pub(super) struct Messages(BufReader<File>);

@@ -11,7 +11,7 @@ use super::flights::Flights;
 use super::messages::{
     ChunkFacts, Decision, Dispatch, Ending, Finished, ReadRequest, Retry, Task, Verdict, Work,
 };
-use super::pace::Pace;
+use super::pace::{MOST_TASKS, Pace};
 use super::queues::Queues;
 use super::rules::{Assignment, Delivery, Rules};
 use super::table::{Entry, Table, TaskId, TaskKind};
@@ -371,7 +371,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     fn dispatch_size(&self) -> usize {
         self.rules
             .dispatch_size
-            .map_or_else(|| self.pace.size(), |size| size.max(1))
+            .map_or_else(|| self.pace.size(), |size| size.clamp(1, MOST_TASKS))
     }
 
     /// The tasks that have been read and whose outcomes are not out.

@@ -22,7 +22,7 @@ pub(crate) use machine::Machine;
 pub(crate) use messages::{
     ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, ReadRequest, Retry, Verdict, Work,
 };
-pub(crate) use pace::HandOver;
+pub(crate) use pace::{HandOver, MOST_TASKS};
 pub(crate) use rules::{Assignment, Delivery, Rules};
 pub use rules::{ParseToleranceError, Tolerance};
 pub(crate) use table::TaskId;

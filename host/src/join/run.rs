@@ -2,7 +2,7 @@
 
 use super::collector::{Collector, Teller};
 use super::suspect::{Step, Suspect};
-use super::task::{LARGEST_BODY, NotReady, Ready};
+use super::task::{NotReady, Ready, largest_body};
 use super::worker::{AGAIN, Name, Worker, lock};
 use crate::dispatch::{Dispatch, DispatchPreset, DispatchedTask};
 use crate::nats::wire::{TasksHead, decode_tasks, micros, parse, time};
@@ -314,7 +314,7 @@ impl Worker {
             Some(name) => self
                 .bench
                 .blobs
-                .get(name, LARGEST_BODY)
+                .get(name, largest_body(&self.bench.policy.limits(&head.limits)))
                 .await
                 .unwrap_or_default(),
         };

@@ -9,6 +9,7 @@ use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, de
 use crate::view::TaskSettings;
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
+use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
 use rwasm_sandbox::sandbox::{Arguments, Callee, Program, Setting};
@@ -23,8 +24,15 @@ use std::time::{Duration, Instant, SystemTime};
 /// Inputs larger than this many bytes are kept in a file rather than in memory.
 const LARGEST_HELD: u64 = 64 << 20;
 
-/// Upper bound for a body, in bytes: each of its inputs has a limit of its own.
-pub(super) const LARGEST_BODY: u64 = 4 << 30;
+/// Upper bound for a pushed value, in bytes.
+const LARGEST_VALUE: u64 = 4 << 30;
+
+/// Upper bound for the body of a message, in bytes. Clients send several tasks together only if they are small: what is
+/// larger than a message is the input of one task.
+pub(super) fn largest_body(limits: &Limits) -> u64 {
+    const BESIDE_INPUT: u64 = 1 << 20;
+    limits.input.bytes().saturating_add(BESIDE_INPUT)
+}
 
 /// Owners of kept instances known at a time; beyond that, the one silent for longest is forgotten.
 const OWNERS: usize = 1024;
@@ -78,8 +86,12 @@ impl From<BlobError> for NotReady {
         if error.is_passing() {
             return Self::Later(error.to_string());
         }
+        let code = match &error {
+            BlobError::TooLarge { .. } => FailureCode::InputLimit,
+            _ => FailureCode::BadInput,
+        };
         let message = format!("the task's input cannot be fetched: {error}");
-        Self::Failed(Failure::new(FailureCode::BadInput, message))
+        Self::Failed(Failure::new(code, message))
     }
 }
 
@@ -158,7 +170,7 @@ impl Bench {
         };
         let body = match &head.body {
             None => body,
-            Some(name) => self.blobs.get(name, LARGEST_BODY).await?,
+            Some(name) => self.blobs.get(name, largest_body(&limits)).await?,
         };
         let params: Vec<&Type> = match callee {
             Callee::Command => Vec::new(),
@@ -381,7 +393,7 @@ impl Bench {
         let mut file = tempfile::tempfile().map_err(BlobError::Io)?;
         // It stands in the file where it stood in the input: what is before takes no room.
         file.seek(SeekFrom::Start(start)).map_err(BlobError::Io)?;
-        let written = self.blobs.get_to(name, &mut file).await?;
+        let written = self.blobs.get_to(name, length, &mut file).await?;
         if written != length {
             return Err(bad("the chunk has the wrong length"));
         }
@@ -419,7 +431,7 @@ impl Bench {
             *used = Instant::now();
             return Ok(Arc::clone(value));
         }
-        let bytes = self.blobs.get(object, LARGEST_BODY).await?;
+        let bytes = self.blobs.get(object, LARGEST_VALUE).await?;
         let value = Value::from_tagged(&bytes).map_err(WireError::from)?;
         let value = Arc::new(PushedValue::new(value));
         let mut values = lock(&self.values);

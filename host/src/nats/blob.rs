@@ -344,14 +344,7 @@ impl Blobs {
     /// Returns the whole object, if it has at most `limit` bytes.
     pub(crate) async fn get(&self, name: &str, limit: u64) -> Result<Bytes, BlobError> {
         let (mut object, size) = self.object(name).await?;
-        if size > limit {
-            return Err(BlobError::TooLarge {
-                bucket: self.bucket,
-                name: name.to_owned(),
-                size,
-                limit,
-            });
-        }
+        self.check_size(name, size, limit)?;
         let room = usize::try_from(size.min(ROOM)).unwrap_or_default();
         let mut bytes = BytesMut::with_capacity(room);
         while self.piece(object.read_buf(&mut bytes)).await? > 0 {
@@ -363,9 +356,27 @@ impl Blobs {
         Ok(bytes.freeze())
     }
 
-    /// Writes the whole object to a file, and returns its size in bytes.
-    pub(crate) async fn get_to(&self, name: &str, file: &mut File) -> Result<u64, BlobError> {
+    fn check_size(&self, name: &str, size: u64, limit: u64) -> Result<(), BlobError> {
+        if size <= limit {
+            return Ok(());
+        }
+        Err(BlobError::TooLarge {
+            bucket: self.bucket,
+            name: name.to_owned(),
+            size,
+            limit,
+        })
+    }
+
+    /// Writes the whole object to a file if it has at most `limit` bytes, and returns its size in bytes.
+    pub(crate) async fn get_to(
+        &self,
+        name: &str,
+        limit: u64,
+        file: &mut File,
+    ) -> Result<u64, BlobError> {
         let (mut object, size) = self.object(name).await?;
+        self.check_size(name, size, limit)?;
         let mut piece = vec![0; PIECE];
         let mut total = 0;
         loop {
@@ -373,8 +384,12 @@ impl Blobs {
             if read == 0 {
                 break;
             }
-            file.write_all(&piece[..read]).map_err(BlobError::Io)?;
             total += read as u64;
+            // The server's word for the size is not trusted.
+            if total > size {
+                return Err(self.failed("an object is longer than its recorded size"));
+            }
+            file.write_all(&piece[..read]).map_err(BlobError::Io)?;
         }
         if total != size {
             return Err(self.failed(format!(

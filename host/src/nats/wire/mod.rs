@@ -42,6 +42,9 @@ pub(crate) enum WireError {
     /// The body is truncated or malformed.
     #[error("malformed body: {0}")]
     Body(#[from] Malformed),
+    /// It has more tasks or arguments than a message may have.
+    #[error("it has more tasks or arguments than one message may have")]
+    TooMany,
     /// A value in it does not match its type.
     #[error("malformed value: {0}")]
     Value(#[from] rwasm_value::value::PackedError),

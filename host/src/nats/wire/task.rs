@@ -1,6 +1,7 @@
 //! Tasks on their way to an engine.
 
 use super::WireError;
+use crate::job::MOST_TASKS;
 use bytes::Bytes;
 use rwasm_sandbox::limits::Limits;
 use rwasm_value::value::{Packed, Reader, Writer};
@@ -149,6 +150,24 @@ const REFUSED: u8 = 5;
 /// The least number of bytes of a task, against which counts are checked.
 const LEAST: usize = 4;
 
+/// The most memory that the parts of one message's tasks take beside their bytes. A task of five bytes becomes hundreds, and a
+/// message is not trusted for how many it has; what clients send stays far below.
+const MOST_PARTS: usize = 32 << 20;
+
+/// What is left of the memory for the parts of a message.
+struct Room(usize);
+
+impl Room {
+    /// Takes the memory for this many parts of a kind.
+    fn take<T>(&mut self, count: usize) -> Result<(), WireError> {
+        let left = count
+            .checked_mul(size_of::<T>())
+            .and_then(|bytes| self.0.checked_sub(bytes));
+        self.0 = left.ok_or(WireError::TooMany)?;
+        Ok(())
+    }
+}
+
 /// Encodes the body of a message of tasks.
 pub(crate) fn encode_tasks<V: WireValue>(tasks: &[TaskForm<V>]) -> Vec<u8> {
     let mut out = Writer::default();
@@ -274,14 +293,19 @@ fn put_all(tag: u8, values: &[impl WireValue], out: &mut Writer) {
 /// Decodes the tasks of a body.
 pub(crate) fn decode_tasks(body: &Bytes) -> Result<Vec<TaskForm>, WireError> {
     let mut from = Reader::new(body);
+    let mut room = Room(MOST_PARTS);
     let count = from.count(LEAST)?;
-    let mut tasks = Vec::new();
+    if count > MOST_TASKS {
+        return Err(WireError::TooMany);
+    }
+    room.take::<TaskForm>(count)?;
+    let mut tasks = Vec::with_capacity(count);
     for _ in 0..count {
         tasks.push(TaskForm {
             index: from.u64_leb()?,
             attempt: from.u32_leb()?,
             start_by: from.u64_leb()?,
-            input: input(&mut from, body)?,
+            input: input(&mut from, body, &mut room)?,
         });
     }
     if from.remaining() > 0 {
@@ -293,11 +317,11 @@ pub(crate) fn decode_tasks(body: &Bytes) -> Result<Vec<TaskForm>, WireError> {
     Ok(tasks)
 }
 
-fn input(from: &mut Reader<'_>, body: &Bytes) -> Result<InputForm, WireError> {
+fn input(from: &mut Reader<'_>, body: &Bytes, room: &mut Room) -> Result<InputForm, WireError> {
     let tag = from.u8()?;
     Ok(match tag {
-        VALUES => InputForm::Values(all(from, body)?),
-        PARTS => InputForm::Parts(all(from, body)?),
+        VALUES => InputForm::Values(all(from, body, room)?),
+        PARTS => InputForm::Parts(all(from, body, room)?),
         CHUNK | CHUNK_OBJECT => {
             let source = from.str()?.to_owned();
             let number = from.u64_leb()?;
@@ -318,7 +342,8 @@ fn input(from: &mut Reader<'_>, body: &Bytes) -> Result<InputForm, WireError> {
         }
         NAMED => {
             let count = from.count(2)?;
-            let mut values = Vec::new();
+            room.take::<Result<Bytes, String>>(count)?;
+            let mut values = Vec::with_capacity(count);
             for _ in 0..count {
                 values.push(if from.bool()? {
                     Ok(body.slice_ref(from.byte_string()?))
@@ -337,9 +362,10 @@ fn input(from: &mut Reader<'_>, body: &Bytes) -> Result<InputForm, WireError> {
     })
 }
 
-fn all(from: &mut Reader<'_>, body: &Bytes) -> Result<Vec<Bytes>, WireError> {
+fn all(from: &mut Reader<'_>, body: &Bytes, room: &mut Room) -> Result<Vec<Bytes>, WireError> {
     let count = from.count(1)?;
-    let mut values = Vec::new();
+    room.take::<Bytes>(count)?;
+    let mut values = Vec::with_capacity(count);
     for _ in 0..count {
         values.push(body.slice_ref(from.byte_string()?));
     }

@@ -1,6 +1,7 @@
 //! What is sent comes back, and what comes from anywhere does no harm.
 
 use super::*;
+use crate::job::MOST_TASKS;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rwasm_sandbox::note::{LogLevel, LogLine, Notes, Progress, Published};
@@ -169,4 +170,33 @@ fn a_message_has_a_head_and_a_body() {
     other[0] = 9;
     let error = parse::<OutcomesHead>(&other.into()).unwrap_err();
     assert!(error.to_string().contains("version 9"), "{error}");
+}
+
+#[test]
+fn a_message_is_not_trusted_for_how_many_tasks_it_has() {
+    let tasks = |count: usize, values: usize| -> Vec<TaskForm> {
+        let input = InputForm::Values(vec![Bytes::new(); values]);
+        let task = |index| TaskForm {
+            index,
+            attempt: 1,
+            start_by: 0,
+            input: input.clone(),
+        };
+        (0..count as u64).map(task).collect()
+    };
+    let decoded = |count, values| {
+        let body = Bytes::from(encode_tasks(&tasks(count, values)));
+        decode_tasks(&body).map(|tasks| tasks.len())
+    };
+    assert_eq!(
+        decoded(MOST_TASKS, 1).expect("so many are allowed"),
+        MOST_TASKS
+    );
+    assert!(matches!(
+        decoded(MOST_TASKS + 1, 0),
+        Err(WireError::TooMany)
+    ));
+    // Two megabytes of empty arguments would become sixty.
+    assert!(matches!(decoded(1, 2 << 20), Err(WireError::TooMany)));
+    assert!(matches!(decoded(4096, 512), Err(WireError::TooMany)));
 }

@@ -8,6 +8,7 @@ use super::run::cut;
 use super::spec::JobSpec;
 use super::submit::SubmitError;
 use crate::dispatch::{Answer, Dispatch, DispatchPreset, DispatchedTask, Owner, Reply};
+use crate::job::MOST_TASKS;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::{Input, InputError};
@@ -118,7 +119,7 @@ impl Packs {
     /// The next tasks that travel together.
     pub(crate) fn next(&mut self) -> Option<Result<Pack, InputError>> {
         let most = if let Some(size) = self.dispatch_size {
-            size.max(1)
+            size.clamp(1, MOST_TASKS)
         } else {
             let step = u32::try_from(self.given / PACKS_OF_A_SIZE).unwrap_or(u32::MAX);
             4_usize.saturating_pow(step).min(LARGEST_PACK)
