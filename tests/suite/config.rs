@@ -191,6 +191,57 @@ fn a_wrong_project_file_is_named() {
 }
 
 #[test]
+fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
+    let dir = folder();
+    let with = |toml: &str| {
+        file(&dir, "rwasm.toml", toml);
+        wordcount().in_dir(dir.path()).stdin("word")
+    };
+    for (toml, parts) in [
+        (
+            "cluster = 'nats://127.0.0.1:1'",
+            ["`cluster` cannot be set here", "use --cluster"],
+        ),
+        (
+            "profile = 'other'",
+            ["`profile` cannot be set here", "where tasks run"],
+        ),
+        (
+            "cert-key = 'key.pem'",
+            ["`cert-key` cannot be set here", "with whose key"],
+        ),
+        (
+            "report = 'r.json'",
+            ["`report` cannot be set here", "where results go"],
+        ),
+        (
+            "clock = 'precise'",
+            ["`clock` cannot be set here", "may reach"],
+        ),
+        (
+            "timeout = '31s'",
+            ["`timeout` may be at most 30s here", "use --timeout"],
+        ),
+        (
+            "memory = '257MiB'",
+            ["`memory` may be at most 256MiB here", "use --memory"],
+        ),
+    ] {
+        with(toml)
+            .fails(2)
+            .expect_stderr_has(&["rwasm.toml"])
+            .expect_stderr_has(&parts);
+        // The whole file counts, whatever the command line says.
+        with(toml).typed("--timeout 1m").fails(2);
+    }
+    with("timeout = '30s'\nmemory = '256MiB'").output();
+    with("timeout = '1s'")
+        .typed("--timeout 2m --memory 1GiB")
+        .output();
+    with("").env("RWASM_TIMEOUT", "2m").output();
+}
+
+#[test]
 fn an_option_wins_over_what_the_environment_says_against_it() {
     let text = "y x x\ny\n";
     let by_count = "x\t2\ny\t2\n";

@@ -4,6 +4,7 @@
 mod generated;
 mod grants;
 mod options;
+mod settable;
 mod usage;
 mod values;
 
@@ -54,7 +55,7 @@ use crate::exit::CliError;
 use clap::builder::styling::Styles;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use options::{OUTCOME, PLACE};
 use rwasm_cluster::{Chunking, Merge};
 use std::cmp::Ordering;
@@ -151,10 +152,6 @@ const COMMON: [&str; 7] = [
     "output",
     "timeout",
 ];
-
-/// The commands on clusters, of whose options a project file says which cluster is meant and no more.
-#[cfg(feature = "nats")]
-const OF_CLUSTERS: [&str; 4] = ["start", "status", "stop", "engine"];
 
 /// Map a module over inputs, merge the results and print them.
 #[derive(Args, Debug)]
@@ -346,12 +343,12 @@ impl Arguments {
             // Colours could not be told from what the words bring along.
             command = command.styles(Styles::plain());
         }
-        file.check(&settable(&command))?;
+        file.check(&settable::by_any(&command, &CONFIGURED), settable::refusal)?;
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {
             command = command.mut_subcommand(name, |command| briefly(command, is_short));
             // What only other commands have says nothing to this one.
-            let known = command.find_subcommand(name).map(settable_by);
+            let known = command.find_subcommand(name).map(settable::by);
             let known = known.unwrap_or_default();
             for (id, value) in file.settings().iter().filter(|(id, _)| known.contains(id)) {
                 let (id, value) = (id.clone(), value.clone());
@@ -359,10 +356,6 @@ impl Arguments {
                     command.mut_arg(id, |argument| argument.default_value(value))
                 });
             }
-        }
-        #[cfg(feature = "nats")]
-        for name in OF_CLUSTERS {
-            command = command.mut_subcommand(name, |command| of_cluster(command, file));
         }
         let matches = command
             .try_get_matches_from_mut(std::env::args_os())
@@ -531,64 +524,4 @@ fn briefly(command: clap::Command, is_short: bool) -> clap::Command {
             argument
         }
     })
-}
-
-/// A command on clusters with which one a project file means; the same for those below it.
-#[cfg(feature = "nats")]
-fn of_cluster(mut command: clap::Command, file: &ProjectFile) -> clap::Command {
-    // Where a command is about a cluster alone, that is its argument.
-    let settings = [
-        ("cluster", "cluster"),
-        ("url", "cluster"),
-        ("profile", "profile"),
-    ];
-    for (id, setting) in settings {
-        let has = command
-            .get_arguments()
-            .any(|argument| argument.get_id() == id);
-        if let (true, Some(value)) = (has, file.settings().get(setting)) {
-            let value = value.clone();
-            command = command.mut_arg(id, |argument| argument.default_value(value));
-        }
-    }
-    command.mut_subcommands(|command| of_cluster(command, file))
-}
-
-/// The options that a project file may set, by their long names: each command has some of them.
-fn settable(command: &clap::Command) -> Vec<String> {
-    let mut ids: Vec<String> = Vec::new();
-    for name in CONFIGURED {
-        for id in command
-            .find_subcommand(name)
-            .map(settable_by)
-            .unwrap_or_default()
-        {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-    }
-    ids
-}
-
-fn settable_by(command: &clap::Command) -> Vec<String> {
-    command
-        .get_arguments()
-        .filter(|argument| {
-            argument.get_long().is_some() && !matches!(argument.get_action(), ArgAction::Append)
-        })
-        .map(|argument| argument.get_id().to_string())
-        // A project file comes with what is run, and does not say what that may reach, nor who may read along.
-        .filter(|id| {
-            ![
-                "help",
-                "version",
-                "output",
-                "report",
-                "clock",
-                "allow_plain",
-            ]
-            .contains(&id.as_str())
-        })
-        .collect()
 }

@@ -119,12 +119,6 @@ fn clusters_stand_side_by_side_by_profile() {
         &format!("url = '{one}'\nkey = '{}'\n", key.display()),
     );
     home.profile("gone", "url = 'nats://127.0.0.1:1'\n");
-    file(
-        &home.0,
-        "rwasm.toml",
-        "cluster = 'running'\nprofile = 'gone'\n",
-    );
-    fib().fails(13).expect_stderr_has(&["nats://127.0.0.1:1"]);
     assert_eq!(fib().env("RWASM_PROFILE", "far").output(), "55\n");
     assert_eq!(
         fib()
@@ -135,23 +129,20 @@ fn clusters_stand_side_by_side_by_profile() {
     );
     assert_eq!(fib().typed("--cluster=local").output(), "55\n");
     assert_eq!(fib().env("RWASM_CLUSTER", &two).output(), "55\n");
-    // Commands on clusters heed of it which one is meant.
-    home.cli("status").fails(13);
-    file(
-        &home.0,
-        "rwasm.toml",
-        "profile = 'two'\nengines = 7\nformat = 'tsv'\n",
-    );
-    assert_eq!(home.status("")["profile"], "two");
-    assert!(home.cli("engine list").output().contains("zone=a"));
-    home.cli("start")
-        .end()
-        .expect_code(0)
-        .expect_stdout(format!("{two}\n"));
-    file(&home.0, "rwasm.toml", "allow-plain = true\n");
-    fib()
-        .fails(2)
-        .expect_stderr_has(&["unknown setting `allow-plain`"]);
+    // A project file does not say which one is meant.
+    for setting in [
+        "cluster = 'running'",
+        "profile = 'two'",
+        "key = 'key'",
+        "allow-plain = true",
+    ] {
+        file(&home.0, "rwasm.toml", setting);
+        let name = setting.split(' ').next().expect("a name");
+        let refused = format!("`{name}` cannot be set here: a project file comes with what is run");
+        fib()
+            .fails(2)
+            .expect_stderr_has(&["rwasm.toml", &refused, &format!("use --{name}")]);
+    }
     file(&home.0, "rwasm.toml", "");
     fib().typed("--profile gone").fails(13);
     assert_eq!(fib().typed("--profile far").output(), "55\n");

@@ -16,7 +16,7 @@ pub(crate) struct RemoteOptions {
     /// A URL has the form `nats://HOST:4222` or `tls://HOST:4222`; separate several servers with commas. The
     /// running cluster is the one that `rwasm-cluster start` started, or the one at the URL of the profile.
     /// Without a URL, put --cluster last or write --cluster=running. --cluster=local runs tasks in this process
-    /// and overrides the environment, `rwasm.toml` and the profile.
+    /// and overrides the environment and the profile.
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "running", env = "RWASM_CLUSTER", hide_env = true, help_heading = CLUSTER)]
     pub(crate) cluster: Option<ClusterArgument>,
 

@@ -65,17 +65,28 @@ impl ProjectFile {
         Ok(Self { path, settings })
     }
 
-    /// Refuses settings that are none.
-    pub(crate) fn check(&self, known: &[String]) -> Result<(), CliError> {
-        match self.settings.keys().find(|key| !known.contains(key)) {
+    /// Refuses settings that are none, and those of which `refusal` says why they cannot be set here.
+    pub(crate) fn check(
+        &self,
+        known: &[String],
+        refusal: impl Fn(&str, &str) -> Option<String>,
+    ) -> Result<(), CliError> {
+        let wrong = self.settings.iter().find_map(|(key, value)| {
+            refusal(key, value).or_else(|| {
+                (!known.contains(key)).then(|| {
+                    format!(
+                        "unknown setting `{}`; use one of: {}",
+                        key.replace('_', "-"),
+                        known.join(", ").replace('_', "-")
+                    )
+                })
+            })
+        });
+        match wrong {
             None => Ok(()),
-            Some(unknown) => Err(CliError::Config {
+            Some(message) => Err(CliError::Config {
                 path: self.path.clone(),
-                message: format!(
-                    "unknown setting `{}`; use one of: {}",
-                    unknown.replace('_', "-"),
-                    known.join(", ").replace('_', "-")
-                ),
+                message,
             }),
         }
     }

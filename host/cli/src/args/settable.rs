@@ -1,0 +1,93 @@
+//! What a project file may set.
+//!
+//! It comes with what is run: it does not say where that runs and with whose key, what it may reach, who reads along, or that it
+//! may use more than by default.
+
+use super::values::{duration, positive_size};
+use clap::{ArgAction, Command};
+
+/// Options that it may not set, because of which question.
+const REFUSED: [(&str, Question); 12] = [
+    ("cluster", Question::Where),
+    ("profile", Question::Where),
+    ("key", Question::Where),
+    ("ca", Question::Where),
+    ("cert", Question::Where),
+    ("cert_key", Question::Where),
+    ("allow_plain", Question::Where),
+    ("output", Question::Who),
+    ("report", Question::Who),
+    ("clock", Question::What),
+    ("help", Question::None),
+    ("version", Question::None),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Question {
+    Where,
+    Who,
+    What,
+    None,
+}
+
+/// The options of these commands that a project file may set, by their ids: each command has some of them.
+pub(super) fn by_any(command: &Command, names: &[&str]) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for name in names {
+        for id in command.find_subcommand(name).map(by).unwrap_or_default() {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+    }
+    ids
+}
+
+/// The options of a command that a project file may set, by their ids.
+pub(super) fn by(command: &Command) -> Vec<String> {
+    command
+        .get_arguments()
+        .filter(|argument| {
+            argument.get_long().is_some() && !matches!(argument.get_action(), ArgAction::Append)
+        })
+        .map(|argument| argument.get_id().to_string())
+        .filter(|id| REFUSED.iter().all(|(refused, _)| refused != id))
+        .collect()
+}
+
+/// Says why an option may not have this value in a project file, if that is for another reason than that nobody has it.
+pub(super) fn refusal(id: &str, value: &str) -> Option<String> {
+    let name = id.replace('_', "-");
+    let question = REFUSED.iter().find(|(refused, _)| *refused == id);
+    let what = match question.map(|(_, question)| *question) {
+        Some(Question::Where) => "where tasks run and with whose key",
+        Some(Question::Who) => "where results go",
+        Some(Question::What) => "what tasks may reach",
+        Some(Question::None) => return None,
+        None => return raised(id, value, &name),
+    };
+    Some(format!(
+        "`{name}` cannot be set here: a project file comes with what is run, and does not say {what}; use --{name}"
+    ))
+}
+
+/// Says that a limit is above its default. What is not a valid value is refused when it is read.
+fn raised(id: &str, value: &str, name: &str) -> Option<String> {
+    let limits = rwasm_cluster::Limits::default();
+    let (is_above, default) = match id {
+        "timeout" => (
+            duration(value).is_ok_and(|time| time > limits.time),
+            humantime::format_duration(limits.time).to_string(),
+        ),
+        "memory" => (
+            positive_size(value).is_ok_and(|size| size > limits.memory),
+            limits.memory.to_string(),
+        ),
+        _ => return None,
+    };
+    is_above.then(|| {
+        format!(
+            "`{name}` may be at most {default} here, the default, but is {value}: a project file comes with what is run, and does not raise limits; use --{name}"
+        )
+    })
+}
