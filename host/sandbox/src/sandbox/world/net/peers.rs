@@ -5,7 +5,7 @@
 
 use super::lookup;
 use crate::grants::{NetGrant, NetHost};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::SetOnce;
@@ -134,6 +134,18 @@ impl Peers {
     }
 }
 
+/// Services of cloud providers that hand out a machine's credentials and stand at addresses that are not link-local.
+const METADATA: [IpAddr; 6] = [
+    // Amazon, Google and Oracle, in IPv6.
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    // Oracle, Alibaba and Azure.
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+];
+
 /// Whether a name may stand for the address. Addresses close to the machine, above all the metadata
 /// service of cloud providers, can only be granted by address: the owner of a name must not be able
 /// to open them.
@@ -142,7 +154,46 @@ fn is_for_names(address: IpAddr) -> bool {
         IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
-    !is_local && !address.is_unspecified() && !address.is_multicast()
+    if is_local || address.is_unspecified() || address.is_multicast() || METADATA.contains(&address)
+    {
+        return false;
+    }
+    match address {
+        IpAddr::V4(_) => true,
+        // A translator on the way opens the address that is inside.
+        IpAddr::V6(address) => embedded(address)
+            .into_iter()
+            .flatten()
+            .all(|inside| is_for_names(IpAddr::V4(inside))),
+    }
+}
+
+/// The IPv4 addresses that an IPv6 address may stand for, by the forms of RFC 4291, 6052, 8215, 7915, 3056 and 4380. The
+/// loopback address `::1` is none of them.
+fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
+    let part = address.segments();
+    let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    let last = of(part[6], part[7]);
+    let one = match part {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        // Compatible and mapped; translated without and with a prefix.
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _]
+        | [0, 0, 0, 0, 0xffff, 0, _, _]
+        | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => Some(last),
+        // A prefix for local use, whose length is anyone's choice: as the address stands with 96 bits, and with 48, where an
+        // octet of zeros cuts it.
+        [0x64, 0xff9b, 1, ..] => {
+            let cut = of(part[3], (part[4] & 0xff) << 8 | part[5] >> 8);
+            return [Some(last), Some(cut)];
+        }
+        // 6to4, and Teredo: server, and client with its bits inverted.
+        [0x2002, high, low, ..] => Some(of(high, low)),
+        [0x2001, 0, high, low, ..] => {
+            return [Some(of(high, low)), Some(of(!part[6], !part[7]))];
+        }
+        _ => None,
+    };
+    [one, None]
 }
 
 #[cfg(test)]
@@ -231,11 +282,31 @@ mod tests {
             "::",
             "ff02::1",
             "::ffff:169.254.169.254",
+            // The same in other clothes: compatible, translated, NAT64 with both prefixes, 6to4, Teredo.
+            "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::169.254.169.254",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "2002:a9fe:a9fe::1",
+            "2001:0:c000:201::5601:5601",
+            // Where clouds have it otherwise.
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+            "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+            "64:ff9b::100.100.100.200",
             "192.0.2.1",
+            "2001:db8::1",
+            "64:ff9b::192.0.2.1",
+            "::1",
         ];
         peers.answer(0, found.map(|text| text.parse().expect(text)));
-        let kept: IpAddr = "192.0.2.1".parse().expect("an address");
-        assert_eq!(peers.known(0), Some(&[kept][..]));
+        let kept = ["192.0.2.1", "2001:db8::1", "64:ff9b::192.0.2.1", "::1"];
+        let kept = kept.map(|text| text.parse::<IpAddr>().expect(text));
+        assert_eq!(peers.known(0), Some(&kept[..]));
         assert_eq!(allows(&peers, "169.254.169.254:80"), Some(false));
         // By its address it can be granted.
         let granted = self::peers(&["169.254.169.254:80"]);
