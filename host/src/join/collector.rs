@@ -2,8 +2,6 @@
 
 use super::worker::{Name, Worker, lock};
 use crate::dispatch::{Answer, Reply};
-use crate::nats::blob::LARGEST_INLINE;
-use crate::nats::names;
 use crate::nats::wire::{Heard, encode_heard};
 use rwasm_sandbox::note::{Listener, TaskNote};
 use rwasm_sandbox::outcome::Outcome;
@@ -60,7 +58,8 @@ impl Reply for Collector {
         self.has_begun.store(true, Ordering::Relaxed);
         self.worker.busy.fetch_add(1, Ordering::Relaxed);
         if self.listens {
-            tell(&self.worker, &self.name, &Heard::Begun);
+            let begun = encode_heard(&self.name.1, &Heard::Begun);
+            self.worker.notes.put(&self.name, begun);
         }
     }
 
@@ -101,18 +100,7 @@ pub(super) struct Teller {
 
 impl Listener for Teller {
     fn note(&self, task: u64, note: TaskNote) {
-        tell(&self.worker, &self.name, &Heard::Note(task, note));
+        let note = encode_heard(&self.name.1, &Heard::Note(task, note));
+        self.worker.notes.put(&self.name, note);
     }
-}
-
-/// Notes that nobody takes in time are lost: the network does not hold up a guest that prints.
-fn tell(worker: &Worker, name: &Name, heard: &Heard) {
-    let message = encode_heard(&name.1, heard);
-    if message.len() > LARGEST_INLINE {
-        return;
-    }
-    let subject = names::notes(&name.0);
-    let mut publish = Box::pin(worker.connection.client.publish(subject, message));
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let _ = std::future::Future::poll(publish.as_mut(), &mut context);
 }

@@ -4,7 +4,7 @@
 //! `fetch` takes messages from the queue as engines become free, `direct` those for one engine. `task` and `modules`
 //! prepare them within the `policy` of this machine. `worker` takes each to its end: run it, store its result, and
 //! only then acknowledge it, so that no result is lost; a second result of a message is refused. `suspect` finds the
-//! task that ends whoever runs it, and `member` is what the cluster sees of the process. It knows nothing of jobs but
+//! task that ends whoever runs it, `notes` has what tasks say on the way, and `member` is what the cluster sees of the process. It knows nothing of jobs but
 //! their names: chunks, merges and retries belong to the submitter.
 
 mod collector;
@@ -13,6 +13,7 @@ mod fetch;
 mod health;
 mod member;
 mod modules;
+mod notes;
 mod policy;
 mod run;
 mod suspect;
@@ -220,6 +221,7 @@ async fn run(
     worker.register().await.map_err(&refused)?;
     let stop = Cancel::default();
     tokio::spawn(Arc::clone(&worker).renew());
+    tokio::spawn(notes::write(Arc::clone(&worker)));
     tokio::spawn(Arc::clone(&worker).hear_cancelled(cancelled));
     tokio::spawn(direct::serve(Arc::clone(&worker), tasks));
     tokio::spawn(direct::obey(Arc::clone(&worker), wishes));

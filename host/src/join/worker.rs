@@ -1,6 +1,7 @@
 //! The state of a process with engines, and the way of each message from its arrival to its acknowledgement.
 
 use super::JoinSettings;
+use super::notes::Notes;
 use super::run::Run;
 use super::task::Bench;
 use crate::dispatch::Dispatch;
@@ -80,6 +81,7 @@ pub(super) struct Worker {
     pub(super) empty: Notify,
     /// Whether the server has heard from this process recently.
     pub(super) is_heard: AtomicBool,
+    pub(super) notes: Notes,
 }
 
 /// What is no longer wanted, so that it is not begun when it arrives.
@@ -149,6 +151,7 @@ impl Worker {
             freed: Notify::new(),
             empty: Notify::new(),
             is_heard: AtomicBool::new(false),
+            notes: Notes::default(),
         })
     }
 
@@ -260,6 +263,7 @@ impl Worker {
             .and_then(|held| held.message.clone());
         match run {
             Run::Ended(first, outcomes, suspect) => {
+                self.notes.finish(name).await;
                 if self.store(name, delivery, first, &outcomes).await {
                     // Until here its ledger stands.
                     if let Some(suspect) = suspect {

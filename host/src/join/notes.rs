@@ -1,0 +1,186 @@
+//! Notes of running tasks on their way to the server.
+//!
+//! They wait by themselves, in one queue for each message of tasks, with a bound in bytes for each queue and for all:
+//! what does not fit is lost, since a guest that prints is not held up, and outcomes carry what is kept. The connection
+//! gets one note at a time, and the next when that one is written: results and signs of life, which share it, wait for
+//! one note at most. The queues take turns.
+
+use super::worker::{Name, Worker, lock};
+use crate::nats::blob::LARGEST_INLINE;
+use crate::nats::names;
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// The most that waits of one message's tasks, in bytes.
+const MOST_OF_ONE: usize = 1 << 20;
+
+/// The most that waits of all, in bytes.
+const MOST: usize = 8 << 20;
+
+/// How long a result waits for the notes of its own tasks, which are handled before it.
+const LAST: Duration = Duration::from_millis(250);
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct Notes {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+    /// Notified when a note is written.
+    written: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queues: HashMap<Name, Queue>,
+    /// Whose turn is next. Each queue is in it once.
+    turns: VecDeque<Name>,
+    bytes: usize,
+    /// Whose note is being written.
+    writing: Option<Name>,
+}
+
+#[derive(Default)]
+struct Queue {
+    notes: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Notes {
+    /// Adds a note, unless there is no room for it.
+    pub(super) fn put(&self, name: &Name, note: Bytes) {
+        if note.len() > LARGEST_INLINE {
+            return;
+        }
+        if lock(&self.waiting).put(name, note) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits until the notes of a message are written, for a while; then forgets what is left.
+    pub(super) async fn finish(&self, name: &Name) {
+        let written = async {
+            loop {
+                // Registered before looking, so that none is missed.
+                let written = self.written.notified();
+                if !lock(&self.waiting).has(name) {
+                    return;
+                }
+                written.await;
+            }
+        };
+        if timeout(LAST, written).await.is_err() {
+            lock(&self.waiting).forget(name);
+        }
+    }
+
+    async fn next(&self) -> (Name, Bytes) {
+        loop {
+            if let Some(next) = lock(&self.waiting).take() {
+                return next;
+            }
+            self.arrived.notified().await;
+        }
+    }
+}
+
+impl Waiting {
+    fn put(&mut self, name: &Name, note: Bytes) -> bool {
+        let queue = self.queues.get(name).map_or(0, |queue| queue.bytes);
+        if queue + note.len() > MOST_OF_ONE || self.bytes + note.len() > MOST {
+            return false;
+        }
+        self.bytes += note.len();
+        let queue = self.queues.entry(name.clone()).or_insert_with(|| {
+            self.turns.push_back(name.clone());
+            Queue::default()
+        });
+        queue.bytes += note.len();
+        queue.notes.push_back(note);
+        true
+    }
+
+    fn take(&mut self) -> Option<(Name, Bytes)> {
+        let name = self.turns.pop_front()?;
+        let queue = self.queues.get_mut(&name)?;
+        let note = queue.notes.pop_front()?;
+        queue.bytes -= note.len();
+        self.bytes -= note.len();
+        if queue.notes.is_empty() {
+            self.queues.remove(&name);
+        } else {
+            self.turns.push_back(name.clone());
+        }
+        self.writing = Some(name.clone());
+        Some((name, note))
+    }
+
+    fn has(&self, name: &Name) -> bool {
+        self.queues.contains_key(name) || self.writing.as_ref() == Some(name)
+    }
+
+    fn forget(&mut self, name: &Name) {
+        if let Some(queue) = self.queues.remove(name) {
+            self.bytes -= queue.bytes;
+            self.turns.retain(|other| other != name);
+        }
+    }
+}
+
+/// Writes notes for as long as the process has its connection.
+pub(super) async fn write(worker: Arc<Worker>) {
+    loop {
+        let (name, note) = worker.notes.next().await;
+        let client = &worker.connection.client;
+        // What cannot be written is lost, like what does not fit.
+        if client.publish(names::notes(&name.0), note).await.is_ok() {
+            let _ = client.flush().await;
+        }
+        lock(&worker.notes.waiting).writing = None;
+        worker.notes.written.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(number: &str) -> Name {
+        ("job".into(), number.into())
+    }
+
+    fn note(bytes: usize) -> Bytes {
+        vec![0; bytes].into()
+    }
+
+    #[test]
+    fn queues_are_bounded_and_take_turns() {
+        let mut waiting = Waiting::default();
+        let (loud, quiet) = (name("1"), name("2"));
+        let taken = (0..1000).filter(|_| waiting.put(&loud, note(100 << 10)));
+        assert_eq!(taken.count(), 10);
+        assert!(waiting.put(&quiet, note(5)));
+        assert_eq!(waiting.take().map(|(name, _)| name), Some(loud.clone()));
+        assert_eq!(waiting.take().map(|(name, _)| name), Some(quiet.clone()));
+        assert!(waiting.has(&quiet) && waiting.has(&loud));
+        assert_eq!(waiting.take().map(|(name, _)| name), Some(loud.clone()));
+        assert!(!waiting.has(&quiet));
+        waiting.forget(&loud);
+        assert!(waiting.has(&loud), "one is being written");
+        assert_eq!((waiting.bytes, waiting.turns.len()), (0, 0));
+        assert!(waiting.take().is_none());
+    }
+
+    #[test]
+    fn all_of_them_are_bounded() {
+        let mut waiting = Waiting::default();
+        let kept = (0..100).filter(|number| waiting.put(&name(&number.to_string()), note(1 << 20)));
+        assert_eq!(kept.count(), 8);
+        while waiting.take().is_some() {}
+        assert_eq!(waiting.bytes, 0);
+        assert!(waiting.queues.is_empty());
+    }
+}
