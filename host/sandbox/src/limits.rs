@@ -59,7 +59,8 @@ pub struct Limits {
     /// Bytes of the module when loaded by
     /// [`Module::from_file_within`](crate::sandbox::Module::from_file_within).
     pub module: ByteSize,
-    /// Wall time of compiling the module, if the [`Compiler`](crate::sandbox::Compiler) can limit it.
+    /// Processor time of compiling the module, if the [`Compiler`](crate::sandbox::Compiler) can limit it. Ten times as
+    /// much may pass by the clock.
     #[serde(rename = "compile_time_s", with = "units::seconds")]
     pub compile_time: Duration,
     /// Memory of the process that compiles the module, including its threads and the module itself.
@@ -84,7 +85,7 @@ impl Default for Limits {
             written: ByteSize::mib(1024),
             files: 10_000,
             module: MODULE_SIZE,
-            compile_time: Duration::from_mins(2),
+            compile_time: Duration::from_mins(5),
             compile_memory: ByteSize::mib(4096),
             compiled: ByteSize::mib(2048),
         }

@@ -158,6 +158,8 @@ pub enum FailureCode {
     BadOutput,
     /// The task called an import that the host does not provide.
     ImportDenied,
+    /// The module takes more time or memory to compile than its limits, or compiles to more code.
+    CompileLimit,
     /// The engine's policy does not allow what the task was to be granted.
     PolicyDenied,
     /// The task was stopped because its job was cancelled.
@@ -172,7 +174,7 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// All codes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Trap,
         Self::Timeout,
         Self::MemoryLimit,
@@ -185,6 +187,7 @@ impl FailureCode {
         Self::BadInput,
         Self::BadOutput,
         Self::ImportDenied,
+        Self::CompileLimit,
         Self::PolicyDenied,
         Self::Cancelled,
         Self::EngineLost,
@@ -214,6 +217,7 @@ impl FailureCode {
             Self::BadInput => "bad-input",
             Self::BadOutput => "bad-output",
             Self::ImportDenied => "import-denied",
+            Self::CompileLimit => "compile-limit",
             Self::PolicyDenied => "policy-denied",
             Self::Cancelled => "cancelled",
             Self::EngineLost => "engine-lost",

@@ -116,6 +116,7 @@ impl FailureSet {
             | FailureCode::DependencyFailed
             | FailureCode::BadInput
             | FailureCode::InputLimit
+            | FailureCode::CompileLimit
             | FailureCode::PolicyDenied => Self::NONE,
         };
         self.0 & class.0 != 0

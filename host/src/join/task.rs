@@ -12,7 +12,7 @@ use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
-use rwasm_sandbox::sandbox::{Arguments, Callee, Program, Setting};
+use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, Program, Setting};
 use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::value::{Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
@@ -162,10 +162,16 @@ impl Bench {
             made.await
                 .map_err(|error| bad(error.to_string()))?
                 .map_err(|error| {
-                    bad(format!(
+                    let message = format!(
                         "the module `{}` cannot be prepared on this engine: {error}",
                         head.name
-                    ))
+                    );
+                    match error {
+                        LoadError::CompileLimit { .. } => {
+                            NotReady::Failed(Failure::new(FailureCode::CompileLimit, message))
+                        }
+                        _ => bad(message),
+                    }
                 })?
         };
         let body = match &head.body {

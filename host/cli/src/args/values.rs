@@ -168,7 +168,11 @@ pub(crate) const LIMITS: [(&str, &str, &str); 13] = [
     ),
     ("files=N", "10000", "Files created in granted directories"),
     ("module=SIZE", "128MiB", "Module file"),
-    ("compile-time=TIME", "120s", "Time to compile the module"),
+    (
+        "compile-time=TIME",
+        "300s",
+        "Processor time to compile the module",
+    ),
     (
         "compile-memory=SIZE",
         "4GiB",

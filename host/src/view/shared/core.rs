@@ -22,7 +22,7 @@ use rwasm_value::ids::{EngineId, JobId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// See the [module](self).
@@ -45,6 +45,8 @@ pub(crate) struct Core {
     job_ids: AtomicU64,
     /// Modules made ready, by what they were made of. Locked when a job begins, not for its tasks.
     programs: Mutex<Programs<(ModuleHash, VariantKey), Program>>,
+    /// Notified when a program was made, or could not be.
+    made: Condvar,
     /// The inboxes of jobs that run, to stop them.
     pub(crate) running: Arc<Mutex<Running>>,
     pub(crate) detached: Arc<DetachedDrivers>,
@@ -76,6 +78,18 @@ pub struct Shutdown {
     pub stopped: usize,
 }
 
+/// A program that is being made.
+struct Making<'a> {
+    core: &'a Core,
+    key: (ModuleHash, VariantKey),
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.core.end_making(&self.key);
+    }
+}
+
 impl Core {
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
@@ -100,6 +114,7 @@ impl Core {
             keeper,
             job_ids: AtomicU64::new(0),
             programs: Mutex::default(),
+            made: Condvar::new(),
             running: Arc::default(),
             detached: Arc::default(),
             is_closed: AtomicBool::new(false),
@@ -160,10 +175,20 @@ impl Core {
     ) -> Result<Arc<Program>, LoadError> {
         let key = (module.hash(), variant);
         let programs = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs().get(&key) {
-            return Ok(program);
+        let mut kept = programs();
+        loop {
+            if let Some(program) = kept.get(&key) {
+                return Ok(program);
+            }
+            if kept.begin(key) {
+                break;
+            }
+            // Somebody makes it, or finds that it cannot be made.
+            kept = self.made.wait(kept).unwrap_or_else(PoisonError::into_inner);
         }
         // Compiled without the lock: another module need not wait for it.
+        drop(kept);
+        let _making = Making { core: self, key };
         let program = Arc::new(match &self.workshop {
             Workshop::Here(sandbox) => sandbox.program(module, variant, limits)?,
             Workshop::Elsewhere { strict_imports } => {
@@ -173,6 +198,14 @@ impl Core {
         let (program, gone) = programs().keep(key, program, module.size());
         drop(gone);
         Ok(program)
+    }
+
+    /// Lets whoever waits for a program look again.
+    fn end_making(&self, key: &(ModuleHash, VariantKey)) {
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        programs.end(key);
+        drop(programs);
+        self.made.notify_all();
     }
 
     /// What the tasks of all jobs say from now on: log lines from this level on, if one is given.

@@ -2,7 +2,7 @@
 //!
 //! Those in use stay; of the others only the last used do, so that a cluster that runs ever new modules does not grow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ const MOST_BYTES: u64 = 1 << 30;
 /// Programs by what they were made of.
 pub(crate) struct Programs<K, P> {
     kept: HashMap<K, Kept<P>>,
+    /// What is being made.
+    making: HashSet<K>,
     /// Counts uses, to know the last.
     now: u64,
 }
@@ -30,6 +32,7 @@ impl<K, P> Default for Programs<K, P> {
     fn default() -> Self {
         Self {
             kept: HashMap::new(),
+            making: HashSet::new(),
             now: 0,
         }
     }
@@ -41,6 +44,15 @@ impl<K: Copy + Eq + Hash, P> Programs<K, P> {
         let kept = self.kept.get_mut(key)?;
         kept.used = self.now;
         Some(Arc::clone(&kept.program))
+    }
+
+    /// Whether nobody makes it yet; then whoever asks does, until [`Programs::end`].
+    pub(crate) fn begin(&mut self, key: K) -> bool {
+        self.making.insert(key)
+    }
+
+    pub(crate) fn end(&mut self, key: &K) {
+        self.making.remove(key);
     }
 
     /// Keeps a program made of a module of this many bytes, unless there is one by now. Returns the one that is kept.

@@ -6,6 +6,7 @@ pub(super) mod cache;
 pub(super) mod compiler;
 pub(super) mod helper;
 mod ticker;
+mod turns;
 pub(super) mod variant;
 
 use crate::limits::Limits;
@@ -19,6 +20,7 @@ use helper::{CodeKind, HelperError, Helpers, Passed, Task};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
+use turns::Turns;
 use variant::Variant;
 use wasmtime::component::Component;
 
@@ -103,6 +105,7 @@ pub struct CodeSource {
     cache: Option<CodeCache>,
     compiler: Compiler,
     helpers: Helpers,
+    turns: Turns,
 }
 
 /// The same, under the limits of whoever wants the code.
@@ -118,11 +121,13 @@ impl CodeSource {
             cache,
             compiler,
             helpers: Helpers::default(),
+            turns: Turns::default(),
         }
     }
 
     /// Stops compilation in other processes; in this process it cannot be stopped.
     pub(super) fn close(&self) {
+        self.turns.close();
         self.helpers.close();
     }
 
@@ -156,6 +161,21 @@ impl Supply<'_> {
         bytes: impl FnOnce() -> Result<Bytes, LoadError>,
     ) -> Result<C, LoadError> {
         let name = CodeCache::name(module.hash(), C::KIND, variant.compatibility());
+        if let Some(code) = self.source.cached(&variant.engine, &name) {
+            return Ok(code);
+        }
+        if self.source.compiler == Compiler::PrecompiledOnly {
+            return Err(LoadError::NotPrecompiled {
+                name: module.name().to_owned(),
+            });
+        }
+        let cache = self.source.cache.as_ref();
+        let Some(_turn) = self.source.turns.begin(cache, &name) else {
+            return Err(LoadError::ShutDown {
+                name: module.name().to_owned(),
+            });
+        };
+        // Whoever had the turn before may have made it.
         if let Some(code) = self.source.cached(&variant.engine, &name) {
             return Ok(code);
         }

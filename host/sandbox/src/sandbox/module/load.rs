@@ -430,7 +430,7 @@ fn core_functions(
 pub enum CompileLimit {
     /// It took too long.
     #[error(
-        "took longer to compile than its limit of {} (compile-limit; raise it with --limit compile-time=TIME)",
+        "took more time to compile than its limit of {} (compile-limit; raise it with --limit compile-time=TIME)",
         humantime::format_duration(*.0)
     )]
     Time(Duration),

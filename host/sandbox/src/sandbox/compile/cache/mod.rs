@@ -48,6 +48,9 @@ const PIECE: usize = 256 << 10;
 /// The prefix of the name of a file that is being written.
 const UNFINISHED: &str = ".new-";
 
+/// The prefix of the name of a file that whoever compiles holds a lock on. It has no bytes.
+const LOCKED: &str = ".lock-";
+
 impl CodeCache {
     /// The default limit on the code in a directory.
     pub const SIZE: ByteSize = ByteSize::mib(1024);
@@ -103,6 +106,11 @@ impl CodeCache {
         // Marks it as used. A cache that cannot be written is still useful.
         let _ = file.set_modified(SystemTime::now());
         Some(file)
+    }
+
+    /// Where the lock of that name is.
+    pub(super) fn lock_path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{LOCKED}{name}"))
     }
 
     /// Where the file of that name is.

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,9 +23,11 @@ const SHOWN: usize = 400;
 /// The time between looks at a process that has closed its stderr and is about to end.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// Processor time beyond the limit of wall time times cores, which a process may take after nobody
-/// watches it any more.
+/// Processor time beyond the limit, which a process may take after nobody watches it any more.
 const SLACK: Duration = Duration::from_secs(5);
+
+/// How many times the limit a process may take by the clock: it may wait for others on a busy machine, but not hang.
+const BY_THE_CLOCK: u32 = 10;
 
 /// How much is read at once to check code.
 const PIECE: usize = 256 << 10;
@@ -99,14 +101,13 @@ impl Helpers {
     }
 
     fn start(&self, program: &Path, output: &File, task: Task<'_>) -> Result<Process, HelperError> {
-        let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         let request = Request {
             kind: task.kind,
             variant: task.variant.key,
             pooled: task.variant.pooled,
             compatibility: task.variant.compatibility(),
             module: task.module.len() as u64,
-            cpu_seconds: (task.time.saturating_add(SLACK).as_secs()).saturating_mul(cores),
+            cpu_seconds: task.time.saturating_add(SLACK).as_secs(),
             memory: task.memory,
             code: task.code,
         };
@@ -182,12 +183,33 @@ struct Process {
 struct NoMemory;
 
 impl Process {
-    /// Waits until it ends, or exceeds a limit. A process that ends closes its stderr; nothing is
-    /// polled until then.
+    /// Waits until it ends, or exceeds a limit. A process that ends closes its stderr.
+    ///
+    /// What counts is its processor time, so that other work on the machine fails nobody's module. It is looked at when it
+    /// can have used up the rest on all cores, and not before.
     fn watch(&self, start: Instant, time: Duration) -> Option<Passed> {
-        let left = || time.saturating_sub(start.elapsed());
-        if let Ok(NoMemory) = self.end.recv_timeout(left()) {
-            return Some(Passed::Memory);
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        let left = || {
+            let by_the_clock = time
+                .saturating_mul(BY_THE_CLOCK)
+                .saturating_sub(start.elapsed());
+            let used = self.group.processor_time();
+            let by_use = match used {
+                Some(used) => time.saturating_sub(used) / cores,
+                None => time.saturating_sub(start.elapsed()),
+            };
+            by_use.min(by_the_clock)
+        };
+        loop {
+            let left = left();
+            if left.is_zero() {
+                return Some(Passed::Time);
+            }
+            match self.end.recv_timeout(left.max(LOOK)) {
+                Ok(NoMemory) => return Some(Passed::Memory),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
         while !self.group.has_ended() {
             if left().is_zero() {
