@@ -156,6 +156,13 @@ fn broken(path: &Path, link: &str) -> Option<String> {
     if !target.starts_with(root) {
         return Some("it leads out of the repository".to_owned());
     }
+    let book = book().canonicalize().expect("the book exists");
+    let is_page = path
+        .canonicalize()
+        .is_ok_and(|path| path.starts_with(&book));
+    if is_page && !target.starts_with(book) {
+        return Some("it leads out of the book, where mdBook has nothing".to_owned());
+    }
     if anchor.is_empty() {
         return None;
     }

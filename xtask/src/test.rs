@@ -43,7 +43,7 @@ pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choi
             over_nats::run(&mut cargo).map(|()| Done::Passed)
         }),
         ("documentation", &documentation),
-        ("licences and advisories", &dependencies),
+        ("licenses and advisories", &dependencies),
     ];
     let long: [Step; 1] = [("packages", &packages)];
     let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));

@@ -343,7 +343,7 @@ impl Arguments {
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {
         let mut command = Self::command().color(wanted_color());
         if has_foreign_controls() {
-            // Colours could not be told from what the words bring along.
+            // Colors could not be told from what the words bring along.
             command = command.styles(Styles::plain());
         }
         file.check(&settable(&command))?;

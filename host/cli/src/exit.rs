@@ -45,7 +45,7 @@ const TERMINATED: u8 = 143;
 /// Every way to end that is not well.
 #[derive(Debug)]
 pub(crate) enum CliError {
-    /// clap's words, with colours if they are wanted and without, and where a wrong value is from.
+    /// clap's words, with colors if they are wanted and without, and where a wrong value is from.
     Usage {
         rendered: String,
         plain: String,

@@ -254,7 +254,7 @@ fn check_version(path: &Path, found: u32) -> Result<(), HistoryError> {
     }
 }
 
-/// Checks a file without locks, logs or any means to change it or its neighbours.
+/// Checks a file without locks, logs or any means to change it or its neighbors.
 fn check_unused(path: &Path) -> Result<(), HistoryError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI

@@ -54,7 +54,7 @@ pub enum Law {
     Engines,
     /// The merged result does not depend on where the input is cut.
     Chunks,
-    /// The reducer gives the same result however neighbouring parts are grouped.
+    /// The reducer gives the same result however neighboring parts are grouped.
     Associative,
     /// The reducer leaves its own result unchanged.
     Stable,

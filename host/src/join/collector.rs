@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
-/// The text of the failure for a dispatch that is given back: recognised by its text, and never stored.
+/// The text of the failure for a dispatch that is given back: recognized by its text, and never stored.
 pub(super) const GIVEN_BACK: &str = "the process was told to go";
 
 /// Collects the outcomes of a dispatch.

@@ -94,7 +94,7 @@ pub(crate) struct BuildArguments {
 of calls.txt is a call and its result in WAVE: greet(\"Ada\", 3) => \"…\", or => error \"the guest's message\", or => error CODE, \
 or => () for no result. Lines starting with # are comments.\n\n\
 The result of each input must be the same when the task runs again in a fresh instance, and on one engine or several, balanced or \
-direct. If a reducer merges, the result must not depend on where the input is cut or how neighbouring parts are grouped (`a`, `b` \
+direct. If a reducer merges, the result must not depend on where the input is cut or how neighboring parts are grouped (`a`, `b` \
 and `c` at once, or `a` and `b` first), and reducing a result again must not change it. A command gets its inputs whole.\n\n\
 Exit codes:
   0    all laws hold

@@ -163,7 +163,7 @@ fn in_lines(text: &str) -> String {
     visible(&text)
 }
 
-/// Whether the words of a usage error have colours.
+/// Whether the words of a usage error have colors.
 fn has_colors() -> bool {
     match wanted_color() {
         ColorChoice::Always => true,
@@ -209,8 +209,8 @@ fn name_whole(error: &mut clap::Error) {
     error.insert(ContextKind::InvalidArg, ContextValue::String(word));
 }
 
-/// Colours are wanted as the last such option says, else as the environment does; before parsing, since
-/// clap's own messages have colours.
+/// Colors are wanted as the last such option says, else as the environment does; before parsing, since
+/// clap's own messages have colors.
 pub(super) fn wanted_color() -> ColorChoice {
     // Arguments need not be text; those that matter here are.
     let mut words = std::env::args_os()

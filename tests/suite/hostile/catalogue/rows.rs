@@ -1,4 +1,4 @@
-//! The behaviours that hostile guests show, by number.
+//! The behaviors that hostile guests show, by number.
 
 /// Number and behaviour.
 pub(crate) const ROWS: &[(u8, &str)] = &[

@@ -146,7 +146,7 @@ pub enum LoadError {
 }
 
 impl Module {
-    /// Loads and analyses the module in a file: a `.wasm` core module or component, or `.wat` text.
+    /// Loads and analyzes the module in a file: a `.wasm` core module or component, or `.wat` text.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl Module {
         )
     }
 
-    /// Loads and analyses a module in memory, in binary or text form; `name` is its name in errors.
+    /// Loads and analyzes a module in memory, in binary or text form; `name` is its name in errors.
     ///
     /// # Errors
     ///

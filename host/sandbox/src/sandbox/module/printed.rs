@@ -249,7 +249,7 @@ mod tests {
             .map(|name| format!(r#"(export "{name}" (func (param "x" $t16)))"#))
             .concat();
         let text = format!(r#"(component {types} (import "a:b/c" (instance {functions})))"#);
-        // What is imported is not looked at where a module is analysed.
+        // What is imported is not looked at where a module is analyzed.
         let module = Module::from_bytes("m.wat", text).unwrap();
         let error = module.wit().unwrap_err().to_string();
         assert!(error.contains("the most a module may have"), "{error}");
