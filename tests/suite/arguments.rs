@@ -61,37 +61,37 @@ fn a_number_that_does_not_fit_is_refused_as_it_is_written() {
             "floats",
             "1e39",
             "0",
-            "argument 1 (`a`): expected f32, found 1e39",
+            "argument 1 (`a`): expected f32, found `1e39`",
         ),
         (
             "floats",
             "0",
             "1e309",
-            "argument 2 (`b`): expected f64, found 1e309",
+            "argument 2 (`b`): expected f64, found `1e309`",
         ),
         (
             "floats",
             "0",
             "-1e400",
-            "argument 2 (`b`): expected f64, found -1e400",
+            "argument 2 (`b`): expected f64, found `-1e400`",
         ),
         (
             "wholes",
             "18446744073709551616",
             "0",
-            "argument 1 (`a`): expected u64, found 18446744073709551616",
+            "argument 1 (`a`): expected u64, found `18446744073709551616`",
         ),
         (
             "wholes",
             "1",
             "1e1",
-            "argument 2 (`b`): expected u8, found 1e1",
+            "argument 2 (`b`): expected u8, found `1e1`",
         ),
         (
             "wholes",
             "1",
             "-0",
-            "argument 2 (`b`): expected u8, found -0",
+            "argument 2 (`b`): expected u8, found `-0`",
         ),
     ] {
         let call = || program().arg("call").arg(&module);
@@ -134,12 +134,12 @@ fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
         (
             [r#""pink""#, "[]", r#", "style": []"#],
             ["pink", "[]", ", style: {}"],
-            ".color: expected enum { red, green, blue }, found PINK",
+            ".color: expected enum { red, green, blue }, found `PINK`",
         ),
         (
             [good[0], r#"["empty", {"circle": -1}]"#, good[2]],
             [fits[0], "[empty, circle(-1)]", fits[2]],
-            ".shapes[1].circle: expected u32, found -1",
+            ".shapes[1].circle: expected u32, found `-1`",
         ),
         (
             [
@@ -152,7 +152,7 @@ fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
                 "[path([{x: 1, y: 2}, {x: 1, y: 3000000000}])]",
                 fits[2],
             ],
-            ".shapes[0].path[1].y: expected s32, found 3000000000",
+            ".shapes[0].path[1].y: expected s32, found `3000000000`",
         ),
         (
             [good[0], r#"[{"path": [{"x": 1}]}]"#, good[2]],
@@ -162,7 +162,7 @@ fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
         (
             [good[0], good[1], r#", "style": [], "size": 5"#],
             [fits[0], fits[1], ", style: {}, size: 5"],
-            ", found field size",
+            ", found field `size`",
         ),
         (
             [
@@ -175,12 +175,12 @@ fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
                 fits[1],
                 r#", at: some({x: "far", y: 1}), style: {}"#,
             ],
-            r#".x: expected s32, found "far""#,
+            r#".x: expected s32, found `"far"`"#,
         ),
         (
             [good[0], r#"["square"]"#, good[2]],
             [fits[0], "[square]", fits[2]],
-            ".shapes[0]: expected variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }, found SQUARE",
+            ".shapes[0]: expected variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }, found `SQUARE`",
         ),
     ];
     for (json, wave, wanted) in cases {
@@ -227,7 +227,7 @@ fn too_many_too_few_and_too_large_say_what_was_wanted() {
         ),
         (
             &["name(5)"],
-            "`name: func(text: string) -> u32`: argument 1 (`text`): expected string, found 5",
+            "`name: func(text: string) -> u32`: argument 1 (`text`): expected string, found `5`",
         ),
         (
             &["draw", "{}", "256"],
@@ -247,7 +247,7 @@ fn too_many_too_few_and_too_large_say_what_was_wanted() {
         .typed("fib 4294967296")
         .fails(2)
         .expect_stderr_has(&[
-            "`fib: func(n: u32) -> u64`: argument 1 (`n`): expected u32, found 4294967296",
+            "`fib: func(n: u32) -> u64`: argument 1 (`n`): expected u32, found `4294967296`",
         ]);
     let lines = map("numbers").arg("add").stdin("[1]\n");
     lines.fails(11).expect_stderr_has(&[

@@ -29,7 +29,7 @@ fn what_is_no_module_is_named_for_what_it_is() {
         (
             "random.wasm",
             &[0x93, 0x10, 0x00, 0xf7, 0x7a],
-            "it begins with the bytes 93 10 00 f7",
+            "it begins with 93 10 00 f7",
         ),
         (
             "program.wasm",

@@ -163,18 +163,18 @@ fn what_does_not_fit_says_where_and_what_was_expected() {
             &["fib", "many"],
             &[
                 "argument 1 (`n`)",
-                "found many",
+                "found `many`",
                 "expected u32",
                 "fib: func(n: u32)",
             ],
         ),
         (
             &["fib(\"many\")"],
-            &["argument 1 (`n`)", "found \"many\"", "expected u32"],
+            &["argument 1 (`n`)", "found `\"many\"`", "expected u32"],
         ),
         (
             &["fib", "-1"],
-            &["argument 1 (`n`)", "found -1", "expected u32"],
+            &["argument 1 (`n`)", "found `-1`", "expected u32"],
         ),
         (
             &["add", "1", "{]"],

@@ -95,7 +95,7 @@ pub(crate) enum Command {
     New(NewArguments),
     /// Compile a task project for the cluster
     Build(BuildArguments),
-    /// Run a task on its samples and check the laws that jobs rely on
+    /// Run a task on its samples and check that results are reproducible
     Test(Box<TestArguments>),
     /// Map a module over inputs, merge the results and print them
     Run(Box<RunArguments>),
@@ -200,7 +200,7 @@ pub(crate) struct RunArguments {
     ///
     /// Only `exact` cuts within lines. The default is `auto` (small chunks first, then larger ones), and `file`
     /// for a WASI command.
-    #[arg(long, value_name = "HOW", env = "RWASM_CHUNK", hide_env = true, help_heading = OUTCOME)]
+    #[arg(long, value_name = "HOW", value_parser = values::read::<Chunking>, env = "RWASM_CHUNK", hide_env = true, help_heading = OUTCOME)]
     pub(crate) chunk: Option<Chunking>,
 
     /// Function to map [default: `mapper`, or else the only one that fits]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum HistoryError {
     /// The path is not a regular file.
-    #[error("history {} is {found}, wanted a regular file", path.display())]
+    #[error("history `{}`: expected a regular file, found {found}", path.display())]
     NotAFile {
         /// The history's file.
         path: PathBuf,
@@ -18,7 +18,7 @@ pub enum HistoryError {
         found: &'static str,
     },
     /// The file is not an `SQLite` database.
-    #[error("history {} is not an SQLite database: it begins with {found}", path.display())]
+    #[error("history `{}` is not an SQLite database: it begins with {found}", path.display())]
     NotSqlite {
         /// The history's file.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum HistoryError {
         found: String,
     },
     /// The file is an `SQLite` database of another program.
-    #[error("history {} is another program's database: {found}", path.display())]
+    #[error("history `{}` is another program's database: {found}", path.display())]
     Foreign {
         /// The history's file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum HistoryError {
         found: String,
     },
     /// The file was written by a newer version of this program.
-    #[error("history {} has format version {found}, newer than version {wanted}, the newest supported", path.display())]
+    #[error("history `{}` has format version {found}, newer than version {wanted}, the newest supported", path.display())]
     Newer {
         /// The history's file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum HistoryError {
         wanted: u32,
     },
     /// The file is half written or otherwise damaged.
-    #[error("history {} is damaged: {reason}", path.display())]
+    #[error("history `{}` is damaged: {reason}", path.display())]
     Damaged {
         /// The history's file.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub enum HistoryError {
         reason: String,
     },
     /// The file or its directory cannot be created or written.
-    #[error("history {} cannot be written: {reason}", path.display())]
+    #[error("history `{}` cannot be written: {reason}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum HistoryError {
         reason: String,
     },
     /// The file or its directory cannot be read.
-    #[error("history {} cannot be read: {reason}", path.display())]
+    #[error("history `{}` cannot be read: {reason}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -68,19 +68,19 @@ pub enum HistoryError {
         reason: String,
     },
     /// There is no space left for the file.
-    #[error("history {} cannot grow: the disk is full", path.display())]
+    #[error("history `{}` cannot grow: the disk is full", path.display())]
     Full {
         /// The history's file.
         path: PathBuf,
     },
     /// Another process keeps writing to the file.
-    #[error("history {} is busy: another process has been writing for too long", path.display())]
+    #[error("history `{}` is busy: another process has been writing for too long", path.display())]
     Busy {
         /// The history's file.
         path: PathBuf,
     },
     /// Records arrive faster than the file can be written.
-    #[error("history {} cannot keep up with the records to write", path.display())]
+    #[error("history `{}` cannot keep up with the records to write", path.display())]
     Behind {
         /// The history's file.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum HistoryError {
         limit: u64,
     },
     /// The database failed for another reason.
-    #[error("history {} failed: {reason}", path.display())]
+    #[error("history `{}` failed: {reason}", path.display())]
     Failed {
         /// The history's file.
         path: PathBuf,

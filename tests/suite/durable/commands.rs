@@ -153,10 +153,7 @@ fn jobs_of_the_history_are_told_from_durable_ones() {
     cluster
         .job("replay nightly 0")
         .fails(2)
-        .expect_stderr_has(&[
-            "`nightly` is not a job of the history",
-            "job retry ID --cluster",
-        ]);
+        .expect_stderr_has(&["`nightly` is not a job id", "job retry ID --cluster"]);
 }
 
 #[test]

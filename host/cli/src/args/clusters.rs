@@ -1,7 +1,7 @@
 //! The options of the commands that start, stop and show a cluster.
 
 use super::remote::RemoteOptions;
-use super::values::{OF_ENGINES, duration, lane, parsed, pause, positive_size, profile};
+use super::values::{OF_ENGINES, duration, lane, parsed, pause, positive_size, profile, read};
 use super::{Loudness, ShownAs};
 use clap::Args;
 use rwasm_cluster::ByteSize;
@@ -46,7 +46,7 @@ pub(crate) struct StartArguments {
     pub(crate) engines: Option<u32>,
 
     /// Start N engines on another machine over ssh; separate several with commas
-    #[arg(long, value_name = "HOST:N", value_delimiter = ',', help_heading = ENGINES)]
+    #[arg(long, value_name = "HOST:N", value_parser = read::<HostArgument>, value_delimiter = ',', help_heading = ENGINES)]
     pub(crate) hosts: Vec<HostArgument>,
 
     /// Program to use instead of ssh
@@ -191,7 +191,9 @@ impl FromStr for HostArgument {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wanted = || {
-            format!("`{text}` is not HOST:N; use a host and its number of engines, such as a:16")
+            format!(
+                "`{text}` is not a valid host: write HOST:N, a host and its number of engines, such as a:16"
+            )
         };
         let (host, engines) = text.rsplit_once(':').ok_or_else(wanted)?;
         let engines = engines.parse().map_err(|_| wanted())?;
@@ -220,9 +222,11 @@ impl FromStr for LabelArgument {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (key, value) = text
             .split_once('=')
-            .ok_or_else(|| "use KEY=VALUE, such as region=north".to_owned())?;
+            .ok_or_else(|| "expected KEY=VALUE, such as region=north".to_owned())?;
         if key.is_empty() || key.len() > 64 || value.len() > 256 {
-            return Err("a key must have 1 to 64 characters, a value at most 256".to_owned());
+            return Err(
+                "expected a key of 1 to 64 characters and a value of at most 256".to_owned(),
+            );
         }
         Ok(Self {
             name: key.to_owned(),

@@ -1,6 +1,6 @@
 //! The options of the history and of the commands on jobs.
 
-use super::values::{OF_ENGINES, parsed};
+use super::values::{OF_ENGINES, history_size, parsed};
 use super::{GrantOptions, Loudness};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
@@ -27,7 +27,7 @@ pub(crate) struct HistoryArguments {
     pub(crate) history_rows: Option<u64>,
 
     /// Size limit of the history, at least 1MiB [default: 256MiB]
-    #[arg(long, value_name = "SIZE", env = "RWASM_HISTORY_SIZE", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
+    #[arg(long, value_name = "SIZE", value_parser = history_size, env = "RWASM_HISTORY_SIZE", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
     pub(crate) history_size: Option<ByteSize>,
 }
 
@@ -238,6 +238,7 @@ pub(crate) struct AgainArguments {
     /// Number of engines [default: the available cores]
     #[arg(
         short = 'j',
+        short_alias = 'n',
         long,
         value_name = "N", value_parser = parsed::<u32>(OF_ENGINES),
         env = "RWASM_ENGINES",
@@ -392,7 +393,7 @@ impl std::str::FromStr for ListedState {
         let known = names.iter().find(|name| **name == text);
         known
             .map(|name| Self(name))
-            .ok_or_else(|| format!("use one of {}", names.join(", ")))
+            .ok_or_else(|| format!("expected one of {}", names.join(", ")))
     }
 }
 
@@ -410,6 +411,7 @@ fn since(text: &str) -> Result<SystemTime, String> {
     humantime::parse_rfc3339_weak(text)
         .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text}T00:00:00Z")))
         .map_err(|_| {
-            "use a duration such as 30m or 2h, or a time such as 2026-01-31T12:00:00Z".to_owned()
+            "expected a duration such as 30m or 2h, or a time such as 2026-01-31T12:00:00Z"
+                .to_owned()
         })
 }

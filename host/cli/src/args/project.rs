@@ -55,7 +55,7 @@ fn language() -> impl TypedValueParser<Value = Language> {
 installed automatically. Build files go to rwasm-cluster/build in the user's cache directory, or to RWASM_BUILD_DIR. Rust \
 projects use PROJECT/target and PROJECT/Cargo.lock; if target is read-only, build files go to the cache directory as well, and \
 Cargo.lock must exist.\n\n\
-The module keeps its types and the names of its functions, which backtraces use, and loses its debug sections. It appears as \
+The module keeps its types and the names of its functions, which backtraces use, and debug sections are stripped. It appears as \
 PROJECT/NAME.wasm once it is complete. Its path is printed to stdout, everything else to stderr.\n\n\
 Exit codes:
   0    success
@@ -82,7 +82,7 @@ pub(crate) struct BuildArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Run a task on its samples and check the laws that jobs rely on.
+/// Run a task on its samples and check that results are reproducible.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
@@ -95,12 +95,12 @@ of calls.txt is a call and its result in WAVE: greet(\"Ada\", 3) => \"…\", or 
 or => () for no result. Lines starting with # are comments.\n\n\
 The result of each input must be the same when the task runs again in a fresh instance, and on one engine or several, balanced or \
 direct. If a reducer merges, the result must not depend on where the input is cut or how neighboring parts are grouped (`a`, `b` \
-and `c` at once, or `a` and `b` first), and reducing a result again must not change it. A command gets its inputs whole.\n\n\
+and `c` at once, or `a` and `b` first), and reducing a result again must not change it. A command gets each input whole.\n\n\
 Exit codes:
-  0    all laws hold
+  0    all checks passed
   2    usage error, or no samples
   10   the build failed, or the module does not fit the job
-  11   a law is broken
+  11   a check failed
   13   the cluster could not start
   14   a sample cannot be read or written"
 )]

@@ -77,7 +77,7 @@ impl FromStr for ClusterArgument {
             "running" => Ok(Self::Running),
             url if url.contains("://") => Ok(Self::Url(url.to_owned())),
             _ => Err(
-                "not the URL of a cluster; use nats://HOST:PORT or tls://HOST:PORT, or --cluster=running for the \
+                "expected nats://HOST:PORT or tls://HOST:PORT, or --cluster=running for the \
                  running cluster"
                     .to_owned(),
             ),

@@ -1,6 +1,6 @@
 //! The options of the commands that set up a server: its keys, its configuration, its streams.
 
-use super::values::{duration, lane, parsed, positive_size};
+use super::values::{duration, lane, parsed, positive_size, read};
 use super::{IdentityOptions, Loudness, ShownAs};
 use clap::Args;
 use rwasm_cluster::ByteSize;
@@ -34,7 +34,7 @@ pub(crate) struct KeysArguments {
     pub(crate) dir: PathBuf,
 
     /// Role of the keys: admin, engine, client or viewer [default: all]
-    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    #[arg(long = "role", value_name = "ROLE", value_parser = read::<Role>, value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
 
     /// Name of the key owner, so that the key can be revoked separately

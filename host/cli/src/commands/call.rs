@@ -65,7 +65,7 @@ impl Plan for Calls {
     type Running = RunningCalls;
 
     const WORDING: Wording = Wording {
-        pieces: "calls",
+        piece: "call",
         begun: "module compiled or loaded from the cache, and call started",
         ended: "call done and result written",
     };

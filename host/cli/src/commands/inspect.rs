@@ -150,7 +150,7 @@ fn text(module: &Module) -> String {
     line("size", &bytes(module.size()));
     line("sha-256", &module.hash().to_string());
     match module.functions() {
-        [] => line("functions", "none that could be called"),
+        [] => line("functions", "none callable"),
         functions => {
             let mut name = "functions";
             for function in functions {

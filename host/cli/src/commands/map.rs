@@ -68,7 +68,7 @@ impl Plan for LineMap {
     type Running = RunningMap;
 
     const WORDING: Wording = Wording {
-        pieces: "lines",
+        piece: "line",
         begun: "module compiled or loaded from the cache, and map started",
         ended: "map done and results written",
     };

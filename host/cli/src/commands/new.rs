@@ -81,7 +81,7 @@ fn guide(
     install: Option<&str>,
 ) -> String {
     let shown = |path: &Path| shell_word(&path.display().to_string());
-    let mut text = format!("{} is a task project in {language}:\n", shown(dir));
+    let mut text = format!("created {}, a task project in {language}:\n", shown(dir));
     // Writing to a string cannot fail.
     for path in paths.iter().filter(|path| !path.starts_with(VENDOR)) {
         let _ = writeln!(text, "  {}", shown(&dir.join(path)));

@@ -62,7 +62,7 @@ impl Plan for Run {
     type Running = RunningRun;
 
     const WORDING: Wording = Wording {
-        pieces: "chunks",
+        piece: "chunk",
         begun: "module compiled or loaded from the cache, and job started",
         ended: "job done and result written",
     };

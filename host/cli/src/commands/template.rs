@@ -26,9 +26,9 @@ const LONGEST: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProjectName(String);
 
-/// Why a text cannot name a project.
+/// Why a text is not a valid name of a project.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} cannot name a project: {reason}")]
+#[error("`{}` is not a valid project name: {reason}", name.escape_debug())]
 pub(crate) struct NameError {
     /// The text.
     pub(crate) name: String,

@@ -47,7 +47,7 @@ impl ProjectFile {
                     return Err(CliError::Config {
                         path,
                         message: format!(
-                            "`{key}` is of type {}; use a string, a number or true/false",
+                            "`{key}` is of type {}; use a string, an integer or true/false",
                             other.type_str()
                         ),
                     });

@@ -3,6 +3,7 @@
 
 use crate::args::{DeterminismOptions, GrantOptions};
 use crate::exit::CliError;
+use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Grants, Random};
 use std::path::Path;
 
@@ -60,7 +61,8 @@ fn variable(text: &str, place: impl Fn() -> String) -> Result<(String, String), 
     if !is_name(name) {
         return Err(CliError::Wrong {
             message: format!(
-                "the name of a variable is empty or contains blanks{}",
+                "`{}` is not a valid variable name: it is empty, or contains blanks{}",
+                visible(name),
                 place()
             ),
             hint: "use NAME=VALUE, or NAME to pass the current value".to_owned(),

@@ -77,7 +77,7 @@ pub(crate) fn carry_out<P: Plan>(
 
     summary.warn();
     if output.shows_stats {
-        summary.print_stats(P::WORDING.pieces);
+        summary.print_stats(P::WORDING.piece);
     }
     match outputs.report {
         Some(file) => report::write(file, &subject, &cluster, &summary),

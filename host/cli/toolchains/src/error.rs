@@ -32,12 +32,22 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
+/// Why a path cannot be read.
+#[cfg(feature = "projects")]
+fn unreadable(path: &Path, source: &io::Error) -> String {
+    if source.kind() == io::ErrorKind::NotFound {
+        format!("`{}` does not exist", path.display())
+    } else {
+        format!("cannot read `{}`: {source}", path.display())
+    }
+}
+
 /// The reason why there is no task project at a path.
 #[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// The path does not exist or cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("{}", unreadable(path, source))]
     Unreadable {
         /// The path.
         path: PathBuf,

@@ -408,7 +408,7 @@ impl Host {
             Resolution::Deadline(limit) => Failure::new(
                 FailureCode::Timeout,
                 format!(
-                    "it was not done within its deadline of {}",
+                    "it did not finish within its deadline of {}",
                     humantime::format_duration(limit)
                 ),
             ),

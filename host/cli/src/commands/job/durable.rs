@@ -74,7 +74,7 @@ fn meant(
 
 fn nowhere(id: &str) -> CliError {
     CliError::Wrong {
-        message: format!("`{id}` is not a job of the history, whose ids are numbers"),
+        message: format!("`{id}` is not a job id: ids in the history are numbers"),
         hint: "to find a durable job, name its cluster with --cluster URL or --cluster=running"
             .to_owned(),
     }

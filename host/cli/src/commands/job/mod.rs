@@ -45,7 +45,7 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
             JobName::History(id) => again::replay(JobKey(*id), arguments, signals),
             JobName::Durable(id) => Err(CliError::Wrong {
                 message: format!(
-                    "`{id}` is not a job of the history; only tasks of those can be replayed"
+                    "`{id}` is not a job id of the history; only its tasks can be replayed"
                 ),
                 hint: "list the jobs with `rwasm-cluster job list`, or run the failed tasks of a durable job again with \
                        `rwasm-cluster job retry ID --cluster`"
@@ -98,7 +98,7 @@ fn durable_retry(id: &str, _: &AgainArguments) -> Result<(), CliError> {
 #[cfg(not(feature = "nats"))]
 fn no_number(id: &str) -> CliError {
     CliError::Wrong {
-        message: format!("`{id}` is not a job of the history, whose ids are numbers"),
+        message: format!("`{id}` is not a job id: ids in the history are numbers"),
         hint: "`rwasm-cluster job list` lists the jobs".to_owned(),
     }
 }

@@ -111,7 +111,7 @@ pub enum FunctionError {
         functions: Vec<String>,
     },
     /// Several functions have this name, in different interfaces.
-    #[error("{module} has several functions `{name}`: {}; give the full name of one", Named(.candidates, "and"))]
+    #[error("{module} has several functions named `{name}`: {}; give the full name of one", Named(.candidates, "and"))]
     Ambiguous {
         /// The module's name.
         module: String,

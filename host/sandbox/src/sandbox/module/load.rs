@@ -309,7 +309,7 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
         .filter(|text| looks_like_wat(text))
     else {
         return Err(refuse(&format!(
-            "it begins with the bytes {}, a module begins with 00 61 73 6d",
+            "it begins with {}, but a module begins with 00 61 73 6d",
             bytes
                 .iter()
                 .take(4)
