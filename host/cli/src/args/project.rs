@@ -12,9 +12,9 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster new wc                        a word count in Rust, in directory wc
+  rwasm-cluster new wc   a word count in Rust, in directory wc
   rwasm-cluster new tasks/word-count --lang python
-  rwasm-cluster new wc --lang c && rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm book.txt",
+  rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm wc/samples/book.txt",
     after_long_help = "The project is ready to run. It counts words (in C: lines, words and bytes), and has samples for \
 `test` and a README with instructions. The directory must be new or empty; nothing is overwritten.\n\n\
 Exit codes:
@@ -46,10 +46,9 @@ fn language() -> impl TypedValueParser<Value = Language> {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster build                                       the project in this directory
-  rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm book.txt
-  rwasm-cluster build wc --component -o wc.component.wasm   as a component, for any host
-  rwasm-cluster build big.wasm -o small.wasm                strip the debug sections of a module",
+  rwasm-cluster build                             the project here
+  rwasm-cluster build wc --component -o wc.wasm   a component, for any host
+  rwasm-cluster build big.wasm -o small.wasm      strip debug sections",
     after_long_help = "The files of a project show its language: Cargo.toml (Rust), pyproject.toml (Python), package.json \
 (JavaScript), or C and C++ sources. If the compiler is missing, the error shows the commands that install it; nothing is \
 installed automatically. Build files go to rwasm-cluster/build in the user's cache directory, or to RWASM_BUILD_DIR. Rust \
@@ -86,10 +85,10 @@ pub(crate) struct BuildArguments {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster test                       build the project in this directory and run its samples
-  rwasm-cluster test wc --update           record the current results as expected
-  rwasm-cluster test wc/wc.wasm            test a module with the samples beside it
-  rwasm-cluster test sort.wasm --samples cases -- -r",
+  rwasm-cluster test                                   the project here
+  rwasm-cluster test wc --update                       accept the results
+  rwasm-cluster test wc/wc.wasm                        a module
+  rwasm-cluster test sort.wasm --samples cases -- -r   arguments for `main`",
     after_long_help = "Samples are files: X.txt (or any extension) is an input, X.expected is what `run` prints for it. Each line \
 of calls.txt is a call and its result in WAVE: greet(\"Ada\", 3) => \"…\", or => error \"the guest's message\", or => error CODE, \
 or => () for no result. Lines starting with # are comments.\n\n\

@@ -84,11 +84,7 @@ impl ProjectFile {
         &self.settings
     }
 
-    /// The file, if a value that `message` complains of may be from it.
-    pub(crate) fn path_if_used(&self, message: &str) -> Option<PathBuf> {
-        self.settings
-            .values()
-            .any(|value| message.contains(&format!("'{value}'")))
-            .then(|| self.path.clone())
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
