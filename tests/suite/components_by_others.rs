@@ -73,7 +73,7 @@ fn a_name_that_means_several_or_none_says_which_there_are() {
         called(&module, &["twice", "21"])
             .fails(10)
             .expect_stderr_has(&[
-                "several functions `twice`",
+                "several functions named `twice`",
                 "`a:b/words@1.2.0#twice` and `a:b/sums@1.2.0#twice`",
             ]);
         called(&module, &["words@1.3.0#twice", "21"])
@@ -92,7 +92,7 @@ fn a_name_that_means_several_or_none_says_which_there_are() {
             .typed("--map twice")
             .stdin("")
             .fails(10)
-            .expect_stderr_has(&["several functions `twice`", "--map"]);
+            .expect_stderr_has(&["several functions named `twice`", "--map"]);
     }
     call("numbers")
         .arg("ad-one")

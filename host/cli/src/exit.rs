@@ -414,7 +414,15 @@ impl CliError {
                 FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
                 _ => Some(CHOOSE.to_owned()),
             },
-            Self::Submit(SubmitError::Plan(PlanError::NoMapper { .. })) => Some(CHOOSE.to_owned()),
+            Self::Submit(SubmitError::Plan(PlanError::NoMapper { module, functions })) => {
+                Some(if functions.is_empty() {
+                    format!(
+                        "`rwasm-cluster inspect {module}` lists its functions; call one with `call` or `map`"
+                    )
+                } else {
+                    CHOOSE.to_owned()
+                })
+            }
             Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
                 "choose another reducer with --reduce, or a built-in merge with --merge".to_owned(),
             ),

@@ -15,9 +15,10 @@ use crate::pipeline::{
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
-    Argument, Cluster, DynamicCallable, JobSpec, Module, SubmitError, TaskInfo, Tasks, Value,
-    ViewKind,
+    Argument, ArgumentError, Cluster, DynamicCallable, JobSpec, Module, SubmitError, TaskInfo,
+    Tasks, Type, Value, ViewKind,
 };
+use std::ffi::OsString;
 use std::sync::Arc;
 
 /// Calls a function and prints what it gives.
@@ -236,8 +237,29 @@ impl Called {
         };
         let values = values.map_err(|error| CliError::Wrong {
             message: format!("`{}`: {error}", function.signature()),
-            hint: "write strings, bytes and single characters as they are, anything else as JSON or WAVE".to_owned(),
+            hint: argument_hint(&error, params, &arguments.arguments).to_owned(),
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
+    }
+}
+
+/// What to do about arguments that do not fit: their number is often wrong for one of two reasons.
+fn argument_hint(
+    error: &ArgumentError,
+    params: &[(String, Type)],
+    given: &[OsString],
+) -> &'static str {
+    let is_count = matches!(error, ArgumentError::Count { .. });
+    let has_comma = |text: &OsString| text.as_encoded_bytes().contains(&b',');
+    match params {
+        [(_, Type::List(_))] if is_count && given.len() > 1 => {
+            "a list is one argument: '[1, 2, 3]'"
+        }
+        _ if is_count && given.len() < params.len() && given.iter().any(has_comma) => {
+            "separate arguments with spaces"
+        }
+        _ => {
+            "write strings, bytes and single characters as they are, anything else as JSON or WAVE"
+        }
     }
 }

@@ -14,12 +14,14 @@ use crate::pipeline::{
     Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, function,
     read_module, result_type,
 };
+use crate::text::shell_word;
 use anyhow::Context as _;
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
-use rwasm_cluster::format::Format;
+use rwasm_cluster::format::{Format, arguments_from_text};
 use rwasm_cluster::{
-    Cluster, DynamicCallable, InputError, JobSpec, Map, Merge, Module, SubmitError, Value, ViewKind,
+    Cluster, DynamicCallable, InputError, JobSpec, Map, Merge, Module, SubmitError, Type, Value,
+    ViewKind,
 };
 use std::fs::File;
 use std::io::{IsTerminal, Read};
@@ -199,7 +201,14 @@ impl Lines {
             }),
             Ok(None) => Err(refused(InputError::Directory { path: owned })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(refused(InputError::NotFound { path: owned }))
+                let missing = InputError::NotFound { path: owned };
+                Err(match single_call(arguments, function, path) {
+                    Some(hint) => CliError::Gone {
+                        message: missing.to_string(),
+                        hint,
+                    },
+                    None => refused(missing),
+                })
             }
             Err(source) => Err(refused(InputError::Unreadable {
                 path: owned,
@@ -207,6 +216,27 @@ impl Lines {
             })),
         }
     }
+}
+
+/// The call that someone may mean who names an argument in the place of a file. Any name is a string, and bytes.
+fn single_call(
+    arguments: &MapArguments,
+    function: &DynamicCallable,
+    path: &Path,
+) -> Option<String> {
+    let text = path.to_str()?;
+    let params = &function.signature().params;
+    if matches!(params.as_slice(), [(_, ty)] if *ty == Type::String || ty.is_bytes())
+        || arguments_from_text(params, &[text]).is_err()
+    {
+        return None;
+    }
+    Some(format!(
+        "to call it once: `rwasm-cluster call {} {} {}`",
+        shell_word(&arguments.module.display().to_string()),
+        shell_word(function.name()),
+        shell_word(text)
+    ))
 }
 
 /// The file, unless it is a directory.

@@ -172,17 +172,8 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
 }
 
 fn no_input(module: &Module) -> CliError {
-    let functions: Vec<String> = module
-        .functions()
-        .iter()
-        .map(|function| format!("`{function}`"))
-        .collect();
     CliError::Wrong {
-        message: format!(
-            "no input: `run` maps a function of `{}` over files or stdin; its functions are {}",
-            module.name(),
-            functions.join("; ")
-        ),
+        message: "no input: stdin is a terminal, and no file is named".to_owned(),
         hint: format!(
             "name an input: rwasm-cluster run {} book.txt",
             module.name()
