@@ -19,7 +19,7 @@ fn help_at(width: usize, words: &[String], flag: &str) -> String {
     program()
         .args(words)
         .arg(flag)
-        .env("COLUMNS", &width.to_string())
+        .env("COLUMNS", width.to_string())
         .output()
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn ids(engines: &[EngineId]) -> String {
     ids.join(", ")
 }
 
-/// What waits and runs in a cluster at one moment, counted in dispatches: hand-overs of one task or of many small
+/// What waits and runs in a cluster at one moment, counted in dispatches, batches of one task or of many small
 /// ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -25,7 +25,7 @@ pub(crate) struct Task<C, P> {
     pub(crate) work: Work<C, P>,
 }
 
-/// One hand-over: several maps in input order, or one reduce.
+/// A batch for an engine: several maps in input order, or one reduce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dispatch<C, P> {
     /// The tasks; at least one.

@@ -84,7 +84,7 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io:
     let notes = command.get_after_long_help().or(command.get_after_help());
     for (heading, text) in [("EXAMPLES", command.get_before_help()), ("NOTES", notes)] {
         if let Some(text) = text {
-            section(heading, &text.to_string(), &mut page)?;
+            section(heading, &text.to_string(), &mut page);
         }
     }
     pages.push((man.get_filename(), page));
@@ -95,7 +95,7 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io:
 }
 
 /// A section at the end of a man page. Its examples keep their lines.
-fn section(heading: &str, text: &str, page: &mut Vec<u8>) -> io::Result<()> {
+fn section(heading: &str, text: &str, page: &mut Vec<u8>) {
     let mut roff = Roff::new();
     roff.control("SH", [heading]);
     let is_code = |line: &str| line.starts_with(' ');
@@ -106,5 +106,4 @@ fn section(heading: &str, text: &str, page: &mut Vec<u8>) -> io::Result<()> {
         roff.text([roman(line)]);
     }
     page.extend(roff.to_roff().into_bytes());
-    Ok(())
 }
