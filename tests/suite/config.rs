@@ -167,7 +167,10 @@ fn the_project_file_sets_options_by_their_long_names() {
 fn a_wrong_project_file_is_named() {
     let dir = folder();
     let cases: [(&str, &[&str]); 8] = [
-        ("engine = 4\n", &["unknown setting `engine`", "engines"]),
+        (
+            "engine = 4\n",
+            &["unknown setting `engine` (did you mean `engines`?); use one of: backoff,"],
+        ),
         ("output = 'out.txt'\n", &["output"]),
         ("engines = 'many'\n", &["many"]),
         ("engines = 0\n", &["1 to 1024"]),

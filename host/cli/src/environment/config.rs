@@ -71,11 +71,7 @@ impl ProjectFile {
             None => Ok(()),
             Some(unknown) => Err(CliError::Config {
                 path: self.path.clone(),
-                message: format!(
-                    "unknown setting `{}`; use one of: {}",
-                    unknown.replace('_', "-"),
-                    known.join(", ").replace('_', "-")
-                ),
+                message: unknown_setting(unknown, known),
             }),
         }
     }
@@ -87,4 +83,23 @@ impl ProjectFile {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What to say of a setting that is none: the one that may be meant, and all of them.
+fn unknown_setting(key: &str, known: &[String]) -> String {
+    /// Up to a third of a name may be wrong, but never all of it.
+    const SIMILAR: f64 = 0.66;
+    let key = key.replace('_', "-");
+    let mut names: Vec<String> = known.iter().map(|name| name.replace('_', "-")).collect();
+    names.sort_unstable();
+    let similarity = |name: &str| strsim::normalized_levenshtein(name, &key);
+    let near = names
+        .iter()
+        .filter(|name| similarity(name) >= SIMILAR)
+        .max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+    let near = near.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+    format!(
+        "unknown setting `{key}`{near}; use one of: {}",
+        names.join(", ")
+    )
 }
