@@ -104,31 +104,28 @@ fn a_number_that_is_none_is_shown_with_what_is_expected() {
     let cases = [
         (
             "run m.wasm --engines many",
-            "expected a number of engines such as 4, found \"many\"",
+            "expected a number of engines such as 4",
         ),
         (
             "run m.wasm --timeout 3",
-            "expected a time such as 500ms, 30s or 2h, found \"3\"",
+            "expected a time such as 500ms, 30s or 2h",
         ),
         (
             "run m.wasm --backoff x",
-            "expected a time such as 100ms, 2s or 1m, found \"x\"",
+            "expected a time such as 100ms, 2s or 1m",
         ),
-        (
-            "run m.wasm --hwm x",
-            "expected a number of at least 1, found \"x\"",
-        ),
+        ("run m.wasm --hwm x", "expected a number of at least 1"),
         (
             "run m.wasm --history-rows 0",
-            "expected a number of at least 1, found \"0\"",
+            "expected a number of at least 1",
         ),
         (
             "job list --limit all",
-            "expected a number of jobs such as 20, found \"all\"",
+            "expected a number of jobs such as 20",
         ),
         (
             "job result 1 last",
-            "expected the number of a task such as 0, found \"last\"",
+            "expected the number of a task such as 0",
         ),
     ];
     for (line, message) in cases {

@@ -96,13 +96,13 @@ pub(crate) enum Command {
     New(NewArguments),
     /// Compile a task project for the cluster
     Build(BuildArguments),
-    /// Run a task on its samples and check that results are reproducible
+    /// Run a task's samples and check that results are reproducible
     Test(Box<TestArguments>),
     /// Map a module over inputs, merge the results and print them
     Run(Box<RunArguments>),
-    /// Call one function, on any engine or on several, and print its result
+    /// Call one function, on any engine or on several
     Call(Box<CallArguments>),
-    /// Call a function on each line of a file or of stdin and print its results
+    /// Call a function on each line of a file or of stdin
     Map(Box<MapArguments>),
     /// Show the form, functions, imports, hash and WIT of a module
     Inspect(InspectArguments),
@@ -110,7 +110,7 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Show or prune the cache of compiled modules
     Cache(CacheArguments),
-    /// Start a cluster on this machine: a NATS server and engines in the background
+    /// Start a cluster on this machine: a NATS server and engines
     #[cfg(feature = "nats")]
     Start(Box<StartArguments>),
     /// Show the server, engines and tasks of a cluster
@@ -133,7 +133,7 @@ pub(crate) enum Command {
     Init(Box<InitArguments>),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
-    /// Print the man page, or write the man pages of all commands to a directory
+    /// Print the man page, or write those of all commands
     Man(ManArguments),
     /// Print the version
     Version,
@@ -351,6 +351,12 @@ impl Arguments {
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {
             command = command.mut_subcommand(name, |command| briefly(command, is_short));
+            // As in `start -n 4`. An argument of `call` may be `-nan`.
+            if name != "call" {
+                command = command.mut_subcommand(name, |command| {
+                    command.mut_arg("engines", |engines| engines.short_alias('n'))
+                });
+            }
             // What only other commands have says nothing to this one.
             let known = command.find_subcommand(name).map(settable_by);
             let known = known.unwrap_or_default();

@@ -138,7 +138,7 @@ fn each_way_to_fail_has_its_code() {
     );
     let (code, message, _) = first(map("numbers").arg("add"), b"[1, 2, 3]\n");
     assert_eq!(code, "bad-input");
-    assert!(message.contains("found 3 arguments"), "{message}");
+    assert!(message.contains("found 3"), "{message}");
     let (code, message, _) = first(map("numbers").arg("add"), b"{]\n");
     assert_eq!(code, "bad-input");
     assert!(

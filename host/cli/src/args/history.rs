@@ -241,7 +241,6 @@ pub(crate) struct AgainArguments {
     /// Number of engines [default: the available cores]
     #[arg(
         short = 'j',
-        short_alias = 'n',
         long,
         value_name = "N", value_parser = parsed::<u32>(OF_ENGINES),
         env = "RWASM_ENGINES",

@@ -26,7 +26,7 @@ const SHOWN: &str = "Reporting";
 #[derive(Args, Debug)]
 pub(crate) struct TaskOptions {
     /// Number of engines [default: the available cores]
-    #[arg(short = 'j', short_alias = 'n', long, value_name = "N", value_parser = parsed::<u32>(OF_ENGINES), env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
+    #[arg(short = 'j', long, value_name = "N", value_parser = parsed::<u32>(OF_ENGINES), env = "RWASM_ENGINES", hide_env = true, help_heading = PLACE)]
     pub(crate) engines: Option<u32>,
 
     /// Whether that number was typed, and is not from the environment or the project file.

@@ -81,7 +81,7 @@ pub(crate) struct BuildArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Run a task on its samples and check that results are reproducible.
+/// Run a task's samples and check that results are reproducible.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
