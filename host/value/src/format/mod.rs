@@ -366,11 +366,11 @@ mod tests {
         ] {
             let list = Type::list(ty.clone());
             let error = from_text(text, &ty).unwrap_err().to_string();
-            assert_eq!(error, format!("the value: expected {ty}, found {text}"));
+            assert_eq!(error, format!("the value: expected {ty}, found `{text}`"));
             let error = from_text(&format!("[0, {text}]"), &list).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("[1]: expected {ty}, found {text}")
+                format!("[1]: expected {ty}, found `{text}`")
             );
         }
         for text in ["inf", "\"Infinity\""] {
@@ -411,7 +411,7 @@ mod tests {
         ] {
             assert_eq!(
                 text(typed, &ty),
-                format!("the value: expected {ty}, found {typed}")
+                format!("the value: expected {ty}, found `{typed}`")
             );
         }
         let nested = Type::list(Type::tuple([Type::String, Type::option(Type::S64)]));

@@ -130,7 +130,7 @@ mod tests {
         );
         assert_eq!(
             text(json!("inf"), &Type::F64),
-            "the value: expected f64, found \"inf\""
+            "the value: expected f64, found `\"inf\"`"
         );
         assert_eq!(
             text(json!("?"), &Type::bytes()),

@@ -184,7 +184,7 @@ mod tests {
         );
         assert_eq!(
             text("[(\"a\")]", &ty),
-            "[0]: expected tuple<string, option<u8>>, found (\"a\")"
+            "[0]: expected tuple<string, option<u8>>, found `(\"a\")`"
         );
         assert_eq!(
             text("[(", &ty),
@@ -240,7 +240,7 @@ mod tests {
         let error = call.arguments(&params).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "argument 2 (`text`): expected u64, found \"a\""
+            "argument 2 (`text`): expected u64, found `\"a\"`"
         );
 
         assert!(
