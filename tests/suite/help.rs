@@ -69,14 +69,13 @@ fn every_line_of_short_help_fits_and_says_what_the_option_is() {
         for line in short.lines() {
             assert!(line.chars().count() <= WIDTH, "{words:?}: {line}");
         }
-        let examples_end = |line: &&str| !line.is_empty();
-        for line in short.lines().skip_while(examples_end) {
-            let is_option = line.trim_start().starts_with('-');
-            // The text stands in the line of its option, or the option was too long for it.
-            assert!(
-                !is_option || line.trim().contains("  "),
-                "{words:?}: {line}"
-            );
+        let is_option = |line: &str| line.trim_start().starts_with('-');
+        let mut lines = short.lines().skip_while(|line| !line.is_empty()).peekable();
+        while let Some(line) = lines.next() {
+            // The text stands in the line of its option or, if they are long, in the next.
+            let next = lines.peek().copied().unwrap_or_default();
+            let is_described = line.trim().contains("  ") || !next.is_empty() && !is_option(next);
+            assert!(!is_option(line) || is_described, "{words:?}: {line}");
         }
     }
 }

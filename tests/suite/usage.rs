@@ -91,6 +91,57 @@ fn a_wrong_value_of_the_environment_names_its_variable() {
 }
 
 #[test]
+fn options_that_exclude_each_other_name_their_command_and_source() {
+    let dir = folder();
+    let usage = "Usage: rwasm-cluster run ";
+    let typed = || run("wordcount").in_dir(&dir);
+    typed()
+        .typed("--merge sum --reduce reducer")
+        .fails(2)
+        .expect_stderr_has(&["'--reduce' cannot be used with '--merge'", usage]);
+    typed()
+        .env("RWASM_MERGE", "sum")
+        .env("RWASM_REDUCE", "reducer")
+        .fails(2)
+        .expect_stderr_has(&[
+            usage,
+            "environment variables `RWASM_REDUCE` and `RWASM_MERGE`",
+        ]);
+    file(&dir, "rwasm.toml", "quiet = true\nverbose = true\n");
+    typed()
+        .fails(2)
+        .expect_stderr_has(&[usage, "hint: the values come from `rwasm.toml`"]);
+}
+
+#[test]
+fn slips_get_a_hint() {
+    let cases = [
+        ("total 1 2 3", "a list is one argument: '[1, 2, 3]'"),
+        ("add 7,2", "separate arguments with spaces"),
+    ];
+    for (line, hint) in cases {
+        call("numbers")
+            .typed(line)
+            .fails(2)
+            .expect_stderr_has(&[hint]);
+    }
+    let map = || program().arg("map").arg(guest("numbers")).arg("fib");
+    let hint = format!(
+        "to call it once: `rwasm-cluster call {} fib 1`",
+        guest("numbers").display()
+    );
+    map().arg("1").fails(14).expect_stderr_has(&[&hint]);
+    map()
+        .stdin("\n")
+        .fails(11)
+        .expect_stderr_has(&["the line is empty"]);
+    run("upper")
+        .typed("--dir .:/x")
+        .fails(2)
+        .expect_stderr_has(&["two colons: .::/x"]);
+}
+
+#[test]
 fn a_word_that_is_not_text_is_named_with_its_option() {
     let odd = std::ffi::OsStr::from_bytes(b"b\xfe");
     let wrong = |option: &str| run("wordcount").arg(option).arg(odd).fails(2);
