@@ -6,6 +6,7 @@ mod grants;
 mod options;
 mod usage;
 mod values;
+mod words;
 
 pub(crate) use generated::{
     CompletionsArguments, ManArguments, completions, is_command, man_pages, version,
@@ -15,6 +16,7 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check
 #[cfg(test)]
 pub(crate) use values::LIMITS;
 pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
+pub(crate) use words::{are_configured, asks_for_help};
 
 mod cache;
 #[cfg(feature = "nats")]
@@ -321,23 +323,6 @@ pub(crate) struct InspectArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Whether the first word asks for help, or for what is made of it, and for nothing that a project configures.
-pub(crate) fn asks_for_help() -> bool {
-    let first = std::env::args_os().nth(1);
-    [
-        "help",
-        "version",
-        "man",
-        "completions",
-        "-h",
-        "--help",
-        "-V",
-        "--version",
-    ]
-    .iter()
-    .any(|word| first.as_deref() == Some(word.as_ref()))
-}
-
 impl Arguments {
     /// Reads the command line and the environment, with the project file's settings behind them.
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {
@@ -346,7 +331,9 @@ impl Arguments {
             // Colours could not be told from what the words bring along.
             command = command.styles(Styles::plain());
         }
-        file.check(&settable(&command))?;
+        if !asks_for_help() {
+            file.check(&settable(&command))?;
+        }
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {
             command = command.mut_subcommand(name, |command| briefly(command, is_short));
