@@ -5,8 +5,9 @@ use super::state;
 use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{aligned, counted, escaped, in_line, time};
+use crate::text::{aligned, counted, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
+use rwasm_cluster::plain::in_line;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -44,7 +45,7 @@ fn look(remote: &RemoteOptions) -> Result<Overview, CliError> {
 fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
     let mut lines = Vec::new();
     let mut line =
-        |name: &str, value: String| lines.push(format!("{name:<8} {}\n", escaped(&value)));
+        |name: &str, value: String| lines.push(format!("{name:<8} {}\n", in_line(&value)));
     if let Some(profile) = profile {
         line("cluster", profile.to_owned());
     }

@@ -13,6 +13,7 @@ use crate::pipeline::RunningCluster;
 use crate::pipeline::grants;
 use crate::pipeline::history;
 use anyhow::Context as _;
+use rwasm_cluster::plain;
 use rwasm_cluster::{
     Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,
     JobKind, JobSpec, JobState, Merge, Module, Random, TaskEntry, TaskError, TaskFailure,
@@ -162,7 +163,7 @@ fn module(job: &JobEntry) -> Result<Module, CliError> {
     }
     Err(gone(format!(
         "the module `{}` has changed since job {} ran it",
-        path.display(),
+        plain::path(path),
         job.key
     )))
 }
@@ -220,7 +221,8 @@ fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String
             .read_to_end(&mut bytes)?;
         Ok((length, bytes))
     };
-    let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
+    let unreadable =
+        |error: std::io::Error| format!("cannot read `{}`: {error}", plain::path(path));
     let (length, bytes) = read().map_err(unreadable)?;
     let mut found = String::new();
     for byte in Sha256::digest(&bytes) {
@@ -230,7 +232,7 @@ fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String
     if found != sha256 {
         return Err(format!(
             "bytes {start}..{end} of `{}` have changed",
-            path.display()
+            plain::path(path)
         ));
     }
     if (start, end) == (0, length) {

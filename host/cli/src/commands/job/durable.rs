@@ -14,11 +14,12 @@ use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 use crate::output::results::Output;
 use crate::output::stdout::print;
 use crate::pipeline::durable;
-use crate::text::{aligned, escaped, in_line, time};
+use crate::text::{aligned, time};
 use anyhow::Context as _;
 use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Role};
+use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{Cluster, Value};
 use serde_json::{Value as Json, json};
 
@@ -389,7 +390,7 @@ fn text(job: &DurableJob, counts: Option<JobCounts>) -> String {
     ];
     let lines = rows
         .iter()
-        .map(|(name, value)| format!("{name:<10} {}\n", escaped(value)));
+        .map(|(name, value)| format!("{name:<10} {}\n", in_line(value)));
     lines.collect()
 }
 

@@ -5,7 +5,8 @@ use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::stdout::print;
 use crate::pipeline::history;
-use crate::text::{counted, escaped, time};
+use crate::text::{counted, time};
+use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
 use std::fmt::Write as _;
@@ -37,7 +38,7 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<10} {}", escaped(value));
+        let _ = writeln!(text, "{name:<10} {}", in_line(value));
     };
     line("job", &job.key.to_string());
     line("state", job.state.name());
