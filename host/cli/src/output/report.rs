@@ -5,7 +5,7 @@ use crate::output::results::Output;
 use crate::output::summary::Summary;
 use rwasm_cluster::{
     ArgumentSource, Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
-    TaskRecord, Usage,
+    TaskRecord, TaskSettings, Usage,
 };
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -23,6 +23,20 @@ pub(crate) struct Subject {
     pub(crate) merge: Option<Merge>,
     pub(crate) label: Option<String>,
     pub(crate) is_deterministic: bool,
+}
+
+impl Subject {
+    /// A job of `command` on a module; what it calls and how it merges is for the command to add.
+    pub(crate) fn of(command: &'static str, module: &Module, task: &TaskSettings) -> Self {
+        Self {
+            command,
+            module: module.clone(),
+            function: None,
+            merge: None,
+            label: task.label.as_deref().map(str::to_owned),
+            is_deterministic: task.deterministic,
+        }
+    }
 }
 
 /// Writes the report on a job that ended well, failures it bore included.
