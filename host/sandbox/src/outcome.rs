@@ -135,6 +135,23 @@ impl Failure {
     pub fn cancelled() -> Self {
         Self::new(FailureCode::Cancelled, "the task was cancelled")
     }
+
+    /// Of a task whose cluster was shut down before it ended.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn shut_down() -> Self {
+        Self::new(FailureCode::Cancelled, "the cluster was shut down")
+    }
+
+    /// Of a task whose outcome nobody waits for any more.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unwanted() -> Self {
+        Self::new(
+            FailureCode::Cancelled,
+            "the task's outcome is no longer wanted",
+        )
+    }
 }
 
 /// The class of a failure. Its name in JSON and on the command line is stable.

@@ -16,7 +16,7 @@ use crate::nats::{lanes, names};
 use crate::placement::Stage;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
-use rwasm_sandbox::outcome::FailureCode;
+use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::sandbox::ModuleHash;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{HashMap, HashSet};
@@ -524,10 +524,9 @@ impl Agent {
         }
         let rest = std::mem::take(&mut *self.flights());
         for flight in rest.into_values() {
-            let message = "the cluster was shut down";
             flight
                 .dispatch
-                .fail_rest(flight.engine, FailureCode::Cancelled, message);
+                .fail_rest_with(flight.engine, &Failure::shut_down());
         }
         let _ = timeout(Duration::from_secs(1), self.connection.client.flush()).await;
         self.roster.close();
