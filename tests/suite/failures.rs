@@ -1,7 +1,7 @@
 //! Failures: how many a job bears, how often a task runs again, and when the job itself is too late.
 
 use crate::support::{Cli, SOON, cluster, finish, module, number, one_line_each, run};
-use rwasm_cluster::{FailureCode, Input, JobError, Merge, Tolerance};
+use rwasm_cluster::{Builtin, FailureCode, Input, JobError, Merge, Tolerance};
 use std::time::{Duration, Instant};
 
 fn faulty(options: &str) -> Cli {
@@ -85,7 +85,7 @@ fn each_borne_failure_is_told_once() {
 #[test]
 fn a_failed_task_runs_again_as_often_as_was_said() {
     let cluster = cluster(2);
-    let mut spec = one_line_each(Merge::Sum);
+    let mut spec = one_line_each(Builtin::Sum.into());
     spec.task.retry.retries = 2;
     spec.job.max_failures = Tolerance::Count(1);
     spec.job.keep_records = true;

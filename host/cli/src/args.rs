@@ -215,10 +215,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "NAME", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) reduce: Option<String>,
 
-    /// Built-in merge: collect, concat, sum, min, max, count or none
-    ///
-    /// It replaces the reducer.
-    #[arg(long, value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
+    #[arg(long, help = values::merge_help(), long_help = values::merge_long_help(), value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) merge: Option<Merge>,
 
     #[command(flatten)]

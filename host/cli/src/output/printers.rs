@@ -6,8 +6,8 @@ use crate::exit::CliError;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    Failure, Job, JobError, JobResult, JobSpec, Map, Merge, Module, Origin, Packed, TaskError,
-    TaskFailure, Type, Value,
+    Builtin, Failure, Job, JobError, JobResult, JobSpec, Map, Merge, Module, Origin, Packed,
+    TaskError, TaskFailure, Type, Value,
 };
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ impl RunFormat {
         let format = format.unwrap_or(default);
         // Joined values are the same printed one by one, but for documents with a beginning and
         // an end.
-        let joins = *merge == Merge::Concat && !matches!(format, Format::Json | Format::Wave);
+        let joins = merge.builtin() == Some(Builtin::Concat)
+            && !matches!(format, Format::Json | Format::Wave);
         Self {
             format,
             is_streaming: is_records || joins,

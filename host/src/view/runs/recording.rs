@@ -6,9 +6,10 @@
 //! takes the hashes of files' parts; the driver holds that form while the task is under way.
 
 use super::pieces::{Piece, Pieces, Total};
-use super::spec::{Merge, ViewKind};
+use super::spec::ViewKind;
 use super::start::NewJob;
 use crate::dispatch::TaskInput;
+use crate::merge::Builtin;
 use crate::view::shared::keeper::{Beginning, Keeper, too_large};
 use crate::view::shared::result::{JobError, JobResult};
 use crate::view::shared::settings::TaskSettings;
@@ -338,7 +339,8 @@ fn job_options(new: &NewJob<'_>) -> Json {
         "unordered": job.unordered,
         "memo": task.memo,
     });
-    let is_streamed = run.is_some_and(|run| run.streamed) && new.plan.merge == Merge::Concat;
+    let is_streamed =
+        run.is_some_and(|run| run.streamed) && new.plan.merge.builtin() == Some(Builtin::Concat);
     let streamed = is_streamed.then(|| ("streamed", true.into()));
     let more = granted(&setting.limits, &setting.grants, setting.deterministic);
     with(options, more.into_iter().chain(streamed))
