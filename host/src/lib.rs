@@ -75,7 +75,7 @@
 //! `rwasm-sandbox`. Engines of other processes and what observes a cluster follow.
 
 #[cfg(test)]
-#[path = "../value/arbitrary.rs"]
+#[path = "../arbitrary.rs"]
 #[expect(
     dead_code,
     reason = "the strategies of all packages, of which each uses some"

@@ -10,7 +10,7 @@
 //! runs.
 
 #[cfg(test)]
-#[path = "../../value/arbitrary.rs"]
+#[path = "../arbitrary.rs"]
 mod arbitrary;
 
 mod entry;

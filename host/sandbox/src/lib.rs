@@ -7,7 +7,7 @@
 //! and its outcome. It knows nothing of engines, jobs, retries or merges.
 
 #[cfg(test)]
-#[path = "../../value/arbitrary.rs"]
+#[path = "../arbitrary.rs"]
 mod arbitrary;
 
 pub mod grants;
