@@ -150,7 +150,7 @@ pub use placement::{ParsePolicyError, Policy};
 #[cfg(feature = "history")]
 pub use rwasm_history::{
     AttemptEntry, History, HistoryError, HistorySettings, InputEntry, JobEntry, JobKey, JobKind,
-    JobQuery, JobState, Kept, TaskEntry, TaskInput, TaskQuery, TaskState,
+    JobQuery, JobState, Kept, RecordedInput, TaskEntry, TaskQuery, TaskState,
 };
 pub use rwasm_sandbox::chunk::{Chunking, ParseChunkingError};
 pub use rwasm_sandbox::grants::{

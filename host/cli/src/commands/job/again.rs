@@ -16,8 +16,8 @@ use anyhow::Context as _;
 use rwasm_cluster::plain;
 use rwasm_cluster::{
     Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,
-    JobKind, JobSpec, JobState, Merge, Module, Random, TaskEntry, TaskError, TaskFailure,
-    TaskInput, TaskQuery, TaskState, Tolerance, Value,
+    JobKind, JobSpec, JobState, Merge, Module, Random, RecordedInput, TaskEntry, TaskError,
+    TaskFailure, TaskQuery, TaskState, Tolerance, Value,
 };
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
@@ -177,7 +177,7 @@ enum Given {
 impl Given {
     fn of(job: &JobEntry, task: &TaskEntry) -> Result<Self, String> {
         match &task.input {
-            TaskInput::Stored(packed) => {
+            RecordedInput::Stored(packed) => {
                 let values = packed
                     .iter()
                     .map(|value| value.unpack().map_err(|error| error.to_string()));
@@ -193,7 +193,7 @@ impl Given {
                     _ => Err("its stored input is not a chunk".to_owned()),
                 }
             }
-            TaskInput::Range {
+            RecordedInput::Range {
                 path,
                 start,
                 end,
@@ -204,7 +204,9 @@ impl Given {
                     .ok_or("the hash of its input was not recorded")?;
                 part(path, *start, *end, wanted).map(Self::Input)
             }
-            TaskInput::Elsewhere(reason) => Err(format!("its input was not recorded: {reason}")),
+            RecordedInput::Elsewhere(reason) => {
+                Err(format!("its input was not recorded: {reason}"))
+            }
             _ => Err("its input is of an unknown kind".to_owned()),
         }
     }

@@ -7,7 +7,7 @@ use crate::output::stdout::print;
 use crate::pipeline::history;
 use crate::text::{counted, time};
 use rwasm_cluster::plain::in_line;
-use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
+use rwasm_cluster::{JobEntry, JobKey, RecordedInput, TaskEntry, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
 use std::fmt::Write as _;
 
@@ -100,25 +100,25 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
 }
 
 /// What a task was called with, for people.
-pub(super) fn input(input: &TaskInput) -> String {
+pub(super) fn input(input: &RecordedInput) -> String {
     match input {
-        TaskInput::Stored(values) => match values.len() {
+        RecordedInput::Stored(values) => match values.len() {
             1 => "an argument that is kept".to_owned(),
             count => format!("{count} arguments that are kept"),
         },
-        TaskInput::Range {
+        RecordedInput::Range {
             path, start, end, ..
         } => {
             format!("{}, bytes {start}..{end}", path.display())
         }
-        TaskInput::Elsewhere(reason) => format!("something that is not kept: {reason}"),
+        RecordedInput::Elsewhere(reason) => format!("something that is not kept: {reason}"),
         _ => "something unknown".to_owned(),
     }
 }
 
 fn task(task: &TaskEntry) -> Json {
     let range = match &task.input {
-        TaskInput::Range {
+        RecordedInput::Range {
             path,
             start,
             end,
