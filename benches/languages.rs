@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Each figure is the least of so many, taken in turn with the others.
+/// Each figure is the least of this many, taken in turn with the others.
 const ROUNDS: usize = 5;
 
 /// How long the text is that is made where none is named.

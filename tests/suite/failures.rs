@@ -1,4 +1,4 @@
-//! Failures: how many a job bears, how often a task runs again, and when the job itself is too late.
+//! Failures: how many a job tolerates, how often a task is retried, and when the job itself is too late.
 
 use crate::support::{Cli, SOON, cluster, finish, module, number, one_line_each, run};
 use rwasm_cluster::{Builtin, FailureCode, Input, JobError, Merge, Tolerance};
@@ -27,14 +27,14 @@ fn an_instance_that_failed_is_never_used_again() {
 fn failures_are_borne_up_to_the_number_that_was_given() {
     let line = |bad: bool| if bad { "refuse\n" } else { "line\n" };
     let text: String = (0..100).map(|number| line(number % 30 == 29)).collect();
-    for borne in [
+    for tolerated in [
         "--max-failures 3",
         "--max-failures 99",
         "--max-failures 3%",
         "--max-failures 50%",
     ] {
         let ended = faulty("--chunk lines:1")
-            .typed(borne)
+            .typed(tolerated)
             .stdin(text.clone())
             .end();
         ended

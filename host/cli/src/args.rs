@@ -334,7 +334,7 @@ impl Arguments {
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {
             command = command.mut_subcommand(name, |command| briefly(command, is_short));
-            // What only other commands have says nothing to this one.
+            // A setting of other commands has no effect on this one.
             let known = command.find_subcommand(name).map(settable_by);
             let known = known.unwrap_or_default();
             for (id, value) in file.settings().iter().filter(|(id, _)| known.contains(id)) {

@@ -310,7 +310,7 @@ impl Worker {
         };
         let body = match &head.body {
             None => body,
-            // Where it cannot be had, whoever submitted it knows how many tasks it had.
+            // If it cannot be fetched, whoever submitted it knows its number of tasks.
             Some(name) => self
                 .bench
                 .blobs

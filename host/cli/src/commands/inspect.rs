@@ -111,7 +111,7 @@ fn sample(ty: &Type) -> Value {
     }
 }
 
-/// How its WIT is had, or that it has none.
+/// How to print its WIT, or that it has none.
 fn wit_note(module: &Module) -> String {
     if module.has_wit() {
         "shown by --format wit".to_owned()

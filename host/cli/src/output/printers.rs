@@ -187,7 +187,7 @@ pub(crate) struct MapPrinter {
 }
 
 impl MapPrinter {
-    /// Prints all results as they come, up to a failure that is not borne.
+    /// Prints all results as they come, up to a failure that is not tolerated.
     pub(crate) fn all(mut self, map: &mut Map<Value>) -> Result<(), CliError> {
         loop {
             let mut next = map.try_next_outcome();
@@ -212,7 +212,7 @@ impl MapPrinter {
         self.output.complete()
     }
 
-    /// A failure that is borne stands in its place, where the format has a way to say so.
+    /// A tolerated failure stands in its place, where the format has a way to say so.
     fn failed(&mut self, failed: &Arc<TaskFailure>) -> Result<(), CliError> {
         let failure = &failed.failure;
         if matches!(self.format, Format::Json | Format::Jsonl) {

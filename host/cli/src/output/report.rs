@@ -39,7 +39,7 @@ impl Subject {
     }
 }
 
-/// Writes the report on a job that ended well, failures it bore included.
+/// Writes the report on a job that ended well, tolerated failures included.
 pub(crate) fn write(
     mut file: Output,
     subject: &Subject,

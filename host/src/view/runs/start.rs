@@ -45,7 +45,7 @@ pub(crate) struct NewJob<'a> {
     pub(crate) kind: JobKind,
     pub(crate) inputs: Vec<InputEntry>,
     pub(crate) owner: Owner,
-    /// Whether a task that failed makes the job one that failed, though it bears that.
+    /// Whether a task that failed makes the job one that failed, although it tolerates that.
     pub(crate) failures_count: bool,
     /// Whether arguments may name pushed values.
     pub(crate) names_values: bool,

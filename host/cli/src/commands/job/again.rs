@@ -341,14 +341,14 @@ impl Again<'_> {
         if let Some(label) = &self.spec.task.label {
             view = view.label(Arc::clone(label));
         }
-        let bears = self.spec.job.max_failures != Tolerance::Count(0);
+        let tolerates = self.spec.job.max_failures != Tolerance::Count(0);
         let mut map = view.map(&function, arguments)?;
         let canceller = map.canceller();
         signals.watch(move || canceller.cancel());
         while let Some((_, outcome)) = map.next_outcome() {
             match outcome {
                 Ok(value) => output.value(&value, self.format.record)?,
-                Err(TaskError::Failed(failure)) if bears && map.error().is_none() => {
+                Err(TaskError::Failed(failure)) if tolerates && map.error().is_none() => {
                     let failure = &failure.failure;
                     output.bytes(error_line(failure.code.name(), &failure.message).as_bytes())?;
                 }
