@@ -14,6 +14,9 @@ pub mod grants;
 pub mod limits;
 
 #[doc(hidden)]
+pub mod lock;
+
+#[doc(hidden)]
 pub mod cancel;
 pub mod note;
 pub mod outcome;

@@ -53,6 +53,35 @@ pub(crate) struct NewJob<'a> {
     pub(crate) follow: Vec<Dependency>,
 }
 
+impl<'a> NewJob<'a> {
+    /// A run of `spec`, which waits for nothing, and of whose inputs nothing is recorded.
+    pub(crate) fn of_run(
+        spec: &'a JobSpec,
+        plan: Plan,
+        setting: Arc<Setting>,
+        program: Arc<Program>,
+        pieces: Box<dyn Pieces>,
+    ) -> Self {
+        Self {
+            plan,
+            run: Some(spec),
+            view: &spec.view,
+            task: &spec.task,
+            job: &spec.job,
+            setting,
+            program,
+            pieces,
+            kind: JobKind::Run,
+            inputs: Vec::new(),
+            owner: Owner::default(),
+            failures_count: false,
+            names_values: false,
+            after: Vec::new(),
+            follow: Vec::new(),
+        }
+    }
+}
+
 impl Core {
     /// Starts a job with a driver and a reader of its own.
     pub(crate) fn start(&self, new: NewJob<'_>) -> Result<Job, SubmitError> {
