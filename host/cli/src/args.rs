@@ -38,7 +38,7 @@ pub(crate) use clusters::{
 };
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
-    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
+    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs, ShownOptions,
 };
 
 #[cfg(feature = "nats")]
@@ -377,7 +377,7 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Start(start) => start.loudness.verbose,
             #[cfg(feature = "nats")]
-            Command::Status(status) => status.loudness.verbose,
+            Command::Status(status) => status.shown.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::Stop(stop) => stop.loudness.verbose,
             #[cfg(feature = "nats")]
@@ -468,7 +468,7 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Start(start) => &mut start.loudness,
             #[cfg(feature = "nats")]
-            Command::Status(status) => &mut status.loudness,
+            Command::Status(status) => &mut status.shown.loudness,
             #[cfg(feature = "nats")]
             Command::Stop(stop) => &mut stop.loudness,
             #[cfg(feature = "nats")]

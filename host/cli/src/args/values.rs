@@ -231,12 +231,12 @@ pub(super) fn merge_parser() -> impl clap::builder::TypedValueParser<Value = Mer
 /// What `--merge` is, with the names that it takes.
 pub(super) fn merge_help() -> String {
     let names = Builtin::ALL.map(Builtin::name).join(", ");
-    format!("Built-in merge: {names} or {}", Merge::None)
+    format!("Merge: {names}, {}", Merge::None)
 }
 
 /// The same, and what becomes of the reducer.
 pub(super) fn merge_long_help() -> String {
-    format!("{}\n\nIt replaces the reducer.", merge_help())
+    format!("{}\n\nA built-in merge replaces the reducer.", merge_help())
 }
 
 /// Any time, none at all included.

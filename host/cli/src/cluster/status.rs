@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 
 /// Shows a cluster.
 pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
-    let found = look(&arguments.remote)?;
+    let found = look(&arguments.shown.remote)?;
     // What else is known, where it runs on this machine.
     let here = state::at(&found.url);
     let running = here.as_ref().and_then(|place| place.running().ok()?);
     let profile = here.as_ref().map(state::ClusterDir::name);
     let pid = running.map(|(state, _)| state.server.pid);
-    print(&match arguments.format {
+    print(&match arguments.shown.format {
         ShownAs::Text => text(&found, profile, pid),
         ShownAs::Json => format!("{:#}\n", document(&found, profile, pid)),
     })
@@ -27,8 +27,8 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
 
 /// Lists the processes with engines.
 pub(crate) fn list(arguments: &EngineListArguments) -> Result<(), CliError> {
-    let found = look(&arguments.remote)?;
-    print(&match arguments.format {
+    let found = look(&arguments.shown.remote)?;
+    print(&match arguments.shown.format {
         ShownAs::Text => engines(&found.processes),
         ShownAs::Json => {
             let processes: Vec<Json> = found.processes.iter().map(process).collect();

@@ -26,7 +26,7 @@ use serde_json::{Value as Json, json};
 /// Refuses a job of the history that is looked for at a cluster: numbers name those, and no durable one.
 pub(super) fn check(command: &JobCommand) -> Result<(), CliError> {
     let (ids, remote) = match command {
-        JobCommand::Show(show) => (std::slice::from_ref(&show.id), &show.remote),
+        JobCommand::Show(show) => (std::slice::from_ref(&show.id), &show.shown.remote),
         JobCommand::Result(result) => (std::slice::from_ref(&result.id), &result.remote),
         JobCommand::Retry(retry) => (std::slice::from_ref(&retry.id), &retry.remote),
         JobCommand::Rm(rm) => (&*rm.ids, &rm.remote),
@@ -115,7 +115,7 @@ pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), 
             rows.push((job, counts));
         }
     }
-    match arguments.format {
+    match arguments.shown.format {
         ShownAs::Json => {
             let all: Vec<Json> = rows
                 .iter()

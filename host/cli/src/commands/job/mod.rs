@@ -60,9 +60,9 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
 #[cfg(feature = "nats")]
 fn durable_show(id: &str, arguments: &ShowArguments) -> Result<(), CliError> {
     durable::show(
-        &durable::look_for(id, &arguments.remote)?,
+        &durable::look_for(id, &arguments.shown.remote)?,
         id,
-        arguments.format,
+        arguments.shown.format,
     )
 }
 
@@ -106,13 +106,13 @@ fn no_number(id: &str) -> CliError {
 
 fn list(arguments: &ListArguments) -> Result<(), CliError> {
     #[cfg(feature = "nats")]
-    if let Some(jobs) = durable::looked_at(&arguments.remote)? {
+    if let Some(jobs) = durable::looked_at(&arguments.shown.remote)? {
         return durable::list(&jobs, arguments);
     }
     let history = match history::open()? {
         Ok(history) => history,
         Err(path) => {
-            if arguments.format == ShownAs::Json {
+            if arguments.shown.format == ShownAs::Json {
                 print("[]\n")?;
             }
             let text = format!(
@@ -138,7 +138,7 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
     } else {
         history.jobs(&query).map_err(CliError::History)?
     };
-    match arguments.format {
+    match arguments.shown.format {
         ShownAs::Text => print(&table(&jobs)),
         ShownAs::Json => {
             let jobs: Vec<Json> = jobs.iter().map(json).collect();

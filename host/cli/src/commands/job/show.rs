@@ -19,12 +19,12 @@ pub(super) fn show(key: JobKey, arguments: &ShowArguments) -> Result<(), CliErro
     let job = history.job(key).map_err(CliError::History)?;
     let mut query = TaskQuery::default();
     query.states = vec![TaskState::Failed];
-    query.limit = match arguments.format {
+    query.limit = match arguments.shown.format {
         ShownAs::Text => Some(SHOWN),
         ShownAs::Json => None,
     };
     let failed = history.tasks(key, &query).map_err(CliError::History)?;
-    print(&match arguments.format {
+    print(&match arguments.shown.format {
         ShownAs::Text => text(&job, &failed),
         ShownAs::Json => {
             let mut document = json(&job);
