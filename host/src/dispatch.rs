@@ -275,7 +275,7 @@ pub(crate) trait Reply: Send + Sync {
 /// A dispatch that is let go, by a backend that ends say, is answered all the same.
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        self.fail_rest(None, FailureCode::Cancelled, "the cluster was shut down");
+        self.fail_rest_with(None, &Failure::shut_down());
     }
 }
 

@@ -354,7 +354,7 @@ fn stats_count_what_ran() {
 #[test]
 fn options_are_from_the_environment_and_the_project_file_too() {
     let dir = folder();
-    // What only other commands have says nothing here.
+    // A setting of other commands has no effect here.
     file(
         &dir,
         "rwasm.toml",

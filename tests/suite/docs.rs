@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The directories whose documents are checked, beside those at the top.
-const DIRECTORIES: [&str; 4] = ["deploy", "docs", "host", "wit"];
+const DIRECTORIES: [&str; 5] = ["deploy", "docs", "findings", "host", "wit"];
 
 /// What compilers and package managers leave in these directories.
 const GENERATED: [&str; 2] = ["node_modules", "target"];

@@ -142,7 +142,7 @@ fn status_shows_all_lanes_and_leaves_nothing_behind() {
         lanes()["large"]["engines"] == 2
     });
     assert_eq!(lanes()["main"]["engines"], 0);
-    // Whoever looked reads by a consumer, and servers bear few.
+    // Whoever looked reads by a consumer, and servers can handle only a few.
     let readers = asked(&server, async |js| {
         let mut stream = js.get_stream("KV_RWC_ENGINES").await.expect("it is there");
         stream

@@ -13,12 +13,17 @@ struct Example {
     shown: Vec<String>,
 }
 
-fn readme() -> PathBuf {
+fn readme_path() -> PathBuf {
     workspace().join("README.md")
 }
 
+/// The text of README.
+pub(crate) fn readme() -> String {
+    read(&readme_path())
+}
+
 /// The blocks of that kind: the text between their fences.
-fn blocks(text: &str, kind: &str) -> Vec<Vec<String>> {
+pub(crate) fn blocks(text: &str, kind: &str) -> Vec<Vec<String>> {
     let fence = format!("```{kind}");
     let mut lines = text.lines();
     let mut blocks = vec![];
@@ -45,7 +50,7 @@ fn examples(text: &str) -> Vec<Example> {
 }
 
 /// A directory as the page says it should be: the guests, and the files that its `printf` lines make.
-fn as_described(page: &str, text: &str) -> TempDir {
+pub(crate) fn as_described(page: &str, text: &str) -> TempDir {
     let dir = folder();
     for name in ["wordcount", "upper", "linecount", "numbers"] {
         fs::copy(guest(name), dir.path().join(name).with_extension("wasm"))
@@ -163,7 +168,7 @@ fn a_page_shows_an_output_whole_or_marks_the_gaps() {
 
 #[test]
 fn the_commands_of_readme_print_what_it_shows() {
-    let run = run_commands(&readme());
+    let run = run_commands(&readme_path());
     assert!(run > 5, "README has {run} examples");
 }
 
@@ -231,7 +236,7 @@ fn options_that_the_documents_name_are_there() {
             )
         })
         .concat();
-    for path in pages().into_iter().chain([readme()]) {
+    for path in pages().into_iter().chain([readme_path()]) {
         let text = read(&path);
         let ends = |letter: char| letter.is_whitespace() || "`'(),;=".contains(letter);
         for word in text.split(ends) {

@@ -247,7 +247,7 @@ fn dependencies() -> Result<Done> {
     pass(&mut deny(&["check", "advisories"]))
 }
 
-/// With all features, and in the profile for development, as the demo is built.
+/// With all features, in the profile for development.
 fn main_cargo(command: &str) -> Command {
     let mut cargo = shell::cargo(shell::root());
     cargo.args([command, "--workspace", "--all-features", "--locked"]);

@@ -6,6 +6,7 @@ mod grants;
 mod options;
 mod usage;
 mod values;
+mod words;
 
 pub(crate) use generated::{
     CompletionsArguments, ManArguments, completions, is_command, man_pages, version,
@@ -15,6 +16,7 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check
 #[cfg(test)]
 pub(crate) use values::LIMITS;
 pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
+pub(crate) use words::{are_configured, asks_for_help};
 
 mod cache;
 #[cfg(feature = "nats")]
@@ -36,7 +38,7 @@ pub(crate) use clusters::{
 };
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
-    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
+    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs, ShownOptions,
 };
 
 #[cfg(feature = "nats")]
@@ -214,10 +216,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "NAME", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) reduce: Option<String>,
 
-    /// Merge: collect, concat, sum, min, max, count, none
-    ///
-    /// A built-in merge replaces the reducer.
-    #[arg(long, value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
+    #[arg(long, help = values::merge_help(), long_help = values::merge_long_help(), value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) merge: Option<Merge>,
 
     #[command(flatten)]
@@ -322,23 +321,6 @@ pub(crate) struct InspectArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Whether the first word asks for help, or for what is made of it, and for nothing that a project configures.
-pub(crate) fn asks_for_help() -> bool {
-    let first = std::env::args_os().nth(1);
-    [
-        "help",
-        "version",
-        "man",
-        "completions",
-        "-h",
-        "--help",
-        "-V",
-        "--version",
-    ]
-    .iter()
-    .any(|word| first.as_deref() == Some(word.as_ref()))
-}
-
 impl Arguments {
     /// Reads the command line and the environment, with the project file's settings behind them.
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {
@@ -347,7 +329,9 @@ impl Arguments {
             // Colors could not be told from what the words bring along.
             command = command.styles(Styles::plain());
         }
-        file.check(&settable(&command))?;
+        if !asks_for_help() {
+            file.check(&settable(&command))?;
+        }
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {
             command = command.mut_subcommand(name, |command| briefly(command, is_short));
@@ -357,7 +341,7 @@ impl Arguments {
                     command.mut_arg("engines", |engines| engines.short_alias('n'))
                 });
             }
-            // What only other commands have says nothing to this one.
+            // A setting of other commands has no effect on this one.
             let known = command.find_subcommand(name).map(settable_by);
             let known = known.unwrap_or_default();
             for (id, value) in file.settings().iter().filter(|(id, _)| known.contains(id)) {
@@ -398,7 +382,7 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Start(start) => start.loudness.verbose,
             #[cfg(feature = "nats")]
-            Command::Status(status) => status.loudness.verbose,
+            Command::Status(status) => status.shown.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::Stop(stop) => stop.loudness.verbose,
             #[cfg(feature = "nats")]
@@ -489,7 +473,7 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Start(start) => &mut start.loudness,
             #[cfg(feature = "nats")]
-            Command::Status(status) => &mut status.loudness,
+            Command::Status(status) => &mut status.shown.loudness,
             #[cfg(feature = "nats")]
             Command::Stop(stop) => &mut stop.loudness,
             #[cfg(feature = "nats")]

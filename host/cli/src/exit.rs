@@ -13,6 +13,7 @@ use rwasm_cluster::durable::DurableError;
 use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
+use rwasm_cluster::plain;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{
     ArgumentSource, Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError,
@@ -296,7 +297,7 @@ impl CliError {
             Self::Internal(error) => {
                 format!("internal error in rwasm-cluster, please report it: {error:#}")
             }
-            Self::Config { path, message } => format!("`{}`: {message}", path.display()),
+            Self::Config { path, message } => format!("`{}`: {message}", plain::path(path)),
             Self::Load(error) => with_source(error),
             Self::Function(error) => visible(&error.to_string()),
             Self::Start(error) => with_source(error),

@@ -1,10 +1,11 @@
 //! Collects what engines return while they run the tasks of a message: the outcomes, until all are there, and notes.
 
-use super::worker::{Name, Worker, lock};
+use super::worker::{Name, Worker};
 use crate::dispatch::{Answer, Reply};
 use crate::nats::blob::LARGEST_INLINE;
 use crate::nats::names;
 use crate::nats::wire::{Heard, encode_heard};
+use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::note::{Listener, TaskNote};
 use rwasm_sandbox::outcome::Outcome;
 use std::sync::atomic::{AtomicBool, Ordering};

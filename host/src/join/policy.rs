@@ -4,6 +4,7 @@ use crate::nats::wire::TasksHead;
 use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{FailureCode, Outcome};
+use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
@@ -81,7 +82,7 @@ struct Limited {
 #[non_exhaustive]
 pub enum PolicyError {
     /// The file cannot be read.
-    #[error("cannot read the policy `{}`", .path.display())]
+    #[error("cannot read the policy `{}`", plain::path(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -89,7 +90,7 @@ pub enum PolicyError {
         source: std::io::Error,
     },
     /// The file is not a valid policy.
-    #[error("`{}` is not a valid policy: {reason}", .path.display())]
+    #[error("`{}` is not a valid policy: {reason}", plain::path(.path))]
     Invalid {
         /// The file.
         path: PathBuf,

@@ -36,7 +36,7 @@ fn a_state_is_printed_as_it_is_asked_for() {
     assert!(text.contains("running"), "{text}");
     cluster.job("cancel half").end().expect_code(0);
     assert_eq!(of_state(&cluster, "cancelled"), ["half"]);
-    // One failure is more than it bears.
+    // One failure is more than it tolerates.
     let fails = map("numbers").typed("add-one --detach --job-id fails");
     id(cluster.with(fails.stdin("x\n1\n")));
     cluster.result("fails").end().expect_code(11);

@@ -1,8 +1,7 @@
 //! The options of the commands that start, stop and show a cluster.
 
-use super::remote::RemoteOptions;
 use super::values::{OF_ENGINES, duration, lane, parsed, pause, positive_size, profile, read};
-use super::{Loudness, ShownAs};
+use super::{Loudness, ShownOptions};
 use clap::Args;
 use rwasm_cluster::ByteSize;
 use std::num::NonZeroU16;
@@ -143,14 +142,7 @@ Exit codes:
 )]
 pub(crate) struct StatusArguments {
     #[command(flatten)]
-    pub(crate) remote: RemoteOptions,
-
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// List the processes that run engines.
@@ -167,14 +159,7 @@ pub(crate) struct StatusArguments {
 )]
 pub(crate) struct EngineListArguments {
     #[command(flatten)]
-    pub(crate) remote: RemoteOptions,
-
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// Engines on another machine.

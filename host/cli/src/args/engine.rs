@@ -38,7 +38,7 @@ impl EngineCommand {
     pub(crate) fn loudness(&self) -> &Loudness {
         match self {
             Self::Join(join) => &join.loudness,
-            Self::List(list) => &list.loudness,
+            Self::List(list) => &list.shown.loudness,
             Self::Drain(drain) => &drain.loudness,
         }
     }

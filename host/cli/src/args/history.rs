@@ -76,7 +76,7 @@ impl JobCommand {
     #[cfg(feature = "nats")]
     pub(super) fn remote_of_one(&mut self) -> Option<&mut super::RemoteOptions> {
         Some(match self {
-            Self::Show(show) => &mut show.remote,
+            Self::Show(show) => &mut show.shown.remote,
             Self::Result(result) => &mut result.remote,
             Self::Cancel(cancel) => &mut cancel.remote,
             Self::Retry(retry) => &mut retry.remote,
@@ -87,8 +87,8 @@ impl JobCommand {
 
     pub(crate) fn loudness(&self) -> &Loudness {
         match self {
-            Self::List(list) => &list.loudness,
-            Self::Show(show) => &show.loudness,
+            Self::List(list) => &list.shown.loudness,
+            Self::Show(show) => &show.shown.loudness,
             Self::Result(result) => &result.loudness,
             #[cfg(feature = "nats")]
             Self::Cancel(cancel) => &cancel.loudness,
@@ -140,16 +140,8 @@ pub(crate) struct ListArguments {
     #[arg(long, value_name = "N", value_parser = parsed::<usize>("a number of jobs such as 20"), default_value_t = 20)]
     pub(crate) limit: usize,
 
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[cfg(feature = "nats")]
     #[command(flatten)]
-    pub(crate) remote: super::RemoteOptions,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// Show the details of a job and its failed tasks.
@@ -159,16 +151,8 @@ pub(crate) struct ShowArguments {
     #[arg(value_name = "ID")]
     pub(crate) id: JobName,
 
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[cfg(feature = "nats")]
     #[command(flatten)]
-    pub(crate) remote: super::RemoteOptions,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// Print the result of a job or of one of its tasks.
@@ -312,6 +296,21 @@ pub(crate) struct RmArguments {
     /// Remove all jobs that have ended
     #[arg(long)]
     pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
+/// How what is looked up is shown, and where it is looked up.
+#[derive(Args, Debug)]
+pub(crate) struct ShownOptions {
+    /// Output format
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ShownAs,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,

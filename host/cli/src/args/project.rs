@@ -132,8 +132,7 @@ pub(crate) struct TestArguments {
     #[arg(long, value_name = "NAME", conflicts_with = "merge")]
     pub(crate) reduce: Option<String>,
 
-    /// Built-in merge: collect, concat, sum, min, max or count
-    #[arg(long, value_parser = super::values::merge_parser(), hide_possible_values = true, value_name = "MERGE")]
+    #[arg(long, help = super::values::merge_help(), value_parser = super::values::merge_parser(), hide_possible_values = true, value_name = "MERGE")]
     pub(crate) merge: Option<Merge>,
 
     /// Number of engines to compare with one engine

@@ -3,11 +3,10 @@
 
 use super::ProjectFile;
 use crate::exit::CliError;
-use crate::text::escaped;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, ColorChoice, Command};
-use rwasm_cluster::plain::{leaves_line, visible};
+use rwasm_cluster::plain::{in_line, leaves_line, visible};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 
@@ -265,7 +264,7 @@ fn in_lines(text: &str) -> String {
     // The longest first: what they contain is escaped with them.
     foreign.sort_by_key(|word| std::cmp::Reverse(word.len()));
     let text = foreign.iter().fold(text.to_owned(), |text, word| {
-        text.replace(word, &escaped(word))
+        text.replace(word, &in_line(word))
     });
     visible(&text)
 }

@@ -251,6 +251,17 @@ pub(super) fn merge_parser() -> impl clap::builder::TypedValueParser<Value = Mer
         .try_map(|name| name.parse::<Merge>())
 }
 
+/// What `--merge` is, with the names that it takes.
+pub(super) fn merge_help() -> String {
+    let names = Builtin::ALL.map(Builtin::name).join(", ");
+    format!("Merge: {names}, {}", Merge::None)
+}
+
+/// The same, and what becomes of the reducer.
+pub(super) fn merge_long_help() -> String {
+    format!("{}\n\nA built-in merge replaces the reducer.", merge_help())
+}
+
 /// Any time, none at all included.
 pub(super) fn pause(text: &str) -> Result<Duration, String> {
     if text == "0" {

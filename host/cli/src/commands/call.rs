@@ -15,7 +15,7 @@ use crate::pipeline::{
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
-    Argument, ArgumentError, Cluster, DynamicCallable, JobSpec, Module, SubmitError, TaskInfo,
+    Argument, ArgumentError, Cluster, DynamicCallable, Module, SubmitError, TaskInfo, TaskSettings,
     Tasks, Type, Value, ViewKind,
 };
 use std::ffi::OsString;
@@ -33,7 +33,8 @@ struct Calls {
     module: Module,
     function: DynamicCallable,
     arguments: Vec<Argument>,
-    spec: JobSpec,
+    view: ViewKind,
+    task: TaskSettings,
     format: Format,
 }
 
@@ -45,20 +46,31 @@ impl Calls {
         let given = called.arguments(&function, arguments)?;
         let format = settings.output.format.unwrap_or(Format::Text);
         check_format(format, result_type(&function).as_ref())?;
-        let mut spec = settings.job.clone();
-        spec.task.memo = memo(format);
+        let mut task = settings.task.clone();
+        task.memo = memo(format);
         Ok(Self {
             module,
             function,
             arguments: given,
-            spec,
+            view: settings.view.clone(),
+            task,
             format,
         })
     }
 
     /// Whether there is a result for each of several engines.
     fn are_many(&self) -> bool {
-        matches!(self.spec.view, ViewKind::Direct(_))
+        matches!(self.view, ViewKind::Direct(_))
+    }
+
+    fn submit(self, cluster: &Cluster) -> Result<Tasks<Value>, SubmitError> {
+        if let ViewKind::Direct(targets) = self.view {
+            let view = cluster.direct_view(targets)?.task_settings(self.task);
+            return view.blocking().submit(&self.function, self.arguments);
+        }
+        let view = cluster.load_balanced_view().task_settings(self.task);
+        let task = view.blocking().submit(&self.function, self.arguments)?;
+        Ok(Tasks::join([task]))
     }
 }
 
@@ -73,12 +85,8 @@ impl Plan for Calls {
 
     fn subject(&self) -> Subject {
         Subject {
-            command: "call",
-            module: self.module.clone(),
             function: Some(self.function.name().to_owned()),
-            merge: None,
-            label: self.spec.task.label.as_deref().map(str::to_owned),
-            is_deterministic: self.spec.task.deterministic,
+            ..Subject::of("call", &self.module, &self.task)
         }
     }
 
@@ -91,11 +99,10 @@ impl Plan for Calls {
     }
 
     fn begin(self, cluster: &Cluster) -> Result<RunningCalls, SubmitError> {
-        let are_records = self.are_many();
-        let tasks = submit(cluster, &self.function, self.arguments, &self.spec)?;
+        let (format, are_records) = (self.format, self.are_many());
         Ok(RunningCalls {
-            tasks: Arc::new(tasks),
-            format: self.format,
+            tasks: Arc::new(self.submit(cluster)?),
+            format,
             are_records,
         })
     }
@@ -104,28 +111,6 @@ impl Plan for Calls {
     fn store(self, _: &DurableJobs, _: &DurableSettings) -> Result<String, CliError> {
         Err(CliError::Internal(anyhow::anyhow!("a call is not stored")))
     }
-}
-
-fn submit(
-    cluster: &Cluster,
-    function: &DynamicCallable,
-    given: Vec<Argument>,
-    spec: &JobSpec,
-) -> Result<Tasks<Value>, SubmitError> {
-    if let ViewKind::Direct(targets) = &spec.view {
-        let view = cluster
-            .direct_view(targets.clone())?
-            .task_settings(spec.task.clone())
-            .job_settings(spec.job.clone())
-            .blocking();
-        return view.submit(function, given);
-    }
-    let view = cluster
-        .load_balanced_view()
-        .task_settings(spec.task.clone())
-        .job_settings(spec.job.clone())
-        .blocking();
-    Ok(Tasks::join([view.submit(function, given)?]))
 }
 
 /// Calls that have begun.

@@ -69,12 +69,9 @@ impl Plan for Run {
 
     fn subject(&self) -> Subject {
         Subject {
-            command: "run",
-            module: self.module.clone(),
             function: self.spec.map.clone(),
             merge: Some(self.merge.clone()),
-            label: self.spec.task.label.as_deref().map(str::to_owned),
-            is_deterministic: self.spec.task.deterministic,
+            ..Subject::of("run", &self.module, &self.spec.task)
         }
     }
 
@@ -130,7 +127,10 @@ impl RunningJob for RunningRun {
 }
 
 fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
-    let mut spec = settings.job.clone();
+    let mut spec = JobSpec::default();
+    spec.view = settings.view.clone();
+    spec.task = settings.task.clone();
+    spec.job = settings.job.clone();
     spec.map.clone_from(&arguments.map);
     spec.merge = match (&arguments.reduce, &arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),

@@ -3,7 +3,7 @@
 
 use crate::args::{DeterminismOptions, GrantOptions};
 use crate::exit::CliError;
-use rwasm_cluster::plain::visible;
+use rwasm_cluster::plain::{self, visible};
 use rwasm_cluster::{Grants, Random};
 use std::path::Path;
 
@@ -43,7 +43,10 @@ pub(crate) fn reached(options: &GrantOptions) -> Result<Grants, CliError> {
 
 fn read(file: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(file).map_err(|error| CliError::Gone {
-        message: format!("cannot read variables from `{}`: {error}", file.display()),
+        message: format!(
+            "cannot read variables from `{}`: {error}",
+            plain::path(file)
+        ),
         hint: "name a text file with one NAME=VALUE per line".to_owned(),
     })
 }

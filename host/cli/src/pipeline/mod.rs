@@ -37,7 +37,7 @@ pub(crate) const STDIN: &str = "-";
 /// What stdin is called in messages.
 pub(crate) const STDIN_NAME: &str = "<stdin>";
 
-/// Runs a job and writes what comes of it; one that is detached is stored instead, and goes on by itself.
+/// Runs a job and writes what comes of it; one that is durable is stored instead, and goes on by itself.
 pub(crate) fn carry_out<P: Plan>(
     plan: P,
     settings: Settings,

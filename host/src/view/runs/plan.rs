@@ -55,7 +55,7 @@ pub enum PlanError {
         reducer: String,
     },
     /// A command has no typed result to reduce.
-    #[error("`{module}` runs as a WASI command, whose output can be merged only by `concat`, `collect`, `count` and `none`{}", map_hint(module, .functions))]
+    #[error("`{module}` runs as a WASI command, whose output can be merged only by {}{}", of_outputs(), map_hint(module, .functions))]
     CommandReducer {
         /// The module.
         module: String,
@@ -90,6 +90,16 @@ fn candidates(module: &str, functions: &[String]) -> String {
         let list = FunctionList::new(module, functions);
         format!("several functions take one string or list<u8>:{list}")
     }
+}
+
+/// The merges that take the outputs of commands.
+fn of_outputs() -> String {
+    let builtins = Builtin::ALL.into_iter();
+    let names = builtins
+        .filter(|builtin| builtin.merges_outputs())
+        .map(|builtin| format!("`{builtin}`"));
+    let names: Vec<String> = names.collect();
+    format!("{} and `{}`", names.join(", "), Merge::None)
 }
 
 fn map_hint(module: &str, functions: &[String]) -> String {
@@ -224,8 +234,9 @@ fn mappers(module: &Module) -> Vec<String> {
 fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
     let fold = match &spec.merge {
         Merge::Default => Some(Builtin::Concat),
-        merge @ (Merge::Concat | Merge::Collect | Merge::Count | Merge::None) => merge.builtin(),
-        Merge::Reducer(_) | Merge::Sum | Merge::Min | Merge::Max => {
+        Merge::None => None,
+        Merge::Builtin(builtin) if builtin.merges_outputs() => Some(*builtin),
+        Merge::Builtin(_) | Merge::Reducer(_) => {
             return Err(PlanError::CommandReducer {
                 module: module.name().to_owned(),
                 functions: mappers(module),

@@ -6,7 +6,7 @@
 
 use super::json::parse;
 use super::{FormatError, as_written, from_given, from_json, wave};
-use crate::plain::leaves_line;
+use crate::plain::in_line;
 use crate::value::{ArgumentError, Step, Type, Value};
 use serde_json::Value as Tree;
 
@@ -152,18 +152,10 @@ pub(super) fn each<T>(
 
 /// The text on one line, shortened if need be.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for (index, char) in text.chars().enumerate() {
-        match char {
-            _ if index == SHOWN => {
-                shown.push('…');
-                break;
-            }
-            _ if leaves_line(char) => shown.extend(char.escape_default()),
-            _ => shown.push(char),
-        }
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => in_line(&text[..end]) + "…",
+        None => in_line(text),
     }
-    shown
 }
 
 #[cfg(test)]

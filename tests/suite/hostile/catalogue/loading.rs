@@ -1,4 +1,4 @@
-//! Files that are no modules, and modules that take too much to load.
+//! Files that are not modules, and modules that take too much to load.
 
 use super::Case;
 use rwasm_cluster::FailureCode;

@@ -16,7 +16,8 @@ use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::stdout::print;
 use crate::pipeline::history::{self, HOW};
-use crate::text::{aligned, counted, duration, in_line, time};
+use crate::text::{aligned, counted, duration, time};
+use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
@@ -59,9 +60,9 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
 #[cfg(feature = "nats")]
 fn durable_show(id: &str, arguments: &ShowArguments) -> Result<(), CliError> {
     durable::show(
-        &durable::look_for(id, &arguments.remote)?,
+        &durable::look_for(id, &arguments.shown.remote)?,
         id,
-        arguments.format,
+        arguments.shown.format,
     )
 }
 
@@ -105,13 +106,13 @@ fn no_number(id: &str) -> CliError {
 
 fn list(arguments: &ListArguments) -> Result<(), CliError> {
     #[cfg(feature = "nats")]
-    if let Some(jobs) = durable::looked_at(&arguments.remote)? {
+    if let Some(jobs) = durable::looked_at(&arguments.shown.remote)? {
         return durable::list(&jobs, arguments);
     }
     let history = match history::open()? {
         Ok(history) => history,
         Err(path) => {
-            if arguments.format == ShownAs::Json {
+            if arguments.shown.format == ShownAs::Json {
                 print("[]\n")?;
             }
             let text = format!(
@@ -137,7 +138,7 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
     } else {
         history.jobs(&query).map_err(CliError::History)?
     };
-    match arguments.format {
+    match arguments.shown.format {
         ShownAs::Text => print(&table(&jobs)),
         ShownAs::Json => {
             let jobs: Vec<Json> = jobs.iter().map(json).collect();

@@ -10,7 +10,7 @@ use super::merged;
 use super::room::{Room, Weights};
 use super::wit::is_of_a_tool;
 use super::{Form, Function, Module};
-use rwasm_value::plain::shortened;
+use rwasm_value::plain::{in_line, shortened};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use wit_component::WitPrinter;
@@ -162,7 +162,7 @@ fn described(module: &Module) -> String {
             format!("  export {name}: {};\n", signature(function))
         } else {
             // A name may contain anything, even line ends.
-            let shown = function.to_string().escape_default().to_string();
+            let shown = in_line(&function.to_string());
             format!("  // not a name in WIT: {shown}\n")
         };
         text.push_str(&line);
