@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(
             refused.unwrap_err().to_string(),
             "`try-count: func(text: string) -> result<list<tuple<string, u64>>, string>` of \
-             m.wasm: the result is list<tuple<string, u64>>, not \
+             `m.wasm`: the result is list<tuple<string, u64>>, not \
              result<list<tuple<string, u64>>, string>"
         );
     }
