@@ -185,7 +185,7 @@ fn man_pages_are_printed_or_written_for_all_commands() {
     }
     let run = std::fs::read_to_string(place.join("rwasm-cluster-run.1")).expect("it is there");
     assert!(
-        run.contains("on four engines") && run.contains(".SH EXAMPLES"),
+        run.contains("book.txt  # on four engines") && run.contains(".SH EXAMPLES"),
         "{run}"
     );
     assert!(

@@ -81,11 +81,11 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io:
     let man = Man::new(bare).source(version().trim_end());
     let mut page = Vec::new();
     man.render(&mut page)?;
-    let notes = command.get_after_long_help().or(command.get_after_help());
-    for (heading, text) in [("EXAMPLES", command.get_before_help()), ("NOTES", notes)] {
-        if let Some(text) = text {
-            section(heading, &text.to_string(), &mut page);
-        }
+    if let Some(text) = command.get_before_help() {
+        page.extend(examples_section(&text.to_string()).into_bytes());
+    }
+    if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
+        page.extend(notes_section(&text.to_string()).into_bytes());
     }
     pages.push((man.get_filename(), page));
     for command in command.get_subcommands() {
@@ -94,16 +94,33 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io:
     Ok(())
 }
 
-/// A section at the end of a man page. Its examples keep their lines.
-fn section(heading: &str, text: &str, page: &mut Vec<u8>) {
+/// The section with the examples, a line each; what one does is a comment, so that a copy of the line still runs.
+fn examples_section(text: &str) -> String {
     let mut roff = Roff::new();
-    roff.control("SH", [heading]);
-    let is_code = |line: &str| line.starts_with(' ');
-    for line in text.lines().filter(|line| !line.starts_with("Example")) {
-        if is_code(line) {
+    roff.control("SH", ["EXAMPLES"]).control("nf", []);
+    for line in text.lines().skip(1) {
+        let line = line.strip_prefix("  ").unwrap_or(line);
+        let line = match line.split_once("   ") {
+            Some((command, comment)) if !command.is_empty() => {
+                format!("{command}  # {}", comment.trim_start())
+            }
+            _ => line.to_owned(),
+        };
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []);
+    roff.to_roff()
+}
+
+/// The section with everything else. An indented line stands by itself.
+fn notes_section(text: &str) -> String {
+    let mut roff = Roff::new();
+    roff.control("SH", ["NOTES"]);
+    for line in text.lines() {
+        if line.starts_with(' ') {
             roff.control("br", []);
         }
         roff.text([roman(line)]);
     }
-    page.extend(roff.to_roff().into_bytes());
+    roff.to_roff()
 }

@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(
             refused.unwrap_err().to_string(),
             "`try-count: func(text: string) -> result<list<tuple<string, u64>>, string>` of \
-             m.wasm: the result is list<tuple<string, u64>>, not \
+             `m.wasm`: the result is list<tuple<string, u64>>, not \
              result<list<tuple<string, u64>>, string>"
         );
     }
@@ -515,18 +515,18 @@ mod tests {
         let error = module.function::<(u8, u8), ()>("check").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`check: func(a: u8, b: bool) -> result<_, string>` of m.wasm: parameter 2 (`b`) is \
+            "`check: func(a: u8, b: bool) -> result<_, string>` of `m.wasm`: parameter 2 (`b`) is \
              bool, not u8"
         );
         let error = module.function::<u8, ()>("check").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`check: func(a: u8, b: bool) -> result<_, string>` of m.wasm has 2 parameters, not 1"
+            "`check: func(a: u8, b: bool) -> result<_, string>` of `m.wasm` has 2 parameters, not 1"
         );
         let error = module.function::<(), u8>("a:b/c#now").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`a:b/c#now: func()` of m.wasm: the result is nothing, not u8"
+            "`a:b/c#now: func()` of `m.wasm`: the result is nothing, not u8"
         );
     }
 
@@ -538,7 +538,7 @@ mod tests {
         let error = module.function::<(u32, f64), i64>("f").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`f: func(p0: s32, p1: f64) -> s64` of m.wasm: parameter 1 (`p0`) is s32, not u32 \
+            "`f: func(p0: s32, p1: f64) -> s64` of `m.wasm`: parameter 1 (`p0`) is s32, not u32 \
              (plain functions only take and return s32, s64, f32 and f64)"
         );
     }
