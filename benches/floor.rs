@@ -125,7 +125,7 @@ impl Floor {
         }
     }
 
-    /// The time of so many tasks on so many threads, each with its input, while the epoch goes on as it does in the
+    /// The time of `tasks` tasks on `threads` threads, each with its input, while the epoch goes on as it does in the
     /// library.
     pub(crate) fn run<'a>(
         &self,

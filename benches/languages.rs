@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Each figure is the least of so many, taken in turn with the others.
+/// Each figure is the least of this many, taken in turn with the others.
 const ROUNDS: usize = 5;
 
 /// How long the text is that is made where none is named.
@@ -65,7 +65,6 @@ for (let round = 0; round < Number(rounds); round++) {
 console.log(Math.min(...times));
 "#;
 
-#[expect(clippy::too_many_lines, reason = "a table of measurements, each once")]
 fn main() {
     let named = std::env::args_os()
         .skip(1)
@@ -83,6 +82,13 @@ fn main() {
         .sum();
     println!("{bytes} bytes of text; least of {ROUNDS}, in turn");
 
+    let rows = measured(&files, scratch.path());
+    print_table(&rows);
+    print_interpreters(&files);
+}
+
+/// The languages whose guests are built, each counted as often as the rounds say, in turn with the others.
+fn measured(files: &[PathBuf], scratch: &Path) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for (language, guest) in [
         ("Rust", "wordcount"),
@@ -91,7 +97,7 @@ fn main() {
         ("Python", "wordcount-python"),
     ] {
         match find_guest(&format!("{guest}.wasm")) {
-            Some(path) => rows.push(Row::new(language, &path, scratch.path())),
+            Some(path) => rows.push(Row::new(language, &path, scratch)),
             None => println!("{language}: left out, {guest}.wasm is not built"),
         }
     }
@@ -99,7 +105,7 @@ fn main() {
     for _ in 0..ROUNDS {
         for row in &mut rows {
             for ways in 0..row.clusters.len() {
-                let counts = row.count(ways, &files);
+                let counts = row.count(ways, files);
                 assert_eq!(
                     expected.get_or_insert_with(|| counts.clone()),
                     &counts,
@@ -109,11 +115,15 @@ fn main() {
             }
         }
     }
+    rows
+}
+
+fn print_table(rows: &[Row]) {
     println!(
         "{:10} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10}",
         "language", "module", "compile", "load", "1 engine", "2 engines", "MiB/engine"
     );
-    for row in &rows {
+    for row in rows {
         println!(
             "{:10} {:>7} K {:>7.0}ms {:>7.1}ms {:>8.0}ms {:>8.0}ms {:>10.0}",
             row.language,
@@ -125,6 +135,10 @@ fn main() {
             row.peak as f64 / f64::from(1 << 20),
         );
     }
+}
+
+/// The same sources outside of the sandbox.
+fn print_interpreters(files: &[PathBuf]) {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-tasks");
     let natively = [
         (
@@ -146,7 +160,7 @@ fn main() {
             .args(options)
             .arg(guests.join(guest))
             .arg(ROUNDS.to_string())
-            .args(&files);
+            .args(files);
         match command.output() {
             Ok(output) if output.status.success() => {
                 let seconds = String::from_utf8_lossy(&output.stdout);

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The engines are threads of this process. They run tasks until the cluster is dropped.
     let cluster = Cluster::builder().engines(2).start()?;
 
-    // A module is read and analysed here; it is compiled when a job first needs it.
+    // A module is read and analyzed here; it is compiled when a job first needs it.
     let path = env::args_os().nth(1).map_or_else(wordcount, PathBuf::from);
     let module = Module::from_file(path)?;
     for function in module.functions() {

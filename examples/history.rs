@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
         for task in history.tasks(job.key, &TaskQuery::default())? {
             match task.result {
-                // A value is kept with its type, as it travelled.
+                // A value is kept with its type, as it traveled.
                 Kept::Value(value) => kept.push(value.unpack()?),
                 _ => println!("  [{}] {:?} {:?}", task.index, task.code, task.message),
             }

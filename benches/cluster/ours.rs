@@ -4,7 +4,7 @@ use super::raw::{MESSAGES, OBJECT, OBJECTS, PAYLOAD, TAKERS};
 use super::server::Server;
 use crate::guests::guest;
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, set_up};
-use rwasm_cluster::{ByteSize, Callable, Chunking, Cluster, Input, JobSpec, Merge, Module};
+use rwasm_cluster::{Builtin, ByteSize, Callable, Chunking, Cluster, Input, JobSpec, Module};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -97,7 +97,7 @@ pub(crate) fn objects(server: &Server) -> f64 {
     let path = input();
     let mut spec = JobSpec::default();
     spec.map = Some("length".to_owned());
-    spec.merge = Merge::Sum;
+    spec.merge = Builtin::Sum.into();
     spec.chunking = Some(Chunking::Exact(ByteSize::new(OBJECT as u64)));
     let length: Callable<(Vec<u8>,), u64> = module.function("length").unwrap();
     let view = engines.cluster().blocking().load_balanced_view();

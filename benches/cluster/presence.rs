@@ -2,6 +2,7 @@
 //! and a record in `RWC_ENGINES` that it writes again every five seconds. They run no guests.
 
 use super::server::{Server, block_on, connect};
+use async_nats::Client;
 use async_nats::jetstream::kv::{self, Operation, Store};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -46,7 +47,6 @@ struct Process {
     task: tokio::task::JoinHandle<()>,
 }
 
-#[expect(clippy::too_many_lines, reason = "a table of measurements, each once")]
 pub(crate) fn report(server: &Server) {
     block_on(async {
         let idle = server.resident();
@@ -65,7 +65,7 @@ pub(crate) fn report(server: &Server) {
         let (say, mut said) = mpsc::unbounded_channel();
 
         let begun = Instant::now();
-        let mut processes: Vec<Process> = futures_util::stream::iter(0..PROCESSES)
+        let processes: Vec<Process> = futures_util::stream::iter(0..PROCESSES)
             .map(|number| join(server.url(), number, say.clone()))
             .buffer_unordered(AT_ONCE)
             .collect()
@@ -85,58 +85,70 @@ pub(crate) fn report(server: &Server) {
 
         at_rest(server, &mut said).await;
 
-        let mut times = vec![];
-        for _ in 0..LISTS {
-            let begun = Instant::now();
-            assert_eq!(list(&bucket).await, PROCESSES);
-            times.push(begun.elapsed());
-        }
-        say_times("listed, one record each", &mut times);
-
-        let mut times = vec![];
-        for number in 0..BROADCASTS {
-            let begun = Instant::now();
-            client
-                .publish(format!("rwc.c.job{number}"), Bytes::new())
-                .await
-                .unwrap();
-            client.flush().await.unwrap();
-            let mut last = begun;
-            let mut heard = 0;
-            while heard < PROCESSES {
-                if let Said::Heard(at) = said.recv().await.unwrap() {
-                    last = last.max(at);
-                    heard += 1;
-                }
-            }
-            times.push(last - begun);
-        }
-        say_times("a broadcast on rwc.c.* until the last has it", &mut times);
-
-        let stay = processes.split_off(PROCESSES - VANISH);
-        let begun = Instant::now();
-        end(processes, || End::Leave).await;
-        let left = begun.elapsed();
-        count(&mut seen, PROCESSES - VANISH, |operation| {
-            operation == Operation::Delete
-        })
-        .await;
-        println!(
-            "presence: {} left in {:.2} s, seen by one who watches after {:.2} s",
-            PROCESSES - VANISH,
-            left.as_secs_f64(),
-            begun.elapsed().as_secs_f64(),
-        );
-
-        let begun = Instant::now();
-        end(stay, || End::Vanish).await;
-        count(&mut seen, VANISH, |operation| operation == Operation::Purge).await;
-        println!(
-            "presence: {VANISH} vanished, the last is known to be gone after {:.1} s",
-            begun.elapsed().as_secs_f64(),
-        );
+        list_all(&bucket).await;
+        broadcast(&client, &mut said).await;
+        leave(processes, &mut seen).await;
         js.delete_key_value("RWC_ENGINES").await.unwrap();
     });
+}
+
+async fn list_all(bucket: &Store) {
+    let mut times = vec![];
+    for _ in 0..LISTS {
+        let begun = Instant::now();
+        assert_eq!(list(bucket).await, PROCESSES);
+        times.push(begun.elapsed());
+    }
+    say_times("listed, one record each", &mut times);
+}
+
+/// How long a broadcast takes until the last process has it.
+async fn broadcast(client: &Client, said: &mut mpsc::UnboundedReceiver<Said>) {
+    let mut times = vec![];
+    for number in 0..BROADCASTS {
+        let begun = Instant::now();
+        client
+            .publish(format!("rwc.c.job{number}"), Bytes::new())
+            .await
+            .unwrap();
+        client.flush().await.unwrap();
+        let mut last = begun;
+        let mut heard = 0;
+        while heard < PROCESSES {
+            if let Said::Heard(at) = said.recv().await.unwrap() {
+                last = last.max(at);
+                heard += 1;
+            }
+        }
+        times.push(last - begun);
+    }
+    say_times("a broadcast on rwc.c.* until the last has it", &mut times);
+}
+
+/// Most processes leave, the others vanish.
+async fn leave(mut processes: Vec<Process>, seen: &mut kv::Watch) {
+    let stay = processes.split_off(PROCESSES - VANISH);
+    let begun = Instant::now();
+    end(processes, || End::Leave).await;
+    let left = begun.elapsed();
+    count(seen, PROCESSES - VANISH, |operation| {
+        operation == Operation::Delete
+    })
+    .await;
+    println!(
+        "presence: {} left in {:.2} s, seen by one who watches after {:.2} s",
+        PROCESSES - VANISH,
+        left.as_secs_f64(),
+        begun.elapsed().as_secs_f64(),
+    );
+
+    let begun = Instant::now();
+    end(stay, || End::Vanish).await;
+    count(seen, VANISH, |operation| operation == Operation::Purge).await;
+    println!(
+        "presence: {VANISH} vanished, the last is known to be gone after {:.1} s",
+        begun.elapsed().as_secs_f64(),
+    );
 }
 
 /// A process that comes: returns when its record is stored.

@@ -7,7 +7,7 @@ export function echo(value) {
 export function checked(value) {
   if (value.title === "") {
     console.error("refused: a drawing without a title");
-    // What is thrown and is no Error is the error of the result.
+    // What is thrown and is not an Error is the error of the result.
     throw "the drawing has no title";
   }
   return value;

@@ -1,4 +1,4 @@
-;; Ends the whole program while it is being instantiated. A program may; for a function it is no result: `exit-code`.
+;; Ends the whole program while it is being instantiated. A program may; for a function it is not a result: `exit-code`.
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (memory (export "memory") 1)

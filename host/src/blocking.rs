@@ -94,7 +94,7 @@ impl Blocking<LoadBalancedView> {
     /// [`LoadBalancedView::submit`], which blocks for room in the queue, not for the result.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`LoadBalancedView::submit`].
     pub fn submit<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -106,7 +106,7 @@ impl Blocking<LoadBalancedView> {
     /// [`LoadBalancedView::apply`], which blocks for the value.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`LoadBalancedView::apply`].
     pub fn apply<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -120,7 +120,7 @@ impl Blocking<DirectView> {
     /// [`DirectView::submit`], which blocks for room in the queue, not for the results.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`DirectView::submit`].
     pub fn submit<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
@@ -132,7 +132,7 @@ impl Blocking<DirectView> {
     /// [`DirectView::apply`], which blocks for the values.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`DirectView::apply`].
     pub fn apply<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,

@@ -1,4 +1,4 @@
-//! One hand-over of tasks to an engine, and what comes back for it.
+//! A batch of tasks sent to an engine, and what comes back for it.
 //!
 //! A dispatch is made by a view, placed by a backend and run by an engine, which answers whoever
 //! made it directly. Each of its tasks is answered exactly once, by whoever comes first: the engine
@@ -148,7 +148,7 @@ impl OwnerMark {
 /// What was pushed to each engine, as it stood when the call was made.
 pub(crate) type Pushed = HashMap<EngineId, Arc<PushedValues>>;
 
-/// One hand-over of tasks.
+/// A batch of tasks sent to an engine.
 pub(crate) struct Dispatch {
     pub(crate) id: DispatchId,
     pub(crate) job: JobId,
@@ -275,7 +275,7 @@ pub(crate) trait Reply: Send + Sync {
 /// A dispatch that is let go, by a backend that ends say, is answered all the same.
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        self.fail_rest(None, FailureCode::Cancelled, "the cluster was shut down");
+        self.fail_rest_with(None, &Failure::shut_down());
     }
 }
 

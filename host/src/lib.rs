@@ -75,7 +75,7 @@
 //! `rwasm-sandbox`. Engines of other processes and what observes a cluster follow.
 
 #[cfg(test)]
-#[path = "../value/arbitrary.rs"]
+#[path = "../arbitrary.rs"]
 #[expect(
     dead_code,
     reason = "the strategies of all packages, of which each uses some"
@@ -150,7 +150,7 @@ pub use placement::{ParsePolicyError, Policy};
 #[cfg(feature = "history")]
 pub use rwasm_history::{
     AttemptEntry, History, HistoryError, HistorySettings, InputEntry, JobEntry, JobKey, JobKind,
-    JobQuery, JobState, Kept, TaskEntry, TaskInput, TaskQuery, TaskState,
+    JobQuery, JobState, Kept, RecordedInput, TaskEntry, TaskQuery, TaskState,
 };
 pub use rwasm_sandbox::chunk::{Chunking, ParseChunkingError};
 pub use rwasm_sandbox::grants::{

@@ -103,5 +103,5 @@ impl Options {
 
 fn number(text: &str) -> Result<u64, String> {
     text.parse()
-        .map_err(|_| format!("`{text}` is no number from 0"))
+        .map_err(|_| format!("`{text}` is not a number from 0"))
 }

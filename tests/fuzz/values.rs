@@ -1,4 +1,4 @@
-//! `values`: every form of a value gives the value back, and none takes what is no value.
+//! `values`: every form of a value gives the value back, and none takes what is not a value.
 
 use crate::types::{any_type, value_of};
 use crate::{Fuzz, Target, bytes, text};

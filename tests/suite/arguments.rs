@@ -3,7 +3,7 @@
 
 use crate::support::{call, cluster, file, folder, map, module, program, typed};
 use rwasm_cluster::{Argument, Module, SubmitError, Value, arguments};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The world of a function of everything that can be wrong.
@@ -61,37 +61,37 @@ fn a_number_that_does_not_fit_is_refused_as_it_is_written() {
             "floats",
             "1e39",
             "0",
-            "argument 1 (`a`): expected f32, found 1e39",
+            "argument 1 (`a`): expected f32, found `1e39`",
         ),
         (
             "floats",
             "0",
             "1e309",
-            "argument 2 (`b`): expected f64, found 1e309",
+            "argument 2 (`b`): expected f64, found `1e309`",
         ),
         (
             "floats",
             "0",
             "-1e400",
-            "argument 2 (`b`): expected f64, found -1e400",
+            "argument 2 (`b`): expected f64, found `-1e400`",
         ),
         (
             "wholes",
             "18446744073709551616",
             "0",
-            "argument 1 (`a`): expected u64, found 18446744073709551616",
+            "argument 1 (`a`): expected u64, found `18446744073709551616`",
         ),
         (
             "wholes",
             "1",
             "1e1",
-            "argument 2 (`b`): expected u8, found 1e1",
+            "argument 2 (`b`): expected u8, found `1e1`",
         ),
         (
             "wholes",
             "1",
             "-0",
-            "argument 2 (`b`): expected u8, found -0",
+            "argument 2 (`b`): expected u8, found `-0`",
         ),
     ] {
         let call = || program().arg("call").arg(&module);
@@ -119,93 +119,101 @@ fn a_number_that_does_not_fit_is_refused_as_it_is_written() {
     );
 }
 
+/// The parts of a drawing that fits, in JSON and in WAVE.
+const GOOD: [&str; 3] = [r#""red""#, r#"["empty"]"#, r#", "style": []"#];
+const FITS: [&str; 3] = ["red", "[empty]", ", style: {}"];
+
+/// Parts of drawings that do not fit, in JSON and in WAVE, and what is said of them.
+const MISFITS: [([&str; 3], [&str; 3], &str); 7] = [
+    (
+        [r#""pink""#, "[]", r#", "style": []"#],
+        ["pink", "[]", ", style: {}"],
+        ".color: expected enum { red, green, blue }, found `PINK`",
+    ),
+    (
+        [GOOD[0], r#"["empty", {"circle": -1}]"#, GOOD[2]],
+        [FITS[0], "[empty, circle(-1)]", FITS[2]],
+        ".shapes[1].circle: expected u32, found `-1`",
+    ),
+    (
+        [
+            GOOD[0],
+            r#"[{"path": [{"x": 1, "y": 2}, {"x": 1, "y": 3000000000}]}]"#,
+            GOOD[2],
+        ],
+        [
+            FITS[0],
+            "[path([{x: 1, y: 2}, {x: 1, y: 3000000000}])]",
+            FITS[2],
+        ],
+        ".shapes[0].path[1].y: expected s32, found `3000000000`",
+    ),
+    (
+        [GOOD[0], r#"[{"path": [{"x": 1}]}]"#, GOOD[2]],
+        [FITS[0], "[path([{x: 1}])]", FITS[2]],
+        ".shapes[0].path[0].y: expected s32, found nothing",
+    ),
+    (
+        [GOOD[0], GOOD[1], r#", "style": [], "size": 5"#],
+        [FITS[0], FITS[1], ", style: {}, size: 5"],
+        ", found field `size`",
+    ),
+    (
+        [
+            GOOD[0],
+            GOOD[1],
+            r#", "at": {"x": "far", "y": 1}, "style": []"#,
+        ],
+        [
+            FITS[0],
+            FITS[1],
+            r#", at: some({x: "far", y: 1}), style: {}"#,
+        ],
+        r#".x: expected s32, found `"far"`"#,
+    ),
+    (
+        [GOOD[0], r#"["square"]"#, GOOD[2]],
+        [FITS[0], "[square]", FITS[2]],
+        ".shapes[0]: expected variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }, found `SQUARE`",
+    ),
+];
+
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_does_not_fit_is_said_in_one_way_in_json_and_wave() {
     let dir = folder();
     let module = drawing(&dir);
-    let good = [r#""red""#, r#"["empty"]"#, r#", "style": []"#];
-    let fits = ["red", "[empty]", ", style: {}"];
-    for text in drawings(good, fits) {
+    for text in drawings(GOOD, FITS) {
         let call = program().arg("call").arg(&module).arg("draw");
         assert_eq!(call.arg(&text).arg("3").output(), "3\n", "{text}");
     }
-    let cases: [([&str; 3], [&str; 3], &str); 7] = [
-        (
-            [r#""pink""#, "[]", r#", "style": []"#],
-            ["pink", "[]", ", style: {}"],
-            ".color: expected enum { red, green, blue }, found PINK",
-        ),
-        (
-            [good[0], r#"["empty", {"circle": -1}]"#, good[2]],
-            [fits[0], "[empty, circle(-1)]", fits[2]],
-            ".shapes[1].circle: expected u32, found -1",
-        ),
-        (
-            [
-                good[0],
-                r#"[{"path": [{"x": 1, "y": 2}, {"x": 1, "y": 3000000000}]}]"#,
-                good[2],
-            ],
-            [
-                fits[0],
-                "[path([{x: 1, y: 2}, {x: 1, y: 3000000000}])]",
-                fits[2],
-            ],
-            ".shapes[0].path[1].y: expected s32, found 3000000000",
-        ),
-        (
-            [good[0], r#"[{"path": [{"x": 1}]}]"#, good[2]],
-            [fits[0], "[path([{x: 1}])]", fits[2]],
-            ".shapes[0].path[0].y: expected s32, found nothing",
-        ),
-        (
-            [good[0], good[1], r#", "style": [], "size": 5"#],
-            [fits[0], fits[1], ", style: {}, size: 5"],
-            ", found field size",
-        ),
-        (
-            [
-                good[0],
-                good[1],
-                r#", "at": {"x": "far", "y": 1}, "style": []"#,
-            ],
-            [
-                fits[0],
-                fits[1],
-                r#", at: some({x: "far", y: 1}), style: {}"#,
-            ],
-            r#".x: expected s32, found "far""#,
-        ),
-        (
-            [good[0], r#"["square"]"#, good[2]],
-            [fits[0], "[square]", fits[2]],
-            ".shapes[0]: expected variant { empty, circle(u32), path(list<record { x: s32, y: s32 }>) }, found SQUARE",
-        ),
-    ];
-    for (json, wave, wanted) in cases {
+    for (json, wave, wanted) in MISFITS {
         let [json, wave] = drawings(json, wave);
         for (text, is_json) in [(json, true), (wave, false)] {
-            // Text is shown in its own spelling.
-            let quote = if is_json { "\"" } else { "" };
-            let wanted = wanted
-                .replace("PINK", &format!("{quote}pink{quote}"))
-                .replace("SQUARE", &format!("{quote}square{quote}"));
-            let parts = [SIGNATURE, "argument 1 (`drawing`): ", wanted.as_str()];
-            let call = program().arg("call").arg(&module).arg("draw");
-            call.arg(&text).arg("1").fails(2).expect_stderr_has(&parts);
-            let map = program().arg("map").arg(&module).arg("draw");
-            let line = if is_json {
-                format!("[{text}, 1]\n")
-            } else {
-                format!("({text}, 1)\n")
-            };
-            map.stdin(line)
-                .fails(11)
-                .expect_stderr_has(&["(bad-input) on <stdin>, line 1"])
-                .expect_stderr_has(&parts);
+            assert_refused(&module, &text, is_json, wanted);
         }
     }
+}
+
+/// Asserts that the drawing is refused in the same way as an argument and in a line.
+fn assert_refused(module: &Path, text: &str, is_json: bool, wanted: &str) {
+    // Text is shown in its own spelling.
+    let quote = if is_json { "\"" } else { "" };
+    let wanted = wanted
+        .replace("PINK", &format!("{quote}pink{quote}"))
+        .replace("SQUARE", &format!("{quote}square{quote}"));
+    let parts = [SIGNATURE, "argument 1 (`drawing`): ", wanted.as_str()];
+    let call = program().arg("call").arg(module).arg("draw");
+    call.arg(text).arg("1").fails(2).expect_stderr_has(&parts);
+    let map = program().arg("map").arg(module).arg("draw");
+    let line = if is_json {
+        format!("[{text}, 1]\n")
+    } else {
+        format!("({text}, 1)\n")
+    };
+    map.stdin(line)
+        .fails(11)
+        .expect_stderr_has(&["(bad-input) on <stdin>, line 1"])
+        .expect_stderr_has(&parts);
 }
 
 #[test]
@@ -227,7 +235,7 @@ fn too_many_too_few_and_too_large_say_what_was_wanted() {
         ),
         (
             &["name(5)"],
-            "`name: func(text: string) -> u32`: argument 1 (`text`): expected string, found 5",
+            "`name: func(text: string) -> u32`: argument 1 (`text`): expected string, found `5`",
         ),
         (
             &["draw", "{}", "256"],
@@ -247,7 +255,7 @@ fn too_many_too_few_and_too_large_say_what_was_wanted() {
         .typed("fib 4294967296")
         .fails(2)
         .expect_stderr_has(&[
-            "`fib: func(n: u32) -> u64`: argument 1 (`n`): expected u32, found 4294967296",
+            "`fib: func(n: u32) -> u64`: argument 1 (`n`): expected u32, found `4294967296`",
         ]);
     let lines = map("numbers").arg("add").stdin("[1]\n");
     lines.fails(11).expect_stderr_has(&[

@@ -231,7 +231,7 @@ fn a_directory_without_a_project_says_what_was_looked_for() {
     let dir = folder();
     file(&dir, "notes.txt", "");
     program().in_dir(&dir).arg("build").fails(10).expect_stderr_has(&[
-        "no task project in .: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found notes.txt",
+        "no task project in `.`: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found notes.txt",
         "hint: create a project with `rwasm-cluster new NAME`",
     ]);
     program()

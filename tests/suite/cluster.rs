@@ -5,7 +5,7 @@ use crate::support::{
     threads, until, wait, word_count,
 };
 use rwasm_cluster::{
-    Chunking, Cluster, EngineId, Input, JobError, JobSpec, MAX_ENGINES, Merge, StartError,
+    Builtin, Chunking, Cluster, EngineId, Input, JobError, JobSpec, MAX_ENGINES, Merge, StartError,
 };
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
@@ -190,7 +190,12 @@ fn ten_thousand_tiny_tasks_are_each_run_once() {
     let lines: Vec<String> = (0..10_000).map(|number| format!("{number}\n")).collect();
     let text = lines.concat();
     let faulty = module("faulty");
-    let result = finish(&cluster, &faulty, text.clone(), &one_line_each(Merge::Sum));
+    let result = finish(
+        &cluster,
+        &faulty,
+        text.clone(),
+        &one_line_each(Builtin::Sum.into()),
+    );
     assert_eq!(number(&result), 10_000);
     assert_eq!((result.stats.chunks, result.stats.tasks), (10_000, 10_000));
     assert!(
@@ -198,7 +203,7 @@ fn ten_thousand_tiny_tasks_are_each_run_once() {
         "{} dispatches",
         result.stats.dispatches
     );
-    let mut spec = one_line_each(Merge::Concat);
+    let mut spec = one_line_each(Builtin::Concat.into());
     spec.map = Some("shout".to_owned());
     assert_eq!(
         shown(

@@ -308,22 +308,28 @@ fn an_invalid_module_is_told_as_it_is_without_a_helper() {
     assert!(text.contains("type mismatch"), "{text}");
 }
 
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn a_compiler_that_crashes_or_lies_fails_one_module() {
+/// A folder whose cache has the code of `numbers`, which is at hand in spite of any helper.
+fn with_numbers_compiled() -> TempDir {
     let dir = folder();
-    // What was compiled before is at hand in spite of the helper.
     cluster_with_cache(own(), &dir.path().join("cache"))
         .prepare(&module("numbers"), &Limits::default())
         .expect("it compiles");
-    let refused = |text_of_helper: &str| {
-        let helper = script(&dir, text_of_helper);
-        let cluster = cluster_with_cache(helper, &dir.path().join("cache"));
-        let refused = cluster.prepare(&text(functions(3)), &Limits::default());
-        let view = cluster.blocking().load_balanced_view();
-        assert_eq!(view.apply(&numbers().add_one, 1).expect("a value"), 2);
-        refused.expect_err(text_of_helper)
-    };
+    dir
+}
+
+/// Why a module is not compiled with this helper. Others work meanwhile.
+fn refused(dir: &TempDir, text_of_helper: &str) -> LoadError {
+    let helper = script(dir, text_of_helper);
+    let cluster = cluster_with_cache(helper, &dir.path().join("cache"));
+    let refused = cluster.prepare(&text(functions(3)), &Limits::default());
+    let view = cluster.blocking().load_balanced_view();
+    assert_eq!(view.apply(&numbers().add_one, 1).expect("a value"), 2);
+    refused.expect_err(text_of_helper)
+}
+
+#[test]
+fn a_compiler_that_crashes_or_lies_fails_one_module() {
+    let dir = with_numbers_compiled();
     let answer = r#"echo '{"answer":"compiled","bytes":4,"crc32":0}' >&2"#;
     for (helper, text) in [
         ("kill -SEGV $$", "it was terminated by signal 11"),
@@ -351,7 +357,7 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
             "it panicked: oh",
         ),
     ] {
-        let error = refused(helper);
+        let error = refused(&dir, helper);
         let LoadError::CompilerCrashed { name, message } = &error else {
             panic!("{helper}: {error:?}");
         };
@@ -359,11 +365,18 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
         assert!(message.contains(text), "{helper}: {message}");
     }
     // A line that has the right checksum, but no code.
-    let rubbish =
-        refused(r#"printf abcd; echo '{"answer":"compiled","bytes":4,"crc32":3984772369}' >&2"#);
+    let rubbish = refused(
+        &dir,
+        r#"printf abcd; echo '{"answer":"compiled","bytes":4,"crc32":3984772369}' >&2"#,
+    );
     assert!(matches!(rubbish, LoadError::Invalid { .. }), "{rubbish:?}");
+}
+
+#[test]
+fn a_compiler_that_passes_a_limit_fails_one_module() {
+    let dir = with_numbers_compiled();
     // Signals by which the system ends what passes a limit.
-    let time = refused("kill -XCPU $$");
+    let time = refused(&dir, "kill -XCPU $$");
     assert!(
         matches!(
             time,
@@ -374,7 +387,7 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
         ),
         "{time:?}"
     );
-    let code = refused("kill -XFSZ $$");
+    let code = refused(&dir, "kill -XFSZ $$");
     assert!(
         matches!(
             code,
@@ -386,7 +399,10 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
         "{code:?}"
     );
     // A runtime that hangs when it has said that it has no memory.
-    let memory = refused("echo 'memory allocation of 7 bytes failed' >&2; exec sleep 1000");
+    let memory = refused(
+        &dir,
+        "echo 'memory allocation of 7 bytes failed' >&2; exec sleep 1000",
+    );
     assert!(
         matches!(
             memory,

@@ -73,7 +73,7 @@ fn a_name_that_means_several_or_none_says_which_there_are() {
         called(&module, &["twice", "21"])
             .fails(10)
             .expect_stderr_has(&[
-                "several functions `twice`",
+                "several functions named `twice`",
                 "`a:b/words@1.2.0#twice` and `a:b/sums@1.2.0#twice`",
             ]);
         called(&module, &["words@1.3.0#twice", "21"])
@@ -92,7 +92,7 @@ fn a_name_that_means_several_or_none_says_which_there_are() {
             .typed("--map twice")
             .stdin("")
             .fails(10)
-            .expect_stderr_has(&["several functions `twice`", "--map"]);
+            .expect_stderr_has(&["several functions named `twice`", "--map"]);
     }
     call("numbers")
         .arg("ad-one")
@@ -150,25 +150,9 @@ fn mapper_and_reducer_are_found_in_interfaces() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_function_that_no_task_can_call_says_which_type_is_in_the_way() {
-    const WIT: &str = "package a:b;
-        interface files {
-          resource file { constructor(path: string); size: func() -> u64; }
-          open: func(path: string) -> result<file, string>;
-          sizes: func(of: list<tuple<string, borrow<file>>>) -> list<u64>;
-        }
-        world w {
-          export files;
-          export flow: func(of: stream<u8>);
-          export later: func() -> future<string>;
-          export four: func(numbers: list<u8, 4>);
-          export mapper: func(text: string) -> u64;
-        }";
     let dir = folder();
-    let code =
-        r#"(func (export "mapper") (param i32 i32) (result i64) (i64.extend_i32_u (local.get 1)))"#;
-    let module = file(&dir, "files.wasm", typed(WIT, code));
+    let module = with_files(&dir);
     assert_eq!(called(&module, &["mapper", "four"]).output(), "4\n");
     let cases: [(&str, &[&str]); 6] = [
         (
@@ -213,7 +197,12 @@ fn a_function_that_no_task_can_call_says_which_type_is_in_the_way() {
         .stdin("")
         .fails(10)
         .expect_stderr_has(&["no task can call it"]);
+}
 
+#[test]
+fn functions_that_no_task_can_call_are_inspected_with_the_reason() {
+    let dir = folder();
+    let module = with_files(&dir);
     let shown = inspect(&module).output();
     assert!(
         shown.contains(
@@ -235,6 +224,26 @@ fn a_function_that_no_task_can_call_says_which_type_is_in_the_way() {
             "reason": "its result has the type `file`, a resource, which cannot leave the instance it lives in",
         }))
     );
+}
+
+/// A module with functions that take or return resources and streams.
+fn with_files(dir: &TempDir) -> PathBuf {
+    const WIT: &str = "package a:b;
+        interface files {
+          resource file { constructor(path: string); size: func() -> u64; }
+          open: func(path: string) -> result<file, string>;
+          sizes: func(of: list<tuple<string, borrow<file>>>) -> list<u64>;
+        }
+        world w {
+          export files;
+          export flow: func(of: stream<u8>);
+          export later: func() -> future<string>;
+          export four: func(numbers: list<u8, 4>);
+          export mapper: func(text: string) -> u64;
+        }";
+    let code =
+        r#"(func (export "mapper") (param i32 i32) (result i64) (i64.extend_i32_u (local.get 1)))"#;
+    file(dir, "files.wasm", typed(WIT, code))
 }
 
 /// A component that asks a newer `wasi:cli/environment`, and a newer `wasi:clocks/wall-clock`, for more than they have here.

@@ -2,7 +2,7 @@
 //!
 //! The number of engines is what a report shows of it.
 
-use crate::support::{Cli, file, folder, only_here, program, run};
+use crate::support::{Cli, file, folder, guest, only_here, program, run};
 use tempfile::TempDir;
 
 fn engines(dir: &TempDir, cli: Cli) -> u64 {
@@ -167,7 +167,10 @@ fn the_project_file_sets_options_by_their_long_names() {
 fn a_wrong_project_file_is_named() {
     let dir = folder();
     let cases: [(&str, &[&str]); 8] = [
-        ("engine = 4\n", &["unknown setting `engine`", "engines"]),
+        (
+            "engine = 4\n",
+            &["unknown setting `engine` (did you mean `engines`?); use one of: backoff,"],
+        ),
         ("output = 'out.txt'\n", &["output"]),
         ("engines = 'many'\n", &["many"]),
         ("engines = 0\n", &["1 to 1024"]),
@@ -271,16 +274,46 @@ fn an_option_wins_over_what_the_environment_says_against_it() {
 #[test]
 fn help_works_beside_a_project_file_that_is_wrong() {
     let dir = folder();
-    file(&dir, "rwasm.toml", "bogus = 1\n");
-    for words in ["help", "help run", "version", "man", "completions bash"] {
-        let ended = program().typed(words).in_dir(dir.path()).end();
-        ended.expect_code(0);
+    for wrong in ["engine = 4\n", "engines = [4]\n", "engines = \n"] {
+        file(&dir, "rwasm.toml", wrong);
+        for words in [
+            "help",
+            "help run",
+            "version",
+            "man",
+            "completions bash",
+            "--help",
+            "run --help",
+            "run -h",
+            "map wordcount.wasm -qh",
+            "job list --help",
+        ] {
+            let ended = program().typed(words).in_dir(dir.path()).end();
+            ended.expect_code(0).expect_stderr_is_empty();
+        }
+        run("wordcount")
+            .in_dir(dir.path())
+            .stdin("word")
+            .typed("-- --help")
+            .fails(2)
+            .expect_stderr_has(&["rwasm.toml"]);
     }
-    run("wordcount")
+}
+
+#[test]
+fn commands_that_take_nothing_from_the_project_file_do_not_read_it() {
+    let dir = folder();
+    file(&dir, "rwasm.toml", "engine = 4\n");
+    for words in ["inspect", "inspect --color never --format json"] {
+        let ended = program().typed(words).arg(guest("wordcount"));
+        ended.in_dir(dir.path()).end().expect_code(0);
+    }
+    // Not an option of the program, which the file would otherwise hide.
+    let ended = program()
+        .typed("--color never version")
         .in_dir(dir.path())
-        .stdin("word")
-        .fails(2)
-        .expect_stderr_has(&["unknown setting `bogus`"]);
+        .fails(2);
+    ended.expect_stderr_has(&["unexpected argument '--color'"]);
 }
 
 #[test]

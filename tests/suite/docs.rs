@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The directories whose documents are checked, beside those at the top.
-const DIRECTORIES: [&str; 4] = ["deploy", "docs", "host", "wit"];
+const DIRECTORIES: [&str; 5] = ["deploy", "docs", "findings", "host", "wit"];
 
 /// What compilers and package managers leave in these directories.
 const GENERATED: [&str; 2] = ["node_modules", "target"];
@@ -155,6 +155,13 @@ fn broken(path: &Path, link: &str) -> Option<String> {
     let root = workspace().canonicalize().expect("the workspace exists");
     if !target.starts_with(root) {
         return Some("it leads out of the repository".to_owned());
+    }
+    let book = book().canonicalize().expect("the book exists");
+    let is_page = path
+        .canonicalize()
+        .is_ok_and(|path| path.starts_with(&book));
+    if is_page && !target.starts_with(book) {
+        return Some("it leads out of the book, where mdBook has nothing".to_owned());
     }
     if anchor.is_empty() {
         return None;

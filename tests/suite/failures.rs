@@ -1,7 +1,7 @@
-//! Failures: how many a job bears, how often a task runs again, and when the job itself is too late.
+//! Failures: how many a job tolerates, how often a task is retried, and when the job itself is too late.
 
 use crate::support::{Cli, SOON, cluster, finish, module, number, one_line_each, run};
-use rwasm_cluster::{FailureCode, Input, JobError, Merge, Tolerance};
+use rwasm_cluster::{Builtin, FailureCode, Input, JobError, Merge, Tolerance};
 use std::time::{Duration, Instant};
 
 fn faulty(options: &str) -> Cli {
@@ -27,14 +27,14 @@ fn an_instance_that_failed_is_never_used_again() {
 fn failures_are_borne_up_to_the_number_that_was_given() {
     let line = |bad: bool| if bad { "refuse\n" } else { "line\n" };
     let text: String = (0..100).map(|number| line(number % 30 == 29)).collect();
-    for borne in [
+    for tolerated in [
         "--max-failures 3",
         "--max-failures 99",
         "--max-failures 3%",
         "--max-failures 50%",
     ] {
         let ended = faulty("--chunk lines:1")
-            .typed(borne)
+            .typed(tolerated)
             .stdin(text.clone())
             .end();
         ended
@@ -85,7 +85,7 @@ fn each_borne_failure_is_told_once() {
 #[test]
 fn a_failed_task_runs_again_as_often_as_was_said() {
     let cluster = cluster(2);
-    let mut spec = one_line_each(Merge::Sum);
+    let mut spec = one_line_each(Builtin::Sum.into());
     spec.task.retry.retries = 2;
     spec.job.max_failures = Tolerance::Count(1);
     spec.job.keep_records = true;

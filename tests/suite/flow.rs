@@ -5,7 +5,7 @@
 use crate::support::{cluster, module, spec};
 use expect_test::expect;
 use rwasm_cluster::format::{Format, WriteOptions, write_value};
-use rwasm_cluster::{Chunking, Input, JobSpec, Merge, Outcome, Packed};
+use rwasm_cluster::{Chunking, Cluster, Input, JobSpec, Merge, Module, Outcome, Packed};
 use std::fmt::{Debug, Write};
 use std::num::NonZeroU64;
 
@@ -22,33 +22,13 @@ impl Story {
 const TEXT: &str = "the rain falls\nrain on the sea\nthe sea, the rain\n";
 
 #[test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "the events of one task, in their order"
-)]
 fn the_way_of_a_task() {
     let mut story = Story::default();
 
     let cluster = cluster(1);
     story.tell("cluster", format!("engines {:?}", cluster.engines()));
-
     let module = module("wordcount");
-    story.tell(
-        "module",
-        format!(
-            "{}, {}",
-            module.form(),
-            if module.is_component() {
-                "component"
-            } else {
-                "core module"
-            }
-        ),
-    );
-    for function in module.functions() {
-        story.tell("function", function.to_string());
-    }
-
+    tell_module(&mut story, &module);
     let mut job = JobSpec::default();
     job.chunking = Some(Chunking::Lines(NonZeroU64::MIN));
     story.tell("view", debug(&job.view));
@@ -57,56 +37,8 @@ fn the_way_of_a_task() {
         debug(&job.merge_for(&module).expect("the module fits")),
     );
 
-    // Without a merge each task's outcome is delivered.
-    let mut each = spec(Merge::None);
-    each.chunking = job.chunking;
-    let inputs = || vec![Input::bytes("book", TEXT)];
-    let mut running = cluster
-        .run(&module, inputs(), &each)
-        .expect("the job begins");
-    while let Some((origin, outcome)) = running.next_outcome() {
-        story.tell(
-            "chunk",
-            format!(
-                "{} of {origin}: {:?}",
-                origin.index,
-                &TEXT[as_range(&origin.range().unwrap())]
-            ),
-        );
-        story.tell(
-            "outcome",
-            outcome
-                .result
-                .as_ref()
-                .map_or_else(ToString::to_string, json),
-        );
-        story.tell("usage", usage(&outcome));
-    }
-    running.wait().expect("the job ends well");
-
-    let running = cluster
-        .run(&module, inputs(), &job)
-        .expect("the job begins");
-    let result = running.wait().expect("the job ends well");
-    let merged = result.merged.expect("a merged value");
-    story.tell("merged", format!("{}: {}", merged.ty(), json(&merged)));
-    let stats = &result.stats;
-    story.tell(
-        "stats",
-        format!(
-            "{} tasks, {} of them merges, {} retries, {} failures, {} chunks, {} bytes, {} engine",
-            stats.tasks,
-            stats.merges,
-            stats.retries,
-            result.failures,
-            stats.chunks,
-            stats.bytes_in,
-            stats.engine_count
-        ),
-    );
-    for line in written(&merged, Format::Text).lines() {
-        story.tell("output", line);
-    }
+    tell_tasks(&mut story, &cluster, &module, &job);
+    tell_result(&mut story, &cluster, &module, &job);
 
     expect![[r#"
         cluster   engines [EngineId(0)]
@@ -130,6 +62,81 @@ fn the_way_of_a_task() {
         output    sea	2
         output    falls	1
     "#]].assert_eq(&story.0);
+}
+
+fn tell_module(story: &mut Story, module: &Module) {
+    story.tell(
+        "module",
+        format!(
+            "{}, {}",
+            module.form(),
+            if module.is_component() {
+                "component"
+            } else {
+                "core module"
+            }
+        ),
+    );
+    for function in module.functions() {
+        story.tell("function", function.to_string());
+    }
+}
+
+/// Runs the job without a merge, so that each task's outcome is delivered.
+fn tell_tasks(story: &mut Story, cluster: &Cluster, module: &Module, job: &JobSpec) {
+    let mut each = spec(Merge::None);
+    each.chunking = job.chunking;
+    let mut running = cluster
+        .run(module, inputs(), &each)
+        .expect("the job begins");
+    while let Some((origin, outcome)) = running.next_outcome() {
+        story.tell(
+            "chunk",
+            format!(
+                "{} of {origin}: {:?}",
+                origin.index,
+                &TEXT[as_range(&origin.range().expect("a chunk has a range"))]
+            ),
+        );
+        story.tell(
+            "outcome",
+            outcome
+                .result
+                .as_ref()
+                .map_or_else(ToString::to_string, json),
+        );
+        story.tell("usage", usage(&outcome));
+    }
+    running.wait().expect("the job ends well");
+}
+
+fn tell_result(story: &mut Story, cluster: &Cluster, module: &Module, job: &JobSpec) {
+    let running = cluster.run(module, inputs(), job).expect("the job begins");
+    let result = running.wait().expect("the job ends well");
+    let merged = result.merged.expect("a merged value");
+    story.tell("merged", format!("{}: {}", merged.ty(), json(&merged)));
+    let stats = &result.stats;
+    story.tell(
+        "stats",
+        format!(
+            "{} tasks, {} of them merges, {} retries, {} failures, {} chunks, {} bytes, {} engine",
+            stats.tasks,
+            stats.merges,
+            stats.retries,
+            result.failures,
+            stats.chunks,
+            stats.bytes_in,
+            stats.engine_count
+        ),
+    );
+    for line in written(&merged, Format::Text).lines() {
+        story.tell("output", line);
+    }
+}
+
+/// The one input.
+fn inputs() -> Vec<Input> {
+    vec![Input::bytes("book", TEXT)]
 }
 
 fn debug(value: &impl Debug) -> String {

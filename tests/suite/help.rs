@@ -4,18 +4,22 @@
 use crate::support::{folder, program};
 use expect_test::expect_file;
 
-/// No line of `-h` is longer, so that none is wrapped.
-const WIDTH: usize = 100;
+/// The columns of a terminal: no line of `-h` is longer.
+const WIDTH: usize = 80;
 
 /// A terminal has this many lines, one of which is the next prompt.
 const HEIGHT: usize = 24;
 
-/// The help of a command, at the width that it has without a terminal.
+/// The help of a command: `-h` as a small terminal shows it, `--help` at the width that it has without one.
 fn help(words: &[String], flag: &str) -> String {
+    help_at(if flag == "-h" { WIDTH } else { 100 }, words, flag)
+}
+
+fn help_at(width: usize, words: &[String], flag: &str) -> String {
     program()
         .args(words)
         .arg(flag)
-        .env("COLUMNS", "100")
+        .env("COLUMNS", width.to_string())
         .output()
 }
 
@@ -24,6 +28,7 @@ fn listed(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     lines
         .take_while(|line| !line.is_empty())
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
         .filter(|name| name != "help")
         .collect()
@@ -63,13 +68,28 @@ fn every_line_of_short_help_fits_and_says_what_the_option_is() {
     for (words, short) in commands() {
         for line in short.lines() {
             assert!(line.chars().count() <= WIDTH, "{words:?}: {line}");
-            let is_option = line.trim_start().starts_with('-') && !line.contains("rwasm-cluster");
-            // The text stands in the line of its option, or the option was too long for it.
-            assert!(
-                !is_option || line.trim().contains("  "),
-                "{words:?}: {line}"
-            );
         }
+        let is_option = |line: &str| line.trim_start().starts_with('-');
+        let mut lines = short.lines().skip_while(|line| !line.is_empty()).peekable();
+        while let Some(line) = lines.next() {
+            // The text stands in the line of its option or, if they are long, in the next.
+            let next = lines.peek().copied().unwrap_or_default();
+            let is_described = line.trim().contains("  ") || !next.is_empty() && !is_option(next);
+            assert!(!is_option(line) || is_described, "{words:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn no_example_is_wrapped() {
+    let examples = |help: &str| -> Vec<String> {
+        let lines = help.lines().take_while(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    };
+    for (words, short) in commands() {
+        let wide = help_at(1000, &words, "-h");
+        assert_eq!(examples(&short), examples(&wide), "{words:?}");
+        assert!(!short.contains("Exit codes"), "{short}");
     }
 }
 
@@ -160,13 +180,35 @@ fn man_pages_are_printed_or_written_for_all_commands() {
         let page = std::fs::read_to_string(place.join(format!("{name}.1")));
         let page = page.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(page.contains(".SH NAME"), "{name}");
+        assert!(!page.contains(".SH EXTRA"), "{name}");
+        expect_described(&page, &name);
     }
     let run = std::fs::read_to_string(place.join("rwasm-cluster-run.1")).expect("it is there");
-    assert!(run.contains("count words on four engines"), "{run}");
+    assert!(
+        run.contains("book.txt  # on four engines") && run.contains(".SH EXAMPLES"),
+        "{run}"
+    );
+    assert!(
+        run.contains(concat!("\"rwasm-cluster ", env!("CARGO_PKG_VERSION"))),
+        "{run}"
+    );
     // They are written again as they are.
     program().arg("man").arg(&place).output();
     program()
         .args(["man", "/dev/null/man1"])
         .fails(14)
         .expect_stderr_has(&["cannot write `/dev/null/man1`"]);
+}
+
+/// Each option of a man page has a text: a line after that with its name.
+fn expect_described(page: &str, name: &str) {
+    let lines: Vec<&str> = page.lines().collect();
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == ".TP") {
+        let text = lines.get(at + 2).copied().unwrap_or_default();
+        assert!(
+            !text.is_empty() && !text.starts_with('.'),
+            "{name}: {:?} has no text",
+            lines.get(at + 1)
+        );
+    }
 }

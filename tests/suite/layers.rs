@@ -1,30 +1,92 @@
-//! The folders of the program stand in `main.rs` in the order of its layers: each imports only from those below it, so
-//! none import in circles. This reads the program's source, and not the library's.
+//! The parts stand in layers: each imports only from those below it, so none import in circles. Those of the program stand
+//! in `main.rs`, the others in ARCHITECTURE.md and at the top of their folder. This reads the sources.
 
 use crate::docs::{name, read};
 use crate::support::workspace;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The layers of the library, the highest first. What stands in one line does not import each other, or may.
+const LIBRARY: [&[&str]; 14] = [
+    &["join", "durable"],
+    &["check"],
+    &["cluster", "blocking"],
+    &["view"],
+    &["backend"],
+    &["nats"],
+    &["engine"],
+    &["dispatch"],
+    &["graph"],
+    &["job"],
+    &["merge", "placement"],
+    &["timers"],
+    &["events", "feed"],
+    &["capacity"],
+];
+
+/// The folders of its views, and those of the sandbox.
+const VIEWS: [&[&str]; 4] = [&["calls"], &["runs"], &["handles"], &["shared"]];
+const SANDBOX: [&[&str]; 5] = [&["run"], &["world"], &["compile"], &["module"], &["abi"]];
+
 #[test]
-fn folders_of_the_program_import_downwards() {
-    let sources = workspace().join("host/cli/src");
-    let main = read(&sources.join("main.rs"));
-    let layers: Vec<&str> = main
-        .lines()
-        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
-        .collect();
+fn the_program_imports_downwards() {
+    let main = read(&workspace().join("host/cli/src/main.rs"));
+    let layers: Vec<&str> = modules(&main).collect();
     assert!(layers.len() > 5, "main.rs has the folders {layers:?}");
+    let layers: Vec<&[&str]> = layers.iter().map(std::slice::from_ref).collect();
+    assert_downwards("host/cli/src", "crate::", &layers);
+}
+
+#[test]
+fn the_library_imports_downwards() {
+    let lib = read(&workspace().join("host/src/lib.rs"));
+    let mut missing: Vec<&str> = modules(&lib).collect();
+    missing.retain(|module| *module != "arbitrary" && !LIBRARY.concat().contains(module));
+    assert!(missing.is_empty(), "{missing:?} have no layer");
+    assert_downwards("host/src", "crate::", &LIBRARY);
+}
+
+#[test]
+fn the_views_import_downwards() {
+    assert_downwards("host/src/view", "crate::view::", &VIEWS);
+}
+
+#[test]
+fn the_sandbox_imports_downwards() {
+    assert_downwards("host/sandbox/src/sandbox", "crate::sandbox::", &SANDBOX);
+}
+
+#[test]
+fn imports_are_found() {
+    let source = "use crate::args::Printed;\n//! See crate::comment.\n\
+         fn f() { crate::cluster::serve(); super::super::exit::code(); super::beside(); }";
+    assert_eq!(imports(source, "crate::", 2), ["args", "cluster", "exit"]);
+}
+
+/// The modules that a source declares.
+fn modules(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    })
+}
+
+/// Asserts that no module of `layers` in the folder `root`, whose path in the crate is `path`, imports from a layer above its own.
+fn assert_downwards(root: &str, path: &str, layers: &[&[&str]]) {
+    let root = workspace().join(root);
     let mut upwards = vec![];
     for (height, layer) in layers.iter().enumerate() {
-        let files = sources_of(&sources, layer);
-        assert!(!files.is_empty(), "{layer} has no source");
-        for path in files {
-            let source = read(&path);
-            let depth = path.components().count() - sources.components().count();
-            for imported in imports(&source, depth) {
-                if layers[..height].contains(&imported) {
-                    upwards.push(format!("{} imports {imported}", name(&path)));
+        let above = layers[..height].concat();
+        for module in *layer {
+            let files = sources_of(&root, module);
+            assert!(!files.is_empty(), "{module} has no source");
+            for file in files {
+                let source = read(&file);
+                let depth = file.components().count() - root.components().count();
+                for imported in imports(&source, path, depth) {
+                    if above.contains(&imported) {
+                        upwards.push(format!("{} imports {imported}", name(&file)));
+                    }
                 }
             }
         }
@@ -32,14 +94,7 @@ fn folders_of_the_program_import_downwards() {
     assert!(upwards.is_empty(), "{}", upwards.join("\n"));
 }
 
-#[test]
-fn imports_are_found() {
-    let source = "use crate::args::Printed;\n//! See crate::comment.\n\
-         fn f() { crate::cluster::serve(); super::super::exit::code(); super::beside(); }";
-    assert_eq!(imports(source, 2), ["args", "cluster", "exit"]);
-}
-
-/// The files of a folder of the program, with the one beside it.
+/// The source files of a module: those of its folder, and the one beside it.
 fn sources_of(sources: &Path, layer: &str) -> Vec<PathBuf> {
     let mut files = vec![sources.join(layer).with_extension("rs")];
     files.retain(|file| file.is_file());
@@ -50,7 +105,7 @@ fn sources_of(sources: &Path, layer: &str) -> Vec<PathBuf> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 dirs.push(path);
-            } else {
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 files.push(path);
             }
         }
@@ -58,10 +113,10 @@ fn sources_of(sources: &Path, layer: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The items at the top of the program that a source names: by a path from the crate, or up from its module, which is at
-/// most `depth` below it.
-fn imports(source: &str, depth: usize) -> Vec<&str> {
-    let top = ["crate::".to_owned(), "super::".repeat(depth)];
+/// The items of a folder that a source names: by the folder's `path` in the crate, or up from the source's module, which is
+/// at most `depth` below the folder.
+fn imports<'s>(source: &'s str, path: &str, depth: usize) -> Vec<&'s str> {
+    let top = [path.to_owned(), "super::".repeat(depth)];
     let code = source
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));

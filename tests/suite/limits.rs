@@ -22,7 +22,7 @@ fn only_outcome(cluster: &Cluster, module: &Module, text: &str, spec: &JobSpec) 
     outcome
 }
 
-/// What the only task of a job failed with, where one failure is borne.
+/// What the only task of a job failed with, if one failure is tolerated.
 #[track_caller]
 fn failure(cluster: &Cluster, name: &str, text: &str, spec: &JobSpec) -> FailureCode {
     let mut spec = spec.clone();

@@ -1,7 +1,7 @@
 //! The merges: by the module's reducer, by another function of it, built in, or none at all.
 
 use crate::support::{Cli, Text, cluster, finish, module, number, run, shown, spec, word_count};
-use rwasm_cluster::{Chunking, Input, JobSpec, Merge};
+use rwasm_cluster::{Builtin, Chunking, Input, JobSpec, Merge};
 use std::num::NonZeroU64;
 
 fn lines_of(numbers: &[usize]) -> String {
@@ -193,20 +193,20 @@ fn the_library_merges_as_the_command_line_does() {
     };
     assert_eq!(merged(Merge::Default), 31);
     assert_eq!(merged(Merge::Reducer("reducer".to_owned())), 31);
-    assert_eq!(merged(Merge::Sum), 31);
-    assert_eq!(merged(Merge::Min), 3);
-    assert_eq!(merged(Merge::Max), 7);
-    assert_eq!(merged(Merge::Count), 5);
+    assert_eq!(merged(Builtin::Sum.into()), 31);
+    assert_eq!(merged(Builtin::Min.into()), 3);
+    assert_eq!(merged(Builtin::Max.into()), 7);
+    assert_eq!(merged(Builtin::Count.into()), 5);
 
     let collected = finish(
         &cluster,
         &faulty,
         text.clone(),
-        &by_lines(Merge::Collect, 7),
+        &by_lines(Builtin::Collect.into(), 7),
     );
     assert_eq!(shown(&collected.merged.expect("a list")), "7\n7\n7\n7\n3\n");
 
-    let mut shout = by_lines(Merge::Concat, 7);
+    let mut shout = by_lines(Builtin::Concat.into(), 7);
     shout.map = Some("shout".to_owned());
     let joined = finish(&cluster, &faulty, text.clone(), &shout);
     assert_eq!(shown(&joined.merged.expect("a text")), text.to_uppercase());
@@ -234,15 +234,15 @@ fn the_library_merges_as_the_command_line_does() {
 fn what_a_merge_needs_is_known_before_anything_runs() {
     let cluster = cluster(1);
     for (name, map, merge) in [
-        ("faulty", Some("shout"), Merge::Sum),
-        ("faulty", Some("lines-of"), Merge::Sum),
-        ("faulty", Some("lengths"), Merge::Concat),
+        ("faulty", Some("shout"), Builtin::Sum.into()),
+        ("faulty", Some("lines-of"), Builtin::Sum.into()),
+        ("faulty", Some("lengths"), Builtin::Concat.into()),
         (
             "faulty",
             Some("shout"),
             Merge::Reducer("reducer".to_owned()),
         ),
-        ("upper", None, Merge::Max),
+        ("upper", None, Builtin::Max.into()),
     ] {
         let mut spec = spec(merge.clone());
         spec.map = map.map(str::to_owned);

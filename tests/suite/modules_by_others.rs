@@ -29,7 +29,7 @@ fn functions_of_what_no_task_can_pass_are_told_with_the_reason() {
     let shown = inspect(&module).output();
     let wanted = "plain functions only take and return i32, i64, f32 and f64";
     for line in [
-        "functions  none that could be called".to_owned(),
+        "functions  none callable".to_owned(),
         format!(
             "not called wide: func(p0: s32, p1: v128) -> s64  (its parameter `p1` has the core type v128, but {wanted})"
         ),

@@ -30,7 +30,7 @@ fn odd() -> &'static OsStr {
     OsStr::from_bytes(b"b\xfe\xff")
 }
 
-/// A file whose name is no text.
+/// A file whose name is not text.
 fn odd_file(dir: &TempDir, ending: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let mut name = odd().to_owned();
     name.push(ending);

@@ -238,7 +238,7 @@ fn an_interrupted_job_leaves_nothing_behind() {
     let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
     let mut line = String::new();
     stderr.read_line(&mut line).expect("there is progress");
-    assert!(line.contains("chunks"), "{line}");
+    assert!(line.contains("1 chunk"), "{line}");
     kill_process(Pid::from_child(&child), Signal::TERM).expect("a child can be signalled");
     assert_eq!(wait(child).expect("it ends in time").code(), Some(143));
     drop(stdin);

@@ -199,7 +199,7 @@ fn calls_give_values_errors_and_failures() {
     for part in [
         "expected error trap\n           found \"Hello, Ada!\"",
         "expected \"Hello\"\n           found error \"Ada is not to be greeted => at all\"",
-        "less(3, 1): line 3: the value: expected u64, found \"two\"",
+        "less(3, 1): line 3: the value: expected u64, found `\"two\"`",
         "less(3): expected 2 arguments (",
         "the function is less: func(left: u64, right: u64) -> u64",
         "has no function `les`",

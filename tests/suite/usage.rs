@@ -91,6 +91,57 @@ fn a_wrong_value_of_the_environment_names_its_variable() {
 }
 
 #[test]
+fn options_that_exclude_each_other_name_their_command_and_source() {
+    let dir = folder();
+    let usage = "Usage: rwasm-cluster run ";
+    let typed = || run("wordcount").in_dir(&dir);
+    typed()
+        .typed("--merge sum --reduce reducer")
+        .fails(2)
+        .expect_stderr_has(&["'--reduce' cannot be used with '--merge'", usage]);
+    typed()
+        .env("RWASM_MERGE", "sum")
+        .env("RWASM_REDUCE", "reducer")
+        .fails(2)
+        .expect_stderr_has(&[
+            usage,
+            "environment variables `RWASM_REDUCE` and `RWASM_MERGE`",
+        ]);
+    file(&dir, "rwasm.toml", "quiet = true\nverbose = true\n");
+    typed()
+        .fails(2)
+        .expect_stderr_has(&[usage, "hint: the values come from `rwasm.toml`"]);
+}
+
+#[test]
+fn slips_get_a_hint() {
+    let cases = [
+        ("total 1 2 3", "a list is one argument: '[1, 2, 3]'"),
+        ("add 7,2", "separate arguments with spaces"),
+    ];
+    for (line, hint) in cases {
+        call("numbers")
+            .typed(line)
+            .fails(2)
+            .expect_stderr_has(&[hint]);
+    }
+    let map = || program().arg("map").arg(guest("numbers")).arg("fib");
+    let hint = format!(
+        "to call it once: `rwasm-cluster call {} fib 1`",
+        guest("numbers").display()
+    );
+    map().arg("1").fails(14).expect_stderr_has(&[&hint]);
+    map()
+        .stdin("\n")
+        .fails(11)
+        .expect_stderr_has(&["the line is empty"]);
+    run("upper")
+        .typed("--dir .:/x")
+        .fails(2)
+        .expect_stderr_has(&["two colons: .::/x"]);
+}
+
+#[test]
 fn a_word_that_is_not_text_is_named_with_its_option() {
     let odd = std::ffi::OsStr::from_bytes(b"b\xfe");
     let wrong = |option: &str| run("wordcount").arg(option).arg(odd).fails(2);
@@ -104,31 +155,28 @@ fn a_number_that_is_none_is_shown_with_what_is_expected() {
     let cases = [
         (
             "run m.wasm --engines many",
-            "expected a number of engines such as 4, found \"many\"",
+            "expected a number of engines such as 4",
         ),
         (
             "run m.wasm --timeout 3",
-            "expected a time such as 500ms, 30s or 2h, found \"3\"",
+            "expected a time such as 500ms, 30s or 2h",
         ),
         (
             "run m.wasm --backoff x",
-            "expected a time such as 100ms, 2s or 1m, found \"x\"",
+            "expected a time such as 100ms, 2s or 1m",
         ),
-        (
-            "run m.wasm --hwm x",
-            "expected a number of at least 1, found \"x\"",
-        ),
+        ("run m.wasm --hwm x", "expected a number of at least 1"),
         (
             "run m.wasm --history-rows 0",
-            "expected a number of at least 1, found \"0\"",
+            "expected a number of at least 1",
         ),
         (
             "job list --limit all",
-            "expected a number of jobs such as 20, found \"all\"",
+            "expected a number of jobs such as 20",
         ),
         (
             "job result 1 last",
-            "expected the number of a task such as 0, found \"last\"",
+            "expected the number of a task such as 0",
         ),
     ];
     for (line, message) in cases {

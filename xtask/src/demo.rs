@@ -56,7 +56,10 @@ pub(crate) fn run(files: Vec<PathBuf>, choice: Choice) -> Result<()> {
         seconds(on_cluster),
         seconds(serially),
         serially.as_secs_f64() / on_cluster.as_secs_f64()
-    ))
+    ))?;
+    // The program that was built here is quick to compile, and has no clusters.
+    note("next: cargo install --locked --path host/cli");
+    Ok(())
 }
 
 fn build_host() -> Result<PathBuf> {

@@ -1,8 +1,8 @@
 //! Guests in other languages than Rust: projects of the kind that `rwasm-cluster build` takes, directly under
 //! `guest-tasks/`.
 //!
-//! Their tools are installed where they are missing; a language whose tools cannot be had is said and skipped, and
-//! stands in `target/guests/skipped.txt` for the tests to see. What is built is not built again while its inputs
+//! Their tools are installed where they are missing; a language whose tools cannot be installed is reported, skipped, and
+//! listed in `target/guests/skipped.txt` for the tests to see. What is built is not built again while its inputs
 //! are the same: an interpreter takes ten seconds to be made a component of.
 
 use crate::guests::{self, Guest, deliver, entries};

@@ -1,7 +1,7 @@
 //! The suite once more with its tasks over NATS: servers on the loopback interface, engines that joined them, and the test
 //! program that the step before has built.
 //!
-//! A test that asks for so many engines is given a cluster that has as many, so there is one for each number that tests
+//! A test that asks for a number of engines is given a cluster that has it, so there is one for each number that tests
 //! ask for. Whatever ends this program ends them.
 
 use crate::nats;

@@ -43,7 +43,7 @@ pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choi
             over_nats::run(&mut cargo).map(|()| Done::Passed)
         }),
         ("documentation", &documentation),
-        ("licences and advisories", &dependencies),
+        ("licenses and advisories", &dependencies),
     ];
     let long: [Step; 1] = [("packages", &packages)];
     let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
@@ -247,7 +247,7 @@ fn dependencies() -> Result<Done> {
     pass(&mut deny(&["check", "advisories"]))
 }
 
-/// With all features, and in the profile for development, as the demo is built.
+/// With all features, in the profile for development.
 fn main_cargo(command: &str) -> Command {
     let mut cargo = shell::cargo(shell::root());
     cargo.args([command, "--workspace", "--all-features", "--locked"]);

@@ -152,7 +152,7 @@ fn difference(a: i8, b: i8) -> i16 {
     i16::from(a) - i16::from(b)
 }
 
-/// So many bytes in texts, so many texts, of which nothing is kept.
+/// `count` texts of `length` bytes, of which nothing is kept.
 #[rwasm_task::export]
 fn texts(count: u32, length: u32) -> Vec<(String, Vec<u64>)> {
     (0..count)

@@ -2,7 +2,7 @@
 //!
 //! Shows a program that needs nothing of the cluster, takes arguments (`--prefix TEXT` goes before every line) and
 //! may get its input in pieces, as long as those end at line ends. Its memory does not grow with the input, not
-//! even with the length of a line. Bytes that are no UTF-8 pass through as they are.
+//! even with the length of a line. Bytes that are not UTF-8 pass through as they are.
 
 use std::env;
 use std::io::{self, ErrorKind, Read, Write};

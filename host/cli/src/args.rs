@@ -7,6 +7,7 @@ mod options;
 mod settable;
 mod usage;
 mod values;
+mod words;
 
 pub(crate) use generated::{
     CompletionsArguments, ManArguments, completions, is_command, man_pages, version,
@@ -16,6 +17,7 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check
 #[cfg(test)]
 pub(crate) use values::LIMITS;
 pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
+pub(crate) use words::{are_configured, asks_for_help};
 
 mod cache;
 #[cfg(feature = "nats")]
@@ -37,7 +39,7 @@ pub(crate) use clusters::{
 };
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
-    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
+    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs, ShownOptions,
 };
 
 #[cfg(feature = "nats")]
@@ -53,7 +55,6 @@ pub(crate) use server::{InitArguments, KeysArguments, ServerConfigArguments};
 use crate::environment::config::ProjectFile;
 use crate::exit::CliError;
 use clap::builder::styling::Styles;
-use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use options::{OUTCOME, PLACE};
@@ -61,7 +62,7 @@ use rwasm_cluster::{Chunking, Merge};
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use usage::{has_foreign_controls, usage, wanted_color};
+use usage::{conflict, examples, has_foreign_controls, usage, wanted_color};
 use values::count;
 
 /// Run many small WebAssembly tasks fast, in parallel and in a sandbox.
@@ -70,15 +71,17 @@ use values::count;
     name = "rwasm-cluster",
     version,
     styles = Styles::styled(),
-    before_help = "Examples:
-  rwasm-cluster new wc --lang rust && rwasm-cluster build wc && rwasm-cluster test wc
+    before_help = examples("Examples:
+  rwasm-cluster new wc --lang rust
+  rwasm-cluster build wc && rwasm-cluster test wc
   rwasm-cluster run wordcount.wasm --engines 4 book.txt
   rwasm-cluster run upper.wasm a.txt b.txt > both.txt
   cat *.log | rwasm-cluster run count.wasm --merge sum
   rwasm-cluster call numbers.wasm fib 30
   seq 1 1000 | rwasm-cluster map numbers.wasm add-one
   rwasm-cluster inspect wordcount.wasm
-  rwasm-cluster start -n 4 && rwasm-cluster run wordcount.wasm book.txt --cluster",
+  rwasm-cluster start -n 4
+  rwasm-cluster run wordcount.wasm book.txt --cluster"),
     after_help = "`rwasm-cluster help COMMAND` describes a command with all its options.",
     args_override_self = true,
     subcommand_required = true,
@@ -96,13 +99,13 @@ pub(crate) enum Command {
     New(NewArguments),
     /// Compile a task project for the cluster
     Build(BuildArguments),
-    /// Run a task on its samples and check the laws that jobs rely on
+    /// Run a task's samples and check that results are reproducible
     Test(Box<TestArguments>),
     /// Map a module over inputs, merge the results and print them
     Run(Box<RunArguments>),
-    /// Call one function, on any engine or on several, and print its result
+    /// Call one function, on any engine or on several
     Call(Box<CallArguments>),
-    /// Call a function on each line of a file or of stdin and print its results
+    /// Call a function on each line of a file or of stdin
     Map(Box<MapArguments>),
     /// Show the form, functions, imports, hash and WIT of a module
     Inspect(InspectArguments),
@@ -110,7 +113,7 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Show or prune the cache of compiled modules
     Cache(CacheArguments),
-    /// Start a cluster on this machine: a NATS server and engines in the background
+    /// Start a cluster on this machine: a NATS server and engines
     #[cfg(feature = "nats")]
     Start(Box<StartArguments>),
     /// Show the server, engines and tasks of a cluster
@@ -133,7 +136,7 @@ pub(crate) enum Command {
     Init(Box<InitArguments>),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
-    /// Print the man page, or write the man pages of all commands to a directory
+    /// Print the man page, or write those of all commands
     Man(ManArguments),
     /// Print the version
     Version,
@@ -158,10 +161,10 @@ const COMMON: [&str; 7] = [
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
-  rwasm-cluster run wordcount.wasm --engines 4 book.txt   count words on four engines
-  rwasm-cluster run wordcount.wasm - < book.txt           read stdin instead of a file
-  rwasm-cluster run mapper.wasm --merge none logs/*.log   one JSON line per chunk
-  rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for a WASI command",
+  rwasm-cluster run wordcount.wasm -j 4 book.txt          on four engines
+  rwasm-cluster run wordcount.wasm - < book.txt           stdin, not a file
+  rwasm-cluster run mapper.wasm --merge none logs/*.log   one line per chunk
+  rwasm-cluster run upper.wasm a.txt -- --prefix '> '     arguments for `main`",
     after_long_help = "Inputs are cut into chunks at line ends, and each chunk is a task. A WASI command gets each input \
 whole, unless --chunk is given. Without INPUT, stdin is read.\n\n\
 Options override environment variables (RWASM_ENGINES for --engines), which override `rwasm.toml` in the current directory \
@@ -197,7 +200,7 @@ pub(crate) struct RunArguments {
     ///
     /// Only `exact` cuts within lines. The default is `auto` (small chunks first, then larger ones), and `file`
     /// for a WASI command.
-    #[arg(long, value_name = "HOW", env = "RWASM_CHUNK", hide_env = true, help_heading = OUTCOME)]
+    #[arg(long, value_name = "HOW", value_parser = values::read::<Chunking>, env = "RWASM_CHUNK", hide_env = true, help_heading = OUTCOME)]
     pub(crate) chunk: Option<Chunking>,
 
     /// Function to map [default: `mapper`, or else the only one that fits]
@@ -210,10 +213,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "NAME", env = "RWASM_REDUCE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) reduce: Option<String>,
 
-    /// Built-in merge: collect, concat, sum, min, max, count or none
-    ///
-    /// It replaces the reducer.
-    #[arg(long, value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
+    #[arg(long, help = values::merge_help(), long_help = values::merge_long_help(), value_parser = values::merge_parser(), value_name = "MERGE", env = "RWASM_MERGE", hide_env = true, help_heading = OUTCOME)]
     pub(crate) merge: Option<Merge>,
 
     #[command(flatten)]
@@ -228,11 +228,11 @@ pub(crate) struct RunArguments {
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
-  rwasm-cluster call numbers.wasm fib 30                          a function and its arguments
-  rwasm-cluster call numbers.wasm 'fib(30)'                       the same in WAVE
-  rwasm-cluster call numbers.wasm total '[1, 2, 3]'               a list, as JSON or WAVE
-  rwasm-cluster call numbers.wasm fib 30 --targets all -j 3       on each of three engines
-  rwasm-cluster call lib.wasm greet -- --name                     an argument with a dash",
+  rwasm-cluster call numbers.wasm fib 30                 function, arguments
+  rwasm-cluster call numbers.wasm 'fib(30)'              the same in WAVE
+  rwasm-cluster call numbers.wasm total '[1, 2, 3]'      a list: JSON or WAVE
+  rwasm-cluster call numbers.wasm fib 30 --targets all   on each engine
+  rwasm-cluster call lib.wasm greet -- --name            starts with a dash",
     after_long_help = "Each ARG is one argument: write strings and bytes as they are, anything else as JSON or WAVE. Trailing \
 arguments of an option type can be omitted. A function without a result prints nothing.\n\n\
 The environment, `rwasm.toml` and the exit codes are described in `run --help`. In addition, exit code 2 means that the \
@@ -260,10 +260,10 @@ pub(crate) struct CallArguments {
 #[command(
     allow_negative_numbers = true,
     before_help = "Examples:
-  seq 1 1000 | rwasm-cluster map numbers.wasm add-one        one task per line of stdin
-  rwasm-cluster map numbers.wasm fib numbers.txt -j 4        a file, on four engines
-  echo '[7, 2]' | rwasm-cluster map numbers.wasm add         several parameters: a JSON array
-  rwasm-cluster map m.wasm score in.txt --max-failures 1%    failed lines print {\"error\": …}",
+  seq 1 1000 | rwasm-cluster map numbers.wasm add-one       each line of stdin
+  rwasm-cluster map numbers.wasm fib numbers.txt -j 4       four engines
+  echo '[7, 2]' | rwasm-cluster map numbers.wasm add        two parameters
+  rwasm-cluster map m.wasm score in.txt --max-failures 1%   tolerate failures",
     after_long_help = "Each line is an argument list. If the function has one parameter, the line is its value (strings and \
 bytes as they are, anything else as JSON or WAVE); if it has several, the line is a JSON array or a WAVE list. A line that does \
 not parse counts as a failed task with the code bad-input.\n\n\
@@ -303,8 +303,8 @@ pub(crate) struct MapArguments {
 /// Show the form, functions, imports, hash and WIT of a module.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
-  rwasm-cluster inspect wordcount.wasm                     form, functions, imports and an example
-  rwasm-cluster inspect wordcount.wasm --format wit        WIT to put in the wit/ directory of a project")]
+  rwasm-cluster inspect wordcount.wasm                form, functions, imports
+  rwasm-cluster inspect wordcount.wasm --format wit   as WIT, for a project")]
 pub(crate) struct InspectArguments {
     /// Module: .wasm (core module or component) or .wat text
     #[arg(value_name = "MODULE")]
@@ -318,36 +318,27 @@ pub(crate) struct InspectArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Whether the first word asks for help, or for what is made of it, and for nothing that a project configures.
-pub(crate) fn asks_for_help() -> bool {
-    let first = std::env::args_os().nth(1);
-    [
-        "help",
-        "version",
-        "man",
-        "completions",
-        "-h",
-        "--help",
-        "-V",
-        "--version",
-    ]
-    .iter()
-    .any(|word| first.as_deref() == Some(word.as_ref()))
-}
-
 impl Arguments {
     /// Reads the command line and the environment, with the project file's settings behind them.
     pub(crate) fn parse_with(file: &ProjectFile) -> Result<Self, CliError> {
         let mut command = Self::command().color(wanted_color());
         if has_foreign_controls() {
-            // Colours could not be told from what the words bring along.
+            // Colors could not be told from what the words bring along.
             command = command.styles(Styles::plain());
         }
-        file.check(&settable::by_any(&command, &CONFIGURED), settable::refusal)?;
+        if !asks_for_help() {
+            file.check(&settable::by_any(&command, &CONFIGURED), settable::refusal)?;
+        }
         let is_short = std::env::args_os().any(|word| word == "-h");
         for name in CONFIGURED {
             command = command.mut_subcommand(name, |command| briefly(command, is_short));
-            // What only other commands have says nothing to this one.
+            // As in `start -n 4`. An argument of `call` may be `-nan`.
+            if name != "call" {
+                command = command.mut_subcommand(name, |command| {
+                    command.mut_arg("engines", |engines| engines.short_alias('n'))
+                });
+            }
+            // A setting of other commands has no effect on this one.
             let known = command.find_subcommand(name).map(settable::by);
             let known = known.unwrap_or_default();
             for (id, value) in file.settings().iter().filter(|(id, _)| known.contains(id)) {
@@ -362,12 +353,10 @@ impl Arguments {
             .map_err(|error| usage(error, &command, file))?;
         let mut arguments =
             Self::from_arg_matches(&matches).map_err(|error| usage(error, &command, file))?;
-        if let Some((_, matches)) = matches.subcommand() {
-            arguments.settle(matches).map_err(|(one, other)| {
-                let message = format!("the argument '--{one}' cannot be used with '--{other}'");
-                let error = command.error(ErrorKind::ArgumentConflict, message);
-                usage(error, &command, file)
-            })?;
+        if let Some((name, matches)) = matches.subcommand() {
+            arguments
+                .settle(matches)
+                .map_err(|options| conflict(options, &mut command, (name, matches), file))?;
         }
         Ok(arguments)
     }
@@ -386,7 +375,7 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Start(start) => start.loudness.verbose,
             #[cfg(feature = "nats")]
-            Command::Status(status) => status.loudness.verbose,
+            Command::Status(status) => status.shown.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::Stop(stop) => stop.loudness.verbose,
             #[cfg(feature = "nats")]
@@ -477,7 +466,7 @@ impl Arguments {
             #[cfg(feature = "nats")]
             Command::Start(start) => &mut start.loudness,
             #[cfg(feature = "nats")]
-            Command::Status(status) => &mut status.loudness,
+            Command::Status(status) => &mut status.shown.loudness,
             #[cfg(feature = "nats")]
             Command::Stop(stop) => &mut stop.loudness,
             #[cfg(feature = "nats")]

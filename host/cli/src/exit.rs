@@ -13,6 +13,7 @@ use rwasm_cluster::durable::DurableError;
 use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
+use rwasm_cluster::plain;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{
     ArgumentSource, Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError,
@@ -45,7 +46,7 @@ const TERMINATED: u8 = 143;
 /// Every way to end that is not well.
 #[derive(Debug)]
 pub(crate) enum CliError {
-    /// clap's words, with colours if they are wanted and without, and where a wrong value is from.
+    /// clap's words, with colors if they are wanted and without, and where a wrong value is from.
     Usage {
         rendered: String,
         plain: String,
@@ -296,7 +297,7 @@ impl CliError {
             Self::Internal(error) => {
                 format!("internal error in rwasm-cluster, please report it: {error:#}")
             }
-            Self::Config { path, message } => format!("`{}`: {message}", path.display()),
+            Self::Config { path, message } => format!("`{}`: {message}", plain::path(path)),
             Self::Load(error) => with_source(error),
             Self::Function(error) => visible(&error.to_string()),
             Self::Start(error) => with_source(error),
@@ -400,7 +401,7 @@ impl CliError {
                 let dir = path.parent().unwrap_or(std::path::Path::new("."));
                 Some(format!(
                     "create keys with `rwasm-cluster keys --dir {}`, or name their directory with --dir",
-                    dir.display()
+                    plain::path(dir)
                 ))
             }
             Self::Project { hint, .. } => hint.clone(),
@@ -414,13 +415,21 @@ impl CliError {
                 FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
                 _ => Some(CHOOSE.to_owned()),
             },
-            Self::Submit(SubmitError::Plan(PlanError::NoMapper { .. })) => Some(CHOOSE.to_owned()),
+            Self::Submit(SubmitError::Plan(PlanError::NoMapper { module, functions })) => {
+                Some(if functions.is_empty() {
+                    format!(
+                        "`rwasm-cluster inspect {module}` lists its functions; call one with `call` or `map`"
+                    )
+                } else {
+                    CHOOSE.to_owned()
+                })
+            }
             Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
                 "choose another reducer with --reduce, or a built-in merge with --merge".to_owned(),
             ),
             Self::Submit(SubmitError::Input(InputError::Directory { path })) => Some(format!(
                 "name the files in the directory, such as {}/*",
-                path.display()
+                plain::path(path)
             )),
             Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. })) => {
                 Some(SMALLER.to_owned())

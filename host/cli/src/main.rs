@@ -41,11 +41,10 @@ fn program() -> ExitCode {
         return ended;
     }
     let signals = Signals::listen();
-    let file = if args::asks_for_help() {
-        // Help and what is made of it must work beside a project file that has to be mended.
-        Ok(ProjectFile::default())
-    } else {
-        ProjectFile::find()
+    let file = match ProjectFile::find() {
+        Err(_) if args::asks_for_help() => Ok(ProjectFile::default()),
+        file if args::are_configured() => file,
+        _ => Ok(ProjectFile::default()),
     };
     let arguments = match file.and_then(|file| Arguments::parse_with(&file)) {
         Ok(arguments) => arguments,

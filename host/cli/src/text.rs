@@ -1,7 +1,6 @@
 //! Text for people, made and not printed: tables, times, words of a shell.
 
 use rwasm_cluster::ByteSize;
-use rwasm_cluster::plain::leaves_line;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,26 +31,6 @@ pub(crate) fn duration(time: Duration) -> String {
 /// A word as a shell takes it. One with a zero byte, which no shell takes, is left as it is.
 pub(crate) fn shell_word(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| word.to_owned(), Cow::into_owned)
-}
-
-/// A text from outside that is to stay in its line, and its cell.
-pub(crate) fn in_line(text: &str) -> String {
-    text.chars()
-        .map(|letter| if leaves_line(letter) { '?' } else { letter })
-        .collect()
-}
-
-/// A text from outside in one line, with escapes for what would end the line or command a terminal.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if leaves_line(letter) {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
 }
 
 /// A number of things, by the name of one.

@@ -221,7 +221,7 @@ pub enum Kept {
 /// The input of a task, or where to get it again.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum TaskInput {
+pub enum RecordedInput {
     /// Its arguments.
     Stored(Vec<Packed>),
     /// A part of a file.
@@ -304,7 +304,7 @@ pub struct TaskEntry {
     /// The fuel used, if fuel is counted.
     pub fuel: Option<u64>,
     /// Its input.
-    pub input: TaskInput,
+    pub input: RecordedInput,
     /// Its result.
     pub result: Kept,
     /// The end of its stderr.
@@ -314,7 +314,7 @@ pub struct TaskEntry {
 impl TaskEntry {
     /// A task without result and usage; whoever records it fills in the rest.
     #[must_use]
-    pub fn new(index: u64, state: TaskState, input: TaskInput) -> Self {
+    pub fn new(index: u64, state: TaskState, input: RecordedInput) -> Self {
         Self {
             index,
             state,
@@ -343,9 +343,9 @@ impl TaskEntry {
         const BASE: usize = 256;
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let input = match &self.input {
-            TaskInput::Stored(values) => values.iter().map(Packed::len).sum(),
-            TaskInput::Range { path, .. } => path.as_os_str().len(),
-            TaskInput::Elsewhere(reason) => reason.len(),
+            RecordedInput::Stored(values) => values.iter().map(Packed::len).sum(),
+            RecordedInput::Range { path, .. } => path.as_os_str().len(),
+            RecordedInput::Elsewhere(reason) => reason.len(),
         };
         let result = match &self.result {
             Kept::Value(value) => value.len(),

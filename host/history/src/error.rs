@@ -3,6 +3,7 @@
 //! They do not carry errors of the database library, only its messages.
 
 use super::entry::JobKey;
+use rwasm_value::plain;
 use std::path::{Path, PathBuf};
 
 /// The error of opening, reading or writing the history. The file is unchanged.
@@ -10,7 +11,10 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum HistoryError {
     /// The path is not a regular file.
-    #[error("history {} is {found}, wanted a regular file", path.display())]
+    #[error(
+        "history `{}`: expected a regular file, found {found}",
+        plain::path(path)
+    )]
     NotAFile {
         /// The history's file.
         path: PathBuf,
@@ -18,7 +22,10 @@ pub enum HistoryError {
         found: &'static str,
     },
     /// The file is not an `SQLite` database.
-    #[error("history {} is not an SQLite database: it begins with {found}", path.display())]
+    #[error(
+        "history `{}` is not an SQLite database: it begins with {found}",
+        plain::path(path)
+    )]
     NotSqlite {
         /// The history's file.
         path: PathBuf,
@@ -26,7 +33,10 @@ pub enum HistoryError {
         found: String,
     },
     /// The file is an `SQLite` database of another program.
-    #[error("history {} is another program's database: {found}", path.display())]
+    #[error(
+        "history `{}` is another program's database: {found}",
+        plain::path(path)
+    )]
     Foreign {
         /// The history's file.
         path: PathBuf,
@@ -34,7 +44,10 @@ pub enum HistoryError {
         found: String,
     },
     /// The file was written by a newer version of this program.
-    #[error("history {} has format version {found}, newer than version {wanted}, the newest supported", path.display())]
+    #[error(
+        "history `{}` has format version {found}, newer than version {wanted}, the newest supported",
+        plain::path(path)
+    )]
     Newer {
         /// The history's file.
         path: PathBuf,
@@ -44,7 +57,7 @@ pub enum HistoryError {
         wanted: u32,
     },
     /// The file is half written or otherwise damaged.
-    #[error("history {} is damaged: {reason}", path.display())]
+    #[error("history `{}` is damaged: {reason}", plain::path(path))]
     Damaged {
         /// The history's file.
         path: PathBuf,
@@ -52,7 +65,7 @@ pub enum HistoryError {
         reason: String,
     },
     /// The file or its directory cannot be created or written.
-    #[error("history {} cannot be written: {reason}", path.display())]
+    #[error("history `{}` cannot be written: {reason}", plain::path(path))]
     Unwritable {
         /// The file.
         path: PathBuf,
@@ -60,7 +73,7 @@ pub enum HistoryError {
         reason: String,
     },
     /// The file or its directory cannot be read.
-    #[error("history {} cannot be read: {reason}", path.display())]
+    #[error("history `{}` cannot be read: {reason}", plain::path(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -68,19 +81,25 @@ pub enum HistoryError {
         reason: String,
     },
     /// There is no space left for the file.
-    #[error("history {} cannot grow: the disk is full", path.display())]
+    #[error("history `{}` cannot grow: the disk is full", plain::path(path))]
     Full {
         /// The history's file.
         path: PathBuf,
     },
     /// Another process keeps writing to the file.
-    #[error("history {} is busy: another process has been writing for too long", path.display())]
+    #[error(
+        "history `{}` is busy: another process has been writing for too long",
+        plain::path(path)
+    )]
     Busy {
         /// The history's file.
         path: PathBuf,
     },
     /// Records arrive faster than the file can be written.
-    #[error("history {} cannot keep up with the records to write", path.display())]
+    #[error(
+        "history `{}` cannot keep up with the records to write",
+        plain::path(path)
+    )]
     Behind {
         /// The history's file.
         path: PathBuf,
@@ -96,7 +115,7 @@ pub enum HistoryError {
         limit: u64,
     },
     /// The database failed for another reason.
-    #[error("history {} failed: {reason}", path.display())]
+    #[error("history `{}` failed: {reason}", plain::path(path))]
     Failed {
         /// The history's file.
         path: PathBuf,

@@ -215,7 +215,7 @@ fn inspect_once(path: &Path) -> Result<Existing, HistoryError> {
     if application != APPLICATION {
         return Err(HistoryError::Foreign {
             path: path.to_owned(),
-            found: format!("its application id is {application}, wanted {APPLICATION}"),
+            found: format!("its application id is {application}, not {APPLICATION}"),
         });
     }
     check_version(path, number(60))?;
@@ -228,7 +228,7 @@ fn inspect_once(path: &Path) -> Result<Existing, HistoryError> {
         .then_some(())
         .ok_or_else(|| {
             let (length, wanted) = (meta.len(), pages * PAGE);
-            damaged(format!("it has {length} bytes, wanted {wanted}"))
+            damaged(format!("expected {wanted} bytes, found {length}"))
         })
         .and_then(|()| check_unused(path));
     // A file in use changes while it is read, and one whose process died has its newest pages in
@@ -254,7 +254,7 @@ fn check_version(path: &Path, found: u32) -> Result<(), HistoryError> {
     }
 }
 
-/// Checks a file without locks, logs or any means to change it or its neighbours.
+/// Checks a file without locks, logs or any means to change it or its neighbors.
 fn check_unused(path: &Path) -> Result<(), HistoryError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI

@@ -10,7 +10,7 @@
 //! runs.
 
 #[cfg(test)]
-#[path = "../../value/arbitrary.rs"]
+#[path = "../arbitrary.rs"]
 mod arbitrary;
 
 mod entry;
@@ -31,7 +31,7 @@ mod write;
 mod tests;
 
 pub use entry::{
-    AttemptEntry, InputEntry, JobEntry, JobKey, JobKind, JobState, Kept, TaskEntry, TaskInput,
+    AttemptEntry, InputEntry, JobEntry, JobKey, JobKind, JobState, Kept, RecordedInput, TaskEntry,
     TaskState,
 };
 pub use error::HistoryError;
@@ -127,14 +127,14 @@ struct Shared {
     queue: Arc<Queue>,
     /// Set when the first job begins. Dropped after the thread was joined, so that jobs count as
     /// running until the last of them is written.
-    recording: Mutex<Option<Recording>>,
+    recording: Mutex<Option<ActiveRecorder>>,
     /// After the connections, which are closed by then.
     _claim: file::Claim,
 }
 
 /// What a process that records jobs has.
 #[derive(Debug)]
-struct Recording {
+struct ActiveRecorder {
     live: Live,
     writer: Option<JoinHandle<()>>,
 }
@@ -392,7 +392,7 @@ impl Shared {
             .spawn(move || writer.run(&queue))
             .map_err(unwritable)?;
         let owner = live.owner().to_owned();
-        *recording = Some(Recording {
+        *recording = Some(ActiveRecorder {
             live,
             writer: Some(thread),
         });
@@ -415,7 +415,7 @@ impl Shared {
     }
 }
 
-impl Drop for Recording {
+impl Drop for ActiveRecorder {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
             // A panic of the writer was printed; there is no one else to inform.

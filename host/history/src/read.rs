@@ -1,7 +1,9 @@
 //! Reading rows. Their content is not trusted: what does not fit is [`Damage`], which names the job
 //! and the task.
 
-use super::entry::{JobEntry, JobKey, JobKind, JobState, Kept, TaskEntry, TaskInput, TaskState};
+use super::entry::{
+    JobEntry, JobKey, JobKind, JobState, Kept, RecordedInput, TaskEntry, TaskState,
+};
 use super::error::{Damage, HistoryError, of_database};
 use super::query::{JobQuery, TaskQuery, limit};
 use super::rows::{
@@ -270,22 +272,22 @@ fn task_of(row: &Row<'_>, index: u64) -> Result<TaskEntry, RowError> {
     })
 }
 
-fn input_of(row: &Row<'_>) -> Result<TaskInput, RowError> {
+fn input_of(row: &Row<'_>) -> Result<RecordedInput, RowError> {
     let types: Option<String> = row.get("input_types_text")?;
     let blob: Option<Vec<u8>> = row.get("input")?;
     let path = path_from_sql(row.get("input_path")?)?;
     let elsewhere: Option<String> = row.get("input_elsewhere")?;
     match (types, blob, path, elsewhere) {
         (Some(types), Some(blob), None, None) => {
-            Ok(TaskInput::Stored(values::decode(&types, &blob)?))
+            Ok(RecordedInput::Stored(values::decode(&types, &blob)?))
         }
-        (None, None, Some(path), None) => Ok(TaskInput::Range {
+        (None, None, Some(path), None) => Ok(RecordedInput::Range {
             path,
             start: row.get::<_, i64>("input_start")?.cast_unsigned(),
             end: row.get::<_, i64>("input_end")?.cast_unsigned(),
             sha256: row.get("input_sha256")?,
         }),
-        (None, None, None, Some(reason)) => Ok(TaskInput::Elsewhere(reason)),
+        (None, None, None, Some(reason)) => Ok(RecordedInput::Elsewhere(reason)),
         _ => Err(Damage::new("an input is incomplete").into()),
     }
 }

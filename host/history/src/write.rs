@@ -1,6 +1,6 @@
 //! Writing rows: a job that begins, its tasks, its end. The caller makes the transactions.
 
-use super::entry::{JobEnd, JobKey, JobState, Kept, NewJob, TaskEntry, TaskInput, TaskState};
+use super::entry::{JobEnd, JobKey, JobState, Kept, NewJob, RecordedInput, TaskEntry, TaskState};
 use super::rows::{
     LONG_TEXT, attempts_to_json, cut, duration_to_sql, inputs_to_json, path_to_sql, time_to_sql,
 };
@@ -176,7 +176,7 @@ fn task(
     let mut input_types = None;
     let mut range = (None, None, None, None);
     match &entry.input {
-        TaskInput::Stored(arguments) => {
+        RecordedInput::Stored(arguments) => {
             let bytes: usize = arguments.iter().map(Packed::len).sum();
             if bytes > most.as_usize() {
                 elsewhere = Some(too_large(bytes, most));
@@ -187,7 +187,7 @@ fn task(
                 elsewhere = Some(TOO_DEEP.to_owned());
             }
         }
-        TaskInput::Range {
+        RecordedInput::Range {
             path,
             start,
             end,
@@ -200,7 +200,7 @@ fn task(
                 sha256.as_deref(),
             );
         }
-        TaskInput::Elsewhere(reason) => elsewhere = Some(cut(reason, LONG_TEXT)),
+        RecordedInput::Elsewhere(reason) => elsewhere = Some(cut(reason, LONG_TEXT)),
     }
     let mut result = Stored::new(&entry.result, most);
     let mut result_types = None;

@@ -1,6 +1,7 @@
 //! What a task may reach beyond its input: nothing, unless granted. Grants are checked when a job
 //! or call begins, so that anything missing is known before a task runs.
 
+use rwasm_value::plain;
 use std::fmt;
 use std::fs::File;
 use std::net::IpAddr;
@@ -171,7 +172,7 @@ pub enum ParseGrantError {
 #[non_exhaustive]
 pub enum GrantError {
     /// The directory does not exist or cannot be opened.
-    #[error("cannot grant the directory `{}`", .path.display())]
+    #[error("cannot grant the directory `{}`", plain::path(.path))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -181,7 +182,7 @@ pub enum GrantError {
     /// The path of the directory is relative or not UTF-8, so remote engines cannot resolve it.
     #[error(
         "the directory `{}` is resolved on the machines that run the engines: write its absolute path there, in UTF-8",
-        .path.display()
+        plain::path(.path)
     )]
     Elsewhere {
         /// The directory.
@@ -196,8 +197,8 @@ pub enum GrantError {
     /// A read-only directory lies inside a writable one.
     #[error(
         "`{}` is granted read-only, but lies inside `{}`, which is writable: make both read-only, or grant a different directory",
-        .inner.display(),
-        .outer.display()
+        plain::path(.inner),
+        plain::path(.outer)
     )]
     ReadOnlyWithin {
         /// The read-only directory.

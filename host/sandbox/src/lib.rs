@@ -7,11 +7,14 @@
 //! and its outcome. It knows nothing of engines, jobs, retries or merges.
 
 #[cfg(test)]
-#[path = "../../value/arbitrary.rs"]
+#[path = "../arbitrary.rs"]
 mod arbitrary;
 
 pub mod grants;
 pub mod limits;
+
+#[doc(hidden)]
+pub mod lock;
 
 #[doc(hidden)]
 pub mod cancel;

@@ -2,7 +2,7 @@
 
 use crate::note::Notes;
 use rwasm_value::ids::EngineId;
-use rwasm_value::plain::plain;
+use rwasm_value::plain::{in_line, plain};
 use rwasm_value::value::Packed;
 use std::fmt;
 use std::ops::Range;
@@ -63,12 +63,18 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             ArgumentSource::Chunk { input, range } if range.end == u64::MAX => {
-                write!(f, "{input}, from byte {}", range.start)
+                write!(f, "{}, from byte {}", in_line(input), range.start)
             }
             ArgumentSource::Chunk { input, range } => {
-                write!(f, "{input}, bytes {}..{}", range.start, range.end)
+                write!(
+                    f,
+                    "{}, bytes {}..{}",
+                    in_line(input),
+                    range.start,
+                    range.end
+                )
             }
-            ArgumentSource::Line { input, line } => write!(f, "{input}, line {line}"),
+            ArgumentSource::Line { input, line } => write!(f, "{}, line {line}", in_line(input)),
             ArgumentSource::Arguments => write!(f, "argument list {}", self.index),
             ArgumentSource::Results => f.write_str("the merge"),
         }
@@ -128,6 +134,23 @@ impl Failure {
     #[must_use]
     pub fn cancelled() -> Self {
         Self::new(FailureCode::Cancelled, "the task was cancelled")
+    }
+
+    /// Of a task whose cluster was shut down before it ended.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn shut_down() -> Self {
+        Self::new(FailureCode::Cancelled, "the cluster was shut down")
+    }
+
+    /// Of a task whose outcome nobody waits for any more.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unwanted() -> Self {
+        Self::new(
+            FailureCode::Cancelled,
+            "the task's outcome is no longer wanted",
+        )
     }
 }
 

@@ -4,7 +4,7 @@
 //! messages and shares nothing with it but the number of engines. An engine that dies is replaced under its id, and
 //! the tasks it had are answered as lost.
 
-use super::{Backend, EngineError, EngineStatus, QueueStatus};
+use super::{Backend, EngineError, EngineStatus, QueueStatus, end};
 use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineNote};
 use crate::events::{ClusterEvent, EventSender};
@@ -15,7 +15,7 @@ use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// The engines of one process.
@@ -140,16 +140,9 @@ impl Backend for Local {
     }
 
     fn shutdown(&self) {
-        let thread = self
-            .dispatcher
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
+        end(&self.dispatcher, || {
             let _ = self.inbox.send(Message::Shutdown);
-            // A panic of the dispatcher has no one left to be told to.
-            let _ = thread.join();
-        }
+        });
     }
 }
 

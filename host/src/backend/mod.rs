@@ -19,8 +19,10 @@ pub(crate) use nats::{EncodeError, Encoder, Nats, NatsSettings, Recalled};
 
 use crate::dispatch::Dispatch;
 use crate::job::HandOver;
+use rwasm_sandbox::lock::lock;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// What a job needs from the place where its tasks run.
 pub(crate) trait Backend: Send + Sync {
@@ -70,6 +72,16 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Ends the engines: running tasks are stopped, all tasks are answered, every thread is joined.
     fn shutdown(&self);
+}
+
+/// Ends the thread of a backend, unless that was done before: `order` tells it to.
+fn end(thread: &Mutex<Option<JoinHandle<()>>>, order: impl FnOnce()) {
+    let thread = lock(thread).take();
+    if let Some(thread) = thread {
+        order();
+        // Its panic has no one left to be told to.
+        let _ = thread.join();
+    }
 }
 
 /// Why the engines of a cluster could not be changed.
@@ -126,7 +138,7 @@ pub(crate) fn ids(engines: &[EngineId]) -> String {
     ids.join(", ")
 }
 
-/// What waits and runs in a cluster at one moment, counted in dispatches: hand-overs of one task or of many small
+/// What waits and runs in a cluster at one moment, counted in dispatches, batches of one task or of many small
 /// ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

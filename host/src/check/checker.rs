@@ -14,6 +14,7 @@ use crate::{
     ViewKind,
 };
 use rwasm_value::format::Call;
+use rwasm_value::plain;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::num::NonZeroU64;
@@ -46,7 +47,7 @@ pub enum CheckError {
     #[error(transparent)]
     Job(JobError),
     /// A sample cannot be read.
-    #[error("cannot read `{}`", .path.display())]
+    #[error("cannot read `{}`", plain::path(.path))]
     Unreadable {
         /// The sample's file.
         path: PathBuf,

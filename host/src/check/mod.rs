@@ -39,7 +39,7 @@ pub use checker::{CheckError, Checker};
 pub use difference::Difference;
 pub use samples::{InputSample, Samples, SamplesError};
 
-use rwasm_value::plain::leaves_line;
+use rwasm_value::plain::in_line;
 use std::fmt;
 
 /// What is checked.
@@ -54,7 +54,7 @@ pub enum Law {
     Engines,
     /// The merged result does not depend on where the input is cut.
     Chunks,
-    /// The reducer gives the same result however neighbouring parts are grouped.
+    /// The reducer gives the same result however neighboring parts are grouped.
     Associative,
     /// The reducer leaves its own result unchanged.
     Stable,
@@ -108,14 +108,9 @@ pub enum Verdict {
 
 impl Check {
     fn new(subject: &str, law: Law, verdict: Verdict) -> Self {
-        // It stands in one line, whatever files are called.
-        let shown = subject.chars().flat_map(|letter| {
-            let escaped = leaves_line(letter).then(|| letter.escape_default());
-            let plain = escaped.is_none().then_some(letter);
-            escaped.into_iter().flatten().chain(plain)
-        });
         Self {
-            subject: shown.collect(),
+            // It stands in one line, whatever files are called.
+            subject: in_line(subject),
             law,
             verdict,
         }

@@ -1,6 +1,6 @@
-//! Tells whether a reducer gives the same result for every way to merge a few neighbouring parts.
+//! Tells whether a reducer gives the same result for every way to merge a few neighboring parts.
 //!
-//! Pure: the reducer is handed in. For every run of neighbours, the call on all of its parts at once is compared with
+//! Pure: the reducer is handed in. For every run of neighbors, the call on all of its parts at once is compared with
 //! the calls on each grouping of it, in which a group of several parts is represented by its own merge. If all of
 //! these agree, so do all bracketings, since each is made of such steps.
 
@@ -44,7 +44,7 @@ pub(super) struct Findings {
     pub(super) failure: Option<(String, String)>,
 }
 
-/// Neighbours that are merged: where they begin and end, and whether they are a single original part.
+/// Neighbors that are merged: where they begin and end, and whether they are a single original part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Group {
     from: usize,
@@ -67,7 +67,7 @@ pub(super) fn explore<E>(
         name,
         parts: &parts[..count],
         shape,
-        // What neighbours come to, by where they begin and by how many they are.
+        // What neighbors come to, by where they begin and by how many they are.
         merged: vec![Vec::new(); count],
         found: Findings::default(),
     };
@@ -93,7 +93,7 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    /// Merges a run of neighbours in the plain way; returns `false` if that fails.
+    /// Merges a run of neighbors in the plain way; returns `false` if that fails.
     fn merge<E>(&mut self, from: usize, len: usize, reduce: &mut Reduce<'_, E>) -> Result<bool, E> {
         let value = match self.shape {
             Shape::Pair if len == 1 => Ok(self.parts[from].clone()),
@@ -199,7 +199,7 @@ pub(super) fn letter(part: usize) -> String {
         )
 }
 
-/// The ways to group a run of neighbours, except the plain one.
+/// The ways to group a run of neighbors, except the plain one.
 fn groupings(from: usize, len: usize, shape: Shape) -> Vec<Vec<Group>> {
     if shape == Shape::Pair {
         // Two groups; that with the last part alone is the plain way.

@@ -5,6 +5,7 @@
 
 use super::calls::CallSample;
 use crate::{Failure, Value};
+use rwasm_value::plain;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -47,13 +48,13 @@ pub struct InputSample {
 #[non_exhaustive]
 pub enum SamplesError {
     /// The directory does not exist, or contains no samples.
-    #[error("there are no samples in `{}`", .dir.display())]
+    #[error("there are no samples in `{}`", plain::path(.dir))]
     None {
         /// The directory.
         dir: PathBuf,
     },
     /// A file or the directory cannot be read.
-    #[error("cannot read `{}`", .path.display())]
+    #[error("cannot read `{}`", plain::path(.path))]
     Unreadable {
         /// Its path.
         path: PathBuf,
@@ -77,7 +78,7 @@ pub enum SamplesError {
         expected: String,
     },
     /// A line is not a valid call.
-    #[error("`{}`, line {line}: {reason}", .path.display())]
+    #[error("`{}`, line {line}: {reason}", plain::path(.path))]
     Line {
         /// The file.
         path: PathBuf,

@@ -164,7 +164,7 @@ impl ClusterBuilder {
 
     /// Sets the most dispatches that an engine has at a time: the running one and those waiting behind it, which no
     /// other engine can take. By default 1, so that nothing waits behind a long task while another engine is free;
-    /// higher values hide the time of a hand-over, which pays off for many small calls.
+    /// higher values hide the time between dispatches, which pays off for many small calls.
     pub fn hwm(mut self, dispatches: usize) -> Self {
         self.hwm = dispatches.max(1);
         self

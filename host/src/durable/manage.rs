@@ -229,14 +229,8 @@ impl Store {
     /// Removes waiting messages from the queue and stops what engines are running.
     async fn stop(&self, job: &DurableJob) -> Result<(), DurableError> {
         let name = job.name();
-        let purge = async {
-            let purge = self.tasks.purge();
-            purge.filter(names::tasks_of_job(&name)).await
-        };
-        let purged = self.connection.watched(names::TASKS, purge).await;
-        purged
-            .map_err(|denied| server(&denied))?
-            .map_err(|error| server(&error))?;
+        let tasks = names::tasks_of_job(&name);
+        self.purge(&self.tasks, names::TASKS, tasks).await?;
         let everything = encode_cancelled(&[]);
         let client = &self.connection.client;
         client

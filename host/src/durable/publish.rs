@@ -18,6 +18,7 @@ use super::{DurableError, Store, server};
 use crate::nats::names::{self, Class};
 use async_nats::HeaderMap;
 use async_nats::jetstream::kv::UpdateErrorKind;
+use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -164,19 +165,28 @@ impl Store {
     /// Removes what is stored of a job, except its record.
     pub(super) async fn forget(&self, job: &DurableJob) -> Result<(), DurableError> {
         let name = job.name();
-        let purge = async {
-            let purge = self.results.purge();
-            purge.filter(names::results_of_job(&name)).await
-        };
-        let purged = self.connection.watched(names::RESULTS, purge).await;
-        purged
-            .map_err(|denied| server(&denied))?
-            .map_err(|error| server(&error))?;
+        let results = names::results_of_job(&name);
+        self.purge(&self.results, names::RESULTS, results).await?;
         for kind in ["i", "o"] {
             self.blobs.remove_all(&format!("{kind}/{name}/")).await?;
         }
         self.blobs.remove(&job.queue_object()).await?;
         Ok(self.blobs.remove(&job.plan_object()).await?)
+    }
+
+    /// Removes all messages of a stream whose subject matches.
+    pub(super) async fn purge(
+        &self,
+        stream: &Stream,
+        name: &'static str,
+        subjects: String,
+    ) -> Result<(), DurableError> {
+        let purge = async { stream.purge().filter(subjects).await };
+        let purged = self.connection.watched(name, purge).await;
+        purged
+            .map_err(|denied| server(&denied))?
+            .map_err(|error| server(&error))?;
+        Ok(())
     }
 
     /// Changes the record if it still has this revision; otherwise returns `None`.

@@ -293,7 +293,8 @@ impl Recalled {
         let sources = self.sources.clone().into_iter();
         let total = self.sources.len() as u64;
         let core = self.cluster.core();
-        Ok(core.recall_map(&function, &self.spec, sources, total)?)
+        let (task, job) = (self.spec.task.clone(), self.spec.job.clone());
+        Ok(core.recall_map(&function, task, job, sources, total)?)
     }
 
     /// Stops waiting for outcomes that are not stored, because the job was cancelled.

@@ -7,10 +7,11 @@
 //! tasks.
 
 use super::dependency::DependencyError;
-use super::messages::{Decision, Ended, Known, Resolution, Terms, Verdict};
+use super::messages::{Decision, Ended, Known, Resolution, Terms};
 use super::task::{Due, Limit, Phase, Task, TaskState, UnderWay};
 use super::waiting::{End, Fate, Judged, Waiting};
 use super::waits::Waits;
+use crate::job::ReportFate;
 use crate::placement::Eligible;
 use crate::timers::Timers;
 use rwasm_sandbox::outcome::FailureCode;
@@ -137,12 +138,12 @@ impl Machine {
         attempt: u32,
         result: Result<EngineId, (FailureCode, EngineId)>,
         now: Duration,
-    ) -> Verdict {
+    ) -> ReportFate {
         let Some(task) = self.tasks.get_mut(&job) else {
-            return Verdict::Ignored;
+            return ReportFate::Ignored;
         };
         let Some(under_way) = task.attempt(attempt) else {
-            return Verdict::Ignored;
+            return ReportFate::Ignored;
         };
         let is_expiring = under_way.phase == Phase::Expiring;
         let (Ok(engine) | Err((_, engine))) = result;
@@ -157,15 +158,15 @@ impl Machine {
             // It was taken out of the queue, and nothing but its time there asked for that.
             (Err((FailureCode::Cancelled, _)), _) if is_expiring => {
                 self.expired(job, attempt, now);
-                return Verdict::Ignored;
+                return ReportFate::Ignored;
             }
             (Err(_), Some(pause)) => {
                 task.ran_on = Some(engine);
                 self.pause(job, pause, now);
-                (None, Verdict::Retried)
+                (None, ReportFate::Retried)
             }
-            (Ok(_), _) => (Some(Fate::Succeeded), Verdict::Final),
-            (Err(_), None) => (Some(Fate::Failed), Verdict::Final),
+            (Ok(_), _) => (Some(Fate::Succeeded), ReportFate::Final),
+            (Err(_), None) => (Some(Fate::Failed), ReportFate::Final),
         };
         if let Some(fate) = fate {
             let engines = [engine].into();

@@ -41,17 +41,6 @@ pub(crate) struct Ended {
     pub(crate) engines: Vec<EngineId>,
 }
 
-/// What became of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is the task's outcome.
-    Final,
-    /// The task is retried.
-    Retried,
-    /// It no longer matters: the task has, or is about to have, another outcome.
-    Ignored,
-}
-
 /// What the host is to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Decision {

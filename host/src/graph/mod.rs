@@ -16,7 +16,8 @@ mod tests;
 mod waiting;
 mod waits;
 
+pub(crate) use crate::job::ReportFate;
 pub use dependency::{Dependency, DependencyError};
 pub(crate) use machine::Machine;
-pub(crate) use messages::{Decision, Ended, Known, Resolution, Terms, Verdict};
+pub(crate) use messages::{Decision, Ended, Known, Resolution, Terms};
 pub use retry::{Backoff, FailureSet, ParseFailureSetError, Retry};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// A dispatch under way.
+/// How many tasks of a dispatch are out, and what those that are back have cost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
+pub(super) struct TasksOut {
     /// Its queue.
     pub(super) queue: usize,
     /// Whether its tasks are maps.
@@ -19,7 +19,7 @@ pub(super) struct Flight {
 
 /// See the [module](self).
 pub(super) struct Flights {
-    slots: Vec<Flight>,
+    slots: Vec<TasksOut>,
     free: Vec<usize>,
 }
 
@@ -34,7 +34,7 @@ impl Flights {
     /// Starts a dispatch of this many tasks, at least one.
     pub(super) fn start(&mut self, queue: usize, maps: bool, tasks: usize) -> usize {
         debug_assert!(tasks > 0, "a dispatch without tasks");
-        let flight = Flight {
+        let flight = TasksOut {
             queue,
             maps,
             tasks,
@@ -50,7 +50,7 @@ impl Flights {
     }
 
     /// Handles the return of one of its tasks. Returns the flight if it was the last.
-    pub(super) fn task_back(&mut self, at: usize, cost: Duration) -> Option<Flight> {
+    pub(super) fn task_back(&mut self, at: usize, cost: Duration) -> Option<TasksOut> {
         let flight = self.slots.get_mut(at)?;
         debug_assert!(flight.left > 0, "{flight:?} got back more than it carried");
         flight.left -= 1;

@@ -9,7 +9,7 @@ mod settling;
 use super::failures::Failures;
 use super::flights::Flights;
 use super::messages::{
-    ChunkFacts, Decision, Dispatch, Ending, Finished, ReadRequest, Retry, Task, Verdict, Work,
+    ChunkFacts, Decision, Ending, Finished, HandedOver, ReadRequest, ReportFate, Retry, Task, Work,
 };
 use super::pace::{MOST_TASKS, Pace};
 use super::queues::Queues;
@@ -216,9 +216,9 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     /// An attempt has come back.
-    pub(crate) fn finished(&mut self, report: Finished<P, F>) -> Verdict {
+    pub(crate) fn finished(&mut self, report: Finished<P, F>) -> ReportFate {
         let Some((slot, entry, flight)) = self.table.finish(report.id) else {
-            return Verdict::Ignored;
+            return ReportFate::Ignored;
         };
         let (kind, queue, attempts) = (entry.kind, entry.queue, entry.attempts);
         self.under_way -= 1;
@@ -226,7 +226,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         let verdict = match report.result {
             _ if !self.matters(kind) => {
                 self.forget(slot);
-                Verdict::Ignored
+                ReportFate::Ignored
             }
             Err(failed) if failed.retry != Retry::Never && attempts <= self.rules.retries => {
                 match failed.retry {
@@ -239,17 +239,17 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
                     }
                     retry => self.run_again(slot, kind, queue, retry),
                 }
-                Verdict::Retried
+                ReportFate::Retried
             }
             Ok(part) => {
                 self.forget(slot);
                 self.succeeded(kind, queue, part, report.size);
-                Verdict::Final
+                ReportFate::Final
             }
             Err(failed) => {
                 self.forget(slot);
                 self.failed(kind, failed.failure);
-                Verdict::Final
+                ReportFate::Final
             }
         };
         self.settle();
@@ -284,7 +284,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         }
     }
 
-    fn next_dispatch(&mut self) -> Option<Dispatch<C, P>> {
+    fn next_dispatch(&mut self) -> Option<HandedOver<C, P>> {
         self.collect_merges();
         while let Some(queue) = self.queues.next(self.most_flights()) {
             // A job that is to fail merges no more; its chunks before the fence still run.
@@ -383,7 +383,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
         self.table.len() + waiting
     }
 
-    fn dispatch(&mut self, queue: usize, maps: bool, slots: &[usize]) -> Dispatch<C, P> {
+    fn dispatch(&mut self, queue: usize, maps: bool, slots: &[usize]) -> HandedOver<C, P> {
         let flight = self.flights.start(queue, maps, slots.len());
         self.queues.flight_started(queue);
         self.queues.turn();
@@ -397,7 +397,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
             tasks.extend(started.map(|(id, attempt, work)| Task { id, attempt, work }));
         }
         self.under_way += tasks.len();
-        Dispatch {
+        HandedOver {
             tasks,
             target: self.queues.target(queue),
         }

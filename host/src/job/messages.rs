@@ -25,9 +25,9 @@ pub(crate) struct Task<C, P> {
     pub(crate) work: Work<C, P>,
 }
 
-/// One hand-over: several maps in input order, or one reduce.
+/// What is handed over at once: several maps in input order, or one reduce.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dispatch<C, P> {
+pub(crate) struct HandedOver<C, P> {
     /// The tasks; at least one.
     pub(crate) tasks: Vec<Task<C, P>>,
     /// The engine they must run on; `None` for any.
@@ -89,14 +89,14 @@ pub(crate) enum Retry {
     Never,
 }
 
-/// What became of a report.
+/// What became of the report of an attempt. The graph uses it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ReportFate {
     /// It is the task's outcome.
     Final,
     /// The task runs again.
     Retried,
-    /// It no longer matters: the attempt was cancelled, or has been reported before.
+    /// It no longer matters: the attempt was cancelled or has been reported before, or the task has another outcome.
     Ignored,
 }
 
@@ -104,7 +104,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) enum Decision<C, P, F, R> {
     /// Hand these tasks to the backend.
-    Dispatch(Dispatch<C, P>),
+    Dispatch(HandedOver<C, P>),
     /// Deliver this outcome, each once: in input order in an ordered job, never in a reduced one.
     Emit {
         /// The chunk.

@@ -20,7 +20,8 @@ mod window;
 
 pub(crate) use machine::Machine;
 pub(crate) use messages::{
-    ChunkFacts, Decision, Dispatch, Ending, Failed, Finished, ReadRequest, Retry, Verdict, Work,
+    ChunkFacts, Decision, Ending, Failed, Finished, HandedOver, ReadRequest, ReportFate, Retry,
+    Work,
 };
 pub(crate) use pace::{HandOver, MOST_TASKS};
 pub(crate) use rules::{Assignment, Delivery, Rules};

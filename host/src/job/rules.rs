@@ -21,7 +21,7 @@ pub(crate) struct Rules {
     pub(crate) engines: usize,
     /// How much work a dispatch should carry, and how many are under way per engine.
     pub(crate) hand_over: HandOver,
-    /// The number of tasks per dispatch, if it is given rather than learnt.
+    /// The number of tasks per dispatch, if it is given rather than learned.
     pub(crate) dispatch_size: Option<usize>,
     /// The most tasks that have been read and whose outcomes have not been delivered.
     pub(crate) max_outstanding: Option<usize>,

@@ -37,11 +37,11 @@ pub(super) struct Entry<C, P> {
 
 /// See the [module](self).
 pub(super) struct Table<C, P> {
-    slots: Vec<Slot<C, P>>,
+    rows: Vec<Row<C, P>>,
     free: Vec<usize>,
 }
 
-struct Slot<C, P> {
+struct Row<C, P> {
     /// The number of attempts started in this slot, which distinguishes late reports of earlier ones.
     generation: u32,
     entry: Option<Entry<C, P>>,
@@ -50,32 +50,32 @@ struct Slot<C, P> {
 impl<C: Clone, P: Clone> Table<C, P> {
     pub(super) fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            rows: Vec::new(),
             free: Vec::new(),
         }
     }
 
     /// The number of tasks that wait or run.
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.rows.len() - self.free.len()
     }
 
     /// Adds a waiting task.
     pub(super) fn insert(&mut self, entry: Entry<C, P>) -> usize {
         if let Some(slot) = self.free.pop() {
-            self.slots[slot].entry = Some(entry);
+            self.rows[slot].entry = Some(entry);
             return slot;
         }
-        self.slots.push(Slot {
+        self.rows.push(Row {
             generation: 0,
             entry: Some(entry),
         });
-        self.slots.len() - 1
+        self.rows.len() - 1
     }
 
     /// Returns the task in `slot`.
     pub(super) fn get(&self, slot: usize) -> Option<&Entry<C, P>> {
-        self.slots.get(slot)?.entry.as_ref()
+        self.rows.get(slot)?.entry.as_ref()
     }
 
     /// Starts another attempt at the task in `slot`. Keeps its input if another attempt may follow.
@@ -85,7 +85,7 @@ impl<C: Clone, P: Clone> Table<C, P> {
         flight: usize,
         retries: u32,
     ) -> Option<(TaskId, u32, Work<C, P>)> {
-        let Slot { generation, entry } = self.slots.get_mut(slot)?;
+        let Row { generation, entry } = self.rows.get_mut(slot)?;
         let entry = entry.as_mut()?;
         debug_assert!(
             entry.flight.is_none(),
@@ -112,7 +112,7 @@ impl<C: Clone, P: Clone> Table<C, P> {
 
     /// Ends the attempt, and returns the task and its dispatch; `None` if it is not under way.
     pub(super) fn finish(&mut self, id: TaskId) -> Option<(usize, &mut Entry<C, P>, usize)> {
-        let Slot { generation, entry } = self.slots.get_mut(id.slot)?;
+        let Row { generation, entry } = self.rows.get_mut(id.slot)?;
         if *generation != id.generation {
             return None;
         }
@@ -123,7 +123,7 @@ impl<C: Clone, P: Clone> Table<C, P> {
 
     /// Removes a task that has ended, or was given up before it was started.
     pub(super) fn remove(&mut self, slot: usize) -> Option<Entry<C, P>> {
-        let entry = self.slots.get_mut(slot)?.entry.take()?;
+        let entry = self.rows.get_mut(slot)?.entry.take()?;
         debug_assert!(
             entry.flight.is_none(),
             "{:?} is still under way",
@@ -135,18 +135,14 @@ impl<C: Clone, P: Clone> Table<C, P> {
 
     /// Moves the task in `slot` to another queue.
     pub(super) fn move_to(&mut self, slot: usize, queue: usize) {
-        if let Some(entry) = self
-            .slots
-            .get_mut(slot)
-            .and_then(|slot| slot.entry.as_mut())
-        {
+        if let Some(entry) = self.rows.get_mut(slot).and_then(|slot| slot.entry.as_mut()) {
             entry.queue = queue;
         }
     }
 
     /// Whether a map of a chunk before `fence` is waiting or under way.
     pub(super) fn has_map_before(&self, fence: ChunkIndex) -> bool {
-        self.slots
+        self.rows
             .iter()
             .filter_map(|slot| slot.entry.as_ref())
             .any(|entry| matches!(entry.kind, TaskKind::Map(index) if index < fence))
@@ -158,7 +154,7 @@ impl<C: Clone, P: Clone> Table<C, P> {
             entry.flight.is_some()
                 && matches!(entry.kind, TaskKind::Map(index) if first < index && index <= last)
         };
-        let slots = self.slots.iter().enumerate();
+        let slots = self.rows.iter().enumerate();
         slots
             .filter(|(_, slot)| slot.entry.as_ref().is_some_and(within))
             .map(|(at, slot)| TaskId {

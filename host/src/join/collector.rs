@@ -1,15 +1,16 @@
 //! Collects what engines return while they run the tasks of a message: the outcomes, until all are there, and notes.
 
-use super::worker::{Name, Worker, lock};
+use super::worker::{Name, Worker};
 use crate::dispatch::{Answer, Reply};
 use crate::nats::wire::{Heard, encode_heard};
+use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::note::{Listener, TaskNote};
 use rwasm_sandbox::outcome::Outcome;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
-/// The text of the failure for a dispatch that is given back: recognised by its text, and never stored.
+/// The text of the failure for a dispatch that is given back: recognized by its text, and never stored.
 pub(super) const GIVEN_BACK: &str = "the process was told to go";
 
 /// Collects the outcomes of a dispatch.

@@ -1,10 +1,11 @@
 //! A process with engines as a member of its cluster: it registers, removes engines, drains and leaves.
 
 use super::collector::GIVEN_BACK;
-use super::worker::{AGAIN, Worker, lock};
+use super::worker::{AGAIN, Worker};
 use crate::dispatch::Dispatch;
 use crate::nats::names;
 use crate::nats::presence;
+use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::FailureCode;
 use rwasm_value::ids::EngineId;
 use std::sync::Arc;

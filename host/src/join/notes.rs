@@ -5,10 +5,11 @@
 //! gets one note at a time, and the next when that one is written: results and signs of life, which share it, wait for
 //! one note at most. The queues take turns.
 
-use super::worker::{Name, Worker, lock};
+use super::worker::{Name, Worker};
 use crate::nats::blob::LARGEST_INLINE;
 use crate::nats::names;
 use bytes::Bytes;
+use rwasm_sandbox::lock::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -6,6 +6,7 @@ use rwasm_sandbox::grants::{
 };
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{FailureCode, Outcome};
+use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
 use serde::Deserialize;
 use std::path::{Component, Path, PathBuf};
@@ -83,7 +84,7 @@ struct Limited {
 #[non_exhaustive]
 pub enum PolicyError {
     /// The file cannot be read.
-    #[error("cannot read the policy `{}`", .path.display())]
+    #[error("cannot read the policy `{}`", plain::path(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -91,7 +92,7 @@ pub enum PolicyError {
         source: std::io::Error,
     },
     /// The file is not a valid policy.
-    #[error("`{}` is not a valid policy: {reason}", .path.display())]
+    #[error("`{}` is not a valid policy: {reason}", plain::path(.path))]
     Invalid {
         /// The file.
         path: PathBuf,

@@ -3,12 +3,13 @@
 use super::collector::{Collector, Teller};
 use super::suspect::{Step, Suspect};
 use super::task::{NotReady, Ready, largest_body};
-use super::worker::{AGAIN, Name, Worker, lock};
+use super::worker::{AGAIN, Name, Worker};
 use crate::dispatch::{Dispatch, DispatchPreset, DispatchedTask};
 use crate::nats::wire::{TasksHead, decode_tasks, micros, parse, time};
 use crate::placement::{Eligible, Stage};
 use bytes::Bytes;
 use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::note::Listener;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Callee, value_type};
@@ -310,7 +311,7 @@ impl Worker {
         };
         let body = match &head.body {
             None => body,
-            // Where it cannot be had, whoever submitted it knows how many tasks it had.
+            // If it cannot be fetched, whoever submitted it knows its number of tasks.
             Some(name) => self
                 .bench
                 .blobs

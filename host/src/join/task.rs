@@ -10,6 +10,7 @@ use crate::view::TaskSettings;
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
 use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, Program, Setting};
@@ -18,7 +19,7 @@ use rwasm_value::value::{Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Inputs larger than this many bytes are kept in a file rather than in memory.
@@ -455,10 +456,6 @@ impl Bench {
         }
         Ok(value)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn forget_oldest<V>(map: &mut HashMap<String, V>, most: usize, used: impl Fn(&V) -> Instant) {

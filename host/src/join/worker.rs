@@ -16,12 +16,13 @@ use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
 use rwasm_value::ids::EngineId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -481,8 +482,4 @@ fn host_name() -> String {
         "" => "unknown".to_owned(),
         name => name.to_owned(),
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

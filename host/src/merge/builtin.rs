@@ -53,6 +53,14 @@ impl Builtin {
         }
     }
 
+    /// Returns whether it can merge the outputs of WASI commands, which are bytes without further meaning.
+    pub(crate) const fn merges_outputs(self) -> bool {
+        match self {
+            Self::Collect | Self::Concat | Self::Count => true,
+            Self::Sum | Self::Min | Self::Max => false,
+        }
+    }
+
     /// What it does, in a few words.
     #[must_use]
     pub const fn summary(self) -> &'static str {
@@ -75,14 +83,14 @@ impl fmt::Display for Builtin {
 
 /// A built-in merge cannot take values of this type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot merge by {merge}: expected {wanted}, found {found}")]
+#[error("cannot merge by {merge}: expected {expected}, found {found}")]
 pub struct MergeTypeError {
     /// The merge.
     pub merge: Builtin,
     /// The type of the values.
     pub found: Type,
     /// What the merge takes.
-    pub wanted: &'static str,
+    pub expected: &'static str,
 }
 
 /// Why a value cannot be merged with those before it.
@@ -90,12 +98,12 @@ pub struct MergeTypeError {
 #[non_exhaustive]
 pub enum MergeError {
     /// The value is not of the type that the fold was made for.
-    #[error("expected a value of type {wanted}, found {found}")]
+    #[error("expected a value of type {expected}, found {found}")]
     Type {
         /// The type of the value.
         found: Type,
         /// The type of the fold.
-        wanted: Type,
+        expected: Type,
     },
     /// A sum is too large for its type.
     #[error("sum{} overflows {ty}: {left} + {right}", Of(key.as_deref()))]
@@ -166,10 +174,10 @@ impl Fold {
     ///
     /// If the merge cannot take values of this type.
     pub(crate) fn new(merge: Builtin, ty: &Type) -> Result<Self, MergeTypeError> {
-        let refuse = |wanted| MergeTypeError {
+        let refuse = |expected| MergeTypeError {
             merge,
             found: ty.clone(),
-            wanted,
+            expected,
         };
         let state = match merge {
             Builtin::Collect => Accumulator::Joined(Joined::default()),
@@ -219,7 +227,7 @@ impl Fold {
         if *value.ty() != self.ty {
             return Err(MergeError::Type {
                 found: value.ty().clone(),
-                wanted: self.ty.clone(),
+                expected: self.ty.clone(),
             });
         }
         let malformed = |reason| MergeError::Malformed { reason };

@@ -167,7 +167,7 @@ const MAX_ACK_PENDING: i64 = 100_000;
 /// Pulls that wait at a time: one or a few per process with engines.
 const MAX_WAITING: i64 = 16_384;
 
-/// How long the server recognises a task or result that is published twice.
+/// How long the server recognizes a task or result that is published twice.
 const DUPLICATES: Duration = Duration::from_mins(2);
 
 /// How long the marker of an engine that has left is kept for watchers.

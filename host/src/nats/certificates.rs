@@ -1,6 +1,6 @@
 //! A certificate authority for the servers of a cluster, and the certificates it signs.
 //!
-//! It signs server certificates only: servers of one cluster recognise one another by such a certificate, so a
+//! It signs server certificates only: servers of one cluster recognize one another by such a certificate, so a
 //! certificate for anything else would let its owner act as a server. All sides of the cluster get `ca.pem`; `ca.key`
 //! signs, and is needed only to renew.
 

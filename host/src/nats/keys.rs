@@ -7,6 +7,7 @@
 use super::role::{Key, Role};
 use super::{certificates, names};
 use rwasm_value::ids::not_a_name;
+use rwasm_value::plain;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ impl KeyFile {
 #[non_exhaustive]
 pub enum KeysError {
     /// A file cannot be read.
-    #[error("cannot read `{}`", .path.display())]
+    #[error("cannot read `{}`", plain::path(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -85,7 +86,7 @@ pub enum KeysError {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write `{}`", .path.display())]
+    #[error("cannot write `{}`", plain::path(.path))]
     Unwritable {
         /// The file.
         path: PathBuf,
@@ -93,7 +94,7 @@ pub enum KeysError {
         source: io::Error,
     },
     /// `public.toml` is not in the format that `keys` writes.
-    #[error("`{}` is not a valid list of public keys: {reason}", .path.display())]
+    #[error("`{}` is not a valid list of public keys: {reason}", plain::path(.path))]
     NotPublicKeys {
         /// The file.
         path: PathBuf,
@@ -123,7 +124,7 @@ pub enum KeysError {
         most: Duration,
     },
     /// The authority cannot sign.
-    #[error("the certificate authority in `{}` cannot sign: {reason}", .dir.display())]
+    #[error("the certificate authority in `{}` cannot sign: {reason}", plain::path(.dir))]
     Authority {
         /// The directory with its files.
         dir: PathBuf,

@@ -8,6 +8,7 @@ use super::permissions;
 use super::role::Role;
 use async_nats::rustls::{self, AlertDescription, CertificateError};
 use async_nats::{ConnectErrorKind, ServerError};
+use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ pub enum ConnectError {
         found: ByteSize,
     },
     /// A file with certificates or keys cannot be used.
-    #[error("cannot use `{}`: {reason}", .path.display())]
+    #[error("cannot use `{}`: {reason}", plain::path(.path))]
     File {
         /// The file.
         path: PathBuf,

@@ -2,6 +2,7 @@
 //!
 //! Keys are read here, and created in [`super::keys`].
 
+use rwasm_value::plain;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -76,7 +77,7 @@ impl fmt::Debug for Key {
 #[non_exhaustive]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("cannot read the key `{}`", .path.display())]
+    #[error("cannot read the key `{}`", plain::path(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -86,14 +87,14 @@ pub enum KeyError {
     /// The file contains no key.
     #[error(
         "`{}` does not contain a key: expected a line `role: ROLE` and the seed of an nkey (SU…), as `rwasm-cluster keys` writes them",
-        .path.display()
+        plain::path(.path)
     )]
     NotAKey {
         /// The file.
         path: PathBuf,
     },
     /// Other users can read the file.
-    #[error("the key `{}` can be read by other users: run `chmod 600` on it", .path.display())]
+    #[error("the key `{}` can be read by other users: run `chmod 600` on it", plain::path(.path))]
     Public {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,9 @@
 //! Guest text made fit to show: shortened, and without characters that a terminal would obey.
 
 use std::any::Any;
+use std::char::EscapeDefault;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// The most bytes of a text that are kept.
 const MOST: usize = 16 << 10;
@@ -28,7 +30,7 @@ pub fn shortened(text: String, most: usize) -> String {
             break;
         }
         if is_command(letter) {
-            shown.extend(letter.escape_unicode());
+            shown.extend(escape(letter));
         } else {
             shown.push(letter);
         }
@@ -49,6 +51,34 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
 #[must_use]
 pub fn visible(text: &str) -> String {
     shortened(text.to_owned(), usize::MAX)
+}
+
+/// Returns the text in one line, with an escape for each character that [`leaves_line`].
+#[doc(hidden)]
+#[must_use]
+pub fn in_line(text: &str) -> String {
+    text.chars().flat_map(letter).collect()
+}
+
+/// Returns the path in one line: the name of a file may contain anything, even line ends.
+#[doc(hidden)]
+#[must_use]
+pub fn path(path: &Path) -> String {
+    in_line(&path.display().to_string())
+}
+
+/// Returns the character as it stands in a line: itself, or its escape if it [`leaves_line`].
+#[doc(hidden)]
+pub fn letter(letter: char) -> impl Iterator<Item = char> {
+    let escaped = leaves_line(letter).then(|| escape(letter));
+    let itself = escaped.is_none().then_some(letter);
+    escaped.into_iter().flatten().chain(itself)
+}
+
+/// Returns what all texts show instead of a character: `\n`, `\t`, `\r`, or its number as in `\u{1b}`.
+#[doc(hidden)]
+pub fn escape(letter: char) -> EscapeDefault {
+    letter.escape_default()
 }
 
 /// Whether a terminal may obey the character, or show the text after it in a different order.
@@ -78,7 +108,11 @@ mod tests {
         }
         assert_eq!(
             plain("a\u{1b}[2J\r\u{202e}b".to_owned()),
-            "a\\u{1b}[2J\\u{d}\\u{202e}b"
+            "a\\u{1b}[2J\\r\\u{202e}b"
+        );
+        assert_eq!(
+            in_line("día\r\n\t\\\u{202e}漢"),
+            "día\\r\\n\\t\\\\u{202e}漢"
         );
         let long = plain("é".repeat(MOST));
         assert!(long.ends_with("é… (32768 bytes in all)"), "{long}");

@@ -36,7 +36,7 @@ fn a_state_is_printed_as_it_is_asked_for() {
     assert!(text.contains("running"), "{text}");
     cluster.job("cancel half").end().expect_code(0);
     assert_eq!(of_state(&cluster, "cancelled"), ["half"]);
-    // One failure is more than it bears.
+    // One failure is more than it tolerates.
     let fails = map("numbers").typed("add-one --detach --job-id fails");
     id(cluster.with(fails.stdin("x\n1\n")));
     cluster.result("fails").end().expect_code(11);
@@ -153,10 +153,7 @@ fn jobs_of_the_history_are_told_from_durable_ones() {
     cluster
         .job("replay nightly 0")
         .fails(2)
-        .expect_stderr_has(&[
-            "`nightly` is not a job of the history",
-            "job retry ID --cluster",
-        ]);
+        .expect_stderr_has(&["`nightly` is not a job id", "job retry ID --cluster"]);
 }
 
 #[test]

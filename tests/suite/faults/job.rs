@@ -22,7 +22,7 @@ fn nap(place: u64) -> u64 {
 }
 
 impl Naps {
-    /// At most so many; as they end, not in order.
+    /// At most `most` at a time; as they end, not in order.
     pub(super) fn start(cluster: &Cluster, most: usize) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let naps = (0..most as u64).map(nap).take_while({
@@ -62,7 +62,7 @@ impl Naps {
         Some(true)
     }
 
-    /// Takes so many outcomes; the longest time that it took until the next came.
+    /// Takes `count` outcomes; the longest time that it took until the next came.
     #[track_caller]
     pub(super) fn take(&mut self, count: usize) -> Duration {
         let mut longest = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! What a cluster bears: engines, servers and clients that are killed or frozen while a job runs. Every task has one
+//! What a cluster survives: engines, servers and clients that are killed or frozen while a job runs. Every task has one
 //! outcome, the right one, and the job ends; with real processes and servers.
 //!
 //! By what fails: `killed` and `frozen` engines, `servers`, `clients`, and streams that are `full`; `draining` is about
@@ -53,7 +53,7 @@ fn engines(url: &str, count: usize) -> Vec<EngineProcess> {
     (0..count).map(join).collect()
 }
 
-/// `work(n, ms)` tells which engine it runs on, sleeps so many milliseconds, and gives `n`.
+/// `work(n, ms)` tells which engine it runs on, sleeps `ms` milliseconds, and gives `n`.
 fn work() -> Callable<(i64, i64), i64> {
     const WORK: &str = r#"(module
       (import "rwasm:task/host@0.2.0" "publish" (func $publish (param i32 i32 i32 i32)))

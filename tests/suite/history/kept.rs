@@ -89,7 +89,9 @@ fn a_file_that_is_no_history_is_refused_and_stays_as_it_is() {
         assert_eq!(fs::read(&path).expect("read"), bytes, "{name}");
     }
     let ended = dir.job("list").env("RWASM_HISTORY_FILE", dir.0.path());
-    ended.fails(14).expect_stderr_has(&["is a directory"]);
+    ended
+        .fails(14)
+        .expect_stderr_has(&["expected a regular file, found a directory"]);
 }
 
 #[test]

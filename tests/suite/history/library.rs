@@ -3,7 +3,7 @@
 use super::{HistoryDir, history_of};
 use crate::support::{module, one_line_each};
 use rwasm_cluster::{
-    Input, JobKind, JobQuery, JobState, Kept, Merge, TaskInput, TaskQuery, TaskState, Value,
+    Input, JobKind, JobQuery, JobState, Kept, Merge, RecordedInput, TaskQuery, TaskState, Value,
 };
 
 #[test]
@@ -64,7 +64,7 @@ fn the_library_records_runs_maps_and_calls() {
     };
     let sum = history.task(jobs[3].key, 0).expect("there");
     assert_eq!((sum.state, number(&sum.result)), (TaskState::Done, Some(5)));
-    let TaskInput::Stored(arguments) = &sum.input else {
+    let RecordedInput::Stored(arguments) = &sum.input else {
         panic!("{:?}", sum.input)
     };
     assert_eq!(arguments[1].unpack(), Ok(Value::U64(3)));

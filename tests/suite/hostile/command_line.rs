@@ -14,6 +14,32 @@ fn run(name: &str, options: &str) -> Cli {
 }
 
 #[test]
+fn the_name_of_a_file_has_one_form_and_stays_in_its_line() {
+    let dir = folder();
+    let (name, shown) = ("a\rb\nc\u{202e}d.wasm", "a\\rb\\nc\\u{202e}d.wasm");
+    std::fs::copy(guest("wordcount"), dir.path().join(name)).expect("it can be copied");
+    let typed = |command: &str, file: &str| {
+        let typed = program().arg(command).arg(file);
+        typed.in_dir(dir.path()).stdin("word")
+    };
+    let inspected = typed("inspect", name).output();
+    assert!(inspected.contains(shown), "{inspected}");
+    typed("run", name)
+        .typed("--map nothing")
+        .fails(10)
+        .expect_stderr_has(&[shown]);
+    for command in ["inspect", "run"] {
+        typed(command, &format!("no-{name}"))
+            .fails(10)
+            .expect_stderr_has(&[&format!("module `no-{shown}` does not exist")]);
+    }
+    typed("run", name)
+        .arg(format!("no-{name}"))
+        .fails(14)
+        .expect_stderr_has(&[&format!("input `no-{shown}` does not exist")]);
+}
+
+#[test]
 fn each_failure_has_its_code_and_the_option_that_raises_the_limit() {
     let cases = [
         ("loop_forever", "--timeout 300ms", "(timeout)", "--timeout"),

@@ -82,7 +82,7 @@ fn what_the_host_cannot_give_is_refused() {
             ),
             ("(memory i64 1) (func (export \"_start\"))", "memory64"),
             ("(memory 1 1 shared) (func (export \"_start\"))", "threads"),
-            ("", "no functions that could be called"),
+            ("", "none of its functions takes one string"),
         ],
     );
     check(

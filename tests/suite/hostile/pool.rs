@@ -22,7 +22,7 @@ fn kept_instances_leave_room_for_others() {
         .load(&built)
         .expect("it is a module");
     let count = module.function::<(), i32>("count").expect("it is there");
-    // Each has an instance on each engine, as long as an engine keeps so many.
+    // Each has an instance on each engine, as long as an engine keeps that many.
     let view = || cluster.direct_view(Targets::All).expect("they are there");
     let views: Vec<_> = (0..5)
         .map(|_| view().reuse(Reuse::Engine).blocking())

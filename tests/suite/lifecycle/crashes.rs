@@ -10,10 +10,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 #[test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "the life of one cluster, in its order"
-)]
 fn a_server_that_was_killed_begins_anew_on_its_store() {
     const LINES: usize = 100;
     let home = Home::new();
@@ -78,14 +74,22 @@ fn a_server_that_was_killed_begins_anew_on_its_store() {
         "55\n"
     );
 
+    home.cli("stop").end().expect_code(0);
+}
+
+#[test]
+fn a_frozen_server_and_killed_engines_are_noticed_and_replaced() {
+    let home = Home::new();
+    let url = home.start("-n 2");
+    let before = home.status("");
     // One that is frozen is said to be.
-    signal(pid(&after), Signal::STOP);
+    signal(pid(&before), Signal::STOP);
     let frozen = home.cli("status").fails(13);
     frozen.expect_stderr_has(&["does not answer at", "server.log", "restart it"]);
-    signal(pid(&after), Signal::CONT);
+    signal(pid(&before), Signal::CONT);
 
     // Engines that were killed are started again.
-    kill(engines(&after));
+    kill(engines(&before));
     until("the engines have ended", || home.processes().len() == 1);
     let third = home.cli("start -n 1").end().expect_code(0);
     third

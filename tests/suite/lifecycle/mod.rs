@@ -3,6 +3,7 @@
 mod asked;
 mod crashes;
 mod ended;
+mod readme;
 mod refused;
 mod running;
 mod ssh;

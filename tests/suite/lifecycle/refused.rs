@@ -36,7 +36,7 @@ fn what_is_wrong_with_a_profile_is_said() {
         .with(run("wordcount"))
         .typed("--cluster book.txt")
         .fails(2);
-    odd.expect_stderr_has(&["not the URL of a cluster", "--cluster=running"]);
+    odd.expect_stderr_has(&["expected nats://HOST:PORT", "--cluster=running"]);
     home.profile(
         "half",
         "url = 'nats://127.0.0.1:1'\ncertificate = 'me.pem'\n",

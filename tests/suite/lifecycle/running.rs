@@ -138,7 +138,9 @@ fn clusters_stand_side_by_side_by_profile() {
     ] {
         file(&home.0, "rwasm.toml", setting);
         let name = setting.split(' ').next().expect("a name");
-        let refused = format!("`{name}` cannot be set here: a project file comes with what is run");
+        let refused = format!(
+            "`{name}` cannot be set here: a project file may come from an untrusted project"
+        );
         fib()
             .fails(2)
             .expect_stderr_has(&["rwasm.toml", &refused, &format!("use --{name}")]);

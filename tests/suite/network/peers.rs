@@ -68,7 +68,7 @@ pub(super) fn nobody() -> u16 {
     listener().1
 }
 
-/// A peer by TCP and UDP that takes what comes and says nothing.
+/// A peer by TCP and UDP that takes what comes and does not answer.
 pub(super) struct Silent {
     port: u16,
     held: Arc<Mutex<Vec<TcpStream>>>,

@@ -91,7 +91,7 @@ fn a_certificate_that_has_expired_or_does_not_hold_yet_is_not_believed() {
     Site::of(dir, &[]).set_up();
 }
 
-/// Puts certificates of another authority in the place of those in `dir`, from and to so many days from now.
+/// Puts certificates of another authority in the place of those in `dir`, valid from and to this many days from now.
 fn certificates(dir: &Path, day: Duration, from: i32, to: i32) {
     let now = std::time::SystemTime::UNIX_EPOCH
         .elapsed()

@@ -37,7 +37,7 @@ fn keys_are_made_once_and_certificates_renewed() {
 fn what_cannot_be_made_is_said_with_its_exit_code() {
     let dir = folder();
     for (options, code, part) in [
-        ("--role king", 2, "`king` is not a valid role"),
+        ("--role king", 2, "expected admin, engine, client or viewer"),
         ("--name a/b", 2, "`a/b` is not a valid key name"),
         ("--host tls://a", 2, "write only the host name, not a URL"),
         ("--host a:4222", 2, "leave out the port"),

@@ -118,7 +118,7 @@ impl Cli {
         self
     }
 
-    /// Where the suite runs over NATS: on a cluster of so many engines, whatever the program is told of them here.
+    /// If the suite runs over NATS: on a cluster with this number of engines, whatever the program is told of them here.
     pub(crate) fn on_cluster_of(mut self, engines: u32) -> Self {
         if let Some(url) = over::shared(Some(engines)) {
             self.command.env(CLUSTER, url);
@@ -126,7 +126,7 @@ impl Cli {
         self
     }
 
-    /// The same over NATS, where the suite runs so: a number of engines is a cluster that has so many.
+    /// The same over NATS, if the suite runs so: a number of engines selects the cluster that has it.
     fn placed(mut self) -> Self {
         if !over::is_over_nats() || self.is_placed {
             return self;
@@ -409,7 +409,7 @@ impl Ended {
             .lines()
             .map(|line| {
                 serde_json::from_str(line)
-                    .unwrap_or_else(|error| panic!("{}\n{line} is no JSON: {error}", self.line))
+                    .unwrap_or_else(|error| panic!("{}\n{line} is not JSON: {error}", self.line))
             })
             .collect()
     }

@@ -5,7 +5,7 @@ use rwasm_cluster::format::{Format, WriteOptions, write_value};
 use rwasm_cluster::{Chunking, Cluster, Input, JobResult, JobSpec, Merge, Module, Packed, Value};
 use std::num::NonZeroU64;
 
-/// A cluster of so many engines, with the compiled code of earlier runs at hand.
+/// A cluster with this number of engines, with the compiled code of earlier runs at hand.
 pub(crate) fn cluster(engines: u32) -> TestCluster {
     if over::is_over_nats() {
         return TestCluster::elsewhere(engines);

@@ -26,7 +26,7 @@ const CLUSTERS: &str = "SUITE_CLUSTERS";
 /// What tasks may be granted at most: a policy for engines that join.
 const POLICY: &str = "SUITE_POLICY";
 
-/// The cluster of so many engines that the program is to use, if there is one; by default as many as there are cores.
+/// The cluster with this number of engines that the program is to use, if there is one; by default as many as there are cores.
 pub(crate) fn shared(engines: Option<u32>) -> Option<String> {
     let clusters = std::env::var(CLUSTERS).ok()?;
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

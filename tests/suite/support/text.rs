@@ -54,7 +54,7 @@ const ALPHABETS: [&str; 5] = [
 ];
 
 impl Text {
-    /// A text of about so many bytes, in lines like those of a book.
+    /// A text of about this many bytes, in lines like those of a book.
     pub(crate) const fn of(seed: u64, bytes: usize) -> Self {
         Self {
             seed,

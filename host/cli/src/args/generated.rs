@@ -1,9 +1,11 @@
 //! What clap derives from the definitions of all commands: the version, completion scripts and man pages.
 
 use super::Arguments;
+use clap::builder::Resettable;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
@@ -11,8 +13,9 @@ use std::path::PathBuf;
 /// Print a completion script for a shell.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
-  rwasm-cluster completions bash > ~/.local/share/bash-completion/completions/rwasm-cluster
-  rwasm-cluster completions fish > ~/.config/fish/completions/rwasm-cluster.fish")]
+  dir=~/.local/share/bash-completion/completions; mkdir -p $dir
+  rwasm-cluster completions bash > $dir/rwasm-cluster
+  rwasm-cluster completions fish | source")]
 pub(crate) struct CompletionsArguments {
     /// Shell to complete commands in
     #[arg(value_name = "SHELL")]
@@ -22,8 +25,8 @@ pub(crate) struct CompletionsArguments {
 /// Print the man page, or write the man pages of all commands to a directory.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
-  rwasm-cluster man | man -l -                     read the main man page
-  rwasm-cluster man ~/.local/share/man/man1        install the man pages of all commands")]
+  rwasm-cluster man | man -l -                read the main man page
+  rwasm-cluster man ~/.local/share/man/man1   install those of all commands")]
 pub(crate) struct ManArguments {
     /// Directory for the man pages of all commands; created if missing
     #[arg(value_name = "DIR")]
@@ -68,17 +71,56 @@ pub(crate) fn man_pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn add_pages(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
-    // Examples come before the options on a terminal, and at the end of a man page.
-    let examples = command.get_before_help().map(ToString::to_string);
-    let notes = command.get_after_long_help().or(command.get_after_help());
-    let notes = [examples, notes.map(ToString::to_string)];
-    let notes: Vec<String> = notes.into_iter().flatten().collect();
-    let man = Man::new(command.clone().after_long_help(notes.join("\n\n")));
+    // Examples come before the options on a terminal, and at the end of a man page. For options that `-h` leaves out,
+    // a page would have a name and no text.
+    let bare = command
+        .clone()
+        .mut_args(|argument| argument.hide_short_help(false))
+        .after_help(Resettable::Reset)
+        .after_long_help(Resettable::Reset);
+    let man = Man::new(bare).source(version().trim_end());
     let mut page = Vec::new();
     man.render(&mut page)?;
+    if let Some(text) = command.get_before_help() {
+        page.extend(examples_section(&text.to_string()).into_bytes());
+    }
+    if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
+        page.extend(notes_section(&text.to_string()).into_bytes());
+    }
     pages.push((man.get_filename(), page));
     for command in command.get_subcommands() {
         add_pages(command, pages)?;
     }
     Ok(())
+}
+
+/// The section with the examples, a line each; what one does is a comment, so that a copy of the line still runs.
+fn examples_section(text: &str) -> String {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]).control("nf", []);
+    for line in text.lines().skip(1) {
+        let line = line.strip_prefix("  ").unwrap_or(line);
+        let line = match line.split_once("   ") {
+            Some((command, comment)) if !command.is_empty() => {
+                format!("{command}  # {}", comment.trim_start())
+            }
+            _ => line.to_owned(),
+        };
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []);
+    roff.to_roff()
+}
+
+/// The section with everything else. An indented line stands by itself.
+fn notes_section(text: &str) -> String {
+    let mut roff = Roff::new();
+    roff.control("SH", ["NOTES"]);
+    for line in text.lines() {
+        if line.starts_with(' ') {
+            roff.control("br", []);
+        }
+        roff.text([roman(line)]);
+    }
+    roff.to_roff()
 }

@@ -1,6 +1,6 @@
-//! Options of what a task may reach. The project file cannot set them: it comes with what is run.
+//! Options of what a task may reach. The project file cannot set them: it may come from an untrusted project.
 
-use super::values::parsed;
+use super::values::{parsed, read};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use rwasm_cluster::{Clock, DirGrant, NetGrant};
@@ -13,9 +13,10 @@ const GRANTS: &str = "Access granted to tasks";
 pub(crate) struct GrantOptions {
     /// Grant a directory under its guest path; `:ro` makes it read-only
     ///
-    /// For example `--dir ./data::/data:ro`. The directory must exist. A task cannot leave it by any path
-    /// or link, and cannot open pipes or devices in it.
-    #[arg(long = "dir", value_name = "HOST::GUEST[:ro]", env = "RWASM_DIR", hide_env = true, action = ArgAction::Append, help_heading = GRANTS)]
+    /// For example `--dir ./data::/data:ro`. Without `:ro`, tasks can write to it. HOST alone is granted under the same
+    /// path: `--dir .` is `--dir .::.`. The directory must exist. A task cannot leave it by any path or link, and cannot
+    /// open pipes or devices in it.
+    #[arg(long = "dir", value_name = "HOST::GUEST[:ro]", value_parser = dir, env = "RWASM_DIR", hide_env = true, action = ArgAction::Append, help_heading = GRANTS)]
     pub(crate) dirs: Vec<DirGrant>,
 
     /// Grant an environment variable, with its current value by default
@@ -31,7 +32,7 @@ pub(crate) struct GrantOptions {
     /// Grant a network peer for TCP, UDP and name lookup
     ///
     /// The port `*` is any port.
-    #[arg(long = "net", value_name = "HOST:PORT", env = "RWASM_NET", hide_env = true, value_delimiter = ',', action = ArgAction::Append, help_heading = GRANTS)]
+    #[arg(long = "net", value_name = "HOST:PORT", value_parser = read::<NetGrant>, env = "RWASM_NET", hide_env = true, value_delimiter = ',', action = ArgAction::Append, help_heading = GRANTS)]
     pub(crate) net: Vec<NetGrant>,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct GrantOptions {
 #[derive(Args, Debug)]
 pub(crate) struct DeterminismOptions {
     /// Clock that tasks read: `precise`, `coarse` (whole milliseconds) or `fixed`
-    #[arg(long, default_value = "coarse", value_name = "CLOCK", env = "RWASM_CLOCK", hide_env = true, hide_short_help = true, help_heading = GRANTS)]
+    #[arg(long, default_value = "coarse", value_name = "CLOCK", value_parser = read::<Clock>, env = "RWASM_CLOCK", hide_env = true, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) clock: Clock,
 
     /// Derive random numbers from N and the task's module, function and input
@@ -49,8 +50,53 @@ pub(crate) struct DeterminismOptions {
     /// Give the same result and use the same fuel on every engine and in every run
     ///
     /// The clock starts at the year 2000 and advances only while a task sleeps, which takes no real time.
-    /// Random numbers are seeded (with 0, unless --seed is given), and floating-point and SIMD instructions have
-    /// one result each. Fuel limits computation (30 billion units, unless --fuel is given), not time.
+    /// Random numbers are seeded (with 0, unless --seed is given), and floating-point and SIMD instructions are
+    /// deterministic. Fuel rather than time limits computation (30 billion units, unless --fuel is given).
+    ///
+    /// The result can still change with granted directories and variables, with --seed, --fuel and the limits, and
+    /// for a task that asks for the id of its engine. --clock has no effect; --net and --reuse are refused.
     #[arg(long, env = "RWASM_DETERMINISTIC", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) deterministic: bool,
+}
+
+/// A directory to grant. The library takes any text after the last `/` for a name, and so would take another suffix, or
+/// the single colon of other programs, for a part of one.
+fn dir(text: &str) -> Result<DirGrant, String> {
+    if !text.contains("::")
+        && let Some((host, guest)) = text.split_once(":/")
+    {
+        return Err(format!(
+            "expected HOST::GUEST with two colons: {host}::/{guest}"
+        ));
+    }
+    let grant = read::<DirGrant>(text)?;
+    let name = grant.guest.rsplit('/').next().unwrap_or_default();
+    if text.contains("::") && name.contains(':') {
+        return Err("the only suffix is :ro; without it, a directory is writable".to_owned());
+    }
+    Ok(grant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dir;
+
+    #[test]
+    fn directories_have_two_colons_and_one_suffix() {
+        for good in [".", "./a::/b", "./a::/b:ro", "./a::/b:rw", "a:b", "a:b::/c"] {
+            assert!(dir(good).is_ok(), "{good}");
+        }
+        for (bad, reason) in [
+            (".:/x", "expected HOST::GUEST with two colons: .::/x"),
+            (
+                "/a:/b:ro",
+                "expected HOST::GUEST with two colons: /a::/b:ro",
+            ),
+            (".::/x:wo", "the only suffix is :ro"),
+            ("::", "expected HOST::GUEST, like ./data::/data"),
+        ] {
+            let error = dir(bad).expect_err(bad);
+            assert!(error.starts_with(reason), "{bad}: {error}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The options of the history and of the commands on jobs.
 
-use super::values::{OF_ENGINES, parsed};
-use super::{GrantOptions, Loudness};
+use super::values::{OF_ENGINES, history_size, parsed};
+use super::{GrantOptions, Loudness, examples};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use rwasm_cluster::format::Format;
@@ -27,20 +27,20 @@ pub(crate) struct HistoryArguments {
     pub(crate) history_rows: Option<u64>,
 
     /// Size limit of the history, at least 1MiB [default: 256MiB]
-    #[arg(long, value_name = "SIZE", env = "RWASM_HISTORY_SIZE", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
+    #[arg(long, value_name = "SIZE", value_parser = history_size, env = "RWASM_HISTORY_SIZE", hide_env = true, hide_short_help = true, help_heading = HISTORY)]
     pub(crate) history_size: Option<ByteSize>,
 }
 
 /// Manage jobs recorded with --history, and durable jobs of a cluster.
 #[derive(Args, Debug)]
 #[command(
-    before_help = "Examples:
-  rwasm-cluster job list --state failed --since 2h      jobs that failed in the last two hours
-  rwasm-cluster job show 7                              details of a job and its failed tasks
-  rwasm-cluster job retry 7                             run the failed tasks again
-  rwasm-cluster job replay 7 3                          run a single task again to see why it fails
-  rwasm-cluster job list --cluster                      durable jobs (run --detach) of the running cluster
-  rwasm-cluster job result nightly --follow --cluster   results of a durable job as they arrive",
+    before_help = examples("Examples:
+  rwasm-cluster job list --state failed --since 2h   in the last two hours
+  rwasm-cluster job show 7                           details and failed tasks
+  rwasm-cluster job retry 7                          run failed tasks again
+  rwasm-cluster job replay 7 3                       see why one task fails
+  rwasm-cluster job list --cluster                   durable jobs of a cluster
+  rwasm-cluster job result ID --follow --cluster     results as they arrive"),
     after_long_help = "Exit codes are those of `run`; in addition, 2 means an unknown job or task, and 14 that the history or \
 the input of a task cannot be read.",
     subcommand_required = true,
@@ -76,7 +76,7 @@ impl JobCommand {
     #[cfg(feature = "nats")]
     pub(super) fn remote_of_one(&mut self) -> Option<&mut super::RemoteOptions> {
         Some(match self {
-            Self::Show(show) => &mut show.remote,
+            Self::Show(show) => &mut show.shown.remote,
             Self::Result(result) => &mut result.remote,
             Self::Cancel(cancel) => &mut cancel.remote,
             Self::Retry(retry) => &mut retry.remote,
@@ -87,8 +87,8 @@ impl JobCommand {
 
     pub(crate) fn loudness(&self) -> &Loudness {
         match self {
-            Self::List(list) => &list.loudness,
-            Self::Show(show) => &show.loudness,
+            Self::List(list) => &list.shown.loudness,
+            Self::Show(show) => &show.shown.loudness,
             Self::Result(result) => &result.loudness,
             #[cfg(feature = "nats")]
             Self::Cancel(cancel) => &cancel.loudness,
@@ -101,15 +101,17 @@ impl JobCommand {
 
 /// List jobs, newest first.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    before_help = examples("Examples:
   rwasm-cluster job list --state failed --since 2h
-  rwasm-cluster job list --label 'nightly-*' --format json --cluster
-
-Exit codes:
+  rwasm-cluster job list --label 'nightly-*' --format json
+  rwasm-cluster job list --cluster"),
+    after_long_help = "Exit codes:
   0    success
   2    usage error
   13   the cluster cannot be reached
-  14   the history cannot be read")]
+  14   the history cannot be read"
+)]
 pub(crate) struct ListArguments {
     /// Only jobs in this state, such as running, done or failed
     ///
@@ -138,16 +140,8 @@ pub(crate) struct ListArguments {
     #[arg(long, value_name = "N", value_parser = parsed::<usize>("a number of jobs such as 20"), default_value_t = 20)]
     pub(crate) limit: usize,
 
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[cfg(feature = "nats")]
     #[command(flatten)]
-    pub(crate) remote: super::RemoteOptions,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// Show the details of a job and its failed tasks.
@@ -157,33 +151,26 @@ pub(crate) struct ShowArguments {
     #[arg(value_name = "ID")]
     pub(crate) id: JobName,
 
-    /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: ShownAs,
-
-    #[cfg(feature = "nats")]
     #[command(flatten)]
-    pub(crate) remote: super::RemoteOptions,
-
-    #[command(flatten)]
-    pub(crate) loudness: Loudness,
+    pub(crate) shown: ShownOptions,
 }
 
 /// Print the result of a job or of one of its tasks.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    before_help = examples("Examples:
   rwasm-cluster job result 7
-  rwasm-cluster job result nightly --follow --cluster
-  rwasm-cluster job result nightly 3 --format json --cluster
-
-Exit codes:
+  rwasm-cluster job result 7 3 --format json
+  rwasm-cluster job result nightly --follow --cluster"),
+    after_long_help = "Exit codes:
   0    success
   2    usage error, unknown job or task, or the job has not ended
   11   tasks failed, or the job was cancelled while followed
   12   the merge failed
   13   the cluster cannot be reached
   14   the history cannot be read or the result cannot be written
-  130  interrupted")]
+  130  interrupted"
+)]
 pub(crate) struct ResultArguments {
     /// Id of the job, from `job list`
     #[arg(value_name = "ID")]
@@ -314,6 +301,21 @@ pub(crate) struct RmArguments {
     pub(crate) loudness: Loudness,
 }
 
+/// How what is looked up is shown, and where it is looked up.
+#[derive(Args, Debug)]
+pub(crate) struct ShownOptions {
+    /// Output format
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ShownAs,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) remote: super::RemoteOptions,
+
+    #[command(flatten)]
+    pub(crate) loudness: Loudness,
+}
+
 /// A job as it is named: those of the history have numbers, durable ones of a cluster have not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JobName {
@@ -347,7 +349,7 @@ pub(crate) struct Printed {
     #[arg(long, value_name = "FORMAT", hide_possible_values = true, value_parser = super::values::format_parser())]
     pub(crate) format: Option<Format>,
 
-    /// Write the result to FILE, which appears once it is complete
+    /// Write the result to FILE once it is complete
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -392,7 +394,7 @@ impl std::str::FromStr for ListedState {
         let known = names.iter().find(|name| **name == text);
         known
             .map(|name| Self(name))
-            .ok_or_else(|| format!("use one of {}", names.join(", ")))
+            .ok_or_else(|| format!("expected one of {}", names.join(", ")))
     }
 }
 
@@ -410,6 +412,7 @@ fn since(text: &str) -> Result<SystemTime, String> {
     humantime::parse_rfc3339_weak(text)
         .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text}T00:00:00Z")))
         .map_err(|_| {
-            "use a duration such as 30m or 2h, or a time such as 2026-01-31T12:00:00Z".to_owned()
+            "expected a duration such as 30m or 2h, or a time such as 2026-01-31T12:00:00Z"
+                .to_owned()
         })
 }

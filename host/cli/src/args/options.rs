@@ -4,7 +4,7 @@ use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
     LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, View, When, count, duration, format_parser,
-    limit_help, parsed, pause, positive_size,
+    limit_help, parsed, pause, positive_size, read,
 };
 #[cfg(feature = "nats")]
 use super::values::{job_id, lane};
@@ -37,7 +37,7 @@ pub(crate) struct TaskOptions {
     ///
     /// A range includes its end. `call` calls the function on each of these engines and prints one
     /// result per engine, in the order given; `run` and `map` spread their tasks over them.
-    #[arg(long, value_name = "IDS", env = "RWASM_TARGETS", hide_env = true, help_heading = PLACE)]
+    #[arg(long, value_name = "IDS", value_parser = read::<Targets>, env = "RWASM_TARGETS", hide_env = true, help_heading = PLACE)]
     pub(crate) targets: Option<Targets>,
 
     #[cfg(feature = "nats")]
@@ -69,7 +69,7 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_name = "FORMAT", env = "RWASM_FORMAT", hide_env = true, value_parser = format_parser(), help_heading = OUTCOME)]
     pub(crate) format: Option<Format>,
 
-    /// Write the result to FILE, which appears once it is complete
+    /// Write the result to FILE once it is complete
     #[arg(short, long, value_name = "FILE", env = "RWASM_OUTPUT", hide_env = true, help_heading = OUTCOME)]
     pub(crate) output: Option<PathBuf>,
 
@@ -94,8 +94,8 @@ pub(crate) struct TaskOptions {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = parsed::<u32>("a number of retries such as 2"), env = "RWASM_RETRIES", hide_env = true, help_heading = FAILURES)]
     pub(crate) retries: u32,
 
-    /// Which failures to retry: `all`, or engine-lost, trap, timeout, limit, guest-error
-    #[arg(long, default_value = "all", value_name = "CLASSES", env = "RWASM_RETRY_ON", hide_env = true, help_heading = FAILURES)]
+    /// Failures to retry: `all`, `none`, or engine-lost, trap, timeout, limit, guest-error
+    #[arg(long, default_value = "all", value_name = "CLASSES", value_parser = read::<FailureSet>, env = "RWASM_RETRY_ON", hide_env = true, help_heading = FAILURES)]
     pub(crate) retry_on: FailureSet,
 
     /// Pause before the first retry; doubles with each retry, up to 30s
@@ -162,7 +162,7 @@ pub(crate) struct ManyOptions {
     pub(crate) view: View,
 
     /// How the balanced view chooses an engine: leastload, lru, random, twobin or weighted
-    #[arg(long, default_value = "leastload", value_name = "POLICY", env = "RWASM_POLICY", hide_env = true, help_heading = PLACE)]
+    #[arg(long, default_value = "leastload", value_name = "POLICY", value_parser = read::<Policy>, env = "RWASM_POLICY", hide_env = true, help_heading = PLACE)]
     pub(crate) policy: Policy,
 
     /// Dispatches an engine holds at a time, including the running one [default: 1]
@@ -174,7 +174,7 @@ pub(crate) struct ManyOptions {
     pub(crate) unordered: bool,
 
     /// Failed tasks to tolerate
-    #[arg(long, default_value = "0", value_name = "N|P%", env = "RWASM_MAX_FAILURES", hide_env = true, help_heading = FAILURES)]
+    #[arg(long, default_value = "0", value_name = "N|P%", value_parser = read::<Tolerance>, env = "RWASM_MAX_FAILURES", hide_env = true, help_heading = FAILURES)]
     pub(crate) max_failures: Tolerance,
 
     /// Store the job on the cluster, print its id and exit

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster new wc                        a word count in Rust, in directory wc
+  rwasm-cluster new wc   a word count in Rust, in directory wc
   rwasm-cluster new tasks/word-count --lang python
-  rwasm-cluster new wc --lang c && rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm book.txt",
+  rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm wc/samples/book.txt",
     after_long_help = "The project is ready to run. It counts words (in C: lines, words and bytes), and has samples for \
 `test` and a README with instructions. The directory must be new or empty; nothing is overwritten.\n\n\
 Exit codes:
@@ -46,16 +46,15 @@ fn language() -> impl TypedValueParser<Value = Language> {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster build                                       the project in this directory
-  rwasm-cluster build wc && rwasm-cluster run wc/wc.wasm book.txt
-  rwasm-cluster build wc --component -o wc.component.wasm   as a component, for any host
-  rwasm-cluster build big.wasm -o small.wasm                strip the debug sections of a module",
+  rwasm-cluster build                             the project here
+  rwasm-cluster build wc --component -o wc.wasm   a component, for any host
+  rwasm-cluster build big.wasm -o small.wasm      strip debug sections",
     after_long_help = "The files of a project show its language: Cargo.toml (Rust), pyproject.toml (Python), package.json \
 (JavaScript), or C and C++ sources. If the compiler is missing, the error shows the commands that install it; nothing is \
 installed automatically. Build files go to rwasm-cluster/build in the user's cache directory, or to RWASM_BUILD_DIR. Rust \
 projects use PROJECT/target and PROJECT/Cargo.lock; if target is read-only, build files go to the cache directory as well, and \
 Cargo.lock must exist.\n\n\
-The module keeps its types and the names of its functions, which backtraces use, and loses its debug sections. It appears as \
+The module keeps its types and the names of its functions, which backtraces use, and debug sections are stripped. It appears as \
 PROJECT/NAME.wasm once it is complete. Its path is printed to stdout, everything else to stderr.\n\n\
 Exit codes:
   0    success
@@ -82,25 +81,25 @@ pub(crate) struct BuildArguments {
     pub(crate) loudness: Loudness,
 }
 
-/// Run a task on its samples and check the laws that jobs rely on.
+/// Run a task's samples and check that results are reproducible.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster test                       build the project in this directory and run its samples
-  rwasm-cluster test wc --update           record the current results as expected
-  rwasm-cluster test wc/wc.wasm            test a module with the samples beside it
-  rwasm-cluster test sort.wasm --samples cases -- -r",
+  rwasm-cluster test                                   the project here
+  rwasm-cluster test wc --update                       accept the results
+  rwasm-cluster test wc/wc.wasm                        a module
+  rwasm-cluster test sort.wasm --samples cases -- -r   arguments for `main`",
     after_long_help = "Samples are files: X.txt (or any extension) is an input, X.expected is what `run` prints for it. Each line \
 of calls.txt is a call and its result in WAVE: greet(\"Ada\", 3) => \"…\", or => error \"the guest's message\", or => error CODE, \
 or => () for no result. Lines starting with # are comments.\n\n\
 The result of each input must be the same when the task runs again in a fresh instance, and on one engine or several, balanced or \
-direct. If a reducer merges, the result must not depend on where the input is cut or how neighbouring parts are grouped (`a`, `b` \
-and `c` at once, or `a` and `b` first), and reducing a result again must not change it. A command gets its inputs whole.\n\n\
+direct. If a reducer merges, the result must not depend on where the input is cut or how neighboring parts are grouped (`a`, `b` \
+and `c` at once, or `a` and `b` first), and reducing a result again must not change it. A command gets each input whole.\n\n\
 Exit codes:
-  0    all laws hold
+  0    all checks passed
   2    usage error, or no samples
   10   the build failed, or the module does not fit the job
-  11   a law is broken
+  11   a check failed
   13   the cluster could not start
   14   a sample cannot be read or written"
 )]
@@ -133,8 +132,7 @@ pub(crate) struct TestArguments {
     #[arg(long, value_name = "NAME", conflicts_with = "merge")]
     pub(crate) reduce: Option<String>,
 
-    /// Built-in merge: collect, concat, sum, min, max or count
-    #[arg(long, value_parser = super::values::merge_parser(), hide_possible_values = true, value_name = "MERGE")]
+    #[arg(long, help = super::values::merge_help(), value_parser = super::values::merge_parser(), hide_possible_values = true, value_name = "MERGE")]
     pub(crate) merge: Option<Merge>,
 
     /// Number of engines to compare with one engine

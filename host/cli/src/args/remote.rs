@@ -11,7 +11,7 @@ const CLUSTER: &str = "Cluster";
 /// Options of every command that can use a cluster.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RemoteOptions {
-    /// Use the cluster at URL, or the running cluster without a URL
+    /// Use the cluster at URL, or else the running one
     ///
     /// A URL has the form `nats://HOST:4222` or `tls://HOST:4222`; separate several servers with commas. The
     /// running cluster is the one that `rwasm-cluster start` started, or the one at the URL of the profile.
@@ -77,7 +77,7 @@ impl FromStr for ClusterArgument {
             "running" => Ok(Self::Running),
             url if url.contains("://") => Ok(Self::Url(url.to_owned())),
             _ => Err(
-                "not the URL of a cluster; use nats://HOST:PORT or tls://HOST:PORT, or --cluster=running for the \
+                "expected nats://HOST:PORT or tls://HOST:PORT, or --cluster=running for the \
                  running cluster"
                     .to_owned(),
             ),

@@ -1,6 +1,6 @@
 //! The options of the commands that set up a server: its keys, its configuration, its streams.
 
-use super::values::{duration, lane, parsed, positive_size};
+use super::values::{duration, lane, parsed, positive_size, read};
 use super::{IdentityOptions, Loudness, ShownAs};
 use clap::Args;
 use rwasm_cluster::ByteSize;
@@ -15,9 +15,9 @@ const DIR: &str = "keys";
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster keys                                  a key for each role, in keys/
-  rwasm-cluster keys --host nats.example.org          also a certificate for the server
-  rwasm-cluster keys --role client --name alice       another client key: keys/client-alice.key",
+  rwasm-cluster keys                              a key for each role
+  rwasm-cluster keys --host nats.example.org      also a certificate
+  rwasm-cluster keys --role client --name alice   keys/client-alice.key",
     after_long_help = "Existing keys are kept. Each use of --host renews the certificate; the first one also creates the authority \
 that signs it. Engines need engine.key and ca.pem, clients need client.key and ca.pem; keep admin.key and ca.key to yourself. \
 To revoke a key, delete its line in public.toml and write the server's configuration again.\n\n\
@@ -34,7 +34,7 @@ pub(crate) struct KeysArguments {
     pub(crate) dir: PathBuf,
 
     /// Role of the keys: admin, engine, client or viewer [default: all]
-    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    #[arg(long = "role", value_name = "ROLE", value_parser = read::<Role>, value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
 
     /// Name of the key owner, so that the key can be revoked separately
@@ -61,10 +61,12 @@ pub(crate) struct KeysArguments {
 #[derive(Args, Debug)]
 #[command(
     before_help = "Examples:
-  rwasm-cluster server-config -o nats.conf                          for this machine only
-  rwasm-cluster server-config --listen 0.0.0.0:4222 -o nats.conf    for the network, with a certificate
+  rwasm-cluster server-config -o nats.conf   for this machine only
+  # For the network, with a certificate:
+  rwasm-cluster server-config --listen 0.0.0.0:4222 -o nats.conf
+  # One of three servers:
   rwasm-cluster server-config --name n1 --listen 0.0.0.0:4222 \\
-      --cluster-listen 0.0.0.0:6222 --route n1:6222,n2:6222,n3:6222     one of three servers",
+      --cluster-listen 0.0.0.0:6222 --route n1:6222,n2:6222,n3:6222",
     after_long_help = "The configuration contains the keys of public.toml in DIR, each with the permissions of its role, and \
 the certificate server.pem in DIR, if there is one (see `keys --host`). It contains no secrets. `nats-server --signal reload` makes a \
 running server read it again.\n\n\
@@ -138,9 +140,9 @@ pub(crate) struct ServerConfigArguments {
 #[command(
     before_help = "Examples:
   rwasm-cluster init nats://localhost:4222 --key keys/admin.key
-  rwasm-cluster init tls://nats.example.org:4222 --key keys/admin.key --ca keys/ca.pem --replicas 3
-  rwasm-cluster init tls://nats.example.org:4222 --key keys/admin.key --ca keys/ca.pem --lane gpu
-  rwasm-cluster init --lane gpu                     add a lane to the running cluster",
+  rwasm-cluster init tls://h:4222 --key admin.key --ca ca.pem --replicas 3
+  rwasm-cluster init tls://h:4222 --key admin.key --ca ca.pem --lane gpu
+  rwasm-cluster init --lane gpu   add a lane to the running cluster",
     after_long_help = "The command can be repeated at any time. Existing streams are kept; differences from the given options are \
 reported, and --change applies them. Omitted options are not checked; their defaults apply to new streams only.\n\n\
 Exit codes:

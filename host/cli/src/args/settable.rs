@@ -1,6 +1,6 @@
 //! What a project file may set.
 //!
-//! It comes with what is run: it does not say where that runs and with whose key, what it may reach, who reads along, or that it
+//! It may come from an untrusted project: it does not say where that runs and with whose key, what it may reach, who reads along, or that it
 //! may use more than by default.
 
 use super::values::{duration, positive_size};
@@ -67,7 +67,7 @@ pub(super) fn refusal(id: &str, value: &str) -> Option<String> {
         None => return raised(id, value, &name),
     };
     Some(format!(
-        "`{name}` cannot be set here: a project file comes with what is run, and does not say {what}; use --{name}"
+        "`{name}` cannot be set here: a project file may come from an untrusted project, and does not say {what}; use --{name}"
     ))
 }
 
@@ -87,7 +87,7 @@ fn raised(id: &str, value: &str, name: &str) -> Option<String> {
     };
     is_above.then(|| {
         format!(
-            "`{name}` may be at most {default} here, the default, but is {value}: a project file comes with what is run, and does not raise limits; use --{name}"
+            "`{name}` may be at most {default} here, the default, but is {value}: a project file may come from an untrusted project, and does not raise limits; use --{name}"
         )
     })
 }

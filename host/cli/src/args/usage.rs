@@ -3,12 +3,20 @@
 
 use super::ProjectFile;
 use crate::exit::CliError;
-use crate::text::escaped;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ColorChoice, Command};
-use rwasm_cluster::plain::{leaves_line, visible};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, ColorChoice, Command};
+use rwasm_cluster::plain::{in_line, leaves_line, visible};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
+
+/// Examples for help; those of clusters are left out if this program has none.
+pub(super) fn examples(text: &str) -> String {
+    let concerns_clusters = |line: &str| line.contains("--cluster") || line.contains(" start ");
+    let lines = text.lines();
+    let lines = lines.filter(|line| cfg!(feature = "nats") || !concerns_clusters(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
 
 /// Help and version are not errors; anything else is the user's mistake.
 pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFile) -> CliError {
@@ -29,19 +37,8 @@ pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFil
         ErrorKind::UnknownArgument => name_whole(&mut error),
         _ => {}
     }
-    let (rendered, plain) = if has_foreign_controls() {
-        let text = in_lines(&error.render().ansi().to_string());
-        (text.clone(), text)
-    } else {
-        let plain = error.render().to_string();
-        let colored = || error.render().ansi().to_string();
-        (has_colors().then(colored).unwrap_or(plain.clone()), plain)
-    };
-    let variable = variable_of(&error, command)
-        .map(|name| format!("the value comes from the environment variable `{name}`"));
-    let file = || file.path_if_used(&error.to_string());
-    let origin = variable
-        .or_else(|| file().map(|path| format!("the value may come from `{}`", path.display())));
+    let origin = origin_of(&error, command, file).or_else(|| without_clusters(&mut error));
+    let (rendered, plain) = printed(&error);
     CliError::Usage {
         rendered,
         plain,
@@ -49,8 +46,104 @@ pub(super) fn usage(mut error: clap::Error, command: &Command, file: &ProjectFil
     }
 }
 
-/// The environment variable that a wrong value is from: the one of its option, if it has that value and no word has.
-fn variable_of(error: &clap::Error, command: &Command) -> Option<String> {
+/// Two options of a command that exclude each other, both from the same source.
+pub(super) fn conflict(
+    (one, other): (&'static str, &'static str),
+    command: &mut Command,
+    (name, matches): (&str, &ArgMatches),
+    file: &ProjectFile,
+) -> CliError {
+    let message = format!("the argument '--{one}' cannot be used with '--{other}'");
+    let error = match command.find_subcommand_mut(name) {
+        Some(command) => command.error(ErrorKind::ArgumentConflict, message),
+        None => command.error(ErrorKind::ArgumentConflict, message),
+    };
+    let origin = match matches.value_source(one) {
+        Some(ValueSource::CommandLine) => None,
+        Some(ValueSource::EnvVariable) => {
+            let variable = |option: &str| format!("`RWASM_{}`", option.to_uppercase());
+            Some(format!(
+                "the values come from the environment variables {} and {}",
+                variable(one),
+                variable(other)
+            ))
+        }
+        _ => Some(format!("the values come from `{}`", file.path().display())),
+    };
+    let (rendered, plain) = printed(&error);
+    CliError::Usage {
+        rendered,
+        plain,
+        origin,
+    }
+}
+
+/// The words of an error: with colors if they are wanted, and without.
+fn printed(error: &clap::Error) -> (String, String) {
+    if has_foreign_controls() {
+        let text = in_lines(&error.render().ansi().to_string());
+        return (text.clone(), text);
+    }
+    let plain = error.render().to_string();
+    let colored = || error.render().ansi().to_string();
+    (has_colors().then(colored).unwrap_or(plain.clone()), plain)
+}
+
+/// What to do about a command or an option that only a program with clusters has.
+#[cfg(not(feature = "nats"))]
+fn without_clusters(error: &mut clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let word = text(ContextKind::InvalidSubcommand).or_else(|| text(ContextKind::InvalidArg))?;
+    let word = word.split([' ', '=']).next().unwrap_or_default();
+    if !OF_CLUSTERS.contains(&word) {
+        return None;
+    }
+    for kind in [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::Suggested,
+    ] {
+        error.remove(kind);
+    }
+    Some(
+        "this build has no clusters (feature `nats`): install with `cargo install --locked --path host/cli`"
+            .to_owned(),
+    )
+}
+
+/// The commands and options that a program without clusters lacks.
+#[cfg(not(feature = "nats"))]
+const OF_CLUSTERS: [&str; 18] = [
+    "start",
+    "status",
+    "stop",
+    "engine",
+    "keys",
+    "server-config",
+    "init",
+    "cancel",
+    "--cluster",
+    "--profile",
+    "--key",
+    "--ca",
+    "--cert",
+    "--cert-key",
+    "--lane",
+    "--detach",
+    "--job-id",
+    "--follow",
+];
+
+#[cfg(feature = "nats")]
+fn without_clusters(_: &mut clap::Error) -> Option<String> {
+    None
+}
+
+/// Where a wrong value is from, unless it was typed: the variable or the setting of its option, if that has this value.
+fn origin_of(error: &clap::Error, command: &Command, file: &ProjectFile) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -61,16 +154,29 @@ fn variable_of(error: &clap::Error, command: &Command) -> Option<String> {
     );
     let mut arguments = meant(command).get_arguments();
     let argument = arguments.find(|known| known.to_string() == argument)?;
-    let name = argument.get_env()?;
-    let set = std::env::var(name).ok()?;
-    let is_set = set == value || set.split(',').any(|part| part == value);
+    let is_part = |set: &str| set == value || set.split(',').any(|part| part == value);
     let has_value = |word: OsString| match word.to_str() {
         Some(word) if value.is_empty() => word.is_empty() || word.ends_with('='),
         Some(word) => word.ends_with(value),
         None => false,
     };
-    let is_typed = std::env::args_os().skip(1).any(has_value);
-    (is_set && !is_typed).then(|| name.to_string_lossy().into_owned())
+    if std::env::args_os().skip(1).any(has_value) {
+        return None;
+    }
+    if let Some((name, set)) = argument
+        .get_env()
+        .and_then(|name| Some((name.to_string_lossy(), std::env::var(name).ok()?)))
+    {
+        return is_part(&set)
+            .then(|| format!("the value comes from the environment variable `{name}`"));
+    }
+    // The cluster is also what a command about a cluster alone takes as its argument.
+    let id = match argument.get_id().as_str() {
+        "url" => "cluster",
+        id => id,
+    };
+    let set = file.settings().get(id)?;
+    is_part(set).then(|| format!("the value comes from `{}`", file.path().display()))
 }
 
 /// The command that the words name.
@@ -158,12 +264,12 @@ fn in_lines(text: &str) -> String {
     // The longest first: what they contain is escaped with them.
     foreign.sort_by_key(|word| std::cmp::Reverse(word.len()));
     let text = foreign.iter().fold(text.to_owned(), |text, word| {
-        text.replace(word, &escaped(word))
+        text.replace(word, &in_line(word))
     });
     visible(&text)
 }
 
-/// Whether the words of a usage error have colours.
+/// Whether the words of a usage error have colors.
 fn has_colors() -> bool {
     match wanted_color() {
         ColorChoice::Always => true,
@@ -209,8 +315,8 @@ fn name_whole(error: &mut clap::Error) {
     error.insert(ContextKind::InvalidArg, ContextValue::String(word));
 }
 
-/// Colours are wanted as the last such option says, else as the environment does; before parsing, since
-/// clap's own messages have colours.
+/// Colors are wanted as the last such option says, else as the environment does; before parsing, since
+/// clap's own messages have colors.
 pub(super) fn wanted_color() -> ColorChoice {
     // Arguments need not be text; those that matter here are.
     let mut words = std::env::args_os()

@@ -5,6 +5,7 @@ use rwasm_cluster::format::Format;
 use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge};
 #[cfg(feature = "nats")]
 use rwasm_cluster::{is_name, not_a_name};
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -109,12 +110,12 @@ impl FromStr for LimitArgument {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, value) = text
             .split_once('=')
-            .ok_or_else(|| format!("`{text}` is not NAME=VALUE; use one of {}", limit_names()))?;
-        let size = || value.parse::<ByteSize>().map_err(|error| error.to_string());
+            .ok_or_else(|| format!("expected one of {}", limit_names()))?;
+        let size = || read::<ByteSize>(value);
         let number = || {
             value
                 .parse::<usize>()
-                .map_err(|_| format!("`{value}` is not a number of {name}"))
+                .map_err(|_| format!("expected a number of {name}"))
         };
         match name {
             "input" => size().map(Self::Input),
@@ -122,7 +123,7 @@ impl FromStr for LimitArgument {
             "logs" => size().map(Self::Logs),
             "table-elements" => match number()? {
                 number if number > MAX_TABLE_ELEMENTS => Err(format!(
-                    "a task can have at most {MAX_TABLE_ELEMENTS} table elements"
+                    "expected at most {MAX_TABLE_ELEMENTS} table elements"
                 )),
                 number => Ok(Self::TableElements(number)),
             },
@@ -132,7 +133,7 @@ impl FromStr for LimitArgument {
             "written" => size().map(Self::Written),
             "stack" => match size()? {
                 size if !(MIN_STACK..=MAX_STACK).contains(&size) => {
-                    Err(format!("a stack must have {MIN_STACK} to {MAX_STACK}"))
+                    Err(format!("expected a stack of {MIN_STACK} to {MAX_STACK}"))
                 }
                 size => Ok(Self::Stack(size)),
             },
@@ -140,10 +141,7 @@ impl FromStr for LimitArgument {
             "compile-time" => duration(value).map(Self::CompileTime),
             "compile-memory" => positive_size(value).map(Self::CompileMemory),
             "compiled" => positive_size(value).map(Self::Compiled),
-            _ => Err(format!(
-                "unknown limit `{name}`; use one of {}",
-                limit_names()
-            )),
+            _ => Err(format!("expected one of {}", limit_names())),
         }
     }
 }
@@ -198,23 +196,48 @@ pub(super) fn limit_help() -> String {
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|_| expected("a time such as 500ms, 30s or 2h", text))?;
+        .map_err(|_| "expected a time such as 500ms, 30s or 2h".to_owned())?;
     if duration.is_zero() {
-        Err("the time must be greater than 0".to_owned())
+        Err("expected a time greater than 0".to_owned())
     } else {
         Ok(duration)
     }
 }
 
 pub(super) fn positive_size(text: &str) -> Result<ByteSize, String> {
-    let size = text
-        .parse::<ByteSize>()
-        .map_err(|error| error.to_string())?;
-    if size.bytes() == 0 {
-        Err("the size must be greater than 0".to_owned())
-    } else {
-        Ok(size)
+    at_least(ByteSize::new(1), text)
+}
+
+/// The size of the history, which holds less than its bookkeeping needs if it is smaller.
+pub(super) fn history_size(text: &str) -> Result<ByteSize, String> {
+    at_least(ByteSize::mib(1), text)
+}
+
+fn at_least(least: ByteSize, text: &str) -> Result<ByteSize, String> {
+    match read::<ByteSize>(text)? {
+        size if size < least => Err(format!("expected a size of at least {least}")),
+        size => Ok(size),
     }
+}
+
+/// What a type of the library reads. clap has named the text, so the error says only what is expected: `X` is not a
+/// valid Y: write Z becomes `expected Z`.
+pub(super) fn read<T>(text: &str) -> Result<T, String>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| {
+        let message = error.to_string();
+        let reason = message
+            .strip_prefix(&format!("`{text}` is not a valid "))
+            .and_then(|rest| rest.split_once(": "));
+        match reason.map(|(_, reason)| (reason, reason.strip_prefix("write "))) {
+            Some((_, Some(wanted))) => format!("expected {wanted}"),
+            Some((reason, None)) => reason.to_owned(),
+            None => message,
+        }
+    })
 }
 
 pub(super) fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
@@ -232,21 +255,29 @@ pub(super) fn merge_parser() -> impl clap::builder::TypedValueParser<Value = Mer
         .try_map(|name| name.parse::<Merge>())
 }
 
+/// What `--merge` is, with the names that it takes.
+pub(super) fn merge_help() -> String {
+    let names = Builtin::ALL.map(Builtin::name).join(", ");
+    format!("Merge: {names}, {}", Merge::None)
+}
+
+/// The same, and what becomes of the reducer.
+pub(super) fn merge_long_help() -> String {
+    format!("{}\n\nA built-in merge replaces the reducer.", merge_help())
+}
+
 /// Any time, none at all included.
 pub(super) fn pause(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text).map_err(|_| expected("a time such as 100ms, 2s or 1m", text))
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a time such as 100ms, 2s or 1m".to_owned())
 }
 
 /// A number that counts something and is not 0.
 pub(super) fn count(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(0) => Err("the number must be at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(_) => Err(expected("a number of at least 1", text)),
-    }
+    parsed("a number of at least 1")(text).map(NonZeroUsize::get)
 }
 
 /// What the number of engines should be.
@@ -256,12 +287,7 @@ pub(super) const OF_ENGINES: &str = "a number of engines such as 4";
 pub(super) fn parsed<T: FromStr>(
     wanted: &'static str,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
-    move |text| text.parse().map_err(|_| expected(wanted, text))
-}
-
-/// What was wanted and what was found, in place of the parser's own words, which name neither.
-fn expected(wanted: &str, found: &str) -> String {
-    format!("expected {wanted}, found \"{found}\"")
+    move |text| text.parse().map_err(|_| format!("expected {wanted}"))
 }
 
 /// The lane of a cluster.
@@ -288,10 +314,13 @@ pub(super) fn job_id(text: &str) -> Result<String, String> {
 #[cfg(feature = "nats")]
 fn name(what: &str, text: &str) -> Result<String, String> {
     if is_name(text) {
-        Ok(text.to_owned())
-    } else {
-        Err(not_a_name(what, text))
+        return Ok(text.to_owned());
     }
+    let message = not_a_name(what, text);
+    let wanted = message
+        .split_once(": write ")
+        .map(|(_, wanted)| format!("expected {wanted}"));
+    Err(wanted.unwrap_or(message))
 }
 
 #[cfg(test)]
@@ -318,6 +347,22 @@ mod tests {
                 prop_assert!(count > 0);
             }
             let _ = pause(&text);
+        }
+
+        #[test]
+        fn no_error_repeats_the_text(text in "[a-z0-9:%,.]{4,12}") {
+            let errors = [
+                read::<rwasm_cluster::Chunking>(&text).err(),
+                read::<rwasm_cluster::Policy>(&text).err(),
+                read::<rwasm_cluster::Tolerance>(&text).err(),
+                read::<rwasm_cluster::Targets>(&text).err(),
+                read::<rwasm_cluster::NetGrant>(&text).err(),
+                positive_size(&text).err(),
+                duration(&text).err(),
+            ];
+            for error in errors.into_iter().flatten() {
+                prop_assert!(!error.contains(&format!("`{text}`")), "{error}");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::text::shell_word;
 use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
+use rwasm_cluster::plain;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -213,7 +214,7 @@ fn spawn(
         command.env_remove(variable);
     }
     background::spawn(command, log).map_err(|source| CliError::Output {
-        what: format!("`{}`", log.display()),
+        what: format!("`{}`", plain::path(log)),
         source,
     })
 }

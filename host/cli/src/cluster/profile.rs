@@ -8,6 +8,7 @@ use crate::args::{ClusterArgument, IdentityOptions, RemoteOptions};
 use crate::environment::places;
 use crate::exit::CliError;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Key, Role};
+use rwasm_cluster::plain;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -80,7 +81,7 @@ impl Profile {
             }
             Err(error) => {
                 return Err(CliError::Gone {
-                    message: format!("cannot read the profile `{}`: {error}", path.display()),
+                    message: format!("cannot read the profile `{}`: {error}", plain::path(&path)),
                     hint: "make the file readable, or name another profile with --profile"
                         .to_owned(),
                 });
@@ -146,7 +147,7 @@ impl Profile {
 
 fn read(text: &str, path: &Path) -> Result<ProfileSettings, CliError> {
     toml::from_str(text).map_err(|error| CliError::Wrong {
-        message: format!("invalid profile `{}`: {error}", path.display()),
+        message: format!("invalid profile `{}`: {error}", plain::path(path)),
         hint: format!("a profile can set {KEYS}"),
     })
 }
@@ -355,7 +356,7 @@ fn readable(path: PathBuf, what: &str) -> Result<PathBuf, CliError> {
     match std::fs::File::open(&path) {
         Ok(_) => Ok(path),
         Err(error) => Err(CliError::Gone {
-            message: format!("cannot read the {what} `{}`: {error}", path.display()),
+            message: format!("cannot read the {what} `{}`: {error}", plain::path(&path)),
             hint: "name another file, or make it readable".to_owned(),
         }),
     }

@@ -12,6 +12,7 @@ use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{
     KeySettings, PublicKeys, ServerConfig, Written, is_new_enough, make_keys,
 };
+use rwasm_cluster::plain;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -113,7 +114,7 @@ pub(super) fn configure(
     if let Some(lost) = lost {
         return Err(unusable(format!(
             "`{}` does not match the public keys beside it",
-            lost.path.display()
+            plain::path(&lost.path)
         )));
     }
     let public = PublicKeys::read(&keys).map_err(|error| unusable(with_source(&error)))?;
@@ -190,7 +191,7 @@ pub(super) fn start(
     let spawn = || {
         let command = background::command(&program.path, arguments, place.dir());
         background::spawn(command, &log).map_err(|source| CliError::Output {
-            what: format!("`{}`", log.display()),
+            what: format!("`{}`", plain::path(&log)),
             source,
         })
     };

@@ -8,6 +8,7 @@ use crate::environment::places;
 use crate::exit::CliError;
 use crate::output::results::plain;
 use rwasm_cluster::nats::Role;
+use rwasm_cluster::plain;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
@@ -178,7 +179,7 @@ impl ClusterDir {
         let path = self.file(STATE);
         let unreadable = |reason: String| {
             CliError::Gone {
-            message: format!("cannot read `{}`: {reason}", path.display()),
+            message: format!("cannot read `{}`: {reason}", plain::path(&path)),
             hint: "on Linux, `rwasm-cluster start` and `rwasm-cluster stop` find the running processes; elsewhere, remove the \
                    file when no nats-server and no rwasm-cluster process is running"
                 .to_owned(),
@@ -226,7 +227,7 @@ pub(crate) fn at(url: &str) -> Option<ClusterDir> {
 
 fn unwritable(path: &Path, source: io::Error) -> CliError {
     CliError::Output {
-        what: format!("`{}`", path.display()),
+        what: format!("`{}`", plain::path(path)),
         source: plain(source),
     }
 }

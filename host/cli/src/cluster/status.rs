@@ -5,20 +5,21 @@ use super::state;
 use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{aligned, counted, escaped, in_line, time};
+use crate::text::{aligned, counted, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
+use rwasm_cluster::plain::in_line;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 /// Shows a cluster.
 pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
-    let found = look(&arguments.remote)?;
+    let found = look(&arguments.shown.remote)?;
     // What else is known, where it runs on this machine.
     let here = state::at(&found.url);
     let running = here.as_ref().and_then(|place| place.running().ok()?);
     let profile = here.as_ref().map(state::ClusterDir::name);
     let pid = running.map(|(state, _)| state.server.pid);
-    print(&match arguments.format {
+    print(&match arguments.shown.format {
         ShownAs::Text => text(&found, profile, pid),
         ShownAs::Json => format!("{:#}\n", document(&found, profile, pid)),
     })
@@ -26,8 +27,8 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
 
 /// Lists the processes with engines.
 pub(crate) fn list(arguments: &EngineListArguments) -> Result<(), CliError> {
-    let found = look(&arguments.remote)?;
-    print(&match arguments.format {
+    let found = look(&arguments.shown.remote)?;
+    print(&match arguments.shown.format {
         ShownAs::Text => engines(&found.processes),
         ShownAs::Json => {
             let processes: Vec<Json> = found.processes.iter().map(process).collect();
@@ -44,7 +45,7 @@ fn look(remote: &RemoteOptions) -> Result<Overview, CliError> {
 fn text(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> String {
     let mut lines = Vec::new();
     let mut line =
-        |name: &str, value: String| lines.push(format!("{name:<8} {}\n", escaped(&value)));
+        |name: &str, value: String| lines.push(format!("{name:<8} {}\n", in_line(&value)));
     if let Some(profile) = profile {
         line("cluster", profile.to_owned());
     }

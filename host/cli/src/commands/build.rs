@@ -6,8 +6,9 @@ use crate::exit::{CliError, with_source};
 use crate::output::messages;
 use crate::output::results::Output;
 use crate::output::stdout::print;
-use crate::text::{bytes, escaped, shell_word};
-use rwasm_cluster::plain::visible;
+use crate::text::{bytes, shell_word};
+use rwasm_cluster::plain;
+use rwasm_cluster::plain::{in_line, visible};
 use rwasm_cluster::{ByteSize, Form, Import, JobSpec, Limits, Module};
 use rwasm_toolchains::{BuildError, BuildOptions, Language, Project, ProjectError};
 use std::path::{Path, PathBuf};
@@ -192,7 +193,7 @@ fn report(module: &Module, before: u64, place: &Path) -> String {
     let mut text = format!(
         "{:<10} {}\n",
         "module",
-        escaped(&place.display().to_string())
+        in_line(&place.display().to_string())
     );
     let kind = if module.is_component() {
         "component"
@@ -207,7 +208,7 @@ fn report(module: &Module, before: u64, place: &Path) -> String {
     text.push('\n');
     let mut name = "functions";
     for function in module.functions() {
-        let mut line = escaped(&function.to_string());
+        let mut line = in_line(&function.to_string());
         if let Some((end, _)) = line.char_indices().nth(WIDEST) {
             line.replace_range(end.., "…");
         }
@@ -215,7 +216,7 @@ fn report(module: &Module, before: u64, place: &Path) -> String {
         name = "";
     }
     if place != Path::new(STDOUT) {
-        text += &format!("{:<10} {}\n", "run it", escaped(&command(module, place)));
+        text += &format!("{:<10} {}\n", "run it", in_line(&command(module, place)));
     }
     text
 }
@@ -250,7 +251,7 @@ fn scratch() -> Result<PathBuf, CliError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(&dir).map_err(|source| CliError::Output {
-        what: format!("`{}`", dir.display()),
+        what: format!("`{}`", plain::path(&dir)),
         source,
     })?;
     Ok(dir)

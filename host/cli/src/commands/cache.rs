@@ -4,8 +4,8 @@ use crate::args::{CacheCommand, InfoArguments, PruneArguments, ShownAs};
 use crate::environment::compiler::{cache_dir, cache_size};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{bytes, counted, escaped, time};
-use rwasm_cluster::plain::visible;
+use crate::text::{bytes, counted, time};
+use rwasm_cluster::plain::{in_line, visible};
 use rwasm_cluster::{ByteSize, CacheInfo, CodeCache, Prune};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -68,7 +68,7 @@ fn text(info: &CacheInfo) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<12} {}", escaped(value));
+        let _ = writeln!(text, "{name:<12} {}", in_line(value));
     };
     line("directory", &info.dir.display().to_string());
     line("files", &info.files.to_string());

@@ -15,9 +15,10 @@ use crate::pipeline::{
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
-    Argument, Cluster, DynamicCallable, JobSpec, Module, SubmitError, TaskInfo, Tasks, Value,
-    ViewKind,
+    Argument, ArgumentError, Cluster, DynamicCallable, Module, SubmitError, TaskInfo, TaskSettings,
+    Tasks, Type, Value, ViewKind,
 };
+use std::ffi::OsString;
 use std::sync::Arc;
 
 /// Calls a function and prints what it gives.
@@ -32,7 +33,8 @@ struct Calls {
     module: Module,
     function: DynamicCallable,
     arguments: Vec<Argument>,
-    spec: JobSpec,
+    view: ViewKind,
+    task: TaskSettings,
     format: Format,
 }
 
@@ -44,20 +46,31 @@ impl Calls {
         let given = called.arguments(&function, arguments)?;
         let format = settings.output.format.unwrap_or(Format::Text);
         check_format(format, result_type(&function).as_ref())?;
-        let mut spec = settings.job.clone();
-        spec.task.memo = memo(format);
+        let mut task = settings.task.clone();
+        task.memo = memo(format);
         Ok(Self {
             module,
             function,
             arguments: given,
-            spec,
+            view: settings.view.clone(),
+            task,
             format,
         })
     }
 
     /// Whether there is a result for each of several engines.
     fn are_many(&self) -> bool {
-        matches!(self.spec.view, ViewKind::Direct(_))
+        matches!(self.view, ViewKind::Direct(_))
+    }
+
+    fn submit(self, cluster: &Cluster) -> Result<Tasks<Value>, SubmitError> {
+        if let ViewKind::Direct(targets) = self.view {
+            let view = cluster.direct_view(targets)?.task_settings(self.task);
+            return view.blocking().submit(&self.function, self.arguments);
+        }
+        let view = cluster.load_balanced_view().task_settings(self.task);
+        let task = view.blocking().submit(&self.function, self.arguments)?;
+        Ok(Tasks::join([task]))
     }
 }
 
@@ -65,19 +78,15 @@ impl Plan for Calls {
     type Running = RunningCalls;
 
     const WORDING: Wording = Wording {
-        pieces: "calls",
+        piece: "call",
         begun: "module compiled or loaded from the cache, and call started",
         ended: "call done and result written",
     };
 
     fn subject(&self) -> Subject {
         Subject {
-            command: "call",
-            module: self.module.clone(),
             function: Some(self.function.name().to_owned()),
-            merge: None,
-            label: self.spec.task.label.as_deref().map(str::to_owned),
-            is_deterministic: self.spec.task.deterministic,
+            ..Subject::of("call", &self.module, &self.task)
         }
     }
 
@@ -90,11 +99,10 @@ impl Plan for Calls {
     }
 
     fn begin(self, cluster: &Cluster) -> Result<RunningCalls, SubmitError> {
-        let are_records = self.are_many();
-        let tasks = submit(cluster, &self.function, self.arguments, &self.spec)?;
+        let (format, are_records) = (self.format, self.are_many());
         Ok(RunningCalls {
-            tasks: Arc::new(tasks),
-            format: self.format,
+            tasks: Arc::new(self.submit(cluster)?),
+            format,
             are_records,
         })
     }
@@ -103,28 +111,6 @@ impl Plan for Calls {
     fn store(self, _: &DurableJobs, _: &DurableSettings) -> Result<String, CliError> {
         Err(CliError::Internal(anyhow::anyhow!("a call is not stored")))
     }
-}
-
-fn submit(
-    cluster: &Cluster,
-    function: &DynamicCallable,
-    given: Vec<Argument>,
-    spec: &JobSpec,
-) -> Result<Tasks<Value>, SubmitError> {
-    if let ViewKind::Direct(targets) = &spec.view {
-        let view = cluster
-            .direct_view(targets.clone())?
-            .task_settings(spec.task.clone())
-            .job_settings(spec.job.clone())
-            .blocking();
-        return view.submit(function, given);
-    }
-    let view = cluster
-        .load_balanced_view()
-        .task_settings(spec.task.clone())
-        .job_settings(spec.job.clone())
-        .blocking();
-    Ok(Tasks::join([view.submit(function, given)?]))
 }
 
 /// Calls that have begun.
@@ -236,8 +222,29 @@ impl Called {
         };
         let values = values.map_err(|error| CliError::Wrong {
             message: format!("`{}`: {error}", function.signature()),
-            hint: "write strings, bytes and single characters as they are, anything else as JSON or WAVE".to_owned(),
+            hint: argument_hint(&error, params, &arguments.arguments).to_owned(),
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
+    }
+}
+
+/// What to do about arguments that do not fit: their number is often wrong for one of two reasons.
+fn argument_hint(
+    error: &ArgumentError,
+    params: &[(String, Type)],
+    given: &[OsString],
+) -> &'static str {
+    let is_count = matches!(error, ArgumentError::Count { .. });
+    let has_comma = |text: &OsString| text.as_encoded_bytes().contains(&b',');
+    match params {
+        [(_, Type::List(_))] if is_count && given.len() > 1 => {
+            "a list is one argument: '[1, 2, 3]'"
+        }
+        _ if is_count && given.len() < params.len() && given.iter().any(has_comma) => {
+            "separate arguments with spaces"
+        }
+        _ => {
+            "write strings, bytes and single characters as they are, anything else as JSON or WAVE"
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::output::results;
 use crate::text::counted;
 use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
 use rwasm_cluster::nats::Role;
+use rwasm_cluster::plain;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -125,7 +126,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
         if let Some(path) = &arguments.ready_file
             && let Err(error) = write_ready_file(path, engines)
         {
-            note(&format!("cannot write `{}`: {error}", path.display()));
+            note(&format!("cannot write `{}`: {error}", plain::path(path)));
         }
         if !arguments.loudness.quiet {
             let ids: Vec<String> = engines.iter().map(ToString::to_string).collect();
@@ -146,7 +147,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
 
 fn unwritable(path: &Path, source: std::io::Error) -> CliError {
     CliError::Output {
-        what: format!("`{}`", path.display()),
+        what: format!("`{}`", plain::path(path)),
         source: results::plain(source),
     }
 }

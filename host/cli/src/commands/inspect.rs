@@ -3,8 +3,9 @@
 use crate::args::{InspectArguments, InspectFormat};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{bytes, escaped, shell_word};
+use crate::text::{bytes, shell_word};
 use rwasm_cluster::format::to_wave;
+use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -110,7 +111,7 @@ fn sample(ty: &Type) -> Value {
     }
 }
 
-/// How its WIT is had, or that it has none.
+/// How to print its WIT, or that it has none.
 fn wit_note(module: &Module) -> String {
     if module.has_wit() {
         "shown by --format wit".to_owned()
@@ -143,14 +144,14 @@ fn text(module: &Module) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<10} {}", escaped(value));
+        let _ = writeln!(text, "{name:<10} {}", in_line(value));
     };
     line("module", module.name());
     line("form", &format!("{}, {}", module.form(), kind(module)));
     line("size", &bytes(module.size()));
     line("sha-256", &module.hash().to_string());
     match module.functions() {
-        [] => line("functions", "none that could be called"),
+        [] => line("functions", "none callable"),
         functions => {
             let mut name = "functions";
             for function in functions {

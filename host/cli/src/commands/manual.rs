@@ -5,6 +5,7 @@ use crate::exit::CliError;
 use crate::output::results::Output;
 use crate::output::stdout::print;
 use anyhow::Context as _;
+use rwasm_cluster::plain;
 use std::path::Path;
 
 /// Prints the completion script for a shell.
@@ -41,7 +42,7 @@ pub(crate) fn man(arguments: &ManArguments) -> Result<(), CliError> {
 
 fn write_all(dir: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), CliError> {
     std::fs::create_dir_all(dir).map_err(|source| CliError::Output {
-        what: format!("`{}`", dir.display()),
+        what: format!("`{}`", plain::path(dir)),
         source,
     })?;
     for (name, page) in pages {

@@ -14,12 +14,17 @@ use crate::pipeline::{
     Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, function,
     read_module, result_type,
 };
+use crate::text::shell_word;
 use anyhow::Context as _;
-#[cfg(feature = "nats")]
-use rwasm_cluster::durable::{DurableJobs, DurableSettings};
-use rwasm_cluster::format::Format;
+use rwasm_cluster::format::{Format, arguments_from_text};
 use rwasm_cluster::{
-    Cluster, DynamicCallable, InputError, JobSpec, Map, Merge, Module, SubmitError, Value, ViewKind,
+    Cluster, DynamicCallable, InputError, JobSettings, Map, Merge, Module, SubmitError,
+    TaskSettings, Type, Value, ViewKind,
+};
+#[cfg(feature = "nats")]
+use rwasm_cluster::{
+    JobSpec,
+    durable::{DurableJobs, DurableSettings},
 };
 use std::fs::File;
 use std::io::{IsTerminal, Read};
@@ -37,7 +42,9 @@ struct LineMap {
     module: Module,
     function: DynamicCallable,
     lines: Lines,
-    spec: JobSpec,
+    view: ViewKind,
+    task: TaskSettings,
+    job: JobSettings,
     format: Format,
     is_quiet: bool,
 }
@@ -49,18 +56,41 @@ impl LineMap {
         let format = settings.output.format.unwrap_or(Format::Jsonl);
         check_format(format, result_type(&function).as_ref())?;
         let lines = Lines::open(arguments, &function)?;
-        let mut spec = settings.job.clone();
-        spec.job.dispatch_size = arguments.dispatch_size;
-        spec.job.max_outstanding = arguments.max_outstanding;
-        spec.task.memo = memo(format);
+        let mut task = settings.task.clone();
+        task.memo = memo(format);
+        let mut job = settings.job.clone();
+        job.dispatch_size = arguments.dispatch_size;
+        job.max_outstanding = arguments.max_outstanding;
         Ok(Self {
             module,
             function,
             lines,
-            spec,
+            view: settings.view.clone(),
+            task,
+            job,
             format,
             is_quiet: settings.output.is_quiet,
         })
+    }
+
+    fn submit(self, cluster: &Cluster) -> Result<Map<Value>, SubmitError> {
+        let Lines { name, input } = self.lines;
+        let balanced = cluster.load_balanced_view();
+        let balanced = match self.view {
+            ViewKind::Direct(targets) => {
+                return cluster
+                    .direct_view(targets)?
+                    .task_settings(self.task)
+                    .job_settings(self.job)
+                    .map_lines(&self.function, &name, input);
+            }
+            ViewKind::BalancedAmong(targets) => balanced.targets(targets),
+            _ => balanced,
+        };
+        balanced
+            .task_settings(self.task)
+            .job_settings(self.job)
+            .map_lines(&self.function, &name, input)
     }
 }
 
@@ -68,19 +98,16 @@ impl Plan for LineMap {
     type Running = RunningMap;
 
     const WORDING: Wording = Wording {
-        pieces: "lines",
+        piece: "line",
         begun: "module compiled or loaded from the cache, and map started",
         ended: "map done and results written",
     };
 
     fn subject(&self) -> Subject {
         Subject {
-            command: "map",
-            module: self.module.clone(),
             function: Some(self.function.name().to_owned()),
             merge: Some(Merge::None),
-            label: self.spec.task.label.as_deref().map(str::to_owned),
-            is_deterministic: self.spec.task.deterministic,
+            ..Subject::of("map", &self.module, &self.task)
         }
     }
 
@@ -89,45 +116,21 @@ impl Plan for LineMap {
     }
 
     fn begin(self, cluster: &Cluster) -> Result<RunningMap, SubmitError> {
+        let (format, is_quiet) = (self.format, self.is_quiet);
         Ok(RunningMap {
-            map: submit(cluster, &self.function, self.lines, &self.spec)?,
-            format: self.format,
-            is_quiet: self.is_quiet,
+            map: self.submit(cluster)?,
+            format,
+            is_quiet,
         })
     }
 
     #[cfg(feature = "nats")]
     fn store(self, jobs: &DurableJobs, settings: &DurableSettings) -> Result<String, CliError> {
         let Lines { name, input } = self.lines;
-        jobs.submit_lines(&self.function, &name, input, &self.spec, settings)
+        let mut spec = JobSpec::default();
+        (spec.view, spec.task, spec.job) = (self.view, self.task, self.job);
+        jobs.submit_lines(&self.function, &name, input, &spec, settings)
             .map_err(durable)
-    }
-}
-
-fn submit(
-    cluster: &Cluster,
-    function: &DynamicCallable,
-    lines: Lines,
-    spec: &JobSpec,
-) -> Result<Map<Value>, SubmitError> {
-    let Lines { name, input } = lines;
-    match &spec.view {
-        ViewKind::Direct(targets) => cluster
-            .direct_view(targets.clone())?
-            .task_settings(spec.task.clone())
-            .job_settings(spec.job.clone())
-            .map_lines(function, &name, input),
-        ViewKind::BalancedAmong(targets) => cluster
-            .load_balanced_view()
-            .task_settings(spec.task.clone())
-            .job_settings(spec.job.clone())
-            .targets(targets.clone())
-            .map_lines(function, &name, input),
-        _ => cluster
-            .load_balanced_view()
-            .task_settings(spec.task.clone())
-            .job_settings(spec.job.clone())
-            .map_lines(function, &name, input),
     }
 }
 
@@ -199,7 +202,14 @@ impl Lines {
             }),
             Ok(None) => Err(refused(InputError::Directory { path: owned })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(refused(InputError::NotFound { path: owned }))
+                let missing = InputError::NotFound { path: owned };
+                Err(match single_call(arguments, function, path) {
+                    Some(hint) => CliError::Gone {
+                        message: missing.to_string(),
+                        hint,
+                    },
+                    None => refused(missing),
+                })
             }
             Err(source) => Err(refused(InputError::Unreadable {
                 path: owned,
@@ -207,6 +217,27 @@ impl Lines {
             })),
         }
     }
+}
+
+/// The call that someone may mean who names an argument in the place of a file. Any name is a string, and bytes.
+fn single_call(
+    arguments: &MapArguments,
+    function: &DynamicCallable,
+    path: &Path,
+) -> Option<String> {
+    let text = path.to_str()?;
+    let params = &function.signature().params;
+    if matches!(params.as_slice(), [(_, ty)] if *ty == Type::String || ty.is_bytes())
+        || arguments_from_text(params, &[text]).is_err()
+    {
+        return None;
+    }
+    Some(format!(
+        "to call it once: `rwasm-cluster call {} {} {}`",
+        shell_word(&arguments.module.display().to_string()),
+        shell_word(function.name()),
+        shell_word(text)
+    ))
 }
 
 /// The file, unless it is a directory.

@@ -7,6 +7,7 @@ use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::stdout::print;
 use crate::text::shell_word;
+use rwasm_cluster::plain;
 use rwasm_cluster::plain::visible;
 use rwasm_toolchains::{BuildOptions, Missing, Project};
 use std::fmt::Write as _;
@@ -26,7 +27,7 @@ pub(crate) fn new(arguments: &NewArguments) -> Result<(), CliError> {
     })?;
     let paths = template.write(dir, &name).map_err(|error| match error {
         TemplateError::Unwritable { path, source } => CliError::Output {
-            what: format!("`{}`", path.display()),
+            what: format!("`{}`", plain::path(&path)),
             source,
         },
         other => CliError::Gone {
@@ -64,9 +65,12 @@ fn name(dir: &Path) -> Result<ProjectName, CliError> {
         message,
         hint: "use a name such as word-count: rwasm-cluster new word-count".to_owned(),
     };
-    let name = dir
-        .file_name()
-        .ok_or_else(|| wrong(format!("`{}` does not name a new directory", dir.display())))?;
+    let name = dir.file_name().ok_or_else(|| {
+        wrong(format!(
+            "`{}` does not name a new directory",
+            plain::path(dir)
+        ))
+    })?;
     let name = name.to_string_lossy();
     name.parse()
         .map_err(|error: crate::commands::template::NameError| wrong(error.to_string()))
@@ -81,7 +85,7 @@ fn guide(
     install: Option<&str>,
 ) -> String {
     let shown = |path: &Path| shell_word(&path.display().to_string());
-    let mut text = format!("{} is a task project in {language}:\n", shown(dir));
+    let mut text = format!("created {}, a task project in {language}:\n", shown(dir));
     // Writing to a string cannot fail.
     for path in paths.iter().filter(|path| !path.starts_with(VENDOR)) {
         let _ = writeln!(text, "  {}", shown(&dir.join(path)));

@@ -62,19 +62,16 @@ impl Plan for Run {
     type Running = RunningRun;
 
     const WORDING: Wording = Wording {
-        pieces: "chunks",
+        piece: "chunk",
         begun: "module compiled or loaded from the cache, and job started",
         ended: "job done and result written",
     };
 
     fn subject(&self) -> Subject {
         Subject {
-            command: "run",
-            module: self.module.clone(),
             function: self.spec.map.clone(),
             merge: Some(self.merge.clone()),
-            label: self.spec.task.label.as_deref().map(str::to_owned),
-            is_deterministic: self.spec.task.deterministic,
+            ..Subject::of("run", &self.module, &self.spec.task)
         }
     }
 
@@ -130,7 +127,10 @@ impl RunningJob for RunningRun {
 }
 
 fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
-    let mut spec = settings.job.clone();
+    let mut spec = JobSpec::default();
+    spec.view = settings.view.clone();
+    spec.task = settings.task.clone();
+    spec.job = settings.job.clone();
     spec.map.clone_from(&arguments.map);
     spec.merge = match (&arguments.reduce, &arguments.merge) {
         (Some(name), _) => Merge::Reducer(name.clone()),
@@ -172,17 +172,8 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
 }
 
 fn no_input(module: &Module) -> CliError {
-    let functions: Vec<String> = module
-        .functions()
-        .iter()
-        .map(|function| format!("`{function}`"))
-        .collect();
     CliError::Wrong {
-        message: format!(
-            "no input: `run` maps a function of `{}` over files or stdin; its functions are {}",
-            module.name(),
-            functions.join("; ")
-        ),
+        message: "no input: stdin is a terminal, and no file is named".to_owned(),
         hint: format!(
             "name an input: rwasm-cluster run {} book.txt",
             module.name()

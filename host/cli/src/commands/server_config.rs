@@ -4,6 +4,7 @@ use crate::args::ServerConfigArguments;
 use crate::exit::CliError;
 use crate::output::results::Output;
 use rwasm_cluster::nats::{PublicKeys, Routes, ServerConfig, ServerTls};
+use rwasm_cluster::plain;
 use std::path::{Path, PathBuf};
 
 /// Writes it to stdout or to a file.
@@ -35,7 +36,7 @@ pub(crate) fn server_config(arguments: &ServerConfigArguments) -> Result<(), Cli
 /// As the server finds it, wherever it is started.
 fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(path).map_err(|source| CliError::Output {
-        what: format!("the place of `{}`", path.display()),
+        what: format!("the place of `{}`", plain::path(path)),
         source,
     })
 }

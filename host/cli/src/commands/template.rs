@@ -4,6 +4,7 @@
 //! overwritten, and a project that is not complete is not there: it is written aside and renamed. How projects are
 //! compiled is not the concern of this module.
 
+use rwasm_cluster::plain;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,9 +27,9 @@ const LONGEST: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProjectName(String);
 
-/// Why a text cannot name a project.
+/// Why a text is not a valid name of a project.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} cannot name a project: {reason}")]
+#[error("`{}` is not a valid project name: {reason}", name.escape_debug())]
 pub(crate) struct NameError {
     /// The text.
     pub(crate) name: String,
@@ -111,7 +112,7 @@ pub(crate) struct Template {
 #[non_exhaustive]
 pub(crate) enum TemplateError {
     /// Something is where the project is to be.
-    #[error("`{}` already exists: {found}", .path.display())]
+    #[error("`{}` already exists: {found}", plain::path(.path))]
     Occupied {
         /// Where the project was to be.
         path: PathBuf,
@@ -119,7 +120,7 @@ pub(crate) enum TemplateError {
         found: String,
     },
     /// It cannot be written.
-    #[error("cannot write `{}`", .path.display())]
+    #[error("cannot write `{}`", plain::path(.path))]
     Unwritable {
         /// What was to be written.
         path: PathBuf,

@@ -13,6 +13,7 @@ use crate::pipeline::grants::grants;
 use rwasm_cluster::check::{
     CallSample, Check, CheckError, Checker, Samples, SamplesError, Verdict,
 };
+use rwasm_cluster::plain;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Cluster, Grants, JobSpec, Limits, Merge, Module, SubmitError};
 use serde_json::json;
@@ -277,7 +278,7 @@ fn document(check: &Check) -> serde_json::Value {
 fn no_samples(error: SamplesError) -> CliError {
     match error {
         SamplesError::Unreadable { path, source } => CliError::Gone {
-            message: format!("cannot read `{}`: {source}", path.display()),
+            message: format!("cannot read `{}`: {source}", plain::path(&path)),
             hint: "see `rwasm-cluster test --help` for the format of samples".to_owned(),
         },
         SamplesError::None { dir } => {

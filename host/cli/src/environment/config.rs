@@ -47,7 +47,7 @@ impl ProjectFile {
                     return Err(CliError::Config {
                         path,
                         message: format!(
-                            "`{key}` is of type {}; use a string, a number or true/false",
+                            "`{key}` is of type {}; use a string, an integer or true/false",
                             other.type_str()
                         ),
                     });
@@ -72,15 +72,8 @@ impl ProjectFile {
         refusal: impl Fn(&str, &str) -> Option<String>,
     ) -> Result<(), CliError> {
         let wrong = self.settings.iter().find_map(|(key, value)| {
-            refusal(key, value).or_else(|| {
-                (!known.contains(key)).then(|| {
-                    format!(
-                        "unknown setting `{}`; use one of: {}",
-                        key.replace('_', "-"),
-                        known.join(", ").replace('_', "-")
-                    )
-                })
-            })
+            refusal(key, value)
+                .or_else(|| (!known.contains(key)).then(|| unknown_setting(key, known)))
         });
         match wrong {
             None => Ok(()),
@@ -95,11 +88,26 @@ impl ProjectFile {
         &self.settings
     }
 
-    /// The file, if a value that `message` complains of may be from it.
-    pub(crate) fn path_if_used(&self, message: &str) -> Option<PathBuf> {
-        self.settings
-            .values()
-            .any(|value| message.contains(&format!("'{value}'")))
-            .then(|| self.path.clone())
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
+}
+
+/// What to say of a setting that is none: the one that may be meant, and all of them.
+fn unknown_setting(key: &str, known: &[String]) -> String {
+    /// Up to a third of a name may be wrong, but never all of it.
+    const SIMILAR: f64 = 0.66;
+    let key = key.replace('_', "-");
+    let mut names: Vec<String> = known.iter().map(|name| name.replace('_', "-")).collect();
+    names.sort_unstable();
+    let similarity = |name: &str| strsim::normalized_levenshtein(name, &key);
+    let near = names
+        .iter()
+        .filter(|name| similarity(name) >= SIMILAR)
+        .max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+    let near = near.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+    format!(
+        "unknown setting `{key}`{near}; use one of: {}",
+        names.join(", ")
+    )
 }

@@ -12,8 +12,7 @@ pub(super) const SMALLER: &str =
 
 /// What to do when several tasks have failed.
 pub(super) fn others(failures: u64) -> Option<String> {
-    (failures > 1)
-        .then(|| format!("{failures} tasks failed; tolerate failures with --max-failures"))
+    (failures > 1).then(|| format!("{failures} tasks failed, more than --max-failures tolerates"))
 }
 
 #[cfg(feature = "nats")]

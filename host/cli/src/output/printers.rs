@@ -6,8 +6,8 @@ use crate::exit::CliError;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
-    Failure, Job, JobError, JobResult, JobSpec, Map, Merge, Module, Origin, Packed, TaskError,
-    TaskFailure, Type, Value,
+    Builtin, Failure, Job, JobError, JobResult, JobSpec, Map, Merge, Module, Origin, Packed,
+    TaskError, TaskFailure, Type, Value,
 };
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ impl RunFormat {
         let format = format.unwrap_or(default);
         // Joined values are the same printed one by one, but for documents with a beginning and
         // an end.
-        let joins = *merge == Merge::Concat && !matches!(format, Format::Json | Format::Wave);
+        let joins = merge.builtin() == Some(Builtin::Concat)
+            && !matches!(format, Format::Json | Format::Wave);
         Self {
             format,
             is_streaming: is_records || joins,
@@ -186,7 +187,7 @@ pub(crate) struct MapPrinter {
 }
 
 impl MapPrinter {
-    /// Prints all results as they come, up to a failure that is not borne.
+    /// Prints all results as they come, up to a failure that is not tolerated.
     pub(crate) fn all(mut self, map: &mut Map<Value>) -> Result<(), CliError> {
         loop {
             let mut next = map.try_next_outcome();
@@ -211,7 +212,7 @@ impl MapPrinter {
         self.output.complete()
     }
 
-    /// A failure that is borne stands in its place, where the format has a way to say so.
+    /// A tolerated failure stands in its place, where the format has a way to say so.
     fn failed(&mut self, failed: &Arc<TaskFailure>) -> Result<(), CliError> {
         let failure = &failed.failure;
         if matches!(self.format, Format::Json | Format::Jsonl) {

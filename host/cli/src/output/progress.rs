@@ -1,6 +1,7 @@
 //! The progress bar on stderr: items, bytes, rate, time left.
 
 use crate::args::When;
+use crate::text::counted;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rwasm_cluster::{ByteSize, JobProgress, ProgressHandle};
 use std::io::{IsTerminal, Write};
@@ -24,13 +25,13 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// Shows the job's progress as `when` says, in what its input is made of, the `pieces`. In `auto` a result that streams to the same
+    /// Shows the job's progress as `when` says, counted in what its input is made of. In `auto` a result that streams to the same
     /// terminal has it for itself.
     pub(crate) fn show(
         when: When,
         is_streaming: bool,
         job: ProgressHandle,
-        pieces: &'static str,
+        piece: &'static str,
     ) -> Option<Self> {
         let terminal = std::io::stderr().is_terminal();
         match when {
@@ -46,9 +47,9 @@ impl Bar {
             .spawn(move || {
                 let ended = |wait| stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
                 if terminal {
-                    draw(&job, pieces, ended);
+                    draw(&job, piece, ended);
                 } else {
-                    print_lines(&job, pieces, ended);
+                    print_lines(&job, piece, ended);
                 }
             })
             .ok()?;
@@ -69,7 +70,7 @@ impl Drop for Bar {
     }
 }
 
-fn draw(job: &ProgressHandle, pieces: &str, ended: impl Fn(Duration) -> bool) {
+fn draw(job: &ProgressHandle, piece: &str, ended: impl Fn(Duration) -> bool) {
     if ended(PATIENCE) {
         return;
     }
@@ -85,7 +86,7 @@ fn draw(job: &ProgressHandle, pieces: &str, ended: impl Fn(Duration) -> bool) {
     loop {
         let now = job.now();
         bar.set_position(now.bytes_done);
-        bar.set_message(items(now, pieces));
+        bar.set_message(items(now, piece));
         if ended(INTERVAL) {
             break;
         }
@@ -94,7 +95,7 @@ fn draw(job: &ProgressHandle, pieces: &str, ended: impl Fn(Duration) -> bool) {
 }
 
 /// A line each second, for logs.
-fn print_lines(job: &ProgressHandle, pieces: &str, ended: impl Fn(Duration) -> bool) {
+fn print_lines(job: &ProgressHandle, piece: &str, ended: impl Fn(Duration) -> bool) {
     let begun = Instant::now();
     while !ended(LINE_INTERVAL) {
         let now = job.now();
@@ -106,17 +107,17 @@ fn print_lines(job: &ProgressHandle, pieces: &str, ended: impl Fn(Duration) -> b
             "{done}{} in {}, {}\n",
             total.unwrap_or_default(),
             humantime::format_duration(Duration::from_secs(begun.elapsed().as_secs())),
-            items(now, pieces)
+            items(now, piece)
         );
         // Where stderr is closed there is nobody to tell.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 }
 
-fn items(now: JobProgress, pieces: &str) -> String {
+fn items(now: JobProgress, piece: &str) -> String {
     if now.input_ended {
-        format!("{}/{} {pieces}", now.chunks_done, now.chunks_read)
+        format!("{}/{} {piece}s", now.chunks_done, now.chunks_read)
     } else {
-        format!("{} {pieces}", now.chunks_done)
+        counted(now.chunks_done, piece)
     }
 }

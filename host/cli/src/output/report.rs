@@ -5,7 +5,7 @@ use crate::output::results::Output;
 use crate::output::summary::Summary;
 use rwasm_cluster::{
     ArgumentSource, Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
-    TaskRecord, Usage,
+    TaskRecord, TaskSettings, Usage,
 };
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -25,7 +25,21 @@ pub(crate) struct Subject {
     pub(crate) is_deterministic: bool,
 }
 
-/// Writes the report on a job that ended well, failures it bore included.
+impl Subject {
+    /// A job of `command` on a module; what it calls and how it merges is for the command to add.
+    pub(crate) fn of(command: &'static str, module: &Module, task: &TaskSettings) -> Self {
+        Self {
+            command,
+            module: module.clone(),
+            function: None,
+            merge: None,
+            label: task.label.as_deref().map(str::to_owned),
+            is_deterministic: task.deterministic,
+        }
+    }
+}
+
+/// Writes the report on a job that ended well, tolerated failures included.
 pub(crate) fn write(
     mut file: Output,
     subject: &Subject,

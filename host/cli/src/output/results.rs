@@ -3,6 +3,7 @@
 use crate::exit::CliError;
 use rwasm_cluster::Value;
 use rwasm_cluster::format::{Format, WriteError, WriteOptions, write_value};
+use rwasm_cluster::plain;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ impl Output {
             return Ok(Self { sink, options });
         };
         let unwritable = |source| CliError::Output {
-            what: format!("`{}`", path.display()),
+            what: format!("`{}`", plain::path(path)),
             source: plain(source),
         };
         if path.is_dir() {
@@ -163,7 +164,7 @@ impl Output {
             return Ok(());
         };
         let unwritable = |source| CliError::Output {
-            what: format!("`{}`", path.display()),
+            what: format!("`{}`", plain::path(&path)),
             source,
         };
         let aside = writer
@@ -183,7 +184,7 @@ impl Output {
                 source,
             },
             Sink::File { path, .. } | Sink::Device { path, .. } => CliError::Output {
-                what: format!("`{}`", path.display()),
+                what: format!("`{}`", plain::path(path)),
                 source,
             },
         }

@@ -5,8 +5,8 @@ use rwasm_cluster::{ByteSize, JobStats};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The figures of a job, a line each, and one for each engine. `pieces` is what its input is made of.
-pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
+/// The figures of a job, a line each, and one for each engine. `piece` is what its input is made of.
+pub(crate) fn table(stats: &JobStats, piece: &str) -> String {
     let mut text = String::new();
     let wall = stats.wall_time;
     let maps = stats.tasks - stats.merges;
@@ -17,9 +17,10 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
     line(
         "tasks",
         format!(
-            "{} ({maps} map, {} merge, {} repeated) in {}",
+            "{} ({}, {}, {} retried) in {}",
             stats.tasks,
-            stats.merges,
+            counted(maps, "map"),
+            counted(stats.merges, "merge"),
             stats.retries,
             counted(stats.dispatches, "dispatch")
         ),
@@ -27,9 +28,9 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
     line(
         "input",
         format!(
-            "{} in {} {pieces}, {}/s",
+            "{} in {}, {}/s",
             ByteSize::new(stats.bytes_in),
-            stats.chunks,
+            counted(stats.chunks, piece),
             ByteSize::new(rate(stats.bytes_in, wall))
         ),
     );
@@ -49,7 +50,7 @@ pub(crate) fn table(stats: &JobStats, pieces: &str) -> String {
     );
     line(
         "peak memory",
-        format!("{} of a task", ByteSize::new(stats.peak_memory)),
+        format!("{} per task", ByteSize::new(stats.peak_memory)),
     );
     for (id, engine) in &stats.engines {
         let share = engine.busy.as_secs_f64() / wall.as_secs_f64().max(f64::MIN_POSITIVE);

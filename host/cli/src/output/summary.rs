@@ -47,9 +47,9 @@ impl Summary {
         }
     }
 
-    /// Prints the figures; `pieces` is what the input is made of.
-    pub(crate) fn print_stats(&self, pieces: &str) {
-        messages::print(&stats::table(&self.stats, pieces));
+    /// Prints the figures; `piece` is what the input is made of.
+    pub(crate) fn print_stats(&self, piece: &str) {
+        messages::print(&stats::table(&self.stats, piece));
     }
 }
 

@@ -13,7 +13,7 @@ use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, Limits, Reso
 use rwasm_cluster::{ClusterEvent, nats::Role};
 use std::ops::Deref;
 
-/// How the cluster of a job is had.
+/// How a job gets its cluster.
 pub(super) struct ClusterSettings {
     builder: ClusterBuilder,
     engines: EnginesOf,

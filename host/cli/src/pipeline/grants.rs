@@ -3,6 +3,7 @@
 
 use crate::args::{DeterminismOptions, GrantOptions};
 use crate::exit::CliError;
+use rwasm_cluster::plain::{self, visible};
 use rwasm_cluster::{Grants, Random};
 use std::path::Path;
 
@@ -42,7 +43,10 @@ pub(crate) fn reached(options: &GrantOptions) -> Result<Grants, CliError> {
 
 fn read(file: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(file).map_err(|error| CliError::Gone {
-        message: format!("cannot read variables from `{}`: {error}", file.display()),
+        message: format!(
+            "cannot read variables from `{}`: {error}",
+            plain::path(file)
+        ),
         hint: "name a text file with one NAME=VALUE per line".to_owned(),
     })
 }
@@ -60,7 +64,8 @@ fn variable(text: &str, place: impl Fn() -> String) -> Result<(String, String), 
     if !is_name(name) {
         return Err(CliError::Wrong {
             message: format!(
-                "the name of a variable is empty or contains blanks{}",
+                "`{}` is not a valid variable name: it is empty, or contains blanks{}",
+                visible(name),
                 place()
             ),
             hint: "use NAME=VALUE, or NAME to pass the current value".to_owned(),

@@ -4,6 +4,7 @@ use crate::args::HistoryArguments;
 use crate::environment::places;
 use crate::exit::CliError;
 use crate::output::messages::warn;
+use rwasm_cluster::plain;
 use rwasm_cluster::{ClusterEvent, ClusterEvents, History, HistorySettings};
 use std::path::PathBuf;
 
@@ -55,7 +56,7 @@ pub(crate) fn open() -> Result<Result<History, PathBuf>, CliError> {
 /// The history there is, for commands that need one.
 pub(crate) fn existing() -> Result<History, CliError> {
     open()?.map_err(|path| CliError::Wrong {
-        message: format!("no history yet: `{}` does not exist", path.display()),
+        message: format!("no history yet: `{}` does not exist", plain::path(&path)),
         hint: HOW.to_owned(),
     })
 }

@@ -15,8 +15,8 @@ use rwasm_cluster::{Cluster, ProgressHandle, SubmitError};
 
 /// What a command calls its job and what that goes through.
 pub(crate) struct Wording {
-    /// What its input is made of.
-    pub(crate) pieces: &'static str,
+    /// One part of its input.
+    pub(crate) piece: &'static str,
     /// With `-v`, that it has begun.
     pub(crate) begun: &'static str,
     /// With `-v`, that it has ended.
@@ -87,7 +87,7 @@ impl<J: RunningJob> WatchedJob<J> {
                 handle,
                 is_streaming,
             } = progress;
-            Bar::show(output.progress, is_streaming, handle, P::WORDING.pieces)
+            Bar::show(output.progress, is_streaming, handle, P::WORDING.piece)
         });
         Ok(Self { job, bar, notes })
     }

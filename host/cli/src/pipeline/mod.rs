@@ -37,7 +37,7 @@ pub(crate) const STDIN: &str = "-";
 /// What stdin is called in messages.
 pub(crate) const STDIN_NAME: &str = "<stdin>";
 
-/// Runs a job and writes what comes of it; one that is detached is stored instead, and goes on by itself.
+/// Runs a job and writes what comes of it; one that is durable is stored instead, and goes on by itself.
 pub(crate) fn carry_out<P: Plan>(
     plan: P,
     settings: Settings,
@@ -77,7 +77,7 @@ pub(crate) fn carry_out<P: Plan>(
 
     summary.warn();
     if output.shows_stats {
-        summary.print_stats(P::WORDING.pieces);
+        summary.print_stats(P::WORDING.piece);
     }
     match outputs.report {
         Some(file) => report::write(file, &subject, &cluster, &summary),

@@ -7,6 +7,7 @@ use crate::exit::CliError;
 use crate::output::notes::NotesShown;
 use crate::output::results::Output;
 use rwasm_cluster::format::Format;
+use rwasm_cluster::plain;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +59,10 @@ fn refuse_same(files: &[(&str, Option<&Path>)]) -> Result<(), CliError> {
         for (other, other_path) in &named[at + 1..] {
             if is_same(path, other_path) {
                 return Err(CliError::Wrong {
-                    message: format!("{one} and {other} write the same file `{}`", path.display()),
+                    message: format!(
+                        "{one} and {other} write the same file `{}`",
+                        plain::path(path)
+                    ),
                     hint: "name another file for one of them".to_owned(),
                 });
             }

@@ -9,7 +9,7 @@ use super::store::StoreSettings;
 use crate::args::{ManyOptions, ReuseArgument, TaskOptions, View, check_engines};
 use crate::exit::CliError;
 use crate::output::messages::Steps;
-use rwasm_cluster::{Backoff, Grants, JobSpec, Limits, Retry, Reuse, ViewKind};
+use rwasm_cluster::{Backoff, Grants, JobSettings, Limits, Retry, Reuse, TaskSettings, ViewKind};
 use std::time::Duration;
 
 /// No pause before a further attempt is longer.
@@ -20,8 +20,12 @@ pub(crate) struct Settings {
     pub(super) place: JobPlace,
     /// What each task may use.
     pub(crate) limits: Limits,
-    /// What else holds for the tasks; each command adds what it alone knows.
-    pub(crate) job: JobSpec,
+    /// Which engines run the tasks.
+    pub(crate) view: ViewKind,
+    /// What else holds for each task; each command adds what it alone knows.
+    pub(crate) task: TaskSettings,
+    /// What holds for the tasks together.
+    pub(crate) job: JobSettings,
     pub(crate) output: OutputSettings,
     /// The time since they were resolved, and what it went into.
     pub(super) steps: Steps,
@@ -68,51 +72,60 @@ impl Settings {
         let steps = Steps::new(task.loudness.verbose);
         let limits = limits(&task.limits, task.determinism.deterministic);
         let grants = grants(&task.grants, &task.determinism)?;
-        let mut job = job(task, many);
         let place = JobPlace::resolve(task, many, &limits, &grants)?;
+        let mut each = each_task(task);
         if !place.is_attended() {
             // Whoever runs it later has no other word of what its tasks may use and reach.
-            job.task.limits = Some(limits.clone());
-            job.task.grants = Some(grants);
+            each.limits = Some(limits.clone());
+            each.grants = Some(grants);
         }
         Ok(Self {
             place,
             limits,
-            job,
+            view: view(task, many),
+            task: each,
+            job: many.map_or_else(JobSettings::default, |many| together(task, many)),
             output: OutputSettings::resolve(task, many)?,
             steps,
         })
     }
 }
 
-/// What the options say of a job, whichever command runs it.
-fn job(task: &TaskOptions, many: Option<&ManyOptions>) -> JobSpec {
-    let mut job = JobSpec::default();
-    job.task.reuse = match task.reuse {
+/// What the options say of each task, whichever command runs it.
+fn each_task(options: &TaskOptions) -> TaskSettings {
+    let mut task = TaskSettings::default();
+    task.reuse = match options.reuse {
         ReuseArgument::None => Reuse::None,
         ReuseArgument::Dispatch => Reuse::Dispatch,
         ReuseArgument::Engine => Reuse::Engine,
     };
-    job.task.deterministic = task.determinism.deterministic;
-    job.task.retry = Retry::times(task.retries)
-        .on(task.retry_on)
-        .backoff(Backoff::exponential(task.backoff, LONGEST_PAUSE));
-    job.task.queue_timeout = task.queue_timeout;
-    job.task.deadline = task.deadline;
-    job.task.label = task.label.as_deref().map(Into::into);
+    task.deterministic = options.determinism.deterministic;
+    task.retry = Retry::times(options.retries)
+        .on(options.retry_on)
+        .backoff(Backoff::exponential(options.backoff, LONGEST_PAUSE));
+    task.queue_timeout = options.queue_timeout;
+    task.deadline = options.deadline;
+    task.label = options.label.as_deref().map(Into::into);
+    task
+}
+
+/// Which engines the options name.
+fn view(task: &TaskOptions, many: Option<&ManyOptions>) -> ViewKind {
     let targets = task.targets.clone();
-    let Some(many) = many else {
+    match (many.map(|many| many.view), targets) {
         // One call goes to each engine that is named.
-        job.view = targets.map_or(ViewKind::Balanced, ViewKind::Direct);
-        return job;
-    };
-    job.view = match (many.view, targets) {
-        (View::Balanced, None) => ViewKind::Balanced,
-        (View::Balanced, Some(targets)) => ViewKind::BalancedAmong(targets),
-        (View::Direct, targets) => ViewKind::Direct(targets.unwrap_or_default()),
-    };
-    job.job.max_failures = many.max_failures;
-    job.job.unordered = many.unordered;
-    job.job.keep_records = task.report.is_some();
+        (None, targets) => targets.map_or(ViewKind::Balanced, ViewKind::Direct),
+        (Some(View::Balanced), None) => ViewKind::Balanced,
+        (Some(View::Balanced), Some(targets)) => ViewKind::BalancedAmong(targets),
+        (Some(View::Direct), targets) => ViewKind::Direct(targets.unwrap_or_default()),
+    }
+}
+
+/// What the options say of the tasks together.
+fn together(task: &TaskOptions, many: &ManyOptions) -> JobSettings {
+    let mut job = JobSettings::default();
+    job.max_failures = many.max_failures;
+    job.unordered = many.unordered;
+    job.keep_records = task.report.is_some();
     job
 }

@@ -32,12 +32,22 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
+/// Why a path cannot be read.
+#[cfg(feature = "projects")]
+fn unreadable(path: &Path, source: &io::Error) -> String {
+    if source.kind() == io::ErrorKind::NotFound {
+        format!("`{}` does not exist", path.display())
+    } else {
+        format!("cannot read `{}`: {source}", path.display())
+    }
+}
+
 /// The reason why there is no task project at a path.
 #[cfg(feature = "projects")]
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// The path does not exist or cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("{}", unreadable(path, source))]
     Unreadable {
         /// The path.
         path: PathBuf,
@@ -46,7 +56,7 @@ pub enum ProjectError {
     },
     /// No file that identifies a project was found.
     #[error(
-        "no task project in {}: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found {found}",
+        "no task project in `{}`: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found {found}",
         dir.display()
     )]
     NotFound {
@@ -65,8 +75,9 @@ pub enum ProjectError {
     },
     /// The project's name cannot be a file name.
     #[error(
-        "the project {} has the invalid name {name:?}: use letters, digits, `-`, `_` and `.`, starting with a letter or digit",
-        dir.display()
+        "the project `{}` has the invalid name `{}`: use letters, digits, `-`, `_` and `.`, starting with a letter or digit",
+        dir.display(),
+        name.escape_debug()
     )]
     Name {
         /// The project's directory.
@@ -81,7 +92,7 @@ pub enum ProjectError {
 #[derive(Debug, thiserror::Error)]
 pub enum WitError {
     /// The project has no WIT, which its language needs.
-    #[error("{} has no WIT: a project in {language} declares its functions in wit/NAME.wit, in a world", dir.display())]
+    #[error("`{}` has no WIT: a project in {language} declares its functions in wit/NAME.wit, in a world", dir.display())]
     None {
         /// The project's directory.
         dir: PathBuf,

@@ -74,7 +74,7 @@ fn a_file_of_a_project_names_it_too() {
 fn what_is_no_project_says_what_is_there() {
     assert_eq!(
         refused(&[("notes.txt", ""), ("app.py", "")]),
-        "no task project in DIR: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, \
+        "no task project in `DIR`: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, \
          found app.py, notes.txt"
     );
     assert!(refused(&[]).ends_with("found nothing"));

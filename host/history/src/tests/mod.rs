@@ -108,7 +108,7 @@ fn task(index: u64) -> TaskEntry {
         ..TaskEntry::new(
             index,
             TaskState::Done,
-            TaskInput::Stored(vec![packed(index)]),
+            RecordedInput::Stored(vec![packed(index)]),
         )
     }
 }
@@ -116,7 +116,7 @@ fn task(index: u64) -> TaskEntry {
 /// A task with an input of this many bytes.
 fn heavy(index: u64, length: usize) -> TaskEntry {
     let byte = u8::try_from(index % 251).expect("a byte");
-    let input = TaskInput::Stored(vec![bytes(length, byte)]);
+    let input = RecordedInput::Stored(vec![bytes(length, byte)]);
     TaskEntry::new(index, TaskState::Done, input)
 }
 

@@ -30,7 +30,7 @@ fn any_task() -> impl Strategy<Value = TaskEntry> {
             code: (state == TaskState::Failed).then(|| code.to_owned()),
             engine: engine.map(EngineId),
             started: started.map(time),
-            ..TaskEntry::new(0, state, TaskInput::Stored(Vec::new()))
+            ..TaskEntry::new(0, state, RecordedInput::Stored(Vec::new()))
         },
     )
 }

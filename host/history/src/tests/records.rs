@@ -50,7 +50,7 @@ fn failed_task() -> TaskEntry {
         ..TaskEntry::new(
             0,
             TaskState::Failed,
-            TaskInput::Range {
+            RecordedInput::Range {
                 path: "/data/book.txt".into(),
                 start: 10,
                 end: u64::MAX,
@@ -81,10 +81,10 @@ fn a_job_comes_back_as_it_was_recorded_also_in_another_process() {
             ..TaskEntry::new(
                 2,
                 TaskState::Done,
-                TaskInput::Elsewhere("stdin is gone".to_owned()),
+                RecordedInput::Elsewhere("stdin is gone".to_owned()),
             )
         },
-        TaskEntry::new(3, TaskState::Cancelled, TaskInput::Stored(Vec::new())),
+        TaskEntry::new(3, TaskState::Cancelled, RecordedInput::Stored(Vec::new())),
     ];
     recorder.tasks(tasks.clone());
     recorder.end(JobEnd {
@@ -148,7 +148,7 @@ fn values_beyond_the_bounds_are_left_out_and_said_to_be() {
     let deep = Packed::pack(&Value::Option(None), &deep).expect("fits");
     let deep = TaskEntry {
         index: 2,
-        input: TaskInput::Stored(vec![deep.clone()]),
+        input: RecordedInput::Stored(vec![deep.clone()]),
         result: Kept::Value(deep),
         ..task(2)
     };
@@ -161,7 +161,10 @@ fn values_beyond_the_bounds_are_left_out_and_said_to_be() {
     let tasks = history.tasks(key, &TaskQuery::default()).expect("read");
     assert_eq!(tasks[0], small);
     for task in &tasks[1..] {
-        assert!(matches!(task.input, TaskInput::Elsewhere(_)), "{task:?}");
+        assert!(
+            matches!(task.input, RecordedInput::Elsewhere(_)),
+            "{task:?}"
+        );
         assert!(matches!(task.result, Kept::LeftOut { .. }), "{task:?}");
     }
     let left_out = history.result(key).expect("read");
@@ -330,7 +333,7 @@ proptest! {
             ..TaskEntry::new(
                 index,
                 TaskState::Done,
-                TaskInput::Stored(arguments.into_iter().map(pack).collect()),
+                RecordedInput::Stored(arguments.into_iter().map(pack).collect()),
             )
         }).collect();
         let key = record(&history, "typed", tasks.clone());

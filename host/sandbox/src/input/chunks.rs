@@ -1,6 +1,6 @@
 //! The chunks of a job's inputs, in order.
 
-use super::data::{Chunk, ChunkData, FileRef, OpenFile, Slot, Source};
+use super::data::{Chunk, ChunkData, FileRef, OpenFile, OpenFiles, Source};
 use super::scan::{BytesScan, FileScan, ScanError, Scanner, StreamScan};
 use super::{Input, InputError};
 use crate::chunk::{Chunking, Scan};
@@ -49,7 +49,7 @@ pub struct Chunks {
     inputs_begun: usize,
     next_index: u64,
     position: u64,
-    open_files: Slot,
+    open_files: OpenFiles,
 }
 
 /// The input that is being cut.
@@ -107,7 +107,7 @@ impl Chunks {
             inputs_begun: 0,
             next_index: 0,
             position: 0,
-            open_files: Slot::default(),
+            open_files: OpenFiles::default(),
         })
     }
 

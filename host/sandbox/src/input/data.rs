@@ -82,7 +82,7 @@ impl Chunk {
         ChunkData::File(FileRef::Open(Arc::new(OpenFile::new(
             file,
             nowhere,
-            Slot::default(),
+            OpenFiles::default(),
         ))))
     }
 
@@ -197,7 +197,7 @@ impl FileRef {
             Self::Closed(path) => Ok(Arc::new(OpenFile::new(
                 File::open(path)?,
                 Arc::clone(path),
-                Slot::default(),
+                OpenFiles::default(),
             ))),
         }
     }
@@ -205,9 +205,9 @@ impl FileRef {
 
 /// Counts the files that chunks keep open: each [`OpenFile`] holds a clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slot(Arc<()>);
+pub(super) struct OpenFiles(Arc<()>);
 
-impl Slot {
+impl OpenFiles {
     /// Returns the number of clones.
     pub(super) fn taken(&self) -> usize {
         Arc::strong_count(&self.0) - 1
@@ -226,15 +226,15 @@ pub struct OpenFile {
         )
     )]
     path: Arc<Path>,
-    _slot: Slot,
+    _counted: OpenFiles,
 }
 
 impl OpenFile {
-    pub(super) fn new(file: File, path: Arc<Path>, slot: Slot) -> Self {
+    pub(super) fn new(file: File, path: Arc<Path>, open_files: OpenFiles) -> Self {
         Self {
             file,
             path,
-            _slot: slot,
+            _counted: open_files,
         }
     }
 

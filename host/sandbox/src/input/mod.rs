@@ -19,6 +19,7 @@ pub use data::Source;
 pub use data::{Chunk, ChunkData, OpenFile};
 
 use bytes::Bytes;
+use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
 use std::fmt;
 use std::io::{self, Read};
@@ -92,19 +93,19 @@ impl fmt::Debug for Input {
 #[non_exhaustive]
 pub enum InputError {
     /// The file does not exist.
-    #[error("input `{}` does not exist", .path.display())]
+    #[error("input `{}` does not exist", plain::path(.path))]
     NotFound {
         /// The path that was given.
         path: PathBuf,
     },
     /// The path is a directory.
-    #[error("input `{}` is a directory, not a file", .path.display())]
+    #[error("input `{}` is a directory, not a file", plain::path(.path))]
     Directory {
         /// The path that was given.
         path: PathBuf,
     },
     /// The file cannot be opened.
-    #[error("cannot open input `{}`", .path.display())]
+    #[error("cannot open input `{}`", plain::path(.path))]
     Unreadable {
         /// The path that was given.
         path: PathBuf,
@@ -112,7 +113,7 @@ pub enum InputError {
         source: io::Error,
     },
     /// Reading failed halfway.
-    #[error("cannot read input `{name}` at byte {offset}")]
+    #[error("cannot read input `{}` at byte {offset}", plain::in_line(.name))]
     Read {
         /// The name of the input.
         name: String,

@@ -16,7 +16,7 @@ use crate::nats::{lanes, names};
 use crate::placement::Stage;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
-use rwasm_sandbox::outcome::FailureCode;
+use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::sandbox::ModuleHash;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{HashMap, HashSet};
@@ -86,7 +86,7 @@ pub(super) struct Agent {
     pub(super) sending: Semaphore,
     /// Modules known to be on the server.
     pub(super) uploaded: tokio::sync::Mutex<HashSet<ModuleHash>>,
-    flights: Mutex<HashMap<u64, Flight>>,
+    flights: Mutex<HashMap<u64, SentDispatch>>,
     /// Locks for sending to one engine in order.
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
     unwanted: UnboundedSender<u64>,
@@ -99,8 +99,8 @@ pub(super) struct Agent {
     pub(super) recalled: Option<Arc<Recalled>>,
 }
 
-/// A dispatch in progress.
-pub(super) struct Flight {
+/// A dispatch that was sent to engines elsewhere and is not fully answered.
+pub(super) struct SentDispatch {
     pub(super) dispatch: Arc<Dispatch>,
     /// The engine that was chosen for it.
     pub(super) engine: Option<EngineId>,
@@ -226,7 +226,7 @@ impl Agent {
         })
     }
 
-    pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<u64, Flight>> {
+    pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<u64, SentDispatch>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -324,7 +324,7 @@ impl Agent {
     }
 
     /// Forgets a dispatch that has ended.
-    pub(super) fn over(&self, number: u64) -> Option<Flight> {
+    pub(super) fn over(&self, number: u64) -> Option<SentDispatch> {
         let mut flight = self.flights().remove(&number)?;
         self.landed.notify_waiters();
         if let Some(done) = flight.done.take() {
@@ -524,10 +524,9 @@ impl Agent {
         }
         let rest = std::mem::take(&mut *self.flights());
         for flight in rest.into_values() {
-            let message = "the cluster was shut down";
             flight
                 .dispatch
-                .fail_rest(flight.engine, FailureCode::Cancelled, message);
+                .fail_rest_with(flight.engine, &Failure::shut_down());
         }
         let _ = timeout(Duration::from_secs(1), self.connection.client.flush()).await;
         self.roster.close();

@@ -1,6 +1,6 @@
 //! The way of one dispatch: it is sent, awaited and answered, or withdrawn.
 
-use super::agent::{AGAIN, ANSWER, Agent, Flight};
+use super::agent::{AGAIN, ANSWER, Agent, SentDispatch};
 use super::encode::EncodeError;
 use crate::dispatch::Dispatch;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
@@ -42,7 +42,7 @@ const LARGEST_RESULTS: u64 = 4 << 30;
 /// Registers a dispatch, which can be withdrawn from then on, and takes it to its end.
 pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
     let (done, ended) = oneshot::channel();
-    let flight = Flight {
+    let flight = SentDispatch {
         dispatch: Arc::clone(&dispatch),
         engine: None,
         objects: Vec::new(),

@@ -15,7 +15,7 @@ mod hear;
 mod recall;
 mod roster;
 
-use super::{Backend, EngineError, EngineStatus, QueueStatus};
+use super::{Backend, EngineError, EngineStatus, QueueStatus, end};
 use crate::dispatch::Dispatch;
 use crate::events::EventSender;
 use crate::job::HandOver;
@@ -26,8 +26,8 @@ pub(crate) use encode::{EncodeError, Encoder};
 pub(crate) use recall::Recalled;
 use roster::Roster;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -123,6 +123,13 @@ impl Nats {
         // What cannot be sent is dropped: a dispatch answers so.
         let _ = self.orders.send(order);
     }
+
+    /// Asks the agent; `None` if it has ended.
+    fn ask<T>(&self, question: impl FnOnce(SyncSender<T>) -> Order) -> Option<T> {
+        let (answer, answered) = sync_channel(1);
+        self.order(question(answer));
+        answered.recv().ok()
+    }
 }
 
 impl Backend for Nats {
@@ -162,34 +169,21 @@ impl Backend for Nats {
     }
 
     fn remove_engine(&self, engine: EngineId) -> Result<(), EngineError> {
-        let (answer, answered) = sync_channel(1);
-        self.order(Order::Control(engine, agent::Control::Remove, answer));
-        answered.recv().unwrap_or(Err(EngineError::ShutDown))
+        self.ask(|answer| Order::Control(engine, agent::Control::Remove, answer))
+            .unwrap_or(Err(EngineError::ShutDown))
     }
 
     fn restart_engine(&self, engine: EngineId) -> Result<(), EngineError> {
-        let (answer, answered) = sync_channel(1);
-        self.order(Order::Control(engine, agent::Control::Restart, answer));
-        answered.recv().unwrap_or(Err(EngineError::ShutDown))
+        self.ask(|answer| Order::Control(engine, agent::Control::Restart, answer))
+            .unwrap_or(Err(EngineError::ShutDown))
     }
 
     fn status(&self) -> QueueStatus {
-        let (answer, answered) = sync_channel(1);
-        self.order(Order::Status(answer));
-        answered.recv().unwrap_or_default()
+        self.ask(Order::Status).unwrap_or_default()
     }
 
     fn shutdown(&self) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
-            self.order(Order::Shutdown);
-            // A panic of the agent has no one left to be told to.
-            let _ = thread.join();
-        }
+        end(&self.thread, || self.order(Order::Shutdown));
     }
 }
 

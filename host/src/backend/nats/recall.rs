@@ -178,11 +178,7 @@ pub(super) async fn answer(agent: Arc<Agent>, recalled: Arc<Recalled>, dispatch:
     if !ready.is_empty() {
         dispatch.answer(ready);
     }
-    dispatch.fail_rest(
-        None,
-        FailureCode::Cancelled,
-        "the task's outcome is no longer wanted",
-    );
+    dispatch.fail_rest_with(None, &Failure::unwanted());
 }
 
 async fn outcome(agent: &Agent, recalled: &Recalled, dispatch: &Dispatch, index: u64) -> Outcome {

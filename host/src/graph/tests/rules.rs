@@ -1,6 +1,6 @@
 //! Reports, attempts, times and ends: each rule on the smallest graph that shows it.
 
-use super::super::{Backoff, Dependency, DependencyError, Ended, FailureSet, Known, Verdict};
+use super::super::{Backoff, Dependency, DependencyError, Ended, FailureSet, Known, ReportFate};
 use super::*;
 use rwasm_sandbox::outcome::FailureCode;
 
@@ -110,7 +110,7 @@ fn a_task_that_waits_for_nothing_starts_and_its_report_is_its_outcome() {
     assert_eq!(bench.add(1, free()), ["start 1#1 on any"]);
     bench.0.began(JobId(1), 1);
     let verdict = bench.0.finished(JobId(1), 1, Ok(E0), ms(5));
-    assert_eq!(verdict, Verdict::Final);
+    assert_eq!(verdict, ReportFate::Final);
     assert_eq!(lines(&mut bench.0), ["resolve 1: reported"]);
     bench.is_empty();
 }
@@ -123,15 +123,19 @@ fn reports_that_come_twice_late_or_early_are_ignored() {
         let failed = Err((FailureCode::Trap, E0));
         bench.0.finished(JobId(1), attempt, failed, ms(0))
     };
-    assert_eq!(report(&mut bench, 1), Verdict::Ignored, "not handed over");
+    assert_eq!(
+        report(&mut bench, 1),
+        ReportFate::Ignored,
+        "not handed over"
+    );
     assert_eq!(lines(&mut bench.0), ["start 1#1 on any"]);
-    assert_eq!(report(&mut bench, 2), Verdict::Ignored);
-    assert_eq!(report(&mut bench, 1), Verdict::Retried);
-    assert_eq!(report(&mut bench, 1), Verdict::Ignored);
+    assert_eq!(report(&mut bench, 2), ReportFate::Ignored);
+    assert_eq!(report(&mut bench, 1), ReportFate::Retried);
+    assert_eq!(report(&mut bench, 1), ReportFate::Ignored);
     assert_eq!(lines(&mut bench.0), ["start 1#2 on any"]);
-    assert_eq!(report(&mut bench, 1), Verdict::Ignored);
-    assert_eq!(report(&mut bench, 2), Verdict::Final);
-    assert_eq!(report(&mut bench, 2), Verdict::Ignored);
+    assert_eq!(report(&mut bench, 1), ReportFate::Ignored);
+    assert_eq!(report(&mut bench, 2), ReportFate::Final);
+    assert_eq!(report(&mut bench, 2), ReportFate::Ignored);
     assert_eq!(lines(&mut bench.0), ["resolve 1: reported"]);
     bench.0.began(JobId(1), 1);
     bench.0.expired(JobId(1), 1, ms(0));

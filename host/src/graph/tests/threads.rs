@@ -1,7 +1,7 @@
 //! Many threads around one machine behind a lock, in random orders: some submit, some run what is started, one cancels,
 //! one ends jobs of others, one shuts down. Each task still has exactly one outcome, and no thread waits for ever.
 
-use super::super::{Backoff, Dependency, DependencyError, Ended, Known, Verdict};
+use super::super::{Backoff, Dependency, DependencyError, Ended, Known, ReportFate};
 use super::*;
 use rwasm_sandbox::outcome::FailureCode;
 use shuttle::rand::{Rng, thread_rng};
@@ -53,7 +53,7 @@ impl Host {
         let success = failure.is_none();
         let result = failure.map_or(Ok(engine), |code| Err((code, engine)));
         let verdict = self.machine.finished(job, attempt, result, self.now);
-        if verdict == Verdict::Final {
+        if verdict == ReportFate::Final {
             let engines = vec![engine];
             let twice = self.reported.insert(job, Ended { success, engines });
             assert!(twice.is_none(), "job {job} has two reports");

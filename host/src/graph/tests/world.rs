@@ -1,6 +1,6 @@
 //! A host and a backend made of nothing but a plan and numbers, which check at each decision what the machine promises.
 
-use super::super::{Decision, Ended, Known, Machine, Resolution, Terms, Verdict};
+use super::super::{Decision, Ended, Known, Machine, ReportFate, Resolution, Terms};
 use super::model::{Fact, Facts, Model, model};
 use super::{engines_of, line, ms};
 use rwasm_sandbox::outcome::FailureCode;
@@ -25,7 +25,7 @@ struct Record {
 #[derive(Clone, Copy, Debug)]
 struct Report {
     result: Result<EngineId, (FailureCode, EngineId)>,
-    verdict: Verdict,
+    verdict: ReportFate,
     at: Duration,
 }
 
@@ -117,7 +117,7 @@ impl World {
             .machine
             .finished(attempt.job, attempt.number, result, self.now);
         let record = self.tasks.get_mut(&attempt.job).unwrap();
-        if verdict != Verdict::Ignored {
+        if verdict != ReportFate::Ignored {
             assert_eq!(record.attempts, attempt.number, "{attempt:?}");
             record.report = Some(Report {
                 result,
@@ -134,7 +134,11 @@ impl World {
         };
         let lost = Err((FailureCode::EngineLost, EngineId(0)));
         let verdict = self.machine.finished(job, number, lost, self.now);
-        assert_eq!(verdict, Verdict::Ignored, "attempt {number} of job {job}");
+        assert_eq!(
+            verdict,
+            ReportFate::Ignored,
+            "attempt {number} of job {job}"
+        );
         self.machine.began(job, number);
         self.machine.expired(job, number, self.now);
     }
@@ -176,7 +180,7 @@ impl World {
                 } else {
                     let dropped = Err((FailureCode::Cancelled, EngineId(0)));
                     let verdict = self.machine.finished(job, number, dropped, self.now);
-                    assert_eq!(verdict, Verdict::Ignored);
+                    assert_eq!(verdict, ReportFate::Ignored);
                 }
             }
         }
@@ -251,7 +255,7 @@ impl World {
                 if *attempt > 1 {
                     let before = record.report.unwrap();
                     let pause = record.terms.retry.backoff.pause(attempt - 1);
-                    assert_eq!(before.verdict, Verdict::Retried, "{said}");
+                    assert_eq!(before.verdict, ReportFate::Retried, "{said}");
                     assert!(self.now >= before.at + pause, "{said}: too early");
                     assert!(*attempt <= record.terms.retry.retries + 1, "{said}");
                 }
@@ -298,7 +302,7 @@ impl World {
             Resolution::Reported => {
                 assert_eq!(under_way, None, "{said}");
                 let report = record.report.unwrap();
-                assert_eq!(report.verdict, Verdict::Final, "{said}");
+                assert_eq!(report.verdict, ReportFate::Final, "{said}");
                 if let Err((code, _)) = report.result {
                     let in_time = terms
                         .deadline

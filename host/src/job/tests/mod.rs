@@ -214,7 +214,7 @@ fn feed(sut: &mut Sut, chunks: u64, target: impl Fn(u64) -> Option<EngineId>) {
 }
 
 /// The dispatches that are decided now, and everything else, which there must not be.
-fn dispatches(sut: &mut Sut) -> Vec<Dispatch<u64, String>> {
+fn dispatches(sut: &mut Sut) -> Vec<HandedOver<u64, String>> {
     std::iter::from_fn(|| sut.next_decision())
         .map(|decision| match decision {
             Decision::Dispatch(dispatch) => dispatch,
@@ -223,7 +223,7 @@ fn dispatches(sut: &mut Sut) -> Vec<Dispatch<u64, String>> {
         .collect()
 }
 
-fn answer(sut: &mut Sut, task: &Task<u64, String>, result: Result<&str, Retry>) -> Verdict {
+fn answer(sut: &mut Sut, task: &Task<u64, String>, result: Result<&str, Retry>) -> ReportFate {
     let result = result.map(str::to_owned).map_err(|retry| Failed {
         failure: "no".to_owned(),
         retry,
@@ -311,9 +311,9 @@ fn tasks_of_a_lost_engine_move_to_the_next_target_if_they_may_run_again() {
             (Some(EngineId(engine)), attempt)
         );
         let verdict = if attempt < 3 {
-            Verdict::Retried
+            ReportFate::Retried
         } else {
-            Verdict::Final
+            ReportFate::Final
         };
         assert_eq!(
             answer(&mut sut, &dispatch.tasks[0], Err(Retry::Elsewhere)),
@@ -321,7 +321,7 @@ fn tasks_of_a_lost_engine_move_to_the_next_target_if_they_may_run_again() {
         );
         assert_eq!(
             answer(&mut sut, &dispatch.tasks[0], Ok("late")),
-            Verdict::Ignored
+            ReportFate::Ignored
         );
         ids.push(dispatch.tasks[0].id);
     }
@@ -379,7 +379,7 @@ fn ended(
         );
         assert_eq!(
             answer(&mut sut, &dispatch.tasks[0], Err(Retry::Allowed)),
-            Verdict::Ignored
+            ReportFate::Ignored
         );
     }
     [first, sut.next_decision()]
@@ -388,7 +388,7 @@ fn ended(
 #[test]
 fn what_is_under_way_is_stopped_before_the_job_is_over() {
     let failed = ended(Delivery::Reduced(Shape::LIST), |sut, task| {
-        assert_eq!(answer(sut, task, Err(Retry::Never)), Verdict::Final);
+        assert_eq!(answer(sut, task, Err(Retry::Never)), ReportFate::Final);
     });
     assert!(
         matches!(
@@ -402,7 +402,7 @@ fn what_is_under_way_is_stopped_before_the_job_is_over() {
     );
     let stopped = ended(Delivery::Ordered, |sut, task| {
         sut.stop("enough");
-        assert_eq!(answer(sut, task, Ok("0")), Verdict::Ignored);
+        assert_eq!(answer(sut, task, Ok("0")), ReportFate::Ignored);
     });
     assert!(
         matches!(
@@ -432,7 +432,7 @@ fn a_job_ends_although_all_its_targets_are_gone() {
                 target: Some(EngineId(4)),
             },
         );
-        for verdict in [Verdict::Retried, Verdict::Final] {
+        for verdict in [ReportFate::Retried, ReportFate::Final] {
             let task = dispatches(&mut sut).remove(0).tasks.remove(0);
             assert_eq!(answer(&mut sut, &task, Err(Retry::Elsewhere)), verdict);
         }

@@ -217,25 +217,25 @@ impl<'a> Cluster<'a> {
             cost,
             size,
         });
-        assert_eq!(late, Verdict::Ignored, "a report was taken twice");
+        assert_eq!(late, ReportFate::Ignored, "a report was taken twice");
         self.flights[flight].1 -= 1;
         if self.flights[flight].1 == 0 && matches!(key, Key::Map(_)) {
             self.proven = self.proven.max(self.flights[flight].2);
         }
-        if verdict == Verdict::Ignored {
+        if verdict == ReportFate::Ignored {
             assert!(
                 cancelled || self.sut.input_wanted().chunks == 0,
                 "an outcome was ignored in a healthy job"
             );
         } else {
-            assert_eq!(verdict == Verdict::Retried, again);
+            assert_eq!(verdict == ReportFate::Retried, again);
         }
         if let Key::Map(index) = key {
-            if verdict == Verdict::Retried {
+            if verdict == ReportFate::Retried {
                 self.waiting.insert(index);
             } else {
                 self.settled.insert(index);
-                if verdict == Verdict::Final {
+                if verdict == ReportFate::Final {
                     self.held_results += if ok { size } else { 0 } + 64;
                     self.failed.extend((!ok).then_some(index));
                 }
@@ -314,8 +314,8 @@ impl<'a> Cluster<'a> {
         None
     }
 
-    fn start(&mut self, dispatch: Dispatch<u64, String>) {
-        let Dispatch { tasks, target } = dispatch;
+    fn start(&mut self, dispatch: HandedOver<u64, String>) {
+        let HandedOver { tasks, target } = dispatch;
         let scenario = self.scenario;
         assert!(!tasks.is_empty() && tasks.len() <= 4096);
         let reduce = matches!(tasks[0].work, Work::Reduce(..));

@@ -4,8 +4,6 @@ use crate::view::handles::map::Map;
 use crate::view::runs::pieces::Pieces;
 use crate::view::runs::plan::Plan;
 use crate::view::runs::recording::JobKind;
-#[cfg(feature = "nats")]
-use crate::view::runs::spec::JobSpec;
 use crate::view::runs::spec::ViewKind;
 use crate::view::runs::start::NewJob;
 use crate::view::runs::submit::SubmitError;
@@ -18,6 +16,7 @@ use std::time::Instant;
 #[cfg(feature = "nats")]
 use {
     crate::view::runs::recall::Remembered,
+    crate::view::shared::settings::{JobSettings, TaskSettings},
     rwasm_sandbox::{outcome::ArgumentSource, sandbox::DynamicCallable},
     rwasm_value::value::Value,
 };
@@ -63,15 +62,16 @@ impl Core {
     pub(crate) fn recall_map(
         &self,
         function: &DynamicCallable,
-        spec: &JobSpec,
+        task: TaskSettings,
+        job: JobSettings,
         sources: impl Iterator<Item = ArgumentSource> + Send + 'static,
         total: u64,
     ) -> Result<Map<Value>, SubmitError> {
-        let mut settings = ViewSettings::default();
-        settings.task.deterministic = spec.task.deterministic;
-        settings.task.label.clone_from(&spec.task.label);
-        settings.task.priority = spec.task.priority;
-        settings.job.max_failures = spec.job.max_failures;
+        let settings = ViewSettings {
+            task,
+            job,
+            ..ViewSettings::default()
+        };
         let pieces = Box::new(Remembered::new(sources, total));
         self.map(function, pieces, &ViewKind::Balanced, &settings)
     }

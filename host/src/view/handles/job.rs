@@ -26,7 +26,7 @@ use tokio::sync::mpsc::Receiver;
 /// # Examples
 ///
 /// ```
-/// use rwasm_cluster::{Cluster, Input, JobSpec, Merge, Module};
+/// use rwasm_cluster::{Builtin, Cluster, Input, JobSpec, Module};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let cluster = Cluster::builder().engines(2).start()?;
@@ -34,7 +34,7 @@ use tokio::sync::mpsc::Receiver;
 /// let wat = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 /// let command = Module::from_bytes("nothing", wat)?;
 /// let mut spec = JobSpec::default();
-/// spec.merge = Merge::Concat;
+/// spec.merge = Builtin::Concat.into();
 ///
 /// let job = cluster.run(&command, vec![Input::bytes("text", "some lines")], &spec)?;
 /// let result = job.wait()?;

@@ -123,7 +123,7 @@ impl<R> Map<R> {
     }
 
     /// Blocks for the outcome of the task at this position among those that were not taken; returns `None` if there
-    /// are not so many. It can be looked at again.
+    /// are fewer. It can be looked at again.
     pub fn outcome(&mut self, index: usize) -> Option<&Result<R, TaskError>> {
         while self.kept.len() <= index {
             let item = std::future::poll_fn(|context| self.poll_item(context));

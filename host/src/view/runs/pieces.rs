@@ -29,7 +29,7 @@ pub(crate) struct Piece {
     pub(crate) start_by: Option<Instant>,
     /// What the history keeps of its input, where there is one.
     #[cfg(feature = "history")]
-    pub(crate) kept: Option<Box<super::recording::KeptInput>>,
+    pub(crate) kept: Option<Box<super::recording::RecordedInput>>,
 }
 
 impl Piece {

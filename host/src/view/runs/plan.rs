@@ -7,7 +7,9 @@ use crate::merge::tree::Shape;
 use crate::merge::{Builtin, Fold, MergeTypeError};
 use crate::view::shared::targets::TargetError;
 use rwasm_sandbox::chunk::Chunking;
-use rwasm_sandbox::sandbox::{Callable, Callee, Form, Function, FunctionError, Module, value_type};
+use rwasm_sandbox::sandbox::{
+    Callable, Callee, Form, Function, FunctionError, FunctionList, Module, value_type,
+};
 use rwasm_value::value::Type;
 
 /// Why a job cannot be made of a module.
@@ -19,13 +21,13 @@ pub enum PlanError {
     Function(Box<FunctionError>),
     /// No function could be chosen as the mapper.
     #[error(
-        "`{module}` has no `mapper` and no single function that takes one string or list<u8>; {}",
-        there_are(.functions)
+        "`{module}` has no `mapper`, and {}",
+        candidates(module, .functions)
     )]
     NoMapper {
         /// The module.
         module: String,
-        /// The functions of the module.
+        /// The functions that could be the mapper: none or several.
         functions: Vec<String>,
     },
     /// The mapper's parameters are not those of a mapper.
@@ -53,11 +55,11 @@ pub enum PlanError {
         reducer: String,
     },
     /// A command has no typed result to reduce.
-    #[error("`{module}` runs as a WASI command, whose output can be merged only by `concat`, `collect`, `count` and `none`{}", map_hint(.functions))]
+    #[error("`{module}` runs as a WASI command, whose output can be merged only by {}{}", of_outputs(), map_hint(module, .functions))]
     CommandReducer {
         /// The module.
         module: String,
-        /// Its typed functions, if it has any.
+        /// Its functions that could be the mapper, if it has any.
         functions: Vec<String>,
     },
     /// A built-in merge does not fit the type.
@@ -81,22 +83,31 @@ pub enum PlanError {
     },
 }
 
-fn there_are(functions: &[String]) -> String {
+fn candidates(module: &str, functions: &[String]) -> String {
     if functions.is_empty() {
-        "it exports no functions that could be called".to_owned()
+        "none of its functions takes one string or list<u8>".to_owned()
     } else {
-        format!("there are: {}", functions.join("; "))
+        let list = FunctionList::new(module, functions);
+        format!("several functions take one string or list<u8>:{list}")
     }
 }
 
-fn map_hint(functions: &[String]) -> String {
+/// The merges that take the outputs of commands.
+fn of_outputs() -> String {
+    let builtins = Builtin::ALL.into_iter();
+    let names = builtins
+        .filter(|builtin| builtin.merges_outputs())
+        .map(|builtin| format!("`{builtin}`"));
+    let names: Vec<String> = names.collect();
+    format!("{} and `{}`", names.join(", "), Merge::None)
+}
+
+fn map_hint(module: &str, functions: &[String]) -> String {
     if functions.is_empty() {
         String::new()
     } else {
-        format!(
-            "; to call a function of it, name it with --map ({})",
-            there_are(functions)
-        )
+        let list = FunctionList::new(module, functions);
+        format!("; to map a function of it, name it with --map:{list}")
     }
 }
 
@@ -213,22 +224,22 @@ fn resolved(module: &Module, reduce: Option<Reduce>, fold: Option<Builtin>) -> M
     }
 }
 
-fn signatures(module: &Module) -> Vec<String> {
-    module
-        .functions()
-        .iter()
-        .map(|function| format!("`{function}`"))
-        .collect()
+/// The functions that take what a mapper takes.
+fn mappers(module: &Module) -> Vec<String> {
+    let functions = module.functions().iter();
+    let fitting = functions.filter(|function| is_mapper(function));
+    fitting.map(ToString::to_string).collect()
 }
 
 fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
     let fold = match &spec.merge {
         Merge::Default => Some(Builtin::Concat),
-        merge @ (Merge::Concat | Merge::Collect | Merge::Count | Merge::None) => merge.builtin(),
-        Merge::Reducer(_) | Merge::Sum | Merge::Min | Merge::Max => {
+        Merge::None => None,
+        Merge::Builtin(builtin) if builtin.merges_outputs() => Some(*builtin),
+        Merge::Builtin(_) | Merge::Reducer(_) => {
             return Err(PlanError::CommandReducer {
                 module: module.name().to_owned(),
-                functions: signatures(module),
+                functions: mappers(module),
             });
         }
     };
@@ -324,7 +335,7 @@ fn mapper<'m>(
         (Some(only), None) => Ok(only),
         _ => Err(PlanError::NoMapper {
             module: module.name().to_owned(),
-            functions: signatures(module),
+            functions: mappers(module),
         }),
     }
 }

@@ -2,11 +2,10 @@
 
 use super::pieces::{Piece, Pieces, Total};
 use super::plan::Plan;
-use super::recording::JobKind;
 use super::spec::JobSpec;
 use super::start::NewJob;
 use super::submit::SubmitError;
-use crate::dispatch::{Owner, TaskInput};
+use crate::dispatch::TaskInput;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
 use rwasm_sandbox::cancel::Cancel;
@@ -68,22 +67,8 @@ impl Core {
     ) -> Result<Job, SubmitError> {
         let plan = Plan::new(module, spec)?;
         let setting = self.setting(&spec.task, plan.arguments.clone())?;
-        self.start(NewJob {
-            plan,
-            run: Some(spec),
-            view: &spec.view,
-            task: &spec.task,
-            job: &spec.job,
-            program: self.program(module, &setting)?,
-            setting,
-            kind: JobKind::Run,
-            inputs: Vec::new(),
-            pieces: Box::new(Remembered::new(sources, total)),
-            owner: Owner::default(),
-            failures_count: false,
-            names_values: false,
-            after: Vec::new(),
-            follow: Vec::new(),
-        })
+        let program = self.program(module, &setting)?;
+        let pieces = Box::new(Remembered::new(sources, total));
+        self.start(NewJob::of_run(spec, plan, setting, program, pieces))
     }
 }

@@ -6,14 +6,15 @@
 //! takes the hashes of files' parts; the driver holds that form while the task is under way.
 
 use super::pieces::{Piece, Pieces, Total};
-use super::spec::{Merge, ViewKind};
+use super::spec::ViewKind;
 use super::start::NewJob;
 use crate::dispatch::TaskInput;
+use crate::merge::Builtin;
 use crate::view::shared::keeper::{Beginning, Keeper, too_large};
 use crate::view::shared::result::{JobError, JobResult};
 use crate::view::shared::settings::TaskSettings;
 use crate::view::shared::slot::Slot;
-pub(crate) use rwasm_history::{InputEntry, JobKind, TaskInput as KeptInput};
+pub(crate) use rwasm_history::{InputEntry, JobKind, RecordedInput};
 use rwasm_history::{JobEnd, JobState, Recorder, TaskEntry, TaskState};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::{Grants, Random};
@@ -104,7 +105,7 @@ pub(crate) struct Recording {
     keeper: Keeper,
     keeps_results: bool,
     /// What the tasks that have not ended were called with.
-    under_way: BTreeMap<u64, KeptInput>,
+    under_way: BTreeMap<u64, RecordedInput>,
     /// Tasks that have ended and are not handed over yet.
     batch: Vec<TaskEntry>,
 }
@@ -197,28 +198,28 @@ impl Pieces for Noting {
 }
 
 /// The recorded form of what a task is called with.
-fn arguments(input: &TaskInput, most: ByteSize, stop: &Cancel) -> KeptInput {
+fn arguments(input: &TaskInput, most: ByteSize, stop: &Cancel) -> RecordedInput {
     match input {
         TaskInput::Ready(Arguments::Values(values) | Arguments::Parts(values)) => {
             let bytes = values.iter().map(|value| value.len() as u64).sum();
             if bytes > most.bytes() {
-                return KeptInput::Elsewhere(too_large(bytes, most));
+                return RecordedInput::Elsewhere(too_large(bytes, most));
             }
-            KeptInput::Stored(values.clone())
+            RecordedInput::Stored(values.clone())
         }
         TaskInput::Ready(Arguments::Chunk(chunk)) => kept_chunk(chunk, most, stop),
         TaskInput::Named(_) => {
-            KeptInput::Elsewhere("it names a value that was pushed to an engine".to_owned())
+            RecordedInput::Elsewhere("it names a value that was pushed to an engine".to_owned())
         }
         TaskInput::Refused(failure) => {
-            KeptInput::Elsewhere(format!("it could not be read: {}", failure.message))
+            RecordedInput::Elsewhere(format!("it could not be read: {}", failure.message))
         }
     }
 }
 
-fn kept_chunk(chunk: &Chunk, most: ByteSize, stop: &Cancel) -> KeptInput {
+fn kept_chunk(chunk: &Chunk, most: ByteSize, stop: &Cancel) -> RecordedInput {
     match &chunk.data {
-        ChunkData::File(_) => KeptInput::Range {
+        ChunkData::File(_) => RecordedInput::Range {
             path: absolute(Path::new(&*chunk.source.name)),
             start: chunk.range.start,
             end: chunk.range.end,
@@ -227,13 +228,13 @@ fn kept_chunk(chunk: &Chunk, most: ByteSize, stop: &Cancel) -> KeptInput {
         ChunkData::Bytes(bytes) if bytes.len() as u64 <= most.bytes() => {
             let value = Value::from(bytes.to_vec());
             match Packed::pack(&value, &Type::bytes()) {
-                Ok(packed) => KeptInput::Stored(vec![packed]),
-                Err(error) => KeptInput::Elsewhere(error.to_string()),
+                Ok(packed) => RecordedInput::Stored(vec![packed]),
+                Err(error) => RecordedInput::Elsewhere(error.to_string()),
             }
         }
-        ChunkData::Bytes(bytes) => KeptInput::Elsewhere(too_large(bytes.len() as u64, most)),
+        ChunkData::Bytes(bytes) => RecordedInput::Elsewhere(too_large(bytes.len() as u64, most)),
         ChunkData::Stream(_) => {
-            KeptInput::Elsewhere("it was a stream, which is read once and not kept".to_owned())
+            RecordedInput::Elsewhere("it was a stream, which is read once and not kept".to_owned())
         }
     }
 }
@@ -338,7 +339,8 @@ fn job_options(new: &NewJob<'_>) -> Json {
         "unordered": job.unordered,
         "memo": task.memo,
     });
-    let is_streamed = run.is_some_and(|run| run.streamed) && new.plan.merge == Merge::Concat;
+    let is_streamed =
+        run.is_some_and(|run| run.streamed) && new.plan.merge.builtin() == Some(Builtin::Concat);
     let streamed = is_streamed.then(|| ("streamed", true.into()));
     let more = granted(&setting.limits, &setting.grants, setting.deterministic);
     with(options, more.into_iter().chain(streamed))

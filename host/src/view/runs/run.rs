@@ -1,11 +1,10 @@
 //! A run: a function of a module mapped over inputs that are cut into chunks, and merged.
 
 use super::plan::Plan;
-use super::recording::{JobKind, input_entries};
+use super::recording::input_entries;
 use super::spec::JobSpec;
 use super::start::NewJob;
 use super::submit::SubmitError;
-use crate::dispatch::Owner;
 use crate::graph::Dependency;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
@@ -32,21 +31,9 @@ impl Core {
         let chunks = cut(&plan, &setting.limits, inputs)?;
         let program = self.program(module, &setting)?;
         self.start(NewJob {
-            plan,
-            run: Some(spec),
-            view: &spec.view,
-            task: &spec.task,
-            job: &spec.job,
-            setting,
-            program,
-            kind: JobKind::Run,
             inputs: entries,
-            pieces: Box::new(chunks),
-            owner: Owner::default(),
-            failures_count: false,
-            names_values: false,
             after,
-            follow: Vec::new(),
+            ..NewJob::of_run(spec, plan, setting, program, Box::new(chunks))
         })
     }
 }

@@ -45,12 +45,41 @@ pub(crate) struct NewJob<'a> {
     pub(crate) kind: JobKind,
     pub(crate) inputs: Vec<InputEntry>,
     pub(crate) owner: Owner,
-    /// Whether a task that failed makes the job one that failed, though it bears that.
+    /// Whether a task that failed makes the job one that failed, although it tolerates that.
     pub(crate) failures_count: bool,
     /// Whether arguments may name pushed values.
     pub(crate) names_values: bool,
     pub(crate) after: Vec<Dependency>,
     pub(crate) follow: Vec<Dependency>,
+}
+
+impl<'a> NewJob<'a> {
+    /// A run of `spec`, which waits for nothing, and of whose inputs nothing is recorded.
+    pub(crate) fn of_run(
+        spec: &'a JobSpec,
+        plan: Plan,
+        setting: Arc<Setting>,
+        program: Arc<Program>,
+        pieces: Box<dyn Pieces>,
+    ) -> Self {
+        Self {
+            plan,
+            run: Some(spec),
+            view: &spec.view,
+            task: &spec.task,
+            job: &spec.job,
+            setting,
+            program,
+            pieces,
+            kind: JobKind::Run,
+            inputs: Vec::new(),
+            owner: Owner::default(),
+            failures_count: false,
+            names_values: false,
+            after: Vec::new(),
+            follow: Vec::new(),
+        }
+    }
 }
 
 impl Core {

@@ -7,7 +7,9 @@
 use super::maker::{Maker, Prepared};
 use super::slot::{Done, Registry, Slot};
 use crate::dispatch::{Answer, Dispatch, Reply};
-use crate::graph::{Decision, DependencyError, Ended, Known, Machine, Resolution, Terms, Verdict};
+use crate::graph::{
+    Decision, DependencyError, Ended, Known, Machine, ReportFate, Resolution, Terms,
+};
 use crate::placement::Eligible;
 use rwasm_sandbox::outcome::{Attempt, Failure, FailureCode, Outcome, Usage};
 use rwasm_value::ids::{EngineId, JobId};
@@ -236,7 +238,7 @@ impl Host {
                     Err(failure) => Err((failure.code, engine.unwrap_or(EngineId(0)))),
                 };
                 let verdict = self.machine.finished(job, attempt, report, now);
-                if verdict != Verdict::Ignored {
+                if verdict != ReportFate::Ignored {
                     entry.attempts.push(Attempt::of(&outcome));
                     entry.last = Some(*outcome);
                 }
@@ -408,7 +410,7 @@ impl Host {
             Resolution::Deadline(limit) => Failure::new(
                 FailureCode::Timeout,
                 format!(
-                    "it was not done within its deadline of {}",
+                    "it did not finish within its deadline of {}",
                     humantime::format_duration(limit)
                 ),
             ),

@@ -2,8 +2,8 @@
 
 use crate::events::{ClusterEvent, EventSender};
 use rwasm_history::{
-    AttemptEntry, History, InputEntry, JobKey, JobKind, Kept, NewJob, Recorder, TaskEntry,
-    TaskInput, TaskState,
+    AttemptEntry, History, InputEntry, JobKey, JobKind, Kept, NewJob, RecordedInput, Recorder,
+    TaskEntry, TaskState,
 };
 use rwasm_sandbox::outcome::{Attempt, Failure, FailureCode, Usage};
 use rwasm_sandbox::sandbox::Module;
@@ -80,7 +80,7 @@ impl Keeper {
             Err(failure) if failure.code == FailureCode::Cancelled => TaskState::Cancelled,
             Err(_) => TaskState::Failed,
         };
-        let mut entry = TaskEntry::new(index, state, TaskInput::Elsewhere(String::new()));
+        let mut entry = TaskEntry::new(index, state, RecordedInput::Elsewhere(String::new()));
         match result {
             Ok(value) if keeps_result => entry.result = self.kept(value),
             Ok(_) => {}

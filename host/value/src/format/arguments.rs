@@ -6,7 +6,7 @@
 
 use super::json::parse;
 use super::{FormatError, as_written, from_given, from_json, wave};
-use crate::plain::leaves_line;
+use crate::plain::in_line;
 use crate::value::{ArgumentError, Step, Type, Value};
 use serde_json::Value as Tree;
 
@@ -56,14 +56,25 @@ pub fn arguments_from_line(
     params: &[(String, Type)],
     line: &str,
 ) -> Result<Vec<Value>, ArgumentError> {
-    match params {
-        [] if line.trim().is_empty() => Ok(Vec::new()),
-        [] => {
-            let reason = "the line is not empty".to_owned();
-            Err(ArgumentError::line(shown(line), params, reason))
-        }
+    let is_empty = line.trim().is_empty();
+    let read = match params {
+        [] if is_empty => Ok(Vec::new()),
+        [] => Err(ArgumentError::line(
+            shown(line),
+            params,
+            "the line is not empty".to_owned(),
+        )),
         [_] => arguments_from_text(params, &[line]),
         _ => several(params, line),
+    };
+    match read {
+        // What the parsers report of no text at all helps nobody.
+        Err(_) if is_empty => Err(ArgumentError::line(
+            shown(line),
+            params,
+            "the line is empty".to_owned(),
+        )),
+        read => read,
     }
 }
 
@@ -90,7 +101,11 @@ fn several(params: &[(String, Type)], line: &str) -> Result<Vec<Value>, Argument
         }
         Err(error) => error.reason,
     };
-    wave::line(line, params).unwrap_or_else(|wave| {
+    wave::line(line, params).unwrap_or_else(|error| {
+        let wave = match error {
+            FormatError::Wave { reason, offset } => wave::at(&reason, offset),
+            other => other.to_string(),
+        };
         let reason = format!("neither JSON ({json}) nor WAVE ({wave})");
         Err(ArgumentError::line(shown(line), params, reason))
     })
@@ -137,18 +152,10 @@ pub(super) fn each<T>(
 
 /// The text on one line, shortened if need be.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for (index, char) in text.chars().enumerate() {
-        match char {
-            _ if index == SHOWN => {
-                shown.push('…');
-                break;
-            }
-            _ if leaves_line(char) => shown.extend(char.escape_default()),
-            _ => shown.push(char),
-        }
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => in_line(&text[..end]) + "…",
+        None => in_line(text),
     }
-    shown
 }
 
 #[cfg(test)]
@@ -186,11 +193,11 @@ mod tests {
         );
         assert_eq!(
             refused(&["thirty", "x"]),
-            "argument 1 (`a`): expected u64, found thirty"
+            "argument 1 (`a`): expected u64, found `thirty`"
         );
         assert_eq!(
             refused(&["1", "x", "300"]),
-            "argument 3 (`c`): expected u8, found 300"
+            "argument 3 (`c`): expected u8, found `300`"
         );
         let error = refused(&["3 \n0", "x"]);
         assert!(
@@ -260,16 +267,19 @@ mod tests {
         let two = [Type::U8, Type::String];
         assert_eq!(
             refused(&two, "[1, 2]"),
-            "argument 2 (`b`): expected string, found 2"
+            "argument 2 (`b`): expected string, found `2`"
         );
         assert_eq!(
             refused(&two, "1, blue"),
-            "argument 2 (`b`): expected string, found blue"
+            "argument 2 (`b`): expected string, found `blue`"
         );
         let count = "expected 2 arguments (a: u8, b: string)";
         assert_eq!(refused(&two, "[1]"), format!("{count}, found 1"));
         assert_eq!(refused(&two, "1"), format!("{count}, found 1"));
-        assert_eq!(refused(&two, ""), format!("{count}, found 0"));
+        assert_eq!(
+            refused(&two, " "),
+            format!("{count}, found ` `: the line is empty")
+        );
         assert_eq!(
             refused(&[], "1"),
             "expected no arguments, found `1`: the line is not empty"
@@ -277,11 +287,11 @@ mod tests {
         let wide = [Type::F32, Type::U64];
         assert_eq!(
             refused(&wide, "[1e39, 1]"),
-            "argument 1 (`a`): expected f32, found 1e39"
+            "argument 1 (`a`): expected f32, found `1e39`"
         );
         assert_eq!(
             refused(&wide, "[1, 18446744073709551616]"),
-            "argument 2 (`b`): expected u64, found 18446744073709551616"
+            "argument 2 (`b`): expected u64, found `18446744073709551616`"
         );
         assert_eq!(
             refused(&wide, r#"[{"a": 1, "a": 1}, 1]"#),

@@ -252,9 +252,9 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
             reason: json.reason,
         }),
         Err(json) => from_wave(text, ty).map_err(|error| match error {
-            FormatError::Wave { .. } => FormatError::Neither {
+            FormatError::Wave { reason, offset } => FormatError::Neither {
                 json: json.reason,
-                wave: error.to_string(),
+                wave: wave::at(&reason, offset),
                 expected: ty.to_string(),
             },
             other => other,
@@ -269,7 +269,7 @@ fn as_written(error: FormatError, text: &str, first: Option<&Step>) -> FormatErr
         FormatError::Mismatch(mut mismatch) => {
             let place = first.into_iter().chain(mismatch.path.steps());
             if let Some(number) = json::number_at(text, place) {
-                mismatch.found = arguments::shown(number);
+                mismatch.found = format!("`{}`", arguments::shown(number));
             }
             mismatch.into()
         }
@@ -366,11 +366,11 @@ mod tests {
         ] {
             let list = Type::list(ty.clone());
             let error = from_text(text, &ty).unwrap_err().to_string();
-            assert_eq!(error, format!("the value: expected {ty}, found {text}"));
+            assert_eq!(error, format!("the value: expected {ty}, found `{text}`"));
             let error = from_text(&format!("[0, {text}]"), &list).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("[1]: expected {ty}, found {text}")
+                format!("[1]: expected {ty}, found `{text}`")
             );
         }
         for text in ["inf", "\"Infinity\""] {
@@ -393,14 +393,17 @@ mod tests {
     #[test]
     fn typed_text_that_does_not_fit_says_why() {
         let text = |text, ty: &Type| from_text(text, ty).unwrap_err().to_string();
-        assert_eq!(text("300", &Type::U8), "the value: expected u8, found 300");
+        assert_eq!(
+            text("300", &Type::U8),
+            "the value: expected u8, found `300`"
+        );
         assert_eq!(
             text("blue", &Type::U8),
-            "the value: expected u8, found blue"
+            "the value: expected u8, found `blue`"
         );
         let pair = Type::tuple([Type::U8, Type::Bool]);
-        assert_eq!(text("[1, 2]", &pair), ".1: expected bool, found 2");
-        assert_eq!(text("(1, 2)", &pair), ".1: expected bool, found 2");
+        assert_eq!(text("[1, 2]", &pair), ".1: expected bool, found `2`");
+        assert_eq!(text("(1, 2)", &pair), ".1: expected bool, found `2`");
         for (typed, ty) in [
             ("18446744073709551616", Type::U64),
             ("1e3", Type::U8),
@@ -408,13 +411,13 @@ mod tests {
         ] {
             assert_eq!(
                 text(typed, &ty),
-                format!("the value: expected {ty}, found {typed}")
+                format!("the value: expected {ty}, found `{typed}`")
             );
         }
         let nested = Type::list(Type::tuple([Type::String, Type::option(Type::S64)]));
         assert_eq!(
             text(r#"[["a", 1], ["b,]", -9223372036854775809]]"#, &nested),
-            "[1].1: expected s64, found -9223372036854775809"
+            "[1].1: expected s64, found `-9223372036854775809`"
         );
         let field = |name: &str, ty| Field {
             name: name.into(),

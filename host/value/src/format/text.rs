@@ -7,7 +7,7 @@
 //! that.
 
 use super::wave::Wave;
-use crate::plain::leaves_line;
+use crate::plain::{escape, leaves_line};
 use crate::value::Value;
 use std::fmt::Write as _;
 use std::io;
@@ -116,7 +116,7 @@ impl<W: io::Write> TextWriter<W> {
                 let mut chars = from.chars();
                 if let Some(char) = chars.next() {
                     // \t, \n, \r, \\ and \u{…}
-                    write!(self.out, "{}", char.escape_default())?;
+                    write!(self.out, "{}", escape(char))?;
                 }
                 rest = chars.as_str();
             }

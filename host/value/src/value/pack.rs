@@ -65,7 +65,7 @@ impl Packer {
             (Value::Variant(name, payload), Type::Variant(cases)) => {
                 let index = cases.iter().position(|case| case.name == *name);
                 let Some(index) = index else {
-                    return Err(Mismatch::of_type(format!("case {name}"), ty).into());
+                    return Err(Mismatch::of_type(format!("case `{name}`"), ty).into());
                 };
                 self.out.put_len(index);
                 let packed = self.payload(payload.as_deref(), cases[index].ty.as_ref(), depth);
@@ -110,8 +110,8 @@ impl Packer {
     ) -> Result<(), PackedError> {
         for ((name, value), field) in values.iter().zip(fields) {
             if *name != field.name {
-                let found = format!("field {name}");
-                return Err(Mismatch::new(found, format!("field {}", field.name)).into());
+                let found = format!("field `{name}`");
+                return Err(Mismatch::new(found, format!("field `{}`", field.name)).into());
             }
             let packed = self.value(value, &field.ty, depth + 1);
             inside(packed, || Step::Name(Arc::clone(name)))?;
@@ -193,7 +193,7 @@ fn case_index(name: &str, names: &[Arc<str>], ty: &Type) -> Result<usize, Packed
     names
         .iter()
         .position(|known| **known == *name)
-        .ok_or_else(|| Mismatch::of_type(format!("case {name}"), ty).into())
+        .ok_or_else(|| Mismatch::of_type(format!("case `{name}`"), ty).into())
 }
 
 /// Adds a step to the path of a mismatch on its way out.

@@ -245,7 +245,7 @@ mod tests {
         let error = Packed::pack(&value, &ty).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the value: expected field n, found field m"
+            "the value: expected field `n`, found field `m`"
         );
 
         let case = Case {

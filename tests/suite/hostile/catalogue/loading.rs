@@ -1,4 +1,4 @@
-//! Files that are no modules, and modules that take too much to load.
+//! Files that are not modules, and modules that take too much to load.
 
 use super::Case;
 use rwasm_cluster::FailureCode;
@@ -12,7 +12,7 @@ pub(super) fn cut_off() -> Case {
 }
 
 pub(super) fn random_bytes() -> Case {
-    Case::row(31).refused(&["not a WebAssembly module", "begins with the bytes"])
+    Case::row(31).refused(&["not a WebAssembly module", "it begins with"])
 }
 
 pub(super) fn plain_text() -> Case {

@@ -52,7 +52,7 @@ pub(super) fn many_tables() -> Case {
 }
 
 pub(super) fn hundred_memories() -> Case {
-    // Where instances come from a pool it has no room for so many in one.
+    // Where instances come from a pool it has no room for a hundred in one.
     let case = small(10).perhaps_refused();
     case.run().succeeds()
 }

@@ -47,7 +47,7 @@ impl Mix {
         }
     }
 
-    /// Runs so many cases of hostile guests, in turn, and a good task after each; gives how many hostile tasks these were.
+    /// Runs this many cases of hostile guests, in turn, and a good task after each; gives how many hostile tasks these were.
     pub(crate) fn round(&self, cluster: &Cluster, built: &Path, cases: usize) -> usize {
         let (left, tasks) = (AtomicUsize::new(cases), AtomicUsize::new(0));
         let work = |user: usize| {

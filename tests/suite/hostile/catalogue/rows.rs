@@ -1,4 +1,4 @@
-//! The behaviours that hostile guests show, by number.
+//! The behaviors that hostile guests show, by number.
 
 /// Number and behaviour.
 pub(crate) const ROWS: &[(u8, &str)] = &[
@@ -19,7 +19,7 @@ pub(crate) const ROWS: &[(u8, &str)] = &[
     (15, "prints without end"),
     (
         16,
-        "logs bytes that are no text, and commands to a terminal",
+        "logs bytes that are not text, and commands to a terminal",
     ),
     (17, "returns a list that reaches out of its memory"),
     (18, "returns a list whose elements are all the same bytes"),
@@ -47,7 +47,7 @@ pub(crate) const ROWS: &[(u8, &str)] = &[
     ),
     (29, "imports what there is not"),
     (30, "opens connections"),
-    (31, "is no module at all"),
+    (31, "is not a module at all"),
     (32, "is a damaged module"),
     (33, "has very many or very large functions"),
     (34, "has types that grow without bound"),

@@ -1,4 +1,4 @@
-//! A module, compressed. It is refused as no module: nothing is ever unpacked.
+//! A module, compressed. It is refused, because it is not a module: nothing is ever unpacked.
 
 pub(crate) fn module() -> Vec<u8> {
     let module = wat::parse_str("(module (func (export \"_start\")))").expect("it is valid text");

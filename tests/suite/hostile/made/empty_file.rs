@@ -1,4 +1,4 @@
-//! An empty file. It is refused as no module.
+//! An empty file. It is refused: it is not a module.
 
 pub(crate) fn module() -> Vec<u8> {
     Vec::new()

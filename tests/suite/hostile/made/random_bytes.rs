@@ -1,4 +1,4 @@
-//! A MiB of bytes without any meaning. It is refused as no module.
+//! A MiB of bytes without any meaning. It is refused: it is not a module.
 
 pub(crate) fn module() -> Vec<u8> {
     let mut state = 7_u64;

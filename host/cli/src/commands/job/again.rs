@@ -13,10 +13,11 @@ use crate::pipeline::RunningCluster;
 use crate::pipeline::grants;
 use crate::pipeline::history;
 use anyhow::Context as _;
+use rwasm_cluster::plain;
 use rwasm_cluster::{
     Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,
-    JobKind, JobSpec, JobState, Merge, Module, Random, TaskEntry, TaskError, TaskFailure,
-    TaskInput, TaskQuery, TaskState, Tolerance, Value,
+    JobKind, JobSpec, JobState, Merge, Module, Random, RecordedInput, TaskEntry, TaskError,
+    TaskFailure, TaskQuery, TaskState, Tolerance, Value,
 };
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
@@ -162,7 +163,7 @@ fn module(job: &JobEntry) -> Result<Module, CliError> {
     }
     Err(gone(format!(
         "the module `{}` has changed since job {} ran it",
-        path.display(),
+        plain::path(path),
         job.key
     )))
 }
@@ -176,7 +177,7 @@ enum Given {
 impl Given {
     fn of(job: &JobEntry, task: &TaskEntry) -> Result<Self, String> {
         match &task.input {
-            TaskInput::Stored(packed) => {
+            RecordedInput::Stored(packed) => {
                 let values = packed
                     .iter()
                     .map(|value| value.unpack().map_err(|error| error.to_string()));
@@ -192,7 +193,7 @@ impl Given {
                     _ => Err("its stored input is not a chunk".to_owned()),
                 }
             }
-            TaskInput::Range {
+            RecordedInput::Range {
                 path,
                 start,
                 end,
@@ -203,7 +204,9 @@ impl Given {
                     .ok_or("the hash of its input was not recorded")?;
                 part(path, *start, *end, wanted).map(Self::Input)
             }
-            TaskInput::Elsewhere(reason) => Err(format!("its input was not recorded: {reason}")),
+            RecordedInput::Elsewhere(reason) => {
+                Err(format!("its input was not recorded: {reason}"))
+            }
             _ => Err("its input is of an unknown kind".to_owned()),
         }
     }
@@ -220,7 +223,8 @@ fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String
             .read_to_end(&mut bytes)?;
         Ok((length, bytes))
     };
-    let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
+    let unreadable =
+        |error: std::io::Error| format!("cannot read `{}`: {error}", plain::path(path));
     let (length, bytes) = read().map_err(unreadable)?;
     let mut found = String::new();
     for byte in Sha256::digest(&bytes) {
@@ -230,7 +234,7 @@ fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String
     if found != sha256 {
         return Err(format!(
             "bytes {start}..{end} of `{}` have changed",
-            path.display()
+            plain::path(path)
         ));
     }
     if (start, end) == (0, length) {
@@ -337,14 +341,14 @@ impl Again<'_> {
         if let Some(label) = &self.spec.task.label {
             view = view.label(Arc::clone(label));
         }
-        let bears = self.spec.job.max_failures != Tolerance::Count(0);
+        let tolerates = self.spec.job.max_failures != Tolerance::Count(0);
         let mut map = view.map(&function, arguments)?;
         let canceller = map.canceller();
         signals.watch(move || canceller.cancel());
         while let Some((_, outcome)) = map.next_outcome() {
             match outcome {
                 Ok(value) => output.value(&value, self.format.record)?,
-                Err(TaskError::Failed(failure)) if bears && map.error().is_none() => {
+                Err(TaskError::Failed(failure)) if tolerates && map.error().is_none() => {
                     let failure = &failure.failure;
                     output.bytes(error_line(failure.code.name(), &failure.message).as_bytes())?;
                 }

@@ -14,18 +14,19 @@ use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 use crate::output::results::Output;
 use crate::output::stdout::print;
 use crate::pipeline::durable;
-use crate::text::{aligned, escaped, in_line, time};
+use crate::text::{aligned, time};
 use anyhow::Context as _;
 use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Role};
+use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{Cluster, Value};
 use serde_json::{Value as Json, json};
 
 /// Refuses a job of the history that is looked for at a cluster: numbers name those, and no durable one.
 pub(super) fn check(command: &JobCommand) -> Result<(), CliError> {
     let (ids, remote) = match command {
-        JobCommand::Show(show) => (std::slice::from_ref(&show.id), &show.remote),
+        JobCommand::Show(show) => (std::slice::from_ref(&show.id), &show.shown.remote),
         JobCommand::Result(result) => (std::slice::from_ref(&result.id), &result.remote),
         JobCommand::Retry(retry) => (std::slice::from_ref(&retry.id), &retry.remote),
         JobCommand::Rm(rm) => (&*rm.ids, &rm.remote),
@@ -74,7 +75,7 @@ fn meant(
 
 fn nowhere(id: &str) -> CliError {
     CliError::Wrong {
-        message: format!("`{id}` is not a job of the history, whose ids are numbers"),
+        message: format!("`{id}` is not a job id: ids in the history are numbers"),
         hint: "to find a durable job, name its cluster with --cluster URL or --cluster=running"
             .to_owned(),
     }
@@ -114,7 +115,7 @@ pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), 
             rows.push((job, counts));
         }
     }
-    match arguments.format {
+    match arguments.shown.format {
         ShownAs::Json => {
             let all: Vec<Json> = rows
                 .iter()
@@ -389,7 +390,7 @@ fn text(job: &DurableJob, counts: Option<JobCounts>) -> String {
     ];
     let lines = rows
         .iter()
-        .map(|(name, value)| format!("{name:<10} {}\n", escaped(value)));
+        .map(|(name, value)| format!("{name:<10} {}\n", in_line(value)));
     lines.collect()
 }
 

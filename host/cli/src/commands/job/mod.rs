@@ -16,7 +16,8 @@ use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::stdout::print;
 use crate::pipeline::history::{self, HOW};
-use crate::text::{aligned, counted, duration, in_line, time};
+use crate::text::{aligned, counted, duration, time};
+use rwasm_cluster::plain::{self, in_line};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
@@ -45,7 +46,7 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
             JobName::History(id) => again::replay(JobKey(*id), arguments, signals),
             JobName::Durable(id) => Err(CliError::Wrong {
                 message: format!(
-                    "`{id}` is not a job of the history; only tasks of those can be replayed"
+                    "`{id}` is not a job id of the history; only its tasks can be replayed"
                 ),
                 hint: "list the jobs with `rwasm-cluster job list`, or run the failed tasks of a durable job again with \
                        `rwasm-cluster job retry ID --cluster`"
@@ -59,9 +60,9 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
 #[cfg(feature = "nats")]
 fn durable_show(id: &str, arguments: &ShowArguments) -> Result<(), CliError> {
     durable::show(
-        &durable::look_for(id, &arguments.remote)?,
+        &durable::look_for(id, &arguments.shown.remote)?,
         id,
-        arguments.format,
+        arguments.shown.format,
     )
 }
 
@@ -98,25 +99,25 @@ fn durable_retry(id: &str, _: &AgainArguments) -> Result<(), CliError> {
 #[cfg(not(feature = "nats"))]
 fn no_number(id: &str) -> CliError {
     CliError::Wrong {
-        message: format!("`{id}` is not a job of the history, whose ids are numbers"),
+        message: format!("`{id}` is not a job id: ids in the history are numbers"),
         hint: "`rwasm-cluster job list` lists the jobs".to_owned(),
     }
 }
 
 fn list(arguments: &ListArguments) -> Result<(), CliError> {
     #[cfg(feature = "nats")]
-    if let Some(jobs) = durable::looked_at(&arguments.remote)? {
+    if let Some(jobs) = durable::looked_at(&arguments.shown.remote)? {
         return durable::list(&jobs, arguments);
     }
     let history = match history::open()? {
         Ok(history) => history,
         Err(path) => {
-            if arguments.format == ShownAs::Json {
+            if arguments.shown.format == ShownAs::Json {
                 print("[]\n")?;
             }
             let text = format!(
                 "no history yet ({} does not exist); {HOW}\n",
-                path.display()
+                plain::path(&path)
             );
             // Where stderr is closed there is nobody to tell.
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
@@ -137,7 +138,7 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
     } else {
         history.jobs(&query).map_err(CliError::History)?
     };
-    match arguments.format {
+    match arguments.shown.format {
         ShownAs::Text => print(&table(&jobs)),
         ShownAs::Json => {
             let jobs: Vec<Json> = jobs.iter().map(json).collect();

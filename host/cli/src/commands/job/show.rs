@@ -5,8 +5,9 @@ use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::stdout::print;
 use crate::pipeline::history;
-use crate::text::{counted, escaped, time};
-use rwasm_cluster::{JobEntry, JobKey, TaskEntry, TaskInput, TaskQuery, TaskState};
+use crate::text::{counted, time};
+use rwasm_cluster::plain::in_line;
+use rwasm_cluster::{JobEntry, JobKey, RecordedInput, TaskEntry, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
 use std::fmt::Write as _;
 
@@ -18,12 +19,12 @@ pub(super) fn show(key: JobKey, arguments: &ShowArguments) -> Result<(), CliErro
     let job = history.job(key).map_err(CliError::History)?;
     let mut query = TaskQuery::default();
     query.states = vec![TaskState::Failed];
-    query.limit = match arguments.format {
+    query.limit = match arguments.shown.format {
         ShownAs::Text => Some(SHOWN),
         ShownAs::Json => None,
     };
     let failed = history.tasks(key, &query).map_err(CliError::History)?;
-    print(&match arguments.format {
+    print(&match arguments.shown.format {
         ShownAs::Text => text(&job, &failed),
         ShownAs::Json => {
             let mut document = json(&job);
@@ -37,7 +38,7 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<10} {}", escaped(value));
+        let _ = writeln!(text, "{name:<10} {}", in_line(value));
     };
     line("job", &job.key.to_string());
     line("state", job.state.name());
@@ -99,25 +100,25 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
 }
 
 /// What a task was called with, for people.
-pub(super) fn input(input: &TaskInput) -> String {
+pub(super) fn input(input: &RecordedInput) -> String {
     match input {
-        TaskInput::Stored(values) => match values.len() {
+        RecordedInput::Stored(values) => match values.len() {
             1 => "an argument that is kept".to_owned(),
             count => format!("{count} arguments that are kept"),
         },
-        TaskInput::Range {
+        RecordedInput::Range {
             path, start, end, ..
         } => {
             format!("{}, bytes {start}..{end}", path.display())
         }
-        TaskInput::Elsewhere(reason) => format!("something that is not kept: {reason}"),
+        RecordedInput::Elsewhere(reason) => format!("something that is not kept: {reason}"),
         _ => "something unknown".to_owned(),
     }
 }
 
 fn task(task: &TaskEntry) -> Json {
     let range = match &task.input {
-        TaskInput::Range {
+        RecordedInput::Range {
             path,
             start,
             end,

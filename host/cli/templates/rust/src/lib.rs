@@ -10,7 +10,7 @@ fn mapper(text: &str) -> BTreeMap<String, u64> {
     for word in text.to_lowercase().split(|char: char| !char.is_alphabetic()) {
         *counts.entry(word.to_owned()).or_default() += 1;
     }
-    counts.remove(""); // between two marks there is no word
+    counts.remove(""); // adjacent separators yield an empty word
     counts
 }
 

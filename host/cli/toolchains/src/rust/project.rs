@@ -236,7 +236,7 @@ fn system_root(options: &BuildOptions) -> Result<PathBuf, BuildError> {
     cargo.args(["build", "--release", "--target", TARGET, "--target-dir"]);
     cargo.arg(place.join("target"));
     cargo.args(Compiler::Debian.std_arguments());
-    // Linking with optimisation across crates needs the intermediate form beside the code.
+    // Linking with optimization across crates needs the intermediate form beside the code.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes");
     run(&mut cargo, options)?;
     let io = |what: String| move |source| BuildError::Io { what, source };

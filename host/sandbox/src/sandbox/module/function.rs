@@ -96,7 +96,7 @@ impl<P, R> fmt::Debug for Callable<P, R> {
 pub enum FunctionError {
     /// The module has no function of this name.
     #[error(
-        "{module} has no function `{name}`{}; it has{}",
+        "`{module}` has no function `{name}`{}; it has{}",
         DidYouMean(.near),
         Listed { module, functions, near },
     )]
@@ -111,7 +111,7 @@ pub enum FunctionError {
         functions: Vec<String>,
     },
     /// Several functions have this name, in different interfaces.
-    #[error("{module} has several functions `{name}`: {}; give the full name of one", Named(.candidates, "and"))]
+    #[error("`{module}` has several functions named `{name}`: {}; give the full name of one", Named(.candidates, "and"))]
     Ambiguous {
         /// The module's name.
         module: String,
@@ -121,7 +121,7 @@ pub enum FunctionError {
         candidates: Vec<String>,
     },
     /// The function exists, but its types cannot be those of a task.
-    #[error("{module} has `{function}`, but no task can call it: {reason}")]
+    #[error("`{module}` has `{function}`, but no task can call it: {reason}")]
     Uncallable {
         /// The module's name.
         module: String,
@@ -131,7 +131,7 @@ pub enum FunctionError {
         reason: String,
     },
     /// The module is a WASI command, which is run as a whole and has no functions.
-    #[error("{module} is a WASI command, which is run as a whole and has no function `{name}`")]
+    #[error("`{module}` is a WASI command, which is run as a whole and has no function `{name}`")]
     Command {
         /// The module's name.
         module: String,
@@ -139,7 +139,7 @@ pub enum FunctionError {
         name: String,
     },
     /// The number of parameters differs from the number of types.
-    #[error("`{function}` of {module} has {found} parameters, not {wanted}")]
+    #[error("`{function}` of `{module}` has {found} parameters, not {wanted}")]
     Count {
         /// The module's name.
         module: String,
@@ -152,7 +152,7 @@ pub enum FunctionError {
     },
     /// A parameter has a different type.
     #[error(
-        "`{function}` of {module}: parameter {position} (`{name}`) is {found}, not {wanted}{}",
+        "`{function}` of `{module}`: parameter {position} (`{name}`) is {found}, not {wanted}{}",
         note(*.form),
     )]
     Parameter {
@@ -172,7 +172,7 @@ pub enum FunctionError {
         wanted: String,
     },
     /// The result has a different type.
-    #[error("`{function}` of {module}: the result is {found}, not {wanted}{}", note(*.form))]
+    #[error("`{function}` of `{module}`: the result is {found}, not {wanted}{}", note(*.form))]
     Result {
         /// The module's name.
         module: String,
@@ -322,26 +322,45 @@ impl Listed<'_> {
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.functions.iter().map(String::as_str);
-        let listed: Vec<&str> = match self.near {
-            [] => all.take(LISTED).collect(),
-            _ => all.filter(|function| self.is_near(function)).collect(),
-        };
-        let line = |function: &str| match function.char_indices().nth(WIDEST) {
-            Some((end, _)) => format!("{}…", &function[..end]),
-            None => function.to_owned(),
-        };
+        let is_listed = |function: &&String| self.near.is_empty() || self.is_near(function);
+        let listed: Vec<&str> = self
+            .functions
+            .iter()
+            .filter(is_listed)
+            .map(String::as_str)
+            .collect();
         match listed.as_slice() {
-            [] => f.write_str(" none")?,
-            [one] => write!(f, " {}", line(one))?,
-            several => {
-                for function in several {
-                    write!(f, "\n  {}", line(function))?;
-                }
+            [] => f.write_str(" none"),
+            listed => write!(f, ":{}", FunctionList::new(self.module, listed)),
+        }
+    }
+}
+
+/// Functions in an error, one per line; many are cut short, as are long ones.
+#[doc(hidden)]
+pub struct FunctionList<'a, S> {
+    module: &'a str,
+    functions: &'a [S],
+}
+
+impl<'a, S: AsRef<str>> FunctionList<'a, S> {
+    /// Lists functions of a module, each as WIT.
+    pub const fn new(module: &'a str, functions: &'a [S]) -> Self {
+        Self { module, functions }
+    }
+}
+
+impl<S: AsRef<str>> fmt::Display for FunctionList<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for function in self.functions.iter().take(LISTED) {
+            let function = function.as_ref();
+            match function.char_indices().nth(WIDEST) {
+                Some((end, _)) => write!(f, "\n  {}…", &function[..end])?,
+                None => write!(f, "\n  {function}")?,
             }
         }
-        let left = self.functions.len() - listed.len();
-        if left > 0 && self.near.is_empty() {
+        let left = self.functions.len().saturating_sub(LISTED);
+        if left > 0 {
             let module = self.module;
             write!(
                 f,
@@ -439,7 +458,7 @@ mod tests {
         assert_eq!(
             refused.unwrap_err().to_string(),
             "`try-count: func(text: string) -> result<list<tuple<string, u64>>, string>` of \
-             m.wasm: the result is list<tuple<string, u64>>, not \
+             `m.wasm`: the result is list<tuple<string, u64>>, not \
              result<list<tuple<string, u64>>, string>"
         );
     }
@@ -460,7 +479,7 @@ mod tests {
         );
         assert_eq!(
             small.dynamic_function("add_one").unwrap_err().to_string(),
-            "m.wasm has no function `add_one` (did you mean `add-one`?); it has add-one: \
+            "`m.wasm` has no function `add_one` (did you mean `add-one`?); it has:\n  add-one: \
              func(p0: s32) -> s32"
         );
         let names: Vec<String> = (0..12)
@@ -471,7 +490,7 @@ mod tests {
         let text = many.dynamic_function("word").unwrap_err().to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 12, "{text}");
-        assert_eq!(lines[0], "m.wasm has no function `word`; it has");
+        assert_eq!(lines[0], "`m.wasm` has no function `word`; it has:");
         assert_eq!(lines[1], format!("  0-{}…", "x".repeat(WIDEST - 2)));
         assert_eq!(
             lines[11],
@@ -481,12 +500,12 @@ mod tests {
         let none = super::tests::module(Form::Plain, Vec::new());
         assert_eq!(
             none.dynamic_function("f").unwrap_err().to_string(),
-            "m.wasm has no function `f`; it has none"
+            "`m.wasm` has no function `f`; it has none"
         );
         let command = super::tests::module(Form::Command, Vec::new());
         assert_eq!(
             command.dynamic_function("f").unwrap_err().to_string(),
-            "m.wasm is a WASI command, which is run as a whole and has no function `f`"
+            "`m.wasm` is a WASI command, which is run as a whole and has no function `f`"
         );
     }
 
@@ -496,18 +515,18 @@ mod tests {
         let error = module.function::<(u8, u8), ()>("check").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`check: func(a: u8, b: bool) -> result<_, string>` of m.wasm: parameter 2 (`b`) is \
+            "`check: func(a: u8, b: bool) -> result<_, string>` of `m.wasm`: parameter 2 (`b`) is \
              bool, not u8"
         );
         let error = module.function::<u8, ()>("check").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`check: func(a: u8, b: bool) -> result<_, string>` of m.wasm has 2 parameters, not 1"
+            "`check: func(a: u8, b: bool) -> result<_, string>` of `m.wasm` has 2 parameters, not 1"
         );
         let error = module.function::<(), u8>("a:b/c#now").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`a:b/c#now: func()` of m.wasm: the result is nothing, not u8"
+            "`a:b/c#now: func()` of `m.wasm`: the result is nothing, not u8"
         );
     }
 
@@ -519,7 +538,7 @@ mod tests {
         let error = module.function::<(u32, f64), i64>("f").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`f: func(p0: s32, p1: f64) -> s64` of m.wasm: parameter 1 (`p0`) is s32, not u32 \
+            "`f: func(p0: s32, p1: f64) -> s64` of `m.wasm`: parameter 1 (`p0`) is s32, not u32 \
              (plain functions only take and return s32, s64, f32 and f64)"
         );
     }

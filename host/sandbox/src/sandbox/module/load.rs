@@ -12,7 +12,7 @@ use super::wit::{self, Bind, Exported};
 use super::{Form, Import, Inner, Module, ModuleHash};
 use crate::limits::{Limits, MODULE_SIZE};
 use bytes::Bytes;
-use rwasm_value::plain::plain;
+use rwasm_value::plain::{self, in_line, plain};
 use rwasm_value::units::ByteSize;
 use std::collections::HashSet;
 use std::io::Read;
@@ -25,19 +25,19 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum LoadError {
     /// The file does not exist.
-    #[error("module `{}` does not exist", .path.display())]
+    #[error("module `{}` does not exist", plain::path(.path))]
     NotFound {
         /// The path that was given.
         path: PathBuf,
     },
     /// The path is a directory.
-    #[error("module `{}` is a directory, not a .wasm or .wat file", .path.display())]
+    #[error("module `{}` is a directory, not a .wasm or .wat file", plain::path(.path))]
     Directory {
         /// The directory.
         path: PathBuf,
     },
     /// The file cannot be read.
-    #[error("cannot read module `{}`", .path.display())]
+    #[error("cannot read module `{}`", plain::path(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -103,7 +103,7 @@ pub enum LoadError {
         message: String,
     },
     /// The program for compiling produces code that this program cannot run.
-    #[error("module `{name}` was not compiled: `{}` is a different build from this program", .program.display())]
+    #[error("module `{name}` was not compiled: `{}` is a different build from this program", plain::path(.program))]
     CompilerMismatch {
         /// The module.
         name: String,
@@ -111,7 +111,7 @@ pub enum LoadError {
         program: PathBuf,
     },
     /// The program for compiling cannot be started.
-    #[error("module `{name}` was not compiled: `{}` cannot be started", .program.display())]
+    #[error("module `{name}` was not compiled: `{}` cannot be started", plain::path(.program))]
     CompilerUnavailable {
         /// The module.
         name: String,
@@ -146,7 +146,7 @@ pub enum LoadError {
 }
 
 impl Module {
-    /// Loads and analyses the module in a file: a `.wasm` core module or component, or `.wat` text.
+    /// Loads and analyzes the module in a file: a `.wasm` core module or component, or `.wat` text.
     ///
     /// # Errors
     ///
@@ -191,20 +191,20 @@ impl Module {
             .map_err(unreadable)?;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self::analyse(
-            path.display().to_string(),
+            &path.display().to_string(),
             Some(absolute),
             bytes.into(),
             limit,
         )
     }
 
-    /// Loads and analyses a module in memory, in binary or text form; `name` is its name in errors.
+    /// Loads and analyzes a module in memory, in binary or text form; `name` is its name in errors.
     ///
     /// # Errors
     ///
     /// Returns an error if the bytes are not a module, or are more than [`MODULE_SIZE`].
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Result<Self, LoadError> {
-        Self::analyse(name.into(), None, bytes.into(), MODULE_SIZE)
+        Self::analyse(&name.into(), None, bytes.into(), MODULE_SIZE)
     }
 
     /// Does the same for at most [`Limits::module`] bytes.
@@ -217,15 +217,16 @@ impl Module {
         bytes: impl Into<Bytes>,
         limits: &Limits,
     ) -> Result<Self, LoadError> {
-        Self::analyse(name.into(), None, bytes.into(), limits.module)
+        Self::analyse(&name.into(), None, bytes.into(), limits.module)
     }
 
     fn analyse(
-        name: String,
+        name: &str,
         path: Option<PathBuf>,
         bytes: Bytes,
         limit: ByteSize,
     ) -> Result<Self, LoadError> {
+        let name = in_line(name);
         if bytes.len() as u64 > limit.bytes() {
             return Err(LoadError::TooLarge { name, limit });
         }
@@ -309,7 +310,7 @@ fn binary(name: &str, bytes: Bytes) -> Result<Bytes, LoadError> {
         .filter(|text| looks_like_wat(text))
     else {
         return Err(refuse(&format!(
-            "it begins with the bytes {}, a module begins with 00 61 73 6d",
+            "it begins with {}, but a module begins with 00 61 73 6d",
             bytes
                 .iter()
                 .take(4)

@@ -1,4 +1,4 @@
-//! What a module is: a program that a user brought, identified by its SHA-256, analysed but not yet
+//! What a module is: a program that a user brought, identified by its SHA-256, analyzed but not yet
 //! compiled.
 //!
 //! `load` (with `facts`) and `wit` (with `signature`) analyse it, within `room` and with panics of

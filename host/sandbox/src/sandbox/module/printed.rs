@@ -10,7 +10,7 @@ use super::merged;
 use super::room::{Room, Weights};
 use super::wit::is_of_a_tool;
 use super::{Form, Function, Module};
-use rwasm_value::plain::shortened;
+use rwasm_value::plain::{in_line, shortened};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use wit_component::WitPrinter;
@@ -162,7 +162,7 @@ fn described(module: &Module) -> String {
             format!("  export {name}: {};\n", signature(function))
         } else {
             // A name may contain anything, even line ends.
-            let shown = function.to_string().escape_default().to_string();
+            let shown = in_line(&function.to_string());
             format!("  // not a name in WIT: {shown}\n")
         };
         text.push_str(&line);
@@ -249,7 +249,7 @@ mod tests {
             .map(|name| format!(r#"(export "{name}" (func (param "x" $t16)))"#))
             .concat();
         let text = format!(r#"(component {types} (import "a:b/c" (instance {functions})))"#);
-        // What is imported is not looked at where a module is analysed.
+        // What is imported is not looked at where a module is analyzed.
         let module = Module::from_bytes("m.wat", text).unwrap();
         let error = module.wit().unwrap_err().to_string();
         assert!(error.contains("the most a module may have"), "{error}");

@@ -6,12 +6,13 @@
 
 use super::request::Surroundings;
 use crate::input::{Chunk, ChunkData, OpenFile};
+use crate::lock::lock;
 use crate::note::{Listener, TaskNote};
 use crate::outcome::{Failure, FailureCode, Log};
 use bytes::Bytes;
 use std::io::Read;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -412,11 +413,6 @@ impl InputStream for Stdin {
     fn read(&mut self, size: usize) -> Result<Bytes, StreamError> {
         lock(&self.0.state).next(size)
     }
-}
-
-/// Locks a stream's state. A panic while it was held leaves plain data that is still valid.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

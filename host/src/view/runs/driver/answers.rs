@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::dispatch::Answer;
 use crate::graph::Retry;
-use crate::job::{Failed, Finished, Retry as Again, TaskId, Verdict};
+use crate::job::{Failed, Finished, ReportFate, Retry as Again, TaskId};
 use crate::view::runs::ending::{Fault, Part};
 use crate::view::shared::result::TaskRecord;
 use rwasm_sandbox::outcome::{Attempt, FailureCode, Origin, Outcome};
@@ -56,13 +56,13 @@ impl Driver {
         let entry = recording.map(|recording| recording.entry(&origin, result, usage));
         let report = self.report(id, origin, outcome, is_merge);
         let verdict = self.machine.finished(report);
-        if verdict == Verdict::Retried && !is_merge {
+        if verdict == ReportFate::Retried && !is_merge {
             self.earlier.insert(index, attempts);
         }
-        if verdict != Verdict::Ignored {
+        if verdict != ReportFate::Ignored {
             self.records.extend(record);
         }
-        if verdict == Verdict::Final && !is_merge {
+        if verdict == ReportFate::Final && !is_merge {
             if let (Some(recording), Some(entry)) = (&mut self.recording, entry) {
                 recording.ended(entry);
             }

@@ -2,7 +2,7 @@
 
 use super::Driver;
 use crate::dispatch::{Dispatch, DispatchedTask, TaskInput};
-use crate::job::{Delivery, Dispatch as HandOver, TaskId, Work};
+use crate::job::{Delivery, HandedOver, TaskId, Work};
 use crate::merge::tree::Shape;
 use crate::placement::{Eligible, Stage};
 use crate::view::runs::ending::Part;
@@ -79,7 +79,7 @@ impl Driver {
     }
 
     /// Hands tasks to the backend.
-    pub(super) fn dispatch(&mut self, hand_over: HandOver<Piece, Part>) {
+    pub(super) fn dispatch(&mut self, hand_over: HandedOver<Piece, Part>) {
         let context = &self.context;
         let mut tasks = Vec::with_capacity(hand_over.tasks.len());
         let mut flying = Vec::with_capacity(hand_over.tasks.len());

@@ -55,7 +55,7 @@ pub(crate) struct Context {
     pub(crate) queue_time: Option<Duration>,
     /// How long the whole job may take.
     pub(crate) deadline: Option<Duration>,
-    /// Whether a job in which a task failed has failed, though it bears that.
+    /// Whether a job in which a task failed has failed, although it tolerates that.
     pub(crate) failures_count: bool,
     pub(crate) keep_records: bool,
     /// What is pushed to the engines.

@@ -114,7 +114,7 @@ mod tests {
         let text = |json, ty: &Type| from_json(&json, ty).unwrap_err().to_string();
         assert_eq!(
             text(json!([["a", 1], ["b", -1]]), &counts),
-            "[1].1: expected u64, found -1"
+            "[1].1: expected u64, found `-1`"
         );
         assert_eq!(
             text(json!([["a"]]), &counts),
@@ -122,15 +122,15 @@ mod tests {
         );
         assert_eq!(
             text(json!(1.0), &Type::U8),
-            "the value: expected u8, found 1.0"
+            "the value: expected u8, found `1.0`"
         );
         assert_eq!(
             text(json!(1e300), &Type::F32),
-            "the value: expected f32, found 1e+300"
+            "the value: expected f32, found `1e+300`"
         );
         assert_eq!(
             text(json!("inf"), &Type::F64),
-            "the value: expected f64, found \"inf\""
+            "the value: expected f64, found `\"inf\"`"
         );
         assert_eq!(
             text(json!("?"), &Type::bytes()),
@@ -138,7 +138,7 @@ mod tests {
         );
         assert_eq!(
             text(json!({"ok": 1}), &Type::result(None, None)),
-            ".ok: expected null, found 1"
+            ".ok: expected null, found `1`"
         );
     }
 

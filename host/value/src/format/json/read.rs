@@ -100,7 +100,7 @@ fn record(json: &Tree, fields: &[Field], ty: &Type) -> Result<Value, Mismatch> {
         .ok_or_else(|| Mismatch::of_type(found(json), ty))?;
     let is_known = |name: &String| fields.iter().any(|field| *field.name == **name);
     if let Some(name) = object.keys().find(|name| !is_known(name)) {
-        return Err(Mismatch::of_type(format!("field {name}"), ty));
+        return Err(Mismatch::of_type(format!("field `{name}`"), ty));
     }
     let fields = fields.iter().map(|field| {
         let value = match (object.get(&*field.name), &field.ty) {
@@ -231,15 +231,15 @@ fn inside<T>(result: Result<T, Mismatch>, step: Step) -> Result<T, Mismatch> {
 /// Describes what was found in a few words.
 fn found(json: &Tree) -> Cow<'static, str> {
     match json {
-        Tree::Null => "null".into(),
-        Tree::Bool(flag) => flag.to_string().into(),
-        Tree::Number(number) => number.to_string().into(),
-        Tree::String(text) if text.len() <= 40 => format!("{text:?}").into(),
+        Tree::Null => "`null`".into(),
+        Tree::Bool(flag) => format!("`{flag}`").into(),
+        Tree::Number(number) => format!("`{number}`").into(),
+        Tree::String(text) if text.len() <= 40 => format!("`{text:?}`").into(),
         Tree::String(_) => "a string".into(),
         Tree::Array(items) => format!("an array of {}", items.len()).into(),
         Tree::Object(entries) => {
             let names: Vec<_> = entries.keys().take(4).map(String::as_str).collect();
-            format!("an object of {}", names.join(", ")).into()
+            format!("an object of `{}`", names.join("`, `")).into()
         }
     }
 }

@@ -75,6 +75,11 @@ impl<'a> Call<'a> {
     }
 }
 
+/// What the parser reports and where, for an error that says that it concerns WAVE.
+pub(super) fn at(reason: &str, offset: usize) -> String {
+    format!("{reason} at byte {offset}")
+}
+
 /// Prepended to a line that is parsed as the arguments of a call.
 const NAME: &str = "f(";
 
@@ -175,11 +180,11 @@ mod tests {
         let text = |text, ty: &Type| from_wave(text, ty).unwrap_err().to_string();
         assert_eq!(
             text("[(\"a\", some(256))]", &ty),
-            "[0].1.some: expected u8, found 256"
+            "[0].1.some: expected u8, found `256`"
         );
         assert_eq!(
             text("[(\"a\")]", &ty),
-            "[0]: expected tuple<string, option<u8>>, found (\"a\")"
+            "[0]: expected tuple<string, option<u8>>, found `(\"a\")`"
         );
         assert_eq!(
             text("[(", &ty),
@@ -192,11 +197,11 @@ mod tests {
         let variant = Type::Variant([case].into());
         assert_eq!(
             text("a", &variant),
-            ".a: expected variant { a(u8) }, found a"
+            ".a: expected variant { a(u8) }, found `a`"
         );
         assert_eq!(
             text("b", &variant),
-            "the value: expected variant { a(u8) }, found b"
+            "the value: expected variant { a(u8) }, found `b`"
         );
     }
 
@@ -235,7 +240,7 @@ mod tests {
         let error = call.arguments(&params).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "argument 2 (`text`): expected u64, found \"a\""
+            "argument 2 (`text`): expected u64, found `\"a\"`"
         );
 
         assert!(

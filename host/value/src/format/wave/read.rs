@@ -143,7 +143,7 @@ impl Reader<'_> {
         let given: Vec<_> = given.collect();
         let is_known = |name: &str| fields.iter().any(|field| *field.name == *name);
         if let Some((name, _)) = given.iter().find(|(name, _)| !is_known(name)) {
-            return Err(Mismatch::of_type(format!("field {name}"), ty).into());
+            return Err(Mismatch::of_type(format!("field `{name}`"), ty).into());
         }
         let fields = fields.iter().map(|field| {
             let node = given.iter().find(|(name, _)| **name == *field.name);
@@ -175,7 +175,7 @@ impl Reader<'_> {
         let set: Vec<String> = set.map(unmarked).collect();
         let is_known = |name: &str| names.iter().any(|known| **known == *name);
         if let Some(name) = set.iter().find(|name| !is_known(name)) {
-            return Err(Mismatch::of_type(format!("flag {name}"), ty).into());
+            return Err(Mismatch::of_type(format!("flag `{name}`"), ty).into());
         }
         let is_set = |name: &str| set.iter().any(|known| known == name);
         let names = names.iter().filter(|name| is_set(name));
@@ -227,7 +227,7 @@ impl Reader<'_> {
     fn found(&self, node: &Node) -> Cow<'static, str> {
         let text = self.text.get(node.span()).unwrap_or_default();
         if text.len() <= 40 {
-            return text.to_owned().into();
+            return format!("`{text}`").into();
         }
         match node.ty() {
             NodeType::List => "a list".into(),
