@@ -401,7 +401,7 @@ impl CliError {
                 let dir = path.parent().unwrap_or(std::path::Path::new("."));
                 Some(format!(
                     "create keys with `rwasm-cluster keys --dir {}`, or name their directory with --dir",
-                    dir.display()
+                    plain::path(dir)
                 ))
             }
             Self::Project { hint, .. } => hint.clone(),
@@ -421,7 +421,7 @@ impl CliError {
             ),
             Self::Submit(SubmitError::Input(InputError::Directory { path })) => Some(format!(
                 "name the files in the directory, such as {}/*",
-                path.display()
+                plain::path(path)
             )),
             Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. })) => {
                 Some(SMALLER.to_owned())

@@ -16,6 +16,7 @@ use crate::pipeline::{
 };
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
+use rwasm_cluster::plain;
 use rwasm_cluster::{
     Cluster, DynamicCallable, InputError, JobSettings, Map, Merge, Module, SubmitError,
     TaskSettings, Value, ViewKind,
@@ -226,7 +227,7 @@ fn no_input(arguments: &MapArguments, function: &DynamicCallable) -> CliError {
         ),
         hint: format!(
             "name an input: rwasm-cluster map {} {} lines.txt",
-            module.display(),
+            plain::path(&module),
             function.name()
         ),
     }

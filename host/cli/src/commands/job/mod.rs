@@ -17,7 +17,7 @@ use crate::output::messages::note;
 use crate::output::stdout::print;
 use crate::pipeline::history::{self, HOW};
 use crate::text::{aligned, counted, duration, time};
-use rwasm_cluster::plain::in_line;
+use rwasm_cluster::plain::{self, in_line};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
 use std::io::Write as _;
@@ -117,7 +117,7 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
             }
             let text = format!(
                 "no history yet ({} does not exist); {HOW}\n",
-                path.display()
+                plain::path(&path)
             );
             // Where stderr is closed there is nobody to tell.
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
