@@ -157,7 +157,12 @@ fn origin_of(error: &clap::Error, command: &Command, file: &ProjectFile) -> Opti
     let is_part = |set: &str| set == value || set.split(',').any(|part| part == value);
     let has_value = |word: OsString| match word.to_str() {
         Some(word) if value.is_empty() => word.is_empty() || word.ends_with('='),
-        Some(word) => word.ends_with(value),
+        Some(word) => match (word.strip_prefix("--"), word.strip_prefix('-')) {
+            (Some(long), _) => long.split_once('=').is_some_and(|(_, set)| is_part(set)),
+            // The value of a letter follows it, and other letters may precede it.
+            (None, Some(letters)) => letters.len() > value.len() && letters.ends_with(value),
+            (None, None) => is_part(word),
+        },
         None => false,
     };
     if std::env::args_os().skip(1).any(has_value) {

@@ -5,7 +5,7 @@ use crate::args::{ManyOptions, TaskOptions, When};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::notes::NotesShown;
-use crate::output::results::Output;
+use crate::output::results::{Output, is_stream};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::plain;
 use std::os::unix::fs::MetadataExt as _;
@@ -30,13 +30,10 @@ impl OutputSettings {
         task: &TaskOptions,
         many: Option<&ManyOptions>,
     ) -> Result<Self, CliError> {
-        let is_recorded = task.history.history;
-        let history = is_recorded.then(history::file).transpose()?;
-        refuse_same(&[
-            ("--output", task.output.as_deref()),
-            ("--report", task.report.as_deref()),
-            ("--history", history.as_deref()),
-        ])?;
+        if task.history.history {
+            history::file()?;
+        }
+        refuse_same(task.output.as_deref(), task.report.as_deref())?;
         Ok(Self {
             format: task.format,
             results: task.output.clone(),
@@ -49,8 +46,15 @@ impl OutputSettings {
     }
 }
 
-/// Refuses two options that write the same file: only one of them would be left.
-fn refuse_same(files: &[(&str, Option<&Path>)]) -> Result<(), CliError> {
+/// Refuses options that write the same file, or the file of the history: only one of them would be left.
+pub(crate) fn refuse_same(output: Option<&Path>, report: Option<&Path>) -> Result<(), CliError> {
+    // Where there can be none, nothing of it is overwritten.
+    let history = history::file().ok();
+    let files = [
+        ("--output", output),
+        ("--report", report),
+        ("--history", history.as_deref()),
+    ];
     let named = files
         .iter()
         .filter_map(|(option, path)| Some((option, (*path)?)));
@@ -71,8 +75,11 @@ fn refuse_same(files: &[(&str, Option<&Path>)]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Whether both are one regular file, or will be: a device takes what several write.
+/// Whether both are one regular file, or will be: a device or a stream takes what several write.
 fn is_same(one: &Path, other: &Path) -> bool {
+    if is_stream(one) || is_stream(other) {
+        return false;
+    }
     match (std::fs::metadata(one), std::fs::metadata(other)) {
         (Ok(one), Ok(other)) => {
             one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
@@ -85,9 +92,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Where a file that is not there will be; `-` is the standard stream.
+/// Where a file that is not there will be.
 fn to_be_made(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name().filter(|_| path != Path::new("-"))?;
+    let name = path.file_name()?;
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

@@ -6,6 +6,7 @@ use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::results::Output;
 use crate::pipeline::history;
+use crate::pipeline::output::refuse_same;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
@@ -20,7 +21,9 @@ pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), Cli
     let history = history::existing()?;
     let job = history.job(key).map_err(CliError::History)?;
     let format = Formats::of(&job, arguments.printed.format);
-    let output = || Output::open(arguments.printed.output.as_deref());
+    let path = arguments.printed.output.as_deref();
+    refuse_same(path, None)?;
+    let output = || Output::open(path);
     if let Some(index) = arguments.task {
         let task = history.task(key, index).map_err(CliError::History)?;
         let value = value_of(&job, &task)?;
