@@ -27,8 +27,10 @@ fn a_command_is_not_a_directory_for_man_pages() {
 fn no_terminal_obeys_the_words_of_a_usage_error() {
     let odd = "a\u{1b}[31m\nerror: forged\u{7}\u{202e}";
     let option = format!("--{odd}");
-    let lines: [&[&str]; 5] = [
+    let short = format!("-qj{odd}");
+    let lines: [&[&str]; 6] = [
         &[odd],
+        &["run", "m.wasm", &short],
         &["run", "m.wasm", &option],
         &["run", "m.wasm", "--timeout", odd],
         &["run", "m.wasm", "--merge", odd],
@@ -42,6 +44,17 @@ fn no_terminal_obeys_the_words_of_a_usage_error() {
     }
     let ended = run("wordcount").env("RWASM_ENGINES", odd).fails(2);
     expect_in_lines(&ended.stderr);
+    // A line end by itself leaves the error's own lines as they are.
+    let ended = program()
+        .typed("version x")
+        .env("RWASM_LABEL", "\n")
+        .fails(2);
+    assert!(ended.stderr.lines().count() > 2, "{}", ended.stderr);
+    assert!(!ended.stderr.contains(r"\n"), "{}", ended.stderr);
+    // The time that this takes does not grow with the square of the words.
+    let parts = "\n=,".repeat(30_000);
+    let ended = program().args(["run", "x", &format!("--engines={parts}")]);
+    ended.fails(2);
 }
 
 fn expect_in_lines(stderr: &str) {

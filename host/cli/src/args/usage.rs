@@ -255,6 +255,10 @@ fn foreign_controls() -> Vec<String> {
     let mut found = Vec::new();
     for word in words.filter(|word| word.contains(leaves_line)) {
         let value = word.split_once('=').map(|(_, value)| value.to_owned());
+        // Of `-j4` the error repeats `4`; another letter may precede that.
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        let values = letters.char_indices().skip(1).take(3);
+        found.extend(values.map(|(at, _)| letters[at..].to_owned()));
         let parts = word.split(['=', ',']).map(str::to_owned);
         found.extend(parts.chain(value));
         found.push(word);
@@ -266,8 +270,11 @@ fn foreign_controls() -> Vec<String> {
 /// The text of an error with all that is foreign in it in one line, and nothing that a terminal obeys.
 fn in_lines(text: &str) -> String {
     let mut foreign = foreign_controls();
+    // Nothing but a line end cannot be told from those of the error, and without one all is escaped below.
+    foreign.retain(|part| part.contains('\n') && part.contains(|letter| letter != '\n'));
     // The longest first: what they contain is escaped with them.
-    foreign.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    foreign.sort_by(|one, other| (other.len(), other).cmp(&(one.len(), one)));
+    foreign.dedup();
     let text = foreign.iter().fold(text.to_owned(), |text, word| {
         text.replace(word, &in_line(word))
     });
