@@ -258,6 +258,8 @@ fn help_works_beside_a_project_file_that_is_wrong() {
             "run -h",
             "map wordcount.wasm -qh",
             "job list --help",
+            "engine help",
+            "engine help join",
         ] {
             let ended = program().typed(words).in_dir(dir.path()).end();
             ended.expect_code(0).expect_stderr_is_empty();

@@ -228,7 +228,7 @@ fn two_options_do_not_write_one_file() {
     recorded
         .env("RWASM_HISTORY_FILE", name("history.db"))
         .fails(2)
-        .expect_stderr_has(&["--output and --history write the same file"]);
+        .expect_stderr_has(&["--output would replace the history"]);
     // The history is not replaced by who reads it, or does not record.
     let history = file(&dir, "there.db", "");
     fs::remove_file(&history).expect("removed");
@@ -244,7 +244,9 @@ fn two_options_do_not_write_one_file() {
             .env("RWASM_HISTORY_FILE", &history)
             .arg("-o")
             .arg(&history);
-        again.fails(2).expect_stderr_has(&["write the same file"]);
+        again
+            .fails(2)
+            .expect_stderr_has(&["--output would replace the history"]);
     }
     assert_eq!(fs::read(&history).expect("it is there"), before);
     // Devices take both, and files of two names are two.

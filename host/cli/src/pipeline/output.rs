@@ -30,9 +30,6 @@ impl OutputSettings {
         task: &TaskOptions,
         many: Option<&ManyOptions>,
     ) -> Result<Self, CliError> {
-        if task.history.history {
-            history::file()?;
-        }
         refuse_same(task.output.as_deref(), task.report.as_deref())?;
         Ok(Self {
             format: task.format,
@@ -46,30 +43,29 @@ impl OutputSettings {
     }
 }
 
-/// Refuses options that write the same file, or the file of the history: only one of them would be left.
+/// Refuses two options that write the same file, and one that would replace the history, recorded or not.
 pub(crate) fn refuse_same(output: Option<&Path>, report: Option<&Path>) -> Result<(), CliError> {
-    // Where there can be none, nothing of it is overwritten.
-    let history = history::file().ok();
-    let files = [
-        ("--output", output),
-        ("--report", report),
-        ("--history", history.as_deref()),
-    ];
-    let named = files
-        .iter()
-        .filter_map(|(option, path)| Some((option, (*path)?)));
-    let named: Vec<_> = named.collect();
-    for (at, (one, path)) in named.iter().enumerate() {
-        for (other, other_path) in &named[at + 1..] {
-            if is_same(path, other_path) {
-                return Err(CliError::Wrong {
-                    message: format!(
-                        "{one} and {other} write the same file `{}`",
-                        plain::path(path)
-                    ),
-                    hint: "name another file for one of them".to_owned(),
-                });
-            }
+    if let (Some(output), Some(report)) = (output, report)
+        && is_same(output, report)
+    {
+        return Err(CliError::Wrong {
+            message: format!(
+                "--output and --report write the same file `{}`",
+                plain::path(output)
+            ),
+            hint: "name another file for one of them".to_owned(),
+        });
+    }
+    // Where there can be none, none is replaced.
+    let Ok(history) = history::file() else {
+        return Ok(());
+    };
+    for (option, path) in [("--output", output), ("--report", report)] {
+        if let Some(path) = path.filter(|path| is_same(path, &history)) {
+            return Err(CliError::Wrong {
+                message: format!("{option} would replace the history `{}`", plain::path(path)),
+                hint: "name another file, or another history with RWASM_HISTORY_FILE".to_owned(),
+            });
         }
     }
     Ok(())
