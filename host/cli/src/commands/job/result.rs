@@ -40,32 +40,7 @@ pub(super) fn result(
         write(&mut output, &value, format.record)?;
         return output.complete();
     }
-    match job.state {
-        JobState::Running => {
-            return Err(CliError::History(
-                rwasm_cluster::HistoryError::StillRunning { key },
-            ));
-        }
-        JobState::Done => {}
-        state => {
-            let why = job
-                .message
-                .as_ref()
-                .map(|why| format!(": {why}"))
-                .unwrap_or_default();
-            let how = match state {
-                JobState::Failed => "failed".to_owned(),
-                other => format!("was {other}"),
-            };
-            return Err(CliError::Wrong {
-                message: format!("job {key} {how} and has no result{why}"),
-                hint: format!(
-                    "show details with `rwasm-cluster job show {key}`, or print the result of one task with \
-                     `rwasm-cluster job result {key} TASK`"
-                ),
-            });
-        }
-    }
+    ended_well(key, &job)?;
     if format.is_merged {
         let value = match history.result(key).map_err(CliError::History)? {
             Kept::Value(value) => value,
@@ -107,6 +82,37 @@ pub(super) fn result(
         }
     })?;
     output.complete()
+}
+
+/// Refuses a job that has no result as a whole.
+fn ended_well(key: JobKey, job: &JobEntry) -> Result<(), CliError> {
+    match job.state {
+        JobState::Running => {
+            return Err(CliError::History(
+                rwasm_cluster::HistoryError::StillRunning { key },
+            ));
+        }
+        JobState::Done => {}
+        state => {
+            let why = job
+                .message
+                .as_ref()
+                .map(|why| format!(": {why}"))
+                .unwrap_or_default();
+            let how = match state {
+                JobState::Failed => "failed".to_owned(),
+                other => format!("was {other}"),
+            };
+            return Err(CliError::Wrong {
+                message: format!("job {key} {how} and has no result{why}"),
+                hint: format!(
+                    "show details with `rwasm-cluster job show {key}`, or print the result of one task with \
+                     `rwasm-cluster job result {key} TASK`"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// How a job prints.
