@@ -47,7 +47,8 @@ impl Shortage {
     /// Returns what the engines may use together, in bytes or in numbers.
     #[must_use]
     pub fn wanted(&self) -> u64 {
-        let each: u64 = self.each.iter().map(|(_, amount)| amount).sum();
+        let amounts = self.each.iter().map(|(_, amount)| *amount);
+        let each = amounts.fold(0, u64::saturating_add);
         each.saturating_mul(self.engines.into())
     }
 

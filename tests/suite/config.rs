@@ -271,6 +271,28 @@ fn an_option_wins_over_what_the_environment_says_against_it() {
     merge(wordcount().typed("--verbose").env("RWASM_QUIET", "true")).expect_stdout(by_count);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_project_file_that_is_no_file_or_too_large_holds_up_nobody() {
+    let dir = folder();
+    let path = dir.path().join("rwasm.toml");
+    let count = || wordcount().in_dir(dir.path()).stdin("word");
+    let other = || program().typed("version").in_dir(dir.path());
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).expect("a FIFO can be made");
+    count()
+        .fails(2)
+        .expect_stderr_has(&["rwasm.toml", "not a regular file"]);
+    other().output();
+    std::fs::remove_file(&path).expect("removed");
+    let file = std::fs::File::create(&path).expect("created");
+    file.set_len(1 << 30).expect("it has no blocks");
+    count()
+        .fails(2)
+        .expect_stderr_has(&["rwasm.toml", "expected at most 1MiB, found 1GiB"]);
+    other().output();
+}
+
 #[test]
 fn help_works_beside_a_project_file_that_is_wrong() {
     let dir = folder();
@@ -287,6 +309,8 @@ fn help_works_beside_a_project_file_that_is_wrong() {
             "run -h",
             "map wordcount.wasm -qh",
             "job list --help",
+            "engine help",
+            "engine help join",
         ] {
             let ended = program().typed(words).in_dir(dir.path()).end();
             ended.expect_code(0).expect_stderr_is_empty();

@@ -435,3 +435,16 @@ fn names_cannot_forge_lines() {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
 }
+
+#[test]
+fn a_document_has_nothing_that_a_terminal_obeys() {
+    let dir = folder();
+    let name = "f\u{9b}31m\u{202e}\u{7f}";
+    let text = r#"(module (func (export "f\u{9b}31m\u{202e}\u{7f}")))"#;
+    let module = file(&dir, "odd.wat", text);
+    let ended = inspect(module).typed("--format json").end().expect_code(0);
+    let text = ended.text();
+    assert!(text.contains(r"f\u009b31m\u202e\u007f"), "{text}");
+    assert!(!text.contains(['\u{9b}', '\u{202e}', '\u{7f}']), "{text}");
+    assert_eq!(ended.json()["functions"][0]["name"], name);
+}

@@ -216,7 +216,7 @@ fn a_python_module_shows_what_its_author_wrote() {
     call("wordcount-python")
         .arg("nothing")
         .fails(10)
-        .expect_stderr_has(&["it has\n", "mapper: func(text: string)"]);
+        .expect_stderr_has(&["it has:\n", "mapper: func(text: string)"]);
     call("wordcount-python").arg("init").fails(10);
 }
 

@@ -146,6 +146,14 @@ fn what_the_engines_could_use_up_is_said_with_the_arithmetic() {
         .stdin("a\n");
     quiet.end().expect_code(0).expect_stderr_is_empty();
     run("upper").stdin("a\n").end().expect_stderr_is_empty();
+    // The largest number of bytes there is, and a little more.
+    let endless = run("upper")
+        .typed("--memory 18446744073709551615")
+        .stdin("a\n");
+    endless
+        .end()
+        .expect_code(0)
+        .expect_stderr_has(&["warning: "]);
 
     let cluster = cluster(1);
     assert!(cluster.shortages().is_empty(), "{:?}", cluster.shortages());

@@ -3,6 +3,7 @@
 use crate::support::{Cli, call, file, folder, guest, only_here, program, run};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::process::Stdio;
 
 #[test]
 fn a_command_is_not_a_directory_for_man_pages() {
@@ -26,8 +27,10 @@ fn a_command_is_not_a_directory_for_man_pages() {
 fn no_terminal_obeys_the_words_of_a_usage_error() {
     let odd = "a\u{1b}[31m\nerror: forged\u{7}\u{202e}";
     let option = format!("--{odd}");
-    let lines: [&[&str]; 5] = [
+    let short = format!("-qj{odd}");
+    let lines: [&[&str]; 6] = [
         &[odd],
+        &["run", "m.wasm", &short],
         &["run", "m.wasm", &option],
         &["run", "m.wasm", "--timeout", odd],
         &["run", "m.wasm", "--merge", odd],
@@ -41,6 +44,17 @@ fn no_terminal_obeys_the_words_of_a_usage_error() {
     }
     let ended = run("wordcount").env("RWASM_ENGINES", odd).fails(2);
     expect_in_lines(&ended.stderr);
+    // A line end by itself leaves the error's own lines as they are.
+    let ended = program()
+        .typed("version x")
+        .env("RWASM_LABEL", "\n")
+        .fails(2);
+    assert!(ended.stderr.lines().count() > 2, "{}", ended.stderr);
+    assert!(!ended.stderr.contains(r"\n"), "{}", ended.stderr);
+    // The time that this takes does not grow with the square of the words.
+    let parts = "\n=,".repeat(30_000);
+    let ended = program().args(["run", "x", &format!("--engines={parts}")]);
+    ended.fails(2);
 }
 
 fn expect_in_lines(stderr: &str) {
@@ -214,10 +228,71 @@ fn two_options_do_not_write_one_file() {
     recorded
         .env("RWASM_HISTORY_FILE", name("history.db"))
         .fails(2)
-        .expect_stderr_has(&["--output and --history write the same file"]);
+        .expect_stderr_has(&["--output would replace the history"]);
+    // The history is not replaced by who reads it, or does not record.
+    let history = file(&dir, "there.db", "");
+    fs::remove_file(&history).expect("removed");
+    let recorded = call("numbers").typed("fib 5 --history");
+    recorded.env("RWASM_HISTORY_FILE", &history).output();
+    let before = fs::read(&history).expect("it is there");
+    for again in [
+        program().typed("job result 1"),
+        program().typed("job replay 1 0"),
+        call("numbers").typed("fib 6"),
+    ] {
+        let again = again
+            .env("RWASM_HISTORY_FILE", &history)
+            .arg("-o")
+            .arg(&history);
+        again
+            .fails(2)
+            .expect_stderr_has(&["--output would replace the history"]);
+    }
+    assert_eq!(fs::read(&history).expect("it is there"), before);
     // Devices take both, and files of two names are two.
     both("/dev/null", "/dev/null").end().expect_code(0);
     both("result", "sub/result").end().expect_code(0);
+}
+
+/// A file that a stream was redirected to is written like the stream: after what is there, and not replaced.
+#[test]
+fn names_of_streams_replace_no_file() {
+    let dir = folder();
+    for (options, stderr) in [
+        ("-o /dev/stdout", false),
+        ("-o /dev/fd/1", false),
+        ("-o /proc/self/fd/1", false),
+        ("-o /dev/stdout --report /dev/null", false),
+        ("-o /dev/null --report /dev/stderr", true),
+    ] {
+        let path = file(&dir, "stream", "before\n");
+        let append = || {
+            fs::OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .expect("it is there")
+        };
+        let mut command = call("numbers").typed("fib 5").typed(options).into_command();
+        let (out, err) = if stderr {
+            (Stdio::null(), append().into())
+        } else {
+            (append().into(), Stdio::null())
+        };
+        let ended = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .status();
+        assert!(ended.expect("it runs").success(), "{options}");
+        let now = fs::read_to_string(&path).expect("it is there");
+        let after = now.strip_prefix("before\n").expect("it begins as before");
+        assert_eq!(after.starts_with('{'), stderr, "{options}: {after}");
+        assert!(stderr || after == "5\n", "{options}: {after}");
+    }
+    // A file of that name does not make `-` a file.
+    file(&dir, "-", "");
+    let both = call("numbers").typed("fib 5 -o - --report -").in_dir(&dir);
+    both.end().expect_code(0);
 }
 
 #[test]

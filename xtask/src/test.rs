@@ -184,9 +184,12 @@ fn selected(arguments: &[&str]) -> Result<BTreeSet<String>> {
 /// Packs every package as it would be published, builds each from what was packed, and makes a project in each language
 /// with the program that comes of it.
 fn packages() -> Result<Done> {
+    // Built in a directory of its own, where no other build leaves a program of that name.
+    let target = shell::target()?.join("packages");
     let mut cargo = shell::cargo(shell::root());
-    shell::run(cargo.args(["package", "--workspace", "--exclude", "xtask", "--locked"]))?;
-    let program = shell::target()?.join("package/debug/rwasm-cluster");
+    cargo.args(["package", "--workspace", "--exclude", "xtask", "--locked"]);
+    shell::run(cargo.arg("--target-dir").arg(&target))?;
+    let program = target.join("debug/rwasm-cluster");
     let dir = shell::target()?.join("tmp/packages");
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;

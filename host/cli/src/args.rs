@@ -37,9 +37,11 @@ pub(crate) use clusters::{
     EngineListArguments, HostArgument, LabelArgument, StartArguments, StatusArguments,
     StopArguments,
 };
+#[cfg(feature = "nats")]
+pub(crate) use history::ShownOptions;
 pub(crate) use history::{
     AgainArguments, HistoryArguments, JobArguments, JobCommand, JobName, ListArguments, Printed,
-    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs, ShownOptions,
+    ReplayArguments, ResultArguments, RmArguments, ShowArguments, ShownAs,
 };
 
 #[cfg(feature = "nats")]

@@ -41,10 +41,13 @@ fn program() -> ExitCode {
         return ended;
     }
     let signals = Signals::listen();
-    let file = match ProjectFile::find() {
-        Err(_) if args::asks_for_help() => Ok(ProjectFile::default()),
-        file if args::are_configured() => file,
-        _ => Ok(ProjectFile::default()),
+    let file = if args::are_configured() {
+        match ProjectFile::find() {
+            Err(_) if args::asks_for_help() => Ok(ProjectFile::default()),
+            file => file,
+        }
+    } else {
+        Ok(ProjectFile::default())
     };
     let arguments = match file.and_then(|file| Arguments::parse_with(&file)) {
         Ok(arguments) => arguments,
@@ -76,7 +79,7 @@ fn program() -> ExitCode {
         #[cfg(feature = "nats")]
         Command::Init(init) => commands::init(&init),
         Command::Completions(completions) => commands::completions(&completions),
-        Command::Man(man) => commands::man(&man),
+        Command::Man(man) => commands::man(&man, &signals),
         Command::Version => commands::version(),
     };
     match ended {

@@ -1,6 +1,7 @@
 //! Text for people, made and not printed: tables, times, words of a shell.
 
 use rwasm_cluster::ByteSize;
+use rwasm_cluster::plain::is_command;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,21 @@ pub(crate) fn duration(time: Duration) -> String {
     } else {
         format!("{:.1} µs", seconds * 1e6)
     }
+}
+
+/// A JSON document, for programs and people. JSON allows characters in strings that a terminal may obey.
+pub(crate) fn json_document(document: &serde_json::Value) -> String {
+    let text = format!("{document:#}\n");
+    // Only strings have such characters, and an escape means the same there.
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut text, letter| {
+            if is_command(letter) {
+                text += &format!("\\u{:04x}", u32::from(letter));
+            } else {
+                text.push(letter);
+            }
+            text
+        })
 }
 
 /// A word as a shell takes it. One with a zero byte, which no shell takes, is left as it is.

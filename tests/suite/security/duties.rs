@@ -253,19 +253,7 @@ async fn collects(client: &Connected) {
 
 /// A client finds an engine and asks it, and it answers; an engine that is not there is no time-out.
 async fn is_asked(client: &Connected, engine: &Connected) {
-    let engines = client
-        .js
-        .get_key_value("RWC_ENGINES")
-        .await
-        .expect("the bucket");
-    let keys: Vec<String> = engines
-        .keys()
-        .await
-        .expect("it may look")
-        .try_collect()
-        .await
-        .expect("keys");
-    assert_eq!(keys, ["process"]);
+    let engines = looks_at_engines(client).await;
     let mut changes = engines.watch_with_history(">").await.expect("it may watch");
     let first = tokio::time::timeout(AT_ONCE, changes.next())
         .await
@@ -320,19 +308,7 @@ async fn looks_on(viewer: &Connected) {
         .expect("the bucket");
     let record = jobs.get("job").await.expect("it may read");
     assert_eq!(record.expect("there is one"), "queued");
-    let engines = viewer
-        .js
-        .get_key_value("RWC_ENGINES")
-        .await
-        .expect("the bucket");
-    let keys: Vec<String> = engines
-        .keys()
-        .await
-        .expect("it may look")
-        .try_collect()
-        .await
-        .expect("keys");
-    assert_eq!(keys, ["process"]);
+    looks_at_engines(viewer).await;
 }
 
 /// A client cancels a job and removes what is left of it.
@@ -372,4 +348,14 @@ async fn cleans_up(client: &Connected) {
         .expect("the bucket");
     jobs.delete("job").await.expect("it is removed");
     jobs.purge("job").await.expect("it is removed");
+}
+
+/// Whoever may look sees the one engine there is. Returns the bucket.
+async fn looks_at_engines(who: &Connected) -> async_nats::jetstream::kv::Store {
+    let engines = who.js.get_key_value("RWC_ENGINES").await;
+    let engines = engines.expect("the bucket");
+    let keys = engines.keys().await.expect("it may look");
+    let keys: Vec<String> = keys.try_collect().await.expect("keys");
+    assert_eq!(keys, ["process"]);
+    engines
 }

@@ -157,7 +157,12 @@ fn origin_of(error: &clap::Error, command: &Command, file: &ProjectFile) -> Opti
     let is_part = |set: &str| set == value || set.split(',').any(|part| part == value);
     let has_value = |word: OsString| match word.to_str() {
         Some(word) if value.is_empty() => word.is_empty() || word.ends_with('='),
-        Some(word) => word.ends_with(value),
+        Some(word) => match (word.strip_prefix("--"), word.strip_prefix('-')) {
+            (Some(long), _) => long.split_once('=').is_some_and(|(_, set)| is_part(set)),
+            // The value of a letter follows it, and other letters may precede it.
+            (None, Some(letters)) => letters.len() > value.len() && letters.ends_with(value),
+            (None, None) => is_part(word),
+        },
         None => false,
     };
     if std::env::args_os().skip(1).any(has_value) {
@@ -250,6 +255,10 @@ fn foreign_controls() -> Vec<String> {
     let mut found = Vec::new();
     for word in words.filter(|word| word.contains(leaves_line)) {
         let value = word.split_once('=').map(|(_, value)| value.to_owned());
+        // Of `-j4` the error repeats `4`; another letter may precede that.
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        let values = letters.char_indices().skip(1).take(3);
+        found.extend(values.map(|(at, _)| letters[at..].to_owned()));
         let parts = word.split(['=', ',']).map(str::to_owned);
         found.extend(parts.chain(value));
         found.push(word);
@@ -261,8 +270,11 @@ fn foreign_controls() -> Vec<String> {
 /// The text of an error with all that is foreign in it in one line, and nothing that a terminal obeys.
 fn in_lines(text: &str) -> String {
     let mut foreign = foreign_controls();
+    // Nothing but a line end cannot be told from those of the error, and without one all is escaped below.
+    foreign.retain(|part| part.contains('\n') && part.contains(|letter| letter != '\n'));
     // The longest first: what they contain is escaped with them.
-    foreign.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    foreign.sort_by(|one, other| (other.len(), other).cmp(&(one.len(), one)));
+    foreign.dedup();
     let text = foreign.iter().fold(text.to_owned(), |text, word| {
         text.replace(word, &in_line(word))
     });

@@ -3,9 +3,14 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// Whether the words ask for help, which must work beside a project file that has to be mended.
+/// Whether the words ask for help, which must work beside a project file that has to be mended. `engine`, which has
+/// commands of its own, has the word too.
 pub(crate) fn asks_for_help() -> bool {
-    options(std::env::args_os().skip(1)).any(|word| is_help(&word))
+    let words = || options(std::env::args_os().skip(1));
+    let mut names = words().filter(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    let is_word = names.next().is_some_and(|word| word == "engine")
+        && names.next().is_none_or(|word| word == "help");
+    is_word || words().any(|word| is_help(&word))
 }
 
 /// Whether the words name a command that takes settings from a project file.

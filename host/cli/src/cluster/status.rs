@@ -5,7 +5,7 @@ use super::state;
 use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{aligned, counted, time};
+use crate::text::{aligned, counted, json_document, time};
 use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
 use rwasm_cluster::plain::in_line;
 use serde_json::{Value as Json, json};
@@ -21,7 +21,7 @@ pub(crate) fn status(arguments: &StatusArguments) -> Result<(), CliError> {
     let pid = running.map(|(state, _)| state.server.pid);
     print(&match arguments.shown.format {
         ShownAs::Text => text(&found, profile, pid),
-        ShownAs::Json => format!("{:#}\n", document(&found, profile, pid)),
+        ShownAs::Json => json_document(&document(&found, profile, pid)),
     })
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn list(arguments: &EngineListArguments) -> Result<(), CliError> {
         ShownAs::Text => engines(&found.processes),
         ShownAs::Json => {
             let processes: Vec<Json> = found.processes.iter().map(process).collect();
-            format!("{:#}\n", Json::from(processes))
+            json_document(&Json::from(processes))
         }
     })
 }

@@ -5,7 +5,7 @@ use crate::environment::signals::Signals;
 use crate::exit::{CliError, with_source};
 use crate::output::messages;
 use crate::output::results::Output;
-use crate::output::stdout::print;
+use crate::output::stdout::{self, print};
 use crate::text::{bytes, shell_word};
 use rwasm_cluster::plain;
 use rwasm_cluster::plain::{in_line, visible};
@@ -48,7 +48,7 @@ pub(crate) fn build(arguments: &BuildArguments, signals: &Signals) -> Result<(),
     if place == Path::new(STDOUT) {
         return Ok(());
     }
-    print(&format!("{}\n", place.display()))
+    print(&format!("{}\n", stdout::path(&place)))
 }
 
 /// Builds a project as `build` does without options. Gives the place of the module.

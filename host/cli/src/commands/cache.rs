@@ -4,7 +4,7 @@ use crate::args::{CacheCommand, InfoArguments, PruneArguments, ShownAs};
 use crate::environment::compiler::{cache_dir, cache_size};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{bytes, counted, time};
+use crate::text::{bytes, counted, json_document, time};
 use rwasm_cluster::plain::{in_line, visible};
 use rwasm_cluster::{ByteSize, CacheInfo, CodeCache, Prune};
 use serde_json::json;
@@ -60,7 +60,7 @@ fn info(arguments: &InfoArguments) -> Result<(), CliError> {
     print(&match (arguments.format, info) {
         (ShownAs::Text, Ok(info)) => text(&info),
         (ShownAs::Text, Err(why)) => format!("there is no cache: {}\n", visible(&why)),
-        (ShownAs::Json, info) => format!("{:#}\n", document(info.ok().as_ref())),
+        (ShownAs::Json, info) => json_document(&document(info.ok().as_ref())),
     })
 }
 

@@ -5,6 +5,7 @@ use crate::cluster::profile;
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::stdout::print;
+use crate::text::json_document;
 use rwasm_cluster::nats::{Asset, AssetSettings, AssetState, Role, set_up};
 use serde_json::json;
 
@@ -35,7 +36,7 @@ pub(crate) fn init(arguments: &InitArguments) -> Result<(), CliError> {
                 let (state, how) = word(&asset.state);
                 json!({ "name": asset.name, "state": state, "difference": how })
             });
-            format!("{:#}\n", assets.collect::<serde_json::Value>())
+            json_document(&assets.collect())
         }
     })
 }

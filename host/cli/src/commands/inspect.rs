@@ -3,7 +3,7 @@
 use crate::args::{InspectArguments, InspectFormat};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{bytes, shell_word};
+use crate::text::{bytes, json_document, shell_word};
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{Form, Function, JobSpec, Merge, Module, Type, Value};
@@ -239,5 +239,5 @@ fn json(module: &Module) -> String {
         "example": examples(module).first(),
         "example_call": example_call(module),
     });
-    format!("{document:#}\n")
+    json_document(&document)
 }

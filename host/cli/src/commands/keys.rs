@@ -4,6 +4,7 @@ use crate::args::{KeysArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::stdout::print;
+use crate::text::json_document;
 use rwasm_cluster::nats::{KeyFile, KeySettings, Written, make_keys};
 use rwasm_cluster::plain::visible;
 use serde_json::json;
@@ -32,7 +33,7 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Result<(), CliError> {
             let files = files.iter().map(|file| {
                 json!({ "path": file.path.display().to_string(), "state": word(file.written) })
             });
-            format!("{:#}\n", files.collect::<serde_json::Value>())
+            json_document(&files.collect())
         }
     })
 }

@@ -17,6 +17,7 @@ use crate::pipeline::{
 use crate::text::shell_word;
 use anyhow::Context as _;
 use rwasm_cluster::format::{Format, arguments_from_text};
+use rwasm_cluster::plain;
 use rwasm_cluster::{
     Cluster, DynamicCallable, InputError, JobSettings, Map, Merge, Module, SubmitError,
     TaskSettings, Type, Value, ViewKind,
@@ -255,7 +256,7 @@ fn no_input(arguments: &MapArguments, function: &DynamicCallable) -> CliError {
         ),
         hint: format!(
             "name an input: rwasm-cluster map {} {} lines.txt",
-            module.display(),
+            plain::path(&module),
             function.name()
         ),
     }

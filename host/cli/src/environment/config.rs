@@ -1,11 +1,33 @@
 //! `rwasm.toml`: what a project sets for its runs, behind the command line and the environment.
 
 use crate::exit::CliError;
+use rwasm_cluster::ByteSize;
 use rwasm_cluster::plain::leaves_line;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "rwasm.toml";
+
+/// The most bytes of a file, of which settings take a few hundred.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Reads a file that may be anything: opening a pipe waits for whoever writes it.
+fn read(path: &Path) -> std::io::Result<String> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    if found.len() > MOST_BYTES {
+        let message = format!(
+            "expected at most {}, found {}",
+            ByteSize::new(MOST_BYTES),
+            ByteSize::new(found.len())
+        );
+        return Err(std::io::Error::other(message));
+    }
+    std::fs::read_to_string(path)
+}
 
 /// The settings of the current directory's project file; none where there is no file.
 #[derive(Debug, Default)]
@@ -19,11 +41,9 @@ impl ProjectFile {
     /// Reads the file, if there is one.
     pub(crate) fn find() -> Result<Self, CliError> {
         let path = Path::new(NAME).to_owned();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => {
                 return Err(CliError::Config {
                     path,

@@ -3,6 +3,7 @@
 use crate::exit::CliError;
 use crate::output::results::Output;
 use crate::output::summary::Summary;
+use crate::text::json_document;
 use rwasm_cluster::{
     ArgumentSource, Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
     TaskRecord, TaskSettings, Usage,
@@ -65,7 +66,7 @@ pub(crate) fn write(
         "failures": summary.failed.iter().map(failure).collect::<Vec<_>>(),
         "outcomes": summary.outcomes,
     });
-    file.bytes(format!("{document:#}\n").as_bytes())?;
+    file.bytes(json_document(&document).as_bytes())?;
     file.complete()
 }
 

@@ -39,11 +39,28 @@ pub(crate) fn plain(error: io::Error) -> io::Error {
     }
 }
 
+/// The names of stdout. A file that it was redirected to is written like any other stdout, and not replaced.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// Whether the path names a stream and no file of its own.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    STDOUT.iter().any(|stdout| path == Path::new(stdout)) || is_descriptor(path)
+}
+
+/// Whether the path names a stream that this process was started with, which leads to a file where it was redirected.
+fn is_descriptor(path: &Path) -> bool {
+    path == Path::new("/dev/stderr")
+        || ["/dev/fd", "/proc/self/fd"]
+            .iter()
+            .any(|folder| path.starts_with(folder))
+}
+
 impl Output {
     /// stdout, or the file at `path`, which is written aside until [`Output::complete`].
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
         // As everywhere, `-` is the standard stream.
-        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+        let is_file = |path: &&Path| !STDOUT.iter().any(|stdout| *path == Path::new(stdout));
+        let Some(path) = path.filter(is_file) else {
             let stdout = io::stdout();
             let options = WriteOptions {
                 escape_control: stdout.is_terminal(),
@@ -62,11 +79,13 @@ impl Output {
         // stays one: the file it leads to is replaced.
         let mut permissions = file_permissions();
         let path = match std::fs::metadata(path) {
-            Ok(meta) if !meta.is_file() => {
+            Ok(meta) if !meta.is_file() || is_descriptor(path) => {
+                // What a shell redirected a stream to goes on after what is there.
                 let device = std::fs::OpenOptions::new()
-                    .write(true)
+                    .append(true)
                     .open(path)
                     .map_err(unwritable)?;
+                let escape_control = device.is_terminal();
                 let writer = BufWriter::with_capacity(BUFFER, device);
                 let sink = Sink::Device {
                     writer,
@@ -74,7 +93,7 @@ impl Output {
                 };
                 return Ok(Self {
                     sink,
-                    options: WriteOptions::default(),
+                    options: WriteOptions { escape_control },
                 });
             }
             Ok(meta) => {

@@ -1,7 +1,9 @@
 //! What commands print of the program itself.
 
 use crate::exit::CliError;
-use std::io::Write as _;
+use rwasm_cluster::plain;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 
 /// Prints what a command shows of the program itself, where there is no result to write to a file.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
@@ -12,5 +14,14 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
             what: "stdout".to_owned(),
             source,
         }),
+    }
+}
+
+/// A path for stdout: as it is for a program that reads it, and in one line that a terminal does not obey.
+pub(crate) fn path(path: &Path) -> String {
+    if std::io::stdout().is_terminal() {
+        plain::path(path)
+    } else {
+        path.display().to_string()
     }
 }

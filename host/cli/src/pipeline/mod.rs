@@ -12,7 +12,7 @@ mod module;
 
 mod cluster;
 mod job;
-mod output;
+pub(crate) mod output;
 #[cfg(feature = "nats")]
 mod store;
 

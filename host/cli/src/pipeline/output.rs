@@ -5,7 +5,7 @@ use crate::args::{ManyOptions, TaskOptions, When};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::notes::NotesShown;
-use crate::output::results::Output;
+use crate::output::results::{Output, is_stream};
 use rwasm_cluster::format::Format;
 use rwasm_cluster::plain;
 use std::os::unix::fs::MetadataExt as _;
@@ -30,13 +30,7 @@ impl OutputSettings {
         task: &TaskOptions,
         many: Option<&ManyOptions>,
     ) -> Result<Self, CliError> {
-        let is_recorded = task.history.history;
-        let history = is_recorded.then(history::file).transpose()?;
-        refuse_same(&[
-            ("--output", task.output.as_deref()),
-            ("--report", task.report.as_deref()),
-            ("--history", history.as_deref()),
-        ])?;
+        refuse_same(task.output.as_deref(), task.report.as_deref())?;
         Ok(Self {
             format: task.format,
             results: task.output.clone(),
@@ -49,30 +43,39 @@ impl OutputSettings {
     }
 }
 
-/// Refuses two options that write the same file: only one of them would be left.
-fn refuse_same(files: &[(&str, Option<&Path>)]) -> Result<(), CliError> {
-    let named = files
-        .iter()
-        .filter_map(|(option, path)| Some((option, (*path)?)));
-    let named: Vec<_> = named.collect();
-    for (at, (one, path)) in named.iter().enumerate() {
-        for (other, other_path) in &named[at + 1..] {
-            if is_same(path, other_path) {
-                return Err(CliError::Wrong {
-                    message: format!(
-                        "{one} and {other} write the same file `{}`",
-                        plain::path(path)
-                    ),
-                    hint: "name another file for one of them".to_owned(),
-                });
-            }
+/// Refuses two options that write the same file, and one that would replace the history, recorded or not.
+pub(crate) fn refuse_same(output: Option<&Path>, report: Option<&Path>) -> Result<(), CliError> {
+    if let (Some(output), Some(report)) = (output, report)
+        && is_same(output, report)
+    {
+        return Err(CliError::Wrong {
+            message: format!(
+                "--output and --report write the same file `{}`",
+                plain::path(output)
+            ),
+            hint: "name another file for one of them".to_owned(),
+        });
+    }
+    // Where there can be none, none is replaced.
+    let Ok(history) = history::file() else {
+        return Ok(());
+    };
+    for (option, path) in [("--output", output), ("--report", report)] {
+        if let Some(path) = path.filter(|path| is_same(path, &history)) {
+            return Err(CliError::Wrong {
+                message: format!("{option} would replace the history `{}`", plain::path(path)),
+                hint: "name another file, or another history with RWASM_HISTORY_FILE".to_owned(),
+            });
         }
     }
     Ok(())
 }
 
-/// Whether both are one regular file, or will be: a device takes what several write.
+/// Whether both are one regular file, or will be: a device or a stream takes what several write.
 fn is_same(one: &Path, other: &Path) -> bool {
+    if is_stream(one) || is_stream(other) {
+        return false;
+    }
     match (std::fs::metadata(one), std::fs::metadata(other)) {
         (Ok(one), Ok(other)) => {
             one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
@@ -85,9 +88,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Where a file that is not there will be; `-` is the standard stream.
+/// Where a file that is not there will be.
 fn to_be_made(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name().filter(|_| path != Path::new("-"))?;
+    let name = path.file_name()?;
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

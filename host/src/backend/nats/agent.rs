@@ -338,7 +338,12 @@ impl Agent {
     pub(super) fn keep_objects(&self, number: u64, objects: Vec<String>) {
         let gone = match self.flights().get_mut(&number) {
             Some(flight) => {
-                flight.objects = objects;
+                // An earlier attempt may have stored what this one did not come to.
+                for name in objects {
+                    if !flight.objects.contains(&name) {
+                        flight.objects.push(name);
+                    }
+                }
                 return;
             }
             None => objects,

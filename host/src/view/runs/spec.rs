@@ -89,7 +89,7 @@ pub enum Merge {
     Default,
     /// By this function of the module.
     Reducer(String),
-    /// Without a function of the module. A [`Builtin`] converts into this: `Builtin::Sum.into()`.
+    /// On the host, without a function of the module. A [`Builtin`] converts into this: `Builtin::Sum.into()`.
     Builtin(Builtin),
     /// No merge: each outcome is delivered.
     None,

@@ -12,6 +12,7 @@ use crate::output::results::Output;
 use crate::pipeline::RunningCluster;
 use crate::pipeline::grants;
 use crate::pipeline::history;
+use crate::pipeline::output::refuse_same;
 use anyhow::Context as _;
 use rwasm_cluster::plain;
 use rwasm_cluster::{
@@ -262,6 +263,7 @@ impl Again<'_> {
         printed: &Printed,
         signals: &Signals,
     ) -> Result<(), CliError> {
+        refuse_same(printed.output.as_deref(), None)?;
         let output = Output::open(printed.output.as_deref())?;
         signals.clean(output.aside());
         let mut cluster = RunningCluster::of_this_process(builder)?;

@@ -14,7 +14,7 @@ use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 use crate::output::results::Output;
 use crate::output::stdout::print;
 use crate::pipeline::durable;
-use crate::text::{aligned, time};
+use crate::text::{aligned, json_document, time};
 use anyhow::Context as _;
 use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
@@ -121,7 +121,7 @@ pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), 
                 .iter()
                 .map(|(job, counts)| json(job, *counts))
                 .collect();
-            print(&format!("{:#}\n", Json::from(all)))
+            print(&json_document(&Json::from(all)))
         }
         ShownAs::Text => print(&table(&rows)),
     }
@@ -130,7 +130,7 @@ pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), 
 pub(super) fn show(jobs: &DurableJobs, id: &str, format: ShownAs) -> Result<(), CliError> {
     let (job, counts) = jobs.show(id).map_err(durable)?;
     match format {
-        ShownAs::Json => print(&format!("{:#}\n", json(&job, counts))),
+        ShownAs::Json => print(&json_document(&json(&job, counts))),
         ShownAs::Text => print(&text(&job, counts)),
     }
 }

@@ -16,7 +16,7 @@ use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::stdout::print;
 use crate::pipeline::history::{self, HOW};
-use crate::text::{aligned, counted, duration, time};
+use crate::text::{aligned, counted, duration, json_document, time};
 use rwasm_cluster::plain::{self, in_line};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
@@ -33,7 +33,7 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
             JobName::Durable(id) => durable_show(id, arguments),
         },
         JobCommand::Result(arguments) => match &arguments.id {
-            JobName::History(id) => result::result(JobKey(*id), arguments),
+            JobName::History(id) => result::result(JobKey(*id), arguments, signals),
             JobName::Durable(id) => durable_result(id, arguments, signals),
         },
         #[cfg(feature = "nats")]
@@ -142,7 +142,7 @@ fn list(arguments: &ListArguments) -> Result<(), CliError> {
         ShownAs::Text => print(&table(&jobs)),
         ShownAs::Json => {
             let jobs: Vec<Json> = jobs.iter().map(json).collect();
-            print(&format!("{:#}\n", Json::from(jobs)))
+            print(&json_document(&Json::from(jobs)))
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use super::{is_streamed, merge_of, remembered};
 use crate::args::ResultArguments;
+use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::results::Output;
 use crate::pipeline::history;
+use crate::pipeline::output::refuse_same;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
@@ -16,11 +18,21 @@ use rwasm_cluster::{
 /// Tasks that are held in memory at a time.
 const PAGE: usize = 64;
 
-pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), CliError> {
+pub(super) fn result(
+    key: JobKey,
+    arguments: &ResultArguments,
+    signals: &Signals,
+) -> Result<(), CliError> {
     let history = history::existing()?;
     let job = history.job(key).map_err(CliError::History)?;
     let format = Formats::of(&job, arguments.printed.format);
-    let output = || Output::open(arguments.printed.output.as_deref());
+    let path = arguments.printed.output.as_deref();
+    refuse_same(path, None)?;
+    let output = || {
+        let output = Output::open(path)?;
+        signals.clean(output.aside());
+        Ok::<_, CliError>(output)
+    };
     if let Some(index) = arguments.task {
         let task = history.task(key, index).map_err(CliError::History)?;
         let value = value_of(&job, &task)?;
@@ -28,32 +40,7 @@ pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), Cli
         write(&mut output, &value, format.record)?;
         return output.complete();
     }
-    match job.state {
-        JobState::Running => {
-            return Err(CliError::History(
-                rwasm_cluster::HistoryError::StillRunning { key },
-            ));
-        }
-        JobState::Done => {}
-        state => {
-            let why = job
-                .message
-                .as_ref()
-                .map(|why| format!(": {why}"))
-                .unwrap_or_default();
-            let how = match state {
-                JobState::Failed => "failed".to_owned(),
-                other => format!("was {other}"),
-            };
-            return Err(CliError::Wrong {
-                message: format!("job {key} {how} and has no result{why}"),
-                hint: format!(
-                    "show details with `rwasm-cluster job show {key}`, or print the result of one task with \
-                     `rwasm-cluster job result {key} TASK`"
-                ),
-            });
-        }
-    }
+    ended_well(key, &job)?;
     if format.is_merged {
         let value = match history.result(key).map_err(CliError::History)? {
             Kept::Value(value) => value,
@@ -95,6 +82,37 @@ pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), Cli
         }
     })?;
     output.complete()
+}
+
+/// Refuses a job that has no result as a whole.
+fn ended_well(key: JobKey, job: &JobEntry) -> Result<(), CliError> {
+    match job.state {
+        JobState::Running => {
+            return Err(CliError::History(
+                rwasm_cluster::HistoryError::StillRunning { key },
+            ));
+        }
+        JobState::Done => {}
+        state => {
+            let why = job
+                .message
+                .as_ref()
+                .map(|why| format!(": {why}"))
+                .unwrap_or_default();
+            let how = match state {
+                JobState::Failed => "failed".to_owned(),
+                other => format!("was {other}"),
+            };
+            return Err(CliError::Wrong {
+                message: format!("job {key} {how} and has no result{why}"),
+                hint: format!(
+                    "show details with `rwasm-cluster job show {key}`, or print the result of one task with \
+                     `rwasm-cluster job result {key} TASK`"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// How a job prints.

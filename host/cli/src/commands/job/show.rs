@@ -5,7 +5,7 @@ use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::stdout::print;
 use crate::pipeline::history;
-use crate::text::{counted, time};
+use crate::text::{counted, json_document, time};
 use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{JobEntry, JobKey, RecordedInput, TaskEntry, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
@@ -29,7 +29,7 @@ pub(super) fn show(key: JobKey, arguments: &ShowArguments) -> Result<(), CliErro
         ShownAs::Json => {
             let mut document = json(&job);
             document["failed_tasks"] = failed.iter().map(task).collect();
-            format!("{document:#}\n")
+            json_document(&document)
         }
     })
 }
