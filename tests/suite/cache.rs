@@ -17,6 +17,7 @@ fn with_cache(dir: &Path) -> Cli {
         .stdin(TEXT)
 }
 
+/// The files of a cache, but for the locks of those who compile.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return vec![];
@@ -24,8 +25,14 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.expect("an entry").path())
         .collect();
+    files.retain(|file| !is_lock(file));
     files.sort();
     files
+}
+
+fn is_lock(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(".lock-"))
 }
 
 /// A cache with one module in it: its directory and its only file.

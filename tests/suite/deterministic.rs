@@ -116,15 +116,95 @@ fn time_goes_on_only_in_sleep_which_takes_none() {
 
 #[test]
 fn fuel_is_what_ends_computing() {
-    let ended = run("spin").typed("--deterministic --fuel 50000000 --timeout 1ms");
+    let ended = run("spin").typed("--deterministic --fuel 50000000 --timeout 1ms --limit wall=1m");
     ended
         .fails(11)
         .expect_stderr_has(&["(fuel-exhausted)", "50000000", "--fuel"]);
     // Computing takes no time: a task that computes for longer than its limit of time ends well.
     let output = call("numbers")
-        .typed("fib 27 --deterministic --timeout 1ms")
+        .typed("fib 27 --deterministic --timeout 1ms --limit wall=1m")
         .output();
     assert_eq!(output, "196418\n");
+}
+
+/// A program that asks the host for its clock for ever.
+const ASKING: &str = r#"(module
+    (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (loop $again (drop (call $clock (i32.const 0) (i64.const 1) (i32.const 64))) (br $again))))"#;
+
+#[test]
+fn what_the_host_does_is_charged_by_a_table() {
+    let dir = folder();
+    let path = file(&dir, "asking.wat", ASKING);
+    let asking = |arguments: &str| program().arg("run").arg(&path).typed(arguments).stdin("");
+    // A call costs 200, and a round of the guest's loop a few. Without the table this would take 25 times as many rounds.
+    let ended = asking("--deterministic --fuel 2000000 --limit wall=1m").fails(11);
+    ended.expect_stderr_has(&["(fuel-exhausted)", "2000000"]);
+    let module = Module::from_bytes("witness.wat", WITNESS).expect("it is a module");
+    let cluster = cluster(1);
+    let fuel = |fuel| {
+        let mut spec = deterministic(None);
+        spec.job.max_failures = rwasm_cluster::Tolerance::Count(1);
+        spec.task.limits = Some({
+            let mut limits = Limits::default();
+            limits.fuel = Some(fuel);
+            limits
+        });
+        let job = cluster.run(&module, vec![Input::bytes("input", "a")], &spec);
+        let mut job = job.expect("the job begins");
+        let (_, outcome) = job.next_outcome().expect("it has an outcome");
+        (
+            outcome.result.map_err(|failure| failure.code),
+            outcome.usage.fuel,
+        )
+    };
+    // Six calls and some bytes, beside a hundred instructions.
+    let (result, used) = fuel(1_000_000);
+    assert!(result.is_ok());
+    let used = used.expect("fuel is counted");
+    assert!((1200..2000).contains(&used), "{used}");
+    // To the unit, wherever the last of it goes.
+    assert_eq!(fuel(used).1, Some(used));
+    assert!(fuel(used).0.is_ok());
+    let (result, all) = fuel(used - 1);
+    assert_eq!(result.err(), Some(FailureCode::FuelExhausted));
+    assert_eq!(all, Some(used - 1));
+}
+
+#[test]
+fn the_clock_ends_what_fuel_would_not_and_says_so() {
+    let dir = folder();
+    let path = file(&dir, "asking.wat", ASKING);
+    let mut waiting = program()
+        .arg("run")
+        .arg(&path)
+        .typed("--deterministic --timeout 50ms --fuel 18446744073709551615");
+    waiting = waiting.stdin("");
+    waiting.fails(11).expect_stderr_has(&[
+        "(timeout)",
+        "by the clock",
+        "500ms",
+        "--limit wall=TIME",
+    ]);
+    // One that computes.
+    let spin = run("spin").typed("--deterministic --fuel 18446744073709551615 --limit wall=100ms");
+    spin.fails(11)
+        .expect_stderr_has(&["(timeout)", "by the clock", "100ms"]);
+    // One that waits for an input that does not come.
+    let mut child = run("upper")
+        .typed("--deterministic --limit wall=200ms")
+        .into_command()
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let _silent = child.stdin.take();
+    let ended = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(11), "{said}");
+    assert!(said.contains("by the clock"), "{said}");
 }
 
 #[test]
@@ -269,15 +349,15 @@ const CLOCK: &str = r#"(module
 
 #[test]
 fn a_project_file_does_not_say_what_tasks_may_reach() {
-    for line in [
-        "clock = \"precise\"",
-        "dir = \"/::/\"",
-        "env = \"HOME\"",
-        "net = \"a:1\"",
+    for (line, said) in [
+        ("clock = \"precise\"", "cannot be set here"),
+        ("dir = \"/::/\"", "unknown setting"),
+        ("env = \"HOME\"", "unknown setting"),
+        ("net = \"a:1\"", "unknown setting"),
     ] {
         let dir = folder();
         file(&dir, "rwasm.toml", line);
         let refused = run("wordcount").in_dir(dir.path()).stdin("a\n").fails(2);
-        refused.expect_stderr_has(&["unknown setting"]);
+        refused.expect_stderr_has(&[said]);
     }
 }

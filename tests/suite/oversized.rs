@@ -150,3 +150,32 @@ fn an_error_repeats_the_beginning_of_a_long_line() {
     assert!(message.contains("line:1:"), "{message}");
     assert!(message.len() < 2000, "{} bytes", message.len());
 }
+
+#[test]
+fn more_items_than_anybody_needs_are_not_walked() {
+    // Each section says how many it has: 40 million types took 11 s and more than 1 GB.
+    for section in [1, 2, 3, 7] {
+        refused(
+            module(&[(section, leb(40_000_000))]),
+            "more than 2000000 items",
+        );
+    }
+    // Those of modules in a component count together.
+    let inner = |types| module(&[(1, many(types, |_| vec![0x60, 0, 0]))]);
+    let of = |count| {
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        for _ in 0..count {
+            let inner = inner(700_000);
+            component.push(1);
+            component.extend(leb(inner.len()));
+            component.extend(inner);
+        }
+        component
+    };
+    refused(of(3), "more than 2000000 items");
+    // What is kept of types is bounded too.
+    let types = many(100_000, |_| {
+        [vec![0x60, 0xe8, 0x07], vec![0x7f; 1000], vec![0]].concat()
+    });
+    refused(module(&[(1, types)]), TOO_MUCH);
+}

@@ -33,11 +33,17 @@ pub struct Limits {
     /// Wall time of one run of the task. For a deterministic task, the time that it sleeps.
     #[serde(rename = "time_s", with = "units::seconds")]
     pub time: Duration,
+    /// Wall time of one run of a deterministic task, whose own time passes only while it sleeps. Ten times `time` if
+    /// `None`. Such an end depends on the machine, and so is not the outcome of the task:
+    /// [`Failure::is_by_clock`](crate::outcome::Failure::is_by_clock).
+    #[serde(rename = "wall_s", with = "units::optional_seconds")]
+    pub wall: Option<Duration>,
     /// Bytes of all its linear memories together.
     pub memory: ByteSize,
     /// Elements of all its tables together, at most [`MAX_TABLE_ELEMENTS`].
     pub table_elements: usize,
-    /// Bytes of its call stack, from [`MIN_STACK`] to [`MAX_STACK`].
+    /// Bytes of its call stack, from [`MIN_STACK`] to [`MAX_STACK`]. Rounded up to one of five sizes:
+    /// [`Limits::stack_class`].
     pub stack: ByteSize,
     /// Bytes copied into the guest. A command's stdin is streamed and does not count.
     pub input: ByteSize,
@@ -73,6 +79,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             time: Duration::from_secs(30),
+            wall: None,
             memory: ByteSize::mib(256),
             table_elements: 100_000,
             stack: ByteSize::kib(512),
@@ -91,6 +98,37 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// Returns how long a deterministic task may run by the clock.
+    #[must_use]
+    pub fn wall(&self) -> Duration {
+        self.wall
+            .unwrap_or_else(|| self.time.saturating_mul(WALL_TIMES))
+    }
+}
+
+impl Limits {
+    /// Returns the stack that a task really has: the next of the five sizes from [`MIN_STACK`] to [`MAX_STACK`] that engines
+    /// are made for.
+    #[must_use]
+    pub fn stack_class(&self) -> ByteSize {
+        let class = STACKS.into_iter().find(|class| self.stack <= *class);
+        class.unwrap_or(MAX_STACK)
+    }
+}
+
+/// The sizes of stacks. Each needs code and a pool of instances of its own, so they are few.
+const STACKS: [ByteSize; 5] = [
+    MIN_STACK,
+    ByteSize::kib(64),
+    ByteSize::kib(512),
+    ByteSize::mib(2),
+    MAX_STACK,
+];
+
+/// A deterministic task may run for this many times its limit of time by the clock, unless another limit is set.
+const WALL_TIMES: u32 = 10;
 
 /// The most table elements that a task may be allowed: the slots of the pool have room for this
 /// many.

@@ -113,6 +113,9 @@ pub struct Failure {
     pub message: String,
     /// Whether the task's input could not be read, so that neither task nor module is at fault.
     pub is_input_error: bool,
+    /// Whether the clock ended a deterministic task: on another machine, or at another time, it may end otherwise. Never an
+    /// outcome that may be taken for that of the same task elsewhere.
+    pub is_by_clock: bool,
     /// The guest's functions that were running when it was stopped, innermost first.
     pub backtrace: Option<String>,
 }
@@ -126,6 +129,7 @@ impl Failure {
             code,
             message: plain(message.into()),
             is_input_error: false,
+            is_by_clock: false,
             backtrace: None,
         }
     }

@@ -20,7 +20,6 @@ struct Kept {
 impl KeptInstances {
     /// The instance of the dispatch's owner and program, if one was kept.
     pub(super) fn take(&mut self, dispatch: &Dispatch) -> Option<KeptInstance> {
-        self.let_go();
         let idx = self.0.iter().position(|kept| {
             kept.owner.is(&dispatch.owner) && Arc::ptr_eq(&kept.program, &dispatch.program)
         })?;
@@ -39,7 +38,8 @@ impl KeptInstances {
         });
     }
 
-    /// Drops the instances whose owners are gone.
+    /// Drops the instances whose owners are gone. Called for each dispatch, whoever it is from, so that one that left does
+    /// not keep memory until another wants an instance kept.
     pub(super) fn let_go(&mut self) {
         self.0.retain(|kept| !kept.owner.is_gone());
     }

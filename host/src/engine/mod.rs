@@ -145,6 +145,7 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInst
         tasks = dispatch.tasks.len(),
     );
     let _entered = span.enter();
+    kept.let_go();
     let mut instance = match dispatch.reuse {
         Reuse::Engine => kept.take(dispatch),
         Reuse::None | Reuse::Dispatch => None,

@@ -269,14 +269,14 @@ fn start_engines(
         .compiler(settings.compiler.clone())
         .first_engine(first);
     if let Some(dir) = &settings.cache_dir {
-        let code = dir.join("code");
-        if let Err(error) = CodeCache::make(&code, CodeCache::SIZE) {
-            let code = code.display();
+        // The same files as those of runs without a cluster: what one has compiled serves the other.
+        if let Err(error) = CodeCache::make(dir, CodeCache::SIZE) {
+            let code = dir.display();
             tracing::warn!(
                 "the cache `{code}` cannot be used, so every module is fetched and compiled again: {error}"
             );
         }
-        builder = builder.cache_dir(code);
+        builder = builder.cache_dir(dir);
     }
     builder.start()
 }

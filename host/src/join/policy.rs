@@ -4,7 +4,7 @@ use crate::nats::wire::TasksHead;
 use rwasm_sandbox::grants::{
     Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random, read_only_within,
 };
-use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::limits::{Limits, MAX_STACK, MIN_STACK};
 use rwasm_sandbox::outcome::{FailureCode, Outcome};
 use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
@@ -29,7 +29,11 @@ pub struct EnginePolicy {
 #[derive(Clone, Debug)]
 struct Caps {
     time: Duration,
+    /// Of deterministic tasks, by the clock.
+    wall: Option<Duration>,
+    fuel: u64,
     memory: ByteSize,
+    stack: ByteSize,
     input: ByteSize,
     output: ByteSize,
     written: ByteSize,
@@ -44,7 +48,11 @@ impl Default for Caps {
         Self {
             // Longer than the default, since it harms nobody: a task that waits or computes has its engine to itself.
             time: Duration::from_hours(24),
+            wall: None,
+            // About a day of computing.
+            fuel: 100_000_000_000_000,
             memory: ByteSize::mib(4096),
+            stack: MAX_STACK,
             input: ByteSize::mib(1024),
             output: ByteSize::mib(1024),
             written: limits.written,
@@ -52,6 +60,14 @@ impl Default for Caps {
             compile_time: limits.compile_time,
             compile_memory: limits.compile_memory,
         }
+    }
+}
+
+impl Caps {
+    fn wall(&self) -> Duration {
+        let mut limits = Limits::default();
+        (limits.time, limits.wall) = (self.time, self.wall);
+        limits.wall()
     }
 }
 
@@ -70,7 +86,10 @@ struct File {
 #[serde(default, deny_unknown_fields)]
 struct Limited {
     time: Option<String>,
+    wall: Option<String>,
+    fuel: Option<u64>,
     memory: Option<String>,
+    stack: Option<String>,
     input: Option<String>,
     output: Option<String>,
     written: Option<String>,
@@ -99,6 +118,13 @@ pub enum PolicyError {
         /// What is wrong, and where.
         reason: String,
     },
+}
+
+/// Reads a time of the policy's limits.
+fn duration(name: &str, text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| {
+        format!("`limits.{name}`: `{text}` is not a valid duration such as 30s or 5m: {error}")
+    })
 }
 
 impl EnginePolicy {
@@ -153,8 +179,13 @@ impl EnginePolicy {
         }
         let caps = &mut policy.caps;
         let limits = &file.limits;
+        caps.fuel = limits.fuel.unwrap_or(caps.fuel);
+        if let Some(text) = &limits.wall {
+            caps.wall = Some(duration("wall", text)?);
+        }
         for (name, cap, text) in [
             ("memory", &mut caps.memory, &limits.memory),
+            ("stack", &mut caps.stack, &limits.stack),
             ("input", &mut caps.input, &limits.input),
             ("output", &mut caps.output, &limits.output),
             ("written", &mut caps.written, &limits.written),
@@ -170,15 +201,18 @@ impl EnginePolicy {
                 *cap = size.map_err(|error| format!("`limits.{name}`: {error}"))?;
             }
         }
+        if !(MIN_STACK..=MAX_STACK).contains(&caps.stack) {
+            return Err(format!(
+                "`limits.stack`: {} is not a stack of {MIN_STACK} to {MAX_STACK}",
+                caps.stack
+            ));
+        }
         for (name, cap, text) in [
             ("time", &mut caps.time, &limits.time),
             ("compile_time", &mut caps.compile_time, &limits.compile_time),
         ] {
             if let Some(text) = text {
-                let time = humantime::parse_duration(text);
-                *cap = time.map_err(|error| {
-                    format!("`limits.{name}`: `{text}` is not a valid duration such as 30s or 5m: {error}")
-                })?;
+                *cap = duration(name, text)?;
             }
         }
         Ok(policy)
@@ -189,7 +223,10 @@ impl EnginePolicy {
         let caps = &self.caps;
         let mut limits = wanted.clone();
         limits.time = limits.time.min(caps.time);
+        limits.wall = Some(wanted.wall().min(caps.wall()));
+        limits.fuel = limits.fuel.map(|fuel| fuel.min(caps.fuel));
         limits.memory = limits.memory.min(caps.memory);
+        limits.stack = limits.stack.min(caps.stack);
         limits.input = limits.input.min(caps.input);
         limits.output = limits.output.min(caps.output);
         limits.written = limits.written.min(caps.written);
@@ -213,7 +250,15 @@ impl EnginePolicy {
                 continue;
             };
             let limit = match failure.code {
+                FailureCode::Timeout if failure.is_by_clock => {
+                    if here.wall() >= wanted.wall() {
+                        continue;
+                    }
+                    "wall"
+                }
+                FailureCode::FuelExhausted if here.fuel < wanted.fuel => "fuel",
                 FailureCode::Timeout if here.time < wanted.time => "time",
+                FailureCode::StackOverflow if here.stack < wanted.stack => "stack",
                 FailureCode::MemoryLimit if here.memory < wanted.memory => "memory",
                 FailureCode::InputLimit if here.input < wanted.input => "input",
                 FailureCode::OutputLimit if here.output < wanted.output => "output",

@@ -38,6 +38,9 @@ pub(super) fn largest_body(limits: &Limits) -> u64 {
 /// Owners of kept instances known at a time; beyond that, the one silent for longest is forgotten.
 const OWNERS: usize = 1024;
 
+/// The most bytes of an owner's name, which is made of a session and a number.
+const LONGEST_OWNER: usize = 256;
+
 /// How long the directories of a job stay open after its last message.
 const GRANTED: Duration = Duration::from_mins(1);
 
@@ -197,6 +200,9 @@ impl Bench {
             callee,
             reuse,
             owner: match &head.owner {
+                Some(name) if name.len() > LONGEST_OWNER => {
+                    return Err(bad("the name of its owner is too long"));
+                }
                 Some(name) => self.owner(name),
                 None => Owner::default(),
             },

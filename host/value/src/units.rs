@@ -49,6 +49,37 @@ pub mod seconds {
     }
 }
 
+/// A duration that may be missing, as seconds with fractions.
+pub mod optional_seconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Seconds(#[serde(with = "super::seconds")] Duration);
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// If the serializer fails.
+    pub fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.map(Seconds).serialize(serializer)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If it is not a number of seconds.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
+    }
+}
+
 impl ByteSize {
     /// A size of `bytes` bytes.
     #[must_use]

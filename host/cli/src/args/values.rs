@@ -99,6 +99,7 @@ pub(crate) enum LimitArgument {
     Handles(usize),
     Files(usize),
     Module(ByteSize),
+    Wall(Duration),
     CompileTime(Duration),
     CompileMemory(ByteSize),
     Compiled(ByteSize),
@@ -138,6 +139,7 @@ impl FromStr for LimitArgument {
                 size => Ok(Self::Stack(size)),
             },
             "module" => positive_size(value).map(Self::Module),
+            "wall" => duration(value).map(Self::Wall),
             "compile-time" => duration(value).map(Self::CompileTime),
             "compile-memory" => positive_size(value).map(Self::CompileMemory),
             "compiled" => positive_size(value).map(Self::Compiled),
@@ -147,13 +149,18 @@ impl FromStr for LimitArgument {
 }
 
 /// The limits of `--limit`: their names with units, their defaults and what they bound.
-pub(crate) const LIMITS: [(&str, &str, &str); 13] = [
+pub(crate) const LIMITS: [(&str, &str, &str); 14] = [
     (
         "input=SIZE",
         "64MiB",
         "Data copied into a guest, except command stdin",
     ),
     ("output=SIZE", "64MiB", "Result of a task"),
+    (
+        "wall=TIME",
+        "10 times --timeout",
+        "Time of a deterministic task by the clock",
+    ),
     ("logs=SIZE", "64KiB", "Kept logs and stderr of a task"),
     ("stack=SIZE", "512KiB", "Stack of a task"),
     ("random=SIZE", "1MiB", "Random bytes per request"),

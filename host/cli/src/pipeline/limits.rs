@@ -21,6 +21,7 @@ pub(crate) fn limits(options: &LimitOptions, deterministic: bool) -> Limits {
             LimitArgument::Written(size) => limits.written = size,
             LimitArgument::Files(number) => limits.files = number,
             LimitArgument::Module(size) => limits.module = size,
+            LimitArgument::Wall(time) => limits.wall = Some(time),
             LimitArgument::CompileTime(time) => limits.compile_time = time,
             LimitArgument::CompileMemory(size) => limits.compile_memory = size,
             LimitArgument::Compiled(size) => limits.compiled = size,
@@ -38,9 +39,11 @@ mod tests {
     fn the_table_of_limits_has_their_names_and_defaults() {
         let all = LIMITS.map(|(name, default, _)| {
             let (name, _) = name.split_once('=').expect("it has a unit");
+            let default = default.replace("10 times --timeout", "300s");
             format!("{name}={default}").parse().expect("it is a limit")
         });
-        let defaults = Limits::default();
+        let mut defaults = Limits::default();
+        defaults.wall = Some(defaults.wall());
         let options = LimitOptions {
             timeout: defaults.time,
             memory: defaults.memory,

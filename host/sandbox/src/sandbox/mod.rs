@@ -44,9 +44,6 @@ use compile::variant::Variant;
 pub use compile::variant::VariantKey;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most variants: each has its own pool and thread.
-const MAX_VARIANTS: usize = 8;
-
 /// The basis of programs: a cluster's variants and its code cache. Locked when a module is loaded,
 /// never while a task runs.
 #[doc(hidden)]
@@ -140,11 +137,12 @@ impl Sandbox {
         if let Some(variant) = variants.iter().find(|variant| variant.key == key) {
             return Ok(Arc::clone(variant));
         }
-        if variants.len() == MAX_VARIANTS {
-            wasmtime::bail!(
-                "the jobs of this cluster have used {MAX_VARIANTS} combinations of stack size, fuel and determinism, the most that one can have"
-            );
-        }
+        // Each has a pool and a thread. Those that no program needs are made again when one does; the first one stays.
+        let mut place = 0;
+        variants.retain(|variant| {
+            place += 1;
+            place == 1 || Arc::strong_count(variant) > 1
+        });
         let variant = Arc::new(Variant::new(key, self.engines)?);
         variants.push(Arc::clone(&variant));
         Ok(variant)

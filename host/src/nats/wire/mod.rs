@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first byte of a message; it changes whenever an older program would misread one.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Headers are small; a larger one is not ours.
 const LARGEST_HEAD: usize = 1 << 20;

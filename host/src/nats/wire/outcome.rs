@@ -80,6 +80,7 @@ fn put(outcome: &Outcome, out: &mut Writer) {
             out.put_bytes(failure.code.name().as_bytes());
             out.put_bytes(failure.message.as_bytes());
             out.put_bool(failure.is_input_error);
+            out.put_bool(failure.is_by_clock);
             out.put_bool(failure.backtrace.is_some());
             if let Some(backtrace) = &failure.backtrace {
                 out.put_bytes(backtrace.as_bytes());
@@ -191,6 +192,7 @@ fn failure(from: &mut Reader<'_>) -> Result<Failure, WireError> {
         .ok_or_else(|| WireError::Head(format!("unknown failure code `{code}`")))?;
     let mut failure = Failure::new(code, from.str()?);
     failure.is_input_error = from.bool()?;
+    failure.is_by_clock = from.bool()?;
     if from.bool()? {
         failure.backtrace = Some(rwasm_value::plain::plain(from.str()?.to_owned()));
     }

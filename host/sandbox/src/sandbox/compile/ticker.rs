@@ -1,8 +1,12 @@
-//! The tick at which guests that compute check whether to stop.
+//! The tick at which guests that compute check whether to stop, and at which those that wait on a runtime whose time
+//! stands still are woken.
 
+use crate::lock::lock;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Short enough for a stop to feel immediate, long enough to cost nothing.
 const TICK: Duration = Duration::from_millis(5);
@@ -11,11 +15,27 @@ const TICK: Duration = Duration::from_millis(5);
 pub(super) struct Ticker {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    alarms: Arc<Mutex<Alarms>>,
+}
+
+/// Who is woken when; at most one for each engine of the cluster.
+#[derive(Default)]
+struct Alarms {
+    set: Vec<(u64, Instant, Waker)>,
+    next: u64,
+}
+
+/// A call that is woken at a time by the clock, unless this is dropped before.
+pub(in crate::sandbox) struct Alarm {
+    alarms: Arc<Mutex<Alarms>>,
+    number: u64,
 }
 
 impl Ticker {
     pub(super) fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
+        let alarms = Arc::<Mutex<Alarms>>::default();
+        let rings = Arc::clone(&alarms);
         // Weak, so that the engine's memory is not held by this thread.
         let engine = engine.weak();
         let thread = std::thread::Builder::new()
@@ -26,12 +46,46 @@ impl Ticker {
                         Some(engine) => engine.increment_epoch(),
                         None => break,
                     }
+                    lock(&rings).ring();
                 }
             })?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+            alarms,
         })
+    }
+
+    /// Wakes `waker` at `when`, or up to a tick later.
+    pub(super) fn wake_at(&self, when: Instant, waker: Waker) -> Alarm {
+        let mut alarms = lock(&self.alarms);
+        let number = alarms.next;
+        alarms.next += 1;
+        alarms.set.push((number, when, waker));
+        Alarm {
+            alarms: Arc::clone(&self.alarms),
+            number,
+        }
+    }
+}
+
+impl Alarms {
+    fn ring(&mut self) {
+        if self.set.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for (_, _, waker) in self.set.extract_if(.., |(_, when, _)| *when <= now) {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        lock(&self.alarms)
+            .set
+            .retain(|(number, ..)| *number != self.number);
     }
 }
 

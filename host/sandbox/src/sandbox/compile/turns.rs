@@ -5,7 +5,8 @@
 
 use super::cache::CodeCache;
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
@@ -198,6 +199,8 @@ impl NamedLock {
             return Ok(None);
         };
         match file.try_lock() {
+            // Whoever had it before has removed it: the lock is on a file that nobody else finds.
+            Ok(()) if !is_at(&file, path) => Err(Busy),
             Ok(()) => Ok(Some(Self {
                 _file: file,
                 removed: None,
@@ -208,14 +211,31 @@ impl NamedLock {
         }
     }
 
-    /// The same, for a file that is removed with the lock. Somebody may hold the removed one while another makes it anew:
-    /// then both look into the cache first, where the code is.
+    /// The same, for a file that is removed with the lock.
     fn attempt_once(path: &Path) -> Result<Option<Self>, Busy> {
         let mut lock = Self::attempt(path)?;
         if let Some(lock) = &mut lock {
             lock.removed = Some(path.to_owned());
         }
         Ok(lock)
+    }
+}
+
+/// Whether the file is the one of this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |meta: Metadata| (meta.dev(), meta.ino());
+    let (held, found) = (file.metadata().map(place), path.metadata().map(place));
+    matches!((held, found), (Ok(held), Ok(found)) if held == found)
+}
+
+/// Removes a lock's file that was left by a process that was killed, unless somebody has the lock.
+pub(super) fn remove_abandoned(path: &Path) {
+    if let Ok(file) = File::open(path)
+        && file.try_lock().is_ok()
+        && is_at(&file, path)
+    {
+        // Removed while it is locked, as by whoever had it.
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -263,8 +283,7 @@ mod tests {
                 });
             }
         });
-        // The lock file is made anew now and then, and two clusters may hold an old and a new one.
-        assert!(most_seen.load(Ordering::SeqCst) <= 2);
+        assert_eq!(most_seen.load(Ordering::SeqCst), 1);
         assert_eq!(done.load(Ordering::SeqCst), 16);
         assert_eq!(*COMPILING.lock().expect("whole"), 0);
         let left = std::fs::read_dir(cache.dir()).expect("it is there");
@@ -274,6 +293,23 @@ mod tests {
                 .into_iter()
                 .all(|name| name.starts_with(".lock-compiler-"))
         );
+    }
+
+    #[test]
+    fn a_lock_that_somebody_has_is_not_abandoned() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(".lock-code");
+        let Ok(Some(lock)) = NamedLock::attempt_once(&path) else {
+            panic!("it is free");
+        };
+        remove_abandoned(&path);
+        assert!(path.exists());
+        drop(lock);
+        assert!(!path.exists());
+        // As left by a process that was killed.
+        File::create(&path).expect("it is made");
+        remove_abandoned(&path);
+        assert!(!path.exists());
     }
 
     #[test]

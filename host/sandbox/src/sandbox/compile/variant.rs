@@ -1,12 +1,14 @@
 //! A `wasmtime::Engine` and its configuration. Each combination of settings that cannot be changed
-//! per call (fuel, stack size, determinism) is a variant with its own compiled code; a cluster has
-//! a few at most.
+//! per call (fuel, the class of the stack, determinism) is a variant with its own compiled code. As there are few classes, no
+//! jobs can use variants up.
 
-use super::ticker::Ticker;
+use super::ticker::{Alarm, Ticker};
 use crate::limits::{Limits, MAX_TABLE_ELEMENTS};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::task::Waker;
+use std::time::Instant;
 use wasmtime::{
     Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
@@ -31,7 +33,7 @@ impl VariantKey {
         Self {
             fuel: limits.fuel.is_some(),
             deterministic,
-            stack: limits.stack.as_usize(),
+            stack: limits.stack_class().as_usize(),
         }
     }
 }
@@ -45,11 +47,11 @@ pub(in crate::sandbox) struct Variant {
     pub(in crate::sandbox) engine: wasmtime::Engine,
     /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.
     pub(in crate::sandbox) pooled: bool,
-    _ticker: Ticker,
+    ticker: Ticker,
 }
 
-/// The most instances of an engine: the running one and the few that are kept for reuse.
-const INSTANCES_PER_ENGINE: u32 = 4;
+/// The most instances of an engine: two that are kept for reuse, and one that runs.
+const INSTANCES_PER_ENGINE: u32 = 3;
 
 /// The parts that one component may have. Most have one to four modules; these bounds keep a
 /// hostile one from taking the slots of others.
@@ -57,13 +59,15 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
 
-/// The most memories of an engine's instances: of two that are kept and one that runs, each with as
-/// many as it may have, so that kept instances cannot exhaust them. With 1 024 engines and 4 GiB of
-/// addresses each, these are 48 TiB of 128 TiB of address space.
-const MEMORIES_PER_ENGINE: u32 = 3 * MEMORIES_PER_COMPONENT;
+/// The parts of all instances of an engine, each with as many as it may have, so that kept instances cannot exhaust them.
+/// With 1 024 engines and 4 GiB of addresses each, the memories are 48 TiB of 128 TiB of address space, and the tables
+/// less than 1 TiB.
+const MEMORIES_PER_ENGINE: u32 = INSTANCES_PER_ENGINE * MEMORIES_PER_COMPONENT;
+const CORE_INSTANCES_PER_ENGINE: u32 = INSTANCES_PER_ENGINE * CORE_INSTANCES_PER_COMPONENT;
+const TABLES_PER_ENGINE: u32 = INSTANCES_PER_ENGINE * TABLES_PER_COMPONENT;
 
 /// Likewise, the heaps for exception objects: one for each instance.
-const HEAPS_PER_ENGINE: u32 = 3;
+const HEAPS_PER_ENGINE: u32 = INSTANCES_PER_ENGINE;
 
 /// A core module has one memory and one table or a few.
 const MEMORIES_PER_MODULE: u32 = 4;
@@ -90,8 +94,13 @@ impl Variant {
             key,
             engine,
             pooled,
-            _ticker: ticker,
+            ticker,
         })
+    }
+
+    /// Wakes a call at a time by the clock, which need not be that of its runtime.
+    pub(in crate::sandbox) fn wake_at(&self, when: Instant, waker: Waker) -> Alarm {
+        self.ticker.wake_at(when, waker)
     }
 
     /// Returns a number that is the same for engines that can run each other's compiled code.
@@ -140,9 +149,9 @@ fn pooled(key: VariantKey, engines: u32) -> Config {
     let instances = engines * INSTANCES_PER_ENGINE;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances * 8)
+        .total_core_instances(engines * CORE_INSTANCES_PER_ENGINE)
         .total_memories(engines * MEMORIES_PER_ENGINE)
-        .total_tables(instances * 8)
+        .total_tables(engines * TABLES_PER_ENGINE)
         .total_stacks(instances)
         .total_gc_heaps(engines * HEAPS_PER_ENGINE)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)

@@ -29,6 +29,10 @@ fn parse_message(error: &wasmparser::BinaryReaderError) -> String {
 /// square.
 pub(super) const MAX_DEPTH: u32 = 100;
 
+/// The most items that all sections of a file may have together: types, imports, functions, exports and the like. The largest
+/// modules in use have some hundred thousand; each takes time and memory to look at.
+const MOST_ITEMS: u64 = 2_000_000;
+
 /// The facts that the sections of a module state.
 #[derive(Default)]
 pub(super) struct Facts {
@@ -51,8 +55,16 @@ impl Facts {
     pub(super) fn read(bytes: &[u8], room: &mut Room) -> Result<Self, FactsError> {
         let mut facts = Self::default();
         let mut depth = 0_u32;
+        let mut items = 0;
         for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
+            let payload = payload?;
+            items += u64::from(item_count(&payload));
+            if items > MOST_ITEMS {
+                return Err(FactsError::TooMuch(format!(
+                    "its sections have more than {MOST_ITEMS} items, the most a module may have"
+                )));
+            }
+            match payload {
                 Payload::Version { encoding, .. } => {
                     if depth == 0 {
                         facts.is_component = encoding == Encoding::Component;
@@ -87,7 +99,11 @@ impl Facts {
         match section {
             Payload::TypeSection(types) => {
                 for ty in types.into_iter_err_on_gc_types() {
-                    self.types.push(Some(ty?));
+                    let ty = ty?;
+                    let values = ty.params().len() + ty.results().len();
+                    let taken = size_of_val(&ty) + values * size_of::<wasmparser::ValType>();
+                    room.take_all(taken as u64).map_err(FactsError::TooMuch)?;
+                    self.types.push(Some(ty));
                 }
             }
             Payload::ImportSection(imports) => {
@@ -198,6 +214,33 @@ impl Facts {
                 "it has a memory with 64-bit addresses (memory64, wasm64), which are disabled here; build it for wasm32-wasip1",
             );
         }
+    }
+}
+
+/// Returns how many items a section says it has.
+fn item_count(section: &Payload<'_>) -> u32 {
+    match section {
+        Payload::TypeSection(items) => items.count(),
+        Payload::ImportSection(items) => items.count(),
+        Payload::FunctionSection(items) => items.count(),
+        Payload::TableSection(items) => items.count(),
+        Payload::MemorySection(items) => items.count(),
+        Payload::TagSection(items) => items.count(),
+        Payload::GlobalSection(items) => items.count(),
+        Payload::ExportSection(items) => items.count(),
+        Payload::ElementSection(items) => items.count(),
+        Payload::DataSection(items) => items.count(),
+        Payload::InstanceSection(items) => items.count(),
+        Payload::CoreTypeSection(items) => items.count(),
+        Payload::ComponentInstanceSection(items) => items.count(),
+        Payload::ComponentAliasSection(items) => items.count(),
+        Payload::ComponentTypeSection(items) => items.count(),
+        Payload::ComponentCanonicalSection(items) => items.count(),
+        Payload::ComponentImportSection(items) => items.count(),
+        Payload::ComponentExportSection(items) => items.count(),
+        Payload::DataCountSection { .. } | Payload::CodeSectionStart { .. } => 0,
+        // One of its own: a component has a section for each of its parts.
+        _ => 1,
     }
 }
 

@@ -53,6 +53,8 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
     if error.is::<StoppedByHost>() {
         return match state.stopped {
             Some(Stopped::Cancelled) => Failure::cancelled(),
+            Some(Stopped::OutOfFuel) => out_of_fuel(limits),
+            _ if state.work.is_some() => timeout_by_clock(limits),
             _ => timeout(limits),
         };
     }
@@ -95,16 +97,10 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
             FailureCode::StackOverflow,
             format!(
                 "the guest's calls nested deeper than its stack of {} allows (raise it with --limit stack=SIZE)",
-                limits.stack
+                limits.stack_class()
             ),
         ),
-        Some(Trap::OutOfFuel) => Failure::new(
-            FailureCode::FuelExhausted,
-            format!(
-                "the guest used up its fuel of {} (raise it with --fuel)",
-                limits.fuel.unwrap_or_default()
-            ),
-        ),
+        Some(Trap::OutOfFuel) => out_of_fuel(limits),
         // A guest that was refused memory usually traps by itself; the refusal is the cause.
         trap => match (state.limiter.refused, refused_file(state, limits), trap) {
             (Some(refused), _, _) => memory_limit(refused, limits),
@@ -236,6 +232,30 @@ pub(super) fn timeout(limits: &Limits) -> Failure {
         format!(
             "the task ran longer than its time limit of {} (raise it with --timeout)",
             humantime::format_duration(limits.time)
+        ),
+    )
+}
+
+/// Of a deterministic task that the clock ended.
+pub(super) fn timeout_by_clock(limits: &Limits) -> Failure {
+    let mut failure = Failure::new(
+        FailureCode::Timeout,
+        format!(
+            "the task ran longer by the clock than {}, so that it has no outcome: on a faster machine it might have ended \
+             (raise it with --limit wall=TIME)",
+            humantime::format_duration(limits.wall())
+        ),
+    );
+    failure.is_by_clock = true;
+    failure
+}
+
+pub(super) fn out_of_fuel(limits: &Limits) -> Failure {
+    Failure::new(
+        FailureCode::FuelExhausted,
+        format!(
+            "the guest used up its fuel of {} (raise it with --fuel)",
+            limits.fuel.unwrap_or_default()
         ),
     )
 }

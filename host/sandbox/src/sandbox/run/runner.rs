@@ -9,6 +9,7 @@ use super::program::{Code, Compiled, Program};
 use super::{component, core};
 use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::abi::Waits;
+use crate::sandbox::compile::variant::Variant;
 use crate::sandbox::module::{Callee, Module};
 use crate::sandbox::world::request::Arguments;
 use crate::sandbox::world::request::{Report, Request, Setting};
@@ -20,7 +21,7 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use wasmtime::Store;
 
@@ -158,7 +159,7 @@ impl Runner {
         let ended = call(
             runtime,
             &program.module,
-            &compiled.code,
+            compiled,
             request,
             &mut store,
             instance,
@@ -192,12 +193,18 @@ impl Runner {
 fn call(
     runtime: &Runtime,
     module: &Module,
-    code: &Code,
+    compiled: &Compiled,
     request: &Request<'_>,
     store: &mut Store<GuestState>,
     instance: Option<Instance>,
 ) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
-    match code {
+    // The other time of a deterministic task, which its runtime does not know.
+    let by_clock = request
+        .setting
+        .deterministic
+        .then(|| Some((&*compiled.variant, store.data().deadline?)))
+        .flatten();
+    match &compiled.code {
         Code::Core(core) => {
             let instance = match instance {
                 Some(Instance::Core(instance)) => Some(instance),
@@ -205,7 +212,7 @@ fn call(
             };
             let waits = core.waits;
             let call = core::call(module, core, request, store, instance);
-            finish(runtime, waits, request, call)
+            finish(runtime, waits, request, by_clock, call)
                 .map(|(value, instance)| (value, instance.map(Instance::Core)))
         }
         Code::Component(code) => {
@@ -214,7 +221,7 @@ fn call(
                 _ => None,
             };
             let call = component::call(module, code, request, store, instance);
-            finish(runtime, Waits::Maybe, request, call)
+            finish(runtime, Waits::Maybe, request, by_clock, call)
                 .map(|(value, instance)| (value, instance.map(Instance::Component)))
         }
     }
@@ -225,6 +232,7 @@ fn finish<T>(
     runtime: &Runtime,
     waits: Waits,
     request: &Request<'_>,
+    by_clock: Option<(&Variant, Instant)>,
     call: impl Future<Output = Result<T, Stop>>,
 ) -> Result<T, Stop> {
     let mut call = pin!(call);
@@ -241,6 +249,7 @@ fn finish<T>(
     runtime.block_on(async {
         let mut timeout = pin!(tokio::time::sleep(limits.time));
         let mut cancelled = pin!(request.cancel.wanted());
+        let mut alarm = None;
         std::future::poll_fn(|context| {
             if let Poll::Ready(ended) = call.as_mut().poll(context) {
                 return Poll::Ready(ended);
@@ -250,6 +259,13 @@ fn finish<T>(
             }
             if timeout.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Stop::Failure(failure::timeout(limits))));
+            }
+            if let Some((variant, deadline)) = by_clock {
+                if Instant::now() >= deadline {
+                    return Poll::Ready(Err(Stop::Failure(failure::timeout_by_clock(limits))));
+                }
+                // The task of a `block_on` has one waker.
+                alarm.get_or_insert_with(|| variant.wake_at(deadline, context.waker().clone()));
             }
             Poll::Pending
         })
@@ -345,13 +361,22 @@ fn report(
         stderr: state.stdio.stderr.take(),
     };
     let printed = !logs.stdout.kept.is_empty() || !logs.stderr.kept.is_empty();
-    let fuel = request
-        .setting
-        .limits
-        .fuel
-        .map(|fuel| fuel.saturating_sub(store.get_fuel().unwrap_or_default()));
+    let limits = &request.setting.limits;
+    let left = store.get_fuel().unwrap_or_default();
+    let overspent = state.has_overspent(left);
+    let fuel = limits.fuel.map(|fuel| {
+        let used = fuel.saturating_sub(left);
+        used.saturating_add(state.host_fuel()).min(fuel)
+    });
     Report {
-        result,
+        // Whether it was stopped before that or came to another end by itself depends on when the host looked.
+        result: match result {
+            Err(failure) if failure.is_by_clock || failure.code == FailureCode::Cancelled => {
+                Err(failure)
+            }
+            _ if overspent => Err(failure::out_of_fuel(limits)),
+            result => result,
+        },
         peak_memory: state.limiter.peak_memory as u64,
         bytes_in: copied_size(request).unwrap_or_else(|| state.stdio.stdin.bytes_read()),
         fuel,

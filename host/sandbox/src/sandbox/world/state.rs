@@ -22,8 +22,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 /// The data of a guest's store.
 pub(in crate::sandbox) struct GuestState {
     pub(in crate::sandbox) limiter: Limiter,
-    /// None if it is further away than clocks reach, or if fuel alone limits computation.
-    pub(super) deadline: Option<Instant>,
+    /// None if it is further away than clocks reach.
+    pub(in crate::sandbox) deadline: Option<Instant>,
+    /// What the host has done for a deterministic task.
+    pub(in crate::sandbox) work: Option<HostWork>,
     pub(super) cancel: Cancel,
     pub(in crate::sandbox) stopped: Option<Stopped>,
     pub(in crate::sandbox) stdio: Stdio,
@@ -47,6 +49,8 @@ pub(in crate::sandbox) enum Preview {
 pub(in crate::sandbox) enum Stopped {
     Deadline,
     Cancelled,
+    /// The host did more for a deterministic task than its fuel is worth.
+    OutOfFuel,
 }
 
 /// Marks an error that the epoch callback raised; the reason is in [`GuestState::stopped`].
@@ -64,6 +68,7 @@ impl GuestState {
         Ok(Self {
             limiter: Limiter::new(&setting.limits),
             deadline: deadline(setting),
+            work: HostWork::of(setting),
             cancel: request.cancel.clone(),
             stopped: None,
             stdio,
@@ -78,6 +83,7 @@ impl GuestState {
     /// Prepares a kept instance for a new task.
     pub(in crate::sandbox) fn rearm(&mut self, request: &Request<'_>) {
         self.deadline = deadline(request.setting);
+        self.work = HostWork::of(request.setting);
         self.cancel = request.cancel.clone();
         self.stopped = None;
         self.limiter.refused = None;
@@ -113,6 +119,7 @@ impl GuestState {
 
     /// Returns the guest's view of WASI preview 1, created when first used.
     pub(in crate::sandbox) fn p1(&mut self) -> &mut WasiP1Ctx {
+        self.count_call(0);
         let Self {
             p1, stdio, world, ..
         } = self;
@@ -121,6 +128,7 @@ impl GuestState {
 
     /// Returns the same, with the account of its files.
     pub(super) fn p1_and_files(&mut self) -> (&mut WasiP1Ctx, &mut Files) {
+        self.count_call(0);
         let Self {
             p1,
             stdio,
@@ -134,6 +142,7 @@ impl GuestState {
 
     /// Returns the guest's files in preview 2, with their account.
     pub(super) fn p2_and_files(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Files) {
+        self.count_call(0);
         let Self {
             p2,
             stdio,
@@ -147,16 +156,72 @@ impl GuestState {
     }
 }
 
+/// What the host does for a deterministic task counts as fuel too, by a fixed table, so that calls of the host end as
+/// computing does: at the same place on every machine.
+///
+/// A change of the table changes [`HOST_WORK_VERSION`].
+#[derive(Default)]
+pub(in crate::sandbox) struct HostWork {
+    calls: u64,
+    /// What the guest passed to the host's own interface.
+    bytes: u64,
+}
+
+/// The version of what deterministic tasks are charged for. It is part of their identity.
+pub(in crate::sandbox) const HOST_WORK_VERSION: u32 = 1;
+
+/// Fuel for each call of WASI or of the host's own interface: about what one costs, where a unit of fuel is about a
+/// nanosecond.
+const CALL: u64 = 200;
+
+/// Bytes for one unit of fuel: of stdin, stdout, stderr, random numbers, and what the host's own interface is passed.
+const BYTES: u64 = 4;
+
+impl HostWork {
+    fn of(setting: &Setting) -> Option<Self> {
+        setting.deterministic.then(Self::default)
+    }
+}
+
+impl GuestState {
+    /// Counts a call of the host, to which the guest passes this many bytes that no stream counts.
+    pub(in crate::sandbox) fn count_call(&mut self, bytes: usize) {
+        if let Some(work) = &mut self.work {
+            work.calls += 1;
+            work.bytes += bytes as u64;
+        }
+    }
+
+    /// Returns the fuel that the host's work for the task is worth.
+    pub(in crate::sandbox) fn host_fuel(&self) -> u64 {
+        let Some(work) = &self.work else {
+            return 0;
+        };
+        let moved = work.bytes + self.stdio.bytes_moved() + self.world.random_bytes();
+        work.calls
+            .saturating_mul(CALL)
+            .saturating_add(moved / BYTES)
+    }
+
+    /// Whether the guest's work and the host's come to more than the task's fuel, if the guest has `left` of it.
+    pub(in crate::sandbox) fn has_overspent(&self, left: u64) -> bool {
+        self.work.is_some() && self.host_fuel() > left
+    }
+}
+
 /// Returns the deadline by the host's clock.
 fn deadline(setting: &Setting) -> Option<Instant> {
-    if setting.deterministic {
-        return None;
-    }
-    Instant::now().checked_add(setting.limits.time)
+    let time = if setting.deterministic {
+        setting.limits.wall()
+    } else {
+        setting.limits.time
+    };
+    Instant::now().checked_add(time)
 }
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.count_call(0);
         let Self {
             p2, stdio, world, ..
         } = self;
@@ -170,6 +235,8 @@ pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>) {
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
+        // Without fuel there is none to overspend.
+        let fuel = context.get_fuel().unwrap_or_default();
         let state = context.data_mut();
         let stopped = if state.cancel.is_wanted() {
             Stopped::Cancelled
@@ -178,6 +245,8 @@ pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>) {
             .is_some_and(|deadline| Instant::now() >= deadline)
         {
             Stopped::Deadline
+        } else if state.has_overspent(fuel) {
+            Stopped::OutOfFuel
         } else {
             return Ok(UpdateDeadline::Continue(1));
         };

@@ -62,6 +62,13 @@ impl Stdio {
     }
 }
 
+impl Stdio {
+    /// Returns how many bytes the guest has read and written.
+    pub(in crate::sandbox) fn bytes_moved(&self) -> u64 {
+        self.stdin.bytes_read() + self.stdout.written() + self.stderr.written()
+    }
+}
+
 /// An output of a guest that the host keeps in memory.
 #[derive(Clone)]
 pub(in crate::sandbox) struct Sink(Arc<Mutex<SinkState>>);
@@ -120,6 +127,12 @@ impl Sink {
             kept: std::mem::take(&mut state.kept),
             dropped: std::mem::take(&mut state.dropped),
         }
+    }
+
+    /// Returns how many bytes were written and not taken.
+    fn written(&self) -> u64 {
+        let state = lock(&self.0);
+        state.kept.len() as u64 + state.dropped
     }
 
     fn accept(&self, bytes: &[u8]) -> Result<(), OutputLimitPassed> {

@@ -4,18 +4,21 @@
 use super::clock::GuestClock;
 use super::net::{self, Peers, Refusals};
 use super::request::{Arguments, Request};
+use super::state::HOST_WORK_VERSION;
 use super::stdio::{Stdio, unreadable};
 use crate::grants::{Access, DirGrant, Grants, Random};
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::module::{Callee, Module};
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng, TryRng};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -32,6 +35,8 @@ pub(super) struct World {
     clock: GuestClock,
     /// The source of random numbers; the operating system if there is none.
     seed: Option<Seed>,
+    /// How many random bytes were made from it.
+    random_bytes: Arc<AtomicU64>,
     arguments: Vec<String>,
     handles: usize,
     max_random: u64,
@@ -62,10 +67,16 @@ impl World {
             dirs: Arc::clone(&setting.dirs),
             clock,
             seed,
+            random_bytes: Arc::default(),
             arguments,
             handles: setting.limits.handles,
             max_random: setting.limits.random.bytes(),
         })
+    }
+
+    /// Returns how many random bytes the guest was given, if they follow from a seed.
+    pub(super) fn random_bytes(&self) -> u64 {
+        self.random_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether it has directories, which are opened when the task begins.
@@ -172,11 +183,47 @@ impl World {
         net::allow(&mut builder, &self.peers, &self.refusals);
         if let Some(seed) = &self.seed {
             builder
-                .secure_random(numbers(seed, "secure"))
-                .insecure_random(numbers(seed, "insecure"))
-                .insecure_random_seed(numbers(seed, "seed").random());
+                .secure_random(self.numbers(seed, "secure"))
+                .insecure_random(self.numbers(seed, "insecure"))
+                .insecure_random_seed(self.numbers(seed, "seed").random());
         }
         builder
+    }
+
+    /// Random numbers for a purpose.
+    fn numbers(&self, seed: &Seed, purpose: &str) -> Numbers {
+        let mut hash = Sha256::new();
+        hash.update(seed);
+        hash.update(purpose);
+        Numbers {
+            numbers: StdRng::from_seed(hash.finalize().into()),
+            bytes: Arc::clone(&self.random_bytes),
+        }
+    }
+}
+
+/// Random numbers that are counted.
+struct Numbers {
+    numbers: StdRng,
+    bytes: Arc<AtomicU64>,
+}
+
+impl TryRng for Numbers {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.bytes.fetch_add(4, Ordering::Relaxed);
+        self.numbers.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.bytes.fetch_add(8, Ordering::Relaxed);
+        self.numbers.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.numbers.try_fill_bytes(bytes)
     }
 }
 
@@ -198,6 +245,10 @@ type Seed = [u8; 32];
 fn seed(number: u64, module: &Module, request: &Request<'_>) -> Result<Seed, Failure> {
     let mut hash = Sha256::new();
     hash.update(number.to_le_bytes());
+    if request.setting.deterministic {
+        // What it is charged decides where it ends.
+        hash.update(HOST_WORK_VERSION.to_le_bytes());
+    }
     hash.update(module.hash().to_string());
     if let Callee::Function(place) = request.callee {
         hash.update(&module.functions()[place].name);
@@ -223,12 +274,4 @@ fn seed(number: u64, module: &Module, request: &Request<'_>) -> Result<Seed, Fai
         }
     }
     Ok(hash.finalize().into())
-}
-
-/// Random numbers for a purpose.
-fn numbers(seed: &Seed, purpose: &str) -> StdRng {
-    let mut hash = Sha256::new();
-    hash.update(seed);
-    hash.update(purpose);
-    StdRng::from_seed(hash.finalize().into())
 }

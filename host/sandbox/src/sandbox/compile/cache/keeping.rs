@@ -1,6 +1,7 @@
 //! The content of the cache, and what is removed from it.
 
-use super::{CodeCache, UNFINISHED, intact};
+use super::super::turns::remove_abandoned;
+use super::{CodeCache, LOCKED, UNFINISHED, intact};
 use rwasm_value::units::ByteSize;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -92,7 +93,9 @@ impl CodeCache {
     ///
     /// Returns an error if the directory cannot be read.
     pub fn info(&self) -> io::Result<CacheInfo> {
-        let Files { code, unfinished } = self.files()?;
+        let Files {
+            code, unfinished, ..
+        } = self.files()?;
         Ok(CacheInfo {
             dir: self.dir.clone(),
             files: code.len() as u64,
@@ -111,7 +114,12 @@ impl CodeCache {
     ///
     /// Returns an error if the directory cannot be read, or if a file in it cannot be removed.
     pub fn prune(&self, prune: &Prune) -> io::Result<Pruned> {
-        let Files { code, unfinished } = self.files()?;
+        let Files {
+            code,
+            unfinished,
+            locks,
+        } = self.files()?;
+        locks.iter().for_each(|lock| remove_abandoned(lock));
         let mut pruned = Pruned::default();
         let mut remove = |file: &CachedFile| -> io::Result<()> {
             file.remove()?;
@@ -164,7 +172,12 @@ impl CodeCache {
     /// Removes the least recently used files until the directory is within its size, except what
     /// was just put there, and abandoned files.
     pub(super) fn trim(&self, newest: &str) -> io::Result<()> {
-        let Files { code, unfinished } = self.files()?;
+        let Files {
+            code,
+            unfinished,
+            locks,
+        } = self.files()?;
+        locks.iter().for_each(|lock| remove_abandoned(lock));
         for file in unfinished {
             if file.is_older_than(STALE) {
                 file.remove()?;
@@ -194,6 +207,9 @@ impl CodeCache {
             } else if name.starts_with(UNFINISHED) {
                 &mut files.unfinished
             } else {
+                if name.starts_with(LOCKED) {
+                    files.locks.push(entry.path());
+                }
                 continue;
             };
             // A file may vanish when another process trims the cache.
@@ -217,6 +233,7 @@ impl CodeCache {
 struct Files {
     code: Vec<CachedFile>,
     unfinished: Vec<CachedFile>,
+    locks: Vec<PathBuf>,
 }
 
 /// Whether a file of this name is one of ours: `CodeCache::name` makes the names.

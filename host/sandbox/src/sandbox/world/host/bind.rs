@@ -91,10 +91,11 @@ struct Bound {
 impl Bound {
     async fn call(
         &self,
-        context: StoreContextMut<'_, GuestState>,
+        mut context: StoreContextMut<'_, GuestState>,
         arguments: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
+        context.data_mut().count_call(0);
         let desk = &context.data().desk;
         let limit = desk.exchange_limit;
         let call = HostCall {

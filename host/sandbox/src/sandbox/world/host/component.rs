@@ -50,7 +50,9 @@ fn define_functions(
             |mut context: Context<'_>, told: (String, String, u32, u32)| {
                 let (message, file, line, column) = told;
                 let panicked = Panicked::new(&message, &file, line, column);
-                context.data_mut().desk.panicked = Some(panicked);
+                let state = context.data_mut();
+                state.count_call(message.len() + file.len());
+                state.desk.panicked = Some(panicked);
                 Ok(())
             },
         )?;
@@ -65,27 +67,36 @@ fn define_functions(
         "log",
         |mut context: Context<'_>, (level, message): (Level, String)| {
             let level = LogLevel::ALL[level as usize];
-            context.data_mut().desk.notes.log(level, &message);
+            let state = context.data_mut();
+            state.count_call(message.len());
+            state.desk.notes.log(level, &message);
             Ok(())
         },
     )?;
     host.func_wrap(
         "progress",
         |mut context: Context<'_>, (done, total): (u64, Option<u64>)| {
-            context.data_mut().desk.notes.progress(done, total);
+            let state = context.data_mut();
+            state.count_call(0);
+            state.desk.notes.progress(done, total);
             Ok(())
         },
     )?;
     host.func_wrap(
         "publish",
         |mut context: Context<'_>, (name, value): (String, Vec<u8>)| {
-            context.data_mut().desk.notes.publish(&name, &value);
+            let state = context.data_mut();
+            state.count_call(name.len() + value.len());
+            state.desk.notes.publish(&name, &value);
             Ok(())
         },
     )?;
-    host.func_wrap("pushed", |context: Context<'_>, (name,): (String,)| {
-        let value = context.data().desk.pushed(&name);
-        Ok((value.map(|value| value.bytes().to_vec()),))
+    host.func_wrap("pushed", |mut context: Context<'_>, (name,): (String,)| {
+        let state = context.data_mut();
+        let value = state.desk.pushed(&name);
+        let value = value.map(|value| value.bytes().to_vec());
+        state.count_call(value.as_ref().map_or(0, Vec::len));
+        Ok((value,))
     })
 }
 

@@ -134,6 +134,7 @@ fn define_one(
                 let memory = exports.memory(&mut caller, "log")?;
                 let (memory, state) = memory.data_and_store_mut(&mut caller);
                 let text = string(memory, text, length, "the message of `log`")?;
+                state.count_call(text.len());
                 state.desk.notes.log(level, text);
                 Ok(())
             },
@@ -150,7 +151,9 @@ fn define_one(
                         bail!("`progress` was called with an option that is neither none nor some")
                     }
                 };
-                caller.data_mut().desk.notes.progress(done, total);
+                let state = caller.data_mut();
+                state.count_call(0);
+                state.desk.notes.progress(done, total);
                 Ok(())
             },
         ),
@@ -162,6 +165,7 @@ fn define_one(
                 let (memory, state) = memory.data_and_store_mut(&mut caller);
                 let name = string(memory, name, name_length, "the name for `publish`")?;
                 let value = slice(memory, value, length, "the value for `publish`")?;
+                state.count_call(name.len() + value.len());
                 state.desk.notes.publish(name, value);
                 Ok(())
             },
@@ -193,6 +197,7 @@ fn define_panicked(
                 let (memory, state) = memory.data_and_store_mut(&mut caller);
                 let message = string(memory, message, message_length, "the message of `panicked`")?;
                 let file = string(memory, file, file_length, "the file of `panicked`")?;
+                state.count_call(message.len() + file.len());
                 state.desk.panicked = Some(Panicked::new(message, file, line, column));
                 Ok(())
             },
@@ -251,7 +256,10 @@ async fn pushed(
                 "the return area of `pushed` is at address {place}, which is not a multiple of 4"
             );
         }
-        state.desk.pushed(name).cloned()
+        let value = state.desk.pushed(name).cloned();
+        let bytes = value.as_ref().map_or(0, |value| value.bytes().len());
+        state.count_call(bytes);
+        value
     };
     let place = place as usize;
     let Some(value) = value else {
