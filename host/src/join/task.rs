@@ -15,7 +15,8 @@ use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
 use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, Program, Setting};
 use rwasm_value::ids::{ChunkIndex, EngineId};
-use rwasm_value::value::{Packed, PackedArgument, Type, Value};
+use rwasm_value::units::ByteSize;
+use rwasm_value::value::{Malformed, Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
@@ -25,8 +26,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// Inputs larger than this many bytes are kept in a file rather than in memory.
 const LARGEST_HELD: u64 = 64 << 20;
 
-/// Upper bound for a pushed value, in bytes.
-const LARGEST_VALUE: u64 = 4 << 30;
+/// Upper bound for a pushed value, in bytes, both as it travels and in memory.
+const LARGEST_VALUE: u64 = 256 << 20;
 
 /// Upper bound for the body of a message, in bytes. Clients send several tasks together only if they are small: what is
 /// larger than a message is the input of one task.
@@ -445,11 +446,23 @@ impl Bench {
             return Ok(Arc::clone(value));
         }
         let bytes = self.blobs.get(object, LARGEST_VALUE).await?;
-        let value = Value::from_tagged(&bytes).map_err(WireError::from)?;
+        let (value, taken) = match Value::from_tagged(&bytes, LARGEST_VALUE) {
+            Err(Malformed::TooLarge) => {
+                let limit = ByteSize::new(LARGEST_VALUE);
+                let message = format!(
+                    "a pushed value takes more than {limit}, the most that engines elsewhere keep"
+                );
+                return Err(NotReady::Failed(Failure::new(
+                    FailureCode::InputLimit,
+                    message,
+                )));
+            }
+            other => other.map_err(WireError::from)?,
+        };
         let value = Arc::new(PushedValue::new(value));
         let mut values = lock(&self.values);
-        values.bytes += bytes.len() as u64;
-        let entry = (Arc::clone(&value), bytes.len() as u64, Instant::now());
+        values.bytes += taken;
+        let entry = (Arc::clone(&value), taken, Instant::now());
         values.kept.insert(object.to_owned(), entry);
         while values.kept.len() > 1 && (values.kept.len() > VALUES || values.bytes > VALUE_BYTES) {
             let oldest = values.kept.iter().min_by_key(|(_, (.., used))| *used);

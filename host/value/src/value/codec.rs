@@ -35,6 +35,9 @@ pub enum Malformed {
     /// The value has more elements that take no bytes than a packed value may have.
     #[error("more than 1048576 empty elements")]
     TooManyEmpty,
+    /// The value takes more memory than it may.
+    #[error("it takes more memory than it may")]
+    TooLarge,
 }
 
 /// Writes primitives to the end of a byte vector.

@@ -45,19 +45,23 @@ impl Value {
         out.into_vec()
     }
 
-    /// Reads a value in self-describing form, which may come from an untrusted source.
+    /// Reads a value in self-describing form, which may come from an untrusted source. Also returns the bytes of memory
+    /// that it takes, at most `most`: a byte can stand for forty.
     ///
     /// # Errors
     ///
-    /// Returns an error if the bytes are not exactly one value.
+    /// Returns an error if the bytes are not exactly one value, or if it takes more memory than that.
     #[doc(hidden)]
-    pub fn from_tagged(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes);
+    pub fn from_tagged(bytes: &[u8], most: u64) -> Result<(Self, u64), Malformed> {
+        let mut from = Tagged {
+            bytes: Reader::new(bytes),
+            left: most,
+        };
         let value = get(&mut from, 0)?;
-        if from.remaining() > 0 {
+        if from.bytes.remaining() > 0 {
             return Err(Malformed::BadCase);
         }
-        Ok(value)
+        Ok((value, most - from.left))
     }
 }
 
@@ -165,25 +169,52 @@ fn maybe(value: Option<&Value>, out: &mut Writer) {
     }
 }
 
-fn get(from: &mut Reader<'_>, depth: usize) -> Result<Value, Malformed> {
+/// The bytes of a value, and the memory that is left for it.
+struct Tagged<'a> {
+    bytes: Reader<'a>,
+    left: u64,
+}
+
+impl<'a> Tagged<'a> {
+    fn take(&mut self, bytes: usize) -> Result<(), Malformed> {
+        let left = self.left.checked_sub(bytes as u64);
+        self.left = left.ok_or(Malformed::TooLarge)?;
+        Ok(())
+    }
+
+    fn byte_string(&mut self) -> Result<&'a [u8], Malformed> {
+        let bytes = self.bytes.byte_string()?;
+        self.take(bytes.len())?;
+        Ok(bytes)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Malformed> {
+        let text = self.bytes.str()?;
+        self.take(text.len())?;
+        Ok(text)
+    }
+}
+
+fn get(from: &mut Tagged<'_>, depth: usize) -> Result<Value, Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed::TooDeep);
     }
+    from.take(size_of::<Value>())?;
     let inner = depth + 1;
-    Ok(match from.u8()? {
-        BOOL => Value::Bool(from.bool()?),
-        S8 => Value::S8(narrow(from.i64_zigzag()?)?),
-        S16 => Value::S16(narrow(from.i64_zigzag()?)?),
-        S32 => Value::S32(narrow(from.i64_zigzag()?)?),
-        S64 => Value::S64(from.i64_zigzag()?),
-        U8 => Value::U8(narrow(from.u64_leb()?)?),
-        U16 => Value::U16(narrow(from.u64_leb()?)?),
-        U32 => Value::U32(narrow(from.u64_leb()?)?),
-        U64 => Value::U64(from.u64_leb()?),
-        F32 => Value::F32(f32::from_bits(from.f32_bits()?)),
-        F64 => Value::F64(f64::from_bits(from.f64_bits()?)),
-        CHAR => Value::Char(from.char()?),
-        STRING => Value::String(from.str()?.to_owned()),
+    Ok(match from.bytes.u8()? {
+        BOOL => Value::Bool(from.bytes.bool()?),
+        S8 => Value::S8(narrow(from.bytes.i64_zigzag()?)?),
+        S16 => Value::S16(narrow(from.bytes.i64_zigzag()?)?),
+        S32 => Value::S32(narrow(from.bytes.i64_zigzag()?)?),
+        S64 => Value::S64(from.bytes.i64_zigzag()?),
+        U8 => Value::U8(narrow(from.bytes.u64_leb()?)?),
+        U16 => Value::U16(narrow(from.bytes.u64_leb()?)?),
+        U32 => Value::U32(narrow(from.bytes.u64_leb()?)?),
+        U64 => Value::U64(from.bytes.u64_leb()?),
+        F32 => Value::F32(f32::from_bits(from.bytes.f32_bits()?)),
+        F64 => Value::F64(f64::from_bits(from.bytes.f64_bits()?)),
+        CHAR => Value::Char(from.bytes.char()?),
+        STRING => Value::String(from.text()?.to_owned()),
         BYTES => Value::Bytes(Bytes::copy_from_slice(from.byte_string()?)),
         LIST => Value::List(several(from, 1, |from| get(from, inner))?),
         TUPLE => Value::Tuple(several(from, 1, |from| get(from, inner))?),
@@ -209,24 +240,26 @@ fn narrow<F, T: TryFrom<F>>(number: F) -> Result<T, Malformed> {
 
 /// Reads a number of items, each of which takes at least `least` bytes.
 fn several<T>(
-    from: &mut Reader<'_>,
+    from: &mut Tagged<'_>,
     least: usize,
-    mut one: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
+    mut one: impl FnMut(&mut Tagged<'_>) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {
-    let count = from.count(least)?;
+    let count = from.bytes.count(least)?;
     let mut all = Vec::new();
+    // Names and pairs are larger than a value, which is counted by itself.
+    from.take(count.saturating_mul(size_of::<T>().saturating_sub(size_of::<Value>())))?;
     for _ in 0..count {
         all.push(one(from)?);
     }
     Ok(all)
 }
 
-fn name(from: &mut Reader<'_>) -> Result<Arc<str>, Malformed> {
-    from.str().map(Arc::from)
+fn name(from: &mut Tagged<'_>) -> Result<Arc<str>, Malformed> {
+    from.text().map(Arc::from)
 }
 
-fn boxed(from: &mut Reader<'_>, depth: usize) -> Result<Option<Box<Value>>, Malformed> {
-    Ok(if from.bool()? {
+fn boxed(from: &mut Tagged<'_>, depth: usize) -> Result<Option<Box<Value>>, Malformed> {
+    Ok(if from.bytes.bool()? {
         Some(Box::new(get(from, depth)?))
     } else {
         None
@@ -245,15 +278,18 @@ mod tests {
         #[test]
         fn a_value_comes_back_as_it_was((_, value) in any_typed()) {
             let bytes = value.to_tagged();
-            let back = Value::from_tagged(&bytes).expect("it is a value");
+            let (back, taken) = Value::from_tagged(&bytes, u64::MAX).expect("it is a value");
+            prop_assert!(taken >= size_of::<Value>() as u64);
+            prop_assert!(Value::from_tagged(&bytes, taken).is_ok());
+            prop_assert_eq!(Value::from_tagged(&bytes, taken - 1), Err(Malformed::TooLarge));
             // A NaN is not equal to itself, but its bytes are.
             prop_assert_eq!(back.to_tagged(), bytes);
         }
 
         #[test]
         fn bytes_from_anywhere_do_no_harm(bytes: Vec<u8>) {
-            if let Ok(value) = Value::from_tagged(&bytes) {
-                prop_assert!(Value::from_tagged(&value.to_tagged()).is_ok());
+            if let Ok((value, _)) = Value::from_tagged(&bytes, u64::MAX) {
+                prop_assert!(Value::from_tagged(&value.to_tagged(), u64::MAX).is_ok());
             }
         }
     }
@@ -261,10 +297,10 @@ mod tests {
     #[test]
     fn what_nests_without_end_or_counts_without_bytes_is_refused() {
         assert_eq!(
-            Value::from_tagged(&[LIST, 1].repeat(100_000)),
+            Value::from_tagged(&[LIST, 1].repeat(100_000), u64::MAX),
             Err(Malformed::TooDeep)
         );
-        assert!(Value::from_tagged(&[LIST, 0xff, 0xff, 0xff, 0x7f, 0]).is_err());
-        assert!(Value::from_tagged(&[BOOL, 1, 0]).is_err());
+        assert!(Value::from_tagged(&[LIST, 0xff, 0xff, 0xff, 0x7f, 0], u64::MAX).is_err());
+        assert!(Value::from_tagged(&[BOOL, 1, 0], u64::MAX).is_err());
     }
 }
