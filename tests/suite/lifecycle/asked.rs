@@ -130,6 +130,6 @@ fn files_are_looked_at_before_anything_is_started() {
     let join = home.cli("engine join").arg(url);
     let join = join.typed("-n 1 --exit-when-idle 1s --cache-dir /proc/nowhere");
     let join = join.within(Duration::from_mins(2)).end().expect_code(0);
-    join.expect_stderr_has(&["WARN", "the cache `/proc/nowhere/code` cannot be used"]);
+    join.expect_stderr_has(&["WARN", "the cache `/proc/nowhere` cannot be used"]);
     home.cli("stop").end().expect_code(0);
 }
