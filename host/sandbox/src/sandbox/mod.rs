@@ -125,6 +125,12 @@ impl Sandbox {
         drop(gone);
     }
 
+    /// Returns how many modules are compiled before this one, or at the same time; none if it is not being compiled here.
+    #[doc(hidden)]
+    pub fn compiling_before(&self, module: ModuleHash) -> Option<usize> {
+        self.source.compiling_before(module)
+    }
+
     /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.
     #[doc(hidden)]
     pub fn is_pooled(&self) -> bool {

@@ -10,9 +10,9 @@ mod turns;
 pub(super) mod variant;
 
 use crate::limits::Limits;
-use crate::sandbox::module::Module;
 use crate::sandbox::module::load::CompileLimit;
 use crate::sandbox::module::load::LoadError;
+use crate::sandbox::module::{Module, ModuleHash};
 use bytes::Bytes;
 use cache::CodeCache;
 use compiler::Compiler;
@@ -129,6 +129,11 @@ impl CodeSource {
     pub(super) fn close(&self) {
         self.turns.close();
         self.helpers.close();
+    }
+
+    /// Returns how many modules are compiled before this one, or at the same time; none if it is not being compiled here.
+    pub(super) fn compiling_before(&self, module: ModuleHash) -> Option<usize> {
+        self.turns.before(&module.to_string())
     }
 
     /// Returns the code with that name, if it is in the cache and suits this engine.

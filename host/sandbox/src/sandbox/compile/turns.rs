@@ -4,7 +4,6 @@
 //! share it. The system gives up a lock with the process that holds it, so that one that is killed holds up nobody.
 
 use super::cache::CodeCache;
-use std::collections::HashSet;
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,12 +16,12 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How many compile in this process.
-static COMPILING: Mutex<usize> = Mutex::new(0);
+/// Who compiles in this process.
+static COMPILERS: Compilers = Compilers(Mutex::new(0));
 
 /// The turns of one cluster.
-#[derive(Default)]
 pub(super) struct Turns {
+    compilers: &'static Compilers,
     state: Mutex<TurnsState>,
     /// Notified when a turn ends, and when all do.
     changed: Condvar,
@@ -31,56 +30,81 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct TurnsState {
     is_closed: bool,
-    /// The code that is being made.
-    making: HashSet<String>,
+    /// The code that is wanted, in the order in which it is made.
+    queue: Vec<Wanted>,
+}
+
+struct Wanted {
+    name: String,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Another process makes the same code.
+    Elsewhere,
+    Waiting,
+    Running,
 }
 
 /// The right to compile. It ends when it is dropped.
 pub(super) struct Turn<'a> {
-    turns: &'a Turns,
-    name: String,
+    _place: Place<'a>,
     /// Nobody else makes this code, and this is one of so many compilers: locks of the cache's directory.
     _locks: [Option<NamedLock>; 2],
     _slot: Slot,
 }
 
+impl Default for Turns {
+    fn default() -> Self {
+        Self::of(&COMPILERS)
+    }
+}
+
 impl Turns {
+    fn of(compilers: &'static Compilers) -> Self {
+        Self {
+            compilers,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
     /// Waits until nobody makes the code of this name, and a compiler may be started. Whoever had to wait may find the
     /// code in the cache. Returns `None` if there are no more turns.
     pub(super) fn begin(&self, cache: Option<&CodeCache>, name: &str) -> Option<Turn<'_>> {
-        let mut state = self.lock();
-        while !state.is_closed && state.making.contains(name) {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.is_closed {
-            return None;
-        }
-        state.making.insert(name.to_owned());
-        drop(state);
-        // From here on the name is given up with this.
-        let name = Making {
-            turns: self,
-            name: Some(name.to_owned()),
-        };
-        let making = cache.map(|cache| cache.lock_path(&name.shown()));
-        let making = match making {
-            Some(path) => self.retried(|| NamedLock::attempt_once(&path))?,
+        let place = self.enter(name)?;
+        let making = match cache.map(|cache| cache.lock_path(name)) {
+            Some(path) => self.retried(|_| NamedLock::attempt_once(&path))?,
             None => None,
         };
-        let slot = self.retried(|| Slot::attempt().ok_or(Busy))?;
+        place.is_in(Stage::Waiting);
+        // Those who came before go first.
+        let slot = self.retried(|state| {
+            let mut waiting = state.queue.iter();
+            let next = waiting.find(|wanted| wanted.stage == Stage::Waiting);
+            if next.is_none_or(|next| next.name != name) {
+                return Err(Busy);
+            }
+            self.compilers.attempt().ok_or(Busy)
+        })?;
         let shared = match cache {
-            Some(cache) => self.retried(|| free_of(cache))?,
+            Some(cache) => self.retried(|_| free_of(cache))?,
             None => None,
         };
+        place.is_in(Stage::Running);
         Some(Turn {
-            turns: self,
-            name: name.keep(),
+            _place: place,
             _locks: [making, shared],
             _slot: slot,
         })
+    }
+
+    /// Returns how many modules are made before the one whose code has a name that begins so, or at the same time.
+    pub(super) fn before(&self, name: &str) -> Option<usize> {
+        let state = self.lock();
+        let mut queue = state.queue.iter();
+        queue.position(|wanted| wanted.name.starts_with(name))
     }
 
     /// Ends all waiting.
@@ -89,29 +113,45 @@ impl Turns {
         self.changed.notify_all();
     }
 
+    /// Takes a place at the end of the queue, once nobody has one for the same code.
+    fn enter(&self, name: &str) -> Option<Place<'_>> {
+        let mut state = self.lock();
+        while !state.is_closed && state.queue.iter().any(|wanted| wanted.name == name) {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.is_closed {
+            return None;
+        }
+        state.queue.push(Wanted {
+            name: name.to_owned(),
+            stage: Stage::Elsewhere,
+        });
+        Some(Place {
+            turns: self,
+            name: name.to_owned(),
+        })
+    }
+
     /// Attempts something until it is not busy, unless turns end.
-    fn retried<T>(&self, attempt: impl Fn() -> Result<T, Busy>) -> Option<T> {
+    fn retried<T>(&self, attempt: impl Fn(&TurnsState) -> Result<T, Busy>) -> Option<T> {
         let mut pause = FIRST_PAUSE;
+        let mut state = self.lock();
         loop {
-            if let Ok(done) = attempt() {
-                return Some(done);
-            }
-            let state = self.lock();
             if state.is_closed {
                 return None;
             }
-            let (state, _) = self
+            if let Ok(done) = attempt(&state) {
+                return Some(done);
+            }
+            (state, _) = self
                 .changed
                 .wait_timeout(state, pause)
                 .unwrap_or_else(PoisonError::into_inner);
-            drop(state);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-    }
-
-    fn give_up(&self, name: &str) {
-        self.lock().making.remove(name);
-        self.changed.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, TurnsState> {
@@ -119,54 +159,59 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.turns.give_up(&self.name);
-    }
-}
-
-/// A name that is being waited for with.
-struct Making<'a> {
+/// A place in the queue, given up when it is dropped.
+struct Place<'a> {
     turns: &'a Turns,
-    name: Option<String>,
+    name: String,
 }
 
-impl Making<'_> {
-    fn shown(&self) -> String {
-        self.name.clone().unwrap_or_default()
-    }
-
-    fn keep(mut self) -> String {
-        self.name.take().unwrap_or_default()
-    }
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            self.turns.give_up(name);
+impl Place<'_> {
+    fn is_in(&self, stage: Stage) {
+        let mut state = self.turns.lock();
+        let mut queue = state.queue.iter_mut();
+        if let Some(wanted) = queue.find(|wanted| wanted.name == self.name) {
+            wanted.stage = stage;
         }
+        drop(state);
+        self.turns.changed.notify_all();
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.lock();
+        state.queue.retain(|wanted| wanted.name != self.name);
+        drop(state);
+        self.turns.changed.notify_all();
     }
 }
 
 /// Somebody else has it.
 struct Busy;
 
-/// One of the compilers of this process.
-struct Slot;
+/// The number of compilers that run.
+struct Compilers(Mutex<usize>);
 
-impl Slot {
-    fn attempt() -> Option<Self> {
-        let mut compiling = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = *compiling < most();
-        *compiling += usize::from(is_free);
-        is_free.then_some(Self)
+/// One of them.
+struct Slot(&'static Compilers);
+
+impl Compilers {
+    fn attempt(&'static self) -> Option<Slot> {
+        let mut running = self.lock();
+        let is_free = *running < most();
+        *running += usize::from(is_free);
+        // Made only if it is: one that is dropped gives up its place.
+        is_free.then(|| Slot(self))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        *COMPILING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        *self.0.lock() -= 1;
     }
 }
 
@@ -263,7 +308,8 @@ mod tests {
     fn one_at_a_time_makes_a_name_across_clusters() {
         let dir = tempfile::tempdir().expect("a directory");
         let cache = cache(dir.path());
-        let clusters = [Turns::default(), Turns::default()];
+        let compilers: &_ = Box::leak(Box::new(Compilers(Mutex::new(0))));
+        let clusters = [Turns::of(compilers), Turns::of(compilers)];
         let (now, most_seen, done) = (
             AtomicUsize::new(0),
             AtomicUsize::new(0),
@@ -285,7 +331,7 @@ mod tests {
         });
         assert_eq!(most_seen.load(Ordering::SeqCst), 1);
         assert_eq!(done.load(Ordering::SeqCst), 16);
-        assert_eq!(*COMPILING.lock().expect("whole"), 0);
+        assert_eq!(*compilers.lock(), 0);
         let left = std::fs::read_dir(cache.dir()).expect("it is there");
         let named = left.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         assert!(
@@ -313,6 +359,34 @@ mod tests {
     }
 
     #[test]
+    fn those_who_came_first_go_first_and_know_their_places() {
+        let compilers: &_ = Box::leak(Box::new(Compilers(Mutex::new(0))));
+        let turns = Turns::of(compilers);
+        let taken: Vec<Slot> = std::iter::from_fn(|| compilers.attempt()).collect();
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for name in ["a-core", "b-core", "c-core"] {
+                let (turns, order) = (&turns, &order);
+                scope.spawn(move || {
+                    let turn = turns.begin(None, name).expect("they go on");
+                    order.lock().expect("whole").push(name);
+                    drop(turn);
+                });
+                while turns.before(name).is_none() {
+                    std::thread::yield_now();
+                }
+            }
+            assert_eq!(turns.before("c"), Some(2));
+            assert_eq!(turns.before("d"), None);
+            drop(taken);
+        });
+        assert_eq!(
+            *order.lock().expect("whole"),
+            ["a-core", "b-core", "c-core"]
+        );
+    }
+
+    #[test]
     fn whoever_waits_is_let_go_at_the_end() {
         let turns = Turns::default();
         let turn = turns.begin(None, "code").expect("they go on");
@@ -323,6 +397,6 @@ mod tests {
         });
         drop(turn);
         assert!(turns.begin(None, "other").is_none());
-        assert!(turns.lock().making.is_empty());
+        assert!(turns.lock().queue.is_empty());
     }
 }
