@@ -451,7 +451,8 @@ fn a_helper_that_hangs_is_killed_with_all_it_started() {
     let hang = format!("sleep {LONG} & echo $! > '{}'; wait", started.display());
     let cluster = cluster(script(&dir, &hang));
     let mut limits = Limits::default();
-    limits.compile_time = Duration::from_secs(2);
+    // Of processor time, which it does not take: it ends after ten times as much by the clock.
+    limits.compile_time = Duration::from_millis(200);
     let refused = soon("a helper that hangs is killed", move || {
         cluster.prepare(&text(functions(3)), &limits)
     });
@@ -462,6 +463,30 @@ fn a_helper_that_hangs_is_killed_with_all_it_started() {
     let id = fs::read_to_string(started).expect("it was started");
     let id = Pid::from_raw(id.trim().parse().expect("a number")).expect("a process");
     until("what it started has ended", || !is_running(id));
+}
+
+#[test]
+fn a_module_that_many_want_is_compiled_once() {
+    let dir = folder();
+    let log = dir.path().join("log");
+    let own = env!("CARGO_BIN_EXE_rwasm-cluster");
+    let counted = format!("echo compiler >> '{}'; exec '{own}' \"$@\"", log.display());
+    let compiler = script(&dir, &counted);
+    // Two clusters stand for two processes: what they share is a directory.
+    let cache = dir.path().join("cache");
+    let clusters = [(); 2].map(|()| cluster_with_cache(compiler.clone(), &cache));
+    let wanted = [text(functions(200)), text(functions(201))];
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let (cluster, module) = (&clusters[number % 2], &wanted[number / 2 % 2]);
+            scope.spawn(move || {
+                let prepared = cluster.prepare(module, &Limits::default());
+                prepared.expect("it compiles");
+            });
+        }
+    });
+    let started = fs::read_to_string(log).expect("compilers were started");
+    assert_eq!(started.lines().count(), wanted.len(), "{started}");
 }
 
 #[test]
