@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::sandbox::Module;
+use rwasm_value::aside::Aside;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -97,16 +98,15 @@ impl Modules {
         load(head, bytes.into(), limits).ok()
     }
 
-    /// Written to a temporary file and renamed; a module that cannot be kept is fetched again.
+    /// Written aside and renamed. It is not synced, since its hash is compared when it is read; a module that cannot be kept
+    /// or read is fetched again.
     fn keep(&self, module: &Module) {
         let Some(dir) = &self.dir else { return };
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(dir)?;
-            let mut file = tempfile::NamedTempFile::new_in(dir)?;
+            let mut file = Aside::beside(&dir.join(format!("{}.wasm", module.hash())))?;
             file.write_all(module.bytes())?;
-            file.persist(dir.join(format!("{}.wasm", module.hash())))
-                .map_err(|error| error.error)?;
-            Ok(())
+            file.complete_unsynced()
         };
         if let Err(error) = write() {
             tracing::debug!(%error, "cannot keep a module on disk");
