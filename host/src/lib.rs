@@ -175,14 +175,14 @@ pub use rwasm_sandbox::sandbox::{
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
 #[doc(hidden)]
 pub use rwasm_value::ids::{is_name, not_a_name};
-#[doc(hidden)]
-pub use rwasm_value::plain;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
 pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,
     Params, Path, Reference, ResultType, ToArgument, ToWit, Type, Value,
 };
 pub use rwasm_value::{arguments, format};
+#[doc(hidden)]
+pub use rwasm_value::{aside, plain};
 pub use view::{
     ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
     Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSettings,

@@ -15,6 +15,7 @@ mod member;
 mod modules;
 mod notes;
 mod policy;
+mod roots;
 mod run;
 mod suspect;
 mod task;

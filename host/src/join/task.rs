@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs};
 use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
-use crate::view::TaskSettings;
+use crate::view::{Lookup, TaskSettings};
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
@@ -217,24 +217,20 @@ impl Bench {
     fn setting(&self, job: &str, head: &TasksHead, reuse: Reuse) -> Result<Arc<Setting>, NotReady> {
         let denied =
             |message: String| NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message));
-        let grants = self.policy.grants(head).map_err(denied)?;
-        let is_granted = !grants.is_empty();
+        let is_granted = !(head.dirs.is_empty() && head.net.is_empty() && head.env.is_empty());
         let key = || {
             format!(
                 "{job} {:?} {:?} {:?} {} {:?} {:?} {:?}",
                 head.dirs, head.net, head.env, head.clock, head.seed, head.limits, head.arguments
             )
         };
-        if is_granted {
-            let key = key();
-            let mut known = lock(&self.settings);
-            if let Some((setting, used)) = known.get_mut(&key) {
-                *used = Instant::now();
-                return Ok(Arc::clone(setting));
-            }
-            for grant in grants.described() {
-                tracing::info!(job, module = head.module, grant, "granted");
-            }
+        if is_granted && let Some((setting, used)) = lock(&self.settings).get_mut(&key()) {
+            *used = Instant::now();
+            return Ok(Arc::clone(setting));
+        }
+        let (grants, dirs) = self.policy.grants(head).map_err(denied)?;
+        for grant in grants.described() {
+            tracing::info!(job, module = head.module, grant, "granted");
         }
         let limits = self.policy.limits(&head.limits);
         let task = TaskSettings {
@@ -242,8 +238,9 @@ impl Bench {
             reuse,
             ..TaskSettings::default()
         };
+        let (grants, arguments) = (Arc::new(grants), head.arguments.clone());
         let setting = task
-            .settle(&limits, &Arc::new(grants), head.arguments.clone(), true)
+            .settle(&limits, &grants, arguments, Lookup::Opened(dirs))
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
             let mut known = lock(&self.settings);

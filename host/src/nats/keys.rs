@@ -6,6 +6,7 @@
 
 use super::role::{Key, Role};
 use super::{certificates, names};
+use rwasm_value::aside::Aside;
 use rwasm_value::ids::not_a_name;
 use rwasm_value::plain;
 use std::fmt::Write as _;
@@ -358,35 +359,23 @@ fn private_dir(dir: &Path) -> io::Result<()> {
 
 /// Writes a file that only its owner may read; fails if it exists.
 pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let file = aside(path, text, Readers::Owner)?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    Ok(())
+    written(path, text, Readers::Owner)?.complete_new()
 }
 
 /// Replaces a file.
 pub(crate) fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
-    aside(path, text, readers)?
-        .persist(path)
-        .map_err(|error| error.error)?;
-    Ok(())
+    written(path, text, readers)?.complete()
 }
 
-/// Written completely under another name first, so that there is never half a key.
-fn aside(path: &Path, text: &str, readers: Readers) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = if readers == Readers::All {
-            0o644
-        } else {
-            0o600
-        };
-        builder.permissions(std::fs::Permissions::from_mode(mode));
-    }
-    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+/// Written completely before it has its name, so that there is never half a key.
+fn written(path: &Path, text: &str, readers: Readers) -> io::Result<Aside> {
+    let mode = match readers {
+        Readers::All => 0o644,
+        Readers::Owner => 0o600,
+    };
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    let mut file = Aside::with(path, permissions)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
     Ok(file)
 }
 

@@ -38,3 +38,5 @@ pub(crate) use runs::packs::{Pack, Packs};
 pub(crate) use shared::core::{Core, Workshop};
 #[cfg(feature = "history")]
 pub(crate) use shared::keeper::Keeper;
+#[cfg(feature = "nats")]
+pub(crate) use shared::settings::Lookup;

@@ -28,6 +28,8 @@ pub use run::program::Lowering;
 pub use run::program::Program;
 #[doc(hidden)]
 pub use run::runner::{KeptInstance, Runner};
+#[doc(hidden)]
+pub use world::dirs::GrantedDirs;
 pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 #[doc(hidden)]
 pub use world::net::Peers;

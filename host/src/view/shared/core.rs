@@ -8,7 +8,7 @@ use super::keeper::Keeper;
 use super::namespace::Namespaces;
 use super::notes::ClusterNotes;
 use super::programs::Programs;
-use super::settings::{SettingError, TaskSettings};
+use super::settings::{Lookup, SettingError, TaskSettings};
 use super::slot::{Registry, Slot};
 use crate::backend::Backend;
 use crate::events::{ClusterEvent, EventSender};
@@ -145,7 +145,12 @@ impl Core {
         task: &TaskSettings,
         arguments: Vec<String>,
     ) -> Result<Arc<Setting>, SettingError> {
-        task.settle(&self.limits, &self.grants, arguments, self.is_here())
+        let lookup = if self.is_here() {
+            Lookup::Here
+        } else {
+            Lookup::Elsewhere
+        };
+        task.settle(&self.limits, &self.grants, arguments, lookup)
     }
 
     /// The module made ready for this setting.

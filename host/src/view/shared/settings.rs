@@ -9,8 +9,10 @@ use crate::placement::Eligible;
 use rwasm_history::JobKey;
 use rwasm_sandbox::grants::{GrantError, Grants};
 use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
-use rwasm_sandbox::sandbox::{Peers, Setting};
+use rwasm_sandbox::sandbox::{GrantedDirs, Peers, Setting};
 use rwasm_value::units::ByteSize;
+#[cfg(feature = "nats")]
+use std::fs::File;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -73,16 +75,26 @@ pub struct JobSettings {
     pub keep_records: bool,
 }
 
+/// Where the directories and peers that tasks may reach are looked up.
+pub(crate) enum Lookup {
+    /// In this process, where the engines are.
+    Here,
+    /// Here too; somebody has opened these directories, in order, and what their names lead to does not matter.
+    #[cfg(feature = "nats")]
+    Opened(Vec<File>),
+    /// By the processes that have the engines.
+    Elsewhere,
+}
+
 impl TaskSettings {
     /// Checks these settings and returns what the sandbox needs of them. `limits` and `grants` apply if these settings
-    /// have none; `arguments` are those of a WASI command, its own name first. Directories and peers are looked up where
-    /// the engines are: in this process (`here`) or elsewhere.
+    /// have none; `arguments` are those of a WASI command, its own name first.
     pub(crate) fn settle(
         &self,
         limits: &Limits,
         grants: &Arc<Grants>,
         arguments: Vec<String>,
-        here: bool,
+        lookup: Lookup,
     ) -> Result<Arc<Setting>, SettingError> {
         let mut limits = self.limits.as_ref().unwrap_or(limits).clone();
         let own = self.grants.as_ref().map(|own| Arc::new(own.clone()));
@@ -103,11 +115,18 @@ impl TaskSettings {
         if self.deterministic && !cfg!(feature = "deterministic") {
             return Err(SettingError::NotBuiltForDeterminism);
         }
-        let (dirs, peers) = if here {
-            (grants.check(self.deterministic)?, Peers::new(&grants.net))
+        let opened = match lookup {
+            Lookup::Here => Some(grants.open()?),
+            #[cfg(feature = "nats")]
+            Lookup::Opened(dirs) => Some(dirs),
+            Lookup::Elsewhere => None,
+        };
+        let (dirs, peers) = if let Some(opened) = opened {
+            grants.check(&opened, self.deterministic)?;
+            (GrantedDirs::new(&grants, &opened)?, Peers::new(&grants.net))
         } else {
             grants.check_elsewhere(self.deterministic)?;
-            (Vec::new(), Peers::default())
+            (GrantedDirs::default(), Peers::default())
         };
         if self.deterministic {
             limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
@@ -116,7 +135,7 @@ impl TaskSettings {
             limits,
             grants,
             peers: Arc::new(peers),
-            dirs: dirs.into(),
+            dirs,
             deterministic: self.deterministic,
             program_arguments: arguments,
             keep_instance: self.reuse != Reuse::None,

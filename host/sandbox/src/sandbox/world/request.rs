@@ -1,5 +1,6 @@
 //! One run of one task: the request to the sandbox, and its report.
 
+use super::dirs::GrantedDirs;
 use super::net::Peers;
 use crate::cancel::Cancel;
 use crate::grants::Grants;
@@ -11,7 +12,6 @@ use crate::pushed::PushedValues;
 use crate::sandbox::module::Callee;
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::Packed;
-use std::fs::File;
 use std::sync::Arc;
 
 /// The arguments of the call.
@@ -36,8 +36,8 @@ pub struct Setting {
     pub grants: Arc<Grants>,
     /// The granted peers, with the addresses that names have for the job.
     pub peers: Arc<Peers>,
-    /// The granted directories, in order, as they were when granted.
-    pub dirs: Arc<[File]>,
+    /// The granted directories, opened when they were granted.
+    pub dirs: GrantedDirs,
     /// Whether the outcome and its fuel are the same on every engine and every run.
     #[doc(hidden)]
     pub deterministic: bool,
@@ -70,7 +70,7 @@ impl Setting {
             limits,
             grants: Arc::default(),
             peers: Arc::default(),
-            dirs: Arc::default(),
+            dirs: GrantedDirs::default(),
             deterministic: false,
             program_arguments: Vec::new(),
             keep_instance: false,
