@@ -4,7 +4,7 @@ use super::modules::Modules;
 use super::policy::EnginePolicy;
 use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
-use crate::nats::blob::{BlobError, Blobs};
+use crate::nats::blob::{BlobError, Blobs, Length};
 use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
 use crate::view::TaskSettings;
 use bytes::Bytes;
@@ -395,15 +395,14 @@ impl Bench {
             )));
         }
         if length <= LARGEST_HELD {
-            return Ok(ChunkData::Bytes(self.blobs.get(name, length).await?));
+            let bytes = self.blobs.get_fitting(name, Length::Exactly(length));
+            return Ok(ChunkData::Bytes(bytes.await?));
         }
         let mut file = tempfile::tempfile().map_err(BlobError::Io)?;
         // It stands in the file where it stood in the input: what is before takes no room.
         file.seek(SeekFrom::Start(start)).map_err(BlobError::Io)?;
-        let written = self.blobs.get_to(name, length, &mut file).await?;
-        if written != length {
-            return Err(bad("the chunk has the wrong length"));
-        }
+        let fits = Length::Exactly(length);
+        self.blobs.get_to(name, fits, &mut file).await?;
         Ok(Chunk::own_file(file))
     }
 

@@ -159,7 +159,7 @@ impl Connection {
             .client_capacity(1 << 14)
             .event_callback(move |event| {
                 if let Event::ServerError(error) = &event
-                    && let Some(denied) = denied(error, &asked)
+                    && let Some(denied) = denied(error, &asked, role)
                 {
                     // One by which no answers come stays: whatever is done next waits for them.
                     sender.send_if_modified(|last: &mut Option<Denied>| {
@@ -221,14 +221,15 @@ impl Connection {
             Role::Client => {
                 vec![
                     names::task(names::MAIN_LANE, Class::Low, PROBE, "0"),
-                    names::new_reader(names::RESULTS),
+                    names::read_of_leader(names::RESULTS),
                 ]
             }
             Role::Engine => vec![names::result(PROBE, "0")],
             Role::Admin | Role::Viewer => Vec::new(),
         };
         for subject in asked {
-            // What is meant for a stream that is not there is stored in none, and answered.
+            // What is meant for a stream that is not there is stored in none, and what does not say what it wants is
+            // refused: both are answered.
             let mut headers = HeaderMap::new();
             headers.insert("Nats-Expected-Stream", PROBE);
             let request = self

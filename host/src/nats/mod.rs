@@ -7,6 +7,7 @@ pub(crate) mod assets;
 pub(crate) mod blob;
 mod certificates;
 pub(crate) mod connect;
+pub(crate) mod direct;
 pub(crate) mod index;
 mod keys;
 pub(crate) mod lanes;

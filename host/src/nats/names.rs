@@ -35,9 +35,9 @@ pub(crate) fn object_stream(bucket: &str) -> String {
     format!("OBJ_{bucket}")
 }
 
-/// The subject on which readers of a stream ask for a consumer of their own.
-pub(crate) fn new_reader(stream: &str) -> String {
-    format!("$JS.API.CONSUMER.CREATE.{stream}")
+/// The subject on which the leader of a stream is asked for a message, which no other server that has it may answer.
+pub(crate) fn read_of_leader(stream: &str) -> String {
+    format!("$JS.API.STREAM.MSG.GET.{stream}")
 }
 
 /// The lane of tasks that name none.

@@ -276,13 +276,8 @@ fn spelled_out(row: &str) -> Vec<String> {
 }
 
 /// What it takes to see single messages of a stream, and to read it whole.
-const READS: [&str; 8] = [
+const READS: [&str; 3] = [
     "$JS.API.STREAM.INFO.{}",
     "$JS.API.DIRECT.GET.{}.>",
     "$JS.API.DIRECT.GET.{}",
-    "$JS.API.CONSUMER.CREATE.{}",
-    "$JS.API.CONSUMER.CREATE.{}.>",
-    "$JS.API.CONSUMER.DELETE.{}.*",
-    "$JS.FC.{}.>",
-    "$JS.FC.*.*.{}.>",
 ];

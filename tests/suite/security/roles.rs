@@ -229,7 +229,7 @@ fn one_who_may_not_look_is_told_so() {
             site.with_key(look, "engine"),
             13,
             &[
-                "the server does not allow the engine key to publish to `$JS.API.CONSUMER.CREATE.KV_RWC_ENGINES",
+                "the server does not allow the engine key to publish to `$JS.API.DIRECT.GET.KV_RWC_ENGINES",
                 "viewer may",
             ],
         );

@@ -46,6 +46,7 @@ pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
         dispatch: Arc::clone(&dispatch),
         engine: None,
         objects: Vec::new(),
+        has_landed: false,
         done: Some(done),
     };
     agent.flights().insert(dispatch.id.0, flight);
@@ -387,12 +388,14 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     else {
         return;
     };
-    let dispatch = agent
-        .flights()
-        .get(&number)
-        .map(|flight| Arc::clone(&flight.dispatch));
-    // One that is over has its answer.
-    let Some(dispatch) = dispatch else { return };
+    let dispatch = match agent.flights().get_mut(&number) {
+        Some(flight) if !flight.has_landed => {
+            flight.has_landed = true;
+            Arc::clone(&flight.dispatch)
+        }
+        // One that is over has its answer, and one that has landed is about to get it.
+        _ => return,
+    };
     let (head, body) = match parse::<OutcomesHead>(payload) {
         Ok(parts) => parts,
         Err(error) => return unreadable(agent, number, &dispatch, &error.to_string()),
