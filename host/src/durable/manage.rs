@@ -218,10 +218,9 @@ impl Store {
         self.purge(&self.tasks, names::TASKS, tasks).await?;
         let everything = encode_cancelled(&[]);
         let client = &self.connection.client;
-        client
-            .publish(names::cancelled(&name), everything)
-            .await
-            .map_err(|error| server(&error))?;
+        let cancel = names::cancelled(&name);
+        let told = self.connection.tell(&cancel, &everything).await;
+        told.map_err(|error| server(&error))?;
         client.flush().await.map_err(|error| server(&error))
     }
 

@@ -17,6 +17,7 @@ use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, Program, Setting};
 use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::value::{Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -457,7 +458,12 @@ impl Bench {
     }
 }
 
-fn forget_oldest<V>(map: &mut HashMap<String, V>, most: usize, used: impl Fn(&V) -> Instant) {
+/// Removes the value that was used least recently if there are this many.
+pub(super) fn forget_oldest<K: Eq + Hash + Clone, V>(
+    map: &mut HashMap<K, V>,
+    most: usize,
+    used: impl Fn(&V) -> Instant,
+) {
     if map.len() >= most
         && let Some(oldest) = map
             .iter()

@@ -6,6 +6,7 @@
 
 use super::assets;
 use super::names::{self, Class};
+use super::orders::Signer;
 use super::refusal::{denied, refused};
 use async_nats::jetstream::context::{ContextBuilder, PublishError};
 use async_nats::jetstream::{self, publish::PublishAck};
@@ -103,6 +104,8 @@ pub(crate) struct Connection {
     pub(crate) url: Arc<str>,
     pub(crate) who: Arc<str>,
     pub(crate) role: Role,
+    /// Signs orders, if there is a key.
+    pub(super) signer: Option<Arc<Signer>>,
     /// The subject prefix for replies.
     inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
@@ -193,6 +196,7 @@ impl Connection {
             url,
             who,
             role,
+            signer: settings.key.as_ref().and_then(Signer::of).map(Arc::new),
             inbox,
             denials,
             made,

@@ -89,6 +89,21 @@ pub(crate) async fn all(
     }
 }
 
+/// Returns the last message of a subject. Unlike [`latest`], the request has the subject in its own.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) async fn last(
+    connection: &Connection,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<Stored>, Problem> {
+    let request = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+    let request = connection.client.request(request, Bytes::new());
+    let answer = request.await?;
+    Ok(stored(&answer))
+}
+
 /// Returns the last message of each of these subjects that has one.
 ///
 /// # Errors

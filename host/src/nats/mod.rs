@@ -13,6 +13,7 @@ mod keys;
 pub(crate) mod lanes;
 pub(crate) mod listing;
 pub(crate) mod names;
+pub(crate) mod orders;
 mod overview;
 pub(crate) mod permissions;
 pub(crate) mod presence;

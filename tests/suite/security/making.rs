@@ -125,7 +125,7 @@ fn the_server_takes_every_configuration() {
 fn setting_up_again_changes_only_what_it_is_told_to() {
     let site = Site::plain(&[]);
     let first = site.init("admin").typed("--max-bytes 50MiB").output();
-    assert_eq!(first.lines().count(), 10, "{first}");
+    assert_eq!(first.lines().count(), 11, "{first}");
     assert!(
         first.lines().all(|line| line.starts_with("created ")),
         "{first}"

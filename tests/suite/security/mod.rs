@@ -12,6 +12,7 @@ mod looking;
 mod making;
 mod member;
 mod needless;
+mod orders;
 mod roles;
 
 use crate::support::{Cli, Server, folder, guest, program};

@@ -440,11 +440,9 @@ impl Agent {
                 engines: self.roster.engines(),
             });
         };
-        let asked = format!("{} {engine}", control.word());
-        let request = self
-            .connection
-            .client
-            .request(names::control(&process), Bytes::from(asked));
+        let asked = Bytes::from(format!("{} {engine}", control.word()));
+        let subject = names::control(&process);
+        let request = self.connection.order(&subject, &asked);
         let refused = |reason: String| EngineError::Refused { engine, reason };
         match timeout(ANSWER, self.connection.watched("rwc.e.", request)).await {
             Ok(Ok(Ok(reply))) => {
@@ -527,10 +525,8 @@ impl Agent {
                     dispatch.cancel.cancel();
                 }
                 let everything = encode_cancelled(&[]);
-                let client = &self.connection.client;
-                let _ = client
-                    .publish(names::cancelled(&self.session), everything)
-                    .await;
+                let subject = names::cancelled(&self.session);
+                let _ = self.connection.tell(&subject, &everything).await;
                 drop(waiting);
                 let answered = async {
                     loop {

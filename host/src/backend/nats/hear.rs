@@ -4,7 +4,7 @@
 use super::agent::{AGAIN, Agent, QUIET, Seen};
 use super::flight;
 use crate::nats::presence;
-use crate::nats::wire::encode_cancelled;
+use crate::nats::wire::{MOST_CANCELLED, encode_cancelled};
 use crate::nats::{direct, names};
 use async_nats::Subscriber;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
@@ -25,9 +25,6 @@ const ASKED_AT_ONCE: usize = 64;
 
 /// The approximate overhead that the server keeps with each message.
 const OVERHEAD: usize = 128;
-
-/// Numbers of cancelled messages that are sent together.
-const CANCELLED_AT_ONCE: usize = 4096;
 
 /// Up to this many messages are removed from the queue one by one; beyond it, engines drop each when they get it.
 const PURGED_ALONE: usize = 256;
@@ -160,11 +157,11 @@ pub(super) async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedRe
     let (told, purged) = unbounded_channel();
     tokio::spawn(purge_cancelled(Arc::clone(&agent), purged));
     let mut numbers = Vec::new();
-    while cancelled.recv_many(&mut numbers, CANCELLED_AT_ONCE).await > 0 {
+    while cancelled.recv_many(&mut numbers, MOST_CANCELLED).await > 0 {
         let unwanted: Vec<String> = numbers.drain(..).map(|number| number.to_string()).collect();
         let message = encode_cancelled(&unwanted);
         let subject = names::cancelled(&agent.session);
-        let _ = agent.connection.client.publish(subject, message).await;
+        let _ = agent.connection.tell(&subject, &message).await;
         let _ = told.send(unwanted);
     }
 }
