@@ -4,7 +4,7 @@ use super::modules::Modules;
 use super::policy::EnginePolicy;
 use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
-use crate::nats::blob::{BlobError, Blobs};
+use crate::nats::blob::{BlobError, Blobs, Length};
 use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
 use crate::view::{Lookup, TaskSettings};
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Malformed, Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -399,15 +400,14 @@ impl Bench {
             )));
         }
         if length <= LARGEST_HELD {
-            return Ok(ChunkData::Bytes(self.blobs.get(name, length).await?));
+            let bytes = self.blobs.get_fitting(name, Length::Exactly(length));
+            return Ok(ChunkData::Bytes(bytes.await?));
         }
         let mut file = tempfile::tempfile().map_err(BlobError::Io)?;
         // It stands in the file where it stood in the input: what is before takes no room.
         file.seek(SeekFrom::Start(start)).map_err(BlobError::Io)?;
-        let written = self.blobs.get_to(name, length, &mut file).await?;
-        if written != length {
-            return Err(bad("the chunk has the wrong length"));
-        }
+        let fits = Length::Exactly(length);
+        self.blobs.get_to(name, fits, &mut file).await?;
         Ok(Chunk::own_file(file))
     }
 
@@ -474,7 +474,12 @@ impl Bench {
     }
 }
 
-fn forget_oldest<V>(map: &mut HashMap<String, V>, most: usize, used: impl Fn(&V) -> Instant) {
+/// Removes the value that was used least recently if there are this many.
+pub(super) fn forget_oldest<K: Eq + Hash + Clone, V>(
+    map: &mut HashMap<K, V>,
+    most: usize,
+    used: impl Fn(&V) -> Instant,
+) {
     if map.len() >= most
         && let Some(oldest) = map
             .iter()

@@ -182,7 +182,8 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
             (Some(_), _) => Written::LockedOut,
             (None, Some(_)) => Written::Elsewhere,
             (None, None) => {
-                known.add(&label, *role, &new_key(&path, &label, *role)?);
+                let admins = known.admins();
+                known.add(&label, *role, &new_key(&path, &label, *role, &admins)?);
                 known.write(dir)?;
                 Written::New
             }
@@ -195,18 +196,26 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
     Ok(files)
 }
 
-/// Creates a key, writes its seed, and returns its public half.
-fn new_key(path: &Path, label: &str, role: Role) -> Result<String, KeysError> {
+/// Creates a key, writes its seed, and returns its public half. An engine's key names the admin keys, whose word it
+/// takes for who may give it orders.
+fn new_key(path: &Path, label: &str, role: Role, admins: &[String]) -> Result<String, KeysError> {
     let pair = nkeys::KeyPair::new_user();
     let seed = pair.seed().map_err(|error| KeysError::Unwritable {
         path: path.to_owned(),
         source: io::Error::other(error.to_string()),
     })?;
     let public = pair.public_key();
+    let admins: String = match role {
+        Role::Engine => {
+            let lines = admins.iter().map(|admin| format!("admin: {admin}\n"));
+            lines.collect()
+        }
+        _ => String::new(),
+    };
     let text = format!(
         "# The {label} key of an rwasm-cluster, public half {public}.\n\
          # Whoever has this file is {} to the cluster: keep it secret.\n\
-         role: {role}\n{seed}\n",
+         role: {role}\n{admins}{seed}\n",
         match role {
             Role::Admin | Role::Engine => format!("an {role}"),
             Role::Client | Role::Viewer => format!("a {role}"),
@@ -304,6 +313,12 @@ impl PublicKeys {
     /// Iterates over the keys.
     pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter()
+    }
+
+    /// The public halves of the admin keys.
+    pub(crate) fn admins(&self) -> Vec<String> {
+        let admins = self.keys.iter().filter(|key| key.role == Role::Admin);
+        admins.map(|key| key.public.clone()).collect()
     }
 
     fn public(&self, label: &str) -> Option<&str> {

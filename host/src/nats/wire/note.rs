@@ -106,6 +106,9 @@ pub(crate) fn decode_heard(message: &Bytes) -> Result<(String, Heard), WireError
 }
 
 /// The cancelled messages of a job; an empty list stands for all of them.
+/// Names of cancelled messages that are sent together, at most.
+pub(crate) const MOST_CANCELLED: usize = 4096;
+
 pub(crate) fn encode_cancelled(numbers: &[String]) -> Bytes {
     let mut out = Writer::default();
     out.put_len(numbers.len());
@@ -118,7 +121,11 @@ pub(crate) fn encode_cancelled(numbers: &[String]) -> Bytes {
 pub(crate) fn decode_cancelled(message: &[u8]) -> Result<Vec<String>, WireError> {
     let mut from = Reader::new(message);
     let mut numbers = Vec::new();
-    for _ in 0..from.count(1)? {
+    let count = from.count(1)?;
+    if count > MOST_CANCELLED {
+        return Err(WireError::TooMany);
+    }
+    for _ in 0..count {
         numbers.push(from.str()?.to_owned());
     }
     Ok(numbers)
