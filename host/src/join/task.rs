@@ -158,7 +158,8 @@ impl Bench {
             let (bench, module, setting) = (Arc::clone(self), module.clone(), Arc::clone(&setting));
             // Compiling takes its time, and the connection goes on meanwhile.
             let made = tokio::task::spawn_blocking(move || {
-                bench.cluster.core().program(&module, &setting)
+                let core = bench.cluster.core();
+                core.program(&core.own, &module, &setting)
             });
             made.await
                 .map_err(|error| bad(error.to_string()))?
@@ -236,7 +237,13 @@ impl Bench {
             ..TaskSettings::default()
         };
         let setting = task
-            .settle(&limits, &Arc::new(grants), head.arguments.clone(), true)
+            .settle(
+                &limits,
+                &Arc::new(grants),
+                head.arguments.clone(),
+                true,
+                None,
+            )
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
             let mut known = lock(&self.settings);

@@ -63,6 +63,7 @@ impl Packs {
             &Arc::new(grants.clone()),
             plan.arguments.clone(),
             false,
+            None,
         )?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
         Ok(Self::new(module, setting, plan.map, spec, Box::new(chunks)))
@@ -77,9 +78,9 @@ impl Packs {
         limits: &Limits,
         grants: &Grants,
     ) -> Result<Self, SubmitError> {
-        let setting = spec
-            .task
-            .settle(limits, &Arc::new(grants.clone()), Vec::new(), false)?;
+        let setting =
+            spec.task
+                .settle(limits, &Arc::new(grants.clone()), Vec::new(), false, None)?;
         let given = Lines::new(function, name, lines, limits);
         let pieces = Box::new(Listed::new(given, None));
         Ok(Self::new(
@@ -102,11 +103,13 @@ impl Packs {
             pieces,
             preset: DispatchPreset {
                 job: JobId(0),
+                account: Arc::default(),
                 priority: spec.task.priority,
                 program: Arc::new(Program::of_elsewhere(module.clone())),
                 setting,
                 reuse: spec.task.reuse,
                 owner: Owner::default(),
+                span: tracing::Span::none(),
             },
             callee,
             dispatch_size: spec.job.dispatch_size,
