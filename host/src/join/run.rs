@@ -274,11 +274,13 @@ impl Worker {
         let id = DispatchId(self.next.fetch_add(1, Ordering::Relaxed));
         let preset = DispatchPreset {
             job: JobId(hasher.finish()),
+            account: Arc::default(),
             priority: -i32::try_from(queue).unwrap_or(i32::MAX),
             program: Arc::clone(&ready.program),
             setting: Arc::clone(&ready.setting),
             reuse: ready.reuse,
             owner: ready.owner.clone(),
+            span: tracing::Span::current(),
         };
         let mut dispatch = preset.dispatch(id, ready.callee, tasks, reply);
         dispatch.eligible = engine.map_or(Eligible::Any, Eligible::One);

@@ -163,7 +163,8 @@ impl Bench {
             let (bench, module, setting) = (Arc::clone(self), module.clone(), Arc::clone(&setting));
             // Compiling takes its time, and the connection goes on meanwhile.
             let made = tokio::task::spawn_blocking(move || {
-                bench.cluster.core().program(&module, &setting)
+                let core = bench.cluster.core();
+                core.program(&core.own, &module, &setting)
             });
             made.await
                 .map_err(|error| bad(error.to_string()))?
@@ -241,7 +242,7 @@ impl Bench {
         };
         let (grants, arguments) = (Arc::new(grants), head.arguments.clone());
         let setting = task
-            .settle(&limits, &grants, arguments, Lookup::Opened(dirs))
+            .settle(&limits, &grants, arguments, Lookup::Opened(dirs), None)
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
             let mut known = lock(&self.settings);

@@ -32,6 +32,7 @@ pub use shared::result::{JobError, JobProgress, JobResult, TaskRecord};
 pub use shared::settings::{JobSettings, SettingError, TaskSettings};
 pub use shared::stats::{EngineStats, JobStats};
 pub use shared::targets::{EngineRange, TargetError, Targets};
+pub use shared::tenant::{Budget, Stock, TenantLimit, TenantStatus};
 
 #[cfg(feature = "nats")]
 pub(crate) use runs::packs::{Pack, Packs};
@@ -40,3 +41,4 @@ pub(crate) use shared::core::{Core, Workshop};
 pub(crate) use shared::keeper::Keeper;
 #[cfg(feature = "nats")]
 pub(crate) use shared::settings::Lookup;
+pub(crate) use shared::tenant::TenantState;

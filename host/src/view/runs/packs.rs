@@ -64,6 +64,7 @@ impl Packs {
             &Arc::new(grants.clone()),
             plan.arguments.clone(),
             Lookup::Elsewhere,
+            None,
         )?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
         Ok(Self::new(module, setting, plan.map, spec, Box::new(chunks)))
@@ -81,7 +82,7 @@ impl Packs {
         let grants = Arc::new(grants.clone());
         let setting = spec
             .task
-            .settle(limits, &grants, Vec::new(), Lookup::Elsewhere)?;
+            .settle(limits, &grants, Vec::new(), Lookup::Elsewhere, None)?;
         let given = Lines::new(function, name, lines, limits);
         let pieces = Box::new(Listed::new(given, None));
         Ok(Self::new(
@@ -104,11 +105,13 @@ impl Packs {
             pieces,
             preset: DispatchPreset {
                 job: JobId(0),
+                account: Arc::default(),
                 priority: spec.task.priority,
                 program: Arc::new(Program::of_elsewhere(module.clone())),
                 setting,
                 reuse: spec.task.reuse,
                 owner: Owner::default(),
+                span: tracing::Span::none(),
             },
             callee,
             dispatch_size: spec.job.dispatch_size,

@@ -12,6 +12,7 @@ use crate::pushed::PushedValues;
 use crate::sandbox::module::Callee;
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::Packed;
+use std::any::Any;
 use std::sync::Arc;
 
 /// The arguments of the call.
@@ -46,6 +47,35 @@ pub struct Setting {
     pub program_arguments: Vec<String>,
     /// Whether the instance is kept for the next task.
     pub keep_instance: bool,
+    /// What the embedder's functions learn of whoever submitted the job.
+    pub caller: Option<Arc<Caller>>,
+}
+
+/// What the embedder's functions learn of whoever submitted a job.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Caller {
+    /// The label of the tenant.
+    pub(super) tenant: Option<Arc<str>>,
+    /// A value of the embedder's.
+    pub(super) context: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Caller {
+    /// None if there is nothing to learn.
+    #[must_use]
+    pub fn of(
+        tenant: Option<&Arc<str>>,
+        context: Option<&Arc<dyn Any + Send + Sync>>,
+    ) -> Option<Arc<Self>> {
+        if tenant.is_none() && context.is_none() {
+            return None;
+        }
+        Some(Arc::new(Self {
+            tenant: tenant.cloned(),
+            context: context.cloned(),
+        }))
+    }
 }
 
 /// Where a task runs: what it can learn of its host, and who receives its notes.
@@ -74,6 +104,7 @@ impl Setting {
             deterministic: false,
             program_arguments: Vec::new(),
             keep_instance: false,
+            caller: None,
         }
     }
 }
