@@ -46,6 +46,13 @@ pub enum ClusterEvent {
     /// A remote cluster accepts no tasks at present, for this reason: the server is full, or away. The tasks wait. Emitted
     /// once in a while.
     Stalled(Arc<str>),
+    /// A remote engine has a module compiled, for which tasks of this process wait. Emitted once in a while.
+    Compiling {
+        /// The module's name.
+        module: Arc<str>,
+        /// How many modules that engine's process has compiled before this one.
+        before: u32,
+    },
     /// This many events were missed, because they were not taken in time.
     Missed(u64),
     /// The cluster was shut down. Always the last event.

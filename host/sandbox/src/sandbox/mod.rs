@@ -127,9 +127,10 @@ impl Sandbox {
         drop(gone);
     }
 
-    /// Returns how many modules are compiled before this one, or at the same time; none if it is not being compiled here.
+    /// Returns how many modules are compiled before the one with this hash, or at the same time; none if it is not being
+    /// compiled here.
     #[doc(hidden)]
-    pub fn compiling_before(&self, module: ModuleHash) -> Option<usize> {
+    pub fn compiling_before(&self, module: &str) -> Option<usize> {
         self.source.compiling_before(module)
     }
 

@@ -18,7 +18,7 @@ use async_nats::jetstream::stream::Stream;
 use async_nats::{SubscribeError, Subscriber};
 use bytes::Bytes;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
-use rwasm_sandbox::sandbox::ModuleHash;
+use rwasm_sandbox::sandbox::{Module, ModuleHash};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,6 +94,8 @@ pub(super) struct Agent {
     has_sent: AtomicBool,
     /// When it was last reported that tasks are not accepted.
     stalled: Mutex<Option<Instant>>,
+    /// The module that was last reported to be compiled, and after how many others.
+    compiling: Mutex<Option<((ModuleHash, u32), Instant)>>,
     /// When a result was heard last.
     heard: Mutex<Instant>,
     /// Notified when a dispatch has ended.
@@ -229,6 +231,7 @@ impl Agent {
             roster,
             sending: Semaphore::new(SENDING),
             stalled: Mutex::default(),
+            compiling: Mutex::default(),
             heard: Mutex::new(Instant::now()),
             uploaded: tokio::sync::Mutex::default(),
             flights: Mutex::default(),
@@ -269,6 +272,23 @@ impl Agent {
             self.roster
                 .events()
                 .tell(ClusterEvent::Stalled(reason.into()));
+        }
+    }
+
+    /// Reports that an engine has a module compiled, unless that was just reported: many dispatches may wait for one.
+    fn compiling(&self, module: &Module, before: u32) {
+        let told = (module.hash(), before);
+        let mut last = self
+            .compiling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_known = last.is_some_and(|(last, at)| last == told && at.elapsed() < TELL_AGAIN);
+        if !is_known {
+            *last = Some((told, Instant::now()));
+            self.roster.events().tell(ClusterEvent::Compiling {
+                module: module.name().into(),
+                before,
+            });
         }
     }
 
@@ -477,6 +497,7 @@ impl Agent {
             Heard::Begun => {
                 let _ = dispatch.begin();
             }
+            Heard::Compiling(before) => self.compiling(&dispatch.program.module, before),
             Heard::Note(task, note) => {
                 if let Some(listener) = &dispatch.listener {
                     listener.note(task, note);

@@ -145,6 +145,15 @@ impl Core {
         matches!(self.workshop, Workshop::Here(_))
     }
 
+    /// Returns how many modules are compiled here before the one with this hash; none if it is not being compiled.
+    #[cfg(feature = "nats")]
+    pub(crate) fn compiling_before(&self, module: &str) -> Option<usize> {
+        match &self.workshop {
+            Workshop::Here(sandbox) => sandbox.compiling_before(module),
+            Workshop::Elsewhere { .. } => None,
+        }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }

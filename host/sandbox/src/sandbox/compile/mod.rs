@@ -11,9 +11,9 @@ mod turns;
 pub(super) mod variant;
 
 use crate::limits::Limits;
+use crate::sandbox::module::Module;
 use crate::sandbox::module::load::CompileLimit;
 use crate::sandbox::module::load::LoadError;
-use crate::sandbox::module::{Module, ModuleHash};
 use bounded::NoCode;
 use bytes::Bytes;
 use cache::CodeCache;
@@ -141,9 +141,10 @@ impl CodeSource {
         self.helpers.close();
     }
 
-    /// Returns how many modules are compiled before this one, or at the same time; none if it is not being compiled here.
-    pub(super) fn compiling_before(&self, module: ModuleHash) -> Option<usize> {
-        self.turns.before(&module.to_string())
+    /// Returns how many modules are compiled before the one with this hash, or at the same time; none if it is not being
+    /// compiled here.
+    pub(super) fn compiling_before(&self, module: &str) -> Option<usize> {
+        self.turns.before(module)
     }
 
     /// Returns the code with that name, if it is in the cache and suits this engine.
