@@ -2,6 +2,7 @@
 
 use super::encode::Encoder;
 use super::recall::{self, Recalled};
+use super::reports::Reports;
 use super::roster::Roster;
 use super::{NatsSettings, flight, hear, idle};
 use crate::backend::{EngineError, EngineStatus, QueueStatus};
@@ -18,7 +19,7 @@ use async_nats::jetstream::stream::Stream;
 use async_nats::{SubscribeError, Subscriber};
 use bytes::Bytes;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
-use rwasm_sandbox::sandbox::{Module, ModuleHash};
+use rwasm_sandbox::sandbox::ModuleHash;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,9 +65,6 @@ const LAST_ANSWERS: Duration = Duration::from_millis(700);
 /// How long a process may take to accept a dispatch, or to carry out a control request.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
-/// The pause between two reports that tasks are not accepted.
-const TELL_AGAIN: Duration = Duration::from_mins(1);
-
 /// The pause before something that was lost is asked for again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
@@ -93,9 +91,7 @@ pub(super) struct Agent {
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
     /// When it was last reported that tasks are not accepted.
-    stalled: Mutex<Option<Instant>>,
-    /// The module that was last reported to be compiled, and after how many others.
-    compiling: Mutex<Option<((ModuleHash, u32), Instant)>>,
+    reports: Reports,
     /// When a result was heard last.
     heard: Mutex<Instant>,
     /// Notified when a dispatch has ended.
@@ -230,8 +226,7 @@ impl Agent {
             lane: settings.lane,
             roster,
             sending: Semaphore::new(SENDING),
-            stalled: Mutex::default(),
-            compiling: Mutex::default(),
+            reports: Reports::default(),
             heard: Mutex::new(Instant::now()),
             uploaded: tokio::sync::Mutex::default(),
             flights: Mutex::default(),
@@ -264,32 +259,9 @@ impl Agent {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports that tasks are not accepted, at most once in a while.
+    /// Reports that tasks are not accepted.
     pub(super) fn stalled(&self, reason: &str) {
-        let mut last = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= TELL_AGAIN) {
-            *last = Some(Instant::now());
-            self.roster
-                .events()
-                .tell(ClusterEvent::Stalled(reason.into()));
-        }
-    }
-
-    /// Reports that an engine has a module compiled, unless that was just reported: many dispatches may wait for one.
-    fn compiling(&self, module: &Module, before: u32) {
-        let told = (module.hash(), before);
-        let mut last = self
-            .compiling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_known = last.is_some_and(|(last, at)| last == told && at.elapsed() < TELL_AGAIN);
-        if !is_known {
-            *last = Some((told, Instant::now()));
-            self.roster.events().tell(ClusterEvent::Compiling {
-                module: module.name().into(),
-                before,
-            });
-        }
+        self.reports.stalled(self.roster.events(), reason);
     }
 
     pub(super) fn turn(&self, engine: EngineId) -> Arc<tokio::sync::Mutex<()>> {
@@ -497,7 +469,10 @@ impl Agent {
             Heard::Begun => {
                 let _ = dispatch.begin();
             }
-            Heard::Compiling(before) => self.compiling(&dispatch.program.module, before),
+            Heard::Compiling(before) => {
+                let module = &dispatch.program.module;
+                self.reports.compiling(self.roster.events(), module, before);
+            }
             Heard::Note(task, note) => {
                 if let Some(listener) = &dispatch.listener {
                     listener.note(task, note);
