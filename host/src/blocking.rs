@@ -1,7 +1,7 @@
 //! The blocking twin of the async calls, for programs without a runtime: the same code, waited for on the calling
 //! thread.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Tenant};
 use crate::view::{
     ApplyError, CompositeError, DirectView, LoadBalancedView, SubmitError, TargetError, Targets,
     Task, TaskError, Tasks,
@@ -44,6 +44,54 @@ impl<'a> BlockingCluster<'a> {
     }
 
     /// Returns the view of the named engines.
+    ///
+    /// # Errors
+    /// If one of them does not exist.
+    pub fn direct_view(
+        self,
+        targets: impl Into<Targets>,
+    ) -> Result<Blocking<DirectView>, TargetError> {
+        Ok(self.0.direct_view(targets)?.blocking())
+    }
+}
+
+/// A tenant whose views block, made by [`Tenant::blocking`].
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::{Cluster, Module};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::builder().engines(1).start()?;
+/// # let wat = r#"(module (func (export "square") (param i64) (result i64) (i64.mul (local.get 0) (local.get 0))))"#;
+/// let square = Module::from_bytes("numbers", wat)?.function::<(i64,), i64>("square")?;
+///
+/// let alice = cluster.tenant("alice");
+/// let view = alice.blocking().load_balanced_view();
+/// assert_eq!(view.apply(&square, (6,))?, 36);
+/// assert_eq!(alice.usage().succeeded, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+pub struct BlockingTenant<'a>(&'a Tenant);
+
+impl Tenant {
+    /// Returns the same tenant for programs without an async runtime: its views block.
+    #[must_use]
+    pub fn blocking(&self) -> BlockingTenant<'_> {
+        BlockingTenant(self)
+    }
+}
+
+impl BlockingTenant<'_> {
+    /// Returns its view that gives each call to whichever engine is free.
+    pub fn load_balanced_view(self) -> Blocking<LoadBalancedView> {
+        self.0.load_balanced_view().blocking()
+    }
+
+    /// Returns its view of the named engines.
     ///
     /// # Errors
     /// If one of them does not exist.

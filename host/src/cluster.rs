@@ -1,8 +1,10 @@
 //! `Cluster`: the engines of a program and the ways to give them work.
 
 mod builder;
+mod tenant;
 
 pub use builder::{ClusterBuilder, StartError};
+pub use tenant::Tenant;
 
 #[cfg(feature = "nats")]
 use crate::backend::NatsSettings;
@@ -21,7 +23,7 @@ use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::Input;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::LogLevel;
-use rwasm_sandbox::sandbox::{LoadError, Module};
+use rwasm_sandbox::sandbox::{LoadError, Module, VariantKey};
 use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +110,7 @@ impl Cluster {
 
     /// Returns the view that gives each call to whichever engine is free.
     pub fn load_balanced_view(&self) -> LoadBalancedView {
-        LoadBalancedView::new(Arc::clone(&self.core))
+        LoadBalancedView::new(Arc::clone(&self.core), Arc::clone(&self.core.own))
     }
 
     /// Returns the view of the named engines: `Targets::All`, an id such as `2`, a position from the end such as
@@ -117,7 +119,8 @@ impl Cluster {
     /// # Errors
     /// If one of them does not exist, none is named, or one is named twice.
     pub fn direct_view(&self, targets: impl Into<Targets>) -> Result<DirectView, TargetError> {
-        DirectView::new(Arc::clone(&self.core), &targets.into())
+        let (core, own) = (Arc::clone(&self.core), Arc::clone(&self.core.own));
+        DirectView::new(core, own, &targets.into())
     }
 
     /// Returns the same cluster for programs without an async runtime: its views block.
@@ -217,6 +220,20 @@ impl Cluster {
         self.core.compile(module, limits).map(drop)
     }
 
+    /// The same for programs with an async runtime: the module is compiled on a thread of its own, once however many
+    /// calls wait for it.
+    ///
+    /// # Errors
+    /// As for [`Self::prepare`]; also if the thread cannot be started.
+    pub async fn prepare_async(&self, module: &Module, limits: &Limits) -> Result<(), SubmitError> {
+        let variant = VariantKey::of(limits, false);
+        let made = self
+            .core
+            .made_ready_elsewhere(&self.core.own, module, variant, limits);
+        made.await?;
+        Ok(())
+    }
+
     /// Starts a job: maps a function of `module` over `inputs` and merges the results.
     ///
     /// # Errors
@@ -227,7 +244,8 @@ impl Cluster {
         inputs: Vec<Input>,
         spec: &JobSpec,
     ) -> Result<Job, SubmitError> {
-        self.core.run(module, inputs, spec, Vec::new())
+        let own = &self.core.own;
+        self.core.run(own, module, inputs, spec, Vec::new())
     }
 
     /// Starts a job once all of `after` are met.
@@ -242,7 +260,8 @@ impl Cluster {
         after: impl IntoIterator<Item = Dependency>,
     ) -> Result<Job, SubmitError> {
         let after = after.into_iter().collect();
-        self.core.run(module, inputs, spec, after)
+        let own = &self.core.own;
+        self.core.run(own, module, inputs, spec, after)
     }
 
     /// Ends the cluster: takes no more work, lets running tasks go on for `grace`, then stops the rest and joins
@@ -251,6 +270,27 @@ impl Cluster {
     ///
     /// Its views and handles remain, and report that it was shut down. A second call has no effect.
     pub fn shutdown(&self, grace: Duration) -> Shutdown {
+        self.core.shutdown(grace)
+    }
+}
+
+impl Cluster {
+    /// [`Self::shutdown`] for programs with an async runtime: it waits on a thread of its own. Dropping the future does
+    /// not stop what it has begun.
+    pub async fn shutdown_async(&self, grace: Duration) -> Shutdown {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let core = Arc::clone(&self.core);
+        let thread = std::thread::Builder::new()
+            .name("rwasm-shutdown".to_owned())
+            .spawn(move || {
+                // Nobody may wait for it any more.
+                let _ = answer.send(core.shutdown(grace));
+            });
+        if thread.is_ok()
+            && let Ok(shutdown) = answered.await
+        {
+            return shutdown;
+        }
         self.core.shutdown(grace)
     }
 }

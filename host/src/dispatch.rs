@@ -4,6 +4,7 @@
 //! made it directly. Each of its tasks is answered exactly once, by whoever comes first: the engine
 //! that ran it, or the backend that lost the engine or was shut down.
 
+use crate::account::Account;
 use crate::placement::{Eligible, Stage};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::note::Listener;
@@ -152,6 +153,8 @@ pub(crate) type Pushed = HashMap<EngineId, Arc<PushedValues>>;
 pub(crate) struct Dispatch {
     pub(crate) id: DispatchId,
     pub(crate) job: JobId,
+    /// Whose it is.
+    pub(crate) account: Arc<Account>,
     /// The engines that may run it.
     pub(crate) eligible: Eligible,
     /// What goes first where engines are short; higher before lower.
@@ -162,6 +165,8 @@ pub(crate) struct Dispatch {
     pub(crate) setting: Arc<Setting>,
     pub(crate) reuse: Reuse,
     pub(crate) owner: Owner,
+    /// The span in which it was submitted.
+    pub(crate) span: tracing::Span,
     pub(crate) callee: Callee,
     pub(crate) tasks: Vec<DispatchedTask>,
     pub(crate) queued: SystemTime,
@@ -178,11 +183,14 @@ pub(crate) struct Dispatch {
 #[derive(Clone)]
 pub(crate) struct DispatchPreset {
     pub(crate) job: JobId,
+    pub(crate) account: Arc<Account>,
     pub(crate) priority: i32,
     pub(crate) program: Arc<Program>,
     pub(crate) setting: Arc<Setting>,
     pub(crate) reuse: Reuse,
     pub(crate) owner: Owner,
+    /// The span in which whoever wants it submitted it.
+    pub(crate) span: tracing::Span,
 }
 
 impl DispatchPreset {
@@ -198,6 +206,7 @@ impl DispatchPreset {
         Dispatch {
             id,
             job: self.job,
+            account: Arc::clone(&self.account),
             eligible: Eligible::Any,
             priority: self.priority,
             stage: Stage::Map,
@@ -205,6 +214,7 @@ impl DispatchPreset {
             setting: Arc::clone(&self.setting),
             reuse: self.reuse,
             owner: self.owner.clone(),
+            span: self.span.clone(),
             callee,
             tasks,
             queued: SystemTime::now(),
@@ -308,6 +318,7 @@ impl Dispatch {
         let next = |answered| (answered != CLOSED).then(|| answered + count);
         let answered = &self.course.answered;
         if let Ok(first) = answered.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
+            self.account.add(&outcomes);
             self.reply.answer(Answer {
                 dispatch: self.id,
                 first,
@@ -340,6 +351,7 @@ impl Dispatch {
             })
             .collect();
         if !outcomes.is_empty() {
+            self.account.add(&outcomes);
             self.reply.answer(Answer {
                 dispatch: self.id,
                 first: answered,

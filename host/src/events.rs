@@ -1,8 +1,10 @@
 //! The events of a cluster, for whoever follows them.
 
 use crate::feed::{Missable, Sender, feed};
+use rwasm_sandbox::outcome::Usage;
 use rwasm_value::ids::{EngineId, JobId};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An event of a cluster, from [`Cluster::events`](crate::Cluster::events).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum ClusterEvent {
         job: JobId,
         /// Its label, if it has one.
         label: Option<Arc<str>>,
+        /// The label of its tenant, if it belongs to one.
+        tenant: Option<Arc<str>>,
     },
     /// A job has ended.
     JobEnded {
@@ -34,16 +38,64 @@ pub enum ClusterEvent {
         job: JobId,
         /// Whether it succeeded.
         success: bool,
+        /// What its tasks have used.
+        usage: JobUsage,
     },
     /// A job is no longer recorded in the history, for this reason. The job continues.
     HistoryLost(Arc<str>),
     /// A remote cluster accepts no tasks at present, for this reason: the server is full, or away. The tasks wait. Emitted
     /// once in a while.
     Stalled(Arc<str>),
+    /// A remote engine has a module compiled, for which tasks of this process wait. Emitted once in a while.
+    Compiling {
+        /// The module's name.
+        module: Arc<str>,
+        /// How many modules that engine's process has compiled before this one.
+        before: u32,
+    },
     /// This many events were missed, because they were not taken in time.
     Missed(u64),
     /// The cluster was shut down. Always the last event.
     ShutDown,
+}
+
+/// What the tasks of a job have used together, those of a merge included. Of a call it is the last attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobUsage {
+    /// The number of tasks that ran.
+    pub tasks: u64,
+    /// How long they ran, including instantiation.
+    pub run_time: Duration,
+    /// The largest memory of any of them, in bytes.
+    pub peak_memory: u64,
+    /// The bytes of their inputs.
+    pub bytes_in: u64,
+    /// The bytes of their results.
+    pub bytes_out: u64,
+    /// The fuel of those for which it is counted.
+    pub fuel: u64,
+}
+
+impl JobUsage {
+    /// What one task has used.
+    pub(crate) fn of(usage: &Usage) -> Self {
+        let mut all = Self::default();
+        if usage.run_time > Duration::ZERO {
+            all.add(usage);
+        }
+        all
+    }
+
+    /// Adds a task that has run.
+    pub(crate) fn add(&mut self, usage: &Usage) {
+        self.tasks += 1;
+        self.run_time += usage.run_time;
+        self.peak_memory = self.peak_memory.max(usage.peak_memory);
+        self.bytes_in += usage.bytes_in;
+        self.bytes_out += usage.bytes_out;
+        self.fuel += usage.fuel.unwrap_or(0);
+    }
 }
 
 /// The number of events that wait for a subscriber; older ones are dropped.

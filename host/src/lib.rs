@@ -53,6 +53,7 @@
 //! | bound what a task may use, allow what it may reach | [`Limits`], [`Grants`] |
 //! | call functions whose types Rust does not know | [`Module::dynamic_function`], [`Value`], [`arguments!`] |
 //! | offer functions of this program to guests | [`HostFunctions`] |
+//! | share a cluster among users | [`Tenant`], [`Budget`] |
 //! | check a task on samples | [`check`] |
 //!
 //! Dropping a handle cancels the work it stands for; its `detach` method lets the work go on.
@@ -109,6 +110,9 @@ mod placement;
 // What is handed over to an engine.
 mod dispatch;
 
+// What the tasks of a tenant have used.
+mod account;
+
 // The thread that runs tasks in the sandbox.
 mod engine;
 
@@ -137,12 +141,13 @@ mod feed;
 // Whether the engines may use more than this process has.
 mod capacity;
 
+pub use account::TenantUsage;
 pub use backend::{EngineError, EngineStatus, QueueStatus};
-pub use blocking::{Blocking, BlockingCluster};
+pub use blocking::{Blocking, BlockingCluster, BlockingTenant};
 pub use capacity::{Resource, Shortage};
-pub use cluster::{Cluster, ClusterBuilder, StartError};
+pub use cluster::{Cluster, ClusterBuilder, StartError, Tenant};
 pub use dispatch::{ParseReuseError, Reuse};
-pub use events::{ClusterEvent, ClusterEvents};
+pub use events::{ClusterEvent, ClusterEvents, JobUsage};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
 pub use job::{ParseToleranceError, Tolerance};
 pub use merge::{Builtin, MergeError, MergeTypeError};
@@ -175,19 +180,20 @@ pub use rwasm_sandbox::sandbox::{
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
 #[doc(hidden)]
 pub use rwasm_value::ids::{is_name, not_a_name};
-#[doc(hidden)]
-pub use rwasm_value::plain;
 pub use rwasm_value::units::{ByteSize, ParseByteSizeError};
 pub use rwasm_value::value::{
     Argument, ArgumentError, Case, Field, FromWit, Malformed, Mismatch, Packed, PackedError,
     Params, Path, Reference, ResultType, ToArgument, ToWit, Type, Value,
 };
 pub use rwasm_value::{arguments, format};
+#[doc(hidden)]
+pub use rwasm_value::{aside, plain};
 pub use view::{
-    ApplyError, AsCompleted, Canceller, ClusterNote, ClusterNotes, CompositeError, DirectView,
-    Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult, JobSettings,
-    JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge, ParseMergeError,
-    PlanError, ProgressHandle, PushError, QueueLimits, SettingError, Shutdown, SubmitError,
-    TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord, TaskSettings, Tasks,
-    TasksProgress, ViewKind, Zip, as_completed, zip,
+    ApplyError, AsCompleted, Budget, Canceller, ClusterNote, ClusterNotes, CompositeError,
+    DirectView, Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult,
+    JobSettings, JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge,
+    ParseMergeError, PlanError, ProgressHandle, PushError, QueueLimits, SettingError, Shutdown,
+    Stock, SubmitError, TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord,
+    TaskSettings, Tasks, TasksProgress, TenantLimit, TenantStatus, ViewKind, Zip, as_completed,
+    zip,
 };

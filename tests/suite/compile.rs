@@ -306,7 +306,25 @@ fn an_invalid_module_is_told_as_it_is_without_a_helper() {
     };
     let text = message(own());
     assert_eq!(text, message(Compiler::InProcess));
+    assert_eq!(text, message(Compiler::default()));
     assert!(text.contains("type mismatch"), "{text}");
+}
+
+#[test]
+fn by_default_time_and_code_are_bounded_in_this_process() {
+    let refused = |limits: &Limits| {
+        let cluster = Cluster::builder().engines(1).start().expect("a cluster");
+        match cluster.prepare(&module("numbers"), limits) {
+            Err(LoadError::CompileLimit { limit, .. }) => limit,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut limits = Limits::default();
+    limits.compile_time = Duration::from_micros(1);
+    assert_eq!(refused(&limits), CompileLimit::Time(limits.compile_time));
+    let mut limits = Limits::default();
+    limits.compiled = ByteSize::kib(4);
+    assert_eq!(refused(&limits), CompileLimit::Code(limits.compiled));
 }
 
 /// A folder whose cache has the code of `numbers`, which is at hand in spite of any helper.

@@ -196,19 +196,24 @@ fn events_tell_what_happens_and_end_with_the_cluster() {
             == ClusterEvent::JobSubmitted {
                 job: good_id,
                 label: Some("good".into()),
+                tenant: None,
             }
     });
-    let ended = |job, success| ClusterEvent::JobEnded { job, success };
-    events_until(&mut events, |event| *event == ended(good_id, true));
-    events_until(&mut events, |event| *event == ended(bad_id, false));
+    let ended = |event: &ClusterEvent, id, succeeded, ran| {
+        matches!(event, ClusterEvent::JobEnded { job, success, usage }
+            if (*job, *success, usage.tasks) == (id, succeeded, ran) && !usage.run_time.is_zero())
+    };
+    events_until(&mut events, |event| ended(event, good_id, true, 1));
+    events_until(&mut events, |event| ended(event, bad_id, false, 1));
     events_until(&mut events, |event| {
         *event
             == ClusterEvent::JobSubmitted {
                 job: map_id,
                 label: Some("map".into()),
+                tenant: None,
             }
     });
-    events_until(&mut events, |event| *event == ended(map_id, true));
+    events_until(&mut events, |event| ended(event, map_id, true, 3));
     events_until(&mut events, |event| {
         *event == ClusterEvent::EngineAdded(EngineId(1))
     });

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers of the library, the highest first. What stands in one line does not import each other, or may.
-const LIBRARY: [&[&str]; 14] = [
+const LIBRARY: [&[&str]; 15] = [
     &["join", "durable"],
     &["check"],
     &["cluster", "blocking"],
@@ -16,6 +16,7 @@ const LIBRARY: [&[&str]; 14] = [
     &["nats"],
     &["engine"],
     &["dispatch"],
+    &["account"],
     &["graph"],
     &["job"],
     &["merge", "placement"],

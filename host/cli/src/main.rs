@@ -79,7 +79,7 @@ fn program() -> ExitCode {
         #[cfg(feature = "nats")]
         Command::Init(init) => commands::init(&init),
         Command::Completions(completions) => commands::completions(&completions),
-        Command::Man(man) => commands::man(&man, &signals),
+        Command::Man(man) => commands::man(&man),
         Command::Version => commands::version(),
     };
     match ended {

@@ -11,6 +11,7 @@
 use super::error::{HistoryError, of_database};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use rwasm_value::aside::Aside;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -364,17 +365,11 @@ fn create(path: &Path) -> Result<(), HistoryError> {
         _ => Path::new("."),
     };
     make_private_dir(dir).map_err(failed)?;
-    // Only the owner can read it, like everything that `tempfile` creates.
-    let aside = tempfile::Builder::new()
-        .prefix(".history-")
-        .tempfile_in(dir)
-        .map_err(failed)?;
+    let aside = Aside::beside(path).map_err(failed)?;
     fill(aside.path()).map_err(|error| unwritable(error.to_string()))?;
-    aside.as_file().sync_all().map_err(failed)?;
-    match aside.persist_noclobber(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error.error)),
+    match aside.complete_new() {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
     }
 }
 

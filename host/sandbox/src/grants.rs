@@ -1,12 +1,18 @@
 //! What a task may reach beyond its input: nothing, unless granted. Grants are checked when a job
 //! or call begins, so that anything missing is known before a task runs.
 
+mod opened;
+
+use opened::lies_within;
 use rwasm_value::plain;
 use std::fmt;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+#[doc(hidden)]
+pub use opened::{identity, open_directory};
 
 /// The grants of a task: none by default.
 ///
@@ -286,43 +292,49 @@ impl Grants {
         self.dirs.is_empty() && self.env.is_empty() && self.net.is_empty()
     }
 
-    /// Checks that all grants are possible now. Returns the opened directories, in order.
+    /// Opens the directories, in order. Whatever comes in their place afterwards is not granted.
     #[doc(hidden)]
-    pub fn check(&self, deterministic: bool) -> Result<Vec<File>, GrantError> {
-        let mut opened = Vec::with_capacity(self.dirs.len());
-        for (place, dir) in self.dirs.iter().enumerate() {
-            let directory = open_directory(&dir.host).map_err(|source| GrantError::Directory {
+    pub fn open(&self) -> Result<Vec<File>, GrantError> {
+        let open = |dir: &DirGrant| {
+            open_directory(&dir.host).map_err(|source| GrantError::Directory {
                 path: dir.host.clone(),
                 source,
-            })?;
-            opened.push(directory);
-            if self.dirs[..place].iter().any(|one| one.guest == dir.guest) {
-                return Err(GrantError::SameName {
-                    guest: dir.guest.clone(),
-                });
-            }
-        }
-        self.check_overlaps()?;
-        self.check_rest(deterministic)?;
-        Ok(opened)
+            })
+        };
+        self.dirs.iter().map(open).collect()
+    }
+
+    /// Checks that all grants are possible, with these directories, in order.
+    #[doc(hidden)]
+    pub fn check(&self, opened: &[File], deterministic: bool) -> Result<(), GrantError> {
+        self.check_names()?;
+        self.check_overlaps(opened)?;
+        self.check_rest(deterministic)
     }
 
     /// Checks that all grants can be requested from remote engines, including the directories.
     #[doc(hidden)]
     pub fn check_elsewhere(&self, deterministic: bool) -> Result<(), GrantError> {
-        for (place, dir) in self.dirs.iter().enumerate() {
+        for dir in &self.dirs {
             if !dir.host.is_absolute() || dir.host.to_str().is_none() {
                 return Err(GrantError::Elsewhere {
                     path: dir.host.clone(),
                 });
             }
+        }
+        self.check_names()?;
+        self.check_rest(deterministic)
+    }
+
+    fn check_names(&self) -> Result<(), GrantError> {
+        for (place, dir) in self.dirs.iter().enumerate() {
             if self.dirs[..place].iter().any(|one| one.guest == dir.guest) {
                 return Err(GrantError::SameName {
                     guest: dir.guest.clone(),
                 });
             }
         }
-        self.check_rest(deterministic)
+        Ok(())
     }
 
     fn check_rest(&self, deterministic: bool) -> Result<(), GrantError> {
@@ -341,8 +353,9 @@ impl Grants {
     }
 
     /// Checks that every read-only directory is read-only by all paths that lead to it.
-    fn check_overlaps(&self) -> Result<(), GrantError> {
-        let dirs = self.dirs.iter().map(|dir| (&*dir.host, dir.access));
+    fn check_overlaps(&self, opened: &[File]) -> Result<(), GrantError> {
+        let dirs = self.dirs.iter().zip(opened);
+        let dirs = dirs.map(|(dir, opened)| (&*dir.host, dir.access, Some(opened)));
         match read_only_within(&dirs.collect::<Vec<_>>()) {
             None => Ok(()),
             Some((inner, outer)) => Err(GrantError::ReadOnlyWithin {
@@ -363,25 +376,27 @@ impl Grants {
     }
 }
 
-/// Finds a read-only directory that lies inside a writable one, and that one. Links are followed as far as there is
-/// something.
+/// Finds a read-only directory that lies inside a writable one, and that one: by what is open of both, else by their
+/// names, with links followed as far as there is something.
 #[doc(hidden)]
 #[must_use]
-pub fn read_only_within<'a>(dirs: &[(&'a Path, Access)]) -> Option<(&'a Path, &'a Path)> {
+pub fn read_only_within<'a>(
+    dirs: &[(&'a Path, Access, Option<&File>)],
+) -> Option<(&'a Path, &'a Path)> {
     let place = |dir: &Path| dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    let of = |wanted| dirs.iter().filter(move |(_, access)| *access == wanted);
-    of(Access::ReadOnly).find_map(|(inner, _)| {
+    let of = |wanted| dirs.iter().filter(move |(_, access, _)| *access == wanted);
+    of(Access::ReadOnly).find_map(|(inner, _, inner_opened)| {
         let at = place(inner);
-        let (outer, _) = of(Access::ReadWrite).find(|(outer, _)| at.starts_with(place(outer)))?;
+        let is_within = |outer: &Path, outer_opened: Option<&File>| {
+            at.starts_with(place(outer))
+                || inner_opened
+                    .zip(outer_opened)
+                    .is_some_and(|(inner, outer)| lies_within(inner, outer).unwrap_or(false))
+        };
+        let (outer, ..) =
+            of(Access::ReadWrite).find(|(outer, _, opened)| is_within(outer, *opened))?;
         Some((*inner, *outer))
     })
-}
-
-/// Opens a directory, to check permissions too. Anything that is not a directory is refused first,
-/// since opening it might block.
-fn open_directory(path: &Path) -> std::io::Result<File> {
-    std::fs::read_dir(path)?;
-    File::open(path)
 }
 
 impl FromStr for DirGrant {

@@ -9,7 +9,7 @@ use crate::dispatch::Dispatch;
 use crate::engine::{Engine, EngineNote};
 use crate::events::{ClusterEvent, EventSender};
 use crate::job::HandOver;
-use crate::placement::{Decision, Eligible, Machine, Order, Policy};
+use crate::placement::{Decision, Eligible, Machine, Order, Policy, Share, TenantId, TenantLoad};
 use rwasm_sandbox::outcome::FailureCode;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +44,9 @@ enum Message {
     Submit(Arc<Dispatch>),
     Cancel(JobId),
     CancelDispatch(DispatchId),
+    Share(TenantId, Share),
+    CloseTenant(TenantId),
+    TenantStatus(TenantId, SyncSender<TenantLoad>),
     Note(u64, EngineNote),
     Engines(SyncSender<Vec<EngineId>>),
     Add(u32, SyncSender<Result<Vec<EngineId>, EngineError>>),
@@ -106,6 +109,19 @@ impl Backend for Local {
 
     fn cancel_dispatch(&self, id: DispatchId) {
         let _ = self.inbox.send(Message::CancelDispatch(id));
+    }
+
+    fn set_share(&self, tenant: TenantId, share: Share) {
+        let _ = self.inbox.send(Message::Share(tenant, share));
+    }
+
+    fn close_tenant(&self, tenant: TenantId) {
+        let _ = self.inbox.send(Message::CloseTenant(tenant));
+    }
+
+    fn tenant_status(&self, tenant: TenantId) -> TenantLoad {
+        self.ask(|answer| Message::TenantStatus(tenant, answer))
+            .unwrap_or_default()
     }
 
     fn hand_over(&self) -> HandOver {
@@ -211,6 +227,11 @@ impl Dispatcher {
                     self.cancelled(id);
                 }
             }
+            Message::Share(tenant, share) => self.placement.set_share(tenant, share),
+            Message::CloseTenant(tenant) => self.close_tenant(tenant),
+            Message::TenantStatus(tenant, answer) => {
+                let _ = answer.send(self.placement.load_of(tenant));
+            }
             Message::Note(thread, note) => self.note(thread, note),
             Message::Engines(answer) => {
                 let _ = answer.send(self.present());
@@ -233,19 +254,42 @@ impl Dispatcher {
     }
 
     fn submit(&mut self, dispatch: Arc<Dispatch>) {
+        if dispatch.account.is_closed() {
+            return dispatch.cancel_rest(None);
+        }
         self.placement.submit(Order {
             id: dispatch.id,
+            tenant: dispatch.account.tenant,
             group: dispatch.job,
             eligible: dispatch.eligible.clone(),
             priority: dispatch.priority,
             stage: dispatch.stage,
+            memory: dispatch.setting.limits.memory.bytes(),
         });
         self.dispatches.insert(dispatch.id, dispatch);
     }
 
+    fn close_tenant(&mut self, tenant: TenantId) {
+        for id in self.placement.close_tenant(tenant) {
+            self.cancelled(id);
+        }
+        for dispatch in self.dispatches.values() {
+            if dispatch.account.tenant == tenant {
+                dispatch.cancel.cancel();
+            }
+        }
+        for worker in self.engines.values() {
+            worker.engine.let_go();
+        }
+    }
+
     fn note(&mut self, thread: u64, note: EngineNote) {
         match note {
-            EngineNote::Finished { engine, dispatch } => {
+            EngineNote::Finished {
+                engine,
+                dispatch,
+                spent,
+            } => {
                 let Some(worker) = self.engines.get_mut(&engine) else {
                     return;
                 };
@@ -253,7 +297,7 @@ impl Dispatcher {
                     // It was lost before it could say so; its dispatch has been answered.
                     return;
                 }
-                self.placement.finished(engine, dispatch);
+                self.placement.finished(engine, dispatch, spent);
                 if let Some(dispatch) = self.dispatches.remove(&dispatch) {
                     worker.completed += dispatch.tasks.len() as u64;
                 }

@@ -4,7 +4,7 @@
 use super::{Backend, EngineError, Local, Nats, QueueStatus};
 use crate::dispatch::Dispatch;
 use crate::job::HandOver;
-use crate::placement::Stage;
+use crate::placement::{Share, Stage, TenantId};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
@@ -67,6 +67,15 @@ impl Backend for Merging {
 
     fn status(&self) -> QueueStatus {
         self.stored.status()
+    }
+
+    fn set_share(&self, tenant: TenantId, share: Share) {
+        self.local.set_share(tenant, share);
+    }
+
+    fn close_tenant(&self, tenant: TenantId) {
+        self.stored.close_tenant(tenant);
+        self.local.close_tenant(tenant);
     }
 
     fn shutdown(&self) {

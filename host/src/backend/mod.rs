@@ -19,6 +19,7 @@ pub(crate) use nats::{EncodeError, Encoder, Nats, NatsSettings, Recalled};
 
 use crate::dispatch::Dispatch;
 use crate::job::HandOver;
+use crate::placement::{Share, TenantId, TenantLoad};
 use rwasm_sandbox::lock::lock;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::{Arc, Mutex};
@@ -69,6 +70,22 @@ pub(crate) trait Backend: Send + Sync {
 
     /// What waits and runs at this moment.
     fn status(&self) -> QueueStatus;
+
+    /// Sets what a tenant may have of the engines, from now on.
+    fn set_share(&self, tenant: TenantId, share: Share) {
+        let _ = (tenant, share);
+    }
+
+    /// Ends what a tenant has waiting and running, whose account is closed, and lets go of what is kept for it.
+    fn close_tenant(&self, tenant: TenantId) {
+        let _ = tenant;
+    }
+
+    /// What of a tenant waits and runs at this moment, in dispatches.
+    fn tenant_status(&self, tenant: TenantId) -> TenantLoad {
+        let _ = tenant;
+        TenantLoad::default()
+    }
 
     /// Ends the engines: running tasks are stopped, all tasks are answered, every thread is joined.
     fn shutdown(&self);

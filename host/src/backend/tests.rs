@@ -101,11 +101,13 @@ impl Bench {
         };
         let preset = DispatchPreset {
             job: JobId(id),
+            account: Arc::default(),
             priority: 0,
             program: Arc::clone(&self.program),
             setting: Arc::new(Setting::under(limits())),
             reuse: Reuse::None,
             owner: Owner::default(),
+            span: tracing::Span::none(),
         };
         let tasks = arguments.iter().enumerate().map(task).collect();
         let teller = Teller {

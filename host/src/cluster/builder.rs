@@ -197,7 +197,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Sets where modules are compiled: by default in this process, which bounds neither time nor memory.
+    /// Sets where modules are compiled: by default in this process, within limits of time and code, but not of memory:
+    /// see [`Compiler`].
     pub fn compiler(mut self, compiler: Compiler) -> Self {
         self.compiler = compiler;
         self

@@ -5,11 +5,10 @@ use super::{DurableError, DurableJobs, Store, server};
 use crate::nats::index::Round;
 use crate::nats::problem::Problem;
 use crate::nats::wire::{OutcomesHead, encode_cancelled, parse};
-use crate::nats::{listing, names};
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use crate::nats::{direct, listing, names};
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -65,6 +64,10 @@ impl DurableJobs {
     }
 }
 
+fn unread(problem: Problem, what: &str) -> DurableError {
+    server(&problem.of(what, 1, -1))
+}
+
 /// The stored results by message: how many outcomes each has, and how many of these are failures.
 pub(super) type Stored = HashMap<String, JobCounts>;
 
@@ -75,9 +78,7 @@ impl Store {
         let records = records
             .map_err(|denied| server(&denied))?
             .unwrap_or(Err(Problem::Silent))
-            .map_err(|problem| DurableError::Server {
-                reason: problem.of(names::JOBS, 1, -1).to_string(),
-            })?;
+            .map_err(|problem| unread(problem, names::JOBS))?;
         let jobs = records.values();
         let mut jobs: Vec<DurableJob> = jobs
             .filter_map(|record| serde_json::from_slice(record).ok())
@@ -86,46 +87,25 @@ impl Store {
         Ok(jobs)
     }
 
-    /// Lists the stored results of a job without their contents.
+    /// Lists the stored results of a job. Their contents come with them and are dropped: who may read single messages
+    /// and no more cannot leave them out.
     pub(super) async fn stored(&self, job: &DurableJob) -> Result<Stored, DurableError> {
-        let config = pull::OrderedConfig {
-            filter_subject: names::results_of_job(&job.name()),
-            headers_only: true,
-            deliver_policy: DeliverPolicy::All,
-            ..pull::OrderedConfig::default()
-        };
-        let consumer = self.results.create_consumer(config);
-        let consumer = self.connection.watched(names::RESULTS, consumer).await;
-        let mut consumer = consumer
-            .map_err(|denied| server(&denied))?
-            .map_err(|error| server(&error))?;
         let mut stored = Stored::new();
-        let info = consumer.info().await.map_err(|error| server(&error))?;
-        let (name, pending) = (info.name.clone(), info.num_pending);
-        let mut messages = consumer.messages().await.map_err(|error| server(&error))?;
-        while pending > 0
-            && let Some(message) = messages.next().await
-        {
-            let message = message.map_err(|error| server(&error))?;
-            let pending = message.info().map_or(0, |info| info.pending);
+        let subject = names::results_of_job(&job.name());
+        let all = direct::all(&self.connection, names::RESULTS, &subject, 0, |message| {
             let number = message.subject.rsplit('.').next().unwrap_or_default();
-            let figure = |name: &str| {
-                let headers = message.headers.as_ref()?;
-                headers.get(name)?.as_str().parse().ok()
-            };
+            let figure = |name: &str| message.headers.get(name)?.as_str().parse().ok();
             let counts = JobCounts {
                 done: figure(names::COUNT).unwrap_or(0),
                 failed: figure(names::FAILURES).unwrap_or(0),
             };
             stored.insert(number.to_owned(), counts);
-            if pending == 0 {
-                break;
-            }
+        });
+        match self.connection.watched(names::RESULTS, all).await {
+            Ok(Ok(_)) => Ok(stored),
+            Ok(Err(problem)) => Err(unread(problem, names::RESULTS)),
+            Err(denied) => Err(server(&denied)),
         }
-        drop(messages);
-        // Otherwise it lingers, and a server has a limited number: jobs are looked at often.
-        let _ = self.results.delete_consumer(&name).await;
-        Ok(stored)
     }
 
     /// Returns the record of a job, its revision and its counts.
@@ -134,6 +114,10 @@ impl Store {
         id: &str,
     ) -> Result<(DurableJob, u64, JobCounts), DurableError> {
         let (mut job, mut revision) = self.record(id).await?;
+        if let (DurableState::Done, Some(failed)) = (job.state, job.failed) {
+            let done = job.tasks;
+            return Ok((job, revision, JobCounts { done, failed }));
+        }
         let stored = self.stored(&job).await?;
         let counts = if job.rounds.is_empty() {
             stored
@@ -152,6 +136,7 @@ impl Store {
         };
         if job.state == DurableState::Queued && counts.done >= job.tasks {
             job.state = DurableState::Done;
+            job.failed = Some(counts.failed);
             job.is_retrying = false;
             // Whoever sees it first says so; it is as true when somebody else does, or nobody may.
             if let Ok(Some(now)) = self.update(&job, revision).await {
@@ -233,10 +218,9 @@ impl Store {
         self.purge(&self.tasks, names::TASKS, tasks).await?;
         let everything = encode_cancelled(&[]);
         let client = &self.connection.client;
-        client
-            .publish(names::cancelled(&name), everything)
-            .await
-            .map_err(|error| server(&error))?;
+        let cancel = names::cancelled(&name);
+        let told = self.connection.tell(&cancel, &everything).await;
+        told.map_err(|error| server(&error))?;
         client.flush().await.map_err(|error| server(&error))
     }
 

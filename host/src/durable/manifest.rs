@@ -66,6 +66,9 @@ pub struct DurableJob {
     /// Whether some tasks of its latest attempt have yet to be given to engines.
     #[serde(default)]
     pub(super) is_retrying: bool,
+    /// How many of its tasks failed, once it is recorded as done: nobody has to read the results again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failed: Option<u64>,
     /// Its kind: `run` or `map`.
     pub kind: String,
     /// Its label, as chosen by its submitter.

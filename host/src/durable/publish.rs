@@ -15,6 +15,7 @@
 
 use super::manifest::{DurableJob, DurableState};
 use super::{DurableError, Store, server};
+use crate::nats::blob::Length;
 use crate::nats::names::{self, Class};
 use async_nats::HeaderMap;
 use async_nats::jetstream::kv::UpdateErrorKind;
@@ -242,7 +243,8 @@ impl Store {
     pub(super) async fn messages(&self, job: &DurableJob) -> Result<File, DurableError> {
         let mut file = tempfile::tempfile()?;
         let queue = job.queue_object();
-        self.blobs.get_to(&queue, LARGEST_QUEUE, &mut file).await?;
+        let fits = Length::AtMost(LARGEST_QUEUE);
+        self.blobs.get_to(&queue, fits, &mut file).await?;
         file.seek(SeekFrom::Start(0))?;
         Ok(file)
     }

@@ -50,6 +50,7 @@ impl Store {
                 let round = Round::of(attempt, failed.iter().map(|(task, _)| *task));
                 job.rounds.push(round);
                 job.state = DurableState::Queued;
+                job.failed = None;
                 job.is_retrying = true;
                 match self.update(&job, revision).await? {
                     Some(now) => revision = now,

@@ -133,6 +133,7 @@ impl Store {
             state: DurableState::Submitting,
             is_stored: false,
             is_retrying: false,
+            failed: None,
             kind: kind.to_owned(),
             label: spec.task.label.as_deref().map(str::to_owned),
             module: module.name().to_owned(),

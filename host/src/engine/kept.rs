@@ -1,5 +1,6 @@
 //! The instances an engine keeps between dispatches, for owners that want their state to live on.
 
+use crate::account::Account;
 use crate::dispatch::{Dispatch, OwnerMark};
 use rwasm_sandbox::sandbox::{KeptInstance, Program};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub(super) struct KeptInstances(Vec<Kept>);
 
 struct Kept {
     owner: OwnerMark,
+    account: Arc<Account>,
     program: Arc<Program>,
     instance: KeptInstance,
 }
@@ -33,14 +35,16 @@ impl KeptInstances {
         }
         self.0.push(Kept {
             owner: dispatch.owner.mark(),
+            account: Arc::clone(&dispatch.account),
             program: Arc::clone(&dispatch.program),
             instance,
         });
     }
 
-    /// Drops the instances whose owners are gone. Called for each dispatch, whoever it is from, so that one that left does
-    /// not keep memory until another wants an instance kept.
+    /// Drops the instances whose owners are gone, or whose tenants are closed. Called for each dispatch, whoever it is from,
+    /// so that one that left does not keep memory until another wants an instance kept.
     pub(super) fn let_go(&mut self) {
-        self.0.retain(|kept| !kept.owner.is_gone());
+        self.0
+            .retain(|kept| !kept.owner.is_gone() && !kept.account.is_closed());
     }
 }

@@ -8,6 +8,7 @@ mod kept;
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use kept::KeptInstances;
+use rustix::time::{ClockId, clock_gettime};
 use rwasm_sandbox::limits::MAX_STACK;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Arguments, KeptInstance, Report, Request, Runner, Surroundings};
@@ -41,6 +42,8 @@ pub(crate) enum EngineNote {
     Finished {
         engine: EngineId,
         dispatch: DispatchId,
+        /// The time for which it had the engine.
+        spent: Duration,
     },
     /// Its thread is about to end by a panic.
     Lost { engine: EngineId },
@@ -48,9 +51,16 @@ pub(crate) enum EngineNote {
     Ended,
 }
 
+/// What a backend wants of an engine.
+enum EngineOrder {
+    Run(Arc<Dispatch>),
+    /// It is to let go of the instances whose owners are gone.
+    LetGo,
+}
+
 /// The handle of a running engine, kept by its backend.
 pub(crate) struct Engine {
-    inbox: Option<Sender<Arc<Dispatch>>>,
+    inbox: Option<Sender<EngineOrder>>,
     thread: JoinHandle<()>,
 }
 
@@ -65,14 +75,14 @@ impl Engine {
         count: Arc<AtomicU32>,
         notes: impl Fn(EngineNote) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (inbox, dispatches) = channel();
+        let (inbox, orders) = channel();
         // The first thing to fail where resources are short, and here there is someone to tell.
         let runner = Runner::new()?;
         let thread = std::thread::Builder::new()
             .name(format!("rwasm-engine-{id}"))
             .stack_size(ByteSize::new(THREAD_STACK).as_usize())
             .spawn(move || {
-                let work = || run_dispatches(id, &count, &runner, &dispatches, &notes);
+                let work = || run_dispatches(id, &count, &runner, &orders, &notes);
                 notes(match catch_unwind(AssertUnwindSafe(work)) {
                     Ok(()) => EngineNote::Ended,
                     Err(_) => EngineNote::Lost { engine: id },
@@ -88,7 +98,14 @@ impl Engine {
     /// answered by the backend.
     pub(crate) fn run(&self, dispatch: Arc<Dispatch>) {
         if let Some(inbox) = &self.inbox {
-            let _ = inbox.send(dispatch);
+            let _ = inbox.send(EngineOrder::Run(dispatch));
+        }
+    }
+
+    /// Has it let go of the instances whose owners are gone, even if it gets no more dispatches.
+    pub(crate) fn let_go(&self) {
+        if let Some(inbox) = &self.inbox {
+            let _ = inbox.send(EngineOrder::LetGo);
         }
     }
 
@@ -109,11 +126,20 @@ fn run_dispatches(
     id: EngineId,
     count: &AtomicU32,
     runner: &Runner,
-    dispatches: &Receiver<Arc<Dispatch>>,
+    orders: &Receiver<EngineOrder>,
     notes: &impl Fn(EngineNote),
 ) {
     let mut kept = KeptInstances::default();
-    while let Ok(dispatch) = dispatches.recv() {
+    let mut computed = processor_time();
+    while let Ok(order) = orders.recv() {
+        let dispatch = match order {
+            EngineOrder::Run(dispatch) => dispatch,
+            EngineOrder::LetGo => {
+                kept.let_go();
+                continue;
+            }
+        };
+        let begun = Instant::now();
         if dispatch.begin() {
             dispatch.reply.begun();
             let on = EngineContext {
@@ -126,8 +152,24 @@ fn run_dispatches(
         notes(EngineNote::Finished {
             engine: id,
             dispatch: dispatch.id,
+            spent: begun.elapsed(),
         });
+        // Asked once for each dispatch of a tenant, and when its tasks have been answered: it costs as much as a
+        // hundredth of a small one.
+        if dispatch.account.counts() {
+            let now = processor_time();
+            dispatch
+                .account
+                .add_processor_time(now.saturating_sub(computed));
+            computed = now;
+        }
     }
+}
+
+/// How long this thread has computed.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// The engine that tasks run on, as they see it.
@@ -139,6 +181,7 @@ struct EngineContext<'a> {
 
 fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInstances) {
     let span = tracing::debug_span!(
+        parent: &dispatch.span,
         "dispatch",
         id = %dispatch.id,
         engine = %on.engine,
@@ -183,7 +226,9 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInst
         dispatch.answer(ready);
     }
     dispatch.cancel_rest(Some(on.engine));
-    if let (Reuse::Engine, Some(instance)) = (dispatch.reuse, instance) {
+    if let (Reuse::Engine, Some(instance)) = (dispatch.reuse, instance)
+        && !dispatch.account.is_closed()
+    {
         kept.put(dispatch, instance);
     }
 }

@@ -375,7 +375,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     /// The tasks that have been read and whose outcomes are not out.
-    fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         let waiting = match &self.outcomes {
             Outcomes::Ordered(window) => window.kept(),
             Outcomes::AsCompleted | Outcomes::Reduced(_) => 0,
@@ -462,7 +462,7 @@ impl<C: Clone, P: Clone, F: Clone, R> Machine<C, P, F, R> {
     }
 
     /// The bytes of chunks and of outcomes that are in memory.
-    fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         let outcomes = match &self.outcomes {
             Outcomes::Ordered(window) => window.held(),
             Outcomes::AsCompleted | Outcomes::Reduced(_) => 0,

@@ -2,6 +2,7 @@
 
 use super::worker::{Received, Worker};
 use crate::nats::names;
+use crate::nats::orders;
 use crate::nats::wire::{TasksHead, parse};
 use async_nats::Subscriber;
 use bytes::Bytes;
@@ -22,13 +23,19 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
         let name = request
             .headers
             .as_ref()
-            .and_then(|headers| headers.get("Rwc-Task"))
+            .and_then(|headers| headers.get(orders::TASK))
             .and_then(|name| name.as_str().split_once('.'))
             .map(|(job, number)| (Arc::<str>::from(job), Arc::<str>::from(number)));
         let engine = parse::<TasksHead>(&request.payload)
             .ok()
             .and_then(|(head, _)| head.engine)
             .map(EngineId);
+        if let Err(reason) = worker.obedience.check(&worker.connection, &request).await {
+            tracing::warn!(%reason, "did not take a task");
+            let answer = Bytes::from(reason.to_string());
+            let _ = worker.connection.client.publish(reply, answer).await;
+            continue;
+        }
         let (answer, taken) = match (name, engine) {
             (Some((job, number)), _) if !names::is_token(&job) || !names::is_token(&number) => {
                 ("it does not name a task", None)
@@ -64,7 +71,13 @@ pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
         let mut words = asked.split(' ');
         let (word, engine) = (words.next(), words.next());
         let engine = engine.and_then(|id| id.parse().ok()).map(EngineId);
+        let obeyed = worker.obedience.check(&worker.connection, &request).await;
         let done = match (word, engine) {
+            _ if obeyed.is_err() => {
+                let reason = obeyed.map_or_else(|reason| reason.to_string(), |()| String::new());
+                tracing::warn!(reason, "did not obey");
+                Err(reason)
+            }
             (Some("remove"), Some(engine)) => {
                 let removed = worker.remove(engine);
                 let _ = worker.register().await;

@@ -15,6 +15,7 @@ mod member;
 mod modules;
 mod notes;
 mod policy;
+mod roots;
 mod run;
 mod suspect;
 mod task;
@@ -27,6 +28,7 @@ use crate::nats::AssetError;
 use crate::nats::blob::Blobs;
 use crate::nats::connect::{ConnectError, ConnectSettings, Connection, Role};
 use crate::nats::names;
+use crate::nats::orders::Obedience;
 use crate::nats::presence;
 use async_nats::{SubscribeError, Subscriber};
 use rwasm_sandbox::cancel::Cancel;
@@ -186,6 +188,9 @@ async fn run(
         reason,
     };
     let queues = fetch::queues(&connection, &settings.lanes).await?;
+    let obedience = Obedience::of(settings.connect.key.as_ref());
+    let ready_to_obey = obedience.begin(&connection).await;
+    ready_to_obey.map_err(|reason| refused(reason.to_owned()))?;
     let blobs = |bucket| Blobs::open(&connection, bucket);
     let modules = blobs(names::MODULES)
         .await
@@ -213,7 +218,7 @@ async fn run(
         blobs,
         settings.policy.clone(),
     );
-    let worker = Worker::new(connection.clone(), bench, &settings, &ids);
+    let worker = Worker::new(connection.clone(), bench, &settings, &ids, obedience);
     // Before anyone hears of these engines, so that nothing is sent to them in vain.
     let (tasks, wishes, cancelled) = subscribe(&connection, &worker.process())
         .await

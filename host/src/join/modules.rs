@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::sandbox::Module;
+use rwasm_value::aside::Aside;
 use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tokio::sync::Semaphore;
 
 /// Modules that are kept in memory, and their bytes; beyond that, those on disk are read again.
@@ -201,19 +202,18 @@ impl Shelf {
         Some(bytes.into())
     }
 
-    /// Written to a temporary file and renamed; a module that cannot be kept is fetched again.
+    /// Written aside and renamed. It is not synced, since its hash is compared when it is read; a module that cannot be kept
+    /// or read is fetched again.
     fn put(&self, module: &Module) {
         let write = || -> std::io::Result<()> {
             let mut builder = fs::DirBuilder::new();
             #[cfg(unix)]
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
             builder.recursive(true).create(&self.dir)?;
-            // For its owner alone, as temporary files are.
-            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-            file.write_all(module.bytes())?;
             let name = module.hash().to_string();
-            file.persist(self.path(&name))
-                .map_err(|error| error.error)?;
+            let mut file = Aside::beside(&self.path(&name))?;
+            file.write_all(module.bytes())?;
+            file.complete_unsynced()?;
             self.trim(&name)
         };
         if let Err(error) = write() {
@@ -221,11 +221,8 @@ impl Shelf {
         }
     }
 
-    /// Removes what was not used for the longest time until the rest is within its size, but not what was just put there;
-    /// and what killed processes left.
+    /// Removes what was not used for the longest time until the rest is within its size, but not what was just put there.
     fn trim(&self, newest: &str) -> std::io::Result<()> {
-        /// Writing one takes seconds.
-        const STALE: Duration = Duration::from_hours(1);
         let mut kept = Vec::new();
         let mut total = 0;
         for entry in fs::read_dir(&self.dir)? {
@@ -241,8 +238,6 @@ impl Shelf {
             {
                 total += meta.len();
                 kept.push((used, meta.len(), path));
-            } else if meta.is_file() && used.elapsed().is_ok_and(|age| age > STALE) {
-                fs::remove_file(path)?;
             }
         }
         kept.sort_unstable();

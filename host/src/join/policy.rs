@@ -1,22 +1,21 @@
 //! The most that tasks may be granted on this machine: a file of the machine's owner, which no job can widen.
 
+use super::roots::Roots;
 use crate::nats::wire::TasksHead;
-use rwasm_sandbox::grants::{
-    Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random, read_only_within,
-};
+use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
 use rwasm_sandbox::limits::{Limits, MAX_STACK, MIN_STACK};
 use rwasm_sandbox::outcome::{FailureCode, Outcome};
 use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
 use serde::Deserialize;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The most that tasks may be granted on a machine: nothing by default, with the default limits.
 #[derive(Clone, Debug, Default)]
 pub struct EnginePolicy {
     /// Directories, with everything in them.
-    dirs: Vec<(PathBuf, Access)>,
+    dirs: Roots,
     net: Vec<NetGrant>,
     /// Variables; a trailing `*` matches any rest.
     env: Vec<String>,
@@ -146,32 +145,11 @@ impl EnginePolicy {
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut policy = Self {
+            dirs: Roots::open(&file.dirs)?,
             env: file.env,
             precise_clock: file.precise_clock,
             ..Self::default()
         };
-        for dir in file.dirs {
-            let (path, access) = match dir.strip_suffix(":ro") {
-                Some(path) => (path, Access::ReadOnly),
-                None => (dir.strip_suffix(":rw").unwrap_or(&dir), Access::ReadWrite),
-            };
-            let path = PathBuf::from(path);
-            if !path.is_absolute() {
-                return Err(format!(
-                    "`{dir}` in `dirs` is not an absolute path: write it as `/data` or `/data:ro`"
-                ));
-            }
-            policy.dirs.push((path, access));
-        }
-        // Whoever is granted the outer one would write in the inner one.
-        let dirs = policy.dirs.iter().map(|(path, access)| (&**path, *access));
-        if let Some((inner, outer)) = read_only_within(&dirs.collect::<Vec<_>>()) {
-            return Err(format!(
-                "`{}:ro` in `dirs` lies inside `{}`, which may be written: allow the outer one with `:ro` too, or name directories beside each other",
-                inner.display(),
-                outer.display()
-            ));
-        }
         for peer in file.net {
             policy
                 .net
@@ -274,27 +252,25 @@ impl EnginePolicy {
         }
     }
 
-    /// Returns what a job is granted, or the first thing that is not allowed here, as a sentence.
+    /// Returns what a job is granted, with its directories, open and in order; or the first thing that is not allowed
+    /// here, as a sentence.
     ///
     /// # Errors
     /// If the job asks for something that is not allowed.
-    pub(super) fn grants(&self, head: &TasksHead) -> Result<Grants, String> {
+    pub(super) fn grants(&self, head: &TasksHead) -> Result<(Grants, Vec<std::fs::File>), String> {
         let mut grants = Grants::none();
+        let mut opened = Vec::with_capacity(head.dirs.len());
         for dir in &head.dirs {
             let dir: DirGrant = dir.parse().map_err(|error| format!("{error}"))?;
-            let Some((real, access)) = self.access(&dir.host) else {
-                return Err(format!(
-                    "the directory `{}` does not exist, or the engine's policy does not allow it (add it to `dirs`)",
-                    dir.host.display()
-                ));
-            };
-            if dir.access == Access::ReadWrite && access == Access::ReadOnly {
+            let found = self.dirs.find(&dir.host)?;
+            if dir.access == Access::ReadWrite && found.access == Access::ReadOnly {
                 return Err(format!(
                     "the engine's policy allows only reading the directory `{}` (grant it with `:ro`, or remove the `:ro` in `dirs`)",
                     dir.host.display()
                 ));
             }
-            grants = grants.dir(real, dir.guest, dir.access);
+            grants = grants.dir(found.path, dir.guest, dir.access);
+            opened.push(found.directory);
         }
         for peer in &head.net {
             let peer: NetGrant = peer.parse().map_err(|error| format!("{error}"))?;
@@ -332,25 +308,7 @@ impl EnginePolicy {
         if let Some(seed) = head.seed {
             grants = grants.random(Random::Seeded(seed));
         }
-        Ok(grants)
-    }
-
-    /// Returns where a directory is, with all links followed, and how it may be used; `None` if it may not be used.
-    fn access(&self, dir: &Path) -> Option<(PathBuf, Access)> {
-        // What is looked at must be what is opened: no way up, and no link out of what is allowed.
-        if dir.components().any(|part| part == Component::ParentDir) {
-            return None;
-        }
-        let real = dir.canonicalize().ok()?;
-        let within = |(allowed, access): &(PathBuf, Access)| {
-            let allowed = allowed.canonicalize().ok()?;
-            real.starts_with(&allowed).then_some((allowed, *access))
-        };
-        let allowed = self.dirs.iter().filter_map(within);
-        // The closest one says how.
-        let closest = allowed.max_by_key(|(path, _)| path.components().count());
-        let (_, access) = closest?;
-        Some((real, access))
+        Ok((grants, opened))
     }
 }
 
@@ -401,6 +359,7 @@ mod tests {
             policy
                 .grants(&head())
                 .expect("it asks for nothing")
+                .0
                 .is_empty()
         );
         let asks = |change: fn(&mut TasksHead)| {
@@ -432,7 +391,8 @@ mod tests {
         head.dirs.push(format!("{}/work::/w", root.display()));
         head.net.push("localhost:80".to_owned());
         head.env.push(("A".to_owned(), "b".to_owned()));
-        let grants = policy.grants(&head).expect("all is allowed");
+        let (grants, opened) = policy.grants(&head).expect("all is allowed");
+        assert_eq!(opened.len(), 2);
         let access: Vec<Access> = grants.dirs.iter().map(|dir| dir.access).collect();
         assert_eq!(access, [Access::ReadOnly, Access::ReadWrite]);
         let limits = policy.limits(&Limits::default());
@@ -474,6 +434,36 @@ mod tests {
         let policy = policy.expect("a policy");
         let mut head = head();
         head.dirs.push(format!("{}/data/out::/x", root.display()));
+        assert!(policy.grants(&head).is_err());
+    }
+
+    /// As a guest would that may write around a directory which another job asks for.
+    #[cfg(unix)]
+    #[test]
+    fn what_comes_in_the_place_of_a_directory_is_not_granted() {
+        use crate::view::{Lookup, TaskSettings};
+        use std::os::unix::fs::{MetadataExt, symlink};
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().canonicalize().expect("its path");
+        for name in ["work/sub", "outside"] {
+            std::fs::create_dir_all(root.join(name)).expect("a directory");
+        }
+        let policy = EnginePolicy::parse(&format!("dirs = [\"{}/work\"]", root.display()));
+        let policy = policy.expect("a policy");
+        let mut head = head();
+        head.dirs.push(format!("{}/work/sub::/x", root.display()));
+        let (grants, opened) = policy.grants(&head).expect("it is allowed");
+        std::fs::rename(root.join("work/sub"), root.join("work/moved")).expect("it can be moved");
+        symlink("../outside", root.join("work/sub")).expect("a link");
+        let setting = TaskSettings::default().settle(
+            &Limits::default(),
+            &std::sync::Arc::new(grants),
+            Vec::new(),
+            Lookup::Opened(opened),
+        );
+        let found = root.join("work/moved").metadata().expect("it is there");
+        let setting = setting.expect("it is granted");
+        assert_eq!(setting.dirs.identities(), [(found.dev(), found.ino())]);
         assert!(policy.grants(&head).is_err());
     }
 

@@ -5,7 +5,7 @@ use super::suspect::{Step, Suspect};
 use super::task::{NotReady, Ready, largest_body};
 use super::worker::{AGAIN, Name, Worker};
 use crate::dispatch::{Dispatch, DispatchPreset, DispatchedTask};
-use crate::nats::wire::{TasksHead, decode_tasks, micros, parse, time};
+use crate::nats::wire::{Heard, TasksHead, decode_tasks, encode_heard, micros, parse, time};
 use crate::placement::{Eligible, Stage};
 use bytes::Bytes;
 use rwasm_sandbox::cancel::Cancel;
@@ -15,12 +15,18 @@ use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Callee, value_type};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::value::Type;
+use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
+
+/// When whoever waits is told that a module is being compiled: most are compiled sooner; and how often from then on.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+const NEXT_WORD: Duration = Duration::from_secs(2);
 
 /// What became of a message.
 pub(super) enum Run {
@@ -185,7 +191,8 @@ impl Worker {
     ) -> Result<Ready, Run> {
         let mut tries = 0;
         let ready = loop {
-            match self.bench.make_ready(&name.0, head, body.clone()).await {
+            let made = self.bench.make_ready(&name.0, head, body.clone());
+            match self.telling(name, &head.module, made).await {
                 Ok(ready) => break ready,
                 Err(NotReady::Failed(failure)) => {
                     return Err(self.refuse(payload, engine, &failure).await);
@@ -211,6 +218,25 @@ impl Worker {
             return Err(Run::GivenBack);
         }
         Ok(ready)
+    }
+
+    /// Waits for the tasks of a message to be ready, and tells whoever sent it while its module is being compiled.
+    async fn telling<T>(&self, name: &Name, module: &str, made: impl Future<Output = T>) -> T {
+        let mut made = pin!(made);
+        let mut pause = FIRST_WORD;
+        loop {
+            tokio::select! {
+                biased;
+                made = &mut made => return made,
+                () = sleep(pause) => {}
+            }
+            pause = NEXT_WORD;
+            if let Some(before) = self.bench.cluster.core().compiling_before(module) {
+                let before = u32::try_from(before).unwrap_or(u32::MAX);
+                let note = encode_heard(&name.1, &Heard::Compiling(before));
+                self.notes.put(name, note);
+            }
+        }
     }
 
     /// Has an engine run tasks, until the deadline of their job at most. Returns `None` if they are given back.
@@ -274,11 +300,13 @@ impl Worker {
         let id = DispatchId(self.next.fetch_add(1, Ordering::Relaxed));
         let preset = DispatchPreset {
             job: JobId(hasher.finish()),
+            account: Arc::default(),
             priority: -i32::try_from(queue).unwrap_or(i32::MAX),
             program: Arc::clone(&ready.program),
             setting: Arc::clone(&ready.setting),
             reuse: ready.reuse,
             owner: ready.owner.clone(),
+            span: tracing::Span::current(),
         };
         let mut dispatch = preset.dispatch(id, ready.callee, tasks, reply);
         dispatch.eligible = engine.map_or(Eligible::Any, Eligible::One);

@@ -4,9 +4,9 @@ use super::modules::Modules;
 use super::policy::EnginePolicy;
 use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
-use crate::nats::blob::{BlobError, Blobs};
+use crate::nats::blob::{BlobError, Blobs, Length};
 use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
-use crate::view::TaskSettings;
+use crate::view::{Lookup, TaskSettings};
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
@@ -18,6 +18,7 @@ use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Malformed, Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -162,7 +163,8 @@ impl Bench {
             let (bench, module, setting) = (Arc::clone(self), module.clone(), Arc::clone(&setting));
             // Compiling takes its time, and the connection goes on meanwhile.
             let made = tokio::task::spawn_blocking(move || {
-                bench.cluster.core().program(&module, &setting)
+                let core = bench.cluster.core();
+                core.program(&core.own, &module, &setting)
             });
             made.await
                 .map_err(|error| bad(error.to_string()))?
@@ -217,24 +219,20 @@ impl Bench {
     fn setting(&self, job: &str, head: &TasksHead, reuse: Reuse) -> Result<Arc<Setting>, NotReady> {
         let denied =
             |message: String| NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message));
-        let grants = self.policy.grants(head).map_err(denied)?;
-        let is_granted = !grants.is_empty();
+        let is_granted = !(head.dirs.is_empty() && head.net.is_empty() && head.env.is_empty());
         let key = || {
             format!(
                 "{job} {:?} {:?} {:?} {} {:?} {:?} {:?}",
                 head.dirs, head.net, head.env, head.clock, head.seed, head.limits, head.arguments
             )
         };
-        if is_granted {
-            let key = key();
-            let mut known = lock(&self.settings);
-            if let Some((setting, used)) = known.get_mut(&key) {
-                *used = Instant::now();
-                return Ok(Arc::clone(setting));
-            }
-            for grant in grants.described() {
-                tracing::info!(job, module = head.module, grant, "granted");
-            }
+        if is_granted && let Some((setting, used)) = lock(&self.settings).get_mut(&key()) {
+            *used = Instant::now();
+            return Ok(Arc::clone(setting));
+        }
+        let (grants, dirs) = self.policy.grants(head).map_err(denied)?;
+        for grant in grants.described() {
+            tracing::info!(job, module = head.module, grant, "granted");
         }
         let limits = self.policy.limits(&head.limits);
         let task = TaskSettings {
@@ -242,8 +240,9 @@ impl Bench {
             reuse,
             ..TaskSettings::default()
         };
+        let (grants, arguments) = (Arc::new(grants), head.arguments.clone());
         let setting = task
-            .settle(&limits, &Arc::new(grants), head.arguments.clone(), true)
+            .settle(&limits, &grants, arguments, Lookup::Opened(dirs), None)
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
             let mut known = lock(&self.settings);
@@ -402,15 +401,14 @@ impl Bench {
             )));
         }
         if length <= LARGEST_HELD {
-            return Ok(ChunkData::Bytes(self.blobs.get(name, length).await?));
+            let bytes = self.blobs.get_fitting(name, Length::Exactly(length));
+            return Ok(ChunkData::Bytes(bytes.await?));
         }
         let mut file = tempfile::tempfile().map_err(BlobError::Io)?;
         // It stands in the file where it stood in the input: what is before takes no room.
         file.seek(SeekFrom::Start(start)).map_err(BlobError::Io)?;
-        let written = self.blobs.get_to(name, length, &mut file).await?;
-        if written != length {
-            return Err(bad("the chunk has the wrong length"));
-        }
+        let fits = Length::Exactly(length);
+        self.blobs.get_to(name, fits, &mut file).await?;
         Ok(Chunk::own_file(file))
     }
 
@@ -477,7 +475,12 @@ impl Bench {
     }
 }
 
-fn forget_oldest<V>(map: &mut HashMap<String, V>, most: usize, used: impl Fn(&V) -> Instant) {
+/// Removes the value that was used least recently if there are this many.
+pub(super) fn forget_oldest<K: Eq + Hash + Clone, V>(
+    map: &mut HashMap<K, V>,
+    most: usize,
+    used: impl Fn(&V) -> Instant,
+) {
     if map.len() >= most
         && let Some(oldest) = map
             .iter()

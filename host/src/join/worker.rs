@@ -3,11 +3,12 @@
 use super::JoinSettings;
 use super::notes::Notes;
 use super::run::Run;
-use super::task::Bench;
+use super::task::{Bench, forget_oldest};
 use crate::dispatch::Dispatch;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::connect::Connection;
 use crate::nats::names;
+use crate::nats::orders::Obedience;
 use crate::nats::presence::Record;
 use crate::nats::wire::{OutcomesHead, decode_cancelled, encode_outcomes, frame};
 use async_nats::jetstream::context::PublishErrorKind;
@@ -27,8 +28,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// Cancelled messages that are remembered in case they arrive later.
-const CANCELLED: usize = 1 << 20;
+/// Cancelled messages that are remembered in case they arrive later: some 20 MB, since names have a length. Whoever
+/// cancels more of them at once takes most out of the queue.
+const CANCELLED: usize = 1 << 17;
+
+/// Cancelled jobs that are refused as a whole at a time.
+const JOBS: usize = 1 << 12;
 
 /// The pause before something that the server did not accept is sent again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
@@ -83,6 +88,8 @@ pub(super) struct Worker {
     /// Whether the server has heard from this process recently.
     pub(super) is_heard: AtomicBool,
     pub(super) notes: Notes,
+    /// Whose orders are obeyed.
+    pub(super) obedience: Obedience,
 }
 
 /// What is no longer wanted, so that it is not begun when it arrives.
@@ -118,6 +125,7 @@ impl Worker {
         bench: Bench,
         settings: &JoinSettings,
         ids: &[EngineId],
+        obedience: Obedience,
     ) -> Arc<Self> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH);
         let record = Record {
@@ -153,6 +161,7 @@ impl Worker {
             empty: Notify::new(),
             is_heard: AtomicBool::new(false),
             notes: Notes::default(),
+            obedience,
         })
     }
 
@@ -395,6 +404,14 @@ impl Worker {
             let Ok(numbers) = decode_cancelled(&message.payload) else {
                 continue;
             };
+            let is_name = |name: &String| names::is_token(name);
+            if !names::is_job(job) || !numbers.iter().all(is_name) {
+                continue;
+            }
+            if let Err(reason) = self.obedience.check(&self.connection, &message).await {
+                tracing::warn!(job, %reason, "did not cancel");
+                continue;
+            }
             self.cancel(job, &numbers);
         }
     }
@@ -419,6 +436,7 @@ impl Worker {
             cancelled
                 .jobs
                 .retain(|_, since| since.elapsed() < WHOLE_JOB);
+            forget_oldest(&mut cancelled.jobs, JOBS, |since| *since);
             cancelled.jobs.insert(job, Instant::now());
         } else {
             for name in named {
@@ -481,5 +499,25 @@ fn host_name() -> String {
     match name.trim() {
         "" => "unknown".to_owned(),
         name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_cancelled_messages_are_remembered_and_the_last_ones() {
+        let mut cancelled = Cancelled::default();
+        let name = |number: usize| (Arc::from("job"), Arc::from(number.to_string()));
+        for number in 0..CANCELLED + 5 {
+            cancelled.add(name(number));
+            cancelled.add(name(number));
+        }
+        assert_eq!(
+            (cancelled.names.len(), cancelled.order.len()),
+            (CANCELLED, CANCELLED)
+        );
+        assert!(!cancelled.names.contains(&name(4)) && cancelled.names.contains(&name(5)));
     }
 }

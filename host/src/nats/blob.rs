@@ -1,19 +1,23 @@
 //! Values that are too large for a message, in the server's object stores.
 //!
-//! They are streamed: neither side holds more of one than a piece, unless it wants the whole. A name says what the
+//! They are streamed: neither side holds more of one than a few pieces, unless it wants the whole. A name says what the
 //! object holds, and is written once: a second writer would remove the first one's pieces while they are read.
 
+mod pieces;
+
 use super::connect::Connection;
-use super::names::object_stream;
+use super::direct;
+use super::names::{is_token, object_stream};
 use super::permissions::permits;
 use super::problem::Problem;
 use super::refusal::Denied;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishAckFuture;
-use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
+use async_nats::jetstream::object_store::{InfoErrorKind, ObjectInfo, ObjectStore};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
+use pieces::Pieces;
 use rwasm_value::units::ByteSize;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -49,6 +53,21 @@ pub(crate) enum BlobError {
         name: String,
         size: u64,
         limit: u64,
+    },
+    /// It has another length than whoever names it says.
+    #[error("`{name}` in {bucket} has {size} bytes, not {wanted}")]
+    Length {
+        bucket: &'static str,
+        name: String,
+        size: u64,
+        wanted: u64,
+    },
+    /// It is not what its description says.
+    #[error("`{name}` in {bucket} is damaged: it {what}")]
+    Damaged {
+        bucket: &'static str,
+        name: String,
+        what: &'static str,
     },
     /// There is no room for it at the moment.
     #[error(
@@ -121,14 +140,7 @@ impl Blobs {
 
     /// Whether there is an object of that name.
     pub(crate) async fn has(&self, name: &str) -> Result<bool, BlobError> {
-        let info = self.connection.watched(self.bucket, self.store.info(name));
-        match info.await? {
-            Ok(info) => Ok(!info.deleted),
-            Err(error) => match error.kind() {
-                async_nats::jetstream::object_store::InfoErrorKind::NotFound => Ok(false),
-                _ => Err(self.failed(error)),
-            },
-        }
+        Ok(self.info(name).await?.is_some())
     }
 
     /// Stores what `from` yields, and returns its size in bytes. `size` is the expected size, if known: if there is
@@ -142,8 +154,10 @@ impl Blobs {
         if let Some(size) = size {
             self.has_room(size).await?;
         }
-        let before = self.connection.watched(self.bucket, self.store.info(name));
-        let before = before.await?.ok();
+        let before = match self.info(name).await {
+            Err(error @ BlobError::Denied(_)) => return Err(error),
+            before => before.ok().flatten(),
+        };
         let place = ulid::Ulid::new().to_string();
         let put = self.put_at(name, &place, from).await;
         match &put {
@@ -235,7 +249,11 @@ impl Blobs {
     }
 
     fn description(&self, name: &str) -> String {
-        format!("$O.{}.M.{}", self.bucket, URL_SAFE.encode(name))
+        format!("{}{}", self.descriptions(), URL_SAFE.encode(name))
+    }
+
+    fn descriptions(&self) -> String {
+        format!("$O.{}.M.", self.bucket)
     }
 
     fn pieces(&self, place: &str) -> String {
@@ -343,85 +361,78 @@ impl Blobs {
 
     /// Returns the whole object, if it has at most `limit` bytes.
     pub(crate) async fn get(&self, name: &str, limit: u64) -> Result<Bytes, BlobError> {
-        let (mut object, size) = self.object(name).await?;
-        self.check_size(name, size, limit)?;
-        let room = usize::try_from(size.min(ROOM)).unwrap_or_default();
+        self.get_fitting(name, Length::AtMost(limit)).await
+    }
+
+    /// Returns the whole object, if its length fits.
+    pub(crate) async fn get_fitting(&self, name: &str, fits: Length) -> Result<Bytes, BlobError> {
+        let mut pieces = self.object(name, fits).await?;
+        let Some(first) = pieces.next().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = pieces.next().await? else {
+            return Ok(first);
+        };
+        let room = usize::try_from(pieces.size().min(ROOM)).unwrap_or_default();
         let mut bytes = BytesMut::with_capacity(room);
-        while self.piece(object.read_buf(&mut bytes)).await? > 0 {
-            // The server's word for the size is not trusted.
-            if bytes.len() as u64 > size {
-                return Err(self.failed("an object is longer than its recorded size"));
-            }
+        bytes.extend_from_slice(&first);
+        bytes.extend_from_slice(&second);
+        while let Some(piece) = pieces.next().await? {
+            bytes.extend_from_slice(&piece);
         }
         Ok(bytes.freeze())
     }
 
-    fn check_size(&self, name: &str, size: u64, limit: u64) -> Result<(), BlobError> {
-        if size <= limit {
-            return Ok(());
-        }
-        Err(BlobError::TooLarge {
-            bucket: self.bucket,
-            name: name.to_owned(),
-            size,
-            limit,
-        })
-    }
-
-    /// Writes the whole object to a file if it has at most `limit` bytes, and returns its size in bytes.
+    /// Writes the whole object to a file if its length fits, and returns its size in bytes.
     pub(crate) async fn get_to(
         &self,
         name: &str,
-        limit: u64,
+        fits: Length,
         file: &mut File,
     ) -> Result<u64, BlobError> {
-        let (mut object, size) = self.object(name).await?;
-        self.check_size(name, size, limit)?;
-        let mut piece = vec![0; PIECE];
-        let mut total = 0;
-        loop {
-            let read = self.piece(object.read(&mut piece)).await?;
-            if read == 0 {
-                break;
-            }
-            total += read as u64;
-            // The server's word for the size is not trusted.
-            if total > size {
-                return Err(self.failed("an object is longer than its recorded size"));
-            }
-            file.write_all(&piece[..read]).map_err(BlobError::Io)?;
+        let mut pieces = self.object(name, fits).await?;
+        while let Some(piece) = pieces.next().await? {
+            file.write_all(&piece).map_err(BlobError::Io)?;
         }
-        if total != size {
-            return Err(self.failed(format!(
-                "`{name}` has {total} bytes, but {size} were stored"
-            )));
-        }
-        Ok(total)
+        Ok(pieces.size())
     }
 
-    /// Returns a piece of an object, unless the server denies access.
-    async fn piece(
-        &self,
-        read: impl Future<Output = io::Result<usize>>,
-    ) -> Result<usize, BlobError> {
-        let read = self.connection.watched(self.bucket, read).await?;
-        read.map_err(|error| self.failed(error))
-    }
-
-    async fn object(
-        &self,
-        name: &str,
-    ) -> Result<(async_nats::jetstream::object_store::Object, u64), BlobError> {
-        let get = self.connection.watched(self.bucket, self.store.get(name));
-        match get.await? {
-            Ok(object) => {
-                let size = object.info().size as u64;
-                Ok((object, size))
-            }
-            Err(error) if error.kind() == GetErrorKind::NotFound => Err(BlobError::Missing {
-                bucket: self.bucket,
-                name: name.to_owned(),
+    /// Finds an object, and checks its length before any of it is read.
+    async fn object(&self, name: &str, fits: Length) -> Result<Pieces<'_>, BlobError> {
+        let info = self.info(name).await?.ok_or_else(|| BlobError::Missing {
+            bucket: self.bucket,
+            name: name.to_owned(),
+        })?;
+        let size = info.size as u64;
+        let (bucket, name) = (self.bucket, name.to_owned());
+        match fits {
+            Length::AtMost(limit) if size > limit => Err(BlobError::TooLarge {
+                bucket,
+                name,
+                size,
+                limit,
             }),
+            Length::Exactly(wanted) if size != wanted => Err(BlobError::Length {
+                bucket,
+                name,
+                size,
+                wanted,
+            }),
+            _ => Ok(Pieces::of(self, info)),
+        }
+    }
+
+    /// Returns the description of an object that exists.
+    async fn info(&self, name: &str) -> Result<Option<ObjectInfo>, BlobError> {
+        let info = self.connection.watched(self.bucket, self.store.info(name));
+        match info.await? {
+            Ok(info) if info.deleted => Ok(None),
+            // Whoever wrote it might have it stand for the pieces of others.
+            Ok(info) if !is_token(&info.nuid) => {
+                Err(self.damaged(name, "does not say where it is"))
+            }
+            Ok(info) => Ok(Some(info)),
+            Err(error) if error.kind() == InfoErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed(error)),
         }
     }
@@ -431,13 +442,8 @@ impl Blobs {
     /// The client library's own `delete` stores a mark before it removes the pieces, for which a full store has no
     /// room: whoever may purge removes description and pieces instead.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
-        use async_nats::jetstream::object_store::InfoErrorKind;
-        let info = self.connection.watched(self.bucket, self.store.info(name));
-        let mut info = match info.await? {
-            Ok(info) if info.deleted => return Ok(()),
-            Ok(info) => info,
-            Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(self.failed(error)),
+        let Some(mut info) = self.info(name).await? else {
+            return Ok(());
         };
         let description = self.description(name);
         if self.may_purge() {
@@ -455,17 +461,47 @@ impl Blobs {
 impl Blobs {
     /// Removes all objects whose names have this prefix.
     pub(crate) async fn remove_all(&self, prefix: &str) -> Result<(), BlobError> {
-        use futures_util::StreamExt;
-        let list = self.connection.watched(self.bucket, self.store.list());
-        let mut list = list.await?.map_err(|error| self.failed(error))?;
-        while let Some(object) = list.next().await {
-            let object = object.map_err(|error| self.failed(error))?;
-            if object.name.starts_with(prefix) {
-                self.remove(&object.name).await?;
+        let mut names = Vec::new();
+        let (stream, filter) = (
+            object_stream(self.bucket),
+            format!("{}*", self.descriptions()),
+        );
+        let all = direct::all(&self.connection, &stream, &filter, 0, |message| {
+            let Ok(info) = serde_json::from_slice::<ObjectInfo>(&message.payload) else {
+                return;
+            };
+            if !info.deleted && info.name.starts_with(prefix) {
+                names.push(info.name);
             }
+        });
+        match self.connection.watched(self.bucket, all).await? {
+            Ok(_) => {}
+            Err(problem) => return Err(self.unread(problem)),
+        }
+        for name in names {
+            self.remove(&name).await?;
         }
         Ok(())
     }
+
+    fn damaged(&self, name: &str, what: &'static str) -> BlobError {
+        BlobError::Damaged {
+            bucket: self.bucket,
+            name: name.to_owned(),
+            what,
+        }
+    }
+
+    fn unread(&self, problem: Problem) -> BlobError {
+        self.failed(problem.of(self.bucket, 1, -1))
+    }
+}
+
+/// Which length an object may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    AtMost(u64),
+    Exactly(u64),
 }
 
 /// A blocking reader, read one piece ahead on another thread.

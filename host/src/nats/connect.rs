@@ -6,6 +6,7 @@
 
 use super::assets;
 use super::names::{self, Class};
+use super::orders::Signer;
 use super::refusal::{denied, refused};
 use async_nats::jetstream::context::{ContextBuilder, PublishError};
 use async_nats::jetstream::{self, publish::PublishAck};
@@ -103,6 +104,8 @@ pub(crate) struct Connection {
     pub(crate) url: Arc<str>,
     pub(crate) who: Arc<str>,
     pub(crate) role: Role,
+    /// Signs orders, if there is a key.
+    pub(super) signer: Option<Arc<Signer>>,
     /// The subject prefix for replies.
     inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
@@ -159,7 +162,7 @@ impl Connection {
             .client_capacity(1 << 14)
             .event_callback(move |event| {
                 if let Event::ServerError(error) = &event
-                    && let Some(denied) = denied(error, &asked)
+                    && let Some(denied) = denied(error, &asked, role)
                 {
                     // One by which no answers come stays: whatever is done next waits for them.
                     sender.send_if_modified(|last: &mut Option<Denied>| {
@@ -193,6 +196,7 @@ impl Connection {
             url,
             who,
             role,
+            signer: settings.key.as_ref().and_then(Signer::of).map(Arc::new),
             inbox,
             denials,
             made,
@@ -221,14 +225,15 @@ impl Connection {
             Role::Client => {
                 vec![
                     names::task(names::MAIN_LANE, Class::Low, PROBE, "0"),
-                    names::new_reader(names::RESULTS),
+                    names::read_of_leader(names::RESULTS),
                 ]
             }
             Role::Engine => vec![names::result(PROBE, "0")],
             Role::Admin | Role::Viewer => Vec::new(),
         };
         for subject in asked {
-            // What is meant for a stream that is not there is stored in none, and answered.
+            // What is meant for a stream that is not there is stored in none, and what does not say what it wants is
+            // refused: both are answered.
             let mut headers = HeaderMap::new();
             headers.insert("Nats-Expected-Stream", PROBE);
             let request = self

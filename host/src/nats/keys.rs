@@ -6,6 +6,7 @@
 
 use super::role::{Key, Role};
 use super::{certificates, names};
+use rwasm_value::aside::Aside;
 use rwasm_value::ids::not_a_name;
 use rwasm_value::plain;
 use std::fmt::Write as _;
@@ -181,7 +182,8 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
             (Some(_), _) => Written::LockedOut,
             (None, Some(_)) => Written::Elsewhere,
             (None, None) => {
-                known.add(&label, *role, &new_key(&path, &label, *role)?);
+                let admins = known.admins();
+                known.add(&label, *role, &new_key(&path, &label, *role, &admins)?);
                 known.write(dir)?;
                 Written::New
             }
@@ -194,18 +196,26 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
     Ok(files)
 }
 
-/// Creates a key, writes its seed, and returns its public half.
-fn new_key(path: &Path, label: &str, role: Role) -> Result<String, KeysError> {
+/// Creates a key, writes its seed, and returns its public half. An engine's key names the admin keys, whose word it
+/// takes for who may give it orders.
+fn new_key(path: &Path, label: &str, role: Role, admins: &[String]) -> Result<String, KeysError> {
     let pair = nkeys::KeyPair::new_user();
     let seed = pair.seed().map_err(|error| KeysError::Unwritable {
         path: path.to_owned(),
         source: io::Error::other(error.to_string()),
     })?;
     let public = pair.public_key();
+    let admins: String = match role {
+        Role::Engine => {
+            let lines = admins.iter().map(|admin| format!("admin: {admin}\n"));
+            lines.collect()
+        }
+        _ => String::new(),
+    };
     let text = format!(
         "# The {label} key of an rwasm-cluster, public half {public}.\n\
          # Whoever has this file is {} to the cluster: keep it secret.\n\
-         role: {role}\n{seed}\n",
+         role: {role}\n{admins}{seed}\n",
         match role {
             Role::Admin | Role::Engine => format!("an {role}"),
             Role::Client | Role::Viewer => format!("a {role}"),
@@ -305,6 +315,12 @@ impl PublicKeys {
         self.keys.iter()
     }
 
+    /// The public halves of the admin keys.
+    pub(crate) fn admins(&self) -> Vec<String> {
+        let admins = self.keys.iter().filter(|key| key.role == Role::Admin);
+        admins.map(|key| key.public.clone()).collect()
+    }
+
     fn public(&self, label: &str) -> Option<&str> {
         let mut keys = self.keys.iter();
         keys.find(|key| key.label == label)
@@ -358,35 +374,23 @@ fn private_dir(dir: &Path) -> io::Result<()> {
 
 /// Writes a file that only its owner may read; fails if it exists.
 pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let file = aside(path, text, Readers::Owner)?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    Ok(())
+    written(path, text, Readers::Owner)?.complete_new()
 }
 
 /// Replaces a file.
 pub(crate) fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
-    aside(path, text, readers)?
-        .persist(path)
-        .map_err(|error| error.error)?;
-    Ok(())
+    written(path, text, readers)?.complete()
 }
 
-/// Written completely under another name first, so that there is never half a key.
-fn aside(path: &Path, text: &str, readers: Readers) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = if readers == Readers::All {
-            0o644
-        } else {
-            0o600
-        };
-        builder.permissions(std::fs::Permissions::from_mode(mode));
-    }
-    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+/// Written completely before it has its name, so that there is never half a key.
+fn written(path: &Path, text: &str, readers: Readers) -> io::Result<Aside> {
+    let mode = match readers {
+        Readers::All => 0o644,
+        Readers::Owner => 0o600,
+    };
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    let mut file = Aside::with(path, permissions)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
     Ok(file)
 }
 

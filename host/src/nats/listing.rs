@@ -1,21 +1,44 @@
 //! Everything in a bucket at one moment.
-//!
-//! A bucket is read through a consumer of its own, of which a server can hold only few: unlike a watcher's, this one
-//! is removed as soon as the bucket is read.
 
 use super::connect::Connection;
+use super::direct;
 use super::names;
 use super::problem::Problem;
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
+use async_nats::HeaderMap;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use std::collections::BTreeMap;
 
-/// Headers of an entry that is not a value: it was removed, or has expired.
-const NO_VALUE: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
+/// The header of an entry that was removed: the reason is its value.
+const OPERATION: &str = "KV-Operation";
 
-/// Returns the values in a bucket by their keys. Does not end by itself if the last one expires before it is
-/// delivered.
+/// The header of an entry that has expired.
+const EXPIRED: &str = "Nats-Marker-Reason";
+
+/// What a message of a bucket says of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It has this message as its value.
+    Value,
+    /// Somebody removed it.
+    Removed,
+    /// It is gone with its past, or has expired.
+    Gone,
+}
+
+impl Entry {
+    /// What a message with these headers says.
+    pub(crate) fn of(headers: Option<&HeaderMap>) -> Self {
+        let header = |name| headers.and_then(|headers: &HeaderMap| headers.get_last(name));
+        match header(OPERATION).map(|operation| operation.as_str()) {
+            Some("DEL") => Self::Removed,
+            Some(_) => Self::Gone,
+            None if header(EXPIRED).is_some() => Self::Gone,
+            None => Self::Value,
+        }
+    }
+}
+
+/// Returns the values in a bucket by their keys.
 ///
 /// # Errors
 /// If the server does not answer. [`Connection::watched`] hears if the key may not ask.
@@ -23,44 +46,20 @@ pub(crate) async fn all(
     connection: &Connection,
     bucket: &str,
 ) -> Result<BTreeMap<String, Bytes>, Problem> {
-    let stream = connection.js.get_stream(names::kv_stream(bucket)).await?;
     let prefix = format!("$KV.{bucket}.");
-    let config = push::OrderedConfig {
-        deliver_subject: connection.client.new_inbox(),
-        filter_subject: format!("{prefix}>"),
-        deliver_policy: DeliverPolicy::LastPerSubject,
-        ..push::OrderedConfig::default()
-    };
-    let consumer = stream.create_consumer(config).await?;
-    let name = consumer.cached_info().name.clone();
-    let mut left = consumer.cached_info().num_pending;
     let mut values = BTreeMap::new();
-    if left > 0 {
-        let mut messages = consumer.messages().await?;
-        while left > 0
-            && let Some(message) = messages.next().await
-        {
-            let message = message?;
-            left = match message.info() {
-                Ok(info) => info.pending,
-                Err(error) => return Err(Problem::Other(error.to_string())),
-            };
-            let Some(key) = message.subject.strip_prefix(&prefix) else {
-                continue;
-            };
-            let headers = message.headers.as_ref();
-            let is_value = |name: &&str| headers.is_none_or(|headers| headers.get(*name).is_none());
-            if NO_VALUE.iter().all(is_value) {
-                values.insert(key.to_owned(), message.payload.clone());
-            } else {
-                values.remove(key);
-            }
+    let stream = names::kv_stream(bucket);
+    let filter = format!("{prefix}>");
+    let take = |message: direct::Stored| {
+        let Some(key) = message.subject.strip_prefix(&prefix) else {
+            return;
+        };
+        if Entry::of(Some(&message.headers)) == Entry::Value {
+            values.insert(key.to_owned(), message.payload);
+        } else {
+            values.remove(key);
         }
-    }
-    // Where it is not removed the server does it when nobody has heard it for a while.
-    let _ = stream.delete_consumer(&name).await;
-    if left > 0 {
-        return Err(Problem::Silent);
-    }
+    };
+    direct::all(connection, &stream, &filter, 0, take).await?;
     Ok(values)
 }

@@ -21,6 +21,9 @@ pub(crate) const ENGINES: &str = "RWC_ENGINES";
 pub(crate) const IDS: &str = "RWC_IDS";
 pub(crate) const NEXT_ENGINE: &str = "engine";
 
+/// In the same bucket: the keys that may give orders to engines, signed by an admin key.
+pub(crate) const KEYS: &str = "keys";
+
 /// Object bucket: modules, by their hash.
 pub(crate) const MODULES: &str = "RWC_MODULES";
 
@@ -35,9 +38,9 @@ pub(crate) fn object_stream(bucket: &str) -> String {
     format!("OBJ_{bucket}")
 }
 
-/// The subject on which readers of a stream ask for a consumer of their own.
-pub(crate) fn new_reader(stream: &str) -> String {
-    format!("$JS.API.CONSUMER.CREATE.{stream}")
+/// The subject on which the leader of a stream is asked for a message, which no other server that has it may answer.
+pub(crate) fn read_of_leader(stream: &str) -> String {
+    format!("$JS.API.STREAM.MSG.GET.{stream}")
 }
 
 /// The lane of tasks that name none.
@@ -106,6 +109,11 @@ pub(crate) fn results_of_job(job: &str) -> String {
 /// nothing of a removed job reaches a later one of the same id. No id contains the separator.
 pub(crate) fn submission(job: &str, mark: &str) -> String {
     format!("{job}={mark}")
+}
+
+/// Whether `text` can be the name of a session or of a durable job in messages.
+pub(crate) fn is_job(text: &str) -> bool {
+    text.splitn(2, '=').all(is_token)
 }
 
 /// The id of the job with this name in messages.

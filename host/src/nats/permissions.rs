@@ -109,15 +109,18 @@ fn client() -> Vec<Permission> {
             .publish([ANY_TASK.to_owned(), purge(names::TASKS)]),
         may("give orders to engines").publish([ANY_EXECUTE.to_owned(), ANY_CONTROL.to_owned()]),
         may("cancel jobs").publish([names::ALL_CANCELLED.to_owned()]),
-        may("read results, and remove them")
+        may("hear results, read them, and remove them")
+            .hear([ANY_RESULT.to_owned()])
             .publish(read(names::RESULTS))
-            .publish(pull(names::RESULTS))
-            .publish([purge(names::RESULTS)]),
+            .publish([names::read_of_leader(names::RESULTS), purge(names::RESULTS)]),
         may("hear what running tasks tell").hear([ANY_NOTE.to_owned()]),
         may("keep, read and remove the records of jobs")
+            .hear([key(names::JOBS, "*")])
             .publish(read(&kv_stream(names::JOBS)))
             .publish([key(names::JOBS, "*")]),
-        may("see the engines").publish(read(&kv_stream(names::ENGINES))),
+        may("see the engines")
+            .hear([key(names::ENGINES, "*")])
+            .publish(read(&kv_stream(names::ENGINES))),
         may("store and fetch modules")
             .publish(read(&object_stream(names::MODULES)))
             .publish([object(names::MODULES)]),
@@ -205,18 +208,11 @@ fn look(stream: &str) -> [String; 2] {
     [info(stream), format!("$JS.API.DIRECT.GET.{stream}.>")]
 }
 
-/// Reading through consumers of its own as well, as watchers and readers of whole objects do. Their requests have the
-/// consumer's name and filter after the stream's, or nothing.
+/// Reading many messages by one request as well, which says which ones. No role but admin creates, changes or deletes
+/// consumers: a server has room for few, and one may deliver what it reads to any subject.
 fn read(stream: &str) -> Vec<String> {
     let mut subjects = look(stream).to_vec();
-    subjects.extend([
-        format!("$JS.API.DIRECT.GET.{stream}"),
-        format!("$JS.API.CONSUMER.CREATE.{stream}"),
-        format!("$JS.API.CONSUMER.CREATE.{stream}.>"),
-        format!("$JS.API.CONSUMER.DELETE.{stream}.*"),
-        format!("$JS.FC.{stream}.>"),
-        format!("$JS.FC.*.*.{stream}.>"),
-    ]);
+    subjects.push(format!("$JS.API.DIRECT.GET.{stream}"));
     subjects
 }
 
@@ -268,6 +264,12 @@ mod tests {
             "$JS.API.CONSUMER.CREATE.RWC_TASKS.x.rwc.t.main.mid.>",
             "$JS.API.CONSUMER.DURABLE.CREATE.RWC_TASKS.x",
             "$JS.API.CONSUMER.DELETE.RWC_TASKS.main-mid",
+            "$JS.API.CONSUMER.CREATE.OBJ_RWC_BLOBS",
+            "$JS.API.CONSUMER.CREATE.KV_RWC_ENGINES.x.$KV.RWC_ENGINES.>",
+            "$JS.API.CONSUMER.CREATE.RWC_RESULTS.x",
+            "$JS.API.CONSUMER.DELETE.RWC_RESULTS.x",
+            "$JS.API.CONSUMER.MSG.NEXT.RWC_RESULTS.x",
+            "$JS.API.CONSUMER.PAUSE.RWC_TASKS.main-mid",
             "$JS.API.STREAM.MSG.GET.RWC_TASKS",
             "$JS.API.STREAM.MSG.DELETE.RWC_RESULTS",
             "$JS.API.STREAM.PURGE.KV_RWC_JOBS",
@@ -291,7 +293,7 @@ mod tests {
                 ">",
                 "_INBOX.>",
                 "rwc.>",
-                "rwc.r.job.1",
+                "rwc.r.>",
                 "rwc.t.main.mid.job.1",
                 "$JS.EVENT.ADVISORY.x",
             ] {
@@ -299,6 +301,9 @@ mod tests {
             }
         }
         assert!(hears(Role::Client, &names::notes("job")));
+        for role in [Role::Engine, Role::Viewer] {
+            assert!(!hears(role, &names::result("job", "1")), "{role}");
+        }
         assert!(hears(Role::Engine, &names::cancelled("job")));
     }
 }

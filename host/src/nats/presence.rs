@@ -3,14 +3,17 @@
 //! A record stays as long as it is renewed; the server lets it expire when its process dies.
 
 use super::connect::{Connection, Denied};
+use super::listing::{self, Entry};
+use super::names;
 use super::problem::Problem;
-use super::{listing, names};
-use async_nats::jetstream::kv::{self, Operation};
+use async_nats::jetstream::kv;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use rwasm_value::ids::EngineId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// What a process with engines reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,51 +64,124 @@ pub(crate) enum Change {
     Current,
 }
 
+/// How long after its time a record is looked for that nobody renewed: the server needs a moment to remove it.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// Reports all present processes, then each change, until `tell` wants no more.
 ///
+/// Changes are heard as they are published. Nobody publishes that a record has expired: one that was not renewed in its
+/// time is looked for, and so a lost change is found.
+///
 /// # Errors
-/// If the server stops reporting; changes since then are unknown.
+/// If the server stops reporting or the connection was lost; changes since then are unknown.
 pub(crate) async fn watch(
     connection: &Connection,
     mut tell: impl FnMut(Change) -> bool,
 ) -> Result<(), String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let bucket = bucket(connection).await?;
-    let begin = async {
-        let status = bucket.status().await.map_err(|error| text(&error))?;
-        let entries = bucket.watch_with_history(">").await;
-        Ok::<_, String>((status, entries.map_err(|error| text(&error))?))
-    };
-    let begun = connection.watched(names::ENGINES, begin).await;
-    let (status, mut entries) = begun.map_err(|denied| denied.to_string())??;
-    let mut is_current = status.values() == 0;
-    if is_current && !tell(Change::Current) {
-        return Ok(());
-    }
-    while let Some(entry) = entries.next().await {
-        let entry = entry.map_err(|error| text(&error))?;
-        let change = match entry.operation {
-            // Anything that is not a record is of another version.
-            Operation::Put => match serde_json::from_slice(&entry.value) {
-                Ok(record) => Some(Change::Present(Box::new(record))),
-                Err(_) => None,
-            },
-            Operation::Delete => Some(Change::Left { process: entry.key }),
-            Operation::Purge => Some(Change::Silent { process: entry.key }),
-        };
-        if let Some(change) = change
-            && !tell(change)
-        {
+    let mut renewals = connection.renewals();
+    let prefix = format!("$KV.{}.", names::ENGINES);
+    // Before the look at what is there, so that nothing is missed in between.
+    let heard = connection.client.subscribe(format!("{prefix}*")).await;
+    let mut heard = heard.map_err(|error| error.to_string())?;
+    let age = bucket(connection)
+        .await?
+        .stream
+        .cached_info()
+        .config
+        .max_age;
+    // When a process is looked for unless it is heard before.
+    let mut due: HashMap<String, Instant> = HashMap::new();
+    for (process, value) in look(connection).await? {
+        due.insert(process, Instant::now() + age + GRACE);
+        if !present(&value, &mut tell) {
             return Ok(());
         }
-        if !is_current && entry.seen_current {
-            is_current = true;
-            if !tell(Change::Current) {
-                return Ok(());
+    }
+    if !tell(Change::Current) {
+        return Ok(());
+    }
+    loop {
+        let next = due.values().min().copied().filter(|_| !age.is_zero());
+        let overdue = async {
+            match next {
+                Some(next) => sleep_until(next).await,
+                None => std::future::pending().await,
             }
+        };
+        let goes_on = tokio::select! {
+            Ok(()) = renewals.changed() => return Err("the connection was lost".to_owned()),
+            message = heard.next() => {
+                let message = message.ok_or("the server no longer reports engines")?;
+                let process = message.subject.strip_prefix(&prefix).unwrap_or_default().to_owned();
+                match Entry::of(message.headers.as_ref()) {
+                    Entry::Value => {
+                        due.insert(process, Instant::now() + age + GRACE);
+                        present(&message.payload, &mut tell)
+                    }
+                    Entry::Removed => {
+                        due.remove(&process);
+                        tell(Change::Left { process })
+                    }
+                    Entry::Gone => {
+                        due.remove(&process);
+                        tell(Change::Silent { process })
+                    }
+                }
+            }
+            () = overdue => find(&look(connection).await?, age, &mut due, &mut tell),
+        };
+        if !goes_on {
+            return Ok(());
         }
     }
-    Err("the server no longer reports engines".to_owned())
+}
+
+/// Reports the overdue processes that are no longer in the bucket, and those in it that were not heard.
+fn find(
+    there: &BTreeMap<String, Bytes>,
+    age: Duration,
+    due: &mut HashMap<String, Instant>,
+    tell: &mut impl FnMut(Change) -> bool,
+) -> bool {
+    let now = Instant::now();
+    let silent: Vec<String> = due
+        .iter()
+        .filter(|(process, due)| **due <= now && !there.contains_key(*process))
+        .map(|(process, _)| process.clone())
+        .collect();
+    for process in silent {
+        due.remove(&process);
+        if !tell(Change::Silent { process }) {
+            return false;
+        }
+    }
+    for (process, value) in there {
+        if due.get(process).is_some_and(|due| *due > now) {
+            continue;
+        }
+        due.insert(process.clone(), now + (age / 10).max(GRACE));
+        if !present(value, tell) {
+            return false;
+        }
+    }
+    true
+}
+
+fn present(value: &[u8], tell: &mut impl FnMut(Change) -> bool) -> bool {
+    match serde_json::from_slice(value) {
+        Ok(record) => tell(Change::Present(Box::new(record))),
+        // Anything that is not a record is of another version.
+        Err(_) => true,
+    }
+}
+
+async fn look(connection: &Connection) -> Result<BTreeMap<String, Bytes>, String> {
+    let all = listing::all(connection, names::ENGINES);
+    match connection.watched(names::ENGINES, all).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(problem)) => Err(problem.of(names::ENGINES, 1, -1).to_string()),
+        Err(denied) => Err(denied.to_string()),
+    }
 }
 
 /// Returns all present processes.
@@ -113,21 +189,13 @@ pub(crate) async fn watch(
 /// # Errors
 /// If the server does not answer.
 pub(crate) async fn list(connection: &Connection) -> Result<Vec<Record>, Problem> {
-    /// If the last of those present expires before it is reported, nothing is.
-    const PATIENCE: Duration = Duration::from_secs(5);
-    const TRIES: u32 = 4;
-    for _ in 0..TRIES {
-        let all = listing::all(connection, names::ENGINES);
-        if let Ok(found) = tokio::time::timeout(PATIENCE, all).await {
-            // Anything that is not a record is of another version.
-            let records = found?.into_values();
-            let records = records.filter_map(|text| serde_json::from_slice(&text).ok());
-            let mut records: Vec<Record> = records.collect();
-            records.sort_by_key(|record| record.engines.first().copied());
-            return Ok(records);
-        }
-    }
-    Err(Problem::Other("it does not report engines".to_owned()))
+    let found = listing::all(connection, names::ENGINES).await?;
+    // Anything that is not a record is of another version.
+    let records = found.into_values();
+    let records = records.filter_map(|text| serde_json::from_slice(&text).ok());
+    let mut records: Vec<Record> = records.collect();
+    records.sort_by_key(|record| record.engines.first().copied());
+    Ok(records)
 }
 
 /// The bucket of records.

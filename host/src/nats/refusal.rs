@@ -121,8 +121,8 @@ impl Denied {
     }
 }
 
-/// The denial in a server's event, if it is one.
-pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
+/// The denial in a server's event, if it is one. `who` has a key that should be of this role.
+pub(crate) fn denied(error: &ServerError, who: &str, role: Role) -> Option<Denied> {
     let ServerError::Other(text) = error else {
         return None;
     };
@@ -142,6 +142,12 @@ pub(crate) fn denied(error: &ServerError, who: &str) -> Option<Denied> {
     } else {
         "publish to"
     };
+    let is_of_role = role != Role::Admin && permissions::permits(role, subject, is_heard);
+    if is_of_role && !subject.starts_with(&role.inbox()) {
+        return Some(Denied(
+            format!("the server does not allow {who} to {verb} `{subject}`, as this version of the program needs: write its configuration again with `rwasm-cluster server-config`, and have the server read it").into(),
+        ));
+    }
     let others: Vec<&str> = Role::ALL
         .into_iter()
         .filter(|role| permissions::permits(*role, subject, is_heard))
@@ -305,7 +311,8 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Option<String> {
-        let denied = denied(&ServerError::Other(text.to_owned()), "the viewer key")?;
+        let error = ServerError::Other(text.to_owned());
+        let denied = denied(&error, "the viewer key", Role::Viewer)?;
         Some(denied.to_string())
     }
 
@@ -327,6 +334,10 @@ mod tests {
             (
                 r#"Permissions Violation for Publish to "$O.RWC_BLOBS.C.x""#,
                 "the server does not allow the viewer key to publish to `$O.RWC_BLOBS.C.x`: keys of the roles engine, client may",
+            ),
+            (
+                r#"Permissions Violation for Publish to "$JS.API.DIRECT.GET.KV_RWC_ENGINES""#,
+                "the server does not allow the viewer key to publish to `$JS.API.DIRECT.GET.KV_RWC_ENGINES`, as this version of the program needs: write its configuration again with `rwasm-cluster server-config`, and have the server read it",
             ),
             (
                 "Permissions Violation",

@@ -2,6 +2,7 @@
 //!
 //! Keys are read here, and created in [`super::keys`].
 
+use super::keys::PublicKeys;
 use rwasm_value::plain;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,10 @@ impl FromStr for Role {
 pub struct Key {
     pub(crate) role: Role,
     pub(crate) seed: String,
+    /// The public halves of the admin keys that its owner trusts.
+    pub(crate) admins: Vec<String>,
+    /// The directory of its file.
+    pub(crate) dir: Option<PathBuf>,
 }
 
 impl fmt::Debug for Key {
@@ -102,7 +107,9 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// Reads a key file as written by `rwasm-cluster keys`: comments, a line `role: ROLE`, the seed.
+    /// Reads a key file as written by `rwasm-cluster keys`: comments, a line `role: ROLE`, a line `admin: KEY` for each
+    /// admin key if it is for engines, the seed. A file without such a line trusts the admin keys of a `public.toml`
+    /// beside it.
     ///
     /// # Errors
     /// If there is no key in it, or users other than its owner can read it.
@@ -123,9 +130,18 @@ impl Key {
                 });
             }
         }
-        Self::parse(&text).ok_or_else(|| KeyError::NotAKey {
+        let mut key = Self::parse(&text).ok_or_else(|| KeyError::NotAKey {
             path: path.to_owned(),
-        })
+        })?;
+        let dir = path.parent().unwrap_or(Path::new("."));
+        if key.admins.is_empty()
+            && let Ok(known) = PublicKeys::read(dir)
+        {
+            // A key of an earlier version does not name them.
+            key.admins = known.admins();
+        }
+        key.dir = Some(dir.to_owned());
+        Ok(key)
     }
 
     /// Parses the text of a key file; returns `None` if it contains no key.
@@ -136,8 +152,17 @@ impl Key {
             .map(str::trim)
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let first = lines.next()?;
+        let mut admins = Vec::new();
         let (role, seed) = match first.strip_prefix("role:") {
-            Some(role) => (role.trim().parse().ok()?, lines.next()?),
+            Some(role) => {
+                let role = role.trim().parse().ok()?;
+                let mut line = lines.next()?;
+                while let Some(admin) = line.strip_prefix("admin:") {
+                    admins.push(admin.trim().to_owned());
+                    line = lines.next()?;
+                }
+                (role, line)
+            }
             // A seed made by other tools: most are for those who submit.
             None => (Role::Client, first),
         };
@@ -145,6 +170,8 @@ impl Key {
         Some(Self {
             role,
             seed: seed.to_owned(),
+            admins,
+            dir: None,
         })
     }
 }
@@ -195,6 +222,12 @@ mod tests {
         assert_eq!((key.role, &key.seed), (Role::Viewer, &seed));
         assert_eq!(format!("{key:?}"), "Key(viewer)");
         assert_eq!(Key::parse(&seed).expect("a key").role, Role::Client);
+        let text = format!("role: engine\nadmin: UA\n# why\nadmin: UB\n{seed}\n");
+        let key = Key::parse(&text).expect("a key");
+        assert_eq!(
+            (key.role, key.admins),
+            (Role::Engine, vec!["UA".to_owned(), "UB".to_owned()])
+        );
         for text in ["", "role: viewer", "role: king\nSU", "SUAAAA"] {
             assert!(Key::parse(text).is_none(), "{text}");
         }

@@ -142,9 +142,13 @@ pub enum ServerConfigError {
     },
 }
 
-/// Consumers of one stream at a time: every reader of a large value or of results has one meanwhile, and a server of
-/// version 2.15 allows 1 000 by default. Set for the account: earlier versions have no default.
-const MAX_CONSUMERS: u32 = 100_000;
+/// The quotas of the account, since a configuration has none for a single key. A cluster has seven streams and three
+/// consumers for each lane. A connection has a subscription for each request whose answer has parts, and a few beside.
+const QUOTAS: [&str; 3] = [
+    "# Of the account, and of each connection:",
+    "jetstream { max_streams: 32, max_consumers: 10000 }",
+    "limits { max_subscriptions: 10000 }",
+];
 
 /// Replies to one request, and for how long. One is sent at once; the second allows for repeated requests.
 const RESPONSES: &str = "{ max: 2, expires: \"1m\" }";
@@ -333,11 +337,9 @@ impl ServerConfig {
         line(out, 0, "accounts {");
         line(out, 1, "SYS { users: [] }");
         line(out, 1, "RWASM {");
-        line(
-            out,
-            2,
-            &format!("jetstream {{ max_consumers: {MAX_CONSUMERS} }}"),
-        );
+        for quota in QUOTAS {
+            line(out, 2, quota);
+        }
         line(out, 2, "users: [");
         for key in &self.keys {
             line(out, 3, &format!("# {}", key.label));
@@ -481,7 +483,8 @@ mod tests {
             "max_payload: 1048576\n",
             "  store_dir: \"/var/lib/rwasm\"\n",
             "  sync_interval: always\n",
-            "jetstream { max_consumers: 100000 }\n",
+            "jetstream { max_streams: 32, max_consumers: 10000 }\n",
+            "limits { max_subscriptions: 10000 }\n",
             "{ nkey: UADMIN }\n",
             "{ nkey: UENGINE, permissions: {\n",
             "\"rwc.t.*.*.*.*\"\n",

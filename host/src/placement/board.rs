@@ -1,7 +1,7 @@
 //! Queues as one engine sees them: the next one to take from is at the front.
 //!
-//! Each engine has a board with the queues that are open to it alone or to some engines; one more is common to all. A
-//! queue is posted when it stops being empty, and taken down when it becomes empty. Meanwhile, a group's turn or a
+//! Each engine has a board for each tenant with the queues that are open to it alone or to some engines; one more for
+//! each tenant is common to all engines. A queue is posted when it stops being empty, and taken down when it becomes empty. Meanwhile, a group's turn or a
 //! taken order changes what many boards should say, and none is told: both can only move a post back, so a post that
 //! has come to the front is compared with the truth, and moved if need be.
 
@@ -133,11 +133,11 @@ impl Board {
         }
     }
 
-    #[cfg(test)]
+    /// Whether no queue is posted.
     pub(super) fn is_empty(&self) -> bool {
-        self.turns.is_empty()
-            && self.groups.is_empty()
-            && self.posts.is_empty()
-            && self.times.is_empty()
+        debug_assert_eq!(self.turns.is_empty(), self.times.is_empty());
+        debug_assert_eq!(self.groups.len(), self.turns.len());
+        debug_assert_eq!(self.posts.len(), self.times.len());
+        self.times.is_empty()
     }
 }

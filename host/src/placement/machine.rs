@@ -5,15 +5,17 @@
 //! is tried again is the job's decision.
 
 use super::board::Board;
-use super::order::{Decision, Eligible, Order};
+use super::count_step;
+use super::order::{Decision, Eligible, Order, TenantId};
 use super::policy::Policy;
 use super::pool::{Load, Pool};
 use super::queues::{QueueKey, Queues, Removed, Takers};
-use super::turns::Turns;
+use super::tenants::{Charge, Share, Tenant, TenantLoad, Tenants};
 use fastrand::Rng;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// The state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +46,8 @@ pub(crate) struct Machine {
     engines: BTreeMap<EngineId, Engine>,
     /// The engines with room for more.
     free: Pool,
-    /// Those whose boards have something, by the highest priority there; no pool is empty.
-    wanted: BTreeMap<Reverse<i32>, Pool>,
     queues: Queues,
-    turns: Turns,
-    /// The queues open to every engine.
-    common: Board,
+    tenants: Tenants,
     /// Orders that nobody is left to take; they come out next.
     rejected: VecDeque<(DispatchId, Eligible)>,
     /// Counts assignments and arrivals, to order them in time.
@@ -59,15 +57,17 @@ pub(crate) struct Machine {
 #[derive(Default)]
 struct Engine {
     standing: Standing,
-    outstanding: BTreeSet<DispatchId>,
+    outstanding: BTreeMap<DispatchId, Charge>,
     /// When it was last given an order.
     used: u64,
     /// The number of orders that wait for it alone.
     waiting: usize,
-    /// The queues open to it, but not to every engine.
-    board: Board,
-    /// Its entry in the pools: free, and wanted for this priority.
-    listed: Option<(Load, Option<i32>)>,
+    /// The queues open to it, but not to every engine; none of them empty.
+    boards: BTreeMap<TenantId, Board>,
+    /// Its entry in the pool of the free, ...
+    listed: Option<Load>,
+    /// ... and in those of the tenants who want it, with the priority. Empty if it has no room.
+    wanted: Vec<(TenantId, i32)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,10 +96,8 @@ impl Machine {
             rng: Rng::with_seed(seed),
             engines: BTreeMap::new(),
             free: Pool::new(policy),
-            wanted: BTreeMap::new(),
             queues: Queues::default(),
-            turns: Turns::default(),
-            common: Board::default(),
+            tenants: Tenants::default(),
             rejected: VecDeque::new(),
             time: 0,
         }
@@ -117,7 +115,9 @@ impl Machine {
             for set in self.queues.sets_of(id) {
                 for queue in self.queues.of_takers(Takers::Set(set)) {
                     if let Some((time, _)) = self.queues.first(queue) {
-                        engine.board.post(queue, time, &self.turns);
+                        let turns = &self.tenants.get(queue.tenant).turns;
+                        let board = engine.boards.entry(queue.tenant).or_default();
+                        board.post(queue, time, turns);
                     }
                 }
             }
@@ -137,7 +137,7 @@ impl Machine {
         }
         let had = std::mem::take(&mut engine.outstanding);
         self.list(id);
-        had.into_iter().collect()
+        self.given_back(had)
     }
 
     /// Makes the engine leave: it gets nothing more, and finishes what it has. Orders that only leaving or gone
@@ -148,7 +148,7 @@ impl Machine {
         };
         if engine.standing != Standing::Leaving {
             engine.standing = Standing::Leaving;
-            engine.board = Board::default();
+            engine.boards.clear();
             self.list(id);
             self.reject_unreachable(id);
         }
@@ -162,9 +162,28 @@ impl Machine {
     pub(crate) fn engine_gone(&mut self, id: EngineId) -> Vec<DispatchId> {
         self.engine_leaving(id);
         let gone = self.engines.remove(&id);
-        gone.into_iter()
-            .flat_map(|engine| engine.outstanding)
-            .collect()
+        self.given_back(gone.map(|engine| engine.outstanding).unwrap_or_default())
+    }
+
+    /// Sets what a tenant may have, from now on.
+    pub(crate) fn set_share(&mut self, tenant: TenantId, share: Share) {
+        self.tenants.set_share(tenant, share);
+    }
+
+    /// Returns what of a tenant waits and runs.
+    pub(crate) fn load_of(&self, tenant: TenantId) -> TenantLoad {
+        self.tenants.load(tenant)
+    }
+
+    /// Drops the waiting orders of a tenant, and returns them in the order of submission. It is forgotten when engines
+    /// have finished what they have of it.
+    pub(crate) fn close_tenant(&mut self, tenant: TenantId) -> Vec<DispatchId> {
+        let groups: Vec<JobId> = self.tenants.get(tenant).turns.oldest_first().collect();
+        let of_group = |group| self.queues.of_tenant(group, tenant);
+        let dropped = groups.into_iter().flat_map(of_group).collect();
+        let dropped = self.withdraw_all(dropped);
+        self.tenants.close(tenant);
+        dropped
     }
 
     /// Submits an order for another dispatch.
@@ -179,7 +198,9 @@ impl Machine {
             return;
         }
         self.time += 1;
-        self.turns.arrive(order.group, self.time);
+        self.tenants.came(order.tenant);
+        let tenant = self.tenants.get(order.tenant);
+        tenant.turns.arrive(order.group, self.time);
         if let Eligible::One(engine) = order.eligible
             && let Some(engine) = self.engines.get_mut(&engine)
         {
@@ -191,10 +212,14 @@ impl Machine {
         }
     }
 
-    /// Reports that the engine has finished the dispatch. Has no effect if it was given back.
-    pub(crate) fn finished(&mut self, engine: EngineId, id: DispatchId) {
+    /// Reports that the engine has finished the dispatch, for which it has needed so much time. Has no effect if it was
+    /// given back.
+    pub(crate) fn finished(&mut self, engine: EngineId, id: DispatchId, spent: Duration) {
         if let Some(state) = self.engines.get_mut(&engine) {
-            state.outstanding.remove(&id);
+            let charge = state.outstanding.remove(&id);
+            if let Some(charge) = charge {
+                self.tenants.end(charge, Some(spent));
+            }
             self.list(engine);
         }
     }
@@ -216,31 +241,26 @@ impl Machine {
         if let Some((id, eligible)) = self.rejected.pop_front() {
             return Some(Decision::Reject { id, eligible });
         }
-        let (engine, priority) = self.choose_engine()?;
-        let queue = self.choose_queue(engine, priority)?;
-        let (_, id) = self.queues.first(queue)?;
-        let removed = self.withdraw(id)?;
-        self.time += 1;
-        if !removed.last_of_group {
-            self.turns.served(queue.group, self.time);
+        loop {
+            if self.free.is_empty() {
+                return None;
+            }
+            let tenant = self.tenants.first()?;
+            let (engine, priority) = self.choose_engine(tenant)?;
+            let queue = self.choose_queue(engine, tenant, priority)?;
+            let (id, memory) = self.queues.first_with_memory(queue)?;
+            // A tenant that has to wait for memory of its own holds up nobody else.
+            if self.tenants.admits(tenant, memory) {
+                return self.assign(engine, queue, id, memory);
+            }
         }
-        let state = self.engines.get_mut(&engine)?;
-        debug_assert!(
-            state.outstanding.len() < self.hwm,
-            "engine {engine} has {:?}",
-            state.outstanding
-        );
-        state.outstanding.insert(id);
-        state.used = self.time;
-        self.list(engine);
-        Some(Decision::Assign { engine, id })
     }
 
     /// Returns the state at this moment.
     pub(crate) fn status(&self) -> Status {
         let engines = self.engines.iter().map(|(id, engine)| EngineStatus {
             id: *id,
-            outstanding: engine.outstanding.iter().copied().collect(),
+            outstanding: engine.outstanding.keys().copied().collect(),
             waiting: engine.waiting,
         });
         let own: usize = self.engines.values().map(|engine| engine.waiting).sum();
@@ -254,14 +274,52 @@ impl Machine {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let idle = |engine: &Engine| {
-            engine.outstanding.is_empty() && engine.waiting == 0 && engine.board.is_empty()
+            engine.outstanding.is_empty() && engine.waiting == 0 && engine.boards.is_empty()
         };
         self.queues.is_empty()
-            && self.turns.is_empty()
-            && self.common.is_empty()
+            && self.tenants.is_empty()
             && self.rejected.is_empty()
-            && self.wanted.is_empty()
             && self.engines.values().all(idle)
+    }
+
+    /// The number of tenants of which anything is known.
+    #[cfg(test)]
+    pub(super) fn tenants(&self) -> usize {
+        self.tenants.len()
+    }
+
+    fn assign(
+        &mut self,
+        engine: EngineId,
+        queue: QueueKey,
+        id: DispatchId,
+        memory: u64,
+    ) -> Option<Decision> {
+        let removed = self.withdraw(id)?;
+        self.time += 1;
+        if !removed.last_of_group {
+            let turns = &mut self.tenants.get(queue.tenant).turns;
+            turns.served(queue.group, self.time);
+        }
+        let state = self.engines.get_mut(&engine)?;
+        debug_assert!(
+            state.outstanding.len() < self.hwm,
+            "engine {engine} has {:?}",
+            state.outstanding
+        );
+        let charge = self.tenants.start(queue.tenant, memory);
+        state.outstanding.insert(id, charge);
+        state.used = self.time;
+        self.list(engine);
+        Some(Decision::Assign { engine, id })
+    }
+
+    /// Settles what engines had that are lost or gone: nobody has measured it.
+    fn given_back(&mut self, had: BTreeMap<DispatchId, Charge>) -> Vec<DispatchId> {
+        for charge in had.values() {
+            self.tenants.end(*charge, None);
+        }
+        had.into_keys().collect()
     }
 
     /// Whether the engine gets, or will get, the orders for it.
@@ -270,11 +328,12 @@ impl Machine {
         engine.is_some_and(|engine| engine.standing != Standing::Leaving)
     }
 
-    /// Chooses the engine that comes next, and the priority of its order: the highest that an engine with room may
-    /// take.
-    fn choose_engine(&mut self) -> Option<(EngineId, i32)> {
-        let common = self.common.priority().filter(|_| !self.free.is_empty());
-        let wanted = self.wanted.first_key_value();
+    /// Chooses the engine that comes next, and the priority of its order: the highest of this tenant that an engine with
+    /// room may take.
+    fn choose_engine(&mut self, tenant: TenantId) -> Option<(EngineId, i32)> {
+        let tenant = self.tenants.get(tenant);
+        let common = tenant.common.priority();
+        let wanted = tenant.wanted.first_key_value();
         let (pool, priority) = match (common, wanted) {
             (Some(common), Some((wanted, pool))) if common < wanted.0 => (pool, wanted.0),
             (Some(common), _) => (&self.free, common),
@@ -285,15 +344,24 @@ impl Machine {
         Some((engine, priority))
     }
 
-    /// Chooses the queue of this priority from which the engine takes next.
-    fn choose_queue(&mut self, engine: EngineId, priority: i32) -> Option<QueueKey> {
-        let mut boards = [&mut self.engines.get_mut(&engine)?.board, &mut self.common];
+    /// Chooses the queue of this tenant and priority from which the engine takes next.
+    fn choose_queue(
+        &mut self,
+        engine: EngineId,
+        tenant: TenantId,
+        priority: i32,
+    ) -> Option<QueueKey> {
+        let Tenant { turns, common, .. } = self.tenants.get(tenant);
+        let own = self.engines.get_mut(&engine)?.boards.get_mut(&tenant);
+        let mut boards = [own, Some(common)];
         let groups = boards
             .iter_mut()
-            .filter_map(|board| board.next_group(priority, &self.turns));
-        let group = groups.min_by_key(|group| self.turns.last(*group))?;
+            .flatten()
+            .filter_map(|board| board.next_group(priority, turns));
+        let group = groups.min_by_key(|group| turns.last(*group))?;
         let queues = boards
             .iter_mut()
+            .flatten()
             .filter_map(|board| board.next_queue(priority, group, &self.queues));
         queues.min().map(|(.., queue)| queue)
     }
@@ -329,6 +397,7 @@ impl Machine {
     /// Removes an order, if it waits, with everything that exists only for it.
     fn withdraw(&mut self, id: DispatchId) -> Option<Removed> {
         let removed = self.queues.remove(id)?;
+        self.tenants.left(removed.queue.tenant);
         let takers = removed.queue.takers;
         if let Takers::One(engine) = takers
             && let Some(engine) = self.engines.get_mut(&engine)
@@ -340,7 +409,8 @@ impl Machine {
             self.queues.forget(takers);
         }
         if removed.last_of_group {
-            self.turns.leave(removed.queue.group);
+            let tenant = self.tenants.get(removed.queue.tenant);
+            tenant.turns.leave(removed.queue.group);
         }
         Some(removed)
     }
@@ -351,12 +421,18 @@ impl Machine {
             if machine.is_present(id)
                 && let Some(engine) = machine.engines.get_mut(&id)
             {
-                engine.board.post(queue, time, &machine.turns);
+                let turns = &machine.tenants.get(queue.tenant).turns;
+                let board = engine.boards.entry(queue.tenant).or_default();
+                board.post(queue, time, turns);
                 machine.list(id);
             }
         };
         match self.queues.eligible(queue.takers) {
-            Eligible::Any => self.common.post(queue, time, &self.turns),
+            Eligible::Any => {
+                let Tenant { turns, common, .. } = self.tenants.get(queue.tenant);
+                common.post(queue, time, turns);
+                self.tenants.settle(queue.tenant);
+            }
             Eligible::One(id) => post(self, id),
             Eligible::Of(set) => set.iter().for_each(|id| post(self, *id)),
         }
@@ -366,12 +442,20 @@ impl Machine {
     fn take_down(&mut self, queue: QueueKey) {
         let take_down = |machine: &mut Self, id| {
             if let Some(engine) = machine.engines.get_mut(&id) {
-                engine.board.take_down(queue);
+                if let Some(board) = engine.boards.get_mut(&queue.tenant) {
+                    board.take_down(queue);
+                    if board.is_empty() {
+                        engine.boards.remove(&queue.tenant);
+                    }
+                }
                 machine.list(id);
             }
         };
         match self.queues.eligible(queue.takers) {
-            Eligible::Any => self.common.take_down(queue),
+            Eligible::Any => {
+                self.tenants.get(queue.tenant).common.take_down(queue);
+                self.tenants.settle(queue.tenant);
+            }
             Eligible::One(id) => take_down(self, id),
             Eligible::Of(set) => set.iter().for_each(|id| take_down(self, *id)),
         }
@@ -388,28 +472,47 @@ impl Machine {
             used: engine.used,
             engine: id,
         };
-        let now = room.then(|| (load, engine.board.priority()));
-        if now == engine.listed {
+        let now = room.then_some(load);
+        let boards = engine.boards.iter().filter(|_| room);
+        let wanted = boards.filter_map(|(tenant, board)| Some((*tenant, board.priority()?)));
+        if now == engine.listed && wanted.clone().eq(engine.wanted.iter().copied()) {
             return;
         }
+        let wanted = wanted.collect();
         let before = std::mem::replace(&mut engine.listed, now);
-        if let Some((load, priority)) = before {
+        let wanted_before = std::mem::replace(&mut engine.wanted, wanted);
+        if let Some(load) = before {
             self.free.remove(load);
-            if let Some(priority) = priority.map(Reverse)
-                && let Some(pool) = self.wanted.get_mut(&priority)
-            {
-                pool.remove(load);
-                if pool.is_empty() {
-                    self.wanted.remove(&priority);
+            for (tenant, priority) in &wanted_before {
+                let pools = &mut self.tenants.get(*tenant).wanted;
+                if let Some(pool) = pools.get_mut(&Reverse(*priority)) {
+                    pool.remove(load);
+                    if pool.is_empty() {
+                        pools.remove(&Reverse(*priority));
+                    }
                 }
             }
         }
-        if let Some((load, priority)) = now {
+        if let Some(load) = now {
             self.free.insert(load);
-            if let Some(priority) = priority.map(Reverse) {
-                let pool = self.wanted.entry(priority);
+            for (tenant, priority) in &engine.wanted {
+                let pool = self.tenants.get(*tenant).wanted.entry(Reverse(*priority));
                 pool.or_insert_with(|| Pool::new(self.policy)).insert(load);
             }
+        }
+        // The first is what there always is.
+        let several = wanted_before
+            .iter()
+            .skip(1)
+            .chain(engine.wanted.iter().skip(1));
+        several.for_each(|_| count_step());
+        // Those who have wanted it, and those who do now.
+        let after = engine
+            .wanted
+            .iter()
+            .filter(|after| !wanted_before.contains(after));
+        for (tenant, _) in wanted_before.iter().chain(after) {
+            self.tenants.settle(*tenant);
         }
     }
 }

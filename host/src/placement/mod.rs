@@ -3,8 +3,9 @@
 //! A pure state machine inside the local backend. It owns the queues of unassigned dispatches and the list of those
 //! that each engine has; it knows names only, no tasks, inputs or outcomes.
 //!
-//! [`order`] is what is asked and answered, [`queues`] what waits, [`turns`] whose turn it is, [`board`] what an
-//! engine may take in which order; [`policy`] and [`pool`] choose an engine, and [`machine`] puts them together.
+//! [`order`] is what is asked and answered, [`queues`] what waits, [`tenants`] which tenant is next, [`turns`] which of
+//! its jobs, [`board`] what an engine may take in which order; [`policy`] and [`pool`] choose an engine, and [`machine`]
+//! puts them together.
 
 mod board;
 mod machine;
@@ -12,6 +13,7 @@ mod order;
 mod policy;
 mod pool;
 mod queues;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -19,8 +21,9 @@ mod turns;
 pub(crate) use machine::Machine;
 #[cfg(test)]
 pub(crate) use machine::{EngineStatus, Status};
-pub(crate) use order::{Decision, Eligible, Order, Stage};
+pub(crate) use order::{Decision, Eligible, Order, Stage, TenantId};
 pub use policy::{ParsePolicyError, Policy};
+pub(crate) use tenants::{Share, TenantLoad};
 
 /// Marks work of which an event may cause more than a fixed amount, so that tests can hold it against the events.
 fn count_step() {

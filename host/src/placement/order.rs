@@ -12,6 +12,10 @@ pub(crate) enum Stage {
     Map,
 }
 
+/// A tenant: on whose account dispatches run. 0 is the cluster itself, which has those that are on nobody else's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TenantId(pub(crate) u64);
+
 /// The engines that may have a dispatch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Eligible {
@@ -28,14 +32,18 @@ pub(crate) enum Eligible {
 pub(crate) struct Order {
     /// Its id, used once.
     pub(crate) id: DispatchId,
-    /// The job it belongs to: jobs take turns.
+    /// On whose account it runs: tenants share the engine time by their weights.
+    pub(crate) tenant: TenantId,
+    /// The job it belongs to: the jobs of a tenant take turns.
     pub(crate) group: JobId,
     /// The engines that may have it.
     pub(crate) eligible: Eligible,
-    /// Its priority: a higher one goes first, whatever its group.
+    /// Its priority: of a tenant, a higher one goes first, whatever its group.
     pub(crate) priority: i32,
     /// Its precedence within its group.
     pub(crate) stage: Stage,
+    /// The most memory that it may take on its engine, in bytes.
+    pub(crate) memory: u64,
 }
 
 /// What becomes of a dispatch.

@@ -3,7 +3,7 @@
 //! Everything is in flat ordered maps without queue objects: an order in the middle can be removed at the cost of the
 //! first one, and a removed order leaves nothing behind.
 
-use super::order::{Eligible, Order, Stage};
+use super::order::{Eligible, Order, Stage, TenantId};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ impl Takers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct QueueKey {
     pub(super) group: JobId,
+    /// The calls of all tenants have one group.
+    pub(super) tenant: TenantId,
     pub(super) takers: Takers,
     pub(super) priority: i32,
     pub(super) stage: Stage,
@@ -51,15 +53,15 @@ pub(super) struct Removed {
     pub(super) time: u64,
     /// Whether the queue is empty now.
     pub(super) last_of_queue: bool,
-    /// Whether its group has nothing waiting now.
+    /// Whether its group has nothing of this tenant waiting now.
     pub(super) last_of_group: bool,
 }
 
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Queues {
-    /// The waiting orders, by queue and time.
-    waiting: BTreeMap<(QueueKey, u64), DispatchId>,
+    /// The waiting orders, by queue and time, and how much memory they may take.
+    waiting: BTreeMap<(QueueKey, u64), (DispatchId, u64)>,
     /// The position of each order.
     orders: BTreeMap<DispatchId, (QueueKey, u64)>,
     /// The queues that are not empty, by their takers, except [`Takers::All`].
@@ -82,12 +84,13 @@ impl Queues {
         let takers = Takers::of(&order.eligible);
         let queue = QueueKey {
             group: order.group,
+            tenant: order.tenant,
             takers,
             priority: order.priority,
             stage: order.stage,
         };
         let first = self.first(queue).is_none();
-        self.waiting.insert((queue, time), order.id);
+        self.waiting.insert((queue, time), (order.id, order.memory));
         let before = self.orders.insert(order.id, (queue, time));
         debug_assert!(before.is_none(), "dispatch {} came twice", order.id);
         if first && takers != Takers::All {
@@ -114,7 +117,8 @@ impl Queues {
             queue,
             time,
             last_of_queue,
-            last_of_group: last_of_queue && self.of_group(queue.group).next().is_none(),
+            last_of_group: last_of_queue
+                && self.of_tenant(queue.group, queue.tenant).next().is_none(),
         })
     }
 
@@ -131,33 +135,57 @@ impl Queues {
 
     /// Returns the first order of a queue, and when it came.
     pub(super) fn first(&self, queue: QueueKey) -> Option<(u64, DispatchId)> {
-        let (&(found, time), &id) = self.waiting.range((queue, 0)..).next()?;
+        let (&(found, time), &(id, _)) = self.waiting.range((queue, 0)..).next()?;
         (found == queue).then_some((time, id))
+    }
+
+    /// Returns the first order of a queue, and how much memory it may take.
+    pub(super) fn first_with_memory(&self, queue: QueueKey) -> Option<(DispatchId, u64)> {
+        let (&(found, _), &first) = self.waiting.range((queue, 0)..).next()?;
+        (found == queue).then_some(first)
     }
 
     /// Returns all orders of a queue.
     pub(super) fn of_queue(&self, queue: QueueKey) -> impl Iterator<Item = DispatchId> {
         let range = self.waiting.range((queue, 0)..=(queue, u64::MAX));
-        range.map(|(_, id)| *id)
+        range.map(|(_, (id, _))| *id)
     }
 
-    /// Returns all orders of a group.
+    /// Returns all orders of a group, whoever's they are.
     pub(super) fn of_group(&self, group: JobId) -> impl Iterator<Item = DispatchId> {
-        let from = QueueKey {
+        self.from(group, TenantId(0))
+            .take_while(move |(queue, _)| queue.group == group)
+            .map(|(_, id)| id)
+    }
+
+    /// Returns all orders of a group that are a tenant's.
+    pub(super) fn of_tenant(
+        &self,
+        group: JobId,
+        tenant: TenantId,
+    ) -> impl Iterator<Item = DispatchId> {
+        self.from(group, tenant)
+            .take_while(move |(queue, _)| (queue.group, queue.tenant) == (group, tenant))
+            .map(|(_, id)| id)
+    }
+
+    fn from(&self, group: JobId, tenant: TenantId) -> impl Iterator<Item = (QueueKey, DispatchId)> {
+        let first = QueueKey {
             group,
+            tenant,
             takers: Takers::All,
             priority: i32::MIN,
             stage: Stage::Reduce,
         };
-        let from = self.waiting.range((from, 0)..);
-        from.take_while(move |((queue, _), _)| queue.group == group)
-            .map(|(_, id)| *id)
+        let orders = self.waiting.range((first, 0)..);
+        orders.map(|((queue, _), (id, _))| (*queue, *id))
     }
 
     /// Returns the queues of one engine or of one set that are not empty.
     pub(super) fn of_takers(&self, takers: Takers) -> impl Iterator<Item = QueueKey> {
         let from = QueueKey {
             group: JobId(0),
+            tenant: TenantId(0),
             takers: Takers::All,
             priority: i32::MIN,
             stage: Stage::Reduce,

@@ -43,8 +43,10 @@ impl Turns {
         self.order.iter().map(|(_, group)| *group)
     }
 
+    /// Whether nothing waits.
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.served.is_empty() && self.order.is_empty()
+    pub(super) fn is_idle(&self) -> bool {
+        debug_assert_eq!(self.served.is_empty(), self.order.is_empty());
+        self.served.is_empty()
     }
 }

@@ -32,9 +32,13 @@ pub use shared::result::{JobError, JobProgress, JobResult, TaskRecord};
 pub use shared::settings::{JobSettings, SettingError, TaskSettings};
 pub use shared::stats::{EngineStats, JobStats};
 pub use shared::targets::{EngineRange, TargetError, Targets};
+pub use shared::tenant::{Budget, Stock, TenantLimit, TenantStatus};
 
 #[cfg(feature = "nats")]
 pub(crate) use runs::packs::{Pack, Packs};
 pub(crate) use shared::core::{Core, Workshop};
 #[cfg(feature = "history")]
 pub(crate) use shared::keeper::Keeper;
+#[cfg(feature = "nats")]
+pub(crate) use shared::settings::Lookup;
+pub(crate) use shared::tenant::TenantState;

@@ -2,8 +2,7 @@
 //! as JSON, as WAVE and as plain text, with the ids, sizes and texts that all higher layers share.
 //!
 //! `rwasm-cluster` re-exports everything that its users need. Items hidden from these pages serve
-//! only the sister packages and change with them. This package knows nothing of wasmtime, threads
-//! or clocks.
+//! only the sister packages and change with them. `aside` is about the files that all of them write. This package knows nothing of wasmtime, engines or clocks.
 
 #[cfg(test)]
 #[path = "../arbitrary.rs"]
@@ -11,6 +10,8 @@ mod arbitrary;
 #[cfg(test)]
 extern crate self as rwasm_value;
 
+#[doc(hidden)]
+pub mod aside;
 pub mod format;
 pub mod ids;
 #[doc(hidden)]

@@ -10,18 +10,18 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-pub(super) struct EngineProcess {
+pub(crate) struct EngineProcess {
     /// None once it was waited for.
     child: Option<Child>,
     dir: TempDir,
     port: u16,
     /// The ids of its engines.
-    pub(super) ids: Vec<u32>,
+    pub(crate) ids: Vec<u32>,
 }
 
 impl EngineProcess {
     /// Joins with these options, and comes back when the cluster knows its engines.
-    pub(super) fn join(url: &str, options: &str) -> Self {
+    pub(crate) fn join(url: &str, options: &str) -> Self {
         let dir = folder();
         let port = free_port();
         let ready = dir.path().join("ready");
@@ -54,7 +54,7 @@ impl EngineProcess {
     }
 
     /// Kills it, without a chance to say anything.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // It may have ended by itself.
             let _ = child.kill();
@@ -63,38 +63,38 @@ impl EngineProcess {
     }
 
     /// Stops it where it is; its connection stays open.
-    pub(super) fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    pub(super) fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
     /// Tells it to go.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
     /// Waits until it has ended; what it said.
-    pub(super) fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let child = self.child.take().expect("it was not killed");
         let status = wait(child).expect("it ends in time");
         (status, self.stderr())
     }
 
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         let child = self.child.as_mut();
         child.is_some_and(|child| child.try_wait().expect("a child can be asked").is_none())
     }
 
     /// What it wrote to stderr.
-    pub(super) fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
 
     /// A figure of `/metrics`.
-    pub(super) fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let (_, page) = self.page("/metrics");
         let figure = page
             .lines()
@@ -103,12 +103,12 @@ impl EngineProcess {
         figure.unwrap_or_else(|| panic!("there is no {name} in\n{page}"))
     }
 
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.metric("rwasm_busy_engines") > 0
     }
 
     /// The status and the text of a page of its health endpoint; 0 where it has none.
-    pub(super) fn page(&self, path: &str) -> (u16, String) {
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
         self.ask(path).unwrap_or_default()
     }
 

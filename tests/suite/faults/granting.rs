@@ -3,6 +3,8 @@
 use super::{EngineProcess, assets, server};
 use crate::support::{file, folder, program, run};
 use rwasm_cluster::nats::AssetSettings;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 #[test]
@@ -50,6 +52,44 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
             .fails(11)
             .expect_stderr_has(&["policy-denied", part, "the engine's policy"]);
     }
+}
+
+#[test]
+fn a_directory_of_the_policy_is_the_one_that_was_there_and_links_stay_in_it() {
+    let server = server(&AssetSettings::default());
+    let url = server.url();
+    let dir = folder();
+    let base = dir.path().canonicalize().expect("it is there");
+    let at = |name: &str| base.join(name);
+    for (folder, text) in [("work/sub", "inside"), ("outside/sub", "outside")] {
+        fs::create_dir_all(at(folder)).expect("it can be made");
+        fs::write(at(folder).join("text"), text).expect("it can be written");
+    }
+    symlink("sub", at("work/in")).expect("a link can be made");
+    symlink("../outside/sub", at("work/out")).expect("a link can be made");
+    let policy = format!("dirs = ['{}']\n", at("work").display());
+    let policy = file(&dir, "policy.toml", policy);
+    let options = format!("-n 1 --policy {}", policy.display());
+    let _engine = EngineProcess::join(url, &options);
+    let read = |name: &str| {
+        let grant = format!("--dir {}::/data:ro", at(name).display());
+        let cli = run("files").env("RWASM_CLUSTER", url).typed(&grant);
+        cli.typed("-- read /data/text").stdin("")
+    };
+    for name in ["work/sub", "work/in"] {
+        read(name).end().expect_code(0).expect_stdout("inside");
+    }
+    let named = format!("leads out of `{}`", at("work").display());
+    read("work/out")
+        .fails(11)
+        .expect_stderr_has(&["policy-denied", &named]);
+    fs::rename(at("work"), at("moved")).expect("it can be moved");
+    symlink("outside", at("work")).expect("a link can be made");
+    read("work/sub").fails(11).expect_stderr_has(&[
+        "policy-denied",
+        "no longer the directory",
+        "restart the engine",
+    ]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! By what fails: `killed` and `frozen` engines, `servers`, `clients`, and streams that are `full`; `draining` is about
 //! engines that are told to go, `granting` about what they allow. `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
 
-mod engine;
+pub(crate) mod engine;
 mod job;
 
 mod clients;

@@ -3,12 +3,10 @@
 use super::member::{Connected, Member};
 use super::{AT_ONCE, Site};
 use async_nats::jetstream::AckKind;
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
-use async_nats::jetstream::kv::Operation;
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 
 #[test]
 fn every_role_may_do_its_work() {
@@ -28,8 +26,15 @@ fn every_role_may_do_its_work() {
             .subscribe("rwc.n.job")
             .await
             .expect("it may hear");
+        let mut results = client
+            .client
+            .subscribe("rwc.r.job.*")
+            .await
+            .expect("it may hear");
         client.is_heard().await;
         Box::pin(soon("working", works(&engine))).await;
+        let result = tokio::time::timeout(AT_ONCE, results.next()).await;
+        assert!(result.expect("it is heard").is_some());
         let note = tokio::time::timeout(AT_ONCE, notes.next()).await;
         assert!(note.expect("it is heard").is_some());
         Box::pin(soon("collecting", collects(&client))).await;
@@ -154,11 +159,7 @@ async fn works(engine: &Connected) {
     let task = next().await;
     assert_eq!(task.info().expect("it is a task").delivered, 2);
     for (bucket, name) in [("RWC_MODULES", "hash"), ("RWC_BLOBS", "job/i/0")] {
-        let store = engine.js.get_object_store(bucket).await.expect("the store");
-        let mut bytes = Vec::new();
-        let mut object = store.get(name).await.expect("it is there");
-        object.read_to_end(&mut bytes).await.expect("it is fetched");
-        assert_eq!(bytes.len(), 3_000_000);
+        assert_eq!(engine.reads_object(bucket, name).await, 3_000_000);
     }
     let blobs = engine
         .js
@@ -192,76 +193,50 @@ async fn works(engine: &Connected) {
 
 /// A client reads the results in order and by name, and a large one.
 async fn collects(client: &Connected) {
+    let found = client.reads("RWC_RESULTS", "rwc.r.job.*").await;
+    let found: Vec<&[u8]> = found.iter().map(|one| &*one.payload).collect();
+    assert_eq!(found, [b"a result"]);
     let results = client
         .js
         .get_stream("RWC_RESULTS")
         .await
         .expect("the stream");
-    let consumer = results
-        .create_consumer(pull::OrderedConfig {
-            filter_subject: "rwc.r.job.*".to_owned(),
-            ..pull::OrderedConfig::default()
-        })
-        .await
-        .expect("it reads");
-    let mut messages = consumer.messages().await.expect("it reads");
-    let first = tokio::time::timeout(AT_ONCE, messages.next())
-        .await
-        .expect("it comes");
-    assert_eq!(
-        first.expect("there is one").expect("it is one").payload,
-        "a result"
-    );
-    drop(messages);
-    let named = results
-        .create_consumer(pull::Config {
-            name: Some("reader".to_owned()),
-            filter_subject: "rwc.r.job.*".to_owned(),
-            ack_policy: AckPolicy::None,
-            inactive_threshold: Duration::from_secs(30),
-            ..pull::Config::default()
-        })
-        .await
-        .expect("it reads");
-    let mut batch = named
-        .fetch()
-        .max_messages(1)
-        .messages()
-        .await
-        .expect("it reads");
-    assert!(batch.next().await.is_some());
-    results
-        .delete_consumer("reader")
-        .await
-        .expect("it has read");
     let one = results
         .direct_get_last_for_subject("rwc.r.job.0")
         .await
         .expect("it is there");
     assert_eq!(one.payload, "a result");
     results.direct_get(one.sequence).await.expect("it is there");
-    let blobs = client
-        .js
-        .get_object_store("RWC_BLOBS")
+    let of_leader = results
+        .get_last_raw_message_by_subject("rwc.r.job.0")
         .await
-        .expect("the store");
-    let mut bytes = Vec::new();
-    let mut object = blobs.get("job/o/0").await.expect("it is there");
-    object.read_to_end(&mut bytes).await.expect("it is fetched");
-    assert_eq!(bytes.len(), 2_000_000);
+        .expect("it is there");
+    assert_eq!(of_leader.sequence, one.sequence);
+    assert_eq!(client.reads_object("RWC_BLOBS", "job/o/0").await, 2_000_000);
 }
 
 /// A client finds an engine and asks it, and it answers; an engine that is not there is no time-out.
 async fn is_asked(client: &Connected, engine: &Connected) {
-    let engines = looks_at_engines(client).await;
-    let mut changes = engines.watch_with_history(">").await.expect("it may watch");
+    looks_at_engines(client).await;
+    let mut changes = client
+        .client
+        .subscribe("$KV.RWC_ENGINES.*")
+        .await
+        .expect("it may watch");
+    client.is_heard().await;
+    let present = engine
+        .js
+        .get_key_value("RWC_ENGINES")
+        .await
+        .expect("the bucket");
+    present
+        .put("process", "{}".into())
+        .await
+        .expect("it is there");
     let first = tokio::time::timeout(AT_ONCE, changes.next())
         .await
         .expect("it comes");
-    assert_eq!(
-        first.expect("there is one").expect("it is one").operation,
-        Operation::Put
-    );
+    assert_eq!(first.expect("there is one").payload, "{}");
     for order in ["exec", "control"] {
         let subject = format!("rwc.e.process.{order}");
         let mut orders = engine
@@ -350,12 +325,9 @@ async fn cleans_up(client: &Connected) {
     jobs.purge("job").await.expect("it is removed");
 }
 
-/// Whoever may look sees the one engine there is. Returns the bucket.
-async fn looks_at_engines(who: &Connected) -> async_nats::jetstream::kv::Store {
-    let engines = who.js.get_key_value("RWC_ENGINES").await;
-    let engines = engines.expect("the bucket");
-    let keys = engines.keys().await.expect("it may look");
-    let keys: Vec<String> = keys.try_collect().await.expect("keys");
-    assert_eq!(keys, ["process"]);
-    engines
+/// Whoever may look sees the one engine there is.
+async fn looks_at_engines(who: &Connected) {
+    let found = who.reads("KV_RWC_ENGINES", "$KV.RWC_ENGINES.>").await;
+    let found: Vec<&[u8]> = found.iter().map(|one| &*one.payload).collect();
+    assert_eq!(found, [b"{}"]);
 }

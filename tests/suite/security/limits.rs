@@ -55,7 +55,7 @@ fn a_server_without_jetstream_is_refused() {
 fn an_account_without_jetstream_is_refused() {
     let dir = keys(&[]);
     let config = config(&dir, &[]);
-    let enabled = "jetstream { max_consumers: 100000 }";
+    let enabled = "jetstream { max_streams: 32, max_consumers: 10000 }";
     assert!(config.contains(enabled), "{config}");
     let site = Site::configured(dir, &config.replace(enabled, "jetstream: disabled"));
     refused(
@@ -63,6 +63,21 @@ fn an_account_without_jetstream_is_refused() {
         13,
         &["JetStream is disabled for this account"],
     );
+}
+
+/// Whoever holds a key cannot use up the server's memory with subscriptions.
+#[test]
+fn a_connection_has_a_bounded_number_of_subscriptions() {
+    const MOST: usize = 10_000;
+    let site = Site::plain(&[]).set_up();
+    Member::of(&site, "viewer").runs(async |mut viewer| {
+        let mut heard = Vec::new();
+        for number in 0..=MOST {
+            let subject = format!("_INBOX_viewer.{number}");
+            heard.push(viewer.client.subscribe(subject).await.expect("it is sent"));
+        }
+        viewer.is_denied("maximum subscriptions exceeded").await;
+    });
 }
 
 #[test]

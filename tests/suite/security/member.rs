@@ -3,7 +3,8 @@
 use super::{AT_ONCE, Site};
 use async_nats::connection::State;
 use async_nats::jetstream::{self};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, Message};
+use futures_util::StreamExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -129,6 +130,34 @@ impl Connected {
         };
         let ended = tokio::time::timeout(AT_ONCE, ended).await;
         ended.expect("it is cut off");
+    }
+
+    /// Reads all that a stream has with such a subject, by one request.
+    pub(super) async fn reads(&self, stream: &str, filter: &str) -> Vec<Message> {
+        let inbox = self.client.new_inbox();
+        let mut answers = self.client.subscribe(inbox.clone()).await.expect("it may");
+        let request = format!(r#"{{"seq":1,"next_by_subj":"{filter}","batch":1000}}"#);
+        let ask = format!("$JS.API.DIRECT.GET.{stream}");
+        let asked = self.client.publish_with_reply(ask, inbox, request.into());
+        asked.await.expect("it is sent");
+        let mut found = Vec::new();
+        loop {
+            let answer = tokio::time::timeout(AT_ONCE, answers.next()).await;
+            let answer = answer.expect("it comes").expect("the connection stands");
+            if answer.status.is_some() {
+                return found;
+            }
+            found.push(answer);
+        }
+    }
+
+    /// Reads an object, piece by piece, and returns its length.
+    pub(super) async fn reads_object(&self, bucket: &str, name: &str) -> usize {
+        let store = self.js.get_object_store(bucket).await.expect("the store");
+        let place = store.info(name).await.expect("it is there").nuid;
+        let pieces = format!("$O.{bucket}.C.{place}");
+        let pieces = self.reads(&format!("OBJ_{bucket}"), &pieces).await;
+        pieces.iter().map(|piece| piece.payload.len()).sum()
     }
 
     /// Waits until the server has seen what was sent so far.

@@ -1,9 +1,9 @@
 //! Who may do what at a cluster, and how everything else is refused: in one sentence and at once, on real servers with the
 //! configuration that `server-config` writes.
 //!
-//! `connecting` is about servers and certificates, `roles` about what each key may not, `duties` about what its work needs,
-//! `looking` about what a viewer sees, `limits` about servers that are too small, too old or not set up, `making` about the
-//! commands themselves. `member` is somebody with a key who speaks to a server directly.
+//! `connecting` is about servers and certificates, `roles` about what each key may not, `needless` about every request that
+//! a key's work does not need, `duties` about what it needs, `looking` about what a viewer sees, `limits` about servers that
+//! are too small, too old or not set up, `orders` about whose orders engines obey, `making` about the commands themselves. `member` is somebody with a key who speaks to a server directly.
 
 mod connecting;
 mod duties;
@@ -11,6 +11,8 @@ mod limits;
 mod looking;
 mod making;
 mod member;
+mod needless;
+mod orders;
 mod roles;
 
 use crate::support::{Cli, Server, folder, guest, program};

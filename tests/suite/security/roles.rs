@@ -1,8 +1,8 @@
 //! What each role may not do at the server, and that jobs run with the keys of their roles.
 
 use super::member::Member;
-use super::{Site, refused, tool};
-use crate::support::wait;
+use super::{Site, config, keys, refused, tool};
+use crate::support::{guest, wait};
 use futures_util::TryStreamExt;
 use std::process::Stdio;
 
@@ -128,7 +128,9 @@ fn is_untouched(site: &Site) {
         assert_eq!(names, wanted);
         for name in wanted {
             let stream = admin.js.get_stream(name).await.expect("it is there");
-            assert_eq!(stream.cached_info().state.messages, 0, "{name}");
+            // The list of keys that may give orders.
+            let messages = u64::from(name == "KV_RWC_IDS");
+            assert_eq!(stream.cached_info().state.messages, messages, "{name}");
             let consumers = if name == "RWC_TASKS" { 3 } else { 0 };
             assert_eq!(
                 stream.cached_info().state.consumer_count,
@@ -217,6 +219,29 @@ fn jobs_run_with_the_keys_of_their_roles() {
     assert!(!log.contains("Violation"), "{log}");
 }
 
+/// Nothing promises that a result is heard. One that is not is looked for: here the server lets none be heard.
+#[test]
+fn a_result_that_is_not_heard_is_found() {
+    let dir = keys(&[]);
+    let config = config(&dir, &[]);
+    let (before, client) = config.split_once("\n      # client\n").expect("a user");
+    let heard = "          \"rwc.r.*.*\"\n";
+    assert!(client.contains(heard), "{client}");
+    let config = format!(
+        "{before}\n      # client\n{}",
+        client.replacen(heard, "", 1)
+    );
+    let site = Site::configured(dir, &config).set_up();
+    let mut join = site.join("engine").into_command();
+    let engine = join.stdin(Stdio::null()).spawn().expect("it starts");
+    let call = tool("call")
+        .arg(guest("numbers"))
+        .typed("add-one 1 --cluster");
+    let call = call.arg(site.url("127.0.0.1"));
+    assert_eq!(site.with_key(call, "client").output(), "2\n");
+    assert!(wait(engine).is_some_and(|status| status.success()));
+}
+
 /// What a command may not look at it is said to be refused, and not to be missing.
 #[test]
 fn one_who_may_not_look_is_told_so() {
@@ -229,7 +254,7 @@ fn one_who_may_not_look_is_told_so() {
             site.with_key(look, "engine"),
             13,
             &[
-                "the server does not allow the engine key to publish to `$JS.API.CONSUMER.CREATE.KV_RWC_ENGINES",
+                "the server does not allow the engine key to publish to `$JS.API.DIRECT.GET.KV_RWC_ENGINES",
                 "viewer may",
             ],
         );

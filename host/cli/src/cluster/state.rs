@@ -7,6 +7,7 @@ use super::process::Mark;
 use crate::environment::places;
 use crate::exit::CliError;
 use crate::output::results::plain;
+use rwasm_cluster::aside::Aside;
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::plain;
 use serde::{Deserialize, Serialize};
@@ -136,11 +137,9 @@ impl ClusterDir {
     /// Writes a file whole, for its user alone.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), CliError> {
         let path = self.file(name);
-        // Such files are made with the owner's rights alone.
-        let written = tempfile::NamedTempFile::new_in(&self.dir).and_then(|mut file| {
+        let written = Aside::beside(&path).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
-            file.persist(&path).map_err(|error| error.error)?;
-            Ok(())
+            file.complete()
         });
         written.map_err(|source| unwritable(&path, source))
     }

@@ -182,7 +182,6 @@ fn write(place: &Path, module: &Module, signals: &Signals) -> Result<(), CliErro
         return Err(CliError::Signal(ending));
     }
     let mut output = Output::open(Some(place))?;
-    signals.clean(output.aside());
     output.bytes(module.bytes())?;
     output.complete()
 }

@@ -9,6 +9,7 @@ use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::results;
 use crate::text::counted;
+use rwasm_cluster::aside::Aside;
 use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::plain;
@@ -79,7 +80,7 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     log(&arguments.loudness);
     if let Some(path) = &arguments.ready_file {
         // Whoever waits for the file would do so for ever.
-        aside(path).map_err(|source| unwritable(path, source))?;
+        Aside::beside(path).map_err(|source| unwritable(path, source))?;
     }
     let url = arguments.url.as_deref();
     let mut connect = profile::at_or_running(url, &arguments.identity, Role::Engine)?;
@@ -152,21 +153,12 @@ fn unwritable(path: &Path, source: std::io::Error) -> CliError {
     }
 }
 
-/// Where a file is written until it is whole.
-fn aside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    if path.is_dir() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
-    }
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))
-}
-
-/// Written aside and renamed, so that whoever waits for it reads all of it.
+/// Written aside and renamed, so that whoever waits for it reads all of it. It is about processes that do not outlive the
+/// machine's failing, so it need not either.
 fn write_ready_file(path: &Path, engines: &[EngineId]) -> std::io::Result<()> {
-    let mut file = aside(path)?;
+    let mut file = Aside::beside(path)?;
     for engine in engines {
         writeln!(file, "{engine}")?;
     }
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    file.complete_unsynced()
 }

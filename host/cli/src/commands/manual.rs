@@ -1,7 +1,6 @@
 //! `completions`, `man` and `version`: what the program knows of its own command line.
 
 use crate::args::{self, CompletionsArguments, ManArguments};
-use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::results::Output;
 use crate::output::stdout::print;
@@ -17,7 +16,7 @@ pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<(), CliErr
 }
 
 /// Prints the man page of the program, or writes those of all commands to a directory.
-pub(crate) fn man(arguments: &ManArguments, signals: &Signals) -> Result<(), CliError> {
+pub(crate) fn man(arguments: &ManArguments) -> Result<(), CliError> {
     let pages = args::man_pages()
         .context("a man page cannot be rendered")
         .map_err(CliError::Internal)?;
@@ -32,7 +31,7 @@ pub(crate) fn man(arguments: &ManArguments, signals: &Signals) -> Result<(), Cli
                 ),
             });
         }
-        return write_all(dir, &pages, signals);
+        return write_all(dir, &pages);
     }
     let mut output = Output::open(None)?;
     for (_, page) in pages.iter().take(1) {
@@ -41,14 +40,13 @@ pub(crate) fn man(arguments: &ManArguments, signals: &Signals) -> Result<(), Cli
     output.complete()
 }
 
-fn write_all(dir: &Path, pages: &[(String, Vec<u8>)], signals: &Signals) -> Result<(), CliError> {
+fn write_all(dir: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), CliError> {
     std::fs::create_dir_all(dir).map_err(|source| CliError::Output {
         what: format!("`{}`", plain::path(dir)),
         source,
     })?;
     for (name, page) in pages {
         let mut output = Output::open(Some(&dir.join(name)))?;
-        signals.clean(output.aside());
         output.bytes(page)?;
         output.complete()?;
     }

@@ -4,6 +4,7 @@
 //! overwritten, and a project that is not complete is not there: it is written aside and renamed. How projects are
 //! compiled is not the concern of this module.
 
+use rwasm_cluster::aside::AsideDir;
 use rwasm_cluster::plain;
 use std::fs;
 use std::io;
@@ -157,10 +158,7 @@ impl Template {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(unwritable(parent))?;
-        let aside = tempfile::Builder::new()
-            .prefix(".rwasm-new-")
-            .tempdir_in(parent)
-            .map_err(unwritable(parent))?;
+        let aside = AsideDir::within(parent).map_err(unwritable(parent))?;
         // A directory within it, with the permissions that directories have.
         let made = aside.path().join("project");
         let paths = self.write_to(&made, name)?;

@@ -55,7 +55,7 @@ pub(crate) fn test(arguments: &TestArguments, signals: &Signals) -> Result<(), C
         let fits = checker.takes_inputs();
         fits.map_err(|error| CliError::Submit(SubmitError::Plan(error)))?;
     }
-    let ended = checked(&checker, samples, arguments, signals);
+    let ended = checked(&checker, samples, arguments);
     if let Some(ending) = signals.ending() {
         return Err(CliError::Signal(ending));
     }
@@ -67,11 +67,10 @@ fn checked(
     checker: &Checker<'_>,
     samples: Samples,
     arguments: &TestArguments,
-    signals: &Signals,
 ) -> Result<CheckPrinter, CliError> {
     let loud = !arguments.loudness.quiet;
     let samples = if arguments.update {
-        update(checker, &samples, loud, signals)?;
+        update(checker, &samples, loud)?;
         Samples::read(&samples.dir).map_err(no_samples)?
     } else {
         samples
@@ -129,18 +128,12 @@ fn cluster(engines: u32, limits: &Limits, grants: &Grants) -> Result<Arc<Cluster
 }
 
 /// Writes what the samples give now.
-fn update(
-    checker: &Checker<'_>,
-    samples: &Samples,
-    loud: bool,
-    signals: &Signals,
-) -> Result<(), CliError> {
+fn update(checker: &Checker<'_>, samples: &Samples, loud: bool) -> Result<(), CliError> {
     let write = |path: &Path, bytes: &[u8]| -> Result<(), CliError> {
         if std::fs::read(path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         let mut output = Output::open(Some(path))?;
-        signals.clean(output.aside());
         output.bytes(bytes)?;
         output.complete()?;
         if loud {

@@ -2,8 +2,8 @@
 //! the signal's code within a second, even where something does not answer.
 
 use crate::exit::Ending;
+use rwasm_cluster::aside::abandon_all;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,18 +23,12 @@ struct SignalState {
     stop: Option<Stop>,
     /// What is stopped may take as long as it wants; another signal ends the program.
     is_patient: bool,
-    /// Files written aside, to be removed where the program ends without its destructors.
-    aside: Vec<PathBuf>,
 }
 
-impl SignalState {
-    fn exit(&self, code: i32) -> ! {
-        for path in &self.aside {
-            // It may have its final name already.
-            let _ = std::fs::remove_file(path);
-        }
-        std::process::exit(code)
-    }
+/// Ends the program without its destructors.
+fn exit(code: i32) -> ! {
+    let _abandoned = abandon_all();
+    std::process::exit(code)
 }
 
 impl Signals {
@@ -77,11 +71,6 @@ impl Signals {
         self.watch(stop);
     }
 
-    /// Names a file to remove when a signal ends the program at once.
-    pub(crate) fn clean(&self, aside: Option<PathBuf>) {
-        self.lock().aside.extend(aside);
-    }
-
     /// Does what the program is not to end in the middle of: a signal that comes meanwhile is heard after it. It is told
     /// of one that came before, and may ask nothing else here.
     #[cfg(feature = "nats")]
@@ -114,7 +103,7 @@ impl Signals {
         let code = i32::from(ending.code());
         let Some(stop) = state.stop.take() else {
             // Nothing to wait for, or asked twice.
-            state.exit(code);
+            exit(code);
         };
         let is_patient = state.is_patient;
         drop(state);
@@ -128,7 +117,9 @@ impl Signals {
             .name("rwasm-last-resort".to_owned())
             .spawn(move || {
                 std::thread::sleep(GRACE);
-                last.lock().exit(code);
+                // Not in the middle of what must not be broken off.
+                let _state = last.lock();
+                exit(code);
             });
         stop();
     }

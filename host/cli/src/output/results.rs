@@ -2,12 +2,12 @@
 
 use crate::exit::CliError;
 use rwasm_cluster::Value;
+use rwasm_cluster::aside::Aside;
 use rwasm_cluster::format::{Format, WriteError, WriteOptions, write_value};
 use rwasm_cluster::plain;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// Big enough that a write costs little beside what is written.
 const BUFFER: usize = 256 << 10;
@@ -21,7 +21,7 @@ pub(crate) struct Output {
 enum Sink {
     Stdout(BufWriter<StdoutLock<'static>>),
     File {
-        writer: BufWriter<NamedTempFile>,
+        writer: BufWriter<Aside>,
         path: PathBuf,
     },
     /// Something that is there and no regular file.
@@ -102,28 +102,12 @@ impl Output {
             }
             Err(_) => path.to_owned(),
         };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let aside = tempfile::Builder::new()
-            .prefix(".rwasm-")
-            .permissions(permissions)
-            .tempfile_in(folder)
-            .map_err(unwritable)?;
+        let aside = Aside::with(&path, permissions).map_err(unwritable)?;
         let writer = BufWriter::with_capacity(BUFFER, aside);
         Ok(Self {
             sink: Sink::File { writer, path },
             options: WriteOptions::default(),
         })
-    }
-
-    /// Where the file is written until it is complete.
-    pub(crate) fn aside(&self) -> Option<PathBuf> {
-        match &self.sink {
-            Sink::File { writer, .. } => Some(writer.get_ref().path().to_owned()),
-            Sink::Stdout(_) | Sink::Device { .. } => None,
-        }
     }
 
     /// Writes one value.
@@ -176,7 +160,7 @@ impl Output {
         }
     }
 
-    /// Ends the output; only now a file appears under its name.
+    /// Ends the output; only now a file appears under its name, and stays there should the machine fail.
     pub(crate) fn complete(mut self) -> Result<(), CliError> {
         self.flush()?;
         let Sink::File { writer, path } = self.sink else {
@@ -189,10 +173,7 @@ impl Output {
         let aside = writer
             .into_inner()
             .map_err(|error| unwritable(error.into_error()))?;
-        aside
-            .persist(&path)
-            .map_err(|error| unwritable(error.error))?;
-        Ok(())
+        aside.complete().map_err(unwritable)
     }
 
     fn failed(&self, source: io::Error) -> CliError {

@@ -7,6 +7,8 @@ use crate::cluster::{MAIN_LANE, profile};
 use crate::environment::compiler::compiled;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
+#[cfg(feature = "nats")]
+use crate::output::messages::note;
 use crate::output::messages::warn;
 use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, Limits, Resource};
 #[cfg(feature = "nats")]
@@ -159,14 +161,24 @@ fn warn_of_engines(cluster: &Cluster, lane: &str, is_counted: bool) {
     }
 }
 
-/// Warns, as long as the cluster is there, when it takes no tasks.
+/// Warns, as long as the cluster is there, when it takes no tasks, and says what it compiles.
 #[cfg(feature = "nats")]
 fn warn_of_stalls(cluster: &Cluster) {
     let events = cluster.events();
     let follow = move || {
         for event in events {
-            if let ClusterEvent::Stalled(reason) = event {
-                warn(&format!("tasks are waiting: {reason}"));
+            match event {
+                ClusterEvent::Stalled(reason) => warn(&format!("tasks are waiting: {reason}")),
+                ClusterEvent::Compiling { module, before: 0 } => {
+                    note(&format!("an engine compiles `{module}`"));
+                }
+                ClusterEvent::Compiling { module, before } => {
+                    let others = if before == 1 { "module" } else { "modules" };
+                    note(&format!(
+                        "`{module}` waits to be compiled: {before} {others} before it"
+                    ));
+                }
+                _ => {}
             }
         }
     };

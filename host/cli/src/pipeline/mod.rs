@@ -61,7 +61,7 @@ pub(crate) fn carry_out<P: Plan>(
         #[cfg(feature = "nats")]
         JobPlace::Stored(store) => return store.keep(plan),
     };
-    let outputs = Outputs::open(&output, signals)?;
+    let outputs = Outputs::open(&output)?;
     steps.done("module read");
 
     let mut cluster = RunningCluster::start(*cluster)?;

@@ -2,7 +2,6 @@
 
 use super::history;
 use crate::args::{ManyOptions, TaskOptions, When};
-use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::notes::NotesShown;
 use crate::output::results::{Output, is_stream};
@@ -106,15 +105,10 @@ pub(super) struct Outputs {
 
 impl Outputs {
     /// Opens them before anything runs, since they may be refused.
-    pub(super) fn open(settings: &OutputSettings, signals: &Signals) -> Result<Self, CliError> {
-        let open = |path: Option<&Path>| -> Result<Output, CliError> {
-            let output = Output::open(path)?;
-            signals.clean(output.aside());
-            Ok(output)
-        };
-        let results = open(settings.results.as_deref())?;
+    pub(super) fn open(settings: &OutputSettings) -> Result<Self, CliError> {
+        let results = Output::open(settings.results.as_deref())?;
         let report = match &settings.report {
-            Some(path) => Some(open(Some(path))?),
+            Some(path) => Some(Output::open(Some(path))?),
             None => None,
         };
         Ok(Self { results, report })

@@ -1,12 +1,12 @@
 //! The chunks of a job's inputs, in order.
 
-use super::data::{Chunk, ChunkData, FileRef, OpenFile, OpenFiles, Source};
+use super::data::{Chunk, ChunkData, FileRef, OpenFile, OpenFiles, Seen, Source};
 use super::scan::{BytesScan, FileScan, ScanError, Scanner, StreamScan};
 use super::{Input, InputError};
 use crate::chunk::{Chunking, Scan};
 use rwasm_value::ids::ChunkIndex;
 use rwasm_value::units::ByteSize;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ impl Cut {
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Chunks {
-    inputs: vec::IntoIter<Input>,
+    inputs: vec::IntoIter<(Input, Option<Seen>)>,
     cut: Cut,
     total: Option<u64>,
     current: Option<Current>,
@@ -91,16 +91,21 @@ impl Chunks {
     #[doc(hidden)]
     pub fn check(inputs: Vec<Input>, cut: Cut) -> Result<Self, InputError> {
         let mut total = Some(0_u64);
-        for input in &inputs {
-            let len = match input {
-                Input::Path(path) => check_path(path)?,
-                Input::Bytes { bytes, .. } => Some(bytes.len() as u64),
-                Input::Reader { .. } => None,
+        let mut checked = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let (len, seen) = match &input {
+                Input::Path(path) => {
+                    let (len, seen) = check_path(path)?;
+                    (len, Some(seen))
+                }
+                Input::Bytes { bytes, .. } => (Some(bytes.len() as u64), None),
+                Input::Reader { .. } => (None, None),
             };
+            checked.push((input, seen));
             total = total.zip(len).map(|(total, len)| total.saturating_add(len));
         }
         Ok(Self {
-            inputs: inputs.into_iter(),
+            inputs: checked.into_iter(),
             cut,
             total,
             current: None,
@@ -119,11 +124,11 @@ impl Chunks {
 
     /// Opens the next input; `None` after the last.
     fn begin_input(&mut self) -> Result<Option<Current>, InputError> {
-        let Some(input) = self.inputs.next() else {
+        let Some((input, seen)) = self.inputs.next() else {
             return Ok(None);
         };
         let (name, bytes) = match input {
-            Input::Path(path) => (path.display().to_string(), self.open(path)?),
+            Input::Path(path) => (path.display().to_string(), self.open(path, seen)?),
             Input::Bytes { name, bytes } => {
                 (name, Rest::Scan(Scanner::Bytes(BytesScan::new(bytes))))
             }
@@ -142,19 +147,23 @@ impl Chunks {
         }))
     }
 
-    fn open(&self, path: PathBuf) -> Result<Rest, InputError> {
-        // Opening a pipe blocks until it has a writer, so it is deferred to where it can be
-        // interrupted.
-        match std::fs::metadata(&path) {
-            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-                return Ok(self.stream(Box::new(OpenedLater::Closed(path))));
+    fn open(&self, path: PathBuf, seen: Option<Seen>) -> Result<Rest, InputError> {
+        let opened = || -> io::Result<(Seen, Option<(File, Metadata)>)> {
+            let found = std::fs::metadata(&path)?;
+            let seen = seen.unwrap_or_else(|| Seen::of(&found));
+            seen.expect(&found)?;
+            // Opening a pipe blocks until it has a writer, so it is deferred to where it can be
+            // interrupted.
+            if !found.is_file() && !found.is_dir() {
+                return Ok((seen, None));
             }
-            _ => {}
-        }
-        let (file, metadata) = match File::open(&path).and_then(|file| Ok((file.metadata()?, file)))
-        {
-            Ok((metadata, file)) => (file, metadata),
-            Err(error) => return Err(cannot_open(&path, error)),
+            let file = seen.open(&path)?;
+            let metadata = file.metadata()?;
+            Ok((seen, Some((file, metadata))))
+        };
+        let (seen, opened) = opened().map_err(|error| cannot_open(&path, error))?;
+        let Some((file, metadata)) = opened else {
+            return Ok(self.stream(Box::new(OpenedLater::Closed(path, seen))));
         };
         // Files that the kernel generates when read, such as those in /proc, appear as regular
         // files of length 0.
@@ -169,7 +178,7 @@ impl Chunks {
             self.open_files.clone(),
         ));
         let file = if closed {
-            FileRef::Closed(path)
+            FileRef::Closed(path, seen)
         } else {
             FileRef::Open(Arc::clone(&open))
         };
@@ -285,8 +294,8 @@ impl Current {
     }
 }
 
-/// Returns the length of the file at `path`, if it is a regular file.
-fn check_path(path: &Path) -> Result<Option<u64>, InputError> {
+/// Returns the length of the file at `path`, if it is a regular file, and what it is.
+fn check_path(path: &Path) -> Result<(Option<u64>, Seen), InputError> {
     let metadata = path.metadata().map_err(|error| cannot_open(path, error))?;
     if metadata.is_dir() {
         return Err(InputError::Directory {
@@ -296,10 +305,11 @@ fn check_path(path: &Path) -> Result<Option<u64>, InputError> {
     if !metadata.is_file() {
         // Opening a FIFO blocks until it has a writer, and closing it again would break that
         // writer's pipe.
-        return Ok(None);
+        return Ok((None, Seen::of(&metadata)));
     }
-    File::open(path).map_err(|error| cannot_open(path, error))?;
-    Ok(Some(metadata.len()))
+    let open = || File::open(path)?.metadata();
+    let metadata = open().map_err(|error| cannot_open(path, error))?;
+    Ok((Some(metadata.len()), Seen::of(&metadata)))
 }
 
 fn cannot_open(path: &Path, source: io::Error) -> InputError {
@@ -313,18 +323,18 @@ fn cannot_open(path: &Path, source: io::Error) -> InputError {
 
 /// A file that is opened when it is first read.
 enum OpenedLater {
-    Closed(PathBuf),
+    Closed(PathBuf, Seen),
     Open(File),
 }
 
 impl io::Read for OpenedLater {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let Self::Closed(path) = self {
-            *self = Self::Open(File::open(path)?);
+        if let Self::Closed(path, seen) = self {
+            *self = Self::Open(seen.open(path)?);
         }
         match self {
             Self::Open(file) => file.read(buf),
-            Self::Closed(_) => Ok(0),
+            Self::Closed(..) => Ok(0),
         }
     }
 }

@@ -6,9 +6,10 @@
 use bytes::Bytes;
 use rwasm_value::ids::ChunkIndex;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -186,7 +187,7 @@ pub enum FileRef {
     /// Open as long as one of its chunks lives.
     Open(Arc<OpenFile>),
     /// Opened for each use, because too many files were open when it was cut.
-    Closed(Arc<Path>),
+    Closed(Arc<Path>, Seen),
 }
 
 impl FileRef {
@@ -194,12 +195,54 @@ impl FileRef {
     pub(crate) fn hold(&self) -> io::Result<Arc<OpenFile>> {
         match self {
             Self::Open(file) => Ok(Arc::clone(file)),
-            Self::Closed(path) => Ok(Arc::new(OpenFile::new(
-                File::open(path)?,
+            Self::Closed(path, seen) => Ok(Arc::new(OpenFile::new(
+                seen.open(path)?,
                 Arc::clone(path),
                 OpenFiles::default(),
             ))),
         }
+    }
+}
+
+/// What a file was when its job began. Not all inputs can be kept open, and a guest may write where they are: what has come
+/// in the place of one, such as a link to a file that nobody gave the job, is not read.
+#[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
+pub struct Seen {
+    device: u64,
+    number: u64,
+    /// The kernel makes it when it is read, as those in `/proc`. Such files have no length, and may have another number
+    /// each time.
+    is_empty: bool,
+}
+
+impl Seen {
+    pub(super) fn of(found: &Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            number: found.ino(),
+            is_empty: found.is_file() && found.len() == 0,
+        }
+    }
+
+    /// Opens it by its name.
+    pub(crate) fn open(self, path: &Path) -> io::Result<File> {
+        let file = File::open(path)?;
+        self.expect(&file.metadata()?)?;
+        Ok(file)
+    }
+
+    /// Refuses another file.
+    pub(super) fn expect(self, found: &Metadata) -> io::Result<()> {
+        let now = Self::of(found);
+        if now.device == self.device
+            && (now.number == self.number || (now.is_empty && self.is_empty))
+        {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "it is not the file that was there when the job began",
+        ))
     }
 }
 

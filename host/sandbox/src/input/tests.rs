@@ -314,6 +314,46 @@ fn many_inputs_keep_few_files_open() {
     }
 }
 
+/// A guest that may write where inputs are could put a link in the place of one.
+#[test]
+fn what_has_come_in_the_place_of_an_input_is_not_read() {
+    let directory = tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let paths: Vec<_> = (0..80).map(|n| at(&n.to_string())).collect();
+    for path in &paths {
+        std::fs::write(path, "given").unwrap();
+    }
+    std::fs::write(at("secret"), "other").unwrap();
+    let replace = |path: &std::path::Path| {
+        std::fs::rename(path, at("moved")).unwrap();
+        std::os::unix::fs::symlink(at("secret"), path).unwrap();
+    };
+    let give_back = |path: &std::path::Path| std::fs::rename(at("moved"), path).unwrap();
+    let inputs = || paths.iter().map(Input::path).collect::<Vec<_>>();
+
+    // Before it is begun.
+    let mut chunks = Chunks::check(inputs(), cut(Chunking::Auto)).unwrap();
+    chunks.next().unwrap().unwrap();
+    replace(&paths[1]);
+    let error = chunks.next().unwrap().unwrap_err();
+    assert!(matches!(&error, InputError::Unreadable { path, source }
+        if *path == paths[1] && source.to_string().contains("not the file")));
+    give_back(&paths[1]);
+
+    // After it was cut: one is open, the other is opened by its name for each use.
+    let chunks = Chunks::check(inputs(), cut(Chunking::Auto)).unwrap();
+    let chunks: Vec<_> = chunks.map(Result::unwrap).collect();
+    for (place, is_open) in [(0, true), (79, false)] {
+        replace(&paths[place]);
+        match chunks[place].bytes() {
+            Ok(bytes) => assert!(is_open && bytes == "given"),
+            Err(error) => assert!(!is_open && error.to_string().contains("not the file")),
+        }
+        give_back(&paths[place]);
+        assert_eq!(chunks[place].bytes().unwrap(), "given");
+    }
+}
+
 #[test]
 fn inputs_that_cannot_be_read_are_named_before_anything_runs() {
     let directory = tempdir().unwrap();

@@ -28,11 +28,13 @@ pub use run::program::Lowering;
 pub use run::program::Program;
 #[doc(hidden)]
 pub use run::runner::{KeptInstance, Runner};
+#[doc(hidden)]
+pub use world::dirs::GrantedDirs;
 pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 #[doc(hidden)]
 pub use world::net::Peers;
 #[doc(hidden)]
-pub use world::request::{Arguments, Report, Request, Setting, Surroundings};
+pub use world::request::{Arguments, Caller, Report, Request, Setting, Surroundings};
 
 #[cfg(test)]
 mod tests;
@@ -125,9 +127,10 @@ impl Sandbox {
         drop(gone);
     }
 
-    /// Returns how many modules are compiled before this one, or at the same time; none if it is not being compiled here.
+    /// Returns how many modules are compiled before the one with this hash, or at the same time; none if it is not being
+    /// compiled here.
     #[doc(hidden)]
-    pub fn compiling_before(&self, module: ModuleHash) -> Option<usize> {
+    pub fn compiling_before(&self, module: &str) -> Option<usize> {
         self.source.compiling_before(module)
     }
 

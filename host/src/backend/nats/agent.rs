@@ -2,6 +2,7 @@
 
 use super::encode::Encoder;
 use super::recall::{self, Recalled};
+use super::reports::Reports;
 use super::roster::Roster;
 use super::{NatsSettings, flight, hear, idle};
 use crate::backend::{EngineError, EngineStatus, QueueStatus};
@@ -15,6 +16,7 @@ use crate::nats::wire::{Heard, decode_heard, encode_cancelled};
 use crate::nats::{lanes, names};
 use crate::placement::Stage;
 use async_nats::jetstream::stream::Stream;
+use async_nats::{SubscribeError, Subscriber};
 use bytes::Bytes;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::sandbox::ModuleHash;
@@ -63,13 +65,10 @@ const LAST_ANSWERS: Duration = Duration::from_millis(700);
 /// How long a process may take to accept a dispatch, or to carry out a control request.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
-/// The pause between two reports that tasks are not accepted.
-const TELL_AGAIN: Duration = Duration::from_mins(1);
-
 /// The pause before something that was lost is asked for again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
-/// How long no result may arrive before the stream is asked whether there is one.
+/// How long no result may be heard before the stream is asked whether there is one.
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// See the [module](self). Shared by what runs on its thread.
@@ -92,7 +91,9 @@ pub(super) struct Agent {
     unwanted: UnboundedSender<u64>,
     has_sent: AtomicBool,
     /// When it was last reported that tasks are not accepted.
-    stalled: Mutex<Option<Instant>>,
+    reports: Reports,
+    /// When a result was heard last.
+    heard: Mutex<Instant>,
     /// Notified when a dispatch has ended.
     landed: Notify,
     /// Where the outcomes of a durable job are found, if this session recalls one.
@@ -106,6 +107,8 @@ pub(super) struct SentDispatch {
     pub(super) engine: Option<EngineId>,
     /// The objects that were stored for it.
     pub(super) objects: Vec<String>,
+    /// Whether its result was received: it may be heard and found.
+    pub(super) has_landed: bool,
     /// Notified when it has ended.
     pub(super) done: Option<oneshot::Sender<()>>,
 }
@@ -134,9 +137,18 @@ pub(super) async fn run(
             return;
         }
     };
+    // Before anything is sent, so that its result is heard.
+    let (notes, results) = match agent.subscribe().await {
+        Ok(subscribed) => subscribed,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
     let (seen, mut changes) = unbounded_channel();
     tokio::spawn(hear::watch_engines(Arc::clone(&agent), seen));
-    tokio::spawn(hear::hear(Arc::clone(&agent)));
+    tokio::spawn(hear::hear(Arc::clone(&agent), notes, results));
+    tokio::spawn(hear::find_missed(Arc::clone(&agent)));
     if let Some(recalled) = &agent.recalled {
         tokio::spawn(recall::hear_stored(
             Arc::clone(&agent),
@@ -214,7 +226,8 @@ impl Agent {
             lane: settings.lane,
             roster,
             sending: Semaphore::new(SENDING),
-            stalled: Mutex::default(),
+            reports: Reports::default(),
+            heard: Mutex::new(Instant::now()),
             uploaded: tokio::sync::Mutex::default(),
             flights: Mutex::default(),
             turns: Mutex::default(),
@@ -226,19 +239,29 @@ impl Agent {
         })
     }
 
+    /// Subscribes to what engines publish for this session: notes and results.
+    async fn subscribe(&self) -> Result<(Subscriber, Subscriber), ConnectError> {
+        let client = &self.connection.client;
+        let subscribe = async {
+            let notes = client.subscribe(names::notes(&self.session)).await?;
+            let results = client.subscribe(names::results_of_job(&self.session));
+            Ok((notes, results.await?))
+        };
+        subscribe
+            .await
+            .map_err(|error: SubscribeError| ConnectError::Unreachable {
+                url: self.connection.url.to_string(),
+                reason: error.to_string(),
+            })
+    }
+
     pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<u64, SentDispatch>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports that tasks are not accepted, at most once in a while.
+    /// Reports that tasks are not accepted.
     pub(super) fn stalled(&self, reason: &str) {
-        let mut last = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= TELL_AGAIN) {
-            *last = Some(Instant::now());
-            self.roster
-                .events()
-                .tell(ClusterEvent::Stalled(reason.into()));
-        }
+        self.reports.stalled(self.roster.events(), reason);
     }
 
     pub(super) fn turn(&self, engine: EngineId) -> Arc<tokio::sync::Mutex<()>> {
@@ -303,24 +326,22 @@ impl Agent {
         self.over(number);
     }
 
-    /// Whether the stream has results of the session after this number.
-    pub(super) async fn has_more(&self, last: u64) -> bool {
-        let subject = names::results_of_job(&self.session);
-        let next = self
-            .results
-            .direct_get_next_for_subject(subject, Some(last + 1));
-        matches!(timeout(ANSWER, next).await, Ok(Ok(_)))
+    /// Records that a result was heard.
+    pub(super) fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Removes received results from the server: their dispatches are answered, and second results are ignored.
-    pub(super) fn make_room(self: &Arc<Self>, last: u64) {
-        let agent = Arc::clone(self);
-        tokio::spawn(async move {
-            let results = names::results_of_job(&agent.session);
-            // What stays is removed with the next ones, or at the end.
-            let purge = agent.results.purge().filter(results);
-            let _ = purge.sequence(last + 1).await;
-        });
+    /// Returns since when no result was heard.
+    pub(super) fn heard_for(&self) -> Duration {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.elapsed()
+    }
+
+    /// Returns the dispatches whose results were not received.
+    pub(super) fn unheard(&self) -> Vec<u64> {
+        let flights = self.flights();
+        let unheard = flights.iter().filter(|(_, flight)| !flight.has_landed);
+        unheard.map(|(number, _)| *number).collect()
     }
 
     /// Forgets a dispatch that has ended.
@@ -411,11 +432,9 @@ impl Agent {
                 engines: self.roster.engines(),
             });
         };
-        let asked = format!("{} {engine}", control.word());
-        let request = self
-            .connection
-            .client
-            .request(names::control(&process), Bytes::from(asked));
+        let asked = Bytes::from(format!("{} {engine}", control.word()));
+        let subject = names::control(&process);
+        let request = self.connection.order(&subject, &asked);
         let refused = |reason: String| EngineError::Refused { engine, reason };
         match timeout(ANSWER, self.connection.watched("rwc.e.", request)).await {
             Ok(Ok(Ok(reply))) => {
@@ -449,6 +468,10 @@ impl Agent {
         match heard {
             Heard::Begun => {
                 let _ = dispatch.begin();
+            }
+            Heard::Compiling(before) => {
+                let module = &dispatch.program.module;
+                self.reports.compiling(self.roster.events(), module, before);
             }
             Heard::Note(task, note) => {
                 if let Some(listener) = &dispatch.listener {
@@ -498,10 +521,8 @@ impl Agent {
                     dispatch.cancel.cancel();
                 }
                 let everything = encode_cancelled(&[]);
-                let client = &self.connection.client;
-                let _ = client
-                    .publish(names::cancelled(&self.session), everything)
-                    .await;
+                let subject = names::cancelled(&self.session);
+                let _ = self.connection.tell(&subject, &everything).await;
                 drop(waiting);
                 let answered = async {
                     loop {

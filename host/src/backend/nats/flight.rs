@@ -5,6 +5,7 @@ use super::encode::EncodeError;
 use crate::dispatch::Dispatch;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::names::{self, Class};
+use crate::nats::orders;
 use crate::nats::problem::Problem;
 use crate::nats::refusal::Denied;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
@@ -46,6 +47,7 @@ pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
         dispatch: Arc::clone(&dispatch),
         engine: None,
         objects: Vec::new(),
+        has_landed: false,
         done: Some(done),
     };
     agent.flights().insert(dispatch.id.0, flight);
@@ -338,17 +340,17 @@ async fn hand_over(
     let _turn = turn.lock().await;
     let message = encode(agent, dispatch, number, Some(engine), patience).await?;
     let mut headers = HeaderMap::new();
-    headers.insert("Rwc-Task", format!("{}.{number}", agent.session));
+    headers.insert(orders::TASK, format!("{}.{number}", agent.session));
     let mut pause = Duration::from_millis(5);
     loop {
         let Some(process) = agent.roster.process(engine) else {
             return Err(lost("its process left before it received the task"));
         };
-        let request = agent.connection.client.request_with_headers(
-            names::execute(&process),
-            headers.clone(),
-            message.clone(),
-        );
+        let subject = names::execute(&process);
+        // Each attempt has a signature of its own: a nonce is good once.
+        let headers = agent.connection.signed(&subject, headers.clone(), &message);
+        let client = &agent.connection.client;
+        let request = client.request_with_headers(subject, headers, message.clone());
         match timeout(ANSWER, agent.connection.watched("rwc.e.", request)).await {
             Ok(Ok(Ok(reply))) => match &reply.payload[..] {
                 b"accepted" => return Ok(()),
@@ -387,12 +389,14 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     else {
         return;
     };
-    let dispatch = agent
-        .flights()
-        .get(&number)
-        .map(|flight| Arc::clone(&flight.dispatch));
-    // One that is over has its answer.
-    let Some(dispatch) = dispatch else { return };
+    let dispatch = match agent.flights().get_mut(&number) {
+        Some(flight) if !flight.has_landed => {
+            flight.has_landed = true;
+            Arc::clone(&flight.dispatch)
+        }
+        // One that is over has its answer, and one that has landed is about to get it.
+        _ => return,
+    };
     let (head, body) = match parse::<OutcomesHead>(payload) {
         Ok(parts) => parts,
         Err(error) => return unreadable(agent, number, &dispatch, &error.to_string()),

@@ -3,41 +3,31 @@
 
 use super::agent::{AGAIN, Agent, QUIET, Seen};
 use super::flight;
-use crate::nats::names;
 use crate::nats::presence;
-use crate::nats::wire::encode_cancelled;
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use async_nats::jetstream::stream::Stream;
+use crate::nats::wire::{MOST_CANCELLED, encode_cancelled};
+use crate::nats::{direct, names};
+use async_nats::Subscriber;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use futures_util::StreamExt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// Bytes of received results kept on the server, at most.
 const KEPT: usize = 64 << 20;
 
+/// How often results are looked for that were not heard, while others are.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Requests for single results that are under way at a time.
+const ASKED_AT_ONCE: usize = 64;
+
 /// The approximate overhead that the server keeps with each message.
 const OVERHEAD: usize = 128;
 
-/// Numbers of cancelled messages that are sent together.
-const CANCELLED_AT_ONCE: usize = 4096;
-
 /// Up to this many messages are removed from the queue one by one; beyond it, engines drop each when they get it.
 const PURGED_ALONE: usize = 256;
-
-/// What gives the results of a session, or of a durable job, that the stream has after the one numbered `last`.
-pub(super) fn results_after(session: &str, last: u64) -> pull::OrderedConfig {
-    pull::OrderedConfig {
-        filter_subject: names::results_of_job(session),
-        deliver_policy: match last {
-            0 => DeliverPolicy::All,
-            last => DeliverPolicy::ByStartSequence {
-                start_sequence: last + 1,
-            },
-        },
-        ..pull::OrderedConfig::default()
-    }
-}
 
 /// Watches engines for as long as somebody listens; starts anew after an interruption.
 pub(super) async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
@@ -55,70 +45,101 @@ pub(super) async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>
     }
 }
 
-/// Receives results in the order in which they were stored; after an interruption, continues after the last one. The
-/// notes of a task arrive before its result, and are handled first.
-///
-/// The consumer lives on one server and is lost with it, which the client would notice only half a minute later: if
-/// nothing arrives for a while and something should, the stream itself is asked whether there is more.
-pub(super) async fn hear(agent: Arc<Agent>) {
-    let subject = names::notes(&agent.session);
-    let notes = agent.connection.client.subscribe(subject).await;
-    let mut notes = match notes {
-        Ok(notes) => notes.left_stream(),
-        // What is told is lost then, as it is where it cannot be taken in time.
-        Err(_) => futures_util::stream::pending().right_stream(),
-    };
-    let mut last = 0;
+/// Hears results as engines publish them. The notes of a task arrive before its result, and are handled first.
+pub(super) async fn hear(agent: Arc<Agent>, notes: Subscriber, mut results: Subscriber) {
+    let mut notes = notes;
     let mut heard = 0;
     let room = room(&agent.results);
     loop {
-        let config = results_after(&agent.session, last);
-        let consumer = agent.results.create_consumer(config);
-        if let Ok(Ok(consumer)) = agent.connection.watched(names::RESULTS, consumer).await
-            && let Ok(mut messages) = consumer.messages().await
-        {
-            let mut renewals = agent.connection.renewals();
-            let mut quiet = Instant::now() + QUIET;
-            loop {
-                let message = tokio::select! {
-                    biased;
-                    Ok(()) = renewals.changed() => break,
-                    Some(note) = notes.next() => {
-                        agent.hear_note(&note.payload);
-                        continue;
-                    }
-                    message = timeout_at(quiet, messages.next()) => match message {
-                        Ok(Some(Ok(message))) => message,
-                        Ok(Some(Err(error))) => {
-                            tracing::debug!(%error, "requesting results again");
-                            break;
-                        }
-                        Ok(None) => break,
-                        Err(_) => {
-                            if !agent.flights().is_empty() && agent.has_more(last).await {
-                                tracing::debug!("the server has results that did not arrive");
-                                break;
-                            }
-                            quiet = Instant::now() + QUIET;
-                            continue;
-                        }
-                    },
-                };
-                quiet = Instant::now() + QUIET;
-                if let Ok(info) = message.info() {
-                    last = info.stream_sequence;
-                }
-                flight::land(&agent, &message.subject, &message.payload);
-                heard += message.payload.len() + OVERHEAD;
-                // Those of a durable job stay until it is removed.
-                if heard >= room && agent.recalled.is_none() {
-                    heard = 0;
-                    agent.make_room(last);
+        let message = tokio::select! {
+            biased;
+            Some(note) = notes.next() => {
+                agent.hear_note(&note.payload);
+                continue;
+            }
+            message = results.next() => message,
+        };
+        // The connection has ended, and this process with it.
+        let Some(message) = message else { return };
+        agent.heard();
+        flight::land(&agent, &message.subject, &message.payload);
+        heard += message.payload.len() + OVERHEAD;
+        // Those of a durable job stay until it is removed.
+        if heard >= room && agent.recalled.is_none() {
+            heard = 0;
+            tokio::spawn(make_room(Arc::clone(&agent)));
+        }
+    }
+}
+
+/// Looks for results that are stored and were not heard: after the connection was lost, when none was heard for a
+/// while, and from time to time, since servers may lose one another.
+pub(super) async fn find_missed(agent: Arc<Agent>) {
+    let mut renewals = agent.connection.renewals();
+    let mut looked = Instant::now();
+    loop {
+        let is_renewed = matches!(timeout(QUIET, renewals.changed()).await, Ok(Ok(())));
+        if !is_renewed && agent.heard_for() < QUIET && looked.elapsed() < LOOK {
+            continue;
+        }
+        looked = Instant::now();
+        let unheard = agent.unheard();
+        let subjects: Vec<String> = unheard
+            .iter()
+            .map(|number| names::result(&agent.session, &number.to_string()))
+            .collect();
+        let found = direct::latest(&agent.connection, names::RESULTS, &subjects);
+        match agent.connection.watched(names::RESULTS, found).await {
+            Ok(Ok(found)) => {
+                for message in found {
+                    flight::land(&agent, &message.subject, &message.payload);
                 }
             }
+            Ok(Err(problem)) => {
+                let reason = problem.of(names::RESULTS, 1, -1);
+                tracing::debug!(%reason, "cannot look for results");
+            }
+            Err(denied) => tracing::debug!(%denied, "may not look for results"),
         }
-        tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// Removes received results from the server: their dispatches are answered, and second results are ignored.
+///
+/// 1. The last number that the stream has given is read from its leader.
+/// 2. For what is still unanswered, the leader is asked for the result: it may be on its way here, or was lost on it.
+/// 3. So all results of this session up to that number were received, and are removed.
+async fn make_room(agent: Arc<Agent>) {
+    // What stays is removed with the next ones, or at the end.
+    let Ok(info) = agent.results.get_info().await else {
+        return;
+    };
+    let last = info.state.last_sequence;
+    let asked = agent.unheard().into_iter().map(|number| {
+        let agent = &agent;
+        async move {
+            let subject = names::result(&agent.session, &number.to_string());
+            let found = agent
+                .results
+                .get_last_raw_message_by_subject(&subject)
+                .await;
+            match found {
+                Ok(message) => flight::land(agent, &subject, &message.payload),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        }
+    });
+    let mut asked = futures_util::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+    while let Some(asked) = asked.next().await {
+        if asked.is_err() {
+            return;
+        }
+    }
+    let results = names::results_of_job(&agent.session);
+    let purge = agent.results.purge().filter(results);
+    let _ = purge.sequence(last + 1).await;
 }
 
 /// The number of bytes of received results after which they are removed: a small stream must have room for the next.
@@ -136,11 +157,11 @@ pub(super) async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedRe
     let (told, purged) = unbounded_channel();
     tokio::spawn(purge_cancelled(Arc::clone(&agent), purged));
     let mut numbers = Vec::new();
-    while cancelled.recv_many(&mut numbers, CANCELLED_AT_ONCE).await > 0 {
+    while cancelled.recv_many(&mut numbers, MOST_CANCELLED).await > 0 {
         let unwanted: Vec<String> = numbers.drain(..).map(|number| number.to_string()).collect();
         let message = encode_cancelled(&unwanted);
         let subject = names::cancelled(&agent.session);
-        let _ = agent.connection.client.publish(subject, message).await;
+        let _ = agent.connection.tell(&subject, &message).await;
         let _ = told.send(unwanted);
     }
 }

@@ -13,6 +13,7 @@ mod encode;
 mod flight;
 mod hear;
 mod recall;
+mod reports;
 mod roster;
 
 use super::{Backend, EngineError, EngineStatus, QueueStatus, end};

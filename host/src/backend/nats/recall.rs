@@ -1,28 +1,33 @@
 //! Tasks of a durable job: their outcomes are not requested from engines but found among the stored results, now or
 //! when they arrive.
 
-use super::agent::{AGAIN, Agent, QUIET};
+use super::agent::{AGAIN, ANSWER, Agent, QUIET};
 use super::flight::result_type;
-use super::hear::results_after;
 use crate::dispatch::Dispatch;
 use crate::nats::index::{Index, TaskMessage};
-use crate::nats::names;
+use crate::nats::listing::Entry;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
-use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::kv::Operation;
+use crate::nats::{direct, names};
 use futures_util::StreamExt;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_value::ids::EngineId;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Parsed results that are kept: a message of many tasks serves several dispatches.
 const KEPT: usize = 64;
 
 /// Upper bound for the results of one message, in bytes.
 const LARGEST: u64 = 4 << 30;
+
+/// How long after it was heard a result is taken to be on its way into the stream.
+const STORED: Duration = Duration::from_secs(10);
+
+/// The longest time between two looks at the record of the job.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Tells from the job's record, or from its absence, whether missing results will never be stored.
 type IsOver = Box<dyn Fn(Option<&[u8]>) -> bool + Send + Sync>;
@@ -34,7 +39,8 @@ pub(crate) struct Recalled {
     index: Index,
     is_over: IsOver,
     /// The names of the messages whose results are stored.
-    present: Mutex<HashSet<String>>,
+    /// Those that were heard, and not yet looked for, may not be stored yet.
+    present: Mutex<HashMap<String, Option<Instant>>>,
     /// Their number, for those who wait for one; and whether more can come.
     news: watch::Sender<News>,
     read: Mutex<Read>,
@@ -76,7 +82,26 @@ impl Recalled {
         self.news.send_modify(|news| news.is_cancelled = true);
     }
 
-    fn present(&self) -> MutexGuard<'_, HashSet<String>> {
+    /// Notes that the result of a message is stored, or was heard at some time.
+    fn know(&self, number: &str, heard: Option<Instant>) {
+        let mut present = self.present();
+        match present.get_mut(number) {
+            Some(None) => return,
+            Some(known) => *known = heard,
+            None => drop(present.insert(number.to_owned(), heard)),
+        }
+        let count = present.len();
+        drop(present);
+        self.news.send_modify(|news| news.count = count);
+    }
+
+    /// Whether a result was heard so recently that it may be on its way into the stream.
+    fn may_come(&self, number: &str) -> bool {
+        let heard = self.present().get(number).copied().flatten();
+        heard.is_some_and(|heard| heard.elapsed() < STORED)
+    }
+
+    fn present(&self) -> MutexGuard<'_, HashMap<String, Option<Instant>>> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,7 +110,7 @@ impl Recalled {
         let mut news = self.news.subscribe();
         loop {
             let now = *news.borrow_and_update();
-            if self.present().contains(&found.number) {
+            if self.present().contains_key(&found.number) {
                 return true;
             }
             if now.is_cancelled && now.is_current {
@@ -98,69 +123,97 @@ impl Recalled {
     }
 }
 
-/// Listens for stored results.
+/// Listens for results: heard as engines publish them, and looked for when none was heard for a while.
 pub(super) async fn hear_stored(agent: Arc<Agent>, recalled: Arc<Recalled>) {
-    let mut last = 0;
+    let subject = names::results_of_job(&recalled.job);
+    let Ok(mut results) = agent.connection.client.subscribe(subject.clone()).await else {
+        return;
+    };
+    // The last number that the stream had given when it was looked at.
+    let mut looked_at = None;
     loop {
-        let config = pull::OrderedConfig {
-            headers_only: true,
-            ..results_after(&recalled.job, last)
-        };
-        let consumer = agent.results.create_consumer(config);
-        if let Ok(Ok(mut consumer)) = agent.connection.watched(names::RESULTS, consumer).await {
-            let is_empty = consumer
-                .info()
-                .await
-                .is_ok_and(|info| info.num_pending == 0);
-            if is_empty {
-                recalled.news.send_modify(|news| news.is_current = true);
+        let is_behind = match looked_at {
+            None => true,
+            Some(last) => {
+                let next = agent
+                    .results
+                    .direct_get_next_for_subject(subject.clone(), Some(last + 1));
+                matches!(timeout(ANSWER, next).await, Ok(Ok(_)))
             }
-            if let Ok(mut messages) = consumer.messages().await {
-                loop {
-                    let message = match timeout(QUIET, messages.next()).await {
-                        Ok(Some(Ok(message))) => message,
-                        Ok(_) => break,
-                        // The consumer may have gone with its server.
-                        Err(_) if agent.has_more(last).await => break,
-                        Err(_) => continue,
-                    };
-                    let pending = message.info().map_or(0, |info| {
-                        last = info.stream_sequence;
-                        info.pending
-                    });
-                    let number = message.subject.rsplit('.').next().unwrap_or_default();
-                    let mut present = recalled.present();
-                    present.insert(number.to_owned());
-                    let count = present.len();
-                    drop(present);
-                    recalled.news.send_modify(|news| {
-                        news.count = count;
-                        news.is_current |= pending == 0;
-                    });
+        };
+        if is_behind {
+            match look(&agent, &recalled).await {
+                Ok(last) => looked_at = Some(last),
+                Err(reason) => {
+                    tracing::debug!(reason, "looking for stored results again");
+                    sleep(AGAIN).await;
+                    continue;
                 }
             }
         }
-        sleep(AGAIN).await;
+        let mut renewals = agent.connection.renewals();
+        loop {
+            let heard = tokio::select! {
+                Ok(()) = renewals.changed() => break,
+                heard = timeout(QUIET, results.next()) => heard,
+            };
+            match heard {
+                Ok(Some(message)) => {
+                    let number = message.subject.rsplit('.').next().unwrap_or_default();
+                    recalled.know(number, Some(Instant::now()));
+                }
+                Ok(None) => return,
+                Err(_) => break,
+            }
+        }
     }
 }
 
-/// Listens for someone cancelling or removing the job.
+/// Notes which results are stored, and returns the last number that the stream has given.
+async fn look(agent: &Agent, recalled: &Recalled) -> Result<u64, String> {
+    let subject = names::results_of_job(&recalled.job);
+    let look = async {
+        let info = agent.results.get_info().await;
+        let last = info.map_err(|error| error.to_string())?.state.last_sequence;
+        let subjects = agent.results.info_with_subjects(&subject).await;
+        let mut subjects = subjects.map_err(|error| error.to_string())?;
+        while let Some(found) = subjects.next().await {
+            let (subject, _) = found.map_err(|error| error.to_string())?;
+            recalled.know(subject.rsplit('.').next().unwrap_or_default(), None);
+        }
+        Ok::<u64, String>(last)
+    };
+    let looked = agent.connection.watched(names::RESULTS, look).await;
+    let last = looked.map_err(|denied| denied.to_string())??;
+    recalled.news.send_modify(|news| news.is_current = true);
+    Ok(last)
+}
+
+/// Listens for someone cancelling or removing the job. What is heard may be refused by the server: the record is read.
 pub(super) async fn hear_end(agent: Arc<Agent>, recalled: Arc<Recalled>) {
     let id = names::id_of(&recalled.job);
+    let record = format!("$KV.{}.{id}", names::JOBS);
+    let heard = agent.connection.client.subscribe(record.clone()).await;
+    let Ok(mut heard) = heard else { return };
+    let mut pause = AGAIN;
     loop {
-        let watched = async {
-            let records = agent.connection.js.get_key_value(names::JOBS).await.ok()?;
-            records.watch_with_history(id).await.ok()
-        };
-        if let Ok(Some(mut entries)) = agent.connection.watched(names::JOBS, watched).await {
-            while let Some(Ok(entry)) = entries.next().await {
-                let record = (entry.operation == Operation::Put).then_some(&*entry.value);
-                if (recalled.is_over)(record) {
-                    return recalled.cancelled();
-                }
+        let stream = names::kv_stream(names::JOBS);
+        let subjects = std::slice::from_ref(&record);
+        let read = direct::latest(&agent.connection, &stream, subjects);
+        if let Ok(Ok(found)) = agent.connection.watched(names::JOBS, read).await {
+            let value = found
+                .iter()
+                .find(|found| Entry::of(Some(&found.headers)) == Entry::Value);
+            if (recalled.is_over)(value.map(|found| &*found.payload)) {
+                return recalled.cancelled();
             }
         }
-        sleep(AGAIN).await;
+        match timeout(pause, heard.next()).await {
+            // The server that is read may be behind.
+            Ok(Some(_)) => pause = AGAIN,
+            Ok(None) => return,
+            Err(_) => pause = (pause * 2).min(LOOK),
+        }
     }
 }
 
@@ -246,7 +299,9 @@ async fn read(
         .map_err(|error| {
             use async_nats::jetstream::stream::DirectGetErrorKind;
             match error.kind() {
-                DirectGetErrorKind::NotFound => Unread::Lasting("it has been removed".to_owned()),
+                DirectGetErrorKind::NotFound if !recalled.may_come(&found.number) => {
+                    Unread::Lasting("it has been removed".to_owned())
+                }
                 _ => Unread::Passing(error.to_string()),
             }
         })?;

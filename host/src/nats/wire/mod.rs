@@ -10,7 +10,9 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use note::{Heard, decode_cancelled, decode_heard, encode_cancelled, encode_heard};
+pub(crate) use note::{
+    Heard, MOST_CANCELLED, decode_cancelled, decode_heard, encode_cancelled, encode_heard,
+};
 pub(crate) use outcome::{OutcomesHead, decode_failed, decode_outcomes, encode_outcomes};
 pub(crate) use task::{
     ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, encode_tasks, frame_tasks,

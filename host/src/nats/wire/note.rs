@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(crate) enum Heard {
     /// An engine has begun them.
     Begun,
+    /// Their module is being compiled, after this many others.
+    Compiling(u32),
     /// A note of a task, which is identified by its index.
     Note(u64, TaskNote),
 }
@@ -22,12 +24,17 @@ const STDERR: u8 = 2;
 const LOG: u8 = 3;
 const PROGRESS: u8 = 4;
 const PUBLISHED: u8 = 5;
+const COMPILING: u8 = 6;
 
 pub(crate) fn encode_heard(number: &str, heard: &Heard) -> Bytes {
     let mut out = Writer::default();
     out.put_bytes(number.as_bytes());
     match heard {
         Heard::Begun => out.put_u8(BEGUN),
+        Heard::Compiling(before) => {
+            out.put_u8(COMPILING);
+            out.put_u64_leb((*before).into());
+        }
         Heard::Note(task, note) => put_note(*task, note, &mut out),
     }
     out.into_vec().into()
@@ -73,6 +80,9 @@ pub(crate) fn decode_heard(message: &Bytes) -> Result<(String, Heard), WireError
     if tag == BEGUN {
         return Ok((number, Heard::Begun));
     }
+    if tag == COMPILING {
+        return Ok((number, Heard::Compiling(from.u32_leb()?)));
+    }
     let task = from.u64_leb()?;
     let note = match tag {
         STDOUT => TaskNote::Stdout(message.slice_ref(from.byte_string()?)),
@@ -105,6 +115,9 @@ pub(crate) fn decode_heard(message: &Bytes) -> Result<(String, Heard), WireError
     Ok((number, Heard::Note(task, note)))
 }
 
+/// Names of cancelled messages that are sent together, at most.
+pub(crate) const MOST_CANCELLED: usize = 4096;
+
 /// The cancelled messages of a job; an empty list stands for all of them.
 pub(crate) fn encode_cancelled(numbers: &[String]) -> Bytes {
     let mut out = Writer::default();
@@ -118,7 +131,11 @@ pub(crate) fn encode_cancelled(numbers: &[String]) -> Bytes {
 pub(crate) fn decode_cancelled(message: &[u8]) -> Result<Vec<String>, WireError> {
     let mut from = Reader::new(message);
     let mut numbers = Vec::new();
-    for _ in 0..from.count(1)? {
+    let count = from.count(1)?;
+    if count > MOST_CANCELLED {
+        return Err(WireError::TooMany);
+    }
+    for _ in 0..count {
         numbers.push(from.str()?.to_owned());
     }
     Ok(numbers)

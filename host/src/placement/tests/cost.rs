@@ -1,7 +1,7 @@
 //! What large clusters cost, in steps and not in time: each step is a fixed number of look-ups in ordered maps.
 
 use super::super::{Decision, Eligible, Machine, Policy};
-use super::{STEPS, machine, order, set};
+use super::{STEPS, TOOK, machine, order, set};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn run(sut: &mut Machine, count: usize) {
         let Some(Decision::Assign { engine, id }) = sut.next() else {
             panic!("an engine is free");
         };
-        sut.finished(engine, id);
+        sut.finished(engine, id, TOOK);
     }
 }
 

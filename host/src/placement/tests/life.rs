@@ -1,7 +1,7 @@
 //! Engines that come and go, and orders that go with them, one story at a time.
 
 use super::super::{Decision, Eligible, Machine, Order, Policy, Stage};
-use super::{assigned, decisions, machine, order, set};
+use super::{TOOK, assigned, decisions, machine, order, set};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fn what_waits_for_a_lost_engine_is_for_its_replacement() {
     sut.submit(order(3, 0, one(0)));
     assert_eq!(sut.next(), None);
     // A note that comes late changes nothing.
-    sut.finished(EngineId(0), DispatchId(0));
+    sut.finished(EngineId(0), DispatchId(0), TOOK);
     sut.engine_up(EngineId(0));
     assert_eq!(assigned(&mut sut), [(0, 1)]);
 }
@@ -48,10 +48,10 @@ fn an_engine_that_leaves_finishes_what_it_has() {
     sut.submit(order(2, 0, one(0)));
     assert!(!sut.engine_leaving(EngineId(0)));
     sut.submit(order(3, 0, Eligible::Any));
-    sut.finished(EngineId(0), DispatchId(0));
+    sut.finished(EngineId(0), DispatchId(0), TOOK);
     assert_eq!(decisions(&mut sut), [reject(2, one(0))]);
     assert!(!sut.engine_leaving(EngineId(0)));
-    sut.finished(EngineId(0), DispatchId(1));
+    sut.finished(EngineId(0), DispatchId(1), TOOK);
     assert!(sut.engine_leaving(EngineId(0)));
     assert_eq!(sut.engine_gone(EngineId(0)), []);
     // What any engine may take waits for one to come.
@@ -68,7 +68,7 @@ fn a_set_is_served_as_long_as_one_of_it_is_there() {
     (0..5).for_each(|id| sut.submit(order(id, 0, eligible())));
     assert_eq!(assigned(&mut sut), [(1, 0), (2, 1)]);
     assert_eq!(sut.engine_gone(EngineId(1)), [DispatchId(0)]);
-    sut.finished(EngineId(2), DispatchId(1));
+    sut.finished(EngineId(2), DispatchId(1), TOOK);
     assert_eq!(assigned(&mut sut), [(2, 2)]);
     assert_eq!(sut.engine_lost(EngineId(2)), [DispatchId(2)]);
     assert_eq!(sut.next(), None);
@@ -146,7 +146,7 @@ fn a_group_is_dropped_in_the_order_of_submission() {
     sut.submit(order(4, 6, Eligible::Any));
     assert_eq!(sut.cancel_group(JobId(5)), [0, 1, 2, 3].map(DispatchId));
     assert_eq!(assigned(&mut sut), [(0, 4)]);
-    sut.finished(EngineId(0), DispatchId(4));
+    sut.finished(EngineId(0), DispatchId(4), TOOK);
     assert!(sut.is_empty());
 }
 

@@ -5,16 +5,21 @@ mod life;
 mod model;
 mod policies;
 mod random;
+mod tenants;
 
-use super::{Decision, Eligible, Machine, Order, Policy, Stage};
+use super::{Decision, Eligible, Machine, Order, Policy, Stage, TenantId};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 thread_local! {
     /// Counted by [`count_step`](super::count_step), for each test on its own.
     pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
 }
+
+/// What a dispatch takes if it does not matter.
+const TOOK: Duration = Duration::from_millis(1);
 
 /// A machine with engines from 0.
 fn machine(policy: Policy, hwm: usize, engines: u32) -> Machine {
@@ -27,10 +32,12 @@ fn machine(policy: Policy, hwm: usize, engines: u32) -> Machine {
 fn order(id: u64, group: u64, eligible: Eligible) -> Order {
     Order {
         id: DispatchId(id),
+        tenant: TenantId(0),
         group: JobId(group),
         eligible,
         priority: 0,
         stage: Stage::Map,
+        memory: 0,
     }
 }
 

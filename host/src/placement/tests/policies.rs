@@ -1,7 +1,7 @@
 //! What each policy makes of the same cluster. Where it draws, the seed is fixed and so are the figures.
 
 use super::super::{Decision, Eligible, Machine, Policy};
-use super::{assigned, machine, order};
+use super::{TOOK, assigned, machine, order};
 use rwasm_value::ids::{DispatchId, EngineId};
 
 const DRAWS: usize = 3_000;
@@ -31,7 +31,7 @@ fn chosen(policy: Policy) -> [usize; 3] {
             panic!("one was submitted")
         };
         chosen[engine as usize] += 1;
-        sut.finished(EngineId(engine), DispatchId(id));
+        sut.finished(EngineId(engine), DispatchId(id), TOOK);
     }
     chosen
 }
@@ -47,7 +47,7 @@ fn leastload_fills_the_emptiest_in_turn() {
     let mut sut = machine(Policy::LeastLoad, 2, 3);
     submit(&mut sut, 0..7);
     assert_eq!(engines_of(&mut sut), [0, 1, 2, 0, 1, 2]);
-    sut.finished(EngineId(1), DispatchId(1));
+    sut.finished(EngineId(1), DispatchId(1), TOOK);
     assert_eq!(engines_of(&mut sut), [1]);
     assert_eq!(chosen(Policy::LeastLoad), [0, 0, DRAWS]);
 }
@@ -57,7 +57,7 @@ fn lru_goes_by_time_whatever_the_load() {
     let mut sut = machine(Policy::LeastRecentlyUsed, 3, 3);
     submit(&mut sut, 0..4);
     assert_eq!(engines_of(&mut sut), [0, 1, 2, 0]);
-    sut.finished(EngineId(2), DispatchId(2));
+    sut.finished(EngineId(2), DispatchId(2), TOOK);
     submit(&mut sut, 4..8);
     assert_eq!(engines_of(&mut sut), [1, 2, 0, 1]);
     assert_eq!(chosen(Policy::LeastRecentlyUsed), [DRAWS / 3; 3]);
@@ -98,7 +98,7 @@ fn weighted_keeps_to_the_idle() {
             panic!("one was submitted")
         };
         busier += usize::from(engine == 1);
-        sut.finished(EngineId(engine), DispatchId(id));
+        sut.finished(EngineId(engine), DispatchId(id), TOOK);
     }
     assert!(is_near(busier, 1.0 / 16.0), "{busier}");
 }

@@ -1,10 +1,11 @@
 //! Random schedules of all events, against the model.
 
-use super::super::{Eligible, Machine, Order, Policy, Stage};
+use super::super::{Eligible, Machine, Order, Policy, Share, Stage, TenantId};
 use super::model::{Model, Standing};
 use proptest::prelude::*;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -15,7 +16,8 @@ enum Event {
     Leaving(usize),
     Gone(usize),
     Submit(RandomOrder),
-    Finish(usize),
+    Finish(usize, u64),
+    Share(u64, u32, usize),
     CancelGroup(u64),
     Cancel(usize),
     /// One decision.
@@ -26,6 +28,7 @@ enum Event {
 
 #[derive(Clone, Debug)]
 struct RandomOrder {
+    tenant: u64,
     group: u64,
     eligible: Choice,
     priority: i32,
@@ -52,15 +55,15 @@ fn any_event() -> impl Strategy<Value = Event> {
     let stage = prop_oneof![Just(Stage::Reduce), Just(Stage::Map)];
     let priority =
         prop_oneof![4 => Just(0), 1 => -1_i32..=1, 1 => Just(i32::MIN), 1 => Just(i32::MAX)];
-    let wanted =
-        (0_u64..4, choice, priority, stage).prop_map(|(group, eligible, priority, stage)| {
-            RandomOrder {
-                group,
-                eligible,
-                priority,
-                stage,
-            }
-        });
+    let wanted = (0_u64..3, 0_u64..4, choice, priority, stage).prop_map(
+        |(tenant, group, eligible, priority, stage)| RandomOrder {
+            tenant,
+            group,
+            eligible,
+            priority,
+            stage,
+        },
+    );
     prop_oneof![
         1 => Just(Event::Up),
         2 => any::<usize>().prop_map(Event::Again),
@@ -68,7 +71,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => any::<usize>().prop_map(Event::Leaving),
         1 => any::<usize>().prop_map(Event::Gone),
         16 => wanted.prop_map(Event::Submit),
-        10 => any::<usize>().prop_map(Event::Finish),
+        10 => (any::<usize>(), 0_u64..5_000_000).prop_map(|(n, spent)| Event::Finish(n, spent)),
+        1 => (0_u64..3, 1_u32..5, prop_oneof![1_usize..4, Just(usize::MAX)])
+            .prop_map(|(tenant, weight, running)| Event::Share(tenant, weight, running)),
         1 => (0_u64..4).prop_map(Event::CancelGroup),
         3 => any::<usize>().prop_map(Event::Cancel),
         6 => Just(Event::Step),
@@ -138,12 +143,22 @@ impl Both {
                 }
             }
             Event::Submit(wanted) => self.submit(wanted),
-            Event::Finish(n) => {
+            Event::Share(tenant, weight, running) => {
+                let share = Share {
+                    weight,
+                    running,
+                    ..Share::default()
+                };
+                self.sut.set_share(TenantId(tenant), share);
+                self.model.set_share(TenantId(tenant), share);
+            }
+            Event::Finish(n, spent) => {
                 if let Some(id) = self.nth_engine(n) {
                     let has = &mut self.model.engines.get_mut(&id).unwrap().has;
                     if let Some(dispatch) = has.iter().nth(n / 7 % has.len().max(1)).copied() {
                         has.remove(&dispatch);
-                        self.sut.finished(id, dispatch);
+                        self.sut.finished(id, dispatch, Duration::from_nanos(spent));
+                        self.model.finished(dispatch, spent);
                     }
                 }
             }
@@ -158,8 +173,13 @@ impl Both {
             Event::Step => {
                 self.model.next(&mut self.sut);
             }
-            Event::Place => while self.model.next(&mut self.sut) {},
+            Event::Place => {
+                while self.model.next(&mut self.sut) {
+                    self.model.settle_tenants();
+                }
+            }
         }
+        self.model.settle_tenants();
         prop_assert_eq!(self.sut.status(), self.model.status());
         Ok(())
     }
@@ -167,6 +187,7 @@ impl Both {
     fn submit(&mut self, wanted: RandomOrder) {
         let order = Order {
             id: DispatchId(self.seen),
+            tenant: TenantId(wanted.tenant),
             group: JobId(wanted.group),
             eligible: match wanted.eligible {
                 Choice::Any => Eligible::Any,
@@ -176,6 +197,7 @@ impl Both {
             },
             priority: wanted.priority,
             stage: wanted.stage,
+            memory: 0,
         };
         self.seen += 1;
         self.model.submit(order.clone());
@@ -201,7 +223,7 @@ impl Both {
             .any(|engine| !engine.has.is_empty())
         {
             for n in 0..self.model.engines.len() {
-                self.apply(Event::Finish(n))?;
+                self.apply(Event::Finish(n, 1000))?;
             }
             self.apply(Event::Place)?;
         }
@@ -264,7 +286,7 @@ proptest! {
         for _ in 0..enough {
             let Some(super::Decision::Assign { engine, id }) = sut.next() else { panic!("an engine is free") };
             got[owner[usize::try_from(id.0)?]] += 1;
-            sut.finished(engine, id);
+            sut.finished(engine, id, Duration::from_millis(1));
         }
         let spread = got.iter().max().unwrap() - got.iter().min().unwrap();
         prop_assert!(spread <= 1, "{:?}", got);

@@ -8,10 +8,12 @@ use crate::view::handles::task::Task;
 use crate::view::runs::pieces::{Given, Listed, Pieces, Streamed};
 use crate::view::runs::spec::ViewKind;
 use crate::view::runs::submit::SubmitError;
-use crate::view::shared::admission::{NoRoom, Permit};
+use crate::view::shared::admission::Permit;
 use crate::view::shared::core::Core;
+use crate::view::shared::maker::Maker;
 use crate::view::shared::settings::{ViewSettings, map_setters, setters};
 use crate::view::shared::targets::Targets;
+use crate::view::shared::tenant::TenantState;
 use futures_core::Stream;
 use rwasm_sandbox::sandbox::Callable;
 use rwasm_value::ids::EngineId;
@@ -53,9 +55,9 @@ pub struct LoadBalancedView {
 }
 
 impl LoadBalancedView {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, tenant: Arc<TenantState>) -> Self {
         Self {
-            settings: ViewSettings::default(),
+            settings: ViewSettings::of(tenant),
             core,
             targets: None,
         }
@@ -77,24 +79,25 @@ impl LoadBalancedView {
         self
     }
 
-    /// Submits a call as soon as the queue has room for it. Waits for that room, not for the result.
+    /// Submits a call as soon as the queue has room for it. Waits for that room, not for the result. A module that is
+    /// not ready to run is compiled on a thread of its own meanwhile, once however many calls wait for it.
     ///
     /// # Errors
-    /// If the arguments do not fit, a dependency or a target does not exist, or the cluster is shut down.
+    /// If the arguments do not fit, a dependency or a target does not exist, the cluster is shut down, or the
+    /// [`Budget`](crate::Budget) of its tenant is spent: [`SubmitError::TenantLimit`].
     pub async fn submit<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
         arguments: P::At<'_>,
     ) -> Result<Task<R>, SubmitError> {
         let arguing = Arguing::new(function, arguments)?;
-        self.call(
-            function,
-            &arguing,
-            self.core.admission.enter(arguing.bytes).await,
-        )
+        let maker = self.core.maker_elsewhere(&self.settings, function).await?;
+        let permit = self.core.enter(&self.settings, arguing.bytes).await?;
+        self.call(function, &maker, &arguing, permit)
     }
 
-    /// Submits a call if the queue has room for it now.
+    /// Submits a call if the queue has room for it now. A module that is not ready to run is compiled on the calling
+    /// thread.
     ///
     /// # Errors
     /// As for [`Self::submit`]; also [`SubmitError::QueueFull`].
@@ -104,24 +107,21 @@ impl LoadBalancedView {
         arguments: P::At<'_>,
     ) -> Result<Task<R>, SubmitError> {
         let arguing = Arguing::new(function, arguments)?;
-        self.call(
-            function,
-            &arguing,
-            self.core.admission.try_enter(arguing.bytes),
-        )
+        let permit = self.core.try_enter(&self.settings, arguing.bytes)?;
+        let maker = self.core.maker(&self.settings, function)?;
+        self.call(function, &maker, &arguing, permit)
     }
 
     fn call<P: Params, R: FromWit>(
         &self,
         function: &Callable<P, R>,
+        maker: &Maker,
         arguing: &Arguing,
-        permit: Result<Permit, NoRoom>,
+        permit: Permit,
     ) -> Result<Task<R>, SubmitError> {
-        let core = &self.core;
-        let permit = permit.map_err(|why| core.no_room(why, arguing.bytes))?;
-        let maker = core.maker(&self.settings, function)?;
         let eligible = self.eligible()?;
-        core.call(&self.settings, function, &maker, arguing, eligible, permit)
+        self.core
+            .call(&self.settings, function, maker, arguing, eligible, permit)
     }
 
     /// Calls a function and waits for its value.
@@ -213,9 +213,6 @@ impl LoadBalancedView {
         function: &Callable<P, R>,
         pieces: Box<dyn Pieces>,
     ) -> Result<Map<R>, SubmitError> {
-        if self.core.is_closed() {
-            return Err(SubmitError::ShutDown);
-        }
         let view = match &self.targets {
             None => ViewKind::Balanced,
             Some(targets) => ViewKind::BalancedAmong(targets.clone()),

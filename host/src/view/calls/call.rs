@@ -8,9 +8,10 @@ use crate::view::shared::admission::{NoRoom, Permit};
 use crate::view::shared::core::Core;
 use crate::view::shared::desk::{Entrant, Work};
 use crate::view::shared::maker::{CALLS, Maker, Prepared};
-use crate::view::shared::settings::ViewSettings;
+use crate::view::shared::settings::{TaskSettings, ViewSettings};
 use crate::view::shared::slot::{Done, Slot};
-use rwasm_sandbox::sandbox::{Arguments, Callable};
+use crate::view::shared::tenant::{TenantRoom, TenantState};
+use rwasm_sandbox::sandbox::{Arguments, Callable, Program, Setting, VariantKey};
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::{FromWit, PackedArgument, Params};
 use std::sync::{Arc, Mutex, Weak};
@@ -71,33 +72,106 @@ impl Arguing {
 }
 
 impl Core {
-    /// What calls of `function` have in common.
+    /// What calls of `function` have in common. Its module is made ready on this thread if need be.
     pub(crate) fn maker<P, R>(
         &self,
         settings: &ViewSettings,
         function: &Callable<P, R>,
     ) -> Result<Maker, SubmitError> {
-        if self.is_closed() {
-            return Err(SubmitError::ShutDown);
-        }
+        self.check_open(&settings.tenant)?;
         let setting = settings.setting(self)?;
-        Ok(Maker {
+        let program = self.program(&settings.tenant, function.module(), setting)?;
+        Ok(self.maker_of(settings, function, setting, program))
+    }
+
+    /// The same for futures: the module is made ready on a thread of its own if need be.
+    pub(crate) async fn maker_elsewhere<P, R>(
+        self: &Arc<Self>,
+        settings: &ViewSettings,
+        function: &Callable<P, R>,
+    ) -> Result<Maker, SubmitError> {
+        self.check_open(&settings.tenant)?;
+        let setting = settings.setting(self)?;
+        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        let (tenant, module) = (&settings.tenant, function.module());
+        let program = self
+            .made_ready_elsewhere(tenant, module, variant, &setting.limits)
+            .await?;
+        Ok(self.maker_of(settings, function, setting, program))
+    }
+
+    fn maker_of<P, R>(
+        &self,
+        settings: &ViewSettings,
+        function: &Callable<P, R>,
+        setting: &Arc<Setting>,
+        program: Arc<Program>,
+    ) -> Maker {
+        Maker {
             backend: Arc::clone(&self.backend),
             dispatch_ids: Arc::clone(&self.dispatch_ids),
             callee: function.callee(),
             preset: DispatchPreset {
                 job: CALLS,
+                account: Arc::clone(&settings.tenant.account),
                 priority: settings.task.priority,
-                program: self.program(function.module(), setting)?,
+                program,
                 setting: Arc::clone(setting),
                 reuse: settings.task.reuse,
                 owner: settings.owner.clone(),
+                span: tracing::Span::current(),
             },
-        })
+        }
     }
 
-    /// Room for a call in the queue, or why there is none.
-    pub(crate) fn no_room(&self, why: NoRoom, bytes: u64) -> SubmitError {
+    /// Whether the tenant may submit anything.
+    pub(crate) fn check_open(&self, tenant: &TenantState) -> Result<(), SubmitError> {
+        if self.is_closed() {
+            return Err(SubmitError::ShutDown);
+        }
+        if tenant.account.is_closed() {
+            return Err(SubmitError::TenantClosed {
+                tenant: tenant.label().into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Room for a call in the queue, if there is some now.
+    pub(crate) fn try_enter(
+        &self,
+        settings: &ViewSettings,
+        bytes: u64,
+    ) -> Result<Permit, SubmitError> {
+        let room = self.tenant_room(&settings.tenant, &settings.task, bytes)?;
+        let permit = self.admission.try_enter(bytes, room);
+        permit.map_err(|why| self.no_room(why, bytes))
+    }
+
+    /// Room for a call in the queue, as soon as there is some. A tenant waits for the others, and not for itself.
+    pub(crate) async fn enter(
+        &self,
+        settings: &ViewSettings,
+        bytes: u64,
+    ) -> Result<Permit, SubmitError> {
+        let room = self.tenant_room(&settings.tenant, &settings.task, bytes)?;
+        let permit = self.admission.enter(bytes, room).await;
+        permit.map_err(|why| self.no_room(why, bytes))
+    }
+
+    /// Room for a call or job in the queue of its tenant.
+    pub(crate) fn tenant_room(
+        &self,
+        tenant: &TenantState,
+        task: &TaskSettings,
+        bytes: u64,
+    ) -> Result<Option<TenantRoom>, SubmitError> {
+        self.check_open(tenant)?;
+        tenant.check_memory(self.limits_of(task).memory)?;
+        Ok(tenant.enter(bytes)?)
+    }
+
+    fn no_room(&self, why: NoRoom, bytes: u64) -> SubmitError {
         let limits = self.admission.limits();
         match why {
             NoRoom::Full => SubmitError::QueueFull(limits),
@@ -123,11 +197,12 @@ impl Core {
         };
         let prepared = Prepared {
             input: arguing.input(),
-            pushed: self.pushed_to(target, function, arguing),
+            pushed: pushed_to(&settings.tenant, target, function, arguing),
             eligible,
             attempt: 1,
         };
-        let slot = Slot::new(self.next_job(), &self.registry, Some(permit));
+        let (job, tenant) = (self.next_job(), settings.tenant.id());
+        let slot = Slot::new(job, tenant, &self.registry, Some(permit), None);
         let control = if settings.needs_care() {
             self.cared(settings, maker, prepared, &slot)?
         } else {
@@ -154,7 +229,7 @@ impl Core {
                 &slot,
             );
         }
-        self.tell_submitted(&slot, settings.task.label.as_ref());
+        self.tell_submitted(&slot, &settings.tenant, settings.task.label.as_ref());
         Ok(Task::new(Call {
             slot,
             label: settings.task.label.clone(),
@@ -187,15 +262,15 @@ impl Core {
         let desk = self.desk.submit(&self.registry, entrant, terms)?;
         Ok(Control::Cared { desk, current })
     }
+}
 
-    /// What was pushed to the engines that may run the call, where it matters.
-    fn pushed_to<P, R>(
-        &self,
-        target: Option<EngineId>,
-        function: &Callable<P, R>,
-        arguing: &Arguing,
-    ) -> Option<Arc<Pushed>> {
-        let reads = arguing.names_values() || function.module().reads_pushed_values();
-        reads.then(|| self.pushed.now(target))
-    }
+/// What the tenant has pushed to the engines that may run the call, where it matters.
+fn pushed_to<P, R>(
+    tenant: &TenantState,
+    target: Option<EngineId>,
+    function: &Callable<P, R>,
+    arguing: &Arguing,
+) -> Option<Arc<Pushed>> {
+    let reads = arguing.names_values() || function.module().reads_pushed_values();
+    reads.then(|| tenant.pushed.now(target))
 }

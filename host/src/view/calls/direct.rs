@@ -13,6 +13,7 @@ use crate::view::runs::submit::SubmitError;
 use crate::view::shared::core::Core;
 use crate::view::shared::settings::{ViewSettings, map_setters, setters};
 use crate::view::shared::targets::{TargetError, Targets};
+use crate::view::shared::tenant::TenantState;
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::pushed::PushedValue;
 use rwasm_sandbox::sandbox::Callable;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 /// A view of named engines: each call runs on each of them, and values can be pushed to them.
 ///
 /// Made by [`Cluster::direct_view`](crate::Cluster::direct_view). Cheap to clone; the settings of one clone do not
-/// affect another, but pushed values belong to the engines, not to the view.
+/// affect another, but pushed values belong to the engines, and are there for all views of one tenant.
 ///
 /// # Examples
 ///
@@ -94,6 +95,12 @@ pub enum PushError {
         /// The type of its value.
         found: String,
     },
+    /// The tenant was closed.
+    #[error("tenant `{tenant}` was closed")]
+    TenantClosed {
+        /// The label of the tenant.
+        tenant: Arc<str>,
+    },
     /// The cluster was shut down.
     #[error("the cluster was shut down")]
     ShutDown,
@@ -108,11 +115,15 @@ fn names(names: &[Arc<str>]) -> String {
 }
 
 impl DirectView {
-    pub(crate) fn new(core: Arc<Core>, targets: &Targets) -> Result<Self, TargetError> {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        tenant: Arc<TenantState>,
+        targets: &Targets,
+    ) -> Result<Self, TargetError> {
         let engines = core.backend.engines();
         let resolved = targets.resolve(&engines)?;
         Ok(Self {
-            settings: ViewSettings::default(),
+            settings: ViewSettings::of(tenant),
             core,
             // `all` stays what there is at the time; anything else is these engines from now on.
             targets: match targets {
@@ -164,11 +175,10 @@ impl DirectView {
     ) -> Result<Tasks<R>, SubmitError> {
         let arguing = Arguing::new(function, arguments)?;
         let core = &self.core;
-        let maker = core.maker(&self.settings, function)?;
+        let maker = core.maker_elsewhere(&self.settings, function).await?;
         let mut tasks = Vec::new();
         for engine in self.engines()? {
-            let permit = core.admission.enter(arguing.bytes).await;
-            let permit = permit.map_err(|why| core.no_room(why, arguing.bytes))?;
+            let permit = core.enter(&self.settings, arguing.bytes).await?;
             let eligible = Eligible::One(engine);
             tasks.push(core.call(&self.settings, function, &maker, &arguing, eligible, permit)?);
         }
@@ -190,9 +200,8 @@ impl DirectView {
         let engines = self.engines()?;
         let permits = engines
             .iter()
-            .map(|_| core.admission.try_enter(arguing.bytes))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|why| core.no_room(why, arguing.bytes))?;
+            .map(|_| core.try_enter(&self.settings, arguing.bytes))
+            .collect::<Result<Vec<_>, _>>()?;
         let call = |(engine, permit)| {
             let eligible = Eligible::One(engine);
             core.call(&self.settings, function, &maker, &arguing, eligible, permit)
@@ -271,9 +280,7 @@ impl DirectView {
     ) -> Result<Map<R>, SubmitError> {
         let count = given.len() as u64;
         let pieces = Box::new(Listed::new(given.into_iter(), Some(count)));
-        if self.core.is_closed() {
-            return Err(SubmitError::ShutDown);
-        }
+        self.core.check_open(&self.settings.tenant)?;
         let view = ViewKind::Direct(Targets::Only(self.engines()?));
         self.core.map(function, pieces, &view, &self.settings)
     }
@@ -287,7 +294,7 @@ impl DirectView {
         let value = Arc::new(PushedValue::new(value.into()));
         for engine in self.present()? {
             let named = [(Arc::from(name), Arc::clone(&value))];
-            self.core.pushed.push(engine, &named);
+            self.settings.tenant.pushed.push(engine, &named);
         }
         Ok(())
     }
@@ -307,11 +314,11 @@ impl DirectView {
     /// If an engine is gone or has no such value.
     pub fn pull(&self, name: &str) -> Result<Vec<Value>, PushError> {
         let pull = |engine| {
-            let value = self.core.pushed.pull(engine, name);
+            let value = self.settings.tenant.pushed.pull(engine, name);
             value.ok_or_else(|| PushError::NoSuchName {
                 engine,
                 name: name.to_owned(),
-                present: self.core.pushed.names(engine),
+                present: self.settings.tenant.pushed.names(engine),
             })
         };
         self.present()?.into_iter().map(pull).collect()
@@ -322,7 +329,7 @@ impl DirectView {
     /// # Errors
     /// If an engine is gone.
     pub fn names(&self) -> Result<Vec<Vec<Arc<str>>>, PushError> {
-        let names = |engine| self.core.pushed.names(engine);
+        let names = |engine| self.settings.tenant.pushed.names(engine);
         Ok(self.present()?.into_iter().map(names).collect())
     }
 
@@ -341,7 +348,10 @@ impl DirectView {
         let parts = spread(items, engines.len(), self.distribution);
         for (engine, part) in engines.into_iter().zip(parts) {
             let value = Arc::new(PushedValue::new(Value::List(part)));
-            self.core.pushed.push(engine, &[(Arc::from(name), value)]);
+            self.settings
+                .tenant
+                .pushed
+                .push(engine, &[(Arc::from(name), value)]);
         }
         Ok(())
     }
@@ -377,7 +387,7 @@ impl DirectView {
     /// If an engine is gone; none loses any then.
     pub fn clear(&self) -> Result<(), PushError> {
         for engine in self.present()? {
-            self.core.pushed.clear(engine);
+            self.settings.tenant.pushed.clear(engine);
         }
         Ok(())
     }
@@ -386,6 +396,12 @@ impl DirectView {
     fn present(&self) -> Result<Vec<EngineId>, PushError> {
         if self.core.is_closed() {
             return Err(PushError::ShutDown);
+        }
+        let tenant = &self.settings.tenant;
+        if tenant.account.is_closed() {
+            return Err(PushError::TenantClosed {
+                tenant: tenant.label().into(),
+            });
         }
         Ok(self.engines()?)
     }

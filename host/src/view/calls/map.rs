@@ -31,10 +31,12 @@ impl Core {
         settings: &ViewSettings,
     ) -> Result<Map<R>, SubmitError> {
         let begun = Instant::now();
+        self.check_open(&settings.tenant)?;
         let setting = settings.setting(self)?;
         let job = self.start(NewJob {
             plan: Plan::map(function, settings.job.unordered),
-            program: self.program(function.module(), setting)?,
+            tenant: &settings.tenant,
+            program: self.program(&settings.tenant, function.module(), setting)?,
             setting: Arc::clone(setting),
             run: None,
             view,
@@ -70,7 +72,7 @@ impl Core {
         let settings = ViewSettings {
             task,
             job,
-            ..ViewSettings::default()
+            ..ViewSettings::of(Arc::clone(&self.own))
         };
         let pieces = Box::new(Remembered::new(sources, total));
         self.map(function, pieces, &ViewKind::Balanced, &settings)

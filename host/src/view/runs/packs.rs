@@ -9,6 +9,7 @@ use super::spec::JobSpec;
 use super::submit::SubmitError;
 use crate::dispatch::{Answer, Dispatch, DispatchPreset, DispatchedTask, Owner, Reply};
 use crate::job::MOST_TASKS;
+use crate::view::Lookup;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::{Input, InputError};
@@ -62,7 +63,8 @@ impl Packs {
             limits,
             &Arc::new(grants.clone()),
             plan.arguments.clone(),
-            false,
+            Lookup::Elsewhere,
+            None,
         )?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
         Ok(Self::new(module, setting, plan.map, spec, Box::new(chunks)))
@@ -77,9 +79,10 @@ impl Packs {
         limits: &Limits,
         grants: &Grants,
     ) -> Result<Self, SubmitError> {
+        let grants = Arc::new(grants.clone());
         let setting = spec
             .task
-            .settle(limits, &Arc::new(grants.clone()), Vec::new(), false)?;
+            .settle(limits, &grants, Vec::new(), Lookup::Elsewhere, None)?;
         let given = Lines::new(function, name, lines, limits);
         let pieces = Box::new(Listed::new(given, None));
         Ok(Self::new(
@@ -102,11 +105,13 @@ impl Packs {
             pieces,
             preset: DispatchPreset {
                 job: JobId(0),
+                account: Arc::default(),
                 priority: spec.task.priority,
                 program: Arc::new(Program::of_elsewhere(module.clone())),
                 setting,
                 reuse: spec.task.reuse,
                 owner: Owner::default(),
+                span: tracing::Span::none(),
             },
             callee,
             dispatch_size: spec.job.dispatch_size,

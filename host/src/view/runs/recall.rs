@@ -66,9 +66,11 @@ impl Core {
         total: u64,
     ) -> Result<Job, SubmitError> {
         let plan = Plan::new(module, spec)?;
-        let setting = self.setting(&spec.task, plan.arguments.clone())?;
-        let program = self.program(module, &setting)?;
+        let setting = self.setting(&self.own, &spec.task, plan.arguments.clone())?;
+        let program = self.program(&self.own, module, &setting)?;
         let pieces = Box::new(Remembered::new(sources, total));
-        self.start(NewJob::of_run(spec, plan, setting, program, pieces))
+        self.start(NewJob::of_run(
+            &self.own, spec, plan, setting, program, pieces,
+        ))
     }
 }

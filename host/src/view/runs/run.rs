@@ -8,15 +8,18 @@ use super::submit::SubmitError;
 use crate::graph::Dependency;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
+use crate::view::shared::tenant::TenantState;
 use rwasm_sandbox::chunk::Chunking;
 use rwasm_sandbox::input::{Chunks, Cut, Input, InputError};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::sandbox::{Callee, Module};
+use std::sync::Arc;
 
 impl Core {
     /// Begins a run. What can be refused is refused before anything is compiled or run.
     pub(crate) fn run(
         &self,
+        tenant: &Arc<TenantState>,
         module: &Module,
         inputs: Vec<Input>,
         spec: &JobSpec,
@@ -27,13 +30,13 @@ impl Core {
             Some(_) => input_entries(&inputs),
             None => Vec::new(),
         };
-        let setting = self.setting(&spec.task, plan.arguments.clone())?;
+        let setting = self.setting(tenant, &spec.task, plan.arguments.clone())?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
-        let program = self.program(module, &setting)?;
+        let program = self.program(tenant, module, &setting)?;
         self.start(NewJob {
             inputs: entries,
             after,
-            ..NewJob::of_run(spec, plan, setting, program, Box::new(chunks))
+            ..NewJob::of_run(tenant, spec, plan, setting, program, Box::new(chunks))
         })
     }
 }

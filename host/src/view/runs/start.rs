@@ -19,6 +19,7 @@ use crate::view::shared::events::{Event, JobReply, Progress};
 use crate::view::shared::result::{JobError, JobResult};
 use crate::view::shared::settings::{JobSettings, TaskSettings};
 use crate::view::shared::slot::Slot;
+use crate::view::shared::tenant::TenantState;
 use rwasm_sandbox::sandbox::{Program, Setting};
 use rwasm_value::ids::{EngineId, JobId};
 use std::collections::VecDeque;
@@ -32,6 +33,7 @@ use std::thread::JoinHandle;
     expect(dead_code, reason = "some of it is for the record alone")
 )]
 pub(crate) struct NewJob<'a> {
+    pub(crate) tenant: &'a Arc<TenantState>,
     pub(crate) plan: Plan,
     /// The request of a run; a map has only its settings.
     pub(crate) run: Option<&'a JobSpec>,
@@ -56,6 +58,7 @@ pub(crate) struct NewJob<'a> {
 impl<'a> NewJob<'a> {
     /// A run of `spec`, which waits for nothing, and of whose inputs nothing is recorded.
     pub(crate) fn of_run(
+        tenant: &'a Arc<TenantState>,
         spec: &'a JobSpec,
         plan: Plan,
         setting: Arc<Setting>,
@@ -63,6 +66,7 @@ impl<'a> NewJob<'a> {
         pieces: Box<dyn Pieces>,
     ) -> Self {
         Self {
+            tenant,
             plan,
             run: Some(spec),
             view: &spec.view,
@@ -85,9 +89,8 @@ impl<'a> NewJob<'a> {
 impl Core {
     /// Starts a job with a driver and a reader of its own.
     pub(crate) fn start(&self, new: NewJob<'_>) -> Result<Job, SubmitError> {
-        if self.is_closed() {
-            return Err(SubmitError::ShutDown);
-        }
+        let tenant = Arc::clone(new.tenant);
+        let room = self.tenant_room(&tenant, new.task, 0)?;
         let (targets, eligible) = self.targets(new.view)?;
         let engine_count = match (&targets, &eligible) {
             (Some(targets), _) => targets.len(),
@@ -103,7 +106,8 @@ impl Core {
         let (outcomes, delivered) = tokio::sync::mpsc::channel(WAITING_BATCHES);
         let total = new.pieces.total();
         let progress = Arc::new(Progress::new(total.bytes(), total.tasks()));
-        let slot = Slot::new(self.next_job(), &self.registry, None);
+        let slot = Slot::new(self.next_job(), tenant.id(), &self.registry, None, room);
+        let span = job_span(slot.job);
         let waits = !new.after.is_empty() || !new.follow.is_empty();
         if waits {
             self.have_wait(&slot, events.clone(), new.terms(eligible.clone()))?;
@@ -121,11 +125,13 @@ impl Core {
             plan,
             preset: DispatchPreset {
                 job: slot.job,
+                account: Arc::clone(&tenant.account),
                 priority: task.priority,
                 program: new.program,
                 setting: new.setting,
                 reuse: task.reuse,
                 owner: new.owner,
+                span: span.clone(),
             },
             targets,
             engine_count,
@@ -135,7 +141,7 @@ impl Core {
             deadline: task.deadline,
             failures_count: new.failures_count,
             keep_records: new.job.keep_records,
-            pushed: reads_pushed.then(|| self.pushed.now(None)),
+            pushed: reads_pushed.then(|| tenant.pushed.now(None)),
             slot: Arc::clone(&slot),
             progress: Arc::clone(&progress),
             backend: Arc::clone(&self.backend),
@@ -149,11 +155,12 @@ impl Core {
             waits,
             recording,
             outcomes,
+            room: tenant.job_room(),
         };
         let reader = Reader::start(pieces, events.clone()).map_err(SubmitError::Thread)?;
         self.watch_running(&slot, &events);
-        let thread = spawn(slot.job, Driver::new(context, inbox, begin), reader)?;
-        self.tell_submitted(&slot, task.label.as_ref());
+        let thread = spawn(slot.job, span, Driver::new(context, inbox, begin), reader)?;
+        self.tell_submitted(&slot, &tenant, task.label.as_ref());
         Ok(Job {
             outcomes: delivered,
             ready: VecDeque::new(),
@@ -245,13 +252,23 @@ impl NewJob<'_> {
     }
 }
 
+/// The span of a job, in that of whoever submits it; the latter if nobody wants the former.
+fn job_span(job: JobId) -> tracing::Span {
+    let span = tracing::debug_span!("job", %job);
+    if span.is_disabled() {
+        tracing::Span::current()
+    } else {
+        span
+    }
+}
+
 /// Runs the driver on a thread of its own.
 fn spawn(
     job: JobId,
+    span: tracing::Span,
     driver: Driver,
     reader: Reader,
 ) -> Result<JoinHandle<Result<JobResult, JobError>>, SubmitError> {
-    let span = tracing::debug_span!("job", %job);
     std::thread::Builder::new()
         .name(format!("rwasm-job-{job}"))
         .spawn(move || span.in_scope(|| driver.run(reader)))

@@ -3,12 +3,15 @@
 use super::plan::PlanError;
 use crate::graph::DependencyError;
 use crate::view::shared::admission::QueueLimits;
+use crate::view::shared::core::NotReady;
 use crate::view::shared::desk::Refused;
 use crate::view::shared::settings::SettingError;
 use crate::view::shared::targets::TargetError;
+use crate::view::shared::tenant::TenantLimit;
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::sandbox::LoadError;
 use rwasm_value::value::ArgumentError;
+use std::sync::Arc;
 
 /// Why a job or a call could not be submitted.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,15 @@ pub enum SubmitError {
         /// The queue's limits.
         limits: QueueLimits,
     },
+    /// The budget of the tenant is spent.
+    #[error(transparent)]
+    TenantLimit(#[from] TenantLimit),
+    /// The tenant was closed.
+    #[error("tenant `{tenant}` was closed")]
+    TenantClosed {
+        /// The label of the tenant.
+        tenant: Arc<str>,
+    },
     /// The cluster was shut down.
     #[error("the cluster was shut down")]
     ShutDown,
@@ -64,6 +76,15 @@ impl From<LoadError> for SubmitError {
         match error {
             LoadError::ShutDown { .. } => Self::ShutDown,
             error => Self::Load(error),
+        }
+    }
+}
+
+impl From<NotReady> for SubmitError {
+    fn from(error: NotReady) -> Self {
+        match error {
+            NotReady::Load(error) => error.into(),
+            NotReady::Thread(error) => Self::Thread(error),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! How much may be submitted and not yet done: the bound of the queue, in tasks and in bytes.
 
+use super::tenant::TenantRoom;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// Bytes are counted in pieces of this size, since permits are counted in 32 bits.
 const PIECE: u64 = 1024;
 
-/// The room of a cluster's queue. Shared by its views.
+/// The room of a cluster's queue. Shared by its views; what each tenant has of it is bounded by its budget.
 pub(crate) struct Admission {
     tasks: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -36,6 +37,8 @@ impl Default for QueueLimits {
 pub(crate) struct Permit {
     _tasks: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
+    /// Its room in the queue of its tenant.
+    _tenant: Option<TenantRoom>,
 }
 
 /// Why there is no room.
@@ -66,7 +69,11 @@ impl Admission {
     }
 
     /// Room for a call, if there is some now.
-    pub(crate) fn try_enter(&self, bytes: u64) -> Result<Permit, NoRoom> {
+    pub(crate) fn try_enter(
+        &self,
+        bytes: u64,
+        tenant: Option<TenantRoom>,
+    ) -> Result<Permit, NoRoom> {
         let pieces = self.pieces(bytes)?;
         let full = |_: TryAcquireError| NoRoom::Full;
         Ok(Permit {
@@ -74,11 +81,16 @@ impl Admission {
             _bytes: Arc::clone(&self.bytes)
                 .try_acquire_many_owned(pieces)
                 .map_err(full)?,
+            _tenant: tenant,
         })
     }
 
     /// Room for a call, as soon as there is some.
-    pub(crate) async fn enter(&self, bytes: u64) -> Result<Permit, NoRoom> {
+    pub(crate) async fn enter(
+        &self,
+        bytes: u64,
+        tenant: Option<TenantRoom>,
+    ) -> Result<Permit, NoRoom> {
         let pieces = self.pieces(bytes)?;
         // The semaphores are never closed; a closed one would be full for ever.
         let tasks = Arc::clone(&self.tasks)
@@ -92,6 +104,7 @@ impl Admission {
         Ok(Permit {
             _tasks: tasks,
             _bytes: bytes,
+            _tenant: tenant,
         })
     }
 

@@ -5,13 +5,14 @@ use super::desk::Desk;
 use super::drivers::DetachedDrivers;
 use super::events::Event;
 use super::keeper::Keeper;
-use super::namespace::Namespaces;
 use super::notes::ClusterNotes;
 use super::programs::Programs;
-use super::settings::{SettingError, TaskSettings};
-use super::slot::{Registry, Slot};
+use super::settings::{Lookup, SettingError, TaskSettings};
+use super::slot::{Done, Registry, Slot};
+use super::tenant::{Budget, TenantState, TenantStatus};
 use crate::backend::Backend;
 use crate::events::{ClusterEvent, EventSender};
+use crate::placement::TenantId;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::LogLevel;
@@ -19,11 +20,12 @@ use rwasm_sandbox::sandbox::{
     LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
 };
 use rwasm_value::ids::{EngineId, JobId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{Notify, oneshot};
 
 /// See the [module](self).
 pub(crate) struct Core {
@@ -35,7 +37,12 @@ pub(crate) struct Core {
     pub(crate) registry: Arc<Registry>,
     pub(crate) desk: Desk,
     pub(crate) admission: Admission,
-    pub(crate) pushed: Namespaces,
+    /// The cluster itself, which has what is no tenant's.
+    pub(crate) own: Arc<TenantState>,
+    /// The tenants that are not closed, by their labels.
+    tenants: Mutex<BTreeMap<Arc<str>, Arc<TenantState>>>,
+    /// The number of the next tenant; 0 is the cluster itself.
+    tenant_ids: AtomicU64,
     /// What jobs and calls may use by default.
     pub(crate) limits: Limits,
     /// What they may reach by default.
@@ -45,8 +52,10 @@ pub(crate) struct Core {
     job_ids: AtomicU64,
     /// Modules made ready, by what they were made of. Locked when a job begins, not for its tasks.
     programs: Mutex<Programs<(ModuleHash, VariantKey), Program>>,
-    /// Notified when a program was made, or could not be.
+    /// Notified when a program was made, or could not be: threads that wait, ...
     made: Condvar,
+    /// ... and futures.
+    made_elsewhere: Notify,
     /// The inboxes of jobs that run, to stop them.
     pub(crate) running: Arc<Mutex<Running>>,
     pub(crate) detached: Arc<DetachedDrivers>,
@@ -76,6 +85,13 @@ pub struct Shutdown {
     pub finished: usize,
     /// Jobs that were stopped.
     pub stopped: usize,
+}
+
+/// Why a module could not be made ready.
+pub(crate) enum NotReady {
+    Load(LoadError),
+    /// There is no thread for it.
+    Thread(std::io::Error),
 }
 
 /// A program that is being made.
@@ -108,13 +124,16 @@ impl Core {
             registry: Arc::new(Registry::default()),
             desk: Desk::default(),
             admission: Admission::new(queue),
-            pushed: Namespaces::default(),
+            own: Arc::new(TenantState::own()),
+            tenants: Mutex::default(),
+            tenant_ids: AtomicU64::new(1),
             limits,
             grants,
             keeper,
             job_ids: AtomicU64::new(0),
             programs: Mutex::default(),
             made: Condvar::new(),
+            made_elsewhere: Notify::new(),
             running: Arc::default(),
             detached: Arc::default(),
             is_closed: AtomicBool::new(false),
@@ -124,6 +143,15 @@ impl Core {
     /// Whether the engines are in this process.
     pub(crate) fn is_here(&self) -> bool {
         matches!(self.workshop, Workshop::Here(_))
+    }
+
+    /// Returns how many modules are compiled here before the one with this hash; none if it is not being compiled.
+    #[cfg(feature = "nats")]
+    pub(crate) fn compiling_before(&self, module: &str) -> Option<usize> {
+        match &self.workshop {
+            Workshop::Here(sandbox) => sandbox.compiling_before(module),
+            Workshop::Elsewhere { .. } => None,
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -142,20 +170,28 @@ impl Core {
     /// Checks these settings and returns what the sandbox needs of them.
     pub(crate) fn setting(
         &self,
+        tenant: &TenantState,
         task: &TaskSettings,
         arguments: Vec<String>,
     ) -> Result<Arc<Setting>, SettingError> {
-        task.settle(&self.limits, &self.grants, arguments, self.is_here())
+        let label = tenant.account.label.as_ref();
+        let lookup = if self.is_here() {
+            Lookup::Here
+        } else {
+            Lookup::Elsewhere
+        };
+        task.settle(&self.limits, &self.grants, arguments, lookup, label)
     }
 
-    /// The module made ready for this setting.
+    /// The module made ready for this setting, on this thread if nobody has done that yet.
     pub(crate) fn program(
         &self,
+        tenant: &TenantState,
         module: &Module,
         setting: &Setting,
     ) -> Result<Arc<Program>, LoadError> {
         let variant = VariantKey::of(&setting.limits, setting.deterministic);
-        self.made_ready(module, variant, &setting.limits)
+        self.made_ready(tenant, module, variant, &setting.limits)
     }
 
     /// The module made ready for tasks with these limits.
@@ -164,20 +200,24 @@ impl Core {
         module: &Module,
         limits: &Limits,
     ) -> Result<Arc<Program>, LoadError> {
-        self.made_ready(module, VariantKey::of(limits, false), limits)
+        self.made_ready(&self.own, module, VariantKey::of(limits, false), limits)
     }
 
     fn made_ready(
         &self,
+        tenant: &TenantState,
         module: &Module,
         variant: VariantKey,
         limits: &Limits,
     ) -> Result<Arc<Program>, LoadError> {
         let key = (module.hash(), variant);
-        let programs = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kept = programs();
+        let mut kept = self.programs();
         loop {
-            if let Some(program) = kept.get(&key) {
+            if let Some((program, is_new)) = kept.get(&key, tenant.id()) {
+                drop(kept);
+                if is_new {
+                    self.bound_programs(tenant);
+                }
                 return Ok(program);
             }
             if kept.begin(key) {
@@ -188,6 +228,71 @@ impl Core {
         }
         // Compiled without the lock: another module need not wait for it.
         drop(kept);
+        self.make(tenant, module, variant, limits)
+    }
+
+    /// The same for futures, which compile nothing while they are polled: that is done on a thread of its own, which
+    /// goes on if the future is dropped.
+    pub(crate) async fn made_ready_elsewhere(
+        self: &Arc<Self>,
+        tenant: &Arc<TenantState>,
+        module: &Module,
+        variant: VariantKey,
+        limits: &Limits,
+    ) -> Result<Arc<Program>, NotReady> {
+        let key = (module.hash(), variant);
+        loop {
+            // From here on it hears of what is made.
+            let made = self.made_elsewhere.notified();
+            let look = || {
+                let mut kept = self.programs();
+                let program = kept.get(&key, tenant.id());
+                let begins = program.is_none() && kept.begin(key);
+                (program, begins)
+            };
+            match look() {
+                (Some((program, is_new)), _) => {
+                    if is_new {
+                        self.bound_programs(tenant);
+                    }
+                    return Ok(program);
+                }
+                (None, true) => break,
+                (None, false) => made.await,
+            }
+        }
+        let (answer, answered) = oneshot::channel();
+        let (core, tenant) = (Arc::clone(self), Arc::clone(tenant));
+        let (module, limits) = (module.clone(), limits.clone());
+        let span = tracing::Span::current();
+        let thread = std::thread::Builder::new()
+            .name("rwasm-prepare".to_owned())
+            .spawn(move || {
+                let program = span.in_scope(|| core.make(&tenant, &module, variant, &limits));
+                // Nobody may wait for it any more.
+                let _ = answer.send(program);
+            });
+        if let Err(error) = thread {
+            self.end_making(&key);
+            return Err(NotReady::Thread(error));
+        }
+        match answered.await {
+            Ok(program) => program.map_err(NotReady::Load),
+            Err(_) => Err(NotReady::Thread(std::io::Error::other(
+                "the thread that compiled the module has panicked",
+            ))),
+        }
+    }
+
+    /// Makes a program that [`Programs::begin`] has left to whoever calls this.
+    fn make(
+        &self,
+        tenant: &TenantState,
+        module: &Module,
+        variant: VariantKey,
+        limits: &Limits,
+    ) -> Result<Arc<Program>, LoadError> {
+        let key = (module.hash(), variant);
         let _making = Making { core: self, key };
         let program = Arc::new(match &self.workshop {
             Workshop::Here(sandbox) => sandbox.program(module, variant, limits)?,
@@ -195,17 +300,99 @@ impl Core {
                 Program::elsewhere(module.clone(), *strict_imports)?
             }
         });
-        let (program, gone) = programs().keep(key, program, module.size());
+        let id = tenant.id();
+        let (program, gone) = self.programs().keep(key, program, module.size(), id);
         drop(gone);
+        self.bound_programs(tenant);
         Ok(program)
+    }
+
+    /// Lets go of the programs that a tenant has more than it may have.
+    fn bound_programs(&self, tenant: &TenantState) {
+        let most = match tenant.most_modules() {
+            _ if tenant.account.is_closed() => 0,
+            Some(most) => most,
+            None => return,
+        };
+        // Dropped without the lock: freeing code takes its time.
+        let gone = self.programs().bound(tenant.id(), most);
+        drop(gone);
+    }
+
+    fn programs(&self) -> MutexGuard<'_, Programs<(ModuleHash, VariantKey), Program>> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets whoever waits for a program look again.
     fn end_making(&self, key: &(ModuleHash, VariantKey)) {
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        programs.end(key);
-        drop(programs);
+        self.programs().end(key);
         self.made.notify_all();
+        self.made_elsewhere.notify_waiters();
+    }
+
+    /// The tenant with this label, which is made if there is none.
+    pub(crate) fn tenant(&self, label: Arc<str>) -> Arc<TenantState> {
+        let mut tenants = self.tenants();
+        let tenant = tenants.entry(label).or_insert_with_key(|label| {
+            let id = TenantId(self.tenant_ids.fetch_add(1, Ordering::Relaxed));
+            Arc::new(TenantState::new(id, Arc::clone(label)))
+        });
+        Arc::clone(tenant)
+    }
+
+    pub(crate) fn set_budget(&self, tenant: &TenantState, budget: Budget) {
+        tenant.set_budget(budget);
+        if tenant.account.is_closed() {
+            return;
+        }
+        self.backend.set_share(tenant.id(), budget.share());
+        self.bound_programs(tenant);
+    }
+
+    pub(crate) fn status_of(&self, tenant: &TenantState) -> TenantStatus {
+        let (queued_tasks, queued_bytes) = tenant.queued();
+        let load = self.backend.tenant_status(tenant.id());
+        TenantStatus {
+            queued_tasks,
+            queued_bytes,
+            waiting: load.waiting,
+            running: load.running,
+            modules: self.programs().held_by(tenant.id()),
+            pushed: tenant.pushed.count(),
+        }
+    }
+
+    /// Ends a tenant: what it has submitted, and what is kept for it.
+    pub(crate) fn close(&self, tenant: &Arc<TenantState>) {
+        tenant.account.close();
+        {
+            let mut tenants = self.tenants();
+            if tenants
+                .get(tenant.label())
+                .is_some_and(|one| Arc::ptr_eq(one, tenant))
+            {
+                tenants.remove(tenant.label());
+            }
+        }
+        for slot in self.registry.pending() {
+            if slot.tenant == tenant.id() {
+                self.desk.cancel(slot.job);
+                if let Some(job) = lock(&self.running).get(&slot.job) {
+                    // One that has ended needs no stopping.
+                    let _ = job.send(Event::Stop);
+                } else if !self.is_here() {
+                    // Engines elsewhere do not know whose call it is.
+                    slot.fill(Done::cancelled());
+                }
+            }
+        }
+        self.backend.close_tenant(tenant.id());
+        tenant.pushed.clear_all();
+        self.bound_programs(tenant);
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<TenantState>>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the tasks of all jobs say from now on: log lines from this level on, if one is given.
@@ -214,17 +401,27 @@ impl Core {
     }
 
     /// Tells of a job that begins, and of its end when it comes.
-    pub(crate) fn tell_submitted(&self, slot: &Slot, label: Option<&Arc<str>>) {
+    pub(crate) fn tell_submitted(
+        &self,
+        slot: &Slot,
+        tenant: &TenantState,
+        label: Option<&Arc<str>>,
+    ) {
         if !self.events.is_heard() {
             return;
         }
         let job = slot.job;
         let label = label.cloned();
-        self.events.tell(ClusterEvent::JobSubmitted { job, label });
+        let tenant = tenant.account.label.clone();
+        self.events
+            .tell(ClusterEvent::JobSubmitted { job, label, tenant });
         let events = self.events.clone();
         slot.watch(move |done| {
-            let success = done.success;
-            events.tell(ClusterEvent::JobEnded { job, success });
+            events.tell(ClusterEvent::JobEnded {
+                job,
+                success: done.success,
+                usage: done.usage(),
+            });
         });
     }
 
@@ -250,8 +447,7 @@ impl Core {
         self.backend.shutdown();
         self.detached.join();
         // With the last program goes the thread that keeps its clock.
-        let programs =
-            std::mem::take(&mut *self.programs.lock().unwrap_or_else(PoisonError::into_inner));
+        let programs = std::mem::take(&mut *self.programs());
         drop(programs);
         if let Workshop::Here(sandbox) = &self.workshop {
             sandbox.close();
@@ -261,7 +457,10 @@ impl Core {
 
     /// Lets go of what was pushed to an engine that has gone; what runs there has it still.
     pub(crate) fn forget(&self, engine: EngineId) {
-        self.pushed.clear(engine);
+        self.own.pushed.clear(engine);
+        for tenant in self.tenants().values() {
+            tenant.pushed.clear(engine);
+        }
     }
 }
 

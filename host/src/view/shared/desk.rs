@@ -123,6 +123,14 @@ impl Desk {
         }
     }
 
+    /// Stops a call or job, if it has it.
+    pub(crate) fn cancel(&self, job: JobId) {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let DeskState::Running(desk, _) = &*state {
+            desk.cancel(job);
+        }
+    }
+
     /// Resolves what is left as cancelled, and ends the thread.
     pub(crate) fn close(&self) {
         let state = {
@@ -260,10 +268,10 @@ impl Host {
 
     fn submit(&mut self, entrant: Entrant, terms: Terms) -> Result<(), DependencyError> {
         let Entrant { slot, work } = entrant;
-        let job = slot.job;
+        let (job, tenant) = (slot.job, slot.tenant);
         let held = RefCell::new(Vec::new());
         let states = |job: JobId| {
-            let slot = self.registry.find(job)?;
+            let slot = self.registry.find_of(tenant, job)?;
             let ended = slot.look(|done| done.ended());
             held.borrow_mut().push(slot);
             Some(ended.map_or(Known::Pending, Known::Ended))

@@ -20,4 +20,5 @@ pub(crate) mod settings;
 pub(crate) mod slot;
 pub(crate) mod stats;
 pub(crate) mod targets;
+pub(crate) mod tenant;
 pub(crate) mod within;

@@ -10,7 +10,7 @@ use rwasm_value::value::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The values of all engines of a cluster.
+/// The values that a tenant has pushed to the engines of a cluster.
 #[derive(Default)]
 pub(crate) struct Namespaces(Mutex<Arc<Pushed>>);
 
@@ -61,6 +61,16 @@ impl Namespaces {
     /// Takes all values of an engine away.
     pub(crate) fn clear(&self, engine: EngineId) {
         Arc::make_mut(&mut self.lock()).remove(&engine);
+    }
+
+    /// Takes all values of all engines away.
+    pub(crate) fn clear_all(&self) {
+        *self.lock() = Arc::default();
+    }
+
+    /// The number of values that engines have.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().values().map(|values| values.len()).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<HashMap<EngineId, Arc<PushedValues>>>> {

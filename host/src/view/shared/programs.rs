@@ -2,7 +2,8 @@
 //!
 //! Those in use stay; of the others only the last used do, so that a cluster that runs ever new modules does not grow.
 
-use std::collections::{HashMap, HashSet};
+use crate::placement::TenantId;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ struct Kept<P> {
     program: Arc<P>,
     bytes: u64,
     used: u64,
+    /// For whom it is kept, and when each has used it last.
+    holders: BTreeMap<TenantId, u64>,
 }
 
 impl<K, P> Default for Programs<K, P> {
@@ -39,11 +42,37 @@ impl<K, P> Default for Programs<K, P> {
 }
 
 impl<K: Copy + Eq + Hash, P> Programs<K, P> {
-    pub(crate) fn get(&mut self, key: &K) -> Option<Arc<P>> {
+    /// Returns a program for this tenant, if it is kept, whoever it was made for, and whether it is another one for it.
+    pub(crate) fn get(&mut self, key: &K, tenant: TenantId) -> Option<(Arc<P>, bool)> {
         self.now += 1;
         let kept = self.kept.get_mut(key)?;
         kept.used = self.now;
-        Some(Arc::clone(&kept.program))
+        let is_new = kept.holders.insert(tenant, self.now).is_none();
+        Some((Arc::clone(&kept.program), is_new))
+    }
+
+    /// The number of programs that are kept for a tenant.
+    pub(crate) fn held_by(&self, tenant: TenantId) -> usize {
+        let kept = self.kept.values();
+        kept.filter(|kept| kept.holders.contains_key(&tenant))
+            .count()
+    }
+
+    /// Keeps only so many for a tenant, those that it used last. Gives those that are kept for nobody else.
+    pub(crate) fn bound(&mut self, tenant: TenantId, most: usize) -> Vec<Arc<P>> {
+        let used = |(key, kept): (&K, &Kept<P>)| Some((*kept.holders.get(&tenant)?, *key));
+        let mut held: Vec<(u64, K)> = self.kept.iter().filter_map(used).collect();
+        held.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
+        let mut gone = Vec::new();
+        for (_, key) in held.into_iter().skip(most) {
+            if let Some(kept) = self.kept.get_mut(&key) {
+                kept.holders.remove(&tenant);
+                if kept.holders.is_empty() {
+                    gone.extend(self.kept.remove(&key).map(|kept| kept.program));
+                }
+            }
+        }
+        gone
     }
 
     /// Whether nobody makes it yet; then whoever asks does, until [`Programs::end`].
@@ -58,15 +87,23 @@ impl<K: Copy + Eq + Hash, P> Programs<K, P> {
     /// Keeps a program made of a module of this many bytes, unless there is one by now. Returns the one that is kept.
     ///
     /// Also gives those that are let go: freeing code takes its time, and is best done without a lock.
-    pub(crate) fn keep(&mut self, key: K, program: Arc<P>, bytes: u64) -> (Arc<P>, Vec<Arc<P>>) {
+    pub(crate) fn keep(
+        &mut self,
+        key: K,
+        program: Arc<P>,
+        bytes: u64,
+        tenant: TenantId,
+    ) -> (Arc<P>, Vec<Arc<P>>) {
         self.now += 1;
         let used = self.now;
         let kept = self.kept.entry(key).or_insert(Kept {
             program,
             bytes,
             used,
+            holders: BTreeMap::new(),
         });
         kept.used = used;
+        kept.holders.insert(tenant, used);
         let program = Arc::clone(&kept.program);
         (program, self.let_go())
     }
@@ -101,39 +138,61 @@ impl<K: Copy + Eq + Hash, P> Programs<K, P> {
 mod tests {
     use super::*;
 
+    const OWN: TenantId = TenantId(0);
+
+    #[test]
+    fn each_tenant_has_its_own_bound_and_takes_nothing_from_others() {
+        let (one, other) = (TenantId(1), TenantId(2));
+        let mut programs = Programs::default();
+        for key in 0..4 {
+            programs.keep(key, Arc::new(key), 1, one);
+        }
+        assert!(programs.get(&1, other).is_some());
+        assert!(programs.get(&0, one).is_some());
+        let gone = programs.bound(one, 2);
+        assert_eq!(gone, [Arc::new(2)]);
+        assert_eq!((programs.held_by(one), programs.held_by(other)), (2, 1));
+        // A tenant that is closed.
+        let gone = programs.bound(one, 0);
+        assert_eq!(gone, [Arc::new(0), Arc::new(3)]);
+        assert_eq!((programs.held_by(one), programs.held_by(other)), (0, 1));
+        assert!(programs.get(&1, other).is_some());
+    }
+
     #[test]
     fn the_last_used_are_kept_and_those_in_use_with_them() {
         let mut programs = Programs::default();
-        let (in_use, _) = programs.keep(0, Arc::new(0), 1);
+        let (in_use, _) = programs.keep(0, Arc::new(0), 1, OWN);
         let mut gone = Vec::new();
         for key in 1..=2 * MOST {
-            gone.extend(programs.keep(key, Arc::new(key), 1).1);
-            assert!(programs.get(&1).is_some());
+            gone.extend(programs.keep(key, Arc::new(key), 1, OWN).1);
+            assert!(programs.get(&1, OWN).is_some());
         }
         assert_eq!(programs.kept.len(), MOST + 2);
         assert_eq!(*gone[0], 2);
-        assert_eq!(programs.get(&0), Some(in_use));
-        assert_eq!(programs.get(&2), None);
-        assert_eq!(programs.get(&(2 * MOST)), Some(Arc::new(2 * MOST)));
+        assert_eq!(programs.get(&0, OWN), Some((in_use, false)));
+        assert_eq!(programs.get(&2, OWN), None);
+        let last = Some((Arc::new(2 * MOST), false));
+        assert_eq!(programs.get(&(2 * MOST), OWN), last);
     }
 
     #[test]
     fn large_modules_are_fewer() {
         let mut programs = Programs::default();
         for key in 0..6 {
-            let (kept, _) = programs.keep(key, Arc::new(key), MOST_BYTES / 4);
+            let (kept, _) = programs.keep(key, Arc::new(key), MOST_BYTES / 4, OWN);
             assert_eq!(*kept, key);
         }
         // The newest is in use while others are let go.
         assert_eq!(programs.kept.len(), 5);
-        assert_eq!(programs.get(&0), None);
+        assert_eq!(programs.get(&0, OWN), None);
     }
 
     #[test]
     fn the_first_of_two_made_at_once_is_the_one() {
         let mut programs = Programs::default();
-        let (first, _) = programs.keep('a', Arc::new(1), 1);
-        let (second, _) = programs.keep('a', Arc::new(2), 1);
+        let (first, _) = programs.keep('a', Arc::new(1), 1, OWN);
+        let (second, _) = programs.keep('a', Arc::new(2), 1, OWN);
         assert!(Arc::ptr_eq(&first, &second));
     }
 }

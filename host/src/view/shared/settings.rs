@@ -1,6 +1,7 @@
 //! How tasks run: the settings that calls, maps and runs share, and those that a view's methods set.
 
 use super::core::Core;
+use super::tenant::TenantState;
 use crate::dispatch::{Owner, Reuse};
 use crate::graph::{Dependency, Retry, Terms};
 use crate::job::Tolerance;
@@ -9,8 +10,11 @@ use crate::placement::Eligible;
 use rwasm_history::JobKey;
 use rwasm_sandbox::grants::{GrantError, Grants};
 use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
-use rwasm_sandbox::sandbox::{Peers, Setting};
+use rwasm_sandbox::sandbox::{Caller, GrantedDirs, Peers, Setting};
 use rwasm_value::units::ByteSize;
+use std::any::Any;
+#[cfg(feature = "nats")]
+use std::fs::File;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,10 +48,12 @@ pub struct TaskSettings {
     pub queue_timeout: Option<Duration>,
     /// How long a whole call or job may take: waiting, running and retrying.
     pub deadline: Option<Duration>,
-    /// The precedence if engines are scarce: higher before lower, 0 by default.
+    /// The precedence if engines are scarce: higher before lower, 0 by default. It counts among the work of one tenant.
     pub priority: i32,
     /// The label of the call or job, shown in messages, events and the history.
     pub label: Option<Arc<str>>,
+    /// A value of the embedder's that its host functions get from [`HostCall::context`](crate::HostCall::context).
+    pub context: Option<Arc<dyn Any + Send + Sync>>,
     /// The job in the history whose tasks this one repeats.
     #[cfg(feature = "history")]
     pub repeats: Option<JobKey>,
@@ -73,16 +79,28 @@ pub struct JobSettings {
     pub keep_records: bool,
 }
 
+/// Where the directories and peers that tasks may reach are looked up.
+pub(crate) enum Lookup {
+    /// In this process, where the engines are.
+    Here,
+    /// Here too; somebody has opened these directories, in order, and what their names lead to does not matter.
+    #[cfg(feature = "nats")]
+    Opened(Vec<File>),
+    /// By the processes that have the engines.
+    Elsewhere,
+}
+
 impl TaskSettings {
     /// Checks these settings and returns what the sandbox needs of them. `limits` and `grants` apply if these settings
-    /// have none; `arguments` are those of a WASI command, its own name first. Directories and peers are looked up where
-    /// the engines are: in this process (`here`) or elsewhere.
+    /// have none; `arguments` are those of a WASI command, its own name first. `tenant` is the label of whoever they belong
+    /// to.
     pub(crate) fn settle(
         &self,
         limits: &Limits,
         grants: &Arc<Grants>,
         arguments: Vec<String>,
-        here: bool,
+        lookup: Lookup,
+        tenant: Option<&Arc<str>>,
     ) -> Result<Arc<Setting>, SettingError> {
         let mut limits = self.limits.as_ref().unwrap_or(limits).clone();
         let own = self.grants.as_ref().map(|own| Arc::new(own.clone()));
@@ -103,11 +121,18 @@ impl TaskSettings {
         if self.deterministic && !cfg!(feature = "deterministic") {
             return Err(SettingError::NotBuiltForDeterminism);
         }
-        let (dirs, peers) = if here {
-            (grants.check(self.deterministic)?, Peers::new(&grants.net))
+        let opened = match lookup {
+            Lookup::Here => Some(grants.open()?),
+            #[cfg(feature = "nats")]
+            Lookup::Opened(dirs) => Some(dirs),
+            Lookup::Elsewhere => None,
+        };
+        let (dirs, peers) = if let Some(opened) = opened {
+            grants.check(&opened, self.deterministic)?;
+            (GrantedDirs::new(&grants, &opened)?, Peers::new(&grants.net))
         } else {
             grants.check_elsewhere(self.deterministic)?;
-            (Vec::new(), Peers::default())
+            (GrantedDirs::default(), Peers::default())
         };
         if self.deterministic {
             limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
@@ -116,18 +141,21 @@ impl TaskSettings {
             limits,
             grants,
             peers: Arc::new(peers),
-            dirs: dirs.into(),
+            dirs,
             deterministic: self.deterministic,
             program_arguments: arguments,
             keep_instance: self.reuse != Reuse::None,
+            caller: Caller::of(tenant, self.context.as_ref()),
         }))
     }
 }
 
 /// The settings of a view: see the setters of [`LoadBalancedView`](crate::LoadBalancedView) and of
 /// [`DirectView`](crate::DirectView).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct ViewSettings {
+    /// Whose view it is.
+    pub(crate) tenant: Arc<TenantState>,
     pub(crate) task: TaskSettings,
     /// How maps treat their tasks.
     pub(crate) job: JobSettings,
@@ -139,9 +167,11 @@ pub(crate) struct ViewSettings {
     pub(crate) setting: OnceLock<Arc<Setting>>,
 }
 
-impl Default for ViewSettings {
-    fn default() -> Self {
+impl ViewSettings {
+    /// The settings of a new view of a tenant.
+    pub(crate) fn of(tenant: Arc<TenantState>) -> Self {
         Self {
+            tenant,
             task: TaskSettings::default(),
             job: JobSettings {
                 max_failures: Tolerance::Percent(100.0),
@@ -153,9 +183,7 @@ impl Default for ViewSettings {
             setting: OnceLock::new(),
         }
     }
-}
 
-impl ViewSettings {
     /// Returns whether the desk must take care of a call.
     pub(crate) fn needs_care(&self) -> bool {
         self.task.retry.retries > 0
@@ -182,7 +210,7 @@ impl ViewSettings {
         if let Some(setting) = self.setting.get() {
             return Ok(setting);
         }
-        let setting = core.setting(&self.task, Vec::new())?;
+        let setting = core.setting(&self.tenant, &self.task, Vec::new())?;
         Ok(self.setting.get_or_init(|| setting))
     }
 }
@@ -232,7 +260,19 @@ macro_rules! setters {
             self
         }
 
-        /// Sets the precedence if engines are scarce: higher before lower, 0 by default.
+        /// Gives the host functions that these tasks call a value of this program's: see
+        /// [`HostCall::context`](crate::HostCall::context). It replaces an earlier one.
+        pub fn context<T: std::any::Any + Send + Sync>(
+            mut self,
+            context: std::sync::Arc<T>,
+        ) -> Self {
+            self.settings.task.context = Some(context);
+            self.settings.setting.take();
+            self
+        }
+
+        /// Sets the precedence if engines are scarce: higher before lower, 0 by default. It counts among the work of one
+        /// tenant.
         pub fn priority(mut self, priority: i32) -> Self {
             self.settings.task.priority = priority;
             self

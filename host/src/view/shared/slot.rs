@@ -7,14 +7,17 @@
 use super::admission::Permit;
 use super::live::Live;
 use super::notes::NoteFeed;
+use super::tenant::TenantRoom;
+use crate::events::JobUsage;
 use crate::graph::Ended;
+use crate::placement::TenantId;
 use rwasm_sandbox::note::{Listener, TaskNote};
-use rwasm_sandbox::outcome::Outcome;
+use rwasm_sandbox::outcome::{Failure, Outcome, Usage};
 use rwasm_value::ids::{EngineId, JobId};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The slots of a cluster's jobs, by name: what dependencies are looked up in. A job is known as
 /// long as somebody holds its slot: it runs, or its handle is there.
@@ -28,6 +31,11 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn find(&self, job: JobId) -> Option<Arc<Slot>> {
         self.lock().get(&job)?.upgrade()
+    }
+
+    /// The same, if the job is this tenant's: nobody learns of another's jobs.
+    pub(crate) fn find_of(&self, tenant: TenantId, job: JobId) -> Option<Arc<Slot>> {
+        self.find(job).filter(|slot| slot.tenant == tenant)
     }
 
     /// The jobs that have not ended.
@@ -44,6 +52,7 @@ impl Registry {
 /// See the [module](self).
 pub(crate) struct Slot {
     pub(crate) job: JobId,
+    pub(crate) tenant: TenantId,
     registry: Arc<Registry>,
     pub(crate) live: Live,
     state: Mutex<SlotState>,
@@ -57,7 +66,10 @@ struct SlotState {
     /// Of whoever polls: a job has one handle.
     waker: Option<Waker>,
     watchers: Vec<Watcher>,
+    /// The room in the queue of a call, ...
     permit: Option<Permit>,
+    /// ... and in that of its tenant of a job of many tasks.
+    room: Option<TenantRoom>,
 }
 
 /// Whom to tell of the end.
@@ -69,6 +81,8 @@ pub(crate) struct Done {
     /// way.
     pub(crate) outcome: Option<Outcome>,
     pub(crate) success: bool,
+    /// What a job of many tasks has used.
+    usage: JobUsage,
     /// Where it ran.
     pub(crate) engines: Vec<EngineId>,
     pub(crate) at: Instant,
@@ -79,20 +93,36 @@ impl Done {
     pub(crate) fn call(outcome: Outcome) -> Self {
         Self {
             success: outcome.result.is_ok(),
+            usage: JobUsage::default(),
             engines: outcome.usage.engine.into_iter().collect(),
             outcome: Some(outcome),
             at: Instant::now(),
         }
     }
 
+    /// The end of a call that is given up without an answer.
+    pub(crate) fn cancelled() -> Self {
+        Self::call(Outcome {
+            result: Err(Failure::cancelled()),
+            usage: Usage::none(None, 1, SystemTime::now()),
+        })
+    }
+
     /// The end of a job of many tasks.
-    pub(crate) fn job(success: bool, engines: Vec<EngineId>) -> Self {
+    pub(crate) fn job(success: bool, usage: JobUsage, engines: Vec<EngineId>) -> Self {
         Self {
             outcome: None,
             success,
+            usage,
             engines,
             at: Instant::now(),
         }
+    }
+
+    /// What it has used; to be asked of a call before its outcome is taken.
+    pub(crate) fn usage(&self) -> JobUsage {
+        let call = self.outcome.as_ref();
+        call.map_or(self.usage, |outcome| JobUsage::of(&outcome.usage))
     }
 
     pub(crate) fn ended(&self) -> Ended {
@@ -104,13 +134,21 @@ impl Done {
 }
 
 impl Slot {
-    pub(crate) fn new(job: JobId, registry: &Arc<Registry>, permit: Option<Permit>) -> Arc<Self> {
+    pub(crate) fn new(
+        job: JobId,
+        tenant: TenantId,
+        registry: &Arc<Registry>,
+        permit: Option<Permit>,
+        room: Option<TenantRoom>,
+    ) -> Arc<Self> {
         let slot = Arc::new(Self {
             job,
+            tenant,
             registry: Arc::clone(registry),
             live: Live::default(),
             state: Mutex::new(SlotState {
                 permit,
+                room,
                 ..SlotState::default()
             }),
             ready: Condvar::new(),
@@ -127,7 +165,7 @@ impl Slot {
         }
         let watchers = std::mem::take(&mut state.watchers);
         let waker = state.waker.take();
-        let permit = state.permit.take();
+        let permit = (state.permit.take(), state.room.take());
         for watcher in watchers {
             watcher(&done);
         }

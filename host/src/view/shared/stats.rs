@@ -1,5 +1,6 @@
 //! The figures of a job.
 
+use crate::events::JobUsage;
 use rwasm_sandbox::outcome::Usage;
 use rwasm_value::ids::EngineId;
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct JobStats {
     pub engines: BTreeMap<EngineId, EngineStats>,
     /// The number of engines that the job could use.
     pub engine_count: usize,
+    /// What all tasks used together.
+    pub usage: JobUsage,
 }
 
 /// What one engine did for a job.
@@ -69,6 +72,7 @@ impl JobStats {
     }
 
     pub(crate) fn add(&mut self, usage: &Usage, is_merge: bool) {
+        self.usage.add(usage);
         self.tasks += 1;
         self.merges += u64::from(is_merge);
         self.retries += u64::from(usage.attempt > 1);

@@ -265,7 +265,6 @@ impl Again<'_> {
     ) -> Result<(), CliError> {
         refuse_same(printed.output.as_deref(), None)?;
         let output = Output::open(printed.output.as_deref())?;
-        signals.clean(output.aside());
         let mut cluster = RunningCluster::of_this_process(builder)?;
         let (mut inputs, mut lists) = (Vec::new(), Vec::new());
         for one in given {

@@ -206,7 +206,6 @@ fn print_recalled(
         (None, None) => None,
     };
     let output = Output::open(arguments.printed.output.as_deref())?;
-    signals.clean(output.aside());
     let is_quiet = arguments.loudness.quiet;
     if !is_quiet && is_under_way && recalled.engines().is_empty() {
         warn("the cluster has no engines; tasks wait until one joins");

@@ -33,7 +33,7 @@ pub(crate) fn job(command: &JobCommand, signals: &Signals) -> Result<(), CliErro
             JobName::Durable(id) => durable_show(id, arguments),
         },
         JobCommand::Result(arguments) => match &arguments.id {
-            JobName::History(id) => result::result(JobKey(*id), arguments, signals),
+            JobName::History(id) => result::result(JobKey(*id), arguments),
             JobName::Durable(id) => durable_result(id, arguments, signals),
         },
         #[cfg(feature = "nats")]

@@ -2,7 +2,6 @@
 
 use super::{is_streamed, merge_of, remembered};
 use crate::args::ResultArguments;
-use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::warn;
 use crate::output::results::Output;
@@ -18,21 +17,13 @@ use rwasm_cluster::{
 /// Tasks that are held in memory at a time.
 const PAGE: usize = 64;
 
-pub(super) fn result(
-    key: JobKey,
-    arguments: &ResultArguments,
-    signals: &Signals,
-) -> Result<(), CliError> {
+pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), CliError> {
     let history = history::existing()?;
     let job = history.job(key).map_err(CliError::History)?;
     let format = Formats::of(&job, arguments.printed.format);
     let path = arguments.printed.output.as_deref();
     refuse_same(path, None)?;
-    let output = || {
-        let output = Output::open(path)?;
-        signals.clean(output.aside());
-        Ok::<_, CliError>(output)
-    };
+    let output = || Output::open(path);
     if let Some(index) = arguments.task {
         let task = history.task(key, index).map_err(CliError::History)?;
         let value = value_of(&job, &task)?;

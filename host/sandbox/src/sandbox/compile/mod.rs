@@ -2,6 +2,7 @@
 //! otherwise from the cluster's `compiler`, in this process or in a `helper`. Code belongs to a
 //! `variant`, whose `ticker` advances its epoch.
 
+mod bounded;
 pub(super) mod cache;
 pub(super) mod compiler;
 pub(super) mod helper;
@@ -10,9 +11,10 @@ mod turns;
 pub(super) mod variant;
 
 use crate::limits::Limits;
+use crate::sandbox::module::Module;
 use crate::sandbox::module::load::CompileLimit;
 use crate::sandbox::module::load::LoadError;
-use crate::sandbox::module::{Module, ModuleHash};
+use bounded::NoCode;
 use bytes::Bytes;
 use cache::CodeCache;
 use compiler::Compiler;
@@ -25,11 +27,14 @@ use variant::Variant;
 use wasmtime::component::Component;
 
 /// What the two kinds of compiled code have in common.
-pub(super) trait Code: Sized {
+pub(super) trait Code: Sized + Send + 'static {
     /// Distinguishes the kinds in the cache.
     const KIND: CodeKind;
 
     fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
+
+    /// The bytes of its image in memory.
+    fn size(&self) -> u64;
     fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
 
     /// Maps code that [`Code::serialize`] produced: `file` is open and is the one at `path`.
@@ -47,6 +52,11 @@ macro_rules! code {
 
             fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
                 Self::from_binary(engine, bytes)
+            }
+
+            fn size(&self) -> u64 {
+                let image = self.image_range();
+                (image.end.addr() - image.start.addr()) as u64
             }
 
             fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
@@ -131,9 +141,10 @@ impl CodeSource {
         self.helpers.close();
     }
 
-    /// Returns how many modules are compiled before this one, or at the same time; none if it is not being compiled here.
-    pub(super) fn compiling_before(&self, module: ModuleHash) -> Option<usize> {
-        self.turns.before(&module.to_string())
+    /// Returns how many modules are compiled before the one with this hash, or at the same time; none if it is not being
+    /// compiled here.
+    pub(super) fn compiling_before(&self, module: &str) -> Option<usize> {
+        self.turns.before(module)
     }
 
     /// Returns the code with that name, if it is in the cache and suits this engine.
@@ -188,12 +199,19 @@ impl Supply<'_> {
             Compiler::InProcess => {
                 let code = C::compile(&variant.engine, &bytes()?)
                     .map_err(|error| LoadError::invalid(module, format!("{error:#}")))?;
-                if self.source.cache.is_some()
-                    && let Ok(serialized) = code.serialize()
-                {
-                    self.source.keep(&name, &mut serialized.as_slice());
+                Ok(self.kept(&name, code))
+            }
+            Compiler::Bounded => {
+                let code =
+                    bounded::compile::<C>(&variant.engine, bytes()?, self.limits.compile_time)
+                        .map_err(|why| self.no_code(module, why))?;
+                if code.size() > self.limits.compiled.bytes() {
+                    return Err(LoadError::CompileLimit {
+                        name: module.name().to_owned(),
+                        limit: CompileLimit::Code(self.limits.compiled),
+                    });
                 }
-                Ok(code)
+                Ok(self.kept(&name, code))
             }
             Compiler::Helper(program) => {
                 let compiled = self.ask(program, C::KIND, variant, module, bytes()?)?;
@@ -202,6 +220,30 @@ impl Supply<'_> {
             Compiler::PrecompiledOnly => Err(LoadError::NotPrecompiled {
                 name: module.name().to_owned(),
             }),
+        }
+    }
+
+    /// Keeps code that was compiled in this process for the next start.
+    fn kept<C: Code>(&self, name: &str, code: C) -> C {
+        if self.source.cache.is_some()
+            && let Ok(serialized) = code.serialize()
+        {
+            self.source.keep(name, &mut serialized.as_slice());
+        }
+        code
+    }
+
+    /// Says why the compiler in this process gave no code.
+    fn no_code(&self, module: &Module, why: NoCode) -> LoadError {
+        let name = module.name().to_owned();
+        match why {
+            NoCode::Invalid(error) => LoadError::invalid(module, format!("{error:#}")),
+            NoCode::Time => LoadError::CompileLimit {
+                name,
+                limit: CompileLimit::Time(self.limits.compile_time),
+            },
+            NoCode::Stuck(count) => LoadError::CompilersStuck { name, count },
+            NoCode::Crashed(message) => LoadError::CompilerCrashed { name, message },
         }
     }
 

@@ -102,6 +102,16 @@ pub enum LoadError {
         /// What is known of the cause.
         message: String,
     },
+    /// So many compilers in this process go on past their time limits that no more are started.
+    #[error(
+        "module `{name}` was not compiled: {count} modules before it take longer than their limit, and go on"
+    )]
+    CompilersStuck {
+        /// The module.
+        name: String,
+        /// How many there are.
+        count: usize,
+    },
     /// The program for compiling produces code that this program cannot run.
     #[error("module `{name}` was not compiled: `{}` is a different build from this program", plain::path(.program))]
     CompilerMismatch {

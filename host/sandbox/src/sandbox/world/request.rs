@@ -1,5 +1,6 @@
 //! One run of one task: the request to the sandbox, and its report.
 
+use super::dirs::GrantedDirs;
 use super::net::Peers;
 use crate::cancel::Cancel;
 use crate::grants::Grants;
@@ -11,7 +12,7 @@ use crate::pushed::PushedValues;
 use crate::sandbox::module::Callee;
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::Packed;
-use std::fs::File;
+use std::any::Any;
 use std::sync::Arc;
 
 /// The arguments of the call.
@@ -36,8 +37,8 @@ pub struct Setting {
     pub grants: Arc<Grants>,
     /// The granted peers, with the addresses that names have for the job.
     pub peers: Arc<Peers>,
-    /// The granted directories, in order, as they were when granted.
-    pub dirs: Arc<[File]>,
+    /// The granted directories, opened when they were granted.
+    pub dirs: GrantedDirs,
     /// Whether the outcome and its fuel are the same on every engine and every run.
     #[doc(hidden)]
     pub deterministic: bool,
@@ -46,6 +47,35 @@ pub struct Setting {
     pub program_arguments: Vec<String>,
     /// Whether the instance is kept for the next task.
     pub keep_instance: bool,
+    /// What the embedder's functions learn of whoever submitted the job.
+    pub caller: Option<Arc<Caller>>,
+}
+
+/// What the embedder's functions learn of whoever submitted a job.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Caller {
+    /// The label of the tenant.
+    pub(super) tenant: Option<Arc<str>>,
+    /// A value of the embedder's.
+    pub(super) context: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Caller {
+    /// None if there is nothing to learn.
+    #[must_use]
+    pub fn of(
+        tenant: Option<&Arc<str>>,
+        context: Option<&Arc<dyn Any + Send + Sync>>,
+    ) -> Option<Arc<Self>> {
+        if tenant.is_none() && context.is_none() {
+            return None;
+        }
+        Some(Arc::new(Self {
+            tenant: tenant.cloned(),
+            context: context.cloned(),
+        }))
+    }
 }
 
 /// Where a task runs: what it can learn of its host, and who receives its notes.
@@ -70,10 +100,11 @@ impl Setting {
             limits,
             grants: Arc::default(),
             peers: Arc::default(),
-            dirs: Arc::default(),
+            dirs: GrantedDirs::default(),
             deterministic: false,
             program_arguments: Vec::new(),
             keep_instance: false,
+            caller: None,
         }
     }
 }

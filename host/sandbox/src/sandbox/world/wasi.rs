@@ -2,28 +2,24 @@
 //! guest first uses it.
 
 use super::clock::GuestClock;
+use super::dirs::GrantedDirs;
 use super::net::{self, Peers, Refusals};
 use super::request::{Arguments, Request};
 use super::state::HOST_WORK_VERSION;
 use super::stdio::{Stdio, unreadable};
-use crate::grants::{Access, DirGrant, Grants, Random};
-use crate::outcome::{Failure, FailureCode};
+use crate::grants::{Grants, Random};
+use crate::outcome::Failure;
 use crate::sandbox::module::{Callee, Module};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng, TryRng};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt::Display;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::p2::bindings::filesystem::preopens;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiView};
 
 /// The part that is the same for both versions of WASI.
 pub(super) struct World {
@@ -31,7 +27,7 @@ pub(super) struct World {
     pub(super) peers: Arc<Peers>,
     /// What it was refused of the network.
     pub(super) refusals: Refusals,
-    dirs: Arc<[File]>,
+    dirs: GrantedDirs,
     clock: GuestClock,
     /// The source of random numbers; the operating system if there is none.
     seed: Option<Seed>,
@@ -64,7 +60,7 @@ impl World {
             grants: Arc::clone(grants),
             peers: Arc::clone(&setting.peers),
             refusals: Refusals::default(),
-            dirs: Arc::clone(&setting.dirs),
+            dirs: setting.dirs.clone(),
             clock,
             seed,
             random_bytes: Arc::default(),
@@ -79,7 +75,7 @@ impl World {
         self.random_bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether it has directories, which are opened when the task begins.
+    /// Whether it has directories, which it is given when the task begins.
     pub(super) fn has_directories(&self) -> bool {
         !self.dirs.is_empty()
     }
@@ -101,11 +97,9 @@ impl World {
     }
 
     pub(super) fn p1_with_directories(&self, stdio: &Stdio) -> Result<WasiP1Ctx, Failure> {
-        let mut context = self.with_directories(stdio)?.build_p1();
-        self.check(&mut WasiView::ctx(&mut context))?;
-        WasiView::ctx(&mut context)
-            .table
-            .set_max_capacity(self.handles);
+        self.dirs.expect_in_place(&self.grants)?;
+        let mut context = self.p1(stdio);
+        *WasiView::ctx(&mut context).ctx.filesystem() = self.dirs.files();
         Ok(context)
     }
 
@@ -113,56 +107,10 @@ impl World {
         &self,
         stdio: &Stdio,
     ) -> Result<(WasiCtx, ResourceTable), Failure> {
-        let mut ctx = self.with_directories(stdio)?.build();
-        let mut table = ResourceTable::new();
-        self.check(&mut WasiCtxView {
-            ctx: &mut ctx,
-            table: &mut table,
-        })?;
-        table.set_max_capacity(self.handles);
+        self.dirs.expect_in_place(&self.grants)?;
+        let (mut ctx, table) = self.p2(stdio);
+        *ctx.filesystem() = self.dirs.files();
         Ok((ctx, table))
-    }
-
-    fn with_directories(&self, stdio: &Stdio) -> Result<WasiCtxBuilder, Failure> {
-        let mut builder = self.builder(stdio);
-        for dir in &self.grants.dirs {
-            let access = match dir.access {
-                Access::ReadOnly => FsPerms::ReadOnly,
-                Access::ReadWrite => FsPerms::ReadWrite,
-            };
-            builder
-                .preopened_dir(&dir.host, &dir.guest, access)
-                .map_err(|error| not_granted(dir, &format!("cannot be opened: {error:#}")))?;
-        }
-        Ok(builder)
-    }
-
-    /// Refuses a directory that is not the one that was granted. A task that may write around it
-    /// could have replaced it, perhaps with a link.
-    fn check(&self, wasi: &mut WasiCtxView<'_>) -> Result<(), Failure> {
-        let internal = |error: &dyn Display| Failure::new(FailureCode::Internal, error.to_string());
-        let mut files = WasiFilesystemCtxView {
-            ctx: wasi.ctx.filesystem(),
-            table: wasi.table,
-        };
-        let opened = preopens::Host::get_directories(&mut files).map_err(|e| internal(&e))?;
-        for ((handle, _), (dir, granted)) in opened
-            .into_iter()
-            .zip(self.grants.dirs.iter().zip(&*self.dirs))
-        {
-            let found = files.table.delete(handle).map_err(|e| internal(&e))?;
-            let is_same = match &found {
-                Descriptor::Dir(found) => is_same(&found.dir, granted),
-                Descriptor::File(_) => Ok(false),
-            };
-            if !is_same.map_err(|e| internal(&e))? {
-                return Err(not_granted(
-                    dir,
-                    "is no longer the directory that was granted",
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn builder(&self, stdio: &Stdio) -> WasiCtxBuilder {
@@ -225,16 +173,6 @@ impl TryRng for Numbers {
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.numbers.try_fill_bytes(bytes)
     }
-}
-
-fn not_granted(dir: &DirGrant, why: &str) -> Failure {
-    let message = format!("the directory `{}` {why}", dir.host.display());
-    Failure::new(FailureCode::PolicyDenied, message)
-}
-
-fn is_same(one: &File, other: &File) -> std::io::Result<bool> {
-    let (one, other) = (one.metadata()?, other.metadata()?);
-    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 /// What all random numbers of a task are derived from.

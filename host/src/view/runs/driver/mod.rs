@@ -21,7 +21,7 @@ use crate::backend::Backend;
 use crate::dispatch::{DispatchPreset, Pushed, Reply};
 use crate::graph::Retry;
 use crate::job::assign::blocks;
-use crate::job::{ChunkFacts, Decision, Ending, Machine, TaskId};
+use crate::job::{ChunkFacts, Decision, Ending, Machine, ReadRequest, TaskId};
 use crate::merge::Fold;
 use crate::placement::Eligible;
 use crate::timers::Timers;
@@ -29,6 +29,7 @@ use crate::view::shared::events::{Event, Progress};
 use crate::view::shared::result::{JobError, JobResult, TaskRecord};
 use crate::view::shared::slot::{Done, Slot};
 use crate::view::shared::stats::JobStats;
+use crate::view::shared::tenant::TenantRoom;
 use flights::Flights;
 use outbox::Outbox;
 use rwasm_sandbox::outcome::{Attempt, Origin, Outcome};
@@ -86,6 +87,8 @@ pub(crate) struct Beginnings {
     /// The job's record in the history, if it has one.
     pub(crate) recording: Option<Recording>,
     pub(crate) outcomes: tokio::sync::mpsc::Sender<Vec<(Origin, Outcome)>>,
+    /// What it has in the queue of its tenant.
+    pub(crate) room: Option<TenantRoom>,
 }
 
 /// The driver: what changes while a job runs, and what the job is.
@@ -112,6 +115,8 @@ pub(crate) struct Driver {
     /// The attempts before, of tasks that failed and are tried again.
     earlier: HashMap<ChunkIndex, Vec<Attempt>>,
     records: Vec<TaskRecord>,
+    /// What it has in the queue of its tenant.
+    room: Option<TenantRoom>,
 }
 
 /// Events that are taken in before deciding anew.
@@ -140,6 +145,7 @@ impl Driver {
             expiries: Timers::default(),
             earlier: HashMap::new(),
             records: Vec::new(),
+            room: begin.room,
             context,
         }
     }
@@ -153,7 +159,10 @@ impl Driver {
         }
         reader.end();
         self.stats.wall_time = self.begun.elapsed();
+        // Whoever hears of the end finds nothing of it in the queue.
+        self.room = None;
         let engines = self.stats.engines.keys().copied().collect();
+        let usage = self.stats.usage;
         let context = self.context;
         let result = conclude(
             ending,
@@ -168,7 +177,7 @@ impl Driver {
         let success = result
             .as_ref()
             .is_ok_and(|result| result.failures == 0 || !context.failures_count);
-        context.slot.fill(Done::job(success, engines));
+        context.slot.fill(Done::job(success, usage, engines));
         result
     }
 
@@ -186,7 +195,7 @@ impl Driver {
             }
             self.outbox.deliver();
             if !self.wish_pending && !self.input_ended && !self.waits {
-                let wanted = self.machine.input_wanted();
+                let wanted = self.input_wanted();
                 if wanted.chunks > 0 {
                     self.wish_pending = true;
                     reader.want(wanted);
@@ -197,6 +206,23 @@ impl Driver {
                 recording.hand_over();
             }
         }
+    }
+
+    /// How much input to read now, within the budget of its tenant. A job that has tasks is asked again when one of them
+    /// has ended, and one that has none may always read one.
+    fn input_wanted(&mut self) -> ReadRequest {
+        let mut wanted = self.machine.input_wanted();
+        if let Some(room) = &mut self.room {
+            room.set(self.machine.outstanding() as u64, self.machine.held());
+            let (tasks, bytes) = room.left();
+            wanted.chunks = if bytes == 0 {
+                0
+            } else {
+                wanted.chunks.min(tasks)
+            };
+            wanted.bytes = wanted.bytes.min(bytes);
+        }
+        wanted
     }
 
     /// Takes in what has happened: at least one event, the deadline, or the end of a pause.

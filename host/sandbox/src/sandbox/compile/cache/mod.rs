@@ -144,6 +144,7 @@ impl CodeCache {
             checksum.update(&piece[..size]);
             file.write_all(&piece[..size])?;
         }
+        // Not synced: what the disk has lost of it does not match its checksum, and is compiled again.
         file.write_all(MARK)?;
         file.write_all(&length.to_le_bytes())?;
         file.write_all(&checksum.finalize().to_le_bytes())?;

@@ -101,6 +101,7 @@ impl Bound {
         let call = HostCall {
             engine: desk.engine,
             task: desk.task,
+            caller: desk.caller.clone(),
         };
         let arguments = arguments
             .iter()

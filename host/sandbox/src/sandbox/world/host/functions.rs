@@ -1,8 +1,10 @@
 //! `HostFunctions`: the functions that an embedding program provides to its guests.
 
 use super::typed::HostParams;
+use crate::sandbox::world::request::Caller;
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::{Packed, PackedError, ToWit, Type, Value};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
@@ -23,13 +25,49 @@ pub struct HostFunctions {
 }
 
 /// The task on whose behalf a host function is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_sandbox::sandbox::{HostError, HostFunctions};
+///
+/// struct User {
+///     language: &'static str,
+/// }
+///
+/// let functions = HostFunctions::new().function(
+///     "my:package/user@1.0.0",
+///     "language",
+///     async |call, (default,): (String,)| match call.context::<User>() {
+///         Some(user) => Ok(user.language.to_owned()),
+///         None if call.tenant().is_some() => Ok(default),
+///         None => Err(HostError::new("nobody is logged in")),
+///     },
+/// );
+/// # drop(functions);
+/// ```
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HostCall {
     /// The engine that runs the task.
     pub engine: EngineId,
     /// The id of the task.
     pub task: u64,
+    pub(super) caller: Option<Arc<Caller>>,
+}
+
+impl HostCall {
+    /// Returns the value that the task's view or settings have for host functions, if it is of this type.
+    #[must_use]
+    pub fn context<T: Any>(&self) -> Option<&T> {
+        self.caller.as_ref()?.context.as_ref()?.downcast_ref()
+    }
+
+    /// Returns the label of the tenant that submitted the task, if it belongs to one.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.caller.as_ref()?.tenant.as_deref()
+    }
 }
 
 /// The error of a host function; the task fails with it.

@@ -20,7 +20,7 @@ pub(in crate::sandbox) use core::define as define_in_core;
 pub use functions::{HostCall, HostError, HostFunctions, HostFunctionsError};
 pub use typed::HostParams;
 
-use super::request::{Setting, Surroundings};
+use super::request::{Caller, Setting, Surroundings};
 use crate::note::NoteTaker;
 use crate::pushed::{PushedValue, PushedValues};
 use rwasm_value::ids::EngineId;
@@ -78,6 +78,8 @@ pub(in crate::sandbox) struct Desk {
     pushed: Option<Arc<PushedValues>>,
     /// The most bytes that may pass between the guest and an embedder's function in one call.
     exchange_limit: usize,
+    /// What the embedder's functions learn of whoever submitted the task.
+    caller: Option<Arc<Caller>>,
     /// The last panic that it reported, which it may have survived.
     pub(in crate::sandbox) panicked: Option<Panicked>,
     /// Whether the guest is allocating memory for an answer, during which it may ask nothing.
@@ -108,6 +110,7 @@ impl Desk {
             task: *task,
             pushed: pushed.clone(),
             exchange_limit: limits.output.as_usize(),
+            caller: setting.caller.clone(),
             panicked: None,
             is_making_room: false,
         }
