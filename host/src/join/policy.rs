@@ -460,6 +460,7 @@ mod tests {
             &std::sync::Arc::new(grants),
             Vec::new(),
             Lookup::Opened(opened),
+            None,
         );
         let found = root.join("work/moved").metadata().expect("it is there");
         let setting = setting.expect("it is granted");
