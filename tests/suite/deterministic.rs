@@ -1,6 +1,8 @@
 //! Deterministic tasks: the same outcome and the same fuel, whatever engine runs them, when, and beside what.
 
-use crate::support::{SOON, call, cluster, code, file, folder, module, numbers, program, run};
+use crate::support::{
+    SOON, call, cluster, code, file, folder, module, numbers, only_here, program, run,
+};
 use rwasm_cluster::{FailureCode, Grants, Input, JobSpec, Limits, Merge, Module, Random, Reuse};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -192,6 +194,9 @@ fn the_clock_ends_what_fuel_would_not_and_says_so() {
     let spin = run("spin").typed("--deterministic --fuel 18446744073709551615 --limit wall=100ms");
     spin.fails(11)
         .expect_stderr_has(&["(timeout)", "by the clock", "100ms"]);
+    if only_here("elsewhere the input is read before there is a task") {
+        return;
+    }
     // One that waits for an input that does not come.
     let mut child = run("upper")
         .typed("--deterministic --limit wall=200ms")
