@@ -1,6 +1,8 @@
 //! `Tenant`: one of several who share a cluster, with a budget of its own.
 
 use super::Cluster;
+#[cfg(feature = "nats")]
+use crate::account::Account;
 use crate::account::TenantUsage;
 use crate::graph::Dependency;
 use crate::view::{
@@ -68,6 +70,12 @@ impl Cluster {
 }
 
 impl Tenant {
+    /// On whose account its dispatches run.
+    #[cfg(feature = "nats")]
+    pub(crate) fn account(&self) -> Arc<Account> {
+        Arc::clone(&self.state.account)
+    }
+
     /// Returns its label.
     #[must_use]
     pub fn label(&self) -> &str {

@@ -3,8 +3,8 @@
 //!
 //! A message that waits here cannot be begun by an idle engine elsewhere, so few do: one per engine, and more only if
 //! tasks are so short that the way to the server takes longer.
-//! where tasks are so short that the way to the server takes longer.
 
+use super::lanes::ServedLane;
 use super::worker::{Received, Worker};
 use crate::nats::AssetError;
 use crate::nats::connect::Connection;
@@ -39,11 +39,11 @@ const AHEAD: usize = 1;
 /// Opens the queues of these lanes, by precedence.
 pub(super) async fn queues(
     connection: &Connection,
-    lanes: &[String],
+    lanes: &[ServedLane],
 ) -> Result<Vec<Queue>, AssetError> {
     let mut queues = Vec::new();
     for class in Class::ALL {
-        for lane in lanes {
+        for lane in lanes.iter().map(|lane| &lane.name) {
             let name = names::consumer(lane, class);
             let get = connection
                 .js
@@ -138,14 +138,15 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
 }
 
 /// Requests as many messages as there is room for from each queue that has no order open. Messages of a queue with
-/// lower precedence take none of its room.
+/// lower precedence take none of its room, and lanes that share engine time have room of their own each, so that each has tasks here when
+/// its turn comes.
 async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
     let room = worker.engine_count() * (1 + AHEAD);
     for (place, queue) in queues.iter_mut().enumerate() {
         if queue.asked > 0 {
             continue;
         }
-        let room = room.saturating_sub(worker.held_up_to(place));
+        let room = room.saturating_sub(worker.held_beside(place));
         if room == 0 {
             continue;
         }

@@ -11,6 +11,7 @@ mod collector;
 mod direct;
 mod fetch;
 mod health;
+mod lanes;
 mod member;
 mod modules;
 mod notes;
@@ -21,6 +22,7 @@ mod suspect;
 mod task;
 mod worker;
 
+pub use lanes::{LaneError, ServedLane};
 pub use policy::{EnginePolicy, PolicyError};
 
 use crate::cluster::{Cluster, StartError};
@@ -31,9 +33,10 @@ use crate::nats::names;
 use crate::nats::orders::Obedience;
 use crate::nats::presence;
 use async_nats::{SubscribeError, Subscriber};
+use lanes::Shares;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::sandbox::{CodeCache, Compiler};
-use rwasm_value::ids::{EngineId, not_a_name};
+use rwasm_value::ids::EngineId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -54,8 +57,9 @@ pub struct JoinSettings {
     pub cache_dir: Option<PathBuf>,
     /// Where modules are compiled.
     pub compiler: Compiler,
-    /// The lanes whose tasks are taken, by precedence; `main` by default.
-    pub lanes: Vec<String>,
+    /// The lanes whose tasks are taken: one before the other, or each with its part of the engine time if they have
+    /// weights; `main` by default.
+    pub lanes: Vec<ServedLane>,
     /// Labels that are shown with this process.
     pub labels: BTreeMap<String, String>,
     /// The most that tasks may be granted here; nothing by default.
@@ -77,7 +81,7 @@ impl JoinSettings {
             engines: None,
             cache_dir: None,
             compiler: Compiler::default(),
-            lanes: vec![names::MAIN_LANE.to_owned()],
+            lanes: vec![ServedLane::main()],
             labels: BTreeMap::new(),
             policy: EnginePolicy::default(),
             drain_timeout: Duration::from_mins(1),
@@ -111,9 +115,9 @@ pub enum JoinError {
     /// The engines cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The text is not a valid lane.
-    #[error("{}", not_a_name("lane", _0))]
-    Lane(String),
+    /// The lanes are not valid, or not together.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
     /// The cluster does not admit the engines.
     #[error("the cluster at {url} does not admit these engines: {reason}")]
     Refused {
@@ -178,9 +182,7 @@ async fn run(
     drain: &Drain,
     ready: impl FnOnce(&[EngineId]),
 ) -> Result<JoinReport, JoinError> {
-    if let Some(lane) = settings.lanes.iter().find(|lane| !names::is_token(lane)) {
-        return Err(JoinError::Lane(lane.clone()));
-    }
+    lanes::check(&settings.lanes)?;
     let connection =
         Connection::to_cluster(&settings.connect, Role::Engine, "rwasm-cluster engines").await?;
     let refused = |reason: String| JoinError::Refused {
@@ -211,6 +213,7 @@ async fn run(
         .await
         .map_err(&refused)?;
     let cluster = Arc::new(start_engines(&settings, engines, ids[0])?);
+    let shares = Shares::new(&settings.lanes, &cluster);
     let module_dir = settings.cache_dir.as_ref().map(|dir| dir.join("modules"));
     let bench = Bench::new(
         cluster,
@@ -218,7 +221,14 @@ async fn run(
         blobs,
         settings.policy.clone(),
     );
-    let worker = Worker::new(connection.clone(), bench, &settings, &ids, obedience);
+    let worker = Worker::new(
+        connection.clone(),
+        bench,
+        shares,
+        &settings,
+        &ids,
+        obedience,
+    );
     // Before anyone hears of these engines, so that nothing is sent to them in vain.
     let (tasks, wishes, cancelled) = subscribe(&connection, &worker.process())
         .await

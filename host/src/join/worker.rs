@@ -1,6 +1,7 @@
 //! The state of a process with engines, and the way of each message from its arrival to its acknowledgement.
 
 use super::JoinSettings;
+use super::lanes::Shares;
 use super::notes::Notes;
 use super::run::Run;
 use super::task::{Bench, forget_oldest};
@@ -59,7 +60,7 @@ pub(super) struct Held {
     cancel: Cancel,
     /// The engine that was chosen for it.
     engine: Option<EngineId>,
-    /// The position of its queue by precedence.
+    /// The place of its queue: see [`Shares`].
     pub(super) queue: usize,
 }
 
@@ -69,6 +70,7 @@ pub(super) type Name = (Arc<str>, Arc<str>);
 pub(super) struct Worker {
     pub(super) connection: Connection,
     pub(super) bench: Arc<Bench>,
+    pub(super) shares: Shares,
     pub(super) record: Mutex<Record>,
     pub(super) held: Mutex<HashMap<Name, Held>>,
     cancelled: Mutex<Cancelled>,
@@ -123,6 +125,7 @@ impl Worker {
     pub(super) fn new(
         connection: Connection,
         bench: Bench,
+        shares: Shares,
         settings: &JoinSettings,
         ids: &[EngineId],
         obedience: Obedience,
@@ -134,7 +137,11 @@ impl Worker {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engines: ids.iter().map(|id| id.0).collect(),
-            lanes: settings.lanes.clone(),
+            lanes: settings
+                .lanes
+                .iter()
+                .map(|lane| lane.name.clone())
+                .collect(),
             labels: settings.labels.clone(),
             busy: 0,
             done: 0,
@@ -146,6 +153,7 @@ impl Worker {
         Arc::new(Self {
             connection,
             bench: Arc::new(bench),
+            shares,
             record: Mutex::new(record),
             held: Mutex::default(),
             cancelled: Mutex::default(),
@@ -184,15 +192,12 @@ impl Worker {
         (held.len() - direct, direct)
     }
 
-    fn lane_count(&self) -> usize {
-        lock(&self.record).lanes.len()
-    }
-
-    /// The number of messages of this queue, and of those with higher precedence, held by this process.
-    pub(super) fn held_up_to(&self, queue: usize) -> usize {
+    /// The number of messages held by this process that take room from this queue.
+    pub(super) fn held_beside(&self, queue: usize) -> usize {
         let held = lock(&self.held);
-        let of_it = |held: &&Held| held.engine.is_none() && held.queue <= queue;
-        held.values().filter(of_it).count()
+        let takes_room =
+            |held: &&Held| held.engine.is_none() && self.shares.takes_room(held.queue, queue);
+        held.values().filter(takes_room).count()
     }
 
     /// Since when this process has been idle; `None` if it is busy.
@@ -213,7 +218,7 @@ impl Worker {
         let (delivery, engine, message, queue) = match from {
             Received::Queue(message, delivery, queue) => (delivery, None, Some(message), queue),
             // They are of the middle class, as it were.
-            Received::Request(engine) => (1, Some(engine), None, self.lane_count()),
+            Received::Request(engine) => (1, Some(engine), None, self.shares.middle()),
         };
         if let Some(cancelled) = self.is_cancelled(&name) {
             if let Some(message) = message {

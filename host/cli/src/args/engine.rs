@@ -1,8 +1,9 @@
 //! The options of the commands on engines of a cluster.
 
-use super::values::{OF_ENGINES, duration, lane, parsed, pause};
+use super::values::{OF_ENGINES, duration, parsed, pause, served_lane};
 use super::{EngineListArguments, IdentityOptions, LabelArgument, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
+use rwasm_cluster::join::ServedLane;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -122,9 +123,10 @@ pub(crate) struct JoinArguments {
 
     /// Lane to serve; repeat for more [default: main]
     ///
-    /// The first lane has priority.
-    #[arg(long = "lane", value_name = "NAME", value_parser = lane)]
-    pub(crate) lanes: Vec<String>,
+    /// The first lane has priority. With a weight for each, as in `--lane a=3 --lane b=1`, lanes share the engine
+    /// time: each gets its part as long as it has tasks.
+    #[arg(long = "lane", value_name = "NAME[=WEIGHT]", value_parser = served_lane)]
+    pub(crate) lanes: Vec<ServedLane>,
 
     /// Label of these engines; repeat for more
     #[arg(long = "label", value_name = "KEY=VALUE")]

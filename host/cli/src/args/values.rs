@@ -4,7 +4,11 @@ use clap::ValueEnum;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge};
 #[cfg(feature = "nats")]
-use rwasm_cluster::{is_name, not_a_name};
+use rwasm_cluster::{
+    is_name,
+    join::{LaneError, ServedLane},
+    not_a_name,
+};
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
@@ -301,6 +305,14 @@ pub(super) fn parsed<T: FromStr>(
 #[cfg(feature = "nats")]
 pub(super) fn lane(text: &str) -> Result<String, String> {
     name("lane", text)
+}
+
+/// A lane that engines serve, perhaps with a weight.
+#[cfg(feature = "nats")]
+pub(super) fn served_lane(text: &str) -> Result<ServedLane, String> {
+    let (name, _) = text.split_once('=').unwrap_or((text, ""));
+    lane(name)?;
+    text.parse().map_err(|error: LaneError| error.to_string())
 }
 
 /// The name of a profile, which is that of a file too.

@@ -1,0 +1,222 @@
+//! The lanes that a process with engines serves: one before the other, or each with a part of the engine time.
+
+use crate::cluster::{Cluster, Tenant};
+use crate::nats::names::{self, Class};
+use crate::view::Budget;
+use rwasm_value::ids::not_a_name;
+use rwasm_value::plain;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+/// A lane that engines serve. Its text is `NAME`, or `NAME=WEIGHT`.
+///
+/// Lanes without weights go one before the other. Among lanes with weights, engine time is shared: each gets its part in
+/// proportion to its weight as long as it has tasks, and what it does not use goes to the others.
+///
+/// # Examples
+///
+/// ```
+/// use rwasm_cluster::join::ServedLane;
+///
+/// let lane: ServedLane = "reports=3".parse()?;
+/// assert_eq!(lane.name, "reports");
+/// assert_eq!(lane.weight.map(u32::from), Some(3));
+/// # Ok::<(), rwasm_cluster::join::LaneError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedLane {
+    /// Its name.
+    pub name: String,
+    /// Its part of the engine time; `None` if lanes go one before the other.
+    pub weight: Option<NonZeroU32>,
+}
+
+impl ServedLane {
+    /// The main lane, without a weight.
+    #[must_use]
+    pub fn main() -> Self {
+        Self {
+            name: names::MAIN_LANE.to_owned(),
+            weight: None,
+        }
+    }
+}
+
+impl fmt::Display for ServedLane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.weight {
+            None => f.write_str(&self.name),
+            Some(weight) => write!(f, "{}={weight}", self.name),
+        }
+    }
+}
+
+/// Why a text or a list of lanes cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaneError {
+    /// A name is not valid.
+    #[error("{}", not_a_name("lane", .0))]
+    Name(String),
+    /// A weight is not a number from 1.
+    #[error(
+        "`{}` is not a weight: expected a number from 1 after `=`, such as `gpu=3`",
+        plain::in_line(.0)
+    )]
+    Weight(String),
+    /// Some lanes have weights and others have none.
+    #[error(
+        "the lane `{0}` has no weight, but others have: give all a weight (`{0}=1`), or none to serve one before the other"
+    )]
+    Mixed(String),
+    /// A lane is named twice.
+    #[error("the lane `{0}` is named twice")]
+    Twice(String),
+}
+
+impl FromStr for ServedLane {
+    type Err = LaneError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, weight) = match text.split_once('=') {
+            None => (text, None),
+            Some((name, weight)) => {
+                let number = weight.parse();
+                let number = number.map_err(|_| LaneError::Weight(weight.to_owned()))?;
+                (name, Some(number))
+            }
+        };
+        if !names::is_token(name) {
+            return Err(LaneError::Name(name.to_owned()));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            weight,
+        })
+    }
+}
+
+/// Checks lanes that are to be served together.
+pub(super) fn check(lanes: &[ServedLane]) -> Result<(), LaneError> {
+    let mut seen = BTreeSet::new();
+    for lane in lanes {
+        if !names::is_token(&lane.name) {
+            return Err(LaneError::Name(lane.name.clone()));
+        }
+        if !seen.insert(&lane.name) {
+            return Err(LaneError::Twice(lane.name.clone()));
+        }
+    }
+    let without = lanes.iter().find(|lane| lane.weight.is_none());
+    match without {
+        Some(lane) if lanes.iter().any(|lane| lane.weight.is_some()) => {
+            Err(LaneError::Mixed(lane.name.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How the queues of the lanes, one for each class of each lane, relate to each other. A queue has a place: first all
+/// lanes of the high class, then those of the middle one, then those of the low one.
+pub(super) struct Shares {
+    count: usize,
+    /// The tenant of each lane, if they share engine time.
+    tenants: Vec<Tenant>,
+}
+
+impl Shares {
+    pub(super) fn new(lanes: &[ServedLane], cluster: &Cluster) -> Self {
+        let tenant = |lane: &ServedLane| {
+            let tenant = cluster.tenant(lane.name.as_str());
+            let mut budget = Budget::default();
+            budget.weight = lane.weight?.get();
+            tenant.set_budget(budget);
+            Some(tenant)
+        };
+        Self {
+            count: lanes.len().max(1),
+            tenants: lanes.iter().filter_map(tenant).collect(),
+        }
+    }
+
+    /// The tenant on whose account tasks of a queue run; none if lanes have no weights.
+    pub(super) fn tenant(&self, queue: usize) -> Option<&Tenant> {
+        self.tenants.get(queue % self.count)
+    }
+
+    /// How many queues go before this one, as a priority: the lower, the later.
+    pub(super) fn priority(&self, queue: usize) -> i32 {
+        let before = if self.tenants.is_empty() {
+            queue
+        } else {
+            queue / self.count
+        };
+        -i32::try_from(before).unwrap_or(i32::MAX)
+    }
+
+    /// Whether what is held of `other` takes room from `queue`: it goes before it, or shares nothing with it.
+    pub(super) fn takes_room(&self, other: usize, queue: usize) -> bool {
+        let is_of_its_lane = self.tenants.is_empty() || other % self.count == queue % self.count;
+        is_of_its_lane && other <= queue
+    }
+
+    /// The place of the middle class, to which tasks for chosen engines belong.
+    pub(super) fn middle(&self) -> usize {
+        let class = Class::ALL.iter().position(|class| *class == Class::Middle);
+        self.count * class.unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(texts: &[&str]) -> Vec<ServedLane> {
+        let parse = |text: &&str| text.parse().expect("it is a lane");
+        texts.iter().map(parse).collect()
+    }
+
+    #[test]
+    fn lanes_have_names_and_perhaps_weights() {
+        for text in ["a", "gpu=3"] {
+            assert_eq!(lanes(&[text])[0].to_string(), text);
+        }
+        for (text, error) in [
+            ("a b", LaneError::Name("a b".to_owned())),
+            ("a=0", LaneError::Weight("0".to_owned())),
+            ("a=x", LaneError::Weight("x".to_owned())),
+            ("=1", LaneError::Name(String::new())),
+        ] {
+            assert_eq!(text.parse::<ServedLane>(), Err(error));
+        }
+        assert_eq!(check(&lanes(&["a", "b"])), Ok(()));
+        assert_eq!(check(&lanes(&["a=1", "b=2"])), Ok(()));
+        assert_eq!(
+            check(&lanes(&["a=1", "b"])),
+            Err(LaneError::Mixed("b".to_owned()))
+        );
+        assert_eq!(
+            check(&lanes(&["a", "a"])),
+            Err(LaneError::Twice("a".to_owned()))
+        );
+    }
+
+    #[test]
+    fn lanes_with_weights_have_room_of_their_own() {
+        let cluster = Cluster::builder().engines(1).start().expect("it starts");
+        let shared = Shares::new(&lanes(&["a=1", "b=2"]), &cluster);
+        // Places: a and b of the high class, then of the middle one.
+        assert!(shared.takes_room(0, 2) && shared.takes_room(2, 2));
+        assert!(!shared.takes_room(1, 2) && !shared.takes_room(2, 0));
+        assert_eq!((shared.priority(0), shared.priority(1)), (0, 0));
+        assert_eq!((shared.priority(2), shared.priority(3)), (-1, -1));
+        assert_eq!(shared.tenant(3).map(|tenant| tenant.label()), Some("b"));
+        let ordered = Shares::new(&lanes(&["a", "b"]), &cluster);
+        assert!(ordered.takes_room(1, 2) && !ordered.takes_room(3, 2));
+        assert_eq!(ordered.priority(1), -1);
+        assert!(ordered.tenant(0).is_none());
+        assert_eq!(ordered.middle(), 2);
+    }
+}
