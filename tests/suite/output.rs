@@ -124,7 +124,7 @@ fn keys_and_projects_sweep_what_killed_ones_left() {
     fs::create_dir(&keys).expect("it can be made");
     fs::write(keys.join(".rwasm-abcDEF012345.part"), "half a key").expect("it can be written");
     program()
-        .typed("keys --role client")
+        .typed("keys --role client --dir")
         .arg(&keys)
         .end()
         .expect_code(0);

@@ -276,3 +276,39 @@ fn what_cannot_be_run_is_refused() {
         .fails(10)
         .expect_stderr_has(&["does not exist"]);
 }
+
+/// A task that may write among its samples makes the file of what it is expected to give a link.
+#[test]
+fn an_update_follows_no_link_that_a_task_made() {
+    const MODULE: &str = r#"(module
+      (import "wasi_snapshot_preview1" "path_symlink"
+        (func $link (param i32 i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 0) "../precious")
+      (data (i32.const 16) "text.expected")
+      (func (export "_start")
+        (drop (call $link (i32.const 0) (i32.const 11) (i32.const 3) (i32.const 16) (i32.const 13)))))"#;
+    let dir = folder();
+    let module = file(&dir, "links.wat", MODULE);
+    let precious = file(&dir, "precious", "precious");
+    let samples = dir.path().join("samples");
+    fs::create_dir(&samples).expect("it can be made");
+    fs::write(samples.join("text.txt"), TEXT).expect("it can be written");
+    program()
+        .arg("test")
+        .arg(&module)
+        .arg("--samples")
+        .arg(&samples)
+        .arg("--dir")
+        .arg(format!("{}::/samples", samples.display()))
+        .arg("--update")
+        .fails(14)
+        .expect_stderr_has(&["text.expected", "leads elsewhere"]);
+    assert!(
+        fs::symlink_metadata(samples.join("text.expected")).is_ok_and(|link| link.is_symlink())
+    );
+    assert_eq!(
+        fs::read_to_string(precious).expect("it is there"),
+        "precious"
+    );
+}

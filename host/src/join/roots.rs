@@ -99,7 +99,7 @@ impl Roots {
             Err(error) if leads_out(&error) => Err(root.led_out(dir)),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(not_allowed(dir)),
             Err(error) => Err(format!(
-                "cannot open the directory `{}`: {error}",
+                "cannot grant the directory `{}`: {error}",
                 dir.display()
             )),
         }

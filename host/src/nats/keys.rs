@@ -388,8 +388,8 @@ fn written(path: &Path, text: &str, readers: Readers) -> io::Result<Aside> {
         Readers::All => 0o644,
         Readers::Owner => 0o600,
     };
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
-    let mut file = Aside::with(path, permissions)?;
+    let permissions: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    let mut file = Aside::with(path, &permissions)?;
     file.write_all(text.as_bytes())?;
     Ok(file)
 }

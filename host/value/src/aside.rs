@@ -6,9 +6,9 @@
 //! [`abandon_all`].
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::{Builder, NamedTempFile, PersistError, TempDir};
@@ -51,7 +51,7 @@ pub struct Aside {
 #[derive(Debug)]
 pub struct AsideDir {
     dir: TempDir,
-    _lock: Option<File>,
+    _lock: File,
     _listed: Listed,
 }
 
@@ -68,11 +68,11 @@ impl Drop for Listed {
 impl Aside {
     /// Begins the file that is to be at `place`, for its owner alone.
     pub fn beside(place: &Path) -> io::Result<Self> {
-        Self::with(place, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        Self::with(place, &Permissions::from_mode(0o600))
     }
 
     /// Begins the file that is to be at `place`, with these permissions as far as the process's mask lets them be.
-    pub fn with(place: &Path, permissions: Permissions) -> io::Result<Self> {
+    pub fn with(place: &Path, permissions: &Permissions) -> io::Result<Self> {
         if place.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
@@ -86,10 +86,7 @@ impl Aside {
             let listed = Listed(file.path().to_owned());
             known.paths.push(listed.0.clone());
             drop(known);
-            // Where a file system has no locks, nobody else can lock the file either, and so remove it.
-            let _ = file.as_file().lock();
-            // Somebody may have taken it for one left behind before it was locked.
-            if is_at(file.as_file(), file.path())? {
+            if is_claimed(file.as_file(), file.path())? {
                 return Ok(Self {
                     file,
                     place: place.to_owned(),
@@ -164,18 +161,14 @@ impl AsideDir {
             let listed = Listed(dir.path().to_owned());
             known.paths.push(listed.0.clone());
             drop(known);
-            let lock = File::open(dir.path()).ok();
-            if let Some(lock) = &lock {
-                let _ = lock.lock();
-                if !is_at(lock, dir.path())? {
-                    continue;
-                }
+            let lock = File::open(dir.path())?;
+            if is_claimed(&lock, dir.path())? {
+                return Ok(Self {
+                    dir,
+                    _lock: lock,
+                    _listed: listed,
+                });
             }
-            return Ok(Self {
-                dir,
-                _lock: lock,
-                _listed: listed,
-            });
         }
     }
 
@@ -287,6 +280,15 @@ fn remove_left(path: &Path, kind: Kind) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Locks what was just made, unless somebody took it for something left behind before that.
+fn is_claimed(file: &File, path: &Path) -> io::Result<bool> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(false),
+        // Where a file system has no locks, nobody else can lock it either, and so remove it.
+        Ok(()) | Err(TryLockError::Error(_)) => is_at(file, path),
+    }
 }
 
 /// Whether the open file is what has that name.

@@ -17,6 +17,7 @@ use rwasm_cluster::plain;
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Cluster, Grants, JobSpec, Limits, Merge, Module, SubmitError};
 use serde_json::json;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,13 +130,28 @@ fn cluster(engines: u32, limits: &Limits, grants: &Grants) -> Result<Arc<Cluster
 
 /// Writes what the samples give now.
 fn update(checker: &Checker<'_>, samples: &Samples, loud: bool) -> Result<(), CliError> {
-    let write = |path: &Path, bytes: &[u8]| -> Result<(), CliError> {
+    // A task that may write among the samples could make one lead elsewhere.
+    let paths = samples.inputs.iter().map(|input| input.expected.clone());
+    let paths: Vec<_> = paths.chain([samples.calls_path()]).collect();
+    let mut before: Vec<_> = paths.iter().map(|path| led_to(path)).collect();
+    let mut write = |path: &Path, bytes: &[u8]| -> Result<(), CliError> {
+        let place = paths.iter().position(|one| one == path);
+        let before = place.map(|place| &mut before[place]);
+        if before.as_deref() != Some(&led_to(path)) {
+            return Err(CliError::Output {
+                what: format!("`{}`", plain::path(path)),
+                source: io::Error::other("it leads elsewhere since a task ran"),
+            });
+        }
         if std::fs::read(path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         let mut output = Output::open(Some(path))?;
         output.bytes(bytes)?;
         output.complete()?;
+        if let Some(before) = before {
+            *before = led_to(path);
+        }
         if loud {
             messages::print(&visible(&format!("wrote {}\n", path.display())));
         }
@@ -158,6 +174,12 @@ fn update(checker: &Checker<'_>, samples: &Samples, loud: bool) -> Result<(), Cl
         }
     }
     write(&samples.calls_path(), samples.calls_with(&given).as_bytes())
+}
+
+/// The directory that a path leads to, and the file, where there is one.
+fn led_to(path: &Path) -> (Option<PathBuf>, Option<PathBuf>) {
+    let dir = path.parent().and_then(|dir| dir.canonicalize().ok());
+    (dir, path.canonicalize().ok())
 }
 
 fn wrong_call(samples: &Samples, call: &CallSample, message: &str) -> CliError {

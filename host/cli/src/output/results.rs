@@ -102,7 +102,7 @@ impl Output {
             }
             Err(_) => path.to_owned(),
         };
-        let aside = Aside::with(&path, permissions).map_err(unwritable)?;
+        let aside = Aside::with(&path, &permissions).map_err(unwritable)?;
         let writer = BufWriter::with_capacity(BUFFER, aside);
         Ok(Self {
             sink: Sink::File { writer, path },
