@@ -442,10 +442,16 @@ impl Blobs {
     /// The client library's own `delete` stores a mark before it removes the pieces, for which a full store has no
     /// room: whoever may purge removes description and pieces instead.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), BlobError> {
-        let Some(mut info) = self.info(name).await? else {
-            return Ok(());
-        };
         let description = self.description(name);
+        let mut info = match self.info(name).await {
+            Ok(Some(info)) => info,
+            Ok(None) => return Ok(()),
+            // Where its pieces are nobody knows: they go when their time is over.
+            Err(BlobError::Damaged { .. }) if self.may_purge() => {
+                return self.purge(description).await;
+            }
+            Err(error) => return Err(error),
+        };
         if self.may_purge() {
             self.purge(description).await?;
         } else {

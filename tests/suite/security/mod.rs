@@ -3,7 +3,8 @@
 //!
 //! `connecting` is about servers and certificates, `roles` about what each key may not, `needless` about every request that
 //! a key's work does not need, `duties` about what it needs, `looking` about what a viewer sees, `limits` about servers that
-//! are too small, too old or not set up, `orders` about whose orders engines obey, `making` about the commands themselves. `member` is somebody with a key who speaks to a server directly.
+//! are too small, too old or not set up, `objects` about large values, `orders` about whose orders engines obey, `making`
+//! about the commands themselves. `member` is somebody with a key who speaks to a server directly.
 
 mod connecting;
 mod duties;
@@ -12,6 +13,7 @@ mod looking;
 mod making;
 mod member;
 mod needless;
+mod objects;
 mod orders;
 mod roles;
 
