@@ -188,7 +188,8 @@ impl Process {
     /// What counts is its processor time, so that other work on the machine fails nobody's module. It is looked at when it
     /// can have used up the rest on all cores, and not before.
     fn watch(&self, start: Instant, time: Duration) -> Option<Passed> {
-        let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        let cores = thread::available_parallelism()
+            .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
         let left = || {
             let by_the_clock = time
                 .saturating_mul(BY_THE_CLOCK)
