@@ -378,7 +378,7 @@ impl ClusterBuilder {
         let keeper = None;
         let core = Core::new(
             backend,
-            Workshop::Here(sandbox),
+            Workshop::Here(Box::new(sandbox)),
             self.limits,
             self.grants,
             events,

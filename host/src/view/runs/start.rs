@@ -92,11 +92,7 @@ impl Core {
         let tenant = Arc::clone(new.tenant);
         let room = self.tenant_room(&tenant, new.task, 0)?;
         let (targets, eligible) = self.targets(new.view)?;
-        let engine_count = match (&targets, &eligible) {
-            (Some(targets), _) => targets.len(),
-            (None, Eligible::Of(engines)) => engines.len(),
-            (None, _) => self.backend.engines().len(),
-        };
+        let engine_count = self.engine_count(targets.as_deref(), &eligible);
         let machine = Machine::new(self.rules(&new, targets.as_deref(), engine_count));
         let fold = match new.plan.fold {
             Some(builtin) => Some(Fold::new(builtin, &new.plan.item).map_err(PlanError::from)?),
@@ -222,6 +218,15 @@ impl Core {
         if self.is_closed() {
             // It came between the two: it was not among those that were stopped.
             let _ = events.send(Event::Stop);
+        }
+    }
+
+    /// The number of engines that the job may use.
+    fn engine_count(&self, targets: Option<&[EngineId]>, eligible: &Eligible) -> usize {
+        match (targets, eligible) {
+            (Some(targets), _) => targets.len(),
+            (None, Eligible::Of(engines)) => engines.len(),
+            (None, _) => self.backend.engines().len(),
         }
     }
 

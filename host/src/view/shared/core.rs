@@ -65,7 +65,7 @@ pub(crate) struct Core {
 /// Where modules are made ready to run.
 pub(crate) enum Workshop {
     /// In this process, with its engines.
-    Here(Sandbox),
+    Here(Box<Sandbox>),
     /// With engines that are elsewhere.
     #[cfg_attr(
         not(feature = "nats"),
@@ -266,7 +266,8 @@ impl Core {
         let (module, limits) = (module.clone(), limits.clone());
         let span = tracing::Span::current();
         let thread = std::thread::Builder::new()
-            .name("rwasm-prepare".to_owned())
+            // Not `rwasm-…`: threads of the compiler's pool may take its name, and they stay.
+            .name("prepare".to_owned())
             .spawn(move || {
                 let program = span.in_scope(|| core.make(&tenant, &module, variant, &limits));
                 // Nobody may wait for it any more.

@@ -276,7 +276,7 @@ impl TenantState {
     /// How long it takes on average until one of its tasks ends.
     fn until_the_next_ends(&self) -> Duration {
         const SOONEST: Duration = Duration::from_millis(1);
-        const LATEST: Duration = Duration::from_secs(60);
+        const LATEST: Duration = Duration::from_mins(1);
         let ended = u32::try_from(self.account.usage().tasks()).unwrap_or(u32::MAX);
         let each = self.begun.elapsed() / ended.max(1);
         each.clamp(SOONEST, LATEST)
