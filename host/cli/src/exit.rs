@@ -185,9 +185,11 @@ impl CliError {
             Self::NoCluster { .. } => CLUSTER,
             #[cfg(feature = "nats")]
             Self::Keys(error) => match error {
-                KeysError::Name { .. } | KeysError::Host { .. } | KeysError::Validity { .. } => {
-                    USAGE
-                }
+                KeysError::Name { .. }
+                | KeysError::Lane { .. }
+                | KeysError::LaneOfRole
+                | KeysError::Host { .. }
+                | KeysError::Validity { .. } => USAGE,
                 _ => INPUT_OUTPUT,
             },
             #[cfg(feature = "nats")]

@@ -127,6 +127,7 @@ impl Store {
                 .map_err(|error| DurableError::Submit(error.into()))?,
             Source::Lines { .. } => Merge::None,
         };
+        let lane = self.connection.settings.lane_for(&settings.lane);
         let job = DurableJob {
             id: id.clone(),
             mark: ulid::Ulid::new().to_string(),
@@ -146,14 +147,14 @@ impl Store {
             submitted_ms: now_ms(),
             rounds: Vec::new(),
             max_failures: spec.job.max_failures.to_string(),
-            lane: settings.lane.clone(),
+            lane: lane.clone(),
             priority: spec.task.priority,
         };
         // What can be refused is refused before anything is stored.
         let limits = spec.task.limits.clone().unwrap_or_default();
         let grants = spec.task.grants.clone().unwrap_or_default();
         let packs = packs(source, spec, &limits, &grants)?;
-        lanes::check(&self.connection, &settings.lane).await?;
+        lanes::check(&self.connection, &lane).await?;
         let (job, revision, file) = match self.begin(job).await? {
             Begun::Anew(job, revision) => {
                 let deadline = spec

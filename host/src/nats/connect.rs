@@ -67,6 +67,13 @@ impl ConnectSettings {
         self
     }
 
+    /// Returns the lane to which tasks go if this one is named: see [`Key::lane_for`].
+    #[must_use]
+    pub fn lane_for(&self, named: &str) -> String {
+        let key = self.key.as_ref();
+        key.map_or_else(|| named.to_owned(), |key| key.lane_for(named))
+    }
+
     /// Sets the authority that signed the server's certificate.
     #[must_use]
     pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
@@ -106,6 +113,8 @@ pub(crate) struct Connection {
     pub(crate) role: Role,
     /// Signs orders, if there is a key.
     pub(super) signer: Option<Arc<Signer>>,
+    /// How it was made.
+    pub(crate) settings: Arc<ConnectSettings>,
     /// The subject prefix for replies.
     inbox: Arc<str>,
     denials: watch::Receiver<Option<Denied>>,
@@ -197,6 +206,7 @@ impl Connection {
             who,
             role,
             signer: settings.key.as_ref().and_then(Signer::of).map(Arc::new),
+            settings: Arc::new(settings.clone()),
             inbox,
             denials,
             made,

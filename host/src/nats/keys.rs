@@ -25,6 +25,8 @@ pub struct KeySettings {
     pub roles: Vec<Role>,
     /// The owner of the keys, if a role has several: `alice` creates `client-alice.key`.
     pub name: Option<String>,
+    /// The lane to which a client's key may submit; all by default.
+    pub lane: Option<String>,
     /// The names and addresses by which the server is reached; if empty, no certificate is created.
     pub hosts: Vec<String>,
     /// How long the server's certificate is valid.
@@ -36,6 +38,7 @@ impl Default for KeySettings {
         Self {
             roles: Role::ALL.to_vec(),
             name: None,
+            lane: None,
             hosts: Vec::new(),
             valid: Duration::from_hours(365 * 24),
         }
@@ -108,6 +111,17 @@ pub enum KeysError {
         /// The requested name.
         name: String,
     },
+    /// The text is not a valid lane.
+    #[error("{}", not_a_name("lane", lane))]
+    Lane {
+        /// The requested lane.
+        lane: String,
+    },
+    /// Only a client's key can be for a lane.
+    #[error(
+        "a key for one lane is a client's, but keys of other roles are wanted: add `--role client`"
+    )]
+    LaneOfRole,
     /// The text is not a valid host name or address.
     #[error("`{host}` is not a valid host name or address: {reason}")]
     Host {
@@ -158,6 +172,14 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
     {
         return Err(KeysError::Name { name: name.clone() });
     }
+    if let Some(lane) = &settings.lane {
+        if !names::is_token(lane) {
+            return Err(KeysError::Lane { lane: lane.clone() });
+        }
+        if settings.roles != [Role::Client] {
+            return Err(KeysError::LaneOfRole);
+        }
+    }
     certificates::check(&settings.hosts, settings.valid)?;
     private_dir(dir).map_err(KeysError::unwritable(dir))?;
     // Two that make keys at once would each write a list without the other's.
@@ -182,8 +204,9 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
             (Some(_), _) => Written::LockedOut,
             (None, Some(_)) => Written::Elsewhere,
             (None, None) => {
-                let admins = known.admins();
-                known.add(&label, *role, &new_key(&path, &label, *role, &admins)?);
+                let lines = beside(*role, settings.lane.as_deref(), &known.admins());
+                let public = new_key(&path, &label, *role, &lines)?;
+                known.add(&label, *role, settings.lane.as_deref(), &public);
                 known.write(dir)?;
                 Written::New
             }
@@ -196,26 +219,28 @@ pub fn make_keys(dir: &Path, settings: &KeySettings) -> Result<Vec<KeyFile>, Key
     Ok(files)
 }
 
-/// Creates a key, writes its seed, and returns its public half. An engine's key names the admin keys, whose word it
-/// takes for who may give it orders.
-fn new_key(path: &Path, label: &str, role: Role, admins: &[String]) -> Result<String, KeysError> {
+/// Returns the lines of a key's file beside its role and seed. An engine's key names the admin keys, whose word it takes for
+/// who may give it orders; a client's its lane, if it is for one.
+fn beside(role: Role, lane: Option<&str>, admins: &[String]) -> String {
+    let admins = admins.iter().filter(|_| role == Role::Engine);
+    let admins = admins.map(|admin| format!("admin: {admin}\n"));
+    admins
+        .chain(lane.map(|lane| format!("lane: {lane}\n")))
+        .collect()
+}
+
+/// Creates a key, writes its seed with these lines before it, and returns its public half.
+fn new_key(path: &Path, label: &str, role: Role, lines: &str) -> Result<String, KeysError> {
     let pair = nkeys::KeyPair::new_user();
     let seed = pair.seed().map_err(|error| KeysError::Unwritable {
         path: path.to_owned(),
         source: io::Error::other(error.to_string()),
     })?;
     let public = pair.public_key();
-    let admins: String = match role {
-        Role::Engine => {
-            let lines = admins.iter().map(|admin| format!("admin: {admin}\n"));
-            lines.collect()
-        }
-        _ => String::new(),
-    };
     let text = format!(
         "# The {label} key of an rwasm-cluster, public half {public}.\n\
          # Whoever has this file is {} to the cluster: keep it secret.\n\
-         role: {role}\n{admins}{seed}\n",
+         role: {role}\n{lines}{seed}\n",
         match role {
             Role::Admin | Role::Engine => format!("an {role}"),
             Role::Client | Role::Viewer => format!("a {role}"),
@@ -248,6 +273,8 @@ pub struct PublicKey {
     pub role: Role,
     /// The key itself, `U…`.
     pub public: String,
+    /// The lane to which it may submit; `None` for all.
+    pub lane: Option<String>,
 }
 
 impl PublicKeys {
@@ -285,14 +312,13 @@ impl PublicKeys {
             let role = role
                 .parse()
                 .map_err(|error| format!("`{label}`: {error}"))?;
-            let public = value
-                .as_str()
-                .filter(|public| is_public(public))
+            let (public, lane) = entry(&value, role)
                 .ok_or_else(|| format!("`{label}` is not a valid public key (U…)"))?;
             keys.push(PublicKey {
-                public: public.to_owned(),
+                public,
                 role,
                 label,
+                lane,
             });
         }
         // A key that is listed twice would have the server refuse its whole configuration.
@@ -327,16 +353,23 @@ impl PublicKeys {
             .map(|key| key.public.as_str())
     }
 
-    fn add(&mut self, label: &str, role: Role, public: &str) {
+    fn add(&mut self, label: &str, role: Role, lane: Option<&str>, public: &str) {
         if !self.text.ends_with('\n') && !self.text.is_empty() {
             self.text.push('\n');
         }
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{label} = \"{public}\"");
+        let _ = match lane {
+            None => writeln!(self.text, "{label} = \"{public}\""),
+            Some(lane) => writeln!(
+                self.text,
+                "{label} = {{ key = \"{public}\", lane = \"{lane}\" }}"
+            ),
+        };
         self.keys.push(PublicKey {
             label: label.to_owned(),
             role,
             public: public.to_owned(),
+            lane: lane.map(str::to_owned),
         });
         self.keys.sort_by(|a, b| a.label.cmp(&b.label));
     }
@@ -350,6 +383,20 @@ impl PublicKeys {
 const HEADER: &str = "# The public keys that a cluster's servers accept, each with its role, as added by `rwasm-cluster keys`.
 # Nothing here is secret. To lock a key out, delete its line and write the server's configuration again.
 ";
+
+/// Returns the public key of an entry, and its lane if it has one: only a client's has.
+fn entry(value: &toml::Value, role: Role) -> Option<(String, Option<String>)> {
+    let public = |value: &toml::Value| {
+        let public = value.as_str().filter(|public| is_public(public));
+        public.map(str::to_owned)
+    };
+    let Some(table) = value.as_table() else {
+        return Some((public(value)?, None));
+    };
+    let lane = table.get("lane")?.as_str()?;
+    let is_known = table.len() == 2 && role == Role::Client && names::is_token(lane);
+    is_known.then(|| Some((public(table.get("key")?)?, Some(lane.to_owned()))))?
+}
 
 fn is_public(text: &str) -> bool {
     nkeys::KeyPair::from_public_key(text)

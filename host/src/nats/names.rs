@@ -90,6 +90,11 @@ pub(crate) fn task(lane: &str, class: Class, job: &str, number: &str) -> String 
     format!("rwc.t.{lane}.{}.{job}.{number}", class.token())
 }
 
+/// All task messages of a lane.
+pub(crate) fn tasks_of_lane(lane: &str) -> String {
+    format!("rwc.t.{lane}.*.*.*")
+}
+
 /// All task messages of a job, in any lane.
 pub(crate) fn tasks_of_job(job: &str) -> String {
     format!("rwc.t.*.*.{job}.*")

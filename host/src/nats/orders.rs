@@ -489,6 +489,7 @@ mod tests {
             label: label.to_owned(),
             role,
             public: label.to_owned(),
+            lane: None,
         };
         let keys = [
             key("UADMIN", Role::Admin),

@@ -41,6 +41,18 @@ pub(crate) fn of(role: Role) -> Option<Vec<Permission>> {
     Some([answers].into_iter().chain(lines).collect())
 }
 
+/// The permissions of a key of that role: of one for a lane, with tasks of that lane alone.
+pub(crate) fn of_key(role: Role, lane: Option<&str>) -> Option<Vec<Permission>> {
+    let mut lines = of(role)?;
+    if let Some(lane) = lane {
+        let subjects = lines.iter_mut().flat_map(|line| &mut line.publish);
+        for subject in subjects.filter(|subject| *subject == ANY_TASK) {
+            *subject = names::tasks_of_lane(lane);
+        }
+    }
+    Some(lines)
+}
+
 /// Whether a role may subscribe or publish to a subject.
 pub(crate) fn permits(role: Role, subject: &str, is_heard: bool) -> bool {
     let Some(lines) = of(role) else {

@@ -3,6 +3,7 @@
 //! Keys are read here, and created in [`super::keys`].
 
 use super::keys::PublicKeys;
+use super::names;
 use rwasm_value::plain;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,8 @@ pub struct Key {
     pub(crate) seed: String,
     /// The public halves of the admin keys that its owner trusts.
     pub(crate) admins: Vec<String>,
+    /// The lane to which it may submit; `None` for all.
+    pub(crate) lane: Option<String>,
     /// The directory of its file.
     pub(crate) dir: Option<PathBuf>,
 }
@@ -108,7 +111,7 @@ pub enum KeyError {
 
 impl Key {
     /// Reads a key file as written by `rwasm-cluster keys`: comments, a line `role: ROLE`, a line `admin: KEY` for each
-    /// admin key if it is for engines, the seed. A file without such a line trusts the admin keys of a `public.toml`
+    /// admin key if it is for engines, or `lane: NAME` if it is for the clients of one lane, the seed. A file without such a line trusts the admin keys of a `public.toml`
     /// beside it.
     ///
     /// # Errors
@@ -144,6 +147,15 @@ impl Key {
         Ok(key)
     }
 
+    /// Returns the lane to which tasks go that are submitted with this key: its own, if it has one and no other than the
+    /// main lane is named. The server refuses what a key may not do.
+    #[must_use]
+    pub fn lane_for(&self, named: &str) -> String {
+        let own = self.lane.as_deref();
+        let own = own.filter(|_| named == names::MAIN_LANE);
+        own.unwrap_or(named).to_owned()
+    }
+
     /// Parses the text of a key file; returns `None` if it contains no key.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -153,12 +165,19 @@ impl Key {
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let first = lines.next()?;
         let mut admins = Vec::new();
+        let mut lane = None;
         let (role, seed) = match first.strip_prefix("role:") {
             Some(role) => {
                 let role = role.trim().parse().ok()?;
                 let mut line = lines.next()?;
-                while let Some(admin) = line.strip_prefix("admin:") {
-                    admins.push(admin.trim().to_owned());
+                loop {
+                    if let Some(admin) = line.strip_prefix("admin:") {
+                        admins.push(admin.trim().to_owned());
+                    } else if let Some(name) = line.strip_prefix("lane:") {
+                        lane = Some(name.trim().to_owned());
+                    } else {
+                        break;
+                    }
                     line = lines.next()?;
                 }
                 (role, line)
@@ -171,6 +190,7 @@ impl Key {
             role,
             seed: seed.to_owned(),
             admins,
+            lane,
             dir: None,
         })
     }
@@ -222,6 +242,12 @@ mod tests {
         assert_eq!((key.role, &key.seed), (Role::Viewer, &seed));
         assert_eq!(format!("{key:?}"), "Key(viewer)");
         assert_eq!(Key::parse(&seed).expect("a key").role, Role::Client);
+        let text = format!("role: client\nlane: web\n{seed}\n");
+        let key = Key::parse(&text).expect("a key");
+        assert_eq!(key.lane.as_deref(), Some("web"));
+        assert_eq!(key.lane_for("main"), "web");
+        assert_eq!(key.lane_for("gpu"), "gpu");
+        assert_eq!(Key::parse(&seed).expect("a key").lane_for("main"), "main");
         let text = format!("role: engine\nadmin: UA\n# why\nadmin: UB\n{seed}\n");
         let key = Key::parse(&text).expect("a key");
         assert_eq!(

@@ -343,7 +343,7 @@ impl ServerConfig {
         line(out, 2, "users: [");
         for key in &self.keys {
             line(out, 3, &format!("# {}", key.label));
-            match permissions::of(key.role) {
+            match permissions::of_key(key.role, key.lane.as_deref()) {
                 None => line(out, 3, &format!("{{ nkey: {} }}", key.public)),
                 Some(lines) => self::user(out, key, &lines)?,
             }
@@ -467,6 +467,7 @@ mod tests {
             label: role.to_string(),
             role,
             public: format!("U{}", role.name().to_uppercase()),
+            lane: None,
         };
         Role::ALL.map(key).to_vec()
     }
@@ -500,6 +501,17 @@ mod tests {
         assert_eq!(text.matches("allow_responses").count(), 1);
         let (open, close) = (text.matches('{').count(), text.matches('}').count());
         assert_eq!(open, close);
+    }
+
+    #[test]
+    fn the_key_of_a_lane_submits_to_it_alone() {
+        let mut config = config();
+        for key in &mut config.keys {
+            key.lane = (key.role == Role::Client).then(|| "web".to_owned());
+        }
+        let text = config.to_text().expect("a configuration");
+        assert!(text.contains("\"rwc.t.web.*.*.*\""), "{text}");
+        assert!(!text.contains("\"rwc.t.*.*.*.*\""), "{text}");
     }
 
     #[test]

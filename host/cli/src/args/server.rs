@@ -17,7 +17,8 @@ const DIR: &str = "keys";
     before_help = "Examples:
   rwasm-cluster keys                              a key for each role
   rwasm-cluster keys --host nats.example.org      also a certificate
-  rwasm-cluster keys --role client --name alice   keys/client-alice.key",
+  rwasm-cluster keys --role client --name alice   keys/client-alice.key
+  rwasm-cluster keys --role client --name web --lane web   for one lane",
     after_long_help = "Existing keys are kept. Each use of --host renews the certificate; the first one also creates the authority \
 that signs it. Engines need engine.key and ca.pem, clients need client.key and ca.pem; keep admin.key and ca.key to yourself. \
 To revoke a key, delete its line in public.toml and write the server's configuration again.\n\n\
@@ -40,6 +41,10 @@ pub(crate) struct KeysArguments {
     /// Name of the key owner, so that the key can be revoked separately
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+
+    /// Lane to which the key may submit, with --role client [default: all]
+    #[arg(long, value_name = "NAME", value_parser = lane, requires = "roles")]
+    pub(crate) lane: Option<String>,
 
     /// Name or address of the server; creates or renews its certificate
     #[arg(long = "host", value_name = "HOST", value_delimiter = ',')]

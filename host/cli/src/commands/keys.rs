@@ -16,6 +16,7 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Result<(), CliError> {
         settings.roles.clone_from(&arguments.roles);
     }
     settings.name.clone_from(&arguments.name);
+    settings.lane.clone_from(&arguments.lane);
     settings.hosts.clone_from(&arguments.hosts);
     settings.valid = arguments.valid;
     let files = make_keys(&arguments.dir, &settings).map_err(CliError::Keys)?;

@@ -69,12 +69,13 @@ impl ClusterSettings {
         };
         #[cfg(feature = "nats")]
         if let Some(remote) = profile::remote(&task.remote, Role::Client)? {
+            let lane = remote.lane_for(task.lane.as_deref().unwrap_or(MAIN_LANE));
             settings.builder = settings.builder.connect(remote);
             if let Some(lane) = &task.lane {
                 settings.builder = settings.builder.lane(lane);
             }
             settings.engines = EnginesOf::Elsewhere {
-                lane: task.lane.clone().unwrap_or_else(|| MAIN_LANE.to_owned()),
+                lane,
                 is_counted: task.engines_typed,
             };
         }

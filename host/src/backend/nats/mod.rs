@@ -83,6 +83,8 @@ impl Nats {
         let roster = Arc::new(Roster::new(events));
         let (started, starting) = sync_channel(1);
         let url = settings.connect.url.clone();
+        let mut settings = settings;
+        settings.lane = settings.connect.lane_for(&settings.lane);
         let lane = settings.lane.clone();
         let failed = move |error: std::io::Error| ConnectError::Unreachable {
             url: url.clone(),
