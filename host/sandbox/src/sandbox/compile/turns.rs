@@ -157,9 +157,12 @@ struct Slot;
 impl Slot {
     fn attempt() -> Option<Self> {
         let mut compiling = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = *compiling < most();
-        *compiling += usize::from(is_free);
-        is_free.then_some(Self)
+        // Made only where it is taken: one that is dropped gives its place back, for which it waits for this lock.
+        if *compiling >= most() {
+            return None;
+        }
+        *compiling += 1;
+        Some(Self)
     }
 }
 
