@@ -4,7 +4,7 @@ use super::connect::Connection;
 use super::direct;
 use super::names;
 use super::problem::Problem;
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl Entry {
     /// What a message with these headers says.
     pub(crate) fn of(headers: Option<&HeaderMap>) -> Self {
         let header = |name| headers.and_then(|headers: &HeaderMap| headers.get_last(name));
-        match header(OPERATION).map(|operation| operation.as_str()) {
+        match header(OPERATION).map(HeaderValue::as_str) {
             Some("DEL") => Self::Removed,
             Some(_) => Self::Gone,
             None if header(EXPIRED).is_some() => Self::Gone,

@@ -3,7 +3,7 @@
 use super::assets::{self, Asset, AssetSettings};
 use super::assets::{AssetError, AssetState};
 use super::connect::{ConnectSettings, Connection, runtime};
-use super::keys::PublicKeys;
+use super::keys::{KeysError, PublicKeys};
 use super::names;
 use super::orders::{self, KeyList, Signer};
 use super::refusal::ConnectError;
@@ -43,9 +43,15 @@ async fn list_keys(connection: &Connection, key: &Key) -> Result<Option<Asset>, 
         what: "list of keys that may give orders".to_owned(),
         reason,
     };
-    let known = match &key.dir {
-        Some(dir) => PublicKeys::read(dir).ok(),
+    let known = match key.dir.as_deref().map(PublicKeys::read) {
         None => None,
+        Some(Ok(known)) => Some(known),
+        Some(Err(KeysError::Unreadable { source, .. }))
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            None
+        }
+        Some(Err(error)) => return Err(refused(error.to_string()).into()),
     };
     let wanted = match &known {
         Some(keys) => KeyList::of(keys.iter()),
@@ -80,8 +86,12 @@ async fn list_keys(connection: &Connection, key: &Key) -> Result<Option<Asset>, 
     };
     let (state, count) = done.map_err(refused)?;
     let keys = if count == 1 { "key" } else { "keys" };
+    let why = match (&known, &state) {
+        (None, AssetState::Made) => ": no `public.toml` is beside the admin key",
+        _ => "",
+    };
     Ok(Some(Asset {
-        name: format!("list of {count} {keys} that may give orders"),
+        name: format!("list of {count} {keys} that may give orders{why}"),
         state,
     }))
 }
