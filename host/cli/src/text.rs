@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time as programs and people read it. Stored ones may be any, and the format has the years 1970 to 9999.
 pub(crate) fn time(time: SystemTime) -> String {
-    const END: Duration = Duration::from_secs(253_402_300_800);
+    const END: Duration = Duration::from_hours(70_389_528);
     match time.duration_since(UNIX_EPOCH) {
         Err(_) => "before 1970".to_owned(),
         Ok(since) if since >= END => "after 9999".to_owned(),
