@@ -1,8 +1,12 @@
-//! Lanes: one that is not there takes nothing, one that nobody serves says so, and `status` shows all.
+//! Lanes: one that is not there takes nothing, one that nobody serves says so, `status` shows all, and weights share engine
+//! time.
 
-use crate::support::{Cli, Server, call, file, folder, map, program, run};
+use crate::faults::engine::EngineProcess;
+use crate::support::{Cli, Server, call, file, folder, map, numbers, program, run};
 use async_nats::jetstream::{self, Context};
+use rwasm_cluster::Cluster;
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, set_up};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A server that was set up as a cluster with these lanes.
 fn server(lanes: &[&str]) -> Server {
@@ -155,4 +159,53 @@ fn status_shows_all_lanes_and_leaves_nothing_behind() {
     assert_eq!(readers, 0);
     engines.kill().expect("it is killed");
     engines.wait().expect("it ends");
+}
+
+#[test]
+fn lanes_with_weights_share_the_engine_time() {
+    let server = server(&["long", "short"]);
+    let join = || EngineProcess::join(server.url(), "-n 1 --lane long=1 --lane short=3");
+    let _engines = [join(), join()];
+    // Milliseconds that tasks of each lane had an engine, of which they sleep for nearly all.
+    let had = [AtomicU64::new(0), AtomicU64::new(0)];
+    let total = || {
+        had.iter()
+            .map(|one| one.load(Ordering::Relaxed))
+            .sum::<u64>()
+    };
+    std::thread::scope(|scope| {
+        for (lane, nap, had) in [("long", 150_u64, &had[0]), ("short", 2, &had[1])] {
+            let (server, total) = (&server, &total);
+            scope.spawn(move || {
+                let builder = Cluster::builder().connect(ConnectSettings::new(server.url()));
+                let cluster = builder.lane(lane).start().expect("the cluster is reached");
+                let view = cluster.load_balanced_view().unordered();
+                let mut naps = view.map(&numbers().nap, std::iter::repeat_n(nap, 20_000));
+                let naps = naps.as_mut().expect("it begins");
+                while total() < 12_000
+                    && let Some(outcome) = naps.next()
+                {
+                    outcome.expect("it ends well");
+                    had.fetch_add(nap, Ordering::Relaxed);
+                }
+                naps.abort();
+            });
+        }
+    });
+    let shares = had.map(|one| one.into_inner());
+    let short = shares[1] as f64 / (shares[0] + shares[1]) as f64;
+    // Three quarters; what is under way at the end counts for neither.
+    assert!((0.62..0.88).contains(&short), "{shares:?}");
+}
+
+#[test]
+fn weights_are_for_all_lanes_or_for_none() {
+    let server = server(&["a", "b"]);
+    for (options, said) in [
+        ("--lane a=1 --lane b", "has no weight"),
+        ("--lane a --lane a", "named twice"),
+        ("--lane a=0", "is not a weight"),
+    ] {
+        join(&server, options).fails(2).expect_stderr_has(&[said]);
+    }
 }
