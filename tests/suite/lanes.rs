@@ -192,10 +192,10 @@ fn lanes_with_weights_share_the_engine_time() {
             });
         }
     });
-    let shares = had.map(|one| one.into_inner());
-    let short = shares[1] as f64 / (shares[0] + shares[1]) as f64;
+    let [long, short] = had.map(AtomicU64::into_inner);
     // Three quarters; what is under way at the end counts for neither.
-    assert!((0.62..0.88).contains(&short), "{shares:?}");
+    let percent = 100 * short / (long + short);
+    assert!((62..88).contains(&percent), "{long} ms, {short} ms");
 }
 
 #[test]

@@ -130,9 +130,10 @@ impl Shares {
     pub(super) fn new(lanes: &[ServedLane], cluster: &Cluster) -> Self {
         let tenant = |lane: &ServedLane| {
             let tenant = cluster.tenant(lane.name.as_str());
-            let mut budget = Budget::default();
-            budget.weight = lane.weight?.get();
-            tenant.set_budget(budget);
+            tenant.set_budget(Budget {
+                weight: lane.weight?.get(),
+                ..Budget::default()
+            });
             Some(tenant)
         };
         Self {
@@ -212,7 +213,7 @@ mod tests {
         assert!(!shared.takes_room(1, 2) && !shared.takes_room(2, 0));
         assert_eq!((shared.priority(0), shared.priority(1)), (0, 0));
         assert_eq!((shared.priority(2), shared.priority(3)), (-1, -1));
-        assert_eq!(shared.tenant(3).map(|tenant| tenant.label()), Some("b"));
+        assert_eq!(shared.tenant(3).map(Tenant::label), Some("b"));
         let ordered = Shares::new(&lanes(&["a", "b"]), &cluster);
         assert!(ordered.takes_room(1, 2) && !ordered.takes_room(3, 2));
         assert_eq!(ordered.priority(1), -1);

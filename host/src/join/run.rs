@@ -192,7 +192,8 @@ impl Worker {
     ) -> Result<Ready, Run> {
         let mut tries = 0;
         let ready = loop {
-            let made = self.bench.make_ready(&name.0, head, body.clone());
+            // On the heap, since it is large, and part of what each message waits in.
+            let made = Box::pin(self.bench.make_ready(&name.0, head, body.clone()));
             match self.telling(name, &head.module, made).await {
                 Ok(ready) => break ready,
                 Err(NotReady::Failed(failure)) => {

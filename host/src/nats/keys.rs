@@ -315,9 +315,9 @@ impl PublicKeys {
             let (public, lane) = entry(&value, role)
                 .ok_or_else(|| format!("`{label}` is not a valid public key (U…)"))?;
             keys.push(PublicKey {
-                public,
-                role,
                 label,
+                role,
+                public,
                 lane,
             });
         }

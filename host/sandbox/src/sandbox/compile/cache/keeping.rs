@@ -119,7 +119,9 @@ impl CodeCache {
             unfinished,
             locks,
         } = self.files()?;
-        locks.iter().for_each(|lock| remove_abandoned(lock));
+        for lock in locks {
+            remove_abandoned(&lock);
+        }
         let mut pruned = Pruned::default();
         let mut remove = |file: &CachedFile| -> io::Result<()> {
             file.remove()?;
@@ -177,7 +179,9 @@ impl CodeCache {
             unfinished,
             locks,
         } = self.files()?;
-        locks.iter().for_each(|lock| remove_abandoned(lock));
+        for lock in locks {
+            remove_abandoned(&lock);
+        }
         for file in unfinished {
             if file.is_older_than(STALE) {
                 file.remove()?;
