@@ -260,3 +260,33 @@ fn one_who_may_not_look_is_told_so() {
         );
     }
 }
+
+#[test]
+fn the_key_of_a_lane_submits_to_it_alone() {
+    let dir = keys(&["--host", "localhost,127.0.0.1"]);
+    let of_lane = "--role client --name web --lane web";
+    tool("keys").typed(of_lane).in_dir(&dir).output();
+    let site = Site::of(dir, &[]);
+    let set_up = site.init("admin").typed("--max-bytes 100MiB --lane web");
+    set_up.output();
+    Member::of(&site, "client-web").runs(async |mut client| {
+        for lane in ["main", "*", "web2"] {
+            client
+                .may_not_publish(&format!("rwc.t.{lane}.mid.job.0"))
+                .await;
+        }
+    });
+    // Its tasks go there without an option.
+    let join = site.join("engine").typed("--lane web").into_command();
+    let mut engines = { join }.spawn().expect("it starts");
+    site.run("client-web")
+        .end()
+        .expect_code(0)
+        .expect_stdout("dog\t2\ncat\t1\n");
+    engines.wait().expect("it ends");
+    tool("keys")
+        .typed("--role engine --lane web")
+        .in_dir(&site.dir)
+        .fails(2)
+        .expect_stderr_has(&["a client's", "--role client"]);
+}
