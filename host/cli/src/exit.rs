@@ -3,6 +3,7 @@
 mod details;
 mod hints;
 
+use crate::text::in_options;
 use details::details;
 use hints::{SMALLER, history_hint, others};
 #[cfg(feature = "nats")]
@@ -252,7 +253,7 @@ impl CliError {
                 // What is told in several lines cannot be taken for one of ours.
                 text += &format!(
                     "error: {}\n",
-                    self.message().trim_end().replace('\n', "\n  ")
+                    in_options(&self.message()).trim_end().replace('\n', "\n  ")
                 );
                 for line in self.details() {
                     text += &format!("  {line}\n");

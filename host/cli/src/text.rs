@@ -29,6 +29,72 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// What the library advises, by its fields, as options of the program.
+const OPTIONS: [(&str, &str); 18] = [
+    ("raise `Limits::time`", "raise it with --timeout"),
+    ("raise `Limits::memory`", "raise it with --memory"),
+    ("raise `Limits::fuel`", "raise it with --fuel"),
+    (
+        "use smaller chunks, or raise `Limits::input`",
+        "use a smaller --chunk, or raise the limit with --limit input=SIZE",
+    ),
+    (
+        "raise `Limits::output`",
+        "raise it with --limit output=SIZE",
+    ),
+    ("raise `Limits::wall`", "raise it with --limit wall=TIME"),
+    ("raise `Limits::stack`", "raise it with --limit stack=SIZE"),
+    (
+        "raise `Limits::random`",
+        "raise it with --limit random=SIZE",
+    ),
+    (
+        "raise `Limits::table_elements`",
+        "raise it with --limit table-elements=N",
+    ),
+    ("raise `Limits::handles`", "raise it with --limit handles=N"),
+    (
+        "raise `Limits::written`",
+        "raise it with --limit written=SIZE",
+    ),
+    ("raise `Limits::files`", "raise it with --limit files=N"),
+    (
+        "raise `Limits::module`",
+        "raise it with --limit module=SIZE",
+    ),
+    (
+        "raise `Limits::compile_time`",
+        "raise it with --limit compile-time=TIME",
+    ),
+    (
+        "raise `Limits::compile_memory`",
+        "raise it with --limit compile-memory=SIZE",
+    ),
+    (
+        "raise `Limits::compiled`",
+        "raise it with --limit compiled=SIZE",
+    ),
+    ("name it in `JobSpec::map`", "name it with --map"),
+    ("` with `Grants::net`", ""),
+];
+
+/// A message of the library as users of the program read it: with options where the library names fields.
+pub(crate) fn in_options(message: &str) -> Cow<'_, str> {
+    if !message.contains("::") {
+        return Cow::Borrowed(message);
+    }
+    let mut text = message.to_owned();
+    if text.contains("` with `Grants::net`") {
+        text = text.replace("(grant `", "(grant it with --net ");
+    }
+    for (field, option) in OPTIONS {
+        if text.contains(field) {
+            text = text.replace(field, option);
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// A JSON document, for programs and people. JSON allows characters in strings that a terminal may obey.
 pub(crate) fn json_document(document: &serde_json::Value) -> String {
     let text = format!("{document:#}\n");
@@ -85,4 +151,27 @@ pub(crate) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> Strin
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_options_of_the_program() {
+        for (message, shown) in [
+            (
+                "more than 1MiB (raise `Limits::memory`)",
+                "more than 1MiB (raise it with --memory)",
+            ),
+            (
+                "was denied (grant `1.2.3.4:80` with `Grants::net`)",
+                "was denied (grant it with --net 1.2.3.4:80)",
+            ),
+            ("std::vec::Vec", "std::vec::Vec"),
+            ("fine", "fine"),
+        ] {
+            assert_eq!(in_options(message), shown);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::messages::warn;
 use super::results::Output;
 use crate::exit::CliError;
+use crate::text::in_options;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
@@ -167,7 +168,8 @@ impl RunPrinter {
 pub(crate) fn failed_task(origin: &Origin, failure: &Failure) -> String {
     format!(
         "a task failed ({}) on {origin}: {}",
-        failure.code, failure.message
+        failure.code,
+        in_options(&failure.message)
     )
 }
 
@@ -218,7 +220,10 @@ impl MapPrinter {
         if matches!(self.format, Format::Json | Format::Jsonl) {
             let said = Value::Record(vec![
                 ("code".into(), failure.code.name().to_owned().into()),
-                ("message".into(), failure.message.clone().into()),
+                (
+                    "message".into(),
+                    in_options(&failure.message).into_owned().into(),
+                ),
             ]);
             let record = Value::Record(vec![("error".into(), said)]);
             return self.output.value(&record, Format::Json);

@@ -3,7 +3,7 @@
 use crate::exit::CliError;
 use crate::output::results::Output;
 use crate::output::summary::Summary;
-use crate::text::json_document;
+use crate::text::{in_options, json_document};
 use rwasm_cluster::{
     ArgumentSource, Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
     TaskRecord, TaskSettings, Usage,
@@ -74,7 +74,7 @@ fn failure((origin, failure): &(Origin, Failure)) -> Json {
     json!({
         "task": task(origin),
         "code": failure.code.name(),
-        "message": failure.message,
+        "message": in_options(&failure.message),
     })
 }
 

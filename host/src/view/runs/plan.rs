@@ -107,7 +107,7 @@ fn map_hint(module: &str, functions: &[String]) -> String {
         String::new()
     } else {
         let list = FunctionList::new(module, functions);
-        format!("; to map a function of it, name it with --map:{list}")
+        format!("; to map a function of it, name it in `JobSpec::map`:{list}")
     }
 }
 

@@ -13,6 +13,7 @@ use crate::pipeline::RunningCluster;
 use crate::pipeline::grants;
 use crate::pipeline::history;
 use crate::pipeline::output::refuse_same;
+use crate::text::in_options;
 use anyhow::Context as _;
 use rwasm_cluster::plain;
 use rwasm_cluster::{
@@ -351,7 +352,9 @@ impl Again<'_> {
                 Ok(value) => output.value(&value, self.format.record)?,
                 Err(TaskError::Failed(failure)) if tolerates && map.error().is_none() => {
                     let failure = &failure.failure;
-                    output.bytes(error_line(failure.code.name(), &failure.message).as_bytes())?;
+                    output.bytes(
+                        error_line(failure.code.name(), &in_options(&failure.message)).as_bytes(),
+                    )?;
                 }
                 Err(TaskError::Failed(failure)) => {
                     output.flush()?;

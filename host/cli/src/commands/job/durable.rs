@@ -14,7 +14,7 @@ use crate::output::printers::{MapPrinter, RunFormat, RunPrinter};
 use crate::output::results::Output;
 use crate::output::stdout::print;
 use crate::pipeline::durable;
-use crate::text::{aligned, json_document, time};
+use crate::text::{aligned, in_options, json_document, time};
 use anyhow::Context as _;
 use rwasm_cluster::durable::{DurableError, DurableJob, DurableJobs, DurableState, JobCounts};
 use rwasm_cluster::format::Format;
@@ -269,7 +269,8 @@ fn of_task(
             return Err(CliError::Wrong {
                 message: format!(
                     "task {task} of job {id} failed and has no result ({}): {}",
-                    failure.code, failure.message
+                    failure.code,
+                    in_options(&failure.message)
                 ),
                 hint: format!(
                     "run the failed tasks again with `rwasm-cluster job retry {id} --cluster`"

@@ -16,7 +16,7 @@ use crate::exit::CliError;
 use crate::output::messages::note;
 use crate::output::stdout::print;
 use crate::pipeline::history::{self, HOW};
-use crate::text::{aligned, counted, duration, json_document, time};
+use crate::text::{aligned, counted, duration, in_options, json_document, time};
 use rwasm_cluster::plain::{self, in_line};
 use rwasm_cluster::{EngineId, JobEntry, JobKey, JobQuery, Merge};
 use serde_json::{Value as Json, json};
@@ -234,7 +234,7 @@ fn json(job: &JobEntry) -> Json {
         "tasks": job.tasks,
         "failed": job.tasks_failed,
         "dropped": job.tasks_dropped,
-        "message": job.message,
+        "message": job.message.as_deref().map(in_options),
         "options": job.options,
         "inputs": job.inputs.iter().map(|input| json!({
             "name": input.name,

@@ -7,12 +7,14 @@ use crate::output::messages::warn;
 use crate::output::results::Output;
 use crate::pipeline::history;
 use crate::pipeline::output::refuse_same;
+use crate::text::in_options;
 use anyhow::Context as _;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{
     History, JobEntry, JobKey, JobKind, JobState, Kept, Merge, Packed, TaskEntry, TaskQuery,
     TaskState, Value,
 };
+use std::borrow::Cow;
 
 /// Tasks that are held in memory at a time.
 const PAGE: usize = 64;
@@ -69,7 +71,7 @@ pub(super) fn result(key: JobKey, arguments: &ResultArguments) -> Result<(), Cli
         }
         _ => {
             let (code, message) = failure(&task);
-            output.bytes(error_line(code, message).as_bytes())
+            output.bytes(error_line(code, &message).as_bytes())
         }
     })?;
     output.complete()
@@ -144,10 +146,10 @@ pub(super) fn error_line(code: &str, message: &str) -> String {
     )
 }
 
-fn failure(task: &TaskEntry) -> (&str, &str) {
+fn failure(task: &TaskEntry) -> (&str, Cow<'_, str>) {
     (
         task.code.as_deref().unwrap_or("unknown"),
-        task.message.as_deref().unwrap_or_default(),
+        in_options(task.message.as_deref().unwrap_or_default()),
     )
 }
 

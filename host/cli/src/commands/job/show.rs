@@ -5,7 +5,7 @@ use crate::args::{ShowArguments, ShownAs};
 use crate::exit::CliError;
 use crate::output::stdout::print;
 use crate::pipeline::history;
-use crate::text::{counted, json_document, time};
+use crate::text::{counted, in_options, json_document, time};
 use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{JobEntry, JobKey, RecordedInput, TaskEntry, TaskQuery, TaskState};
 use serde_json::{Value as Json, json as json_of};
@@ -78,14 +78,14 @@ fn text(job: &JobEntry, failed: &[TaskEntry]) -> String {
         &format!("{}, {} failed{dropped}", job.tasks, job.tasks_failed),
     );
     if let Some(message) = &job.message {
-        line("message", message);
+        line("message", &in_options(message));
     }
     for task in failed {
         let code = task.code.as_deref().unwrap_or("unknown");
         let message = task.message.as_deref().unwrap_or_default();
         line(
             &format!("task {}", task.index),
-            &format!("{code}: {message}"),
+            &format!("{code}: {}", in_options(message)),
         );
         line("", &format!("on {}", input(&task.input)));
     }
@@ -134,7 +134,7 @@ fn task(task: &TaskEntry) -> Json {
     json_of!({
         "task": task.index,
         "code": task.code,
-        "message": task.message,
+        "message": task.message.as_deref().map(in_options),
         "backtrace": task.backtrace,
         "stderr": String::from_utf8_lossy(&task.stderr),
         "engine": task.engine.map(|engine| engine.0),
@@ -143,7 +143,7 @@ fn task(task: &TaskEntry) -> Json {
         "attempts": task.attempts.iter().map(|attempt| json_of!({
             "engine": attempt.engine.0,
             "code": attempt.code,
-            "message": attempt.message,
+            "message": in_options(&attempt.message),
             "started": time(attempt.started),
             "run_time_s": attempt.run_time.as_secs_f64(),
         })).collect::<Vec<_>>(),

@@ -46,7 +46,7 @@ pub enum LoadError {
     },
     /// The module is larger than allowed.
     #[error(
-        "module `{name}` is larger than {limit}, the most a module may have (raise it with --limit module=SIZE)"
+        "module `{name}` is larger than {limit}, the most a module may have (raise `Limits::module`)"
     )]
     TooLarge {
         /// The module.
@@ -441,18 +441,18 @@ fn core_functions(
 pub enum CompileLimit {
     /// It took too long.
     #[error(
-        "took more time to compile than its limit of {} (compile-limit; raise it with --limit compile-time=TIME)",
+        "took more time to compile than its limit of {} (compile-limit; raise `Limits::compile_time`)",
         humantime::format_duration(*.0)
     )]
     Time(Duration),
     /// It took too much memory.
     #[error(
-        "took more memory to compile than its limit of {0} (compile-limit; raise it with --limit compile-memory=SIZE)"
+        "took more memory to compile than its limit of {0} (compile-limit; raise `Limits::compile_memory`)"
     )]
     Memory(ByteSize),
     /// It produced too much code.
     #[error(
-        "compiled to more code than its limit of {0} (compile-limit; raise it with --limit compiled=SIZE)"
+        "compiled to more code than its limit of {0} (compile-limit; raise `Limits::compiled`)"
     )]
     Code(ByteSize),
 }

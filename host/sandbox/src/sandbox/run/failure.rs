@@ -87,7 +87,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
         return Failure::new(
             FailureCode::MemoryLimit,
             format!(
-                "the guest asked for more random bytes at once than its limit of {} (raise it with --limit random=SIZE)",
+                "the guest asked for more random bytes at once than its limit of {} (raise `Limits::random`)",
                 limits.random
             ),
         );
@@ -96,7 +96,7 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
         Some(Trap::StackOverflow) => Failure::new(
             FailureCode::StackOverflow,
             format!(
-                "the guest's calls nested deeper than its stack of {} allows (raise it with --limit stack=SIZE)",
+                "the guest's calls nested deeper than its stack of {} allows (raise `Limits::stack`)",
                 limits.stack_class()
             ),
         ),
@@ -136,11 +136,11 @@ fn refused_file(state: &GuestState, limits: &Limits) -> Option<Failure> {
     let reached = state.files.quota.as_ref().and_then(Quota::reached);
     let message = match reached {
         Some(Reached::Written) => format!(
-            "the task tried to write more than its limit of {} to its granted directories (raise it with --limit written=SIZE)",
+            "the task tried to write more than its limit of {} to its granted directories (raise `Limits::written`)",
             limits.written
         ),
         Some(Reached::Files) => format!(
-            "the task tried to create more than its limit of {} files, directories and links (raise it with --limit files=N)",
+            "the task tried to create more than its limit of {} files, directories and links (raise `Limits::files`)",
             limits.files
         ),
         None if state.files.handles_refused => return Some(no_handle_left(limits)),
@@ -153,7 +153,7 @@ fn no_handle_left(limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::MemoryLimit,
         format!(
-            "the guest tried to open more than its limit of {} handles (raise it with --limit handles=N)",
+            "the guest tried to open more than its limit of {} handles (raise `Limits::handles`)",
             limits.handles
         ),
     )
@@ -230,7 +230,7 @@ pub(super) fn timeout(limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::Timeout,
         format!(
-            "the task ran longer than its time limit of {} (raise it with --timeout)",
+            "the task ran longer than its time limit of {} (raise `Limits::time`)",
             humantime::format_duration(limits.time)
         ),
     )
@@ -242,7 +242,7 @@ pub(super) fn timeout_by_clock(limits: &Limits) -> Failure {
         FailureCode::Timeout,
         format!(
             "the task ran longer by the clock than {}, so that it has no outcome: on a faster machine it might have ended \
-             (raise it with --limit wall=TIME)",
+             (raise `Limits::wall`)",
             humantime::format_duration(limits.wall())
         ),
     );
@@ -254,7 +254,7 @@ pub(super) fn out_of_fuel(limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::FuelExhausted,
         format!(
-            "the guest used up its fuel of {} (raise it with --fuel)",
+            "the guest used up its fuel of {} (raise `Limits::fuel`)",
             limits.fuel.unwrap_or_default()
         ),
     )
@@ -264,7 +264,7 @@ pub(super) fn output_limit(limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::OutputLimit,
         format!(
-            "the task produced more than its output limit of {} (raise it with --limit output=SIZE)",
+            "the task produced more than its output limit of {} (raise `Limits::output`)",
             limits.output
         ),
     )
@@ -274,7 +274,7 @@ pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
     Failure::new(
         FailureCode::InputLimit,
         format!(
-            "the input of {} is larger than the input limit of {} (use a smaller --chunk, or raise the limit with --limit input=SIZE)",
+            "the input of {} is larger than the input limit of {} (use smaller chunks, or raise `Limits::input`)",
             ByteSize::new(size),
             limits.input
         ),
@@ -284,12 +284,12 @@ pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
 fn memory_limit(refused: Refused, limits: &Limits) -> Failure {
     let message = match refused {
         Refused::Memory(wanted) => format!(
-            "the guest asked for {} of memory, more than its limit of {} (raise it with --memory)",
+            "the guest asked for {} of memory, more than its limit of {} (raise `Limits::memory`)",
             ByteSize::new(wanted as u64),
             limits.memory
         ),
         Refused::Table(wanted) => format!(
-            "the guest asked for {wanted} table elements, more than its limit of {} (raise it with --limit table-elements=N)",
+            "the guest asked for {wanted} table elements, more than its limit of {} (raise `Limits::table_elements`)",
             limits.table_elements
         ),
     };

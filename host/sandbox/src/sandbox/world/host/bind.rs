@@ -126,7 +126,7 @@ impl Bound {
             let size = ByteSize::new(given.len() as u64);
             let limit = ByteSize::new(limit as u64);
             return self.failed(format!(
-                "returned {size}, more than the task's output limit of {limit} (raise it with --limit output=SIZE)"
+                "returned {size}, more than the task's output limit of {limit} (raise `Limits::output`)"
             ));
         }
         match val::read(&mut Reader::new(given.payload()), given.ty()) {

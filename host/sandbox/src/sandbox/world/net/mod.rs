@@ -74,7 +74,7 @@ async fn is_allowed(
             if !allowed {
                 refusals.note(|| {
                     format!(
-                        "access to the peer {address} was denied (grant it with --net {address})"
+                        "access to the peer {address} was denied (grant `{address}` with `Grants::net`)"
                     )
                 });
             }

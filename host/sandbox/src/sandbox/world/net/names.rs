@@ -75,7 +75,7 @@ impl Host for Lookups<'_> {
             let Some(place) = self.peers.place(&name) else {
                 self.refusals.note(|| {
                     format!(
-                        "access to the name `{name}` was denied (grant it with --net {name}:PORT)"
+                        "access to the name `{name}` was denied (grant `{name}:PORT` with `Grants::net`)"
                     )
                 });
                 return Err(ErrorCode::AccessDenied.into());
