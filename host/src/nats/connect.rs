@@ -233,8 +233,9 @@ impl Connection {
     async fn may(&self, role: Role) -> Result<(), ConnectError> {
         let asked = match role {
             Role::Client => {
+                let lane = self.settings.lane_for(names::MAIN_LANE);
                 vec![
-                    names::task(names::MAIN_LANE, Class::Low, PROBE, "0"),
+                    names::task(&lane, Class::Low, PROBE, "0"),
                     names::read_of_leader(names::RESULTS),
                 ]
             }
