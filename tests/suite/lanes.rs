@@ -2,7 +2,7 @@
 //! time.
 
 use crate::faults::engine::EngineProcess;
-use crate::support::{Cli, Server, call, file, folder, map, numbers, program, run};
+use crate::support::{Cli, Server, call, file, folder, map, numbers, only_here, program, run};
 use async_nats::jetstream::{self, Context};
 use rwasm_cluster::Cluster;
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, set_up};
@@ -163,6 +163,9 @@ fn status_shows_all_lanes_and_leaves_nothing_behind() {
 
 #[test]
 fn lanes_with_weights_share_the_engine_time() {
+    if only_here("it has a cluster of its own") {
+        return;
+    }
     let server = server(&["long", "short"]);
     let join = || EngineProcess::join(server.url(), "-n 1 --lane long=1 --lane short=3");
     let _engines = [join(), join()];
@@ -193,9 +196,10 @@ fn lanes_with_weights_share_the_engine_time() {
         }
     });
     let [long, short] = had.map(AtomicU64::into_inner);
-    // Three quarters; what is under way at the end counts for neither.
+    // Three quarters, and on a busy machine less, since the short ones are not always there in time; without weights, nothing
+    // or a half. What is under way at the end counts for neither.
     let percent = 100 * short / (long + short);
-    assert!((62..88).contains(&percent), "{long} ms, {short} ms");
+    assert!((58..88).contains(&percent), "{long} ms, {short} ms");
 }
 
 #[test]

@@ -36,6 +36,10 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// Messages that wait here per engine, beside the one that runs.
 const AHEAD: usize = 1;
 
+/// The same for lanes that share engine time: one whose tasks are short would lose its turn while more of them are on their
+/// way.
+const AHEAD_OF_SHARES: usize = 3;
+
 /// Opens the queues of these lanes, by precedence.
 pub(super) async fn queues(
     connection: &Connection,
@@ -141,7 +145,12 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
 /// lower precedence take none of its room, and lanes that share engine time have room of their own each, so that each has tasks here when
 /// its turn comes.
 async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
-    let room = worker.engine_count() * (1 + AHEAD);
+    let ahead = if worker.shares.are_weighted() {
+        AHEAD_OF_SHARES
+    } else {
+        AHEAD
+    };
+    let room = worker.engine_count() * (1 + ahead);
     for (place, queue) in queues.iter_mut().enumerate() {
         if queue.asked > 0 {
             continue;

@@ -142,6 +142,11 @@ impl Shares {
         }
     }
 
+    /// Whether lanes share engine time.
+    pub(super) fn are_weighted(&self) -> bool {
+        !self.tenants.is_empty()
+    }
+
     /// The tenant on whose account tasks of a queue run; none if lanes have no weights.
     pub(super) fn tenant(&self, queue: usize) -> Option<&Tenant> {
         self.tenants.get(queue % self.count)
@@ -149,17 +154,17 @@ impl Shares {
 
     /// How many queues go before this one, as a priority: the lower, the later.
     pub(super) fn priority(&self, queue: usize) -> i32 {
-        let before = if self.tenants.is_empty() {
-            queue
-        } else {
+        let before = if self.are_weighted() {
             queue / self.count
+        } else {
+            queue
         };
         -i32::try_from(before).unwrap_or(i32::MAX)
     }
 
     /// Whether what is held of `other` takes room from `queue`: it goes before it, or shares nothing with it.
     pub(super) fn takes_room(&self, other: usize, queue: usize) -> bool {
-        let is_of_its_lane = self.tenants.is_empty() || other % self.count == queue % self.count;
+        let is_of_its_lane = !self.are_weighted() || other % self.count == queue % self.count;
         is_of_its_lane && other <= queue
     }
 
