@@ -245,7 +245,10 @@ impl Unfinished {
     }
 
     pub(crate) fn times_out(self) -> Case {
-        self.fails(FailureCode::Timeout, &["time limit of 300ms", "--timeout"])
+        self.fails(
+            FailureCode::Timeout,
+            &["time limit of 300ms", "`Limits::time`"],
+        )
     }
 
     pub(crate) fn impossible(self, parts: &'static [&'static str]) -> Case {

@@ -34,7 +34,7 @@ pub(super) fn fills_the_disk() -> Case {
     let case = case.afterwards(|dir| assert!(bytes(&dir.join("data")) <= 1 << 20));
     case.run().fails(
         FailureCode::OutputLimit,
-        &["limit of 1MiB", "--limit written=SIZE"],
+        &["limit of 1MiB", "`Limits::written`"],
     )
 }
 
@@ -48,14 +48,14 @@ pub(super) fn makes_files_without_end() -> Case {
     let case = case.afterwards(|dir| assert!(entries(&dir.join("data")) <= 100 + PRESENT));
     case.run().fails(
         FailureCode::OutputLimit,
-        &["limit of 100 files", "--limit files=N"],
+        &["limit of 100 files", "`Limits::files`"],
     )
 }
 
 pub(super) fn opens_granted_without_end() -> Case {
     granted(43).handles(64).run().fails(
         FailureCode::MemoryLimit,
-        &["64 handles", "--limit handles=N"],
+        &["64 handles", "`Limits::handles`"],
     )
 }
 

@@ -8,10 +8,11 @@ fn small(row: u8) -> Case {
     Case::row(row).memory(ByteSize::mib(32))
 }
 
-const REFUSED: Expected = Expected::Failure(FailureCode::MemoryLimit, &["32MiB", "--memory"]);
+const REFUSED: Expected =
+    Expected::Failure(FailureCode::MemoryLimit, &["32MiB", "`Limits::memory`"]);
 const TABLES: Expected = Expected::Failure(
     FailureCode::MemoryLimit,
-    &["100000", "--limit table-elements"],
+    &["100000", "`Limits::table_elements`"],
 );
 
 pub(super) fn grow_to_4_gib() -> Case {

@@ -29,7 +29,7 @@ pub(super) fn reach_other_peers() -> Case {
 pub(super) fn hold_sockets_without_end() -> Case {
     granted().run().fails(
         FailureCode::MemoryLimit,
-        &["256 handles", "--limit handles"],
+        &["256 handles", "`Limits::handles`"],
     )
 }
 

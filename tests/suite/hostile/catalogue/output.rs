@@ -4,7 +4,7 @@ use super::{Case, Expected};
 use rwasm_cluster::{ByteSize, FailureCode};
 
 const TOO_LARGE: Expected =
-    Expected::Failure(FailureCode::OutputLimit, &["1MiB", "--limit output"]);
+    Expected::Failure(FailureCode::OutputLimit, &["1MiB", "`Limits::output`"]);
 
 /// What these may have: what they claim is far above it.
 fn small(row: u8) -> Case {

@@ -9,7 +9,7 @@ pub(super) fn leaks_handles() -> Case {
     let case = case.call("leak", "100").gives("7").call("leak", "100");
     case.fails(
         FailureCode::MemoryLimit,
-        &["256 handles", "--limit handles"],
+        &["256 handles", "`Limits::handles`"],
     )
 }
 

@@ -40,7 +40,7 @@ pub(super) fn log_what_is_no_text() -> Case {
 
 pub(super) fn random_4_gib() -> Case {
     let case = Case::row(45).memory(ByteSize::mib(200));
-    let parts = &["random bytes", "limit of 1MiB", "--limit random=SIZE"];
+    let parts = &["random bytes", "limit of 1MiB", "`Limits::random`"];
     let case = case.call("most", "").fails(FailureCode::MemoryLimit, parts);
     case.call("all", "").fails(FailureCode::MemoryLimit, parts)
 }

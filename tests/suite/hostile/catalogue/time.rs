@@ -9,7 +9,10 @@ pub(super) fn loop_forever() -> Case {
 
 pub(super) fn loop_on_fuel() -> Case {
     let case = Case::row(1).fuel(1_000_000).run();
-    case.fails(FailureCode::FuelExhausted, &["fuel of 1000000", "--fuel"])
+    case.fails(
+        FailureCode::FuelExhausted,
+        &["fuel of 1000000", "`Limits::fuel`"],
+    )
 }
 
 pub(super) fn tail_calls_forever() -> Case {
@@ -56,7 +59,7 @@ pub(super) fn waits_for_very_many() -> Case {
     let case = Case::row(44).call("wait", "");
     case.fails(
         FailureCode::MemoryLimit,
-        &["256 handles", "--limit handles"],
+        &["256 handles", "`Limits::handles`"],
     )
 }
 
