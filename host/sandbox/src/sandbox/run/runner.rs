@@ -362,7 +362,9 @@ fn report(
     };
     let printed = !logs.stdout.kept.is_empty() || !logs.stderr.kept.is_empty();
     let limits = &request.setting.limits;
-    let left = store.get_fuel().unwrap_or_default();
+    // Asked only where it is counted: the answer otherwise is an error, which takes longer than a small task.
+    let left = limits.fuel.map(|_| store.get_fuel().unwrap_or_default());
+    let left = left.unwrap_or_default();
     let overspent = state.has_overspent(left);
     let fuel = limits.fuel.map(|fuel| {
         let used = fuel.saturating_sub(left);

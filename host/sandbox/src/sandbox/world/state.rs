@@ -235,8 +235,8 @@ pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>) {
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
-        // Without fuel there is none to overspend.
-        let fuel = context.get_fuel().unwrap_or_default();
+        let fuel = context.data().work.as_ref().map(|_| context.get_fuel());
+        let fuel = fuel.and_then(Result::ok).unwrap_or_default();
         let state = context.data_mut();
         let stopped = if state.cancel.is_wanted() {
             Stopped::Cancelled
