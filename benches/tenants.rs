@@ -13,7 +13,7 @@
 use rwasm_cluster::{Budget, Callable, Cluster, LoadBalancedView, Module, Task, Tenant};
 use std::time::{Duration, Instant};
 
-type Part = (&'static str, fn(&Callable<u64, u64>));
+type Part = (&'static str, fn(&Callable<i64, i64>));
 
 /// A loop of so many rounds.
 const ROUNDS: &str = r#"(module (func (export "rounds") (param $n i64) (result i64)
@@ -55,8 +55,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 /// The rounds that take so long here.
-fn rounds_of(view: &LoadBalancedView, rounds: &Callable<u64, u64>, time: Duration) -> u64 {
-    const TRIED: u64 = 10_000_000;
+fn rounds_of(view: &LoadBalancedView, rounds: &Callable<i64, i64>, time: Duration) -> i64 {
+    const TRIED: i64 = 10_000_000;
     let view = view.clone().blocking();
     view.apply(rounds, 1).unwrap();
     let timed = || {
@@ -71,12 +71,12 @@ fn rounds_of(view: &LoadBalancedView, rounds: &Callable<u64, u64>, time: Duratio
         clippy::cast_sign_loss,
         reason = "it is positive, and small"
     )]
-    let rounds = (time.as_secs_f64() / each) as u64;
+    let rounds = (time.as_secs_f64() / each) as i64;
     rounds.max(1)
 }
 
 /// The latencies of calls one after the other.
-fn latencies(view: &LoadBalancedView, rounds: &Callable<u64, u64>, calls: usize) -> Vec<Duration> {
+fn latencies(view: &LoadBalancedView, rounds: &Callable<i64, i64>, calls: usize) -> Vec<Duration> {
     let view = view.clone().blocking();
     let timed = |_| {
         let begun = Instant::now();
@@ -87,8 +87,8 @@ fn latencies(view: &LoadBalancedView, rounds: &Callable<u64, u64>, calls: usize)
 }
 
 /// Tasks per second and the latency of a call, for the cluster itself and for a tenant, in turns.
-fn overhead(rounds: &Callable<u64, u64>) {
-    const TASKS: u64 = 200_000;
+fn overhead(rounds: &Callable<i64, i64>) {
+    const TASKS: u32 = 200_000;
     const TURNS: usize = 9;
     let cluster = cluster(2);
     let views = [
@@ -110,14 +110,14 @@ fn overhead(rounds: &Callable<u64, u64>) {
         }
     }
     for (which, name) in ["the cluster itself", "a tenant"].iter().enumerate() {
-        let rate = TASKS as f64 / median(rates[which].clone()).as_secs_f64();
+        let rate = f64::from(TASKS) / median(rates[which].clone()).as_secs_f64();
         let call = median(calls[which].clone());
         println!("{name}: {rate:.0} tasks/s, a call {call:?}");
     }
 }
 
 /// Two tenants of weight 1:3 for ten seconds, one with tasks of a millisecond and one with tasks of a second.
-fn shares(rounds: &Callable<u64, u64>) {
+fn shares(rounds: &Callable<i64, i64>) {
     let cluster = cluster(2);
     let tenants = [
         weighted(&cluster, "short", 1),
@@ -128,7 +128,7 @@ fn shares(rounds: &Callable<u64, u64>) {
         rounds,
         Duration::from_secs(1),
     );
-    let submit = |tenant: &Tenant, rounds_each: u64, count: u64| -> Vec<Task<u64>> {
+    let submit = |tenant: &Tenant, rounds_each: i64, count: i64| -> Vec<Task<i64>> {
         let view = tenant.load_balanced_view();
         (0..count)
             .map(|_| view.try_submit(rounds, rounds_each).unwrap())
@@ -155,7 +155,7 @@ fn shares(rounds: &Callable<u64, u64>) {
 }
 
 /// The median call of one tenant, alone and beside a million tasks of ten microseconds of another.
-fn flood(rounds: &Callable<u64, u64>) {
+fn flood(rounds: &Callable<i64, i64>) {
     const FLOOD: usize = 1_000_000;
     let cluster = cluster(2);
     let view = weighted(&cluster, "calm", 1).load_balanced_view();
@@ -164,7 +164,7 @@ fn flood(rounds: &Callable<u64, u64>) {
     let flooding = weighted(&cluster, "flooding", 1);
     let flooded = flooding.load_balanced_view();
     let begun = Instant::now();
-    let tasks: Vec<Task<u64>> = (0..FLOOD)
+    let tasks: Vec<Task<i64>> = (0..FLOOD)
         .map(|_| flooded.try_submit(rounds, each).unwrap())
         .collect();
     let submitted = begun.elapsed();
@@ -174,9 +174,7 @@ fn flood(rounds: &Callable<u64, u64>) {
     println!(
         "{FLOOD} tasks submitted in {submitted:?}; beside {waiting} to {left} of them a call takes {beside:?}, alone {alone:?}"
     );
-    let map = flooded
-        .map(rounds, (0..FLOOD as u64).map(move |_| each))
-        .unwrap();
+    let map = flooded.map(rounds, (0..FLOOD).map(move |_| each)).unwrap();
     let beside = median(latencies(&view, rounds, 300));
     println!("beside a map of as many as well, a call takes {beside:?}");
     drop((map, tasks));
