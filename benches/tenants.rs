@@ -66,11 +66,7 @@ fn rounds_of(view: &LoadBalancedView, rounds: &Callable<i64, i64>, time: Duratio
     };
     let least = (0..3).map(|_| timed()).min().unwrap();
     let each = least.as_secs_f64() / TRIED as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is positive, and small"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "it is positive, and small")]
     let rounds = (time.as_secs_f64() / each) as i64;
     rounds.max(1)
 }

@@ -97,6 +97,16 @@ fn a_lane_that_nobody_serves_is_warned_of() {
     // On the lane that it serves nothing is said.
     let served = at(&server, fib()).end().expect_code(0);
     served.expect_stderr_is_empty();
+    // What its tasks have used is told with the next sign of life.
+    let status = || at(&server, program().typed("status --format json")).end();
+    crate::support::until("the call is counted", || {
+        status().json()["lanes"]["main"]["usage"]["succeeded"] == 1
+    });
+    assert!(
+        at(&server, program().arg("status"))
+            .output()
+            .contains("1 done, 0 failed")
+    );
     join(&server, "-n 1 -q --lane gpu --exit-when-idle 1s")
         .end()
         .expect_code(0);

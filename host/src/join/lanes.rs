@@ -1,14 +1,18 @@
 //! The lanes that a process with engines serves: one before the other, or each with a part of the engine time.
 
-use crate::cluster::{Cluster, Tenant};
+use crate::account::Account;
+use crate::cluster::Cluster;
+use crate::nats::LaneUsage;
 use crate::nats::names::{self, Class};
+use crate::placement::TenantId;
 use crate::view::Budget;
 use rwasm_value::ids::not_a_name;
 use rwasm_value::plain;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A lane that engines serve. Its text is `NAME`, or `NAME=WEIGHT`.
 ///
@@ -121,41 +125,62 @@ pub(super) fn check(lanes: &[ServedLane]) -> Result<(), LaneError> {
 /// How the queues of the lanes, one for each class of each lane, relate to each other. A queue has a place: first all
 /// lanes of the high class, then those of the middle one, then those of the low one.
 pub(super) struct Shares {
-    count: usize,
-    /// The tenant of each lane, if they share engine time.
-    tenants: Vec<Tenant>,
+    /// What each lane has used: on its account its tasks run, and for its tenant if lanes share engine time.
+    accounts: Vec<(String, Arc<Account>)>,
+    are_weighted: bool,
 }
 
 impl Shares {
     pub(super) fn new(lanes: &[ServedLane], cluster: &Cluster) -> Self {
-        let tenant = |lane: &ServedLane| {
-            let tenant = cluster.tenant(lane.name.as_str());
-            tenant.set_budget(Budget {
-                weight: lane.weight?.get(),
-                ..Budget::default()
-            });
-            Some(tenant)
+        let account = |lane: &ServedLane| match lane.weight {
+            Some(weight) => {
+                let tenant = cluster.tenant(lane.name.as_str());
+                tenant.set_budget(Budget {
+                    weight: weight.get(),
+                    ..Budget::default()
+                });
+                tenant.account()
+            }
+            // Counted by itself, and placed as everybody's.
+            None => Arc::new(Account::new(TenantId::default(), lane.name.as_str().into())),
         };
         Self {
-            count: lanes.len().max(1),
-            tenants: lanes.iter().filter_map(tenant).collect(),
+            accounts: lanes
+                .iter()
+                .map(|lane| (lane.name.clone(), account(lane)))
+                .collect(),
+            are_weighted: lanes.iter().any(|lane| lane.weight.is_some()),
         }
     }
 
     /// Whether lanes share engine time.
     pub(super) fn are_weighted(&self) -> bool {
-        !self.tenants.is_empty()
+        self.are_weighted
     }
 
-    /// The tenant on whose account tasks of a queue run; none if lanes have no weights.
-    pub(super) fn tenant(&self, queue: usize) -> Option<&Tenant> {
-        self.tenants.get(queue % self.count)
+    fn count(&self) -> usize {
+        self.accounts.len().max(1)
+    }
+
+    /// The account on which tasks of a queue run.
+    pub(super) fn account(&self, queue: usize) -> Arc<Account> {
+        let account = self.accounts.get(queue % self.count());
+        account.map_or_else(Arc::default, |(_, account)| Arc::clone(account))
+    }
+
+    /// What the tasks of each lane have used, of those that had any.
+    pub(super) fn usage(&self) -> BTreeMap<String, LaneUsage> {
+        let usage = |(name, account): &(String, Arc<Account>)| {
+            let usage = account.usage();
+            (usage.tasks() > 0).then(|| (name.clone(), usage.into()))
+        };
+        self.accounts.iter().filter_map(usage).collect()
     }
 
     /// How many queues go before this one, as a priority: the lower, the later.
     pub(super) fn priority(&self, queue: usize) -> i32 {
         let before = if self.are_weighted() {
-            queue / self.count
+            queue / self.count()
         } else {
             queue
         };
@@ -164,14 +189,14 @@ impl Shares {
 
     /// Whether what is held of `other` takes room from `queue`: it goes before it, or shares nothing with it.
     pub(super) fn takes_room(&self, other: usize, queue: usize) -> bool {
-        let is_of_its_lane = !self.are_weighted() || other % self.count == queue % self.count;
+        let is_of_its_lane = !self.are_weighted() || other % self.count() == queue % self.count();
         is_of_its_lane && other <= queue
     }
 
     /// The place of the middle class, to which tasks for chosen engines belong.
     pub(super) fn middle(&self) -> usize {
         let class = Class::ALL.iter().position(|class| *class == Class::Middle);
-        self.count * class.unwrap_or(1)
+        self.count() * class.unwrap_or(1)
     }
 }
 
@@ -218,11 +243,11 @@ mod tests {
         assert!(!shared.takes_room(1, 2) && !shared.takes_room(2, 0));
         assert_eq!((shared.priority(0), shared.priority(1)), (0, 0));
         assert_eq!((shared.priority(2), shared.priority(3)), (-1, -1));
-        assert_eq!(shared.tenant(3).map(Tenant::label), Some("b"));
+        assert_eq!(shared.account(3).label.as_deref(), Some("b"));
         let ordered = Shares::new(&lanes(&["a", "b"]), &cluster);
         assert!(ordered.takes_room(1, 2) && !ordered.takes_room(3, 2));
         assert_eq!(ordered.priority(1), -1);
-        assert!(ordered.tenant(0).is_none());
+        assert_eq!(ordered.account(0).tenant, TenantId::default());
         assert_eq!(ordered.middle(), 2);
     }
 }

@@ -21,6 +21,7 @@ impl Worker {
             record.busy = self.busy.load(Ordering::Relaxed);
             record.done = self.done.load(Ordering::Relaxed);
             record.failed = self.failed.load(Ordering::Relaxed);
+            record.usage = self.shares.usage();
             record.draining = self.is_draining.load(Ordering::Relaxed);
             (
                 record.process.clone(),

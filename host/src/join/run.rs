@@ -4,7 +4,6 @@ use super::collector::{Collector, Teller};
 use super::suspect::{Step, Suspect};
 use super::task::{NotReady, Ready, largest_body};
 use super::worker::{AGAIN, Name, Worker};
-use crate::cluster::Tenant;
 use crate::dispatch::{Dispatch, DispatchPreset, DispatchedTask};
 use crate::nats::wire::{Heard, TasksHead, decode_tasks, encode_heard, micros, parse, time};
 use crate::placement::{Eligible, Stage};
@@ -299,11 +298,14 @@ impl Worker {
         });
         // What came from a queue that goes first goes first here too; what came for this engine alone, from no queue.
         let queue = lock(&self.held).get(name).map_or(0, |held| held.queue);
-        let tenant = self.shares.tenant(queue).filter(|_| engine.is_none());
+        let account = match engine {
+            None => self.shares.account(queue),
+            Some(_) => Arc::default(),
+        };
         let id = DispatchId(self.next.fetch_add(1, Ordering::Relaxed));
         let preset = DispatchPreset {
             job: JobId(hasher.finish()),
-            account: tenant.map(Tenant::account).unwrap_or_default(),
+            account,
             priority: self.shares.priority(queue),
             program: Arc::clone(&ready.program),
             setting: Arc::clone(&ready.setting),

@@ -149,6 +149,7 @@ impl Worker {
             started_ms: u64::try_from(started.unwrap_or_default().as_millis()).unwrap_or_default(),
             draining: false,
             restarts: BTreeMap::new(),
+            usage: BTreeMap::new(),
         };
         Arc::new(Self {
             connection,

@@ -28,6 +28,7 @@ pub use assets::{Asset, AssetError, AssetSettings, AssetState};
 pub use connect::{ConnectSettings, is_new_enough};
 pub use keys::{KeyFile, KeySettings, KeysError, PublicKey, PublicKeys, Written, make_keys};
 pub use overview::{Lane, Overview, Process, overview};
+pub use presence::LaneUsage;
 pub use refusal::ConnectError;
 pub use role::{Key, KeyError, Role};
 pub use server_config::{PORT, Routes, ServerConfig, ServerConfigError, ServerTls};

@@ -6,7 +6,7 @@
 use super::connect::{ConnectSettings, Connection, runtime};
 use super::lanes;
 use super::names::{self, Class};
-use super::presence::{self, Record};
+use super::presence::{self, LaneUsage, Record};
 use super::problem::Problem;
 use super::refusal::ConnectError;
 use super::role::Role;
@@ -97,6 +97,8 @@ pub struct Lane {
     pub running: u64,
     /// How many engines serve it.
     pub engines: usize,
+    /// What its tasks have used.
+    pub usage: LaneUsage,
     /// Whether it exists: messages for a lane that does not exist are taken by nobody.
     pub is_made: bool,
 }
@@ -127,6 +129,11 @@ async fn look(settings: &ConnectSettings) -> Result<Overview, ConnectError> {
         let depth = depth(&connection, &name, waiting);
         let mut lane = asked(&connection, "CONSUMER.INFO", depth).await?;
         let serving = records.iter().filter(|record| record.serves(&name));
+        for record in &records {
+            if let Some(usage) = record.usage.get(&name) {
+                lane.usage.add(usage);
+            }
+        }
         lane.engines = serving.map(|record| record.engines.len()).sum();
         found.push(lane);
     }
@@ -183,6 +190,7 @@ async fn depth(connection: &Connection, name: &str, messages: u64) -> Result<Lan
         waiting: 0,
         running: 0,
         engines: 0,
+        usage: LaneUsage::default(),
         is_made: false,
     };
     for class in Class::ALL {

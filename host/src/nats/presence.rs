@@ -6,10 +6,12 @@ use super::connect::{Connection, Denied};
 use super::listing::{self, Entry};
 use super::names;
 use super::problem::Problem;
+use crate::account::TenantUsage;
 use async_nats::jetstream::kv;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rwasm_value::ids::EngineId;
+use rwasm_value::units;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -42,6 +44,84 @@ pub(crate) struct Record {
     /// How often each engine was restarted, for those that were.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) restarts: BTreeMap<u32, u64>,
+    /// What the tasks of each lane have used here since it joined.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) usage: BTreeMap<String, LaneUsage>,
+}
+
+/// What the tasks of a lane have used, on the processes that are present and since each of them joined. Each attempt at a
+/// task counts as one; tasks for chosen engines belong to no lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct LaneUsage {
+    /// The number of tasks that succeeded.
+    pub succeeded: u64,
+    /// The numbers of tasks that failed, by the names of their codes.
+    pub failed: BTreeMap<String, u64>,
+    /// How long tasks ran, including instantiation.
+    #[serde(rename = "wall_time_s", with = "units::seconds")]
+    pub wall_time: Duration,
+    /// How long engines computed for them.
+    #[serde(rename = "processor_time_s", with = "units::seconds")]
+    pub processor_time: Duration,
+    /// The fuel of tasks for which it is counted.
+    pub fuel: u64,
+    /// The largest memory of any task, in bytes.
+    pub peak_memory: u64,
+    /// The bytes of their inputs.
+    pub bytes_in: u64,
+    /// The bytes of their results.
+    pub bytes_out: u64,
+}
+
+impl LaneUsage {
+    /// Returns the number of tasks that have ended.
+    #[must_use]
+    pub fn tasks(&self) -> u64 {
+        self.succeeded.saturating_add(self.failures())
+    }
+
+    /// Returns the number of tasks that failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failed
+            .values()
+            .fold(0, |all, one| all.saturating_add(*one))
+    }
+
+    /// Adds what another process reports, which may be anything.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
+        for (code, count) in &other.failed {
+            let sum = self.failed.entry(code.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        self.wall_time = self.wall_time.saturating_add(other.wall_time);
+        self.processor_time = self.processor_time.saturating_add(other.processor_time);
+        self.fuel = self.fuel.saturating_add(other.fuel);
+        self.peak_memory = self.peak_memory.max(other.peak_memory);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+    }
+}
+
+impl From<TenantUsage> for LaneUsage {
+    fn from(usage: TenantUsage) -> Self {
+        let failed = usage.failed.into_iter();
+        Self {
+            succeeded: usage.succeeded,
+            failed: failed
+                .map(|(code, count)| (code.name().to_owned(), count))
+                .collect(),
+            wall_time: usage.wall_time,
+            processor_time: usage.processor_time,
+            fuel: usage.fuel,
+            peak_memory: usage.peak_memory.bytes(),
+            bytes_in: usage.bytes_in,
+            bytes_out: usage.bytes_out,
+        }
+    }
 }
 
 impl Record {

@@ -5,8 +5,8 @@ use super::state;
 use crate::args::{EngineListArguments, RemoteOptions, ShownAs, StatusArguments};
 use crate::exit::CliError;
 use crate::output::stdout::print;
-use crate::text::{aligned, counted, json_document, time};
-use rwasm_cluster::nats::{Lane, Overview, Process, Role, overview};
+use crate::text::{aligned, counted, duration, json_document, time};
+use rwasm_cluster::nats::{Lane, LaneUsage, Overview, Process, Role, overview};
 use rwasm_cluster::plain::in_line;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -90,6 +90,15 @@ fn depth(lane: &Lane) -> String {
         ..
     } = lane;
     let mut text = format!("{name}: {waiting} waiting, {running} running");
+    let usage = &lane.usage;
+    if usage.tasks() > 0 {
+        text += &format!(
+            "; {} done, {} failed, {} of engine time",
+            usage.tasks(),
+            usage.failures(),
+            duration(usage.wall_time),
+        );
+    }
     if !lane.is_made {
         text += &format!("; there is no such lane: `rwasm-cluster init --lane {name}` creates it");
     } else if lane.engines == 0 {
@@ -161,12 +170,15 @@ fn document(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> Json {
         .lanes
         .iter()
         .map(|lane| {
-            let depth = json!({
+            let mut depth = json!({
                 "waiting": lane.waiting,
                 "running": lane.running,
                 "engines": lane.engines,
                 "made": lane.is_made,
             });
+            if lane.usage.tasks() > 0 {
+                depth["usage"] = usage(&lane.usage);
+            }
             (lane.name.as_str(), depth)
         })
         .collect();
@@ -179,6 +191,19 @@ fn document(found: &Overview, profile: Option<&str>, pid: Option<u32>) -> Json {
         "processes": found.processes.iter().map(process).collect::<Vec<_>>(),
         "lanes": lanes,
         "jobs": found.jobs,
+    })
+}
+
+fn usage(usage: &LaneUsage) -> Json {
+    json!({
+        "succeeded": usage.succeeded,
+        "failed": usage.failed,
+        "wall_time_s": usage.wall_time.as_secs_f64(),
+        "processor_time_s": usage.processor_time.as_secs_f64(),
+        "fuel": usage.fuel,
+        "peak_memory": usage.peak_memory,
+        "bytes_in": usage.bytes_in,
+        "bytes_out": usage.bytes_out,
     })
 }
 
