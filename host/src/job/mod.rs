@@ -23,7 +23,9 @@ pub(crate) use messages::{
     ChunkFacts, Decision, Ending, Failed, Finished, HandedOver, ReadRequest, ReportFate, Retry,
     Work,
 };
-pub(crate) use pace::{HandOver, MOST_TASKS};
+pub(crate) use pace::HandOver;
+#[cfg(feature = "nats")]
+pub(crate) use pace::MOST_TASKS;
 pub(crate) use rules::{Assignment, Delivery, Rules};
 pub use rules::{ParseToleranceError, Tolerance};
 pub(crate) use table::TaskId;

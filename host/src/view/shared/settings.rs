@@ -80,6 +80,8 @@ pub struct JobSettings {
 }
 
 /// Where the directories and peers that tasks may reach are looked up.
+// Without clusters elsewhere it holds nothing.
+#[cfg_attr(not(feature = "nats"), derive(Clone, Copy))]
 pub(crate) enum Lookup {
     /// In this process, where the engines are.
     Here,
