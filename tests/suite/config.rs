@@ -229,6 +229,26 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
             "memory = '257MiB'",
             ["`memory` may be at most 256MiB here", "use --memory"],
         ),
+        (
+            "fuel = 30000000001",
+            ["`fuel` may be at most 30000000000 here", "use --fuel"],
+        ),
+        (
+            "lane = 'gpu'",
+            ["`lane` cannot be set here", "where tasks run"],
+        ),
+        (
+            "targets = '0'",
+            ["`targets` cannot be set here", "use --targets"],
+        ),
+        (
+            "detach = true",
+            ["`detach` cannot be set here", "use --detach"],
+        ),
+        (
+            "job-id = 'a'",
+            ["`job-id` cannot be set here", "use --job-id"],
+        ),
     ] {
         with(toml)
             .fails(2)

@@ -158,6 +158,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_time_that_nobody_can_write_is_told_as_such() {
+        let after = |seconds| time(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(after(253_402_300_799), "9999-12-31T23:59:59Z");
+        assert_eq!(after(253_402_300_800), "after 9999");
+        assert_eq!(
+            time(UNIX_EPOCH + Duration::from_millis(u64::MAX)),
+            "after 9999"
+        );
+        assert_eq!(time(UNIX_EPOCH - Duration::from_nanos(1)), "before 1970");
+    }
+
+    #[test]
     fn advice_names_options_of_the_program() {
         for (message, shown) in [
             (

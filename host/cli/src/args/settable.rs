@@ -1,13 +1,14 @@
 //! What a project file may set.
 //!
-//! It may come from an untrusted project: it does not say where that runs and with whose key, what it may reach, who reads along, or that it
-//! may use more than by default.
+//! It may come from an untrusted project: it does not say where that runs and with whose key, what it may reach, who reads
+//! along, that it goes on without its user, or that it may use more than by default.
 
 use super::values::{duration, positive_size};
 use clap::{ArgAction, Command};
+use rwasm_cluster::DETERMINISTIC_FUEL;
 
 /// Options that it may not set, because of which question.
-const REFUSED: [(&str, Question); 12] = [
+const REFUSED: [(&str, Question); 16] = [
     ("cluster", Question::Where),
     ("profile", Question::Where),
     ("key", Question::Where),
@@ -15,6 +16,10 @@ const REFUSED: [(&str, Question); 12] = [
     ("cert", Question::Where),
     ("cert_key", Question::Where),
     ("allow_plain", Question::Where),
+    ("lane", Question::Where),
+    ("targets", Question::Where),
+    ("detach", Question::Where),
+    ("job_id", Question::Where),
     ("output", Question::Who),
     ("report", Question::Who),
     ("clock", Question::What),
@@ -82,6 +87,13 @@ fn raised(id: &str, value: &str, name: &str) -> Option<String> {
         "memory" => (
             positive_size(value).is_ok_and(|size| size > limits.memory),
             limits.memory.to_string(),
+        ),
+        // Whatever is given here takes the place of what a deterministic task has.
+        "fuel" => (
+            value
+                .parse()
+                .is_ok_and(|fuel: u64| fuel > DETERMINISTIC_FUEL),
+            DETERMINISTIC_FUEL.to_string(),
         ),
         _ => return None,
     };
