@@ -432,10 +432,19 @@ impl Worker {
             let name = |number: &String| (Arc::clone(&job), Arc::from(number.as_str()));
             numbers.iter().map(name).collect()
         };
-        for name in &named {
-            if let Some(held) = lock(&self.held).get(name) {
-                held.cancel.cancel();
+        let mut stopped: Vec<(Cancel, Option<Arc<Dispatch>>)> = {
+            let held = lock(&self.held);
+            let held = named.iter().filter_map(|name| held.get(name));
+            held.map(|held| (held.cancel.clone(), held.dispatch.clone()))
+                .collect()
+        };
+        // Those that wait come first: an engine that another one leaves is not to begin them.
+        stopped.sort_by_key(|(_, dispatch)| dispatch.as_ref().is_some_and(|one| one.is_running()));
+        for (cancel, dispatch) in stopped {
+            if let Some(dispatch) = dispatch {
+                dispatch.cancel.cancel();
             }
+            cancel.cancel();
         }
         let mut cancelled = lock(&self.cancelled);
         if numbers.is_empty() {
