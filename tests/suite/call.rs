@@ -358,13 +358,14 @@ fn options_are_from_the_environment_and_the_project_file_too() {
     file(
         &dir,
         "rwasm.toml",
-        "engines = 3\ntargets = 'all'\nformat = 'json'\nchunk = 'lines:1'\nmerge = 'none'\nmax-failures = 3\n",
+        "engines = 3\nformat = 'json'\nchunk = 'lines:1'\nmerge = 'none'\nmax-failures = 3\n",
     );
     let greet = || {
         let call = call("numbers").typed("greet you 1").in_dir(dir.path());
         call.on_cluster_of(3)
     };
     greet()
+        .env("RWASM_TARGETS", "all")
         .end()
         .expect_code(0)
         .expect_stdout("\"hello, you\"\n".repeat(3));

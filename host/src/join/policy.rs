@@ -445,16 +445,16 @@ mod tests {
         use std::os::unix::fs::{MetadataExt, symlink};
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path().canonicalize().expect("its path");
-        for name in ["work/sub", "outside"] {
+        for name in ["data/sub", "outside"] {
             std::fs::create_dir_all(root.join(name)).expect("a directory");
         }
-        let policy = EnginePolicy::parse(&format!("dirs = [\"{}/work\"]", root.display()));
+        let policy = EnginePolicy::parse(&format!("dirs = [\"{}/data\"]", root.display()));
         let policy = policy.expect("a policy");
         let mut head = head();
-        head.dirs.push(format!("{}/work/sub::/x", root.display()));
+        head.dirs.push(format!("{}/data/sub::/x", root.display()));
         let (grants, opened) = policy.grants(&head).expect("it is allowed");
-        std::fs::rename(root.join("work/sub"), root.join("work/moved")).expect("it can be moved");
-        symlink("../outside", root.join("work/sub")).expect("a link");
+        std::fs::rename(root.join("data/sub"), root.join("data/moved")).expect("it can be moved");
+        symlink("../outside", root.join("data/sub")).expect("a link");
         let setting = TaskSettings::default().settle(
             &Limits::default(),
             &std::sync::Arc::new(grants),
@@ -462,7 +462,7 @@ mod tests {
             Lookup::Opened(opened),
             None,
         );
-        let found = root.join("work/moved").metadata().expect("it is there");
+        let found = root.join("data/moved").metadata().expect("it is there");
         let setting = setting.expect("it is granted");
         assert_eq!(setting.dirs.identities(), [(found.dev(), found.ino())]);
         assert!(policy.grants(&head).is_err());
