@@ -177,6 +177,8 @@ pub(crate) struct Dispatch {
     course: Course,
     /// How many engines there are in all, where that is not for the backend to say.
     pub(crate) engine_count: Option<u32>,
+    /// What is added to the id of an engine for the id by which the tasks know it: see [`Self::told`].
+    pub(crate) id_offset: u32,
 }
 
 /// What all dispatches of a job, or of the calls of a view, have in common.
@@ -224,6 +226,7 @@ impl DispatchPreset {
             reply,
             course: Course::default(),
             engine_count: None,
+            id_offset: 0,
         }
     }
 }
@@ -327,6 +330,12 @@ impl Dispatch {
         }
     }
 
+    /// The id by which its tasks and their outcomes know an engine: engines that serve several clusters have other ids
+    /// in each.
+    pub(crate) fn told(&self, engine: EngineId) -> EngineId {
+        EngineId(engine.0.wrapping_add(self.id_offset))
+    }
+
     /// Answers every task without an answer as cancelled.
     pub(crate) fn cancel_rest(&self, engine: Option<EngineId>) {
         self.fail_rest_with(engine, &Failure::cancelled());
@@ -347,7 +356,11 @@ impl Dispatch {
             .iter()
             .map(|task| Outcome {
                 result: Err(failure.clone()),
-                usage: Usage::none(engine, task.attempt, self.queued),
+                usage: Usage::none(
+                    engine.map(|engine| self.told(engine)),
+                    task.attempt,
+                    self.queued,
+                ),
             })
             .collect();
         if !outcomes.is_empty() {

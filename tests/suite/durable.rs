@@ -7,7 +7,7 @@ use crate::support::over::Joined;
 use crate::support::{
     Cli, Server, Text, call, file, folder, map, program, run, scratch, until, word_count,
 };
-use rwasm_cluster::join::JoinSettings;
+use rwasm_cluster::join::{JoinSettings, ServedCluster};
 use rwasm_cluster::nats::{AssetSettings, ConnectSettings, set_up};
 use serde_json::Value as Json;
 use std::io::Write;
@@ -33,7 +33,8 @@ impl Cluster {
     }
 
     fn engines(&self, count: u32) -> Joined {
-        let mut settings = JoinSettings::new(ConnectSettings::new(self.server.url()));
+        let mut settings =
+            JoinSettings::new([ServedCluster::new(ConnectSettings::new(self.server.url()))]);
         settings.engines = Some(count);
         settings.cache_dir = Some(scratch().join("compiled"));
         settings.drain_timeout = Duration::ZERO;

@@ -179,6 +179,12 @@ fn lanes_with_weights_share_the_engine_time() {
     let server = server(&["long", "short"]);
     let join = || EngineProcess::join(server.url(), "-n 1 --lane long=1 --lane short=3");
     let _engines = [join(), join()];
+    let at = |lane: &str| (ConnectSettings::new(server.url()), lane.to_owned());
+    check_shares(at("long"), at("short"));
+}
+
+/// Expects that engine time is shared one to three: of two engines by tasks of 150 ms on one lane and of 20 ms on the other.
+pub(crate) fn check_shares(long: (ConnectSettings, String), short: (ConnectSettings, String)) {
     // Milliseconds that tasks of each lane had an engine, of which they sleep for nearly all.
     let had = [AtomicU64::new(0), AtomicU64::new(0)];
     let total = || {
@@ -187,10 +193,10 @@ fn lanes_with_weights_share_the_engine_time() {
             .sum::<u64>()
     };
     std::thread::scope(|scope| {
-        for (lane, nap, had) in [("long", 150_u64, &had[0]), ("short", 2, &had[1])] {
-            let (server, total) = (&server, &total);
+        for ((connect, lane), nap, had) in [(long, 150_u64, &had[0]), (short, 20, &had[1])] {
+            let total = &total;
             scope.spawn(move || {
-                let builder = Cluster::builder().connect(ConnectSettings::new(server.url()));
+                let builder = Cluster::builder().connect(connect);
                 let cluster = builder.lane(lane).start().expect("the cluster is reached");
                 let view = cluster.load_balanced_view().unordered();
                 let mut naps = view.map(&numbers().nap, std::iter::repeat_n(nap, 20_000));

@@ -76,6 +76,11 @@ impl Tenant {
         Arc::clone(&self.state.account)
     }
 
+    #[cfg(feature = "nats")]
+    pub(crate) fn state(&self) -> &Arc<TenantState> {
+        &self.state
+    }
+
     /// Returns its label.
     #[must_use]
     pub fn label(&self) -> &str {

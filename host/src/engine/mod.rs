@@ -242,7 +242,8 @@ fn run_task(
     let arguments = match arguments(on.engine, dispatch, task) {
         Ok(arguments) => arguments,
         Err(failure) => {
-            let usage = Usage::none(Some(on.engine), task.attempt, dispatch.queued);
+            let engine = dispatch.told(on.engine);
+            let usage = Usage::none(Some(engine), task.attempt, dispatch.queued);
             return Outcome {
                 result: Err(failure),
                 usage,
@@ -250,7 +251,7 @@ fn run_task(
         }
     };
     let surroundings = Surroundings {
-        engine: on.engine,
+        engine: dispatch.told(on.engine),
         engine_count: dispatch.engine_count.unwrap_or(on.count),
         task: task.index,
         pushed: dispatch
@@ -282,7 +283,7 @@ fn run_task(
     let bytes_out = report.result.as_ref().map_or(0, |value| value.len() as u64);
     Outcome {
         usage: Usage {
-            engine: Some(on.engine),
+            engine: Some(dispatch.told(on.engine)),
             attempt: task.attempt,
             queued: dispatch.queued,
             started,

@@ -36,7 +36,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// Messages that wait here per engine, beside the one that runs.
 const AHEAD: usize = 1;
 
-/// The same for lanes that share engine time: one whose tasks are short would lose its turn while more of them are on their
+/// The same for lanes or clusters that share engine time: one whose tasks are short would lose its turn while more of them are on their
 /// way.
 const AHEAD_OF_SHARES: usize = 3;
 
@@ -145,7 +145,7 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
 /// lower precedence take none of its room, and lanes that share engine time have room of their own each, so that each has tasks here when
 /// its turn comes.
 async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
-    let ahead = if worker.shares.are_weighted() {
+    let ahead = if worker.shares.are_shared() {
         AHEAD_OF_SHARES
     } else {
         AHEAD

@@ -1,6 +1,7 @@
 //! Serves the health of this process by HTTP: `/healthz` says that it lives, `/readyz` that it takes tasks,
 //! `/metrics` what it has done, in Prometheus' text format.
 
+use super::members::Members;
 use super::worker::Worker;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -24,7 +25,7 @@ const MOST: usize = 16;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Answers until the process ends.
-pub(super) async fn serve(listener: TcpListener, worker: Arc<Worker>) {
+pub(super) async fn serve(listener: TcpListener, members: Arc<Members>) {
     let room = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
@@ -34,10 +35,10 @@ pub(super) async fn serve(listener: TcpListener, worker: Arc<Worker>) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let worker = Arc::clone(&worker);
+        let members = Arc::clone(&members);
         tokio::spawn(async move {
             let answer = service_fn(|request| {
-                let response = answer(&worker, &request);
+                let response = answer(&members.workers(), &request);
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new()
@@ -50,19 +51,29 @@ pub(super) async fn serve(listener: TcpListener, worker: Arc<Worker>) {
     }
 }
 
-fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(workers: &[Arc<Worker>], request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, text) = match request.uri().path() {
         _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
-        "/readyz" if worker.is_draining.load(Ordering::Relaxed) => {
+        "/readyz"
+            if workers
+                .iter()
+                .any(|one| one.is_draining.load(Ordering::Relaxed)) =>
+        {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
         }
-        "/readyz" if !worker.is_heard.load(Ordering::Relaxed) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the server has not heard from these engines\n".to_owned(),
-        ),
+        "/readyz"
+            if !workers
+                .iter()
+                .all(|one| one.is_heard.load(Ordering::Relaxed)) =>
+        {
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server has not heard from these engines\n".to_owned(),
+            )
+        }
         "/healthz" | "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
-        "/metrics" => (StatusCode::OK, metrics(worker)),
+        "/metrics" => (StatusCode::OK, metrics(workers)),
         _ => (
             StatusCode::NOT_FOUND,
             "not found: try /healthz, /readyz or /metrics\n".to_owned(),
@@ -73,50 +84,53 @@ fn answer(worker: &Worker, request: &Request<Incoming>) -> Response<Full<Bytes>>
     response
 }
 
-fn metrics(worker: &Worker) -> String {
-    let (queued, direct) = worker.held();
+fn metrics(workers: &[Arc<Worker>]) -> String {
+    let sum = |number: fn(&Worker) -> u64| workers.iter().map(|one| number(one)).sum::<u64>();
     let lines = [
         (
             "engines",
             "gauge",
             "engines of this process",
-            worker.engine_count() as u64,
+            workers.first().map_or(0, |one| one.engine_count() as u64),
         ),
         (
             "busy_engines",
             "gauge",
             "engines that run a task",
-            worker.busy().into(),
+            sum(|one| one.busy().into()),
         ),
         (
             "held_dispatches",
             "gauge",
             "dispatches taken and not finished",
-            (queued + direct) as u64,
+            sum(|one| {
+                let (queued, direct) = one.held();
+                (queued + direct) as u64
+            }),
         ),
         (
             "tasks_total",
             "counter",
             "tasks that ended",
-            worker.done.load(Ordering::Relaxed),
+            sum(|one| one.done.load(Ordering::Relaxed)),
         ),
         (
             "tasks_failed_total",
             "counter",
             "tasks that failed",
-            worker.failed.load(Ordering::Relaxed),
+            sum(|one| one.failed.load(Ordering::Relaxed)),
         ),
         (
             "given_back_total",
             "counter",
             "dispatches that were given back",
-            worker.given_back.load(Ordering::Relaxed),
+            sum(|one| one.given_back.load(Ordering::Relaxed)),
         ),
         (
             "results_refused_total",
             "counter",
             "results that another process had already stored",
-            worker.refused.load(Ordering::Relaxed),
+            sum(|one| one.refused.load(Ordering::Relaxed)),
         ),
     ];
     let mut text = String::new();

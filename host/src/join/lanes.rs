@@ -1,7 +1,7 @@
 //! The lanes that a process with engines serves: one before the other, or each with a part of the engine time.
 
 use crate::account::Account;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Tenant};
 use crate::nats::LaneUsage;
 use crate::nats::names::{self, Class};
 use crate::placement::TenantId;
@@ -75,6 +75,11 @@ pub enum LaneError {
         "the lane `{0}` has no weight, but others have: give all a weight (`{0}=1`), or none to serve one before the other"
     )]
     Mixed(String),
+    /// A lane has a weight, and engines are shared among several clusters.
+    #[error(
+        "the lane `{0}` has a weight, but the engines serve several clusters, which share them by weights of their own: name the lane without one"
+    )]
+    OfSeveral(String),
     /// A lane is named twice.
     #[error("the lane `{0}` is named twice")]
     Twice(String),
@@ -103,7 +108,7 @@ impl FromStr for ServedLane {
 }
 
 /// Checks lanes that are to be served together.
-pub(super) fn check(lanes: &[ServedLane]) -> Result<(), LaneError> {
+pub(super) fn check(lanes: &[ServedLane], clusters: usize) -> Result<(), LaneError> {
     let mut seen = BTreeSet::new();
     for lane in lanes {
         if !names::is_token(&lane.name) {
@@ -113,11 +118,13 @@ pub(super) fn check(lanes: &[ServedLane]) -> Result<(), LaneError> {
             return Err(LaneError::Twice(lane.name.clone()));
         }
     }
+    let weighted = lanes.iter().find(|lane| lane.weight.is_some());
+    if let (Some(lane), 2..) = (weighted, clusters) {
+        return Err(LaneError::OfSeveral(lane.name.clone()));
+    }
     let without = lanes.iter().find(|lane| lane.weight.is_none());
     match without {
-        Some(lane) if lanes.iter().any(|lane| lane.weight.is_some()) => {
-            Err(LaneError::Mixed(lane.name.clone()))
-        }
+        Some(lane) if weighted.is_some() => Err(LaneError::Mixed(lane.name.clone())),
         _ => Ok(()),
     }
 }
@@ -128,10 +135,17 @@ pub(super) struct Shares {
     /// What each lane has used: on its account its tasks run, and for its tenant if lanes share engine time.
     accounts: Vec<(String, Arc<Account>)>,
     are_weighted: bool,
+    /// That of the cluster among several.
+    of_cluster: Option<Arc<Account>>,
 }
 
 impl Shares {
-    pub(super) fn new(lanes: &[ServedLane], cluster: &Cluster) -> Self {
+    /// Those of a cluster that has these engines, as this tenant if it shares them with others.
+    pub(super) fn new(lanes: &[ServedLane], cluster: &Cluster, tenant: Option<&Tenant>) -> Self {
+        let of_cluster = tenant.map(Tenant::account);
+        let id = of_cluster
+            .as_ref()
+            .map_or_else(TenantId::default, |account| account.tenant);
         let account = |lane: &ServedLane| match lane.weight {
             Some(weight) => {
                 let tenant = cluster.tenant(lane.name.as_str());
@@ -141,8 +155,8 @@ impl Shares {
                 });
                 tenant.account()
             }
-            // Counted by itself, and placed as everybody's.
-            None => Arc::new(Account::new(TenantId::default(), lane.name.as_str().into())),
+            // Counted by itself, and placed as all of its cluster.
+            None => Arc::new(Account::new(id, lane.name.as_str().into())),
         };
         Self {
             accounts: lanes
@@ -150,12 +164,23 @@ impl Shares {
                 .map(|lane| (lane.name.clone(), account(lane)))
                 .collect(),
             are_weighted: lanes.iter().any(|lane| lane.weight.is_some()),
+            of_cluster,
         }
     }
 
     /// Whether lanes share engine time.
-    pub(super) fn are_weighted(&self) -> bool {
+    fn are_weighted(&self) -> bool {
         self.are_weighted
+    }
+
+    /// Whether lanes or clusters share engine time, so that each has to have tasks here when its turn comes.
+    pub(super) fn are_shared(&self) -> bool {
+        self.are_weighted || self.of_cluster.is_some()
+    }
+
+    /// The account on which tasks for chosen engines run.
+    pub(super) fn direct(&self) -> Arc<Account> {
+        self.of_cluster.clone().unwrap_or_default()
     }
 
     fn count(&self) -> usize {
@@ -222,14 +247,19 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ServedLane>(), Err(error));
         }
-        assert_eq!(check(&lanes(&["a", "b"])), Ok(()));
-        assert_eq!(check(&lanes(&["a=1", "b=2"])), Ok(()));
+        assert_eq!(check(&lanes(&["a", "b"]), 1), Ok(()));
+        assert_eq!(check(&lanes(&["a", "b"]), 2), Ok(()));
+        assert_eq!(check(&lanes(&["a=1", "b=2"]), 1), Ok(()));
         assert_eq!(
-            check(&lanes(&["a=1", "b"])),
+            check(&lanes(&["a=1", "b=2"]), 2),
+            Err(LaneError::OfSeveral("a".to_owned()))
+        );
+        assert_eq!(
+            check(&lanes(&["a=1", "b"]), 1),
             Err(LaneError::Mixed("b".to_owned()))
         );
         assert_eq!(
-            check(&lanes(&["a", "a"])),
+            check(&lanes(&["a", "a"]), 1),
             Err(LaneError::Twice("a".to_owned()))
         );
     }
@@ -237,14 +267,14 @@ mod tests {
     #[test]
     fn lanes_with_weights_have_room_of_their_own() {
         let cluster = Cluster::builder().engines(1).start().expect("it starts");
-        let shared = Shares::new(&lanes(&["a=1", "b=2"]), &cluster);
+        let shared = Shares::new(&lanes(&["a=1", "b=2"]), &cluster, None);
         // Places: a and b of the high class, then of the middle one.
         assert!(shared.takes_room(0, 2) && shared.takes_room(2, 2));
         assert!(!shared.takes_room(1, 2) && !shared.takes_room(2, 0));
         assert_eq!((shared.priority(0), shared.priority(1)), (0, 0));
         assert_eq!((shared.priority(2), shared.priority(3)), (-1, -1));
         assert_eq!(shared.account(3).label.as_deref(), Some("b"));
-        let ordered = Shares::new(&lanes(&["a", "b"]), &cluster);
+        let ordered = Shares::new(&lanes(&["a", "b"]), &cluster, None);
         assert!(ordered.takes_room(1, 2) && !ordered.takes_room(3, 2));
         assert_eq!(ordered.priority(1), -1);
         assert_eq!(ordered.account(0).tenant, TenantId::default());

@@ -64,6 +64,7 @@ impl Worker {
 
     /// Removes an engine; the last one takes the process with it.
     pub(super) fn remove(&self, engine: EngineId) -> Result<(), String> {
+        self.bench.seat.refusal().map_or(Ok(()), Err)?;
         let removed = self.bench.cluster.remove_engine(engine);
         removed.map_err(|error| error.to_string())?;
         let mut record = lock(&self.record);
@@ -76,6 +77,7 @@ impl Worker {
 
     /// Replaces an engine with a new one under its id, and returns how often that has happened.
     pub(super) fn restart(&self, engine: EngineId) -> Result<u64, String> {
+        self.bench.seat.refusal().map_or(Ok(()), Err)?;
         let restarted = self.bench.cluster.restart_engine(engine);
         restarted.map_err(|error| error.to_string())?;
         let mut record = lock(&self.record);
@@ -134,18 +136,14 @@ impl Worker {
 
     pub(super) fn report(&self) -> super::JoinReport {
         super::JoinReport {
-            engines: lock(&self.record)
-                .engines
-                .iter()
-                .map(|id| EngineId(*id))
-                .collect(),
+            engines: self.engines(),
             done: self.done.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             given_back: self.given_back.load(Ordering::Relaxed),
         }
     }
 
-    /// Removes the registration, and ends the engines.
+    /// Removes the registration.
     pub(super) async fn leave(&self) {
         let leave = async {
             if let Ok(bucket) = presence::bucket(&self.connection).await {
@@ -154,8 +152,5 @@ impl Worker {
             let _ = self.connection.client.flush().await;
         };
         let _ = timeout(Duration::from_secs(2), leave).await;
-        let cluster = Arc::clone(&self.bench.cluster);
-        let ended = tokio::task::spawn_blocking(move || cluster.shutdown(Duration::ZERO));
-        let _ = timeout(Duration::from_secs(5), ended).await;
     }
 }

@@ -4,8 +4,9 @@
 //! `fetch` takes messages from the queue as engines become free, `direct` those for one engine. `task` and `modules`
 //! prepare them within the `policy` of this machine. `worker` takes each to its end: run it, store its result, and
 //! only then acknowledge it, so that no result is lost; a second result of a message is refused. `suspect` finds the
-//! task that ends whoever runs it, `notes` has what tasks say on the way, and `member` is what the cluster sees of the process. It knows nothing of jobs but
-//! their names: chunks, merges and retries belong to the submitter.
+//! task that ends whoever runs it, `notes` has what tasks say on the way, and `member` is what the cluster sees of the
+//! process. `served` is the membership in one cluster, and `members` has those in all that the process serves. It knows
+//! nothing of jobs but their names: chunks, merges and retries belong to the submitter.
 
 mod collector;
 mod direct;
@@ -13,27 +14,25 @@ mod fetch;
 mod health;
 mod lanes;
 mod member;
+mod members;
 mod modules;
 mod notes;
 mod policy;
 mod roots;
 mod run;
+mod served;
 mod suspect;
 mod task;
 mod worker;
 
 pub use lanes::{LaneError, ServedLane};
 pub use policy::{EnginePolicy, PolicyError};
+pub use served::ServedCluster;
 
 use crate::cluster::{Cluster, StartError};
 use crate::nats::AssetError;
-use crate::nats::blob::Blobs;
-use crate::nats::connect::{ConnectError, ConnectSettings, Connection, Role};
-use crate::nats::names;
-use crate::nats::orders::Obedience;
-use crate::nats::presence;
-use async_nats::{SubscribeError, Subscriber};
-use lanes::Shares;
+use crate::nats::connect::ConnectError;
+use members::Members;
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::sandbox::{CodeCache, Compiler};
 use rwasm_value::ids::EngineId;
@@ -42,15 +41,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use task::Bench;
-use worker::Worker;
 
 /// How a process with engines joins. Start from [`JoinSettings::new`] and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct JoinSettings {
-    /// How to reach the cluster.
-    pub connect: ConnectSettings,
+    /// The clusters that are served; several share the engines by weight, and see nothing of each other. One of several
+    /// that does not admit the engines is tried again from time to time.
+    pub clusters: Vec<ServedCluster>,
     /// The number of engines; by default one for each core that this process may use.
     pub engines: Option<u32>,
     /// A private directory in which modules and compiled code are kept; `None`, the default, keeps nothing.
@@ -58,7 +56,7 @@ pub struct JoinSettings {
     /// Where modules are compiled.
     pub compiler: Compiler,
     /// The lanes whose tasks are taken: one before the other, or each with its part of the engine time if they have
-    /// weights; `main` by default.
+    /// weights, which they cannot among several clusters; `main` by default.
     pub lanes: Vec<ServedLane>,
     /// Labels that are shown with this process.
     pub labels: BTreeMap<String, String>,
@@ -73,11 +71,11 @@ pub struct JoinSettings {
 }
 
 impl JoinSettings {
-    /// Settings with one engine per core, on the main lane, with no grants allowed.
+    /// Settings with one engine per core for these clusters, on the main lane, with no grants allowed.
     #[must_use]
-    pub fn new(connect: ConnectSettings) -> Self {
+    pub fn new(clusters: impl IntoIterator<Item = ServedCluster>) -> Self {
         Self {
-            connect,
+            clusters: clusters.into_iter().collect(),
             engines: None,
             cache_dir: None,
             compiler: Compiler::default(),
@@ -126,6 +124,9 @@ pub enum JoinError {
         /// Its reason.
         reason: String,
     },
+    /// No cluster is named.
+    #[error("there is no cluster to join")]
+    NoCluster,
     /// The health address is taken, or not an address of this machine.
     #[error("cannot serve health checks at {address}")]
     Health {
@@ -143,7 +144,7 @@ pub enum JoinError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinReport {
-    /// The ids of its engines.
+    /// The ids of its engines, as the first cluster that it joined knew them.
     pub engines: Vec<EngineId>,
     /// Tasks that ended, failed ones included.
     pub done: u64,
@@ -153,8 +154,9 @@ pub struct JoinReport {
     pub given_back: u64,
 }
 
-/// Joins a cluster and runs its tasks until `drain` begins or the engines were idle for long enough. Blocks the
-/// calling thread. `ready` is called with the ids of the engines once the cluster knows them.
+/// Joins clusters and runs their tasks until `drain` begins or the engines were idle for long enough. Blocks the
+/// calling thread. `ready` is called with the ids of the engines once a cluster knows them: those of the first that does,
+/// if there are several.
 ///
 /// # Cancellation
 /// [`Drain::begin`] ends it: running tasks may take [`JoinSettings::drain_timeout`] to end, all others are given
@@ -182,24 +184,7 @@ async fn run(
     drain: &Drain,
     ready: impl FnOnce(&[EngineId]),
 ) -> Result<JoinReport, JoinError> {
-    lanes::check(&settings.lanes)?;
-    let connection =
-        Connection::to_cluster(&settings.connect, Role::Engine, "rwasm-cluster engines").await?;
-    let refused = |reason: String| JoinError::Refused {
-        url: connection.url.to_string(),
-        reason,
-    };
-    let queues = fetch::queues(&connection, &settings.lanes).await?;
-    let obedience = Obedience::of(settings.connect.key.as_ref());
-    let ready_to_obey = obedience.begin(&connection).await;
-    ready_to_obey.map_err(|reason| refused(reason.to_owned()))?;
-    let blobs = |bucket| Blobs::open(&connection, bucket);
-    let modules = blobs(names::MODULES)
-        .await
-        .map_err(|error| refused(error.to_string()))?;
-    let blobs = blobs(names::BLOBS)
-        .await
-        .map_err(|error| refused(error.to_string()))?;
+    lanes::check(&settings.lanes, settings.clusters.len())?;
     let health = match settings.health {
         None => None,
         Some(address) => Some(
@@ -209,67 +194,27 @@ async fn run(
         ),
     };
     let engines = settings.engines.unwrap_or_else(default_engines);
-    let ids = presence::take_ids(&connection, engines.max(1))
-        .await
-        .map_err(&refused)?;
-    let cluster = Arc::new(start_engines(&settings, engines, ids[0])?);
-    let shares = Shares::new(&settings.lanes, &cluster);
-    let module_dir = settings.cache_dir.as_ref().map(|dir| dir.join("modules"));
-    let bench = Bench::new(
-        cluster,
-        modules::Modules::new(modules, module_dir),
-        blobs,
-        settings.policy.clone(),
-    );
-    let worker = Worker::new(
-        connection.clone(),
-        bench,
-        shares,
-        &settings,
-        &ids,
-        obedience,
-    );
-    // Before anyone hears of these engines, so that nothing is sent to them in vain.
-    let (tasks, wishes, cancelled) = subscribe(&connection, &worker.process())
-        .await
-        .map_err(|error| refused(error.to_string()))?;
-    worker.register().await.map_err(&refused)?;
-    let stop = Cancel::default();
-    tokio::spawn(Arc::clone(&worker).renew());
-    tokio::spawn(notes::write(Arc::clone(&worker)));
-    tokio::spawn(Arc::clone(&worker).hear_cancelled(cancelled));
-    tokio::spawn(direct::serve(Arc::clone(&worker), tasks));
-    tokio::spawn(direct::obey(Arc::clone(&worker), wishes));
+    let entrances = members::open(&settings, engines).await?;
+    let first = match entrances.as_slice() {
+        [(_, entrance)] if settings.clusters.len() == 1 => entrance.ids[0],
+        _ => EngineId(0),
+    };
+    let pool = Arc::new(start_engines(&settings, engines, first)?);
+    let settings = Arc::new(settings);
+    let members = Members::enter(entrances, engines, &settings, &pool).await?;
     if let Some(listener) = health {
-        tokio::spawn(health::serve(listener, Arc::clone(&worker)));
+        tokio::spawn(health::serve(listener, Arc::clone(&members)));
     }
-    let fetching = tokio::spawn(fetch::run(Arc::clone(&worker), queues, stop.clone()));
-    ready(&ids);
+    ready(&members.engines());
     tokio::select! {
         () = drain.0.wanted() => {}
-        () = idle(&worker, settings.exit_when_idle) => {}
-        () = worker.emptied() => {}
+        () = members.idle(settings.exit_when_idle) => {}
+        () = members.emptied() => {}
     }
-    worker.begin_drain().await;
-    stop.cancel();
-    let _ = fetching.await;
-    worker.drain(settings.drain_timeout).await;
-    let report = worker.report();
-    worker.leave().await;
+    let report = members.end(&settings).await;
+    let ended = tokio::task::spawn_blocking(move || pool.shutdown(Duration::ZERO));
+    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
     Ok(report)
-}
-
-/// Subscribes to what is sent to a process: its tasks, its orders, and the names of cancelled work.
-async fn subscribe(
-    connection: &Connection,
-    process: &str,
-) -> Result<(Subscriber, Subscriber, Subscriber), SubscribeError> {
-    let client = &connection.client;
-    Ok((
-        client.subscribe(names::execute(process)).await?,
-        client.subscribe(names::control(process)).await?,
-        client.subscribe(names::ALL_CANCELLED).await?,
-    ))
 }
 
 /// Starts the engines of this process, under ids from `first` on.
@@ -294,21 +239,6 @@ fn start_engines(
         builder = builder.cache_dir(dir);
     }
     builder.start()
-}
-
-/// Returns once there was nothing to do for this long.
-async fn idle(worker: &Worker, time: Option<Duration>) {
-    let Some(time) = time else {
-        return std::future::pending().await;
-    };
-    loop {
-        let idle_for = worker.idle_since().map(|since| since.elapsed());
-        match idle_for {
-            Some(idle_for) if idle_for >= time => return,
-            Some(idle_for) => tokio::time::sleep(time.saturating_sub(idle_for)).await,
-            None => tokio::time::sleep(time.min(Duration::from_millis(500))).await,
-        }
-    }
 }
 
 fn default_engines() -> u32 {

@@ -288,8 +288,6 @@ impl Worker {
         cancel: &Cancel,
     ) -> (Arc<Dispatch>, oneshot::Receiver<Option<Vec<Outcome>>>) {
         let (reply, answered) = Collector::new(self, name, tasks.len(), head.listens);
-        let mut hasher = DefaultHasher::new();
-        name.0.hash(&mut hasher);
         let listener = head.listens.then(|| {
             Arc::new(Teller {
                 worker: Arc::clone(self),
@@ -300,9 +298,12 @@ impl Worker {
         let queue = lock(&self.held).get(name).map_or(0, |held| held.queue);
         let account = match engine {
             None => self.shares.account(queue),
-            Some(_) => Arc::default(),
+            Some(_) => self.shares.direct(),
         };
-        let id = DispatchId(self.next.fetch_add(1, Ordering::Relaxed));
+        let mut hasher = DefaultHasher::new();
+        (account.tenant, &name.0).hash(&mut hasher);
+        let ids = &self.bench.cluster.core().dispatch_ids;
+        let id = DispatchId(ids.fetch_add(1, Ordering::Relaxed));
         let preset = DispatchPreset {
             job: JobId(hasher.finish()),
             account,
@@ -314,7 +315,9 @@ impl Worker {
             span: tracing::Span::current(),
         };
         let mut dispatch = preset.dispatch(id, ready.callee, tasks, reply);
-        dispatch.eligible = engine.map_or(Eligible::Any, Eligible::One);
+        let seat = &self.bench.seat;
+        dispatch.id_offset = seat.id_offset;
+        dispatch.eligible = engine.map_or(Eligible::Any, |engine| Eligible::One(seat.here(engine)));
         if head.reduces {
             dispatch.stage = Stage::Reduce;
         }

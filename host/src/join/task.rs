@@ -2,6 +2,7 @@
 
 use super::modules::Modules;
 use super::policy::EnginePolicy;
+use super::served::Seat;
 use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs, Length};
@@ -53,6 +54,7 @@ const VALUE_BYTES: u64 = 256 << 20;
 /// What tasks are prepared with.
 pub(super) struct Bench {
     pub(super) cluster: Arc<Cluster>,
+    pub(super) seat: Seat,
     pub(super) modules: Modules,
     pub(super) blobs: Blobs,
     pub(super) policy: EnginePolicy,
@@ -123,12 +125,14 @@ fn bad(message: impl Into<String>) -> NotReady {
 impl Bench {
     pub(super) fn new(
         cluster: Arc<Cluster>,
+        seat: Seat,
         modules: Modules,
         blobs: Blobs,
         policy: EnginePolicy,
     ) -> Self {
         Self {
             cluster,
+            seat,
             modules,
             blobs,
             policy,
@@ -163,8 +167,9 @@ impl Bench {
             let (bench, module, setting) = (Arc::clone(self), module.clone(), Arc::clone(&setting));
             // Compiling takes its time, and the connection goes on meanwhile.
             let made = tokio::task::spawn_blocking(move || {
-                let core = bench.cluster.core();
-                core.program(&core.own, &module, &setting)
+                let pool = &bench.cluster;
+                let state = bench.seat.state(pool);
+                pool.core().program(&state, &module, &setting)
             });
             made.await
                 .map_err(|error| bad(error.to_string()))?
@@ -431,7 +436,9 @@ impl Bench {
         let mut all: HashMap<EngineId, PushedValues> = HashMap::new();
         for form in &head.pushed {
             let value = self.value(&form.object).await?;
-            let values = all.entry(EngineId(form.engine)).or_default();
+            let values = all
+                .entry(self.seat.here(EngineId(form.engine)))
+                .or_default();
             values.insert(form.name.as_str().into(), value);
         }
         let all = all.into_iter().map(|(id, values)| (id, Arc::new(values)));

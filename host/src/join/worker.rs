@@ -74,7 +74,6 @@ pub(super) struct Worker {
     pub(super) record: Mutex<Record>,
     pub(super) held: Mutex<HashMap<Name, Held>>,
     cancelled: Mutex<Cancelled>,
-    pub(super) next: AtomicU64,
     pub(super) busy: AtomicU32,
     pub(super) done: AtomicU64,
     pub(super) failed: AtomicU64,
@@ -158,7 +157,6 @@ impl Worker {
             record: Mutex::new(record),
             held: Mutex::default(),
             cancelled: Mutex::default(),
-            next: AtomicU64::new(0),
             busy: AtomicU32::new(0),
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -176,6 +174,11 @@ impl Worker {
 
     pub(super) fn process(&self) -> String {
         lock(&self.record).process.clone()
+    }
+
+    pub(super) fn engines(&self) -> Vec<EngineId> {
+        let record = lock(&self.record);
+        record.engines.iter().map(|id| EngineId(*id)).collect()
     }
 
     pub(super) fn has(&self, engine: EngineId) -> bool {

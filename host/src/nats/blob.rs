@@ -71,7 +71,7 @@ pub(crate) enum BlobError {
     },
     /// There is no room for it at the moment.
     #[error(
-        "the server has no room left in {bucket}: jobs that end or are removed (`job rm`) free it, and `init --max-bytes SIZE --change` raises the limit"
+        "the server has no room left in {bucket}: jobs that end or are removed (`job rm`) free it, and `init --max-bytes SIZE --change` raises the limit, as `server-config --tenant-store` does that of a tenant"
     )]
     Full { bucket: &'static str },
     /// It is larger than the store.

@@ -258,6 +258,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Returns the public half of its key, if it has one.
+    pub(crate) fn public_key(&self) -> Option<String> {
+        self.signer.as_ref().map(|signer| signer.public())
+    }
+
     /// Turns a denial into the reason why the cluster cannot be used.
     pub(crate) fn denied(&self, denied: &Denied) -> ConnectError {
         ConnectError::Denied {

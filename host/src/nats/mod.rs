@@ -31,5 +31,5 @@ pub use overview::{Lane, Overview, Process, overview};
 pub use presence::LaneUsage;
 pub use refusal::ConnectError;
 pub use role::{Key, KeyError, Role};
-pub use server_config::{PORT, Routes, ServerConfig, ServerConfigError, ServerTls};
+pub use server_config::{PORT, Routes, ServerConfig, ServerConfigError, ServerTls, TenantAccount};
 pub use setup::set_up;

@@ -5,9 +5,12 @@
 use super::certificates;
 use super::connect::is_loopback;
 use super::keys::PublicKey;
+use super::names;
 use super::permissions::{self, Permission};
 use super::role::Role;
+use rwasm_value::ids::not_a_name;
 use rwasm_value::units::ByteSize;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +76,37 @@ impl Routes {
     }
 }
 
+/// One of several who share a server and perhaps engines, in an account of its own: its streams, keys and limits are its
+/// own, and nothing passes to another account.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TenantAccount {
+    /// The name of the account.
+    pub name: String,
+    /// The keys that belong to it.
+    pub keys: Vec<PublicKey>,
+    /// How much it may store; by default as much as there is.
+    pub max_store: Option<ByteSize>,
+}
+
+impl TenantAccount {
+    /// The account of that name with these keys, and no limit to what it stores.
+    pub fn new(name: impl Into<String>, keys: Vec<PublicKey>) -> Self {
+        Self {
+            name: name.into(),
+            keys,
+            max_store: None,
+        }
+    }
+
+    /// Sets how much it may store.
+    #[must_use]
+    pub fn max_store(mut self, size: ByteSize) -> Self {
+        self.max_store = Some(size);
+        self
+    }
+}
+
 /// The settings of a server. Start from [`ServerConfig::new`] and change what should differ.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -101,6 +135,8 @@ pub struct ServerConfig {
     pub allow_plain: bool,
     /// The keys that it accepts.
     pub keys: Vec<PublicKey>,
+    /// Further accounts, each with keys of its own.
+    pub tenants: Vec<TenantAccount>,
 }
 
 /// Why a configuration cannot be written.
@@ -126,13 +162,38 @@ pub enum ServerConfigError {
     Unnamed,
     /// A role without which the cluster is of no use has no key.
     #[error(
-        "there is no {role} key, and without one {without}: create it with `rwasm-cluster keys`"
+        "there is no {role} key{}, and without one {without}: create it with `rwasm-cluster keys`",
+        tenant.as_ref().map(|tenant| format!(" of tenant `{tenant}`")).unwrap_or_default()
     )]
     NoKey {
+        /// The tenant, if it is one's key.
+        tenant: Option<String>,
         /// The role.
         role: Role,
         /// What cannot be done without it.
         without: &'static str,
+    },
+    /// The text is not a valid name for a tenant.
+    #[error("{}", not_a_name("tenant", name))]
+    TenantName {
+        /// The requested name.
+        name: String,
+    },
+    /// A name is that of another account.
+    #[error("the account `{name}` is there already: give the tenant another name")]
+    SameAccount {
+        /// The requested name.
+        name: String,
+    },
+    /// A key is in two accounts.
+    #[error(
+        "the key `{label}` of tenant `{tenant}` is also in another account, but each account needs keys of its own: create them in a directory of their own with `rwasm-cluster keys --dir DIR`"
+    )]
+    SameKey {
+        /// Whose key it is.
+        label: String,
+        /// The tenant.
+        tenant: String,
     },
     /// A name or path cannot be written in a configuration.
     #[error("`{found}` cannot be written in a server configuration")]
@@ -144,11 +205,12 @@ pub enum ServerConfigError {
 
 /// The quotas of the account, since a configuration has none for a single key. A cluster has seven streams and three
 /// consumers for each lane. A connection has a subscription for each request whose answer has parts, and a few beside.
-const QUOTAS: [&str; 3] = [
-    "# Of the account, and of each connection:",
-    "jetstream { max_streams: 32, max_consumers: 10000 }",
-    "limits { max_subscriptions: 10000 }",
-];
+const STREAM_QUOTAS: &str = "max_streams: 32, max_consumers: 10000";
+const CONNECTION_QUOTAS: &str = "limits { max_subscriptions: 10000 }";
+
+/// The account of those who are no tenants, and that of the server itself.
+const MAIN_ACCOUNT: &str = "RWASM";
+const SYSTEM_ACCOUNT: &str = "SYS";
 
 /// Replies to one request, and for how long. One is sent at once; the second allows for repeated requests.
 const RESPONSES: &str = "{ max: 2, expires: \"1m\" }";
@@ -173,13 +235,14 @@ impl ServerConfig {
             routes: None,
             allow_plain: false,
             keys,
+            tenants: Vec::new(),
         }
     }
 
     /// Returns the text of the configuration.
     ///
     /// # Errors
-    /// If connections from other machines would not be encrypted, or a role lacks a key.
+    /// If connections from other machines would not be encrypted, a role lacks a key, or a key is in two accounts.
     pub fn to_text(&self) -> Result<String, ServerConfigError> {
         self.check()?;
         let mut text = String::new();
@@ -247,13 +310,25 @@ impl ServerConfig {
                 return Err(ServerConfigError::Unnamed);
             }
         }
-        for (role, without) in [
-            (Role::Admin, "the cluster cannot be set up"),
-            (Role::Engine, "no engine can join"),
-            (Role::Client, "nothing can be submitted"),
-        ] {
-            if !self.keys.iter().any(|key| key.role == role) {
-                return Err(ServerConfigError::NoKey { role, without });
+        check_roles(&self.keys, None)?;
+        let mut names = vec![MAIN_ACCOUNT, SYSTEM_ACCOUNT];
+        let mut keys: BTreeSet<&str> = self.keys.iter().map(|key| key.public.as_str()).collect();
+        for tenant in &self.tenants {
+            let name = &tenant.name;
+            if !names::is_token(name) {
+                return Err(ServerConfigError::TenantName { name: name.clone() });
+            }
+            if names.contains(&name.as_str()) {
+                return Err(ServerConfigError::SameAccount { name: name.clone() });
+            }
+            names.push(name);
+            check_roles(&tenant.keys, Some(name))?;
+            let twice = tenant.keys.iter().find(|key| !keys.insert(&key.public));
+            if let Some(key) = twice {
+                return Err(ServerConfigError::SameKey {
+                    label: key.label.clone(),
+                    tenant: name.clone(),
+                });
             }
         }
         Ok(())
@@ -335,25 +410,59 @@ impl ServerConfig {
             "# An account is a domain of trust: whoever has one of its keys is trusted with everything in it.",
         );
         line(out, 0, "accounts {");
-        line(out, 1, "SYS { users: [] }");
-        line(out, 1, "RWASM {");
-        for quota in QUOTAS {
-            line(out, 2, quota);
+        line(out, 1, &format!("{SYSTEM_ACCOUNT} {{ users: [] }}"));
+        account(out, MAIN_ACCOUNT, &self.keys, None)?;
+        for tenant in &self.tenants {
+            account(out, &quoted(&tenant.name)?, &tenant.keys, tenant.max_store)?;
         }
-        line(out, 2, "users: [");
-        for key in &self.keys {
-            line(out, 3, &format!("# {}", key.label));
-            match permissions::of_key(key.role, key.lane.as_deref()) {
-                None => line(out, 3, &format!("{{ nkey: {} }}", key.public)),
-                Some(lines) => self::user(out, key, &lines)?,
-            }
-        }
-        line(out, 2, "]");
-        line(out, 1, "}");
         line(out, 0, "}");
-        line(out, 0, "system_account: SYS");
+        line(out, 0, &format!("system_account: {SYSTEM_ACCOUNT}"));
         Ok(())
     }
+}
+
+/// Checks whether these keys of an account, perhaps a tenant's, are those of all roles that it needs.
+fn check_roles(keys: &[PublicKey], tenant: Option<&str>) -> Result<(), ServerConfigError> {
+    for (role, without) in [
+        (Role::Admin, "the cluster cannot be set up"),
+        (Role::Engine, "no engine can join"),
+        (Role::Client, "nothing can be submitted"),
+    ] {
+        if !keys.iter().any(|key| key.role == role) {
+            let tenant = tenant.map(str::to_owned);
+            return Err(ServerConfigError::NoKey {
+                tenant,
+                role,
+                without,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn account(
+    out: &mut String,
+    name: &str,
+    keys: &[PublicKey],
+    max_store: Option<ByteSize>,
+) -> Result<(), ServerConfigError> {
+    line(out, 1, &format!("{name} {{"));
+    line(out, 2, "# Of the account, and of each connection:");
+    let store = max_store.map(|size| format!(", max_file: {}", size.bytes()));
+    let store = store.unwrap_or_default();
+    line(out, 2, &format!("jetstream {{ {STREAM_QUOTAS}{store} }}"));
+    line(out, 2, CONNECTION_QUOTAS);
+    line(out, 2, "users: [");
+    for key in keys {
+        line(out, 3, &format!("# {}", key.label));
+        match permissions::of_key(key.role, key.lane.as_deref()) {
+            None => line(out, 3, &format!("{{ nkey: {} }}", key.public)),
+            Some(lines) => user(out, key, &lines)?,
+        }
+    }
+    line(out, 2, "]");
+    line(out, 1, "}");
+    Ok(())
 }
 
 fn user(out: &mut String, key: &PublicKey, lines: &[Permission]) -> Result<(), ServerConfigError> {

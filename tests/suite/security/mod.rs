@@ -4,7 +4,7 @@
 //! `connecting` is about servers and certificates, `roles` about what each key may not, `needless` about every request that
 //! a key's work does not need, `duties` about what it needs, `looking` about what a viewer sees, `limits` about servers that
 //! are too small, too old or not set up, `objects` about large values, `orders` about whose orders engines obey, `making`
-//! about the commands themselves. `member` is somebody with a key who speaks to a server directly.
+//! about the commands themselves, `tenants` about accounts that share engines. `member` is somebody with a key who speaks to a server directly.
 
 mod connecting;
 mod duties;
@@ -16,6 +16,7 @@ mod needless;
 mod objects;
 mod orders;
 mod roles;
+mod tenants;
 
 use crate::support::{Cli, Server, folder, guest, program};
 use std::path::PathBuf;

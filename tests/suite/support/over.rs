@@ -2,7 +2,7 @@
 //! server that the test has for itself. One suite serves both.
 
 use super::nats::Server;
-use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
+use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, ServedCluster, join};
 use rwasm_cluster::nats::{
     AssetSettings, ConnectSettings, Key, KeySettings, PublicKeys, Role, ServerConfig, make_keys,
     set_up,
@@ -155,7 +155,7 @@ impl TestCluster {
 }
 
 fn settings(connect: ConnectSettings, engines: u32) -> JoinSettings {
-    let mut settings = JoinSettings::new(connect);
+    let mut settings = JoinSettings::new([ServedCluster::new(connect)]);
     settings.engines = Some(engines);
     settings.cache_dir = Some(super::scratch().join("compiled"));
     settings.drain_timeout = Duration::ZERO;

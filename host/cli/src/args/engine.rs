@@ -1,10 +1,11 @@
 //! The options of the commands on engines of a cluster.
 
-use super::values::{OF_ENGINES, duration, parsed, pause, served_lane};
+use super::values::{OF_ENGINES, duration, parsed, pause, served_lane, tenant_key};
 use super::{EngineListArguments, IdentityOptions, LabelArgument, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
 use rwasm_cluster::join::ServedLane;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ pub(crate) struct DrainArguments {
   rwasm-cluster engine join nats://127.0.0.1:4222 -n 4
   rwasm-cluster engine join tls://h:4222 --key engine.key --ca ca.pem
   rwasm-cluster engine join --profile big --policy policy.toml
+  rwasm-cluster engine join tls://h:4222 --tenant red.key=3 --tenant blue.key
   # In a batch job:
   rwasm-cluster engine join $URL --exit-when-idle 10m --drain-timeout 2m",
     after_long_help = "SIGTERM or Ctrl-C drains: the engines take no new tasks, running tasks finish within --drain-timeout, \
@@ -121,10 +123,18 @@ pub(crate) struct JoinArguments {
     #[command(flatten)]
     pub(crate) identity: IdentityOptions,
 
+    /// Key of a tenant to serve; repeat for more, in place of --key
+    ///
+    /// Tenants have an account each on the server (see `server-config --tenant`) and see nothing of each other. They
+    /// share the engine time by weight, as in `--tenant a.key=3 --tenant b.key=1`: each gets its part as long as it has
+    /// tasks. The weight is 1 by default. A tenant whose cluster is not set up yet is tried again every 30 seconds.
+    #[arg(long = "tenant", value_name = "FILE[=WEIGHT]", value_parser = tenant_key, conflicts_with = "tethered")]
+    pub(crate) tenants: Vec<(PathBuf, NonZeroU32)>,
+
     /// Lane to serve; repeat for more [default: main]
     ///
     /// The first lane has priority. With a weight for each, as in `--lane a=3 --lane b=1`, lanes share the engine
-    /// time: each gets its part as long as it has tasks.
+    /// time: each gets its part as long as it has tasks. Lanes of several tenants have no weights.
     #[arg(long = "lane", value_name = "NAME[=WEIGHT]", value_parser = served_lane)]
     pub(crate) lanes: Vec<ServedLane>,
 

@@ -1,6 +1,6 @@
 //! The options of the commands that set up a server: its keys, its configuration, its streams.
 
-use super::values::{duration, lane, parsed, positive_size, read};
+use super::values::{duration, lane, named_dir, parsed, positive_size, read};
 use super::{IdentityOptions, Loudness, ShownAs};
 use clap::Args;
 use rwasm_cluster::ByteSize;
@@ -71,7 +71,9 @@ pub(crate) struct KeysArguments {
   rwasm-cluster server-config --listen 0.0.0.0:4222 -o nats.conf
   # One of three servers:
   rwasm-cluster server-config --name n1 --listen 0.0.0.0:4222 \\
-      --cluster-listen 0.0.0.0:6222 --route n1:6222,n2:6222,n3:6222",
+      --cluster-listen 0.0.0.0:6222 --route n1:6222,n2:6222,n3:6222
+  # Two teams that see nothing of each other:
+  rwasm-cluster server-config --tenant red=keys-red --tenant blue=keys-blue",
     after_long_help = "The configuration contains the keys of public.toml in DIR, each with the permissions of its role, and \
 the certificate server.pem in DIR, if there is one (see `keys --host`). It contains no secrets. `nats-server --signal reload` makes a \
 running server read it again.\n\n\
@@ -131,6 +133,17 @@ pub(crate) struct ServerConfigArguments {
     /// Allow unencrypted connections from other machines
     #[arg(long)]
     pub(crate) allow_plain: bool,
+
+    /// Tenant with an account of its own and the keys in DIR; repeat for more
+    ///
+    /// Nothing passes between accounts. Create the keys with `keys --dir DIR`, and let engines serve several tenants
+    /// with `engine join --tenant`.
+    #[arg(long = "tenant", value_name = "NAME=DIR", value_parser = named_dir)]
+    pub(crate) tenants: Vec<(String, PathBuf)>,
+
+    /// Disk space for the data of each tenant [default: no limit of its own]
+    #[arg(long, value_name = "SIZE", value_parser = positive_size, requires = "tenants")]
+    pub(crate) tenant_store: Option<ByteSize>,
 
     /// Write the configuration to FILE
     #[arg(short, long, value_name = "FILE")]

@@ -9,7 +9,11 @@ use rwasm_cluster::{
     join::{LaneError, ServedLane},
     not_a_name,
 };
+#[cfg(feature = "nats")]
+use std::num::NonZeroU32;
 use std::num::NonZeroUsize;
+#[cfg(feature = "nats")]
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -313,6 +317,31 @@ pub(super) fn served_lane(text: &str) -> Result<ServedLane, String> {
     let (name, _) = text.split_once('=').unwrap_or((text, ""));
     lane(name)?;
     text.parse().map_err(|error: LaneError| error.to_string())
+}
+
+/// A directory by a name.
+#[cfg(feature = "nats")]
+pub(super) fn named_dir(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((named, dir)) if !dir.is_empty() => Ok((name("tenant", named)?, dir.into())),
+        _ => Err("expected a name and a directory such as red=keys-red".to_owned()),
+    }
+}
+
+/// The key of a tenant, perhaps with a weight.
+#[cfg(feature = "nats")]
+pub(super) fn tenant_key(text: &str) -> Result<(PathBuf, NonZeroU32), String> {
+    match text.rsplit_once('=') {
+        None | Some((_, "")) => Ok((text.into(), NonZeroU32::MIN)),
+        Some((path, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let weight = digits
+                .parse()
+                .map_err(|_| format!("`{digits}` is not a weight: expected a number from 1"))?;
+            Ok((path.into(), weight))
+        }
+        // It is part of the file's name.
+        Some(_) => Ok((text.into(), NonZeroU32::MIN)),
+    }
 }
 
 /// The name of a profile, which is that of a file too.

@@ -1,6 +1,8 @@
 //! `rwasm-cluster engine`: engines of a cluster.
 
-use crate::args::{DrainArguments, EngineCommand, JoinArguments, Loudness, check_engines};
+use crate::args::{
+    DrainArguments, EngineCommand, IdentityOptions, JoinArguments, Loudness, check_engines,
+};
 use crate::cluster;
 use crate::cluster::profile;
 use crate::environment::compiler;
@@ -10,7 +12,7 @@ use crate::output::messages::note;
 use crate::output::results;
 use crate::text::counted;
 use rwasm_cluster::aside::Aside;
-use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, join};
+use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, ServedCluster, join};
 use rwasm_cluster::nats::Role;
 use rwasm_cluster::plain;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
@@ -82,16 +84,8 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
         // Whoever waits for the file would do so for ever.
         Aside::beside(path).map_err(|source| unwritable(path, source))?;
     }
-    let url = arguments.url.as_deref();
-    let mut connect = profile::at_or_running(url, &arguments.identity, Role::Engine)?;
-    if arguments.tethered {
-        let key = cluster::held().map_err(|error| CliError::Gone {
-            message: format!("cannot read the key from stdin: {error}"),
-            hint: "name the file of the key with --key".to_owned(),
-        })?;
-        connect = connect.key(key);
-    }
-    let mut settings = JoinSettings::new(connect);
+    let clusters = served(arguments)?;
+    let mut settings = JoinSettings::new(clusters);
     settings.engines = arguments.engines;
     settings.compiler = compiler::compiler();
     settings.cache_dir = match &arguments.cache_dir {
@@ -144,6 +138,32 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
         ));
     }
     Ok(())
+}
+
+/// The clusters to join: that of the key, or those of the tenants.
+fn served(arguments: &JoinArguments) -> Result<Vec<ServedCluster>, CliError> {
+    let url = arguments.url.as_deref();
+    if arguments.tenants.is_empty() {
+        let mut connect = profile::at_or_running(url, &arguments.identity, Role::Engine)?;
+        if arguments.tethered {
+            let key = cluster::held().map_err(|error| CliError::Gone {
+                message: format!("cannot read the key from stdin: {error}"),
+                hint: "name the file of the key with --key".to_owned(),
+            })?;
+            connect = connect.key(key);
+        }
+        return Ok(vec![ServedCluster::new(connect)]);
+    }
+    let tenants = arguments.tenants.iter().map(|(key, weight)| {
+        let identity = IdentityOptions {
+            key: Some(key.clone()),
+            ..arguments.identity.clone()
+        };
+        let connect = profile::at_or_running(url, &identity, Role::Engine)?;
+        let served = ServedCluster::new(connect).weight(*weight);
+        Ok(served.name(plain::path(key)))
+    });
+    tenants.collect()
 }
 
 fn unwritable(path: &Path, source: std::io::Error) -> CliError {

@@ -3,7 +3,7 @@
 use crate::args::ServerConfigArguments;
 use crate::exit::CliError;
 use crate::output::results::Output;
-use rwasm_cluster::nats::{PublicKeys, Routes, ServerConfig, ServerTls};
+use rwasm_cluster::nats::{PublicKeys, Routes, ServerConfig, ServerTls, TenantAccount};
 use rwasm_cluster::plain;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,12 @@ pub(crate) fn server_config(arguments: &ServerConfigArguments) -> Result<(), Cli
     config.store_key.clone_from(&arguments.store_key);
     config.name.clone_from(&arguments.name);
     config.allow_plain = arguments.allow_plain;
+    for (name, dir) in &arguments.tenants {
+        let keys = PublicKeys::read(dir).map_err(CliError::Keys)?;
+        let mut tenant = TenantAccount::new(name, keys.iter().cloned().collect());
+        tenant.max_store = arguments.tenant_store;
+        config.tenants.push(tenant);
+    }
     config.tls = ServerTls::find(&dir);
     if let Some(listen) = &arguments.cluster_listen {
         config.routes = Some(Routes::new(listen.clone(), arguments.routes.clone()));

@@ -1,0 +1,191 @@
+//! This process in all clusters that it serves. Of several, one that cannot be joined keeps nobody from the others.
+
+use super::served::{Entrance, Membership};
+use super::worker::Worker;
+use super::{JoinError, JoinReport, JoinSettings};
+use crate::cluster::Cluster;
+use futures_util::future::join_all;
+use rwasm_sandbox::lock::lock;
+use rwasm_value::ids::EngineId;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// The pause after which a cluster is tried again that could not be joined.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether several clusters, or one that is busy, have nothing to do.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// See the [module](self).
+pub(super) struct Members {
+    all: Mutex<Vec<Membership>>,
+    /// Those that go on trying.
+    trying: Mutex<JoinSet<()>>,
+}
+
+/// Opens the clusters that admit this process, each with its place among them.
+///
+/// # Errors
+/// If none does: that of the first.
+pub(super) async fn open(
+    settings: &JoinSettings,
+    engines: u32,
+) -> Result<Vec<(usize, Entrance)>, JoinError> {
+    let opened = settings.clusters.iter();
+    let opened = opened.map(|cluster| Entrance::open(cluster, settings, engines));
+    let mut entrances = Vec::new();
+    let mut first_error = None;
+    for (place, opened) in join_all(opened).await.into_iter().enumerate() {
+        match opened {
+            Ok(entrance) => entrances.push((place, entrance)),
+            Err(error) => {
+                if settings.clusters.len() > 1 {
+                    warn(settings, place, &error);
+                }
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match first_error {
+        Some(error) if entrances.is_empty() => Err(error),
+        None if entrances.is_empty() => Err(JoinError::NoCluster),
+        _ => Ok(entrances),
+    }
+}
+
+impl Members {
+    /// Joins those clusters, and goes on trying the others.
+    ///
+    /// # Errors
+    /// If none can be joined: that of the first.
+    pub(super) async fn enter(
+        entrances: Vec<(usize, Entrance)>,
+        engines: u32,
+        settings: &Arc<JoinSettings>,
+        pool: &Arc<Cluster>,
+    ) -> Result<Arc<Self>, JoinError> {
+        let members = Arc::new(Self {
+            all: Mutex::default(),
+            trying: Mutex::default(),
+        });
+        let mut missing: Vec<usize> = (0..settings.clusters.len()).collect();
+        let mut first_error = None;
+        for (place, entrance) in entrances {
+            let cluster = &settings.clusters[place];
+            match Box::pin(entrance.enter(cluster, place, settings, pool)).await {
+                Ok(member) => {
+                    missing.retain(|one| *one != place);
+                    lock(&members.all).push(member);
+                }
+                Err(error) => {
+                    if settings.clusters.len() > 1 {
+                        warn(settings, place, &error);
+                    }
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            Some(error) if lock(&members.all).is_empty() => return Err(error),
+            _ => {}
+        }
+        for place in missing {
+            let (all, settings) = (Arc::clone(&members), Arc::clone(settings));
+            let pool = Arc::clone(pool);
+            lock(&members.trying).spawn(async move {
+                all.join_later(place, engines, &settings, &pool).await;
+            });
+        }
+        Ok(members)
+    }
+
+    async fn join_later(
+        &self,
+        place: usize,
+        engines: u32,
+        settings: &JoinSettings,
+        pool: &Arc<Cluster>,
+    ) {
+        let cluster = &settings.clusters[place];
+        loop {
+            sleep(AGAIN).await;
+            let joined = match Box::pin(Entrance::open(cluster, settings, engines)).await {
+                Ok(entrance) => Box::pin(entrance.enter(cluster, place, settings, pool)).await,
+                Err(error) => Err(error),
+            };
+            match joined {
+                Ok(member) => {
+                    tracing::info!(cluster = cluster.name, "joined");
+                    return lock(&self.all).push(member);
+                }
+                Err(error) => tracing::debug!(cluster = cluster.name, %error, "still not joined"),
+            }
+        }
+    }
+
+    /// What this process is in each of them.
+    pub(super) fn workers(&self) -> Vec<Arc<Worker>> {
+        let all = lock(&self.all);
+        all.iter().map(|one| Arc::clone(&one.worker)).collect()
+    }
+
+    /// The ids of the engines, as the first of them knows them.
+    pub(super) fn engines(&self) -> Vec<EngineId> {
+        let first = self.workers().into_iter().next();
+        first.map(|worker| worker.engines()).unwrap_or_default()
+    }
+
+    /// Returns once there was nothing to do for this long, in any of them.
+    pub(super) async fn idle(&self, time: Option<Duration>) {
+        let Some(time) = time else {
+            return std::future::pending().await;
+        };
+        loop {
+            let since: Option<Vec<Instant>> = self
+                .workers()
+                .iter()
+                .map(|worker| worker.idle_since())
+                .collect();
+            let idle_for = since.and_then(|all| all.into_iter().max());
+            match idle_for.map(|since| since.elapsed()) {
+                Some(idle_for) if idle_for >= time => return,
+                Some(idle_for) => sleep(time.saturating_sub(idle_for)).await,
+                None => sleep(time.min(LOOK)).await,
+            }
+        }
+    }
+
+    /// Returns once no engine is left. Engines that several clusters share stay.
+    pub(super) async fn emptied(&self) {
+        match self.workers().as_slice() {
+            [worker] => worker.emptied().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Leaves all of them: each takes nothing more, and what runs may end.
+    pub(super) async fn end(&self, settings: &JoinSettings) -> JoinReport {
+        lock(&self.trying).abort_all();
+        let engines = self.engines();
+        let all = std::mem::take(&mut *lock(&self.all));
+        let reports = join_all(all.into_iter().map(|one| one.end(settings))).await;
+        let sum = |number: fn(&JoinReport) -> u64| reports.iter().map(number).sum();
+        JoinReport {
+            engines,
+            done: sum(|one| one.done),
+            failed: sum(|one| one.failed),
+            given_back: sum(|one| one.given_back),
+        }
+    }
+}
+
+fn warn(settings: &JoinSettings, place: usize, error: &JoinError) {
+    tracing::warn!(
+        cluster = settings.clusters[place].name,
+        %error,
+        "not joined; trying again every {} seconds",
+        AGAIN.as_secs()
+    );
+}
