@@ -5,7 +5,7 @@ mod hints;
 
 use crate::text::in_options;
 use details::details;
-use hints::{SMALLER, history_hint, others};
+use hints::{SMALLER, UNCALLABLE, history_hint, others, submit_hint};
 #[cfg(feature = "nats")]
 use hints::{connect_hint, durable_hint};
 #[cfg(feature = "nats")]
@@ -145,13 +145,6 @@ impl Ending {
         }
     }
 }
-
-/// What to do where the functions of a run are not clear.
-const CHOOSE: &str = "choose the function to map with --map and the one to merge with --reduce";
-
-/// What to do about a function whose types are not values.
-const UNCALLABLE: &str =
-    "export a function of values (strings, numbers, lists, records), not of handles";
 
 impl CliError {
     fn code(&self) -> u8 {
@@ -414,35 +407,7 @@ impl CliError {
             Self::Start(StartError::EngineCount { .. }) => {
                 Some("set another number of engines, or omit it to use all cores".to_owned())
             }
-            Self::Submit(SubmitError::Plan(PlanError::Function(error))) => match &**error {
-                FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
-                _ => Some(CHOOSE.to_owned()),
-            },
-            Self::Submit(SubmitError::Plan(PlanError::NoMapper { module, functions })) => {
-                Some(if functions.is_empty() {
-                    format!(
-                        "`rwasm-cluster inspect {module}` lists its functions; call one with `call` or `map`"
-                    )
-                } else {
-                    CHOOSE.to_owned()
-                })
-            }
-            Self::Submit(SubmitError::Plan(PlanError::ReducerDoesNotFit { .. })) => Some(
-                "choose another reducer with --reduce, or a built-in merge with --merge".to_owned(),
-            ),
-            Self::Submit(SubmitError::Input(InputError::Directory { path })) => Some(format!(
-                "name the files in the directory, such as {}/*",
-                plain::path(path)
-            )),
-            Self::Submit(SubmitError::Input(InputError::ChunkTooLarge { .. })) => {
-                Some(SMALLER.to_owned())
-            }
-            Self::Submit(SubmitError::Setting(SettingError::ReuseIsNotDeterministic)) => {
-                Some("omit --reuse or --deterministic".to_owned())
-            }
-            Self::Submit(SubmitError::Plan(PlanError::UnorderedMerge)) => {
-                Some("add --merge none, or omit --unordered".to_owned())
-            }
+            Self::Submit(error) => submit_hint(error),
             Self::Function(error) => match &**error {
                 FunctionError::Command { module, .. } => Some(format!(
                     "run it on an input: rwasm-cluster run {module} input.txt"
@@ -450,9 +415,6 @@ impl CliError {
                 FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
                 _ => None,
             },
-            Self::Submit(SubmitError::Plan(PlanError::Merge(_))) => Some(
-                "choose another --merge, or --merge none to print one line per result".to_owned(),
-            ),
             Self::Job(error) => match &**error {
                 JobError::TaskFailed { failures, .. } => others(*failures),
                 JobError::Input(InputError::ChunkTooLarge { .. }) => Some(SMALLER.to_owned()),

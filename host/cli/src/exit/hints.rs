@@ -1,10 +1,20 @@
 //! Hints that follow from the kind of a library's error: what to do next.
 
-use rwasm_cluster::HistoryError;
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::DurableError;
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::ConnectError;
+use rwasm_cluster::plain;
+use rwasm_cluster::{
+    FunctionError, HistoryError, InputError, PlanError, SettingError, SubmitError,
+};
+
+/// What to do if the functions of a run are not clear.
+const CHOOSE: &str = "choose the function to map with --map and the one to merge with --reduce";
+
+/// What to do about a function whose types are not values.
+pub(super) const UNCALLABLE: &str =
+    "export a function of values (strings, numbers, lists, records), not of handles";
 
 /// What to do with a chunk that is too large.
 pub(super) const SMALLER: &str =
@@ -13,6 +23,41 @@ pub(super) const SMALLER: &str =
 /// What to do when several tasks have failed.
 pub(super) fn others(failures: u64) -> Option<String> {
     (failures > 1).then(|| format!("{failures} tasks failed, more than --max-failures tolerates"))
+}
+
+/// What to do about a job or task that cannot be submitted.
+pub(super) fn submit_hint(error: &SubmitError) -> Option<String> {
+    let hint = match error {
+        SubmitError::Plan(PlanError::Function(error)) => match &**error {
+            FunctionError::Uncallable { .. } => UNCALLABLE,
+            _ => CHOOSE,
+        },
+        SubmitError::Plan(PlanError::NoMapper { module, functions }) if functions.is_empty() => {
+            return Some(format!(
+                "`rwasm-cluster inspect {module}` lists its functions; call one with `call` or `map`"
+            ));
+        }
+        SubmitError::Plan(PlanError::NoMapper { .. }) => CHOOSE,
+        SubmitError::Plan(PlanError::ReducerDoesNotFit { .. }) => {
+            "choose another reducer with --reduce, or a built-in merge with --merge"
+        }
+        SubmitError::Plan(PlanError::UnorderedMerge) => "add --merge none, or omit --unordered",
+        SubmitError::Plan(PlanError::Merge(_)) => {
+            "choose another --merge, or --merge none to print one line per result"
+        }
+        SubmitError::Input(InputError::Directory { path }) => {
+            return Some(format!(
+                "name the files in the directory, such as {}/*",
+                plain::path(path)
+            ));
+        }
+        SubmitError::Input(InputError::ChunkTooLarge { .. }) => SMALLER,
+        SubmitError::Setting(SettingError::ReuseIsNotDeterministic) => {
+            "omit --reuse or --deterministic"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 #[cfg(feature = "nats")]
