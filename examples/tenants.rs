@@ -21,23 +21,9 @@ struct User {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Guests pass no identity along, and could not be believed: the host function gets that of the view.
-    let words = HostFunctions::new().function(WORDS, "lookup", async |call, (word,): (String,)| {
-        let user = call.context::<User>();
-        let user = user.ok_or_else(|| HostError::new("nobody is logged in"))?;
-        let meaning = match (user.language, word.as_str()) {
-            ("fr", "river") => "cours d'eau",
-            (_, "river") => "water on its way",
-            _ => return Ok(None),
-        };
-        Ok(Some(format!(
-            "{meaning}, for {}",
-            call.tenant().unwrap_or("?")
-        )))
-    });
     let cluster = Cluster::builder()
         .engines(2)
-        .host_functions(words)
+        .host_functions(words())
         .start()?;
     let numbers = Module::from_file(guest("numbers.wasm"))?;
     let fib = numbers.function::<u32, u64>("fib")?;
@@ -105,6 +91,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         Err(SubmitError::TenantClosed { .. })
     ));
     Ok(())
+}
+
+/// The functions that guests may call. Guests pass no identity along, and could not be believed: the host function gets
+/// that of the view.
+fn words() -> HostFunctions {
+    HostFunctions::new().function(WORDS, "lookup", async |call, (word,): (String,)| {
+        let user = call.context::<User>();
+        let user = user.ok_or_else(|| HostError::new("nobody is logged in"))?;
+        let meaning = match (user.language, word.as_str()) {
+            ("fr", "river") => "cours d'eau",
+            (_, "river") => "water on its way",
+            _ => return Ok(None),
+        };
+        Ok(Some(format!(
+            "{meaning}, for {}",
+            call.tenant().unwrap_or("?")
+        )))
+    })
 }
 
 /// Where `cargo xtask guests` puts a guest.

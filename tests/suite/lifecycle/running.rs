@@ -51,22 +51,7 @@ fn a_cluster_starts_runs_a_job_and_stops() {
     let after = home.status("");
     assert_eq!((pid(&after), ids(&after)), (pid(&status), vec![0, 1]));
 
-    let shown = home.cli("status").output();
-    for part in [
-        "cluster  default\n",
-        &url,
-        "engines  2 in 1 process",
-        "main: 0 waiting, 0 running",
-    ] {
-        assert!(shown.contains(part), "{part}\n{shown}");
-    }
-    let list = home.cli("engine list").output();
-    assert!(
-        list.starts_with("ENGINES  HOST") && list.contains("\n0,1 "),
-        "{list}"
-    );
-    let list = home.cli("engine list --format json").end().json();
-    assert_eq!(list[0]["lanes"], serde_json::json!(["main"]));
+    is_shown(&home, &url);
 
     home.cli("stop")
         .end()
@@ -86,6 +71,26 @@ fn a_cluster_starts_runs_a_job_and_stops() {
         .end()
         .expect_code(0)
         .expect_stderr_is_empty();
+}
+
+/// Asserts what people are shown of a cluster that has two engines and nothing to do.
+fn is_shown(home: &Home, url: &str) {
+    let shown = home.cli("status").output();
+    for part in [
+        "cluster  default\n",
+        url,
+        "engines  2 in 1 process",
+        "main: 0 waiting, 0 running",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    let list = home.cli("engine list").output();
+    assert!(
+        list.starts_with("ENGINES  HOST") && list.contains("\n0,1 "),
+        "{list}"
+    );
+    let list = home.cli("engine list --format json").end().json();
+    assert_eq!(list[0]["lanes"], serde_json::json!(["main"]));
 }
 
 #[test]
