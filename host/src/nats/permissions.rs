@@ -100,7 +100,7 @@ fn engine() -> Vec<Permission> {
         may("pass on what running tasks tell").publish([ANY_NOTE.to_owned()]),
         may("say that it is there, and that it leaves")
             .publish([info(&kv_stream(names::ENGINES)), key(names::ENGINES, "*")]),
-        may("take the next engine ids")
+        may("take the next engine ids, and read which keys may give orders")
             .publish(look(&kv_stream(names::IDS)))
             .publish([key(names::IDS, names::NEXT_ENGINE)]),
         may("fetch modules").publish(read(&object_stream(names::MODULES))),
