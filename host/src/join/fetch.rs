@@ -142,8 +142,8 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
 }
 
 /// Requests as many messages as there is room for from each queue that has no order open. Messages of a queue with
-/// lower precedence take none of its room, and lanes that share engine time have room of their own each, so that each has tasks here when
-/// its turn comes.
+/// lower precedence take none of its room, and lanes that share engine time have room of their own each, so that each
+/// has tasks here when its turn comes.
 async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
     let ahead = if worker.shares.are_shared() {
         AHEAD_OF_SHARES

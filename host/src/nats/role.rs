@@ -94,7 +94,8 @@ pub enum KeyError {
     },
     /// The file contains no key.
     #[error(
-        "`{}` does not contain a key: expected a line `role: ROLE` and the seed of an nkey (SU…), as `rwasm-cluster keys` writes them",
+        "`{}` does not contain a key: expected a line `role: ROLE` and the seed of an nkey (SU…), as \
+         `rwasm-cluster keys` writes them",
         plain::path(.path)
     )]
     NotAKey {
@@ -110,9 +111,9 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// Reads a key file as written by `rwasm-cluster keys`: comments, a line `role: ROLE`, a line `admin: KEY` for each
-    /// admin key if it is for engines, or `lane: NAME` if it is for the clients of one lane, the seed. A file without such a line trusts the admin keys of a `public.toml`
-    /// beside it.
+    /// Reads a key file as written by `rwasm-cluster keys`: comments, a line `role: ROLE`, and the seed. Between them, a
+    /// key for engines has a line `admin: KEY` for each admin key, and one for the clients of a lane has `lane: NAME`. A
+    /// file without admin keys trusts those of a `public.toml` beside it.
     ///
     /// # Errors
     /// If there is no key in it, or users other than its owner can read it.
@@ -147,8 +148,8 @@ impl Key {
         Ok(key)
     }
 
-    /// Returns the lane to which tasks go that are submitted with this key: its own, if it has one and no other than the
-    /// main lane is named. The server refuses what a key may not do.
+    /// Returns the lane to which tasks go that are submitted with this key: its own, if it has one and no other than
+    /// the main lane is named. The server refuses what a key may not do.
     #[must_use]
     pub fn lane_for(&self, named: &str) -> String {
         let own = self.lane.as_deref();

@@ -1,9 +1,9 @@
 //! Queues as one engine sees them: the next one to take from is at the front.
 //!
 //! Each engine has a board for each tenant with the queues that are open to it alone or to some engines; one more for
-//! each tenant is common to all engines. A queue is posted when it stops being empty, and taken down when it becomes empty. Meanwhile, a group's turn or a
-//! taken order changes what many boards should say, and none is told: both can only move a post back, so a post that
-//! has come to the front is compared with the truth, and moved if need be.
+//! each tenant is common to all engines. A queue is posted when it stops being empty, and taken down when it becomes
+//! empty. Meanwhile, a group's turn or a taken order changes what many boards should say, and none is told: both can
+//! only move a post back, so a post that has come to the front is compared with the truth, and moved if need be.
 
 use super::count_step;
 use super::order::Stage;
