@@ -244,8 +244,7 @@ impl Cluster {
         inputs: Vec<Input>,
         spec: &JobSpec,
     ) -> Result<Job, SubmitError> {
-        let own = &self.core.own;
-        self.core.run(own, module, inputs, spec, Vec::new())
+        self.run_after(module, inputs, spec, [])
     }
 
     /// Starts a job once all of `after` are met.

@@ -131,7 +131,7 @@ impl Tenant {
         inputs: Vec<Input>,
         spec: &JobSpec,
     ) -> Result<Job, SubmitError> {
-        self.core.run(&self.state, module, inputs, spec, Vec::new())
+        self.run_after(module, inputs, spec, [])
     }
 
     /// Starts a job once all of `after` are met, which are jobs of its own.
