@@ -13,9 +13,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Upper bound, in bytes, for the stored tasks of a job and for the results of one message.
-pub(super) const LARGEST: u64 = 4 << 30;
-
 /// How long the server may take to list all jobs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -168,11 +165,12 @@ impl Store {
         Ok(job)
     }
 
-    /// Returns the encoded outcomes of a message, if they are stored.
+    /// Returns the encoded outcomes of a message, if they are stored, which have at most so many bytes.
     pub(super) async fn outcomes(
         &self,
         job: &DurableJob,
         number: &str,
+        largest: u64,
     ) -> Result<Option<Bytes>, DurableError> {
         let get = self
             .results
@@ -190,7 +188,7 @@ impl Store {
             })?;
         Ok(Some(match head.body {
             None => body,
-            Some(name) => self.blobs.get(&name, LARGEST).await?,
+            Some(name) => self.blobs.get(&name, largest).await?,
         }))
     }
 

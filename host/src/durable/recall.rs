@@ -6,7 +6,7 @@ use super::{DurableError, DurableJobs};
 use crate::backend::{NatsSettings, Recalled as Outcomes};
 use crate::cluster::{Cluster, ClusterBuilder, StartError};
 use crate::nats::index::{Index, read_sources};
-use crate::nats::wire::{TasksHead, decode_outcomes};
+use crate::nats::wire::{TasksHead, decode_outcomes, largest_outcomes};
 use crate::view::{Job, JobSpec, Map, Merge, ParseMergeError};
 use rwasm_sandbox::grants::{Grants, Random};
 use rwasm_sandbox::outcome::{ArgumentSource, Outcome};
@@ -43,7 +43,11 @@ impl DurableJobs {
     /// If there is no such job or task, the task has no outcome, or the stored data cannot be read.
     pub fn outcome(&self, id: &str, task: u64) -> Result<Outcome, DurableError> {
         let Opened {
-            job, module, index, ..
+            job,
+            module,
+            plan,
+            index,
+            ..
         } = self.open(id)?;
         let damaged = |reason: String| DurableError::Damaged {
             id: id.to_owned(),
@@ -73,15 +77,19 @@ impl DurableJobs {
                 )
             }
         };
+        let count = found.tasks.end - found.tasks.start;
+        let limits = plan.head.map(|head| head.limits).unwrap_or_default();
+        let largest = largest_outcomes(&limits, count);
         let body = self
             .runtime
-            .block_on(self.store.outcomes(&job, &found.number))?;
+            .block_on(self.store.outcomes(&job, &found.number, largest))?;
         let body = body.ok_or_else(|| DurableError::NoOutcome {
             id: id.to_owned(),
             task,
             is_cancelled: job.state == DurableState::Cancelled,
         })?;
-        let outcomes = decode_outcomes(&body, &ty).map_err(|error| damaged(error.to_string()))?;
+        let outcomes =
+            decode_outcomes(&body, &ty, count).map_err(|error| damaged(error.to_string()))?;
         let place = usize::try_from(task - found.tasks.start).unwrap_or(usize::MAX);
         let outcome = outcomes.into_iter().nth(place);
         outcome.ok_or_else(|| damaged("a result has fewer tasks than its message".to_owned()))

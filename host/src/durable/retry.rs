@@ -3,13 +3,16 @@
 //! The record first says which tasks these are and that they are being sent, and at the end that engines have them.
 //! If this is interrupted, the next retry resumes it under the same numbers.
 
-use super::manage::{LARGEST, Stored};
+use super::manage::Stored;
 use super::manifest::{DurableJob, DurableState};
 use super::publish::{Messages, put_message, rewound};
 use super::{DurableError, DurableJobs, Store};
 use crate::nats::blob::LARGEST_INLINE;
 use crate::nats::index::{Index, Round, read_sources};
-use crate::nats::wire::{TasksHead, decode_failed, decode_tasks, encode_tasks, frame, parse};
+use crate::nats::wire::{
+    LARGEST_OUTCOMES, TasksHead, decode_failed, decode_tasks, encode_tasks, frame, largest_tasks,
+    parse,
+};
 use std::fs::File;
 use std::io::BufWriter;
 
@@ -111,7 +114,10 @@ impl Store {
 
     /// Returns the positions of the failures among the outcomes of a message.
     async fn failures(&self, job: &DurableJob, number: &str) -> Result<Vec<u64>, DurableError> {
-        let body = self.outcomes(job, number).await?.unwrap_or_default();
+        let body = self
+            .outcomes(job, number, LARGEST_OUTCOMES)
+            .await?
+            .unwrap_or_default();
         decode_failed(&body).map_err(|error| DurableError::Damaged {
             id: job.id.clone(),
             reason: error.to_string(),
@@ -131,7 +137,7 @@ impl Store {
                 parse::<TasksHead>(&message).map_err(|error| damaged(error.to_string()))?;
             let body = match &head.body {
                 None => body,
-                Some(name) => self.blobs.get(name, LARGEST).await?,
+                Some(name) => self.blobs.get(name, largest_tasks(&head.limits)).await?,
             };
             let tasks = decode_tasks(&body).map_err(|error| damaged(error.to_string()))?;
             for mut task in tasks {

@@ -2,10 +2,12 @@
 
 use super::collector::{Collector, Teller};
 use super::suspect::{Step, Suspect};
-use super::task::{NotReady, Ready, largest_body};
+use super::task::{NotReady, Ready};
 use super::worker::{AGAIN, Name, Worker};
 use crate::dispatch::{Dispatch, DispatchPreset, DispatchedTask};
-use crate::nats::wire::{Heard, TasksHead, decode_tasks, encode_heard, micros, parse, time};
+use crate::nats::wire::{
+    Heard, TasksHead, decode_tasks, encode_heard, largest_tasks, micros, parse, time,
+};
 use crate::placement::{Eligible, Stage};
 use bytes::Bytes;
 use rwasm_sandbox::cancel::Cancel;
@@ -351,7 +353,7 @@ impl Worker {
             Some(name) => self
                 .bench
                 .blobs
-                .get(name, largest_body(&self.bench.policy.limits(&head.limits)))
+                .get(name, largest_tasks(&self.bench.policy.limits(&head.limits)))
                 .await
                 .unwrap_or_default(),
         };

@@ -7,7 +7,7 @@
 //! returns cannot write to it.
 
 use crate::nats::blob::{BlobError, Blobs};
-use crate::nats::wire::{decode_outcomes, encode_outcomes, frame, parse};
+use crate::nats::wire::{LARGEST_OUTCOMES, decode_outcomes, encode_outcomes, frame, parse};
 use bytes::Bytes;
 use rwasm_sandbox::outcome::Outcome;
 use rwasm_value::value::Type;
@@ -22,9 +22,6 @@ const PARTS: u64 = 16;
 
 /// Ledgers of earlier deliveries that are looked for. Most deliveries leave one.
 const LOOKED_FOR: u64 = 64;
-
-/// As many bytes as the outcomes of one dispatch can have.
-const LARGEST: u64 = 4 << 30;
 
 /// Consecutive tasks, and how many processes were lost with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +171,7 @@ impl Suspect {
             done: Vec::new(),
         };
         for earlier in (first.max(delivery.saturating_sub(LOOKED_FOR))..delivery).rev() {
-            let ledger = match blobs.get(&name(earlier), LARGEST).await {
+            let ledger = match blobs.get(&name(earlier), LARGEST_OUTCOMES).await {
                 Ok(ledger) => ledger,
                 Err(BlobError::Missing { .. }) => continue,
                 Err(error) => return Err(error),
@@ -205,7 +202,7 @@ impl Suspect {
         if self.state.left.is_some() {
             let left = self.state.left.iter().flatten();
             let left: u64 = left.map(|part| part.tasks).sum();
-            let stored = decode_outcomes(&self.stored, ty).unwrap_or_default();
+            let stored = decode_outcomes(&self.stored, ty, tasks as u64).unwrap_or_default();
             if left + stored.len() as u64 == tasks as u64 {
                 self.done = stored;
                 return self.done.len();

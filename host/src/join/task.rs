@@ -6,11 +6,12 @@ use super::served::Seat;
 use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs, Length};
-use crate::nats::wire::{ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, time};
+use crate::nats::wire::{
+    ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, largest_tasks, time,
+};
 use crate::view::{Lookup, TaskSettings};
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
-use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
@@ -30,13 +31,6 @@ const LARGEST_HELD: u64 = 64 << 20;
 
 /// Upper bound for a pushed value, in bytes, both as it travels and in memory.
 const LARGEST_VALUE: u64 = 256 << 20;
-
-/// Upper bound for the body of a message, in bytes. Clients send several tasks together only if they are small: what is
-/// larger than a message is the input of one task.
-pub(super) fn largest_body(limits: &Limits) -> u64 {
-    const BESIDE_INPUT: u64 = 1 << 20;
-    limits.input.bytes().saturating_add(BESIDE_INPUT)
-}
 
 /// Owners of kept instances known at a time; beyond that, the one silent for longest is forgotten.
 const OWNERS: usize = 1024;
@@ -188,7 +182,7 @@ impl Bench {
         };
         let body = match &head.body {
             None => body,
-            Some(name) => self.blobs.get(name, largest_body(&limits)).await?,
+            Some(name) => self.blobs.get(name, largest_tasks(&limits)).await?,
         };
         let params: Vec<&Type> = match callee {
             Callee::Command => Vec::new(),

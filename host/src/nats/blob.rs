@@ -3,7 +3,10 @@
 //! They are streamed: neither side holds more of one than a few pieces, unless it wants the whole. A name says what the
 //! object holds, and is written once: a second writer would remove the first one's pieces while they are read.
 
+mod budget;
 mod pieces;
+
+pub(crate) use budget::{Charged, ReadBudget};
 
 use super::connect::Connection;
 use super::direct;
@@ -33,9 +36,6 @@ const PIECE: usize = (1 << 20) - (4 << 10);
 
 /// Pieces that are on their way to the server at a time.
 const ON_THE_WAY: usize = 3;
-
-/// Bytes reserved for an object of announced size; more is reserved as it arrives.
-const ROOM: u64 = 64 << 20;
 
 /// Values larger than this many bytes travel as an object, smaller ones within their message.
 pub(crate) const LARGEST_INLINE: usize = 512 << 10;
@@ -366,21 +366,7 @@ impl Blobs {
 
     /// Returns the whole object, if its length fits.
     pub(crate) async fn get_fitting(&self, name: &str, fits: Length) -> Result<Bytes, BlobError> {
-        let mut pieces = self.object(name, fits).await?;
-        let Some(first) = pieces.next().await? else {
-            return Ok(Bytes::new());
-        };
-        let Some(second) = pieces.next().await? else {
-            return Ok(first);
-        };
-        let room = usize::try_from(pieces.size().min(ROOM)).unwrap_or_default();
-        let mut bytes = BytesMut::with_capacity(room);
-        bytes.extend_from_slice(&first);
-        bytes.extend_from_slice(&second);
-        while let Some(piece) = pieces.next().await? {
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes.freeze())
+        self.object(name, fits).await?.all().await
     }
 
     /// Writes the whole object to a file if its length fits, and returns its size in bytes.

@@ -97,6 +97,23 @@ impl Index {
             })
     }
 
+    /// Whether a message of the job has this name.
+    pub(crate) fn has(&self, number: &str) -> bool {
+        // One that is written in another way, such as with zeros before it, is another name.
+        match number
+            .strip_prefix('a')
+            .and_then(|rest| rest.split_once('-'))
+        {
+            None => number.parse::<u64>().is_ok_and(|first| {
+                self.firsts.binary_search(&first).is_ok() && first.to_string() == number
+            }),
+            Some((_, index)) => index.parse().is_ok_and(|index| {
+                let mut rounds = self.rounds.iter();
+                rounds.any(|round| round.has(index) && round.number(index) == number)
+            }),
+        }
+    }
+
     /// Finds the outcome that counts: that of the task's latest attempt.
     pub(crate) fn find(&self, index: u64) -> Option<TaskMessage> {
         if index >= self.tasks {
@@ -259,6 +276,14 @@ mod tests {
             .collect();
         assert_eq!(numbers, ["0", "a2-1", "a3-2", "3", "a2-4"]);
         assert_eq!(index.find(5), None);
+        for number in ["0", "3", "a2-1", "a2-2", "a3-2", "a2-4"] {
+            assert!(index.has(number), "{number}");
+        }
+        for number in [
+            "1", "5", "a2-3", "a4-1", "00", "+3", "a02-1", "a2-", "", "x",
+        ] {
+            assert!(!index.has(number), "{number}");
+        }
         let round = Round::of(2, [1, 2, 3, 7]);
         assert_eq!(round.indices().collect::<Vec<_>>(), [1, 2, 3, 7]);
         assert!(round.has(3) && !round.has(4) && round.has(7) && !round.has(0));

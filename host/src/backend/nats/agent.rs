@@ -9,7 +9,7 @@ use crate::backend::{EngineError, EngineStatus, QueueStatus};
 use crate::dispatch::Dispatch;
 use crate::events::ClusterEvent;
 use crate::nats::assets::AssetError;
-use crate::nats::blob::Blobs;
+use crate::nats::blob::{Blobs, ReadBudget};
 use crate::nats::connect::{ConnectError, Connection, Role};
 use crate::nats::presence::Change;
 use crate::nats::wire::{Heard, decode_heard, encode_cancelled};
@@ -59,6 +59,9 @@ impl Control {
 /// Dispatches that are encoded and sent at a time; others wait.
 const SENDING: usize = 256;
 
+/// The bytes of results too large for a message that are read and decoded at a time; one that is larger is alone.
+const READ_AT_ONCE: u32 = 256 << 20;
+
 /// How long engines may take to answer stopped tasks at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(700);
 
@@ -83,6 +86,8 @@ pub(super) struct Agent {
     pub(super) lane: String,
     pub(super) roster: Arc<Roster>,
     pub(super) sending: Semaphore,
+    /// The room for results that are read.
+    pub(super) reading: ReadBudget,
     /// Modules known to be on the server.
     pub(super) uploaded: tokio::sync::Mutex<HashSet<ModuleHash>>,
     flights: Mutex<HashMap<u64, SentDispatch>>,
@@ -226,6 +231,7 @@ impl Agent {
             lane: settings.lane,
             roster,
             sending: Semaphore::new(SENDING),
+            reading: ReadBudget::new(READ_AT_ONCE),
             reports: Reports::default(),
             heard: Mutex::new(Instant::now()),
             uploaded: tokio::sync::Mutex::default(),

@@ -3,12 +3,12 @@
 use super::agent::{AGAIN, ANSWER, Agent, SentDispatch};
 use super::encode::EncodeError;
 use crate::dispatch::Dispatch;
-use crate::nats::blob::{BlobError, LARGEST_INLINE};
+use crate::nats::blob::{BlobError, Charged, LARGEST_INLINE};
 use crate::nats::names::{self, Class};
 use crate::nats::orders;
 use crate::nats::problem::Problem;
 use crate::nats::refusal::Denied;
-use crate::nats::wire::{OutcomesHead, decode_outcomes, parse};
+use crate::nats::wire::{OutcomesHead, decode_outcomes, largest_outcomes, parse};
 use crate::placement::Eligible;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
@@ -36,9 +36,6 @@ const FULL: &str = "the cluster's task queue is full until engines have run some
 
 /// How long an engine may take to answer a task that was stopped.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
-
-/// Upper bound for the results of one dispatch, in bytes.
-const LARGEST_RESULTS: u64 = 4 << 30;
 
 /// Registers a dispatch, which can be withdrawn from then on, and takes it to its end.
 pub(super) fn begin(agent: &Arc<Agent>, dispatch: Arc<Dispatch>) {
@@ -408,9 +405,10 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     tokio::spawn(async move {
         let give_up = Instant::now() + GIVE_UP;
         loop {
-            match agent.encoder.blobs.get(&name, LARGEST_RESULTS).await {
+            match fetch_results(&agent, &name, &dispatch, dispatch.tasks.len() as u64).await {
                 Ok(body) => {
-                    answer(&agent, number, &dispatch, &body);
+                    answer(&agent, number, &dispatch, &body.bytes);
+                    drop(body);
                     let _ = agent.encoder.blobs.remove(&name).await;
                     return;
                 }
@@ -425,9 +423,21 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
     });
 }
 
+/// Fetches the results of so many tasks of a dispatch, once there is room for them.
+pub(super) async fn fetch_results<'a>(
+    agent: &'a Agent,
+    name: &str,
+    dispatch: &Dispatch,
+    tasks: u64,
+) -> Result<Charged<'a>, BlobError> {
+    let most = largest_outcomes(&dispatch.setting.limits, tasks);
+    let blobs = &agent.encoder.blobs;
+    blobs.get_within(name, most, &agent.reading).await
+}
+
 fn answer(agent: &Agent, number: u64, dispatch: &Dispatch, body: &[u8]) {
-    match decode_outcomes(body, &result_type(dispatch)) {
-        Ok(outcomes) if outcomes.len() <= dispatch.tasks.len() => {
+    match decode_outcomes(body, &result_type(dispatch), dispatch.tasks.len() as u64) {
+        Ok(outcomes) => {
             let _ = dispatch.begin();
             if !outcomes.is_empty() {
                 agent.roster.completed(&outcomes);
@@ -437,7 +447,6 @@ fn answer(agent: &Agent, number: u64, dispatch: &Dispatch, body: &[u8]) {
             dispatch.fail_rest(None, FailureCode::Internal, message);
             agent.over(number);
         }
-        Ok(_) => unreadable(agent, number, dispatch, "it is for other tasks"),
         Err(error) => unreadable(agent, number, dispatch, &error.to_string()),
     }
 }

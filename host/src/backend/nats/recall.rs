@@ -2,7 +2,7 @@
 //! when they arrive.
 
 use super::agent::{AGAIN, ANSWER, Agent, QUIET};
-use super::flight::result_type;
+use super::flight::{fetch_results, result_type};
 use crate::dispatch::Dispatch;
 use crate::nats::index::{Index, TaskMessage};
 use crate::nats::listing::Entry;
@@ -17,11 +17,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Parsed results that are kept: a message of many tasks serves several dispatches.
+/// Parsed results that are kept, by number and by bytes as they travelled: a message of many tasks serves several
+/// dispatches. The last one is kept in any case.
 const KEPT: usize = 64;
-
-/// Upper bound for the results of one message, in bytes.
-const LARGEST: u64 = 4 << 30;
+const KEPT_BYTES: usize = 64 << 20;
 
 /// How long after it was heard a result is taken to be on its way into the stream.
 const STORED: Duration = Duration::from_secs(10);
@@ -38,12 +37,12 @@ pub(crate) struct Recalled {
     job: Arc<str>,
     index: Index,
     is_over: IsOver,
-    /// The names of the messages whose results are stored.
+    /// The names of the job's messages whose results are stored.
     /// Those that were heard, and not yet looked for, may not be stored yet.
     present: Mutex<HashMap<String, Option<Instant>>>,
     /// Their number, for those who wait for one; and whether more can come.
     news: watch::Sender<News>,
-    read: Mutex<Read>,
+    read: Mutex<ReadResults>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,10 +54,34 @@ struct News {
     is_cancelled: bool,
 }
 
+/// The parsed results that are kept.
 #[derive(Default)]
-struct Read {
+struct ReadResults {
     outcomes: HashMap<String, Arc<Vec<Outcome>>>,
-    order: VecDeque<String>,
+    /// Their names and lengths in bytes, the oldest first.
+    order: VecDeque<(String, usize)>,
+    bytes: usize,
+}
+
+impl ReadResults {
+    /// Keeps parsed results that had so many bytes, and lets the oldest go.
+    fn keep(&mut self, number: &str, outcomes: &Arc<Vec<Outcome>>, bytes: usize) {
+        // Another dispatch may have read them at the same time.
+        if self.outcomes.contains_key(number) {
+            return;
+        }
+        while self.order.len() >= KEPT || self.bytes.saturating_add(bytes) > KEPT_BYTES {
+            let Some((oldest, bytes)) = self.order.pop_front() else {
+                break;
+            };
+            self.bytes -= bytes;
+            self.outcomes.remove(&oldest);
+        }
+        self.order.push_back((number.to_owned(), bytes));
+        self.bytes += bytes;
+        let outcomes = Arc::clone(outcomes);
+        self.outcomes.insert(number.to_owned(), outcomes);
+    }
 }
 
 impl Recalled {
@@ -84,6 +107,10 @@ impl Recalled {
 
     /// Notes that the result of a message is stored, or was heard at some time.
     fn know(&self, number: &str, heard: Option<Instant>) {
+        // Others may publish under any name.
+        if !self.index.has(number) {
+            return;
+        }
         let mut present = self.present();
         match present.get_mut(number) {
             Some(None) => return,
@@ -307,25 +334,19 @@ async fn read(
         })?;
     let lasting = |error: &dyn std::fmt::Display| Unread::Lasting(error.to_string());
     let (head, body) = parse::<OutcomesHead>(&message.payload).map_err(|error| lasting(&error))?;
-    let body = match head.body {
-        None => body,
-        Some(name) => match agent.encoder.blobs.get(&name, LARGEST).await {
-            Ok(body) => body,
+    let tasks = found.tasks.end - found.tasks.start;
+    let fetched = match head.body {
+        None => None,
+        Some(name) => match fetch_results(agent, &name, dispatch, tasks).await {
+            Ok(fetched) => Some(fetched),
             Err(error) if error.is_passing() => return Err(Unread::Passing(error.to_string())),
             Err(error) => return Err(lasting(&error)),
         },
     };
+    let body = fetched.as_ref().map_or(&body, |fetched| &fetched.bytes);
     let outcomes =
-        decode_outcomes(&body, &result_type(dispatch)).map_err(|error| lasting(&error))?;
+        decode_outcomes(body, &result_type(dispatch), tasks).map_err(|error| lasting(&error))?;
     let outcomes = Arc::new(outcomes);
-    let mut kept = kept();
-    if kept.order.len() >= KEPT
-        && let Some(oldest) = kept.order.pop_front()
-    {
-        kept.outcomes.remove(&oldest);
-    }
-    kept.order.push_back(found.number.clone());
-    kept.outcomes
-        .insert(found.number.clone(), Arc::clone(&outcomes));
+    kept().keep(&found.number, &outcomes, body.len());
     Ok(outcomes)
 }

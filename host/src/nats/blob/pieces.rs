@@ -6,12 +6,15 @@ use crate::nats::names::object_stream;
 use async_nats::jetstream::object_store::ObjectInfo;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The pauses after which pieces are asked for that a server does not have, since it is behind the one that stored them.
+/// Bytes reserved for an object of announced size; more is reserved as it arrives.
+const ROOM: u64 = 64 << 20;
+
+/// The pauses after which pieces are asked for that a server does not have: it is behind the one that stored them.
 const BEHIND: [Duration; 5] = [
     Duration::from_millis(20),
     Duration::from_millis(100),
@@ -52,6 +55,24 @@ impl<'a> Pieces<'a> {
 
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Returns the whole object.
+    pub(super) async fn all(mut self) -> Result<Bytes, BlobError> {
+        let Some(first) = self.next().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next().await? else {
+            return Ok(first);
+        };
+        let room = usize::try_from(self.size.min(ROOM)).unwrap_or_default();
+        let mut bytes = BytesMut::with_capacity(room);
+        bytes.extend_from_slice(&first);
+        bytes.extend_from_slice(&second);
+        while let Some(piece) = self.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.freeze())
     }
 
     /// Returns the next piece. After the last one the object is whole: it has its recorded length and hash.

@@ -13,9 +13,13 @@ mod tests;
 pub(crate) use note::{
     Heard, MOST_CANCELLED, decode_cancelled, decode_heard, encode_cancelled, encode_heard,
 };
-pub(crate) use outcome::{OutcomesHead, decode_failed, decode_outcomes, encode_outcomes};
+pub(crate) use outcome::{
+    LARGEST_OUTCOMES, OutcomesHead, decode_failed, decode_outcomes, encode_outcomes,
+    largest_outcomes,
+};
 pub(crate) use task::{
     ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, decode_tasks, encode_tasks, frame_tasks,
+    largest_tasks,
 };
 
 use bytes::Bytes;
@@ -47,6 +51,9 @@ pub(crate) enum WireError {
     /// It has more tasks or arguments than a message may have.
     #[error("it has more tasks or arguments than one message may have")]
     TooMany,
+    /// It has the outcomes of other tasks as well.
+    #[error("it has more outcomes than there are tasks")]
+    TooManyOutcomes,
     /// A value in it does not match its type.
     #[error("malformed value: {0}")]
     Value(#[from] rwasm_value::value::PackedError),

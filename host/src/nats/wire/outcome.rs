@@ -2,6 +2,7 @@
 
 use super::{WireError, micros, time};
 use bytes::Bytes;
+use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::{LogLevel, LogLine, Notes, Progress, Published};
 use rwasm_sandbox::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
 use rwasm_value::ids::EngineId;
@@ -110,10 +111,33 @@ fn put_notes(notes: &Notes, out: &mut Writer) {
     }
 }
 
-/// Decodes the outcomes of a body, whose values have type `ty`.
-pub(crate) fn decode_outcomes(body: &[u8], ty: &Type) -> Result<Vec<Outcome>, WireError> {
+/// The most bytes that the outcomes of one message may have in any case: whoever has them holds all.
+pub(crate) const LARGEST_OUTCOMES: u64 = 4 << 30;
+
+/// Upper bound for the outcomes of so many tasks that ran within `limits`, in bytes as they travel.
+pub(crate) fn largest_outcomes(limits: &Limits, tasks: u64) -> u64 {
+    /// For numbers, and the message and backtrace of a failure.
+    const BESIDE: u64 = 256 << 10;
+    // A number may take up to twice the bytes that it has in the guest, and a task may publish as much as it may return.
+    let values = limits.output.bytes().saturating_mul(3);
+    // What it printed on both streams, and its lines.
+    let logs = limits.logs.bytes().saturating_mul(3);
+    let each = values.saturating_add(logs).saturating_add(BESIDE);
+    each.saturating_mul(tasks).min(LARGEST_OUTCOMES)
+}
+
+/// Decodes the outcomes of a body, whose values have type `ty`: of up to `tasks` tasks, because a few bytes become
+/// hundreds.
+pub(crate) fn decode_outcomes(
+    body: &[u8],
+    ty: &Type,
+    tasks: u64,
+) -> Result<Vec<Outcome>, WireError> {
     let mut from = Reader::new(body);
     let count = from.count(LEAST)?;
+    if count as u64 > tasks {
+        return Err(WireError::TooManyOutcomes);
+    }
     let mut outcomes = Vec::new();
     for _ in 0..count {
         outcomes.push(outcome(&mut from, ty)?);

@@ -150,9 +150,16 @@ const REFUSED: u8 = 5;
 /// The least number of bytes of a task, against which counts are checked.
 const LEAST: usize = 4;
 
-/// The most memory that the parts of one message's tasks take beside their bytes. A task of five bytes becomes hundreds, and a
-/// message is not trusted for how many it has; what clients send stays far below.
+/// The most memory that the parts of one message's tasks take beside their bytes. A task of five bytes becomes hundreds,
+/// and a message is not trusted for how many it has; what clients send stays far below.
 const MOST_PARTS: usize = 32 << 20;
+
+/// Upper bound for the tasks of one message, in bytes as they travel. Clients send several tasks together only if they are
+/// small: what is larger than a message is the input of one task.
+pub(crate) fn largest_tasks(limits: &Limits) -> u64 {
+    const BESIDE_INPUT: u64 = 1 << 20;
+    limits.input.bytes().saturating_add(BESIDE_INPUT)
+}
 
 /// What is left of the memory for the parts of a message.
 struct Room(usize);

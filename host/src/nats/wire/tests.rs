@@ -132,13 +132,16 @@ proptest! {
     #[test]
     fn outcomes_come_back_as_they_were(outcomes in vec(outcome(), 0..6)) {
         let body = encode_outcomes(&outcomes);
-        let back = decode_outcomes(&body, &Type::U64).expect("they are outcomes");
+        let count = outcomes.len() as u64;
+        let back = decode_outcomes(&body, &Type::U64, count).expect("they are outcomes");
         prop_assert_eq!(format!("{back:?}"), format!("{outcomes:?}"));
+        let fewer = count.checked_sub(1).map(|fewer| decode_outcomes(&body, &Type::U64, fewer));
+        prop_assert!(!matches!(fewer, Some(Ok(_))), "they are for fewer tasks");
     }
 
     #[test]
     fn bytes_from_anywhere_do_no_harm(body in vec(any::<u8>(), 0..200)) {
-        let _ = decode_outcomes(&body, &Type::String);
+        let _ = decode_outcomes(&body, &Type::String, u64::MAX);
         let body = Bytes::from(body);
         let _ = decode_tasks(&body);
         let _ = parse::<OutcomesHead>(&body);
