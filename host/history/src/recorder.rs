@@ -181,6 +181,7 @@ pub(super) struct Writer {
     /// The largest value of a task, and of a job, that is kept.
     pub(super) task_value: ByteSize,
     pub(super) job_value: ByteSize,
+    /// Of jobs that have not ended: a few for each, since a function's types are the same for all of its tasks.
     pub(super) types: HashMap<JobKey, KnownTypes>,
 }
 

@@ -20,6 +20,8 @@ use std::thread::JoinHandle;
 
 /// The engines of one process.
 pub(crate) struct Local {
+    /// No bound of its own: what is submitted has room in the queue of its cluster or job, an engine notes the end of what
+    /// it was given, and who asks for something waits for the answer.
     inbox: Sender<Message>,
     count: Arc<AtomicU32>,
     /// Taken by whoever shuts the backend down.

@@ -19,7 +19,7 @@ use rwasm_value::value::PackedArgument;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -60,7 +60,10 @@ enum EngineOrder {
 
 /// The handle of a running engine, kept by its backend.
 pub(crate) struct Engine {
+    /// What waits in it has bounds: the dispatches that an engine may have at a time, and one order to let go.
     inbox: Option<Sender<EngineOrder>>,
+    /// Whether an order to let go waits.
+    is_letting_go: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -76,13 +79,15 @@ impl Engine {
         notes: impl Fn(EngineNote) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (inbox, orders) = channel();
+        let is_letting_go = Arc::new(AtomicBool::new(false));
+        let letting_go = Arc::clone(&is_letting_go);
         // The first thing to fail where resources are short, and here there is someone to tell.
         let runner = Runner::new()?;
         let thread = std::thread::Builder::new()
             .name(format!("rwasm-engine-{id}"))
             .stack_size(ByteSize::new(THREAD_STACK).as_usize())
             .spawn(move || {
-                let work = || run_dispatches(id, &count, &runner, &orders, &notes);
+                let work = || run_dispatches(id, &count, &runner, (&orders, &letting_go), &notes);
                 notes(match catch_unwind(AssertUnwindSafe(work)) {
                     Ok(()) => EngineNote::Ended,
                     Err(_) => EngineNote::Lost { engine: id },
@@ -90,6 +95,7 @@ impl Engine {
             })?;
         Ok(Self {
             inbox: Some(inbox),
+            is_letting_go,
             thread,
         })
     }
@@ -104,7 +110,9 @@ impl Engine {
 
     /// Has it let go of the instances whose owners are gone, even if it gets no more dispatches.
     pub(crate) fn let_go(&self) {
-        if let Some(inbox) = &self.inbox {
+        if let Some(inbox) = &self.inbox
+            && !self.is_letting_go.swap(true, Ordering::AcqRel)
+        {
             let _ = inbox.send(EngineOrder::LetGo);
         }
     }
@@ -126,7 +134,7 @@ fn run_dispatches(
     id: EngineId,
     count: &AtomicU32,
     runner: &Runner,
-    orders: &Receiver<EngineOrder>,
+    (orders, is_letting_go): (&Receiver<EngineOrder>, &AtomicBool),
     notes: &impl Fn(EngineNote),
 ) {
     let mut kept = KeptInstances::default();
@@ -135,6 +143,8 @@ fn run_dispatches(
         let dispatch = match order {
             EngineOrder::Run(dispatch) => dispatch,
             EngineOrder::LetGo => {
+                // Before it looks, so that whoever goes from now on is looked for again.
+                is_letting_go.swap(false, Ordering::AcqRel);
                 kept.let_go();
                 continue;
             }

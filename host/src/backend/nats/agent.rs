@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 /// An order to the agent.
@@ -88,12 +88,13 @@ pub(super) struct Agent {
     pub(super) sending: Semaphore,
     /// The room for results that are read.
     pub(super) reading: ReadBudget,
-    /// Modules known to be on the server.
+    /// Modules known to be on the server: 32 bytes for each module that this session submits.
     pub(super) uploaded: tokio::sync::Mutex<HashSet<ModuleHash>>,
     flights: Mutex<HashMap<u64, SentDispatch>>,
-    /// Locks for sending to one engine in order.
+    /// Locks for sending to one engine in order, of the engines that something is sent to.
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,
-    unwanted: UnboundedSender<u64>,
+    /// The numbers of messages that engines are still to be told about.
+    unwanted: mpsc::Sender<u64>,
     has_sent: AtomicBool,
     /// When it was last reported that tasks are not accepted.
     reports: Reports,
@@ -134,7 +135,7 @@ pub(super) async fn run(
 ) {
     // The other end is held for those who submit; the inbox ends by an order.
     drop(orders);
-    let (unwanted, cancelled) = unbounded_channel();
+    let (unwanted, cancelled) = channel(hear::MOST_UNWANTED);
     let agent = match Agent::open(settings, roster, unwanted).await {
         Ok(agent) => Arc::new(agent),
         Err(error) => {
@@ -150,6 +151,8 @@ pub(super) async fn run(
             return;
         }
     };
+    // No bound: the loop below takes what is there between any two messages of the server, so that no more waits than
+    // the cluster has engines.
     let (seen, mut changes) = unbounded_channel();
     tokio::spawn(hear::watch_engines(Arc::clone(&agent), seen));
     tokio::spawn(hear::hear(Arc::clone(&agent), notes, results));
@@ -195,6 +198,8 @@ pub(super) async fn run(
             Some(seen) = changes.recv() => agent.see(seen, &mut present, &mut is_current),
         }
     }
+    // Nobody takes what is seen any more.
+    drop(changes);
     agent.end().await;
 }
 
@@ -202,7 +207,7 @@ impl Agent {
     async fn open(
         settings: NatsSettings,
         roster: Arc<Roster>,
-        unwanted: UnboundedSender<u64>,
+        unwanted: mpsc::Sender<u64>,
     ) -> Result<Self, ConnectError> {
         let connection =
             Connection::to_cluster(&settings.connect, Role::Client, "rwasm-cluster client").await?;
@@ -272,12 +277,17 @@ impl Agent {
 
     pub(super) fn turn(&self, engine: EngineId) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if !turns.contains_key(&engine) {
+            // Engines come and go; ids are never used again.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
         Arc::clone(turns.entry(engine).or_default())
     }
 
     /// Has whoever runs a message told that it is no longer wanted.
     pub(super) fn unwanted(&self, number: u64) {
-        let _ = self.unwanted.send(number);
+        // Without room, engines are not told: it runs for nobody, and its result is ignored.
+        let _ = self.unwanted.try_send(number);
     }
 
     fn obey(self: &Arc<Self>, order: Order) {

@@ -11,7 +11,7 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedSender, channel};
 use tokio::time::{Instant, timeout};
 
 /// Bytes of received results kept on the server, at most.
@@ -28,6 +28,12 @@ const OVERHEAD: usize = 128;
 
 /// Up to this many messages are removed from the queue one by one; beyond it, engines drop each when they get it.
 const PURGED_ALONE: usize = 256;
+
+/// Cancelled messages of which engines are not told yet, such as while the server is away: 8 MiB.
+pub(super) const MOST_UNWANTED: usize = 1 << 20;
+
+/// Purges that wait for the server, of up to [`PURGED_ALONE`] messages each: about 8 MiB.
+const PURGES: usize = 1024;
 
 /// Watches engines for as long as somebody listens; starts anew after an interruption.
 pub(super) async fn watch_engines(agent: Arc<Agent>, seen: UnboundedSender<Seen>) {
@@ -152,9 +158,9 @@ fn room(results: &Stream) -> usize {
 }
 
 /// Sends cancellations to engines, many at a time.
-pub(super) async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<u64>) {
+pub(super) async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: Receiver<u64>) {
     // What runs is stopped at once, whether or not the server has time for the queue.
-    let (told, purged) = unbounded_channel();
+    let (told, purged) = channel(PURGES);
     tokio::spawn(purge_cancelled(Arc::clone(&agent), purged));
     let mut numbers = Vec::new();
     while cancelled.recv_many(&mut numbers, MOST_CANCELLED).await > 0 {
@@ -162,21 +168,39 @@ pub(super) async fn tell_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedRe
         let message = encode_cancelled(&unwanted);
         let subject = names::cancelled(&agent.session);
         let _ = agent.connection.tell(&subject, &message).await;
-        let _ = told.send(unwanted);
+        let purge = if unwanted.len() <= PURGED_ALONE {
+            Purge::These(unwanted)
+        } else {
+            Purge::AllIfNoneIsWanted
+        };
+        // What a slow server has no time for stays: engines drop it when they get it.
+        let _ = told.try_send(purge);
     }
 }
 
+/// What is to be removed from the queue.
+enum Purge {
+    /// The messages with these names.
+    These(Vec<String>),
+    /// All of this session, if it wants none of them.
+    AllIfNoneIsWanted,
+}
+
 /// Removes cancelled messages from the queue.
-async fn purge_cancelled(agent: Arc<Agent>, mut cancelled: UnboundedReceiver<Vec<String>>) {
-    while let Some(unwanted) = cancelled.recv().await {
-        if unwanted.len() <= PURGED_ALONE {
-            for name in unwanted {
-                let subject = format!("rwc.t.*.*.{}.{name}", agent.session);
-                let _ = agent.tasks.purge().filter(subject).await;
+async fn purge_cancelled(agent: Arc<Agent>, mut cancelled: Receiver<Purge>) {
+    while let Some(purge) = cancelled.recv().await {
+        match purge {
+            Purge::These(names) => {
+                for name in names {
+                    let subject = format!("rwc.t.*.*.{}.{name}", agent.session);
+                    let _ = agent.tasks.purge().filter(subject).await;
+                }
             }
-        } else if agent.flights().is_empty() {
-            let all = names::tasks_of_job(&agent.session);
-            let _ = agent.tasks.purge().filter(all).await;
+            Purge::AllIfNoneIsWanted if agent.flights().is_empty() => {
+                let all = names::tasks_of_job(&agent.session);
+                let _ = agent.tasks.purge().filter(all).await;
+            }
+            Purge::AllIfNoneIsWanted => {}
         }
     }
 }

@@ -79,6 +79,8 @@ impl Nats {
     /// # Errors
     /// If the cluster cannot be reached, rejects the connection, or is not set up.
     pub(crate) fn start(settings: NatsSettings, events: EventSender) -> Result<Self, ConnectError> {
+        // No bound of its own: what is submitted has room in the queue of its cluster or job, and who controls an engine
+        // or wants to know something waits for the answer. The agent takes orders without waiting for the server.
         let (orders, inbox) = tokio::sync::mpsc::unbounded_channel();
         let roster = Arc::new(Roster::new(events));
         let (started, starting) = sync_channel(1);

@@ -19,11 +19,12 @@ pub(super) struct Roster {
 struct RosterState {
     processes: HashMap<String, Record>,
     engines: BTreeMap<EngineId, Arc<str>>,
-    /// Tasks of this process completed by each engine.
+    /// Tasks of this process completed by each engine: also of one that is gone, since its process may only have been
+    /// silent. A few bytes for each engine that ever ran something for this process.
     completed: HashMap<EngineId, u64>,
-    /// How often each engine was restarted, as far as that was reported.
+    /// How often each engine was restarted, as far as that was reported by a process that is present.
     restarts: HashMap<EngineId, u64>,
-    /// Engines removed by this process: earlier reports of them may still arrive.
+    /// Engines removed by this process: earlier reports of them may still arrive. As many as it has asked for.
     removed: HashSet<EngineId>,
     is_closed: bool,
 }
@@ -206,6 +207,7 @@ impl Roster {
         let mut told = Vec::new();
         for id in record.engines {
             let id = EngineId(id);
+            state.restarts.remove(&id);
             if state
                 .engines
                 .get(&id)

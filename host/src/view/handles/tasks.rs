@@ -351,6 +351,7 @@ pub fn as_completed<R>(tasks: impl IntoIterator<Item = Task<R>>) -> AsCompleted<
 
 /// The places of those that end, as they do.
 fn ended<R>(tasks: &[Task<R>]) -> UnboundedReceiver<usize> {
+    // Each task ends once, so no more wait in it than there are tasks.
     let (sender, ended) = unbounded_channel();
     for (index, task) in tasks.iter().enumerate() {
         let sender = sender.clone();

@@ -34,6 +34,7 @@ impl Tray {
 
 /// The reader of one job, as its driver holds it.
 pub(crate) struct Reader {
+    /// One request waits at most: the driver asks again when it has what it asked for.
     wishes: Option<Sender<ReadRequest>>,
     stop: Cancel,
     tray: Tray,

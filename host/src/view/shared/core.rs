@@ -39,7 +39,7 @@ pub(crate) struct Core {
     pub(crate) admission: Admission,
     /// The cluster itself, which has what is no tenant's.
     pub(crate) own: Arc<TenantState>,
-    /// The tenants that are not closed, by their labels.
+    /// The tenants that are not closed, by their labels: as many as the program has.
     tenants: Mutex<BTreeMap<Arc<str>, Arc<TenantState>>>,
     /// The number of the next tenant; 0 is the cluster itself.
     tenant_ids: AtomicU64,

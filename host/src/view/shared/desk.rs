@@ -33,6 +33,9 @@ enum DeskState {
 }
 
 /// The way to the desk. One that has closed hears nothing; what was with it is resolved.
+///
+/// It has no bound of its own: who submits waits for the answer, and the rest is one answer for each attempt of what was
+/// submitted, which has room in the queue of the cluster.
 #[derive(Clone)]
 pub(crate) struct DeskHandle(Sender<Message>);
 

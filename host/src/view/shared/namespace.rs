@@ -10,7 +10,8 @@ use rwasm_value::value::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The values that a tenant has pushed to the engines of a cluster.
+/// The values that a tenant has pushed to the engines of a cluster: as many as it pushes. They are kept until it is closed
+/// or the program removes the engine; a process elsewhere that went silent may come back.
 #[derive(Default)]
 pub(crate) struct Namespaces(Mutex<Arc<Pushed>>);
 

@@ -94,6 +94,8 @@ pub(crate) struct Beginnings {
 /// The driver: what changes while a job runs, and what the job is.
 pub(crate) struct Driver {
     context: Context,
+    /// What waits in it are answers of dispatches in flight, which the machine's budget bounds, one notice of the reader, and
+    /// what the job's handle asks for.
     inbox: Receiver<Event>,
     machine: Machine<Piece, Part, Fault, Stopped>,
     fold: Option<Fold>,

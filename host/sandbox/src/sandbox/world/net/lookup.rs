@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const MAX_THREADS: usize = 8;
 
 struct Queue {
+    /// Each name that a job was granted is asked for once, so there are no more than all jobs have in their grants.
     waiting: VecDeque<(Arc<Peers>, usize)>,
     threads: usize,
 }
