@@ -1,8 +1,10 @@
 //! What tasks say, on stderr while they run, beside their failure, and in the report.
 
-use crate::support::{call, file, folder, guest, map, only_here, program};
+use crate::support::{call, file, folder, guest, map, memory_of, only_here, program, wait};
 use serde_json::{Value as Json, json};
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::Stdio;
 
 /// What it logs in its six steps, with the level of each.
 fn lines(from: usize) -> String {
@@ -109,4 +111,49 @@ fn the_report_has_what_each_task_said() {
         !text.contains("published") && !text.contains("stderr"),
         "{text}"
     );
+}
+
+/// A terminal that does not go on is a pipe that nobody reads. What tasks log meanwhile is 600 MB.
+#[test]
+fn what_nobody_reads_does_not_fill_the_memory() {
+    const MIB: u64 = 1 << 20;
+    const TASKS: usize = 100;
+    /// 16 MiB of it may wait; the rest is what the program takes in any case.
+    const BOUND: u64 = 128 * MIB;
+    if only_here("what a task says may come after its result") {
+        return;
+    }
+    let mut child = map("hosted")
+        .typed("chatter -v --engines 2")
+        .into_command()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    // Each logs 100 lines of 60 000 bytes.
+    stdin
+        .write_all("[100, 60000]\n".repeat(TASKS).as_bytes())
+        .expect("the program reads");
+    drop(stdin);
+    let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let results: Vec<String> = stdout
+        .lines()
+        .take(TASKS)
+        .map(|line| line.expect("it prints text"))
+        .collect();
+    // Every task has ended, and what they logged still waits for a reader.
+    let peak = memory_of(child.id(), "VmHWM");
+    let mut stderr = Vec::new();
+    let mut pipe = child.stderr.take().expect("stderr is piped");
+    pipe.read_to_end(&mut stderr).expect("it can be read");
+    assert!(wait(child).expect("it ends in time").success());
+    assert_eq!(results, vec!["100"; TASKS]);
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(
+        stderr.contains("messages of tasks were dropped"),
+        "it kept up"
+    );
+    assert!(peak < BOUND, "{} MiB", peak / MIB);
 }

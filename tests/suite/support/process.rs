@@ -20,7 +20,13 @@ pub(crate) fn open_files() -> usize {
 
 /// A figure of this process in bytes, such as `VmRSS` or `VmHWM`.
 pub(crate) fn memory(figure: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    memory_of(std::process::id(), figure)
+}
+
+/// The same of another process, which has not ended.
+pub(crate) fn memory_of(process: u32, figure: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.expect("Linux has it");
     let line = status.lines().find_map(|line| line.strip_prefix(figure));
     let kib = line.and_then(|line| line.strip_prefix(':')?.trim().strip_suffix(" kB"));
     let kib: u64 = kib.and_then(|kib| kib.trim().parse().ok()).expect(figure);
