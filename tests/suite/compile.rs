@@ -53,7 +53,7 @@ fn script(dir: &TempDir, text: &str) -> Compiler {
 }
 
 /// One function of many branches: the compiler takes seconds for it, and hundreds of MiB.
-fn branches(count: usize) -> String {
+pub(crate) fn branches(count: usize) -> String {
     let mut text = String::from("(module (func (export \"f\") (param i32) (result i32)");
     for _ in 0..50 {
         text += " (local i32)";

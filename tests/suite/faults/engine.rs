@@ -1,11 +1,12 @@
 //! A process with engines: the program itself, which can be killed, frozen and told to go. It is asked how it is by its
 //! health endpoint, and killed where its value ends.
 
-use crate::support::{folder, free_port, program, until, wait};
+use crate::support::{Cli, folder, free_port, program, until, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -22,11 +23,20 @@ pub(crate) struct EngineProcess {
 impl EngineProcess {
     /// Joins with these options, and comes back when the cluster knows its engines.
     pub(crate) fn join(url: &str, options: &str) -> Self {
+        Self::join_by(program(), url, options)
+    }
+
+    /// The same, with the code that is kept in this directory.
+    pub(crate) fn join_with_cache(cache: &Path, url: &str, options: &str) -> Self {
+        Self::join_by(program().env("RWASM_CACHE_DIR", cache), url, options)
+    }
+
+    fn join_by(program: Cli, url: &str, options: &str) -> Self {
         let dir = folder();
         let port = free_port();
         let ready = dir.path().join("ready");
         let stderr = File::create(dir.path().join("stderr")).expect("a file can be made");
-        let mut child = program()
+        let mut child = program
             .args(["engine", "join", url])
             .typed(options)
             .args(["--health", &format!("127.0.0.1:{port}"), "--ready-file"])

@@ -2,7 +2,8 @@
 //! outcome, the right one, and the job ends; with real processes and servers.
 //!
 //! By what fails: `killed` and `frozen` engines, `servers`, `clients`, and streams that are `full`; `draining` is about
-//! engines that are told to go, `granting` about what they allow. `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
+//! engines that are told to go, `granting` about what they allow, `modules` about those that take long to be made ready.
+//! `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
 
 pub(crate) mod engine;
 mod job;
@@ -13,6 +14,7 @@ mod frozen;
 mod full;
 mod granting;
 mod killed;
+mod modules;
 mod servers;
 
 use crate::support::Server;
