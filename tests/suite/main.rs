@@ -34,6 +34,7 @@ mod notes;
 mod queue;
 mod results;
 mod retries;
+mod spans;
 mod tenants;
 mod time_limits;
 mod typed_functions;
