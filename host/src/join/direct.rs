@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use rwasm_value::ids::EngineId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tracing::Instrument as _;
 
 /// Messages for chosen engines that may wait here, at most; further senders are told to wait.
 const WAITING: usize = 4096;
@@ -56,7 +57,7 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
         if let Some(((job, number), engine)) = taken {
             let from = Received::Request(engine);
             let take = Arc::clone(&worker).take(job, number, request.payload, from);
-            tokio::spawn(take);
+            tokio::spawn(take.in_current_span());
         }
     }
 }

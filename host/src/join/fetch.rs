@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::Instrument as _;
 
 /// One class of a lane.
 pub(super) struct Queue {
@@ -217,5 +218,6 @@ fn take_in(worker: &Arc<Worker>, queues: &mut [Queue], place: usize, arrival: Ar
     let (job, number): (Arc<str>, Arc<str>) = (job.into(), number.into());
     let payload = message.payload.clone();
     let from = Received::Queue(message, delivery, place);
-    tokio::spawn(Arc::clone(worker).take(job, number, payload, from));
+    let take = Arc::clone(worker).take(job, number, payload, from);
+    tokio::spawn(take.in_current_span());
 }

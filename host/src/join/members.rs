@@ -36,23 +36,36 @@ pub(super) async fn open(
     let opened = settings.clusters.iter();
     let opened = opened.map(|cluster| Entrance::open(cluster, settings, engines));
     let mut entrances = Vec::new();
-    let mut first_error = None;
+    let mut errors = Vec::new();
     for (place, opened) in join_all(opened).await.into_iter().enumerate() {
         match opened {
             Ok(entrance) => entrances.push((place, entrance)),
-            Err(error) => {
-                if settings.clusters.len() > 1 {
-                    warn(settings, place, &error);
-                }
-                first_error.get_or_insert(error);
-            }
+            Err(error) => errors.push((place, error)),
         }
     }
-    match first_error {
-        Some(error) if entrances.is_empty() => Err(error),
-        None if entrances.is_empty() => Err(JoinError::NoCluster),
-        _ => Ok(entrances),
+    unless_all_failed(settings, entrances.is_empty(), errors)?;
+    Ok(entrances)
+}
+
+/// Reports what could not be joined, or returns the first reason if nothing could.
+fn unless_all_failed(
+    settings: &JoinSettings,
+    all_failed: bool,
+    errors: Vec<(usize, JoinError)>,
+) -> Result<(), JoinError> {
+    if all_failed {
+        let first = errors.into_iter().next();
+        return Err(first.map_or(JoinError::NoCluster, |(_, error)| error));
     }
+    for (place, error) in errors {
+        tracing::warn!(
+            cluster = settings.clusters[place].name,
+            %error,
+            "not joined; trying again every {} seconds",
+            AGAIN.as_secs()
+        );
+    }
+    Ok(())
 }
 
 impl Members {
@@ -71,7 +84,7 @@ impl Members {
             trying: Mutex::default(),
         });
         let mut missing: Vec<usize> = (0..settings.clusters.len()).collect();
-        let mut first_error = None;
+        let mut errors = Vec::new();
         for (place, entrance) in entrances {
             let cluster = &settings.clusters[place];
             match Box::pin(entrance.enter(cluster, place, settings, pool)).await {
@@ -79,18 +92,11 @@ impl Members {
                     missing.retain(|one| *one != place);
                     lock(&members.all).push(member);
                 }
-                Err(error) => {
-                    if settings.clusters.len() > 1 {
-                        warn(settings, place, &error);
-                    }
-                    first_error.get_or_insert(error);
-                }
+                Err(error) => errors.push((place, error)),
             }
         }
-        match first_error {
-            Some(error) if lock(&members.all).is_empty() => return Err(error),
-            _ => {}
-        }
+        let all_failed = lock(&members.all).is_empty();
+        unless_all_failed(settings, all_failed, errors)?;
         for place in missing {
             let (all, settings) = (Arc::clone(&members), Arc::clone(settings));
             let pool = Arc::clone(pool);
@@ -179,13 +185,4 @@ impl Members {
             given_back: sum(|one| one.given_back),
         }
     }
-}
-
-fn warn(settings: &JoinSettings, place: usize, error: &JoinError) {
-    tracing::warn!(
-        cluster = settings.clusters[place].name,
-        %error,
-        "not joined; trying again every {} seconds",
-        AGAIN.as_secs()
-    );
 }

@@ -12,7 +12,7 @@ use super::worker::Worker;
 use super::{JoinError, JoinReport, JoinSettings, direct, notes};
 use crate::cluster::{Cluster, Tenant};
 use crate::nats::blob::Blobs;
-use crate::nats::connect::{ConnectSettings, Connection, Role};
+use crate::nats::connect::{ConnectSettings, Connection, Key, Role};
 use crate::nats::names;
 use crate::nats::orders::Obedience;
 use crate::nats::presence;
@@ -25,6 +25,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use tokio::task::{AbortHandle, JoinHandle};
+use tracing::Instrument as _;
 
 /// A cluster that a process with engines serves.
 #[derive(Clone, Debug)]
@@ -168,10 +169,7 @@ impl Entrance {
         let connection = self.connection;
         let (seat, modules) = if settings.clusters.len() > 1 {
             let seat = Seat::beside_others(cluster, pool, place, self.ids[0]);
-            (
-                seat,
-                format!("modules-{}", identity(&connection, &cluster.connect)),
-            )
+            (seat, format!("modules-{}", identity(&cluster.connect)))
         } else {
             (Seat::default(), "modules".to_owned())
         };
@@ -198,15 +196,25 @@ impl Entrance {
             subscribed.map_err(|error| refused(&connection, error.to_string()))?;
         let registered = worker.register().await;
         registered.map_err(|reason| refused(&connection, reason))?;
+        // What is logged of one of several says of which.
+        let span = match worker.bench.seat.tenant() {
+            Some(_) => tracing::error_span!("cluster", name = cluster.name),
+            None => tracing::Span::none(),
+        };
         let beside = [
-            tokio::spawn(Arc::clone(&worker).renew()),
-            tokio::spawn(notes::write(Arc::clone(&worker))),
-            tokio::spawn(Arc::clone(&worker).hear_cancelled(cancelled)),
-            tokio::spawn(direct::serve(Arc::clone(&worker), tasks)),
-            tokio::spawn(direct::obey(Arc::clone(&worker), wishes)),
+            tokio::spawn(Arc::clone(&worker).renew().instrument(span.clone())),
+            tokio::spawn(notes::write(Arc::clone(&worker)).instrument(span.clone())),
+            tokio::spawn(
+                Arc::clone(&worker)
+                    .hear_cancelled(cancelled)
+                    .instrument(span.clone()),
+            ),
+            tokio::spawn(direct::serve(Arc::clone(&worker), tasks).instrument(span.clone())),
+            tokio::spawn(direct::obey(Arc::clone(&worker), wishes).instrument(span.clone())),
         ];
         let stop = Cancel::default();
-        let fetching = tokio::spawn(fetch::run(Arc::clone(&worker), self.queues, stop.clone()));
+        let fetching = fetch::run(Arc::clone(&worker), self.queues, stop.clone());
+        let fetching = tokio::spawn(fetching.instrument(span));
         Ok(Membership {
             worker,
             stop,
@@ -249,11 +257,17 @@ fn refused(connection: &Connection, reason: String) -> JoinError {
 
 /// What tells a cluster from others whose modules are kept in the same directory: nobody is to run what only another one
 /// has.
-fn identity(connection: &Connection, connect: &ConnectSettings) -> String {
+fn identity(connect: &ConnectSettings) -> String {
     let mut hash = Sha256::new();
     hash.update(&connect.url);
     hash.update("\n");
-    hash.update(connection.public_key().unwrap_or_default());
+    hash.update(
+        connect
+            .key
+            .as_ref()
+            .map(Key::public_key)
+            .unwrap_or_default(),
+    );
     let hash = hash.finalize();
     hash[..8].iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.

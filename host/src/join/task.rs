@@ -216,8 +216,10 @@ impl Bench {
 
     /// Returns what the tasks may use and reach. Grants are opened and resolved once per job.
     fn setting(&self, job: &str, head: &TasksHead, reuse: Reuse) -> Result<Arc<Setting>, NotReady> {
-        let denied =
-            |message: String| NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message));
+        let denied = |message: String| {
+            tracing::warn!(job, module = head.module, reason = message, "refused");
+            NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message))
+        };
         let is_granted = !(head.dirs.is_empty() && head.net.is_empty() && head.env.is_empty());
         let key = || {
             format!(

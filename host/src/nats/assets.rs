@@ -100,6 +100,16 @@ pub enum AssetError {
         /// The requested lane.
         lane: String,
     },
+    /// The key is for another lane.
+    #[error(
+        "the key submits to the lane `{own}` alone, not to `{lane}`: omit the lane, or use another key"
+    )]
+    OtherLane {
+        /// The requested lane.
+        lane: String,
+        /// That of the key.
+        own: String,
+    },
     /// The server did not create it.
     #[error("the server did not create {what}: {reason}")]
     Refused {

@@ -4,7 +4,7 @@
 //! A server reports a missing permission by an event, while the operation that needed it would run into its time-out:
 //! [`Connection::watched`] ends the operation at once with the reason.
 
-use super::assets;
+use super::assets::{self, AssetError};
 use super::names::{self, Class};
 use super::orders::Signer;
 use super::refusal::{denied, refused};
@@ -72,6 +72,21 @@ impl ConnectSettings {
     pub fn lane_for(&self, named: &str) -> String {
         let key = self.key.as_ref();
         key.map_or_else(|| named.to_owned(), |key| key.lane_for(named))
+    }
+
+    /// Checks whether the key may submit to a lane.
+    ///
+    /// # Errors
+    /// If the key is for another lane alone.
+    pub fn check_lane(&self, lane: &str) -> Result<(), AssetError> {
+        let own = self.key.as_ref().and_then(|key| key.lane.as_deref());
+        match own {
+            Some(own) if own != lane => Err(AssetError::OtherLane {
+                lane: lane.to_owned(),
+                own: own.to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Sets the authority that signed the server's certificate.
@@ -256,11 +271,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// Returns the public half of its key, if it has one.
-    pub(crate) fn public_key(&self) -> Option<String> {
-        self.signer.as_ref().map(|signer| signer.public())
     }
 
     /// Turns a denial into the reason why the cluster cannot be used.

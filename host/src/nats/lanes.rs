@@ -22,6 +22,7 @@ pub(crate) async fn check(connection: &Connection, lane: &str) -> Result<(), Con
         let lane = lane.to_owned();
         return Err(AssetError::Lane { lane }.into());
     }
+    connection.settings.check_lane(lane)?;
     if lane == names::MAIN_LANE {
         // Every cluster was set up with it.
         return Ok(());

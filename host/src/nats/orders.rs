@@ -30,6 +30,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::time::sleep;
 
 /// How far the time of an order may be from the engine's clock.
 pub(crate) const WINDOW: Duration = Duration::from_mins(2);
@@ -46,6 +47,9 @@ const OLDEST: Duration = Duration::from_mins(1);
 
 /// The most bytes of a list: some 10 000 keys.
 const LARGEST_LIST: usize = 1 << 20;
+
+/// The pause after which somebody gives an order again who is not in the list that an engine has: it looks again then.
+pub(crate) const ONCE_MORE: Duration = Duration::from_millis(1200);
 
 const SIGNER: &str = "Rwc-Signer";
 const TIME: &str = "Rwc-Time";
@@ -107,12 +111,19 @@ impl Connection {
         subject: &str,
         order: &Bytes,
     ) -> Result<Message, RequestError> {
-        let headers = self.signed(subject, HeaderMap::new(), order);
-        let subject = subject.to_owned();
-        let client = &self.client;
-        client
-            .request_with_headers(subject, headers, order.clone())
-            .await
+        let mut is_again = false;
+        loop {
+            let headers = self.signed(subject, HeaderMap::new(), order);
+            let answer =
+                self.client
+                    .request_with_headers(subject.to_owned(), headers, order.clone());
+            let answer = answer.await?;
+            if is_again || Disobeyed::of(&answer.payload) != Some(Disobeyed::Stranger) {
+                return Ok(answer);
+            }
+            is_again = true;
+            sleep(ONCE_MORE).await;
+        }
     }
 
     /// Returns the headers of an order, signed if this connection has a key. `headers` are those that it needs anyway.
@@ -252,6 +263,23 @@ pub(crate) enum Disobeyed {
     Stranger,
     #[error("the signature of the order is not right")]
     Forged,
+}
+
+impl Disobeyed {
+    const ALL: [Self; 5] = [
+        Self::Unsigned,
+        Self::Untimely,
+        Self::Repeated,
+        Self::Stranger,
+        Self::Forged,
+    ];
+
+    /// Why an engine that answers so does not obey; `None` if that is not what it says.
+    pub(crate) fn of(answer: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|one| one.to_string().as_bytes() == answer)
+    }
 }
 
 /// Whose orders a process with engines obeys.

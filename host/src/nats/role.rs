@@ -148,6 +148,19 @@ impl Key {
         Ok(key)
     }
 
+    /// Returns what it is for.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Returns its public half, by which the server knows it.
+    #[must_use]
+    pub fn public_key(&self) -> String {
+        let pair = nkeys::KeyPair::from_seed(&self.seed);
+        pair.map(|pair| pair.public_key()).unwrap_or_default()
+    }
+
     /// Returns the lane to which tasks go that are submitted with this key: its own, if it has one and no other than
     /// the main lane is named. The server refuses what a key may not do.
     #[must_use]

@@ -185,6 +185,16 @@ pub enum ServerConfigError {
         /// The requested name.
         name: String,
     },
+    /// Tenants may store more than the server has.
+    #[error(
+        "the tenants may store {wanted} together, more than the {most} of the server, which then refuses to serve them: lower --tenant-store, or raise --max-store"
+    )]
+    TooMuchForTenants {
+        /// What they may store together.
+        wanted: ByteSize,
+        /// What the server may store.
+        most: ByteSize,
+    },
     /// A key is in two accounts.
     #[error(
         "the key `{label}` of tenant `{tenant}` is also in another account, but each account needs keys of its own: create them in a directory of their own with `rwasm-cluster keys --dir DIR`"
@@ -311,6 +321,10 @@ impl ServerConfig {
             }
         }
         check_roles(&self.keys, None)?;
+        let wanted = self.tenants_store();
+        if let Some(most) = self.max_store.filter(|most| wanted > *most) {
+            return Err(ServerConfigError::TooMuchForTenants { wanted, most });
+        }
         let mut names = vec![MAIN_ACCOUNT, SYSTEM_ACCOUNT];
         let mut keys: BTreeSet<&str> = self.keys.iter().map(|key| key.public.as_str()).collect();
         for tenant in &self.tenants {
@@ -332,6 +346,14 @@ impl ServerConfig {
             }
         }
         Ok(())
+    }
+
+    /// Returns what all tenants with a limit may store together, which the server sets aside.
+    #[must_use]
+    pub fn tenants_store(&self) -> ByteSize {
+        let stores = self.tenants.iter().filter_map(|tenant| tenant.max_store);
+        let sum = stores.fold(0, |sum: u64, store| sum.saturating_add(store.bytes()));
+        ByteSize::new(sum)
     }
 
     /// The command that sets up the cluster, for readers of the configuration.

@@ -53,6 +53,14 @@ async fn list_keys(connection: &Connection, key: &Key) -> Result<Option<Asset>, 
         }
         Some(Err(error)) => return Err(refused(error.to_string()).into()),
     };
+    if let Some(known) = &known
+        && !known.iter().any(|one| one.public == signer.public())
+    {
+        return Err(refused(
+            "the `public.toml` beside the admin key does not have that admin key: it belongs to other keys, whose owners alone could give orders then".to_owned(),
+        )
+        .into());
+    }
     let wanted = match &known {
         Some(keys) => KeyList::of(keys.iter()),
         None => KeyList::only(&signer, key.role),

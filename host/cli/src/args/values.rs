@@ -13,7 +13,7 @@ use rwasm_cluster::{
 use std::num::NonZeroU32;
 use std::num::NonZeroUsize;
 #[cfg(feature = "nats")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -331,16 +331,16 @@ pub(super) fn named_dir(text: &str) -> Result<(String, PathBuf), String> {
 /// The key of a tenant, perhaps with a weight.
 #[cfg(feature = "nats")]
 pub(super) fn tenant_key(text: &str) -> Result<(PathBuf, NonZeroU32), String> {
-    match text.rsplit_once('=') {
-        None | Some((_, "")) => Ok((text.into(), NonZeroU32::MIN)),
-        Some((path, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let weight = digits
-                .parse()
-                .map_err(|_| format!("`{digits}` is not a weight: expected a number from 1"))?;
-            Ok((path.into(), weight))
-        }
+    let Some((path, weight)) = text.rsplit_once('=') else {
+        return Ok((text.into(), NonZeroU32::MIN));
+    };
+    match weight.parse() {
+        Ok(weight) => Ok((path.into(), weight)),
         // It is part of the file's name.
-        Some(_) => Ok((text.into(), NonZeroU32::MIN)),
+        Err(_) if Path::new(text).exists() => Ok((text.into(), NonZeroU32::MIN)),
+        Err(_) => Err(format!(
+            "`{weight}` is not a weight: expected a number from 1, as in red.key=3"
+        )),
     }
 }
 

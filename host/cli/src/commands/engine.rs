@@ -13,7 +13,7 @@ use crate::output::results;
 use crate::text::counted;
 use rwasm_cluster::aside::Aside;
 use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, ServedCluster, join};
-use rwasm_cluster::nats::Role;
+use rwasm_cluster::nats::{Key, Role};
 use rwasm_cluster::plain;
 use rwasm_cluster::{Cluster, EngineError, EngineId};
 use std::collections::BTreeSet;
@@ -154,14 +154,32 @@ fn served(arguments: &JoinArguments) -> Result<Vec<ServedCluster>, CliError> {
         }
         return Ok(vec![ServedCluster::new(connect)]);
     }
-    let tenants = arguments.tenants.iter().map(|(key, weight)| {
+    let mut seen = BTreeSet::new();
+    let tenants = arguments.tenants.iter().map(|(path, weight)| {
         let identity = IdentityOptions {
-            key: Some(key.clone()),
+            key: Some(path.clone()),
             ..arguments.identity.clone()
         };
         let connect = profile::at_or_running(url, &identity, Role::Engine)?;
+        let key = connect.key.as_ref();
+        let role = key.map_or(Role::Engine, Key::role);
+        if !matches!(role, Role::Engine | Role::Admin) {
+            return Err(CliError::Wrong {
+                message: format!(
+                    "`{}` is a {role} key, with which no engine can join",
+                    plain::path(path)
+                ),
+                hint: "name the engine key of the tenant".to_owned(),
+            });
+        }
+        if !seen.insert(key.map(Key::public_key)) {
+            return Err(CliError::Wrong {
+                message: format!("`{}` is named twice", plain::path(path)),
+                hint: "name each tenant once, and give it a weight: --tenant red.key=2".to_owned(),
+            });
+        }
         let served = ServedCluster::new(connect).weight(*weight);
-        Ok(served.name(plain::path(key)))
+        Ok(served.name(plain::path(path)))
     });
     tenants.collect()
 }

@@ -2,7 +2,9 @@
 
 use crate::args::ServerConfigArguments;
 use crate::exit::CliError;
+use crate::output::messages::warn;
 use crate::output::results::Output;
+use rwasm_cluster::ByteSize;
 use rwasm_cluster::nats::{PublicKeys, Routes, ServerConfig, ServerTls, TenantAccount};
 use rwasm_cluster::plain;
 use std::path::{Path, PathBuf};
@@ -33,10 +35,28 @@ pub(crate) fn server_config(arguments: &ServerConfigArguments) -> Result<(), Cli
     if let Some(listen) = &arguments.cluster_listen {
         config.routes = Some(Routes::new(listen.clone(), arguments.routes.clone()));
     }
+    let free = free_space(&config.store);
+    if let (None, Some(free)) = (config.max_store, free)
+        && config.tenants_store() > free
+    {
+        warn(&format!(
+            "the tenants may store {} together, but a server on this machine has {free}, three quarters of the free space, and refuses to serve them then: lower --tenant-store, or set --max-store to what the server has",
+            config.tenants_store()
+        ));
+    }
     let text = config.to_text().map_err(CliError::ServerConfig)?;
     let mut output = Output::open(arguments.output.as_deref())?;
     output.bytes(text.as_bytes())?;
     output.complete()
+}
+
+/// What a server sets aside by itself where it stores data: three quarters of what is free there.
+fn free_space(store: &Path) -> Option<ByteSize> {
+    let there = store.ancestors().find(|dir| dir.exists())?;
+    let space = rustix::fs::statvfs(there).ok()?;
+    Some(ByteSize::new(
+        space.f_bavail.saturating_mul(space.f_frsize) / 4 * 3,
+    ))
 }
 
 /// As the server finds it, wherever it is started.

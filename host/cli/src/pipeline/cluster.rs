@@ -69,6 +69,10 @@ impl ClusterSettings {
         };
         #[cfg(feature = "nats")]
         if let Some(remote) = profile::remote(&task.remote, Role::Client)? {
+            if let Some(lane) = &task.lane {
+                let checked = remote.check_lane(lane);
+                checked.map_err(|error| CliError::Connect(error.into()))?;
+            }
             let lane = remote.lane_for(task.lane.as_deref().unwrap_or(MAIN_LANE));
             settings.builder = settings.builder.connect(remote);
             if let Some(lane) = &task.lane {

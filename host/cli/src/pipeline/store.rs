@@ -32,6 +32,8 @@ impl StoreSettings {
         let mut job = DurableSettings::default();
         job.id.clone_from(&many.job_id);
         if let Some(lane) = &task.lane {
+            let checked = connect.check_lane(lane);
+            checked.map_err(|error| CliError::Connect(error.into()))?;
             job.lane.clone_from(lane);
         }
         job.format = task.format.map(|format| format.name().to_owned());

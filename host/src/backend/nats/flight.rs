@@ -5,7 +5,7 @@ use super::encode::EncodeError;
 use crate::dispatch::Dispatch;
 use crate::nats::blob::{BlobError, Charged, LARGEST_INLINE};
 use crate::nats::names::{self, Class};
-use crate::nats::orders;
+use crate::nats::orders::{self, Disobeyed, ONCE_MORE};
 use crate::nats::problem::Problem;
 use crate::nats::refusal::Denied;
 use crate::nats::wire::{OutcomesHead, decode_outcomes, largest_outcomes, parse};
@@ -339,6 +339,7 @@ async fn hand_over(
     let mut headers = HeaderMap::new();
     headers.insert(orders::TASK, format!("{}.{number}", agent.session));
     let mut pause = Duration::from_millis(5);
+    let mut is_again = false;
     loop {
         let Some(process) = agent.roster.process(engine) else {
             return Err(lost("its process left before it received the task"));
@@ -356,10 +357,16 @@ async fn hand_over(
                     pause = (pause * 2).min(Duration::from_millis(200));
                 }
                 other => {
-                    return Err(lost(&format!(
-                        "its process rejects the task: {}",
-                        String::from_utf8_lossy(other)
-                    )));
+                    let why = Disobeyed::of(other);
+                    if why == Some(Disobeyed::Stranger) && !is_again {
+                        is_again = true;
+                        sleep(ONCE_MORE).await;
+                        continue;
+                    }
+                    let code = why.map_or(FailureCode::EngineLost, |_| FailureCode::PolicyDenied);
+                    let reason = String::from_utf8_lossy(other);
+                    let message = format!("its process rejects the task: {reason}");
+                    return Err(Failure::new(code, message));
                 }
             },
             Ok(Ok(Err(error)))
