@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// See the [module](self).
 pub(super) struct Members {
     all: Mutex<Vec<Membership>>,
+    /// What this process is in each of them, also while it leaves.
+    workers: Mutex<Vec<Arc<Worker>>>,
     /// Those that go on trying.
     trying: Mutex<JoinSet<()>>,
 }
@@ -81,6 +83,7 @@ impl Members {
     ) -> Result<Arc<Self>, JoinError> {
         let members = Arc::new(Self {
             all: Mutex::default(),
+            workers: Mutex::default(),
             trying: Mutex::default(),
         });
         let mut missing: Vec<usize> = (0..settings.clusters.len()).collect();
@@ -90,12 +93,12 @@ impl Members {
             match Box::pin(entrance.enter(cluster, place, settings, pool)).await {
                 Ok(member) => {
                     missing.retain(|one| *one != place);
-                    lock(&members.all).push(member);
+                    members.add(member);
                 }
                 Err(error) => errors.push((place, error)),
             }
         }
-        let all_failed = lock(&members.all).is_empty();
+        let all_failed = lock(&members.workers).is_empty();
         unless_all_failed(settings, all_failed, errors)?;
         for place in missing {
             let (all, settings) = (Arc::clone(&members), Arc::clone(settings));
@@ -124,17 +127,21 @@ impl Members {
             match joined {
                 Ok(member) => {
                     tracing::info!(cluster = cluster.name, "joined");
-                    return lock(&self.all).push(member);
+                    return self.add(member);
                 }
                 Err(error) => tracing::debug!(cluster = cluster.name, %error, "still not joined"),
             }
         }
     }
 
-    /// What this process is in each of them.
+    fn add(&self, member: Membership) {
+        lock(&self.workers).push(Arc::clone(&member.worker));
+        lock(&self.all).push(member);
+    }
+
+    /// What this process is in each of them, also while it leaves.
     pub(super) fn workers(&self) -> Vec<Arc<Worker>> {
-        let all = lock(&self.all);
-        all.iter().map(|one| Arc::clone(&one.worker)).collect()
+        lock(&self.workers).clone()
     }
 
     /// The ids of the engines, as the first of them knows them.
