@@ -4,9 +4,11 @@ use super::*;
 use crate::job::MOST_TASKS;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::{LogLevel, LogLine, Notes, Progress, Published};
 use rwasm_sandbox::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
 use rwasm_value::ids::EngineId;
+use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Packed, Type, Value};
 
 fn bytes() -> impl Strategy<Value = Bytes> {
@@ -202,4 +204,32 @@ fn a_message_is_not_trusted_for_how_many_tasks_it_has() {
     // Two megabytes of empty arguments would become sixty.
     assert!(matches!(decoded(1, 2 << 20), Err(WireError::TooMany)));
     assert!(matches!(decoded(4096, 512), Err(WireError::TooMany)));
+}
+
+#[test]
+fn the_bound_of_outcomes_follows_from_the_limits_of_their_tasks() {
+    let mut limits = Limits::default();
+    limits.output = ByteSize::mib(1);
+    limits.logs = ByteSize::new(1 << 10);
+    let one = largest_outcomes(&limits, 1);
+    assert!((3 << 20..4 << 20).contains(&one), "{one}");
+    assert_eq!(largest_outcomes(&limits, 10), 10 * one);
+    assert_eq!(largest_outcomes(&limits, u64::MAX), LARGEST_OUTCOMES);
+    // A task that returns and publishes as much as it may, in the form that takes the most room.
+    let numbers = Value::List(vec![Value::U64(u64::MAX); (1 << 20) / 8]);
+    let packed = Packed::pack(&numbers, &Type::List(Type::U64.into())).expect("it fits");
+    let mut usage = Usage::none(None::<EngineId>, 1, std::time::SystemTime::now());
+    usage.notes = Some(Box::new(Notes {
+        published: vec![Published {
+            name: "all".into(),
+            bytes: vec![7; (1 << 20) - 3].into(),
+        }],
+        ..Notes::default()
+    }));
+    let outcome = Outcome {
+        result: Ok(packed),
+        usage,
+    };
+    let body = encode_outcomes(&[outcome]);
+    assert!((body.len() as u64) < one, "{} of {one}", body.len());
 }
