@@ -12,8 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tracing::Instrument as _;
 
-/// Messages for chosen engines that may wait here, at most; further senders are told to wait.
+/// Messages for chosen engines that may wait here, at most, and their bytes; further senders are told to wait.
 const WAITING: usize = 4096;
+const WAITING_BYTES: usize = 64 << 20;
+
+/// Whether there is no room for a message of this many bytes beside those that are held. One has room if none is held.
+fn is_full((count, held): (usize, usize), bytes: usize) -> bool {
+    count >= WAITING || count > 0 && held + bytes > WAITING_BYTES
+}
 
 /// Serves requests for engines of this process.
 pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
@@ -31,8 +37,9 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
             .ok()
             .and_then(|(head, _)| head.engine)
             .map(EngineId);
-        if let Err(reason) = worker.obedience.check(&worker.connection, &request).await {
-            tracing::warn!(%reason, "did not take a task");
+        if let Err(reason) = worker.obedience.check(&request) {
+            let job = name.as_ref().map_or("", |(job, _)| job);
+            worker.did_not("take a task", job, reason);
             let answer = Bytes::from(reason.to_string());
             let _ = worker.connection.client.publish(reply, answer).await;
             continue;
@@ -44,7 +51,7 @@ pub(super) async fn serve(worker: Arc<Worker>, mut requests: Subscriber) {
             (Some(name), Some(engine)) => {
                 if worker.is_draining.load(Ordering::Relaxed) || !worker.has(engine) {
                     ("the engine accepts no more tasks", None)
-                } else if worker.held().1 >= WAITING {
+                } else if is_full(worker.held_direct(), request.payload.len()) {
                     ("busy", None)
                 } else {
                     ("accepted", Some((name, engine)))
@@ -72,12 +79,11 @@ pub(super) async fn obey(worker: Arc<Worker>, mut requests: Subscriber) {
         let mut words = asked.split(' ');
         let (word, engine) = (words.next(), words.next());
         let engine = engine.and_then(|id| id.parse().ok()).map(EngineId);
-        let obeyed = worker.obedience.check(&worker.connection, &request).await;
+        let obeyed = worker.obedience.check(&request);
         let done = match (word, engine) {
-            _ if obeyed.is_err() => {
-                let reason = obeyed.map_or_else(|reason| reason.to_string(), |()| String::new());
-                tracing::warn!(reason, "did not obey");
-                Err(reason)
+            _ if let Err(reason) = obeyed => {
+                worker.did_not("obey", &asked, reason);
+                Err(reason.to_string())
             }
             (Some("remove"), Some(engine)) => {
                 let removed = worker.remove(engine);

@@ -15,7 +15,8 @@ use futures_util::stream::SelectAll;
 use rwasm_sandbox::cancel::Cancel;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::Instrument as _;
 
@@ -26,20 +27,22 @@ pub(super) struct Queue {
     asked: usize,
     /// The number of the current order: the end of an earlier one is ignored.
     order: u64,
+    /// How many orders in a row the server has refused.
+    refused: u32,
 }
 
 /// How long the server keeps an order open for messages that are not there yet.
 const ORDER: Duration = Duration::from_secs(5);
 
-/// The pause after which a queue that gave an error is asked again.
+/// The pause after which a queue that refused an order is asked again, and the longest one if it goes on refusing.
 const AGAIN: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// Messages that wait here per engine, beside the one that runs.
-const AHEAD: usize = 1;
+/// An order that ends sooner without a message was refused: the server holds one open that it cannot fill.
+const REFUSED: Duration = Duration::from_secs(1);
 
-/// The same for lanes or clusters that share engine time: one whose tasks are short would lose its turn while more of them are on their
-/// way.
-const AHEAD_OF_SHARES: usize = 3;
+/// So many refusals in a row are reported: a few are those of a server that has just started.
+const WORTH_TELLING: u32 = 5;
 
 /// Opens the queues of these lanes, by precedence.
 pub(super) async fn queues(
@@ -77,6 +80,7 @@ pub(super) async fn queues(
                 consumer,
                 asked: 0,
                 order: 0,
+                refused: 0,
             });
         }
     }
@@ -91,8 +95,8 @@ type Arriving = Pin<Box<dyn futures_util::Stream<Item = (usize, Arrival)> + Send
 )]
 enum Arrival {
     Message(async_nats::jetstream::Message),
-    /// The order of this number has ended.
-    End(u64),
+    /// The order of this number has ended, and may have been refused.
+    End(u64, bool),
 }
 
 /// Takes messages until it is told to stop.
@@ -146,16 +150,11 @@ pub(super) async fn run(worker: Arc<Worker>, mut queues: Vec<Queue>, stop: Cance
 /// lower precedence take none of its room, and lanes that share engine time have room of their own each, so that each
 /// has tasks here when its turn comes.
 async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<Arriving>) {
-    let ahead = if worker.shares.are_shared() {
-        AHEAD_OF_SHARES
-    } else {
-        AHEAD
-    };
-    let room = worker.engine_count() * (1 + ahead);
     for (place, queue) in queues.iter_mut().enumerate() {
         if queue.asked > 0 {
             continue;
         }
+        let room = worker.engine_count() * (1 + worker.shares.ahead(place));
         let room = room.saturating_sub(worker.held_beside(place));
         if room == 0 {
             continue;
@@ -170,27 +169,40 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
         queue.asked = room;
         queue.order += 1;
         let number = queue.order;
+        let pause = AGAIN
+            .saturating_mul(1 << queue.refused.min(10))
+            .min(LONGEST_PAUSE);
         let arrivals: Arriving = match batch {
-            Ok(batch) => Box::pin(
-                batch
-                    .filter_map(move |message| {
-                        std::future::ready(match message {
-                            Ok(message) => Some((place, Arrival::Message(message))),
-                            Err(error) => {
-                                tracing::debug!(%error, "a request for tasks ended early");
-                                None
-                            }
-                        })
+            Ok(batch) => {
+                let begun = Instant::now();
+                let has_come = Arc::new(AtomicBool::new(false));
+                let came = Arc::clone(&has_come);
+                let messages = batch.filter_map(move |message| {
+                    std::future::ready(match message {
+                        Ok(message) => {
+                            came.store(true, Ordering::Relaxed);
+                            Some((place, Arrival::Message(message)))
+                        }
+                        Err(error) => {
+                            tracing::debug!(%error, "a request for tasks ended early");
+                            None
+                        }
                     })
-                    .chain(futures_util::stream::once(async move {
-                        (place, Arrival::End(number))
-                    })),
-            ),
+                });
+                let end = async move {
+                    let is_refused = !has_come.load(Ordering::Relaxed) && begun.elapsed() < REFUSED;
+                    if is_refused {
+                        sleep(pause).await;
+                    }
+                    (place, Arrival::End(number, is_refused))
+                };
+                Box::pin(messages.chain(futures_util::stream::once(end)))
+            }
             Err(error) => {
                 tracing::debug!(%error, "cannot request tasks");
                 Box::pin(futures_util::stream::once(async move {
-                    sleep(AGAIN).await;
-                    (place, Arrival::End(number))
+                    sleep(pause).await;
+                    (place, Arrival::End(number, true))
                 }))
             }
         };
@@ -200,9 +212,18 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
 
 fn take_in(worker: &Arc<Worker>, queues: &mut [Queue], place: usize, arrival: Arrival) {
     let message = match arrival {
-        Arrival::End(number) => {
-            if queues[place].order == number {
-                queues[place].asked = 0;
+        Arrival::End(number, is_refused) => {
+            let queue = &mut queues[place];
+            if queue.order == number {
+                queue.asked = 0;
+                queue.refused = if is_refused { queue.refused + 1 } else { 0 };
+                if queue.refused == WORTH_TELLING {
+                    let queue = &queue.consumer.cached_info().name;
+                    tracing::warn!(
+                        queue,
+                        "the server gives no tasks of this queue; asking less often"
+                    );
+                }
             }
             return;
         }

@@ -103,10 +103,7 @@ fn metrics(workers: &[Arc<Worker>]) -> String {
             "held_dispatches",
             "gauge",
             "dispatches taken and not finished",
-            sum(|one| {
-                let (queued, direct) = one.held();
-                (queued + direct) as u64
-            }),
+            sum(|one| one.held() as u64),
         ),
         (
             "tasks_total",

@@ -13,6 +13,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A lane that engines serve. Its text is `NAME`, or `NAME=WEIGHT`.
 ///
@@ -137,7 +139,21 @@ pub(super) struct Shares {
     are_weighted: bool,
     /// That of the cluster among several.
     of_cluster: Option<Arc<Account>>,
+    /// How long an engine has the tasks of a message of each queue, on average and in nanoseconds.
+    paces: Vec<AtomicU64>,
 }
+
+/// Messages that wait here per engine, beside the one that runs.
+const AHEAD: usize = 1;
+
+/// The same for lanes or clusters that share engine time, at least and at most. One whose tasks are short would lose its
+/// turn while more of them are on their way, so as many wait as an engine needs for that long.
+const AHEAD_OF_SHARES: usize = 3;
+const MOST_AHEAD: usize = 64;
+const ON_THE_WAY: Duration = Duration::from_millis(500);
+
+/// One part in this many of the average follows the newest message.
+const AVERAGED: u64 = 8;
 
 impl Shares {
     /// Those of a cluster that has these engines, as this tenant if it shares them with others.
@@ -165,17 +181,42 @@ impl Shares {
                 .collect(),
             are_weighted: lanes.iter().any(|lane| lane.weight.is_some()),
             of_cluster,
+            paces: (0..Class::ALL.len() * lanes.len().max(1))
+                .map(|_| AtomicU64::new(u64::MAX))
+                .collect(),
         }
+    }
+
+    /// Learns how long an engine had the tasks of a message of a queue.
+    pub(super) fn learn(&self, queue: usize, time: Duration) {
+        let Some(pace) = self.paces.get(queue) else {
+            return;
+        };
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1);
+        let before = pace.load(Ordering::Relaxed);
+        let after = match before {
+            u64::MAX => time,
+            before => before - before / AVERAGED + time / AVERAGED,
+        };
+        // One that is lost to another at the same time matters little.
+        pace.store(after, Ordering::Relaxed);
+    }
+
+    /// How many messages of a queue wait here per engine, beside the one that runs.
+    pub(super) fn ahead(&self, queue: usize) -> usize {
+        if !self.are_weighted && self.of_cluster.is_none() {
+            return AHEAD;
+        }
+        let pace = self.paces.get(queue);
+        let pace = pace.map_or(u64::MAX, |pace| pace.load(Ordering::Relaxed));
+        let wanted = ON_THE_WAY.as_nanos() / u128::from(pace.max(1));
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        wanted.clamp(AHEAD_OF_SHARES, MOST_AHEAD)
     }
 
     /// Whether lanes share engine time.
     fn are_weighted(&self) -> bool {
         self.are_weighted
-    }
-
-    /// Whether lanes or clusters share engine time, so that each has to have tasks here when its turn comes.
-    pub(super) fn are_shared(&self) -> bool {
-        self.are_weighted || self.of_cluster.is_some()
     }
 
     /// The account on which tasks for chosen engines run.
@@ -279,5 +320,23 @@ mod tests {
         assert_eq!(ordered.priority(1), -1);
         assert_eq!(ordered.account(0).tenant, TenantId::default());
         assert_eq!(ordered.middle(), 2);
+    }
+
+    #[test]
+    fn as_many_wait_as_the_way_takes_if_engine_time_is_shared() {
+        let cluster = Cluster::builder().engines(1).start().expect("it starts");
+        let shared = Shares::new(&lanes(&["a=1", "b=2"]), &cluster, None);
+        assert_eq!((shared.ahead(0), shared.ahead(5)), (3, 3));
+        shared.learn(2, Duration::from_millis(50));
+        shared.learn(3, Duration::from_micros(50));
+        shared.learn(4, Duration::from_secs(5));
+        assert_eq!([2, 3, 4].map(|queue| shared.ahead(queue)), [10, 64, 3]);
+        for _ in 0..100 {
+            shared.learn(2, Duration::from_secs(1));
+        }
+        assert_eq!(shared.ahead(2), 3);
+        let ordered = Shares::new(&lanes(&["a", "b"]), &cluster, None);
+        ordered.learn(0, Duration::from_millis(1));
+        assert_eq!(ordered.ahead(0), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! A process with engines as a member of its cluster: it registers, removes engines, drains and leaves.
 
 use super::collector::GIVEN_BACK;
-use super::worker::{AGAIN, Worker};
+use super::worker::{AGAIN, LONGEST_PAUSE, Worker};
 use crate::dispatch::Dispatch;
 use crate::nats::names;
 use crate::nats::presence;
@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+
+/// How long each part of leaving may take that the server or an engine has to answer, beside the time to drain.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Registers these engines with the cluster.
@@ -42,6 +45,7 @@ impl Worker {
 
     /// Renews the registration periodically.
     pub(super) async fn renew(self: Arc<Self>) {
+        let mut pause = AGAIN;
         loop {
             let age = match presence::bucket(&self.connection).await {
                 Ok(bucket) => bucket.stream.cached_info().config.max_age,
@@ -52,11 +56,18 @@ impl Worker {
                 Err(_) => Err("the server does not answer".to_owned()),
             };
             match renewed {
-                Ok(()) => sleep((age / 3).max(Duration::from_millis(50))).await,
+                Ok(()) => {
+                    pause = AGAIN;
+                    sleep((age / 3).max(Duration::from_millis(50))).await;
+                }
                 Err(reason) => {
                     self.is_heard.store(false, Ordering::Relaxed);
-                    tracing::warn!(reason, "cannot report these engines to the cluster");
-                    sleep(AGAIN).await;
+                    if let Some(left_out) = self.warnings.next() {
+                        let what = "cannot report these engines to the cluster";
+                        tracing::warn!(reason, left_out, "{what}");
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
@@ -93,7 +104,7 @@ impl Worker {
     /// Stops taking tasks, and reports so.
     pub(super) async fn begin_drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
-        let _ = timeout(Duration::from_secs(2), self.register()).await;
+        let _ = timeout(FAREWELL, self.register()).await;
         let held: Vec<Arc<Dispatch>> = lock(&self.held)
             .values()
             .filter_map(|held| held.dispatch.clone())
@@ -131,7 +142,7 @@ impl Worker {
             dispatch.fail_rest(None, FailureCode::EngineLost, GIVEN_BACK);
             dispatch.cancel.cancel();
         }
-        let _ = timeout(Duration::from_secs(2), through).await;
+        let _ = timeout(FAREWELL, through).await;
     }
 
     pub(super) fn report(&self) -> super::JoinReport {
@@ -151,6 +162,6 @@ impl Worker {
             }
             let _ = self.connection.client.flush().await;
         };
-        let _ = timeout(Duration::from_secs(2), leave).await;
+        let _ = timeout(FAREWELL, leave).await;
     }
 }

@@ -2,13 +2,15 @@
 
 use super::served::{Entrance, Membership};
 use super::worker::Worker;
-use super::{JoinError, JoinReport, JoinSettings};
+use super::{JoinError, JoinReport, JoinSettings, default_engines, start_engines};
 use crate::cluster::Cluster;
 use futures_util::future::join_all;
 use rwasm_sandbox::lock::lock;
 use rwasm_value::ids::EngineId;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -18,8 +20,14 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// How often it is looked whether several clusters, or one that is busy, have nothing to do.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long those that are joined wait for others.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// See the [module](self).
 pub(super) struct Members {
+    engines: u32,
+    settings: Arc<JoinSettings>,
+    pool: Arc<Cluster>,
     all: Mutex<Vec<Membership>>,
     /// What this process is in each of them, also while it leaves.
     workers: Mutex<Vec<Arc<Worker>>>,
@@ -27,110 +35,120 @@ pub(super) struct Members {
     trying: Mutex<JoinSet<()>>,
 }
 
-/// Opens the clusters that admit this process, each with its place among them.
-///
-/// # Errors
-/// If none does: that of the first.
-pub(super) async fn open(
-    settings: &JoinSettings,
-    engines: u32,
-) -> Result<Vec<(usize, Entrance)>, JoinError> {
-    let opened = settings.clusters.iter();
-    let opened = opened.map(|cluster| Entrance::open(cluster, settings, engines));
-    let mut entrances = Vec::new();
-    let mut errors = Vec::new();
-    for (place, opened) in join_all(opened).await.into_iter().enumerate() {
-        match opened {
-            Ok(entrance) => entrances.push((place, entrance)),
-            Err(error) => errors.push((place, error)),
-        }
-    }
-    unless_all_failed(settings, entrances.is_empty(), errors)?;
-    Ok(entrances)
-}
-
-/// Reports what could not be joined, or returns the first reason if nothing could.
-fn unless_all_failed(
-    settings: &JoinSettings,
-    all_failed: bool,
-    errors: Vec<(usize, JoinError)>,
-) -> Result<(), JoinError> {
-    if all_failed {
-        let first = errors.into_iter().next();
-        return Err(first.map_or(JoinError::NoCluster, |(_, error)| error));
-    }
-    for (place, error) in errors {
-        tracing::warn!(
-            cluster = settings.clusters[place].name,
-            %error,
-            "not joined; trying again every {} seconds",
-            AGAIN.as_secs()
-        );
-    }
-    Ok(())
-}
-
 impl Members {
-    /// Joins those clusters, and goes on trying the others.
+    /// Joins the clusters of these settings with engines of its own: one, or of several those that admit this process.
+    /// The others are tried again from time to time, and none waits for another.
     ///
     /// # Errors
-    /// If none can be joined: that of the first.
-    pub(super) async fn enter(
-        entrances: Vec<(usize, Entrance)>,
-        engines: u32,
-        settings: &Arc<JoinSettings>,
-        pool: &Arc<Cluster>,
-    ) -> Result<Arc<Self>, JoinError> {
-        let members = Arc::new(Self {
+    /// If none can be joined: the reason of the first.
+    pub(super) async fn join(
+        settings: JoinSettings,
+    ) -> Result<(Arc<Self>, Arc<Cluster>), JoinError> {
+        let settings = Arc::new(settings);
+        let engines = settings.engines.unwrap_or_else(default_engines);
+        match settings.clusters.as_slice() {
+            [] => Err(JoinError::NoCluster),
+            [cluster] => {
+                let entrance = Box::pin(Entrance::open(cluster, &settings, engines)).await?;
+                let pool = Arc::new(start_engines(&settings, engines, entrance.ids[0])?);
+                let members = Self::new(engines, &settings, &pool);
+                members.add(Box::pin(entrance.enter(0, &settings, &pool)).await?);
+                Ok((members, pool))
+            }
+            several => {
+                let pool = Arc::new(start_engines(&settings, engines, EngineId(0))?);
+                let members = Self::new(engines, &settings, &pool);
+                members.join_several(several.len()).await?;
+                Ok((members, pool))
+            }
+        }
+    }
+
+    fn new(engines: u32, settings: &Arc<JoinSettings>, pool: &Arc<Cluster>) -> Arc<Self> {
+        Arc::new(Self {
+            engines,
+            settings: Arc::clone(settings),
+            pool: Arc::clone(pool),
             all: Mutex::default(),
             workers: Mutex::default(),
             trying: Mutex::default(),
-        });
-        let mut missing: Vec<usize> = (0..settings.clusters.len()).collect();
-        let mut errors = Vec::new();
-        for (place, entrance) in entrances {
-            let cluster = &settings.clusters[place];
-            match Box::pin(entrance.enter(cluster, place, settings, pool)).await {
-                Ok(member) => {
-                    missing.retain(|one| *one != place);
-                    members.add(member);
-                }
-                Err(error) => errors.push((place, error)),
-            }
-        }
-        let all_failed = lock(&members.workers).is_empty();
-        unless_all_failed(settings, all_failed, errors)?;
-        for place in missing {
-            let (all, settings) = (Arc::clone(&members), Arc::clone(settings));
-            let pool = Arc::clone(pool);
-            lock(&members.trying).spawn(async move {
-                all.join_later(place, engines, &settings, &pool).await;
-            });
-        }
-        Ok(members)
+        })
     }
 
-    async fn join_later(
-        &self,
-        place: usize,
-        engines: u32,
-        settings: &JoinSettings,
-        pool: &Arc<Cluster>,
-    ) {
-        let cluster = &settings.clusters[place];
+    /// Begins to join each, and returns when one is joined and the others are as well, have failed or take long.
+    async fn join_several(self: &Arc<Self>, count: usize) -> Result<(), JoinError> {
+        let (tell, mut told) = mpsc::channel(count);
+        for place in 0..count {
+            let (members, tell) = (Arc::clone(self), tell.clone());
+            lock(&self.trying).spawn(async move { members.keep_trying(place, tell).await });
+        }
+        drop(tell);
+        let mut errors: Vec<Option<JoinError>> = (0..count).map(|_| None).collect();
+        let mut is_joined = false;
+        let mut patience = pin!(sleep(PATIENCE));
         loop {
-            sleep(AGAIN).await;
-            let joined = match Box::pin(Entrance::open(cluster, settings, engines)).await {
-                Ok(entrance) => Box::pin(entrance.enter(cluster, place, settings, pool)).await,
+            let (place, error) = tokio::select! {
+                next = told.recv() => match next {
+                    Some(next) => next,
+                    None => break,
+                },
+                () = &mut patience, if is_joined => break,
+            };
+            is_joined |= error.is_none();
+            errors[place] = error;
+        }
+        let failed = || {
+            errors
+                .iter()
+                .enumerate()
+                .filter_map(|(place, error)| Some((place, error.as_ref()?)))
+        };
+        if is_joined {
+            for (place, error) in failed() {
+                tracing::warn!(
+                    cluster = self.settings.clusters[place].name,
+                    %error,
+                    "not joined; trying again every {} seconds",
+                    AGAIN.as_secs()
+                );
+            }
+            return Ok(());
+        }
+        lock(&self.trying).abort_all();
+        let first = errors.into_iter().flatten().next();
+        Err(first.unwrap_or(JoinError::NoCluster))
+    }
+
+    /// Tries to join until that succeeds, and tells what became of the first attempt.
+    async fn keep_trying(&self, place: usize, tell: mpsc::Sender<(usize, Option<JoinError>)>) {
+        let cluster = &self.settings.clusters[place];
+        let mut tell = Some(tell);
+        loop {
+            let joined = match Box::pin(Entrance::open(cluster, &self.settings, self.engines)).await
+            {
+                Ok(entrance) => Box::pin(entrance.enter(place, &self.settings, &self.pool)).await,
                 Err(error) => Err(error),
             };
-            match joined {
+            let error = match joined {
                 Ok(member) => {
-                    tracing::info!(cluster = cluster.name, "joined");
-                    return self.add(member);
+                    self.add(member);
+                    None
                 }
-                Err(error) => tracing::debug!(cluster = cluster.name, %error, "still not joined"),
+                Err(error) => Some(error),
+            };
+            let is_joined = error.is_none();
+            match (tell.take(), error) {
+                // Nobody may listen any more.
+                (Some(tell), error) => drop(tell.send((place, error)).await),
+                (None, None) => tracing::info!(cluster = cluster.name, "joined"),
+                (None, Some(error)) => {
+                    tracing::debug!(cluster = cluster.name, %error, "still not joined");
+                }
             }
+            if is_joined {
+                return;
+            }
+            sleep(AGAIN).await;
         }
     }
 
@@ -151,8 +169,8 @@ impl Members {
     }
 
     /// Returns once there was nothing to do for this long, in any of them.
-    pub(super) async fn idle(&self, time: Option<Duration>) {
-        let Some(time) = time else {
+    pub(super) async fn idle(&self) {
+        let Some(time) = self.settings.exit_when_idle else {
             return std::future::pending().await;
         };
         loop {
@@ -172,18 +190,22 @@ impl Members {
 
     /// Returns once no engine is left. Engines that several clusters share stay.
     pub(super) async fn emptied(&self) {
-        match self.workers().as_slice() {
-            [worker] => worker.emptied().await,
+        match (self.settings.clusters.len(), self.workers().as_slice()) {
+            (1, [worker]) => worker.emptied().await,
             _ => std::future::pending().await,
         }
     }
 
     /// Leaves all of them: each takes nothing more, and what runs may end.
-    pub(super) async fn end(&self, settings: &JoinSettings) -> JoinReport {
+    pub(super) async fn end(&self) -> JoinReport {
         lock(&self.trying).abort_all();
         let engines = self.engines();
         let all = std::mem::take(&mut *lock(&self.all));
-        let reports = join_all(all.into_iter().map(|one| one.end(settings))).await;
+        let reports = join_all(
+            all.into_iter()
+                .map(|one| one.end(self.settings.drain_timeout)),
+        )
+        .await;
         let sum = |number: fn(&JoinReport) -> u64| reports.iter().map(number).sum();
         JoinReport {
             engines,

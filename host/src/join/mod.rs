@@ -23,6 +23,7 @@ mod run;
 mod served;
 mod suspect;
 mod task;
+mod warnings;
 mod worker;
 
 pub use lanes::{LaneError, ServedLane};
@@ -193,25 +194,17 @@ async fn run(
                 .map_err(|source| JoinError::Health { address, source })?,
         ),
     };
-    let engines = settings.engines.unwrap_or_else(default_engines);
-    let entrances = members::open(&settings, engines).await?;
-    let first = match entrances.as_slice() {
-        [(_, entrance)] if settings.clusters.len() == 1 => entrance.ids[0],
-        _ => EngineId(0),
-    };
-    let pool = Arc::new(start_engines(&settings, engines, first)?);
-    let settings = Arc::new(settings);
-    let members = Members::enter(entrances, engines, &settings, &pool).await?;
+    let (members, pool) = Members::join(settings).await?;
     if let Some(listener) = health {
         tokio::spawn(health::serve(listener, Arc::clone(&members)));
     }
     ready(&members.engines());
     tokio::select! {
         () = drain.0.wanted() => {}
-        () = members.idle(settings.exit_when_idle) => {}
+        () = members.idle() => {}
         () = members.emptied() => {}
     }
-    let report = members.end(&settings).await;
+    let report = members.end().await;
     let ended = tokio::task::spawn_blocking(move || pool.shutdown(Duration::ZERO));
     let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
     Ok(report)

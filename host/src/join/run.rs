@@ -52,7 +52,9 @@ impl Worker {
         let (head, body) = match parse::<TasksHead>(payload) {
             Ok(parts) => parts,
             Err(error) => {
-                tracing::warn!(job = &*name.0, %error, "a message is not a valid task");
+                if let Some(left_out) = self.warnings.next() {
+                    tracing::warn!(job = &*name.0, %error, left_out, "a message is not a valid task");
+                }
                 return Run::Ended((0, 0), Vec::new(), None);
             }
         };

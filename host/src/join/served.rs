@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument as _;
 
@@ -161,11 +162,11 @@ impl Entrance {
     /// Becomes a member: registers the engines, and begins to take tasks.
     pub(super) async fn enter(
         self,
-        cluster: &ServedCluster,
         place: usize,
         settings: &JoinSettings,
         pool: &Arc<Cluster>,
     ) -> Result<Membership, JoinError> {
+        let cluster = &settings.clusters[place];
         let connection = self.connection;
         let (seat, modules) = if settings.clusters.len() > 1 {
             let seat = Seat::beside_others(cluster, pool, place, self.ids[0]);
@@ -201,7 +202,12 @@ impl Entrance {
             Some(_) => tracing::error_span!("cluster", name = cluster.name),
             None => tracing::Span::none(),
         };
+        let current = {
+            let worker = Arc::clone(&worker);
+            async move { worker.obedience.keep_current(&worker.connection).await }
+        };
         let beside = [
+            tokio::spawn(current.instrument(span.clone())),
             tokio::spawn(Arc::clone(&worker).renew().instrument(span.clone())),
             tokio::spawn(notes::write(Arc::clone(&worker)).instrument(span.clone())),
             tokio::spawn(
@@ -229,17 +235,18 @@ pub(super) struct Membership {
     pub(super) worker: Arc<Worker>,
     stop: Cancel,
     fetching: JoinHandle<()>,
-    beside: [AbortHandle; 5],
+    beside: [AbortHandle; 6],
 }
 
 impl Membership {
     /// Takes nothing more, waits for what runs, and leaves.
-    pub(super) async fn end(self, settings: &JoinSettings) -> JoinReport {
+    pub(super) async fn end(self, limit: Duration) -> JoinReport {
+        let begun = Instant::now();
         let worker = &self.worker;
         worker.begin_drain().await;
         self.stop.cancel();
         let _ = self.fetching.await;
-        worker.drain(settings.drain_timeout).await;
+        worker.drain(limit.saturating_sub(begun.elapsed())).await;
         let report = worker.report();
         // A registration that is renewed would come back.
         self.beside.iter().for_each(AbortHandle::abort);

@@ -5,11 +5,12 @@ use super::lanes::Shares;
 use super::notes::Notes;
 use super::run::Run;
 use super::task::{Bench, forget_oldest};
+use super::warnings::Warnings;
 use crate::dispatch::Dispatch;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
 use crate::nats::connect::Connection;
 use crate::nats::names;
-use crate::nats::orders::Obedience;
+use crate::nats::orders::{Disobeyed, ONCE_MORE, Obedience};
 use crate::nats::presence::Record;
 use crate::nats::wire::{OutcomesHead, decode_cancelled, encode_outcomes, frame};
 use async_nats::jetstream::context::PublishErrorKind;
@@ -21,13 +22,15 @@ use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
 use rwasm_value::ids::EngineId;
+use rwasm_value::plain;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 /// Cancelled messages that are remembered in case they arrive later: some 20 MB, since names have a length. Whoever
 /// cancels more of them at once takes most out of the queue.
@@ -38,7 +41,7 @@ const JOBS: usize = 1 << 12;
 
 /// The pause before something that the server did not accept is sent again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a cancelled job is refused as a whole: by then, everything that was on its way has arrived. A durable job
 /// may be retried later.
@@ -51,6 +54,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a message that cannot be run yet stays away.
 const LATER: Duration = Duration::from_secs(1);
 
+/// Cancels by keys that are not in the list yet, which wait until it was read again, and the most bytes of one.
+const LATER_CANCELS: usize = 64;
+const LARGEST_LATER: usize = 64 << 10;
+
 /// A message held by this process.
 pub(super) struct Held {
     /// The message to acknowledge, if it came from the queue.
@@ -60,6 +67,8 @@ pub(super) struct Held {
     cancel: Cancel,
     /// The engine that was chosen for it.
     engine: Option<EngineId>,
+    /// The bytes of the message.
+    bytes: usize,
     /// The place of its queue: see [`Shares`].
     pub(super) queue: usize,
 }
@@ -91,6 +100,8 @@ pub(super) struct Worker {
     pub(super) notes: Notes,
     /// Whose orders are obeyed.
     pub(super) obedience: Obedience,
+    /// What is said of messages that are not as they should be.
+    pub(super) warnings: Warnings,
 }
 
 /// What is no longer wanted, so that it is not begun when it arrives.
@@ -169,6 +180,7 @@ impl Worker {
             is_heard: AtomicBool::new(false),
             notes: Notes::default(),
             obedience,
+            warnings: Warnings::default(),
         })
     }
 
@@ -189,11 +201,16 @@ impl Worker {
         lock(&self.record).engines.len()
     }
 
-    /// The number of messages held by this process: from the queue, and for chosen engines.
-    pub(super) fn held(&self) -> (usize, usize) {
+    /// The number of messages held by this process.
+    pub(super) fn held(&self) -> usize {
+        lock(&self.held).len()
+    }
+
+    /// The number and the bytes of the messages for chosen engines held by this process.
+    pub(super) fn held_direct(&self) -> (usize, usize) {
         let held = lock(&self.held);
-        let direct = held.values().filter(|one| one.engine.is_some()).count();
-        (held.len() - direct, direct)
+        let direct = held.values().filter(|one| one.engine.is_some());
+        direct.fold((0, 0), |(count, bytes), one| (count + 1, bytes + one.bytes))
     }
 
     /// The number of messages held by this process that take room from this queue.
@@ -250,6 +267,7 @@ impl Worker {
                     dispatch: None,
                     cancel: cancel.clone(),
                     engine,
+                    bytes: payload.len(),
                     queue,
                 },
             );
@@ -291,6 +309,11 @@ impl Worker {
                     if let Some(message) = &message {
                         let _ = message.ack().await;
                     }
+                }
+                let queue = lock(&self.held).get(name).map(|held| held.queue);
+                if let (Some(queue), None) = (queue, engine) {
+                    let time = outcomes.iter().map(|one| one.usage.run_time).sum();
+                    self.shares.learn(queue, time);
                 }
                 let failed = outcomes.iter().filter(|one| one.result.is_err()).count();
                 self.done
@@ -406,6 +429,7 @@ impl Worker {
 
     /// Listens for what is no longer wanted.
     pub(super) async fn hear_cancelled(self: Arc<Self>, mut messages: Subscriber) {
+        let later = Arc::new(Semaphore::new(LATER_CANCELS));
         while let Some(message) = messages.next().await {
             let Some(job) = message.subject.rsplit('.').next() else {
                 continue;
@@ -417,11 +441,34 @@ impl Worker {
             if !names::is_job(job) || !numbers.iter().all(is_name) {
                 continue;
             }
-            if let Err(reason) = self.obedience.check(&self.connection, &message).await {
-                tracing::warn!(job, %reason, "did not cancel");
-                continue;
+            match self.obedience.check(&message) {
+                Ok(()) => self.cancel(job, &numbers),
+                // Whoever cancels hears no answer, and does not ask again.
+                Err(Disobeyed::Stranger) if message.payload.len() <= LARGEST_LATER => {
+                    let Ok(place) = Arc::clone(&later).try_acquire_owned() else {
+                        continue;
+                    };
+                    let (worker, job) = (Arc::clone(&self), job.to_owned());
+                    let again = async move {
+                        sleep(ONCE_MORE).await;
+                        match worker.obedience.check(&message) {
+                            Ok(()) => worker.cancel(&job, &numbers),
+                            Err(reason) => worker.did_not("cancel", &job, reason),
+                        }
+                        drop(place);
+                    };
+                    tokio::spawn(again.in_current_span());
+                }
+                Err(reason) => self.did_not("cancel", job, reason),
             }
-            self.cancel(job, &numbers);
+        }
+    }
+
+    /// Reports an order that is not obeyed.
+    pub(super) fn did_not(&self, what: &str, about: &str, reason: Disobeyed) {
+        if let Some(left_out) = self.warnings.next() {
+            let about = plain::in_line(about);
+            tracing::warn!(about, %reason, left_out, "did not {what}");
         }
     }
 

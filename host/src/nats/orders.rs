@@ -10,7 +10,7 @@
 //! | has no signature | the engine has a key |
 //! | is older or newer than [`WINDOW`] | always: clocks of a cluster differ by less |
 //! | has a nonce that was seen | always |
-//! | is signed by a key that is not in the list | the list, read again, does not have it either |
+//! | is signed by a key that is not in the list | always; the list is read again, and whoever gave the order does so again, once |
 //!
 //! Without keys there is nothing to sign with: such an engine obeys whoever the server lets speak to it.
 
@@ -29,8 +29,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::time::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 /// How far the time of an order may be from the engine's clock.
 pub(crate) const WINDOW: Duration = Duration::from_mins(2);
@@ -39,10 +40,10 @@ pub(crate) const WINDOW: Duration = Duration::from_mins(2);
 /// remembered are refused.
 const NONCES: usize = 1 << 16;
 
-/// The pause between two looks at the list of keys.
+/// The pause after a look at the list of keys.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How old the list may be while its keys are obeyed.
+/// How often the list is read even if nobody unknown gives an order.
 const OLDEST: Duration = Duration::from_mins(1);
 
 /// The most bytes of a list: some 10 000 keys.
@@ -287,12 +288,13 @@ pub(crate) struct Obedience {
     /// The admin keys; `None` if this process has no key, and obeys whoever the server lets speak.
     admins: Option<Vec<String>>,
     state: Mutex<State>,
+    /// Notified when the list is to be read.
+    wanted: Notify,
 }
 
 #[derive(Default)]
 struct State {
     list: Option<KeyList>,
-    looked: Option<Instant>,
     nonces: Nonces,
 }
 
@@ -302,6 +304,7 @@ impl Obedience {
         Self {
             admins: key.map(admins),
             state: Mutex::default(),
+            wanted: Notify::new(),
         }
     }
 
@@ -330,15 +333,18 @@ impl Obedience {
         Ok(())
     }
 
-    /// Reads the list of keys from the server, unless that was done just now.
-    async fn look(&self, connection: &Connection) {
-        {
-            let mut state = lock(&self.state);
-            if state.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
-                return;
-            }
-            state.looked = Some(Instant::now());
+    /// Reads the list again from time to time, and soon after somebody gave an order who is not in it. Whoever hears
+    /// orders does not wait for that: what comes meanwhile would wait too, in memory.
+    pub(crate) async fn keep_current(&self, connection: &Connection) {
+        loop {
+            let _ = timeout(OLDEST, self.wanted.notified()).await;
+            self.look(connection).await;
+            sleep(LOOK).await;
         }
+    }
+
+    /// Reads the list of keys from the server.
+    async fn look(&self, connection: &Connection) {
         let Some(admins) = &self.admins else { return };
         let subject = format!("$KV.{}.{}", names::IDS, names::KEYS);
         let stream = names::kv_stream(names::IDS);
@@ -360,12 +366,8 @@ impl Obedience {
     /// Checks an order.
     ///
     /// # Errors
-    /// Why it is not to be obeyed.
-    pub(crate) async fn check(
-        &self,
-        connection: &Connection,
-        message: &Message,
-    ) -> Result<(), Disobeyed> {
+    /// Why it is not to be obeyed. A [`Disobeyed::Stranger`] may be known [a little later](ONCE_MORE).
+    pub(crate) fn check(&self, message: &Message) -> Result<(), Disobeyed> {
         if self.admins.is_none() {
             return Ok(());
         }
@@ -373,26 +375,14 @@ impl Obedience {
         if !signed.is_timely(now_ms()) {
             return Err(Disobeyed::Untimely);
         }
+        let mut state = lock(&self.state);
+        let list = state.list.as_ref();
+        if !list.is_some_and(|list| list.has(signed.signer)) {
+            self.wanted.notify_one();
+            return Err(Disobeyed::Stranger);
+        }
         if !signed.is_right(message) {
             return Err(Disobeyed::Forged);
-        }
-        let is_old = |state: &State| state.looked.is_none_or(|at| at.elapsed() > OLDEST);
-        let knows = |state: &State| {
-            state
-                .list
-                .as_ref()
-                .is_some_and(|list| list.has(signed.signer))
-        };
-        let is_known = {
-            let state = lock(&self.state);
-            knows(&state) && !is_old(&state)
-        };
-        if !is_known {
-            self.look(connection).await;
-        }
-        let mut state = lock(&self.state);
-        if !knows(&state) {
-            return Err(Disobeyed::Stranger);
         }
         if !state.nonces.add(signed.time, signed.nonce) {
             return Err(Disobeyed::Repeated);

@@ -28,7 +28,12 @@ pub(super) struct Connected {
 impl Member {
     /// Whoever has the key of that name, which is of the role in front of the first `-`.
     pub(super) fn of(site: &Site, role: &'static str) -> Self {
-        let text = std::fs::read_to_string(site.file(&format!("{role}.key"))).expect("a key");
+        Self::with_key(site, role, &format!("{role}.key"))
+    }
+
+    /// Whoever has this file among the keys, of the role in front of the first `-`.
+    pub(super) fn with_key(site: &Site, role: &'static str, key: &str) -> Self {
+        let text = std::fs::read_to_string(site.file(key)).expect("a key");
         let seed = text.lines().last().expect("the seed is its last line");
         Self {
             url: site.url("127.0.0.1"),

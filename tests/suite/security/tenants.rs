@@ -1,5 +1,6 @@
 //! Tenants of a server: an account each, of which another knows nothing, and engines that they share.
 
+use super::member::Member;
 use super::{Site, keys, tool};
 use crate::faults::engine::EngineProcess;
 use crate::support::{Cli, file, folder, guest, only_here};
@@ -192,6 +193,50 @@ fn a_tenant_stores_no_more_than_it_may() {
 }
 
 #[test]
+fn an_admin_lists_no_other_keys_than_those_beside_its_own() {
+    let shared = Shared::new(&[]);
+    shared.set_up("red");
+    let beside = |tenant: &str| shared.0.file(&format!("{tenant}/public.toml"));
+    std::fs::copy(beside("blue"), beside("red")).expect("it can be copied");
+    let mixed = shared.0.init("red/admin").fails(13);
+    mixed.expect_stderr_has(&[
+        "the `public.toml` beside the admin key does not have that admin key",
+    ]);
+}
+
+/// What a tenant does to its own account is no other's loss: the engines go on, and say what is wrong a few times.
+#[test]
+fn a_tenant_without_its_streams_takes_nothing_from_the_other() {
+    if only_here("it has a server of its own") {
+        return;
+    }
+    let shared = Shared::new(&[]);
+    for tenant in ["red", "blue"] {
+        shared.set_up(tenant);
+    }
+    let engines = shared.join(&format!("-n 1 {}", shared.keys_of_engines("")));
+    Member::with_key(&shared.0, "admin", "red/admin.key").runs(async |red| {
+        for stream in ["RWC_TASKS", "KV_RWC_ENGINES", "KV_RWC_IDS"] {
+            red.js.delete_stream(stream).await.expect("it was there");
+        }
+        // None of these is signed.
+        for _ in 0..1000 {
+            let cancel = red.client.publish("rwc.c.job", "\0\0\0\0".into());
+            cancel.await.expect("it is sent");
+        }
+        red.client.flush().await.expect("they go to the server");
+    });
+    let counted = shared.count("blue", "dog cat dog\n").end().expect_code(0);
+    counted.expect_stdout("dog\t2\ncat\t1\n");
+    assert_eq!(engines.page("/readyz").0, 200);
+    engines.terminate();
+    let (status, said) = engines.end();
+    assert!(status.success(), "{said}");
+    assert!(said.lines().count() < 100, "{said}");
+    assert!(said.contains("did not cancel"), "{said}");
+}
+
+#[test]
 fn accounts_have_names_and_keys_of_their_own() {
     let dir = keys(&[]);
     let make = tool("keys").args(["--dir", "other", "--role", "client", "--quiet"]);
@@ -212,12 +257,21 @@ fn accounts_have_names_and_keys_of_their_own() {
         let refused = written.in_dir(&dir).fails(code);
         refused.expect_stderr_has(&[said]);
     }
+    let make = tool("keys").args(["--dir", "red", "--quiet"]);
+    make.in_dir(&dir).end().expect_code(0);
+    let much = tool("server-config").args(["--tenant", "red=red", "--tenant-store", "2GiB"]);
+    let refused = much.typed("--max-store 1GiB").in_dir(&dir).fails(2);
+    refused.expect_stderr_has(&["may store 2GiB together, more than the 1GiB of the server"]);
     let join = || tool("engine").typed("join nats://127.0.0.1:1");
-    let twice = "--tenant keys/engine.key --tenant keys/engine.key";
+    let twice = "--tenant keys/engine.key --tenant keys/engine.key=2";
+    let two = "--tenant keys/engine.key --tenant keys/admin.key";
     for (options, code, said) in [
         ("--tenant a.key=0", 2, "is not a weight"),
+        ("--tenant a.key=three", 2, "`three` is not a weight"),
         ("--tenant nowhere.key=2", 14, "nowhere.key"),
-        (&format!("{twice} --lane a=2"), 2, "weights of their own"),
+        ("--tenant keys/client.key", 2, "is a client key"),
+        (twice, 2, "is named twice"),
+        (&format!("{two} --lane a=2"), 2, "weights of their own"),
     ] {
         let refused = join().typed(options).in_dir(&dir).fails(code);
         refused.expect_stderr_has(&[said]);

@@ -23,6 +23,9 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 
+/// The most bytes of an event in the log.
+const LONGEST_EVENT: usize = 4 << 10;
+
 /// Does what was asked.
 pub(crate) fn engine(command: &EngineCommand, signals: &Signals) -> Result<(), CliError> {
     match command {
@@ -67,7 +70,7 @@ fn log(loudness: &Loudness) {
         _ => LevelFilter::INFO,
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| InLines(std::io::stderr()))
         .with_ansi(false)
         .with_target(false);
     // What other libraries say is theirs.
@@ -75,6 +78,23 @@ fn log(loudness: &Loudness) {
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(ours));
     // Somebody else may have asked for it before.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Writes each event of the log, which comes in one piece, as one line: parts of it may be from a server or a guest.
+struct InLines<W>(W);
+
+impl<W: Write> Write for InLines<W> {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = plain::in_line(text.strip_suffix('\n').unwrap_or(&text));
+        let line = plain::shortened(line, LONGEST_EVENT);
+        writeln!(self.0, "{line}")?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
