@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 /// Modules that are kept in memory, and their bytes; beyond that, those on disk are read again.
 const MOST: usize = 64;
-const MOST_BYTES: u64 = 512 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The bytes of modules that are kept on disk; beyond that, they are fetched again.
 const MOST_ON_DISK: u64 = 1 << 30;

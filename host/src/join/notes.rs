@@ -1,12 +1,13 @@
 //! Notes of running tasks on their way to the server.
 //!
 //! They wait by themselves, in one queue for each message of tasks, with a bound in bytes for each queue and for all:
-//! what does not fit is lost, since a guest that prints is not held up, and outcomes carry what is kept. The connection
-//! gets one note at a time, and the next when that one is written: results and signs of life, which share it, wait for
-//! one note at most. The queues take turns.
+//! what does not fit is lost, since a guest that prints is not held up, and outcomes carry what is kept. They have a
+//! connection of their own, so that results and signs of life never wait for them; it gets one note at a time. The
+//! queues take turns.
 
 use super::worker::{Name, Worker};
 use crate::nats::blob::LARGEST_INLINE;
+use crate::nats::connect::{Connection, Role};
 use crate::nats::names;
 use bytes::Bytes;
 use rwasm_sandbox::lock::lock;
@@ -131,13 +132,24 @@ impl Waiting {
     }
 }
 
-/// Writes notes for as long as the process has its connection.
+/// Writes notes for as long as the process lives, over a connection of their own, which is made for the first: a server
+/// may hold up a connection for whoever listens to it and does not read.
 pub(super) async fn write(worker: Arc<Worker>) {
+    let mut own: Option<Connection> = None;
     loop {
         let (name, note) = worker.notes.next().await;
-        let client = &worker.connection.client;
+        if own.is_none() {
+            let made = Connection::open(
+                &worker.connection.settings,
+                Role::Engine,
+                "rwasm-cluster notes",
+            );
+            own = made.await.ok();
+        }
         // What cannot be written is lost, like what does not fit.
-        if client.publish(names::notes(&name.0), note).await.is_ok() {
+        if let Some(Connection { client, .. }) = &own
+            && client.publish(names::notes(&name.0), note).await.is_ok()
+        {
             let _ = client.flush().await;
         }
         lock(&worker.notes.waiting).writing = None;

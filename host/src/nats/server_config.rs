@@ -281,6 +281,12 @@ impl ServerConfig {
             0,
             &format!("max_payload: {}", self.max_payload.bytes()),
         );
+        line(
+            out,
+            0,
+            "# Who does not read what is sent to it is cut off, and holds up nobody who sends.",
+        );
+        line(out, 0, "no_fast_producer_stall: true");
         line(out, 0, "");
         self.jetstream(out)?;
         if let Some(tls) = &self.tls {

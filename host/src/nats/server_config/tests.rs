@@ -20,6 +20,7 @@ fn a_server_for_one_machine() {
     for wanted in [
         "listen: \"127.0.0.1:4222\"\n",
         "max_payload: 1048576\n",
+        "no_fast_producer_stall: true\n",
         "  store_dir: \"/var/lib/rwasm\"\n",
         "  sync_interval: always\n",
         "jetstream { max_streams: 32, max_consumers: 10000 }\n",

@@ -94,6 +94,9 @@ pub(super) fn end(status: ExitStatus) -> String {
     }
 }
 
+/// How much less important than its parent a compiler is.
+const COURTESY: i32 = 10;
+
 /// Applies the limits to this process and everything it may start.
 pub(super) fn bind(request: &Request) -> io::Result<()> {
     let bounds = [
@@ -114,5 +117,8 @@ pub(super) fn bind(request: &Request) -> io::Result<()> {
         };
         setrlimit(resource, limit)?;
     }
+    // Tasks that run go before modules that are being compiled; how long that may take is counted in processor time.
+    // Where it is not allowed, the compiler is as important as before.
+    let _ = rustix::process::nice(COURTESY);
     Ok(())
 }
