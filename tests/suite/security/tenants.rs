@@ -1,8 +1,10 @@
 //! Tenants of a server: an account each, of which another knows nothing, and engines that they share.
 
+use super::member::Member;
 use super::{Site, keys, tool};
 use crate::faults::engine::EngineProcess;
 use crate::support::{Cli, file, folder, guest, only_here};
+use async_nats::jetstream::stream;
 use rwasm_cluster::nats::{ConnectSettings, Key};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -189,6 +191,26 @@ fn a_tenant_stores_no_more_than_it_may() {
         .end()
         .expect_code(0)
         .expect_stdout("dog\t2\ncat\t1\n");
+}
+
+#[test]
+fn nobody_stores_anything_in_the_memory_of_the_server() {
+    let shared = Shared::new(&["--tenant-store", "20MiB"]);
+    for admin in ["admin", "red/admin"] {
+        Member::of(&shared.0, admin).runs(async |admin| {
+            for max_bytes in [300 << 20, -1] {
+                let stream = admin.js.create_stream(stream::Config {
+                    name: "MEMORY".to_owned(),
+                    subjects: vec!["memory".to_owned()],
+                    storage: stream::StorageType::Memory,
+                    max_bytes,
+                    ..stream::Config::default()
+                });
+                let refused = stream.await.map(drop).expect_err("it may not");
+                assert!(refused.to_string().contains("memory"), "{refused}");
+            }
+        });
+    }
 }
 
 #[test]
