@@ -12,6 +12,7 @@ use async_nats::jetstream::context::{ContextBuilder, PublishError};
 use async_nats::jetstream::{self, publish::PublishAck};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerAddr};
 use bytes::Bytes;
+use rwasm_value::small_file;
 use rwasm_value::units::ByteSize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -384,7 +385,7 @@ impl Connection {
 /// Checks that a file contains PEM of this kind, before the client looks: it would accept one without and trust
 /// nobody.
 fn has_pem(path: &Path, kind: &str) -> Result<(), ConnectError> {
-    let reason = match std::fs::read_to_string(path) {
+    let reason = match small_file::read(path) {
         Ok(text) if text.contains(&format!("{kind}-----")) => return Ok(()),
         Ok(_) => format!("there is no {} in it", kind.to_ascii_lowercase()),
         Err(error) => error.to_string(),

@@ -6,6 +6,7 @@ use crate::support::Server;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
@@ -227,6 +228,35 @@ fn a_key_that_others_can_read_is_not_used() {
         14,
         &["can be read by other users: run `chmod 600` on it"],
     );
+}
+
+/// Files without an end, which would take all memory; a key may be a pipe all the same, as shells make them.
+#[test]
+fn no_file_of_settings_is_read_without_end() {
+    let site = Site::plain(&[]);
+    let url = site.url("127.0.0.1");
+    let wanted = &["/dev/zero", "expected at most 1MiB, found more"];
+    let init = || tool("init").arg(&url);
+    refused(init().typed("--key /dev/zero"), 14, wanted);
+    refused(site.init("admin").typed("--ca /dev/zero"), 13, wanted);
+    let join = tool("engine").arg("join").arg(&url);
+    let join = site.with_key(join.typed("--policy /dev/zero"), "engine");
+    refused(join, 14, wanted);
+    let run = tool("run").arg(crate::support::guest("wordcount"));
+    refused(run.typed("--env-file /dev/zero"), 14, wanted);
+
+    let pipe = site.dir.path().join("pipe");
+    let mode = Mode::RUSR | Mode::WUSR;
+    mkfifoat(CWD, &pipe, mode).expect("a FIFO can be made");
+    let key = std::fs::read(site.file("admin.key")).expect("a key");
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(&pipe, key).expect("it is read"));
+        init()
+            .arg("--key")
+            .arg(&pipe)
+            .typed("--max-bytes 100MiB")
+            .output();
+    });
 }
 
 #[test]
