@@ -55,7 +55,10 @@ impl Worker {
                 Ok(()) => sleep((age / 3).max(Duration::from_millis(50))).await,
                 Err(reason) => {
                     self.is_heard.store(false, Ordering::Relaxed);
-                    tracing::warn!(reason, "cannot report these engines to the cluster");
+                    // That the server rejects the key was said once.
+                    if !self.connection.is_rejected() {
+                        tracing::warn!(reason, "cannot report these engines to the cluster");
+                    }
                     sleep(AGAIN).await;
                 }
             }
