@@ -53,6 +53,14 @@ pub enum ClusterEvent {
         /// How many modules that engine's process has compiled before this one.
         before: u32,
     },
+    /// The server of a remote cluster rejects the key that it accepted before. Tasks wait until it accepts it again.
+    /// Emitted once in a while.
+    Rejected {
+        /// The server's URL.
+        url: Arc<str>,
+        /// The key, such as `the client key`.
+        who: Arc<str>,
+    },
     /// This many events were missed, because they were not taken in time.
     Missed(u64),
     /// The cluster was shut down. Always the last event.

@@ -187,7 +187,7 @@ pub use rwasm_value::value::{
 };
 pub use rwasm_value::{arguments, format};
 #[doc(hidden)]
-pub use rwasm_value::{aside, plain};
+pub use rwasm_value::{aside, plain, small_file};
 pub use view::{
     ApplyError, AsCompleted, Budget, Canceller, ClusterNote, ClusterNotes, CompositeError,
     DirectView, Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult,

@@ -1,6 +1,8 @@
 //! Compiling is bounded: in time, memory and code; a compiler that crashes, hangs or lies fails one module, and the
 //! cluster goes on.
 
+mod turns;
+
 use crate::support::{
     LONG, SOON, component, file, folder, module, numbers, only_here, program, refused_by_engine,
     soon, until,

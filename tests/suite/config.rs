@@ -234,6 +234,10 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
             ["`fuel` may be at most 30000000000 here", "use --fuel"],
         ),
         (
+            "retries = 4294967295",
+            ["`retries` may be at most 100 here", "use --retries"],
+        ),
+        (
             "lane = 'gpu'",
             ["`lane` cannot be set here", "where tasks run"],
         ),

@@ -147,7 +147,7 @@ impl Ending {
 }
 
 impl CliError {
-    fn code(&self) -> u8 {
+    pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Usage { .. }
             | Self::Wrong { .. }

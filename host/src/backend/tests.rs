@@ -10,7 +10,7 @@ use rwasm_sandbox::sandbox::{
     Arguments, Callee, CodeSource, HostFunctions, Lowering, Module, Program, Sandbox, Setting,
     VariantKey,
 };
-use rwasm_value::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId, TenantId};
 use rwasm_value::value::{Packed, Type, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,9 +77,10 @@ impl Bench {
             HostFunctions::new(),
         );
         let module = Module::from_bytes("guest", GUEST).expect("it is a module");
-        let program = sandbox
-            .expect("wasmtime runs here")
-            .program(&module, key(), &limits());
+        let program =
+            sandbox
+                .expect("wasmtime runs here")
+                .program(&module, key(), &limits(), TenantId(0));
         let (sender, heard) = channel();
         Self {
             backend: Local::start(&settings, events).expect("it starts"),

@@ -63,9 +63,9 @@ fn answer(workers: &[Arc<Worker>], request: &Request<Incoming>) -> Response<Full
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
         }
         "/readyz"
-            if !workers
-                .iter()
-                .all(|one| one.is_heard.load(Ordering::Relaxed)) =>
+            if !workers.iter().all(|one| {
+                one.is_heard.load(Ordering::Relaxed) && !one.connection.is_rejected()
+            }) =>
         {
             (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -62,7 +62,10 @@ impl Worker {
                 }
                 Err(reason) => {
                     self.is_heard.store(false, Ordering::Relaxed);
-                    if let Some(left_out) = self.warnings.next() {
+                    // That the server rejects the key was said once.
+                    if !self.connection.is_rejected()
+                        && let Some(left_out) = self.warnings.next()
+                    {
                         let what = "cannot report these engines to the cluster";
                         tracing::warn!(reason, left_out, "{what}");
                     }

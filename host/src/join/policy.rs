@@ -5,8 +5,8 @@ use crate::nats::wire::TasksHead;
 use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
 use rwasm_sandbox::limits::{Limits, MAX_STACK, MIN_STACK};
 use rwasm_sandbox::outcome::{FailureCode, Outcome};
-use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
+use rwasm_value::{plain, small_file};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,7 +132,7 @@ impl EnginePolicy {
     /// # Errors
     /// If the file cannot be read, or is not a valid policy.
     pub fn read(path: &Path) -> Result<Self, PolicyError> {
-        let text = std::fs::read_to_string(path).map_err(|source| PolicyError::Unreadable {
+        let text = small_file::read(path).map_err(|source| PolicyError::Unreadable {
             path: path.to_owned(),
             source,
         })?;

@@ -9,6 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rwasm_value::small_file;
 use sha2::{Digest as _, Sha256};
 use std::net::IpAddr;
 use std::path::Path;
@@ -84,7 +85,7 @@ impl Authority {
     fn open(dir: &Path, files: &mut Vec<KeyFile>) -> Result<Self, KeysError> {
         let (ca, ca_key) = (dir.join(CA), dir.join(CA_KEY));
         let has_ca = ca.try_exists().map_err(KeysError::unreadable(&ca))?;
-        let key = match std::fs::read_to_string(&ca_key) {
+        let key = match small_file::read(&ca_key) {
             Ok(text) => {
                 files.push(KeyFile::new(ca_key, Written::Kept));
                 KeyPair::from_pem(&text).map_err(|error| refused(dir, &error))?

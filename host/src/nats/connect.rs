@@ -7,11 +7,13 @@
 use super::assets::{self, AssetError};
 use super::names::{self, Class};
 use super::orders::Signer;
-use super::refusal::{denied, refused};
+use super::refusal::refused;
+use super::standing::Standing;
 use async_nats::jetstream::context::{ContextBuilder, PublishError};
 use async_nats::jetstream::{self, publish::PublishAck};
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, RequestErrorKind, ServerAddr};
+use async_nats::{Client, ConnectOptions, HeaderMap, RequestErrorKind, ServerAddr};
 use bytes::Bytes;
+use rwasm_value::small_file;
 use rwasm_value::units::ByteSize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -135,6 +137,7 @@ pub(crate) struct Connection {
     denials: watch::Receiver<Option<Denied>>,
     /// The number of times the connection was made.
     made: watch::Receiver<u64>,
+    is_rejected: watch::Receiver<bool>,
 }
 
 /// How long an operation on the server may take: a group of servers without a leader needs up to ten seconds for one.
@@ -167,15 +170,14 @@ impl Connection {
             Some(key) => format!("the {} key", key.role).into(),
             None => "a connection without a key".into(),
         };
-        let (sender, denials) = watch::channel(None);
-        let (connected, made) = watch::channel(0);
+        let standing = Standing::new(Arc::clone(&url), Arc::clone(&who), role, servers.len());
+        let (denials, made) = (standing.denials(), standing.made());
+        let is_rejected = standing.is_rejected();
         let mut options = match &settings.key {
             Some(key) => ConnectOptions::with_nkey(key.seed.clone()),
             None => ConnectOptions::new(),
         };
-        let asked = Arc::clone(&who);
         let inbox: Arc<str> = role.inbox().into();
-        let inbox_of = Arc::clone(&inbox);
         options = options
             .name(name)
             .custom_inbox_prefix(inbox.to_string())
@@ -185,22 +187,7 @@ impl Connection {
             .subscription_capacity(1 << 16)
             .client_capacity(1 << 14)
             .event_callback(move |event| {
-                if let Event::ServerError(error) = &event
-                    && let Some(denied) = denied(error, &asked, role)
-                {
-                    // One by which no answers come stays: whatever is done next waits for them.
-                    sender.send_if_modified(|last: &mut Option<Denied>| {
-                        let is_deaf = last.as_ref().is_some_and(|last| last.is_of(&inbox_of));
-                        if !is_deaf {
-                            *last = Some(denied);
-                        }
-                        !is_deaf
-                    });
-                }
-                if matches!(event, Event::Connected) {
-                    connected.send_modify(|count| *count += 1);
-                }
-                tracing::debug!(%event, "the connection to the server");
+                standing.hear(&event);
                 std::future::ready(())
             });
         let client = encrypted(options, settings, &servers)
@@ -225,6 +212,7 @@ impl Connection {
             inbox,
             denials,
             made,
+            is_rejected,
         })
     }
 
@@ -375,6 +363,16 @@ impl Connection {
         }
     }
 
+    /// Whether the server rejects the connection at present: it accepted the key before.
+    pub(crate) fn is_rejected(&self) -> bool {
+        *self.is_rejected.borrow()
+    }
+
+    /// Changes when the server begins to reject the connection, and when it accepts it again.
+    pub(crate) fn rejections(&self) -> watch::Receiver<bool> {
+        self.is_rejected.clone()
+    }
+
     /// The last denial by the server, whenever that was.
     pub(crate) fn last_denial(&self) -> Option<Denied> {
         self.denials.borrow().clone()
@@ -384,7 +382,7 @@ impl Connection {
 /// Checks that a file contains PEM of this kind, before the client looks: it would accept one without and trust
 /// nobody.
 fn has_pem(path: &Path, kind: &str) -> Result<(), ConnectError> {
-    let reason = match std::fs::read_to_string(path) {
+    let reason = match small_file::read(path) {
         Ok(text) if text.contains(&format!("{kind}-----")) => return Ok(()),
         Ok(_) => format!("there is no {} in it", kind.to_ascii_lowercase()),
         Err(error) => error.to_string(),

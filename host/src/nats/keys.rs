@@ -8,7 +8,7 @@ use super::role::{Key, Role};
 use super::{certificates, names};
 use rwasm_value::aside::Aside;
 use rwasm_value::ids::not_a_name;
-use rwasm_value::plain;
+use rwasm_value::{plain, small_file};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -284,7 +284,7 @@ impl PublicKeys {
     /// If it cannot be read, or contains anything that is not a public key.
     pub fn read(dir: &Path) -> Result<Self, KeysError> {
         let path = dir.join(PUBLIC);
-        let text = std::fs::read_to_string(&path).map_err(KeysError::unreadable(&path))?;
+        let text = small_file::read(&path).map_err(KeysError::unreadable(&path))?;
         Self::parse(&text).map_err(|reason| KeysError::NotPublicKeys { path, reason })
     }
 

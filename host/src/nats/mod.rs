@@ -22,6 +22,7 @@ pub(crate) mod refusal;
 mod role;
 mod server_config;
 mod setup;
+mod standing;
 pub(crate) mod wire;
 
 pub use assets::{Asset, AssetError, AssetSettings, AssetState};

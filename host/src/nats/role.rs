@@ -4,7 +4,7 @@
 
 use super::keys::PublicKeys;
 use super::names;
-use rwasm_value::plain;
+use rwasm_value::{plain, small_file};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -122,7 +122,7 @@ impl Key {
             path: path.to_owned(),
             source,
         };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = small_file::read(path).map_err(unreadable)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -214,8 +214,9 @@ pub enum ServerConfigError {
 }
 
 /// The quotas of the account, since a configuration has none for a single key. A cluster has seven streams and three
-/// consumers for each lane. A connection has a subscription for each request whose answer has parts, and a few beside.
-const STREAM_QUOTAS: &str = "max_streams: 32, max_consumers: 10000";
+/// consumers for each lane, and all streams are in files: 0 bytes of memory forbid streams in memory, for which nobody
+/// sets a bound. A connection has a subscription for each request whose answer has parts, and a few beside.
+const STREAM_QUOTAS: &str = "max_streams: 32, max_consumers: 10000, max_mem: 0";
 const CONNECTION_QUOTAS: &str = "limits { max_subscriptions: 10000 }";
 
 /// The account of those who are no tenants, and that of the server itself.

@@ -4,9 +4,10 @@
 //! with its engine until it is reported finished, or until the engine is lost or gone, which returns it. Whether it
 //! is tried again is the job's decision.
 
+use super::TenantId;
 use super::board::Board;
 use super::count_step;
-use super::order::{Decision, Eligible, Order, TenantId};
+use super::order::{Decision, Eligible, Order};
 use super::policy::Policy;
 use super::pool::{Load, Pool};
 use super::queues::{QueueKey, Queues, Removed, Takers};

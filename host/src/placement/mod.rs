@@ -21,8 +21,9 @@ mod turns;
 pub(crate) use machine::Machine;
 #[cfg(test)]
 pub(crate) use machine::{EngineStatus, Status};
-pub(crate) use order::{Decision, Eligible, Order, Stage, TenantId};
+pub(crate) use order::{Decision, Eligible, Order, Stage};
 pub use policy::{ParsePolicyError, Policy};
+pub(crate) use rwasm_value::ids::TenantId;
 pub(crate) use tenants::{Share, TenantLoad};
 
 /// Marks work of which an event may cause more than a fixed amount, so that tests can hold it against the events.

@@ -1,6 +1,6 @@
 //! What is asked of placement, and what it answers.
 
-use rwasm_value::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::ids::{DispatchId, EngineId, JobId, TenantId};
 use std::sync::Arc;
 
 /// The precedence within a group and a priority.
@@ -11,10 +11,6 @@ pub(crate) enum Stage {
     /// Mapping.
     Map,
 }
-
-/// A tenant: on whose account dispatches run. 0 is the cluster itself, which has those that are on nobody else's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TenantId(pub(crate) u64);
 
 /// The engines that may have a dispatch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

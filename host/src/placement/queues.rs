@@ -3,7 +3,8 @@
 //! Everything is in flat ordered maps without queue objects: an order in the middle can be removed at the cost of the
 //! first one, and a removed order leaves nothing behind.
 
-use super::order::{Eligible, Order, Stage, TenantId};
+use super::TenantId;
+use super::order::{Eligible, Order, Stage};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -6,8 +6,8 @@
 //! becomes ready starts at the present virtual time: it has saved up nothing while it was idle, and owes nothing for
 //! what it took while nobody else wanted it. Nobody is passed over for an engine that another cannot use.
 
+use super::TenantId;
 use super::board::Board;
-use super::order::TenantId;
 use super::pool::Pool;
 use super::turns::Turns;
 use std::cmp::Reverse;

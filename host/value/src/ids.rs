@@ -33,6 +33,11 @@ id! {
     ChunkIndex(u64)
 }
 
+/// A tenant: on whose account tasks run. 0 is the cluster itself, which has what is on nobody else's.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(pub u64);
+
 /// The most letters of a name.
 const LONGEST_NAME: usize = 64;
 

@@ -16,6 +16,8 @@ pub mod format;
 pub mod ids;
 #[doc(hidden)]
 pub mod plain;
+#[doc(hidden)]
+pub mod small_file;
 pub mod units;
 pub mod value;
 

@@ -1,12 +1,12 @@
 //! Servers, certificates and keys that do not fit each other.
 
 use super::member::Member;
-use super::{AT_ONCE, Site, config, keys, refused, tool};
+use super::{AT_ONCE, NAMED, Site, config, keys, refused, tool};
 use crate::support::Server;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -229,6 +229,35 @@ fn a_key_that_others_can_read_is_not_used() {
     );
 }
 
+/// Files without an end, which would take all memory; a key may be a pipe all the same, as shells make them.
+#[test]
+fn no_file_of_settings_is_read_without_end() {
+    let site = Site::plain(&[]);
+    let url = site.url("127.0.0.1");
+    let wanted = &["/dev/zero", "expected at most 1MiB, found more"];
+    let init = || tool("init").arg(&url);
+    refused(init().typed("--key /dev/zero"), 14, wanted);
+    refused(site.init("admin").typed("--ca /dev/zero"), 13, wanted);
+    let join = tool("engine").arg("join").arg(&url);
+    let join = site.with_key(join.typed("--policy /dev/zero"), "engine");
+    refused(join, 14, wanted);
+    let run = tool("run").arg(crate::support::guest("wordcount"));
+    refused(run.typed("--env-file /dev/zero"), 14, wanted);
+
+    let pipe = site.dir.path().join("pipe");
+    let mode = Mode::RUSR | Mode::WUSR;
+    mkfifoat(CWD, &pipe, mode).expect("a FIFO can be made");
+    let key = std::fs::read(site.file("admin.key")).expect("a key");
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(&pipe, key).expect("it is read"));
+        init()
+            .arg("--key")
+            .arg(&pipe)
+            .typed("--max-bytes 100MiB")
+            .output();
+    });
+}
+
 #[test]
 fn a_key_that_is_locked_out_is_cut_off_and_the_others_are_not() {
     let dir = keys(&[]);
@@ -236,27 +265,9 @@ fn a_key_that_is_locked_out_is_cut_off_and_the_others_are_not() {
         .typed("--role client --name bob")
         .in_dir(&dir)
         .output();
-    // The server is told its name as it starts, and reads no configuration with another.
-    let named = ["--name", "alone"];
-    let site = Site::of(dir, &named).set_up();
+    let site = Site::of(dir, &NAMED).set_up();
     Member::of(&site, "client-bob").runs(async |bob| {
-        let list = site.file("public.toml");
-        let text = std::fs::read_to_string(&list).expect("it is there");
-        let kept: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.starts_with("client-bob"))
-            .collect();
-        std::fs::write(&list, kept.join("\n")).expect("written");
-        std::fs::write(
-            site.server.dir().join("server.conf"),
-            config(&site.dir, &named),
-        )
-        .expect("written");
-        let pid = i32::try_from(site.server.pid())
-            .ok()
-            .and_then(Pid::from_raw);
-        kill_process(pid.expect("it has a number"), Signal::HUP)
-            .expect("it is told to read it again");
+        site.lock_out("client-bob");
         bob.is_cut_off().await;
     });
     let bob = tool("init")

@@ -55,7 +55,7 @@ fn a_server_without_jetstream_is_refused() {
 fn an_account_without_jetstream_is_refused() {
     let dir = keys(&[]);
     let config = config(&dir, &[]);
-    let enabled = "jetstream { max_streams: 32, max_consumers: 10000 }";
+    let enabled = "jetstream { max_streams: 32, max_consumers: 10000, max_mem: 0 }";
     assert!(config.contains(enabled), "{config}");
     let site = Site::configured(dir, &config.replace(enabled, "jetstream: disabled"));
     refused(

@@ -4,7 +4,7 @@
 //! `connecting` is about servers and certificates, `roles` about what each key may not, `needless` about every request that
 //! a key's work does not need, `duties` about what it needs, `looking` about what a viewer sees, `limits` about servers that
 //! are too small, too old or not set up, `objects` about large values, `orders` about whose orders engines obey, `making`
-//! about the commands themselves, `tenants` about accounts that share engines. `member` is somebody with a key who speaks to a server directly.
+//! about the commands themselves, `revoked` about keys that were taken back, `tenants` about accounts that share engines. `member` is somebody with a key who speaks to a server directly.
 
 mod connecting;
 mod duties;
@@ -15,16 +15,23 @@ mod member;
 mod needless;
 mod objects;
 mod orders;
+mod revoked;
 mod roles;
 mod tenants;
 
 use crate::support::{Cli, Server, folder, guest, program};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What is refused is refused in this time, on a busy machine too: the time-out of a connection is longer.
 const AT_ONCE: Duration = Duration::from_secs(9);
+
+/// Options of `server-config` for a server that reads its configuration again: it is told its name as it starts, and
+/// reads none with another.
+const NAMED: [&str; 2] = ["--name", "alone"];
 
 /// The keys of a cluster, and its server.
 struct Site {
@@ -57,6 +64,28 @@ impl Site {
     /// A file in the directory of keys.
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join("keys").join(name)
+    }
+
+    /// Takes the key with this label out of the list of public keys, and has the server, which is [`NAMED`], read what
+    /// follows. Returns the list as it was.
+    fn lock_out(&self, label: &str) -> String {
+        let list = self.file("public.toml");
+        let text = fs::read_to_string(&list).expect("it is there");
+        let kept = text.lines().filter(|line| !line.starts_with(label));
+        self.read_again(&kept.collect::<Vec<_>>().join("\n"));
+        text
+    }
+
+    /// Has the server, which is [`NAMED`], read a configuration with this list of public keys.
+    fn read_again(&self, list: &str) {
+        fs::write(self.file("public.toml"), list).expect("written");
+        let config = config(&self.dir, &NAMED);
+        fs::write(self.server.dir().join("server.conf"), config).expect("written");
+        let pid = i32::try_from(self.server.pid())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(pid.expect("it has a number"), Signal::HUP)
+            .expect("it is told to read it again");
     }
 
     /// How clients reach the server, by a name or address.

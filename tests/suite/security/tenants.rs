@@ -4,6 +4,7 @@ use super::member::Member;
 use super::{Site, keys, tool};
 use crate::faults::engine::EngineProcess;
 use crate::support::{Cli, file, folder, guest, only_here};
+use async_nats::jetstream::stream;
 use rwasm_cluster::nats::{ConnectSettings, Key};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -234,6 +235,26 @@ fn a_tenant_without_its_streams_takes_nothing_from_the_other() {
     assert!(status.success(), "{said}");
     assert!(said.lines().count() < 100, "{said}");
     assert!(said.contains("did not cancel"), "{said}");
+}
+
+#[test]
+fn nobody_stores_anything_in_the_memory_of_the_server() {
+    let shared = Shared::new(&["--tenant-store", "20MiB"]);
+    for key in ["admin.key", "red/admin.key"] {
+        Member::with_key(&shared.0, "admin", key).runs(async |admin| {
+            for max_bytes in [300 << 20, -1] {
+                let stream = admin.js.create_stream(stream::Config {
+                    name: "MEMORY".to_owned(),
+                    subjects: vec!["memory".to_owned()],
+                    storage: stream::StorageType::Memory,
+                    max_bytes,
+                    ..stream::Config::default()
+                });
+                let refused = stream.await.map(drop).expect_err("it may not");
+                assert!(refused.to_string().contains("memory"), "{refused}");
+            }
+        });
+    }
 }
 
 #[test]

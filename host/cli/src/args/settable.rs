@@ -76,17 +76,23 @@ pub(super) fn refusal(id: &str, value: &str) -> Option<String> {
     ))
 }
 
-/// Says that a limit is above its default. What is not a valid value is refused when it is read.
+/// The most retries of a task that a project file may set: each may take as long as the task may.
+const MOST_RETRIES: u32 = 100;
+
+/// Says that a limit is above its default, or that there are too many retries. What is not a valid value is refused when it is read.
 fn raised(id: &str, value: &str, name: &str) -> Option<String> {
+    const DEFAULT: &str = ", the default";
     let limits = rwasm_cluster::Limits::default();
-    let (is_above, default) = match id {
+    let (is_above, most, note) = match id {
         "timeout" => (
             duration(value).is_ok_and(|time| time > limits.time),
             humantime::format_duration(limits.time).to_string(),
+            DEFAULT,
         ),
         "memory" => (
             positive_size(value).is_ok_and(|size| size > limits.memory),
             limits.memory.to_string(),
+            DEFAULT,
         ),
         // Whatever is given here takes the place of what a deterministic task has.
         "fuel" => (
@@ -94,12 +100,20 @@ fn raised(id: &str, value: &str, name: &str) -> Option<String> {
                 .parse()
                 .is_ok_and(|fuel: u64| fuel > DETERMINISTIC_FUEL),
             DETERMINISTIC_FUEL.to_string(),
+            DEFAULT,
+        ),
+        "retries" => (
+            value
+                .parse()
+                .is_ok_and(|retries: u32| retries > MOST_RETRIES),
+            MOST_RETRIES.to_string(),
+            "",
         ),
         _ => return None,
     };
     is_above.then(|| {
         format!(
-            "`{name}` may be at most {default} here, the default, but is {value}: a project file may come from an untrusted project, and does not raise limits; use --{name}"
+            "`{name}` may be at most {most} here{note}, but is {value}: a project file may come from an untrusted project, and does not raise limits; use --{name}"
         )
     })
 }

@@ -8,7 +8,7 @@ use crate::args::{ClusterArgument, IdentityOptions, RemoteOptions};
 use crate::environment::places;
 use crate::exit::CliError;
 use rwasm_cluster::nats::{ConnectError, ConnectSettings, Key, Role};
-use rwasm_cluster::plain;
+use rwasm_cluster::{plain, small_file};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -73,7 +73,7 @@ impl Profile {
         };
         let name = name.unwrap_or(DEFAULT);
         let path = dir.join(name).with_extension("toml");
-        let (settings, is_there) = match std::fs::read_to_string(&path) {
+        let (settings, is_there) = match small_file::read(&path) {
             _ if dir.as_os_str().is_empty() => (ProfileSettings::default(), false),
             Ok(text) => (read(&text, &path)?, true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

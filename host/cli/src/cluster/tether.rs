@@ -52,7 +52,7 @@ fn hold(
     arguments: impl Iterator<Item = OsString>,
 ) -> io::Result<ExitCode> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    let key = std::fs::read(key)?;
+    let key = rwasm_cluster::small_file::read(key)?;
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -60,7 +60,7 @@ fn hold(
     let mut stdin = child.stdin.take();
     if let Some(stdin) = &mut stdin {
         // Where ssh has ended already, its own words say why.
-        let _ = stdin.write_all(&key).and_then(|()| stdin.flush());
+        let _ = stdin.write_all(key.as_bytes()).and_then(|()| stdin.flush());
     }
     let held = Arc::new(Mutex::new(Held { stdin }));
     let ended = held.clone();

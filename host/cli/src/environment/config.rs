@@ -1,32 +1,20 @@
 //! `rwasm.toml`: what a project sets for its runs, behind the command line and the environment.
 
 use crate::exit::CliError;
-use rwasm_cluster::ByteSize;
 use rwasm_cluster::plain::leaves_line;
+use rwasm_cluster::small_file;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "rwasm.toml";
 
-/// The most bytes of a file, of which settings take a few hundred.
-const MOST_BYTES: u64 = 1 << 20;
-
 /// Reads a file that may be anything: opening a pipe waits for whoever writes it.
 fn read(path: &Path) -> std::io::Result<String> {
-    let found = std::fs::metadata(path)?;
-    if !found.is_file() {
+    if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }
-    if found.len() > MOST_BYTES {
-        let message = format!(
-            "expected at most {}, found {}",
-            ByteSize::new(MOST_BYTES),
-            ByteSize::new(found.len())
-        );
-        return Err(std::io::Error::other(message));
-    }
-    std::fs::read_to_string(path)
+    small_file::read(path)
 }
 
 /// The settings of the current directory's project file; none where there is no file.

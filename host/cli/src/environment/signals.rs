@@ -1,6 +1,8 @@
 //! Ctrl-C and SIGTERM: what runs is stopped, the terminal left sound, and the program ends with
 //! the signal's code within a second, even where something does not answer.
 
+#[cfg(feature = "nats")]
+use crate::exit::CliError;
 use crate::exit::Ending;
 use rwasm_cluster::aside::abandon_all;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -20,6 +22,9 @@ type Stop = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 struct SignalState {
     ending: Option<Ending>,
+    /// Why the program ends, if no signal but something else ends it; none once that is reported.
+    #[cfg(feature = "nats")]
+    failed: Option<CliError>,
     stop: Option<Stop>,
     /// What is stopped may take as long as it wants; another signal ends the program.
     is_patient: bool,
@@ -90,6 +95,37 @@ impl Signals {
         if let Some(stop) = stop {
             stop();
         }
+    }
+
+    /// Stops what runs because of this error: whoever settles it takes the error. Like a signal it ends the program even if
+    /// something does not answer.
+    #[cfg(feature = "nats")]
+    pub(crate) fn fail(&self, error: CliError) {
+        let mut state = self.lock();
+        let code = i32::from(error.code());
+        state.failed = Some(error);
+        let stop = state.stop.take();
+        drop(state);
+        let last = self.clone();
+        let _ = std::thread::Builder::new()
+            .name("rwasm-last-resort".to_owned())
+            .spawn(move || {
+                std::thread::sleep(GRACE);
+                // Otherwise it was taken, and is reported as the program ends.
+                if let Some(error) = last.failure() {
+                    let _ = error.report(false);
+                    exit(code);
+                }
+            });
+        if let Some(stop) = stop {
+            stop();
+        }
+    }
+
+    /// Takes the error by which it was stopped, if it was.
+    #[cfg(feature = "nats")]
+    pub(crate) fn failure(&self) -> Option<CliError> {
+        self.lock().failed.take()
     }
 
     /// The signal that came, if one did.

@@ -12,7 +12,10 @@ use crate::output::messages::note;
 use crate::output::messages::warn;
 use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, Limits, Resource};
 #[cfg(feature = "nats")]
-use rwasm_cluster::{ClusterEvent, nats::Role};
+use rwasm_cluster::{
+    ClusterEvent,
+    nats::{ConnectError, Role},
+};
 use std::ops::Deref;
 
 /// How a job gets its cluster.
@@ -95,7 +98,9 @@ pub(crate) struct RunningCluster {
 
 impl RunningCluster {
     /// Starts the engines, or reaches those that there are, and warns of what is amiss with them.
-    pub(super) fn start(settings: ClusterSettings) -> Result<Self, CliError> {
+    ///
+    /// A cluster that rejects the key later ends what `signals` watches.
+    pub(super) fn start(settings: ClusterSettings, signals: &Signals) -> Result<Self, CliError> {
         let is_quiet = settings.is_quiet;
         match settings.engines {
             EnginesOf::ThisProcess => {
@@ -113,6 +118,7 @@ impl RunningCluster {
             #[cfg(feature = "nats")]
             EnginesOf::Elsewhere { lane, is_counted } => {
                 let cluster = settings.builder.start().map_err(CliError::Start)?;
+                end_if_rejected(&cluster, signals);
                 if !is_quiet {
                     warn_of_engines(&cluster, &lane, is_counted);
                 }
@@ -139,10 +145,14 @@ impl RunningCluster {
         signals: &Signals,
     ) -> Result<T, CliError> {
         history::warn_of_losses(&mut self.events);
-        match signals.ending() {
-            Some(ending) => Err(CliError::Signal(ending)),
-            None => ended,
+        if let Some(ending) = signals.ending() {
+            return Err(CliError::Signal(ending));
         }
+        #[cfg(feature = "nats")]
+        if let Some(failure) = signals.failure() {
+            return Err(failure);
+        }
+        ended
     }
 }
 
@@ -164,6 +174,29 @@ fn warn_of_engines(cluster: &Cluster, lane: &str, is_counted: bool) {
     if !cluster.is_served() {
         warn(&unserved(lane, cluster.engines().is_empty()));
     }
+}
+
+/// Ends what runs, as long as the cluster is there, when its server rejects the key that it accepted before: nobody else
+/// waits for it to be accepted again.
+#[cfg(feature = "nats")]
+fn end_if_rejected(cluster: &Cluster, signals: &Signals) {
+    let (mut events, signals) = (cluster.events(), signals.clone());
+    let follow = move || {
+        let rejected = events.find_map(|event| match event {
+            ClusterEvent::Rejected { url, who } => Some(ConnectError::Refused {
+                url: url.to_string(),
+                who: who.to_string(),
+            }),
+            _ => None,
+        });
+        if let Some(rejected) = rejected {
+            signals.fail(CliError::Connect(rejected));
+        }
+    };
+    // Without a thread the job waits.
+    let _ = std::thread::Builder::new()
+        .name("rwasm-rejected".to_owned())
+        .spawn(follow);
 }
 
 /// Warns, as long as the cluster is there, when it takes no tasks, and says what it compiles.

@@ -4,6 +4,7 @@
 use crate::args::{DeterminismOptions, GrantOptions};
 use crate::exit::CliError;
 use rwasm_cluster::plain::{self, visible};
+use rwasm_cluster::small_file;
 use rwasm_cluster::{Grants, Random};
 use std::path::Path;
 
@@ -42,7 +43,7 @@ pub(crate) fn reached(options: &GrantOptions) -> Result<Grants, CliError> {
 }
 
 fn read(file: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(file).map_err(|error| CliError::Gone {
+    small_file::read(file).map_err(|error| CliError::Gone {
         message: format!(
             "cannot read variables from `{}`: {error}",
             plain::path(file)

@@ -64,7 +64,7 @@ pub(crate) fn carry_out<P: Plan>(
     let outputs = Outputs::open(&output)?;
     steps.done("module read");
 
-    let mut cluster = RunningCluster::start(*cluster)?;
+    let mut cluster = RunningCluster::start(*cluster, signals)?;
     steps.done("engines started");
 
     let subject = plan.subject();

@@ -44,6 +44,7 @@ use compile::Supply;
 use compile::variant::Variant;
 #[doc(hidden)]
 pub use compile::variant::VariantKey;
+use rwasm_value::ids::TenantId;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The basis of programs: a cluster's variants and its code cache. Locked when a module is loaded,
@@ -85,7 +86,7 @@ impl Sandbox {
         })
     }
 
-    /// Prepares `module` for running on the variant, compiled under `limits`.
+    /// Prepares `module` for running on the variant, compiled under `limits` when it is this tenant's turn.
     ///
     /// # Errors
     ///
@@ -96,6 +97,7 @@ impl Sandbox {
         module: &Module,
         key: VariantKey,
         limits: &Limits,
+        tenant: TenantId,
     ) -> Result<Program, LoadError> {
         let variant = self.variant(key).map_err(|error| {
             LoadError::invalid(
@@ -109,6 +111,7 @@ impl Sandbox {
             &Supply {
                 source: &self.source,
                 limits,
+                tenant,
             },
             self.lowering,
             self.strict_imports,
@@ -125,6 +128,12 @@ impl Sandbox {
         let gone = std::mem::take(&mut *variants);
         drop(variants);
         drop(gone);
+    }
+
+    /// Lets a module that is to be compiled for somebody else be compiled in a turn of this tenant, too, if that is sooner.
+    #[doc(hidden)]
+    pub fn wanted_too(&self, module: ModuleHash, tenant: TenantId) {
+        self.source.wanted_too(&module.to_string(), tenant);
     }
 
     /// Returns how many modules are compiled before the one with this hash, or at the same time; none if it is not being

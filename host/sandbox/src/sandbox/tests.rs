@@ -9,7 +9,7 @@ use crate::sandbox::abi::{
     GuestMemory, Layout, LiftError, Signature, Waits, lift_result, lower_params,
 };
 use proptest::prelude::*;
-use rwasm_value::ids::EngineId;
+use rwasm_value::ids::{EngineId, TenantId};
 use rwasm_value::value::codec::Reader;
 use rwasm_value::value::{Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
@@ -275,6 +275,7 @@ fn both_lowerings_give_what_was_sent() {
                     &module,
                     VariantKey::of(&Limits::default(), false),
                     &Limits::default(),
+                    TenantId(0),
                 )
                 .expect("a program");
             (sandbox, program)
@@ -319,6 +320,7 @@ fn call_typed<P: rwasm_value::value::Params, R: rwasm_value::value::FromWit>(
             callable.module(),
             VariantKey::of(&Limits::default(), false),
             &Limits::default(),
+            TenantId(0),
         )
         .expect("a program");
     let packed = callable.pack(params).map_err(|error| error.to_string())?;

@@ -157,6 +157,7 @@ pub(super) async fn run(
     tokio::spawn(hear::watch_engines(Arc::clone(&agent), seen));
     tokio::spawn(hear::hear(Arc::clone(&agent), notes, results));
     tokio::spawn(hear::find_missed(Arc::clone(&agent)));
+    tokio::spawn(hear::tell_rejected(Arc::clone(&agent)));
     if let Some(recalled) = &agent.recalled {
         tokio::spawn(recall::hear_stored(
             Arc::clone(&agent),

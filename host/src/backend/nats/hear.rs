@@ -3,6 +3,7 @@
 
 use super::agent::{AGAIN, Agent, QUIET, Seen};
 use super::flight;
+use crate::events::ClusterEvent;
 use crate::nats::presence;
 use crate::nats::wire::{MOST_CANCELLED, encode_cancelled};
 use crate::nats::{direct, names};
@@ -19,6 +20,9 @@ const KEPT: usize = 64 << 20;
 
 /// How often results are looked for that were not heard, while others are.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// How often it is reported that the server rejects the key.
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
 
 /// Requests for single results that are under way at a time.
 const ASKED_AT_ONCE: usize = 64;
@@ -74,6 +78,24 @@ pub(super) async fn hear(agent: Arc<Agent>, notes: Subscriber, mut results: Subs
         if heard >= room && agent.recalled.is_none() {
             heard = 0;
             tokio::spawn(make_room(Arc::clone(&agent)));
+        }
+    }
+}
+
+/// Reports from time to time that the server rejects the key, as long as it does: whoever listens may begin later.
+pub(super) async fn tell_rejected(agent: Arc<Agent>) {
+    let connection = &agent.connection;
+    let mut rejections = connection.rejections();
+    loop {
+        if connection.is_rejected() {
+            let rejected = ClusterEvent::Rejected {
+                url: Arc::clone(&connection.url),
+                who: Arc::clone(&connection.who),
+            };
+            agent.roster.events().tell(rejected);
+        }
+        if let Ok(Err(_)) = timeout(TOLD_AGAIN, rejections.changed()).await {
+            return;
         }
     }
 }

@@ -23,7 +23,7 @@ fn a_server_for_one_machine() {
         "no_fast_producer_stall: true\n",
         "  store_dir: \"/var/lib/rwasm\"\n",
         "  sync_interval: always\n",
-        "jetstream { max_streams: 32, max_consumers: 10000 }\n",
+        "jetstream { max_streams: 32, max_consumers: 10000, max_mem: 0 }\n",
         "limits { max_subscriptions: 10000 }\n",
         "{ nkey: UADMIN }\n",
         "{ nkey: UENGINE, permissions: {\n",

@@ -224,6 +224,7 @@ impl Core {
                 break;
             }
             // Somebody makes it, or finds that it cannot be made.
+            self.wanted_too(tenant, module);
             kept = self.made.wait(kept).unwrap_or_else(PoisonError::into_inner);
         }
         // Compiled without the lock: another module need not wait for it.
@@ -248,6 +249,9 @@ impl Core {
                 let mut kept = self.programs();
                 let program = kept.get(&key, tenant.id());
                 let begins = program.is_none() && kept.begin(key);
+                if program.is_none() && !begins {
+                    self.wanted_too(tenant, module);
+                }
                 (program, begins)
             };
             match look() {
@@ -296,7 +300,7 @@ impl Core {
         let key = (module.hash(), variant);
         let _making = Making { core: self, key };
         let program = Arc::new(match &self.workshop {
-            Workshop::Here(sandbox) => sandbox.program(module, variant, limits)?,
+            Workshop::Here(sandbox) => sandbox.program(module, variant, limits, tenant.id())?,
             Workshop::Elsewhere { strict_imports } => {
                 Program::elsewhere(module.clone(), *strict_imports)?
             }
@@ -306,6 +310,13 @@ impl Core {
         drop(gone);
         self.bound_programs(tenant);
         Ok(program)
+    }
+
+    /// Has a module that is being made for somebody wait for a turn of this tenant, too.
+    fn wanted_too(&self, tenant: &TenantState, module: &Module) {
+        if let Workshop::Here(sandbox) = &self.workshop {
+            sandbox.wanted_too(module.hash(), tenant.id());
+        }
     }
 
     /// Lets go of the programs that a tenant has more than it may have.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use cache::CodeCache;
 use compiler::Compiler;
 use helper::{CodeKind, HelperError, Helpers, Passed, Task};
+use rwasm_value::ids::TenantId;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -122,6 +123,7 @@ pub struct CodeSource {
 pub(super) struct Supply<'a> {
     pub(super) source: &'a CodeSource,
     pub(super) limits: &'a Limits,
+    pub(super) tenant: TenantId,
 }
 
 impl CodeSource {
@@ -145,6 +147,11 @@ impl CodeSource {
     /// compiled here.
     pub(super) fn compiling_before(&self, module: &str) -> Option<usize> {
         self.turns.before(module)
+    }
+
+    /// Has a module that waits for its turn wait for one of this tenant's, too.
+    pub(super) fn wanted_too(&self, module: &str, tenant: TenantId) {
+        self.turns.wanted_too(module, tenant);
     }
 
     /// Returns the code with that name, if it is in the cache and suits this engine.
@@ -186,7 +193,7 @@ impl Supply<'_> {
             });
         }
         let cache = self.source.cache.as_ref();
-        let Some(_turn) = self.source.turns.begin(cache, &name) else {
+        let Some(_turn) = self.source.turns.begin(cache, &name, self.tenant) else {
             return Err(LoadError::ShutDown {
                 name: module.name().to_owned(),
             });

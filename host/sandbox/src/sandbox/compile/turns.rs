@@ -1,9 +1,12 @@
 //! Who compiles when: each module once for each kind of settings, and no more compilers at a time than there are cores.
+//! A free compiler goes to the tenants that wait in turn, and for each of them to the module that came first.
 //!
 //! This holds for the threads of this process and, by way of locked files in the cache's directory, for all processes that
 //! share it. The system gives up a lock with the process that holds it, so that one that is killed holds up nobody.
 
 use super::cache::CodeCache;
+use rwasm_value::ids::TenantId;
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,9 @@ use std::time::Duration;
 /// minutes.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many tenants are remembered by their last turns. One that is forgotten is as one that had none.
+const TENANTS: usize = 1024;
 
 /// Who compiles in this process.
 static COMPILERS: Compilers = Compilers(Mutex::new(0));
@@ -30,12 +36,16 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct TurnsState {
     is_closed: bool,
-    /// The code that is wanted, in the order in which it is made.
+    /// The code that is wanted, in the order in which it came.
     queue: Vec<Wanted>,
+    /// The tenants that had turns, in the order of their last ones.
+    served: Vec<TenantId>,
 }
 
 struct Wanted {
     name: String,
+    /// Who wants it: it is made in the turn of any of them.
+    by: Vec<TenantId>,
     stage: Stage,
 }
 
@@ -49,10 +59,63 @@ enum Stage {
 
 /// The right to compile. It ends when it is dropped.
 pub(super) struct Turn<'a> {
-    _place: Place<'a>,
+    _slot: Slot,
     /// Nobody else makes this code, and this is one of so many compilers: locks of the cache's directory.
     _locks: [Option<NamedLock>; 2],
-    _slot: Slot,
+    /// Given up last, since those who wait look again then.
+    _place: Place<'a>,
+}
+
+impl Wanted {
+    fn also_by(&mut self, tenant: TenantId) {
+        if !self.by.contains(&tenant) {
+            self.by.push(tenant);
+        }
+    }
+}
+
+impl TurnsState {
+    /// Returns the places of the code of which this is true in the order in which it is made, each with the tenant whose
+    /// turn it is. First are tenants that had no turn, then those whose last turn was the longest ago.
+    fn order(&self, counts: impl Fn(&Wanted) -> bool) -> Vec<(usize, TenantId)> {
+        let mut places: BTreeMap<TenantId, Vec<usize>> = BTreeMap::new();
+        for (place, wanted) in self.queue.iter().enumerate() {
+            for tenant in wanted.by.iter().filter(|_| counts(wanted)) {
+                places.entry(*tenant).or_default().push(place);
+            }
+        }
+        let last_turn = |tenant| self.served.iter().position(|served| *served == tenant);
+        let mut tenants: Vec<_> = places
+            .into_iter()
+            .map(|(tenant, places)| (last_turn(tenant), places[0], tenant, places.into_iter()))
+            .collect();
+        tenants.sort_unstable_by_key(|(last_turn, first, tenant, _)| (*last_turn, *first, *tenant));
+        let mut is_taken = vec![false; self.queue.len()];
+        let mut order = Vec::new();
+        loop {
+            let before = order.len();
+            for (.., tenant, places) in &mut tenants {
+                // Another tenant that wants it, too, may have had its turn.
+                if let Some(place) = places.find(|place| !is_taken[*place]) {
+                    is_taken[place] = true;
+                    order.push((place, *tenant));
+                }
+            }
+            if order.len() == before {
+                return order;
+            }
+        }
+    }
+
+    /// Begins the turn of a tenant.
+    fn serve(&mut self, place: usize, tenant: TenantId) {
+        self.queue[place].stage = Stage::Running;
+        self.served.retain(|served| *served != tenant);
+        self.served.push(tenant);
+        if self.served.len() > TENANTS {
+            self.served.remove(0);
+        }
+    }
 }
 
 impl Default for Turns {
@@ -70,33 +133,42 @@ impl Turns {
         }
     }
 
-    /// Waits until nobody makes the code of this name, and a compiler may be started. Whoever had to wait may find the
-    /// code in the cache. Returns `None` if there are no more turns.
-    pub(super) fn begin(&self, cache: Option<&CodeCache>, name: &str) -> Option<Turn<'_>> {
-        let place = self.enter(name)?;
+    /// Waits until nobody makes the code of this name, and this tenant may start a compiler. Whoever had to wait may find
+    /// the code in the cache. Returns `None` if there are no more turns.
+    pub(super) fn begin(
+        &self,
+        cache: Option<&CodeCache>,
+        name: &str,
+        tenant: TenantId,
+    ) -> Option<Turn<'_>> {
+        let place = self.enter(name, tenant)?;
         let making = match cache.map(|cache| cache.lock_path(name)) {
             Some(path) => self.retried(|_| NamedLock::attempt_once(&path))?,
             None => None,
         };
-        place.is_in(Stage::Waiting);
-        // Those who came before go first.
+        place.waits();
         let slot = self.retried(|state| {
-            let mut waiting = state.queue.iter();
-            let next = waiting.find(|wanted| wanted.stage == Stage::Waiting);
-            if next.is_none_or(|next| next.name != name) {
+            if !self.compilers.has_room() {
                 return Err(Busy);
             }
-            self.compilers.attempt().ok_or(Busy)
+            let order = state.order(|wanted| wanted.stage == Stage::Waiting);
+            let next = order.first().copied();
+            let next = next.filter(|(place, _)| state.queue[*place].name == name);
+            let (place, tenant) = next.ok_or(Busy)?;
+            let slot = self.compilers.attempt().ok_or(Busy)?;
+            state.serve(place, tenant);
+            Ok(slot)
         })?;
+        // There may be another compiler for the next one.
+        self.changed.notify_all();
         let shared = match cache {
             Some(cache) => self.retried(|_| free_of(cache))?,
             None => None,
         };
-        place.is_in(Stage::Running);
         Some(Turn {
-            _place: place,
-            _locks: [making, shared],
             _slot: slot,
+            _locks: [making, shared],
+            _place: place,
         })
     }
 
@@ -104,7 +176,26 @@ impl Turns {
     pub(super) fn before(&self, name: &str) -> Option<usize> {
         let state = self.lock();
         let mut queue = state.queue.iter();
-        queue.position(|wanted| wanted.name.starts_with(name))
+        let place = queue.position(|wanted| wanted.name.starts_with(name))?;
+        let is_running = |wanted: &Wanted| wanted.stage == Stage::Running;
+        let running = |queue: &[Wanted]| queue.iter().filter(|wanted| is_running(wanted)).count();
+        if is_running(&state.queue[place]) {
+            return Some(running(&state.queue[..place]));
+        }
+        let order = state.order(|wanted| !is_running(wanted));
+        let turn = order.iter().position(|(other, _)| *other == place)?;
+        Some(running(&state.queue) + turn)
+    }
+
+    /// Has code that waits under a name that begins so wait for a turn of this tenant, too.
+    pub(super) fn wanted_too(&self, name: &str, tenant: TenantId) {
+        let mut state = self.lock();
+        let queue = state.queue.iter_mut();
+        for wanted in queue.filter(|wanted| wanted.name.starts_with(name)) {
+            wanted.also_by(tenant);
+        }
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Ends all waiting.
@@ -114,9 +205,12 @@ impl Turns {
     }
 
     /// Takes a place at the end of the queue, once nobody has one for the same code.
-    fn enter(&self, name: &str) -> Option<Place<'_>> {
+    fn enter(&self, name: &str, tenant: TenantId) -> Option<Place<'_>> {
         let mut state = self.lock();
-        while !state.is_closed && state.queue.iter().any(|wanted| wanted.name == name) {
+        while !state.is_closed
+            && let Some(wanted) = state.queue.iter_mut().find(|wanted| wanted.name == name)
+        {
+            wanted.also_by(tenant);
             state = self
                 .changed
                 .wait(state)
@@ -127,6 +221,7 @@ impl Turns {
         }
         state.queue.push(Wanted {
             name: name.to_owned(),
+            by: vec![tenant],
             stage: Stage::Elsewhere,
         });
         Some(Place {
@@ -136,14 +231,14 @@ impl Turns {
     }
 
     /// Attempts something until it is not busy, unless turns end.
-    fn retried<T>(&self, attempt: impl Fn(&TurnsState) -> Result<T, Busy>) -> Option<T> {
+    fn retried<T>(&self, attempt: impl Fn(&mut TurnsState) -> Result<T, Busy>) -> Option<T> {
         let mut pause = FIRST_PAUSE;
         let mut state = self.lock();
         loop {
             if state.is_closed {
                 return None;
             }
-            if let Ok(done) = attempt(&state) {
+            if let Ok(done) = attempt(&mut state) {
                 return Some(done);
             }
             (state, _) = self
@@ -166,11 +261,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn is_in(&self, stage: Stage) {
+    /// No other process makes it: it waits for its turn.
+    fn waits(&self) {
         let mut state = self.turns.lock();
         let mut queue = state.queue.iter_mut();
         if let Some(wanted) = queue.find(|wanted| wanted.name == self.name) {
-            wanted.stage = stage;
+            wanted.stage = Stage::Waiting;
         }
         drop(state);
         self.turns.changed.notify_all();
@@ -196,6 +292,10 @@ struct Compilers(Mutex<usize>);
 struct Slot(&'static Compilers);
 
 impl Compilers {
+    fn has_room(&self) -> bool {
+        *self.lock() < most()
+    }
+
     fn attempt(&'static self) -> Option<Slot> {
         let mut running = self.lock();
         let is_free = *running < most();
@@ -320,7 +420,9 @@ mod tests {
                 let turns = &clusters[thread % 2];
                 let (cache, now, most_seen, done) = (&cache, &now, &most_seen, &done);
                 scope.spawn(move || {
-                    let turn = turns.begin(Some(cache), "code").expect("they go on");
+                    let turn = turns
+                        .begin(Some(cache), "code", TenantId(0))
+                        .expect("they go on");
                     most_seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     std::thread::yield_now();
                     now.fetch_sub(1, Ordering::SeqCst);
@@ -368,7 +470,7 @@ mod tests {
             for name in ["a-core", "b-core", "c-core"] {
                 let (turns, order) = (&turns, &order);
                 scope.spawn(move || {
-                    let turn = turns.begin(None, name).expect("they go on");
+                    let turn = turns.begin(None, name, TenantId(0)).expect("they go on");
                     order.lock().expect("whole").push(name);
                     drop(turn);
                 });
@@ -387,17 +489,104 @@ mod tests {
         );
     }
 
+    /// Has one compiler make what these tenants want, and returns the order in which it was made. `and_then` is called
+    /// when all of it waits.
+    fn made_in_turn(wanted: &[(&'static str, u64)], and_then: impl FnOnce(&Turns)) -> Vec<String> {
+        let compilers: &_ = Box::leak(Box::new(Compilers(Mutex::new(0))));
+        let turns = Turns::of(compilers);
+        let mut taken: Vec<Slot> = std::iter::from_fn(|| compilers.attempt()).collect();
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for (name, tenant) in wanted {
+                let (turns, order) = (&turns, &order);
+                scope.spawn(move || {
+                    let turn = turns.begin(None, name, TenantId(*tenant));
+                    order.lock().expect("whole").push((*name).to_owned());
+                    drop(turn);
+                });
+                while turns.before(name).is_none() {
+                    std::thread::yield_now();
+                }
+            }
+            while turns
+                .lock()
+                .queue
+                .iter()
+                .any(|one| one.stage != Stage::Waiting)
+            {
+                std::thread::yield_now();
+            }
+            and_then(&turns);
+            drop(taken.pop());
+        });
+        order.into_inner().expect("whole")
+    }
+
+    #[test]
+    fn tenants_take_turns_and_know_their_places() {
+        let wanted = [
+            ("a1", 1),
+            ("a2", 1),
+            ("a3", 1),
+            ("b1", 2),
+            ("b2", 2),
+            ("c1", 3),
+        ];
+        let made = made_in_turn(&wanted, |turns| {
+            let places = wanted.map(|(name, _)| turns.before(name).expect("it waits"));
+            assert_eq!(places, [0, 3, 5, 1, 4, 2]);
+        });
+        assert_eq!(made, ["a1", "b1", "c1", "a2", "b2", "a3"]);
+    }
+
+    #[test]
+    fn what_two_tenants_want_is_made_in_the_first_of_their_turns() {
+        let wanted = [("a1", 1), ("a2", 1), ("a3", 1)];
+        let made = made_in_turn(&wanted, |turns| {
+            turns.wanted_too("a3", TenantId(2));
+            assert_eq!(turns.before("a3"), Some(1));
+        });
+        assert_eq!(made, ["a1", "a3", "a2"]);
+    }
+
+    #[test]
+    fn whose_turn_was_the_longest_ago_is_next() {
+        let mut state = TurnsState::default();
+        let mut next = |wanted: &[u64]| {
+            state.queue = wanted
+                .iter()
+                .map(|tenant| Wanted {
+                    name: String::new(),
+                    by: vec![TenantId(*tenant)],
+                    stage: Stage::Waiting,
+                })
+                .collect();
+            let (place, tenant) = state.order(|_| true)[0];
+            state.serve(place, tenant);
+            tenant.0
+        };
+        assert_eq!(next(&[1, 2]), 1);
+        // It left nothing in the queue, and comes back.
+        assert_eq!(next(&[1, 2]), 2);
+        assert_eq!(next(&[2, 1]), 1);
+        assert_eq!(next(&[1, 2, 3]), 3);
+        for tenant in 10..10 + 2 * TENANTS as u64 {
+            assert_eq!(next(&[tenant]), tenant);
+        }
+        assert_eq!(state.served.len(), TENANTS);
+    }
+
     #[test]
     fn whoever_waits_is_let_go_at_the_end() {
         let turns = Turns::default();
-        let turn = turns.begin(None, "code").expect("they go on");
+        let turn = turns.begin(None, "code", TenantId(0)).expect("they go on");
         std::thread::scope(|scope| {
-            let waits = scope.spawn(|| turns.begin(None, "code").is_none());
+            let waits = scope.spawn(|| turns.begin(None, "code", TenantId(0)).is_none());
             turns.close();
             assert!(waits.join().expect("it ends"));
         });
         drop(turn);
-        assert!(turns.begin(None, "other").is_none());
+        assert!(turns.begin(None, "other", TenantId(0)).is_none());
         assert!(turns.lock().queue.is_empty());
     }
 }

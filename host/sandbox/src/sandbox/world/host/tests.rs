@@ -10,7 +10,7 @@ use crate::outcome::FailureCode;
 use crate::pushed::{PushedValue, PushedValues};
 use crate::sandbox::tests::guest;
 use crate::sandbox::*;
-use rwasm_value::ids::EngineId;
+use rwasm_value::ids::{EngineId, TenantId};
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Packed, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ impl Bench {
         )?;
         let limits = Limits::default();
         let program = sandbox
-            .program(module, VariantKey::of(&limits, false), &limits)
+            .program(module, VariantKey::of(&limits, false), &limits, TenantId(0))
             .map_err(|error| error.to_string())?;
         Ok(Self {
             program,

@@ -74,6 +74,7 @@ fn strict_imports_ask_the_embedders_functions_too() {
             &module,
             VariantKey::of(&Limits::default(), false),
             &Limits::default(),
+            TenantId(0),
         );
         program.map(drop).map_err(|error| error.to_string())
     };
