@@ -17,7 +17,7 @@ struct State {
     /// Attackers in the middle of a step.
     busy: usize,
     steps: u64,
-    /// Why a step did not end as it must.
+    /// Why something did not end as it must.
     failed: Option<String>,
 }
 
@@ -25,16 +25,17 @@ impl Gate {
     /// Does one step after the other while the gate is open, until it is over.
     pub(super) fn repeat(&self, step: impl Fn(u64) -> Result<()>) {
         while let Some(number) = self.enter() {
-            let done = step(number);
-            let mut state = self.lock();
-            state.busy -= 1;
-            if let Err(error) = done
-                && state.failed.is_none()
-            {
-                state.failed = Some(format!("{error:#}"));
-            }
-            drop(state);
+            self.note(step(number));
+            self.lock().busy -= 1;
             self.changed.notify_all();
+        }
+    }
+
+    /// Keeps the first error.
+    pub(super) fn note(&self, done: Result<()>) {
+        if let Err(error) = done {
+            let mut state = self.lock();
+            state.failed.get_or_insert(format!("{error:#}"));
         }
     }
 
@@ -61,7 +62,7 @@ impl Gate {
         self.lock().is_over
     }
 
-    /// How many steps there were, and why the first that failed did.
+    /// How many steps there were, and the first error.
     pub(super) fn steps(&self) -> (u64, Option<String>) {
         let state = self.lock();
         (state.steps, state.failed.clone())

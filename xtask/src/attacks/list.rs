@@ -1,10 +1,9 @@
 //! The attacks.
 
 use super::guests::{self, put};
-use super::place::{ATTACKER, Cluster, NOBODY, Place, end};
+use super::place::{ATTACKER, Cluster, NOBODY, Place, end, signal};
 use super::wire::{self, Wire};
-use crate::shell;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -27,7 +26,7 @@ pub(super) enum How {
     Clients(usize, fn(&Client<'_>) -> Result<()>),
 }
 
-pub(super) const ATTACKS: [Attack; 13] = [
+pub(super) const ATTACKS: [Attack; 14] = [
     Attack {
         name: "endless",
         what: "one endless task after the other, for comparison",
@@ -59,6 +58,12 @@ pub(super) const ATTACKS: [Attack; 13] = [
         name: "notes",
         what: "notes of 500 kB to a client on a cluster",
         how: How::Clients(1, flood),
+        neighbour: &[],
+    },
+    Attack {
+        name: "listener",
+        what: "the same to a client that has stopped",
+        how: How::Clients(1, stop_listening),
         neighbour: &[],
     },
     Attack {
@@ -172,6 +177,17 @@ fn flood(client: &Client<'_>) -> Result<()> {
     client.run(&arguments, Duration::from_secs(1), TASKS_FAILED)
 }
 
+fn stop_listening(client: &Client<'_>) -> Result<()> {
+    let flood = ["call", "notes.wat", "flood", "-v", "--timeout", "3s"];
+    let mut child = client.command(&flood).spawn()?;
+    sleep(Duration::from_millis(300));
+    signal(&child, "STOP")?;
+    sleep(Duration::from_secs(3));
+    child.kill()?;
+    child.wait()?;
+    Ok(())
+}
+
 fn ask_for_the_time(client: &Client<'_>) -> Result<()> {
     // The limit by the clock is ten times the other.
     let arguments = [
@@ -278,13 +294,13 @@ fn cancel(client: &Client<'_>) -> Result<()> {
     let mut command = client.command(&["call", "spin.wat", "spin", "--timeout", "10s"]);
     let mut child = command.spawn().context("cannot start `setpriv`")?;
     sleep(Duration::from_millis(150));
-    shell::run(Command::new("kill").args(["-s", "INT", &child.id().to_string()]))?;
+    signal(&child, "INT")?;
     let start = Instant::now();
     while child.try_wait()?.is_none() {
         if start.elapsed() > GRACE {
             child.kill()?;
             child.wait()?;
-            anyhow::bail!("a client does not end when it is interrupted");
+            bail!("a client does not end when it is interrupted");
         }
         sleep(Duration::from_millis(2));
     }

@@ -2,7 +2,7 @@
 
 use super::guests::{self, put};
 use super::place::{Cluster, NEIGHBOUR, Place, end};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
@@ -92,12 +92,12 @@ impl<'a> Neighbour<'a> {
             .stderr(File::create(&said)?);
         let status = end(&mut command, PATIENCE).context("the neighbour")?;
         let said = fs::read_to_string(said)?;
-        anyhow::ensure!(
+        ensure!(
             status.success(),
             "the neighbour fails: {status}: {}",
             said.trim()
         );
-        anyhow::ensure!(
+        ensure!(
             fs::read_to_string(out)? == self.expected,
             "the neighbour's results are wrong"
         );

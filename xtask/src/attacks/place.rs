@@ -66,6 +66,12 @@ pub(super) fn end(command: &mut Command, limit: Duration) -> Result<ExitStatus> 
     }
 }
 
+/// Sends a signal, by its name.
+pub(super) fn signal(child: &Child, name: &str) -> Result<()> {
+    let id = child.id().to_string();
+    shell::run(Command::new("kill").args(["-s", name, &id]))
+}
+
 /// A server, and a process with two engines.
 pub(super) struct Cluster {
     pub(super) url: String,
@@ -163,9 +169,8 @@ impl Alone {
         self.0.id()
     }
 
-    pub(super) fn signal(&self, signal: &str) -> Result<()> {
-        let mut kill = Command::new("kill");
-        shell::run(kill.args(["-s", signal, &self.process().to_string()]))
+    pub(super) fn signal(&self, name: &str) -> Result<()> {
+        signal(&self.0, name)
     }
 
     /// Fails if it has ended.
