@@ -14,7 +14,7 @@ const IDLE: Duration = Duration::from_secs(12);
 
 #[derive(Clone, Copy)]
 pub(super) struct Figures {
-    /// Resident memory in bytes.
+    /// Resident memory in bytes, without mapped files, whose pages the system takes back when it wants them.
     pub(super) memory: u64,
     pub(super) threads: u64,
     /// Open descriptors.
@@ -34,7 +34,7 @@ impl Figures {
         };
         let files = fs::read_dir(format!("/proc/{process}/fd")).with_context(gone)?;
         Ok(Self {
-            memory: number("VmRSS:")? << 10,
+            memory: (number("RssAnon:")? + number("RssShmem:")?) << 10,
             threads: number("Threads:")?,
             files: files.count() as u64,
         })

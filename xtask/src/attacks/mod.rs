@@ -51,8 +51,9 @@ const ROUNDS: u32 = 6;
 /// What an attack may leave behind, or take by itself.
 const MEMORY: u64 = 64 << 20;
 
-/// Programs that are kept for whoever comes back to them, each of which has its file open.
-const KEPT: u64 = 128;
+/// Programs that are kept for whoever comes back to them, each of which has its file open: those that nobody uses, and those
+/// of the two instances that each engine keeps.
+const KEPT: u64 = 128 + 2 * 2;
 
 /// How much slower a neighbour may become.
 const SLOWER: f64 = 1.2;
