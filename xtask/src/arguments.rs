@@ -3,10 +3,12 @@
 //! It is read with `lexopt`, which has no derive macros: `cargo xtask demo` compiles this program before anything else,
 //! and nobody is told what goes on until that is done.
 
+use crate::attacks;
 use crate::toolchain::Choice;
 use lexopt::{Arg, Parser, ValueExt as _};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub(crate) const HELP: &str = "\
 Developer commands of rwasm-cluster
@@ -25,6 +27,9 @@ Commands:
   fuzz [TARGET|all] [OPTION...]  Try random inputs on a part of the host; lists the targets if none is named.
                                  Options: --time 60s, --runs N, --seed N, --only N, --input FILE
   bench                          Measure what isolation costs, beside a raw wasmtime loop
+  attacks [--program PATH] [--seconds N] [NAME...]
+                                 Run attacks on the program for 60 s each, beside a neighbour, and print what it took;
+                                 fails if one takes more than it may
   nats                           Fetch the NATS server that tests use and print where it is
   help                           Print this
   tables                         Generate the character tables of the word counts in C and JavaScript
@@ -61,6 +66,7 @@ pub(crate) enum Command {
     Tables,
     Nats,
     Bench,
+    Attacks(attacks::Options),
     /// Builds the guests in other languages than Rust, and lists them for the program that asks.
     Languages,
 }
@@ -95,6 +101,15 @@ impl Arguments {
                 (Arg::Value(name), Some(Command::Fuzz { target, .. })) if target.is_none() => {
                     *target = Some(name);
                 }
+                (Arg::Long("program"), Some(Command::Attacks(options))) => {
+                    options.program = Some(parser.value()?.into());
+                }
+                (Arg::Long("seconds"), Some(Command::Attacks(options))) => {
+                    options.time = Duration::from_secs(parser.value()?.parse()?);
+                }
+                (Arg::Value(name), Some(Command::Attacks(options))) => {
+                    options.names.push(name.string()?);
+                }
                 (Arg::Value(_), Some(Command::Help)) => {}
                 // What `--` stands before.
                 (Arg::Value(word), Some(Command::Test { filter, .. })) => {
@@ -128,6 +143,7 @@ impl Command {
             "tables" => Self::Tables,
             "nats" => Self::Nats,
             "bench" => Self::Bench,
+            "attacks" => Self::Attacks(attacks::Options::default()),
             "languages" => Self::Languages,
             unknown => return Err(format!("unknown command `{unknown}`").into()),
         })
@@ -177,6 +193,17 @@ mod tests {
         assert_eq!(target.as_deref(), Some("json".as_ref()));
         assert_eq!(options, ["--input", "crash", "--runs", "3"]);
         assert!(parse(&["fuzz", "json", "--rnus", "3"]).is_err());
+        let attacks = parse(&["attacks", "--seconds", "10", "stdin", "--program=p", "tiny"]);
+        let Ok(Arguments {
+            command: Command::Attacks(options),
+            ..
+        }) = attacks
+        else {
+            panic!("the words are understood");
+        };
+        assert_eq!(options.time, Duration::from_secs(10));
+        assert_eq!(options.names, ["stdin", "tiny"]);
+        assert_eq!(options.program, Some("p".into()));
         assert!(parse(&["demo", "--all"]).is_err());
         assert!(parse(&["dmeo"]).is_err());
     }

@@ -1,10 +1,11 @@
 //! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`,
-//! `cargo xtask bench`, `cargo xtask fuzz`, `cargo xtask nats`.
+//! `cargo xtask bench`, `cargo xtask attacks`, `cargo xtask fuzz`, `cargo xtask nats`.
 //!
 //! Each sets up what it needs and says what it does on stderr; results go to stdout.
 
 mod arguments;
 
+mod attacks;
 mod count;
 mod demo;
 mod fuzz;
@@ -58,6 +59,7 @@ fn run(Arguments { command, toolchain }: Arguments) -> anyhow::Result<()> {
         Command::Nats => nats::server()
             .and_then(|server| shell::print(format_args!("{}", shell::shown(&server)))),
         Command::Bench => bench(toolchain),
+        Command::Attacks(options) => attacks::run(&options),
         Command::Languages => languages::build().and_then(|guests| {
             guests
                 .iter()

@@ -115,7 +115,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Starts a server in a directory of its own.
-fn start_server(server: &Path, place: &Path) -> Result<Running> {
+pub(crate) fn start_server(server: &Path, place: &Path) -> Result<Running> {
     fs::create_dir(place).with_context(|| format!("cannot make {}", place.display()))?;
     // More than there is on disk: what streams may take at most is set aside when they are made.
     write(
@@ -147,7 +147,7 @@ fn start_engines(target: &Path, size: usize, url: &str, place: &Path) -> Result<
 }
 
 /// The program, which the system ends with this one, however that ends.
-fn bound(program: &Path) -> Command {
+pub(crate) fn bound(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     for (name, _) in std::env::vars_os() {
@@ -159,13 +159,13 @@ fn bound(program: &Path) -> Command {
 }
 
 /// A process of its own, killed where this value ends.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    fn start(command: &mut Command, dir: &Path, name: &str) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, dir: &Path, name: &str) -> Result<Self> {
         let path = dir.join(format!("{name}.log"));
         let log =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -180,7 +180,7 @@ impl Running {
     }
 
     /// Waits until it is so.
-    fn ready<T>(&mut self, is_so: impl Fn() -> Option<T>) -> Result<T> {
+    pub(crate) fn ready<T>(&mut self, is_so: impl Fn() -> Option<T>) -> Result<T> {
         let start = Instant::now();
         loop {
             if let Some(ready) = is_so() {
@@ -208,7 +208,7 @@ impl Drop for Running {
 }
 
 /// Where a server is reached, as its file of ports says once it is written.
-fn address(ports: &Path) -> Option<String> {
+pub(crate) fn address(ports: &Path) -> Option<String> {
     let said = fs::read_to_string(ports).ok()?;
     let start = said.find("nats://")?;
     let url = &said[start..];
