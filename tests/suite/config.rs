@@ -222,6 +222,23 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
             ["`clock` cannot be set here", "may reach"],
         ),
         (
+            "dir = ['.::/here']",
+            ["`dir` cannot be set here", "tasks may reach"],
+        ),
+        ("env = 'HOME'", ["`env` cannot be set here", "use --env"]),
+        (
+            "env-file = 'of.env'",
+            ["`env-file` cannot be set here", "use --env-file"],
+        ),
+        (
+            "net = 'localhost:80'",
+            ["`net` cannot be set here", "use --net"],
+        ),
+        (
+            "limit = 'stack=64KiB'",
+            ["`limit` cannot be set here", "does not raise limits"],
+        ),
+        (
             "timeout = '31s'",
             ["`timeout` may be at most 30s here", "use --timeout"],
         ),
