@@ -222,23 +222,6 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
             ["`clock` cannot be set here", "may reach"],
         ),
         (
-            "dir = ['.::/here']",
-            ["`dir` cannot be set here", "tasks may reach"],
-        ),
-        ("env = 'HOME'", ["`env` cannot be set here", "use --env"]),
-        (
-            "env-file = 'of.env'",
-            ["`env-file` cannot be set here", "use --env-file"],
-        ),
-        (
-            "net = 'localhost:80'",
-            ["`net` cannot be set here", "use --net"],
-        ),
-        (
-            "limit = 'stack=64KiB'",
-            ["`limit` cannot be set here", "does not raise limits"],
-        ),
-        (
             "timeout = '31s'",
             ["`timeout` may be at most 30s here", "use --timeout"],
         ),
@@ -279,6 +262,26 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
         .typed("--timeout 2m --memory 1GiB")
         .output();
     with("").env("RWASM_TIMEOUT", "2m").output();
+}
+
+#[test]
+fn options_that_can_be_repeated_are_refused_in_a_project_file_with_the_reason() {
+    let dir = folder();
+    for (toml, name, why) in [
+        ("dir = ['.::/here']", "dir", "tasks may reach"),
+        ("env = 'HOME'", "env", "tasks may reach"),
+        ("env-file = 'of.env'", "env-file", "tasks may reach"),
+        ("net = 'localhost:80'", "net", "tasks may reach"),
+        ("limit = 'stack=64KiB'", "limit", "does not raise limits"),
+    ] {
+        file(&dir, "rwasm.toml", toml);
+        let refused = format!("`{name}` cannot be set here");
+        wordcount()
+            .in_dir(dir.path())
+            .stdin("word")
+            .fails(2)
+            .expect_stderr_has(&["rwasm.toml", &refused, why, &format!("use --{name}")]);
+    }
 }
 
 #[test]
