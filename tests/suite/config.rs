@@ -269,6 +269,26 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
 }
 
 #[test]
+fn options_that_can_be_repeated_are_refused_in_a_project_file_with_the_reason() {
+    let dir = folder();
+    for (toml, name, why) in [
+        ("dir = ['.::/here']", "dir", "tasks may reach"),
+        ("env = 'HOME'", "env", "tasks may reach"),
+        ("env-file = 'of.env'", "env-file", "tasks may reach"),
+        ("net = 'localhost:80'", "net", "tasks may reach"),
+        ("limit = 'stack=64KiB'", "limit", "does not raise limits"),
+    ] {
+        file(&dir, "rwasm.toml", toml);
+        let refused = format!("`{name}` cannot be set here");
+        wordcount()
+            .in_dir(dir.path())
+            .stdin("word")
+            .fails(2)
+            .expect_stderr_has(&["rwasm.toml", &refused, why, &format!("use --{name}")]);
+    }
+}
+
+#[test]
 fn an_option_wins_over_what_the_environment_says_against_it() {
     let text = "y x x\ny\n";
     let by_count = "x\t2\ny\t2\n";

@@ -186,6 +186,7 @@ async fn run(
     ready: impl FnOnce(&[EngineId]),
 ) -> Result<JoinReport, JoinError> {
     lanes::check(&settings.lanes, settings.clusters.len())?;
+    settings.policy.warn_of_missing_dirs();
     let health = match settings.health {
         None => None,
         Some(address) => Some(

@@ -196,6 +196,16 @@ impl EnginePolicy {
         Ok(policy)
     }
 
+    /// Logs which of its directories are missing: jobs that ask for them are refused until the process joins anew.
+    pub(super) fn warn_of_missing_dirs(&self) {
+        for dir in self.dirs.missing() {
+            let dir = plain::path(dir);
+            tracing::warn!(
+                "`{dir}` in `dirs` of the policy does not exist, so no job gets it (create it and restart the engine)"
+            );
+        }
+    }
+
     /// Returns the limits of a job, lowered to what is allowed here.
     pub(super) fn limits(&self, wanted: &Limits) -> Limits {
         let caps = &self.caps;

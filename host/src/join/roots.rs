@@ -73,6 +73,12 @@ impl Roots {
         Ok(Self(roots))
     }
 
+    /// The directories that were not there when the policy was read, by their names in it. No job gets them.
+    pub(super) fn missing(&self) -> impl Iterator<Item = &Path> {
+        let missing = self.0.iter().filter(|root| root.opened.is_none());
+        missing.map(|root| &*root.path)
+    }
+
     /// Opens a directory that a job asks for, below the one that allows it.
     ///
     /// # Errors
@@ -290,7 +296,8 @@ mod tests {
     #[test]
     fn a_root_is_the_directory_that_was_there_when_the_policy_was_read() {
         let (dir, roots) = scene();
-        let later = self::roots(&dir, &["later"]).expect("it may be missing");
+        let later = self::roots(&dir, &["later", "root"]).expect("it may be missing");
+        assert_eq!(later.missing().collect::<Vec<_>>(), [at(&dir, "later")]);
         fs::create_dir(at(&dir, "later")).expect("a directory");
         let refused = later.find(&at(&dir, "later")).expect_err("it was missing");
         assert!(refused.contains("did not exist"), "{refused}");

@@ -119,7 +119,7 @@ pub enum KeysError {
     },
     /// Only a client's key can be for a lane.
     #[error(
-        "a key for one lane is a client's, but keys of other roles are wanted: add `--role client`"
+        "only client keys can be for one lane: use `--role client`, and create keys of other roles without a lane"
     )]
     LaneOfRole,
     /// The text is not a valid host name or address.

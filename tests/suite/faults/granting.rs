@@ -14,7 +14,7 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
     let dir = folder();
     let dir_path = dir.path().canonicalize().expect("it is there");
     let shown = dir_path.display();
-    let policy = format!("dirs = ['{shown}:ro']\nenv = [\"STAGE\"]\n");
+    let policy = format!("dirs = ['{shown}:ro', '{shown}/later:ro']\nenv = [\"STAGE\"]\n");
     let policy = file(&dir, "policy.toml", policy);
     let options = format!("-n 1 --policy {}", policy.display());
     let engine = EngineProcess::join(url, &options);
@@ -41,6 +41,8 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
         assert!(has_hash && line.contains("job="), "{line}");
     }
     assert!(!stderr.contains("secret-value"), "{stderr}");
+    let missing = format!("`{shown}/later` in `dirs` of the policy does not exist");
+    assert!(stderr.contains(&missing), "{stderr}");
     for (grants, part) in [
         ("--dir /etc::/etc:ro", "/etc"),
         (&format!("--dir {shown}::/data"), "allows only reading"),

@@ -133,7 +133,8 @@ pub(crate) struct StopArguments {
   rwasm-cluster status                 the cluster on this machine
   rwasm-cluster status --format json   the same for scripts
   rwasm-cluster status --cluster tls://h:4222 --key viewer.key --ca ca.pem",
-    after_long_help = "Waiting and running tasks are counted in messages, each of which carries many tasks.\n\n\
+    after_long_help = "Waiting and running tasks are counted in messages, each of which carries many tasks. What the tasks of a lane \
+have used is counted by the engines that are present, since each joined; the figures of a process are gone when it exits.\n\n\
 Exit codes:
   0    success
   2    usage error

@@ -170,6 +170,10 @@ pub(crate) struct JoinArguments {
     #[arg(long, hide = true, conflicts_with = "key")]
     pub(crate) tethered: bool,
 
+    /// The file that stderr is appended to, to be kept short: for whoever starts this in the background
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub(crate) stderr_log: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) loudness: Loudness,
 }

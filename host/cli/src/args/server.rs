@@ -20,8 +20,10 @@ const DIR: &str = "keys";
   rwasm-cluster keys --role client --name alice   keys/client-alice.key
   rwasm-cluster keys --role client --name web --lane web   for one lane",
     after_long_help = "Existing keys are kept. Each use of --host renews the certificate; the first one also creates the authority \
-that signs it. Engines need engine.key and ca.pem, clients need client.key and ca.pem; keep admin.key and ca.key to yourself. \
-To revoke a key, delete its line in public.toml and write the server's configuration again.\n\n\
+that signs it. Engines need engine.key and ca.pem, clients need client.key and ca.pem; keep admin.key and ca.key to yourself.\n\n\
+A cluster accepts a new key after three steps: write the server's configuration again (`server-config`), make the server read \
+it (`nats-server --signal reload`), and run `init` with admin.key and public.toml in one directory. To revoke a key, delete its \
+line in public.toml and do the same.\n\n\
 Exit codes:
   0    success
   2    usage error
@@ -39,6 +41,8 @@ pub(crate) struct KeysArguments {
     pub(crate) roles: Vec<Role>,
 
     /// Name of the key owner, so that the key can be revoked separately
+    ///
+    /// The name follows the role in the name of the file. Without --role, a key of each role gets this name.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
@@ -145,7 +149,7 @@ pub(crate) struct ServerConfigArguments {
     #[arg(long, value_name = "SIZE", value_parser = positive_size, requires = "tenants")]
     pub(crate) tenant_store: Option<ByteSize>,
 
-    /// Write the configuration to FILE
+    /// Write the configuration to FILE [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -163,6 +167,8 @@ pub(crate) struct ServerConfigArguments {
   rwasm-cluster init --lane gpu   add a lane to the running cluster",
     after_long_help = "The command can be repeated at any time. Existing streams are kept; differences from the given options are \
 reported, and --change applies them. Omitted options are not checked; their defaults apply to new streams only.\n\n\
+It also stores the list of keys that may give orders to engines, such as to cancel a job: the clients and admins of the \
+public.toml beside the admin key. Run it again after you add or remove a key.\n\n\
 Exit codes:
   0    success
   2    usage error
@@ -181,7 +187,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "N", value_parser = parsed::<usize>("1, 3 or 5"))]
     pub(crate) replicas: Option<usize>,
 
-    /// Lane to add to the main one, for engines of another kind
+    /// Lane for engines of another kind; repeat for more
     #[arg(long = "lane", value_name = "NAME", value_parser = lane, value_delimiter = ',')]
     pub(crate) lanes: Vec<String>,
 

@@ -7,8 +7,8 @@ use super::values::{duration, positive_size};
 use clap::{ArgAction, Command};
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
-/// Options that it may not set, because of which question.
-const REFUSED: [(&str, Question); 16] = [
+/// Options that it may not set, because of which question. Those that can be repeated are named as on the command line.
+const REFUSED: [(&str, Question); 21] = [
     ("cluster", Question::Where),
     ("profile", Question::Where),
     ("key", Question::Where),
@@ -23,6 +23,11 @@ const REFUSED: [(&str, Question); 16] = [
     ("output", Question::Who),
     ("report", Question::Who),
     ("clock", Question::What),
+    ("dir", Question::What),
+    ("env", Question::What),
+    ("env_file", Question::What),
+    ("net", Question::What),
+    ("limit", Question::HowMuch),
     ("help", Question::None),
     ("version", Question::None),
 ];
@@ -32,6 +37,7 @@ enum Question {
     Where,
     Who,
     What,
+    HowMuch,
     None,
 }
 
@@ -65,14 +71,15 @@ pub(super) fn refusal(id: &str, value: &str) -> Option<String> {
     let name = id.replace('_', "-");
     let question = REFUSED.iter().find(|(refused, _)| *refused == id);
     let what = match question.map(|(_, question)| *question) {
-        Some(Question::Where) => "where tasks run and with whose key",
-        Some(Question::Who) => "where results go",
-        Some(Question::What) => "what tasks may reach",
+        Some(Question::Where) => "say where tasks run and with whose key",
+        Some(Question::Who) => "say where results go",
+        Some(Question::What) => "say what tasks may reach",
+        Some(Question::HowMuch) => "raise limits",
         Some(Question::None) => return None,
         None => return raised(id, value, &name),
     };
     Some(format!(
-        "`{name}` cannot be set here: a project file may come from an untrusted project, and does not say {what}; use --{name}"
+        "`{name}` cannot be set here: a project file may come from an untrusted project, and does not {what}; use --{name}"
     ))
 }
 

@@ -41,6 +41,9 @@ const NOT_FOR_ENGINES: [&str; 12] = [
 /// The file in which engines on this machine say that they have joined, in the directory of the cluster.
 pub(super) const READY: &str = "engines.ready";
 
+/// The option by which `engine join` learns which file its stderr is.
+const LOG_OPTION: &str = "--stderr-log";
+
 /// The label that says by which name a machine was reached.
 const BY_SSH: &str = "ssh";
 
@@ -104,6 +107,7 @@ pub(super) fn start(
         ]);
     }
     let log = place.file("engines.log");
+    arguments.extend([LOG_OPTION.into(), log.clone().into()]);
     let spawn = || spawn(&own_program(), arguments, place, &log);
     began.start(ProcessKind::Engines, spawn, written)
 }

@@ -17,6 +17,7 @@ mod stop;
 mod tether;
 mod waiting;
 
+pub(crate) use background::BoundedLog;
 pub(crate) use start::start;
 pub(crate) use status::{list, status};
 pub(crate) use stop::stop;

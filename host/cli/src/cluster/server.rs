@@ -1,6 +1,6 @@
 //! The NATS server of a cluster on this machine: where it is found, how it is set up and started.
 
-use super::background::{self, BackgroundProcess};
+use super::background::{self, BackgroundProcess, LONGEST_LOG};
 use super::began::{Began, ProcessKind};
 use super::process::Mark;
 use super::state::{ClusterDir, ClusterState};
@@ -22,6 +22,9 @@ const PROGRAM: &str = "nats-server";
 
 /// Its configuration, in the directory of the cluster.
 pub(super) const CONFIG: &str = "server.conf";
+
+/// Its log, there too: it starts a new one when this is full, and keeps the one before.
+const LOG: &str = "server.log";
 
 /// How to get a server.
 const INSTALL: &str =
@@ -129,7 +132,10 @@ pub(super) fn configure(
         message: format!("cannot write the configuration of the server: {error}"),
         hint: "set RWASM_STATE_DIR to another directory".to_owned(),
     })?;
-    place.write(CONFIG, &text)
+    // It starts in that directory.
+    let log =
+        format!("\nlog_file: \"{LOG}\"\nlogfile_size_limit: {LONGEST_LOG}\nlogfile_max_num: 2\n");
+    place.write(CONFIG, &(text + &log))
 }
 
 /// The port that the server is to have: the one that is asked for, else the one that clients and engines know, else
@@ -185,7 +191,7 @@ pub(super) fn start(
     for file in ports_files(place) {
         let _ = fs::remove_file(file);
     }
-    let log = place.file("server.log");
+    let log = place.file(LOG);
     let config = place.file(CONFIG);
     let arguments = ["--config".as_ref(), config.as_os_str()];
     let spawn = || {

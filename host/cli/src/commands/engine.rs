@@ -3,8 +3,7 @@
 use crate::args::{
     DrainArguments, EngineCommand, IdentityOptions, JoinArguments, Loudness, check_engines,
 };
-use crate::cluster;
-use crate::cluster::profile;
+use crate::cluster::{self, BoundedLog, profile};
 use crate::environment::compiler;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
@@ -19,8 +18,10 @@ use rwasm_cluster::{Cluster, EngineError, EngineId};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Mutex;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 /// The most bytes of an event in the log.
@@ -63,14 +64,17 @@ fn let_go(arguments: &DrainArguments) -> Result<(), CliError> {
 }
 
 /// Has what the library says of its work written to stderr, for whoever keeps a log of this process.
-fn log(loudness: &Loudness) {
+fn log(loudness: &Loudness, file: Option<&Path>) {
     let level = match (loudness.quiet, loudness.verbose) {
         (true, _) => LevelFilter::WARN,
         (_, true) => LevelFilter::DEBUG,
         _ => LevelFilter::INFO,
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(|| InLines(std::io::stderr()))
+        .with_writer(match file {
+            Some(file) => BoxMakeWriter::new(Mutex::new(InLines(BoundedLog::new(file)))),
+            None => BoxMakeWriter::new(|| InLines(std::io::stderr())),
+        })
         .with_ansi(false)
         .with_target(false);
     // What other libraries say is theirs.
@@ -88,7 +92,8 @@ impl<W: Write> Write for InLines<W> {
         let text = String::from_utf8_lossy(event);
         let line = plain::in_line(text.strip_suffix('\n').unwrap_or(&text));
         let line = plain::shortened(line, LONGEST_EVENT);
-        writeln!(self.0, "{line}")?;
+        // At once, so that a log is put aside between lines.
+        self.0.write_all(format!("{line}\n").as_bytes())?;
         Ok(event.len())
     }
 
@@ -99,7 +104,7 @@ impl<W: Write> Write for InLines<W> {
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     check_engines(arguments.engines)?;
-    log(&arguments.loudness);
+    log(&arguments.loudness, arguments.stderr_log.as_deref());
     if let Some(path) = &arguments.ready_file {
         // Whoever waits for the file would do so for ever.
         Aside::beside(path).map_err(|source| unwritable(path, source))?;

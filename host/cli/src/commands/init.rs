@@ -30,6 +30,7 @@ pub(crate) fn init(arguments: &InitArguments) -> Result<(), CliError> {
         );
     }
     print(&match arguments.format {
+        ShownAs::Text if arguments.loudness.quiet => String::new(),
         ShownAs::Text => assets.iter().map(line).collect(),
         ShownAs::Json => {
             let assets = assets.iter().map(|asset| {

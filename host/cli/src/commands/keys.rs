@@ -29,6 +29,7 @@ pub(crate) fn keys(arguments: &KeysArguments) -> Result<(), CliError> {
         }
     }
     print(&match arguments.format {
+        ShownAs::Text if arguments.loudness.quiet => String::new(),
         ShownAs::Text => files.iter().map(line).collect(),
         ShownAs::Json => {
             let files = files.iter().map(|file| {

@@ -23,6 +23,8 @@ pub(crate) struct ProjectFile {
     path: PathBuf,
     /// By the argument's id (`max_failures`), as text.
     settings: BTreeMap<String, String>,
+    /// What is wrong with values that are neither text, a number nor a switch, by the argument's id.
+    mistyped: BTreeMap<String, String>,
 }
 
 impl ProjectFile {
@@ -46,19 +48,19 @@ impl ProjectFile {
                     message: error.to_string(),
                 })?;
         let mut settings = BTreeMap::new();
+        let mut mistyped = BTreeMap::new();
         for (key, value) in table {
             let value = match value {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
                 other => {
-                    return Err(CliError::Config {
-                        path,
-                        message: format!(
-                            "`{key}` is of type {}; use a string, an integer or true/false",
-                            other.type_str()
-                        ),
-                    });
+                    let wrong = format!(
+                        "`{key}` is of type {}; use a string, an integer or true/false",
+                        other.type_str()
+                    );
+                    mistyped.insert(key.replace('-', "_"), wrong);
+                    continue;
                 }
             };
             // Errors and help repeat the value, on a terminal that may obey it.
@@ -70,7 +72,11 @@ impl ProjectFile {
             }
             settings.insert(key.replace('-', "_"), value);
         }
-        Ok(Self { path, settings })
+        Ok(Self {
+            path,
+            settings,
+            mistyped,
+        })
     }
 
     /// Refuses settings that are none, and those of which `refusal` says why they cannot be set here.
@@ -79,11 +85,17 @@ impl ProjectFile {
         known: &[String],
         refusal: impl Fn(&str, &str) -> Option<String>,
     ) -> Result<(), CliError> {
-        let wrong = self.settings.iter().find_map(|(key, value)| {
-            refusal(key, value)
-                .or_else(|| (!known.contains(key)).then(|| unknown_setting(key, known)))
-        });
-        match wrong {
+        // One that cannot be set needs no other type.
+        let mistyped = self.mistyped.first_key_value();
+        let mistyped =
+            mistyped.map(|(key, wrong)| refusal(key, "").unwrap_or_else(|| wrong.clone()));
+        let wrong = || {
+            self.settings.iter().find_map(|(key, value)| {
+                refusal(key, value)
+                    .or_else(|| (!known.contains(key)).then(|| unknown_setting(key, known)))
+            })
+        };
+        match mistyped.or_else(wrong) {
             None => Ok(()),
             Some(message) => Err(CliError::Config {
                 path: self.path.clone(),
