@@ -288,5 +288,5 @@ fn the_key_of_a_lane_submits_to_it_alone() {
         .typed("--role engine --lane web")
         .in_dir(&site.dir)
         .fails(2)
-        .expect_stderr_has(&["a client's", "--role client"]);
+        .expect_stderr_has(&["only client keys", "--role client"]);
 }
