@@ -237,7 +237,7 @@ fn no_file_of_settings_is_read_without_end() {
     let wanted = &["/dev/zero", "expected at most 1MiB, found more"];
     let init = || tool("init").arg(&url);
     refused(init().typed("--key /dev/zero"), 14, wanted);
-    refused(site.init("admin").typed("--ca /dev/zero"), 13, wanted);
+    refused(site.init("admin").typed("--ca /dev/zero"), 14, wanted);
     let join = tool("engine").arg("join").arg(&url);
     let join = site.with_key(join.typed("--policy /dev/zero"), "engine");
     refused(join, 14, wanted);
