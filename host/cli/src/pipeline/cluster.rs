@@ -100,6 +100,10 @@ impl RunningCluster {
     /// Starts the engines, or reaches those that there are, and warns of what is amiss with them.
     ///
     /// A cluster that rejects the key later ends what `signals` watches.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(unused_variables, reason = "no cluster elsewhere rejects a key")
+    )]
     pub(super) fn start(settings: ClusterSettings, signals: &Signals) -> Result<Self, CliError> {
         let is_quiet = settings.is_quiet;
         match settings.engines {
