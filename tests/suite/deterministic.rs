@@ -354,15 +354,15 @@ const CLOCK: &str = r#"(module
 
 #[test]
 fn a_project_file_does_not_say_what_tasks_may_reach() {
-    for (line, said) in [
-        ("clock = \"precise\"", "cannot be set here"),
-        ("dir = \"/::/\"", "unknown setting"),
-        ("env = \"HOME\"", "unknown setting"),
-        ("net = \"a:1\"", "unknown setting"),
+    for line in [
+        "clock = \"precise\"",
+        "dir = \"/::/\"",
+        "env = \"HOME\"",
+        "net = \"a:1\"",
     ] {
         let dir = folder();
         file(&dir, "rwasm.toml", line);
         let refused = run("wordcount").in_dir(dir.path()).stdin("a\n").fails(2);
-        refused.expect_stderr_has(&[said]);
+        refused.expect_stderr_has(&["cannot be set here"]);
     }
 }
