@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     #[cfg(feature = "nats")]
-    pub(crate) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }
 
@@ -140,6 +140,17 @@ impl Cluster {
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.core.backend.is_served()
+    }
+
+    /// Whether its engines take nothing more: it was shut down, or the thread that feeds them has panicked.
+    #[cfg(feature = "nats")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.core.backend.has_ended()
+    }
+
+    #[cfg(all(test, feature = "nats"))]
+    pub(crate) fn break_engines(&self) {
+        self.core.backend.break_down();
     }
 
     /// Adds engines, under ids that were never used. Running jobs make use of them, except those of direct views.

@@ -175,7 +175,8 @@ pub use rwasm_sandbox::outcome::{
 pub use rwasm_sandbox::sandbox::{
     CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form, Function,
     FunctionError, HostCall, HostError, HostFunctions, HostFunctionsError, HostParams, Import,
-    LoadError, Lowering, Module, ModuleHash, Need, Prune, Pruned, Uncallable, compile_worker,
+    LoadError, Lowering, Module, ModuleHash, ModuleInfo, Need, Prune, Pruned, Uncallable,
+    compile_worker,
 };
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};
 #[doc(hidden)]

@@ -166,6 +166,7 @@ impl CliError {
             Self::Join(error) => match &**error {
                 JoinError::Connect(error) => connect_code(error),
                 JoinError::Lane(_) | JoinError::Start(StartError::EngineCount { .. }) => USAGE,
+                JoinError::Broken => INTERNAL,
                 _ => CLUSTER,
             },
             #[cfg(feature = "nats")]

@@ -10,6 +10,7 @@ use crate::engine::{Engine, EngineNote};
 use crate::events::{ClusterEvent, EventSender};
 use crate::job::HandOver;
 use crate::placement::{Decision, Eligible, Machine, Order, Policy, Share, TenantId, TenantLoad};
+use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::FailureCode;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::collections::{BTreeMap, HashMap};
@@ -55,6 +56,8 @@ enum Message {
     Remove(EngineId, SyncSender<Result<(), EngineError>>),
     Restart(EngineId, SyncSender<Result<(), EngineError>>),
     Status(SyncSender<QueueStatus>),
+    #[cfg(all(test, feature = "nats"))]
+    Panic,
     Shutdown,
 }
 
@@ -136,6 +139,16 @@ impl Backend for Local {
 
     fn engine_count(&self) -> usize {
         self.count.load(Ordering::Relaxed) as usize
+    }
+
+    fn has_ended(&self) -> bool {
+        let dispatcher = lock(&self.dispatcher);
+        dispatcher.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    #[cfg(all(test, feature = "nats"))]
+    fn break_down(&self) {
+        let _ = self.inbox.send(Message::Panic);
     }
 
     fn add_engines(&self, count: u32) -> Result<Vec<EngineId>, EngineError> {
@@ -250,6 +263,8 @@ impl Dispatcher {
             Message::Status(answer) => {
                 let _ = answer.send(self.status());
             }
+            #[cfg(all(test, feature = "nats"))]
+            Message::Panic => panic!("as it was told"),
             Message::Shutdown => return false,
         }
         true

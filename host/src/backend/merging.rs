@@ -65,6 +65,10 @@ impl Backend for Merging {
         self.stored.restart_engine(engine)
     }
 
+    fn has_ended(&self) -> bool {
+        self.stored.has_ended() || self.local.has_ended()
+    }
+
     fn status(&self) -> QueueStatus {
         self.stored.status()
     }

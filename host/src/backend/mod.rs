@@ -50,6 +50,17 @@ pub(crate) trait Backend: Send + Sync {
         self.engine_count() > 0
     }
 
+    /// Whether it takes nothing more: it was shut down, or has panicked.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "only those who serve a cluster leave it")
+    )]
+    fn has_ended(&self) -> bool;
+
+    /// Has its thread panic.
+    #[cfg(all(test, feature = "nats"))]
+    fn break_down(&self) {}
+
     /// Adds engines, under new ids.
     ///
     /// # Errors

@@ -32,8 +32,8 @@ impl HandOver {
     };
 }
 
-/// The most tasks of a dispatch whose size its submitter chose: each takes some hundred bytes wherever it waits.
-pub(crate) const MOST_TASKS: usize = 1 << 16;
+/// The most tasks of a dispatch whose size its submitter chose: each takes up to a KiB of an engine process, with its outcome and usage.
+pub(crate) const MOST_TASKS: usize = 1 << 14;
 
 /// The most tasks of one dispatch, at which handing over costs a few nanoseconds each.
 const DISPATCH_TASKS: usize = 4096;

@@ -1,6 +1,7 @@
 //! This process in all clusters that it serves. Of several, one that cannot be joined keeps nobody from the others.
 
 use super::served::{Entrance, Membership};
+use super::vital::Vital;
 use super::worker::Worker;
 use super::{JoinError, JoinReport, JoinSettings, default_engines, start_engines};
 use crate::cluster::Cluster;
@@ -28,6 +29,7 @@ pub(super) struct Members {
     engines: u32,
     settings: Arc<JoinSettings>,
     pool: Arc<Cluster>,
+    vital: Vital,
     all: Mutex<Vec<Membership>>,
     /// What this process is in each of them, also while it leaves.
     workers: Mutex<Vec<Arc<Worker>>>,
@@ -52,7 +54,7 @@ impl Members {
                 let entrance = Box::pin(Entrance::open(cluster, &settings, engines)).await?;
                 let pool = Arc::new(start_engines(&settings, engines, entrance.ids[0])?);
                 let members = Self::new(engines, &settings, &pool);
-                members.add(Box::pin(entrance.enter(0, &settings, &pool)).await?);
+                members.add(Box::pin(entrance.enter(0, &settings, &pool, &members.vital)).await?);
                 Ok((members, pool))
             }
             several => {
@@ -69,6 +71,7 @@ impl Members {
             engines,
             settings: Arc::clone(settings),
             pool: Arc::clone(pool),
+            vital: Vital::default(),
             all: Mutex::default(),
             workers: Mutex::default(),
             trying: Mutex::default(),
@@ -126,7 +129,9 @@ impl Members {
         loop {
             let joined = match Box::pin(Entrance::open(cluster, &self.settings, self.engines)).await
             {
-                Ok(entrance) => Box::pin(entrance.enter(place, &self.settings, &self.pool)).await,
+                Ok(entrance) => {
+                    Box::pin(entrance.enter(place, &self.settings, &self.pool, &self.vital)).await
+                }
                 Err(error) => Err(error),
             };
             let error = match joined {
@@ -186,6 +191,11 @@ impl Members {
                 None => sleep(time.min(LOOK)).await,
             }
         }
+    }
+
+    /// Returns once this process can serve nobody any more, by a fault of its own.
+    pub(super) async fn broken(&self) {
+        self.vital.broken(&self.pool).await;
     }
 
     /// Returns once no engine is left. Engines that several clusters share stay.

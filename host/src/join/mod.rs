@@ -4,7 +4,7 @@
 //! `fetch` takes messages from the queue as engines become free, `direct` those for one engine. `task` and `modules`
 //! prepare them within the `policy` of this machine. `worker` takes each to its end: run it, store its result, and
 //! only then acknowledge it, so that no result is lost; a second result of a message is refused. `suspect` finds the
-//! task that ends whoever runs it, `notes` has what tasks say on the way, and `member` is what the cluster sees of the
+//! task that ends whoever runs it, `vital` sees to it that no process stays that is broken itself, `notes` has what tasks say on the way, and `member` is what the cluster sees of the
 //! process. `served` is the membership in one cluster, and `members` has those in all that the process serves. It knows
 //! nothing of jobs but their names: chunks, merges and retries belong to the submitter.
 
@@ -23,6 +23,7 @@ mod run;
 mod served;
 mod suspect;
 mod task;
+mod vital;
 mod warnings;
 mod worker;
 
@@ -136,6 +137,11 @@ pub enum JoinError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A part of the process has panicked, so that it could not go on.
+    #[error(
+        "a part of this process has panicked, which is a fault of rwasm-cluster: it has left the cluster, which runs its tasks elsewhere"
+    )]
+    Broken,
     /// The thread for the connection cannot be started.
     #[error("cannot start a thread for the connection")]
     Thread(#[source] std::io::Error),
@@ -164,7 +170,7 @@ pub struct JoinReport {
 /// back.
 ///
 /// # Errors
-/// If the process cannot join.
+/// If the process cannot join, or has to leave because a part of it has panicked.
 pub fn join(
     settings: JoinSettings,
     drain: &Drain,
@@ -200,14 +206,18 @@ async fn run(
         tokio::spawn(health::serve(listener, Arc::clone(&members)));
     }
     ready(&members.engines());
-    tokio::select! {
-        () = drain.0.wanted() => {}
-        () = members.idle() => {}
-        () = members.emptied() => {}
-    }
+    let is_broken = tokio::select! {
+        () = drain.0.wanted() => false,
+        () = members.idle() => false,
+        () = members.emptied() => false,
+        () = members.broken() => true,
+    };
     let report = members.end().await;
     let ended = tokio::task::spawn_blocking(move || pool.shutdown(Duration::ZERO));
     let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    if is_broken {
+        return Err(JoinError::Broken);
+    }
     Ok(report)
 }
 

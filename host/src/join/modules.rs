@@ -1,4 +1,4 @@
-//! Modules fetched from a cluster: verified by their hash, kept on disk and in memory.
+//! Modules fetched from a cluster: verified by their hash, kept on disk, and in memory while programs are made of them.
 
 use super::task::NotReady;
 use crate::nats::blob::{BlobError, Blobs};
@@ -6,7 +6,7 @@ use crate::nats::wire::TasksHead;
 use bytes::Bytes;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
-use rwasm_sandbox::sandbox::Module;
+use rwasm_sandbox::sandbox::{Module, ModuleInfo};
 use rwasm_value::aside::Aside;
 use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
@@ -14,13 +14,12 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 use tokio::sync::Semaphore;
 
-/// Modules that are kept in memory, and their bytes; beyond that, those on disk are read again.
-const MOST: usize = 64;
-const MOST_BYTES: u64 = 64 << 20;
+/// Modules that are known at a time; others are analyzed again.
+const MOST: usize = 128;
 
 /// The bytes of modules that are kept on disk; beyond that, they are fetched again.
 const MOST_ON_DISK: u64 = 1 << 30;
@@ -39,34 +38,42 @@ pub(super) struct Modules {
 /// What is known of modules, by their hashes.
 #[derive(Default)]
 struct Known {
-    kept: HashMap<String, (Module, u64)>,
+    kept: HashMap<String, Kept>,
     /// Counts uses, to know the last.
     now: u64,
     /// Held while one is fetched, so that others who want it find it afterwards.
     fetching: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
 
+/// A module that this cluster has. Its bytes are in memory only while somebody makes a program of it.
+struct Kept {
+    info: ModuleInfo,
+    module: Weak<Module>,
+    used: u64,
+}
+
 impl Known {
-    fn get(&mut self, hash: &str) -> Option<Module> {
+    fn get(&mut self, hash: &str) -> Option<&Kept> {
         self.now += 1;
-        let (module, used) = self.kept.get_mut(hash)?;
-        *used = self.now;
-        Some(module.clone())
+        let kept = self.kept.get_mut(hash)?;
+        kept.used = self.now;
+        Some(kept)
     }
 
-    /// Keeps a module, and lets those go that were not used for the longest time.
-    fn keep(&mut self, hash: &str, module: Module) {
+    /// Keeps what is known of a module, and lets go of what was not used for the longest time.
+    fn keep(&mut self, hash: &str, module: &Arc<Module>) {
         self.now += 1;
-        self.kept.insert(hash.to_owned(), (module, self.now));
-        let size = |module: &Module| module.bytes().len() as u64;
-        let mut bytes: u64 = self.kept.values().map(|(module, _)| size(module)).sum();
-        while self.kept.len() > MOST || bytes > MOST_BYTES && self.kept.len() > 1 {
-            let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used);
-            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-                return;
-            };
-            let gone = self.kept.remove(&oldest);
-            bytes -= gone.map_or(0, |(module, _)| size(&module));
+        let kept = Kept {
+            info: module.info().clone(),
+            module: Arc::downgrade(module),
+            used: self.now,
+        };
+        self.kept.insert(hash.to_owned(), kept);
+        if self.kept.len() > MOST {
+            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.kept.remove(&oldest);
+            }
         }
     }
 }
@@ -81,8 +88,23 @@ impl Modules {
         }
     }
 
-    /// Returns the module that `head` names.
-    pub(super) async fn get(&self, head: &TasksHead, limits: &Limits) -> Result<Module, NotReady> {
+    /// Returns what is known of a module that was fetched from this cluster before.
+    pub(super) fn known(&self, hash: &str) -> Option<ModuleInfo> {
+        let mut known = lock(&self.known);
+        known.get(hash).map(|kept| kept.info.clone())
+    }
+
+    fn in_memory(&self, hash: &str) -> Option<Arc<Module>> {
+        let mut known = lock(&self.known);
+        known.get(hash).and_then(|kept| kept.module.upgrade())
+    }
+
+    /// Returns the module that `head` names, to be held as long as its bytes are needed.
+    pub(super) async fn get(
+        &self,
+        head: &TasksHead,
+        limits: &Limits,
+    ) -> Result<Arc<Module>, NotReady> {
         let hash = &head.module;
         let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
@@ -91,23 +113,23 @@ impl Modules {
                 plain::in_line(hash)
             )));
         }
+        if let Some(module) = self.in_memory(hash) {
+            return Ok(module);
+        }
         let turn = {
             let mut known = lock(&self.known);
-            if let Some(module) = known.get(hash) {
-                return Ok(module);
-            }
             // Of those who gave up waiting, nobody removes the lock.
             known.fetching.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(known.fetching.entry(hash.clone()).or_default())
         };
         let turn = turn.lock_owned().await;
-        if let Some(module) = lock(&self.known).get(hash) {
+        if let Some(module) = self.in_memory(hash) {
             return Ok(module);
         }
-        let made = self.make(head, limits).await;
+        let made = self.make(head, limits).await.map(Arc::new);
         let mut known = lock(&self.known);
         if let Ok(module) = &made {
-            known.keep(hash, module.clone());
+            known.keep(hash, module);
         }
         // Whoever waits has the lock by itself, and finds the module or is the next to fetch it.
         known.fetching.remove(hash);
@@ -272,14 +294,26 @@ mod tests {
     }
 
     #[test]
-    fn the_last_used_are_kept_in_memory() {
+    fn the_last_used_are_known_and_have_bytes_while_somebody_has_them() {
         let mut known = Known::default();
-        for number in 0..MOST as u64 + 8 {
-            known.keep(&number.to_string(), module(number));
-            assert!(known.get("0").is_some());
+        let first = Arc::new(module(0));
+        known.keep("0", &first);
+        for number in 1..MOST as u64 + 8 {
+            known.keep(&number.to_string(), &Arc::new(module(number)));
+            assert!(
+                known
+                    .get("0")
+                    .is_some_and(|kept| kept.module.upgrade().is_some())
+            );
         }
         assert_eq!(known.kept.len(), MOST);
         assert!(known.get("1").is_none());
+        drop(first);
+        assert!(
+            known
+                .get("0")
+                .is_some_and(|kept| kept.module.upgrade().is_none())
+        );
     }
 
     #[cfg(unix)]

@@ -8,6 +8,7 @@ use super::fetch::{self, Queue};
 use super::lanes::Shares;
 use super::modules::Modules;
 use super::task::Bench;
+use super::vital::Vital;
 use super::worker::Worker;
 use super::{JoinError, JoinReport, JoinSettings, direct, notes};
 use crate::cluster::{Cluster, Tenant};
@@ -22,7 +23,9 @@ use rwasm_sandbox::cancel::Cancel;
 use rwasm_value::ids::EngineId;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::future::Future;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -165,6 +168,7 @@ impl Entrance {
         place: usize,
         settings: &JoinSettings,
         pool: &Arc<Cluster>,
+        vital: &Vital,
     ) -> Result<Membership, JoinError> {
         let cluster = &settings.clusters[place];
         let connection = self.connection;
@@ -206,21 +210,20 @@ impl Entrance {
             let worker = Arc::clone(&worker);
             async move { worker.obedience.keep_current(&worker.connection).await }
         };
+        let spawn = |part: Pin<Box<dyn Future<Output = ()> + Send>>| {
+            tokio::spawn(vital.clone().watch(part).instrument(span.clone()))
+        };
         let beside = [
-            tokio::spawn(current.instrument(span.clone())),
-            tokio::spawn(Arc::clone(&worker).renew().instrument(span.clone())),
-            tokio::spawn(notes::write(Arc::clone(&worker)).instrument(span.clone())),
-            tokio::spawn(
-                Arc::clone(&worker)
-                    .hear_cancelled(cancelled)
-                    .instrument(span.clone()),
-            ),
-            tokio::spawn(direct::serve(Arc::clone(&worker), tasks).instrument(span.clone())),
-            tokio::spawn(direct::obey(Arc::clone(&worker), wishes).instrument(span.clone())),
+            spawn(Box::pin(current)),
+            spawn(Box::pin(Arc::clone(&worker).renew())),
+            spawn(Box::pin(notes::write(Arc::clone(&worker)))),
+            spawn(Box::pin(Arc::clone(&worker).hear_cancelled(cancelled))),
+            spawn(Box::pin(direct::serve(Arc::clone(&worker), tasks))),
+            spawn(Box::pin(direct::obey(Arc::clone(&worker), wishes))),
         ];
         let stop = Cancel::default();
         let fetching = fetch::run(Arc::clone(&worker), self.queues, stop.clone());
-        let fetching = tokio::spawn(fetching.instrument(span));
+        let fetching = spawn(Box::pin(fetching));
         Ok(Membership {
             worker,
             stop,

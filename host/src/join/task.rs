@@ -9,17 +9,19 @@ use crate::nats::blob::{BlobError, Blobs, Length};
 use crate::nats::wire::{
     ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, largest_tasks, time,
 };
-use crate::view::{Lookup, TaskSettings};
+use crate::view::{Lookup, NotReady as Unmade, TaskSettings};
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
+use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
-use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, Program, Setting};
+use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, ModuleInfo, Program, Setting};
 use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Malformed, Packed, PackedArgument, Type, Value};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::hash::Hash;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
@@ -116,6 +118,16 @@ fn bad(message: impl Into<String>) -> NotReady {
     NotReady::Failed(Failure::new(FailureCode::BadInput, message))
 }
 
+/// What of a module a message's tasks call.
+fn callee(module: &ModuleInfo, head: &TasksHead) -> Result<Callee, NotReady> {
+    let Some(name) = &head.function else {
+        return Ok(Callee::Command);
+    };
+    let found = module.functions().iter().position(|one| one.name == *name);
+    let place = found.ok_or_else(|| bad(format!("the module has no function `{name}`")))?;
+    Ok(Callee::Function(place))
+}
+
 impl Bench {
     pub(super) fn new(
         cluster: Arc<Cluster>,
@@ -144,42 +156,12 @@ impl Bench {
         body: Bytes,
     ) -> Result<Ready, NotReady> {
         let limits = self.policy.limits(&head.limits);
-        let module = self.modules.get(head, &limits).await?;
-        let callee = match &head.function {
-            None => Callee::Command,
-            Some(name) => {
-                let found = module.functions().iter().position(|one| one.name == *name);
-                Callee::Function(
-                    found.ok_or_else(|| bad(format!("the module has no function `{name}`")))?,
-                )
-            }
-        };
         let reuse = head.reuse.parse();
         let reuse = reuse.map_err(|error: ParseReuseError| bad(error.to_string()))?;
         let setting = self.setting(job, head, reuse)?;
-        let program = {
-            let (bench, module, setting) = (Arc::clone(self), module.clone(), Arc::clone(&setting));
-            // Compiling takes its time, and the connection goes on meanwhile.
-            let made = tokio::task::spawn_blocking(move || {
-                let pool = &bench.cluster;
-                let state = bench.seat.state(pool);
-                pool.core().program(&state, &module, &setting)
-            });
-            made.await
-                .map_err(|error| bad(error.to_string()))?
-                .map_err(|error| {
-                    let message = format!(
-                        "the module `{}` cannot be prepared on this engine: {error}",
-                        head.name
-                    );
-                    match error {
-                        LoadError::CompileLimit { .. } => {
-                            NotReady::Failed(Failure::new(FailureCode::CompileLimit, message))
-                        }
-                        _ => bad(message),
-                    }
-                })?
-        };
+        let program = self.program(head, &limits, &setting).await?;
+        let module = &program.module;
+        let callee = callee(module, head)?;
         let body = match &head.body {
             None => body,
             Some(name) => self.blobs.get(name, largest_tasks(&limits)).await?,
@@ -211,6 +193,39 @@ impl Bench {
             tasks,
             queued: time(head.queued),
             pushed: self.pushed(head).await?,
+        })
+    }
+
+    /// Returns what a message's tasks run. The bytes of its module are in memory only until that is made.
+    async fn program(
+        &self,
+        head: &TasksHead,
+        limits: &Limits,
+        setting: &Setting,
+    ) -> Result<Arc<Program>, NotReady> {
+        let core = self.cluster.core();
+        let state = self.seat.state(&self.cluster);
+        if let Some(module) = self.modules.known(&head.module)
+            && let Some(program) = core.kept_program(&state, module.hash(), setting)
+        {
+            return Ok(program);
+        }
+        let module = self.modules.get(head, limits).await?;
+        // Before it is compiled for nothing.
+        callee(&module, head)?;
+        let made = core.program_elsewhere(&state, &module, setting).await;
+        made.map_err(|error| {
+            let name = &head.name;
+            let failed = |error: &dyn Display| {
+                format!("the module `{name}` cannot be prepared on this engine: {error}")
+            };
+            match error {
+                Unmade::Load(error @ LoadError::CompileLimit { .. }) => {
+                    NotReady::Failed(Failure::new(FailureCode::CompileLimit, failed(&error)))
+                }
+                Unmade::Load(error) => bad(failed(&error)),
+                Unmade::Thread(error) => NotReady::Later(failed(&error)),
+            }
         })
     }
 

@@ -36,6 +36,8 @@ pub use shared::tenant::{Budget, Stock, TenantLimit, TenantStatus};
 
 #[cfg(feature = "nats")]
 pub(crate) use runs::packs::{Pack, Packs};
+#[cfg(feature = "nats")]
+pub(crate) use shared::core::NotReady;
 pub(crate) use shared::core::{Core, Workshop};
 #[cfg(feature = "history")]
 pub(crate) use shared::keeper::Keeper;

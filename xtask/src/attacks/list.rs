@@ -74,7 +74,7 @@ pub(super) const ATTACKS: [Attack; 14] = [
     },
     Attack {
         name: "tiny",
-        what: "messages of 65 536 tasks that do nothing",
+        what: "messages of 16 384 tasks that do nothing",
         how: How::Clients(1, map_nothing),
         neighbour: &[],
     },
@@ -208,7 +208,7 @@ fn map_nothing(client: &Client<'_>) -> Result<()> {
         "same",
         "ones.txt",
         "--dispatch-size",
-        "65536",
+        "16384",
     ];
     client.run(&arguments, Duration::from_secs(30), 0)
 }

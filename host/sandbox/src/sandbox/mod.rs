@@ -22,7 +22,7 @@ pub use module::load::{CompileLimit, LoadError};
 pub use module::needs::Need;
 #[doc(hidden)]
 pub use module::{Callee, value_type};
-pub use module::{Form, Function, Import, Module, ModuleHash, Uncallable};
+pub use module::{Form, Function, Import, Module, ModuleHash, ModuleInfo, Uncallable};
 pub use run::program::Lowering;
 #[doc(hidden)]
 pub use run::program::Program;
@@ -41,11 +41,12 @@ mod tests;
 
 use crate::limits::Limits;
 use compile::Supply;
+use compile::ticker::Ticker;
 use compile::variant::Variant;
 #[doc(hidden)]
 pub use compile::variant::VariantKey;
 use rwasm_value::ids::TenantId;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The basis of programs: a cluster's variants and its code cache. Locked when a module is loaded,
 /// never while a task runs.
@@ -56,7 +57,36 @@ pub struct Sandbox {
     lowering: Lowering,
     strict_imports: bool,
     host: HostFunctions,
-    variants: Mutex<Vec<Arc<Variant>>>,
+    variants: Mutex<Variants>,
+}
+
+/// The variants that there are, and the thread that all of them share, which ends with the last one.
+#[derive(Default)]
+struct Variants {
+    list: Vec<Arc<Variant>>,
+    ticker: Weak<Ticker>,
+}
+
+impl Variants {
+    fn get(&mut self, key: VariantKey, engines: u32) -> wasmtime::Result<Arc<Variant>> {
+        if let Some(variant) = self.list.iter().find(|variant| variant.key == key) {
+            return Ok(Arc::clone(variant));
+        }
+        // Each has a pool. Those that no program needs are made again when one does; the first one stays.
+        let mut place = 0;
+        self.list.retain(|variant| {
+            place += 1;
+            place == 1 || Arc::strong_count(variant) > 1
+        });
+        let ticker = match self.ticker.upgrade() {
+            Some(ticker) => ticker,
+            None => Arc::new(Ticker::start()?),
+        };
+        self.ticker = Arc::downgrade(&ticker);
+        let variant = Arc::new(Variant::new(key, engines, ticker)?);
+        self.list.push(Arc::clone(&variant));
+        Ok(variant)
+    }
 }
 
 impl Sandbox {
@@ -75,14 +105,16 @@ impl Sandbox {
         strict_imports: bool,
         host: HostFunctions,
     ) -> Result<Self, String> {
-        let first = Variant::new(first, engines).map_err(|error| format!("{error:#}"))?;
+        let mut variants = Variants::default();
+        let made = variants.get(first, engines);
+        made.map_err(|error| format!("{error:#}"))?;
         Ok(Self {
             engines,
             source,
             lowering,
             strict_imports,
             host,
-            variants: Mutex::new(vec![Arc::new(first)]),
+            variants: Mutex::new(variants),
         })
     }
 
@@ -106,7 +138,7 @@ impl Sandbox {
             )
         })?;
         Program::new(
-            module.clone(),
+            module,
             variant,
             &Supply {
                 source: &self.source,
@@ -119,13 +151,12 @@ impl Sandbox {
         )
     }
 
-    /// Stops compilation and drops the variants. Their threads end with the last program made of
-    /// them.
+    /// Stops compilation and drops the variants, which end with the last program made of them.
     #[doc(hidden)]
     pub fn close(&self) {
         self.source.close();
         let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = std::mem::take(&mut *variants);
+        let gone = std::mem::take(&mut variants.list);
         drop(variants);
         drop(gone);
     }
@@ -147,22 +178,11 @@ impl Sandbox {
     #[doc(hidden)]
     pub fn is_pooled(&self) -> bool {
         let variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
-        variants.iter().all(|variant| variant.pooled)
+        variants.list.iter().all(|variant| variant.pooled)
     }
 
     fn variant(&self, key: VariantKey) -> wasmtime::Result<Arc<Variant>> {
         let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(variant) = variants.iter().find(|variant| variant.key == key) {
-            return Ok(Arc::clone(variant));
-        }
-        // Each has a pool and a thread. Those that no program needs are made again when one does; the first one stays.
-        let mut place = 0;
-        variants.retain(|variant| {
-            place += 1;
-            place == 1 || Arc::strong_count(variant) > 1
-        });
-        let variant = Arc::new(Variant::new(key, self.engines)?);
-        variants.push(Arc::clone(&variant));
-        Ok(variant)
+        variants.get(key, self.engines)
     }
 }

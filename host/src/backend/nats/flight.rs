@@ -84,9 +84,10 @@ async fn send(agent: &Agent, dispatch: &Dispatch, number: u64) -> Result<(), Uns
         return Ok(());
     };
     let mut patience = Patience::new();
-    upload(agent, &dispatch.program.module, &mut patience)
-        .await
-        .map_err(|failure| (None, failure))?;
+    if let Some(module) = dispatch.program.to_send() {
+        let sent = upload(agent, module, &mut patience).await;
+        sent.map_err(|failure| (None, failure))?;
+    }
     match choose(agent, &dispatch.eligible)? {
         Some(engine) => {
             if let Some(flight) = agent.flights().get_mut(&number) {

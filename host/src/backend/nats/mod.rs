@@ -26,6 +26,7 @@ use agent::Order;
 pub(crate) use encode::{EncodeError, Encoder};
 pub(crate) use recall::Recalled;
 use roster::Roster;
+use rwasm_sandbox::lock::lock;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -185,6 +186,11 @@ impl Backend for Nats {
 
     fn status(&self) -> QueueStatus {
         self.ask(Order::Status).unwrap_or_default()
+    }
+
+    fn has_ended(&self) -> bool {
+        let thread = lock(&self.thread);
+        thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     fn shutdown(&self) {

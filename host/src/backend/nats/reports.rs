@@ -2,7 +2,7 @@
 
 use crate::events::{ClusterEvent, EventSender};
 use rwasm_sandbox::lock::lock;
-use rwasm_sandbox::sandbox::{Module, ModuleHash};
+use rwasm_sandbox::sandbox::{ModuleHash, ModuleInfo};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ impl Reports {
     }
 
     /// Reports that an engine has a module compiled.
-    pub(super) fn compiling(&self, events: &EventSender, module: &Module, before: u32) {
+    pub(super) fn compiling(&self, events: &EventSender, module: &ModuleInfo, before: u32) {
         let told = (module.hash(), before);
         let mut last = lock(&self.compiling);
         if last.is_none_or(|(last, at)| last != told || at.elapsed() >= TELL_AGAIN) {

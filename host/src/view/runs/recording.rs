@@ -21,7 +21,7 @@ use rwasm_sandbox::grants::{Grants, Random};
 use rwasm_sandbox::input::{Chunk, ChunkData, Input, InputError};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, Origin, Outcome, Usage};
-use rwasm_sandbox::sandbox::{Arguments, Callee, Module};
+use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleInfo};
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Packed, Type, Value};
 use serde_json::{Value as Json, json};
@@ -48,7 +48,7 @@ impl Keeper {
         &self,
         task: &TaskSettings,
         granted: (&Limits, &Grants),
-        (module, function): (&Module, &str),
+        (module, function): (&ModuleInfo, &str),
         input: &TaskInput,
         slot: &Slot,
     ) {

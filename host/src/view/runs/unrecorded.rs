@@ -12,7 +12,7 @@ use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::Input;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, Origin, Usage};
-use rwasm_sandbox::sandbox::Module;
+use rwasm_sandbox::sandbox::ModuleInfo;
 use rwasm_value::value::Packed;
 
 /// The record of a job.
@@ -40,7 +40,7 @@ impl Keeper {
         &self,
         _: &TaskSettings,
         _: (&Limits, &Grants),
-        _: (&Module, &str),
+        _: (&ModuleInfo, &str),
         _: &TaskInput,
         _: &Slot,
     ) {

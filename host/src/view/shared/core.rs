@@ -232,6 +232,35 @@ impl Core {
         self.make(tenant, module, variant, limits)
     }
 
+    /// The same, if it is ready by now.
+    #[cfg(feature = "nats")]
+    pub(crate) fn kept_program(
+        &self,
+        tenant: &TenantState,
+        module: ModuleHash,
+        setting: &Setting,
+    ) -> Option<Arc<Program>> {
+        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        let (program, is_new) = self.programs().get(&(module, variant), tenant.id())?;
+        if is_new {
+            self.bound_programs(tenant);
+        }
+        Some(program)
+    }
+
+    /// The module made ready for this setting, without holding up the thread.
+    #[cfg(feature = "nats")]
+    pub(crate) async fn program_elsewhere(
+        self: &Arc<Self>,
+        tenant: &Arc<TenantState>,
+        module: &Module,
+        setting: &Setting,
+    ) -> Result<Arc<Program>, NotReady> {
+        let variant = VariantKey::of(&setting.limits, setting.deterministic);
+        self.made_ready_elsewhere(tenant, module, variant, &setting.limits)
+            .await
+    }
+
     /// The same for futures, which compile nothing while they are polled: that is done on a thread of its own, which
     /// goes on if the future is dropped.
     pub(crate) async fn made_ready_elsewhere(

@@ -6,7 +6,7 @@ use rwasm_history::{
     TaskEntry, TaskState,
 };
 use rwasm_sandbox::outcome::{Attempt, Failure, FailureCode, Usage};
-use rwasm_sandbox::sandbox::Module;
+use rwasm_sandbox::sandbox::ModuleInfo;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::Packed;
 use serde_json::Value as Json;
@@ -23,7 +23,7 @@ pub(crate) struct Keeper {
 /// What is recorded of a job when it begins.
 pub(crate) struct Beginning<'a> {
     pub(crate) kind: JobKind,
-    pub(crate) module: &'a Module,
+    pub(crate) module: &'a ModuleInfo,
     pub(crate) function: &'a str,
     pub(crate) label: Option<&'a str>,
     pub(crate) repeats: Option<JobKey>,

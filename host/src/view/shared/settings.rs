@@ -71,7 +71,7 @@ pub struct JobSettings {
     /// Whether outcomes are delivered as their tasks end rather than in input order. A run delivers outcomes only with
     /// [`Merge::None`](crate::Merge::None).
     pub unordered: bool,
-    /// The number of tasks handed to an engine at a time, up to 65 536; learned by default.
+    /// The number of tasks handed to an engine at a time, up to 16 384; learned by default.
     pub dispatch_size: Option<usize>,
     /// The most tasks that are read without their outcomes having been delivered; by default as memory allows.
     pub max_outstanding: Option<usize>,
@@ -386,7 +386,7 @@ macro_rules! map_setters {
             self
         }
 
-        /// Sets how many tasks maps hand to an engine at a time, up to 65 536; by default learned, so that a dispatch
+        /// Sets how many tasks maps hand to an engine at a time, up to 16 384; by default learned, so that a dispatch
         /// is worthwhile.
         pub fn dispatch_size(mut self, tasks: usize) -> Self {
             self.settings.job.dispatch_size = Some(tasks);

@@ -6,7 +6,7 @@ mod bounded;
 pub(super) mod cache;
 pub(super) mod compiler;
 pub(super) mod helper;
-mod ticker;
+pub(super) mod ticker;
 mod turns;
 pub(super) mod variant;
 

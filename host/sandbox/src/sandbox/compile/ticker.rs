@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use wasmtime::EngineWeak;
 
 /// Short enough for a stop to feel immediate, long enough to cost nothing.
 const TICK: Duration = Duration::from_millis(5);
 
-/// A thread that advances an engine's epoch until it is dropped.
-pub(super) struct Ticker {
+/// A thread that advances the epochs of a cluster's variants until it is dropped: one for all, as there may be many.
+pub(in crate::sandbox) struct Ticker {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Weak, so that the memory of an engine is not held by the thread.
+    engines: Arc<Mutex<Vec<EngineWeak>>>,
     alarms: Arc<Mutex<Alarms>>,
 }
 
@@ -32,28 +35,36 @@ pub(in crate::sandbox) struct Alarm {
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+    pub(in crate::sandbox) fn start() -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
+        let engines = Arc::<Mutex<Vec<EngineWeak>>>::default();
         let alarms = Arc::<Mutex<Alarms>>::default();
-        let rings = Arc::clone(&alarms);
-        // Weak, so that the engine's memory is not held by this thread.
-        let engine = engine.weak();
+        let (ticks, rings) = (Arc::clone(&engines), Arc::clone(&alarms));
         let thread = std::thread::Builder::new()
             .name("rwasm-ticker".to_owned())
             .spawn(move || {
                 while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                    match engine.upgrade() {
-                        Some(engine) => engine.increment_epoch(),
-                        None => break,
-                    }
+                    lock(&ticks).retain(|engine| match engine.upgrade() {
+                        Some(engine) => {
+                            engine.increment_epoch();
+                            true
+                        }
+                        None => false,
+                    });
                     lock(&rings).ring();
                 }
             })?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+            engines,
             alarms,
         })
+    }
+
+    /// Advances the epoch of this engine, too, as long as somebody has the engine.
+    pub(super) fn advance(&self, engine: &wasmtime::Engine) {
+        lock(&self.engines).push(engine.weak());
     }
 
     /// Wakes `waker` at `when`, or up to a tick later.

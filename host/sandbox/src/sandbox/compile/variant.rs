@@ -7,6 +7,7 @@ use crate::limits::{Limits, MAX_TABLE_ELEMENTS};
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 use wasmtime::{
@@ -41,13 +42,13 @@ impl VariantKey {
 /// The stack that host functions may take when a guest waits in them, beside the guest's own.
 const HOST_STACK: usize = 1536 << 10;
 
-/// One configured `wasmtime::Engine` and the ticker of its epoch.
+/// One configured `wasmtime::Engine` and what advances its epoch.
 pub(in crate::sandbox) struct Variant {
     pub(in crate::sandbox) key: VariantKey,
     pub(in crate::sandbox) engine: wasmtime::Engine,
     /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.
     pub(in crate::sandbox) pooled: bool,
-    ticker: Ticker,
+    ticker: Arc<Ticker>,
 }
 
 /// The most instances of an engine: two that are kept for reuse, and one that runs.
@@ -84,12 +85,16 @@ const MAX_INSTANCE_SIZE: usize = 16 << 20;
 impl Variant {
     /// Configures an engine for `engines` threads. If the address space is too small for a pool,
     /// memories are allocated on demand, with explicit bounds checks.
-    pub(in crate::sandbox) fn new(key: VariantKey, engines: u32) -> wasmtime::Result<Self> {
+    pub(in crate::sandbox) fn new(
+        key: VariantKey,
+        engines: u32,
+        ticker: Arc<Ticker>,
+    ) -> wasmtime::Result<Self> {
         let (engine, pooled) = match wasmtime::Engine::new(&pooled(key, engines)) {
             Ok(engine) => (engine, true),
             Err(_) => (wasmtime::Engine::new(&on_demand(key))?, false),
         };
-        let ticker = Ticker::start(&engine)?;
+        ticker.advance(&engine);
         Ok(Self {
             key,
             engine,

@@ -381,7 +381,7 @@ const fn note(form: Form) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Binding, Inner, ModuleHash};
+    use super::super::{Binding, Inner, ModuleHash, ModuleInfo};
     use super::*;
     use bytes::Bytes;
     use rwasm_value::value::Reference;
@@ -400,10 +400,10 @@ mod tests {
     }
 
     fn module(form: Form, functions: Vec<Function>) -> Module {
-        Module(Arc::new(Inner {
+        let info = ModuleInfo(Arc::new(Inner {
             name: "m.wasm".to_owned(),
             path: None,
-            bytes: Bytes::new(),
+            size: 0,
             hash: ModuleHash::of(&[]),
             form,
             is_component: form == Form::Component,
@@ -411,7 +411,11 @@ mod tests {
             functions: functions.into(),
             uncallable: Vec::new(),
             imports: Vec::new(),
-        }))
+        }));
+        Module {
+            info,
+            bytes: Bytes::new(),
+        }
     }
 
     fn words() -> Module {

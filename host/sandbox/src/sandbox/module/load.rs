@@ -9,7 +9,7 @@ use super::merged;
 use super::numeric;
 use super::room::Room;
 use super::wit::{self, Bind, Exported};
-use super::{Form, Import, Inner, Module, ModuleHash};
+use super::{Form, Import, Inner, Module, ModuleHash, ModuleInfo};
 use crate::limits::{Limits, MODULE_SIZE};
 use bytes::Bytes;
 use rwasm_value::plain::{self, in_line, plain};
@@ -269,7 +269,7 @@ impl Module {
                 import.offered |= imports::preview2(&import.module).is_some();
             }
         }
-        Ok(Self(Arc::new(Inner {
+        let info = ModuleInfo(Arc::new(Inner {
             has_wit: form != Form::Plain,
             hash: ModuleHash::of(&bytes),
             form: if facts.is_command {
@@ -283,8 +283,9 @@ impl Module {
             imports: facts.imports,
             name,
             path,
-            bytes,
-        })))
+            size: bytes.len() as u64,
+        }));
+        Ok(Self { info, bytes })
     }
 }
 
@@ -458,7 +459,7 @@ pub enum CompileLimit {
 }
 
 impl LoadError {
-    pub(in crate::sandbox) fn invalid(module: &Module, message: String) -> Self {
+    pub(in crate::sandbox) fn invalid(module: &ModuleInfo, message: String) -> Self {
         Self::Invalid {
             name: module.name().to_owned(),
             message: plain(message),

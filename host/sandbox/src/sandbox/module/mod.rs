@@ -30,17 +30,25 @@ use names::Functions;
 use rwasm_value::value::Type;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A module: its bytes, its form, and the functions it exports. Cheap to clone.
+/// A module: its bytes, and what is known of it. Cheap to clone.
 #[derive(Clone)]
-pub struct Module(pub(super) Arc<Inner>);
+pub struct Module {
+    info: ModuleInfo,
+    bytes: Bytes,
+}
+
+/// What is known of a module without its bytes: its form, and the functions it exports. Cheap to clone.
+#[derive(Clone)]
+pub struct ModuleInfo(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) name: String,
     pub(super) path: Option<PathBuf>,
-    pub(super) bytes: Bytes,
+    pub(super) size: u64,
     pub(super) hash: ModuleHash,
     pub(super) form: Form,
     pub(super) is_component: bool,
@@ -202,6 +210,12 @@ impl fmt::Debug for ModuleHash {
 
 impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.info.fmt(f)
+    }
+}
+
+impl fmt::Debug for ModuleInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Module")
             .field("name", &self.0.name)
             .field("hash", &self.0.hash)
@@ -211,6 +225,32 @@ impl fmt::Debug for Module {
 }
 
 impl Module {
+    /// Returns its binary form, shared.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn shared_bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// Returns what is known of it, which outlives its bytes.
+    #[must_use]
+    pub fn info(&self) -> &ModuleInfo {
+        &self.info
+    }
+}
+
+impl Deref for Module {
+    type Target = ModuleInfo;
+
+    fn deref(&self) -> &ModuleInfo {
+        &self.info
+    }
+}
+
+impl ModuleInfo {
     /// Returns its name in errors: its path, or the name it was loaded under.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -230,16 +270,10 @@ impl Module {
         self.0.hash
     }
 
-    /// Returns its binary form.
+    /// Returns the size of its binary form, in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.0.bytes.len() as u64
-    }
-
-    /// Returns its binary form, shared.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0.bytes
+        self.0.size
     }
 
     /// Returns its form.

@@ -5,7 +5,7 @@
 //! takes precedence over short ones.
 
 use super::function::FunctionError;
-use super::{Form, Function, Module};
+use super::{Form, Function, ModuleInfo};
 use std::collections::HashMap;
 
 /// The functions of a module, and the index of each full name in the list: a module may have many.
@@ -35,8 +35,8 @@ impl Functions {
 /// The most names that an error suggests.
 const PROPOSED: usize = 3;
 
-impl Module {
-    /// Returns the index in [`Module::functions`] of the function called `name`.
+impl ModuleInfo {
+    /// Returns the index in [`ModuleInfo::functions`] of the function called `name`.
     ///
     /// # Errors
     ///

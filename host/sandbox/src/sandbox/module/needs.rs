@@ -1,6 +1,6 @@
 //! What a module may want to access, judged by its imports.
 
-use super::Module;
+use super::ModuleInfo;
 use super::imports;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -58,7 +58,7 @@ impl fmt::Display for Need {
     }
 }
 
-impl Module {
+impl ModuleInfo {
     /// Returns what the module may use, judged by its imports. That is usually more than it does
     /// use: the standard libraries of languages import functions that a program never calls, and an
     /// adapter between versions of WASI imports nearly everything.

@@ -58,7 +58,7 @@ impl Module {
     /// The WIT in the module, and the world that describes it.
     fn carried(&self) -> Result<Option<(Resolve, WorldId)>, String> {
         if self.is_component() {
-            let decoded = wit_parser::decoding::decode(&self.0.bytes);
+            let decoded = wit_parser::decoding::decode(&self.bytes);
             return match decoded.map_err(|error| format!("{error:#}"))? {
                 DecodedWasm::Component(mut resolve, world) => {
                     let mut exports = std::mem::take(&mut resolve.worlds[world].exports);
@@ -69,7 +69,7 @@ impl Module {
                 DecodedWasm::WitPackage(..) => Err("it contains only WIT and no code".to_owned()),
             };
         }
-        let Some((mut resolve, merged)) = merged::decode(&self.0.bytes)? else {
+        let Some((mut resolve, merged)) = merged::decode(&self.bytes)? else {
             return Ok(None);
         };
         let mut own = resolve.worlds.iter().map(|(id, _)| id);

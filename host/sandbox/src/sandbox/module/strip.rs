@@ -20,7 +20,7 @@ impl Module {
     /// Returns an error if the module is malformed in a part that was not checked when it was
     /// loaded.
     pub fn without_debug_sections(&self) -> Result<Self, LoadError> {
-        let bytes = stripped(&self.0.bytes).map_err(|message| LoadError::invalid(self, message))?;
+        let bytes = stripped(&self.bytes).map_err(|message| LoadError::invalid(self, message))?;
         self.again_as(bytes)
     }
 
@@ -70,7 +70,7 @@ pub(in crate::sandbox) fn componentize(module: &Module) -> Result<Bytes, LoadErr
     };
     let encode = || {
         wit_component::ComponentEncoder::default()
-            .module(&module.0.bytes)?
+            .module(&module.bytes)?
             .adapter(
                 adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
                 adapter_of_form,

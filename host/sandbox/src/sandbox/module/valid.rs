@@ -22,7 +22,7 @@ fn features() -> WasmFeatures {
 fn validate(module: &Module) -> Result<(), String> {
     let mut validator = Validator::new_with_features(features());
     let types = validator
-        .validate_all(&module.0.bytes)
+        .validate_all(&module.bytes)
         .map_err(|error| format!("failed to parse WebAssembly module: {error}"))?;
     let types = types.as_ref();
     // A module that imports interfaces is turned into a component, which is checked elsewhere.

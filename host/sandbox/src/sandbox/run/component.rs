@@ -11,7 +11,7 @@ use crate::input::Chunk;
 use crate::limits::Limits;
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::abi::val;
-use crate::sandbox::module::{Callee, Function, Module};
+use crate::sandbox::module::{Callee, Function, ModuleInfo};
 use crate::sandbox::world::request::{Arguments, Request};
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stdio::unreadable;
@@ -23,7 +23,7 @@ use wasmtime_wasi::I32Exit;
 
 /// Calls the target of the request, in `instance` or in a fresh one.
 pub(super) async fn call(
-    module: &Module,
+    module: &ModuleInfo,
     code: &ComponentCode,
     request: &Request<'_>,
     store: &mut Store<GuestState>,

@@ -10,7 +10,7 @@ use crate::sandbox::abi::{
     Flat, GuestMemory, LiftError, LowerError, Waits, flat_argument, lift_result,
 };
 use crate::sandbox::abi::{Signature, lower_list_of, lower_memory, lower_params};
-use crate::sandbox::module::{Binding, Callee, Function, Module};
+use crate::sandbox::module::{Binding, Callee, Function, ModuleInfo};
 use crate::sandbox::world::request::{Arguments, Request};
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stdio::unreadable;
@@ -29,7 +29,7 @@ pub(super) struct CoreInstance {
 
 /// Calls the target of the request, in `instance` or in a fresh one.
 pub(super) async fn call(
-    module: &Module,
+    module: &ModuleInfo,
     code: &CoreCode,
     request: &Request<'_>,
     store: &mut Store<GuestState>,

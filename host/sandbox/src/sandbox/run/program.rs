@@ -8,7 +8,7 @@ use crate::sandbox::module::imports;
 use crate::sandbox::module::load::LoadError;
 use crate::sandbox::module::strip::componentize;
 use crate::sandbox::module::valid;
-use crate::sandbox::module::{Binding, Form, Function, Import, Module};
+use crate::sandbox::module::{Binding, Form, Function, Import, Module, ModuleInfo};
 use crate::sandbox::world::files;
 use crate::sandbox::world::host::{self, HostFunctions};
 use crate::sandbox::world::net;
@@ -35,10 +35,17 @@ pub enum Lowering {
 /// A module that is ready to run. Shared by all engines.
 #[doc(hidden)]
 pub struct Program {
+    /// Its bytes are not kept once they are compiled: many programs are kept that nobody uses.
     #[doc(hidden)]
-    pub module: Module,
-    /// None if the engines are remote, and compile it there.
-    pub(in crate::sandbox) compiled: Option<Compiled>,
+    pub module: ModuleInfo,
+    made: Made,
+}
+
+/// What there is to run.
+enum Made {
+    Here(Compiled),
+    /// For engines elsewhere, which compile it there.
+    Elsewhere(Module),
 }
 
 /// What a module was compiled to.
@@ -83,7 +90,7 @@ pub(in crate::sandbox) struct ComponentCode {
 
 impl Program {
     pub(in crate::sandbox) fn new(
-        module: Module,
+        module: &Module,
         variant: Arc<Variant>,
         supply: &Supply<'_>,
         lowering: Lowering,
@@ -101,20 +108,20 @@ impl Program {
         let is_offered =
             |import: &Import| import.offered || as_component && host.has_interface(&import.module);
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !is_offered(i)) {
-            return Err(not_offered(&module, import));
+            return Err(not_offered(module, import));
         }
         let code = if as_component {
             let imports = ComponentImports {
                 host,
                 strict: strict_imports,
             };
-            Code::Component(ComponentCode::new(&module, &variant, supply, imports)?)
+            Code::Component(ComponentCode::new(module, &variant, supply, imports)?)
         } else {
-            Code::Core(CoreCode::new(&module, &variant, supply)?)
+            Code::Core(CoreCode::new(module, &variant, supply)?)
         };
         Ok(Self {
-            module,
-            compiled: Some(Compiled { variant, code }),
+            module: module.info().clone(),
+            made: Made::Here(Compiled { variant, code }),
         })
     }
 
@@ -137,8 +144,24 @@ impl Program {
     #[doc(hidden)]
     pub fn of_elsewhere(module: Module) -> Self {
         Self {
-            module,
-            compiled: None,
+            module: module.info().clone(),
+            made: Made::Elsewhere(module),
+        }
+    }
+
+    /// What is to be sent to engines elsewhere; none if it runs here.
+    #[doc(hidden)]
+    pub fn to_send(&self) -> Option<&Module> {
+        match &self.made {
+            Made::Here(_) => None,
+            Made::Elsewhere(module) => Some(module),
+        }
+    }
+
+    pub(in crate::sandbox) fn compiled(&self) -> Option<&Compiled> {
+        match &self.made {
+            Made::Here(compiled) => Some(compiled),
+            Made::Elsewhere(_) => None,
         }
     }
 }
@@ -158,7 +181,7 @@ fn not_offered(module: &Module, import: &Import) -> LoadError {
 impl CoreCode {
     fn new(module: &Module, variant: &Variant, supply: &Supply<'_>) -> Result<Self, LoadError> {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
-        let code: wasmtime::Module = supply.code(variant, module, || Ok(module.0.bytes.clone()))?;
+        let code: wasmtime::Module = supply.code(variant, module, || Ok(module.shared_bytes()))?;
         let waits = if module
             .imports()
             .iter()
@@ -340,7 +363,7 @@ impl ComponentCode {
         let invalid = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
         let component = supply.code(variant, module, || {
             if module.is_component() {
-                Ok(module.0.bytes.clone())
+                Ok(module.shared_bytes())
             } else {
                 componentize(module)
             }

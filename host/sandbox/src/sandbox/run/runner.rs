@@ -10,7 +10,7 @@ use super::{component, core};
 use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::abi::Waits;
 use crate::sandbox::compile::variant::Variant;
-use crate::sandbox::module::{Callee, Module};
+use crate::sandbox::module::{Callee, ModuleInfo};
 use crate::sandbox::world::request::Arguments;
 use crate::sandbox::world::request::{Report, Request, Setting};
 use crate::sandbox::world::state::{GuestState, Preview, arm};
@@ -119,7 +119,7 @@ impl Runner {
         request: &Request<'_>,
         kept: &mut Option<KeptInstance>,
     ) -> Report {
-        let Some(compiled) = &program.compiled else {
+        let Some(compiled) = program.compiled() else {
             let message =
                 "the module was prepared for remote engines and cannot run in this process";
             return Report::refused(Failure::new(FailureCode::Internal, message));
@@ -192,7 +192,7 @@ impl Runner {
 /// Calls what the request names in the compiled module, in `instance` or in a fresh one.
 fn call(
     runtime: &Runtime,
-    module: &Module,
+    module: &ModuleInfo,
     compiled: &Compiled,
     request: &Request<'_>,
     store: &mut Store<GuestState>,

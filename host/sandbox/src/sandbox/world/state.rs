@@ -10,7 +10,7 @@ use super::wasi::World;
 use crate::cancel::Cancel;
 use crate::limits::Limits;
 use crate::outcome::Failure;
-use crate::sandbox::module::Module;
+use crate::sandbox::module::ModuleInfo;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::component::ResourceTable;
@@ -60,7 +60,7 @@ pub(in crate::sandbox) struct StoppedByHost;
 
 impl GuestState {
     pub(in crate::sandbox) fn new(
-        module: &Module,
+        module: &ModuleInfo,
         request: &Request<'_>,
         stdio: Stdio,
     ) -> Result<Self, Failure> {

@@ -9,7 +9,7 @@ use super::state::HOST_WORK_VERSION;
 use super::stdio::{Stdio, unreadable};
 use crate::grants::{Grants, Random};
 use crate::outcome::Failure;
-use crate::sandbox::module::{Callee, Module};
+use crate::sandbox::module::{Callee, ModuleInfo};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng, TryRng};
 use sha2::{Digest, Sha256};
@@ -39,7 +39,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(module: &Module, request: &Request<'_>) -> Result<Self, Failure> {
+    pub(super) fn new(module: &ModuleInfo, request: &Request<'_>) -> Result<Self, Failure> {
         let setting = request.setting;
         let grants = &setting.grants;
         let clock = if setting.deterministic {
@@ -180,7 +180,7 @@ type Seed = [u8; 32];
 
 /// Derives the seed of a task from the given number and the identity of the task: its module,
 /// function and input. So it is the same wherever and however often the task runs.
-fn seed(number: u64, module: &Module, request: &Request<'_>) -> Result<Seed, Failure> {
+fn seed(number: u64, module: &ModuleInfo, request: &Request<'_>) -> Result<Seed, Failure> {
     let mut hash = Sha256::new();
     hash.update(number.to_le_bytes());
     if request.setting.deterministic {

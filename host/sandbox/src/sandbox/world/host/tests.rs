@@ -111,7 +111,7 @@ fn hosted() -> [Bench; 2] {
     let module = guest("hosted.wasm");
     [Lowering::Core, Lowering::Component].map(|lowering| {
         let bench = Bench::new(&module, lowering, HostFunctions::new()).expect("a program");
-        let compiled = bench.program.compiled.as_ref().expect("it is compiled");
+        let compiled = bench.program.compiled().expect("it is compiled");
         let is_core = matches!(compiled.code, run::program::Code::Core(_));
         assert_eq!(is_core, lowering == Lowering::Core);
         bench
