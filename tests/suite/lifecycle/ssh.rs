@@ -14,7 +14,10 @@ while [ $# -gt 2 ]; do
     shift
 done
 far=${spec#127.0.0.1:}; far=${far%%:*}; near=${spec##*:}
-case $1 in refused) echo 'Permission denied (publickey).' >&2; exit 255 ;; esac
+case $1 in
+    refused) echo 'Permission denied (publickey).' >&2; exit 255 ;;
+    a) yes 'a line that is of no use' | head -c 20000000 >&2 ;;
+esac
 exec sh -c "exec $(printf %s "$2" | sed "s/127.0.0.1:$far/127.0.0.1:$near/")"
 "#;
 
@@ -50,6 +53,12 @@ fn engines_on_other_machines_are_started_over_ssh() {
     let mut labels: Vec<&str> = labels.collect();
     labels.sort_unstable();
     assert_eq!(labels, ["a", "me@b"]);
+    // However much is said, the logs are bounded.
+    let log = home.state("default").with_file_name("ssh-a.log");
+    for part in [log.with_extension("log.old"), log] {
+        let size = fs::metadata(&part).expect("it is there").len();
+        assert!(size < 17 << 20, "{size} bytes in {}", part.display());
+    }
     // No key is where others on the machine can see it.
     for process in home.processes() {
         let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();

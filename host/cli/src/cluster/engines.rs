@@ -146,9 +146,22 @@ pub(super) fn start_on(
         .iter()
         .map(|word| shell_word(&word.to_string_lossy()))
         .collect();
+    let name: String = host
+        .host
+        .chars()
+        .map(|one| {
+            if one.is_ascii_alphanumeric() || "-.".contains(one) {
+                one
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let log = place.file(&format!("ssh-{name}.log"));
     let mut arguments: Vec<OsString> = vec![
         tether::COMMAND.into(),
         place.key(Role::Engine).into(),
+        log.clone().into(),
         settings.drain_timeout.as_millis().to_string().into(),
         settings.ssh.clone().into(),
     ];
@@ -166,18 +179,6 @@ pub(super) fn start_on(
     );
     arguments.push(format!("127.0.0.1:{there}:127.0.0.1:{port}").into());
     arguments.extend([host.host.clone().into(), command.join(" ").into()]);
-    let name: String = host
-        .host
-        .chars()
-        .map(|one| {
-            if one.is_ascii_alphanumeric() || "-.".contains(one) {
-                one
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    let log = place.file(&format!("ssh-{name}.log"));
     let spawn = || spawn(&own_program(), arguments, place, &log);
     began.start(ProcessKind::Engines, spawn, written)
 }

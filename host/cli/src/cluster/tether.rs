@@ -4,12 +4,14 @@
 //! It gives them their key by ssh's stdin and leaves that open. When it closes, because the cluster is stopped or this
 //! process has died, they drain and end; the same when the connection is lost.
 
+use super::background::BoundedLog;
 use rwasm_cluster::nats::Key;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,21 +24,24 @@ pub(super) const OPTION: &str = "--tethered";
 /// Beyond the time to drain: for the connection to end.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// For what was said last to be in the log.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Starts ssh, gives the key, and ends when ssh has; if this process was started for that.
 pub(super) fn serve() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != COMMAND {
         return None;
     }
-    let (Some(key), Some(drain), Some(program)) =
-        (arguments.next(), arguments.next(), arguments.next())
+    let mut next = || arguments.next();
+    let (Some(key), Some(log), Some(drain), Some(program)) = (next(), next(), next(), next())
     else {
         return Some(ExitCode::FAILURE);
     };
     let drain = drain.to_str().and_then(|text| text.parse().ok());
     let drain = Duration::from_millis(drain.unwrap_or_default());
     let shown = Path::new(&program).display().to_string();
-    match hold(Path::new(&key), drain, &program, arguments) {
+    match hold(Path::new(&key), Path::new(&log), drain, &program, arguments) {
         Ok(code) => Some(code),
         Err(error) => {
             crate::output::messages::print(&format!("cannot run `{shown}`: {error}\n"));
@@ -47,6 +52,7 @@ pub(super) fn serve() -> Option<ExitCode> {
 
 fn hold(
     key: &Path,
+    log: &Path,
     drain: Duration,
     program: &OsString,
     arguments: impl Iterator<Item = OsString>,
@@ -56,7 +62,10 @@ fn hold(
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
+    let logged = keep_log(&mut child, log)?;
     let mut stdin = child.stdin.take();
     if let Some(stdin) = &mut stdin {
         // Where ssh has ended already, its own words say why.
@@ -82,7 +91,35 @@ fn hold(
         })?;
     let code = wait(&mut child)?;
     drop(held);
+    // Its last words; what it leaves running may have its stderr for ever.
+    while logged.recv_timeout(LAST_WORDS).is_ok() {}
     Ok(code)
+}
+
+/// Writes what ssh and the engines say to the log, which is the stderr of this process. Both threads end with the process;
+/// each tells when there is no more.
+fn keep_log(child: &mut Child, log: &Path) -> io::Result<Receiver<()>> {
+    let log = Arc::new(Mutex::new(BoundedLog::new(log)));
+    let (tell, told) = channel();
+    let said: [Option<Box<dyn Read + Send>>; 2] = [
+        child.stdout.take().map(|pipe| Box::new(pipe) as _),
+        child.stderr.take().map(|pipe| Box::new(pipe) as _),
+    ];
+    for mut said in said.into_iter().flatten() {
+        let (log, tell) = (Arc::clone(&log), tell.clone());
+        std::thread::Builder::new()
+            .name("rwasm-log".to_owned())
+            .spawn(move || {
+                let mut bytes = [0; 8 << 10];
+                while let Ok(count @ 1..) = said.read(&mut bytes) {
+                    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                    // On a full disk its lines are lost, and ssh is not held up.
+                    let _ = log.write_all(&bytes[..count]);
+                }
+                let _ = tell.send(());
+            })?;
+    }
+    Ok(told)
 }
 
 /// What engines elsewhere live by.
