@@ -1,9 +1,10 @@
 //! Functions of the embedding program, called by tasks of views.
 
 use crate::support::{SOON, code, module, until};
-use rwasm_cluster::{Callable, Cluster, FailureCode, HostError, HostFunctions};
-use std::sync::Arc;
+use rwasm_cluster::{Callable, Cluster, EngineId, FailureCode, HostError, HostFunctions};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const DICTIONARY: &str = "example:dictionary/words@0.1.0";
@@ -102,4 +103,37 @@ fn one_that_fails_or_panics_fails_its_task_alone() {
     assert!(text.contains("the library is closed"), "{text}");
     assert_eq!(code(outcomes[2].clone()), FailureCode::Trap);
     assert_eq!(count.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn engines_that_cannot_end_yet_leave_room_for_those_in_their_place() {
+    let (release, held) = channel::<()>();
+    let (enter, entered) = channel();
+    let held: Arc<Mutex<Receiver<()>>> = Arc::new(Mutex::new(held));
+    let lookup = move |_, (word,): (String,)| {
+        let (held, enter) = (Arc::clone(&held), enter.clone());
+        async move {
+            if word == "blocks" {
+                // The test may have failed by now.
+                let _ = enter.send(());
+                // It keeps its thread, as a host function should not, until the test lets go.
+                let _ = held.lock().map(|held| held.recv());
+            }
+            Ok(Some(word.to_uppercase()))
+        }
+    };
+    let functions = HostFunctions::new().function(DICTIONARY, "lookup", lookup);
+    let cluster = Cluster::builder().engines(1).host_functions(functions);
+    let cluster = cluster.start().expect("it goes well");
+    let view = cluster.load_balanced_view();
+    // More than the instances that one engine may have.
+    for _ in 0..4 {
+        let blocked = view.try_submit(&define(), "blocks").unwrap();
+        entered.recv_timeout(SOON).expect("it is called");
+        cluster.restart_engine(EngineId(0)).unwrap();
+        assert_eq!(code(blocked.get_timeout(SOON)), FailureCode::EngineLost);
+    }
+    let task = view.try_submit(&define(), "a").unwrap();
+    assert_eq!(task.get_timeout(SOON).unwrap().as_deref(), Some("A"));
+    drop(release);
 }

@@ -16,7 +16,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Modules that are known at a time; others are analyzed again.
 const MOST: usize = 128;
@@ -26,6 +26,10 @@ const MOST_ON_DISK: u64 = 1 << 30;
 
 /// How many modules are analyzed at a time: it takes a core each, and memory.
 const ANALYSES: usize = 2;
+
+/// How much lower the priority of an analysis is than that of a task.
+#[cfg(target_os = "linux")]
+const COURTESY: i32 = 10;
 
 /// See the [module](self).
 pub(super) struct Modules {
@@ -181,7 +185,7 @@ impl Modules {
         // It is never closed.
         let _one_of_few = self.analyses.acquire().await;
         let (name, limits) = (head.name.clone(), limits.clone());
-        let loaded = aside(move || Module::from_bytes_within(name, bytes, &limits)).await?;
+        let loaded = politely(move || Module::from_bytes_within(name, bytes, &limits)).await?;
         let module = loaded
             .map_err(|error| refused(format!("the module cannot be loaded here: {error}")))?;
         if module.hash().to_string() != head.module {
@@ -201,6 +205,27 @@ async fn aside<T: Send + 'static>(
 ) -> Result<T, NotReady> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| NotReady::Failed(Failure::new(FailureCode::Internal, error.to_string())))
+}
+
+/// Does the same on a thread that leaves the processor to the tasks that run, as compilers do.
+async fn politely<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotReady> {
+    let (answer, answered) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("rwasm-analyze".to_owned())
+        .spawn(move || {
+            // Of this thread alone. Without it, it takes as much as a task.
+            #[cfg(target_os = "linux")]
+            let _ = rustix::process::nice(COURTESY);
+            // Whoever asked may have gone.
+            let _ = answer.send(work());
+        });
+    thread.map_err(|error| NotReady::Later(format!("a module cannot be analyzed: {error}")))?;
+    answered.await.map_err(|_| {
+        let message = "the thread that analyzed the module has panicked";
+        NotReady::Failed(Failure::new(FailureCode::Internal, message))
+    })
 }
 
 /// The modules on disk, in a private directory. Their names are their hashes, which are checked when they are loaded.

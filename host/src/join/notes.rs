@@ -2,8 +2,8 @@
 //!
 //! They wait by themselves, in one queue for each message of tasks, with a bound in bytes for each queue and for all:
 //! what does not fit is lost, since a guest that prints is not held up, and outcomes carry what is kept. They have a
-//! connection of their own, so that results and signs of life never wait for them; it gets one note at a time. The
-//! queues take turns.
+//! connection of their own, so that results and signs of life never wait for them; it gets one note at a time, and no more
+//! bytes a second than somebody could read. The queues take turns.
 
 use super::worker::{Name, Worker};
 use crate::nats::blob::LARGEST_INLINE;
@@ -15,13 +15,17 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The most that waits of one message's tasks, in bytes.
 const MOST_OF_ONE: usize = 1 << 20;
 
 /// The most that waits of all, in bytes.
 const MOST: usize = 8 << 20;
+
+/// How much is written in a second, in bytes. Whoever listens reads more than that with difficulty, and beyond it the
+/// server would be kept from what others send.
+const RATE: u32 = 16 << 20;
 
 /// How long a result waits for the notes of its own tasks, which are handled before it.
 const LAST: Duration = Duration::from_millis(250);
@@ -147,6 +151,7 @@ pub(super) async fn write(worker: Arc<Worker>) {
             own = made.await.ok();
         }
         // What cannot be written is lost, like what does not fit.
+        let pause = Duration::from_secs(1) * u32::try_from(note.len()).unwrap_or(RATE) / RATE;
         if let Some(Connection { client, .. }) = &own
             && client.publish(names::notes(&name.0), note).await.is_ok()
         {
@@ -154,6 +159,10 @@ pub(super) async fn write(worker: Arc<Worker>) {
         }
         lock(&worker.notes.waiting).writing = None;
         worker.notes.written.notify_waiters();
+        // Short ones are far apart as it is.
+        if pause > Duration::from_millis(1) {
+            sleep(pause).await;
+        }
     }
 }
 

@@ -54,6 +54,10 @@ pub(in crate::sandbox) struct Variant {
 /// The most instances of an engine: two that are kept for reuse, and one that runs.
 const INSTANCES_PER_ENGINE: u32 = 3;
 
+/// Engines that were restarted and whose guests have not ended yet, which may take some milliseconds, or longer in a host
+/// function. Beyond so many at the same time, tasks of those in their places may find no room.
+const ENDING_ENGINES: u32 = 8;
+
 /// The parts that one component may have. Most have one to four modules; these bounds keep a
 /// hostile one from taking the slots of others.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
@@ -151,6 +155,8 @@ fn config(key: VariantKey) -> Config {
 }
 
 fn pooled(key: VariantKey, engines: u32) -> Config {
+    let warm = engines * INSTANCES_PER_ENGINE;
+    let engines = engines + ENDING_ENGINES;
     let instances = engines * INSTANCES_PER_ENGINE;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -167,7 +173,7 @@ fn pooled(key: VariantKey, engines: u32) -> Config {
         .max_core_instance_size(MAX_INSTANCE_SIZE)
         .max_component_instance_size(MAX_INSTANCE_SIZE)
         .table_elements(MAX_TABLE_ELEMENTS)
-        .max_unused_warm_slots(instances)
+        .max_unused_warm_slots(warm)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
