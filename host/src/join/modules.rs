@@ -6,11 +6,11 @@ use crate::nats::wire::TasksHead;
 use bytes::Bytes;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
-use rwasm_sandbox::sandbox::{Module, ModuleInfo};
+use rwasm_sandbox::sandbox::{LoadError, Module, ModuleHash, ModuleInfo};
 use rwasm_value::aside::Aside;
 use rwasm_value::plain;
 use rwasm_value::units::ByteSize;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -18,14 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 use tokio::sync::{Semaphore, oneshot};
 
-/// Modules that are known at a time; others are analyzed again.
+/// Modules that are known at a time, and what that takes, in bytes; others are analyzed again.
 const MOST: usize = 128;
+const MOST_BYTES: u64 = 16 << 20;
 
 /// The bytes of modules that are kept on disk; beyond that, they are fetched again.
 const MOST_ON_DISK: u64 = 1 << 30;
 
-/// How many modules are analyzed at a time: it takes a core each, and memory.
-const ANALYSES: usize = 2;
+/// How many modules are analyzed at a time: it takes a core, and memory that the allocator keeps.
+const ANALYSES: usize = 1;
 
 /// How much lower the priority of an analysis is than that of a task.
 #[cfg(target_os = "linux")]
@@ -47,6 +48,8 @@ struct Known {
     now: u64,
     /// Held while one is fetched, so that others who want it find it afterwards.
     fetching: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    /// Why modules are refused, the last one last: they need not be fetched again for that.
+    refused: VecDeque<(String, String)>,
 }
 
 /// A module that this cluster has. Its bytes are in memory only while somebody makes a program of it.
@@ -64,6 +67,19 @@ impl Known {
         Some(kept)
     }
 
+    fn refuse(&mut self, hash: &str, reason: &str) {
+        self.refused.retain(|(known, _)| known != hash);
+        self.refused.push_back((hash.to_owned(), reason.to_owned()));
+        if self.refused.len() > MOST {
+            self.refused.pop_front();
+        }
+    }
+
+    fn refusal(&self, hash: &str) -> Option<NotReady> {
+        let found = self.refused.iter().find(|(known, _)| known == hash);
+        found.map(|(_, reason)| refused(reason.clone()))
+    }
+
     /// Keeps what is known of a module, and lets go of what was not used for the longest time.
     fn keep(&mut self, hash: &str, module: &Arc<Module>) {
         self.now += 1;
@@ -73,11 +89,14 @@ impl Known {
             used: self.now,
         };
         self.kept.insert(hash.to_owned(), kept);
-        if self.kept.len() > MOST {
+        let weight = |kept: &Kept| kept.info.weight();
+        let mut bytes: u64 = self.kept.values().map(weight).sum();
+        while self.kept.len() > MOST || bytes > MOST_BYTES && self.kept.len() > 1 {
             let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                self.kept.remove(&oldest);
-            }
+            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
+                return;
+            };
+            bytes -= self.kept.remove(&oldest).as_ref().map_or(0, weight);
         }
     }
 }
@@ -129,6 +148,9 @@ impl Modules {
         let turn = turn.lock_owned().await;
         if let Some(module) = self.in_memory(hash) {
             return Ok(module);
+        }
+        if let Some(refusal) = lock(&self.known).refusal(hash) {
+            return Err(refusal);
         }
         let made = self.make(head, limits).await.map(Arc::new);
         let mut known = lock(&self.known);
@@ -185,9 +207,23 @@ impl Modules {
         // It is never closed.
         let _one_of_few = self.analyses.acquire().await;
         let (name, limits) = (head.name.clone(), limits.clone());
-        let loaded = politely(move || Module::from_bytes_within(name, bytes, &limits)).await?;
-        let module = loaded
-            .map_err(|error| refused(format!("the module cannot be loaded here: {error}")))?;
+        let wanted = head.module.clone();
+        let load = move || {
+            let loaded = Module::from_bytes_within(name, bytes.clone(), &limits);
+            loaded.map_err(|error| {
+                // How large one may be is for its job to say, and other bytes under its name say nothing of it.
+                let is_too_large = matches!(error, LoadError::TooLarge { .. });
+                let stays = !is_too_large && ModuleHash::of(&bytes).to_string() == wanted;
+                (error, stays)
+            })
+        };
+        let module = politely(load).await?.map_err(|(error, stays)| {
+            let message = format!("the module cannot be loaded here: {error}");
+            if stays {
+                lock(&self.known).refuse(&head.module, &message);
+            }
+            refused(message)
+        })?;
         if module.hash().to_string() != head.module {
             return Err(refused(format!(
                 "received the module {}, but {} was requested",
@@ -338,6 +374,21 @@ mod tests {
             known
                 .get("0")
                 .is_some_and(|kept| kept.module.upgrade().is_none())
+        );
+    }
+
+    #[test]
+    fn the_last_refusals_are_known() {
+        let mut known = Known::default();
+        for number in 0..MOST + 8 {
+            known.refuse(&number.to_string(), "it is broken");
+            known.refuse("always", "it is not a module");
+        }
+        assert_eq!(known.refused.len(), MOST);
+        assert!(known.refusal("0").is_none());
+        let refusal = known.refusal("always");
+        assert!(
+            matches!(refusal, Some(NotReady::Failed(failure)) if failure.message == "it is not a module")
         );
     }
 

@@ -6,7 +6,7 @@ use super::drivers::DetachedDrivers;
 use super::events::Event;
 use super::keeper::Keeper;
 use super::notes::ClusterNotes;
-use super::programs::Programs;
+use super::programs::{Programs, Size};
 use super::settings::{Lookup, SettingError, TaskSettings};
 use super::slot::{Done, Registry, Slot};
 use super::tenant::{Budget, TenantState, TenantStatus};
@@ -335,7 +335,11 @@ impl Core {
             }
         });
         let id = tenant.id();
-        let (program, gone) = self.programs().keep(key, program, module.size(), id);
+        let size = Size {
+            module: module.size(),
+            known: module.weight(),
+        };
+        let (program, gone) = self.programs().keep(key, program, size, id);
         drop(gone);
         self.bound_programs(tenant);
         Ok(program)

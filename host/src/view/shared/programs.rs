@@ -10,9 +10,34 @@ use std::sync::Arc;
 /// How many programs that nobody uses are kept.
 const MOST: usize = 128;
 
-/// How many bytes their modules have together at most (1 GiB). Compiled code is a few times as large, but most of it is
-/// mapped from the cache and in memory only where it ran.
-const MOST_BYTES: u64 = 1 << 30;
+/// The most that they have together. A program that has more is kept only while it is used.
+const MOST_SIZE: Size = Size {
+    module: 1 << 30,
+    known: 64 << 20,
+};
+
+/// What a program takes, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    /// Its module's bytes, which it does not hold. Compiled code is a few times as large, but most of it is mapped from the
+    /// cache and in memory only where it ran.
+    pub(crate) module: u64,
+    /// What is known of its module.
+    pub(crate) known: u64,
+}
+
+impl Size {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            module: self.module.saturating_add(other.module),
+            known: self.known.saturating_add(other.known),
+        }
+    }
+
+    fn is_within(self, most: Self) -> bool {
+        self.module <= most.module && self.known <= most.known
+    }
+}
 
 /// Programs by what they were made of.
 pub(crate) struct Programs<K, P> {
@@ -25,7 +50,7 @@ pub(crate) struct Programs<K, P> {
 
 struct Kept<P> {
     program: Arc<P>,
-    bytes: u64,
+    size: Size,
     used: u64,
     /// For whom it is kept, and when each has used it last.
     holders: BTreeMap<TenantId, u64>,
@@ -84,21 +109,21 @@ impl<K: Copy + Eq + Hash, P> Programs<K, P> {
         self.making.remove(key);
     }
 
-    /// Keeps a program made of a module of this many bytes, unless there is one by now. Returns the one that is kept.
+    /// Keeps a program of this size, unless there is one by now. Returns the one that is kept.
     ///
     /// Also gives those that are let go: freeing code takes its time, and is best done without a lock.
     pub(crate) fn keep(
         &mut self,
         key: K,
         program: Arc<P>,
-        bytes: u64,
+        size: Size,
         tenant: TenantId,
     ) -> (Arc<P>, Vec<Arc<P>>) {
         self.now += 1;
         let used = self.now;
         let kept = self.kept.entry(key).or_insert(Kept {
             program,
-            bytes,
+            size,
             used,
             holders: BTreeMap::new(),
         });
@@ -111,23 +136,24 @@ impl<K: Copy + Eq + Hash, P> Programs<K, P> {
     fn let_go(&mut self) -> Vec<Arc<P>> {
         // Nobody else can begin to use one meanwhile: it would take it from here.
         let idle = |kept: &&Kept<P>| Arc::strong_count(&kept.program) == 1;
-        let mut idle: Vec<(u64, u64, K)> = self
+        let mut idle: Vec<(u64, Size, K)> = self
             .kept
             .iter()
             .filter(|(_, kept)| idle(kept))
-            .map(|(key, kept)| (kept.used, kept.bytes, *key))
+            .map(|(key, kept)| (kept.used, kept.size, *key))
             .collect();
-        if idle.len() <= MOST && idle.iter().map(|(_, bytes, _)| bytes).sum::<u64>() <= MOST_BYTES {
+        let sizes = idle.iter().map(|(_, size, _)| *size);
+        if idle.len() <= MOST && sizes.fold(Size::default(), Size::plus).is_within(MOST_SIZE) {
             return Vec::new();
         }
         idle.sort_unstable_by_key(|(used, ..)| std::cmp::Reverse(*used));
-        let mut total = 0;
+        let mut total = Size::default();
         let too_many = idle
             .into_iter()
             .enumerate()
-            .filter_map(|(place, (_, bytes, key))| {
-                total += bytes;
-                (place >= MOST || total > MOST_BYTES).then_some(key)
+            .filter_map(|(place, (_, size, key))| {
+                total = total.plus(size);
+                (place >= MOST || !total.is_within(MOST_SIZE)).then_some(key)
             });
         let gone = too_many.filter_map(|key| self.kept.remove(&key));
         gone.map(|kept| kept.program).collect()
@@ -139,13 +165,17 @@ mod tests {
     use super::*;
 
     const OWN: TenantId = TenantId(0);
+    const SMALL: Size = Size {
+        module: 1,
+        known: 1,
+    };
 
     #[test]
     fn each_tenant_has_its_own_bound_and_takes_nothing_from_others() {
         let (one, other) = (TenantId(1), TenantId(2));
         let mut programs = Programs::default();
         for key in 0..4 {
-            programs.keep(key, Arc::new(key), 1, one);
+            programs.keep(key, Arc::new(key), SMALL, one);
         }
         assert!(programs.get(&1, other).is_some());
         assert!(programs.get(&0, one).is_some());
@@ -162,10 +192,10 @@ mod tests {
     #[test]
     fn the_last_used_are_kept_and_those_in_use_with_them() {
         let mut programs = Programs::default();
-        let (in_use, _) = programs.keep(0, Arc::new(0), 1, OWN);
+        let (in_use, _) = programs.keep(0, Arc::new(0), SMALL, OWN);
         let mut gone = Vec::new();
         for key in 1..=2 * MOST {
-            gone.extend(programs.keep(key, Arc::new(key), 1, OWN).1);
+            gone.extend(programs.keep(key, Arc::new(key), SMALL, OWN).1);
             assert!(programs.get(&1, OWN).is_some());
         }
         assert_eq!(programs.kept.len(), MOST + 2);
@@ -178,21 +208,31 @@ mod tests {
 
     #[test]
     fn large_modules_are_fewer() {
-        let mut programs = Programs::default();
-        for key in 0..6 {
-            let (kept, _) = programs.keep(key, Arc::new(key), MOST_BYTES / 4, OWN);
-            assert_eq!(*kept, key);
+        let large = Size {
+            module: MOST_SIZE.module / 4,
+            ..SMALL
+        };
+        let well_known = Size {
+            known: MOST_SIZE.known / 4,
+            ..SMALL
+        };
+        for size in [large, well_known] {
+            let mut programs = Programs::default();
+            for key in 0..6 {
+                let (kept, _) = programs.keep(key, Arc::new(key), size, OWN);
+                assert_eq!(*kept, key);
+            }
+            // The newest is in use while others are let go.
+            assert_eq!(programs.kept.len(), 5);
+            assert_eq!(programs.get(&0, OWN), None);
         }
-        // The newest is in use while others are let go.
-        assert_eq!(programs.kept.len(), 5);
-        assert_eq!(programs.get(&0, OWN), None);
     }
 
     #[test]
     fn the_first_of_two_made_at_once_is_the_one() {
         let mut programs = Programs::default();
-        let (first, _) = programs.keep('a', Arc::new(1), 1, OWN);
-        let (second, _) = programs.keep('a', Arc::new(2), 1, OWN);
+        let (first, _) = programs.keep('a', Arc::new(1), SMALL, OWN);
+        let (second, _) = programs.keep('a', Arc::new(2), SMALL, OWN);
         assert!(Arc::ptr_eq(&first, &second));
     }
 }

@@ -404,6 +404,7 @@ mod tests {
             name: "m.wasm".to_owned(),
             path: None,
             size: 0,
+            weight: 0,
             hash: ModuleHash::of(&[]),
             form,
             is_component: form == Form::Component,

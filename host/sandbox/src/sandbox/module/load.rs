@@ -284,6 +284,7 @@ impl Module {
             name,
             path,
             size: bytes.len() as u64,
+            weight: room.taken(),
         }));
         Ok(Self { info, bytes })
     }

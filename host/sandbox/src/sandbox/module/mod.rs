@@ -49,6 +49,8 @@ pub(super) struct Inner {
     pub(super) name: String,
     pub(super) path: Option<PathBuf>,
     pub(super) size: u64,
+    /// What its functions and imports take here, in bytes.
+    pub(super) weight: u64,
     pub(super) hash: ModuleHash,
     pub(super) form: Form,
     pub(super) is_component: bool,
@@ -191,7 +193,8 @@ pub struct Import {
 pub struct ModuleHash([u8; 32]);
 
 impl ModuleHash {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    #[doc(hidden)]
+    pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 }
@@ -274,6 +277,13 @@ impl ModuleInfo {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.0.size
+    }
+
+    /// What is known of it takes about so many bytes, which need not be in proportion to its size.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.0.weight
     }
 
     /// Returns its form.

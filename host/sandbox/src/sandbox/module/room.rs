@@ -21,6 +21,11 @@ impl Room {
         Self(MOST.bytes())
     }
 
+    /// What was taken, in bytes.
+    pub(super) fn taken(&self) -> u64 {
+        MOST.bytes() - self.0
+    }
+
     /// Reserves room for an item with a name of this many bytes.
     ///
     /// # Errors
