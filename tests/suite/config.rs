@@ -253,6 +253,14 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
             "job-id = 'a'",
             ["`job-id` cannot be set here", "use --job-id"],
         ),
+        (
+            "history-rows = 1",
+            ["`history-rows` cannot be set here", "of other projects"],
+        ),
+        (
+            "history-size = '1EiB'",
+            ["`history-size` cannot be set here", "use --history-size"],
+        ),
     ] {
         with(toml)
             .fails(2)
@@ -266,6 +274,17 @@ fn a_project_file_does_not_say_where_tasks_run_and_raises_no_limit() {
         .typed("--timeout 2m --memory 1GiB")
         .output();
     with("").env("RWASM_TIMEOUT", "2m").output();
+}
+
+#[test]
+fn no_time_in_a_project_file_is_too_long_to_be_counted() {
+    let dir = folder();
+    for name in ["deadline", "queue-timeout", "backoff"] {
+        let line = format!("{name} = '500000000000years'\n");
+        file(&dir, "rwasm.toml", line);
+        let counted = wordcount().in_dir(dir.path()).stdin("word").output();
+        assert_eq!(counted, "word\t1\n", "{name}");
+    }
 }
 
 #[test]

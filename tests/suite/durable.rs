@@ -1,6 +1,7 @@
 //! Durable jobs: stored before their id is told, they outlive whoever submitted them, engines and servers.
 
 mod commands;
+mod damaged;
 mod same_id;
 
 use crate::support::over::Joined;

@@ -299,11 +299,21 @@ fn nothing_is_recorded_unless_it_is_asked_for() {
         .env("RWASM_HISTORY", "1")
         .stdin("a")
         .output();
-    dir.file("rwasm.toml", "history = true\nhistory-rows = 2\n");
+    dir.file("rwasm.toml", "history = true\n");
     for _ in 0..3 {
-        recorded(run("wordcount")).stdin("a").output();
+        recorded(run("wordcount"))
+            .env("RWASM_HISTORY_ROWS", "2")
+            .stdin("a")
+            .output();
     }
     assert_eq!(dir.list("").len(), 2);
+    // A project has its jobs recorded, and does not remove those of others with it.
+    for bound in ["history-rows = 1\n", "history-size = '1MiB'\n"] {
+        dir.file("rwasm.toml", format!("history = true\n{bound}"));
+        let refused = recorded(run("wordcount")).stdin("a").fails(2);
+        refused.expect_stderr_has(&["rwasm.toml", "cannot be set here"]);
+        assert_eq!(dir.list("").len(), 2);
+    }
 
     // By default it is in the user's state directory.
     let state = folder();

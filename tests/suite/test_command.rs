@@ -277,6 +277,46 @@ fn what_cannot_be_run_is_refused() {
         .expect_stderr_has(&["does not exist"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_sample_without_end_is_not_read() {
+    use std::os::unix::fs::symlink;
+    for name in ["text.expected", "calls.txt", "text.txt"] {
+        let dir = folder();
+        if name != "text.txt" {
+            file(&dir, "text.txt", TEXT);
+        }
+        symlink("/dev/zero", dir.path().join(name)).expect("a link can be made");
+        for more in ["", "--update"] {
+            test(guest("wordcount"), &dir)
+                .typed(more)
+                .fails(14)
+                .expect_stderr_has(&[
+                    "cannot read `",
+                    &format!("{name}`: it is not a regular file"),
+                ]);
+        }
+    }
+    // Nor one that is longer than any result.
+    let dir = folder();
+    file(&dir, "text.txt", TEXT);
+    let lawless = || test(guest("lawless"), &dir).typed("--map words --reduce sum");
+    let too_large = |name: &str| {
+        let large = fs::File::create(dir.path().join(name)).expect("it can be made");
+        large.set_len(1 << 30).expect("it has no blocks");
+    };
+    too_large("text.expected");
+    lawless()
+        .fails(14)
+        .expect_stderr_has(&["expected at most 64MiB, found 1GiB", "with --update"]);
+    lawless().typed("--update").end().expect_code(0);
+    lawless().end().expect_code(0);
+    too_large("calls.txt");
+    lawless()
+        .fails(14)
+        .expect_stderr_has(&["calls.txt`: expected at most 64MiB, found 1GiB"]);
+}
+
 /// A task that may write among its samples makes the file of what it is expected to give a link.
 #[test]
 fn an_update_follows_no_link_that_a_task_made() {

@@ -4,11 +4,13 @@ use super::Verdict;
 use super::calls::{CallSample, ExpectedResult};
 use super::checker::CheckError;
 use super::difference::{Difference, same, text};
-use super::samples::InputSample;
-use crate::{DynamicCallable, Failure, FailureCode, JobError, Origin, TaskError, Type, Value};
+use super::samples::{InputSample, LARGEST};
+use crate::{
+    ByteSize, DynamicCallable, Failure, FailureCode, JobError, Origin, TaskError, Type, Value,
+};
 use rwasm_sandbox::sandbox::value_type;
 use rwasm_value::format::{from_wave, to_wave};
-use std::fs;
+use rwasm_value::small_file;
 use std::io;
 
 /// The result of a job or a call: a value, or why there is none.
@@ -17,7 +19,10 @@ pub(super) type Given = Result<Value, String>;
 pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, CheckError> {
     let name = input.expected.file_name().unwrap_or_default();
     let name = name.to_string_lossy();
-    let expected = match fs::read(&input.expected) {
+    let found = text(first);
+    // What is larger than both is not what the task gives.
+    let most = LARGEST.max(ByteSize::new(found.len() as u64));
+    let expected = match small_file::read_regular(&input.expected, most) {
         Ok(expected) => expected,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Verdict::Unsaid(format!(
@@ -31,7 +36,7 @@ pub(super) fn expected(input: &InputSample, first: &Value) -> Result<Verdict, Ch
             });
         }
     };
-    Ok(match Difference::of_texts(&expected, &text(first)) {
+    Ok(match Difference::of_texts(&expected, &found) {
         None => Verdict::kept(format!("matches `{name}`")),
         difference => Verdict::Broken {
             message: format!("does not match `{name}`"),

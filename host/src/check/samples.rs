@@ -1,11 +1,12 @@
 //! The samples of a task: a directory with inputs, their expected results, and calls.
 //!
 //! `X.txt`, with any extension, is an input of the job and `X.expected` its expected result; `calls.txt` has calls of
-//! single functions. Hidden files and directories are ignored.
+//! single functions. Hidden files and directories are ignored. All of them are regular files: pipes and devices cannot be
+//! read again, and may have no end.
 
 use super::calls::CallSample;
-use crate::{Failure, Value};
-use rwasm_value::plain;
+use crate::{ByteSize, Failure, Value};
+use rwasm_value::{plain, small_file};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -16,6 +17,9 @@ const CALLS: &str = "calls.txt";
 
 /// The extension of expected results.
 const EXPECTED: &str = "expected";
+
+/// The most bytes of a file of calls or of expected results: as much as a task may return by default.
+pub(super) const LARGEST: ByteSize = ByteSize::mib(64);
 
 /// The samples of a task.
 #[derive(Clone, Debug)]
@@ -111,16 +115,26 @@ impl Samples {
             let entry = entry.map_err(unreadable(dir))?;
             let name = entry.file_name();
             let is_hidden = name.as_encoded_bytes().starts_with(b".");
-            if !is_hidden && !entry.path().is_dir() {
-                names.push(PathBuf::from(name));
+            let path = entry.path();
+            if is_hidden || path.is_dir() {
+                continue;
+            }
+            match small_file::check_regular(&path) {
+                // A link that leads nowhere is missing when it is needed.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(unreadable(&path)(error));
+                }
+                _ => names.push(PathBuf::from(name)),
             }
         }
         names.sort();
         let inputs = inputs(dir, &names)?;
         let path = dir.join(CALLS);
-        let calls_text = match fs::read_to_string(&path) {
+        let calls_text = match small_file::read_regular(&path, LARGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(unreadable(&path))?,
+            bytes => bytes
+                .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+                .map_err(unreadable(&path))?,
         };
         let mut calls = Vec::new();
         for (line, text) in (1..).zip(calls_text.lines()) {
@@ -253,6 +267,38 @@ mod tests {
         assert!(error.contains("`a.expected` has no input"), "{error}");
         let error = read(&[("calls.txt", "f(1) => 2\n\nf(\n")]).unwrap_err();
         assert!(error.starts_with("`DIR/calls.txt`, line 3: "), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_end_is_no_sample() {
+        for name in ["calls.txt", "a.expected", "a.txt"] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("a.txt"), "").unwrap();
+            let path = dir.path().join(name);
+            let _ = fs::remove_file(&path);
+            std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+            match Samples::read(dir.path()) {
+                Err(SamplesError::Unreadable {
+                    path: found,
+                    source,
+                }) => {
+                    assert_eq!(found, path);
+                    assert_eq!(source.to_string(), "it is not a regular file");
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let calls = fs::File::create(dir.path().join(CALLS)).unwrap();
+        calls.set_len(LARGEST.bytes() + 1).unwrap();
+        match Samples::read(dir.path()) {
+            Err(SamplesError::Unreadable { source, .. }) => {
+                let message = source.to_string();
+                assert!(message.starts_with("expected at most 64MiB"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

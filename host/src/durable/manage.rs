@@ -17,7 +17,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl DurableJobs {
-    /// Returns all durable jobs, the newest first.
+    /// Returns all durable jobs, the newest first. A job whose record cannot be read is
+    /// [`Damaged`](DurableState::Damaged).
     ///
     /// # Errors
     /// If the server does not answer.
@@ -52,7 +53,8 @@ impl DurableJobs {
         self.runtime.block_on(self.store.cancel(id))
     }
 
-    /// Removes a durable job and everything that is stored for it. A running job is cancelled first.
+    /// Removes a durable job and everything that is stored for it. A running job is cancelled first. A damaged job is
+    /// removed too.
     ///
     /// # Errors
     /// [`DurableError::Unknown`] if no job has this id.
@@ -76,9 +78,10 @@ impl Store {
             .map_err(|denied| server(&denied))?
             .unwrap_or(Err(Problem::Silent))
             .map_err(|problem| unread(problem, names::JOBS))?;
-        let jobs = records.values();
+        // No job has a key that is not a name, and no command could be given one.
+        let jobs = records.iter().filter(|(id, _)| names::is_token(id));
         let mut jobs: Vec<DurableJob> = jobs
-            .filter_map(|record| serde_json::from_slice(record).ok())
+            .map(|(id, record)| DurableJob::parse(id, record).unwrap_or_else(|damage| damage.job))
             .collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.submitted()));
         Ok(jobs)
@@ -116,21 +119,7 @@ impl Store {
             return Ok((job, revision, JobCounts { done, failed }));
         }
         let stored = self.stored(&job).await?;
-        let counts = if job.rounds.is_empty() {
-            stored
-                .values()
-                .fold(JobCounts::default(), |all, one| JobCounts {
-                    done: all.done + one.done,
-                    failed: all.failed + one.failed,
-                })
-        } else {
-            let failed = self.failed(&job, &stored).await?;
-            let missing = failed.iter().filter(|(_, is_missing)| *is_missing).count() as u64;
-            JobCounts {
-                done: job.tasks - missing,
-                failed: failed.len() as u64 - missing,
-            }
-        };
+        let counts = job.counts(&stored);
         if job.state == DurableState::Queued && counts.done >= job.tasks {
             job.state = DurableState::Done;
             job.failed = Some(counts.failed);
@@ -153,10 +142,11 @@ impl Store {
             let subjects = subjects
                 .map_err(|denied| server(&denied))?
                 .map_err(|error| server(&error))?;
-            let again: u64 = job.rounds.iter().map(Round::len).sum();
+            let again = job.rounds.iter().map(Round::len);
+            let messages = again.fold(job.messages, u64::saturating_add);
             let stored = subjects.try_fold(0, |count, _| std::future::ready(Ok(count + 1)));
             let stored: u64 = stored.await.map_err(|error| server(&error))?;
-            if stored >= job.messages + again {
+            if stored >= messages {
                 job.state = DurableState::Done;
             } else if stored > 0 {
                 job.state = DurableState::Running;
@@ -225,8 +215,10 @@ impl Store {
     /// Results that engines store after this belong to no job, and expire with the stream's retention time.
     async fn remove(&self, id: &str) -> Result<(), DurableError> {
         loop {
-            let (mut job, mut revision) = self.record(id).await?;
-            if !matches!(job.state, DurableState::Done | DurableState::Cancelled) {
+            let (found, mut revision) = self.found(id).await?;
+            let mut job = found.unwrap_or_else(|damage| damage.job);
+            let is_damaged = job.state == DurableState::Damaged;
+            if !is_damaged && !matches!(job.state, DurableState::Done | DurableState::Cancelled) {
                 job.state = DurableState::Cancelled;
                 job.is_retrying = false;
                 match self.update(&job, revision).await? {
@@ -234,8 +226,11 @@ impl Store {
                     None => continue,
                 }
             }
-            self.stop(&job).await?;
-            self.forget(&job).await?;
+            // A damaged record may not say which submission it is of, and then nothing else can be found.
+            if !job.mark.is_empty() {
+                self.stop(&job).await?;
+                self.forget(&job).await?;
+            }
             let delete = self.jobs.purge_expect_revision(id, Some(revision));
             let deleted = self.connection.watched(names::JOBS, delete).await;
             let deleted = deleted.map_err(|denied| server(&denied))?;

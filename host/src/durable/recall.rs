@@ -1,11 +1,11 @@
 //! A run or a map whose outcomes come from storage: the same handles and the same merge as for a running job.
 
 use super::manifest::{DurableJob, DurableState, Plan};
-use super::same::LARGEST_PLAN;
+use super::same::{LARGEST_PLAN, indexed};
 use super::{DurableError, DurableJobs};
 use crate::backend::{NatsSettings, Recalled as Outcomes};
 use crate::cluster::{Cluster, ClusterBuilder, StartError};
-use crate::nats::index::{Index, read_sources};
+use crate::nats::index::Index;
 use crate::nats::wire::{TasksHead, decode_outcomes, largest_outcomes};
 use crate::view::{Job, JobSpec, Map, Merge, ParseMergeError};
 use rwasm_sandbox::grants::{Grants, Random};
@@ -136,7 +136,7 @@ impl DurableJobs {
             // The program's own name goes before them.
             spec.arguments = head.arguments.into_iter().skip(1).collect();
         }
-        let outcomes = Arc::new(Outcomes::new(&job.name(), index, is_over(&job.mark)));
+        let outcomes = Arc::new(Outcomes::new(&job.name(), index, is_over(&job)));
         if job.state == DurableState::Cancelled {
             outcomes.cancelled();
         }
@@ -182,9 +182,7 @@ impl DurableJobs {
             id: id.to_owned(),
             reason,
         };
-        let (mut index, sources) =
-            read_sources(&sources).map_err(|error| damaged(error.to_string()))?;
-        index.set_rounds(job.rounds.clone());
+        let (index, sources) = indexed(&job, &sources)?;
         let mut limits = rwasm_sandbox::limits::Limits::default();
         if let Some(head) = &plan.head {
             limits.clone_from(&head.limits);
@@ -205,10 +203,10 @@ impl DurableJobs {
 }
 
 /// Returns a function that tells from a job's record, if there is one, whether missing outcomes will never be stored.
-fn is_over(mark: &str) -> impl Fn(Option<&[u8]>) -> bool + Send + Sync + 'static {
-    let mark = mark.to_owned();
+fn is_over(job: &DurableJob) -> impl Fn(Option<&[u8]>) -> bool + Send + Sync + 'static {
+    let (id, mark) = (job.id.clone(), job.mark.clone());
     move |record: Option<&[u8]>| {
-        let job = record.and_then(|record| serde_json::from_slice::<DurableJob>(record).ok());
+        let job = record.and_then(|record| DurableJob::parse(&id, record).ok());
         job.is_none_or(|job| job.mark != mark || job.state == DurableState::Cancelled)
     }
 }

@@ -6,9 +6,10 @@
 use super::manage::Stored;
 use super::manifest::{DurableJob, DurableState};
 use super::publish::{Messages, put_message, rewound};
+use super::same::indexed;
 use super::{DurableError, DurableJobs, Store};
 use crate::nats::blob::LARGEST_INLINE;
-use crate::nats::index::{Index, Round, read_sources};
+use crate::nats::index::{Index, MOST_ROUNDS, Round};
 use crate::nats::wire::{
     LARGEST_OUTCOMES, TasksHead, decode_failed, decode_tasks, encode_tasks, frame, largest_tasks,
     parse,
@@ -49,8 +50,13 @@ impl Store {
                 if failed.is_empty() {
                     return Ok(0);
                 }
+                if job.rounds.len() >= MOST_ROUNDS {
+                    return Err(DurableError::Unsupported {
+                        what: format!("more than {MOST_ROUNDS} retries: submit it again"),
+                    });
+                }
                 let attempt = job.attempt() + 1;
-                let round = Round::of(attempt, failed.iter().map(|(task, _)| *task));
+                let round = Round::of(attempt, failed);
                 job.rounds.push(round);
                 job.state = DurableState::Queued;
                 job.failed = None;
@@ -71,22 +77,12 @@ impl Store {
     }
 
     async fn index(&self, job: &DurableJob) -> Result<Index, DurableError> {
-        let damaged = |reason: String| DurableError::Damaged {
-            id: job.id.clone(),
-            reason,
-        };
         let (_, sources) = self.plan(job).await?;
-        let (mut index, _) = read_sources(&sources).map_err(|error| damaged(error.to_string()))?;
-        index.set_rounds(job.rounds.clone());
-        Ok(index)
+        Ok(indexed(job, &sources)?.0)
     }
 
     /// Returns the tasks whose latest attempt failed or has no outcome.
-    pub(super) async fn failed(
-        &self,
-        job: &DurableJob,
-        stored: &Stored,
-    ) -> Result<Vec<(u64, bool)>, DurableError> {
+    async fn failed(&self, job: &DurableJob, stored: &Stored) -> Result<Vec<u64>, DurableError> {
         let index = self.index(job).await?;
         let mut failed = Vec::new();
         let mut task = 0;
@@ -100,10 +96,8 @@ impl Store {
             while task < end && index.find(task).is_some_and(|one| one == found) {
                 let place = task - found.tasks.start;
                 match (counts, &outcomes) {
-                    (None, _) => failed.push((task, true)),
-                    (Some(_), Some(failures)) if failures.contains(&place) => {
-                        failed.push((task, false));
-                    }
+                    (None, _) => failed.push(task),
+                    (Some(_), Some(failures)) if failures.contains(&place) => failed.push(task),
                     _ => {}
                 }
                 task += 1;

@@ -8,10 +8,13 @@ use super::manifest::{DurableJob, Plan};
 use super::submit::unreadable;
 use super::{DurableError, Store};
 use crate::dispatch::{DispatchedTask, TaskInput};
+use crate::nats::blob::BlobError;
+use crate::nats::index::{Index, read_sources};
 use crate::nats::wire::{TasksHead, parse};
 use crate::view::{Pack, Packs};
 use bytes::Bytes;
 use rwasm_sandbox::input::ChunkData;
+use rwasm_sandbox::outcome::ArgumentSource;
 use rwasm_sandbox::sandbox::Arguments;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
@@ -175,12 +178,44 @@ impl Store {
 
     /// Returns the plan of a job, and the sources of its tasks.
     pub(super) async fn plan(&self, job: &DurableJob) -> Result<(Plan, Bytes), DurableError> {
-        let plan = self.blobs.get(&job.plan_object(), LARGEST_PLAN).await?;
+        let plan = self.blobs.get(&job.plan_object(), LARGEST_PLAN).await;
+        let plan = plan.map_err(|error| match error {
+            // It is stored before the record says that the job is, and removed only with the job.
+            error @ (BlobError::Missing { .. } | BlobError::Damaged { .. }) => {
+                DurableError::Damaged {
+                    id: job.id.clone(),
+                    reason: error.to_string(),
+                }
+            }
+            error => error.into(),
+        })?;
         parse::<Plan>(&plan).map_err(|error| DurableError::Damaged {
             id: job.id.clone(),
             reason: error.to_string(),
         })
     }
+}
+
+/// Reads which message holds which tasks of a job, and the input of each task, from its plan.
+pub(super) fn indexed(
+    job: &DurableJob,
+    sources: &[u8],
+) -> Result<(Index, Vec<ArgumentSource>), DurableError> {
+    let damaged = |reason: String| DurableError::Damaged {
+        id: job.id.clone(),
+        reason,
+    };
+    let (mut index, sources) = read_sources(sources).map_err(|error| damaged(error.to_string()))?;
+    // The rounds are within what the record says.
+    if index.tasks() != job.tasks {
+        return Err(damaged(format!(
+            "its plan has {} tasks, expected {}",
+            index.tasks(),
+            job.tasks
+        )));
+    }
+    index.set_rounds(job.rounds.clone());
+    Ok((index, sources))
 }
 
 /// Returns the first difference between two heads, as a clause.

@@ -1,12 +1,12 @@
 //! Stores a job: its id is returned once all of it is stored, and not before.
 
-use super::manifest::{DurableJob, DurableState, Plan, now_ms};
+use super::manifest::{Damage, DurableJob, DurableState, Plan, now_ms};
 use super::publish::{put_message, rewound};
 use super::same::Witness;
 use super::{DurableError, DurableJobs, Store, changed, server};
 use crate::backend::{EncodeError, Encoder};
 use crate::nats::index::{Index, SourcesWriter};
-use crate::nats::wire::{TasksHead, frame, micros, parse};
+use crate::nats::wire::{TasksHead, frame, from_now, micros, parse};
 use crate::nats::{lanes, names};
 use crate::view::{JobSpec, Merge, Pack, Packs, SubmitError, ViewKind};
 use async_nats::jetstream::kv::CreateErrorKind;
@@ -157,10 +157,7 @@ impl Store {
         lanes::check(&self.connection, &lane).await?;
         let (job, revision, file) = match self.begin(job).await? {
             Begun::Anew(job, revision) => {
-                let deadline = spec
-                    .task
-                    .deadline
-                    .map(|deadline| SystemTime::now() + deadline);
+                let deadline = spec.task.deadline.and_then(from_now);
                 self.upload(&module).await?;
                 let encoder = self.encoder(&job, settings);
                 self.store(job, revision, packs, &encoder, deadline).await?
@@ -269,7 +266,20 @@ impl Store {
         Err(error)
     }
 
+    /// Returns the record of a job and its revision.
+    ///
+    /// # Errors
+    /// [`DurableError::Damaged`] if it cannot be read.
     pub(super) async fn record(&self, id: &str) -> Result<(DurableJob, u64), DurableError> {
+        let (found, revision) = self.found(id).await?;
+        Ok((found.map_err(|damage| *damage)?, revision))
+    }
+
+    /// The same, with what is left of a damaged record.
+    pub(super) async fn found(
+        &self,
+        id: &str,
+    ) -> Result<(Result<DurableJob, Box<Damage>>, u64), DurableError> {
         if !names::is_token(id) {
             return Err(DurableError::Id { id: id.to_owned() });
         }
@@ -281,11 +291,7 @@ impl Store {
         let entry = entry
             .filter(|entry| entry.operation == async_nats::jetstream::kv::Operation::Put)
             .ok_or_else(|| DurableError::Unknown { id: id.to_owned() })?;
-        let job = serde_json::from_slice(&entry.value).map_err(|error| DurableError::Damaged {
-            id: id.to_owned(),
-            reason: error.to_string(),
-        })?;
-        Ok((job, entry.revision))
+        Ok((DurableJob::parse(id, &entry.value), entry.revision))
     }
 
     async fn upload(&self, module: &Module) -> Result<(), DurableError> {

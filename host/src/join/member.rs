@@ -58,6 +58,7 @@ impl Worker {
             match renewed {
                 Ok(()) => {
                     pause = AGAIN;
+                    self.bench.forget_settings();
                     sleep((age / 3).max(Duration::from_millis(50))).await;
                 }
                 Err(reason) => {

@@ -1,13 +1,15 @@
 //! A process with engines that joins a cluster: it takes tasks, runs them on its own engines, and stores their
 //! results.
 //!
-//! `fetch` takes messages from the queue as engines become free, `direct` those for one engine. `task` and `modules`
-//! prepare them within the `policy` of this machine. `worker` takes each to its end: run it, store its result, and
-//! only then acknowledge it, so that no result is lost; a second result of a message is refused. `suspect` finds the
-//! task that ends whoever runs it, `vital` sees to it that no process stays that is broken itself, `notes` has what tasks say on the way, and `member` is what the cluster sees of the
-//! process. `served` is the membership in one cluster, and `members` has those in all that the process serves. It knows
-//! nothing of jobs but their names: chunks, merges and retries belong to the submitter.
+//! `fetch` takes messages from the queue as engines become free, `direct` those for one engine. `task`, `modules` and
+//! `values` prepare them within the `policy` of this machine. `worker` takes each to its end: run it, store its result,
+//! and only then acknowledge it, so that no result is lost; a second result of a message is refused. `suspect` finds the
+//! task that ends whoever runs it, `cancelled` knows what is no longer wanted, `notes` has what tasks say on the way, and
+//! `member` is what the cluster sees of the process. `served` is the membership in one cluster, and `members` has those
+//! in all that the process serves; `vital` sees to it that no process stays that is broken itself. It knows nothing of
+//! jobs but their names: chunks, merges and retries belong to the submitter.
 
+mod cancelled;
 mod collector;
 mod direct;
 mod fetch;
@@ -23,6 +25,7 @@ mod run;
 mod served;
 mod suspect;
 mod task;
+mod values;
 mod vital;
 mod warnings;
 mod worker;

@@ -3,7 +3,7 @@
 use super::roots::Roots;
 use crate::nats::wire::TasksHead;
 use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
-use rwasm_sandbox::limits::{Limits, MAX_STACK, MIN_STACK};
+use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MIN_STACK};
 use rwasm_sandbox::outcome::{FailureCode, Outcome};
 use rwasm_value::units::ByteSize;
 use rwasm_value::{plain, small_file};
@@ -207,11 +207,11 @@ impl EnginePolicy {
     }
 
     /// Returns the limits of a job, lowered to what is allowed here.
-    pub(super) fn limits(&self, wanted: &Limits) -> Limits {
+    pub(super) fn limits(&self, head: &TasksHead) -> Limits {
         let caps = &self.caps;
-        let mut limits = wanted.clone();
+        let mut limits = wanted(head);
         limits.time = limits.time.min(caps.time);
-        limits.wall = Some(wanted.wall().min(caps.wall()));
+        limits.wall = Some(head.limits.wall().min(caps.wall()));
         limits.fuel = limits.fuel.map(|fuel| fuel.min(caps.fuel));
         limits.memory = limits.memory.min(caps.memory);
         limits.stack = limits.stack.min(caps.stack);
@@ -231,8 +231,8 @@ impl EnginePolicy {
     }
 
     /// Names the policy in failures by limits that it lowered, so that nobody is told to raise them.
-    pub(super) fn explain(&self, wanted: &Limits, outcomes: &mut [Outcome]) {
-        let here = self.limits(wanted);
+    pub(super) fn explain(&self, head: &TasksHead, outcomes: &mut [Outcome]) {
+        let (here, wanted) = (self.limits(head), wanted(head));
         for outcome in outcomes {
             let Err(failure) = &mut outcome.result else {
                 continue;
@@ -322,6 +322,16 @@ impl EnginePolicy {
     }
 }
 
+/// The limits that a job asks for. A deterministic one that names no fuel asks for the default, which may be more than is
+/// allowed here.
+fn wanted(head: &TasksHead) -> Limits {
+    let mut limits = head.limits.clone();
+    if head.deterministic {
+        limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
+    }
+    limits
+}
+
 /// IPv4 addresses mapped into IPv6 count as the IPv4 address.
 fn canonical(host: &NetHost) -> NetHost {
     match host {
@@ -333,6 +343,7 @@ fn canonical(host: &NetHost) -> NetHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rwasm_sandbox::outcome::{Failure, Usage};
 
     fn head() -> TasksHead {
         TasksHead {
@@ -405,7 +416,7 @@ mod tests {
         assert_eq!(opened.len(), 2);
         let access: Vec<Access> = grants.dirs.iter().map(|dir| dir.access).collect();
         assert_eq!(access, [Access::ReadOnly, Access::ReadWrite]);
-        let limits = policy.limits(&Limits::default());
+        let limits = policy.limits(&head);
         assert_eq!(limits.memory, ByteSize::mib(64));
         assert_eq!(limits.time, Duration::from_secs(1));
         head.dirs = vec![format!("{}/data/sub::/d", root.display())];
@@ -415,6 +426,47 @@ mod tests {
             head.dirs = vec![format!("{}/{outside}::/x", root.display())];
             assert!(policy.grants(&head).is_err(), "{outside}");
         }
+    }
+
+    #[test]
+    fn a_deterministic_job_without_fuel_gets_no_more_than_is_allowed() {
+        let policy = EnginePolicy::parse("[limits]\nfuel = 1000").expect("a policy");
+        let mut head = head();
+        for (deterministic, asked, given) in [
+            (true, None, Some(1000)),
+            (true, Some(u64::MAX), Some(1000)),
+            (true, Some(10), Some(10)),
+            (false, Some(u64::MAX), Some(1000)),
+            // It is not counted, and ends by time.
+            (false, None, None),
+        ] {
+            head.deterministic = deterministic;
+            head.limits.fuel = asked;
+            assert_eq!(
+                policy.limits(&head).fuel,
+                given,
+                "{deterministic} {asked:?}"
+            );
+        }
+        (head.deterministic, head.limits.fuel) = (true, None);
+        let default = EnginePolicy::default().limits(&head);
+        assert_eq!(default.fuel, Some(DETERMINISTIC_FUEL));
+    }
+
+    #[test]
+    fn a_deterministic_job_without_fuel_is_told_of_the_policy() {
+        let policy = EnginePolicy::parse("[limits]\nfuel = 1000").expect("a policy");
+        let mut head = head();
+        head.deterministic = true;
+        let failure = Failure::new(FailureCode::FuelExhausted, "it is used up (raise --fuel)");
+        let mut outcomes = [Outcome {
+            result: Err(failure),
+            usage: Usage::none(None, 1, std::time::SystemTime::now()),
+        }];
+        policy.explain(&head, &mut outcomes);
+        let failure = outcomes[0].result.as_ref().expect_err("it failed");
+        assert!(failure.message.contains("`fuel` in its `[limits]`"));
+        assert!(!failure.message.contains("--fuel"));
     }
 
     #[test]

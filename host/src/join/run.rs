@@ -74,6 +74,7 @@ impl Worker {
                 (&name.0, &name.1),
                 delivery,
                 head.deliveries,
+                &self.bench.bodies,
             );
             return match suspect.await {
                 Ok(suspect) => {
@@ -147,12 +148,19 @@ impl Worker {
             Callee::Command => Type::bytes(),
             Callee::Function(place) => value_type(&ready.program.module.functions()[place]),
         };
-        let mut rest = tasks.split_off(suspect.ready(tasks.len(), &ty));
+        let Some(finished) = suspect.ready(tasks.len(), &ty) else {
+            let (first, outcomes) = self.refusals(payload, None, &given_up(head)).await;
+            return Run::Ended(first, outcomes, Some(Box::new(suspect)));
+        };
+        let mut rest = tasks.split_off(finished.min(tasks.len()));
         loop {
             match suspect.next() {
                 Step::End => break,
                 Step::GiveUp => {
-                    let task = rest.remove(0);
+                    let after = rest.split_off(1.min(rest.len()));
+                    let Some(task) = std::mem::replace(&mut rest, after).pop() else {
+                        break;
+                    };
                     let engine = lock(&self.record).engines.first().map(|id| EngineId(*id));
                     suspect.through(vec![Outcome {
                         result: Err(given_up(head)),
@@ -268,7 +276,7 @@ impl Worker {
             // An error is that the engines ended under it.
             outcomes = &mut answered => {
                 let mut outcomes = outcomes.ok().flatten()?;
-                self.bench.policy.explain(&head.limits, &mut outcomes);
+                self.bench.policy.explain(head, &mut outcomes);
                 return Some(outcomes);
             }
             () = cancel.wanted() => false,
@@ -352,12 +360,11 @@ impl Worker {
         let body = match &head.body {
             None => body,
             // If it cannot be fetched, whoever submitted it knows its number of tasks.
-            Some(name) => self
-                .bench
-                .blobs
-                .get(name, largest_tasks(&self.bench.policy.limits(&head.limits)))
-                .await
-                .unwrap_or_default(),
+            Some(name) => {
+                let most = largest_tasks(&self.bench.policy.limits(&head));
+                let read = self.bench.blobs.get_within(name, most, &self.bench.bodies);
+                read.await.map(|read| read.bytes).unwrap_or_default()
+            }
         };
         let tasks = decode_tasks(&body).unwrap_or_default();
         let engine = engine.or_else(|| lock(&self.record).engines.first().map(|id| EngineId(*id)));

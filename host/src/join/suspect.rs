@@ -6,8 +6,9 @@
 //! engine; it alone. The ledger of each delivery is an object of its own, so that a process that was thought lost and
 //! returns cannot write to it.
 
-use crate::nats::blob::{BlobError, Blobs};
-use crate::nats::wire::{LARGEST_OUTCOMES, decode_outcomes, encode_outcomes, frame, parse};
+use crate::job::MOST_TASKS;
+use crate::nats::blob::{BlobError, Blobs, ReadBudget};
+use crate::nats::wire::{decode_outcomes, encode_outcomes, frame, parse};
 use bytes::Bytes;
 use rwasm_sandbox::outcome::Outcome;
 use rwasm_value::value::Type;
@@ -22,6 +23,9 @@ const PARTS: u64 = 16;
 
 /// Ledgers of earlier deliveries that are looked for. Most deliveries leave one.
 const LOOKED_FOR: u64 = 64;
+
+/// The most bytes of a ledger, with the outcomes of finished tasks. Beyond it they are not kept.
+const LARGEST: u64 = 256 << 20;
 
 /// Consecutive tasks, and how many processes were lost with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +68,13 @@ pub(super) enum Step {
 }
 
 impl Ledger {
+    /// Whether it may be the ledger of a message: clients may write objects, too.
+    fn is_valid(&self) -> bool {
+        let left = || self.left.iter().flatten();
+        let tasks = left().try_fold(0_u64, |sum, part| sum.checked_add(part.tasks));
+        left().all(|part| part.tasks > 0) && tasks.is_some_and(|tasks| tasks <= MOST_TASKS as u64)
+    }
+
     /// The state after `lost` processes that had all of its tasks.
     fn new(lost: u32) -> Self {
         Self {
@@ -157,6 +168,7 @@ impl Suspect {
         (job, number): (&str, &str),
         delivery: u64,
         most: u32,
+        budget: &ReadBudget,
     ) -> Result<Self, BlobError> {
         let name = |delivery: u64| format!("l/{job}/{number}.{delivery}");
         let most = most.max(1);
@@ -171,13 +183,16 @@ impl Suspect {
             done: Vec::new(),
         };
         for earlier in (first.max(delivery.saturating_sub(LOOKED_FOR))..delivery).rev() {
-            let ledger = match blobs.get(&name(earlier), LARGEST_OUTCOMES).await {
-                Ok(ledger) => ledger,
+            let ledger = match blobs.get_within(&name(earlier), LARGEST, budget).await {
+                Ok(ledger) => ledger.bytes,
                 Err(BlobError::Missing { .. }) => continue,
+                Err(BlobError::TooLarge { .. }) => Bytes::new(),
                 Err(error) => return Err(error),
             };
-            // What cannot be read is of another version: it begins afresh.
-            if let Ok((state, stored)) = parse::<Ledger>(&ledger) {
+            // What cannot be read is of another version, or of somebody else: it begins afresh.
+            if let Ok((state, stored)) = parse::<Ledger>(&ledger)
+                && state.is_valid()
+            {
                 suspect.state = state.taken_over(most);
                 suspect.stored = stored;
             }
@@ -197,21 +212,26 @@ impl Suspect {
         self.keep(Doing::Preparing).await
     }
 
-    /// Records that it is prepared, with this many tasks whose values have type `ty`. Returns how many are finished.
-    pub(super) fn ready(&mut self, tasks: usize, ty: &Type) -> usize {
+    /// Records that it is prepared, with this many tasks whose values have type `ty`. Returns how many are finished; none
+    /// if it began afresh too often.
+    pub(super) fn ready(&mut self, tasks: usize, ty: &Type) -> Option<usize> {
         if self.state.left.is_some() {
             let left = self.state.left.iter().flatten();
             let left: u64 = left.map(|part| part.tasks).sum();
             let stored = decode_outcomes(&self.stored, ty, tasks as u64).unwrap_or_default();
-            if left + stored.len() as u64 == tasks as u64 {
+            if left.checked_add(stored.len() as u64) == Some(tasks as u64) {
                 self.done = stored;
-                return self.done.len();
+                return Some(self.done.len());
             }
-            // It is not a ledger of these tasks.
+            // It is not a ledger of these tasks, or what was finished is lost. Where that goes on, so do the losses.
             self.state.left = None;
+            self.state.lost = self.state.lost.saturating_add(1);
+            if self.is_hopeless() {
+                return None;
+            }
         }
         self.state.count(tasks as u64, self.most);
-        0
+        Some(0)
     }
 
     pub(super) fn next(&self) -> Step {
@@ -245,12 +265,21 @@ impl Suspect {
 
     async fn keep(&mut self, doing: Doing) -> Result<(), BlobError> {
         self.state.doing = doing;
-        let encoded = match &self.done[..] {
+        let mut encoded = match &self.done[..] {
             [] => self.stored.clone(),
             done => encode_outcomes(done).into(),
         };
+        // Whoever reads it takes the ledger itself, too.
+        if encoded.len() as u64 > LARGEST / 2 {
+            encoded = Bytes::new();
+        }
         let ledger = frame(&self.state, &encoded);
-        self.blobs.put_bytes(&self.name, &ledger).await
+        self.blobs.put_bytes(&self.name, &ledger).await?;
+        // A message that is given back for ever would leave one each time.
+        if let Some(earlier) = self.earlier.take() {
+            let _ = self.blobs.remove(&earlier).await;
+        }
+        Ok(())
     }
 }
 
@@ -311,6 +340,38 @@ mod tests {
             let parts = cut(tasks);
             assert_eq!(parts.iter().sum::<u64>(), tasks);
             assert!(parts.len() as u64 <= PARTS && parts.iter().all(|part| *part > 0));
+        }
+    }
+
+    #[test]
+    fn what_is_no_ledger_of_a_message_is_not_believed() {
+        let ledger = |parts: &[u64]| Ledger {
+            doing: Doing::Running,
+            lost: 2,
+            left: Some(
+                parts
+                    .iter()
+                    .map(|tasks| Part {
+                        tasks: *tasks,
+                        lost: 0,
+                    })
+                    .collect(),
+            ),
+        };
+        for parts in [&[][..], &[1], &[16, 1, MOST_TASKS as u64 - 17]] {
+            assert!(ledger(parts).is_valid(), "{parts:?}");
+            // Whatever is valid can be taken over.
+            ledger(parts).taken_over(5);
+        }
+        let too_many = MOST_TASKS as u64 + 1;
+        for parts in [
+            &[0][..],
+            &[1, 0],
+            &[u64::MAX],
+            &[1, 99, u64::MAX],
+            &[too_many],
+        ] {
+            assert!(!ledger(parts).is_valid(), "{parts:?}");
         }
     }
 

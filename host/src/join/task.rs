@@ -3,9 +3,11 @@
 use super::modules::Modules;
 use super::policy::EnginePolicy;
 use super::served::Seat;
+use super::values::Values;
+use super::warnings::Warnings;
 use crate::cluster::Cluster;
 use crate::dispatch::{DispatchedTask, Owner, ParseReuseError, Pushed, Reuse, TaskInput};
-use crate::nats::blob::{BlobError, Blobs, Length};
+use crate::nats::blob::{BlobError, Blobs, Charge, Length, ReadBudget};
 use crate::nats::wire::{
     ChunkForm, InputForm, TaskForm, TasksHead, WireError, decode_tasks, largest_tasks, time,
 };
@@ -15,11 +17,10 @@ use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
-use rwasm_sandbox::pushed::{PushedValue, PushedValues};
 use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, ModuleInfo, Program, Setting};
-use rwasm_value::ids::{ChunkIndex, EngineId};
+use rwasm_value::ids::ChunkIndex;
 use rwasm_value::units::ByteSize;
-use rwasm_value::value::{Malformed, Packed, PackedArgument, Type, Value};
+use rwasm_value::value::{Packed, PackedArgument, Type};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
@@ -31,8 +32,22 @@ use std::time::{Duration, Instant, SystemTime};
 /// Inputs larger than this many bytes are kept in a file rather than in memory.
 const LARGEST_HELD: u64 = 64 << 20;
 
-/// Upper bound for a pushed value, in bytes, both as it travels and in memory.
-const LARGEST_VALUE: u64 = 256 << 20;
+/// What one process reads and holds for its messages at a time, in bytes: bodies, and inputs that are objects. Whoever finds
+/// no room waits in turn. Bodies have room of their own, since a message has its body while it waits for its inputs.
+const BODIES: u32 = 256 << 20;
+const INPUTS: u32 = 512 << 20;
+
+/// The most that the inputs of one message may have, each object counted once.
+const MESSAGE_INPUTS: u64 = 256 << 20;
+
+/// The most directories, peers and variables each that a job may be granted here: they are opened and compared for each job.
+const GRANTS: usize = 64;
+
+/// What is longer is decoded on another thread than that of the connection.
+const SHORT: usize = 1 << 20;
+
+/// The most directories of all jobs that stay open.
+const OPEN: usize = 512;
 
 /// Owners of kept instances known at a time; beyond that, the one silent for longest is forgotten.
 const OWNERS: usize = 1024;
@@ -43,10 +58,6 @@ const LONGEST_OWNER: usize = 256;
 /// How long the directories of a job stay open after its last message.
 const GRANTED: Duration = Duration::from_mins(1);
 
-/// Pushed values that are kept for the next tasks, by number and bytes.
-const VALUES: usize = 1024;
-const VALUE_BYTES: u64 = 256 << 20;
-
 /// What tasks are prepared with.
 pub(super) struct Bench {
     pub(super) cluster: Arc<Cluster>,
@@ -55,14 +66,19 @@ pub(super) struct Bench {
     pub(super) blobs: Blobs,
     pub(super) policy: EnginePolicy,
     owners: Mutex<HashMap<String, (Owner, Instant)>>,
-    values: Mutex<Values>,
-    settings: Mutex<HashMap<String, (Arc<Setting>, Instant)>>,
+    values: Values,
+    settings: Mutex<HashMap<String, Granted>>,
+    /// The room for bodies, and for the ledgers of suspect messages.
+    pub(super) bodies: ReadBudget,
+    inputs: ReadBudget,
+    warnings: Warnings,
 }
 
-#[derive(Default)]
-struct Values {
-    kept: HashMap<String, (Arc<PushedValue>, u64, Instant)>,
-    bytes: u64,
+/// A job's grants, opened.
+struct Granted {
+    setting: Arc<Setting>,
+    dirs: usize,
+    used: Instant,
 }
 
 /// The tasks of a message, ready to run.
@@ -75,6 +91,8 @@ pub(super) struct Ready {
     pub(super) tasks: Vec<DispatchedTask>,
     pub(super) queued: SystemTime,
     pub(super) pushed: Option<Arc<Pushed>>,
+    /// What its body and its inputs take, as long as it has them.
+    _rooms: [Charge; 2],
 }
 
 /// Why the tasks of a message do not run.
@@ -114,8 +132,52 @@ fn check_count(found: usize, wanted: usize) -> Result<(), NotReady> {
     Err(bad(format!("expected {wanted} arguments, found {found}")))
 }
 
-fn bad(message: impl Into<String>) -> NotReady {
+pub(super) fn bad(message: impl Into<String>) -> NotReady {
     NotReady::Failed(Failure::new(FailureCode::BadInput, message))
+}
+
+fn is_granted(head: &TasksHead) -> bool {
+    !(head.dirs.is_empty() && head.net.is_empty() && head.env.is_empty())
+}
+
+/// The bytes of the objects that are the inputs of these tasks and are held in memory, each counted once.
+fn inputs_of(tasks: &[TaskForm]) -> Result<u64, NotReady> {
+    let mut objects = HashMap::new();
+    let mut files = 0;
+    for task in tasks {
+        let InputForm::Chunk { data, range, .. } = &task.input else {
+            continue;
+        };
+        if let ChunkForm::Object(name) = data {
+            let length = range.end.saturating_sub(range.start);
+            if length > LARGEST_HELD {
+                files += 1;
+            } else {
+                let known: &mut u64 = objects.entry(name).or_default();
+                *known = length.max(*known);
+            }
+        }
+    }
+    let total = objects.values().sum();
+    let refused = |message| {
+        Err(NotReady::Failed(Failure::new(
+            FailureCode::InputLimit,
+            message,
+        )))
+    };
+    if total > MESSAGE_INPUTS {
+        let most = ByteSize::new(MESSAGE_INPUTS);
+        return refused(format!(
+            "the inputs of tasks that were sent together have {total} bytes, more than the {most} that an engine process holds for them; send fewer together, or make smaller chunks"
+        ));
+    }
+    if files > 1 {
+        let most = ByteSize::new(LARGEST_HELD);
+        return refused(format!(
+            "{files} tasks with inputs larger than {most} were sent together; send each by itself"
+        ));
+    }
+    Ok(total)
 }
 
 /// What of a module a message's tasks call.
@@ -143,8 +205,11 @@ impl Bench {
             blobs,
             policy,
             owners: Mutex::default(),
-            values: Mutex::default(),
+            values: Values::default(),
             settings: Mutex::default(),
+            bodies: ReadBudget::new(BODIES),
+            inputs: ReadBudget::new(INPUTS),
+            warnings: Warnings::default(),
         }
     }
 
@@ -155,16 +220,27 @@ impl Bench {
         head: &TasksHead,
         body: Bytes,
     ) -> Result<Ready, NotReady> {
-        let limits = self.policy.limits(&head.limits);
+        let limits = self.policy.limits(head);
         let reuse = head.reuse.parse();
         let reuse = reuse.map_err(|error: ParseReuseError| bad(error.to_string()))?;
-        let setting = self.setting(job, head, reuse)?;
+        let setting = if is_granted(head) {
+            let (bench, job, head) = (Arc::clone(self), job.to_owned(), head.clone());
+            // Directories are opened, and the connection goes on meanwhile.
+            let opened = tokio::task::spawn_blocking(move || bench.setting(&job, &head, reuse));
+            opened.await.map_err(|error| bad(error.to_string()))??
+        } else {
+            self.setting(job, head, reuse)?
+        };
         let program = self.program(head, &limits, &setting).await?;
         let module = &program.module;
         let callee = callee(module, head)?;
-        let body = match &head.body {
-            None => body,
-            Some(name) => self.blobs.get(name, largest_tasks(&limits)).await?,
+        let (body, room_of_body) = match &head.body {
+            None => (body, self.bodies.charge(0).await),
+            Some(name) => {
+                let most = largest_tasks(&limits);
+                let read = self.blobs.get_within(name, most, &self.bodies).await?;
+                (read.bytes, read.room)
+            }
         };
         let params: Vec<&Type> = match callee {
             Callee::Command => Vec::new(),
@@ -173,10 +249,17 @@ impl Bench {
                 params.iter().map(|(_, ty)| ty).collect()
             }
         };
-        let forms = decode_tasks(&body)?;
+        let forms = if body.len() > SHORT {
+            let decoded = tokio::task::spawn_blocking(move || decode_tasks(&body)).await;
+            decoded.map_err(|error| bad(error.to_string()))??
+        } else {
+            decode_tasks(&body)?
+        };
+        let room_of_inputs = self.inputs.charge(inputs_of(&forms)?).await;
+        let mut objects = HashMap::new();
         let mut tasks = Vec::with_capacity(forms.len());
         for form in forms {
-            tasks.push(self.task(form, &params, callee, head).await?);
+            tasks.push(self.task(form, &params, callee, head, &mut objects).await?);
         }
         Ok(Ready {
             program,
@@ -192,7 +275,8 @@ impl Bench {
             },
             tasks,
             queued: time(head.queued),
-            pushed: self.pushed(head).await?,
+            pushed: self.values.of(head, &self.blobs, &self.seat).await?,
+            _rooms: [room_of_body, room_of_inputs],
         })
     }
 
@@ -205,10 +289,12 @@ impl Bench {
     ) -> Result<Arc<Program>, NotReady> {
         let core = self.cluster.core();
         let state = self.seat.state(&self.cluster);
-        if let Some(module) = self.modules.known(&head.module)
-            && let Some(program) = core.kept_program(&state, module.hash(), setting)
-        {
-            return Ok(program);
+        if let Some(module) = self.modules.known(&head.module) {
+            if let Some(program) = core.kept_program(&state, module.hash(), setting) {
+                return Ok(program);
+            }
+            // Before it is fetched for nothing.
+            callee(&module, head)?;
         }
         let module = self.modules.get(head, limits).await?;
         // Before it is compiled for nothing.
@@ -232,25 +318,44 @@ impl Bench {
     /// Returns what the tasks may use and reach. Grants are opened and resolved once per job.
     fn setting(&self, job: &str, head: &TasksHead, reuse: Reuse) -> Result<Arc<Setting>, NotReady> {
         let denied = |message: String| {
-            tracing::warn!(job, module = head.module, reason = message, "refused");
+            if let Some(left_out) = self.warnings.next() {
+                tracing::warn!(
+                    job,
+                    module = head.module,
+                    reason = message,
+                    left_out,
+                    "refused"
+                );
+            }
             NotReady::Failed(Failure::new(FailureCode::PolicyDenied, message))
         };
-        let is_granted = !(head.dirs.is_empty() && head.net.is_empty() && head.env.is_empty());
+        let is_granted = is_granted(head);
+        for (what, count) in [
+            ("directories", head.dirs.len()),
+            ("peers", head.net.len()),
+            ("variables", head.env.len()),
+        ] {
+            if count > GRANTS {
+                return Err(denied(format!(
+                    "the job asks for {count} {what}, but an engine grants at most {GRANTS}"
+                )));
+            }
+        }
         let key = || {
             format!(
                 "{job} {:?} {:?} {:?} {} {:?} {:?} {:?}",
                 head.dirs, head.net, head.env, head.clock, head.seed, head.limits, head.arguments
             )
         };
-        if is_granted && let Some((setting, used)) = lock(&self.settings).get_mut(&key()) {
-            *used = Instant::now();
-            return Ok(Arc::clone(setting));
+        if is_granted && let Some(granted) = lock(&self.settings).get_mut(&key()) {
+            granted.used = Instant::now();
+            return Ok(Arc::clone(&granted.setting));
         }
         let (grants, dirs) = self.policy.grants(head).map_err(denied)?;
         for grant in grants.described() {
             tracing::info!(job, module = head.module, grant, "granted");
         }
-        let limits = self.policy.limits(&head.limits);
+        let limits = self.policy.limits(head);
         let task = TaskSettings {
             deterministic: head.deterministic,
             reuse,
@@ -261,12 +366,28 @@ impl Bench {
             .settle(&limits, &grants, arguments, Lookup::Opened(dirs), None)
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
+            self.forget_settings();
             let mut known = lock(&self.settings);
-            known.retain(|_, (_, used)| used.elapsed() < GRANTED);
-            forget_oldest(&mut known, 64, |(_, used)| *used);
-            known.insert(key(), (Arc::clone(&setting), Instant::now()));
+            forget_oldest(&mut known, 64, |granted| granted.used);
+            let dirs = head.dirs.len();
+            while !known.is_empty()
+                && dirs + known.values().map(|one| one.dirs).sum::<usize>() > OPEN
+            {
+                forget_oldest(&mut known, 1, |granted| granted.used);
+            }
+            let granted = Granted {
+                setting: Arc::clone(&setting),
+                dirs,
+                used: Instant::now(),
+            };
+            known.insert(key(), granted);
         }
         Ok(setting)
+    }
+
+    /// Closes the directories of jobs whose last message is long ago.
+    pub(super) fn forget_settings(&self) {
+        lock(&self.settings).retain(|_, granted| granted.used.elapsed() < GRANTED);
     }
 
     async fn task(
@@ -275,6 +396,7 @@ impl Bench {
         params: &[&Type],
         callee: Callee,
         head: &TasksHead,
+        objects: &mut HashMap<String, Bytes>,
     ) -> Result<DispatchedTask, NotReady> {
         let start_by = match form.start_by {
             0 => None,
@@ -284,7 +406,7 @@ impl Bench {
             }
         };
         let input = match self
-            .input(form.input, form.index, params, callee, head)
+            .input(form.input, form.index, params, callee, head, objects)
             .await
         {
             Ok(input) => input,
@@ -307,6 +429,7 @@ impl Bench {
         params: &[&Type],
         callee: Callee,
         head: &TasksHead,
+        objects: &mut HashMap<String, Bytes>,
     ) -> Result<TaskInput, NotReady> {
         let packed = |ty: &Type, wire: &Bytes| {
             Packed::from_wire_bytes(ty.clone(), wire)
@@ -364,7 +487,7 @@ impl Bench {
                 if !is_text {
                     return Err(bad("the function does not take a chunk of an input"));
                 }
-                let data = self.chunk_data(data, &range, callee, head).await?;
+                let data = self.chunk_data(data, &range, callee, head, objects).await?;
                 TaskInput::Ready(Arguments::Chunk(Chunk {
                     index: ChunkIndex(index),
                     source: Arc::new(Source {
@@ -386,13 +509,25 @@ impl Bench {
         range: &Range<u64>,
         callee: Callee,
         head: &TasksHead,
+        objects: &mut HashMap<String, Bytes>,
     ) -> Result<ChunkData, NotReady> {
         let length = range.end.checked_sub(range.start);
         let length = length.ok_or_else(|| bad("the chunk ends before it begins"))?;
         match data {
             ChunkForm::Inline(bytes) if bytes.len() as u64 == length => Ok(ChunkData::Bytes(bytes)),
             ChunkForm::Inline(_) => Err(bad("the chunk has the wrong length")),
-            ChunkForm::Object(name) => self.object(&name, range.start, length, callee, head).await,
+            ChunkForm::Object(name) => {
+                if let Some(bytes) = objects.get(&name).filter(|one| one.len() as u64 == length) {
+                    return Ok(ChunkData::Bytes(bytes.clone()));
+                }
+                let data = self
+                    .object(&name, range.start, length, callee, head)
+                    .await?;
+                if let ChunkData::Bytes(bytes) = &data {
+                    objects.insert(name, bytes.clone());
+                }
+                Ok(data)
+            }
         }
     }
 
@@ -406,7 +541,7 @@ impl Bench {
         callee: Callee,
         head: &TasksHead,
     ) -> Result<ChunkData, NotReady> {
-        let limit = self.policy.limits(&head.limits).input.bytes();
+        let limit = self.policy.limits(head).input.bytes();
         if callee != Callee::Command && length > limit {
             let message = format!(
                 "the chunk has {length} bytes, more than the {limit} allowed for a task's input"
@@ -438,58 +573,6 @@ impl Bench {
         let owner = Owner::default();
         owners.insert(name.to_owned(), (owner.clone(), Instant::now()));
         owner
-    }
-
-    async fn pushed(&self, head: &TasksHead) -> Result<Option<Arc<Pushed>>, NotReady> {
-        if head.pushed.is_empty() {
-            return Ok(None);
-        }
-        let mut all: HashMap<EngineId, PushedValues> = HashMap::new();
-        for form in &head.pushed {
-            let value = self.value(&form.object).await?;
-            let values = all
-                .entry(self.seat.here(EngineId(form.engine)))
-                .or_default();
-            values.insert(form.name.as_str().into(), value);
-        }
-        let all = all.into_iter().map(|(id, values)| (id, Arc::new(values)));
-        Ok(Some(Arc::new(all.collect())))
-    }
-
-    async fn value(&self, object: &str) -> Result<Arc<PushedValue>, NotReady> {
-        if let Some((value, _, used)) = lock(&self.values).kept.get_mut(object) {
-            *used = Instant::now();
-            return Ok(Arc::clone(value));
-        }
-        let bytes = self.blobs.get(object, LARGEST_VALUE).await?;
-        let (value, taken) = match Value::from_tagged(&bytes, LARGEST_VALUE) {
-            Err(Malformed::TooLarge) => {
-                let limit = ByteSize::new(LARGEST_VALUE);
-                let message = format!(
-                    "a pushed value takes more than {limit}, the most that engines elsewhere keep"
-                );
-                return Err(NotReady::Failed(Failure::new(
-                    FailureCode::InputLimit,
-                    message,
-                )));
-            }
-            other => other.map_err(WireError::from)?,
-        };
-        let value = Arc::new(PushedValue::new(value));
-        let mut values = lock(&self.values);
-        values.bytes += taken;
-        let entry = (Arc::clone(&value), taken, Instant::now());
-        values.kept.insert(object.to_owned(), entry);
-        while values.kept.len() > 1 && (values.kept.len() > VALUES || values.bytes > VALUE_BYTES) {
-            let oldest = values.kept.iter().min_by_key(|(_, (.., used))| *used);
-            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-                break;
-            };
-            if let Some((_, bytes, _)) = values.kept.remove(&oldest) {
-                values.bytes -= bytes;
-            }
-        }
-        Ok(value)
     }
 }
 

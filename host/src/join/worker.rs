@@ -1,10 +1,11 @@
 //! The state of a process with engines, and the way of each message from its arrival to its acknowledgement.
 
 use super::JoinSettings;
+use super::cancelled::{Cancelled, Scope, WHOLE_JOB};
 use super::lanes::Shares;
 use super::notes::Notes;
 use super::run::Run;
-use super::task::{Bench, forget_oldest};
+use super::task::Bench;
 use super::warnings::Warnings;
 use crate::dispatch::Dispatch;
 use crate::nats::blob::{BlobError, LARGEST_INLINE};
@@ -17,14 +18,15 @@ use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{AckKind, Message};
 use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt as _, StreamExt};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
 use rwasm_value::ids::EngineId;
 use rwasm_value::plain;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,27 +34,20 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
-/// Cancelled messages that are remembered in case they arrive later: some 20 MB, since names have a length. Whoever
-/// cancels more of them at once takes most out of the queue.
-const CANCELLED: usize = 1 << 17;
-
-/// Cancelled jobs that are refused as a whole at a time.
-const JOBS: usize = 1 << 12;
-
 /// The pause before something that the server did not accept is sent again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// How long a cancelled job is refused as a whole: by then, everything that was on its way has arrived. A durable job
-/// may be retried later.
-const WHOLE_JOB: Duration = Duration::from_secs(10);
 
 /// How long the server may take, at first, to confirm that a result is stored: a server that died with it confirms
 /// nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a message that cannot be run yet stays away.
+/// How long a message that cannot be run yet stays away, at first and later, and after how many deliveries nobody tries any
+/// more: a quarter of an hour.
 const LATER: Duration = Duration::from_secs(1);
+const MUCH_LATER: Duration = Duration::from_secs(10);
+const QUICK_TRIES: u64 = 10;
+const TRIES: u64 = 100;
 
 /// Cancels by keys that are not in the list yet, which wait until it was read again, and the most bytes of one.
 const LATER_CANCELS: usize = 64;
@@ -104,22 +99,6 @@ pub(super) struct Worker {
     pub(super) warnings: Warnings,
 }
 
-/// What is no longer wanted, so that it is not begun when it arrives.
-#[derive(Default)]
-struct Cancelled {
-    names: HashSet<Name>,
-    order: VecDeque<Name>,
-    /// Jobs that are refused as a whole, for a while.
-    jobs: HashMap<Arc<str>, Instant>,
-}
-
-/// The part of a job that is no longer wanted.
-#[derive(Clone, Copy)]
-enum Scope {
-    Message,
-    Job,
-}
-
 /// Where a message came from.
 #[expect(
     clippy::large_enum_variant,
@@ -129,6 +108,24 @@ pub(super) enum Received {
     /// With its delivery, and the place of the queue.
     Queue(Message, u64, usize),
     Request(EngineId),
+}
+
+/// A message that this process has, until this is dropped.
+struct Holding<'a> {
+    worker: &'a Worker,
+    name: &'a Name,
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        let mut held = lock(&self.worker.held);
+        held.remove(self.name);
+        if held.is_empty() {
+            *lock(&self.worker.idle_since) = Some(Instant::now());
+        }
+        drop(held);
+        self.worker.freed.notify_waiters();
+    }
 }
 
 impl Worker {
@@ -241,7 +238,8 @@ impl Worker {
             // They are of the middle class, as it were.
             Received::Request(engine) => (1, Some(engine), None, self.shares.middle()),
         };
-        if let Some(cancelled) = self.is_cancelled(&name) {
+        let scope = lock(&self.cancelled).find(&name);
+        if let Some(cancelled) = scope {
             if let Some(message) = message {
                 let _ = message
                     .ack_with(match cancelled {
@@ -273,16 +271,31 @@ impl Worker {
             );
             *lock(&self.idle_since) = None;
         }
-        let run = self.run(&name, &payload, delivery, engine, &cancel).await;
-        self.conclude(&name, &payload, (delivery, engine), run)
-            .await;
-        let mut held = lock(&self.held);
-        held.remove(&name);
-        if held.is_empty() {
-            *lock(&self.idle_since) = Some(Instant::now());
+        // Whatever happens: what is held is kept from others, and takes room.
+        let _holding = Holding {
+            worker: &self,
+            name: &name,
+        };
+        let run = async {
+            let run = self.run(&name, &payload, delivery, engine, &cancel).await;
+            self.conclude(&name, &payload, (delivery, engine), run)
+                .await;
+        };
+        if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
+            return;
         }
-        drop(held);
-        self.freed.notify_waiters();
+        let failure = Failure::new(
+            FailureCode::Internal,
+            "the process that had the task panicked, which is a fault of rwasm-cluster",
+        );
+        let refuse = async {
+            let (first, outcomes) = self.refusals(&payload, engine, &failure).await;
+            let run = Run::Ended(first, outcomes, None);
+            self.conclude(&name, &payload, (delivery, engine), run)
+                .await;
+        };
+        // Where even that goes wrong, it comes again, here or elsewhere.
+        let _ = AssertUnwindSafe(refuse).catch_unwind().await;
     }
 
     /// Stores the outcomes of a message and acknowledges it, or gives it back. Its delivery and the engine chosen for it
@@ -333,10 +346,24 @@ impl Worker {
                     self.store(name, delivery, first, &refused).await;
                 }
             }
+            Run::Later(reason) if delivery >= TRIES => {
+                let message = format!("no engine could begin it: {reason}");
+                let failure = Failure::new(FailureCode::EngineLost, message);
+                let (first, refused) = self.refusals(payload, engine, &failure).await;
+                let run = Run::Ended(first, refused, None);
+                Box::pin(self.conclude(name, payload, (delivery, engine), run)).await;
+            }
             Run::Later(reason) => {
-                tracing::warn!(job = &*name.0, reason, "gave a task back for now");
+                if let Some(left_out) = self.warnings.next() {
+                    tracing::warn!(job = &*name.0, reason, left_out, "gave a task back for now");
+                }
                 if let Some(message) = &message {
-                    let _ = message.ack_with(AckKind::Nak(Some(LATER))).await;
+                    let later = if delivery <= QUICK_TRIES {
+                        LATER
+                    } else {
+                        MUCH_LATER
+                    };
+                    let _ = message.ack_with(AckKind::Nak(Some(later))).await;
                 }
             }
         }
@@ -498,25 +525,12 @@ impl Worker {
         }
         let mut cancelled = lock(&self.cancelled);
         if numbers.is_empty() {
-            cancelled
-                .jobs
-                .retain(|_, since| since.elapsed() < WHOLE_JOB);
-            forget_oldest(&mut cancelled.jobs, JOBS, |since| *since);
-            cancelled.jobs.insert(job, Instant::now());
+            cancelled.add_job(job);
         } else {
             for name in named {
                 cancelled.add(name);
             }
         }
-    }
-
-    fn is_cancelled(&self, name: &Name) -> Option<Scope> {
-        let cancelled = lock(&self.cancelled);
-        if cancelled.names.contains(name) {
-            return Some(Scope::Message);
-        }
-        let since = cancelled.jobs.get(&name.0)?;
-        (since.elapsed() < WHOLE_JOB).then_some(Scope::Job)
     }
 
     /// Tells the server that this process still holds its messages.
@@ -532,19 +546,6 @@ impl Worker {
 
     pub(super) fn busy(&self) -> u32 {
         self.busy.load(Ordering::Relaxed)
-    }
-}
-
-impl Cancelled {
-    fn add(&mut self, name: Name) {
-        if self.names.insert(name.clone()) {
-            self.order.push_back(name);
-            if self.order.len() > CANCELLED
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.names.remove(&oldest);
-            }
-        }
     }
 }
 
@@ -564,25 +565,5 @@ fn host_name() -> String {
     match name.trim() {
         "" => "unknown".to_owned(),
         name => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_so_many_cancelled_messages_are_remembered_and_the_last_ones() {
-        let mut cancelled = Cancelled::default();
-        let name = |number: usize| (Arc::from("job"), Arc::from(number.to_string()));
-        for number in 0..CANCELLED + 5 {
-            cancelled.add(name(number));
-            cancelled.add(name(number));
-        }
-        assert_eq!(
-            (cancelled.names.len(), cancelled.order.len()),
-            (CANCELLED, CANCELLED)
-        );
-        assert!(!cancelled.names.contains(&name(4)) && cancelled.names.contains(&name(5)));
     }
 }

@@ -6,7 +6,7 @@
 mod budget;
 mod pieces;
 
-pub(crate) use budget::{Charged, ReadBudget};
+pub(crate) use budget::{Charge, Charged, ReadBudget};
 
 use super::connect::Connection;
 use super::direct;

@@ -20,6 +20,9 @@ pub(crate) struct Index {
     rounds: Vec<Round>,
 }
 
+/// The attempt of the first round.
+const FIRST_RETRY: u32 = 2;
+
 /// Tasks that were retried together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Round {
@@ -28,7 +31,40 @@ pub(crate) struct Round {
     tasks: Vec<(u64, u64)>,
 }
 
+/// How often the tasks of a job can be retried: a bound for what everyone who counts them goes through.
+pub(crate) const MOST_ROUNDS: usize = 1000;
+
 impl Round {
+    /// Checks the rounds of a job with so many tasks as they were read, which may be anything. All other functions of
+    /// rounds count on it.
+    pub(crate) fn check(rounds: &[Self], tasks: u64) -> Result<(), String> {
+        if rounds.len() > MOST_ROUNDS {
+            return Err(format!(
+                "it has {} retries, expected at most {MOST_ROUNDS}",
+                rounds.len()
+            ));
+        }
+        for (attempt, round) in (FIRST_RETRY..).zip(rounds) {
+            if round.attempt != attempt {
+                return Err(format!(
+                    "attempt {attempt} is recorded as attempt {}",
+                    round.attempt
+                ));
+            }
+            let mut least = 0;
+            for (start, end) in &round.tasks {
+                if *start < least || end <= start || *end > tasks {
+                    return Err(format!(
+                        "attempt {attempt} has the range {start}..{end} of tasks, expected ranges in order within \
+                         0..{tasks}"
+                    ));
+                }
+                least = *end;
+            }
+        }
+        Ok(())
+    }
+
     /// A round of tasks whose indices are in order.
     pub(crate) fn of(attempt: u32, indices: impl IntoIterator<Item = u64>) -> Self {
         let mut tasks: Vec<(u64, u64)> = Vec::new();
@@ -59,6 +95,81 @@ impl Round {
     /// The name of the message of one of its tasks.
     pub(crate) fn number(&self, index: u64) -> String {
         format!("a{}-{index}", self.attempt)
+    }
+}
+
+/// Which tasks of a job were retried, and when last.
+pub(crate) struct Retried<'a> {
+    rounds: &'a [Round],
+    /// The tasks of all rounds, as ranges in order without common tasks.
+    tasks: Vec<(u64, u64)>,
+}
+
+impl<'a> Retried<'a> {
+    pub(crate) fn of(rounds: &'a [Round]) -> Self {
+        let mut all: Vec<(u64, u64)> = rounds
+            .iter()
+            .flat_map(|round| round.tasks.iter().copied())
+            .collect();
+        all.sort_unstable();
+        let mut tasks: Vec<(u64, u64)> = Vec::new();
+        for (start, end) in all {
+            match tasks.last_mut() {
+                Some((_, last)) if start <= *last => *last = end.max(*last),
+                _ => tasks.push((start, end)),
+            }
+        }
+        Self { rounds, tasks }
+    }
+
+    /// Whether this is the latest attempt of the task, of those after the first.
+    pub(crate) fn is_latest(&self, attempt: u32, task: u64) -> bool {
+        let place = attempt.checked_sub(FIRST_RETRY);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let rounds = place.and_then(|place| self.rounds.get(place..));
+        let Some([round, later @ ..]) = rounds else {
+            return false;
+        };
+        round.has(task) && !later.iter().any(|round| round.has(task))
+    }
+
+    /// How many tasks of a range were not retried.
+    pub(crate) fn count_others(&self, range: Range<u64>) -> u64 {
+        let before = self.tasks.partition_point(|(_, end)| *end <= range.start);
+        let retried = self.tasks[before..]
+            .iter()
+            .take_while(|(start, _)| *start < range.end)
+            .map(|(start, end)| (*end).min(range.end) - (*start).max(range.start));
+        range.end - range.start - retried.sum::<u64>()
+    }
+}
+
+/// The name of a message, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageNumber {
+    /// Of a first attempt: the index of the first task.
+    First(u64),
+    /// Of one task that is retried: the attempt, and the index of the task.
+    Again(u32, u64),
+}
+
+impl MessageNumber {
+    /// One that is written in another way, such as with zeros before it, is another name.
+    pub(crate) fn parse(number: &str) -> Option<Self> {
+        let again = number
+            .strip_prefix('a')
+            .and_then(|rest| rest.split_once('-'));
+        let (found, written) = match again {
+            None => {
+                let first: u64 = number.parse().ok()?;
+                (Self::First(first), first.to_string())
+            }
+            Some((attempt, task)) => {
+                let (attempt, task) = (attempt.parse().ok()?, task.parse().ok()?);
+                (Self::Again(attempt, task), format!("a{attempt}-{task}"))
+            }
+        };
+        (written == number).then_some(found)
     }
 }
 
@@ -99,18 +210,13 @@ impl Index {
 
     /// Whether a message of the job has this name.
     pub(crate) fn has(&self, number: &str) -> bool {
-        // One that is written in another way, such as with zeros before it, is another name.
-        match number
-            .strip_prefix('a')
-            .and_then(|rest| rest.split_once('-'))
-        {
-            None => number.parse::<u64>().is_ok_and(|first| {
-                self.firsts.binary_search(&first).is_ok() && first.to_string() == number
-            }),
-            Some((_, index)) => index.parse().is_ok_and(|index| {
+        match MessageNumber::parse(number) {
+            None => false,
+            Some(MessageNumber::First(first)) => self.firsts.binary_search(&first).is_ok(),
+            Some(MessageNumber::Again(attempt, task)) => {
                 let mut rounds = self.rounds.iter();
-                rounds.any(|round| round.has(index) && round.number(index) == number)
-            }),
+                rounds.any(|round| round.attempt == attempt && round.has(task))
+            }
         }
     }
 
@@ -207,10 +313,14 @@ pub(crate) fn read_sources(bytes: &[u8]) -> Result<(Index, Vec<ArgumentSource>),
             let input = Arc::clone(&last_input);
             sources.push(match tag {
                 ARGUMENTS => ArgumentSource::Arguments,
-                CHUNK | CHUNK_OF_ANOTHER => ArgumentSource::Chunk {
-                    input,
-                    range: from.u64_leb()?..from.u64_leb()?,
-                },
+                CHUNK | CHUNK_OF_ANOTHER => {
+                    let range = from.u64_leb()?..from.u64_leb()?;
+                    // Whoever has a range takes its start from its end.
+                    if range.start > range.end {
+                        return Err(Malformed::BadLeb.into());
+                    }
+                    ArgumentSource::Chunk { input, range }
+                }
                 LINE | LINE_OF_ANOTHER => ArgumentSource::Line {
                     input,
                     line: from.u64_leb()?,
@@ -263,6 +373,12 @@ mod tests {
         };
         assert_eq!(tasks(&index), [0..1, 1..3, 3..6]);
         assert!(read_sources(&bytes[..bytes.len() - 1]).is_err());
+        let mut writer = SourcesWriter::default();
+        writer.message(&[ArgumentSource::Chunk {
+            input: "a".into(),
+            range: Range { start: 5, end: 4 },
+        }]);
+        assert!(read_sources(&writer.finish()).is_err());
     }
 
     #[test]
@@ -287,5 +403,30 @@ mod tests {
         let round = Round::of(2, [1, 2, 3, 7]);
         assert_eq!(round.indices().collect::<Vec<_>>(), [1, 2, 3, 7]);
         assert!(round.has(3) && !round.has(4) && round.has(7) && !round.has(0));
+    }
+
+    #[test]
+    fn retried_tasks_are_counted_by_their_latest_attempts() {
+        let rounds = [Round::of(2, [1, 2, 3, 7]), Round::of(3, [2, 3, 4])];
+        assert_eq!(Round::check(&rounds, 8), Ok(()));
+        let retried = Retried::of(&rounds);
+        for (range, others) in [(0..0, 0), (0..8, 3), (1..5, 0), (4..8, 2), (5..7, 2)] {
+            assert_eq!(retried.count_others(range.clone()), others, "{range:?}");
+        }
+        for (attempt, task, is_latest) in [
+            (2, 1, true),
+            (2, 2, false),
+            (3, 2, true),
+            (3, 7, false),
+            (4, 2, false),
+            (0, 1, false),
+            (u32::MAX, 1, false),
+        ] {
+            assert_eq!(
+                retried.is_latest(attempt, task),
+                is_latest,
+                "{attempt} {task}"
+            );
+        }
     }
 }

@@ -54,6 +54,14 @@ fn what_is_granted_is_logged_and_all_else_is_denied() {
             .fails(11)
             .expect_stderr_has(&["policy-denied", part, "the engine's policy"]);
     }
+    // Each is opened, and compared with all others.
+    let many: Vec<String> = (0..65)
+        .map(|number| format!("--dir {shown}::/{number}:ro"))
+        .collect();
+    ask(&many.join(" ")).fails(11).expect_stderr_has(&[
+        "policy-denied",
+        "asks for 65 directories, but an engine grants at most 64",
+    ]);
 }
 
 #[test]

@@ -3,13 +3,14 @@
 //!
 //! By what fails: `killed` and `frozen` engines, `servers`, `clients`, and streams that are `full`; `draining` is about
 //! engines that are told to go, `granting` about what they allow, `modules` about those that take long to be made ready.
-//! `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
+//! `forged` is about messages that no client of ours sends. `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
 
 pub(crate) mod engine;
 mod job;
 
 mod clients;
 mod draining;
+mod forged;
 mod frozen;
 mod full;
 mod granting;

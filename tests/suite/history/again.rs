@@ -76,6 +76,29 @@ fn a_task_is_replayed_with_its_backtrace_and_what_it_wrote() {
     assert_eq!(dir.list("").len(), 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_input_that_is_no_file_any_more_is_not_read() {
+    let dir = HistoryDir::new();
+    let input = dir.file("lines.txt", "fine\ntrap\nfine\n");
+    dir.run("faulty")
+        .typed("--chunk lines:1 --max-failures 1")
+        .arg(&input)
+        .end()
+        .expect_code(0);
+    fs::remove_file(&input).expect("removed");
+    std::os::unix::fs::symlink("/dev/zero", &input).expect("a link can be made");
+    dir.job("replay 1 1")
+        .fails(14)
+        .expect_stderr_has(&["lines.txt`: it is not a regular file"]);
+    // Nor one that is shorter than what was read of it.
+    fs::remove_file(&input).expect("removed");
+    dir.file("lines.txt", "fine\n");
+    dir.job("replay 1 1")
+        .fails(14)
+        .expect_stderr_has(&["lines.txt` have changed"]);
+}
+
 #[test]
 fn a_module_that_has_changed_is_not_run_in_the_place_of_the_old_one() {
     let dir = HistoryDir::new();

@@ -115,8 +115,8 @@ impl JobCommand {
 pub(crate) struct ListArguments {
     /// Only jobs in this state, such as running, done or failed
     ///
-    /// The states are running, done, failed, cancelled and interrupted; durable jobs can also be submitting or
-    /// queued.
+    /// The states are running, done, failed, cancelled and interrupted; durable jobs can also be submitting,
+    /// queued or damaged.
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     pub(crate) state: Vec<ListedState>,
 
@@ -369,7 +369,7 @@ pub(crate) enum ShownAs {
 pub(crate) struct ListedState(&'static str);
 
 /// States that only durable jobs have.
-const OF_DURABLE: [&str; 2] = ["submitting", "queued"];
+const OF_DURABLE: [&str; 3] = ["submitting", "queued", "damaged"];
 
 impl ListedState {
     #[cfg(feature = "nats")]

@@ -1,14 +1,52 @@
 //! What a project file may set.
 //!
 //! It may come from an untrusted project: it does not say where that runs and with whose key, what it may reach, who reads
-//! along, that it goes on without its user, or that it may use more than by default.
+//! along, that it goes on without its user, that it may use more than by default, or what is kept of other projects. So it
+//! sets what is listed here and nothing else: a new option is refused until somebody has thought about it.
 
 use super::values::{duration, positive_size};
-use clap::{ArgAction, Command};
+use clap::Command;
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
-/// Options that it may not set, because of which question. Those that can be repeated are named as on the command line.
-const REFUSED: [(&str, Question); 21] = [
+/// Options that it may set, by their ids: how its own job is cut, spread, merged, retried and shown, and lower limits.
+const ALLOWED: [&str; 33] = [
+    "backoff",
+    "chunk",
+    "color",
+    "deadline",
+    "deterministic",
+    "dispatch_size",
+    "engines",
+    "format",
+    "fuel",
+    "history",
+    "hwm",
+    "label",
+    "log",
+    "map",
+    "max_failures",
+    "max_outstanding",
+    "memory",
+    "merge",
+    "policy",
+    "progress",
+    "queue_timeout",
+    "quiet",
+    "reduce",
+    "retries",
+    "retry_on",
+    "reuse",
+    "seed",
+    "stats",
+    "strict_imports",
+    "timeout",
+    "unordered",
+    "verbose",
+    "view",
+];
+
+/// Why it may not set the others: because of which question. They are named as on the command line, with `_`.
+const REFUSED: [(&str, Question); 23] = [
     ("cluster", Question::Where),
     ("profile", Question::Where),
     ("key", Question::Where),
@@ -28,6 +66,8 @@ const REFUSED: [(&str, Question); 21] = [
     ("env_file", Question::What),
     ("net", Question::What),
     ("limit", Question::HowMuch),
+    ("history_rows", Question::Kept),
+    ("history_size", Question::Kept),
     ("help", Question::None),
     ("version", Question::None),
 ];
@@ -38,6 +78,7 @@ enum Question {
     Who,
     What,
     HowMuch,
+    Kept,
     None,
 }
 
@@ -58,11 +99,9 @@ pub(super) fn by_any(command: &Command, names: &[&str]) -> Vec<String> {
 pub(super) fn by(command: &Command) -> Vec<String> {
     command
         .get_arguments()
-        .filter(|argument| {
-            argument.get_long().is_some() && !matches!(argument.get_action(), ArgAction::Append)
-        })
-        .map(|argument| argument.get_id().to_string())
-        .filter(|id| REFUSED.iter().all(|(refused, _)| refused != id))
+        .map(|argument| argument.get_id().as_str())
+        .filter(|id| ALLOWED.contains(id))
+        .map(str::to_owned)
         .collect()
 }
 
@@ -75,6 +114,7 @@ pub(super) fn refusal(id: &str, value: &str) -> Option<String> {
         Some(Question::Who) => "say where results go",
         Some(Question::What) => "say what tasks may reach",
         Some(Question::HowMuch) => "raise limits",
+        Some(Question::Kept) => "say what the history keeps of other projects",
         Some(Question::None) => return None,
         None => return raised(id, value, &name),
     };
@@ -123,4 +163,43 @@ fn raised(id: &str, value: &str, name: &str) -> Option<String> {
             "`{name}` may be at most {most} here{note}, but is {value}: a project file may come from an untrusted project, and does not raise limits; use --{name}"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Arguments, CONFIGURED};
+    use clap::{ArgAction, CommandFactory};
+
+    /// A new option is listed in one of the tables, or this fails.
+    #[test]
+    fn each_option_is_either_allowed_or_refused() {
+        let mut command = Arguments::command();
+        command.build();
+        let mut seen = Vec::new();
+        for name in CONFIGURED {
+            let command = command.find_subcommand(name).expect("it is a command");
+            for argument in command.get_arguments() {
+                let Some(long) = argument.get_long() else {
+                    continue;
+                };
+                let (id, long) = (argument.get_id().as_str(), long.replace('-', "_"));
+                let is_allowed = ALLOWED.contains(&id);
+                let is_refused = REFUSED.iter().any(|(refused, _)| *refused == long);
+                assert!(is_allowed != is_refused, "--{long} of {name}");
+                if is_allowed {
+                    // It is set by its id, and once.
+                    assert_eq!(id, long);
+                    assert!(
+                        !matches!(argument.get_action(), ArgAction::Append),
+                        "--{long}"
+                    );
+                }
+                seen.push(long);
+            }
+        }
+        for id in ALLOWED {
+            assert!(seen.iter().any(|seen| seen == id), "`{id}` is no option");
+        }
+    }
 }

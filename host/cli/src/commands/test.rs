@@ -13,9 +13,9 @@ use crate::pipeline::grants::grants;
 use rwasm_cluster::check::{
     CallSample, Check, CheckError, Checker, Samples, SamplesError, Verdict,
 };
-use rwasm_cluster::plain;
 use rwasm_cluster::plain::visible;
-use rwasm_cluster::{Cluster, Grants, JobSpec, Limits, Merge, Module, SubmitError};
+use rwasm_cluster::{ByteSize, Cluster, Grants, JobSpec, Limits, Merge, Module, SubmitError};
+use rwasm_cluster::{plain, small_file};
 use serde_json::json;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -143,7 +143,8 @@ fn update(checker: &Checker<'_>, samples: &Samples, loud: bool) -> Result<(), Cl
                 source: io::Error::other("it leads elsewhere since a task ran"),
             });
         }
-        if std::fs::read(path).is_ok_and(|there| there == bytes) {
+        let size = ByteSize::new(bytes.len() as u64);
+        if small_file::read_regular(path, size).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         let mut output = Output::open(Some(path))?;
@@ -317,9 +318,19 @@ fn unchecked(error: CheckError) -> CliError {
     match error {
         CheckError::Submit(error) => CliError::Submit(error),
         CheckError::Job(error) => error.into(),
-        error => CliError::Gone {
-            message: with_source(&error),
-            hint: "do not change samples while the test runs".to_owned(),
-        },
+        error => {
+            let hint = match &error {
+                CheckError::Unreadable { source, .. }
+                    if source.kind() == io::ErrorKind::FileTooLarge =>
+                {
+                    "record the current result with --update"
+                }
+                _ => "do not change samples while the test runs",
+            };
+            CliError::Gone {
+                message: with_source(&error),
+                hint: hint.to_owned(),
+            }
+        }
     }
 }

@@ -81,6 +81,11 @@ pub(super) fn durable_hint(error: &DurableError) -> Option<String> {
         DurableError::NoOutcome { id, .. } => {
             format!("wait for all tasks with `rwasm-cluster job result {id} --follow --cluster`")
         }
+        DurableError::Damaged { id, .. } => {
+            format!(
+                "remove the job with `rwasm-cluster job rm {id} --cluster`, and submit it again"
+            )
+        }
         DurableError::Taken { .. } => "choose another --job-id".to_owned(),
         DurableError::Stopped { id, .. } => {
             format!("`rwasm-cluster job show {id} --cluster` shows its state")

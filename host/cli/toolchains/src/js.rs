@@ -6,7 +6,6 @@ use crate::project::read;
 use crate::wit::World;
 use crate::{BuildOptions, Language, Project, tool};
 use serde_json::Value;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,7 +60,7 @@ impl Tool {
 }
 
 fn version(package: &Path) -> Option<String> {
-    let manifest = fs::read_to_string(package.join("package.json")).ok()?;
+    let manifest = read(&package.join("package.json")).ok()?;
     let manifest: Value = serde_json::from_str(&manifest).ok()?;
     Some(manifest.get("version")?.as_str()?.to_owned())
 }

@@ -4,6 +4,7 @@ use crate::error::{BuildError, Missing, ProjectError};
 use crate::rust::Compiler;
 use crate::{BuildOptions, Language, c, js, python, tool};
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// A directory with a task in one language.
@@ -140,8 +141,25 @@ fn name_in_toml(path: &Path, table: &str) -> Result<String, ProjectError> {
     }))
 }
 
+/// The most bytes of a manifest. Those of the largest workspaces have some hundred thousand.
+const LARGEST_MANIFEST: u64 = 1 << 20;
+
+/// Reads a manifest: a regular file of at most 1 MiB.
 pub(crate) fn read(path: &Path) -> Result<String, ProjectError> {
-    fs::read_to_string(path).map_err(|source| ProjectError::Unreadable {
+    let read = || {
+        // Opening a pipe waits for whoever writes it, and a device may have no end.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut text = String::new();
+        let file = fs::File::open(path)?;
+        file.take(LARGEST_MANIFEST + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > LARGEST_MANIFEST {
+            return Err(io::Error::other("expected at most 1MiB, found more"));
+        }
+        Ok(text)
+    };
+    read().map_err(|source| ProjectError::Unreadable {
         path: path.to_owned(),
         source,
     })
@@ -204,5 +222,18 @@ mod tests {
             assert_eq!(name_like(dir), name);
             assert!(is_name(name));
         }
+    }
+
+    #[test]
+    fn a_manifest_is_a_regular_file_and_small() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("package.json");
+        for (size, is_read) in [(LARGEST_MANIFEST, true), (LARGEST_MANIFEST + 1, false)] {
+            let file = fs::File::create(&path).expect("a file can be made");
+            file.set_len(size).expect("a sparse file");
+            assert_eq!(read(&path).is_ok(), is_read, "{size}");
+        }
+        let error = read(Path::new("/dev/zero")).expect_err("it has no end");
+        assert!(error.to_string().ends_with("it is not a regular file"));
     }
 }

@@ -3,7 +3,7 @@
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use crate::nats::blob::{BlobError, Blobs, LARGEST_INLINE};
 use crate::nats::wire::{
-    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, frame, frame_tasks, micros,
+    ChunkForm, InputForm, PushedForm, TaskForm, TasksHead, frame, frame_tasks, from_now, micros,
 };
 use crate::placement::Stage;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use rwasm_value::value::{Packed, PackedArgument};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// Inputs of at least this many bytes are streamed, never held.
 const STREAMED: u64 = 4 << 20;
@@ -255,9 +255,9 @@ fn clock(clock: Clock) -> &'static str {
     clock.name()
 }
 
-/// When a task's time in the queue ends, in wall-clock time, which machines share.
+/// When a task's time in the queue ends, in wall-clock time, which machines share; 0 if it does not.
 fn start_by(task: &DispatchedTask) -> u64 {
     task.start_by.map_or(0, |end| {
-        micros(SystemTime::now() + end.saturating_duration_since(Instant::now()))
+        from_now(end.saturating_duration_since(Instant::now())).map_or(0, micros)
     })
 }

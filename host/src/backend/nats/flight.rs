@@ -432,12 +432,12 @@ pub(super) fn land(agent: &Arc<Agent>, subject: &str, payload: &Bytes) {
 }
 
 /// Fetches the results of so many tasks of a dispatch, once there is room for them.
-pub(super) async fn fetch_results<'a>(
-    agent: &'a Agent,
+pub(super) async fn fetch_results(
+    agent: &Agent,
     name: &str,
     dispatch: &Dispatch,
     tasks: u64,
-) -> Result<Charged<'a>, BlobError> {
+) -> Result<Charged, BlobError> {
     let most = largest_outcomes(&dispatch.setting.limits, tasks);
     let blobs = &agent.encoder.blobs;
     blobs.get_within(name, most, &agent.reading).await

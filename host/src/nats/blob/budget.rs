@@ -3,49 +3,54 @@
 
 use super::{BlobError, Blobs, Length};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The bytes of objects that are read and held at a time. Who finds no room waits, in turn.
 pub(crate) struct ReadBudget {
-    room: Semaphore,
+    room: Arc<Semaphore>,
     most: u32,
 }
 
 impl ReadBudget {
     pub(crate) fn new(most: u32) -> Self {
         Self {
-            room: Semaphore::new(most as usize),
+            room: Arc::new(Semaphore::new(most as usize)),
             most,
         }
     }
 
     /// Waits for room for so many bytes. An object larger than the whole budget takes all of it, and is held alone.
-    async fn charge(&self, size: u64) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn charge(&self, size: u64) -> Charge {
         let size = u32::try_from(size).unwrap_or(u32::MAX).min(self.most);
         // It is never closed.
-        self.room.acquire_many(size).await.ok()
+        Charge(Arc::clone(&self.room).acquire_many_owned(size).await.ok())
     }
 }
 
+/// Room in a budget, until this is dropped.
+pub(crate) struct Charge(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
+
 /// An object that was read within a budget.
-pub(crate) struct Charged<'a> {
+pub(crate) struct Charged {
     pub(crate) bytes: Bytes,
-    _room: Option<SemaphorePermit<'a>>,
+    /// What it takes of the budget.
+    pub(crate) room: Charge,
 }
 
 impl Blobs {
     /// Returns the whole object, if it has at most `limit` bytes, once there is room for it.
-    pub(crate) async fn get_within<'a>(
+    pub(crate) async fn get_within(
         &self,
         name: &str,
         limit: u64,
-        budget: &'a ReadBudget,
-    ) -> Result<Charged<'a>, BlobError> {
+        budget: &ReadBudget,
+    ) -> Result<Charged, BlobError> {
         let pieces = self.object(name, Length::AtMost(limit)).await?;
         let room = budget.charge(pieces.size()).await;
         Ok(Charged {
             bytes: pieces.all().await?,
-            _room: room,
+            room,
         })
     }
 }
@@ -55,7 +60,7 @@ mod tests {
     use super::*;
     use std::task::{Context, Poll, Waker};
 
-    fn poll(budget: &ReadBudget, size: u64) -> Poll<Option<SemaphorePermit<'_>>> {
+    fn poll(budget: &ReadBudget, size: u64) -> Poll<Charge> {
         let charge = std::pin::pin!(budget.charge(size));
         charge.poll(&mut Context::from_waker(Waker::noop()))
     }
@@ -63,14 +68,14 @@ mod tests {
     #[test]
     fn what_finds_no_room_waits_and_the_largest_is_held_alone() {
         let budget = ReadBudget::new(100);
-        let Poll::Ready(Some(half)) = poll(&budget, 60) else {
+        let Poll::Ready(half) = poll(&budget, 60) else {
             panic!("there is room")
         };
         assert!(poll(&budget, 41).is_pending());
         assert!(poll(&budget, 40).is_ready());
         assert!(poll(&budget, u64::MAX).is_pending());
         drop(half);
-        let Poll::Ready(Some(all)) = poll(&budget, u64::MAX) else {
+        let Poll::Ready(all) = poll(&budget, u64::MAX) else {
             panic!("nothing else is held")
         };
         assert!(poll(&budget, 1).is_pending());

@@ -92,6 +92,11 @@ pub(crate) fn parse<H: DeserializeOwned>(message: &Bytes) -> Result<(H, Bytes), 
     Ok((head, message.slice(rest..)))
 }
 
+/// When that much time has passed; `None` if it is later than the system can say, which is never.
+pub(crate) fn from_now(span: Duration) -> Option<SystemTime> {
+    SystemTime::now().checked_add(span)
+}
+
 /// Microseconds since 1970.
 pub(crate) fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();

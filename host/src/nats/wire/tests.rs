@@ -233,3 +233,10 @@ fn the_bound_of_outcomes_follows_from_the_limits_of_their_tasks() {
     let body = encode_outcomes(&[outcome]);
     assert!((body.len() as u64) < one, "{} of {one}", body.len());
 }
+
+#[test]
+fn a_time_that_never_comes_is_none() {
+    let hour = from_now(Duration::from_hours(1)).expect("it comes");
+    assert!(micros(hour) > micros(SystemTime::now()));
+    assert_eq!(from_now(Duration::MAX), None);
+}

@@ -15,12 +15,12 @@ use crate::pipeline::history;
 use crate::pipeline::output::refuse_same;
 use crate::text::in_options;
 use anyhow::Context as _;
-use rwasm_cluster::plain;
 use rwasm_cluster::{
     Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,
     JobKind, JobSpec, JobState, Merge, Module, Random, RecordedInput, TaskEntry, TaskError,
     TaskFailure, TaskQuery, TaskState, Tolerance, Value,
 };
+use rwasm_cluster::{plain, small_file};
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -214,30 +214,41 @@ impl Given {
     }
 }
 
-/// A part of a file, if it is what it was.
+/// A part of a regular file, if it is what it was. No more is read than the file has.
 fn part(path: &Path, start: u64, end: u64, sha256: &str) -> Result<Input, String> {
-    let read = || -> std::io::Result<(u64, Vec<u8>)> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::new();
-        file.take(end.saturating_sub(start))
-            .read_to_end(&mut bytes)?;
-        Ok((length, bytes))
+    let changed = || {
+        format!(
+            "bytes {start}..{end} of `{}` have changed",
+            plain::path(path)
+        )
     };
     let unreadable =
         |error: std::io::Error| format!("cannot read `{}`: {error}", plain::path(path));
-    let (length, bytes) = read().map_err(unreadable)?;
+    let open = || -> std::io::Result<(File, u64)> {
+        small_file::check_regular(path)?;
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok((file, length))
+    };
+    let (file, length) = open().map_err(unreadable)?;
+    if end > length && end != u64::MAX {
+        return Err(changed());
+    }
+    let read = || -> std::io::Result<Vec<u8>> {
+        (&file).seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        let all = end.min(length).saturating_sub(start);
+        (&file).take(all).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(unreadable)?;
     let mut found = String::new();
     for byte in Sha256::digest(&bytes) {
         // Writing to a string cannot fail.
         let _ = write!(found, "{byte:02x}");
     }
     if found != sha256 {
-        return Err(format!(
-            "bytes {start}..{end} of `{}` have changed",
-            plain::path(path)
-        ));
+        return Err(changed());
     }
     if (start, end) == (0, length) {
         return Ok(Input::path(path));

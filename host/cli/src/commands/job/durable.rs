@@ -104,11 +104,8 @@ pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), 
         {
             continue;
         }
-        let (job, counts) = match jobs.show(&job.id) {
-            Ok(shown) => shown,
-            // It was removed meanwhile.
-            Err(DurableError::Unknown { .. }) => continue,
-            Err(error) => return Err(durable(error)),
+        let Some((job, counts)) = looked_up(jobs, job)? else {
+            continue;
         };
         let mut wanted = arguments.state.iter();
         if arguments.state.is_empty() || wanted.any(|state| state.name() == job.state.name()) {
@@ -125,6 +122,31 @@ pub(super) fn list(jobs: &DurableJobs, arguments: &ListArguments) -> Result<(), 
         }
         ShownAs::Text => print(&table(&rows)),
     }
+}
+
+/// Looks at a job of the list; it may have been removed meanwhile.
+fn looked_up(
+    jobs: &DurableJobs,
+    mut job: DurableJob,
+) -> Result<Option<(DurableJob, Option<JobCounts>)>, CliError> {
+    if job.state == DurableState::Damaged {
+        return Ok(Some((job, None)));
+    }
+    match jobs.show(&job.id) {
+        Ok(shown) => Ok(Some(shown)),
+        Err(DurableError::Unknown { .. }) => Ok(None),
+        // It is one job, and the others are to be seen.
+        Err(DurableError::Damaged { .. }) => {
+            job.state = DurableState::Damaged;
+            Ok(Some((job, None)))
+        }
+        Err(error) => Err(durable(error)),
+    }
+}
+
+/// The number of tasks; a damaged record may say anything.
+fn tasks(job: &DurableJob) -> Option<u64> {
+    (job.state != DurableState::Damaged).then_some(job.tasks)
 }
 
 pub(super) fn show(jobs: &DurableJobs, id: &str, format: ShownAs) -> Result<(), CliError> {
@@ -179,7 +201,7 @@ fn cancelled(job: &DurableJob, counts: JobCounts) -> CliError {
         message: format!(
             "job {} was cancelled after {} of {} tasks and has no result",
             job.id,
-            counts.done - counts.failed,
+            counts.done.saturating_sub(counts.failed),
             job.tasks
         ),
         hint: format!(
@@ -356,7 +378,7 @@ fn json(job: &DurableJob, counts: Option<JobCounts>) -> Json {
         "module": { "name": job.module, "sha256": job.hash },
         "merge": job.merge,
         "submitted": time(job.submitted()),
-        "tasks": job.tasks,
+        "tasks": tasks(job),
         "done": counts.map(|counts| counts.done),
         "failed": counts.map(|counts| counts.failed),
         "attempt": job.attempt(),
@@ -414,12 +436,15 @@ fn table(rows: &[(DurableJob, Option<JobCounts>)]) -> String {
         [
             job.id.clone(),
             job.state.to_string(),
-            job.kind.clone(),
+            match &*job.kind {
+                "" => "-".to_owned(),
+                kind => kind.to_owned(),
+            },
             job.function.clone().unwrap_or_else(|| "-".to_owned()),
             job.label.clone().unwrap_or_else(|| "-".to_owned()),
             time(job.submitted()),
             figure(counts.map(|counts| counts.done)),
-            job.tasks.to_string(),
+            figure(tasks(job)),
             figure(counts.map(|counts| counts.failed)),
         ]
         // A name or label comes from outside, and is to stay in its line.

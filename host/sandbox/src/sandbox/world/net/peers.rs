@@ -136,15 +136,19 @@ impl Peers {
 
 /// Services of cloud providers that hand out a machine's credentials and stand at addresses that are not link-local.
 const METADATA: [IpAddr; 6] = [
-    // Amazon, Google and Oracle, in IPv6.
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)),
+    // Google, Oracle and Scaleway, in IPv6.
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
     // Oracle, Alibaba and Azure.
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
+
+/// The first 32 bits of addresses that Amazon gives to such services in IPv6: metadata, credentials of containers
+/// (EKS Pod Identity), and whatever comes.
+const AMAZON: [u16; 2] = [0xfd00, 0x0ec2];
 
 /// Whether a name may stand for the address. Addresses close to the machine, above all the metadata
 /// service of cloud providers, can only be granted by address: the owner of a name must not be able
@@ -152,7 +156,9 @@ const METADATA: [IpAddr; 6] = [
 fn is_for_names(address: IpAddr) -> bool {
     let is_local = match address {
         IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local() || address.segments().starts_with(&AMAZON)
+        }
     };
     if is_local || address.is_unspecified() || address.is_multicast() || METADATA.contains(&address)
     {
@@ -168,12 +174,14 @@ fn is_for_names(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 addresses that an IPv6 address may stand for, by the forms of RFC 4291, 6052, 8215, 7915, 3056 and 4380. The
+/// The IPv4 addresses that an IPv6 address may stand for, by the forms of RFC 4291, 6052, 8215, 7915, 3056, 4380 and 5214. The
 /// loopback address `::1` is none of them.
-fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
+fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 3] {
     let part = address.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     let last = of(part[6], part[7]);
+    // ISATAP, behind any prefix, that of another form included.
+    let isatap = matches!(part[4..6], [0 | 0x200, 0x5efe]).then_some(last);
     let one = match part {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         // Compatible and mapped; translated without and with a prefix.
@@ -184,16 +192,16 @@ fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
         // octet of zeros cuts it.
         [0x64, 0xff9b, 1, ..] => {
             let cut = of(part[3], (part[4] & 0xff) << 8 | part[5] >> 8);
-            return [Some(last), Some(cut)];
+            return [Some(last), Some(cut), isatap];
         }
         // 6to4, and Teredo: server, and client with its bits inverted.
         [0x2002, high, low, ..] => Some(of(high, low)),
         [0x2001, 0, high, low, ..] => {
-            return [Some(of(high, low)), Some(of(!part[6], !part[7]))];
+            return [Some(of(high, low)), Some(of(!part[6], !part[7])), isatap];
         }
         _ => None,
     };
-    [one, None]
+    [one, isatap, None]
 }
 
 #[cfg(test)]
@@ -292,19 +300,36 @@ mod tests {
             "2001:0:c000:201::5601:5601",
             // Where clouds have it otherwise.
             "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd00:ec2:ffff::1",
+            "fd00:42::42",
             "fd20:ce::254",
             "fd00:c1::a9fe:a9fe",
             "100.100.100.200",
             "168.63.129.16",
             "192.0.0.192",
             "64:ff9b::100.100.100.200",
+            // ISATAP, whether the address inside is unique or not, and behind the prefix of another form.
+            "2001:db8::5efe:169.254.169.254",
+            "2001:db8::200:5efe:169.254.0.1",
+            "fd00::5efe:100.100.100.200",
+            "2002:c000:201::5efe:169.254.169.254",
             "192.0.2.1",
             "2001:db8::1",
             "64:ff9b::192.0.2.1",
             "::1",
+            "2001:db8::5efe:192.0.2.1",
+            "fd00:ec3::254",
         ];
         peers.answer(0, found.map(|text| text.parse().expect(text)));
-        let kept = ["192.0.2.1", "2001:db8::1", "64:ff9b::192.0.2.1", "::1"];
+        let kept = [
+            "192.0.2.1",
+            "2001:db8::1",
+            "64:ff9b::192.0.2.1",
+            "::1",
+            "2001:db8::5efe:192.0.2.1",
+            "fd00:ec3::254",
+        ];
         let kept = kept.map(|text| text.parse::<IpAddr>().expect(text));
         assert_eq!(peers.known(0), Some(&kept[..]));
         assert_eq!(allows(&peers, "169.254.169.254:80"), Some(false));
