@@ -111,6 +111,28 @@ pub(super) fn parts(number: u64) -> String {
     )
 }
 
+/// A component with a type that has each before it twice, as a parameter.
+pub(super) fn described(number: u64) -> String {
+    const DEPTH: usize = 16;
+    let mut types = String::from("(type $t0 (tuple u8 u8))");
+    for depth in 1..=DEPTH {
+        let before = depth - 1;
+        let _ = write!(types, "(type $t{depth} (tuple $t{before} $t{before}))");
+    }
+    format!(
+        r#"(component {types}
+          (core module $one
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "large") (param i32))
+            (func (export "f") (result i32) (i32.const {number})))
+          (core instance $one (instantiate $one))
+          (func (export "large") (param "it" $t{DEPTH}) (canon lift
+            (core func $one "large") (memory $one "memory") (realloc (func $one "realloc"))))
+          (func (export "f") (result u32) (canon lift (core func $one "f"))))"#
+    )
+}
+
 /// A module of 8 MiB that says nothing.
 pub(super) fn large(number: u64) -> Vec<u8> {
     const SIZE: usize = 8 << 20;

@@ -26,7 +26,7 @@ pub(super) enum How {
     Clients(usize, fn(&Client<'_>) -> Result<()>),
 }
 
-pub(super) const ATTACKS: [Attack; 14] = [
+pub(super) const ATTACKS: [Attack; 15] = [
     Attack {
         name: "endless",
         what: "one endless task after the other, for comparison",
@@ -100,6 +100,12 @@ pub(super) const ATTACKS: [Attack; 14] = [
         name: "parts",
         what: "components of 32 core instances with --reuse engine",
         how: How::Clients(2, keep_parts),
+        neighbour: &[],
+    },
+    Attack {
+        name: "described",
+        what: "components of a kilobyte whose types take MiBs when written out",
+        how: How::Clients(2, describe),
         neighbour: &[],
     },
     Attack {
@@ -277,6 +283,11 @@ fn keep_parts(client: &Client<'_>) -> Result<()> {
         "all",
     ];
     client.run(&arguments, Duration::from_secs(30), 0)
+}
+
+fn describe(client: &Client<'_>) -> Result<()> {
+    let module = client.module("described.wat", guests::described(client.step))?;
+    client.run(&["call", &module, "f"], Duration::from_secs(30), 0)
 }
 
 fn vary(client: &Client<'_>) -> Result<()> {
