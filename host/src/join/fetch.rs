@@ -154,7 +154,8 @@ async fn order(worker: &Worker, queues: &mut [Queue], arriving: &mut SelectAll<A
         if queue.asked > 0 {
             continue;
         }
-        let room = worker.engine_count() * (1 + worker.shares.ahead(place));
+        let ahead = worker.shares.ahead(place, worker.is_running(place));
+        let room = worker.engine_count() * (1 + ahead);
         let room = room.saturating_sub(worker.held_beside(place));
         if room == 0 {
             continue;

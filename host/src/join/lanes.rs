@@ -202,9 +202,11 @@ impl Shares {
         pace.store(after, Ordering::Relaxed);
     }
 
-    /// How many messages of a queue wait here per engine, beside the one that runs.
-    pub(super) fn ahead(&self, queue: usize) -> usize {
-        if !self.are_weighted && self.of_cluster.is_none() {
+    /// How many messages of a queue wait here per engine, beside the one that runs. While none of its lane runs here, since
+    /// others have the engines, they are for processes where some do: those would have nothing to do but what takes the
+    /// engines longer.
+    pub(super) fn ahead(&self, queue: usize, is_running: bool) -> usize {
+        if !self.are_weighted && self.of_cluster.is_none() || !is_running {
             return AHEAD;
         }
         let pace = self.paces.get(queue);
@@ -212,6 +214,11 @@ impl Shares {
         let wanted = ON_THE_WAY.as_nanos() / u128::from(pace.max(1));
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         wanted.clamp(AHEAD_OF_SHARES, MOST_AHEAD)
+    }
+
+    /// Whether two queues are of the same lane.
+    pub(super) fn are_of_one_lane(&self, one: usize, other: usize) -> bool {
+        one % self.count() == other % self.count()
     }
 
     /// Whether lanes share engine time.
@@ -326,17 +333,20 @@ mod tests {
     fn as_many_wait_as_the_way_takes_if_engine_time_is_shared() {
         let cluster = Cluster::builder().engines(1).start().expect("it starts");
         let shared = Shares::new(&lanes(&["a=1", "b=2"]), &cluster, None);
-        assert_eq!((shared.ahead(0), shared.ahead(5)), (3, 3));
+        assert_eq!((shared.ahead(0, true), shared.ahead(5, true)), (3, 3));
         shared.learn(2, Duration::from_millis(50));
         shared.learn(3, Duration::from_micros(50));
         shared.learn(4, Duration::from_secs(5));
-        assert_eq!([2, 3, 4].map(|queue| shared.ahead(queue)), [10, 64, 3]);
+        assert_eq!(
+            [2, 3, 4].map(|queue| shared.ahead(queue, true)),
+            [10, 64, 3]
+        );
         for _ in 0..100 {
             shared.learn(2, Duration::from_secs(1));
         }
-        assert_eq!(shared.ahead(2), 3);
+        assert_eq!((shared.ahead(2, true), shared.ahead(3, false)), (3, 1));
         let ordered = Shares::new(&lanes(&["a", "b"]), &cluster, None);
         ordered.learn(0, Duration::from_millis(1));
-        assert_eq!(ordered.ahead(0), 1);
+        assert_eq!(ordered.ahead(0, true), 1);
     }
 }

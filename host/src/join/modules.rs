@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// Modules that are known at a time, and what that takes, in bytes; others are analyzed again.
 const MOST: usize = 128;
-const MOST_BYTES: u64 = 16 << 20;
+const MOST_BYTES: u64 = 8 << 20;
 
 /// The bytes of modules that are kept on disk; beyond that, they are fetched again.
 const MOST_ON_DISK: u64 = 1 << 30;

@@ -218,6 +218,16 @@ impl Worker {
         held.values().filter(takes_room).count()
     }
 
+    /// Whether an engine of this process runs a message of the lane of this queue.
+    pub(super) fn is_running(&self, queue: usize) -> bool {
+        let held = lock(&self.held);
+        held.values().any(|held| {
+            held.engine.is_none()
+                && self.shares.are_of_one_lane(held.queue, queue)
+                && held.dispatch.as_ref().is_some_and(|one| one.is_running())
+        })
+    }
+
     /// Since when this process has been idle; `None` if it is busy.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         *lock(&self.idle_since)

@@ -13,7 +13,7 @@ const MOST: usize = 128;
 /// The most that they have together. A program that has more is kept only while it is used.
 const MOST_SIZE: Size = Size {
     module: 1 << 30,
-    known: 64 << 20,
+    known: 24 << 20,
 };
 
 /// What a program takes, in bytes.

@@ -98,6 +98,10 @@ impl Facts {
     fn core_section(&mut self, section: Payload<'_>, room: &mut Room) -> Result<(), FactsError> {
         match section {
             Payload::TypeSection(types) => {
+                // At once, and no more than there are bytes for: allocators keep what a list has outgrown.
+                let most = types.range().len();
+                let count = usize::try_from(types.count()).unwrap_or(most);
+                self.types.reserve_exact(count.min(most));
                 for ty in types.into_iter_err_on_gc_types() {
                     let ty = ty?;
                     let values = ty.params().len() + ty.results().len();
