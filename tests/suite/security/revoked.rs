@@ -2,7 +2,7 @@
 
 use super::{NAMED, Site, keys, tool};
 use crate::faults::engine::EngineProcess;
-use crate::support::{guest, only_here, until, wait};
+use crate::support::{file, guest, only_here, until, wait};
 use std::fs::{self, File};
 use std::process::Stdio;
 
@@ -22,7 +22,8 @@ fn a_client_ends_when_its_key_is_locked_out() {
     let site = site_with("client");
     let stderr = site.dir.path().join("stderr");
     let run = tool("run").arg(guest("wordcount")).arg("--cluster");
-    let run = run.arg(site.url("127.0.0.1")).arg(site.file("public.toml"));
+    let text = file(&site.dir, "text", "some words\n");
+    let run = run.arg(site.url("127.0.0.1")).arg(text);
     let child = site
         .with_key(run, "client-bob")
         .into_command()
