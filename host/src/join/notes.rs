@@ -9,9 +9,10 @@ use super::worker::{Name, Worker};
 use crate::nats::blob::LARGEST_INLINE;
 use crate::nats::connect::{Connection, Role};
 use crate::nats::names;
+use async_nats::Client;
 use bytes::Bytes;
 use rwasm_sandbox::lock::lock;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -37,6 +38,8 @@ pub(super) struct Notes {
     arrived: Notify,
     /// Notified when a note is written.
     written: Notify,
+    /// The connection of its own, once there is one.
+    client: Mutex<Option<Client>>,
 }
 
 #[derive(Default)]
@@ -47,6 +50,8 @@ struct Waiting {
     bytes: usize,
     /// Whose note is being written.
     writing: Option<Name>,
+    /// Messages some of whose notes were written: only such as this process holds.
+    told: HashSet<Name>,
 }
 
 #[derive(Default)]
@@ -66,7 +71,8 @@ impl Notes {
         }
     }
 
-    /// Waits until the notes of a message are written, for a while; then forgets what is left.
+    /// Waits until the server has the notes of a message, for a while; then forgets what is left. Its result, which comes by
+    /// another connection, would overtake them.
     pub(super) async fn finish(&self, name: &Name) {
         let written = async {
             loop {
@@ -81,6 +87,20 @@ impl Notes {
         if timeout(LAST, written).await.is_err() {
             lock(&self.waiting).forget(name);
         }
+        let has_told = lock(&self.waiting).told.remove(name);
+        let client = lock(&self.client).clone();
+        if let (true, Some(client)) = (has_told, client) {
+            // Whatever it answers: it has what was written before.
+            let asked = client.request(names::something_to_ask(), Bytes::new());
+            let _ = timeout(LAST, asked).await;
+        }
+    }
+
+    /// Forgets a message that this process does not hold any more.
+    pub(super) fn forget(&self, name: &Name) {
+        let mut waiting = lock(&self.waiting);
+        waiting.forget(name);
+        waiting.told.remove(name);
     }
 
     async fn next(&self) -> (Name, Bytes) {
@@ -121,6 +141,7 @@ impl Waiting {
             self.turns.push_back(name.clone());
         }
         self.writing = Some(name.clone());
+        self.told.insert(name.clone());
         Some((name, note))
     }
 
@@ -149,6 +170,7 @@ pub(super) async fn write(worker: Arc<Worker>) {
                 "rwasm-cluster notes",
             );
             own = made.await.ok();
+            *lock(&worker.notes.client) = own.as_ref().map(|own| own.client.clone());
         }
         // What cannot be written is lost, like what does not fit.
         let pause = Duration::from_secs(1) * u32::try_from(note.len()).unwrap_or(RATE) / RATE;

@@ -118,6 +118,7 @@ struct Holding<'a> {
 
 impl Drop for Holding<'_> {
     fn drop(&mut self) {
+        self.worker.notes.forget(self.name);
         let mut held = lock(&self.worker.held);
         held.remove(self.name);
         if held.is_empty() {

@@ -31,6 +31,11 @@ pub(crate) const MODULES: &str = "RWC_MODULES";
 pub(crate) const BLOBS: &str = "RWC_BLOBS";
 
 /// The stream behind a key-value bucket, and behind an object bucket.
+/// A request that the server answers whoever is connected as an engine.
+pub(crate) fn something_to_ask() -> String {
+    format!("$JS.API.STREAM.INFO.{}", kv_stream(ENGINES))
+}
+
 pub(crate) fn kv_stream(bucket: &str) -> String {
     format!("KV_{bucket}")
 }
