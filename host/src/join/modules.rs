@@ -211,7 +211,7 @@ impl Modules {
         let load = move || {
             let loaded = Module::from_bytes_within(name, bytes.clone(), &limits);
             loaded.map_err(|error| {
-                // How large one may be is for its job to say, and other bytes under its name say nothing of it.
+                // Its job decides how large it may be, and other bytes that were stored under its name prove nothing.
                 let is_too_large = matches!(error, LoadError::TooLarge { .. });
                 let stays = !is_too_large && ModuleHash::of(&bytes).to_string() == wanted;
                 (error, stays)

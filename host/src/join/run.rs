@@ -149,6 +149,8 @@ impl Worker {
             Callee::Function(place) => value_type(&ready.program.module.functions()[place]),
         };
         let Some(finished) = suspect.ready(tasks.len(), &ty) else {
+            // What it has of the budget for bodies, too: its refusal reads the body once more.
+            drop((ready, tasks));
             let (first, outcomes) = self.refusals(payload, None, &given_up(head)).await;
             return Run::Ended(first, outcomes, Some(Box::new(suspect)));
         };
