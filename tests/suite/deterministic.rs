@@ -326,7 +326,10 @@ fn clocks_are_as_they_are_asked_for() {
         (0, 0),
         "in whole milliseconds"
     );
-    assert_eq!(read("--clock fixed"), (946_684_800_000_000_000, 0));
+    assert_eq!(
+        read("--clock fixed"),
+        (946_684_800_000_000_000, 86_400_000_000_000)
+    );
     let precise: Vec<_> = (0..5).map(|_| read("--clock precise")).collect();
     assert!(
         precise.iter().any(|(wall, _)| wall % 1_000_000 != 0),
@@ -338,6 +341,32 @@ fn clocks_are_as_they_are_asked_for() {
         .typed("--clock wrong")
         .fails(2)
         .expect_stderr_has(&["precise, coarse or fixed"]);
+}
+
+/// Go's runtime, for one, ends a program whose clock reads zero.
+#[test]
+fn no_clock_starts_at_zero() {
+    let dir = folder();
+    let core = file(&dir, "clock.wat", CLOCK);
+    let component = dir.path().join("clock.wasm");
+    let build = program().arg("build").arg(&core).arg("--component");
+    build.arg("-o").arg(&component).end().expect_code(0);
+    for path in [core, component] {
+        for options in [
+            "",
+            "--clock coarse",
+            "--clock precise",
+            "--clock fixed",
+            "--deterministic",
+        ] {
+            let run = program().arg("run").arg(&path).typed(options);
+            let ended = run.end().expect_code(0);
+            let (wall, monotonic) = (number(&ended.stdout, 0), number(&ended.stdout, 8));
+            assert!(wall >= 946_684_800_000_000_000, "{options}: {wall}");
+            // A program may subtract a timeout from it.
+            assert!(monotonic >= 86_400_000_000_000, "{options}: {monotonic}");
+        }
+    }
 }
 
 /// A command that prints its wall clock and its monotonic clock.

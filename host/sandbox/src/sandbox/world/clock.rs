@@ -1,6 +1,7 @@
 //! The clocks that a guest reads: real ones, coarse by default to make timing attacks on other
 //! guests harder; one that stands still; and one that advances only while the guest sleeps, and so
-//! is the same on every run.
+//! is the same on every run. None of them ever reads zero, which programs take for a clock that is
+//! missing or was never set: Go's runtime ends a program that reads it.
 
 use crate::grants::Clock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +13,10 @@ const COARSE: u64 = 1_000_000;
 /// The time that artificial clocks start at: the beginning of the year 2000. Some programs take an
 /// earlier time for a clock that was never set.
 const STANDING: Duration = Duration::from_hours(262_968);
+
+/// What monotonic clocks read when the guest starts. Not zero, and enough that a program can go
+/// back from it by any timeout: in many languages, an instant before zero is an overflow.
+const BEFORE: Duration = Duration::from_hours(24);
 
 /// The clocks of one guest, which start with it.
 #[derive(Clone, Copy)]
@@ -82,7 +87,9 @@ impl HostWallClock for GuestClock {
         let time = match self.kind {
             ClockKind::System { .. } => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                // Of a machine whose clock was never set.
+                .max(STANDING),
             ClockKind::Fixed | ClockKind::Virtual => STANDING + self.elapsed(),
         };
         rounded(time, self.step())
@@ -95,7 +102,7 @@ impl HostMonotonicClock for GuestClock {
     }
 
     fn now(&self) -> u64 {
-        let time = rounded(self.elapsed(), self.step());
+        let time = rounded(BEFORE + self.elapsed(), self.step());
         u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
     }
 }
