@@ -57,6 +57,53 @@ fn several_directories_have_rights_of_their_own() {
     });
 }
 
+/// To a guest, these are the same place: what it found there would be one of them, and its rights those of that one.
+#[test]
+fn no_directory_hides_another() {
+    let dir = folder();
+    for name in ["a", "b"] {
+        fs::create_dir(dir.path().join(name)).expect("it can be made");
+    }
+    for (first, second) in [("/", "."), ("/d", "d"), ("/d/", "/d"), ("./d", "/e/../d")] {
+        for access in ["", ":ro"] {
+            let one = format!("a::{first}:ro");
+            let other = format!("b::{second}{access}");
+            run("files")
+                .in_dir(dir.path())
+                .args(["--dir", &one, "--dir", &other, "--", "list", "/d"])
+                .fails(2)
+                .expect_stderr_has(&[first, second, "in the guest: rename one of them"])
+                .expect_empty_stdout();
+        }
+    }
+}
+
+#[test]
+fn a_directory_is_granted_as_it_is_written_or_not_at_all() {
+    let dir = folder();
+    fs::create_dir(dir.path().join("w")).expect("it can be made");
+    for (grant, reason) in [
+        ("w::/d:RO", "`:RO` is not known, the only one is `:ro`"),
+        ("w::/d:r", "`:r` is not known"),
+        ("w::/d:readonly", "`:readonly` is not known"),
+        ("w:/d", "two colons, like w::/d"),
+        ("w:d", "two colons, like w::d"),
+        ("w:/d:ro", "two colons, like w::/d:ro"),
+    ] {
+        run("files")
+            .in_dir(dir.path())
+            .args(["--dir", grant, "--", "write", "/d/new", "text"])
+            .fails(2)
+            .expect_stderr_has(&[reason]);
+    }
+    assert!(
+        fs::read_dir(dir.path().join("w"))
+            .expect("it is there")
+            .next()
+            .is_none()
+    );
+}
+
 #[test]
 fn nothing_is_there_without_a_grant() {
     both(|call| {

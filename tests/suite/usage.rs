@@ -152,7 +152,7 @@ fn slips_get_a_hint() {
     run("upper")
         .typed("--dir .:/x")
         .fails(2)
-        .expect_stderr_has(&["two colons: .::/x"]);
+        .expect_stderr_has(&["two colons, like .::/x"]);
 }
 
 #[test]

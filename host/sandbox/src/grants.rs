@@ -1,8 +1,10 @@
 //! What a task may reach beyond its input: nothing, unless granted. Grants are checked when a job
 //! or call begins, so that anything missing is known before a task runs.
 
+mod guest_path;
 mod opened;
 
+use guest_path::GuestPath;
 use opened::lies_within;
 use rwasm_value::plain;
 use std::fmt;
@@ -67,7 +69,8 @@ pub struct Grants {
 pub struct DirGrant {
     /// The directory's path on the host.
     pub host: PathBuf,
-    /// The directory's path in the guest.
+    /// The directory's path in the guest. Guests take `/data`, `data`, `./data` and `/data/` for the
+    /// same, so no two grants of a task may differ by that alone. It has no `:`.
     pub guest: String,
     /// What the guest may do in it.
     pub access: Access,
@@ -157,6 +160,24 @@ pub enum ParseGrantError {
         /// The text that was given.
         found: String,
     },
+    /// The text has a single colon, like the mounts of other programs.
+    #[error("`{found}` is not a valid directory grant: HOST::GUEST has two colons, like {instead}")]
+    DirColon {
+        /// The text that was given.
+        found: String,
+        /// What was probably meant.
+        instead: String,
+    },
+    /// What follows the path in the guest is not a known access.
+    #[error(
+        "`{found}` is not a valid directory grant: its end `:{suffix}` is not known, the only one is `:ro`; without it, a directory is writable"
+    )]
+    DirSuffix {
+        /// The text that was given.
+        found: String,
+        /// The unknown access.
+        suffix: String,
+    },
     /// The text is not the name of a clock.
     #[error("`{found}` is not a valid clock: write precise, coarse or fixed")]
     Clock {
@@ -194,9 +215,19 @@ pub enum GrantError {
         /// The directory.
         path: PathBuf,
     },
-    /// Two directories have the same path in the guest.
-    #[error("two directories have the name `{guest}` in the guest: rename one of them")]
+    /// Two directories have the same path in the guest, so that one would hide the other.
+    #[error("{}: rename one of them", same_name(.first, .second))]
     SameName {
+        /// The path in the guest of one.
+        first: String,
+        /// The path of the other, which guests take for the same.
+        second: String,
+    },
+    /// The path of a directory in the guest is not usable.
+    #[error(
+        "`{guest}` is not a valid path of a directory in the guest: it is empty, or contains `:` or NUL"
+    )]
+    GuestPath {
         /// The path in the guest.
         guest: String,
     },
@@ -327,12 +358,18 @@ impl Grants {
     }
 
     fn check_names(&self) -> Result<(), GrantError> {
-        for (place, dir) in self.dirs.iter().enumerate() {
-            if self.dirs[..place].iter().any(|one| one.guest == dir.guest) {
+        let mut known: Vec<(GuestPath<'_>, &str)> = Vec::new();
+        for DirGrant { guest, .. } in &self.dirs {
+            let path = GuestPath::of(guest).ok_or_else(|| GrantError::GuestPath {
+                guest: guest.clone(),
+            })?;
+            if let Some((_, first)) = known.iter().find(|(one, _)| *one == path) {
                 return Err(GrantError::SameName {
-                    guest: dir.guest.clone(),
+                    first: (*first).to_owned(),
+                    second: guest.clone(),
                 });
             }
+            known.push((path, guest));
         }
         Ok(())
     }
@@ -399,24 +436,50 @@ pub fn read_only_within<'a>(
     })
 }
 
+fn same_name(first: &str, second: &str) -> String {
+    if first == second {
+        return format!("two directories have the name `{first}` in the guest");
+    }
+    format!(
+        "two directories have the names `{first}` and `{second}`, which are the same in the guest"
+    )
+}
+
 impl FromStr for DirGrant {
     type Err = ParseGrantError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = || text.to_owned();
         let (rest, access) = match text.strip_suffix(":ro") {
             Some(rest) => (rest, Access::ReadOnly),
             None => (text.strip_suffix(":rw").unwrap_or(text), Access::ReadWrite),
         };
         let (host, guest) = rest.split_once("::").unwrap_or((rest, rest));
-        if host.is_empty() || guest.is_empty() || guest.contains("::") || guest.contains('\0') {
-            return Err(ParseGrantError::Dir {
-                found: text.to_owned(),
+        if !host.is_empty() && GuestPath::of(guest).is_some() {
+            return Ok(Self {
+                host: host.into(),
+                guest: guest.to_owned(),
+                access,
             });
         }
-        Ok(Self {
-            host: host.into(),
-            guest: guest.to_owned(),
-            access,
+        let both = text.split_once("::");
+        let suffix = both.and_then(|(_, guest)| guest.split_once(':'));
+        Err(match (both, suffix, text.split_once(':')) {
+            (Some((host, _)), Some((guest, suffix)), _)
+                if !host.is_empty() && !guest.is_empty() && !suffix.starts_with(':') =>
+            {
+                ParseGrantError::DirSuffix {
+                    found: found(),
+                    suffix: suffix.to_owned(),
+                }
+            }
+            (None, _, Some((host, guest))) if !host.is_empty() && !guest.is_empty() => {
+                ParseGrantError::DirColon {
+                    found: found(),
+                    instead: format!("{host}::{guest}"),
+                }
+            }
+            _ => ParseGrantError::Dir { found: found() },
         })
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct GrantOptions {
     /// For example `--dir ./data::/data:ro`. Without `:ro`, tasks can write to it. HOST alone is granted under the same
     /// path: `--dir .` is `--dir .::.`. The directory must exist. A task cannot leave it by any path or link, and cannot
     /// open pipes or devices in it.
-    #[arg(long = "dir", value_name = "HOST::GUEST[:ro]", value_parser = dir, env = "RWASM_DIR", hide_env = true, action = ArgAction::Append, help_heading = GRANTS)]
+    #[arg(long = "dir", value_name = "HOST::GUEST[:ro]", value_parser = read::<DirGrant>, env = "RWASM_DIR", hide_env = true, action = ArgAction::Append, help_heading = GRANTS)]
     pub(crate) dirs: Vec<DirGrant>,
 
     /// Grant an environment variable, with its current value by default
@@ -57,46 +57,4 @@ pub(crate) struct DeterminismOptions {
     /// for a task that asks for the id of its engine. --clock has no effect; --net and --reuse are refused.
     #[arg(long, env = "RWASM_DETERMINISTIC", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) deterministic: bool,
-}
-
-/// A directory to grant. The library takes any text after the last `/` for a name, and so would take another suffix, or
-/// the single colon of other programs, for a part of one.
-fn dir(text: &str) -> Result<DirGrant, String> {
-    if !text.contains("::")
-        && let Some((host, guest)) = text.split_once(":/")
-    {
-        return Err(format!(
-            "expected HOST::GUEST with two colons: {host}::/{guest}"
-        ));
-    }
-    let grant = read::<DirGrant>(text)?;
-    let name = grant.guest.rsplit('/').next().unwrap_or_default();
-    if text.contains("::") && name.contains(':') {
-        return Err("the only suffix is :ro; without it, a directory is writable".to_owned());
-    }
-    Ok(grant)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::dir;
-
-    #[test]
-    fn directories_have_two_colons_and_one_suffix() {
-        for good in [".", "./a::/b", "./a::/b:ro", "./a::/b:rw", "a:b", "a:b::/c"] {
-            assert!(dir(good).is_ok(), "{good}");
-        }
-        for (bad, reason) in [
-            (".:/x", "expected HOST::GUEST with two colons: .::/x"),
-            (
-                "/a:/b:ro",
-                "expected HOST::GUEST with two colons: /a::/b:ro",
-            ),
-            (".::/x:wo", "the only suffix is :ro"),
-            ("::", "expected HOST::GUEST, like ./data::/data"),
-        ] {
-            let error = dir(bad).expect_err(bad);
-            assert!(error.starts_with(reason), "{bad}: {error}");
-        }
-    }
 }

@@ -7,6 +7,7 @@ fn directories_are_read_as_they_are_written() {
     for (text, host, guest, access) in [
         ("data::/data", "data", "/data", Access::ReadWrite),
         ("/a:b::/c:ro", "/a:b", "/c", Access::ReadOnly),
+        ("/a:b::/a-b", "/a:b", "/a-b", Access::ReadWrite),
         ("./x::y:rw", "./x", "y", Access::ReadWrite),
         ("/tmp", "/tmp", "/tmp", Access::ReadWrite),
         ("/tmp:ro", "/tmp", "/tmp", Access::ReadOnly),
@@ -19,8 +20,25 @@ fn directories_are_read_as_they_are_written() {
         assert_eq!(grant.access, access, "{text}");
         assert_eq!(grant.to_string().parse(), Ok(grant), "{text}");
     }
-    for text in ["", "::", "a::", "::b", "a::b::c", ":ro", "a::b\0"] {
-        assert!(text.parse::<DirGrant>().is_err(), "{text:?}");
+    for (text, reason) in [
+        ("", "write HOST::GUEST, like ./data::/data"),
+        ("::", "write HOST::GUEST"),
+        ("a::", "write HOST::GUEST"),
+        ("::b", "write HOST::GUEST"),
+        ("a::b::c", "write HOST::GUEST"),
+        (":ro", "write HOST::GUEST"),
+        ("a::b\0", "write HOST::GUEST"),
+        ("a::/b:RO", "its end `:RO` is not known"),
+        ("a::/b:r", "its end `:r` is not known"),
+        ("a::/b:readonly", "its end `:readonly` is not known"),
+        ("a::/b:ro:ro", "its end `:ro:ro` is not known"),
+        ("a:b::/c:wo", "its end `:wo` is not known"),
+        ("a:/b", "two colons, like a::/b"),
+        ("a:b", "two colons, like a::b"),
+        ("/a:/b:ro", "two colons, like /a::/b:ro"),
+    ] {
+        let error = text.parse::<DirGrant>().expect_err(text).to_string();
+        assert!(error.contains(reason), "{text:?}: {error}");
     }
 }
 
@@ -78,6 +96,23 @@ fn what_cannot_be_granted_is_refused() {
         check(twice, false),
         Err(GrantError::SameName { .. })
     ));
+    for (first, second) in [("/", "."), ("/d", "d"), ("/d", "/d/"), ("./d", "/e/../d")] {
+        for (one, other) in [(first, second), (second, first)] {
+            let grants =
+                Grants::none()
+                    .dir(".", one, Access::ReadOnly)
+                    .dir("src", other, Access::ReadOnly);
+            let refused = check(grants, false);
+            let same = matches!(refused, Err(GrantError::SameName { .. }));
+            assert!(same, "{one} and {other}: {refused:?}");
+        }
+    }
+    for odd in ["", "/c:ro", "a\0"] {
+        assert!(matches!(
+            check(Grants::none().dir(".", odd, Access::ReadOnly), false),
+            Err(GrantError::GuestPath { .. })
+        ));
+    }
     let within = |inner, outer| {
         let grants = Grants::none()
             .dir("src", "/inner", inner)
