@@ -15,7 +15,7 @@ use rwasm_cluster::join::{JoinError, PolicyError};
 #[cfg(feature = "nats")]
 use rwasm_cluster::nats::{AssetError, ConnectError, KeysError};
 use rwasm_cluster::plain;
-use rwasm_cluster::plain::visible;
+use rwasm_cluster::plain::{in_line, visible};
 use rwasm_cluster::{
     ArgumentSource, Attempt, FailureCode, FunctionError, GrantError, HistoryError, InputError,
     JobError, PlanError, SettingError, StartError, SubmitError, TaskError, TaskFailure,
@@ -330,11 +330,12 @@ impl CliError {
                     ) => {
                         format!(
                             "`{}` failed ({}) on engine {engine}",
-                            failed.function, failure.code
+                            in_line(&failed.function),
+                            failure.code
                         )
                     }
                     (ArgumentSource::Arguments, _) => {
-                        format!("`{}` failed ({})", failed.function, failure.code)
+                        format!("`{}` failed ({})", in_line(&failed.function), failure.code)
                     }
                     _ => format!("a task failed ({}) on {}", failure.code, failed.origin),
                 };

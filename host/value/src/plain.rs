@@ -89,12 +89,12 @@ pub fn is_command(letter: char) -> bool {
         || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether the character may not stand in a line of its own text: controls, line ends and tabs included, and what changes
-/// the order of the text after it.
+/// Whether the character may not stand in a line of its own text: controls, all kinds of line ends and tabs included, and
+/// what changes the order of the text after it.
 #[doc(hidden)]
 #[must_use]
 pub fn leaves_line(letter: char) -> bool {
-    letter.is_control() || is_command(letter)
+    letter.is_control() || is_command(letter) || matches!(letter, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -111,8 +111,8 @@ mod tests {
             "a\\u{1b}[2J\\r\\u{202e}b"
         );
         assert_eq!(
-            in_line("día\r\n\t\\\u{202e}漢"),
-            "día\\r\\n\\t\\\\u{202e}漢"
+            in_line("día\r\n\t\\\u{202e}\u{2028}漢"),
+            "día\\r\\n\\t\\\\u{202e}\\u{2028}漢"
         );
         let long = plain("é".repeat(MOST));
         assert!(long.ends_with("é… (32768 bytes in all)"), "{long}");

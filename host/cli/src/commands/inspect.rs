@@ -5,7 +5,7 @@ use crate::exit::CliError;
 use crate::output::stdout::print;
 use crate::text::{bytes, json_document, shell_word};
 use rwasm_cluster::format::to_wave;
-use rwasm_cluster::plain::in_line;
+use rwasm_cluster::plain::{in_line, visible};
 use rwasm_cluster::{Form, Function, JobSpec, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -15,7 +15,8 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
     let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
     let text = match arguments.format {
         InspectFormat::Text => text(&module),
-        InspectFormat::Wit => module.wit().map_err(CliError::Load)?,
+        // Its comments may be any text.
+        InspectFormat::Wit => visible(&module.wit().map_err(CliError::Load)?),
         InspectFormat::Json => json(&module),
     };
     print(&text)

@@ -4,6 +4,7 @@ use crate::view::shared::result::JobError;
 use rwasm_sandbox::note::Notes;
 use rwasm_sandbox::outcome::{Attempt, Failure, Log, Origin};
 use rwasm_value::ids::JobId;
+use rwasm_value::plain::in_line;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,9 +73,9 @@ impl fmt::Display for TaskFailure {
             attempts,
             ..
         } = self;
-        write!(f, "`{function}`")?;
+        write!(f, "`{}`", in_line(function))?;
         if let Some(label) = &self.label {
-            write!(f, " ({label})")?;
+            write!(f, " ({})", in_line(label))?;
         }
         if let Some(engine) = attempts.last().and_then(|last| last.engine) {
             write!(f, " on engine {engine}")?;

@@ -3,7 +3,7 @@
 use super::Import;
 use super::imports;
 use super::room::Room;
-use rwasm_value::plain::plain;
+use rwasm_value::plain::{in_line, plain};
 use wasmparser::{
     ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
 };
@@ -205,7 +205,7 @@ impl Facts {
     /// Only the first reason is kept.
     fn refuse(&mut self, message: &str) {
         self.obstacle
-            .get_or_insert_with(|| plain(message.to_owned()));
+            .get_or_insert_with(|| in_line(&plain(message.to_owned())));
     }
 
     fn check_memory(&mut self, memory: MemoryType) {

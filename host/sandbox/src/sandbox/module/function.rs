@@ -3,6 +3,7 @@
 //! Types are checked against what the module declares; nothing is compiled or run here.
 
 use super::{Callee, Form, Function, Module, value_type};
+use rwasm_value::plain::in_line;
 use rwasm_value::value::{
     Argument, ArgumentError, Fill as _, FromWit, PackedArgument, Params, Stands as _, Type, Unfit,
     Value,
@@ -96,7 +97,8 @@ impl<P, R> fmt::Debug for Callable<P, R> {
 pub enum FunctionError {
     /// The module has no function of this name.
     #[error(
-        "`{module}` has no function `{name}`{}; it has{}",
+        "`{module}` has no function `{}`{}; it has{}",
+        in_line(.name),
         DidYouMean(.near),
         Listed { module, functions, near },
     )]
@@ -111,7 +113,7 @@ pub enum FunctionError {
         functions: Vec<String>,
     },
     /// Several functions have this name, in different interfaces.
-    #[error("`{module}` has several functions named `{name}`: {}; give the full name of one", Named(.candidates, "and"))]
+    #[error("`{module}` has several functions named `{}`: {}; give the full name of one", in_line(.name), Named(.candidates, "and"))]
     Ambiguous {
         /// The module's name.
         module: String,
@@ -131,7 +133,7 @@ pub enum FunctionError {
         reason: String,
     },
     /// The module is a WASI command, which is run as a whole and has no functions.
-    #[error("`{module}` is a WASI command, which is run as a whole and has no function `{name}`")]
+    #[error("`{module}` is a WASI command, which is run as a whole and has no function `{}`", in_line(.name))]
     Command {
         /// The module's name.
         module: String,
@@ -295,7 +297,7 @@ impl fmt::Display for Named<'_> {
                 _ if idx + 1 == names.len() => write!(f, " {word} ")?,
                 _ => f.write_str(", ")?,
             }
-            write!(f, "`{name}`")?;
+            write!(f, "`{}`", in_line(name))?;
         }
         Ok(())
     }

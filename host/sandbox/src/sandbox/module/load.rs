@@ -243,7 +243,7 @@ impl Module {
         let bytes = binary(&name, bytes)?;
         let invalid = |message: String| LoadError::Invalid {
             name: name.clone(),
-            message: plain(message),
+            message: in_line(&plain(message)),
         };
         let mut room = Room::new();
         let mut facts =
@@ -463,7 +463,8 @@ impl LoadError {
     pub(in crate::sandbox) fn invalid(module: &ModuleInfo, message: String) -> Self {
         Self::Invalid {
             name: module.name().to_owned(),
-            message: plain(message),
+            // It may repeat names, which may be any text.
+            message: in_line(&plain(message)),
         }
     }
 }

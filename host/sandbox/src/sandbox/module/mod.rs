@@ -27,6 +27,7 @@ mod wit;
 use crate::sandbox::abi::Signature;
 use bytes::Bytes;
 use names::Functions;
+use rwasm_value::plain::in_line;
 use rwasm_value::value::Type;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -143,7 +144,8 @@ pub(super) enum Binding {
 /// Writes the function as WIT does: `mapper: func(text: string) -> u64`.
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: func(", self.name)?;
+        // The name may be any text.
+        write!(f, "{}: func(", in_line(&self.name))?;
         for (idx, (name, ty)) in self.params.iter().enumerate() {
             let comma = if idx > 0 { ", " } else { "" };
             write!(f, "{comma}{name}: {ty}")?;

@@ -10,7 +10,7 @@ use super::merged;
 use super::room::{Room, Weights};
 use super::wit::is_of_a_tool;
 use super::{Form, Function, Module};
-use rwasm_value::plain::{in_line, shortened};
+use rwasm_value::plain::shortened;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use wit_component::WitPrinter;
@@ -161,9 +161,7 @@ fn described(module: &Module) -> String {
         let line = if let Some(name) = written(function) {
             format!("  export {name}: {};\n", signature(function))
         } else {
-            // A name may contain anything, even line ends.
-            let shown = in_line(&function.to_string());
-            format!("  // not a name in WIT: {shown}\n")
+            format!("  // not a name in WIT: {function}\n")
         };
         text.push_str(&line);
     }

@@ -10,7 +10,7 @@ use crate::sandbox::world::quota::{Quota, Reached};
 use crate::sandbox::world::state::{GuestState, Refused, Stopped, StoppedByHost};
 use crate::sandbox::world::stdio::OutputLimitPassed;
 use crate::sandbox::world::stubs::NotOffered;
-use rwasm_value::plain::shortened;
+use rwasm_value::plain::{in_line, shortened};
 use rwasm_value::units::ByteSize;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
@@ -207,7 +207,9 @@ fn not_offered(module: &str, name: &str) -> Failure {
     Failure::new(
         FailureCode::ImportDenied,
         format!(
-            "the guest called the import `{name}` of `{module}`, which this host does not provide{}",
+            "the guest called the import `{}` of `{}`, which this host does not provide{}",
+            in_line(name),
+            in_line(module),
             imports::advice(module)
         ),
     )
@@ -329,5 +331,8 @@ fn is_recursion(trace: &WasmBacktrace) -> bool {
 /// Returns a function's name as its author wrote it; names of languages other than Rust stay as
 /// they are.
 fn demangled(name: &str) -> String {
-    shortened(format!("{:#}", rustc_demangle::demangle(name)), MAX_NAME)
+    in_line(&shortened(
+        format!("{:#}", rustc_demangle::demangle(name)),
+        MAX_NAME,
+    ))
 }
