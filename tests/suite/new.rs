@@ -5,7 +5,7 @@ use crate::support::{file, folder, program, workspace};
 use std::fs;
 use std::path::Path;
 
-const LANGUAGES: [&str; 4] = ["rust", "c", "python", "js"];
+const LANGUAGES: [&str; 5] = ["rust", "c", "go", "python", "js"];
 
 /// The whole way of a first hour: new, build, test, run.
 fn from_template_to_result(language: &str) {
@@ -69,6 +69,11 @@ fn a_rust_project_builds_and_runs() {
 #[test]
 fn a_c_project_builds_and_runs() {
     from_template_to_result("c");
+}
+
+#[test]
+fn a_go_project_builds_and_runs() {
+    from_template_to_result("go");
 }
 
 #[test]

@@ -22,8 +22,8 @@ Commands:
                                  Build everything and run every test, lint and format check; `--all` includes what takes
                                  too long for every change, `--only` picks the steps whose names contain TEXT, ARGs go
                                  to `cargo test`
-  guests [--all]                 Build the guests and print where each is; `--all` includes C, Python and JavaScript, and
-                                 installs their compilers if they are missing
+  guests [--all]                 Build the guests and print where each is; `--all` includes C, Go, Python and JavaScript,
+                                 and installs their compilers if they are missing
   fuzz [TARGET|all] [OPTION...]  Try random inputs on a part of the host; lists the targets if none is named.
                                  Options: --time 60s, --runs N, --seed N, --only N, --input FILE
   bench                          Measure what isolation costs, beside a raw wasmtime loop

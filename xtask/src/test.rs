@@ -195,7 +195,7 @@ fn packages() -> Result<Done> {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    for language in ["rust", "c", "python", "js"] {
+    for language in ["rust", "c", "go", "python", "js"] {
         let project = dir.join(language);
         shell::run(
             Command::new(&program)

@@ -49,7 +49,7 @@ fn language() -> impl TypedValueParser<Value = Language> {
   rwasm-cluster build                             the project here
   rwasm-cluster build wc --component -o wc.wasm   a component, for any host
   rwasm-cluster build big.wasm -o small.wasm      strip debug sections",
-    after_long_help = "The files of a project show its language: Cargo.toml (Rust), pyproject.toml (Python), package.json \
+    after_long_help = "The files of a project show its language: Cargo.toml (Rust), go.mod (Go), pyproject.toml (Python), package.json \
 (JavaScript), or C and C++ sources. If the compiler is missing, the error shows the commands that install it; nothing is \
 installed automatically. Build files go to rwasm-cluster/build in the user's cache directory, or to RWASM_BUILD_DIR. Rust \
 projects use PROJECT/target and PROJECT/Cargo.lock; if target is read-only, build files go to the cache directory as well, and \

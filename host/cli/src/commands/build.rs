@@ -171,6 +171,7 @@ fn no_function(source: &Source, module: &Module) -> String {
     text += match language {
         Language::Rust => "; mark one with `#[rwasm_task::export]`",
         Language::C => "; export one from the world in wit/, or declare a C function in a header",
+        Language::Go => "; export one with `//go:wasmexport NAME`",
         Language::Python | Language::JavaScript => "; export one from the world in wit/",
     };
     text

@@ -304,7 +304,7 @@ mod tests {
     fn every_file_of_a_template_is_filled() {
         let name: ProjectName = "my-task".parse().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        for language in ["rust", "c", "python", "js"] {
+        for language in ["rust", "c", "go", "python", "js"] {
             let Some(template) = Template::of(language) else {
                 continue;
             };
@@ -320,7 +320,7 @@ mod tests {
             }
         }
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
-        assert!(left.len() <= 4, "{left:?}");
+        assert!(left.len() <= 5, "{left:?}");
     }
 
     #[test]

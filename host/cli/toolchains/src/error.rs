@@ -56,7 +56,7 @@ pub enum ProjectError {
     },
     /// No file that identifies a project was found.
     #[error(
-        "no task project in `{}`: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, found {found}",
+        "no task project in `{}`: looked for Cargo.toml, go.mod, pyproject.toml, package.json and C or C++ sources, found {found}",
         dir.display()
     )]
     NotFound {

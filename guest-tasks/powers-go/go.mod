@@ -1,0 +1,3 @@
+module powers-go
+
+go 1.24
