@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let cluster = Cluster::builder()
         .engines(2)
-        .history(settings.clone())
+        .history(History::open(settings.clone())?)
         .start()?;
     let numbers = Module::from_file(guest("numbers.wasm"))?;
     let fib = numbers.function::<(u32,), u64>("fib")?;

@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use rwasm_cluster::{Cluster, HistorySettings, JobQuery, Module, Reference, Targets};
+use rwasm_cluster::{Cluster, History, HistorySettings, JobQuery, Module, Reference, Targets};
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -66,8 +66,8 @@ async fn example() -> Result<(), Box<dyn Error>> {
     println!("{:?} of work in {:?}", tasks.serial_time(), tasks.elapsed());
 
     let dir = tempfile::tempdir()?;
-    let settings = HistorySettings::new(dir.path().join("history.sqlite"));
-    let cluster = Cluster::builder().history(settings).start()?;
+    let history = History::open(HistorySettings::new(dir.path().join("history.sqlite")))?;
+    let cluster = Cluster::builder().history(history).start()?;
     let view = cluster.load_balanced_view().label("nightly");
     println!("{} tonight", view.apply(&fib, (15,)).await?);
     let history = cluster.history().ok_or("the cluster was given one")?;

@@ -51,7 +51,7 @@ impl HistoryDir {
         Cluster::builder()
             .engines(engines)
             .cache_dir(scratch().join("compiled"))
-            .history(HistorySettings::new(self.history()))
+            .history(History::open(HistorySettings::new(self.history())).expect("a history opens"))
             .start()
             .expect("a cluster starts")
     }

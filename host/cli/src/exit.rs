@@ -153,7 +153,7 @@ impl CliError {
             | Self::Wrong { .. }
             | Self::Config { .. }
             | Self::Start(StartError::EngineCount { .. }) => USAGE,
-            Self::Start(StartError::History(error)) | Self::History(error) => match error {
+            Self::History(error) => match error {
                 HistoryError::UnknownJob { .. }
                 | HistoryError::RemovedJob { .. }
                 | HistoryError::UnknownTask { .. }
@@ -403,9 +403,7 @@ impl CliError {
                 ))
             }
             Self::Project { hint, .. } => hint.clone(),
-            Self::Start(StartError::History(error)) | Self::History(error) => {
-                history_hint(error).map(str::to_owned)
-            }
+            Self::History(error) => history_hint(error).map(str::to_owned),
             Self::Start(StartError::EngineCount { .. }) => {
                 Some("set another number of engines, or omit it to use all cores".to_owned())
             }

@@ -11,7 +11,7 @@ use crate::placement::{Machine, Policy};
 use crate::view::Keeper;
 use crate::view::{Core, QueueLimits, Workshop};
 #[cfg(feature = "history")]
-use rwasm_history::{History, HistoryError, HistorySettings};
+use rwasm_history::History;
 use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::limits::{Limits, MAX_ENGINES};
 use rwasm_sandbox::sandbox::{
@@ -60,7 +60,7 @@ pub struct ClusterBuilder {
     seed: Option<u64>,
     queue: QueueLimits,
     #[cfg(feature = "history")]
-    history: Option<HistorySettings>,
+    history: Option<History>,
     limits: Limits,
     grants: Arc<Grants>,
     #[cfg(feature = "nats")]
@@ -91,10 +91,6 @@ pub enum StartError {
     /// The host functions for guests are not valid.
     #[error(transparent)]
     HostFunctions(#[from] HostFunctionsError),
-    /// The history cannot be opened.
-    #[cfg(feature = "history")]
-    #[error(transparent)]
-    History(#[from] HistoryError),
     /// The cluster over NATS cannot be reached.
     #[cfg(feature = "nats")]
     #[error(transparent)]
@@ -239,8 +235,8 @@ impl ClusterBuilder {
     /// recorded. A job that cannot be recorded goes on all the same, and
     /// [`ClusterEvent::HistoryLost`](crate::ClusterEvent::HistoryLost) says why.
     #[cfg(feature = "history")]
-    pub fn history(mut self, settings: HistorySettings) -> Self {
-        self.history = Some(settings);
+    pub fn history(mut self, history: History) -> Self {
+        self.history = Some(history);
         self
     }
 
@@ -276,12 +272,12 @@ impl ClusterBuilder {
         if !self.host.is_empty() {
             return Err(StartError::HostFunctionsElsewhere);
         }
-        #[cfg(feature = "history")]
-        let history = self.history.map(History::open).transpose()?;
         let events = EventSender::new();
         let backend = Nats::start(remote, events.clone())?;
         #[cfg(feature = "history")]
-        let keeper = history.map(|history| Keeper::new(history, events.clone()));
+        let keeper = self
+            .history
+            .map(|history| Keeper::new(history, events.clone()));
         #[cfg(not(feature = "history"))]
         let keeper = None;
         let workshop = Workshop::Elsewhere {
@@ -305,8 +301,7 @@ impl ClusterBuilder {
     /// Starts the engines, or connects to remote ones.
     ///
     /// # Errors
-    /// If the number of engines is not valid, the system does not provide what they need, or the history cannot be
-    /// opened.
+    /// If the number of engines is not valid, or the system does not provide what they need.
     pub fn start(self) -> Result<Cluster, StartError> {
         #[cfg(feature = "nats")]
         if let Some(remote) = self.remote.clone() {
@@ -348,8 +343,6 @@ impl ClusterBuilder {
             self.host,
         )
         .map_err(StartError::Sandbox)?;
-        #[cfg(feature = "history")]
-        let history = self.history.map(History::open).transpose()?;
         let events = EventSender::new();
         let settings = LocalSettings {
             engines,
@@ -373,7 +366,9 @@ impl ClusterBuilder {
         #[cfg(not(feature = "nats"))]
         let backend = Arc::new(backend);
         #[cfg(feature = "history")]
-        let keeper = history.map(|history| Keeper::new(history, events.clone()));
+        let keeper = self
+            .history
+            .map(|history| Keeper::new(history, events.clone()));
         #[cfg(not(feature = "history"))]
         let keeper = None;
         let core = Core::new(

@@ -1,7 +1,7 @@
 //! What runs again from the history: failed tasks with `job retry`, and one of them with `job replay`.
 
 use super::HistoryDir;
-use crate::support::{Cli, Text, module, program, run};
+use crate::support::{Cli, Text, module, program, run, until};
 use rwasm_cluster::Argument;
 use std::fs;
 
@@ -50,6 +50,61 @@ fn failed_tasks_run_again_when_their_cause_is_mended() {
     dir.job("retry 1")
         .fails(11)
         .expect_stderr_has(&["fuel-exhausted"]);
+}
+
+/// What a retry would print of them is not what the job is missing.
+#[test]
+fn a_job_that_did_not_run_to_its_end_is_not_retried() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let dir = HistoryDir::new();
+    let inputs = [
+        ("1", "fine\n"),
+        ("2", "trap\n"),
+        ("3", "spin\n"),
+        ("4", "fine\n"),
+    ]
+    .map(|(name, text)| dir.file(name, text));
+    for (signal, state) in [(Signal::INT, "cancelled"), (Signal::KILL, "interrupted")] {
+        let run = dir
+            .run("faulty")
+            .typed("--engines 1 --chunk file --max-failures 2");
+        let mut command = run.args(&inputs).into_command();
+        let null = std::process::Stdio::null;
+        let child = command.stdin(null()).stdout(null()).stderr(null()).spawn();
+        let child = child.expect("it starts");
+        let ended = || {
+            dir.list("--state running --limit 1")
+                .first()
+                .map(|job| job["tasks"].clone())
+        };
+        until("two tasks have ended", || ended() == Some(2.into()));
+        kill_process(Pid::from_child(&child), signal).expect("it runs");
+        crate::support::wait(child).expect("it ends");
+        let job = &dir.list("--limit 1")[0];
+        assert_eq!(job["state"], state);
+        let refused = dir
+            .job(&format!("retry {}", job["id"]))
+            .fails(2)
+            .expect_empty_stdout();
+        refused.expect_stderr_has(&[
+            &format!("was {state} before all of its 4 inputs was done: 1 of its tasks ended well, 1 failed"),
+            "hint: run the whole job again",
+        ]);
+    }
+    // The first task's part of the result is in none.
+    let run = dir.run("faulty").typed("--engines 1 --chunk file");
+    run.args(&inputs[..2]).fails(11);
+    let refused = dir.job("retry 3").fails(2).expect_empty_stdout();
+    refused.expect_stderr_has(&["stopped at a failure before all of its 2 inputs"]);
+    // One that has a result is only without what failed.
+    let run = dir
+        .run("faulty")
+        .typed("--engines 1 --chunk file --max-failures 1");
+    run.args(&inputs[..2])
+        .end()
+        .expect_code(0)
+        .expect_stdout("1\n");
+    dir.job("retry 4").fails(11).expect_stderr_has(&["(trap)"]);
 }
 
 #[test]

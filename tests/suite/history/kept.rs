@@ -1,10 +1,9 @@
 //! The file of the history: its bounds, those who write to it at the same time, and what is not one.
 
 use super::{HistoryDir, history_of};
-use crate::support::{Cli, Text, module, one_line_each, run};
+use crate::support::{Cli, Text, call, map, module, one_line_each, run};
 use rwasm_cluster::{
-    Cluster, ClusterEvent, HistoryError, HistorySettings, Input, JobQuery, JobState, Merge,
-    StartError,
+    ClusterEvent, History, HistoryError, HistorySettings, Input, JobQuery, JobState, Merge,
 };
 use std::fs;
 
@@ -95,6 +94,31 @@ fn a_file_that_is_no_history_is_refused_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_job_that_cannot_be_recorded_runs_all_the_same() {
+    let dir = HistoryDir::new();
+    let file = dir.file("file", "");
+    // A directory that cannot be made, in ways that root is refused too.
+    for place in [file.join("history.db"), "/proc/nowhere/history.db".into()] {
+        let with = |cli: Cli| cli.arg("--history").env("RWASM_HISTORY_FILE", &place);
+        let not_recorded = ["warning: the job is not recorded: history `", "cannot be"];
+        let ended = with(run("wordcount")).stdin("a word").end().expect_code(0);
+        ended
+            .expect_stdout("word\t1\n")
+            .expect_stderr_has(&not_recorded);
+        let ended = with(call("numbers").args(["fib", "10"])).end();
+        ended
+            .expect_code(0)
+            .expect_stdout("55\n")
+            .expect_stderr_has(&not_recorded);
+        let ended = with(map("numbers").arg("fib")).stdin("10\n").end();
+        ended
+            .expect_code(0)
+            .expect_stdout("55\n")
+            .expect_stderr_has(&not_recorded);
+    }
+}
+
+#[test]
 fn processes_that_record_at_the_same_time_lose_nothing() {
     const EACH: usize = 4;
     let dir = HistoryDir::new();
@@ -153,15 +177,11 @@ fn a_job_goes_on_where_it_cannot_be_recorded() {
 }
 
 #[test]
-fn a_cluster_does_not_start_with_a_history_that_is_none() {
+fn what_is_no_history_is_not_opened() {
     let dir = HistoryDir::new();
     let path = dir.file("diary", "dear diary");
-    let started = Cluster::builder()
-        .engines(1)
-        .history(HistorySettings::new(&path))
-        .start();
     assert!(matches!(
-        started.map(drop),
-        Err(StartError::History(HistoryError::NotSqlite { .. }))
+        History::open(HistorySettings::new(&path)).map(drop),
+        Err(HistoryError::NotSqlite { .. })
     ));
 }

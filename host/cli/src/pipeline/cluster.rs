@@ -57,7 +57,7 @@ impl ClusterSettings {
                 builder = builder.hwm(dispatches);
             }
         }
-        if let Some(history) = history::settings(&task.history)? {
+        if let Some(history) = history::to_record(&task.history)? {
             builder = builder.history(history);
         }
         #[cfg_attr(

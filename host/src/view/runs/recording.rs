@@ -83,7 +83,7 @@ impl Keeper {
                 state,
                 ended: SystemTime::now(),
                 result: None,
-                stats: json!({ "tasks": 1, "run_time_s": usage.run_time.as_secs_f64() }),
+                stats: json!({ "input_read": true, "tasks": 1, "run_time_s": usage.run_time.as_secs_f64() }),
                 message,
             });
             keeper.check(&recorder);
@@ -151,8 +151,8 @@ impl Recording {
         }
     }
 
-    /// The job has ended. Comes back when that is written.
-    pub(crate) fn end(mut self, result: &Result<JobResult, JobError>) {
+    /// The job has ended, with all of its input read or not. Comes back when that is written.
+    pub(crate) fn end(mut self, result: &Result<JobResult, JobError>, input_read: bool) {
         // What had been read and came to nothing was stopped.
         for (index, input) in std::mem::take(&mut self.under_way) {
             self.batch
@@ -167,7 +167,9 @@ impl Recording {
             },
             ended: SystemTime::now(),
             result: result.as_ref().ok().and_then(|done| done.merged.clone()),
-            stats: result.as_ref().map_or(Json::Null, stats),
+            stats: result
+                .as_ref()
+                .map_or_else(|_| json!({ "input_read": input_read }), stats),
             message: result.as_ref().err().map(ToString::to_string),
         });
         self.recorder.flush();
@@ -393,6 +395,7 @@ fn with(mut options: Json, more: impl IntoIterator<Item = (&'static str, Json)>)
 fn stats(result: &JobResult) -> Json {
     let stats = &result.stats;
     json!({
+        "input_read": true,
         "tasks": stats.tasks,
         "merges": stats.merges,
         "retries": stats.retries,

@@ -69,7 +69,7 @@ impl Recording {
         match *self {}
     }
 
-    pub(crate) fn end(self, _: &Result<JobResult, JobError>) {
+    pub(crate) fn end(self, _: &Result<JobResult, JobError>, _: bool) {
         match self {}
     }
 }

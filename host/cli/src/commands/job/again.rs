@@ -13,7 +13,7 @@ use crate::pipeline::RunningCluster;
 use crate::pipeline::grants;
 use crate::pipeline::history;
 use crate::pipeline::output::refuse_same;
-use crate::text::in_options;
+use crate::text::{counted, in_options};
 use anyhow::Context as _;
 use rwasm_cluster::{
     Argument, Chunking, Cluster, ClusterBuilder, Grants, Input, JobEntry, JobError, JobKey,
@@ -37,8 +37,7 @@ pub(super) fn retry(
     signals: &Signals,
 ) -> Result<(), CliError> {
     check_engines(arguments.engines)?;
-    let settings = history::always(&arguments.history)?;
-    let history = history::existing()?;
+    let history = history::existing_to_record(&arguments.history)?;
     let job = history.job(key).map_err(CliError::History)?;
     if job.state == JobState::Running {
         return Err(CliError::History(
@@ -48,6 +47,8 @@ pub(super) fn retry(
     let mut query = TaskQuery::default();
     query.states = vec![TaskState::Failed, TaskState::Cancelled];
     let tasks = history.tasks(key, &query).map_err(CliError::History)?;
+    let is_merged = Formats::of(&job, None).is_merged;
+    refuse_unfinished(&job, &tasks, is_merged)?;
     if tasks.is_empty() {
         return Err(CliError::Wrong {
             message: format!("job {key} has no failed tasks to run again"),
@@ -70,6 +71,10 @@ pub(super) fn retry(
     if given.is_empty() {
         return Err(gone(lost.remove(0)));
     }
+    if is_merged && !lost.is_empty() {
+        // What came of the others would look like all of it.
+        return Err(gone(lost.remove(0)));
+    }
     for text in &lost {
         warn(text);
     }
@@ -85,12 +90,50 @@ pub(super) fn retry(
         format: Formats::of(&job, arguments.printed.format),
         spec,
     };
-    again.run(
-        builder.history(settings),
-        given,
-        &arguments.printed,
-        signals,
-    )
+    again.run(builder.history(history), given, &arguments.printed, signals)
+}
+
+/// Refuses a job that did not run to its end: what it has not read is not known, and what its tasks gave before it was
+/// stopped is in no result. So its failed tasks are not all that is missing.
+fn refuse_unfinished(job: &JobEntry, again: &[TaskEntry], is_merged: bool) -> Result<(), CliError> {
+    let done = job.tasks.saturating_sub(again.len() as u64);
+    let is_whole = match job.state {
+        JobState::Done => true,
+        JobState::Interrupted => false,
+        JobState::Cancelled if job.kind == JobKind::Call => true,
+        JobState::Failed => {
+            let is_read = job
+                .stats
+                .as_ref()
+                .is_some_and(|stats| stats["input_read"] == true);
+            is_read && (!is_merged || done == 0)
+        }
+        _ => false,
+    };
+    if is_whole {
+        return Ok(());
+    }
+    let stopped = again
+        .iter()
+        .filter(|task| task.state == TaskState::Cancelled);
+    let stopped = stopped.count() as u64;
+    let inputs = match job.inputs.len() {
+        0 => "its input".to_owned(),
+        count => format!("its {}", counted(count as u64, "input")),
+    };
+    let how = match job.state {
+        JobState::Failed => "stopped at a failure".to_owned(),
+        state => format!("was {state}"),
+    };
+    Err(CliError::Wrong {
+        message: format!(
+            "job {} {how} before all of {inputs} was done: {done} of its tasks ended well, {} failed, {stopped} were stopped, \
+             and others may never have started",
+            job.key,
+            again.len() as u64 - stopped,
+        ),
+        hint: "run the whole job again".to_owned(),
+    })
 }
 
 /// Runs one task again, alone.

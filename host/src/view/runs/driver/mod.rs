@@ -174,7 +174,7 @@ impl Driver {
             self.records,
         );
         if let Some(recording) = self.recording {
-            recording.end(&result);
+            recording.end(&result, self.input_ended);
         }
         let success = result
             .as_ref()
