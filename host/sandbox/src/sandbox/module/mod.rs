@@ -123,7 +123,7 @@ pub struct Uncallable {
 /// Writes the function as WIT does.
 impl fmt::Display for Uncallable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.wit)
+        write!(f, "{}: {}", in_line(&self.name), self.wit)
     }
 }
 
