@@ -169,6 +169,8 @@ pub use rwasm_sandbox::note::{
     LogLevel, LogLine, MAX_PUBLISHED_NAME, MAX_PUBLISHED_NAMES, Notes, Progress, Published,
     TaskNote,
 };
+#[doc(hidden)]
+pub use rwasm_sandbox::outcome::is_backtrace_advice;
 pub use rwasm_sandbox::outcome::{
     ArgumentSource, Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Usage,
 };

@@ -190,6 +190,11 @@ fn a_flood_on_stderr_is_dropped_and_the_task_goes_on() {
         let logs = outcome.usage.logs.expect("it printed something");
         assert_eq!(logs.stderr.kept.len() as u64, limit);
         assert_eq!(logs.stderr.dropped, (10 << 20) - limit);
+        let (head, tail) = logs.stderr.parts();
+        assert_eq!(
+            (head.len() as u64, tail.len() as u64),
+            (limit / 2, limit - limit / 2)
+        );
         assert!(
             logs.stdout.kept.is_empty(),
             "a command's stdout is its result"

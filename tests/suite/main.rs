@@ -76,6 +76,7 @@ mod faults;
 mod lanes;
 mod lifecycle;
 mod nats_servers;
+mod said;
 mod security;
 
 mod docs;

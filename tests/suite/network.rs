@@ -96,12 +96,16 @@ fn nothing_is_granted_unless_it_is_said() {
     let port = echo_streams();
     for function in ["tcp", "udp", "udp-connected"] {
         let arguments = format!("127.0.0.1 {port} hello");
-        is_refused(function, &arguments, "", &["access-denied"]);
+        let hint = &[
+            "access-denied",
+            "access to the network was denied (grant it with --net HOST:PORT)",
+        ];
+        is_refused(function, &arguments, "", hint);
         is_refused(
             function,
             &format!("localhost {port} hello"),
             "",
-            &["access-denied"],
+            &["access-denied", "(grant it with --net "],
         );
     }
     is_refused(

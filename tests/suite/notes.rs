@@ -22,7 +22,8 @@ fn what_may_be_wrong_is_shown_and_all_else_when_it_is_asked_for() {
         return;
     }
     let tell = |options: &str| {
-        let ended = call("hosted").typed("tell 6").typed(options).end();
+        let call = call("hosted").typed("tell 6 --stderr none").typed(options);
+        let ended = call.end();
         ended.expect_code(0).expect_stdout("6\n").stderr
     };
     assert_eq!(tell(""), lines(3));
@@ -30,7 +31,7 @@ fn what_may_be_wrong_is_shown_and_all_else_when_it_is_asked_for() {
     assert_eq!(tell("--log trace"), lines(0));
     assert_eq!(tell("--log off"), "");
     assert_eq!(tell("--quiet"), "");
-    let all = tell("-v");
+    let all = tell("-v --stderr all");
     for part in [
         "call: info: step 3 of 6\n",
         "call: stdout: out 1\n",
@@ -48,7 +49,10 @@ fn it_is_said_which_task_said_it() {
     if only_here("what a task says may come after its result") {
         return;
     }
-    let ended = map("hosted").typed("tell -j 1").stdin("4\n3\n4\n").end();
+    let ended = map("hosted")
+        .typed("tell -j 1 --stderr none")
+        .stdin("4\n3\n4\n")
+        .end();
     let stderr = ended.expect_code(0).expect_stdout("4\n3\n4\n").stderr;
     assert_eq!(
         stderr,

@@ -16,7 +16,7 @@ pub(crate) use grants::{DeterminismOptions, GrantOptions};
 pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check_engines};
 #[cfg(test)]
 pub(crate) use values::LIMITS;
-pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, View, When};
+pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, StderrShown, View, When};
 pub(crate) use words::{are_configured, asks_for_help};
 
 mod cache;
@@ -58,8 +58,8 @@ use crate::environment::config::ProjectFile;
 use crate::exit::CliError;
 use clap::builder::styling::Styles;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use options::{OUTCOME, PLACE};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use options::{FAILURES, OUTCOME, PLACE};
 use rwasm_cluster::{Chunking, Merge};
 use std::cmp::Ordering;
 use std::ffi::OsString;
@@ -197,6 +197,12 @@ pub(crate) struct RunArguments {
     /// Arguments for a WASI command
     #[arg(value_name = "ARG", last = true)]
     pub(crate) program_arguments: Vec<String>,
+
+    /// Exit codes with which a WASI command succeeds, besides 0
+    ///
+    /// For example `--ok-exit 10,20` for a SAT solver. What the command printed is its result.
+    #[arg(long, value_name = "CODES", value_parser = values::parsed::<u32>("an exit code such as 10"), env = "RWASM_OK_EXIT", hide_env = true, value_delimiter = ',', num_args = 1, action = ArgAction::Append, help_heading = FAILURES, hide_short_help = true)]
+    pub(crate) ok_exit: Vec<u32>,
 
     /// How to cut inputs: `auto`, SIZE, `lines:N`, `file` or `exact:SIZE`
     ///

@@ -352,16 +352,16 @@ impl CliError {
             Self::Job(error) => match &**error {
                 JobError::TaskFailed {
                     failure,
-                    stderr,
+                    logs,
                     notes,
                     attempts,
                     ..
-                } => details(failure, Some((stderr, notes.as_deref())), attempts),
+                } => details(failure, Some((logs, notes.as_deref())), attempts),
                 JobError::ReducerFailed(failure) => details(failure, None, &[]),
                 _ => Vec::new(),
             },
             Self::Task { failed, .. } => {
-                let told = (&failed.stderr, failed.notes.as_deref());
+                let told = (&*failed.logs, failed.notes.as_deref());
                 details(&failed.failure, Some(told), &failed.attempts)
             }
             #[cfg(feature = "nats")]

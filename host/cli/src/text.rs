@@ -1,7 +1,7 @@
 //! Text for people, made and not printed: tables, times, words of a shell.
 
 use rwasm_cluster::ByteSize;
-use rwasm_cluster::plain::is_command;
+use rwasm_cluster::plain::leaves_line;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +30,7 @@ pub(crate) fn duration(time: Duration) -> String {
 }
 
 /// What the library advises, by its fields, as options of the program.
-const OPTIONS: [(&str, &str); 18] = [
+const OPTIONS: [(&str, &str); 20] = [
     ("raise `Limits::time`", "raise it with --timeout"),
     ("raise `Limits::memory`", "raise it with --memory"),
     ("raise `Limits::fuel`", "raise it with --fuel"),
@@ -76,6 +76,14 @@ const OPTIONS: [(&str, &str); 18] = [
     ),
     ("name it in `JobSpec::map`", "name it with --map"),
     ("` with `Grants::net`", ""),
+    (
+        "grant one with `Grants::dir`",
+        "grant one with --dir HOST::GUEST",
+    ),
+    (
+        "grant another with `Grants::dir`",
+        "grant another with --dir HOST::GUEST",
+    ),
 ];
 
 /// A message of the library as users of the program read it: with options where the library names fields.
@@ -95,13 +103,14 @@ pub(crate) fn in_options(message: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// A JSON document, for programs and people. JSON allows characters in strings that a terminal may obey.
+/// A JSON document, for programs and people. JSON allows characters in strings that a terminal may obey or take for the
+/// end of a line.
 pub(crate) fn json_document(document: &serde_json::Value) -> String {
     let text = format!("{document:#}\n");
     // Only strings have such characters, and an escape means the same there.
     text.chars()
         .fold(String::with_capacity(text.len()), |mut text, letter| {
-            if is_command(letter) {
+            if leaves_line(letter) && letter != '\n' {
                 text += &format!("\\u{:04x}", u32::from(letter));
             } else {
                 text.push(letter);

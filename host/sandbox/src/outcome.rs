@@ -118,6 +118,8 @@ pub struct Failure {
     pub is_by_clock: bool,
     /// The guest's functions that were running when it was stopped, innermost first.
     pub backtrace: Option<String>,
+    /// The last line that the task wrote to stderr, if it wrote any.
+    pub last_line: Option<Box<str>>,
 }
 
 impl Failure {
@@ -131,6 +133,7 @@ impl Failure {
             is_input_error: false,
             is_by_clock: false,
             backtrace: None,
+            last_line: None,
         }
     }
 
@@ -156,6 +159,14 @@ impl Failure {
             "the task's outcome is no longer wanted",
         )
     }
+}
+
+/// Whether a line is Rust's advice on a panic, which is of no use here: its variable would have to be
+/// granted, and the backtrace is known anyway.
+#[doc(hidden)]
+#[must_use]
+pub fn is_backtrace_advice(line: &str) -> bool {
+    line.starts_with("note: run with `RUST_BACKTRACE")
 }
 
 /// The class of a failure. Its name in JSON and on the command line is stable.
@@ -347,20 +358,62 @@ impl Attempt {
     }
 }
 
-/// What a task printed: the first bytes of each stream, up to the limit.
+/// What a task printed: the first and the last bytes of each stream, up to the limit.
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
-    /// Its stdout; empty for a command, whose stdout is its result.
+    /// Its stdout; of a command, whose stdout is its result, only if it failed.
     pub stdout: Log,
     /// Its stderr.
     pub stderr: Log,
 }
 
-/// One output stream of a task: the first bytes, up to the limit.
-#[derive(Clone, Debug, Default)]
+/// One output stream of a task: all of it, or its beginning and its end if it exceeds the limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
     /// The bytes that were kept.
     pub kept: Vec<u8>,
     /// The number of bytes that were dropped.
     pub dropped: u64,
+    /// The place in the kept bytes where they were dropped.
+    pub dropped_at: usize,
+}
+
+impl Log {
+    /// Returns what was kept before and after the bytes that were dropped; nothing after if none
+    /// were.
+    #[must_use]
+    pub fn parts(&self) -> (&[u8], &[u8]) {
+        if self.dropped == 0 {
+            return (&self.kept, &[]);
+        }
+        self.kept.split_at(self.dropped_at.min(self.kept.len()))
+    }
+
+    /// Returns it as text, with a line for the bytes that were dropped.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let (head, tail) = self.parts();
+        let mut text = String::from_utf8_lossy(head).into_owned();
+        if self.dropped > 0 {
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text += &format!("… {} bytes were dropped here …\n", self.dropped);
+            text += &String::from_utf8_lossy(tail);
+        }
+        text
+    }
+
+    /// Returns the last line that is not empty, without what may not stand in a line.
+    #[must_use]
+    pub fn last_line(&self) -> Option<String> {
+        /// The most characters of it.
+        const LENGTH: usize = 400;
+        let (head, tail) = self.parts();
+        let part = if tail.is_empty() { head } else { tail };
+        let text = String::from_utf8_lossy(part);
+        let mut lines = text.lines().rev();
+        let line = lines.find(|line| !line.trim().is_empty() && !is_backtrace_advice(line))?;
+        Some(in_line(line.trim()).chars().take(LENGTH).collect())
+    }
 }

@@ -133,6 +133,7 @@ impl DurableJobs {
             spec.task.deterministic = head.deterministic;
             spec.task.limits = Some(head.limits.clone());
             spec.task.grants = Some(grants(&head).map_err(damaged)?);
+            spec.ok_exit = head.ok_exit;
             // The program's own name goes before them.
             spec.arguments = head.arguments.into_iter().skip(1).collect();
         }

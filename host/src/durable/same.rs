@@ -232,6 +232,9 @@ fn difference(there: &TasksHead, wanted: &TasksHead) -> Option<&'static str> {
     if there.arguments != wanted.arguments {
         return Some("its arguments are different");
     }
+    if there.ok_exit != wanted.ok_exit {
+        return Some("its exit codes for success are different");
+    }
     if there.deterministic != wanted.deterministic {
         return Some("only one of the two is deterministic");
     }

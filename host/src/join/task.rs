@@ -17,7 +17,7 @@ use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
-use rwasm_sandbox::sandbox::{Arguments, Callee, LoadError, ModuleInfo, Program, Setting};
+use rwasm_sandbox::sandbox::{Arguments, Callee, CommandLine, LoadError, ModuleInfo, Program, Setting};
 use rwasm_value::ids::ChunkIndex;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Packed, PackedArgument, Type};
@@ -343,8 +343,15 @@ impl Bench {
         }
         let key = || {
             format!(
-                "{job} {:?} {:?} {:?} {} {:?} {:?} {:?}",
-                head.dirs, head.net, head.env, head.clock, head.seed, head.limits, head.arguments
+                "{job} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?}",
+                head.dirs,
+                head.net,
+                head.env,
+                head.clock,
+                head.seed,
+                head.limits,
+                head.arguments,
+                head.ok_exit
             )
         };
         if is_granted && let Some(granted) = lock(&self.settings).get_mut(&key()) {
@@ -361,9 +368,18 @@ impl Bench {
             reuse,
             ..TaskSettings::default()
         };
-        let (grants, arguments) = (Arc::new(grants), head.arguments.clone());
+        let command = CommandLine {
+            arguments: head.arguments.clone(),
+            ok_exit: head.ok_exit.clone(),
+        };
         let setting = task
-            .settle(&limits, &grants, arguments, Lookup::Opened(dirs), None)
+            .settle(
+                &limits,
+                &Arc::new(grants),
+                command,
+                Lookup::Opened(dirs),
+                None,
+            )
             .map_err(|error| denied(error.to_string()))?;
         if is_granted {
             self.forget_settings();

@@ -3,8 +3,8 @@
 use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
-    LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, View, When, count, duration, format_parser,
-    limit_help, parsed, pause, positive_size, read,
+    LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, StderrShown, View, When, count, duration,
+    format_parser, limit_help, parsed, pause, positive_size, read,
 };
 #[cfg(feature = "nats")]
 use super::values::{job_id, lane};
@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(super) const OUTCOME: &str = "Result";
 pub(super) const PLACE: &str = "Engines";
 const LIMITS: &str = "Limits per task";
-const FAILURES: &str = "Failures";
+pub(super) const FAILURES: &str = "Failures";
 const SHOWN: &str = "Reporting";
 
 /// Options of every command that runs tasks.
@@ -123,6 +123,12 @@ pub(crate) struct TaskOptions {
     /// -v also prints the level info, and what tasks print and publish.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL", env = "RWASM_LOG", hide_env = true, help_heading = SHOWN)]
     pub(crate) log: LogFrom,
+
+    /// What to show of what successful tasks write to stderr [default: summary, with -v all]
+    ///
+    /// `all` is every line as it is written, `summary` one line at the end. A failed task's stderr is shown with its error.
+    #[arg(long, value_enum, value_name = "WHICH", env = "RWASM_STDERR", hide_env = true, hide_short_help = true, help_heading = SHOWN)]
+    pub(crate) stderr: Option<StderrShown>,
 
     #[command(flatten)]
     pub(crate) history: HistoryArguments,

@@ -1,5 +1,6 @@
 //! Values of options: choices by name, times, sizes, limits.
 
+use super::Loudness;
 use clap::ValueEnum;
 use rwasm_cluster::format::Format;
 use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge};
@@ -78,6 +79,29 @@ impl LogFrom {
             Self::Info => Some(LogLevel::Info),
             Self::Debug => Some(LogLevel::Debug),
             Self::Trace => Some(LogLevel::Trace),
+        }
+    }
+}
+
+/// What is shown of what successful tasks write to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StderrShown {
+    /// Every line
+    All,
+    /// One line at the end
+    Summary,
+    /// Nothing
+    None,
+}
+
+impl StderrShown {
+    /// As is wished, else as fits how much is shown otherwise.
+    pub(crate) fn resolve(wished: Option<Self>, loudness: &Loudness) -> Self {
+        match wished {
+            _ if loudness.quiet => Self::None,
+            Some(wished) => wished,
+            None if loudness.verbose => Self::All,
+            None => Self::Summary,
         }
     }
 }

@@ -138,6 +138,7 @@ fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
     };
     spec.chunking = arguments.chunk;
     spec.arguments.clone_from(&arguments.program_arguments);
+    spec.ok_exit.clone_from(&arguments.ok_exit);
     spec
 }
 

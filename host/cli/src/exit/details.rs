@@ -2,12 +2,12 @@
 
 use crate::text::duration;
 use rwasm_cluster::plain::visible;
-use rwasm_cluster::{Attempt, Failure, Log, Notes};
+use rwasm_cluster::{Attempt, Failure, Log, Logs, Notes, is_backtrace_advice};
 
 /// The attempts before the last, what the last logged and printed and where it was.
 pub(crate) fn details(
     failure: &Failure,
-    told: Option<(&Log, Option<&Notes>)>,
+    told: Option<(&Logs, Option<&Notes>)>,
     attempts: &[Attempt],
 ) -> Vec<String> {
     const ATTEMPTS: usize = 10;
@@ -31,23 +31,19 @@ pub(crate) fn details(
             lines.push(format!("  … and {} more", attempts.len() - ATTEMPTS));
         }
     }
-    let (stderr, notes) = told.unzip();
+    let (logs, notes) = told.unzip();
     if let Some(notes) = notes.flatten().filter(|notes| !notes.log.is_empty()) {
         lines.push("log:".to_owned());
         lines.extend(logged(notes));
     }
-    if let Some(stderr) = stderr.filter(|stderr| !stderr.kept.is_empty()) {
-        lines.push("stderr:".to_owned());
-        lines.extend(
-            tail(&stderr.kept)
-                .into_iter()
-                .map(|line| format!("  {line}")),
-        );
-        if stderr.dropped > 0 {
-            lines.push(format!(
-                "  … and {} more bytes, which were dropped (keep them with --limit logs=SIZE)",
-                stderr.dropped
-            ));
+    for (name, log) in logs
+        .iter()
+        .flat_map(|logs| [("stdout:", &logs.stdout), ("stderr:", &logs.stderr)])
+    {
+        let printed = printed(log);
+        if !printed.is_empty() {
+            lines.push(name.to_owned());
+            lines.extend(printed.into_iter().map(|line| format!("  {line}")));
         }
     }
     if let Some(backtrace) = &failure.backtrace {
@@ -83,16 +79,47 @@ fn logged(notes: &Notes) -> Vec<String> {
 /// The most of a line that is shown.
 const WIDTH: usize = 400;
 
-/// The last lines of what a guest printed.
-fn tail(bytes: &[u8]) -> Vec<String> {
-    const LINES: usize = 8;
+/// The most lines that are shown of the beginning, and of the end, of what a guest printed: a message stands before the
+/// stack in some languages, and after it in others.
+const LINES: usize = 8;
+
+/// The first and the last lines of what a guest printed, with a mark for those between them.
+fn printed(log: &Log) -> Vec<String> {
+    let (head, tail) = log.parts();
+    let (head, tail) = (lines_of(head), lines_of(tail));
+    let count = head.len() + tail.len();
+    let is_whole = log.dropped == 0 && count <= 2 * LINES;
+    let first = if is_whole {
+        count
+    } else {
+        LINES.min(head.len())
+    };
+    let last = if is_whole {
+        0
+    } else {
+        LINES.min(count - first)
+    };
+    let all: Vec<String> = head.into_iter().chain(tail).collect();
+    let mut lines = all[..first].to_vec();
+    let left_out = count - first - last;
+    if log.dropped > 0 {
+        lines.push(format!(
+            "… {left_out} more lines and {} more bytes, which were dropped (keep them with --limit logs=SIZE) …",
+            log.dropped
+        ));
+    } else if left_out > 0 {
+        lines.push(format!("… {left_out} more lines …"));
+    }
+    lines.extend_from_slice(&all[count - last..]);
+    lines
+}
+
+/// The lines of a text, as they are shown.
+fn lines_of(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
-    // Rust's advice on a panic is of no use here: its variable would have to be granted, and the backtrace is shown anyway.
-    let is_advice = |line: &&str| line.starts_with("note: run with `RUST_BACKTRACE");
-    let lines = text.lines().filter(|line| !is_advice(line));
-    let lines: Vec<&str> = lines.skip_while(|line| line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..]
-        .iter()
+    let lines = text.lines().filter(|line| !is_backtrace_advice(line));
+    let lines = lines.skip_while(|line| line.trim().is_empty());
+    lines
         .map(|line| visible(&line.chars().take(WIDTH).collect::<String>()))
         .collect()
 }

@@ -1,6 +1,6 @@
 //! What tasks say while they run, written to stderr a line each: what they log, and with `-v` all else.
 
-use crate::args::Loudness;
+use crate::args::{Loudness, StderrShown};
 use rwasm_cluster::plain::visible;
 use rwasm_cluster::{Cluster, ClusterNote, ClusterNotes, JobId, LogLevel, TaskNote};
 use std::collections::BTreeMap;
@@ -23,25 +23,40 @@ const PROGRESS: Duration = Duration::from_millis(200);
 
 /// What is printed of the notes that tasks send.
 #[derive(Clone, Copy)]
-pub(crate) enum NotesShown {
-    Nothing,
+pub(crate) struct NotesShown {
     /// What they log, from this level on.
-    Log(LogLevel),
-    /// All of it; of what they log that from this level on.
-    All(LogLevel),
+    log: Option<LogLevel>,
+    /// What they write to stderr.
+    stderr: bool,
+    /// All else.
+    rest: bool,
 }
 
 impl NotesShown {
     /// What the options say, of which `from` is the level that is asked for.
-    pub(crate) fn resolve(from: Option<LogLevel>, loudness: &Loudness) -> Self {
-        match from {
-            _ if loudness.quiet => Self::Nothing,
-            from if loudness.verbose => {
-                Self::All(from.map_or(LogLevel::Info, |from| from.min(LogLevel::Info)))
-            }
-            Some(from) => Self::Log(from),
-            None => Self::Nothing,
+    pub(crate) fn resolve(
+        from: Option<LogLevel>,
+        stderr: StderrShown,
+        loudness: &Loudness,
+    ) -> Self {
+        let log = if loudness.verbose {
+            Some(from.map_or(LogLevel::Info, |from| from.min(LogLevel::Info)))
+        } else {
+            from
+        };
+        Self {
+            log: log.filter(|_| !loudness.quiet),
+            stderr: stderr == StderrShown::All,
+            rest: loudness.verbose,
         }
+    }
+
+    /// What they send of it; none if that is nothing.
+    fn of(self, cluster: &Cluster) -> Option<ClusterNotes> {
+        if self.stderr || self.rest {
+            return Some(cluster.notes());
+        }
+        self.log.map(|from| cluster.log(from))
     }
 }
 
@@ -64,19 +79,15 @@ pub(crate) struct NotePrinter {
 
 impl NotePrinter {
     pub(crate) fn follow(cluster: &Cluster, shown: NotesShown, naming: TaskNaming) -> Self {
-        let (from, notes) = match shown {
-            NotesShown::Nothing => {
-                return Self {
-                    stop: None,
-                    thread: None,
-                };
-            }
-            NotesShown::Log(from) => (from, cluster.log(from)),
-            NotesShown::All(from) => (from, cluster.notes()),
+        let Some(notes) = shown.of(cluster) else {
+            return Self {
+                stop: None,
+                thread: None,
+            };
         };
         let (stop, stopped) = oneshot::channel();
         let mut writer = Writer {
-            from,
+            shown,
             naming,
             clears: std::io::stderr().is_terminal(),
             begun: BTreeMap::new(),
@@ -104,8 +115,7 @@ impl Drop for NotePrinter {
 }
 
 struct Writer {
-    /// Which log lines are written.
-    from: LogLevel,
+    shown: NotesShown,
     naming: TaskNaming,
     /// Whether a progress bar may stand where a line goes.
     clears: bool,
@@ -148,11 +158,15 @@ impl Writer {
             _ => return,
         };
         match note {
-            TaskNote::Log { level, message } if level >= self.from => {
+            TaskNote::Log { level, message }
+                if self.shown.log.is_some_and(|from| level >= from) =>
+            {
                 self.line(job, index, level.name(), &message);
             }
+            TaskNote::Stderr(bytes) if self.shown.stderr => self.part(job, index, "stderr", &bytes),
+            TaskNote::Log { .. } | TaskNote::Stderr(_) => {}
+            _ if !self.shown.rest => {}
             TaskNote::Stdout(bytes) => self.part(job, index, "stdout", &bytes),
-            TaskNote::Stderr(bytes) => self.part(job, index, "stderr", &bytes),
             TaskNote::Published { name, bytes } => {
                 let text = format!("{name} = {}", String::from_utf8_lossy(&bytes));
                 self.line(job, index, "published", &text);
@@ -170,7 +184,6 @@ impl Writer {
                     );
                 }
             }
-            TaskNote::Log { .. } => {}
         }
     }
 

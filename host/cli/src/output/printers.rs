@@ -166,11 +166,15 @@ impl RunPrinter {
 
 /// Reports a failed task that the job tolerates.
 pub(crate) fn failed_task(origin: &Origin, failure: &Failure) -> String {
-    format!(
+    let mut text = format!(
         "a task failed ({}) on {origin}: {}",
         failure.code,
         in_options(&failure.message)
-    )
+    );
+    if let Some(line) = &failure.last_line {
+        text += &format!(" (stderr ends in `{line}`)");
+    }
+    text
 }
 
 /// A value that a job gave.
@@ -218,14 +222,17 @@ impl MapPrinter {
     fn failed(&mut self, failed: &Arc<TaskFailure>) -> Result<(), CliError> {
         let failure = &failed.failure;
         if matches!(self.format, Format::Json | Format::Jsonl) {
-            let said = Value::Record(vec![
+            let mut said = vec![
                 ("code".into(), failure.code.name().to_owned().into()),
                 (
                     "message".into(),
                     in_options(&failure.message).into_owned().into(),
                 ),
-            ]);
-            let record = Value::Record(vec![("error".into(), said)]);
+            ];
+            if let Some(line) = &failure.last_line {
+                said.push(("last_line".into(), line.to_string().into()));
+            }
+            let record = Value::Record(vec![("error".into(), Value::Record(said))]);
             return self.output.value(&record, Format::Json);
         }
         if !self.is_quiet {

@@ -71,11 +71,15 @@ pub(crate) fn write(
 }
 
 fn failure((origin, failure): &(Origin, Failure)) -> Json {
-    json!({
+    let mut document = json!({
         "task": task(origin),
         "code": failure.code.name(),
         "message": in_options(&failure.message),
-    })
+    });
+    if let Some(line) = &failure.last_line {
+        document["last_line"] = Json::from(&**line);
+    }
+    document
 }
 
 fn stats(stats: &JobStats, failures: u64) -> Json {
@@ -170,8 +174,8 @@ impl RecordedNotes {
                 .map(|progress| json!({ "done": progress.done, "total": progress.total }));
         }
         if let Some(logs) = &usage.logs {
-            recorded.stdout = text(&logs.stdout.kept);
-            recorded.stderr = text(&logs.stderr.kept);
+            recorded.stdout = logs.stdout.text();
+            recorded.stderr = logs.stderr.text();
         }
         recorded
     }

@@ -2,7 +2,8 @@
 
 use super::report::{self, Record};
 use super::{messages, stats};
-use rwasm_cluster::{EngineStats, Failure, JobResult, JobStats, Origin, TaskInfo};
+use crate::text::counted;
+use rwasm_cluster::{ByteSize, EngineStats, Failure, JobResult, JobStats, Origin, TaskInfo};
 
 /// What is said of a job that has ended well.
 pub(crate) struct Summary {
@@ -47,6 +48,20 @@ impl Summary {
         }
     }
 
+    /// Says in one line what the tasks wrote to stderr, if they did.
+    pub(crate) fn print_stderr(&self) {
+        let stderr = &self.stats.stderr;
+        if stderr.tasks == 0 {
+            return;
+        }
+        let line = stderr.last_line.as_deref().unwrap_or_default();
+        messages::note(&format!(
+            "{} wrote {} to stderr, ending in `{line}`; --stderr all shows it",
+            counted(stderr.tasks, "task"),
+            ByteSize::new(stderr.bytes)
+        ));
+    }
+
     /// Prints the figures; `piece` is what the input is made of.
     pub(crate) fn print_stats(&self, piece: &str) {
         messages::print(&stats::table(&self.stats, piece));
@@ -57,7 +72,10 @@ impl Summary {
 pub(crate) fn figures(calls: &[TaskInfo]) -> JobStats {
     let mut stats = JobStats::default();
     stats.chunks = calls.len() as u64;
-    for call in calls {
+    for (index, call) in (0..).zip(calls) {
+        if let Some(logs) = &call.usage.logs {
+            stats.stderr.add(index, &logs.stderr);
+        }
         let attempts = call.attempts.len() as u64;
         stats.tasks += attempts;
         stats.dispatches += attempts;

@@ -24,6 +24,7 @@ pub(crate) use settings::Settings;
 #[cfg(feature = "nats")]
 pub(crate) use store::durable;
 
+use crate::args::StderrShown;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::report;
@@ -76,6 +77,9 @@ pub(crate) fn carry_out<P: Plan>(
     steps.done(P::WORDING.ended);
 
     summary.warn();
+    if output.stderr == StderrShown::Summary {
+        summary.print_stderr();
+    }
     if output.shows_stats {
         summary.print_stats(P::WORDING.piece);
     }

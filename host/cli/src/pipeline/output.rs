@@ -1,7 +1,7 @@
 //! Where what comes of a job goes, and what is shown beside it.
 
 use super::history;
-use crate::args::{ManyOptions, TaskOptions, When};
+use crate::args::{ManyOptions, StderrShown, TaskOptions, When};
 use crate::exit::CliError;
 use crate::output::notes::NotesShown;
 use crate::output::results::{Output, is_stream};
@@ -21,6 +21,7 @@ pub(crate) struct OutputSettings {
     pub(super) shows_stats: bool,
     pub(super) progress: When,
     pub(super) notes: NotesShown,
+    pub(super) stderr: StderrShown,
     pub(crate) is_quiet: bool,
 }
 
@@ -30,13 +31,15 @@ impl OutputSettings {
         many: Option<&ManyOptions>,
     ) -> Result<Self, CliError> {
         refuse_same(task.output.as_deref(), task.report.as_deref())?;
+        let stderr = StderrShown::resolve(task.stderr, &task.loudness);
         Ok(Self {
             format: task.format,
             results: task.output.clone(),
             report: task.report.clone(),
             shows_stats: task.stats,
             progress: many.map_or(When::Never, |many| many.progress),
-            notes: NotesShown::resolve(task.log.level(), &task.loudness),
+            notes: NotesShown::resolve(task.log.level(), stderr, &task.loudness),
+            stderr,
             is_quiet: task.loudness.quiet,
         })
     }

@@ -34,7 +34,7 @@ pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, Ho
 #[doc(hidden)]
 pub use world::net::Peers;
 #[doc(hidden)]
-pub use world::request::{Arguments, Caller, Report, Request, Setting, Surroundings};
+pub use world::request::{Arguments, Caller, CommandLine, Report, Request, Setting, Surroundings};
 
 #[cfg(test)]
 mod tests;

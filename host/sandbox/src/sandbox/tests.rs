@@ -145,7 +145,7 @@ impl Room {
     /// Lowers a value into the guest and gives its place.
     fn lower(&mut self, layouts: &[Layout], value: &Packed) -> u32 {
         let realloc = Some(self.realloc.clone());
-        let mut guest = GuestMemory::new(&mut self.store, self.memory, realloc, Waits::Never);
+        let mut guest = GuestMemory::new(&mut self.store, Some(self.memory), realloc, Waits::Never);
         lower_params(
             &mut guest,
             layouts,

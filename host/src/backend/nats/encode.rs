@@ -120,7 +120,8 @@ impl Encoder {
                 Random::System => None,
             },
             deterministic: setting.deterministic,
-            arguments: setting.program_arguments.clone(),
+            arguments: setting.command.arguments.clone(),
+            ok_exit: setting.command.ok_exit.clone(),
             reuse: dispatch.reuse.name().to_owned(),
             owner: (dispatch.reuse == Reuse::Engine)
                 .then(|| format!("{}-{}", self.session, dispatch.owner.number())),

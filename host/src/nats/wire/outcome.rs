@@ -65,6 +65,7 @@ fn put(outcome: &Outcome, out: &mut Writer) {
         for log in [&logs.stdout, &logs.stderr] {
             out.put_bytes(&log.kept);
             out.put_u64_leb(log.dropped);
+            out.put_len(log.dropped_at);
         }
     }
     out.put_bool(usage.notes.is_some());
@@ -173,7 +174,12 @@ fn outcome(from: &mut Reader<'_>, ty: &Type) -> Result<Outcome, WireError> {
     let result = if from.bool()? {
         Ok(Packed::from_wire(ty.clone(), from.byte_string()?)?)
     } else {
-        Err(failure(from)?)
+        let mut failure = failure(from)?;
+        let logs = usage.logs.as_ref();
+        failure.last_line = logs
+            .and_then(|logs| logs.stderr.last_line())
+            .map(Into::into);
+        Err(failure)
     };
     Ok(Outcome { result, usage })
 }
@@ -199,6 +205,7 @@ fn usage(from: &mut Reader<'_>) -> Result<Usage, WireError> {
             Ok(Log {
                 kept: from.byte_string()?.to_vec(),
                 dropped: from.u64_leb()?,
+                dropped_at: usize::try_from(from.u64_leb()?).unwrap_or(usize::MAX),
             })
         };
         let (stdout, stderr) = (log()?, log()?);

@@ -36,6 +36,9 @@ pub(crate) struct TasksHead {
     pub(crate) deterministic: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) arguments: Vec<String>,
+    /// Exit codes with which a WASI command succeeds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ok_exit: Vec<u32>,
     /// How long an instance lives, and its owner if it outlives the message.
     pub(crate) reuse: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -98,6 +98,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         let log = |kept: &Bytes| Log {
             kept: kept.to_vec(),
             dropped: 7,
+            dropped_at: kept.len() / 2,
         };
         Box::new(Logs {
             stdout: log(&kept),

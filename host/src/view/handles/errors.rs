@@ -2,7 +2,7 @@
 
 use crate::view::shared::result::JobError;
 use rwasm_sandbox::note::Notes;
-use rwasm_sandbox::outcome::{Attempt, Failure, Log, Origin};
+use rwasm_sandbox::outcome::{Attempt, Failure, Logs, Origin};
 use rwasm_value::ids::JobId;
 use rwasm_value::plain::in_line;
 use std::fmt;
@@ -57,8 +57,8 @@ pub struct TaskFailure {
     pub failure: Failure,
     /// All its attempts, in order; empty if it never ran.
     pub attempts: Vec<Attempt>,
-    /// What it printed to stderr in the last attempt, as far as that was kept.
-    pub stderr: Log,
+    /// What it printed in the last attempt, as far as that was kept.
+    pub logs: Box<Logs>,
     /// What it reported through the host in the last attempt, as far as that was kept.
     pub notes: Option<Box<Notes>>,
 }

@@ -283,7 +283,7 @@ impl<R> Map<R> {
             origin,
             failure,
             attempts,
-            stderr: logs.map(|logs| logs.stderr).unwrap_or_default(),
+            logs: logs.unwrap_or_default(),
             notes: outcome.usage.notes,
         })))
     }
@@ -293,7 +293,7 @@ impl<R> Map<R> {
         let JobError::TaskFailed {
             origin,
             failure,
-            stderr,
+            logs,
             notes,
             attempts,
             ..
@@ -309,7 +309,7 @@ impl<R> Map<R> {
             origin: origin.clone(),
             failure: (**failure).clone(),
             attempts: attempts.clone(),
-            stderr: (**stderr).clone(),
+            logs: logs.clone(),
             notes: notes.clone(),
         };
         (origin.index, Err(TaskError::Failed(Arc::new(failed))))

@@ -250,7 +250,7 @@ impl Call {
                 },
                 failure,
                 attempts: outcome.attempts(),
-                stderr: logs.map(|logs| logs.stderr.clone()).unwrap_or_default(),
+                logs: logs.cloned().unwrap_or_default(),
                 notes: outcome.usage.notes.clone(),
             }))
         })

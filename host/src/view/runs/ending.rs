@@ -5,7 +5,7 @@ use crate::merge::{Fold, MergeError};
 use crate::view::shared::result::{JobError, JobResult, TaskRecord};
 use crate::view::shared::stats::JobStats;
 use rwasm_sandbox::input::InputError;
-use rwasm_sandbox::outcome::{Attempt, Failure, Logs, Origin, Outcome, Usage};
+use rwasm_sandbox::outcome::{Attempt, Failure, Origin, Outcome, Usage};
 use rwasm_value::value::Packed;
 use std::time::Duration;
 
@@ -79,11 +79,7 @@ pub(crate) fn conclude(
             origin: fault.origin,
             failure: Box::new(fault.failure),
             notes: fault.usage.notes,
-            stderr: fault
-                .usage
-                .logs
-                .map(|logs: Box<Logs>| Box::new(logs.stderr))
-                .unwrap_or_default(),
+            logs: fault.usage.logs.unwrap_or_default(),
             failures,
         }),
         Ending::MergeFailed { failure } => Err(JobError::ReducerFailed(Box::new(failure.failure))),

@@ -15,7 +15,7 @@ use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::input::{Input, InputError};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::ArgumentSource;
-use rwasm_sandbox::sandbox::{Callee, DynamicCallable, Module, Program, Setting};
+use rwasm_sandbox::sandbox::{Callee, CommandLine, DynamicCallable, Module, Program, Setting};
 use rwasm_value::ids::{DispatchId, JobId};
 use std::io::Read;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Packs {
         let setting = spec.task.settle(
             limits,
             &Arc::new(grants.clone()),
-            plan.arguments.clone(),
+            plan.command.clone(),
             Lookup::Elsewhere,
             None,
         )?;
@@ -80,9 +80,13 @@ impl Packs {
         grants: &Grants,
     ) -> Result<Self, SubmitError> {
         let grants = Arc::new(grants.clone());
-        let setting = spec
-            .task
-            .settle(limits, &grants, Vec::new(), Lookup::Elsewhere, None)?;
+        let setting = spec.task.settle(
+            limits,
+            &grants,
+            CommandLine::default(),
+            Lookup::Elsewhere,
+            None,
+        )?;
         let given = Lines::new(function, name, lines, limits);
         let pieces = Box::new(Listed::new(given, None));
         Ok(Self::new(

@@ -8,7 +8,7 @@ use crate::merge::{Builtin, Fold, MergeTypeError};
 use crate::view::shared::targets::TargetError;
 use rwasm_sandbox::chunk::Chunking;
 use rwasm_sandbox::sandbox::{
-    Callable, Callee, Form, Function, FunctionError, FunctionList, Module, value_type,
+    Callable, Callee, CommandLine, Form, Function, FunctionError, FunctionList, Module, value_type,
 };
 use rwasm_value::value::Type;
 
@@ -81,6 +81,16 @@ pub enum PlanError {
         /// The function that is called.
         function: String,
     },
+    /// Exit codes were given for a function, which returns instead of exiting.
+    #[error(
+        "exit codes are those of WASI commands, but `{module}` is called by its function `{function}`"
+    )]
+    ExitForFunction {
+        /// The module.
+        module: String,
+        /// The function that is called.
+        function: String,
+    },
 }
 
 fn candidates(module: &str, functions: &[String]) -> String {
@@ -121,7 +131,7 @@ pub(crate) struct Plan {
     /// The built-in merge, where there is one.
     pub(crate) fold: Option<Builtin>,
     pub(crate) chunking: Chunking,
-    pub(crate) arguments: Vec<String>,
+    pub(crate) command: CommandLine,
     /// How the outcomes are merged, with nothing left to default.
     pub(crate) merge: Merge,
     /// Whether outcomes are delivered as they come.
@@ -148,6 +158,12 @@ impl Plan {
                 function: mapper.name.clone(),
             });
         }
+        if !spec.ok_exit.is_empty() {
+            return Err(PlanError::ExitForFunction {
+                module: module.name().to_owned(),
+                function: mapper.name.clone(),
+            });
+        }
         let item = value_type(mapper);
         let (reduce, fold) = merge(module, mapper, &item, &spec.merge)?;
         if let Some(builtin) = fold {
@@ -159,7 +175,7 @@ impl Plan {
             item,
             fold: joined(spec, fold),
             chunking: spec.chunking.unwrap_or(Chunking::Auto),
-            arguments: Vec::new(),
+            command: CommandLine::default(),
             merge: resolved(module, reduce, fold),
             unordered: unordered(spec, reduce.is_some() || fold.is_some())?,
         })
@@ -173,7 +189,7 @@ impl Plan {
             item: function.value_type(),
             fold: None,
             chunking: Chunking::Auto,
-            arguments: Vec::new(),
+            command: CommandLine::default(),
             merge: Merge::None,
             unordered,
         }
@@ -256,9 +272,12 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
         item: Type::bytes(),
         fold: joined(spec, fold),
         chunking: spec.chunking.unwrap_or(Chunking::File),
-        arguments: std::iter::once(name)
-            .chain(spec.arguments.iter().cloned())
-            .collect(),
+        command: CommandLine {
+            arguments: std::iter::once(name)
+                .chain(spec.arguments.iter().cloned())
+                .collect(),
+            ok_exit: spec.ok_exit.clone(),
+        },
         merge: resolved(module, None, fold),
         unordered: unordered(spec, fold.is_some())?,
     })

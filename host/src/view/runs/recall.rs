@@ -66,7 +66,7 @@ impl Core {
         total: u64,
     ) -> Result<Job, SubmitError> {
         let plan = Plan::new(module, spec)?;
-        let setting = self.setting(&self.own, &spec.task, plan.arguments.clone())?;
+        let setting = self.setting(&self.own, &spec.task, plan.command.clone())?;
         let program = self.program(&self.own, module, &setting)?;
         let pieces = Box::new(Remembered::new(sources, total));
         self.start(NewJob::of_run(

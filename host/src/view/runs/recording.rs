@@ -331,6 +331,7 @@ fn job_options(new: &NewJob<'_>) -> Json {
         "merge": new.plan.merge.to_string(),
         "chunk": chunking.map(|chunking| chunking.to_string()),
         "arguments": run.map_or(&[][..], |run| &run.arguments),
+        "ok_exit": run.map_or(&[][..], |run| &run.ok_exit),
         "view": view,
         "reuse": task.reuse.name(),
         "retries": task.retry.retries,

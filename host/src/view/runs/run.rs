@@ -30,7 +30,7 @@ impl Core {
             Some(_) => input_entries(&inputs),
             None => Vec::new(),
         };
-        let setting = self.setting(tenant, &spec.task, plan.arguments.clone())?;
+        let setting = self.setting(tenant, &spec.task, plan.command.clone())?;
         let chunks = cut(&plan, &setting.limits, inputs)?;
         let program = self.program(tenant, module, &setting)?;
         self.start(NewJob {

@@ -42,6 +42,9 @@ pub struct JobSpec {
     pub streamed: bool,
     /// The arguments of a WASI command, without its own name.
     pub arguments: Vec<String>,
+    /// Exit codes with which a WASI command succeeds, besides 0: what it printed is its result. By
+    /// default there are none.
+    pub ok_exit: Vec<u32>,
     /// How each task is run.
     pub task: TaskSettings,
     /// How the job treats its tasks together.

@@ -17,7 +17,7 @@ use rwasm_sandbox::grants::Grants;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::note::LogLevel;
 use rwasm_sandbox::sandbox::{
-    LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
+    CommandLine, LoadError, Module, ModuleHash, Program, Sandbox, Setting, VariantKey,
 };
 use rwasm_value::ids::{EngineId, JobId};
 use std::collections::{BTreeMap, HashMap};
@@ -172,7 +172,7 @@ impl Core {
         &self,
         tenant: &TenantState,
         task: &TaskSettings,
-        arguments: Vec<String>,
+        command: CommandLine,
     ) -> Result<Arc<Setting>, SettingError> {
         let label = tenant.account.label.as_ref();
         let lookup = if self.is_here() {
@@ -180,7 +180,7 @@ impl Core {
         } else {
             Lookup::Elsewhere
         };
-        task.settle(&self.limits, &self.grants, arguments, lookup, label)
+        task.settle(&self.limits, &self.grants, command, lookup, label)
     }
 
     /// The module made ready for this setting, on this thread if nobody has done that yet.

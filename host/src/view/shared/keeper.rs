@@ -113,7 +113,7 @@ impl Keeper {
         entry.bytes_out = usage.bytes_out;
         entry.fuel = usage.fuel;
         if let Some(logs) = &usage.logs {
-            entry.stderr.clone_from(&logs.stderr.kept);
+            entry.stderr = logs.stderr.text().into_bytes();
         }
         entry
     }

@@ -4,7 +4,7 @@ use super::stats::JobStats;
 use crate::merge::MergeError;
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::note::Notes;
-use rwasm_sandbox::outcome::{Attempt, Failure, FailureCode, Log, Origin, Usage};
+use rwasm_sandbox::outcome::{Attempt, Failure, FailureCode, Logs, Origin, Usage};
 use rwasm_value::ids::JobId;
 use rwasm_value::value::Packed;
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub enum JobError {
         origin: Origin,
         /// Why it failed.
         failure: Box<Failure>,
-        /// What its program printed to stderr, as far as it was kept.
-        stderr: Box<Log>,
+        /// What it printed in the last attempt, as far as it was kept.
+        logs: Box<Logs>,
         /// What it reported through the host, as far as that was kept.
         notes: Option<Box<Notes>>,
         /// The number of tasks that had failed.

@@ -10,7 +10,7 @@ use crate::placement::Eligible;
 use rwasm_history::JobKey;
 use rwasm_sandbox::grants::{GrantError, Grants};
 use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK};
-use rwasm_sandbox::sandbox::{Caller, GrantedDirs, Peers, Setting};
+use rwasm_sandbox::sandbox::{Caller, CommandLine, GrantedDirs, Peers, Setting};
 use rwasm_value::units::ByteSize;
 use std::any::Any;
 #[cfg(feature = "nats")]
@@ -94,13 +94,13 @@ pub(crate) enum Lookup {
 
 impl TaskSettings {
     /// Checks these settings and returns what the sandbox needs of them. `limits` and `grants` apply if these settings
-    /// have none; `arguments` are those of a WASI command, its own name first. `tenant` is the label of whoever they belong
+    /// have none; `command` is how a WASI command is called. `tenant` is the label of whoever they belong
     /// to.
     pub(crate) fn settle(
         &self,
         limits: &Limits,
         grants: &Arc<Grants>,
-        arguments: Vec<String>,
+        command: CommandLine,
         lookup: Lookup,
         tenant: Option<&Arc<str>>,
     ) -> Result<Arc<Setting>, SettingError> {
@@ -145,7 +145,7 @@ impl TaskSettings {
             peers: Arc::new(peers),
             dirs,
             deterministic: self.deterministic,
-            program_arguments: arguments,
+            command,
             keep_instance: self.reuse != Reuse::None,
             caller: Caller::of(tenant, self.context.as_ref()),
         }))
@@ -212,7 +212,7 @@ impl ViewSettings {
         if let Some(setting) = self.setting.get() {
             return Ok(setting);
         }
-        let setting = core.setting(&self.tenant, &self.task, Vec::new())?;
+        let setting = core.setting(&self.tenant, &self.task, CommandLine::default())?;
         Ok(self.setting.get_or_init(|| setting))
     }
 }

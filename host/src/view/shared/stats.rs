@@ -1,7 +1,7 @@
 //! The figures of a job.
 
 use crate::events::JobUsage;
-use rwasm_sandbox::outcome::Usage;
+use rwasm_sandbox::outcome::{Log, Usage};
 use rwasm_value::ids::EngineId;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +34,38 @@ pub struct JobStats {
     pub engine_count: usize,
     /// What all tasks used together.
     pub usage: JobUsage,
+    /// What the tasks that succeeded wrote to stderr.
+    pub stderr: StderrStats,
+}
+
+/// What tasks that succeeded wrote to stderr.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct StderrStats {
+    /// The tasks that wrote something.
+    pub tasks: u64,
+    /// The bytes that they wrote.
+    pub bytes: u64,
+    /// The last line of the first of these tasks, in input order.
+    pub last_line: Option<String>,
+    first: Option<u64>,
+}
+
+impl StderrStats {
+    /// Adds a task, by its place among all.
+    #[doc(hidden)]
+    pub fn add(&mut self, index: u64, log: &Log) {
+        let bytes = log.kept.len() as u64 + log.dropped;
+        if bytes == 0 {
+            return;
+        }
+        self.tasks += 1;
+        self.bytes += bytes;
+        if self.first.is_none_or(|first| index < first) {
+            self.first = Some(index);
+            self.last_line = log.last_line();
+        }
+    }
 }
 
 /// What one engine did for a job.

@@ -426,7 +426,7 @@ fn failed(failure: &TaskFailure) -> JobError {
     JobError::TaskFailed {
         origin: failure.origin.clone(),
         failure: Box::new(failure.failure.clone()),
-        stderr: Box::new(failure.stderr.clone()),
+        logs: failure.logs.clone(),
         notes: failure.notes.clone(),
         failures: 1,
         attempts: failure.attempts.clone(),
@@ -460,6 +460,12 @@ fn spec(job: &JobEntry) -> JobSpec {
     if let Some(arguments) = options["arguments"].as_array() {
         let words = arguments.iter().filter_map(Json::as_str);
         spec.arguments = words.map(str::to_owned).collect();
+    }
+    if let Some(codes) = options["ok_exit"].as_array() {
+        let codes = codes
+            .iter()
+            .filter_map(|code| u32::try_from(code.as_u64()?).ok());
+        spec.ok_exit = codes.collect();
     }
     spec
 }

@@ -16,7 +16,8 @@ pub(in crate::sandbox) enum Waits {
 /// A guest's memory, and the function by which it allocates for the host.
 pub(in crate::sandbox) struct GuestMemory<'a, T: 'static> {
     pub(super) store: &'a mut Store<T>,
-    pub(super) memory: Memory,
+    /// None if the module exports none, and then none of its functions needs it.
+    pub(super) memory: Option<Memory>,
     pub(super) realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
     waits: Waits,
 }
@@ -35,7 +36,7 @@ pub(super) enum RoomError {
 impl<'a, T: Send + 'static> GuestMemory<'a, T> {
     pub(in crate::sandbox) fn new(
         store: &'a mut Store<T>,
-        memory: Memory,
+        memory: Option<Memory>,
         realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
         waits: Waits,
     ) -> Self {
@@ -53,6 +54,7 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
             return Ok(align);
         }
         let realloc = self.realloc.as_ref().ok_or(RoomError::NoRealloc)?;
+        let memory = self.memory.ok_or(RoomError::NoRealloc)?;
         let arguments = (0, 0, align, size);
         let place = match self.waits {
             Waits::Never => realloc.call(self.store.as_context_mut(), arguments),
@@ -70,7 +72,7 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
         }
         .map_err(RoomError::Call)?;
         let end = u64::from(place) + u64::from(size);
-        let memory = self.memory.data_size(&*self.store) as u64;
+        let memory = memory.data_size(&*self.store) as u64;
         if end > memory {
             return Err(RoomError::Place(format!(
                 "cabi_realloc returned {place} for {size} bytes, in a memory of {memory} bytes"
@@ -88,6 +90,7 @@ impl<'a, T: Send + 'static> GuestMemory<'a, T> {
     /// memory since, but never shrunk it.
     pub(super) fn slot(&mut self, place: u32, size: u32) -> &mut [u8] {
         let start = place as usize;
-        &mut self.memory.data_mut(&mut *self.store)[start..start + size as usize]
+        let memory = self.memory.map(|memory| memory.data_mut(&mut *self.store));
+        &mut memory.unwrap_or_default()[start..start + size as usize]
     }
 }

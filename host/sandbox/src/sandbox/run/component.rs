@@ -8,7 +8,6 @@ use super::program::ComponentCode;
 use super::runner::Stop;
 use super::{core, text};
 use crate::input::Chunk;
-use crate::limits::Limits;
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::abi::val;
 use crate::sandbox::module::{Callee, Function, ModuleInfo};
@@ -30,10 +29,7 @@ pub(super) async fn call(
     instance: Option<Instance>,
 ) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
     match request.callee {
-        Callee::Command => Ok((
-            Ok(run_program(code, store, &request.setting.limits).await?),
-            None,
-        )),
+        Callee::Command => Ok((Ok(run_program(code, store, request).await?), None)),
         Callee::Function(idx) => {
             let instance = match instance {
                 Some(instance) => instance,
@@ -71,7 +67,7 @@ pub(super) async fn call(
 async fn run_program(
     code: &ComponentCode,
     store: &mut Store<GuestState>,
-    limits: &Limits,
+    request: &Request<'_>,
 ) -> Result<Packed, Stop> {
     let program = code
         .command
@@ -80,10 +76,11 @@ async fn run_program(
     let instance = program.instantiate_async(&mut *store).await?;
     match instance.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => {}
+        Ok(Err(())) if core::is_ok_exit(1, request) => {}
         Ok(Err(())) => {
-            return Err(failure::exited(1, store.data(), limits).into());
+            return Err(failure::exited(1, store.data(), &request.setting.limits).into());
         }
-        Err(error) if core::is_success(&error) => {}
+        Err(error) if core::is_success(&error, request) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(core::program_output(store))

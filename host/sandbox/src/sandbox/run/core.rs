@@ -40,7 +40,9 @@ pub(super) async fn call(
         None => match CoreInstance::new(code, store, request.callee).await {
             Ok(instance) => instance,
             // A program may exit before its `_start` is called.
-            Err(Stop::Guest(error)) if request.callee == Callee::Command && is_success(&error) => {
+            Err(Stop::Guest(error))
+                if request.callee == Callee::Command && is_success(&error, request) =>
+            {
                 return Ok((Ok(program_output(store)), None));
             }
             Err(stop) => return Err(stop),
@@ -48,7 +50,7 @@ pub(super) async fn call(
     };
     match request.callee {
         Callee::Command => {
-            let value = run_program(code, store, &instance).await?;
+            let value = run_program(code, store, &instance, request).await?;
             // A program runs once; its instance ends with it.
             Ok((Ok(value), None))
         }
@@ -142,6 +144,7 @@ async fn run_program(
     code: &CoreCode,
     store: &mut Store<GuestState>,
     instance: &CoreInstance,
+    request: &Request<'_>,
 ) -> Result<Packed, Stop> {
     let start = code
         .start
@@ -151,17 +154,22 @@ async fn run_program(
         .ok_or_else(|| Failure::new(FailureCode::Internal, "the program has no _start"))?;
     match invoke(code.waits, store, start, &[], &mut []).await {
         Ok(()) => {}
-        Err(error) if is_success(&error) => {}
+        Err(error) if is_success(&error, request) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(program_output(store))
 }
 
 /// Whether a guest exited the whole program successfully.
-pub(super) fn is_success(error: &wasmtime::Error) -> bool {
+pub(super) fn is_success(error: &wasmtime::Error, request: &Request<'_>) -> bool {
     error
         .downcast_ref::<I32Exit>()
-        .is_some_and(|exit| exit.0 == 0)
+        .is_some_and(|exit| is_ok_exit(failure::exit_code(exit), request))
+}
+
+/// Whether a program that exits with this code has a result.
+pub(super) fn is_ok_exit(code: u32, request: &Request<'_>) -> bool {
+    code == 0 || request.setting.command.ok_exit.contains(&code)
 }
 
 /// Returns what a program printed, as its value.
@@ -187,9 +195,7 @@ impl TypedCall<'_> {
         store: &mut Store<GuestState>,
         instance: &CoreInstance,
     ) -> Result<Result<Packed, Failure>, Stop> {
-        let memory = instance
-            .memory
-            .ok_or_else(|| Failure::new(FailureCode::BadOutput, "the module exports no memory"))?;
+        let memory = instance.memory;
         let mut flat = Vec::with_capacity(4);
         {
             let mut guest =
@@ -219,7 +225,7 @@ impl TypedCall<'_> {
             Some(layout) => {
                 let indirect = self.signature.indirect_result;
                 lift_result(
-                    memory.data(&*store),
+                    memory.map_or(&[], |memory| memory.data(&*store)),
                     layout,
                     indirect,
                     &results[0],

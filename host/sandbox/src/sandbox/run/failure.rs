@@ -2,11 +2,12 @@
 
 use super::runner::Stop;
 use crate::limits::Limits;
-use crate::outcome::{Failure, FailureCode};
+use crate::outcome::{Failure, FailureCode, Log};
 use crate::sandbox::module::Function;
 use crate::sandbox::module::imports;
 use crate::sandbox::world::host::HostFunctionFailed;
 use crate::sandbox::world::quota::{Quota, Reached};
+use crate::sandbox::world::request::Request;
 use crate::sandbox::world::state::{GuestState, Refused, Stopped, StoppedByHost};
 use crate::sandbox::world::stdio::OutputLimitPassed;
 use crate::sandbox::world::stubs::NotOffered;
@@ -129,6 +130,43 @@ pub(super) fn exited(code: u32, state: &GuestState, limits: &Limits) -> Failure 
             format!("the program exited with code {code}"),
         )
     })
+}
+
+/// What programs say of a path that lies in no granted directory. Their library compares paths with
+/// the granted ones, so the host does not hear of it.
+const MISSING: [&str; 6] = [
+    "os error 44",
+    "os error 76",
+    "Errno 44",
+    "No such file or directory",
+    "pre-opened file descriptor",
+    "ENOENT",
+];
+
+/// Returns what is granted, as a suffix for the failure of a task that complains of a missing file.
+pub(super) fn missing_directory(failure: &Failure, stderr: &Log, request: &Request<'_>) -> String {
+    let is_its_own = matches!(
+        failure.code,
+        FailureCode::ExitCode | FailureCode::Trap | FailureCode::GuestError
+    );
+    let text = stderr.text();
+    let complains = |text: &str| MISSING.iter().any(|words| text.contains(words));
+    if !is_its_own || !complains(&text) && !complains(&failure.message) {
+        return String::new();
+    }
+    match request.setting.grants.dirs.as_slice() {
+        [] => "; no directory is granted (grant one with `Grants::dir`)".to_owned(),
+        dirs => {
+            let names: Vec<_> = dirs
+                .iter()
+                .map(|dir| format!("`{}`", in_line(&dir.guest)))
+                .collect();
+            format!(
+                "; of directories, only {} is granted (grant another with `Grants::dir`)",
+                names.join(", ")
+            )
+        }
+    }
 }
 
 /// Returns the failure for a limit of directories or handles, if the guest reached one.

@@ -352,16 +352,16 @@ fn report(
     let notes = store.data_mut().desk.notes.take();
     let state = store.data();
     let is_command = request.callee == Callee::Command;
+    let limits = &request.setting.limits;
     let logs = Logs {
-        stdout: if is_command {
-            Log::default()
-        } else {
-            state.stdio.stdout.take()
+        stdout: match (is_command, &result) {
+            (true, Ok(_)) => Log::default(),
+            (true, Err(_)) => state.stdio.stdout.take_as_log(limits.logs.as_usize()),
+            (false, _) => state.stdio.stdout.take(),
         },
         stderr: state.stdio.stderr.take(),
     };
     let printed = !logs.stdout.kept.is_empty() || !logs.stderr.kept.is_empty();
-    let limits = &request.setting.limits;
     // Asked only where it is counted: the answer otherwise is an error, which takes longer than a small task.
     let left = limits.fuel.map(|_| store.get_fuel().unwrap_or_default());
     let left = left.unwrap_or_default();
@@ -370,15 +370,20 @@ fn report(
         let used = fuel.saturating_sub(left);
         used.saturating_add(state.host_fuel()).min(fuel)
     });
+    // Whether it was stopped before that or came to another end by itself depends on when the host looked.
+    let mut result = match result {
+        Err(failure) if failure.is_by_clock || failure.code == FailureCode::Cancelled => {
+            Err(failure)
+        }
+        _ if overspent => Err(failure::out_of_fuel(limits)),
+        result => result,
+    };
+    if let Err(failure) = &mut result {
+        failure.last_line = logs.stderr.last_line().map(Into::into);
+        failure.message += &failure::missing_directory(failure, &logs.stderr, request);
+    }
     Report {
-        // Whether it was stopped before that or came to another end by itself depends on when the host looked.
-        result: match result {
-            Err(failure) if failure.is_by_clock || failure.code == FailureCode::Cancelled => {
-                Err(failure)
-            }
-            _ if overspent => Err(failure::out_of_fuel(limits)),
-            result => result,
-        },
+        result,
         peak_memory: state.limiter.peak_memory as u64,
         bytes_in: copied_size(request).unwrap_or_else(|| state.stdio.stdin.bytes_read()),
         fuel,

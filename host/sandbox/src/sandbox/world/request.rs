@@ -42,13 +42,23 @@ pub struct Setting {
     /// Whether the outcome and its fuel are the same on every engine and every run.
     #[doc(hidden)]
     pub deterministic: bool,
-    /// The arguments of a WASI command, starting with its own name.
+    /// How a WASI command is called.
     #[doc(hidden)]
-    pub program_arguments: Vec<String>,
+    pub command: CommandLine,
     /// Whether the instance is kept for the next task.
     pub keep_instance: bool,
     /// What the embedder's functions learn of whoever submitted the job.
     pub caller: Option<Arc<Caller>>,
+}
+
+/// How a WASI command is called, and how it may end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct CommandLine {
+    /// Its arguments, starting with its own name.
+    pub arguments: Vec<String>,
+    /// Exit codes that are no failure, besides 0.
+    pub ok_exit: Vec<u32>,
 }
 
 /// What the embedder's functions learn of whoever submitted a job.
@@ -102,7 +112,7 @@ impl Setting {
             peers: Arc::default(),
             dirs: GrantedDirs::default(),
             deterministic: false,
-            program_arguments: Vec::new(),
+            command: CommandLine::default(),
             keep_instance: false,
             caller: None,
         }

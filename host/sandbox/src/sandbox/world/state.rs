@@ -304,7 +304,14 @@ fn grown(sum: usize, current: usize, desired: usize, maximum: Option<usize>) -> 
     is_allowed.then(|| sum.saturating_sub(current).saturating_add(desired))
 }
 
+/// The most core modules that a component may instantiate.
+const MOST_INSTANCES: usize = 128;
+
 impl ResourceLimiter for Limiter {
+    fn instances(&self) -> usize {
+        MOST_INSTANCES
+    }
+
     fn memory_growing(
         &mut self,
         current: usize,

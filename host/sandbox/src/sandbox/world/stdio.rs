@@ -1,7 +1,7 @@
 //! The standard streams of a guest. All of them are our own: a stock pipe makes `println!` fail in
 //! the guest when it is full, and an inherited one is unbounded.
 //!
-//! A log keeps its first bytes and drops the rest. A command's stdout is its result and ends the
+//! A log keeps its first and its last bytes and drops the rest. A command's stdout is its result and ends the
 //! task when it exceeds the limit. stdin yields the task's input piece by piece.
 
 use super::request::Surroundings;
@@ -10,6 +10,7 @@ use crate::lock::lock;
 use crate::note::{Listener, TaskNote};
 use crate::outcome::{Failure, FailureCode, Log};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::io::Read;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -74,8 +75,11 @@ impl Stdio {
 pub(in crate::sandbox) struct Sink(Arc<Mutex<SinkState>>);
 
 struct SinkState {
-    kept: Vec<u8>,
+    head: Vec<u8>,
+    /// The last bytes of a log that does not fit into its first part.
+    tail: VecDeque<u8>,
     dropped: u64,
+    written: u64,
     limit: usize,
     /// Whether exceeding the limit ends the task instead of dropping the rest.
     is_result: bool,
@@ -95,7 +99,7 @@ struct OutputListener {
 pub(in crate::sandbox) struct OutputLimitPassed;
 
 impl Sink {
-    /// A stream that keeps the first `limit` bytes and drops the rest.
+    /// A stream that keeps the first and the last half of `limit` bytes and drops the rest.
     pub(in crate::sandbox) fn log(limit: usize) -> Self {
         Self::new(limit, false)
     }
@@ -107,8 +111,10 @@ impl Sink {
 
     fn new(limit: usize, is_result: bool) -> Self {
         Self(Arc::new(Mutex::new(SinkState {
-            kept: Vec::new(),
+            head: Vec::new(),
+            tail: VecDeque::new(),
             dropped: 0,
+            written: 0,
             limit,
             is_result,
             listener: None,
@@ -123,32 +129,65 @@ impl Sink {
     /// Takes what was written so far.
     pub(in crate::sandbox) fn take(&self) -> Log {
         let mut state = lock(&self.0);
+        let mut kept = std::mem::take(&mut state.head);
+        let dropped_at = kept.len();
+        let (first, second) = state.tail.as_slices();
+        kept.extend_from_slice(first);
+        kept.extend_from_slice(second);
+        state.tail.clear();
         Log {
-            kept: std::mem::take(&mut state.kept),
+            kept,
             dropped: std::mem::take(&mut state.dropped),
+            dropped_at,
         }
     }
 
-    /// Returns how many bytes were written and not taken.
+    /// Takes what was written so far of a result that nobody is given, as a log of this size.
+    pub(in crate::sandbox) fn take_as_log(&self, limit: usize) -> Log {
+        let log = self.take();
+        let as_log = Self::log(limit);
+        // A log takes anything.
+        let _ = as_log.accept(&log.kept);
+        as_log.take()
+    }
+
+    /// Returns how many bytes were ever written.
     fn written(&self) -> u64 {
-        let state = lock(&self.0);
-        state.kept.len() as u64 + state.dropped
+        lock(&self.0).written
     }
 
     fn accept(&self, bytes: &[u8]) -> Result<(), OutputLimitPassed> {
         let mut state = lock(&self.0);
-        let room = state.limit - state.kept.len().min(state.limit);
-        if bytes.len() > room && state.is_result {
-            return Err(OutputLimitPassed);
+        if state.is_result {
+            if bytes.len() > state.limit - state.head.len().min(state.limit) {
+                return Err(OutputLimitPassed);
+            }
+            state.head.extend_from_slice(bytes);
+        } else {
+            state.log(bytes);
         }
-        let kept = bytes.len().min(room);
-        state.kept.extend_from_slice(&bytes[..kept]);
-        state.dropped += (bytes.len() - kept) as u64;
+        state.written += bytes.len() as u64;
         if let Some(to) = &state.listener {
             let note = (to.note)(Bytes::copy_from_slice(bytes));
             to.listener.note(to.task, note);
         }
         Ok(())
+    }
+}
+
+impl SinkState {
+    /// Keeps the first bytes in one half of the room, and the last in the other.
+    fn log(&mut self, bytes: &[u8]) {
+        let half = self.limit / 2;
+        let first = bytes.len().min(half - self.head.len().min(half));
+        self.head.extend_from_slice(&bytes[..first]);
+        let rest = &bytes[first..];
+        let room = self.limit - half;
+        let last = &rest[rest.len() - rest.len().min(room)..];
+        let surplus = (self.tail.len() + last.len()).saturating_sub(room);
+        self.tail.drain(..surplus);
+        self.tail.extend(last);
+        self.dropped += (surplus + rest.len() - last.len()) as u64;
     }
 }
 
@@ -432,6 +471,34 @@ impl InputStream for Stdin {
 mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, channel};
+
+    #[test]
+    fn a_log_keeps_its_beginning_and_its_end() {
+        let text: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        for limit in [0, 1, 2, 7, 100, 999, 1000, 1001] {
+            for piece in [1, 3, 64, 1000] {
+                let sink = Sink::log(limit);
+                for piece in text.chunks(piece) {
+                    sink.accept(piece).expect("a log takes anything");
+                }
+                assert_eq!(sink.written(), 1000);
+                let log = sink.take();
+                let half = limit / 2;
+                assert_eq!(log.dropped, 1000_u64.saturating_sub(limit as u64));
+                if log.dropped == 0 {
+                    assert_eq!(log.kept, text);
+                } else {
+                    let end = text.len() - (limit - half);
+                    assert_eq!(
+                        log.parts(),
+                        (&text[..half], &text[end..]),
+                        "{limit} {piece}"
+                    );
+                }
+                assert_eq!(sink.take(), Log::default());
+            }
+        }
+    }
 
     /// A reader whose pieces come one by one, and that counts the reads that have begun.
     struct Slow {

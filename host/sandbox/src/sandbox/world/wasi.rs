@@ -53,7 +53,7 @@ impl World {
             (Random::Seeded(number), _) => Some(seed(number, module, request)?),
         };
         let arguments = match request.callee {
-            Callee::Command => setting.program_arguments.clone(),
+            Callee::Command => setting.command.arguments.clone(),
             Callee::Function(_) => Vec::new(),
         };
         Ok(Self {
@@ -196,7 +196,7 @@ fn seed(number: u64, module: &ModuleInfo, request: &Request<'_>) -> Result<Seed,
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    for argument in &request.setting.program_arguments {
+    for argument in &request.setting.command.arguments {
         part(argument.as_bytes());
     }
     match request.arguments {

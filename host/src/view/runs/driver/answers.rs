@@ -54,8 +54,12 @@ impl Driver {
         });
         let recording = self.recording.as_ref().filter(|_| !is_merge);
         let entry = recording.map(|recording| recording.entry(&origin, result, usage));
+        let printed = result.is_ok().then(|| usage.logs.clone()).flatten();
         let report = self.report(id, origin, outcome, is_merge);
         let verdict = self.machine.finished(report);
+        if let Some(logs) = printed.filter(|_| verdict == ReportFate::Final) {
+            self.stats.stderr.add(index.0, &logs.stderr);
+        }
         if verdict == ReportFate::Retried && !is_merge {
             self.earlier.insert(index, attempts);
         }

@@ -1,21 +1,29 @@
 //! The network, as far as it is granted: which peers a guest may reach, and the addresses of names.
 //!
 //! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
-//! `names` answers the guest's own look-ups. The sockets themselves are wasmtime's, which asks
+//! `names` answers the guest's own look-ups, `create` refuses sockets where no peer is granted. The sockets themselves are wasmtime's, which asks
 //! before each use of an address.
 
+mod create;
 mod lookup;
 mod names;
 mod peers;
 
-pub(in crate::sandbox) use names::define;
+/// Defines what replaces wasmtime's own functions.
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    names::define(linker)?;
+    create::define(linker)
+}
+
 #[doc(hidden)]
 pub use peers::Peers;
 
+use super::state::GuestState;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::component::Linker;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
