@@ -69,6 +69,7 @@ mod oversized;
 mod settings;
 mod signals;
 mod terminal;
+mod unsupported;
 mod usage;
 
 mod durable;

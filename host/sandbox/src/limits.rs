@@ -130,9 +130,9 @@ const STACKS: [ByteSize; 5] = [
 /// A deterministic task may run for this many times its limit of time by the clock, unless another limit is set.
 const WALL_TIMES: u32 = 10;
 
-/// The most table elements that a task may be allowed: the slots of the pool have room for this
-/// many.
-pub const MAX_TABLE_ELEMENTS: usize = 1_000_000;
+/// The most table elements that a task may be allowed, for which the host needs 800 MB. With more than a
+/// million, its instances do not come from a pool, and start more slowly.
+pub const MAX_TABLE_ELEMENTS: usize = 100_000_000;
 
 /// The size of the largest module that is loaded by default.
 pub const MODULE_SIZE: ByteSize = ByteSize::mib(128);

@@ -24,7 +24,7 @@ pub(crate) use nats::{Server, Servers, free_port, nats_server};
 pub(crate) use over::{granted, is_over_nats, only_here, refused_by_engine};
 pub(crate) use process::{memory, memory_of, open_files, threads};
 pub(crate) use text::{Prng, Text, word_count};
-pub(crate) use typed::{componentized, typed};
+pub(crate) use typed::{componentized, typed, typed_alone};
 
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

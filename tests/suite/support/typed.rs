@@ -15,8 +15,12 @@ pub(crate) const ROOM: &str = r#"
 
 /// A core module of that code which says that it exports the one world in `wit`.
 pub(crate) fn typed(wit: &str, code: &str) -> Vec<u8> {
-    let mut module =
-        wat::parse_str(format!("(module {ROOM} {code})")).expect("the code is valid text");
+    typed_alone(wit, &format!("{ROOM} {code}"))
+}
+
+/// The same without a memory.
+pub(crate) fn typed_alone(wit: &str, code: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(format!("(module {code})")).expect("the code is valid text");
     let mut resolve = wit_parser::Resolve::default();
     let package = resolve.push_str("test.wit", wit).expect("the WIT is valid");
     let world = resolve

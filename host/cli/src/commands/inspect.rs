@@ -1,4 +1,4 @@
-//! `inspect`: what a module is, for people, as WIT or as JSON. Nothing of it is run or compiled.
+//! `inspect`: what a module is, for people, as WIT or as JSON, and whether it can run. Nothing of it is run or compiled.
 
 use crate::args::{InspectArguments, InspectFormat};
 use crate::exit::CliError;
@@ -6,18 +6,24 @@ use crate::output::stdout::print;
 use crate::text::{bytes, json_document, shell_word};
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::plain::{in_line, visible};
-use rwasm_cluster::{Form, Function, JobSpec, Merge, Module, Type, Value};
+use rwasm_cluster::{Form, Function, JobSpec, LoadError, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;
 
 /// Shows a module.
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
     let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
+    // What stands in the way of a module that is valid.
+    let hindrance = match module.check() {
+        Ok(()) => None,
+        Err(LoadError::Unsupported { message, .. }) => Some(message),
+        Err(error) => return Err(CliError::Load(error)),
+    };
     let text = match arguments.format {
-        InspectFormat::Text => text(&module),
+        InspectFormat::Text => text(&module, hindrance.as_deref()),
         // Its comments may be any text.
         InspectFormat::Wit => visible(&module.wit().map_err(CliError::Load)?),
-        InspectFormat::Json => json(&module),
+        InspectFormat::Json => json(&module, hindrance.as_deref()),
     };
     print(&text)
 }
@@ -141,7 +147,7 @@ fn can_be_mapped(module: &Module, function: &Function) -> bool {
     spec.merge_for(module).is_ok()
 }
 
-fn text(module: &Module) -> String {
+fn text(module: &Module, hindrance: Option<&str>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
@@ -183,6 +189,9 @@ fn text(module: &Module) -> String {
             }
         }
     }
+    if let Some(why) = hindrance {
+        line("cannot run", why);
+    }
     line("wit", &wit_note(module));
     line("may use", &needs(module));
     let mut name = "example";
@@ -193,7 +202,7 @@ fn text(module: &Module) -> String {
     text
 }
 
-fn json(module: &Module) -> String {
+fn json(module: &Module, hindrance: Option<&str>) -> String {
     let functions: Vec<_> = module
         .functions()
         .iter()
@@ -234,6 +243,7 @@ fn json(module: &Module) -> String {
         "functions": functions,
         "uncallable": uncallable,
         "imports": imports,
+        "cannot_run": hindrance,
         // What cannot be printed as WIT may still be run.
         "wit": module.wit().ok(),
         "may_use": module.needs().iter().map(ToString::to_string).collect::<Vec<_>>(),

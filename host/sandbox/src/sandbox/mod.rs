@@ -131,7 +131,7 @@ impl Sandbox {
         limits: &Limits,
         tenant: TenantId,
     ) -> Result<Program, LoadError> {
-        let variant = self.variant(key).map_err(|error| {
+        let variant = self.variant(key.with(module.demands())).map_err(|error| {
             LoadError::invalid(
                 module,
                 format!("no engine can be configured for it: {error:#}"),
@@ -149,6 +149,7 @@ impl Sandbox {
             self.strict_imports,
             &self.host,
         )
+        .map_err(|error| module::valid::explained(module, error))
     }
 
     /// Stops compilation and drops the variants, which end with the last program made of them.
@@ -178,7 +179,7 @@ impl Sandbox {
     #[doc(hidden)]
     pub fn is_pooled(&self) -> bool {
         let variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
-        variants.list.iter().all(|variant| variant.pooled)
+        variants.list.iter().all(|variant| variant.spacious)
     }
 
     fn variant(&self, key: VariantKey) -> wasmtime::Result<Arc<Variant>> {

@@ -75,7 +75,27 @@ const MAX_FLAT_PARAMS: usize = 16;
 /// And this many as results.
 const MAX_FLAT_RESULTS: usize = 1;
 
+impl Layout {
+    /// Whether its values are, or may have, pointers.
+    fn has_pointers(&self) -> bool {
+        match &self.kind {
+            LayoutKind::String | LayoutKind::Bytes | LayoutKind::List(_) => true,
+            LayoutKind::Fields(fields) => fields.iter().any(|(_, field)| field.has_pointers()),
+            LayoutKind::Variant(variant) => {
+                variant.cases.iter().flatten().any(Layout::has_pointers)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Signature {
+    /// Whether anything is passed in memory.
+    pub(in crate::sandbox) fn needs_memory(&self) -> bool {
+        let mut layouts = self.params.iter().chain(&self.result);
+        self.indirect_params || self.indirect_result || layouts.any(Layout::has_pointers)
+    }
+
     /// Returns the signature of `function`; none if a type cannot be passed (resources and the
     /// like).
     pub(in crate::sandbox) fn of(

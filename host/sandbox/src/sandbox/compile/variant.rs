@@ -1,9 +1,10 @@
 //! A `wasmtime::Engine` and its configuration. Each combination of settings that cannot be changed
-//! per call (fuel, the class of the stack, determinism) is a variant with its own compiled code. As there are few classes, no
+//! per call (fuel, the class of the stack, determinism, and what a module demands) is a variant with its own compiled code. As there are few classes, no
 //! jobs can use variants up.
 
 use super::ticker::{Alarm, Ticker};
-use crate::limits::{Limits, MAX_TABLE_ELEMENTS};
+use crate::limits::Limits;
+use crate::sandbox::module::Demands;
 use serde::{Deserialize, Serialize};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -26,6 +27,10 @@ pub struct VariantKey {
     pub(super) deterministic: bool,
     /// The bytes of a guest's stack.
     pub(super) stack: usize,
+    /// Whether calls may be concurrent, which makes each call of a component slower.
+    pub(super) concurrent: bool,
+    /// Whether instances come from a pool, whose places have room for a fixed number of parts.
+    pub(super) pooled: bool,
 }
 
 impl VariantKey {
@@ -35,6 +40,21 @@ impl VariantKey {
             fuel: limits.fuel.is_some(),
             deterministic,
             stack: limits.stack_class().as_usize(),
+            concurrent: false,
+            pooled: limits.table_elements <= POOLED_TABLE_ELEMENTS,
+        }
+    }
+
+    /// The same for a module with these demands.
+    pub(in crate::sandbox) fn with(self, demands: Demands) -> Self {
+        let fits = demands.instances <= CORE_INSTANCES_PER_COMPONENT
+            && demands.memories <= MEMORIES_PER_COMPONENT
+            && demands.tables <= TABLES_PER_COMPONENT
+            && demands.table_elements <= POOLED_TABLE_ELEMENTS as u64;
+        Self {
+            concurrent: demands.concurrency,
+            pooled: self.pooled && fits,
+            ..self
         }
     }
 }
@@ -46,8 +66,9 @@ const HOST_STACK: usize = 1536 << 10;
 pub(in crate::sandbox) struct Variant {
     pub(in crate::sandbox) key: VariantKey,
     pub(in crate::sandbox) engine: wasmtime::Engine,
-    /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.
-    pub(in crate::sandbox) pooled: bool,
+    /// Whether there are addresses enough for a pool, and for memories without bounds checks; otherwise all is mapped as it
+    /// is needed, which is slower.
+    pub(in crate::sandbox) spacious: bool,
     ticker: Arc<Ticker>,
 }
 
@@ -58,8 +79,8 @@ const INSTANCES_PER_ENGINE: u32 = 3;
 /// function. Beyond so many at the same time, tasks of those in their places may find no room.
 const ENDING_ENGINES: u32 = 8;
 
-/// The parts that one component may have. Most have one to four modules; these bounds keep a
-/// hostile one from taking the slots of others.
+/// The parts that one component or core module may have to run in a pool. Most have one to four modules; one with more
+/// parts runs without a pool.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
@@ -74,9 +95,8 @@ const TABLES_PER_ENGINE: u32 = INSTANCES_PER_ENGINE * TABLES_PER_COMPONENT;
 /// Likewise, the heaps for exception objects: one for each instance.
 const HEAPS_PER_ENGINE: u32 = INSTANCES_PER_ENGINE;
 
-/// A core module has one memory and one table or a few.
-const MEMORIES_PER_MODULE: u32 = 4;
-const TABLES_PER_MODULE: u32 = 8;
+/// The largest table in a pool, whose places are as large as that: 8 MB of addresses.
+const POOLED_TABLE_ELEMENTS: usize = 1_000_000;
 
 /// What a slot keeps mapped between tasks: with `PAGEMAP_SCAN` only written pages are reset, which
 /// makes a fresh instance three times cheaper than returning the pages.
@@ -94,7 +114,12 @@ impl Variant {
         engines: u32,
         ticker: Arc<Ticker>,
     ) -> wasmtime::Result<Self> {
-        let (engine, pooled) = match wasmtime::Engine::new(&pooled(key, engines)) {
+        let wanted = if key.pooled {
+            pooled(key, engines)
+        } else {
+            config(key)
+        };
+        let (engine, spacious) = match wasmtime::Engine::new(&wanted) {
             Ok(engine) => (engine, true),
             Err(_) => (wasmtime::Engine::new(&on_demand(key))?, false),
         };
@@ -102,7 +127,7 @@ impl Variant {
         Ok(Self {
             key,
             engine,
-            pooled,
+            spacious,
             ticker,
         })
     }
@@ -120,8 +145,12 @@ impl Variant {
 
 /// Makes an engine that compiles for a variant of this key and runs nothing: it has no pool, but
 /// its code is for one.
-pub(super) fn compiling(key: VariantKey, pooled: bool) -> wasmtime::Result<wasmtime::Engine> {
-    let mut config = if pooled { config(key) } else { on_demand(key) };
+pub(super) fn compiling(key: VariantKey, spacious: bool) -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = if spacious {
+        config(key)
+    } else {
+        on_demand(key)
+    };
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     wasmtime::Engine::new(&config)
 }
@@ -149,8 +178,16 @@ fn config(key: VariantKey) -> Config {
         .wasm_exceptions(true)
         .wasm_component_model_map(true)
         .collector(Collector::DeferredReferenceCounting)
-        .concurrency_support(false)
+        .wasm_component_model_fixed_length_lists(true)
+        .concurrency_support(key.concurrent)
         .memory_init_cow(true);
+    if key.concurrent {
+        config
+            .wasm_component_model_async(true)
+            .wasm_component_model_more_async_builtins(true)
+            .wasm_component_model_async_stackful(true)
+            .wasm_component_model_error_context(true);
+    }
     config
 }
 
@@ -168,11 +205,11 @@ fn pooled(key: VariantKey, engines: u32) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
-        .max_memories_per_module(MEMORIES_PER_MODULE)
-        .max_tables_per_module(TABLES_PER_MODULE)
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
+        .max_tables_per_module(TABLES_PER_COMPONENT)
         .max_core_instance_size(MAX_INSTANCE_SIZE)
         .max_component_instance_size(MAX_INSTANCE_SIZE)
-        .table_elements(MAX_TABLE_ELEMENTS)
+        .table_elements(POOLED_TABLE_ELEMENTS)
         .max_unused_warm_slots(warm)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)

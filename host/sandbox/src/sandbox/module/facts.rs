@@ -1,6 +1,7 @@
 //! The facts that the sections of a module state: its imports, exports and types, and what keeps it from running here.
 
 use super::Import;
+use super::demands::Demands;
 use super::imports;
 use super::room::Room;
 use rwasm_value::plain::{in_line, plain};
@@ -47,6 +48,9 @@ pub(super) struct Facts {
     pub(super) functions: Vec<u32>,
     pub(super) exported_functions: Vec<(String, u32)>,
     pub(super) has_memory: bool,
+    pub(super) demands: Demands,
+    /// Of a component, the kind and name of an import that nothing can stand for.
+    pub(super) unlinkable: Option<(&'static str, String)>,
     /// Why it cannot run here, even if it is well formed.
     pub(super) obstacle: Option<String>,
 }
@@ -64,6 +68,7 @@ impl Facts {
                     "its sections have more than {MOST_ITEMS} items, the most a module may have"
                 )));
             }
+            facts.demands.add(&payload)?;
             match payload {
                 Payload::Version { encoding, .. } => {
                     if depth == 0 {
@@ -158,6 +163,15 @@ impl Facts {
                     }
                     let name = import.name.name;
                     keep(name, room)?;
+                    let kind = match import.ty {
+                        ComponentTypeRef::Module(_) => Some("core module"),
+                        ComponentTypeRef::Component(_) => Some("component"),
+                        ComponentTypeRef::Value(_) => Some("value"),
+                        _ => None,
+                    };
+                    if let Some(kind) = kind {
+                        self.unlinkable.get_or_insert((kind, name.to_owned()));
+                    }
                     self.imports.push(Import {
                         offered: imports::preview2(name).is_some() || imports::is_host(name),
                         module: name.to_owned(),

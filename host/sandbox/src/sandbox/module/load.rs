@@ -9,7 +9,7 @@ use super::merged;
 use super::numeric;
 use super::room::Room;
 use super::wit::{self, Bind, Exported};
-use super::{Form, Import, Inner, Module, ModuleHash, ModuleInfo};
+use super::{Form, Function, Import, Inner, Module, ModuleHash, ModuleInfo};
 use crate::limits::{Limits, MODULE_SIZE};
 use bytes::Bytes;
 use rwasm_value::plain::{self, in_line, plain};
@@ -281,6 +281,8 @@ impl Module {
             functions: exported.functions.into(),
             uncallable: exported.uncallable,
             imports: facts.imports,
+            demands: facts.demands,
+            unlinkable: facts.unlinkable,
             name,
             path,
             size: bytes.len() as u64,
@@ -401,9 +403,7 @@ fn core_functions(
     facts: &Facts,
     room: &mut Room,
 ) -> Result<(Form, Exported), String> {
-    if let Some((resolve, world)) = merged::decode(bytes)?
-        && facts.has_memory
-    {
+    if let Some((resolve, world)) = merged::decode(bytes)? {
         merged::check(bytes, room)?;
         let mut found = wit::functions(&resolve, world, Bind::Core, room)?;
         let exported: HashSet<&str> = facts
@@ -414,6 +414,12 @@ fn core_functions(
         found
             .functions
             .retain(|function| exported.contains(function.name.as_str()));
+        if !facts.has_memory {
+            found.leave_out(
+                Function::needs_memory,
+                "its types are passed in memory, but the module exports none",
+            );
+        }
         return Ok((Form::TypedCore, found));
     }
     let mut exported = Exported::default();

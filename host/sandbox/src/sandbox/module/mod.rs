@@ -8,6 +8,7 @@
 //! `printed` writes the WIT, `strip` makes other modules of the same program, and `valid` validates
 //! the code for engines elsewhere.
 
+mod demands;
 mod facts;
 mod foreign;
 pub(super) mod function;
@@ -26,6 +27,8 @@ mod wit;
 
 use crate::sandbox::abi::Signature;
 use bytes::Bytes;
+pub(in crate::sandbox) use demands::Demands;
+use load::LoadError;
 use names::Functions;
 use rwasm_value::plain::in_line;
 use rwasm_value::value::Type;
@@ -60,6 +63,9 @@ pub(super) struct Inner {
     pub(super) functions: Functions,
     pub(super) uncallable: Vec<Uncallable>,
     pub(super) imports: Vec<Import>,
+    pub(super) demands: Demands,
+    /// Of a component, the kind and name of an import that nothing can stand for.
+    pub(super) unlinkable: Option<(&'static str, String)>,
 }
 
 /// The form of a module, which determines how its functions are called.
@@ -118,6 +124,13 @@ pub struct Uncallable {
     pub wit: String,
     /// The type that is not supported, its place, and why.
     pub reason: String,
+}
+
+impl Function {
+    /// Whether its arguments or its result pass through the module's memory.
+    fn needs_memory(&self) -> bool {
+        matches!(&self.binding, Binding::Typed(signature) if signature.needs_memory())
+    }
 }
 
 /// Writes the function as WIT does.
@@ -304,6 +317,22 @@ impl ModuleInfo {
     #[must_use]
     pub fn has_wit(&self) -> bool {
         self.0.has_wit
+    }
+
+    /// Checks whether it can run: whether it is valid, uses only what engines accept, and imports
+    /// nothing that they cannot replace. All its code is looked at, and none is compiled.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Invalid`] if it is not valid WebAssembly, and [`LoadError::Unsupported`] if it is
+    /// but cannot run here.
+    pub fn check(&self) -> Result<(), LoadError> {
+        valid::check(self)
+    }
+
+    /// Returns what it demands of the engine that runs it.
+    pub(in crate::sandbox) fn demands(&self) -> Demands {
+        self.0.demands
     }
 
     /// Returns the functions it exports, in the order of the module.

@@ -6,6 +6,7 @@ use super::room::{Room, Weights};
 use super::signature::{self, Obstacle};
 use super::{Binding, Function, Uncallable};
 use crate::sandbox::abi::Signature;
+use rwasm_value::plain::in_line;
 use rwasm_value::value::{Case, Field, Type};
 use std::sync::Arc;
 use wit_parser::{Resolve, SizeAlign, Type as WitType, TypeDefKind, WorldId, WorldItem, WorldKey};
@@ -23,6 +24,21 @@ pub(super) struct Exported {
     pub(super) functions: Vec<Function>,
     /// Those whose types cannot be values (resources, streams, futures), each with its reason.
     pub(super) uncallable: Vec<Uncallable>,
+}
+
+impl Exported {
+    /// Moves functions to those that no task can call, for this reason.
+    pub(super) fn leave_out(&mut self, which: impl Fn(&Function) -> bool, reason: &str) {
+        for function in self.functions.extract_if(.., |function| which(function)) {
+            let wit = function.to_string();
+            let name = in_line(&function.name);
+            self.uncallable.push(Uncallable {
+                wit: wit[name.len()..].trim_start_matches(": ").to_owned(),
+                name: function.name,
+                reason: reason.to_owned(),
+            });
+        }
+    }
 }
 
 /// Returns the functions that `world` exports, both directly and in interfaces.

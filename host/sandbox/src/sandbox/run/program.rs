@@ -14,7 +14,7 @@ use crate::sandbox::world::host::{self, HostFunctions};
 use crate::sandbox::world::net;
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stubs;
-use rwasm_value::plain::plain;
+use rwasm_value::plain::in_line;
 use std::sync::Arc;
 use wasmtime::component::{Component, ComponentExportIndex};
 use wasmtime::{InstancePre, Linker, ModuleExport};
@@ -136,7 +136,7 @@ impl Program {
         if strict_imports && let Some(import) = module.imports().iter().find(|i| !i.offered) {
             return Err(not_offered(&module, import));
         }
-        valid::check(&module).map_err(|error| for_preview3(&module, error))?;
+        valid::check(&module)?;
         Ok(Self::of_elsewhere(module))
     }
 
@@ -167,15 +167,15 @@ impl Program {
 }
 
 fn not_offered(module: &Module, import: &Import) -> LoadError {
-    LoadError::invalid(
-        module,
-        format!(
+    LoadError::Unsupported {
+        name: module.name().to_owned(),
+        message: format!(
             "it imports `{}`, which this host does not provide{}",
             // The import of a whole interface has no name in it.
-            format!("{} {}", import.module, import.name).trim_end(),
+            in_line(format!("{} {}", import.module, import.name).trim_end()),
             imports::advice(&import.module)
         ),
-    )
+    }
 }
 
 impl CoreCode {
@@ -368,7 +368,7 @@ impl ComponentCode {
                 componentize(module)
             }
         });
-        let component: Component = component.map_err(|error| for_preview3(module, error))?;
+        let component: Component = component?;
         let mut linker = wasmtime::component::Linker::new(&variant.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(invalid)?;
         net::define(&mut linker).map_err(invalid)?;
@@ -414,22 +414,5 @@ impl ComponentCode {
             functions,
             bulk: module.functions().iter().map(bulk::choose).collect(),
         })
-    }
-}
-
-/// If a component targets WASI 0.3, that is most likely what is wrong with it.
-fn for_preview3(module: &Module, error: LoadError) -> LoadError {
-    let mut imports = module.imports().iter();
-    let import = imports.find(|import| imports::is_preview3(&import.module));
-    match (import, error) {
-        (Some(import), LoadError::Invalid { name, message }) => LoadError::Unsupported {
-            name,
-            message: format!(
-                "it targets WASI 0.3 (`{}`), but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or \
-                wasm32-wasip1 ({message})",
-                plain(import.module.clone())
-            ),
-        },
-        (_, error) => error,
     }
 }

@@ -8,7 +8,7 @@
 use super::host::HostFunctions;
 use super::state::GuestState;
 use crate::sandbox::module::imports;
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType};
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::{
@@ -103,22 +103,31 @@ fn not_here(module: &str, name: &str) -> wasmtime::Error {
 struct Stub<'a> {
     module: &'a str,
     name: &'a str,
+    is_async: bool,
 }
 
 impl<'a> Stub<'a> {
-    fn new(module: &'a str, name: &'a str) -> Self {
-        Self { module, name }
+    fn new(module: &'a str, name: &'a str, ty: &ComponentFunc) -> Self {
+        Self {
+            module,
+            name,
+            is_async: ty.async_(),
+        }
     }
 
     fn define(self, linker: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
         let (module, name) = (self.module.to_owned(), self.name.to_owned());
-        linker.func_new(self.name, move |_, _, _, _| {
-            Err(NotOffered {
-                module: module.clone(),
-                name: name.clone(),
-            }
-            .into())
-        })
+        let refuse = move || {
+            let (module, name) = (module.clone(), name.clone());
+            Err(NotOffered { module, name }.into())
+        };
+        if self.is_async {
+            return linker.func_new_concurrent(self.name, move |_, _, _, _| {
+                let refused = refuse();
+                Box::pin(async { refused })
+            });
+        }
+        linker.func_new(self.name, move |_, _, _, _| refuse())
     }
 }
 
@@ -145,10 +154,11 @@ impl Stubs<'_> {
         // A separate definition under the component's version would hide what the host provides.
         let mut here = linker.instance(here)?;
         for (export, item) in instance.exports(self.engine) {
-            let stub = Stub::new(name, export);
             // Defining what exists already fails, which is how it is detected.
             let is_missing = match &item.ty {
-                ComponentItem::ComponentFunc(_) => stub.define(&mut here).is_ok(),
+                ComponentItem::ComponentFunc(ty) => {
+                    Stub::new(name, export, ty).define(&mut here).is_ok()
+                }
                 ComponentItem::Resource(ty) if !seen.contains(ty) => {
                     seen.push(*ty);
                     here.resource(export, ResourceType::host::<()>(), |_, _| Ok(()))
@@ -178,7 +188,7 @@ impl Stubs<'_> {
                 if self.strict {
                     return Err(not_here(module, name));
                 }
-                Stub::new(module, name).define(linker)
+                Stub::new(module, name, ty).define(linker)
             }
             ComponentItem::ComponentInstance(instance) => {
                 let mut inner = linker.instance(name)?;

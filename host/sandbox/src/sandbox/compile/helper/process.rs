@@ -104,7 +104,7 @@ impl Helpers {
         let request = Request {
             kind: task.kind,
             variant: task.variant.key,
-            pooled: task.variant.pooled,
+            spacious: task.variant.spacious,
             compatibility: task.variant.compatibility(),
             module: task.module.len() as u64,
             cpu_seconds: task.time.saturating_add(SLACK).as_secs(),

@@ -32,8 +32,8 @@ impl CodeKind {
 pub(crate) struct Request {
     pub(super) kind: CodeKind,
     pub(super) variant: VariantKey,
-    /// Whether the code is for an engine with a pool, whose memories are laid out differently.
-    pub(super) pooled: bool,
+    /// Whether the code is for an engine with addresses enough, whose memories are laid out differently.
+    pub(super) spacious: bool,
     /// The [`Variant::compatibility`](crate::sandbox::compile::variant::Variant::compatibility) of the
     /// engine that will run the code.
     pub(super) compatibility: u64,

@@ -55,7 +55,7 @@ pub fn compile_worker(arguments: impl IntoIterator<Item = OsString>) -> Option<E
 fn serve(request: &Request) -> Answer {
     let compiled = || -> io::Result<Answer> {
         system::bind(request)?;
-        let Ok(engine) = variant::compiling(request.variant, request.pooled) else {
+        let Ok(engine) = variant::compiling(request.variant, request.spacious) else {
             return Ok(Answer::Mismatch);
         };
         if variant::compatibility(&engine, request.variant) != request.compatibility {
