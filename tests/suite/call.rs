@@ -52,10 +52,10 @@ fn a_function_is_called_in_either_spelling() {
 #[test]
 fn each_engine_that_is_named_gives_a_result() {
     let cases = [
-        ("--engines 3 --targets all", 3),
-        ("--engines 3 --targets 0,2", 2),
-        ("--engines 4 --targets 1..3", 3),
-        ("--engines 2 --targets -1", 1),
+        ("--engines 3 --targets all", [0, 1, 2].as_slice()),
+        ("--engines 3 --targets 0,2", &[0, 2]),
+        ("--engines 4 --targets 1..3", &[1, 2, 3]),
+        ("--engines 2 --targets -1", &[1]),
     ];
     for (options, engines) in cases {
         call("numbers")
@@ -63,19 +63,39 @@ fn each_engine_that_is_named_gives_a_result() {
             .typed(options)
             .end()
             .expect_code(0)
-            .expect_stdout("832040\n".repeat(engines));
+            .expect_stdout(labelled(engines, "\t832040\n"));
     }
     // A record is a line, whatever it is.
     let greetings = call("numbers").typed("greet you 1 --engines 2 --targets all");
     greetings
         .end()
         .expect_code(0)
-        .expect_stdout("hello, you\nhello, you\n");
+        .expect_stdout("0\thello, you\n1\thello, you\n");
     call("wordcount")
         .typed("mapper a-word --engines 2 --targets all --format jsonl")
         .end()
         .expect_code(0)
-        .expect_stdout("[[\"aword\",1]]\n".repeat(2));
+        .expect_stdout(
+            "{\"engine\":0,\"value\":[[\"aword\",1]]}\n{\"engine\":1,\"value\":[[\"aword\",1]]}\n",
+        );
+    for (format, shown) in [
+        (
+            "json",
+            "{\"engine\":0,\"value\":55}\n{\"engine\":1,\"value\":55}\n",
+        ),
+        ("wave", "{engine: 0, value: 55}\n{engine: 1, value: 55}\n"),
+    ] {
+        let call = call("numbers").typed("fib 10 --engines 2 --targets all --format");
+        assert_eq!(call.arg(format).output(), shown);
+    }
+}
+
+/// What each of these engines gave.
+fn labelled(engines: &[u32], given: &str) -> String {
+    engines
+        .iter()
+        .map(|engine| format!("{engine}{given}"))
+        .collect()
 }
 
 #[test]
@@ -87,7 +107,7 @@ fn results_come_in_the_order_of_the_engines() {
         .arg(&report)
         .end()
         .expect_code(0)
-        .expect_stdout("2\n2\n2\n");
+        .expect_stdout("3\t2\n0\t2\n1\t2\n");
     let report: Value =
         serde_json::from_slice(&fs::read(&report).expect("it is there")).expect("it is JSON");
     let outcomes = report["outcomes"].as_array().expect("a list");
@@ -347,7 +367,7 @@ fn stats_count_what_ran() {
         .typed("fib 20 --targets all --engines 2 --stats")
         .end()
         .expect_code(0)
-        .expect_stdout("6765\n6765\n")
+        .expect_stdout("0\t6765\n1\t6765\n")
         .expect_stderr_has(&["tasks        2 (", "wall time", "engine 0", "engine 1"]);
 }
 
@@ -368,7 +388,10 @@ fn options_are_from_the_environment_and_the_project_file_too() {
         .env("RWASM_TARGETS", "all")
         .end()
         .expect_code(0)
-        .expect_stdout("\"hello, you\"\n".repeat(3));
+        .expect_stdout(
+            "{\"engine\":0,\"value\":\"hello, you\"}\n{\"engine\":1,\"value\":\"hello, you\"}\n\
+             {\"engine\":2,\"value\":\"hello, you\"}\n",
+        );
     greet()
         .env("RWASM_TARGETS", "0")
         .env("RWASM_FORMAT", "wave")

@@ -15,8 +15,8 @@ use crate::pipeline::{
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::format::{Call, Format, arguments_from_text};
 use rwasm_cluster::{
-    Argument, ArgumentError, Cluster, DynamicCallable, Module, SubmitError, TaskInfo, TaskSettings,
-    Tasks, Type, Value, ViewKind,
+    Argument, ArgumentError, Cluster, DynamicCallable, EngineId, Module, SubmitError, TaskInfo,
+    TaskSettings, Tasks, Type, Value, ViewKind,
 };
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -161,13 +161,34 @@ fn print(
         if value == Value::Tuple(Vec::new()) {
             continue;
         }
-        if are_records {
-            output.record(&value, format)?;
-        } else {
-            output.value(&value, format)?;
+        match task.target().filter(|_| are_records) {
+            Some(engine) => labelled(&mut output, engine, value, format)?,
+            None => output.value(&value, format)?,
         }
     }
     output.complete()
+}
+
+/// Writes what one engine gave, on a line that begins with its id or has it in a record. `Raw` has neither lines nor
+/// records.
+fn labelled(
+    output: &mut Output,
+    engine: EngineId,
+    value: Value,
+    format: Format,
+) -> Result<(), CliError> {
+    let value = match format {
+        Format::Raw => value,
+        Format::Text => {
+            output.bytes(format!("{engine}\t").as_bytes())?;
+            value
+        }
+        _ => Value::Record(vec![
+            ("engine".into(), engine.0.into()),
+            ("value".into(), value),
+        ]),
+    };
+    output.record(&value, format)
 }
 
 /// What is to be called, as it was typed.
