@@ -34,6 +34,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
+/// How often the server may refuse a result before it is stored as an object, which tells whether there will ever be room
+/// for it. Whether a refusal passes cannot be known otherwise: an engine may not see how large the stream is.
+const REFUSALS: u32 = 4;
+
 /// The pause before something that the server did not accept is sent again.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -389,51 +393,54 @@ impl Worker {
         outcomes: &[Outcome],
     ) -> bool {
         let mut outcomes = Cow::Borrowed(outcomes);
-        let mut body = encode_outcomes(&outcomes);
+        let large = encode_outcomes(&outcomes).len() > LARGEST_INLINE;
         let mut object = None;
-        if body.len() > LARGEST_INLINE {
-            match self.put_large(name, &body).await {
-                Ok(put) => object = Some(put),
-                Err(reason) => {
-                    fail_all(outcomes.to_mut(), &reason);
-                    body = encode_outcomes(&outcomes);
-                }
-            }
+        if large {
+            object = self.put_or_fail(name, &mut outcomes).await;
         }
-        if object.is_some() {
-            body = Vec::new();
-        }
-        let failures = outcomes.iter().filter(|one| one.result.is_err()).count();
-        let head = OutcomesHead {
-            process: self.process(),
-            delivery,
-            count: outcomes.len() as u64,
-            failures: failures as u64,
-            first,
-            last,
-            body: object,
+        let message = |outcomes: &[Outcome], object: Option<String>| {
+            let failures = outcomes.iter().filter(|one| one.result.is_err()).count();
+            let body = match object {
+                Some(_) => Vec::new(),
+                None => encode_outcomes(outcomes),
+            };
+            let head = OutcomesHead {
+                process: self.process(),
+                delivery,
+                count: outcomes.len() as u64,
+                failures: failures as u64,
+                first,
+                last,
+                body: object,
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
+            // For whoever looks on without reading what is in it.
+            headers.insert(names::COUNT, outcomes.len().to_string());
+            headers.insert(names::FAILURES, failures.to_string());
+            (frame(&head, &body), headers)
         };
-        let message = frame(&head, &body);
-        drop(body);
-        let mut pause = AGAIN;
+        let (mut body, mut headers) = message(&outcomes, object);
         let subject = names::result(&name.0, &name.1);
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
-        // For whoever looks on without reading what is in it.
-        headers.insert(names::COUNT, outcomes.len().to_string());
-        headers.insert(names::FAILURES, failures.to_string());
-        let mut patience = PATIENCE;
+        let (mut pause, mut patience) = (AGAIN, PATIENCE);
+        // What was too large for a message, or for its object too, is small now.
+        let mut may_be_too_large = !large;
+        let mut refusals = 0;
         loop {
-            let publish = self
-                .connection
-                .publish("rwc.r.", &subject, &headers, &message);
+            let publish = self.connection.publish("rwc.r.", &subject, &headers, &body);
             let reason = match self.connection.within(patience, publish).await {
                 Some(Ok(Ok(_))) => return true,
                 Some(Ok(Err(error))) if error.kind() == PublishErrorKind::WrongLastSequence => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
-                Some(Ok(Err(error))) => error.to_string(),
+                Some(Ok(Err(error))) => {
+                    refusals += 1;
+                    if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+                        refusals = REFUSALS;
+                    }
+                    error.to_string()
+                }
                 Some(Err(denied)) => denied.to_string(),
                 None => {
                     patience *= 2;
@@ -441,8 +448,24 @@ impl Worker {
                 }
             };
             tracing::warn!(reason, "cannot store a result yet; trying again");
+            if may_be_too_large && refusals >= REFUSALS {
+                may_be_too_large = false;
+                let object = self.put_or_fail(name, &mut outcomes).await;
+                (body, headers) = message(&outcomes, object);
+            }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Stores results as an object, and returns its name; or makes them failures, which fit into a message.
+    async fn put_or_fail(&self, name: &Name, outcomes: &mut Cow<'_, [Outcome]>) -> Option<String> {
+        match self.put_large(name, &encode_outcomes(outcomes)).await {
+            Ok(object) => Some(object),
+            Err(reason) => {
+                fail_all(outcomes.to_mut(), &reason);
+                None
+            }
         }
     }
 

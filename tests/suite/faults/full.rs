@@ -32,6 +32,23 @@ fn more_than_the_streams_hold_waits_and_arrives() {
     }
 }
 
+/// It fits into a message, and not into the stream of results, which refuses it for ever.
+#[test]
+fn a_result_that_its_stream_never_takes_goes_by_the_object_store() {
+    let mut assets = assets(ACK_WAIT);
+    assets.max_bytes = Some(ROOM);
+    let server = server(&assets);
+    let _engines = engines(server.url(), 1);
+    let cluster = connect(server.url());
+    let greet = module("numbers").function::<(String, u32), String>("greet");
+    let greet = greet.expect("it is there");
+    let task = cluster
+        .load_balanced_view()
+        .try_submit(&greet, ("x".repeat(1000), 400));
+    let greeting = task.expect("it is submitted").get().expect("it arrives");
+    assert!(greeting.len() > 400_000);
+}
+
 /// What is larger than a message goes by the object store, which is as small.
 #[test]
 fn large_values_wait_for_room_and_leave_nothing_behind() {
