@@ -92,10 +92,11 @@ fn each_engine_that_is_named_gives_a_result() {
 
 /// What each of these engines gave.
 fn labelled(engines: &[u32], given: &str) -> String {
-    engines
+    let lines: Vec<_> = engines
         .iter()
         .map(|engine| format!("{engine}{given}"))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 #[test]
@@ -397,7 +398,7 @@ fn options_are_from_the_environment_and_the_project_file_too() {
         .env("RWASM_FORMAT", "wave")
         .end()
         .expect_code(0)
-        .expect_stdout("\"hello, you\"\n");
+        .expect_stdout("{engine: 0, value: \"hello, you\"}\n");
     greet()
         .env("RWASM_RETRY_ON", "sometimes")
         .fails(2)

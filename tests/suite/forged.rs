@@ -11,11 +11,11 @@ const FORGED: &str = "may use    nothing at all";
 
 /// A module with names that contain this.
 fn module(dir: &tempfile::TempDir, odd: &str) -> PathBuf {
-    let escaped: String = odd
+    let escaped: Vec<_> = odd
         .chars()
         .map(|letter| format!("\\u{{{:x}}}", u32::from(letter)))
         .collect();
-    let odd = format!("{escaped}{FORGED}");
+    let odd = escaped.concat() + FORGED;
     let text = format!(
         r#"(module
             (import "a{odd}" "b{odd}" (func $b (param i32)))

@@ -55,7 +55,7 @@ fn what_cannot_be_called_leaves_the_others_callable() {
                 (export "wait-for" (func async (param "how-long" u64)))))"#,
             None,
         ),
-        (r#"(component (core func (canon context.get i32 0)))"#, None),
+        ("(component (core func (canon context.get i32 0)))", None),
     ] {
         let path = file(&dir, "more.wat", component(more));
         let shown = inspect(&path).output();

@@ -360,6 +360,7 @@ mod tests {
             seed: None,
             deterministic: false,
             arguments: Vec::new(),
+            ok_exit: Vec::new(),
             reuse: "none".to_owned(),
             owner: None,
             engine: None,
@@ -520,7 +521,7 @@ mod tests {
         let setting = TaskSettings::default().settle(
             &Limits::default(),
             &std::sync::Arc::new(grants),
-            Vec::new(),
+            rwasm_sandbox::sandbox::CommandLine::default(),
             Lookup::Opened(opened),
             None,
         );

@@ -69,7 +69,7 @@ pub fn install(language: Language, options: &InstallOptions) -> Result<(), Insta
     }
 }
 
-/// Installs a package of PyPI into a new virtual environment.
+/// Installs a package of `PyPI` into a new virtual environment.
 #[cfg(feature = "projects")]
 fn pip(
     environment: &Path,

@@ -99,7 +99,6 @@ fn refuse_unfinished(job: &JobEntry, again: &[TaskEntry], is_merged: bool) -> Re
     let done = job.tasks.saturating_sub(again.len() as u64);
     let is_whole = match job.state {
         JobState::Done => true,
-        JobState::Interrupted => false,
         JobState::Cancelled if job.kind == JobKind::Call => true,
         JobState::Failed => {
             let is_read = job

@@ -78,8 +78,8 @@ fn has_concurrency(ty: &ComponentType<'_>) -> bool {
     match ty {
         ComponentType::Defined(ty) => is_or_has_handle(ty),
         ComponentType::Func(function) => {
-            let params = function.params.iter().map(|(_, ty)| ty);
-            function.async_ || params.chain(&function.result).any(is_error_context)
+            let params = function.params.iter().map(|(_, ty)| *ty);
+            function.async_ || params.chain(function.result).any(is_error_context)
         }
         ComponentType::Component(declarations) => {
             declarations.iter().any(|declaration| match declaration {
@@ -102,22 +102,24 @@ fn is_or_has_handle(ty: &ComponentDefinedType<'_>) -> bool {
     match ty {
         ComponentDefinedType::Stream(_) | ComponentDefinedType::Future(_) => true,
         ComponentDefinedType::Primitive(ty) => *ty == PrimitiveValType::ErrorContext,
-        ComponentDefinedType::Record(fields) => fields.iter().any(|(_, ty)| is_error_context(ty)),
+        ComponentDefinedType::Record(fields) => fields.iter().any(|(_, ty)| is_error_context(*ty)),
         ComponentDefinedType::Variant(cases) => {
-            let mut types = cases.iter().filter_map(|case| case.ty.as_ref());
+            let mut types = cases.iter().filter_map(|case| case.ty);
             types.any(is_error_context)
         }
-        ComponentDefinedType::Tuple(types) => types.iter().any(is_error_context),
+        ComponentDefinedType::Tuple(types) => types.iter().copied().any(is_error_context),
         ComponentDefinedType::List(ty)
         | ComponentDefinedType::Option(ty)
-        | ComponentDefinedType::FixedLengthList(ty, _) => is_error_context(ty),
-        ComponentDefinedType::Map(key, value) => is_error_context(key) || is_error_context(value),
-        ComponentDefinedType::Result { ok, err } => ok.iter().chain(err).any(is_error_context),
+        | ComponentDefinedType::FixedLengthList(ty, _) => is_error_context(*ty),
+        ComponentDefinedType::Map(key, value) => is_error_context(*key) || is_error_context(*value),
+        ComponentDefinedType::Result { ok, err } => {
+            ok.iter().chain(err).copied().any(is_error_context)
+        }
         _ => false,
     }
 }
 
-fn is_error_context(ty: &ComponentValType) -> bool {
+fn is_error_context(ty: ComponentValType) -> bool {
     matches!(
         ty,
         ComponentValType::Primitive(PrimitiveValType::ErrorContext)

@@ -411,6 +411,8 @@ mod tests {
             form,
             is_component: form == Form::Component,
             has_wit: form != Form::Plain,
+            demands: crate::sandbox::module::Demands::default(),
+            unlinkable: None,
             functions: functions.into(),
             uncallable: Vec::new(),
             imports: Vec::new(),

@@ -168,7 +168,7 @@ pub(in crate::sandbox) struct HostWork {
 }
 
 /// The version of what deterministic tasks are charged for. It is part of their identity.
-pub(in crate::sandbox) const HOST_WORK_VERSION: u32 = 1;
+pub(in crate::sandbox) const HOST_WORK_VERSION: u32 = 2;
 
 /// Fuel for each call of WASI or of the host's own interface: about what one costs, where a unit of fuel is about a
 /// nanosecond.

@@ -23,7 +23,7 @@ fn creating(state: &mut GuestState) -> Sockets<'_> {
     Sockets {
         any_granted: !peers.is_empty(),
         refusals,
-        sockets: state.sockets(),
+        view: state.sockets(),
     }
 }
 
@@ -36,7 +36,7 @@ impl HasData for Creating {
 struct Sockets<'a> {
     any_granted: bool,
     refusals: Refusals,
-    sockets: WasiSocketsCtxView<'a>,
+    view: WasiSocketsCtxView<'a>,
 }
 
 impl Sockets<'_> {
@@ -54,7 +54,7 @@ impl Sockets<'_> {
 impl tcp_create_socket::Host for Sockets<'_> {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
         self.check()?;
-        tcp_create_socket::Host::create_tcp_socket(&mut self.sockets, family)
+        tcp_create_socket::Host::create_tcp_socket(&mut self.view, family)
     }
 }
 
@@ -64,25 +64,25 @@ impl udp_create_socket::Host for Sockets<'_> {
         family: IpAddressFamily,
     ) -> SocketResult<Resource<UdpSocket>> {
         self.check()?;
-        udp_create_socket::Host::create_udp_socket(&mut self.sockets, family).await
+        udp_create_socket::Host::create_udp_socket(&mut self.view, family).await
     }
 }
 
 impl network::Host for Sockets<'_> {
     fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
-        network::Host::convert_error_code(&mut self.sockets, error)
+        network::Host::convert_error_code(&mut self.view, error)
     }
 
     fn network_error_code(
         &mut self,
         error: Resource<wasmtime::Error>,
     ) -> wasmtime::Result<Option<ErrorCode>> {
-        network::Host::network_error_code(&mut self.sockets, error)
+        network::Host::network_error_code(&mut self.view, error)
     }
 }
 
 impl network::HostNetwork for Sockets<'_> {
     fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
-        network::HostNetwork::drop(&mut self.sockets, network)
+        network::HostNetwork::drop(&mut self.view, network)
     }
 }
