@@ -78,7 +78,7 @@ fn what_the_host_cannot_give_is_refused() {
             ),
             (
                 "(global (import \"env\" \"g\") i32) (func (export \"_start\"))",
-                "env::g",
+                "the global `g` of `env`",
             ),
             ("(memory i64 1) (func (export \"_start\"))", "memory64"),
             ("(memory 1 1 shared) (func (export \"_start\"))", "threads"),

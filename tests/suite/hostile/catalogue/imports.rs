@@ -34,7 +34,7 @@ pub(super) fn import_of_a_memory() -> Case {
 }
 
 pub(super) fn import_of_a_global() -> Case {
-    Case::row(29).refused(&["env::stack_pointer"])
+    Case::row(29).refused(&["the global `stack_pointer` of `env`"])
 }
 
 pub(super) fn wasi_of_another_time() -> Case {

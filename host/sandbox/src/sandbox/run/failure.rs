@@ -8,7 +8,7 @@ use crate::sandbox::module::imports;
 use crate::sandbox::world::host::HostFunctionFailed;
 use crate::sandbox::world::quota::{Quota, Reached};
 use crate::sandbox::world::request::Request;
-use crate::sandbox::world::state::{GuestState, Refused, Stopped, StoppedByHost};
+use crate::sandbox::world::state::{GuestState, MOST_INSTANCES, Refused, Stopped, StoppedByHost};
 use crate::sandbox::world::stdio::OutputLimitPassed;
 use crate::sandbox::world::stubs::NotOffered;
 use rwasm_value::plain::{in_line, shortened};
@@ -83,6 +83,14 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
     }
     if is_out_of_hostcall_fuel(error) {
         return output_limit(limits);
+    }
+    if has_too_many_instances(error) {
+        return Failure::new(
+            FailureCode::MemoryLimit,
+            format!(
+                "the component has more than {MOST_INSTANCES} core modules, the most it may have"
+            ),
+        );
     }
     if wanted_too_much_random(error) {
         return Failure::new(
@@ -202,6 +210,12 @@ fn has_no_handle_left(error: &wasmtime::Error) -> bool {
         matches!(cause.downcast_ref(), Some(ResourceTableError::Full))
     };
     error.chain().any(is_full)
+}
+
+/// Whether a component has more core modules than it may. wasmtime has no type for this error.
+fn has_too_many_instances(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    cause.contains("instance count too high")
 }
 
 /// Whether the guest asked for too many random bytes at once. wasmtime-wasi has no type for this

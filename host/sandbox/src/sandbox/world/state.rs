@@ -305,7 +305,7 @@ fn grown(sum: usize, current: usize, desired: usize, maximum: Option<usize>) -> 
 }
 
 /// The most core modules that a component may instantiate.
-const MOST_INSTANCES: usize = 128;
+pub(in crate::sandbox) const MOST_INSTANCES: usize = 128;
 
 impl ResourceLimiter for Limiter {
     fn instances(&self) -> usize {
