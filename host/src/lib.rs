@@ -154,8 +154,8 @@ pub use merge::{Builtin, MergeError, MergeTypeError};
 pub use placement::{ParsePolicyError, Policy};
 #[cfg(feature = "history")]
 pub use rwasm_history::{
-    AttemptEntry, History, HistoryError, HistorySettings, InputEntry, JobEntry, JobKey, JobKind,
-    JobQuery, JobState, Kept, RecordedInput, TaskEntry, TaskQuery, TaskState,
+    AttemptEntry, History, HistoryError, HistorySettings, InputEntry, Interruption, JobEntry,
+    JobKey, JobKind, JobQuery, JobState, Kept, RecordedInput, TaskEntry, TaskQuery, TaskState,
 };
 pub use rwasm_sandbox::chunk::{Chunking, ParseChunkingError};
 pub use rwasm_sandbox::grants::{

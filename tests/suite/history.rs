@@ -340,10 +340,10 @@ fn running(dir: &HistoryDir) -> std::process::Child {
 }
 
 #[test]
-fn jobs_that_were_stopped_or_whose_process_died_are_told_apart() {
+fn jobs_whose_process_ended_before_them_were_interrupted() {
     use rustix::process::{Pid, Signal, kill_process};
     let dir = HistoryDir::new();
-    for (signal, state) in [(Signal::INT, "cancelled"), (Signal::KILL, "interrupted")] {
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         let child = running(&dir);
         let id = dir.list("")[0]["id"].to_string();
         dir.job("rm")
@@ -356,8 +356,12 @@ fn jobs_that_were_stopped_or_whose_process_died_are_told_apart() {
             .expect_stderr_has(&["is still running"]);
         kill_process(Pid::from_child(&child), signal).expect("it runs");
         crate::support::wait(child).expect("it ends");
-        assert_eq!(dir.list("")[0]["state"], state);
-        let why = format!("job {id} was {state} and has no result");
+        assert_eq!(dir.list("--state interrupted").len(), 1, "{signal:?}");
+        assert_eq!(
+            dir.list("--state cancelled"),
+            Vec::<serde_json::Value>::new()
+        );
+        let why = format!("error: job {id} was interrupted and has no result\n");
         dir.job("result")
             .arg(&id)
             .fails(2)

@@ -75,7 +75,7 @@ named! {
         Failed = "failed",
         /// It was cancelled.
         Cancelled = "cancelled",
-        /// Its process ended before the job did.
+        /// Its process ended before the job did: it was killed, or told to end.
         Interrupted = "interrupted",
     }
 }

@@ -50,6 +50,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rwasm_value::units::ByteSize;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use trim::{Bounds, shrink_fully, trim};
@@ -117,6 +118,18 @@ pub struct History {
     shared: Arc<Shared>,
 }
 
+/// Says that this process is about to end before its jobs do, because of a signal for example.
+#[derive(Clone, Debug)]
+pub struct Interruption(Arc<AtomicBool>);
+
+impl Interruption {
+    /// From now on, jobs that are cancelled are recorded as [`Interrupted`](JobState::Interrupted), as
+    /// those of a process that was killed are.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     settings: HistorySettings,
@@ -125,6 +138,8 @@ struct Shared {
     /// The connection that reads, begins and removes jobs.
     connection: Mutex<Connection>,
     queue: Arc<Queue>,
+    /// Whether this process is about to end before its jobs do.
+    is_interrupted: Arc<AtomicBool>,
     /// Set when the first job begins. Dropped after the thread was joined, so that jobs count as
     /// running until the last of them is written.
     recording: Mutex<Option<ActiveRecorder>>,
@@ -159,6 +174,7 @@ impl History {
                 path,
                 connection: Mutex::new(connection),
                 queue: Arc::default(),
+                is_interrupted: Arc::default(),
                 recording: Mutex::new(None),
                 _claim: claim,
             }),
@@ -286,6 +302,13 @@ impl History {
         })?;
         self.shared.give_back();
         Ok(ended)
+    }
+
+    /// Returns the handle that says when this process is about to end before its jobs do. It does not
+    /// keep the history open.
+    #[must_use]
+    pub fn interruption(&self) -> Interruption {
+        Interruption(Arc::clone(&self.shared.is_interrupted))
     }
 
     /// Records that a job begins. Its recorder takes the rest.

@@ -4,7 +4,7 @@
 //! then on without keeping it, and [`Recorder::error`] returns the reason, once. The other
 //! recorders go on.
 
-use super::entry::{JobEnd, JobKey, TaskEntry};
+use super::entry::{JobEnd, JobKey, JobState, TaskEntry};
 use super::error::{HistoryError, of_database};
 use super::queue::Queue;
 use super::trim::{Bounds, shrink, trim};
@@ -111,8 +111,12 @@ impl Recorder {
 
     /// Records the end of the job, after all its tasks. Anything recorded later is ignored.
     #[doc(hidden)]
-    pub fn end(&self, end: JobEnd) {
+    pub fn end(&self, mut end: JobEnd) {
         let Line { shared, job } = &*self.line;
+        if end.state == JobState::Cancelled && shared.is_interrupted.load(Ordering::Relaxed) {
+            // Nobody cancelled it, whatever it says.
+            (end.state, end.message) = (JobState::Interrupted, None);
+        }
         if !job.has_ended.swap(true, Ordering::Relaxed) {
             shared
                 .queue

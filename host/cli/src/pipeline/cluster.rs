@@ -10,7 +10,7 @@ use crate::exit::CliError;
 #[cfg(feature = "nats")]
 use crate::output::messages::note;
 use crate::output::messages::warn;
-use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, Limits, Resource};
+use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, History, Limits, Resource};
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
     ClusterEvent,
@@ -140,6 +140,18 @@ impl RunningCluster {
     fn new(cluster: Cluster) -> Self {
         let events = cluster.events();
         Self { cluster, events }
+    }
+
+    /// Has a signal stop what runs: its process ends before it does, as the history then says.
+    pub(crate) fn stop_at_signal(&self, signals: &Signals, stop: impl FnOnce() + Send + 'static) {
+        // The history itself would stay open until the program ends.
+        let interruption = self.cluster.history().map(History::interruption);
+        signals.watch(move || {
+            if let Some(interruption) = interruption {
+                interruption.begin();
+            }
+            stop();
+        });
     }
 
     /// What a job came to, now that it has ended: a signal that ended it goes before what it says itself.

@@ -74,14 +74,14 @@ pub(super) struct WatchedJob<J> {
 impl<J: RunningJob> WatchedJob<J> {
     pub(super) fn begin<P: Plan<Running = J>>(
         plan: P,
-        cluster: &Cluster,
+        cluster: &RunningCluster,
         output: &OutputSettings,
         signals: &Signals,
     ) -> Result<Self, CliError> {
         // Begun before the job is, so that nothing is missed.
         let notes = NotePrinter::follow(cluster, output.notes, plan.naming());
         let job = plan.begin(cluster)?;
-        signals.watch(job.canceller());
+        cluster.stop_at_signal(signals, job.canceller());
         let bar = job.progress().and_then(|progress| {
             let Progress {
                 handle,

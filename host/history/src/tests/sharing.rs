@@ -185,6 +185,28 @@ fn a_job_whose_recorder_is_dropped_was_interrupted() {
 }
 
 #[test]
+fn a_job_that_is_cancelled_while_its_process_ends_was_interrupted() {
+    let place = HistoryFile::new();
+    let history = place.open();
+    let cancelled = || JobEnd {
+        state: JobState::Cancelled,
+        message: Some("the job was cancelled".to_owned()),
+        ..done()
+    };
+    let state_of = |end| {
+        let recorder = history.begin(&new_job("a")).expect("begun");
+        let key = recorder.key();
+        recorder.end(end);
+        let job = history.job(key).expect("there");
+        (job.state, job.message.is_some())
+    };
+    assert_eq!(state_of(cancelled()), (JobState::Cancelled, true));
+    history.interruption().begin();
+    assert_eq!(state_of(cancelled()), (JobState::Interrupted, false));
+    assert_eq!(state_of(done()), (JobState::Done, false));
+}
+
+#[test]
 fn what_is_recorded_last_is_written_before_the_handle_is_gone() {
     let place = HistoryFile::new();
     let history = place.open();

@@ -99,7 +99,10 @@ fn refuse_unfinished(job: &JobEntry, again: &[TaskEntry], is_merged: bool) -> Re
     let done = job.tasks.saturating_sub(again.len() as u64);
     let is_whole = match job.state {
         JobState::Done => true,
-        JobState::Cancelled if job.kind == JobKind::Call => true,
+        // Of a process that was killed, not even the call is there.
+        JobState::Cancelled | JobState::Interrupted if job.kind == JobKind::Call => {
+            !again.is_empty()
+        }
         JobState::Failed => {
             let is_read = job
                 .stats
@@ -126,7 +129,7 @@ fn refuse_unfinished(job: &JobEntry, again: &[TaskEntry], is_merged: bool) -> Re
     };
     Err(CliError::Wrong {
         message: format!(
-            "job {} {how} before all of {inputs} was done: {done} of its tasks ended well, {} failed, {stopped} were stopped, \
+            "job {} {how} before it had done all of {inputs}: {done} of its tasks ended well, {} failed, {stopped} were stopped, \
              and others may never have started",
             job.key,
             again.len() as u64 - stopped,
@@ -337,14 +340,14 @@ impl Again<'_> {
 
     fn inputs(
         &self,
-        cluster: &Cluster,
+        cluster: &RunningCluster,
         inputs: Vec<Input>,
         mut output: Output,
         signals: &Signals,
     ) -> Result<(), CliError> {
         let mut job = cluster.run(&self.module, inputs, &self.spec)?;
         let canceller = job.canceller();
-        signals.watch(move || canceller.cancel());
+        cluster.stop_at_signal(signals, move || canceller.cancel());
         while let Some((origin, outcome)) = job.next_outcome() {
             match outcome.result {
                 Ok(value) => output.value(&unpacked(&value)?, self.format.record)?,
@@ -369,7 +372,7 @@ impl Again<'_> {
 
     fn lists(
         &self,
-        cluster: &Cluster,
+        cluster: &RunningCluster,
         lists: Vec<Vec<Value>>,
         mut output: Output,
         signals: &Signals,
@@ -399,7 +402,7 @@ impl Again<'_> {
         let tolerates = self.spec.job.max_failures != Tolerance::Count(0);
         let mut map = view.map(&function, arguments)?;
         let canceller = map.canceller();
-        signals.watch(move || canceller.cancel());
+        cluster.stop_at_signal(signals, move || canceller.cancel());
         while let Some((_, outcome)) = map.next_outcome() {
             match outcome {
                 Ok(value) => output.value(&value, self.format.record)?,
