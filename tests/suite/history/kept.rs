@@ -1,7 +1,7 @@
 //! The file of the history: its bounds, those who write to it at the same time, and what is not one.
 
 use super::{HistoryDir, history_of};
-use crate::support::{Cli, Text, call, map, module, one_line_each, run};
+use crate::support::{Cli, Text, call, folder, map, module, one_line_each, run};
 use rwasm_cluster::{
     ClusterEvent, History, HistoryError, HistorySettings, Input, JobQuery, JobState, Merge,
 };
@@ -115,6 +115,36 @@ fn a_job_that_cannot_be_recorded_runs_all_the_same() {
             .expect_code(0)
             .expect_stdout("55\n")
             .expect_stderr_has(&not_recorded);
+    }
+}
+
+#[test]
+fn a_job_runs_when_the_disk_of_its_history_is_full() {
+    let (dir, disk) = (HistoryDir::new(), folder());
+    // One job is recorded where there is room.
+    dir.run("wordcount").stdin("a word").output();
+    let recorded = disk.path().join("recorded.db");
+    fs::copy(dir.history(), &recorded).expect("the history is copied");
+    let full = disk.path().join("full");
+    fs::create_dir(&full).expect("a directory can be made");
+    for (kept, place) in [
+        (None, "history.db"),
+        (None, "a/b/history.db"),
+        (Some(&*recorded), "recorded.db"),
+    ] {
+        let on_full_disk = |cli: Cli| {
+            let cli = cli.env("RWASM_HISTORY_FILE", full.join(place));
+            cli.arg("--history").on_full_disk(&full, kept).end()
+        };
+        let not_recorded = ["warning: the job ", "recorded: history `", "full"];
+        let ended = on_full_disk(run("wordcount").stdin("a word")).expect_code(0);
+        ended
+            .expect_stdout("word\t1\n")
+            .expect_stderr_has(&not_recorded);
+        let ended = on_full_disk(call("numbers").args(["fib", "10"])).expect_code(0);
+        ended.expect_stdout("55\n").expect_stderr_has(&not_recorded);
+        let ended = on_full_disk(map("numbers").arg("fib").stdin("10\n")).expect_code(0);
+        ended.expect_stdout("55\n").expect_stderr_has(&not_recorded);
     }
 }
 

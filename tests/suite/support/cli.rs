@@ -199,6 +199,29 @@ impl Cli {
         }
     }
 
+    /// The same with a full disk in this directory, which nobody else sees. `kept` is put there before it is full.
+    pub(crate) fn on_full_disk(self, dir: &Path, kept: Option<&Path>) -> Self {
+        const FILL: &str = r#"mount -t tmpfs -o size=1m full "$0" || exit
+            [ -z "$1" ] || cp "$1" "$0" || exit
+            head -c 2097152 /dev/zero 2>/dev/null >"$0/filler"
+            shift
+            exec "$@""#;
+        let this = self.placed();
+        // Of util-linux; where it may not make a name space, the test says so by its stderr.
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", FILL]);
+        command.arg(dir).arg(kept.unwrap_or(Path::new("")));
+        command.arg(this.command.get_program());
+        command.args(this.command.get_args());
+        surround(&mut command, &this.command);
+        Self {
+            command,
+            stdin: this.stdin,
+            limit: this.limit,
+            is_placed: true,
+        }
+    }
+
     /// The command as it stands, for tests that hold its ends themselves.
     pub(crate) fn into_command(self) -> Command {
         self.placed().command
