@@ -177,6 +177,41 @@ fn what_the_host_does_is_charged_by_a_table() {
 }
 
 #[test]
+fn every_byte_that_a_task_prints_is_charged() {
+    let dir = folder();
+    let report = dir.path().join("report.json");
+    // Prints as many bytes at once, and does nothing after it.
+    let fuel = |to: u32, bytes: u32| {
+        let text = format!(
+            r#"(module
+                (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+                (memory (export "memory") 2)
+                (func (export "_start")
+                    (i32.store (i32.const 0) (i32.const 64))
+                    (i32.store (i32.const 4) (i32.const {bytes}))
+                    (drop (call $write (i32.const {to}) (i32.const 0) (i32.const 1) (i32.const 8)))))"#
+        );
+        let path = file(&dir, "prints.wat", text);
+        let run = program()
+            .arg("run")
+            .arg(path)
+            .typed("--deterministic --report");
+        run.arg(&report).stdin("").end().expect_code(0);
+        let text = std::fs::read_to_string(&report).expect("there is a report");
+        let report: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        report["outcomes"][0]["fuel"]
+            .as_u64()
+            .expect("fuel is counted")
+    };
+    // Four bytes cost one unit, on either stream, whatever of them is kept.
+    for to in [1, 2] {
+        let little = fuel(to, 400);
+        assert_eq!(fuel(to, 4400), little + 1000, "stream {to}");
+        assert_eq!(fuel(to, 80_400), little + 20_000, "stream {to}");
+    }
+}
+
+#[test]
 fn the_clock_ends_what_fuel_would_not_and_says_so() {
     let dir = folder();
     let path = file(&dir, "asking.wat", ASKING);
