@@ -230,3 +230,39 @@ fn on_demand(key: VariantKey) -> Config {
         .gc_heap_guard_size(64 << 10);
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Module;
+
+    fn key_of(text: &str) -> VariantKey {
+        let module = Module::from_bytes("test.wat", text.to_owned()).expect("it is a module");
+        VariantKey::of(&Limits::default(), false).with(module.demands())
+    }
+
+    #[test]
+    fn modules_that_are_not_concurrent_do_not_pay_for_those_that_are() {
+        let usual = VariantKey::of(&Limits::default(), false);
+        assert!(!usual.concurrent && usual.pooled);
+        for text in [
+            r#"(module (func (export "f")))"#,
+            r#"(component
+                (core module $m (func (export "f") (result i32) i32.const 1))
+                (core instance $i (instantiate $m))
+                (func (export "f") (result u32) (canon lift (core func $i "f"))))"#,
+        ] {
+            assert_eq!(key_of(text), usual, "{text}");
+        }
+        for text in [
+            "(component (type (stream u8)))",
+            "(component (type (func async)))",
+            "(component (core func (canon context.get i32 0)))",
+        ] {
+            let key = key_of(text);
+            assert!(key.concurrent, "{text}");
+            let concurrent = false;
+            assert_eq!(VariantKey { concurrent, ..key }, usual, "{text}");
+        }
+    }
+}
