@@ -94,13 +94,17 @@ fn every_other_peer_is_refused() {
 #[test]
 fn nothing_is_granted_unless_it_is_said() {
     let port = echo_streams();
-    for function in ["tcp", "udp", "udp-connected"] {
+    let network = "access to the network was denied (grant it with --net HOST:PORT)";
+    let peer = format!(
+        "access to the peer 127.0.0.1:{port} was denied (grant it with --net 127.0.0.1:{port})"
+    );
+    for (function, hint) in [
+        ("tcp", &*peer),
+        ("udp", network),
+        ("udp-connected", network),
+    ] {
         let arguments = format!("127.0.0.1 {port} hello");
-        let hint = &[
-            "access-denied",
-            "access to the network was denied (grant it with --net HOST:PORT)",
-        ];
-        is_refused(function, &arguments, "", hint);
+        is_refused(function, &arguments, "", &["access-denied", hint]);
         is_refused(
             function,
             &format!("localhost {port} hello"),
@@ -114,7 +118,15 @@ fn nothing_is_granted_unless_it_is_said() {
         "",
         &["access-denied", "--net localhost:PORT"],
     );
-    is_refused("sockets", "1", "", &["access-denied"]);
+    // One that reaches nobody, so that the peer can be named.
+    assert_eq!(dial("sockets", "1", "").output(), "1\n");
+    is_refused("sockets", "2", "", &["access-denied", network]);
+    is_refused(
+        "tcp",
+        &format!("::1 {port} hello"),
+        "",
+        &[&format!("--net [::1]:{port}")],
+    );
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The functions that create sockets, which a guest may only have if some peer is granted: sockets are
 //! descriptors of this process. They replace wasmtime's own, whose refusal nobody would hear of.
+//!
+//! Without a grant a guest gets one TCP socket all the same. It reaches nobody, and its refusal can name the peer. A
+//! datagram socket has to be bound before it names one, and could be sent to from then on.
 
 use super::super::state::GuestState;
 use super::Refusals;
@@ -40,20 +43,19 @@ struct Sockets<'a> {
 }
 
 impl Sockets<'_> {
-    fn check(&self) -> SocketResult<()> {
-        if self.any_granted {
-            return Ok(());
-        }
+    fn refused(&self) -> SocketError {
         self.refusals.note(|| {
             "access to the network was denied (grant `HOST:PORT` with `Grants::net`)".to_owned()
         });
-        Err(ErrorCode::AccessDenied.into())
+        ErrorCode::AccessDenied.into()
     }
 }
 
 impl tcp_create_socket::Host for Sockets<'_> {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        self.check()?;
+        if !self.any_granted && !self.refusals.is_first_socket() {
+            return Err(self.refused());
+        }
         tcp_create_socket::Host::create_tcp_socket(&mut self.view, family)
     }
 }
@@ -63,7 +65,9 @@ impl udp_create_socket::Host for Sockets<'_> {
         &mut self,
         family: IpAddressFamily,
     ) -> SocketResult<Resource<UdpSocket>> {
-        self.check()?;
+        if !self.any_granted {
+            return Err(self.refused());
+        }
         udp_create_socket::Host::create_udp_socket(&mut self.view, family).await
     }
 }

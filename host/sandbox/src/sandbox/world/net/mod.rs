@@ -1,8 +1,8 @@
 //! The network, as far as it is granted: which peers a guest may reach, and the addresses of names.
 //!
 //! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
-//! `names` answers the guest's own look-ups, `create` refuses sockets where no peer is granted. The sockets themselves are wasmtime's, which asks
-//! before each use of an address.
+//! `names` answers the guest's own look-ups, `create` refuses sockets where no peer is granted, all but one. The sockets
+//! themselves are wasmtime's, which asks before each use of an address.
 
 mod create;
 mod lookup;
@@ -22,7 +22,8 @@ use super::state::GuestState;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
@@ -32,19 +33,35 @@ const MAX_REFUSALS: usize = 4;
 
 /// What a task was refused of the network.
 #[derive(Clone, Default)]
-pub(in crate::sandbox) struct Refusals(Arc<Mutex<BTreeSet<String>>>);
+pub(in crate::sandbox) struct Refusals(Arc<Refused>);
+
+#[derive(Default)]
+struct Refused {
+    texts: Mutex<BTreeSet<String>>,
+    /// Whether a guest that is granted nothing has had its socket.
+    had_socket: AtomicBool,
+}
 
 impl Refusals {
     fn note(&self, what: impl FnOnce() -> String) {
-        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refusals = self.texts();
         if refusals.len() < MAX_REFUSALS {
             refusals.insert(what());
         }
     }
 
+    /// Whether this is the first socket of a guest that is granted nothing, in all its tasks.
+    fn is_first_socket(&self) -> bool {
+        !self.0.had_socket.swap(true, Ordering::Relaxed)
+    }
+
+    fn texts(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes the refusals, as a suffix for the failure of the task.
     pub(in crate::sandbox) fn take(&self) -> Option<String> {
-        let refusals = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let refusals = std::mem::take(&mut *self.texts());
         let mut text = String::new();
         for what in refusals {
             // Writing to a string cannot fail.
@@ -59,10 +76,7 @@ pub(super) fn allow(builder: &mut WasiCtxBuilder, peers: &Arc<Peers>, refusals: 
     // `names` answers names, whatever is granted.
     builder.allow_ip_name_lookup(false);
     let any = !peers.is_empty();
-    builder.allow_tcp(any).allow_udp(any);
-    if !any {
-        return;
-    }
+    builder.allow_tcp(true).allow_udp(any);
     let (peers, refusals) = (Arc::clone(peers), refusals.clone());
     builder.socket_addr_check(move |address, purpose| {
         let (peers, refusals) = (Arc::clone(&peers), refusals.clone());
