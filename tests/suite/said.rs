@@ -42,6 +42,18 @@ fn program_that(
     file(dir, "program.wat", text)
 }
 
+/// A component that says its code, as components can since WASI 0.2.12.
+const EXITS_BY_ITSELF: &str = r#"(component
+    (import "wasi:cli/exit@0.2.12" (instance $cli (export "exit-with-code" (func (param "status-code" u8)))))
+    (core func $exit (canon lower (func $cli "exit-with-code")))
+    (core module $code
+        (import "host" "exit" (func $exit (param i32)))
+        (func (export "run") (result i32) (call $exit (i32.const 10)) (i32.const 0)))
+    (core instance $code (instantiate $code (with "host" (instance (export "exit" (func $exit))))))
+    (func $run (result (result)) (canon lift (core func $code "run")))
+    (instance $program (export "run" (func $run)))
+    (export "wasi:cli/run@0.2.12" (instance $program)))"#;
+
 /// How long a text of WAT is.
 fn unescaped(text: &str) -> usize {
     text.replace("\\n", "\n").len()
@@ -81,14 +93,19 @@ fn exit_codes_of_success_are_for_the_user_to_say() {
     let component = dir.path().join("program.wasm");
     let build = program().arg("build").arg(&path).arg("--component");
     build.arg("-o").arg(&component).end().expect_code(0);
-    // A component says no more than whether it succeeded.
-    for (path, codes) in [(&path, "10,20"), (&component, "1,10")] {
+    // An adapter of preview 1 says no more than whether it succeeded.
+    for (path, codes, code) in [(&path, "10,20", "code 10"), (&component, "1,10", "code 1")] {
         let ended = run_it(path, "--ok-exit").arg(codes).end().expect_code(0);
         ended.expect_stdout("s SATISFIABLE\n");
         run_it(path, "--ok-exit 20")
             .fails(11)
-            .expect_stderr_has(&["code 1"]);
+            .expect_stderr_has(&[code]);
     }
+    let path_of_own = file(&dir, "own.wat", EXITS_BY_ITSELF);
+    run_it(&path_of_own, "--ok-exit 20,10").end().expect_code(0);
+    run_it(&path_of_own, "--ok-exit 20")
+        .fails(11)
+        .expect_stderr_has(&["code 10"]);
     run_it(&path, "--ok-exit ten")
         .fails(2)
         .expect_stderr_has(&["an exit code such as 10"]);

@@ -200,7 +200,8 @@ pub(crate) struct RunArguments {
 
     /// Exit codes with which a WASI command succeeds, besides 0
     ///
-    /// For example `--ok-exit 10,20` for a SAT solver. What the command printed is its result.
+    /// For example `--ok-exit 10,20` for a SAT solver. What the command printed is its result. A component has a code
+    /// other than 1 only if it calls `exit-with-code` of WASI 0.2.12.
     #[arg(long, value_name = "CODES", value_parser = values::parsed::<u32>("an exit code such as 10"), env = "RWASM_OK_EXIT", hide_env = true, value_delimiter = ',', num_args = 1, action = ArgAction::Append, help_heading = FAILURES, hide_short_help = true)]
     pub(crate) ok_exit: Vec<u32>,
 
