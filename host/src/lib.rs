@@ -193,8 +193,8 @@ pub use rwasm_value::{arguments, format};
 pub use rwasm_value::{aside, plain, small_file};
 pub use view::{
     ApplyError, AsCompleted, Budget, Canceller, ClusterNote, ClusterNotes, CompositeError,
-    DirectView, Distribution, EngineRange, EngineStats, Job, JobError, JobProgress, JobResult,
-    JobSettings, JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge,
+    DirectView, Distribution, EngineRange, EngineStats, FailedJob, Job, JobError, JobProgress,
+    JobResult, JobSettings, JobSpec, JobStats, LiveNote, LiveNotes, LoadBalancedView, Map, Merge,
     ParseMergeError, PlanError, ProgressHandle, PushError, QueueLimits, SettingError, Shutdown,
     Stock, SubmitError, TargetError, Targets, Task, TaskError, TaskFailure, TaskInfo, TaskRecord,
     TaskSettings, Tasks, TasksProgress, TenantLimit, TenantStatus, ViewKind, Zip, as_completed,

@@ -33,6 +33,7 @@ mod elastic;
 mod host_functions;
 mod notes;
 mod queue;
+mod reports;
 mod results;
 mod retries;
 mod spans;

@@ -28,7 +28,7 @@ pub use shared::admission::QueueLimits;
 pub use shared::core::Shutdown;
 pub use shared::live::{LiveNote, LiveNotes};
 pub use shared::notes::{ClusterNote, ClusterNotes};
-pub use shared::result::{JobError, JobProgress, JobResult, TaskRecord};
+pub use shared::result::{FailedJob, JobError, JobProgress, JobResult, TaskRecord};
 pub use shared::settings::{JobSettings, SettingError, TaskSettings};
 pub use shared::stats::{EngineStats, JobStats};
 pub use shared::targets::{EngineRange, TargetError, Targets};

@@ -114,7 +114,9 @@ pub(crate) struct TaskOptions {
     #[arg(long, env = "RWASM_STATS", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue, hide_env = true, help_heading = SHOWN)]
     pub(crate) stats: bool,
 
-    /// Write a JSON report to FILE if the job succeeds: tasks, statistics, limits, hashes
+    /// Write a JSON report to FILE when the job ends: tasks, statistics, limits, hashes
+    ///
+    /// If the job fails or is interrupted, the report says why, with what the failed task printed.
     #[arg(long, value_name = "FILE", env = "RWASM_REPORT", hide_env = true, help_heading = SHOWN)]
     pub(crate) report: Option<PathBuf>,
 

@@ -9,7 +9,8 @@ use crate::output::report::Subject;
 use crate::output::results::Output;
 use crate::output::summary::{Summary, figures};
 use crate::pipeline::{
-    Plan, Progress, RunningJob, Settings, Wording, carry_out, function, read_module, result_type,
+    Ended, Plan, Progress, RunningJob, Settings, Wording, carry_out, function, read_module,
+    result_type,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
@@ -131,13 +132,22 @@ impl RunningJob for RunningCalls {
         None
     }
 
-    fn print(self, output: Output, cluster: &Cluster) -> Result<Summary, CliError> {
-        print(&self.tasks, output, self.format, self.are_records)?;
+    fn print(self, output: Output, cluster: &Cluster) -> Ended {
+        let ending = print(&self.tasks, output, self.format, self.are_records);
+        // Of those that have not ended there is nothing to tell.
         let calls: Vec<TaskInfo> = self.tasks.info().into_iter().flatten().collect();
         let mut stats = figures(&calls);
-        stats.wall_time = self.tasks.wall_time().unwrap_or_default();
+        stats.wall_time = self.tasks.elapsed();
         stats.engine_count = cluster.engines().len();
-        Ok(Summary::of_calls(&calls, stats))
+        let failed = |call: &&TaskInfo| {
+            let last = call.attempts.last();
+            last.is_some_and(|attempt| attempt.failure.is_some())
+        };
+        let failures = calls.iter().filter(failed).count() as u64;
+        Ended {
+            summary: Summary::of_calls(&calls, stats, failures),
+            ending,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
 use crate::pipeline::durable;
 use crate::pipeline::{
-    Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, function,
+    Ended, Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, function,
     read_module, result_type,
 };
 use crate::text::shell_word;
@@ -155,7 +155,14 @@ impl RunningJob for RunningMap {
         })
     }
 
-    fn print(mut self, output: Output, _: &Cluster) -> Result<Summary, CliError> {
+    fn print(self, output: Output, _: &Cluster) -> Ended {
+        let progress = self.map.progress();
+        Ended::of_job(self.print_all(output), &progress)
+    }
+}
+
+impl RunningMap {
+    fn print_all(mut self, output: Output) -> Result<Summary, CliError> {
         let printer = MapPrinter {
             output,
             format: self.format,

@@ -11,7 +11,7 @@ use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
 use crate::pipeline::durable;
 use crate::pipeline::{
-    Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, read_module,
+    Ended, Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, read_module,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
@@ -115,14 +115,16 @@ impl RunningJob for RunningRun {
         })
     }
 
-    fn print(self, output: Output, _: &Cluster) -> Result<Summary, CliError> {
+    fn print(self, output: Output, _: &Cluster) -> Ended {
+        let progress = self.job.progress();
         let printer = RunPrinter {
             output,
             format: self.format,
             is_quiet: self.is_quiet,
         };
-        let (result, warnings) = printer.all(self.job)?;
-        Ok(Summary::of_job(&result, warnings))
+        let printed = printer.all(self.job);
+        let printed = printed.map(|(result, warnings)| Summary::of_job(&result, warnings));
+        Ended::of_job(printed, &progress)
     }
 }
 

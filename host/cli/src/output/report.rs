@@ -1,11 +1,11 @@
 //! `--report`: one JSON document on a job, for programs.
 
-use crate::exit::CliError;
+use crate::exit::{CliError, Ending};
 use crate::output::results::Output;
 use crate::output::summary::Summary;
 use crate::text::{in_options, json_document};
 use rwasm_cluster::{
-    ArgumentSource, Cluster, Failure, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
+    ArgumentSource, Cluster, Failure, JobError, JobStats, LogLine, Merge, Module, Origin, TaskInfo,
     TaskRecord, TaskSettings, Usage,
 };
 use serde::Serialize;
@@ -40,17 +40,24 @@ impl Subject {
     }
 }
 
-/// Writes the report on a job that ended well, tolerated failures included.
+/// Writes the report on a job that has ended, with this error if it did not end well.
 pub(crate) fn write(
     mut file: Output,
     subject: &Subject,
     cluster: &Cluster,
     summary: &Summary,
+    error: Option<&CliError>,
 ) -> Result<(), CliError> {
     let document = json!({
         "version": VERSION,
         "command": subject.command,
         "label": subject.label,
+        "state": match error {
+            None => "done",
+            Some(CliError::Signal(_)) => "interrupted",
+            Some(_) => "failed",
+        },
+        "error": error.map(fatal),
         "module": {
             "name": subject.module.name(),
             "sha256": subject.module.hash().to_string(),
@@ -62,15 +69,57 @@ pub(crate) fn write(
         "limits": cluster.limits(),
         "grants": cluster.grants().described(),
         "deterministic": subject.is_deterministic,
-        "stats": stats(&summary.stats, summary.failures),
-        "failures": summary.failed.iter().map(failure).collect::<Vec<_>>(),
+        "stats": summary.stats.as_ref().map(|figures| stats(figures, summary.failures)),
+        "failures": summary.failed.iter().map(|(origin, why)| failure(origin, why)).collect::<Vec<_>>(),
         "outcomes": summary.outcomes,
     });
     file.bytes(json_document(&document).as_bytes())?;
     file.complete()
 }
 
-fn failure((origin, failure): &(Origin, Failure)) -> Json {
+/// What ended the job; of a task, with what it printed last.
+fn fatal(error: &CliError) -> Json {
+    let message = match error {
+        CliError::Signal(Ending::Interrupted) => "interrupted".to_owned(),
+        CliError::Signal(Ending::Terminated) => "terminated".to_owned(),
+        CliError::OutputClosed => "nobody reads the result any more".to_owned(),
+        error => in_options(&error.message()).into_owned(),
+    };
+    let mut document = json!({ "message": message, "exit_code": error.code() });
+    let (task, failed, logs) = match error {
+        CliError::Task { failed, .. } => (&failed.origin, &failed.failure, &*failed.logs),
+        CliError::Job(error) => match &**error {
+            JobError::TaskFailed {
+                origin,
+                failure,
+                logs,
+                ..
+            } => (origin, &**failure, &**logs),
+            _ => return document,
+        },
+        _ => return document,
+    };
+    let Json::Object(parts) = failure(task, failed) else {
+        return document;
+    };
+    for (name, value) in parts {
+        // Its message is in the error's.
+        if name != "message" {
+            document[&name] = value;
+        }
+    }
+    for (name, log) in [("stdout", &logs.stdout), ("stderr", &logs.stderr)] {
+        if !log.kept.is_empty() {
+            document[name] = Json::from(log.text());
+        }
+    }
+    if let Some(backtrace) = &failed.backtrace {
+        document["backtrace"] = Json::from(backtrace.as_str());
+    }
+    document
+}
+
+fn failure(origin: &Origin, failure: &Failure) -> Json {
     let mut document = json!({
         "task": task(origin),
         "code": failure.code.name(),

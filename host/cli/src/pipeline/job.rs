@@ -54,7 +54,29 @@ pub(crate) trait RunningJob {
     fn progress(&self) -> Option<Progress>;
 
     /// Prints what it gives, to its end.
-    fn print(self, output: Output, cluster: &Cluster) -> Result<Summary, CliError>;
+    fn print(self, output: Output, cluster: &Cluster) -> Ended;
+}
+
+/// What a job came to, and the error that ended it if one did.
+pub(crate) struct Ended {
+    pub(crate) summary: Summary,
+    pub(crate) ending: Result<(), CliError>,
+}
+
+impl Ended {
+    /// The end of a job of many tasks, which is followed by `progress`.
+    pub(crate) fn of_job(printed: Result<Summary, CliError>, progress: &ProgressHandle) -> Self {
+        match printed {
+            Ok(summary) => Self {
+                summary,
+                ending: Ok(()),
+            },
+            Err(error) => Self {
+                summary: Summary::of_failed_job(progress.failed(), &error),
+                ending: Err(error),
+            },
+        }
+    }
 }
 
 /// How far a job is.
@@ -93,13 +115,9 @@ impl<J: RunningJob> WatchedJob<J> {
     }
 
     /// Prints what it gives, to its end.
-    pub(super) fn print(
-        self,
-        output: Output,
-        cluster: &RunningCluster,
-    ) -> Result<Summary, CliError> {
-        let printed = self.job.print(output, cluster);
+    pub(super) fn print(self, output: Output, cluster: &RunningCluster) -> Ended {
+        let ended = self.job.print(output, cluster);
         drop((self.bar, self.notes));
-        printed
+        ended
     }
 }

@@ -17,7 +17,7 @@ pub(crate) mod output;
 mod store;
 
 pub(crate) use cluster::{RunningCluster, warn_of_shortages};
-pub(crate) use job::{Plan, Progress, RunningJob, Wording};
+pub(crate) use job::{Ended, Plan, Progress, RunningJob, Wording};
 pub(crate) use limits::limits;
 pub(crate) use module::{function, read_module, result_type};
 pub(crate) use settings::Settings;
@@ -27,6 +27,7 @@ pub(crate) use store::durable;
 use crate::args::StderrShown;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
+use crate::output::messages::warn;
 use crate::output::report;
 use job::WatchedJob;
 use output::Outputs;
@@ -72,19 +73,28 @@ pub(crate) fn carry_out<P: Plan>(
     let job = WatchedJob::begin(plan, &cluster, &output, signals)?;
     steps.done(P::WORDING.begun);
 
-    let printed = job.print(outputs.results, &cluster);
-    let summary = cluster.settle(printed, signals)?;
+    let Ended { summary, ending } = job.print(outputs.results, &cluster);
+    let ending = cluster.settle(ending, signals);
     steps.done(P::WORDING.ended);
 
-    summary.warn();
-    if output.stderr == StderrShown::Summary {
-        summary.print_stderr();
+    if ending.is_ok() {
+        summary.warn();
+        if output.stderr == StderrShown::Summary {
+            summary.print_stderr();
+        }
+        if output.shows_stats {
+            summary.print_stats(P::WORDING.piece);
+        }
     }
-    if output.shows_stats {
-        summary.print_stats(P::WORDING.piece);
-    }
-    match outputs.report {
-        Some(file) => report::write(file, &subject, &cluster, &summary),
+    let reported = match outputs.report {
+        Some(file) => report::write(file, &subject, &cluster, &summary, ending.as_ref().err()),
         None => Ok(()),
+    };
+    match (ending, reported) {
+        (Err(error), Err(unreported)) => {
+            warn(&unreported.message());
+            Err(error)
+        }
+        (ending, reported) => ending.and(reported),
     }
 }

@@ -4,7 +4,7 @@ use crate::graph::Dependency;
 use crate::view::shared::drivers::DetachedDrivers;
 use crate::view::shared::events::{Event, Progress};
 use crate::view::shared::live::LiveNotes;
-use crate::view::shared::result::{JobError, JobProgress, JobResult};
+use crate::view::shared::result::{FailedJob, JobError, JobProgress, JobResult};
 use crate::view::shared::slot::Slot;
 use futures_core::Stream;
 use rwasm_sandbox::outcome::{Origin, Outcome};
@@ -217,6 +217,12 @@ impl ProgressHandle {
     #[must_use]
     pub fn now(&self) -> JobProgress {
         self.0.now()
+    }
+
+    /// Returns what the job came to, if it has ended with an error.
+    #[must_use]
+    pub fn failed(&self) -> Option<&FailedJob> {
+        self.0.failed.get()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::job::Ending;
 use crate::merge::{Fold, MergeError};
-use crate::view::shared::result::{JobError, JobResult, TaskRecord};
+use crate::view::shared::result::{FailedJob, JobError, JobResult, TaskRecord};
 use crate::view::shared::stats::JobStats;
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::outcome::{Attempt, Failure, Origin, Outcome, Usage};
@@ -44,9 +44,9 @@ pub(crate) fn conclude(
     deadline: Option<Duration>,
     mut stats: JobStats,
     records: Vec<TaskRecord>,
-) -> Result<JobResult, JobError> {
+) -> Result<JobResult, Box<(JobError, FailedJob)>> {
     let deadline = deadline.unwrap_or_default();
-    match ending {
+    let error = match ending {
         Ending::Complete {
             merged,
             chunks,
@@ -62,34 +62,35 @@ pub(crate) fn conclude(
                 .into_iter()
                 .map(|(_, fault)| (fault.origin, fault.failure))
                 .collect();
-            Ok(JobResult {
+            return Ok(JobResult {
                 merged,
                 failed,
                 failures,
                 stats,
                 records,
-            })
+            });
         }
         Ending::TaskFailed {
             failure: fault,
             failures,
             ..
-        } => Err(JobError::TaskFailed {
+        } => JobError::TaskFailed {
             attempts: attempts(&fault),
             origin: fault.origin,
             failure: Box::new(fault.failure),
             notes: fault.usage.notes,
             logs: fault.usage.logs.unwrap_or_default(),
             failures,
-        }),
-        Ending::MergeFailed { failure } => Err(JobError::ReducerFailed(Box::new(failure.failure))),
-        Ending::Stopped(Stopped::Cancelled) => Err(JobError::Cancelled),
-        Ending::Stopped(Stopped::Deadline) => Err(JobError::Deadline(deadline)),
-        Ending::Stopped(Stopped::Input(error)) => Err(JobError::Input(error)),
-        Ending::Stopped(Stopped::Panicked(text)) => Err(JobError::InputPanicked(text)),
-        Ending::Stopped(Stopped::Merge(error)) => Err(JobError::Merge(error)),
-        Ending::Stopped(Stopped::Waiting(failure)) => Err(JobError::NeverBegan(Box::new(failure))),
-    }
+        },
+        Ending::MergeFailed { failure } => JobError::ReducerFailed(Box::new(failure.failure)),
+        Ending::Stopped(Stopped::Cancelled) => JobError::Cancelled,
+        Ending::Stopped(Stopped::Deadline) => JobError::Deadline(deadline),
+        Ending::Stopped(Stopped::Input(error)) => JobError::Input(error),
+        Ending::Stopped(Stopped::Panicked(text)) => JobError::InputPanicked(text),
+        Ending::Stopped(Stopped::Merge(error)) => JobError::Merge(error),
+        Ending::Stopped(Stopped::Waiting(failure)) => JobError::NeverBegan(Box::new(failure)),
+    };
+    Err(Box::new((error, FailedJob { stats, records })))
 }
 
 /// Every attempt at a task that failed.

@@ -1,10 +1,11 @@
 //! What comes to a job's inbox, and how far the job is for whoever looks on.
 
-use super::result::JobProgress;
+use super::result::{FailedJob, JobProgress};
 use crate::dispatch::{Answer, Reply};
 use crate::placement::Eligible;
 use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::outcome::Failure;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
@@ -51,6 +52,8 @@ pub(crate) struct Progress {
     pub(crate) input_ended: AtomicBool,
     pub(crate) bytes_total: Option<u64>,
     pub(crate) tasks_total: Option<u64>,
+    /// Set if the job ends with an error.
+    pub(crate) failed: OnceLock<FailedJob>,
 }
 
 impl Progress {

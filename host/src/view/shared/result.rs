@@ -26,6 +26,16 @@ pub struct JobResult {
     pub records: Vec<TaskRecord>,
 }
 
+/// What a job came to that ended with an error.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FailedJob {
+    /// Its figures. Of its chunks, those that were read are counted.
+    pub stats: JobStats,
+    /// What each attempt at each task used, as in [`JobResult::records`].
+    pub records: Vec<TaskRecord>,
+}
+
 /// What one attempt at one task of a job used, without its value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

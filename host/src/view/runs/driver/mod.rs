@@ -161,6 +161,7 @@ impl Driver {
         }
         reader.end();
         self.stats.wall_time = self.begun.elapsed();
+        self.stats.chunks = self.context.progress.chunks_read.load(Ordering::Relaxed);
         // Whoever hears of the end finds nothing of it in the queue.
         self.room = None;
         let engines = self.stats.engines.keys().copied().collect();
@@ -173,6 +174,12 @@ impl Driver {
             self.stats,
             self.records,
         );
+        let result = result.map_err(|ended| {
+            let (error, failed) = *ended;
+            // The first to set it, since a job ends once.
+            let _ = context.progress.failed.set(failed);
+            error
+        });
         if let Some(recording) = self.recording {
             recording.end(&result, self.input_ended);
         }
