@@ -6,7 +6,7 @@
 use super::manage::Stored;
 use super::manifest::{DurableJob, DurableState};
 use super::publish::{Messages, put_message, rewound};
-use super::same::indexed;
+use super::same::{LARGEST_PLAN, indexed};
 use super::{DurableError, DurableJobs, Store};
 use crate::nats::blob::LARGEST_INLINE;
 use crate::nats::index::{Index, MOST_ROUNDS, Round};
@@ -37,7 +37,9 @@ impl Store {
             if !job.is_stored || job.state == DurableState::Submitting {
                 return Err(DurableError::Incomplete { id: id.to_owned() });
             }
-            if !job.is_retrying {
+            if job.is_retrying {
+                self.modules.renew(&job.hash, LARGEST_PLAN).await?;
+            } else {
                 if job.state == DurableState::Queued {
                     return Err(DurableError::Unfinished {
                         id: id.to_owned(),
@@ -55,6 +57,7 @@ impl Store {
                         what: format!("more than {MOST_ROUNDS} retries: submit it again"),
                     });
                 }
+                self.modules.renew(&job.hash, LARGEST_PLAN).await?;
                 let attempt = job.attempt() + 1;
                 let round = Round::of(attempt, failed);
                 job.rounds.push(round);

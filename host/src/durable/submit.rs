@@ -169,6 +169,7 @@ impl Store {
                 if there.state != DurableState::Submitting {
                     return Ok(id);
                 }
+                self.upload(&module).await?;
                 let file = self.messages(&there).await?;
                 (there, revision, file)
             }
@@ -296,9 +297,7 @@ impl Store {
 
     async fn upload(&self, module: &Module) -> Result<(), DurableError> {
         let name = module.hash().to_string();
-        if !self.modules.has(&name).await? {
-            self.modules.put_bytes(&name, module.bytes()).await?;
-        }
+        self.modules.share(&name, module.bytes()).await?;
         Ok(())
     }
 

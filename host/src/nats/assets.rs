@@ -25,7 +25,8 @@ pub struct AssetSettings {
     pub ack_wait: Option<Duration>,
     /// How long a process may be silent before its engines are removed. By default 15 s.
     pub presence: Option<Duration>,
-    /// How long results, inputs and tasks are kept. By default 7 days.
+    /// How long results, inputs and tasks are kept, and half of the time for which modules are that no job uses. By default
+    /// 7 days.
     pub keep: Option<Duration>,
     /// How many bytes tasks, results and large values may take, each. By default, and with -1, there is no limit but
     /// the server's; a limit set here is reserved for them.
@@ -264,14 +265,19 @@ fn wanted(settings: &AssetSettings) -> Vec<AssetConfig> {
         max_bytes: None,
         config: AssetKind::Bucket(Box::new(config)),
     });
-    // Modules stay for good.
-    let objects = objects(settings).map(|config| (config.bucket == names::BLOBS, config));
-    let objects = objects.map(|(is_kept_for_a_time, config)| AssetConfig {
+    let objects = objects(settings).map(|config| (config.bucket == names::MODULES, config));
+    let objects = objects.map(|(is_of_modules, config)| AssetConfig {
         what: format!("object store {}", config.bucket),
         stream: names::object_stream(&config.bucket),
         replicas: settings.replicas,
-        max_age: settings.keep.filter(|_| is_kept_for_a_time),
-        max_bytes: settings.max_bytes.filter(|_| is_kept_for_a_time),
+        max_age: settings.keep.map(|keep| {
+            if is_of_modules {
+                modules_kept(keep)
+            } else {
+                keep
+            }
+        }),
+        max_bytes: settings.max_bytes.filter(|_| !is_of_modules),
         config: AssetKind::Objects(Box::new(config)),
     });
     streams.into_iter().chain(buckets).chain(objects).collect()
@@ -539,13 +545,21 @@ fn objects(settings: &AssetSettings) -> [object_store::Config; 2] {
         ..object_store::Config::default()
     };
     [
-        store(names::MODULES),
+        object_store::Config {
+            max_age: modules_kept(settings.keep()),
+            ..store(names::MODULES)
+        },
         object_store::Config {
             max_age: settings.keep(),
             max_bytes: settings.max_bytes(),
             ..store(names::BLOBS)
         },
     ]
+}
+
+/// How long modules are kept that nobody stores anew: whoever submits a task sees to it that its module outlives it.
+fn modules_kept(keep: Duration) -> Duration {
+    keep.saturating_mul(2)
 }
 
 fn lane_consumer(

@@ -5,6 +5,7 @@
 
 mod budget;
 mod pieces;
+mod shared;
 
 pub(crate) use budget::{Charge, Charged, ReadBudget};
 
@@ -291,9 +292,7 @@ impl Blobs {
 
     /// Checks whether this many bytes can be stored, now or ever.
     async fn has_room(&self, size: u64) -> Result<(), BlobError> {
-        let stream = self.connection.js.get_stream(object_stream(self.bucket));
-        let stream = self.connection.watched(self.bucket, stream).await?;
-        let stream = stream.map_err(|error| self.failed(error))?;
+        let stream = self.stream().await?;
         let info = stream.cached_info();
         let Some(most) = u64::try_from(info.config.max_bytes)
             .ok()

@@ -17,6 +17,7 @@ mod granting;
 mod killed;
 mod modules;
 mod servers;
+mod unused;
 
 use crate::support::Server;
 use engine::EngineProcess;

@@ -78,6 +78,7 @@ fn engines_and_lanes_come_to_the_cluster_that_runs() {
         [
             "differs  stream RWC_TASKS (kept for 3h, not 4h)",
             "differs  stream RWC_RESULTS (kept for 3h, not 4h)",
+            "differs  object store RWC_MODULES (kept for 6h, not 8h)",
             "differs  object store RWC_BLOBS (kept for 3h, not 4h)",
         ],
         "{differs}"

@@ -200,6 +200,8 @@ pub(crate) struct InitArguments {
     pub(crate) presence: Option<Duration>,
 
     /// How long to keep tasks, results and large values [default: 7d]
+    ///
+    /// Modules that no job uses are kept twice as long.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) keep: Option<Duration>,
 

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::sandbox::ModuleHash;
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,8 +88,8 @@ pub(super) struct Agent {
     pub(super) sending: Semaphore,
     /// The room for results that are read.
     pub(super) reading: ReadBudget,
-    /// Modules known to be on the server: 32 bytes for each module that this session submits.
-    pub(super) uploaded: tokio::sync::Mutex<HashSet<ModuleHash>>,
+    /// Modules known to be on the server, and until when they are: those submitted in the last minute.
+    pub(super) uploaded: tokio::sync::Mutex<HashMap<ModuleHash, Instant>>,
     flights: Mutex<HashMap<u64, SentDispatch>>,
     /// Locks for sending to one engine in order, of the engines that something is sent to.
     turns: Mutex<HashMap<EngineId, Arc<tokio::sync::Mutex<()>>>>,

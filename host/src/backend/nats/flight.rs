@@ -133,28 +133,25 @@ fn choose(agent: &Agent, eligible: &Eligible) -> Result<Option<EngineId>, Unsent
     }
 }
 
-/// Stores the module for engines to fetch, unless it is stored already.
+/// Stores the module for engines to fetch, unless it is stored already and stays for as long as a task may wait.
 async fn upload(agent: &Agent, module: &Module, patience: &mut Patience) -> Result<(), Failure> {
     let mut uploaded = agent.uploaded.lock().await;
-    if uploaded.contains(&module.hash()) {
+    let now = Instant::now();
+    uploaded.retain(|_, until| *until > now);
+    if uploaded.contains_key(&module.hash()) {
         return Ok(());
     }
     let name = module.hash().to_string();
     loop {
-        let put = async {
-            if !agent.modules.has(&name).await? {
-                agent.modules.put_bytes(&name, module.bytes()).await?;
+        match agent.modules.share(&name, module.bytes()).await {
+            Ok(time) => {
+                uploaded.insert(module.hash(), now + time);
+                return Ok(());
             }
-            Ok::<(), BlobError>(())
-        };
-        match put.await {
-            Ok(()) => break,
             Err(BlobError::Denied(denied)) => return Err(not_permitted(agent, &denied)),
             Err(error) => patience.wait(agent, error.into()).await?,
         }
     }
-    uploaded.insert(module.hash());
-    Ok(())
 }
 
 /// Why something is to be sent again.
