@@ -390,7 +390,6 @@ fn a_compiler_that_crashes_or_lies_fails_one_module() {
         &dir,
         r#"printf abcd; echo '{"answer":"compiled","bytes":4,"crc32":3984772369}' >&2"#,
     );
-    // The module itself is valid.
     assert!(
         matches!(rubbish, LoadError::Unsupported { .. }),
         "{rubbish:?}"

@@ -20,6 +20,7 @@ mod members;
 mod modules;
 mod notes;
 mod policy;
+mod results;
 mod roots;
 mod run;
 mod served;

@@ -90,7 +90,7 @@ impl Times {
                 let trust = TRUST.min(age / 8);
                 Self {
                     trust,
-                    old: age / 2 - trust,
+                    old: (age / 2).saturating_sub(trust),
                 }
             }
         }
