@@ -109,6 +109,19 @@ fn a_job_that_did_not_run_to_its_end_is_not_retried() {
 }
 
 #[test]
+fn failed_tasks_that_are_not_kept_are_not_passed_over() {
+    let dir = HistoryDir::new();
+    let inputs = [("1", "trap\n"), ("2", "trap\n"), ("3", "fine\n")];
+    let inputs = inputs.map(|(name, text)| dir.file(name, text));
+    let run = dir
+        .run("faulty")
+        .typed("--engines 1 --chunk file --max-failures 2 --history-rows 2");
+    run.args(&inputs).end().expect_code(0);
+    let refused = dir.job("retry 1").fails(14).expect_empty_stdout();
+    refused.expect_stderr_has(&["of 2 failed tasks of job 1, the history has 1"]);
+}
+
+#[test]
 fn a_task_is_replayed_with_its_backtrace_and_what_it_wrote() {
     let dir = HistoryDir::new();
     let input = dir.file("lines.txt", "fine\ntrap\nfine\n");

@@ -113,7 +113,7 @@ fn refuse_unfinished(job: &JobEntry, again: &[TaskEntry], is_merged: bool) -> Re
         _ => false,
     };
     if is_whole {
-        return Ok(());
+        return refuse_forgotten(job, again);
     }
     let stopped = again
         .iter()
@@ -136,6 +136,25 @@ fn refuse_unfinished(job: &JobEntry, again: &[TaskEntry], is_merged: bool) -> Re
         ),
         hint: "run the whole job again".to_owned(),
     })
+}
+
+/// Refuses a job of which not all failed tasks are kept: the others would pass for all of them.
+fn refuse_forgotten(job: &JobEntry, again: &[TaskEntry]) -> Result<(), CliError> {
+    let told = job
+        .stats
+        .as_ref()
+        .and_then(|stats| stats["failures"].as_u64());
+    let failed = told.unwrap_or_default().max(job.tasks_failed);
+    let is_kept = |task: &&TaskEntry| task.state == TaskState::Failed;
+    let kept = again.iter().filter(is_kept).count() as u64;
+    if kept >= failed {
+        return Ok(());
+    }
+    Err(gone(format!(
+        "of {} of job {}, the history has {kept}: the others were removed to keep it within its limits, or not recorded",
+        counted(failed, "failed task"),
+        job.key
+    )))
 }
 
 /// Runs one task again, alone.
