@@ -54,7 +54,7 @@ pub(crate) fn write(
         "label": subject.label,
         "state": match error {
             None => "done",
-            Some(CliError::Signal(_)) => "interrupted",
+            Some(CliError::Signal(_) | CliError::OutputClosed) => "interrupted",
             Some(_) => "failed",
         },
         "error": error.map(fatal),
