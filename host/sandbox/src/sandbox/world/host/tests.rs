@@ -418,7 +418,10 @@ fn imports_of_other_types_than_the_interface_has_are_refused() {
         "{message}"
     );
     let message = refused(r#""log" (global i32)"#);
-    assert!(message.contains("no function"), "{message}");
+    assert!(
+        message.contains("it imports the global `log` of `rwasm:task/host@0.1.0`"),
+        "{message}"
+    );
 }
 
 #[test]
