@@ -113,7 +113,7 @@ fn tenants_share_engines_and_see_nothing_of_each_other() {
         // By the ids that it knows, which are those in the outcomes.
         let one = format!("fib 10 --targets {} --stats", ids[1]);
         let one = shared.at(tenant, call(&one)).end().expect_code(0);
-        one.expect_stdout(&format!("{}\t55\n", ids[1]))
+        one.expect_stdout(format!("{}\t55\n", ids[1]))
             .expect_stderr_has(&[&format!("engine {}", ids[1])]);
         let other = format!("fib 10 --targets {}", (ids[1] + 4) % 8);
         shared.at(tenant, call(&other)).fails(2);
