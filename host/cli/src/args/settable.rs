@@ -9,7 +9,7 @@ use clap::Command;
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
 /// Options that it may set, by their ids: how its own job is cut, spread, merged, retried and shown, and lower limits.
-const ALLOWED: [&str; 33] = [
+const ALLOWED: [&str; 35] = [
     "backoff",
     "chunk",
     "color",
@@ -28,6 +28,7 @@ const ALLOWED: [&str; 33] = [
     "max_outstanding",
     "memory",
     "merge",
+    "ok_exit",
     "policy",
     "progress",
     "queue_timeout",
@@ -38,6 +39,7 @@ const ALLOWED: [&str; 33] = [
     "reuse",
     "seed",
     "stats",
+    "stderr",
     "strict_imports",
     "timeout",
     "unordered",

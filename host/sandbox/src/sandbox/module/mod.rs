@@ -258,6 +258,17 @@ impl Module {
     pub fn info(&self) -> &ModuleInfo {
         &self.info
     }
+
+    /// Checks whether it can run: whether it is valid, uses only what engines accept, and imports
+    /// nothing that they cannot replace. All its code is looked at, and none is compiled.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Invalid`] if it is not valid WebAssembly, and [`LoadError::Unsupported`] if it is
+    /// but cannot run here.
+    pub fn check(&self) -> Result<(), LoadError> {
+        valid::check(self)
+    }
 }
 
 impl Deref for Module {
@@ -317,17 +328,6 @@ impl ModuleInfo {
     #[must_use]
     pub fn has_wit(&self) -> bool {
         self.0.has_wit
-    }
-
-    /// Checks whether it can run: whether it is valid, uses only what engines accept, and imports
-    /// nothing that they cannot replace. All its code is looked at, and none is compiled.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError::Invalid`] if it is not valid WebAssembly, and [`LoadError::Unsupported`] if it is
-    /// but cannot run here.
-    pub fn check(&self) -> Result<(), LoadError> {
-        valid::check(self)
     }
 
     /// Returns what it demands of the engine that runs it.
