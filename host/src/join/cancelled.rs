@@ -1,6 +1,6 @@
 //! What is no longer wanted, so that it is not begun when it arrives.
 
-use super::task::forget_oldest;
+use super::granted::forget_oldest;
 use super::worker::Name;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

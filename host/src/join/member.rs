@@ -58,7 +58,7 @@ impl Worker {
             match renewed {
                 Ok(()) => {
                     pause = AGAIN;
-                    self.bench.forget_settings();
+                    self.bench.granted.forget_old();
                     sleep((age / 3).max(Duration::from_millis(50))).await;
                 }
                 Err(reason) => {

@@ -13,6 +13,7 @@ mod cancelled;
 mod collector;
 mod direct;
 mod fetch;
+mod granted;
 mod health;
 mod lanes;
 mod member;

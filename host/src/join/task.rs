@@ -1,5 +1,6 @@
 //! Turns a message into a dispatch for an engine of this process.
 
+use super::granted::{self, Granted, forget_oldest};
 use super::modules::Modules;
 use super::policy::EnginePolicy;
 use super::served::Seat;
@@ -17,17 +18,18 @@ use rwasm_sandbox::input::{Chunk, ChunkData, Source};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
-use rwasm_sandbox::sandbox::{Arguments, Callee, CommandLine, LoadError, ModuleInfo, Program, Setting};
+use rwasm_sandbox::sandbox::{
+    Arguments, Callee, CommandLine, LoadError, ModuleInfo, Program, Setting,
+};
 use rwasm_value::ids::ChunkIndex;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::{Packed, PackedArgument, Type};
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::hash::Hash;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// Inputs larger than this many bytes are kept in a file rather than in memory.
 const LARGEST_HELD: u64 = 64 << 20;
@@ -46,17 +48,11 @@ const GRANTS: usize = 64;
 /// What is longer is decoded on another thread than that of the connection.
 const SHORT: usize = 1 << 20;
 
-/// The most directories of all jobs that stay open.
-const OPEN: usize = 512;
-
 /// Owners of kept instances known at a time; beyond that, the one silent for longest is forgotten.
 const OWNERS: usize = 1024;
 
 /// The most bytes of an owner's name, which is made of a session and a number.
 const LONGEST_OWNER: usize = 256;
-
-/// How long the directories of a job stay open after its last message.
-const GRANTED: Duration = Duration::from_mins(1);
 
 /// What tasks are prepared with.
 pub(super) struct Bench {
@@ -67,18 +63,11 @@ pub(super) struct Bench {
     pub(super) policy: EnginePolicy,
     owners: Mutex<HashMap<String, (Owner, Instant)>>,
     values: Values,
-    settings: Mutex<HashMap<String, Granted>>,
+    pub(super) granted: Granted,
     /// The room for bodies, and for the ledgers of suspect messages.
     pub(super) bodies: ReadBudget,
     inputs: ReadBudget,
     warnings: Warnings,
-}
-
-/// A job's grants, opened.
-struct Granted {
-    setting: Arc<Setting>,
-    dirs: usize,
-    used: Instant,
 }
 
 /// The tasks of a message, ready to run.
@@ -206,7 +195,7 @@ impl Bench {
             policy,
             owners: Mutex::default(),
             values: Values::default(),
-            settings: Mutex::default(),
+            granted: Granted::default(),
             bodies: ReadBudget::new(BODIES),
             inputs: ReadBudget::new(INPUTS),
             warnings: Warnings::default(),
@@ -341,22 +330,9 @@ impl Bench {
                 )));
             }
         }
-        let key = || {
-            format!(
-                "{job} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?}",
-                head.dirs,
-                head.net,
-                head.env,
-                head.clock,
-                head.seed,
-                head.limits,
-                head.arguments,
-                head.ok_exit
-            )
-        };
-        if is_granted && let Some(granted) = lock(&self.settings).get_mut(&key()) {
-            granted.used = Instant::now();
-            return Ok(Arc::clone(&granted.setting));
+        let key = is_granted.then(|| granted::key(job, head));
+        if let Some(setting) = key.as_ref().and_then(|key| self.granted.get(key)) {
+            return Ok(setting);
         }
         let (grants, dirs) = self.policy.grants(head).map_err(denied)?;
         for grant in grants.described() {
@@ -381,29 +357,10 @@ impl Bench {
                 None,
             )
             .map_err(|error| denied(error.to_string()))?;
-        if is_granted {
-            self.forget_settings();
-            let mut known = lock(&self.settings);
-            forget_oldest(&mut known, 64, |granted| granted.used);
-            let dirs = head.dirs.len();
-            while !known.is_empty()
-                && dirs + known.values().map(|one| one.dirs).sum::<usize>() > OPEN
-            {
-                forget_oldest(&mut known, 1, |granted| granted.used);
-            }
-            let granted = Granted {
-                setting: Arc::clone(&setting),
-                dirs,
-                used: Instant::now(),
-            };
-            known.insert(key(), granted);
+        if let Some(key) = key {
+            self.granted.keep(key, &setting, head.dirs.len());
         }
         Ok(setting)
-    }
-
-    /// Closes the directories of jobs whose last message is long ago.
-    pub(super) fn forget_settings(&self) {
-        lock(&self.settings).retain(|_, granted| granted.used.elapsed() < GRANTED);
     }
 
     async fn task(
@@ -589,21 +546,5 @@ impl Bench {
         let owner = Owner::default();
         owners.insert(name.to_owned(), (owner.clone(), Instant::now()));
         owner
-    }
-}
-
-/// Removes the value that was used least recently if there are this many.
-pub(super) fn forget_oldest<K: Eq + Hash + Clone, V>(
-    map: &mut HashMap<K, V>,
-    most: usize,
-    used: impl Fn(&V) -> Instant,
-) {
-    if map.len() >= most
-        && let Some(oldest) = map
-            .iter()
-            .min_by_key(|(_, value)| used(value))
-            .map(|(name, _)| name.clone())
-    {
-        map.remove(&oldest);
     }
 }
