@@ -296,6 +296,7 @@ fn options_that_can_be_repeated_are_refused_in_a_project_file_with_the_reason() 
         ("env-file = 'of.env'", "env-file", "tasks may reach"),
         ("net = 'localhost:80'", "net", "tasks may reach"),
         ("limit = 'stack=64KiB'", "limit", "does not raise limits"),
+        ("ok-exit = 1", "ok-exit", "which failures are successes"),
     ] {
         file(&dir, "rwasm.toml", toml);
         let refused = format!("`{name}` cannot be set here");

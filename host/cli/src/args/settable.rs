@@ -9,7 +9,7 @@ use clap::Command;
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
 /// Options that it may set, by their ids: how its own job is cut, spread, merged, retried and shown, and lower limits.
-const ALLOWED: [&str; 35] = [
+const ALLOWED: [&str; 34] = [
     "backoff",
     "chunk",
     "color",
@@ -28,7 +28,6 @@ const ALLOWED: [&str; 35] = [
     "max_outstanding",
     "memory",
     "merge",
-    "ok_exit",
     "policy",
     "progress",
     "queue_timeout",
@@ -48,7 +47,7 @@ const ALLOWED: [&str; 35] = [
 ];
 
 /// Why it may not set the others: because of which question. They are named as on the command line, with `_`.
-const REFUSED: [(&str, Question); 23] = [
+const REFUSED: [(&str, Question); 24] = [
     ("cluster", Question::Where),
     ("profile", Question::Where),
     ("key", Question::Where),
@@ -68,6 +67,7 @@ const REFUSED: [(&str, Question); 23] = [
     ("env_file", Question::What),
     ("net", Question::What),
     ("limit", Question::HowMuch),
+    ("ok_exit", Question::Success),
     ("history_rows", Question::Kept),
     ("history_size", Question::Kept),
     ("help", Question::None),
@@ -80,6 +80,7 @@ enum Question {
     Who,
     What,
     HowMuch,
+    Success,
     Kept,
     None,
 }
@@ -116,6 +117,7 @@ pub(super) fn refusal(id: &str, value: &str) -> Option<String> {
         Some(Question::Who) => "say where results go",
         Some(Question::What) => "say what tasks may reach",
         Some(Question::HowMuch) => "raise limits",
+        Some(Question::Success) => "say which failures are successes",
         Some(Question::Kept) => "say what the history keeps of other projects",
         Some(Question::None) => return None,
         None => return raised(id, value, &name),
