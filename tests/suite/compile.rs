@@ -90,7 +90,7 @@ fn text(wat: impl Into<Vec<u8>>) -> Module {
 }
 
 /// Processes that this one, or the process of that number, has started and that have not ended.
-fn children(of: Pid) -> Vec<Pid> {
+pub(crate) fn children(of: Pid) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return vec![];
     };

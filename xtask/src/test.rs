@@ -36,7 +36,13 @@ pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choi
         ("tests of the guests", &|| pass(&mut guest_cargo("test"))),
         ("lints", &|| lints(&mut main_cargo("clippy"))),
         ("features of the library", &features),
-        ("tests", &|| pass(main_cargo("test").args(filter))),
+        ("tests", &|| {
+            let mut cargo = main_cargo("test");
+            if all {
+                cargo.env("SUITE_WHOLE", "1");
+            }
+            pass(cargo.args(filter))
+        }),
         ("tests over NATS", &|| {
             let mut cargo = main_cargo("test");
             cargo.args(["--test", "suite"]).args(filter);

@@ -63,6 +63,11 @@ impl EngineProcess {
         }
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().expect("it was not killed"))
+    }
+
     /// Kills it, without a chance to say anything.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -134,8 +139,7 @@ impl EngineProcess {
     }
 
     fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("it was not killed");
-        kill_process(Pid::from_child(child), signal).expect("a child takes signals");
+        kill_process(self.pid(), signal).expect("a child takes signals");
     }
 }
 

@@ -3,9 +3,15 @@
 
 use super::engine::EngineProcess;
 use super::{assets, connect, server, show};
-use crate::compile::branches;
-use crate::support::{SOON, events_until, folder, guest, is_alone, numbers, program, until};
-use rwasm_cluster::{ClusterEvent, FailureCode, Limits, Module};
+use crate::build::toolchain_is_missing;
+use crate::compile::{branches, children};
+use crate::support::{
+    SOON, events_until, folder, guest, is_alone, is_whole, numbers, program, until,
+};
+use rustix::process::Pid;
+use rwasm_cluster::nats::AssetSettings;
+use rwasm_cluster::{ClusterEvent, FailureCode, Limits, Module, Task};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -128,4 +134,74 @@ fn a_process_answers_while_it_analyses_a_module_of_very_many_items() {
     ));
     task.get().expect("it runs");
     assert!(longest < analysis / 2, "{longest:?} of {analysis:?}");
+}
+
+/// The program under another name: the same module or component with another custom section.
+fn named(number: u8, program: &[u8]) -> Module {
+    let bytes = [program, &[0, 3, 1, b'n', number]].concat();
+    Module::from_bytes(format!("module-{number}"), bytes).expect("it is a module")
+}
+
+#[test]
+fn ten_modules_that_are_new_at_once_are_compiled_once_each() {
+    const MODULES: u8 = 10;
+    // In Python, each takes half a minute.
+    let is_python = is_whole() && !toolchain_is_missing("python");
+    let program = if is_python {
+        std::fs::read(guest("wordcount-python")).expect("it was built")
+    } else {
+        wat::parse_str(branches(10_000)).expect("it is a module")
+    };
+    let cache = folder();
+    let server = server(&AssetSettings::default());
+    let engines: Vec<_> = (0..2)
+        .map(|_| EngineProcess::join_with_cache(cache.path(), server.url(), "-n 1"))
+        .collect();
+    let cluster = connect(server.url());
+    let mut events = cluster.events();
+    let view = cluster.load_balanced_view();
+    let start = Instant::now();
+    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+    for module in (0..MODULES).map(|number| named(number, &program)) {
+        if is_python {
+            let mapper = module.function::<&str, Vec<(String, u64)>>("mapper");
+            let mapper = mapper.expect("it has the function");
+            texts.push(view.try_submit(&mapper, "word").expect("it is submitted"));
+        } else {
+            let f = module.function::<i32, i32>("f");
+            let f = f.expect("it has the function");
+            numbers.push(view.try_submit(&f, -1).expect("it is submitted"));
+        }
+    }
+    let is_done = || texts.iter().all(Task::is_ready) && numbers.iter().all(Task::is_ready);
+    let (mut compilers, mut places) = (BTreeSet::new(), BTreeSet::new());
+    while !is_done() {
+        assert!(start.elapsed() < Duration::from_mins(30), "{compilers:?}");
+        for engine in &engines {
+            let pids = children(engine.pid()).into_iter();
+            compilers.extend(pids.map(Pid::as_raw_nonzero));
+            assert_eq!(engine.page("/healthz"), (200, "ok\n".to_owned()));
+        }
+        while let Some(event) = events.try_next() {
+            if let ClusterEvent::Compiling { before, .. } = event {
+                places.insert(before);
+            }
+        }
+    }
+    show(&format!(
+        "{} compilers; places {places:?}; {:?}",
+        compilers.len(),
+        start.elapsed()
+    ));
+    for task in texts {
+        let words = task.get().expect("it is compiled within the defaults");
+        assert_eq!(words, [("word".to_owned(), 1)]);
+    }
+    for task in numbers {
+        assert_eq!(task.get().expect("it is compiled within the defaults"), -1);
+    }
+    // Each is a process of its own.
+    assert_eq!(compilers.len(), usize::from(MODULES), "{compilers:?}");
+    assert_eq!(code(cache.path()).len(), usize::from(MODULES));
+    assert!(places.len() > 1, "whoever waits is told: {places:?}");
 }

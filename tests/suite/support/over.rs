@@ -40,6 +40,11 @@ pub(crate) fn shared(engines: Option<u32>) -> Option<String> {
     None
 }
 
+/// Whether tests may take minutes that show the same on less otherwise.
+pub(crate) fn is_whole() -> bool {
+    std::env::var_os("SUITE_WHOLE").is_some()
+}
+
 /// Whether tasks run in other processes.
 pub(crate) fn is_over_nats() -> bool {
     std::env::var_os(OVER).is_some_and(|over| over == "nats")
