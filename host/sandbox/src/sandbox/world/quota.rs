@@ -114,6 +114,11 @@ pub(super) fn charge(start: u64, bytes: u64, size: u64) -> u64 {
     start.saturating_sub(size).saturating_add(bytes)
 }
 
+/// Whether no file can have this size, so that setting it fails whatever is left.
+pub(super) fn is_beyond_files(size: u64) -> bool {
+    i64::try_from(size).is_err()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

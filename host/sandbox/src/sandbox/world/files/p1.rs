@@ -3,7 +3,7 @@
 //!
 //! `fd_allocate` is not among them: it is never supported.
 
-use super::super::quota::charge;
+use super::super::quota::{charge, is_beyond_files};
 use super::super::state::GuestState;
 use super::listing::Listing;
 use super::{End, Files, has_room};
@@ -127,6 +127,7 @@ impl<'a> Call<'a> {
         let mut taken = 0;
         self.files.end = None;
         if let Some(quota) = self.files.quota.clone()
+            && !is_beyond_files(size.cast_unsigned())
             && self.wasi.fd_tell(&mut self.memory, Fd::from(fd)).is_ok()
         {
             taken = size.cast_unsigned().saturating_sub(self.size(fd).await);
@@ -225,7 +226,9 @@ impl<'a> Call<'a> {
         };
         let is_new = match found {
             // A link is not opened: if links are followed, its target was checked.
-            Ok(Filetype::RegularFile | Filetype::Directory | Filetype::SymbolicLink) => false,
+            Ok(Filetype::RegularFile | Filetype::Directory | Filetype::SymbolicLink)
+            // Nothing is opened below what is not a directory, and opening tells what it is.
+            | Err(Errno::Badf) => false,
             // Opening a pipe blocks until its other end is opened, and devices are not files.
             Ok(_) => return Ok(number(Errno::Perm)),
             Err(Errno::Noent) if creates => true,

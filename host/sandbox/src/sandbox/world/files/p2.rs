@@ -1,7 +1,7 @@
 //! Files in preview 2: an implementation of `wasi:filesystem/types` that forwards all calls to
 //! `wasmtime-wasi`, and checks those that open or change files.
 
-use super::super::quota::{NoRoom, Quota, charge};
+use super::super::quota::{NoRoom, Quota, charge, is_beyond_files};
 use super::super::state::GuestState;
 use super::{Files, has_room};
 use bytes::Bytes;
@@ -220,7 +220,8 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn set_size(&mut self, file: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
-        let Some(quota) = self.files.quota.clone() else {
+        let quota = self.files.quota.clone();
+        let Some(quota) = quota.filter(|_| !is_beyond_files(size)) else {
             return self.wasi.set_size(file, size).await;
         };
         let taken = size.saturating_sub(self.size(&file).await?);
