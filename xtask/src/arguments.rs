@@ -30,6 +30,8 @@ Commands:
   attacks [--program PATH] [--seconds N] [NAME...]
                                  Run attacks on the program for 60 s each, beside a neighbour, and print what it took;
                                  fails if one takes more than it may
+  conformance [--program PATH] DIR
+                                 Run WASI's test suite, whose built tests are in DIR, and print what passes
   nats                           Fetch the NATS server that tests use and print where it is
   help                           Print this
   tables                         Generate the character tables of the word counts in C and JavaScript
@@ -67,6 +69,10 @@ pub(crate) enum Command {
     Nats,
     Bench,
     Attacks(attacks::Options),
+    Conformance {
+        dir: PathBuf,
+        program: Option<PathBuf>,
+    },
     /// Builds the guests in other languages than Rust, and lists them for the program that asks.
     Languages,
 }
@@ -104,6 +110,14 @@ impl Arguments {
                 (Arg::Long("program"), Some(Command::Attacks(options))) => {
                     options.program = Some(parser.value()?.into());
                 }
+                (Arg::Long("program"), Some(Command::Conformance { program, .. })) => {
+                    *program = Some(parser.value()?.into());
+                }
+                (Arg::Value(path), Some(Command::Conformance { dir, .. }))
+                    if dir.as_os_str().is_empty() =>
+                {
+                    *dir = path.into();
+                }
                 (Arg::Long("seconds"), Some(Command::Attacks(options))) => {
                     options.time = Duration::from_secs(parser.value()?.parse()?);
                 }
@@ -117,6 +131,11 @@ impl Arguments {
                 }
                 (argument, _) => return Err(argument.unexpected()),
             }
+        }
+        if let Some(Command::Conformance { dir, .. }) = &command
+            && dir.as_os_str().is_empty()
+        {
+            return Err("conformance: name the directory with the built tests".into());
         }
         Ok(Self {
             command: command.unwrap_or(Command::Help),
@@ -144,6 +163,10 @@ impl Command {
             "nats" => Self::Nats,
             "bench" => Self::Bench,
             "attacks" => Self::Attacks(attacks::Options::default()),
+            "conformance" => Self::Conformance {
+                dir: PathBuf::new(),
+                program: None,
+            },
             "languages" => Self::Languages,
             unknown => return Err(format!("unknown command `{unknown}`").into()),
         })

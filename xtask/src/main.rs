@@ -1,11 +1,16 @@
 //! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`,
-//! `cargo xtask bench`, `cargo xtask attacks`, `cargo xtask fuzz`, `cargo xtask nats`.
+//! `cargo xtask bench`, `cargo xtask attacks`, `cargo xtask conformance`, `cargo xtask fuzz`, `cargo xtask nats`.
 //!
 //! Each sets up what it needs and says what it does on stderr; results go to stdout.
 
 mod arguments;
 
 mod attacks;
+#[cfg(feature = "conformance")]
+mod conformance;
+#[cfg(not(feature = "conformance"))]
+#[path = "conformance_elsewhere.rs"]
+mod conformance;
 mod count;
 mod demo;
 mod fuzz;
@@ -60,6 +65,7 @@ fn run(Arguments { command, toolchain }: Arguments) -> anyhow::Result<()> {
             .and_then(|server| shell::print(format_args!("{}", shell::shown(&server)))),
         Command::Bench => bench(toolchain),
         Command::Attacks(options) => attacks::run(&options),
+        Command::Conformance { dir, program } => conformance::run(&dir, program),
         Command::Languages => languages::build().and_then(|guests| {
             guests
                 .iter()
