@@ -9,6 +9,7 @@ mod flow;
 mod call;
 mod cluster;
 mod commands;
+mod concurrent;
 mod failures;
 mod forged;
 mod grants_files;

@@ -84,6 +84,15 @@ pub(super) struct Ready {
     _rooms: [Charge; 2],
 }
 
+/// What the tasks of a message call, and what it takes.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    callee: Callee,
+    params: &'a [&'a Type],
+    /// Whether an input flows into it, instead of being copied.
+    is_streamed: bool,
+}
+
 /// Why the tasks of a message do not run.
 pub(super) enum NotReady {
     /// Each of them fails with this.
@@ -238,6 +247,11 @@ impl Bench {
                 params.iter().map(|(_, ty)| ty).collect()
             }
         };
+        let target = Target {
+            callee,
+            params: &params,
+            is_streamed: module.streams_input(callee),
+        };
         let forms = if body.len() > SHORT {
             let decoded = tokio::task::spawn_blocking(move || decode_tasks(&body)).await;
             decoded.map_err(|error| bad(error.to_string()))??
@@ -248,7 +262,7 @@ impl Bench {
         let mut objects = HashMap::new();
         let mut tasks = Vec::with_capacity(forms.len());
         for form in forms {
-            tasks.push(self.task(form, &params, callee, head, &mut objects).await?);
+            tasks.push(self.task(form, target, head, &mut objects).await?);
         }
         Ok(Ready {
             program,
@@ -366,8 +380,7 @@ impl Bench {
     async fn task(
         &self,
         form: TaskForm,
-        params: &[&Type],
-        callee: Callee,
+        target: Target<'_>,
         head: &TasksHead,
         objects: &mut HashMap<String, Bytes>,
     ) -> Result<DispatchedTask, NotReady> {
@@ -379,7 +392,7 @@ impl Bench {
             }
         };
         let input = match self
-            .input(form.input, form.index, params, callee, head, objects)
+            .input(form.input, form.index, target, head, objects)
             .await
         {
             Ok(input) => input,
@@ -399,8 +412,7 @@ impl Bench {
         &self,
         form: InputForm,
         index: u64,
-        params: &[&Type],
-        callee: Callee,
+        target: Target<'_>,
         head: &TasksHead,
         objects: &mut HashMap<String, Bytes>,
     ) -> Result<TaskInput, NotReady> {
@@ -408,9 +420,10 @@ impl Bench {
             Packed::from_wire_bytes(ty.clone(), wire)
                 .map_err(|error| NotReady::from(WireError::from(error)))
         };
+        let params = target.params;
         Ok(match form {
             InputForm::Values(values) => {
-                if callee != Callee::Command || !values.is_empty() {
+                if target.callee != Callee::Command || !values.is_empty() {
                     check_count(values.len(), params.len())?;
                 }
                 let values = params
@@ -455,12 +468,12 @@ impl Bench {
                 range,
                 data,
             } => {
-                let is_text = callee == Callee::Command
+                let is_text = target.callee == Callee::Command
                     || matches!(params, [ty] if **ty == Type::String || ty.is_bytes());
                 if !is_text {
                     return Err(bad("the function does not take a chunk of an input"));
                 }
-                let data = self.chunk_data(data, &range, callee, head, objects).await?;
+                let data = self.chunk_data(data, &range, target, head, objects).await?;
                 TaskInput::Ready(Arguments::Chunk(Chunk {
                     index: ChunkIndex(index),
                     source: Arc::new(Source {
@@ -480,7 +493,7 @@ impl Bench {
         &self,
         data: ChunkForm,
         range: &Range<u64>,
-        callee: Callee,
+        target: Target<'_>,
         head: &TasksHead,
         objects: &mut HashMap<String, Bytes>,
     ) -> Result<ChunkData, NotReady> {
@@ -494,7 +507,7 @@ impl Bench {
                     return Ok(ChunkData::Bytes(bytes.clone()));
                 }
                 let data = self
-                    .object(&name, range.start, length, callee, head)
+                    .object(&name, range.start, length, target, head)
                     .await?;
                 if let ChunkData::Bytes(bytes) = &data {
                     objects.insert(name, bytes.clone());
@@ -511,11 +524,11 @@ impl Bench {
         name: &str,
         start: u64,
         length: u64,
-        callee: Callee,
+        target: Target<'_>,
         head: &TasksHead,
     ) -> Result<ChunkData, NotReady> {
         let limit = self.policy.limits(head).input.bytes();
-        if callee != Callee::Command && length > limit {
+        if !target.is_streamed && length > limit {
             let message = format!(
                 "the chunk has {length} bytes, more than the {limit} allowed for a task's input"
             );

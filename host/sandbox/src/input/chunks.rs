@@ -26,7 +26,7 @@ pub struct Cut {
     pub chunking: Chunking,
     /// The most bytes of a chunk, which is the most that may be copied into a guest.
     pub max_chunk: u64,
-    /// For commands, whose stdin is streamed: with [`Chunking::File`], streams are passed on
+    /// For commands, whose stdin is streamed, and functions that take a stream: with [`Chunking::File`], streams are passed on
     /// unread, and `max_chunk` does not apply.
     pub whole_streams: bool,
 }

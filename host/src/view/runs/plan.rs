@@ -125,6 +125,8 @@ fn map_hint(module: &str, functions: &[String]) -> String {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) map: Callee,
+    /// Whether an input flows into that while it runs, instead of being copied.
+    pub(crate) is_streamed: bool,
     pub(crate) reduce: Option<Reduce>,
     /// What each task gives.
     pub(crate) item: Type,
@@ -171,6 +173,7 @@ impl Plan {
         }
         Ok(Self {
             map: Callee::Function(idx),
+            is_streamed: module.streams_input(Callee::Function(idx)),
             reduce,
             item,
             fold: joined(spec, fold),
@@ -185,6 +188,7 @@ impl Plan {
     pub(crate) fn map<P, R>(function: &Callable<P, R>, unordered: bool) -> Self {
         Self {
             map: function.callee(),
+            is_streamed: false,
             reduce: None,
             item: function.value_type(),
             fold: None,
@@ -268,6 +272,7 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
         .to_owned();
     Ok(Plan {
         map: Callee::Command,
+        is_streamed: true,
         reduce: None,
         item: Type::bytes(),
         fold: joined(spec, fold),

@@ -12,7 +12,7 @@ use crate::view::shared::tenant::TenantState;
 use rwasm_sandbox::chunk::Chunking;
 use rwasm_sandbox::input::{Chunks, Cut, Input, InputError};
 use rwasm_sandbox::limits::Limits;
-use rwasm_sandbox::sandbox::{Callee, Module};
+use rwasm_sandbox::sandbox::Module;
 use std::sync::Arc;
 
 impl Core {
@@ -43,13 +43,12 @@ impl Core {
 
 /// Looks at all inputs.
 pub(crate) fn cut(plan: &Plan, limits: &Limits, inputs: Vec<Input>) -> Result<Chunks, InputError> {
-    let is_command = plan.map == Callee::Command;
     Chunks::check(
         inputs,
         Cut {
             chunking: plan.chunking,
             max_chunk: limits.input.bytes(),
-            whole_streams: is_command && plan.chunking == Chunking::File,
+            whole_streams: plan.is_streamed && plan.chunking == Chunking::File,
         },
     )
 }

@@ -11,6 +11,7 @@ mod rows;
 mod run;
 
 mod abi;
+mod concurrency;
 mod files;
 mod imports;
 mod loading;
@@ -49,7 +50,7 @@ for_each_hostile!(list);
 /// The cases of all classes, by the names of their guests.
 mod cases {
     pub(super) use super::{
-        abi::*, files::*, imports::*, loading::*, memory::*, network::*, output::*, stack::*,
-        state::*, stdio::*, time::*, traps::*,
+        abi::*, concurrency::*, files::*, imports::*, loading::*, memory::*, network::*, output::*,
+        stack::*, state::*, stdio::*, time::*, traps::*,
     };
 }

@@ -71,6 +71,12 @@ pub(crate) const ROWS: &[(u8, &str)] = &[
     (46, "looks for its surroundings"),
     (47, "calls the network"),
     (48, "leaves secrets behind for whoever comes next"),
+    (
+        49,
+        "is async and waits for itself, or runs on after it has returned",
+    ),
+    (50, "begins calls without end that never end"),
+    (51, "floods, hoards or misuses streams"),
 ];
 
 /// Rows that tests of their own show, and where.

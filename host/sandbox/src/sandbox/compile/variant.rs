@@ -28,7 +28,7 @@ pub struct VariantKey {
     /// The bytes of a guest's stack.
     pub(super) stack: usize,
     /// Whether calls may be concurrent, which makes each call of a component slower.
-    pub(super) concurrent: bool,
+    pub(in crate::sandbox) concurrent: bool,
     /// Whether instances come from a pool, whose places have room for a fixed number of parts.
     pub(super) pooled: bool,
 }
@@ -53,7 +53,8 @@ impl VariantKey {
             && demands.table_elements <= POOLED_TABLE_ELEMENTS as u64;
         Self {
             concurrent: demands.concurrency,
-            pooled: self.pooled && fits,
+            // Each of its tasks may have a stack of its own, and a guest that has many would leave others none of a pool.
+            pooled: self.pooled && fits && !demands.concurrency,
             ..self
         }
     }
@@ -261,8 +262,13 @@ mod tests {
         ] {
             let key = key_of(text);
             assert!(key.concurrent, "{text}");
-            let concurrent = false;
-            assert_eq!(VariantKey { concurrent, ..key }, usual, "{text}");
+            let (concurrent, pooled) = (false, true);
+            let otherwise = VariantKey {
+                concurrent,
+                pooled,
+                ..key
+            };
+            assert_eq!(otherwise, usual, "{text}");
         }
     }
 }

@@ -40,8 +40,8 @@ pub(super) struct Facts {
     pub(super) is_component: bool,
     pub(super) is_too_deep: bool,
     pub(super) is_command: bool,
-    /// Whether it exports a command for WASI 0.3.
-    is_preview3: bool,
+    /// Whether it exports a program for WASI 0.3. Tools may make one for 0.2 beside it that only fails.
+    pub(super) is_preview3: bool,
     pub(super) imports: Vec<Import>,
     pub(super) types: Vec<Option<wasmparser::FuncType>>,
     /// The type of each function, imported ones first.
@@ -92,11 +92,7 @@ impl Facts {
                 section => facts.core_section(section, room)?,
             }
         }
-        if facts.is_preview3 && !facts.is_command {
-            facts.refuse(
-                "it targets WASI 0.3, but this host provides 0.2 and preview 1; build it for wasm32-wasip2 or wasm32-wasip1",
-            );
-        }
+        facts.is_command |= facts.is_preview3;
         Ok(facts)
     }
 
@@ -172,8 +168,9 @@ impl Facts {
                     if let Some(kind) = kind {
                         self.unlinkable.get_or_insert((kind, name.to_owned()));
                     }
+                    self.demands.concurrency |= imports::is_preview3(name);
                     self.imports.push(Import {
-                        offered: imports::preview2(name).is_some() || imports::is_host(name),
+                        offered: imports::is_provided(name),
                         module: name.to_owned(),
                         name: String::new(),
                     });

@@ -398,6 +398,8 @@ mod tests {
                 .collect(),
             result,
             binding: Binding::Plain,
+            declared: None,
+            is_fed: false,
         }
     }
 
@@ -411,6 +413,7 @@ mod tests {
             form,
             is_component: form == Form::Component,
             has_wit: form != Form::Plain,
+            is_preview3: false,
             demands: crate::sandbox::module::Demands::default(),
             unlinkable: None,
             functions: functions.into(),

@@ -1,4 +1,4 @@
-//! What the host provides to its guests, by name: WASI preview 1 and 2, its own interface, and
+//! What the host provides to its guests, by name: WASI preview 1, 0.2 and 0.3, its own interface, and
 //! nothing else. Functions that an embedder adds are in `host::functions`.
 
 use crate::sandbox::abi::Waits;
@@ -111,6 +111,46 @@ pub(in crate::sandbox) fn preview2(name: &str) -> Option<&str> {
     (INTERFACES.contains(&interface) && version.starts_with("0.2.")).then_some(interface)
 }
 
+/// The interfaces of WASI 0.3 that the host provides, as wasmtime-wasi defines them.
+const INTERFACES_OF_PREVIEW3: [&str; 21] = [
+    "cli/environment",
+    "cli/exit",
+    "cli/stderr",
+    "cli/stdin",
+    "cli/stdout",
+    "cli/terminal-input",
+    "cli/terminal-output",
+    "cli/terminal-stderr",
+    "cli/terminal-stdin",
+    "cli/terminal-stdout",
+    "cli/types",
+    "clocks/monotonic-clock",
+    "clocks/system-clock",
+    "clocks/types",
+    "filesystem/preopens",
+    "filesystem/types",
+    "random/insecure",
+    "random/insecure-seed",
+    "random/random",
+    "sockets/ip-name-lookup",
+    "sockets/types",
+];
+
+/// The version in which wasmtime-wasi defines all of them.
+pub(in crate::sandbox) const PREVIEW3: &str = "0.3.0";
+
+/// Returns the interface of WASI 0.3 with that name, without its version, if this host provides it.
+pub(in crate::sandbox) fn preview3(name: &str) -> Option<&str> {
+    let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
+    (INTERFACES_OF_PREVIEW3.contains(&interface) && version.starts_with("0.3."))
+        .then_some(interface)
+}
+
+/// Whether the host provides this interface, of WASI or its own.
+pub(in crate::sandbox) fn is_provided(name: &str) -> bool {
+    preview2(name).is_some() || preview3(name).is_some() || is_host(name)
+}
+
 /// Emscripten's notification that a memory has grown, for hosts that keep views of it. It needs no
 /// action here.
 pub(in crate::sandbox) const MEMORY_GREW: (&str, &str) = ("env", "emscripten_notify_memory_growth");
@@ -142,8 +182,7 @@ pub(super) fn of_another_platform(module: &str, name: &str) -> Option<&'static s
     }
 }
 
-/// Whether a component targets a version of WASI with async functions, which this host does not
-/// support.
+/// Whether an interface is of WASI 0.3, which has async functions.
 pub(in crate::sandbox) fn is_preview3(name: &str) -> bool {
     name.strip_prefix("wasi:")
         .and_then(|name| name.split_once('@'))
@@ -184,6 +223,9 @@ pub(in crate::sandbox) fn is_host(name: &str) -> bool {
 pub(in crate::sandbox) fn defined_as(name: &str) -> Option<String> {
     if let Some(interface) = preview2(name) {
         return Some(format!("wasi:{interface}@{PREVIEW2}"));
+    }
+    if let Some(interface) = preview3(name) {
+        return Some(format!("wasi:{interface}@{PREVIEW3}"));
     }
     host_version(name).map(|(version, _)| format!("{HOST}@{version}"))
 }
@@ -229,7 +271,10 @@ mod tests {
 
     #[test]
     fn what_wasmtime_defines_is_what_is_offered() {
-        assert!(INTERFACES.is_sorted());
+        assert!(INTERFACES.is_sorted() && INTERFACES_OF_PREVIEW3.is_sorted());
+        assert_eq!(preview3("wasi:cli/run@0.3.0"), None);
+        assert_eq!(preview3("wasi:cli/types@0.3.1"), Some("cli/types"));
+        assert!(is_provided("wasi:cli/types@0.3.0") && !is_provided("wasi:cli/types@0.2.0"));
         for (name, interface) in [
             ("wasi:cli/environment@0.2.0", Some("cli/environment")),
             ("wasi:sockets/tcp@0.2.12", Some("sockets/tcp")),

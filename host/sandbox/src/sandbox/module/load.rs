@@ -282,6 +282,7 @@ impl Module {
             uncallable: exported.uncallable,
             imports: facts.imports,
             demands: facts.demands,
+            is_preview3: facts.is_preview3,
             unlinkable: facts.unlinkable,
             name,
             path,

@@ -21,6 +21,7 @@ mod numeric;
 mod printed;
 mod room;
 mod signature;
+mod streamed;
 pub(super) mod strip;
 pub(super) mod valid;
 mod wit;
@@ -64,6 +65,8 @@ pub(super) struct Inner {
     pub(super) uncallable: Vec<Uncallable>,
     pub(super) imports: Vec<Import>,
     pub(super) demands: Demands,
+    /// Whether it is a program for WASI 0.3.
+    pub(super) is_preview3: bool,
     /// Of a component, the kind and name of an import that nothing can stand for.
     pub(super) unlinkable: Option<(&'static str, String)>,
 }
@@ -111,6 +114,11 @@ pub struct Function {
     /// The type of its result, if it has one.
     pub result: Option<Type>,
     pub(super) binding: Binding,
+    /// The function as its WIT declares it, if its values do not tell: a stream is a list here, and what is async returns
+    /// like any other.
+    pub(super) declared: Option<Box<str>>,
+    /// Whether its only parameter is a `stream<u8>`, so that an input flows into it instead of being copied.
+    pub(in crate::sandbox) is_fed: bool,
 }
 
 /// A function that a module exports but no task can call, because its types cannot be values: a
@@ -158,7 +166,11 @@ pub(super) enum Binding {
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The name may be any text.
-        write!(f, "{}: func(", in_line(&self.name))?;
+        write!(f, "{}: ", in_line(&self.name))?;
+        if let Some(declared) = &self.declared {
+            return f.write_str(declared);
+        }
+        f.write_str("func(")?;
         for (idx, (name, ty)) in self.params.iter().enumerate() {
             let comma = if idx > 0 { ", " } else { "" };
             write!(f, "{comma}{name}: {ty}")?;
@@ -328,6 +340,21 @@ impl ModuleInfo {
     #[must_use]
     pub fn has_wit(&self) -> bool {
         self.0.has_wit
+    }
+
+    /// Whether an input flows into this while it runs, instead of being copied: into a program's stdin, or a stream.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn streams_input(&self, callee: Callee) -> bool {
+        match callee {
+            Callee::Command => true,
+            Callee::Function(place) => self.functions()[place].is_fed,
+        }
+    }
+
+    /// Whether it is a program for WASI 0.3.
+    pub(in crate::sandbox) fn is_preview3(&self) -> bool {
+        self.0.is_preview3
     }
 
     /// Returns what it demands of the engine that runs it.

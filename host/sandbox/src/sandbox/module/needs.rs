@@ -69,7 +69,9 @@ impl ModuleInfo {
             let wanted: &[Need] = if import.module == "wasi_snapshot_preview1" {
                 of_preview1(&import.name)
             } else {
-                imports::preview2(&import.module).map_or(&[], of_preview2)
+                let interface = imports::preview2(&import.module);
+                let interface = interface.or_else(|| imports::preview3(&import.module));
+                interface.map_or(&[], of_interface)
             };
             needs.extend(wanted);
         }
@@ -90,11 +92,11 @@ fn of_preview1(name: &str) -> &'static [Need] {
     }
 }
 
-fn of_preview2(interface: &str) -> &'static [Need] {
+fn of_interface(interface: &str) -> &'static [Need] {
     match interface {
         "cli/environment" => &[Need::Environment, Need::Arguments],
         "cli/stdin" => &[Need::Stdin],
-        "clocks/monotonic-clock" | "clocks/wall-clock" => &[Need::Clock],
+        "clocks/monotonic-clock" | "clocks/system-clock" | "clocks/wall-clock" => &[Need::Clock],
         "filesystem/preopens" | "filesystem/types" => &[Need::Files],
         "random/insecure" | "random/insecure-seed" | "random/random" => &[Need::Random],
         interface if interface.starts_with("sockets/") => &[Need::Network],

@@ -38,6 +38,8 @@ pub(super) fn function(name: &str, ty: &FuncType) -> Result<Function, Uncallable
         params,
         result,
         binding: Binding::Plain,
+        declared: None,
+        is_fed: false,
     })
 }
 

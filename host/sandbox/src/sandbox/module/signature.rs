@@ -16,7 +16,7 @@ pub(super) struct Obstacle {
 }
 
 #[derive(Debug)]
-enum UnsupportedType {
+pub(super) enum UnsupportedType {
     Resource,
     Stream,
     Future,
@@ -39,6 +39,10 @@ impl Obstacle {
             },
             _ => UnsupportedType::Unknown,
         };
+        Self::new(resolve, ty, kind)
+    }
+
+    pub(super) fn new(resolve: &Resolve, ty: &Type, kind: UnsupportedType) -> Self {
         Self {
             ty: written(resolve, ty),
             kind,
@@ -50,8 +54,14 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.kind {
             UnsupportedType::Resource => "a resource, which cannot leave the instance it lives in",
-            UnsupportedType::Stream => "a stream, which is incomplete when a task starts or ends",
-            UnsupportedType::Future => "a future, which is not ready when a task starts or ends",
+            UnsupportedType::Stream => {
+                "a stream that this host cannot pass: it passes those of numbers, `bool`, `char`, `string`, `list<u8>`, \
+                `list<string>`, and `tuple<string, T>` of a string, `u32` or `u64`, as a parameter, a result, or part of a \
+                tuple, option or result that is returned"
+            }
+            UnsupportedType::Future => {
+                "a future that this host cannot pass: it passes those of the types that it passes in a stream"
+            }
             UnsupportedType::ErrorContext => {
                 "a handle, which cannot leave the instance it was made in"
             }

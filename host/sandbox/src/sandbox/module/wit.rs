@@ -4,6 +4,7 @@
 use super::imports::host_functions;
 use super::room::{Room, Weights};
 use super::signature::{self, Obstacle};
+use super::streamed;
 use super::{Binding, Function, Uncallable};
 use crate::sandbox::abi::Signature;
 use rwasm_value::plain::in_line;
@@ -22,7 +23,7 @@ pub(super) enum Bind {
 #[derive(Default)]
 pub(super) struct Exported {
     pub(super) functions: Vec<Function>,
-    /// Those whose types cannot be values (resources, streams, futures), each with its reason.
+    /// Those whose types cannot be values, such as resources, each with its reason.
     pub(super) uncallable: Vec<Uncallable>,
 }
 
@@ -144,26 +145,33 @@ fn bound(
     function: &wit_parser::Function,
     bind: Bind,
 ) -> Result<Function, String> {
-    if function.kind.is_async() {
+    let is_async = function.kind.is_async();
+    if is_async && matches!(bind, Bind::Core) {
         return Err(
-            "it is async, but a task's function must return its result directly".to_owned(),
+            "it is async, which only a component's function can be (see `wasm-tools component new`)"
+                .to_owned(),
         );
     }
-    let params = function
-        .params
-        .iter()
-        .map(|param| match value_type(resolve, &param.ty) {
-            Ok(ty) => Ok((param.name.clone(), ty)),
-            Err(obstacle) => Err(format!("its parameter `{}` {obstacle}", param.name)),
-        })
-        .collect::<Result<Vec<_>, String>>()?;
+    let mut is_streamed = is_async;
+    let mut is_fed = false;
+    let mut params = Vec::with_capacity(function.params.len());
+    for param in &function.params {
+        let passed = streamed::param(resolve, &param.ty)
+            .map_err(|obstacle| format!("its parameter `{}` {obstacle}", param.name))?;
+        is_streamed |= passed.is_streamed;
+        is_fed = passed.is_streamed && passed.ty.is_bytes() && function.params.len() == 1;
+        params.push((param.name.clone(), passed.ty));
+    }
     let result = match &function.result {
         Some(ty) => {
-            let ty = value_type(resolve, ty);
-            Some(ty.map_err(|obstacle| format!("its result {obstacle}"))?)
+            let passed = streamed::result(resolve, ty);
+            let passed = passed.map_err(|obstacle| format!("its result {obstacle}"))?;
+            is_streamed |= passed.is_streamed;
+            Some(passed.ty)
         }
         None => None,
     };
+    let declared = is_streamed.then(|| signature::of(resolve, function).into());
     let binding = match bind {
         Bind::Core => {
             let signature = Signature::of(resolve, sizes, function);
@@ -180,6 +188,8 @@ fn bound(
         params,
         result,
         binding,
+        declared,
+        is_fed,
     })
 }
 

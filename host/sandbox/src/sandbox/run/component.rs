@@ -1,12 +1,12 @@
 //! Calls into components: programs, and functions called by means of the component model.
 //!
-//! Bulk data is passed by `bulk`, everything else as a tree of values.
+//! Bulk data is passed by `bulk`, everything else as a tree of values; whatever is async by `concurrent`.
 
 use super::bulk::Passing;
 use super::failure;
-use super::program::ComponentCode;
+use super::program::{Command, ComponentCode};
 use super::runner::Stop;
-use super::{core, text};
+use super::{concurrent, core, text};
 use crate::input::Chunk;
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::abi::val;
@@ -45,6 +45,9 @@ pub(super) async fn call(
                     )
                 })?;
             let payload = match code.bulk[idx] {
+                _ if code.is_concurrent => {
+                    concurrent::call(store, callee, function, request).await?
+                }
                 Some(bulk) => {
                     let passing = Passing {
                         store: &mut *store,
@@ -69,21 +72,37 @@ async fn run_program(
     store: &mut Store<GuestState>,
     request: &Request<'_>,
 ) -> Result<Packed, Stop> {
-    let program = code
-        .command
-        .as_ref()
-        .ok_or_else(|| Failure::new(FailureCode::Internal, "the component is not a program"))?;
-    let instance = program.instantiate_async(&mut *store).await?;
-    match instance.wasi_cli_run().call_run(&mut *store).await {
-        Ok(Ok(())) => {}
-        Ok(Err(())) if core::is_ok_exit(1, request) => {}
-        Ok(Err(())) => {
-            return Err(failure::exited(1, store.data(), &request.setting.limits).into());
+    match &code.command {
+        Some(Command::Preview2(program)) => {
+            let instance = program.instantiate_async(&mut *store).await?;
+            let ran = instance.wasi_cli_run().call_run(&mut *store).await;
+            exited(ran, store, request)?;
+            Ok(core::program_output(store))
         }
-        Err(error) if core::is_success(&error, request) => {}
-        Err(error) => return Err(error.into()),
+        Some(Command::Preview3) => {
+            let instance = code.instance.instantiate_async(&mut *store).await?;
+            concurrent::run_program(store, &instance, request).await
+        }
+        None => {
+            let message = "the component is not a program";
+            Err(Failure::new(FailureCode::Internal, message).into())
+        }
     }
-    Ok(core::program_output(store))
+}
+
+/// How a program ended: its result, or the error that ended it.
+pub(super) fn exited(
+    ran: wasmtime::Result<Result<(), ()>>,
+    store: &Store<GuestState>,
+    request: &Request<'_>,
+) -> Result<(), Stop> {
+    match ran {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(())) if core::is_ok_exit(1, request) => Ok(()),
+        Ok(Err(())) => Err(failure::exited(1, store.data(), &request.setting.limits).into()),
+        Err(error) if core::is_success(&error, request) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn call_dynamic(
@@ -116,7 +135,7 @@ async fn call_dynamic(
 }
 
 /// Passes a chunk as the one value that the function takes.
-fn whole(chunk: &Chunk, function: &Function) -> Result<Val, Stop> {
+pub(super) fn whole(chunk: &Chunk, function: &Function) -> Result<Val, Stop> {
     let bytes = chunk.bytes().map_err(|error| unreadable(&error))?;
     let mut params = function.params.iter();
     if params.any(|(_, ty)| *ty == Type::String) {
@@ -140,20 +159,7 @@ async fn call_with(
         .await
     {
         Ok(()) => {}
-        Err(error) if error.is::<I32Exit>() => {
-            let code = error
-                .downcast_ref::<I32Exit>()
-                .map_or(0, failure::exit_code);
-            return Err(Failure::new(
-                FailureCode::ExitCode,
-                format!(
-                    "`{}` exited with code {code} instead of returning",
-                    function.name
-                ),
-            )
-            .into());
-        }
-        Err(error) => return Err(failure::of_call(error, function)),
+        Err(error) => return Err(called(error, function)),
     }
     let mut out = Writer::default();
     if let Some(ty) = &function.result {
@@ -167,4 +173,17 @@ async fn call_with(
         })?;
     }
     Ok(out.into_vec())
+}
+
+/// Why a call of the function has ended with an error.
+pub(super) fn called(error: wasmtime::Error, function: &Function) -> Stop {
+    let Some(exit) = error.downcast_ref::<I32Exit>() else {
+        return failure::of_call(error, function);
+    };
+    let message = format!(
+        "`{}` exited with code {} instead of returning",
+        function.name,
+        failure::exit_code(exit)
+    );
+    Failure::new(FailureCode::ExitCode, message).into()
 }

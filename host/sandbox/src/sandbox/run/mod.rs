@@ -4,8 +4,10 @@
 
 mod bulk;
 mod component;
+mod concurrent;
 mod core;
 pub(super) mod failure;
 pub(super) mod program;
 pub(super) mod runner;
+mod streams;
 mod text;

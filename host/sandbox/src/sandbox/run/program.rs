@@ -81,11 +81,19 @@ pub(super) struct CoreFunction {
 /// A component with its imports bound.
 pub(in crate::sandbox) struct ComponentCode {
     pub(super) instance: wasmtime::component::InstancePre<GuestState>,
-    pub(super) command: Option<CommandPre<GuestState>>,
+    pub(super) command: Option<Command>,
+    /// Whether it may have more than one call at a time.
+    pub(super) is_concurrent: bool,
     /// One for each function of the module.
     pub(super) functions: Vec<ComponentExportIndex>,
     /// Likewise: how it is called if it passes bulk data.
     pub(super) bulk: Vec<Option<Bulk>>,
+}
+
+/// A component's program, by the version of WASI.
+pub(super) enum Command {
+    Preview2(CommandPre<GuestState>),
+    Preview3,
 }
 
 impl Program {
@@ -374,10 +382,18 @@ impl ComponentCode {
         net::define(&mut linker).map_err(invalid)?;
         files::define_in_component(&mut linker).map_err(invalid)?;
         host::define_in_component(&mut linker).map_err(invalid)?;
+        if variant.key.concurrent {
+            wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(invalid)?;
+            net::define_in_preview3(&mut linker).map_err(invalid)?;
+            files::define_in_preview3(&mut linker).map_err(invalid)?;
+        }
         stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
         let instance = linker.instantiate_pre(&component).map_err(invalid)?;
         let command = match module.form() {
-            Form::Command => Some(CommandPre::new(instance.clone()).map_err(invalid)?),
+            Form::Command if module.is_preview3() => Some(Command::Preview3),
+            Form::Command => Some(Command::Preview2(
+                CommandPre::new(instance.clone()).map_err(invalid)?,
+            )),
             _ => None,
         };
         let functions = module
@@ -411,6 +427,7 @@ impl ComponentCode {
         Ok(Self {
             instance,
             command,
+            is_concurrent: variant.key.concurrent,
             functions,
             bulk: module.functions().iter().map(bulk::choose).collect(),
         })

@@ -29,6 +29,10 @@ use wasmtime::Store;
 /// example reading the process's stdin, cannot be ended and must not hold up the rest.
 const STUCK_CALL_GRACE: Duration = Duration::from_millis(100);
 
+/// The threads of an engine on which files and inputs are read and written: whatever a guest begins beyond that waits. In
+/// WASI 0.3, a directory that is listed has one until the guest has read the list.
+const BLOCKING_THREADS: usize = 32;
+
 /// Values that are lifted out of a component one at a time take a multiple of their size on the
 /// host; the output limit applies to the packed result.
 const VAL_OVERHEAD: usize = 4;
@@ -80,6 +84,7 @@ impl Runner {
     pub fn new() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
         Ok(Self {
             runtime: Some(runtime),
@@ -105,6 +110,7 @@ impl Runner {
         builder.start_paused(true);
         let runtime = builder
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))?;
         Ok(self.simulated.get_or_init(|| runtime))
@@ -125,7 +131,7 @@ impl Runner {
             return Report::refused(Failure::new(FailureCode::Internal, message));
         };
         let limits = &request.setting.limits;
-        if let Some(size) = copied_size(request)
+        if let Some(size) = copied_size(&program.module, request)
             && size > limits.input.bytes()
         {
             return Report::refused(failure::input_limit(size, limits));
@@ -167,7 +173,7 @@ impl Runner {
         let (result, instance) = match ended {
             Ok((result, instance)) => (result, instance),
             Err(Stop::Failure(failure)) => (Err(failure), None),
-            Err(Stop::Guest(error)) => match store.data().stdio.stdin.take_error() {
+            Err(Stop::Guest(error)) => match store.data().input().take_error() {
                 Some(error) => (Err(unreadable(&error)), None),
                 None => (Err(failure::classify(&error, store.data(), limits)), None),
             },
@@ -178,7 +184,7 @@ impl Runner {
                 .extend(store.data().peers().1.take().as_deref());
             failure
         });
-        let report = report(result, request, &mut store);
+        let report = report(&program.module, result, request, &mut store);
         if let Some(instance) = instance.filter(|_| request.setting.keep_instance) {
             *kept = Some(KeptInstance { store, instance });
         } else if !request.setting.peers.is_empty() {
@@ -298,10 +304,10 @@ impl Drop for Runner {
 }
 
 /// Returns how many bytes of the arguments are copied into the guest. A command's stdin is
-/// streamed.
-fn copied_size(request: &Request<'_>) -> Option<u64> {
+/// streamed, and so is an input that a function takes as a stream.
+fn copied_size(module: &ModuleInfo, request: &Request<'_>) -> Option<u64> {
     match request.arguments {
-        Arguments::Chunk(_) if request.callee == Callee::Command => None,
+        Arguments::Chunk(_) if module.streams_input(request.callee) => None,
         Arguments::Chunk(chunk) => chunk.len(),
         Arguments::Values(values) | Arguments::Parts(values) => {
             Some(values.iter().map(|value| value.len() as u64).sum())
@@ -340,11 +346,12 @@ fn new_store(
     let passed = limits.output.as_usize().saturating_mul(VAL_OVERHEAD);
     // What a guest reports to its host is not part of the result, and is dropped if it is too much.
     store.set_hostcall_fuel(passed.max(limits.memory.as_usize()));
-    arm(&mut store);
+    arm(&mut store, limits);
     Ok(store)
 }
 
 fn report(
+    module: &ModuleInfo,
     result: Result<Packed, Failure>,
     request: &Request<'_>,
     store: &mut Store<GuestState>,
@@ -385,7 +392,7 @@ fn report(
     Report {
         result,
         peak_memory: state.limiter.peak_memory as u64,
-        bytes_in: copied_size(request).unwrap_or_else(|| state.stdio.stdin.bytes_read()),
+        bytes_in: copied_size(module, request).unwrap_or_else(|| state.input().bytes_read()),
         fuel,
         logs: printed.then(|| Box::new(logs)),
         notes,

@@ -5,7 +5,7 @@ use super::files::Files;
 use super::host::Desk;
 use super::net::{Peers, Refusals};
 use super::request::{Request, Setting};
-use super::stdio::Stdio;
+use super::stdio::{Stdin, Stdio};
 use super::wasi::World;
 use crate::cancel::Cancel;
 use crate::limits::Limits;
@@ -29,6 +29,8 @@ pub(in crate::sandbox) struct GuestState {
     pub(super) cancel: Cancel,
     pub(in crate::sandbox) stopped: Option<Stopped>,
     pub(in crate::sandbox) stdio: Stdio,
+    /// The input that flows into its function as a stream.
+    pub(in crate::sandbox) fed: Option<Stdin>,
     /// What it may ask of the host, and what it reported.
     pub(in crate::sandbox) desk: Desk,
     pub(in crate::sandbox) files: Files,
@@ -72,6 +74,7 @@ impl GuestState {
             cancel: request.cancel.clone(),
             stopped: None,
             stdio,
+            fed: None,
             desk: Desk::new(setting, request.surroundings),
             files: Files::new(&setting.grants, &setting.limits),
             world: World::new(module, request)?,
@@ -86,10 +89,16 @@ impl GuestState {
         self.work = HostWork::of(request.setting);
         self.cancel = request.cancel.clone();
         self.stopped = None;
+        self.fed = None;
         self.limiter.refused = None;
         self.files.rearm(&request.setting.limits);
         self.stdio.listen(request.surroundings);
         self.desk = Desk::new(request.setting, request.surroundings);
+    }
+
+    /// The input that it reads piece by piece.
+    pub(in crate::sandbox) fn input(&self) -> &Stdin {
+        self.fed.as_ref().unwrap_or(&self.stdio.stdin)
     }
 
     /// The peers it may reach, and the refusals.
@@ -197,7 +206,8 @@ impl GuestState {
         let Some(work) = &self.work else {
             return 0;
         };
-        let moved = work.bytes + self.stdio.bytes_moved() + self.world.random_bytes();
+        let fed = self.fed.as_ref().map_or(0, Stdin::bytes_read);
+        let moved = work.bytes + fed + self.stdio.bytes_moved() + self.world.random_bytes();
         work.calls
             .saturating_mul(CALL)
             .saturating_add(moved / BYTES)
@@ -230,8 +240,18 @@ impl WasiView for GuestState {
     }
 }
 
+/// What the host keeps for each handle that a guest may have, where calls are concurrent: a task with its thread, or both
+/// ends of a stream and what is between them. With the default limits, the stacks of all tasks are no more than their
+/// memory.
+const ENTRIES_PER_HANDLE: usize = 4;
+
 /// Arms a new store: from its first instruction the guest is under its limits.
-pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>) {
+pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>, limits: &Limits) {
+    let entries = limits.handles.saturating_mul(ENTRIES_PER_HANDLE);
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(entries);
+        store.set_max_component_handles(entries);
+    }
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {

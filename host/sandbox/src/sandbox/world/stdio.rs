@@ -15,7 +15,7 @@ use std::io::Read;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
@@ -83,6 +83,8 @@ struct SinkState {
     limit: usize,
     /// Whether exceeding the limit ends the task instead of dropping the rest.
     is_result: bool,
+    /// Whether it was exceeded: a guest may be told of it and go on.
+    is_overfull: bool,
     listener: Option<OutputListener>,
 }
 
@@ -117,6 +119,7 @@ impl Sink {
             written: 0,
             limit,
             is_result,
+            is_overfull: false,
             listener: None,
         })))
     }
@@ -151,6 +154,11 @@ impl Sink {
         as_log.take()
     }
 
+    /// Whether the guest tried to write more than a result may have.
+    pub(in crate::sandbox) fn is_overfull(&self) -> bool {
+        lock(&self.0).is_overfull
+    }
+
     /// Returns how many bytes were ever written.
     fn written(&self) -> u64 {
         lock(&self.0).written
@@ -160,6 +168,7 @@ impl Sink {
         let mut state = lock(&self.0);
         if state.is_result {
             if bytes.len() > state.limit - state.head.len().min(state.limit) {
+                state.is_overfull = true;
                 return Err(OutputLimitPassed);
             }
             state.head.extend_from_slice(bytes);
@@ -391,8 +400,10 @@ impl IsTerminal for Stdin {
 
 impl StdinStream for Stdin {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        // Preview 1 and 2 only read through `p2_stream`.
-        Box::new(tokio::io::empty())
+        Box::new(StdinReader {
+            stdin: self.clone(),
+            waiting: None,
+        })
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
@@ -400,9 +411,52 @@ impl StdinStream for Stdin {
     }
 }
 
+/// The same input, as WASI 0.3 reads it.
+struct StdinReader {
+    stdin: Stdin,
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl AsyncRead for StdinReader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        while into.remaining() > 0 {
+            match lock(&self.stdin.0.state).next(into.remaining()) {
+                Ok(piece) if piece.is_empty() => {}
+                Ok(piece) => {
+                    into.put_slice(&piece);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(StreamError::Closed) => return Poll::Ready(Ok(())),
+                // What it was is kept beside it.
+                Err(_) => return Poll::Ready(Err(std::io::ErrorKind::Other.into())),
+            }
+            let stdin = self.stdin.clone();
+            let waiting = self
+                .waiting
+                .get_or_insert_with(|| Box::pin(async move { stdin.arrival().await }));
+            if waiting.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.waiting = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 #[async_trait]
 impl Pollable for Stdin {
     async fn ready(&mut self) {
+        self.arrival().await;
+    }
+}
+
+impl Stdin {
+    /// Waits until something can be read, or its end.
+    async fn arrival(&self) {
         loop {
             // Registered before looking, so that a piece that arrives in between is not missed.
             let arrived = self.0.arrived.notified();
@@ -422,9 +476,7 @@ impl Pollable for Stdin {
             arrived.await;
         }
     }
-}
 
-impl Stdin {
     /// Reads the next piece of a stream, which may block.
     fn read_on(&self, mut reader: Box<dyn Read + Send>) {
         let piece = {

@@ -43,9 +43,10 @@ pub(in crate::sandbox) fn define(
         shared: Vec::new(),
     };
     let ty = component.component_type();
-    let is_offered = |name| imports::preview2(name).is_some() || imports::is_host(name);
+    let is_offered = imports::is_provided;
     for (name, import) in ty.imports(&engine).filter(|(name, _)| is_offered(name)) {
-        if let Some(interface) = imports::preview2(name)
+        let interface = imports::preview2(name).or_else(|| imports::preview3(name));
+        if let Some(interface) = interface
             && let ComponentItem::ComponentInstance(instance) = &import.ty
         {
             stubs.shared.extend(shared(&engine, interface, instance));
@@ -83,8 +84,8 @@ fn shared(
             ("io/streams", "output-stream") => ResourceType::host::<DynOutputStream>(),
             ("filesystem/types", "descriptor") => ResourceType::host::<Descriptor>(),
             ("sockets/network", "network") => ResourceType::host::<Network>(),
-            ("sockets/tcp", "tcp-socket") => ResourceType::host::<TcpSocket>(),
-            ("sockets/udp", "udp-socket") => ResourceType::host::<UdpSocket>(),
+            ("sockets/tcp" | "sockets/types", "tcp-socket") => ResourceType::host::<TcpSocket>(),
+            ("sockets/udp" | "sockets/types", "udp-socket") => ResourceType::host::<UdpSocket>(),
             _ => return None,
         };
         Some((in_guest, here))

@@ -2,14 +2,16 @@
 //! not do. It keeps account of what a task writes and creates, opens nothing but files and
 //! directories, and returns an error when the handles are used up, which otherwise traps.
 //!
-//! `p1` wraps the functions of preview 1, `p2` the interface of preview 2.
+//! `p1` wraps the functions of preview 1, `p2` the interface of preview 2, `p3` that of WASI 0.3.
 
 mod listing;
 mod p1;
 mod p2;
+mod p3;
 
 pub(in crate::sandbox) use p1::define as define_in_core;
 pub(in crate::sandbox) use p2::define as define_in_component;
+pub(in crate::sandbox) use p3::define as define_in_preview3;
 
 use super::quota::Quota;
 use crate::grants::{Access, Grants};

@@ -44,9 +44,7 @@ struct Sockets<'a> {
 
 impl Sockets<'_> {
     fn refused(&self) -> SocketError {
-        self.refusals.note(|| {
-            "access to the network was denied (grant `HOST:PORT` with `Grants::net`)".to_owned()
-        });
+        self.refusals.note_network();
         ErrorCode::AccessDenied.into()
     }
 }

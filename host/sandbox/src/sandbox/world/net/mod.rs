@@ -1,19 +1,22 @@
 //! The network, as far as it is granted: which peers a guest may reach, and the addresses of names.
 //!
 //! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
-//! `names` answers the guest's own look-ups, `create` refuses sockets where no peer is granted, all but one. The sockets
-//! themselves are wasmtime's, which asks before each use of an address.
+//! `names` answers the guest's own look-ups, `create` refuses sockets where no peer is granted, all but one, and `preview3`
+//! does both for WASI 0.3. The sockets themselves are wasmtime's, which asks before each use of an address.
 
 mod create;
 mod lookup;
 mod names;
 mod peers;
+mod preview3;
 
 /// Defines what replaces wasmtime's own functions.
 pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     names::define(linker)?;
     create::define(linker)
 }
+
+pub(in crate::sandbox) use preview3::define as define_in_preview3;
 
 #[doc(hidden)]
 pub use peers::Peers;
@@ -48,6 +51,13 @@ impl Refusals {
         if refusals.len() < MAX_REFUSALS {
             refusals.insert(what());
         }
+    }
+
+    /// Notes that it may not use the network at all.
+    fn note_network(&self) {
+        self.note(|| {
+            "access to the network was denied (grant `HOST:PORT` with `Grants::net`)".to_owned()
+        });
     }
 
     /// Whether this is the first socket of a guest that is granted nothing, in all its tasks.

@@ -68,29 +68,47 @@ impl Host for Lookups<'_> {
         name: String,
     ) -> SocketResult<Resource<ResolveAddressStream>> {
         self.table.get(&network)?;
-        let answers = if let Some(address) = literal(&name) {
-            Answers::Given(vec![address].into_iter())
-        } else {
-            let name = host_name(&name).ok_or(ErrorCode::InvalidArgument)?;
-            let Some(place) = self.peers.place(&name) else {
-                self.refusals.note(|| {
-                    format!(
-                        "access to the name `{name}` was denied (grant `{name}:PORT` with `Grants::net`)"
-                    )
-                });
-                return Err(ErrorCode::AccessDenied.into());
-            };
-            // A guest may ask again and again without waiting for the answer.
-            self.peers.ask();
-            Answers::OfName {
-                peers: Arc::clone(&self.peers),
-                place,
-                given: 0,
+        let asked = asked(&self.peers, &self.refusals, &name).ok_or(ErrorCode::InvalidArgument)?;
+        let answers = match asked {
+            Asked::Address(address) => Answers::Given(vec![address].into_iter()),
+            Asked::Refused => return Err(ErrorCode::AccessDenied.into()),
+            Asked::Name(place) => {
+                // A guest may ask again and again without waiting for the answer.
+                self.peers.ask();
+                Answers::OfName {
+                    peers: Arc::clone(&self.peers),
+                    place,
+                    given: 0,
+                }
             }
         };
         let answers = self.table.push(answers)?;
         Ok(Resource::new_own(answers.rep()))
     }
+}
+
+/// What a guest asks for.
+pub(super) enum Asked {
+    Address(IpAddr),
+    /// The name of the job with this index.
+    Name(usize),
+    /// A name that is not granted, which is noted.
+    Refused,
+}
+
+/// Finds out what a guest asks for by `name`; `None` if it is neither a name nor an address.
+pub(super) fn asked(peers: &Peers, refusals: &Refusals, name: &str) -> Option<Asked> {
+    if let Some(address) = literal(name) {
+        return Some(Asked::Address(address));
+    }
+    let name = host_name(name)?;
+    if let Some(place) = peers.place(&name) {
+        return Some(Asked::Name(place));
+    }
+    refusals.note(|| {
+        format!("access to the name `{name}` was denied (grant `{name}:PORT` with `Grants::net`)")
+    });
+    Some(Asked::Refused)
 }
 
 /// Parses an address, with or without brackets.

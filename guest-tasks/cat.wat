@@ -1,0 +1,42 @@
+;; A program of WASI 0.3 that prints its stdin: the stream of one is passed to the other.
+(component
+  (import "wasi:cli/types@0.3.0" (instance $types
+    (type $codes (enum "io" "illegal-byte-sequence" "pipe"))
+    (export "error-code" (type (eq $codes)))))
+  (alias export $types "error-code" (type $error))
+  (import "wasi:cli/stdin@0.3.0" (instance $stdin
+    (alias outer 1 $error (type $e))
+    (export "error-code" (type $error-code (eq $e)))
+    (type $ended (future (result (error $error-code))))
+    (type $bytes (stream u8))
+    (type $both (tuple $bytes $ended))
+    (export "read-via-stream" (func (result $both)))))
+  (import "wasi:cli/stdout@0.3.0" (instance $stdout
+    (alias outer 1 $error (type $e))
+    (export "error-code" (type $error-code (eq $e)))
+    (type $ended (future (result (error $error-code))))
+    (type $bytes (stream u8))
+    (export "write-via-stream" (func (param "data" $bytes) (result $ended)))))
+  (type $ended (future (result (error $error))))
+  (core module $memory (memory (export "memory") 1))
+  (core instance $memory (instantiate $memory))
+  (core func $read (canon lower (func $stdin "read-via-stream") (memory $memory "memory")))
+  (core func $write (canon lower (func $stdout "write-via-stream")))
+  (core func $wait (canon future.read $ended (memory $memory "memory")))
+  (core func $return (canon task.return (result (result))))
+  (core module $code
+    (import "" "memory" (memory 1))
+    (import "" "read" (func $read (param i32)))
+    (import "" "write" (func $write (param i32) (result i32)))
+    (import "" "wait" (func $wait (param i32 i32) (result i32)))
+    (import "" "return" (func $return (param i32)))
+    (func (export "run")
+      (call $read (i32.const 0))
+      (drop (call $wait (call $write (i32.load (i32.const 0))) (i32.const 8)))
+      (call $return (i32.load8_u (i32.const 8)))))
+  (core instance $instance (instantiate $code (with "" (instance
+    (export "memory" (memory $memory "memory"))
+    (export "read" (func $read)) (export "write" (func $write))
+    (export "wait" (func $wait)) (export "return" (func $return))))))
+  (func $run async (result (result)) (canon lift (core func $instance "run") async))
+  (instance (export "wasi:cli/run@0.3.0") (export "run" (func $run))))

@@ -1,0 +1,95 @@
+//! The network in WASI 0.3: the functions that create sockets and look up names, in place of wasmtime's, with the rules
+//! of `create` and `names`.
+
+use super::super::state::GuestState;
+use super::names::{Asked, asked};
+use crate::sandbox::module::imports::PREVIEW3;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::ErrorCode as LookupError;
+use wasmtime_wasi::p3::bindings::sockets::types::{
+    ErrorCode, HostTcpSocket, HostUdpSocket, IpAddress, IpAddressFamily,
+};
+use wasmtime_wasi::p3::sockets::SocketResult;
+use wasmtime_wasi::sockets::{TcpSocket, UdpSocket, WasiSocketsView as _};
+
+type Answer<T> = wasmtime::Result<(Result<T, ErrorCode>,)>;
+
+/// Defines the functions, replacing wasmtime's.
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let defined = replace(linker);
+    linker.allow_shadowing(false);
+    defined
+}
+
+fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    let mut types = linker.instance(&format!("wasi:sockets/types@{PREVIEW3}"))?;
+    types.func_wrap("[static]tcp-socket.create", create_tcp)?;
+    types.func_wrap_async(
+        "[static]udp-socket.create",
+        |mut store: StoreContextMut<'_, GuestState>, (family,): (IpAddressFamily,)| {
+            Box::new(async move {
+                if !may_create(store.data_mut(), false) {
+                    return Ok((Err(ErrorCode::AccessDenied),));
+                }
+                let mut sockets = store.data_mut().sockets();
+                answer::<Resource<UdpSocket>>(HostUdpSocket::create(&mut sockets, family).await)
+            })
+        },
+    )?;
+    let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{PREVIEW3}"))?;
+    lookup.func_wrap_concurrent("resolve-addresses", |accessor, (name,): (String,)| {
+        Box::pin(async move {
+            let (peers, refusals) = accessor.with(|mut access| access.get().peers());
+            let addresses = match asked(&peers, &refusals, &name) {
+                None => return Ok((Err(LookupError::InvalidArgument),)),
+                Some(Asked::Refused) => return Ok((Err(LookupError::AccessDenied),)),
+                Some(Asked::Address(address)) => vec![address],
+                Some(Asked::Name(place)) => {
+                    let addresses = peers.addresses(place).await;
+                    if addresses.is_empty() {
+                        let name = peers.name(place);
+                        refusals.note(|| {
+                            format!("the name `{name}` has no address that the task can use")
+                        });
+                        return Ok((Err(LookupError::NameUnresolvable),));
+                    }
+                    addresses.to_vec()
+                }
+            };
+            let addresses: Vec<IpAddress> = addresses.into_iter().map(Into::into).collect();
+            Ok((Ok(addresses),))
+        })
+    })
+}
+
+fn answer<T>(made: SocketResult<T>) -> Answer<T> {
+    match made {
+        Ok(socket) => Ok((Ok(socket),)),
+        Err(error) => Ok((Err(error.downcast()?),)),
+    }
+}
+
+/// Whether a guest may have another socket. Without a grant it gets one for TCP, so that its refusal can name the peer.
+fn may_create(state: &GuestState, is_tcp: bool) -> bool {
+    let (peers, refusals) = state.peers();
+    let may = !peers.is_empty() || is_tcp && refusals.is_first_socket();
+    if !may {
+        refusals.note_network();
+    }
+    may
+}
+
+fn create_tcp(
+    mut store: StoreContextMut<'_, GuestState>,
+    (family,): (IpAddressFamily,),
+) -> Answer<Resource<TcpSocket>> {
+    if !may_create(store.data(), true) {
+        return Ok((Err(ErrorCode::AccessDenied),));
+    }
+    answer(HostTcpSocket::create(
+        &mut store.data_mut().sockets(),
+        family,
+    ))
+}
