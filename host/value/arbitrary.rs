@@ -26,6 +26,7 @@ pub(crate) fn any_type() -> impl Strategy<Value = Type> {
         prop_oneof![
             2 => inner.clone().prop_map(Type::list),
             2 => tys.clone().prop_map(Type::tuple),
+            1 => (inner.clone(), 1..5_u32).prop_map(|list| Type::FixedList(Arc::new(list))),
             1 => (names(4), vec(inner.clone(), 4)).prop_map(|(names, tys)| record(names, tys)),
             1 => (names(4), vec(maybe.clone(), 4)).prop_map(|(names, tys)| variant(names, tys)),
             1 => inner.clone().prop_map(Type::option),
@@ -109,6 +110,9 @@ pub(crate) fn value_of(ty: &Type) -> BoxedStrategy<Value> {
             .boxed(),
         Type::List(_) if ty.is_bytes() => vec(any::<u8>(), 0..8).prop_map(Value::from).boxed(),
         Type::List(element) => vec(value_of(element), 0..4).prop_map(Value::List).boxed(),
+        Type::FixedList(list) => vec(value_of(&list.0), list.1 as usize)
+            .prop_map(Value::List)
+            .boxed(),
         Type::Tuple(types) => {
             let values: Vec<_> = types.iter().map(value_of).collect();
             values.prop_map(Value::Tuple).boxed()

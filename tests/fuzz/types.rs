@@ -148,6 +148,10 @@ pub(crate) fn value_of(bytes: &mut Unstructured, ty: &Type) -> Result<Value> {
             let items = (0..count).map(|_| value_of(bytes, element));
             Value::List(items.collect::<Result<_>>()?)
         }
+        Type::FixedList(list) => {
+            let items = (0..list.1).map(|_| value_of(bytes, &list.0));
+            Value::List(items.collect::<Result<_>>()?)
+        }
         Type::Tuple(types) => {
             let values = types.iter().map(|ty| value_of(bytes, ty));
             Value::Tuple(values.collect::<Result<_>>()?)
@@ -216,6 +220,7 @@ impl Wit {
         }
         let written = match ty {
             Type::List(element) => format!("list<{}>", self.name(element)),
+            Type::FixedList(list) => format!("list<{}, {}>", self.name(&list.0), list.1),
             Type::Option(inner) => format!("option<{}>", self.name(inner)),
             Type::Map(types) => format!("map<{}, {}>", self.name(&types.0), self.name(&types.1)),
             Type::Tuple(types) => {

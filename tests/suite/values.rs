@@ -207,3 +207,41 @@ fn bulk_data_is_the_same_by_both_ways_and_large() {
     assert_eq!(made.form(), Form::Component);
     assert!(core == values(Lowering::Core, &made));
 }
+
+#[test]
+fn lists_of_fixed_length_cross_in_every_form() {
+    let dir = folder();
+    let text = r#"(component
+      (core module $m (memory (export "memory") 1)
+        (func (export "sum") (param i32 i32 i32) (result i32)
+          (i32.add (local.get 0) (i32.add (local.get 1) (local.get 2))))
+        (func (export "next") (param i32) (result i32)
+          (i32.store (i32.const 0) (local.get 0))
+          (i32.store (i32.const 4) (i32.add (local.get 0) (i32.const 1)))
+          (i32.store (i32.const 8) (i32.add (local.get 0) (i32.const 2)))
+          (i32.const 0)))
+      (core instance $i (instantiate $m))
+      (type $three (list u32 3))
+      (func (export "sum") (param "numbers" $three) (result u32) (canon lift (core func $i "sum")))
+      (func (export "next") (param "first" u32) (result $three)
+        (canon lift (core func $i "next") (memory $i "memory"))))"#;
+    let path = file(&dir, "fixed.wat", text);
+    let call = |words: &str| program().arg("call").arg(&path).typed(words);
+    assert_eq!(call("sum [1,2,3]").output(), "6\n");
+    assert_eq!(call("next 7").output(), "7\n8\n9\n");
+    assert_eq!(call("next 7 --format json").output(), "[7,8,9]\n");
+    assert_eq!(call("next 7 --format wave").output(), "[7, 8, 9]\n");
+    for wrong in ["[1,2]", "[1,2,3,4]", "7"] {
+        call(&format!("sum {wrong}"))
+            .fails(2)
+            .expect_stderr_has(&["expected list<u32, 3>"]);
+    }
+    let module = Module::from_file(&path).expect("it is a module");
+    let next = module.dynamic_function("next").expect("a function");
+    let cluster = cluster(1);
+    let view = cluster.load_balanced_view().blocking();
+    let three = view.apply(&next, rwasm_cluster::arguments![1_u32]);
+    let three = three.expect("a value");
+    let wanted = [1_u32, 2, 3].map(Value::from).to_vec();
+    assert_eq!(three, Value::List(wanted));
+}

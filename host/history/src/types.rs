@@ -36,6 +36,7 @@ fn write(ty: &Type, depth: usize) -> Option<Json> {
     };
     Some(match ty {
         Type::List(element) => json!({ "list": part(element)? }),
+        Type::FixedList(list) => json!({ "fixed-list": [part(&list.0)?, list.1] }),
         Type::Option(inner) => json!({ "option": part(inner)? }),
         Type::Tuple(types) => {
             json!({ "tuple": types.iter().map(part).collect::<Option<Vec<_>>>()? })
@@ -121,6 +122,11 @@ fn read(json: &Json, depth: usize) -> Result<Type, Damage> {
                 ok: maybe(ok)?,
                 err: maybe(err)?,
             }))
+        }
+        "fixed-list" => {
+            let (element, count) = pair()?;
+            let count = count.as_u64().and_then(|count| u32::try_from(count).ok());
+            Type::FixedList(Arc::new((part(element)?, count.ok_or_else(bad)?)))
         }
         "map" => {
             let (key, value) = pair()?;

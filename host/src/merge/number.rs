@@ -201,6 +201,7 @@ fn has_floats(ty: &Type) -> bool {
     match ty {
         Type::F32 | Type::F64 => true,
         Type::List(inner) | Type::Option(inner) => has_floats(inner),
+        Type::FixedList(list) => has_floats(&list.0),
         Type::Tuple(types) => types.iter().any(has_floats),
         Type::Record(fields) => fields.iter().any(|field| has_floats(&field.ty)),
         Type::Variant(cases) => cases.iter().any(|case| payload(&case.ty)),

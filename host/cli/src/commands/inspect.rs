@@ -48,10 +48,34 @@ fn example_run(module: &Module) -> Option<String> {
     run(&format!(" --map {}", shell_word(&function.name)))
 }
 
+/// The most parts that the arguments of an example have together.
+const LONGEST: u64 = 100;
+
+/// How many parts a small value of a type has.
+fn parts(ty: &Type) -> u64 {
+    let side = |ty: &Option<Type>| ty.as_ref().map_or(1, parts);
+    match ty {
+        Type::FixedList(list) => parts(&list.0).saturating_mul(list.1.into()),
+        Type::List(inner) | Type::Option(inner) => parts(inner),
+        Type::Map(types) => parts(&types.0).saturating_add(parts(&types.1)),
+        Type::Tuple(types) => types.iter().map(parts).fold(0, u64::saturating_add),
+        Type::Record(fields) => {
+            let fields = fields.iter().map(|field| parts(&field.ty));
+            fields.fold(0, u64::saturating_add)
+        }
+        Type::Variant(cases) => cases.first().map_or(1, |case| side(&case.ty)),
+        Type::Result(sides) => side(&sides.ok),
+        _ => 1,
+    }
+}
+
 /// How a function is called, with arguments that are of the right types: of those that take any the one that is told in the
 /// fewest words.
 fn example_call(module: &Module) -> Option<String> {
-    let functions = module.functions().iter();
+    let functions = module.functions().iter().filter(|function| {
+        let parts = function.params.iter().map(|(_, ty)| parts(ty));
+        parts.fold(0, u64::saturating_add) <= LONGEST
+    });
     let function = functions.min_by_key(|one| (one.params.is_empty(), one.to_string().len()))?;
     let name = shell_word(&function.name);
     let mut line = format!("rwasm-cluster call {} {name}", shell_word(module.name()));
@@ -95,6 +119,7 @@ fn sample(ty: &Type) -> Value {
         Type::String => "some words".into(),
         Type::List(_) if ty.is_bytes() => b"some words".to_vec().into(),
         Type::List(element) => Value::List(vec![sample(element)]),
+        Type::FixedList(list) => Value::List((0..list.1).map(|_| sample(&list.0)).collect()),
         Type::Tuple(types) => Value::Tuple(types.iter().map(sample).collect()),
         Type::Record(fields) => {
             let field = |field: &rwasm_cluster::Field| (field.name.clone(), sample(&field.ty));

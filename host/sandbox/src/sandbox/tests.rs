@@ -32,6 +32,7 @@ impl Names {
         }
         let written = match ty {
             Type::List(element) => format!("list<{}>", self.name(element)),
+            Type::FixedList(list) => format!("list<{}, {}>", self.name(&list.0), list.1),
             Type::Option(inner) => format!("option<{}>", self.name(inner)),
             Type::Map(entry) => format!("map<{}, {}>", self.name(&entry.0), self.name(&entry.1)),
             Type::Tuple(fields) => {

@@ -53,6 +53,17 @@ impl Packer {
                     inside(packed, || Step::Index(index))?;
                 }
             }
+            (Value::List(items), Type::FixedList(list)) if items.len() == list.1 as usize => {
+                self.count_empty(items.len(), least_size(&list.0, depth + 1))?;
+                for (index, item) in items.iter().enumerate() {
+                    let packed = self.value(item, &list.0, depth + 1);
+                    inside(packed, || Step::Index(index))?;
+                }
+            }
+            (Value::List(items), Type::FixedList(_)) => {
+                let found = format!("{} elements", items.len());
+                return Err(Mismatch::of_type(found, ty).into());
+            }
             (Value::Tuple(values), Type::Tuple(types)) if values.len() == types.len() => {
                 for (index, (value, ty)) in values.iter().zip(types.iter()).enumerate() {
                     let packed = self.value(value, ty, depth + 1);
@@ -171,13 +182,18 @@ impl Packer {
 
     /// Writes the number of elements, each of which takes at least `least` bytes.
     pub(super) fn count(&mut self, count: usize, least: usize) -> Result<(), PackedError> {
+        self.count_empty(count, least)?;
+        self.out.put_len(count);
+        Ok(())
+    }
+
+    fn count_empty(&mut self, count: usize, least: usize) -> Result<(), PackedError> {
         if least == 0 {
             self.empty = self.empty.saturating_add(count);
             if self.empty > MAX_EMPTY {
                 return Err(self.refuse(Malformed::TooManyEmpty));
             }
         }
-        self.out.put_len(count);
         Ok(())
     }
 

@@ -48,6 +48,8 @@ pub enum Type {
     String,
     /// `list<T>`; `list<u8>` has its own kind of value, see [`Type::is_bytes`]
     List(Arc<Type>),
+    /// `list<T, N>`, of exactly so many elements
+    FixedList(Arc<(Type, u32)>),
     /// `tuple<…>`
     Tuple(Arc<[Type]>),
     /// `record { name: type, … }`
@@ -185,6 +187,7 @@ impl fmt::Display for Type {
             Self::Char => f.write_str("char"),
             Self::String => f.write_str("string"),
             Self::List(element) => write!(f, "list<{element}>"),
+            Self::FixedList(list) => write!(f, "list<{}, {}>", list.0, list.1),
             Self::Option(inner) => write!(f, "option<{inner}>"),
             Self::Map(entry) => write!(f, "map<{}, {}>", entry.0, entry.1),
             Self::Tuple(fields) => {

@@ -35,6 +35,7 @@ pub(super) fn least_size(ty: &Type, depth: usize) -> usize {
         Type::F64 => 8,
         Type::Flags(names) => names.len().div_ceil(8),
         Type::Tuple(fields) => fields.iter().map(|ty| least_size(ty, depth + 1)).sum(),
+        Type::FixedList(list) => least_size(&list.0, depth + 1).saturating_mul(list.1 as usize),
         Type::Record(fields) => fields
             .iter()
             .map(|field| least_size(&field.ty, depth + 1))
@@ -110,6 +111,14 @@ impl<'a> Decoder<'a> {
                 let mut items = Vec::with_capacity(count);
                 for _ in 0..count {
                     items.push(self.value(element, depth)?);
+                }
+                Value::List(items)
+            }
+            Type::FixedList(list) => {
+                let count = self.fixed_count(&list.0, list.1, depth)?;
+                let mut items = Vec::with_capacity(count);
+                for _ in 0..count {
+                    items.push(self.value(&list.0, depth)?);
                 }
                 Value::List(items)
             }
@@ -215,6 +224,11 @@ impl<'a> Decoder<'a> {
                 let case = &cases[self.reader.case(cases.len())?];
                 self.skip_payload(case.ty.as_ref(), depth)?;
             }
+            Type::FixedList(list) => {
+                for _ in 0..self.fixed_count(&list.0, list.1, depth)? {
+                    self.skip(&list.0, depth)?;
+                }
+            }
             Type::Enum(names) => drop(self.reader.case(names.len())?),
             Type::Flags(names) => drop(self.flags(names.len())?),
             Type::Option(inner) => {
@@ -266,13 +280,33 @@ impl<'a> Decoder<'a> {
         }
         let least = least();
         let count = self.reader.count(least)?;
+        self.count_empty(count, least)?;
+        Ok(count)
+    }
+
+    /// The number of elements of a list of fixed length, if there is enough left for them.
+    fn fixed_count(
+        &mut self,
+        element: &Type,
+        count: u32,
+        depth: usize,
+    ) -> Result<usize, Malformed> {
+        let (count, least) = (count as usize, least_size(element, depth));
+        if least > 0 && count > self.reader.remaining() / least {
+            return Err(Malformed::UnexpectedEnd);
+        }
+        self.count_empty(count, least)?;
+        Ok(count)
+    }
+
+    fn count_empty(&mut self, count: usize, least: usize) -> Result<(), Malformed> {
         if least == 0 {
             self.empty = self.empty.saturating_add(count);
             if self.empty > MAX_EMPTY {
                 return Err(Malformed::TooManyEmpty);
             }
         }
-        Ok(count)
+        Ok(())
     }
 
     pub(super) fn malformed(&self, payload: &[u8], reason: Malformed) -> PackedError {

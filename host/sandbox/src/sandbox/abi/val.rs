@@ -45,6 +45,11 @@ pub(in crate::sandbox) fn read(reader: &mut Reader<'_>, ty: &Type) -> Result<Val
                     .collect::<Result<_, _>>()?,
             )
         }
+        Type::FixedList(list) => {
+            // Each takes a byte at least, or the list was refused when it was packed.
+            let elements = (0..list.1).map(|_| read(reader, &list.0));
+            Val::FixedLengthList(elements.collect::<Result<_, _>>()?)
+        }
         Type::Map(entry) => {
             let count = reader.count(0)?;
             Val::Map(
@@ -123,6 +128,11 @@ pub(in crate::sandbox) fn write(
             out.put_len(elements.len());
             for val in elements {
                 write(out, val, element, limit)?;
+            }
+        }
+        (Val::FixedLengthList(elements), Type::FixedList(list)) => {
+            for val in elements {
+                write(out, val, &list.0, limit)?;
             }
         }
         (Val::Map(entries), Type::Map(types)) => {

@@ -21,7 +21,6 @@ pub(super) enum UnsupportedType {
     Stream,
     Future,
     ErrorContext,
-    FixedLengthList,
     Unknown,
 }
 
@@ -34,7 +33,6 @@ impl Obstacle {
                 TypeDefKind::Resource | TypeDefKind::Handle(_) => UnsupportedType::Resource,
                 TypeDefKind::Stream(_) => UnsupportedType::Stream,
                 TypeDefKind::Future(_) => UnsupportedType::Future,
-                TypeDefKind::FixedLengthList(..) => UnsupportedType::FixedLengthList,
                 _ => UnsupportedType::Unknown,
             },
             _ => UnsupportedType::Unknown,
@@ -64,9 +62,6 @@ impl fmt::Display for Obstacle {
             }
             UnsupportedType::ErrorContext => {
                 "a handle, which cannot leave the instance it was made in"
-            }
-            UnsupportedType::FixedLengthList => {
-                "a fixed-length list, which this host does not support; use a list or a tuple"
             }
             UnsupportedType::Unknown => "a type unknown to this host",
         };

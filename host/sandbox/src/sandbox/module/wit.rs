@@ -174,6 +174,13 @@ fn bound(
     let declared = is_streamed.then(|| signature::of(resolve, function).into());
     let binding = match bind {
         Bind::Core => {
+            let mut types = params.iter().map(|(_, ty)| ty).chain(&result);
+            if types.any(has_fixed_list) {
+                return Err(
+                    "it has a list of fixed length, which only a component's function can have here"
+                        .to_owned(),
+                );
+            }
             let signature = Signature::of(resolve, sizes, function);
             // Every value has a layout, unless it is larger than any memory.
             Binding::Typed(signature.ok_or("its types do not fit into a memory")?)
@@ -217,6 +224,9 @@ pub(crate) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstac
         WitType::Id(id) => match &resolve.types[*id].kind {
             TypeDefKind::Type(inner) => value_type(resolve, inner)?,
             TypeDefKind::List(element) => Type::list(value_type(resolve, element)?),
+            TypeDefKind::FixedLengthList(element, count) => {
+                Type::FixedList(Arc::new((value_type(resolve, element)?, *count)))
+            }
             TypeDefKind::Option(some) => Type::option(value_type(resolve, some)?),
             TypeDefKind::Map(key, value) => Type::Map(Arc::new((
                 value_type(resolve, key)?,
@@ -265,7 +275,6 @@ pub(crate) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstac
             | TypeDefKind::Handle(_)
             | TypeDefKind::Future(_)
             | TypeDefKind::Stream(_)
-            | TypeDefKind::FixedLengthList(..)
             | TypeDefKind::Unknown => return Err(Obstacle::of(resolve, ty)),
         },
     })
@@ -274,4 +283,19 @@ pub(crate) fn value_type(resolve: &Resolve, ty: &WitType) -> Result<Type, Obstac
 /// The type of an optional part.
 fn side(resolve: &Resolve, ty: Option<&WitType>) -> Result<Option<Type>, Obstacle> {
     ty.map(|ty| value_type(resolve, ty)).transpose()
+}
+
+/// Whether the type is or contains a list of fixed length.
+fn has_fixed_list(ty: &Type) -> bool {
+    let side = |ty: &Option<Type>| ty.as_ref().is_some_and(has_fixed_list);
+    match ty {
+        Type::FixedList(_) => true,
+        Type::List(inner) | Type::Option(inner) => has_fixed_list(inner),
+        Type::Map(types) => has_fixed_list(&types.0) || has_fixed_list(&types.1),
+        Type::Tuple(types) => types.iter().any(has_fixed_list),
+        Type::Record(fields) => fields.iter().any(|field| has_fixed_list(&field.ty)),
+        Type::Variant(cases) => cases.iter().any(|case| side(&case.ty)),
+        Type::Result(sides) => side(&sides.ok) || side(&sides.err),
+        _ => false,
+    }
 }

@@ -56,6 +56,16 @@ fn read(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
             let items = items.map(|(index, item)| inside(read(item, element), Step::Index(index)));
             Value::List(items.collect::<Result<_, _>>()?)
         }
+        Type::FixedList(list) => {
+            let items = json.as_array().ok_or_else(mismatch)?;
+            if items.len() != list.1 as usize {
+                let found = format!("an array of {}", items.len());
+                return Err(Mismatch::of_type(found, ty));
+            }
+            let items = items.iter().enumerate();
+            let items = items.map(|(index, item)| inside(read(item, &list.0), Step::Index(index)));
+            Value::List(items.collect::<Result<_, _>>()?)
+        }
         Type::Tuple(types) => {
             let items = array_of(json, types.len()).ok_or_else(mismatch)?;
             let items = items.iter().zip(types.iter()).enumerate();
@@ -86,6 +96,13 @@ fn read(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
             _ => return Err(mismatch()),
         }),
         Type::Map(types) => {
+            if let (Some(object), Type::String) = (json.as_object(), &types.0) {
+                let entries = object.iter().map(|(key, json)| {
+                    let value = inside(read(json, &types.1), Step::Name(key.as_str().into()))?;
+                    Ok((Value::String(key.clone()), value))
+                });
+                return Ok(Value::Map(entries.collect::<Result<_, _>>()?));
+            }
             let entries = json.as_array().ok_or_else(mismatch)?.iter().enumerate();
             let entries = entries
                 .map(|(index, json)| inside(entry(json, &types.0, &types.1), Step::Index(index)));

@@ -271,6 +271,7 @@ mod tests {
             Type::Char => Their::CHAR,
             Type::String => Their::STRING,
             Type::List(element) => Their::list(their_type(element)),
+            Type::FixedList(list) => Their::list(their_type(&list.0)),
             Type::Tuple(types) => {
                 Their::tuple(types.iter().map(their_type).collect::<Vec<_>>()).unwrap()
             }

@@ -58,6 +58,16 @@ impl Reader<'_> {
                     .map(|(index, item)| inside(self.value(item, element), || Step::Index(index)));
                 Value::List(items.collect::<Result<_, _>>()?)
             }
+            Type::FixedList(list) => {
+                let items = node.as_list().map_err(mismatch)?.enumerate();
+                let items = items
+                    .map(|(index, item)| inside(self.value(item, &list.0), || Step::Index(index)));
+                let items: Vec<Value> = items.collect::<Result<_, _>>()?;
+                if items.len() != list.1 as usize {
+                    return Err(self.mismatch(node, ty));
+                }
+                Value::List(items)
+            }
             Type::Tuple(types) => {
                 let items = node.as_tuple().map_err(mismatch)?;
                 if items.len() != types.len() {

@@ -136,6 +136,9 @@ fn value_type(ty: &WasmType) -> Option<Type> {
         WasmType::Char => Type::Char,
         WasmType::String => Type::String,
         WasmType::List(list) => Type::list(value_type(&list.ty())?),
+        WasmType::FixedLengthList(list) => {
+            Type::FixedList(Arc::new((value_type(&list.ty())?, list.size())))
+        }
         WasmType::Map(map) => Type::Map(Arc::new((
             value_type(&map.key())?,
             value_type(&map.value())?,
