@@ -38,6 +38,24 @@ pub(super) fn fills_the_disk() -> Case {
     )
 }
 
+pub(super) fn streams_into_files() -> Case {
+    /// One more than the places of the cases in WASI's list of errors.
+    const NO_SPACE: &str = "23";
+    const NOT_PERMITTED: &str = "31";
+    let case = Case::row(42).granted(directories).files(100);
+    let case = case.written(ByteSize::mib(1)).afterwards(|dir| {
+        // What each of two tasks may write.
+        assert!(bytes(&dir.join("data")) <= 2 << 20);
+        assert!(entries(&dir.join("data")) <= 101 + PRESENT);
+        expect_untouched(dir);
+    });
+    let case = case.call("fill", "").gives(NO_SPACE);
+    let case = case.call("append", "").gives(NO_SPACE);
+    let case = case.call("grow", "").gives(NO_SPACE);
+    let case = case.call("fill-what-it-may-read", "").gives(NOT_PERMITTED);
+    case.call("make", "").gives(NO_SPACE)
+}
+
 pub(super) fn makes_sparse_files() -> Case {
     let case = granted(42).written(ByteSize::mib(8));
     case.run().gives("small\n")
