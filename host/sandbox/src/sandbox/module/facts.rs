@@ -182,6 +182,7 @@ impl Facts {
                     self.is_command |= name.starts_with("wasi:cli/run@0.2.");
                     self.is_preview3 |=
                         name.starts_with("wasi:cli/run@") && imports::is_preview3(name);
+                    self.demands.concurrency |= self.is_preview3;
                 }
             }
             _ => {}

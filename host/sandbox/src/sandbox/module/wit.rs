@@ -145,14 +145,7 @@ fn bound(
     function: &wit_parser::Function,
     bind: Bind,
 ) -> Result<Function, String> {
-    let is_async = function.kind.is_async();
-    if is_async && matches!(bind, Bind::Core) {
-        return Err(
-            "it is async, which only a component's function can be (see `wasm-tools component new`)"
-                .to_owned(),
-        );
-    }
-    let mut is_streamed = is_async;
+    let mut is_streamed = function.kind.is_async();
     let mut is_fed = false;
     let mut params = Vec::with_capacity(function.params.len());
     for param in &function.params {
@@ -174,6 +167,12 @@ fn bound(
     let declared = is_streamed.then(|| signature::of(resolve, function).into());
     let binding = match bind {
         Bind::Core => {
+            if is_streamed {
+                return Err(
+                    "it is async or has a stream or a future, which only a component's function can"
+                        .to_owned(),
+                );
+            }
             let mut types = params.iter().map(|(_, ty)| ty).chain(&result);
             if types.any(has_fixed_list) {
                 return Err(

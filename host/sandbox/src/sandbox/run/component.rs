@@ -79,9 +79,9 @@ async fn run_program(
             exited(ran, store, request)?;
             Ok(core::program_output(store))
         }
-        Some(Command::Preview3) => {
-            let instance = code.instance.instantiate_async(&mut *store).await?;
-            concurrent::run_program(store, &instance, request).await
+        Some(Command::Preview3(program)) => {
+            let program = program.instantiate_async(&mut *store).await?;
+            concurrent::run_program(store, &program, request).await
         }
         None => {
             let message = "the component is not a program";

@@ -19,7 +19,7 @@ use rwasm_value::value::{Packed, Type};
 use std::borrow::Cow;
 use std::future::poll_fn;
 use wasmtime::component::types::Type as WasmType;
-use wasmtime::component::{Accessor, Func, Instance, StreamReader, Val};
+use wasmtime::component::{Accessor, Func, StreamReader, Val};
 use wasmtime::{AsContextMut as _, Store};
 use wasmtime_wasi::p3::bindings::Command;
 
@@ -81,10 +81,9 @@ fn bad(function: &Function, what: &str) -> Failure {
 /// Runs a program of WASI 0.3, and returns what it printed.
 pub(super) async fn run_program(
     store: &mut Store<GuestState>,
-    instance: &Instance,
+    program: &Command,
     request: &Request<'_>,
 ) -> Result<Packed, Stop> {
-    let program = Command::new(&mut *store, instance)?;
     let ran = store
         .run_concurrent(async |accessor| {
             let ran = program.wasi_cli_run().call_run(accessor).await?;

@@ -20,6 +20,7 @@ use wasmtime::component::{Component, ComponentExportIndex};
 use wasmtime::{InstancePre, Linker, ModuleExport};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi::p3::bindings as p3;
 
 /// How typed functions of core modules are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +94,7 @@ pub(in crate::sandbox) struct ComponentCode {
 /// A component's program, by the version of WASI.
 pub(super) enum Command {
     Preview2(CommandPre<GuestState>),
-    Preview3,
+    Preview3(p3::CommandPre<GuestState>),
 }
 
 impl Program {
@@ -390,7 +391,9 @@ impl ComponentCode {
         stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
         let instance = linker.instantiate_pre(&component).map_err(invalid)?;
         let command = match module.form() {
-            Form::Command if module.is_preview3() => Some(Command::Preview3),
+            Form::Command if module.is_preview3() => Some(Command::Preview3(
+                p3::CommandPre::new(instance.clone()).map_err(invalid)?,
+            )),
             Form::Command => Some(Command::Preview2(
                 CommandPre::new(instance.clone()).map_err(invalid)?,
             )),

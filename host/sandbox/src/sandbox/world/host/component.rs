@@ -137,7 +137,7 @@ fn value_type(ty: &WasmType) -> Option<Type> {
         WasmType::String => Type::String,
         WasmType::List(list) => Type::list(value_type(&list.ty())?),
         WasmType::FixedLengthList(list) => {
-            Type::FixedList(Arc::new((value_type(&list.ty())?, list.size())))
+            Type::FixedList(Arc::new((value_type(&list.ty())?, list.len())))
         }
         WasmType::Map(map) => Type::Map(Arc::new((
             value_type(&map.key())?,
