@@ -5,6 +5,7 @@
 
 use crate::attacks;
 use crate::toolchain::Choice;
+use crate::zoo;
 use lexopt::{Arg, Parser, ValueExt as _};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,6 +33,10 @@ Commands:
                                  fails if one takes more than it may
   conformance [--program PATH] DIR
                                  Run WASI's test suite, whose built tests are in DIR, and print what passes
+  zoo [--program PATH] [--sample] [--write] [NAME...]
+                                 Fetch modules that others publish, run each on one and on two engines and compare what it
+                                 gives with its own package; `--sample` takes the small ones that the tests take, `--write`
+                                 updates the table in the book
   nats                           Fetch the NATS server that tests use and print where it is
   help                           Print this
   tables                         Generate the character tables of the word counts in C and JavaScript
@@ -73,6 +78,7 @@ pub(crate) enum Command {
         dir: PathBuf,
         program: Option<PathBuf>,
     },
+    Zoo(zoo::Options),
     /// Builds the guests in other languages than Rust, and lists them for the program that asks.
     Languages,
 }
@@ -124,6 +130,14 @@ impl Arguments {
                 (Arg::Value(name), Some(Command::Attacks(options))) => {
                     options.names.push(name.string()?);
                 }
+                (Arg::Long("program"), Some(Command::Zoo(options))) => {
+                    options.program = Some(parser.value()?.into());
+                }
+                (Arg::Long("sample"), Some(Command::Zoo(options))) => options.sample = true,
+                (Arg::Long("write"), Some(Command::Zoo(options))) => options.write = true,
+                (Arg::Value(name), Some(Command::Zoo(options))) => {
+                    options.names.push(name.string()?);
+                }
                 (Arg::Value(_), Some(Command::Help)) => {}
                 // What `--` stands before.
                 (Arg::Value(word), Some(Command::Test { filter, .. })) => {
@@ -167,6 +181,7 @@ impl Command {
                 dir: PathBuf::new(),
                 program: None,
             },
+            "zoo" => Self::Zoo(zoo::Options::default()),
             "languages" => Self::Languages,
             unknown => return Err(format!("unknown command `{unknown}`").into()),
         })
@@ -227,6 +242,16 @@ mod tests {
         assert_eq!(options.time, Duration::from_secs(10));
         assert_eq!(options.names, ["stdin", "tiny"]);
         assert_eq!(options.program, Some("p".into()));
+        let zoo = parse(&["zoo", "--sample", "--program", "p", "xxhash"]);
+        let Ok(Arguments {
+            command: Command::Zoo(options),
+            ..
+        }) = zoo
+        else {
+            panic!("the words are understood");
+        };
+        assert!(options.sample && !options.write);
+        assert_eq!(options.names, ["xxhash"]);
         assert!(parse(&["demo", "--all"]).is_err());
         assert!(parse(&["dmeo"]).is_err());
     }

@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask guests`, `cargo xtask demo`, `cargo xtask test`,
-//! `cargo xtask bench`, `cargo xtask attacks`, `cargo xtask conformance`, `cargo xtask fuzz`, `cargo xtask nats`.
+//! `cargo xtask bench`, `cargo xtask attacks`, `cargo xtask conformance`, `cargo xtask fuzz`, `cargo xtask nats`,
+//! `cargo xtask zoo`.
 //!
 //! Each sets up what it needs and says what it does on stderr; results go to stdout.
 
@@ -27,6 +28,7 @@ mod tables;
 mod test;
 mod text;
 mod toolchain;
+mod zoo;
 
 use arguments::{Arguments, Command};
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ fn run(Arguments { command, toolchain }: Arguments) -> anyhow::Result<()> {
         Command::Bench => bench(toolchain),
         Command::Attacks(options) => attacks::run(&options),
         Command::Conformance { dir, program } => conformance::run(&dir, program),
+        Command::Zoo(options) => zoo::run(&options),
         Command::Languages => languages::build().and_then(|guests| {
             guests
                 .iter()

@@ -5,6 +5,7 @@ use crate::nats;
 use crate::over_nats;
 use crate::shell::{self, note, seconds};
 use crate::toolchain::Choice;
+use crate::zoo;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +25,7 @@ type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
 /// Runs every step, up to the first that fails, or those with `only` in their name; with `all` those too that take long.
 /// `filter` goes to the tests of the main workspace.
 pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choice) -> Result<()> {
-    let steps: [Step; 11] = [
+    let steps: [Step; 12] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
             guests::build(choice, true).map(|_| Done::Passed)
@@ -47,6 +48,9 @@ pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choi
             let mut cargo = main_cargo("test");
             cargo.args(["--test", "suite"]).args(filter);
             over_nats::run(&mut cargo).map(|()| Done::Passed)
+        }),
+        ("a sample of the zoo", &|| {
+            zoo::sample().map(|()| Done::Passed)
         }),
         ("documentation", &documentation),
         ("licenses and advisories", &dependencies),

@@ -1,0 +1,11 @@
+; The factors of a product of two primes of 14 bits.
+(set-logic QF_BV)
+(declare-const a (_ BitVec 32))
+(declare-const b (_ BitVec 32))
+(assert (= (bvmul a b) #x0FFA003F))
+(assert (bvugt a #x00000001))
+(assert (bvult a #x00004000))
+(assert (bvult b #x00010000))
+(assert (bvugt b a))
+(check-sat)
+(get-model)

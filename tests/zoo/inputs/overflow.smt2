@@ -1,0 +1,5 @@
+(set-logic QF_BV)
+(declare-const x (_ BitVec 16))
+(assert (bvult x #x8000))
+(assert (not (= (bvudiv (bvshl x #x0001) #x0002) x)))
+(check-sat)
