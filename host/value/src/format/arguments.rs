@@ -32,6 +32,43 @@ pub fn arguments_from_text(
     )
 }
 
+/// Parses arguments for a core function, whose `i32` have no sign of their own: a number from 2³¹ on stands for the `s32`
+/// with the same bits. `parse` is either of the functions here.
+///
+/// # Errors
+///
+/// Returns the error of `parse`.
+#[doc(hidden)]
+pub fn arguments_of_core(
+    params: &[(String, Type)],
+    parse: impl Fn(&[(String, Type)]) -> Result<Vec<Value>, ArgumentError>,
+) -> Result<Vec<Value>, ArgumentError> {
+    let read = parse(params);
+    if read.is_ok() || params.iter().all(|(_, ty)| *ty != Type::S32) {
+        return read;
+    }
+    let wide = |(name, ty): &(String, Type)| {
+        let ty = if *ty == Type::S32 { &Type::S64 } else { ty };
+        (name.clone(), ty.clone())
+    };
+    let wide: Vec<(String, Type)> = params.iter().map(wide).collect();
+    let Ok(values) = parse(&wide) else {
+        return read;
+    };
+    let narrowed = values
+        .into_iter()
+        .zip(params)
+        .map(|(value, (_, ty))| match (value, ty) {
+            (Value::S64(number), Type::S32) => {
+                let signed = i32::try_from(number);
+                let unsigned = u32::try_from(number).map(u32::cast_signed);
+                signed.or(unsigned).ok().map(Value::S32)
+            }
+            (value, _) => Some(value),
+        });
+    narrowed.collect::<Option<_>>().map_or(read, Ok)
+}
+
 /// Parses one line, without its line end, as the arguments for a function's parameters. The line is
 /// empty for a function without parameters.
 ///

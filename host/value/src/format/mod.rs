@@ -24,6 +24,8 @@ mod json;
 mod text;
 mod wave;
 
+#[doc(hidden)]
+pub use arguments::arguments_of_core;
 pub use arguments::{arguments_from_line, arguments_from_text};
 pub use json::{Json, from_json, to_json, write_json};
 pub use wave::{Call, from_wave, to_wave};
@@ -32,6 +34,7 @@ use crate::value::{Mismatch, Step, Type, Value};
 use std::fmt;
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The form in which a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,6 +242,12 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
             }
         }
         _ if ty.is_bytes() => return Ok(text.as_bytes().to_vec().into()),
+        // Some names are words of WAVE, such as `some`, and of JSON, such as `true`.
+        Type::Enum(names) => {
+            if let Some(name) = names.iter().find(|name| ***name == *text.trim()) {
+                return Ok(Value::Enum(Arc::clone(name)));
+            }
+        }
         _ => {}
     }
     match json::parse(text) {
@@ -255,7 +264,7 @@ pub fn from_text(text: &str, ty: &Type) -> Result<Value, FormatError> {
             FormatError::Wave { reason, offset } => FormatError::Neither {
                 json: json.reason,
                 wave: wave::at(&reason, offset),
-                expected: ty.to_string(),
+                expected: ty.brief().to_string(),
             },
             other => other,
         }),

@@ -114,7 +114,7 @@ pub enum ArgumentError {
         mismatch: Mismatch,
     },
     /// An argument is a text that is not a value.
-    #[error("argument {position} (`{name}`): expected {expected}, found `{found}`: {reason}")]
+    #[error("argument {position} (`{name}`): expected {}, found `{found}`: {reason}", .expected.brief())]
     Text {
         /// The argument's position, from 1.
         position: usize,
@@ -185,7 +185,9 @@ impl ArgumentError {
 }
 
 fn described(params: &[(String, Type)]) -> Vec<String> {
-    let each = params.iter().map(|(name, ty)| format!("{name}: {ty}"));
+    let each = params
+        .iter()
+        .map(|(name, ty)| format!("{name}: {}", ty.brief()));
     each.collect()
 }
 

@@ -36,7 +36,28 @@ impl Mismatch {
     }
 
     pub(crate) fn of_type(found: impl Into<String>, expected: &Type) -> Self {
-        Self::new(found, expected.to_string())
+        Self::new(found, expected.brief().to_string())
+    }
+
+    /// A name that is not among those of a type with named parts. Of many, the one that may be meant is told.
+    pub(crate) fn of_name<'a>(
+        what: &str,
+        name: &str,
+        known: impl ExactSizeIterator<Item = &'a str>,
+        expected: &Type,
+    ) -> Self {
+        const MANY: usize = 8;
+        let (count, found) = (known.len(), format!("{what} `{name}`"));
+        if count <= MANY {
+            return Self::of_type(found, expected);
+        }
+        let nearest = known.map(|known| (distance(known, name), known)).min();
+        let near = nearest.filter(|(distance, _)| *distance <= name.len().div_ceil(3));
+        let expected = match near {
+            Some((_, near)) => format!("one of {count} {what}s, such as `{near}`"),
+            None => expected.brief().to_string(),
+        };
+        Self::new(found, expected)
     }
 }
 
@@ -86,5 +107,60 @@ impl fmt::Display for Path {
             }
         }
         Ok(())
+    }
+}
+
+/// The most of a name that is compared.
+const COMPARED: usize = 64;
+
+/// How many characters have to be inserted, removed or replaced to make one name of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().take(COMPARED).collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().take(COMPARED).enumerate() {
+        let mut corner = index;
+        let mut left = index + 1;
+        for (above, same) in row.iter_mut().skip(1).zip(&other) {
+            let replaced = corner + usize::from(letter != *same);
+            corner = *above;
+            left = replaced.min(left + 1).min(corner + 1);
+            *above = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_of_names_is_counted_in_letters() {
+        for (one, other, letters) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("field-12", "field_12", 1),
+        ] {
+            assert_eq!(distance(one, other), letters, "{one} {other}");
+            assert_eq!(distance(other, one), letters, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn the_field_that_may_be_meant_is_told_of_many() {
+        let names: Vec<String> = (0..60).map(|index| format!("field-{index}")).collect();
+        let names = || names.iter().map(String::as_str);
+        let ty = Type::Flags(names().map(Into::into).collect());
+        let told = |name| Mismatch::of_name("field", name, names(), &ty).to_string();
+        assert_eq!(
+            told("field_12"),
+            "the value: expected one of 60 fields, such as `field-12`, found field `field_12`"
+        );
+        assert!(told("size").ends_with(", … 52 more }, found field `size`"));
     }
 }

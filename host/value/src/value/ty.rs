@@ -68,6 +68,9 @@ pub enum Type {
     Map(Arc<(Type, Type)>),
 }
 
+/// The fields or cases of a type that a message shows.
+const BRIEF: usize = 8;
+
 /// One field of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
@@ -144,6 +147,16 @@ impl Type {
         Self::Result(Arc::new(ResultType { ok, err }))
     }
 
+    /// Returns the type as WIT writes it, without most fields and cases of those that have many: for messages.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn brief(&self) -> impl fmt::Display {
+        Written {
+            ty: self,
+            most: BRIEF,
+        }
+    }
+
     /// Whether this is `list<u8>`.
     #[must_use]
     pub fn is_bytes(&self) -> bool {
@@ -172,79 +185,145 @@ impl Type {
 /// Writes the type as WIT does; records, variants, enums and flags are written inline.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool => f.write_str("bool"),
-            Self::S8 => f.write_str("s8"),
-            Self::U8 => f.write_str("u8"),
-            Self::S16 => f.write_str("s16"),
-            Self::U16 => f.write_str("u16"),
-            Self::S32 => f.write_str("s32"),
-            Self::U32 => f.write_str("u32"),
-            Self::S64 => f.write_str("s64"),
-            Self::U64 => f.write_str("u64"),
-            Self::F32 => f.write_str("f32"),
-            Self::F64 => f.write_str("f64"),
-            Self::Char => f.write_str("char"),
-            Self::String => f.write_str("string"),
-            Self::List(element) => write!(f, "list<{element}>"),
-            Self::FixedList(list) => write!(f, "list<{}, {}>", list.0, list.1),
-            Self::Option(inner) => write!(f, "option<{inner}>"),
-            Self::Map(entry) => write!(f, "map<{}, {}>", entry.0, entry.1),
-            Self::Tuple(fields) => {
+        let all = Written {
+            ty: self,
+            most: usize::MAX,
+        };
+        all.fmt(f)
+    }
+}
+
+/// A type in WIT with at most so many fields or cases in each of its parts, and half as many in parts of those.
+struct Written<'a> {
+    ty: &'a Type,
+    most: usize,
+}
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ty {
+            Type::Bool => f.write_str("bool"),
+            Type::S8 => f.write_str("s8"),
+            Type::U8 => f.write_str("u8"),
+            Type::S16 => f.write_str("s16"),
+            Type::U16 => f.write_str("u16"),
+            Type::S32 => f.write_str("s32"),
+            Type::U32 => f.write_str("u32"),
+            Type::S64 => f.write_str("s64"),
+            Type::U64 => f.write_str("u64"),
+            Type::F32 => f.write_str("f32"),
+            Type::F64 => f.write_str("f64"),
+            Type::Char => f.write_str("char"),
+            Type::String => f.write_str("string"),
+            Type::List(element) => write!(f, "list<{}>", self.as_much(element)),
+            Type::FixedList(list) => write!(f, "list<{}, {}>", self.as_much(&list.0), list.1),
+            Type::Option(inner) => write!(f, "option<{}>", self.as_much(inner)),
+            Type::Map(entry) => {
+                let (key, value) = (self.as_much(&entry.0), self.as_much(&entry.1));
+                write!(f, "map<{key}, {value}>")
+            }
+            Type::Tuple(fields) => {
                 f.write_str("tuple<")?;
-                join(f, fields.iter())?;
+                self.join(f, fields.iter().map(|ty| self.less(ty)))?;
                 f.write_str(">")
             }
-            Self::Record(fields) => {
-                f.write_str("record { ")?;
-                join(
-                    f,
-                    fields
-                        .iter()
-                        .map(|field| format!("{}: {}", field.name, field.ty)),
-                )?;
-                f.write_str(" }")
+            Type::Record(fields) => {
+                let fields = fields.iter();
+                let fields =
+                    fields.map(|field| format!("{}: {}", field.name, self.less(&field.ty)));
+                self.braced(f, "record", fields)
             }
-            Self::Variant(cases) => {
-                f.write_str("variant { ")?;
-                join(
-                    f,
-                    cases.iter().map(|case| match &case.ty {
-                        Some(ty) => format!("{}({ty})", case.name),
-                        None => case.name.to_string(),
-                    }),
-                )?;
-                f.write_str(" }")
+            Type::Variant(cases) => {
+                let cases = cases.iter().map(|case| match &case.ty {
+                    Some(ty) => format!("{}({})", case.name, self.less(ty)),
+                    None => case.name.to_string(),
+                });
+                self.braced(f, "variant", cases)
             }
-            Self::Enum(names) => {
-                f.write_str("enum { ")?;
-                join(f, names.iter())?;
-                f.write_str(" }")
+            Type::Enum(names) => self.braced(f, "enum", names.iter()),
+            Type::Flags(names) => self.braced(f, "flags", names.iter()),
+            Type::Result(sides) => {
+                let side = |ty: &Option<Type>| ty.as_ref().map(|ty| self.as_much(ty).to_string());
+                match (side(&sides.ok), side(&sides.err)) {
+                    (Some(ok), Some(err)) => write!(f, "result<{ok}, {err}>"),
+                    (Some(ok), None) => write!(f, "result<{ok}>"),
+                    (None, Some(err)) => write!(f, "result<_, {err}>"),
+                    (None, None) => f.write_str("result"),
+                }
             }
-            Self::Flags(names) => {
-                f.write_str("flags { ")?;
-                join(f, names.iter())?;
-                f.write_str(" }")
-            }
-            Self::Result(sides) => match (&sides.ok, &sides.err) {
-                (Some(ok), Some(err)) => write!(f, "result<{ok}, {err}>"),
-                (Some(ok), None) => write!(f, "result<{ok}>"),
-                (None, Some(err)) => write!(f, "result<_, {err}>"),
-                (None, None) => f.write_str("result"),
-            },
         }
     }
 }
 
-fn join<T: fmt::Display>(
-    f: &mut fmt::Formatter<'_>,
-    items: impl Iterator<Item = T>,
-) -> fmt::Result {
-    for (idx, item) in items.enumerate() {
-        if idx > 0 {
-            f.write_str(", ")?;
+impl<'a> Written<'a> {
+    const fn as_much(&self, ty: &'a Type) -> Self {
+        Self {
+            ty,
+            most: self.most,
         }
-        write!(f, "{item}")?;
     }
-    Ok(())
+
+    /// A part of a part that has several.
+    fn less(&self, ty: &'a Type) -> Self {
+        let most = match self.most {
+            usize::MAX => usize::MAX,
+            most => (most / 2).max(1),
+        };
+        Self { ty, most }
+    }
+
+    fn braced<T: fmt::Display>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        what: &str,
+        items: impl ExactSizeIterator<Item = T>,
+    ) -> fmt::Result {
+        write!(f, "{what} {{ ")?;
+        self.join(f, items)?;
+        f.write_str(" }")
+    }
+
+    fn join<T: fmt::Display>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        items: impl ExactSizeIterator<Item = T>,
+    ) -> fmt::Result {
+        let left = items.len().saturating_sub(self.most);
+        for (idx, item) in items.take(self.most).enumerate() {
+            if idx > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{item}")?;
+        }
+        if left > 0 {
+            write!(f, ", … {left} more")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_types_are_told_in_brief() {
+        let named = |index: usize| Arc::<str>::from(format!("case-{index}"));
+        let many = Type::Enum((0..300).map(named).collect());
+        assert_eq!(
+            many.brief().to_string(),
+            "enum { case-0, case-1, case-2, case-3, case-4, case-5, case-6, case-7, … 292 more }"
+        );
+        let field = |index| Field {
+            name: format!("f{index}").into(),
+            ty: many.clone(),
+        };
+        let record = Type::Record((0..2).map(field).collect());
+        let inner = "enum { case-0, case-1, case-2, case-3, … 296 more }";
+        assert_eq!(
+            Type::list(record).brief().to_string(),
+            format!("list<record {{ f0: {inner}, f1: {inner} }}>")
+        );
+        assert_eq!(many.to_string().matches(',').count(), 299);
+    }
 }

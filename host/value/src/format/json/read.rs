@@ -117,7 +117,8 @@ fn record(json: &Tree, fields: &[Field], ty: &Type) -> Result<Value, Mismatch> {
         .ok_or_else(|| Mismatch::of_type(found(json), ty))?;
     let is_known = |name: &String| fields.iter().any(|field| *field.name == **name);
     if let Some(name) = object.keys().find(|name| !is_known(name)) {
-        return Err(Mismatch::of_type(format!("field `{name}`"), ty));
+        let known = fields.iter().map(|field| &*field.name);
+        return Err(Mismatch::of_name("field", name, known, ty));
     }
     let fields = fields.iter().map(|field| {
         let value = match (object.get(&*field.name), &field.ty) {

@@ -206,6 +206,37 @@ mod tests {
     }
 
     #[test]
+    fn words_of_wave_are_cases_of_types_that_have_them() {
+        let names = ["ok", "err", "none", "some", "true", "inf"];
+        let named = Type::Enum(names.iter().map(|name| (*name).into()).collect());
+        for name in names {
+            let wanted = Value::Enum(name.into());
+            assert_eq!(crate::format::from_text(name, &named).unwrap(), wanted);
+            assert_eq!(from_wave(&format!("%{name}"), &named).unwrap(), wanted);
+        }
+        assert_eq!(
+            from_wave("[none, ok, true]", &Type::list(named.clone())).unwrap(),
+            {
+                let cases = ["none", "ok", "true"].map(|name| Value::Enum(name.into()));
+                Value::List(cases.into())
+            }
+        );
+        let option = Type::option(named);
+        let ok = Value::Option(Some(Box::new(Value::Enum("ok".into()))));
+        assert_eq!(from_wave("ok", &option).unwrap(), ok);
+        assert_eq!(from_wave("none", &option).unwrap(), Value::Option(None));
+        let case = |name: &str, ty| Case {
+            name: name.into(),
+            ty,
+        };
+        let cases = [case("ok", Some(Type::U8)), case("none", None)];
+        let variant = Type::Variant(cases.into());
+        let five = Value::Variant("ok".into(), Some(Box::new(5u8.into())));
+        assert_eq!(from_wave("ok(5)", &variant).unwrap(), five);
+        assert!(from_wave("err(5)", &variant).is_err());
+    }
+
+    #[test]
     fn what_is_marked_stands_for_the_inside_of_an_option() {
         let result = Type::result(Some(Type::U8), Some(Type::String));
         let some = |value: Value| Value::Option(Some(Box::new(value)));

@@ -153,7 +153,8 @@ impl Reader<'_> {
         let given: Vec<_> = given.collect();
         let is_known = |name: &str| fields.iter().any(|field| *field.name == *name);
         if let Some((name, _)) = given.iter().find(|(name, _)| !is_known(name)) {
-            return Err(Mismatch::of_type(format!("field `{name}`"), ty).into());
+            let known = fields.iter().map(|field| &*field.name);
+            return Err(Mismatch::of_name("field", name, known, ty).into());
         }
         let fields = fields.iter().map(|field| {
             let node = given.iter().find(|(name, _)| **name == *field.name);
@@ -211,8 +212,20 @@ impl Reader<'_> {
         node: &'n Node,
         ty: &Type,
     ) -> Result<(&str, Option<&'n Node>), FormatError> {
-        node.as_variant(self.text)
-            .map_err(|_| self.mismatch(node, ty))
+        // Of a type that has such a case, a keyword cannot mean anything else.
+        let (keyword, payload) = match node.ty() {
+            NodeType::OptionNone => ("none", None),
+            NodeType::OptionSome => ("some", node.as_option().ok().flatten()),
+            NodeType::ResultOk => ("ok", node.as_result().ok().and_then(Result::ok).flatten()),
+            NodeType::ResultErr => ("err", node.as_result().ok().and_then(Result::err).flatten()),
+            NodeType::BoolTrue => ("true", None),
+            NodeType::BoolFalse => ("false", None),
+            _ => {
+                let label = node.as_variant(self.text);
+                return label.map_err(|_| self.mismatch(node, ty));
+            }
+        };
+        Ok((keyword, payload))
     }
 
     fn payload(
