@@ -175,9 +175,9 @@ pub use rwasm_sandbox::outcome::{
     ArgumentSource, Attempt, Failure, FailureCode, Log, Logs, Origin, Outcome, Usage,
 };
 pub use rwasm_sandbox::sandbox::{
-    CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form, Function,
-    FunctionError, HostCall, HostError, HostFunctions, HostFunctionsError, HostParams, Import,
-    LoadError, Lowering, Module, ModuleHash, ModuleInfo, Need, Prune, Pruned, Uncallable,
+    Abi, AbiError, CacheInfo, Callable, CodeCache, CompileLimit, Compiler, DynamicCallable, Form,
+    Function, FunctionError, HostCall, HostError, HostFunctions, HostFunctionsError, HostParams,
+    Import, LoadError, Lowering, Module, ModuleHash, ModuleInfo, Need, Prune, Pruned, Uncallable,
     compile_worker,
 };
 pub use rwasm_value::ids::{ChunkIndex, DispatchId, EngineId, JobId};

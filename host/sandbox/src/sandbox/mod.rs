@@ -17,6 +17,7 @@ pub use compile::CodeSource;
 pub use compile::cache::{CacheInfo, CodeCache, Prune, Pruned};
 pub use compile::compiler::Compiler;
 pub use compile::helper::compile_worker;
+pub use module::bytes_abi::{Abi, AbiError};
 pub use module::function::{Callable, DynamicCallable, FunctionError, FunctionList};
 pub use module::load::{CompileLimit, LoadError};
 pub use module::needs::Need;

@@ -54,7 +54,7 @@ impl Keeper {
             function: function.to_owned(),
             label: label.map(str::to_owned),
             repeats,
-            options,
+            options: with_abi(options, module),
             submitted: SystemTime::now(),
             inputs,
         });
@@ -143,6 +143,14 @@ impl Keeper {
         tracing::warn!("{reason}");
         self.events.tell(ClusterEvent::HistoryLost(reason.into()));
     }
+}
+
+/// Adds the ABI of a module that has one: the file of the module need not state it.
+fn with_abi(mut options: Json, module: &ModuleInfo) -> Json {
+    if let (Some(options), Some(abi)) = (options.as_object_mut(), module.abi()) {
+        options.insert("abi".to_owned(), abi.to_string().into());
+    }
+    options
 }
 
 pub(crate) fn too_large(bytes: u64, most: ByteSize) -> String {

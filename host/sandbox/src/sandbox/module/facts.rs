@@ -1,6 +1,7 @@
 //! The facts that the sections of a module state: its imports, exports and types, and what keeps it from running here.
 
 use super::Import;
+use super::bytes_abi;
 use super::demands::Demands;
 use super::imports;
 use super::room::Room;
@@ -49,6 +50,10 @@ pub(super) struct Facts {
     pub(super) exported_functions: Vec<(String, u32)>,
     pub(super) has_memory: bool,
     pub(super) demands: Demands,
+    /// Whether it imports the `abort` of AssemblyScript.
+    imports_abort: bool,
+    /// The text of its ABI, if it has one.
+    pub(super) abi: Option<Vec<u8>>,
     /// Of a component, the kind and name of an import that nothing can stand for.
     pub(super) unlinkable: Option<(&'static str, String)>,
     /// Why it cannot run here, even if it is well formed.
@@ -140,11 +145,41 @@ impl Facts {
                 }
             }
             _ => {}
+            Payload::CustomSection(section) if section.name() == bytes_abi::SECTION => {
+                let text = section.data();
+                keep_bytes(text.len(), room)?;
+                self.abi = Some(text.to_vec());
+            }
         }
         Ok(())
     }
 
     fn component_section(
+    /// Whether its `_start` initializes it: it cannot be a program where there is no WASI, nor is it one of AssemblyScript's.
+    pub(super) fn begins_with_start(&self) -> bool {
+        let exports = |name: &str| {
+            let mut exported = self.exported_functions.iter();
+            exported.any(|(exported, _)| exported == name)
+        };
+        let mut imports = self.imports.iter();
+        let has_wasi = imports.any(|import| import.module == "wasi_snapshot_preview1");
+        let is_assemblyscript = self.imports_abort || exports("__new") && exports("__pin");
+        self.is_command && !exports("_initialize") && (is_assemblyscript || !has_wasi)
+    }
+
+    /// Returns the type of an exported function, if it has the name of one.
+    pub(super) fn exported_type(&self, name: &str) -> Option<&wasmparser::FuncType> {
+        let mut exported = self.exported_functions.iter();
+        let (_, index) = exported.find(|(exported, _)| exported == name)?;
+        self.function_type(*index)
+    }
+
+    /// Returns the type of the function with this index.
+    pub(super) fn function_type(&self, index: u32) -> Option<&wasmparser::FuncType> {
+        let ty = self.functions.get(index as usize)?;
+        self.types.get(*ty as usize)?.as_ref()
+    }
+
         &mut self,
         section: Payload<'_>,
         room: &mut Room,
@@ -262,5 +297,9 @@ fn item_count(section: &Payload<'_>) -> u32 {
 
 /// Reserves room for a name that is kept.
 fn keep(name: &str, room: &mut Room) -> Result<(), FactsError> {
-    room.take(name.len()).map_err(FactsError::TooMuch)
+    keep_bytes(name.len(), room)
+}
+
+fn keep_bytes(count: usize, room: &mut Room) -> Result<(), FactsError> {
+    room.take(count).map_err(FactsError::TooMuch)
 }

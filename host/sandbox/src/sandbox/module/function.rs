@@ -376,7 +376,9 @@ impl<S: AsRef<str>> fmt::Display for FunctionList<'_, S> {
 /// A note on types that do not fit.
 const fn note(form: Form) -> &'static str {
     match form {
-        Form::Plain => " (plain functions only take and return s32, s64, f32 and f64)",
+        Form::Plain => {
+            " (plain functions only take and return s32, s64, f32 and f64, unless the module has an ABI)"
+        }
         Form::Command | Form::TypedCore | Form::Component => "",
     }
 }
@@ -415,6 +417,9 @@ mod tests {
             has_wit: form != Form::Plain,
             is_preview3: false,
             demands: crate::sandbox::module::Demands::default(),
+            begins_with_start: false,
+            abi: None,
+            likely_abi: None,
             unlinkable: None,
             functions: functions.into(),
             uncallable: Vec::new(),
@@ -551,7 +556,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "`f: func(p0: s32, p1: f64) -> s64` of `m.wasm`: parameter 1 (`p0`) is s32, not u32 \
-             (plain functions only take and return s32, s64, f32 and f64)"
+             (plain functions only take and return s32, s64, f32 and f64, unless the module has an ABI)"
         );
     }
 

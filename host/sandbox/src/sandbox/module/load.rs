@@ -2,6 +2,7 @@
 //!
 //! Nothing is compiled here; the compiler may still refuse a module that loads.
 
+use super::bytes_abi::{self, Abi, BoundAbi};
 use super::facts::{Facts, MAX_DEPTH};
 use super::foreign::contained;
 use super::imports;
@@ -139,6 +140,16 @@ pub enum LoadError {
         /// The module.
         name: String,
     },
+    /// The module's functions cannot be called by this ABI.
+    #[error("the ABI `{abi}` does not fit module `{name}`: {message}")]
+    Abi {
+        /// The module.
+        name: String,
+        /// The text of the ABI.
+        abi: String,
+        /// Why it does not fit.
+        message: String,
+    },
     /// The module cannot be turned into a component.
     #[error("module `{name}` cannot be turned into a component: {message}")]
     NoComponent {
@@ -230,7 +241,7 @@ impl Module {
         Self::analyse(&name.into(), None, bytes.into(), limits.module)
     }
 
-    fn analyse(
+    pub(super) fn analyse(
         name: &str,
         path: Option<PathBuf>,
         bytes: Bytes,
@@ -255,22 +266,42 @@ impl Module {
         if let Some(message) = facts.obstacle.take() {
             return Err(LoadError::Unsupported { name, message });
         }
+        let abi = declared_abi(&name, &facts)?;
+        let bound = abi.as_ref().map(|abi| BoundAbi::find(abi, &facts));
+        let found = bound
+            .as_ref()
+            .and_then(|bound| bound.as_ref().ok()?.as_ref());
         let functions = || {
             if facts.is_component {
                 component_functions(&bytes, &mut room, &mut facts.imports)
             } else {
-                core_functions(&bytes, &facts, &mut room)
+                core_functions(&bytes, &facts, found, &mut room)
             }
         };
         let (form, exported) = contained(functions).map_err(invalid)?;
+        if form == Form::Plain
+            && let (Some(abi), Some(Err(message))) = (&abi, &bound)
+        {
+            return Err(LoadError::Abi {
+                name,
+                abi: in_line(&abi.to_string()),
+                message: message.clone(),
+            });
+        }
         if form == Form::TypedCore {
             // It can be turned into a component, and then has what components have.
             for import in &mut facts.imports {
                 import.offered |= imports::preview2(&import.module).is_some();
             }
         }
+        let begins_with_start = form == Form::Plain && facts.begins_with_start();
+        let likely_abi = (form == Form::Plain && abi.is_none())
+            .then(|| bytes_abi::likely(&facts))
+            .flatten();
         let info = ModuleInfo(Arc::new(Inner {
             has_wit: form != Form::Plain,
+            likely_abi,
+            abi: abi.filter(|_| form == Form::Plain),
             hash: ModuleHash::of(&bytes),
             form: if facts.is_command {
                 Form::Command
@@ -281,6 +312,7 @@ impl Module {
             functions: exported.functions.into(),
             uncallable: exported.uncallable,
             imports: facts.imports,
+            begins_with_start,
             demands: facts.demands,
             is_preview3: facts.is_preview3,
             unlinkable: facts.unlinkable,
@@ -399,9 +431,24 @@ fn component_functions(
     Ok((Form::Component, exported))
 }
 
+/// The ABI that the module states for its plain functions.
+fn declared_abi(name: &str, facts: &Facts) -> Result<Option<Abi>, LoadError> {
+    let Some(text) = &facts.abi else {
+        return Ok(None);
+    };
+    let read = String::from_utf8_lossy(text).parse();
+    read.map(Some)
+        .map_err(|error: bytes_abi::AbiError| LoadError::Abi {
+            name: name.to_owned(),
+            abi: in_line(&String::from_utf8_lossy(text)),
+            message: error.to_string(),
+        })
+}
+
 fn core_functions(
     bytes: &[u8],
     facts: &Facts,
+    abi: Option<&BoundAbi>,
     room: &mut Room,
 ) -> Result<(Form, Exported), String> {
     if let Some((resolve, world)) = merged::decode(bytes)? {
@@ -429,13 +476,18 @@ fn core_functions(
         if name.starts_with('_') || name == "cabi_realloc" {
             continue;
         }
-        let ty = facts.functions.get(*index as usize);
-        let ty = ty.and_then(|ty| facts.types.get(*ty as usize)?.as_ref());
-        if let Some(ty) = ty {
+        if let Some(ty) = facts.function_type(*index) {
             for _ in ty.params().iter().chain(ty.results()) {
                 room.take(0)?;
             }
-            match numeric::function(name, ty) {
+            let function = match abi {
+                Some(abi) => abi.function(name, ty),
+                None => Some(numeric::function(name, ty)),
+            };
+            let Some(function) = function else {
+                continue;
+            };
+            match function {
                 Ok(function) => exported.functions.push(function),
                 Err(uncallable) => exported.uncallable.push(uncallable),
             }

@@ -3,11 +3,12 @@
 //!
 //! `load` (with `facts`) and `wit` (with `signature`) analyse it, within `room` and with panics of
 //! parsers contained by `foreign`; `merged` reads the WIT that it carries, and `numeric` what it has
-//! if it carries none. `imports` lists what the host provides, and `needs` what the module may
+//! if it carries none, with `bytes_abi` if it is known how they take bytes. `imports` lists what the host provides, with `javascript`, and `needs` what the module may
 //! access. `names` finds a function by its name, and `function` checks its types against Rust's.
 //! `printed` writes the WIT, `strip` makes other modules of the same program, and `valid` validates
 //! the code for engines elsewhere.
 
+pub(in crate::sandbox) mod bytes_abi;
 mod demands;
 mod facts;
 mod foreign;
@@ -29,6 +30,7 @@ mod wit;
 use crate::sandbox::abi::Signature;
 use bytes::Bytes;
 pub(in crate::sandbox) use demands::Demands;
+use bytes_abi::{Abi, BytesCall};
 use load::LoadError;
 use names::Functions;
 use rwasm_value::plain::in_line;
@@ -67,6 +69,12 @@ pub(super) struct Inner {
     pub(super) demands: Demands,
     /// Whether it is a program for WASI 0.3.
     pub(super) is_preview3: bool,
+    /// Whether its `_start` is run before its functions, as its initialization.
+    pub(super) begins_with_start: bool,
+    /// How its plain functions take bytes, if it says so.
+    pub(super) abi: Option<Abi>,
+    /// How they appear to, as the text of an ABI, if it does not.
+    pub(super) likely_abi: Option<String>,
     /// Of a component, the kind and name of an import that nothing can stand for.
     pub(super) unlinkable: Option<(&'static str, String)>,
 }
@@ -161,11 +169,39 @@ pub(super) enum Binding {
     /// An export of a core module that takes and returns numbers.
     Plain,
 }
+    /// An export of a core module that takes or returns pointers and lengths.
+    Bytes(BytesCall),
 
 /// Writes the function as WIT does: `mapper: func(text: string) -> u64`.
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The name may be any text.
+        self.write(f, |f, ty| ty.fmt(f))
+    }
+}
+
+/// The same for messages: without most fields and cases of types that have many.
+struct Brief<'a>(&'a Function);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, |f, ty| ty.brief().fmt(f))
+    }
+}
+
+impl Function {
+    /// Returns the function as WIT writes it, without most fields and cases of types that have many: for messages.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn brief(&self) -> impl fmt::Display {
+        Brief(self)
+    }
+
+    fn write(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        write_type: impl Fn(&mut fmt::Formatter<'_>, &Type) -> fmt::Result,
+    ) -> fmt::Result {
         write!(f, "{}: ", in_line(&self.name))?;
         if let Some(declared) = &self.declared {
             return f.write_str(declared);
@@ -173,11 +209,15 @@ impl fmt::Display for Function {
         f.write_str("func(")?;
         for (idx, (name, ty)) in self.params.iter().enumerate() {
             let comma = if idx > 0 { ", " } else { "" };
-            write!(f, "{comma}{name}: {ty}")?;
+            write!(f, "{comma}{name}: ")?;
+            write_type(f, ty)?;
         }
         f.write_str(")")?;
         match &self.result {
-            Some(ty) => write!(f, " -> {ty}"),
+            Some(ty) => {
+                f.write_str(" -> ")?;
+                write_type(f, ty)
+            }
             None => Ok(()),
         }
     }
@@ -355,6 +395,25 @@ impl ModuleInfo {
     /// Whether it is a program for WASI 0.3.
     pub(in crate::sandbox) fn is_preview3(&self) -> bool {
         self.0.is_preview3
+    }
+
+    /// Returns how its plain functions take and return bytes; `None` if they take numbers.
+    #[must_use]
+    pub fn abi(&self) -> Option<&Abi> {
+        self.0.abi.as_ref()
+    }
+
+    /// Returns how its plain functions appear to take and return bytes, judged by its exports, as the text of an [`Abi`]. A
+    /// module that has an ABI is not judged.
+    #[must_use]
+    pub fn likely_abi(&self) -> Option<&str> {
+        self.0.likely_abi.as_deref()
+    }
+
+    /// Whether its `_start` prepares it, so that it is run before a function is called. That of a WASI command is its program,
+    /// beside which its functions stand; AssemblyScript (`--exportStart _start`) initializes what they use.
+    pub(in crate::sandbox) fn begins_with_start(&self) -> bool {
+        self.0.begins_with_start
     }
 
     /// Returns what it demands of the engine that runs it.

@@ -1,7 +1,7 @@
-//! Calls into core modules: programs, typed functions by a hand-written canonical ABI, and plain
-//! functions of numbers.
+//! Calls into core modules: programs, and typed functions by a hand-written canonical ABI; plain functions are in `plain`.
 
 use super::failure;
+use super::plain::PlainCall;
 use super::program::{CoreCode, CoreFunction};
 use super::runner::Stop;
 use super::text;
@@ -22,8 +22,8 @@ use wasmtime_wasi::I32Exit;
 
 /// An instance of a core module, with everything that a call needs.
 pub(super) struct CoreInstance {
-    instance: Instance,
-    memory: Option<Memory>,
+    pub(super) instance: Instance,
+    pub(super) memory: Option<Memory>,
     realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>>,
 }
 
@@ -68,8 +68,14 @@ pub(super) async fn call(
                     };
                     typed.run(store, &instance).await?
                 }
-                Binding::Plain | Binding::Component { .. } => {
-                    call_plain(code, store, &instance, function, bound, request).await?
+                Binding::Plain | Binding::Bytes(_) | Binding::Component { .. } => {
+                    let plain = PlainCall {
+                        code,
+                        request,
+                        function,
+                        bound,
+                    };
+                    plain.run(store, &instance).await?
                 }
             };
             Ok((value, Some(instance)))
@@ -113,7 +119,7 @@ impl CoreInstance {
         })
     }
 
-    fn function(
+    pub(super) fn function(
         &self,
         store: &mut Store<GuestState>,
         function: &CoreFunction,
@@ -127,7 +133,7 @@ impl CoreInstance {
     }
 }
 
-async fn invoke(
+pub(super) async fn invoke(
     waits: Waits,
     store: &mut Store<GuestState>,
     function: Func,
@@ -365,54 +371,4 @@ impl TypedCall<'_> {
         };
         Stop::Failure(failure)
     }
-}
-
-async fn call_plain(
-    code: &CoreCode,
-    store: &mut Store<GuestState>,
-    instance: &CoreInstance,
-    function: &Function,
-    bound: &CoreFunction,
-    request: &Request<'_>,
-) -> Result<Result<Packed, Failure>, Stop> {
-    let Arguments::Values(values) = request.arguments else {
-        return Err(Stop::Failure(Failure::new(
-            FailureCode::BadInput,
-            format!("`{function}` takes numbers, not input"),
-        )));
-    };
-    let damaged = |error| {
-        Failure::new(
-            FailureCode::BadInput,
-            format!("malformed argument: {error}"),
-        )
-    };
-    let mut params = Vec::with_capacity(values.len());
-    for value in values {
-        let mut reader = Reader::new(value.payload());
-        params.push(match value.ty() {
-            Type::S64 => Val::I64(reader.i64_zigzag().map_err(damaged)?),
-            Type::F32 => Val::F32(reader.f32_bits().map_err(damaged)?),
-            Type::F64 => Val::F64(reader.f64_bits().map_err(damaged)?),
-            _ => Val::I32(reader.i32_zigzag().map_err(damaged)?),
-        });
-    }
-    let callee = instance.function(store, bound)?;
-    let count = match &function.result {
-        None => 0,
-        Some(Type::Tuple(fields)) => fields.len(),
-        Some(_) => 1,
-    };
-    let mut results = vec![Val::I32(0); count];
-    invoke(code.waits, store, callee, &params, &mut results).await?;
-    let mut writer = Writer::default();
-    for result in &results {
-        match result {
-            Val::I64(number) => writer.put_i64_zigzag(*number),
-            Val::F32(bits) => writer.put_f32_bits(*bits),
-            Val::F64(bits) => writer.put_f64_bits(*bits),
-            other => writer.put_i64_zigzag(other.i32().unwrap_or_default().into()),
-        }
-    }
-    Ok(text::returned(function, writer.into_vec()))
 }

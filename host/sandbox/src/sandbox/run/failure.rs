@@ -335,7 +335,7 @@ pub(super) fn input_limit(size: u64, limits: &Limits) -> Failure {
     )
 }
 
-fn memory_limit(refused: Refused, limits: &Limits) -> Failure {
+pub(super) fn memory_limit(refused: Refused, limits: &Limits) -> Failure {
     let message = match refused {
         Refused::Memory(wanted) => format!(
             "the guest asked for {} of memory, more than its limit of {} (raise `Limits::memory`)",

@@ -68,6 +68,7 @@ pub(in crate::sandbox) struct CoreCode {
     pub(super) memory: Option<ModuleExport>,
     pub(super) realloc: Option<ModuleExport>,
     pub(super) initialize: Option<ModuleExport>,
+    /// What is called before the first function.
     pub(super) start: Option<ModuleExport>,
     /// One for each function of the module.
     pub(super) functions: Vec<CoreFunction>,
@@ -244,7 +245,11 @@ impl CoreCode {
             waits,
             memory: export("memory"),
             realloc: export("cabi_realloc"),
-            initialize: export("_initialize"),
+            initialize: if module.begins_with_start() {
+                export("_start")
+            } else {
+                export("_initialize")
+            },
             start: export("_start"),
             functions,
             instance,
@@ -407,10 +412,12 @@ impl ComponentCode {
                     Binding::Component { instance, function } => {
                         (instance.as_deref(), function.as_str())
                     }
-                    Binding::Typed(_) | Binding::Plain => match function.name.split_once('#') {
-                        Some((instance, name)) => (Some(instance), name),
-                        None => (None, function.name.as_str()),
-                    },
+                    Binding::Typed(_) | Binding::Plain | Binding::Bytes(_) => {
+                        match function.name.split_once('#') {
+                            Some((instance, name)) => (Some(instance), name),
+                            None => (None, function.name.as_str()),
+                        }
+                    }
                 };
                 let missing = || {
                     LoadError::invalid(
