@@ -45,6 +45,7 @@ mod typed_functions;
 mod arguments;
 mod components_by_others;
 mod languages;
+mod javascript;
 mod modules_by_others;
 mod sdk;
 mod values;

@@ -4,6 +4,7 @@ use super::Import;
 use super::bytes_abi;
 use super::demands::Demands;
 use super::imports;
+use super::javascript;
 use super::room::Room;
 use rwasm_value::plain::{in_line, plain};
 use wasmparser::{
@@ -49,11 +50,11 @@ pub(super) struct Facts {
     pub(super) functions: Vec<u32>,
     pub(super) exported_functions: Vec<(String, u32)>,
     pub(super) has_memory: bool,
-    pub(super) demands: Demands,
     /// Whether it imports the `abort` of AssemblyScript.
     imports_abort: bool,
     /// The text of its ABI, if it has one.
     pub(super) abi: Option<Vec<u8>>,
+    pub(super) demands: Demands,
     /// Of a component, the kind and name of an import that nothing can stand for.
     pub(super) unlinkable: Option<(&'static str, String)>,
     /// Why it cannot run here, even if it is well formed.
@@ -144,17 +145,16 @@ impl Facts {
                     }
                 }
             }
-            _ => {}
             Payload::CustomSection(section) if section.name() == bytes_abi::SECTION => {
                 let text = section.data();
                 keep_bytes(text.len(), room)?;
                 self.abi = Some(text.to_vec());
             }
+            _ => {}
         }
         Ok(())
     }
 
-    fn component_section(
     /// Whether its `_start` initializes it: it cannot be a program where there is no WASI, nor is it one of AssemblyScript's.
     pub(super) fn begins_with_start(&self) -> bool {
         let exports = |name: &str| {
@@ -180,6 +180,7 @@ impl Facts {
         self.types.get(*ty as usize)?.as_ref()
     }
 
+    fn component_section(
         &mut self,
         section: Payload<'_>,
         room: &mut Room,
@@ -228,8 +229,13 @@ impl Facts {
     /// Adds an import of a core module.
     fn import(&mut self, import: &wasmparser::Import<'_>) {
         let (module, name) = (import.module, import.name);
+        let mut written = None;
         match import.ty {
-            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => self.functions.push(ty),
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                self.functions.push(ty);
+                let ty = self.types.get(ty as usize).and_then(Option::as_ref);
+                written = ty.map(|ty| javascript::written(ty.params(), ty.results()));
+            }
             TypeRef::Memory(memory) => {
                 self.check_memory(memory);
                 self.refuse(&format!(
@@ -239,11 +245,14 @@ impl Facts {
             }
             _ => {}
         }
+        self.imports_abort |= written
+            .as_deref()
+            .is_some_and(|ty| javascript::is_of_assemblyscript(module, name, ty));
         if let Some(built) = imports::of_another_platform(module, name) {
             self.refuse(built);
         }
         self.imports.push(Import {
-            offered: imports::is_offered(module, name),
+            offered: imports::is_offered(module, name, written.as_deref()),
             module: module.to_owned(),
             name: name.to_owned(),
         });

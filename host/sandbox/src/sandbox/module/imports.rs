@@ -1,6 +1,7 @@
 //! What the host provides to its guests, by name: WASI preview 1, 0.2 and 0.3, its own interface, and
 //! nothing else. Functions that an embedder adds are in `host::functions`.
 
+use super::javascript;
 use crate::sandbox::abi::Waits;
 
 /// The functions of preview 1 that always return at once: without granted files, `fd_write` can
@@ -151,15 +152,11 @@ pub(in crate::sandbox) fn is_provided(name: &str) -> bool {
     preview2(name).is_some() || preview3(name).is_some() || is_host(name)
 }
 
-/// Emscripten's notification that a memory has grown, for hosts that keep views of it. It needs no
-/// action here.
-pub(in crate::sandbox) const MEMORY_GREW: (&str, &str) = ("env", "emscripten_notify_memory_growth");
-
-/// Whether the host provides this import of a core module.
-pub(super) fn is_offered(module: &str, name: &str) -> bool {
+/// Whether the host provides this import of a core module; a function has a type.
+pub(super) fn is_offered(module: &str, name: &str, ty: Option<&str>) -> bool {
     preview1(module, name).is_some()
         || host_functions(module).is_some_and(|functions| functions.contains(&name))
-        || (module, name) == MEMORY_GREW
+        || ty.is_some_and(|ty| javascript::provided(module, name, ty).is_some())
 }
 
 /// Returns which unsupported platform a module was built for, and what to build it for instead. Its
@@ -309,8 +306,8 @@ mod tests {
             " (it has the versions 0.1.0 and 0.2.0 of that interface)"
         );
         assert_eq!(advice("rwasm:task/hosts@0.1.0"), "");
-        assert!(!is_offered("rwasm:task/host@0.1.0", "panicked"));
-        assert!(is_offered("rwasm:task/host@0.2.3", "panicked"));
+        assert!(!is_offered("rwasm:task/host@0.1.0", "panicked", None));
+        assert!(is_offered("rwasm:task/host@0.2.3", "panicked", None));
         assert_eq!(
             advice("rwasm:task/host@0.1.0"),
             " (that interface has engine-count, engine-id, log, progress, publish, pushed)"

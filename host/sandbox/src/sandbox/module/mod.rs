@@ -14,6 +14,7 @@ mod facts;
 mod foreign;
 pub(super) mod function;
 pub(super) mod imports;
+pub(super) mod javascript;
 pub(super) mod load;
 mod merged;
 mod names;
@@ -29,8 +30,8 @@ mod wit;
 
 use crate::sandbox::abi::Signature;
 use bytes::Bytes;
-pub(in crate::sandbox) use demands::Demands;
 use bytes_abi::{Abi, BytesCall};
+pub(in crate::sandbox) use demands::Demands;
 use load::LoadError;
 use names::Functions;
 use rwasm_value::plain::in_line;
@@ -168,14 +169,13 @@ pub(super) enum Binding {
     },
     /// An export of a core module that takes and returns numbers.
     Plain,
-}
     /// An export of a core module that takes or returns pointers and lengths.
     Bytes(BytesCall),
+}
 
 /// Writes the function as WIT does: `mapper: func(text: string) -> u64`.
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The name may be any text.
         self.write(f, |f, ty| ty.fmt(f))
     }
 }
@@ -202,6 +202,7 @@ impl Function {
         f: &mut fmt::Formatter<'_>,
         write_type: impl Fn(&mut fmt::Formatter<'_>, &Type) -> fmt::Result,
     ) -> fmt::Result {
+        // The name may be any text.
         write!(f, "{}: ", in_line(&self.name))?;
         if let Some(declared) = &self.declared {
             return f.write_str(declared);

@@ -2,6 +2,7 @@
 
 use super::ModuleInfo;
 use super::imports;
+use super::javascript;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -68,6 +69,8 @@ impl ModuleInfo {
         for import in self.imports() {
             let wanted: &[Need] = if import.module == "wasi_snapshot_preview1" {
                 of_preview1(&import.name)
+            } else if import.module == javascript::ENV && import.offered {
+                of_javascript(&import.name)
             } else {
                 let interface = imports::preview2(&import.module);
                 let interface = interface.or_else(|| imports::preview3(&import.module));
@@ -88,6 +91,14 @@ fn of_preview1(name: &str) -> &'static [Need] {
         // It also reads files, but only those that were opened.
         "fd_read" => &[Need::Stdin],
         name if name.starts_with("path_") => &[Need::Files],
+        _ => &[],
+    }
+}
+
+fn of_javascript(name: &str) -> &'static [Need] {
+    match name {
+        "seed" | "Math.random" => &[Need::Random],
+        name if name.contains("now") => &[Need::Clock],
         _ => &[],
     }
 }

@@ -11,6 +11,7 @@ use crate::sandbox::module::valid;
 use crate::sandbox::module::{Binding, Form, Function, Import, Module, ModuleInfo};
 use crate::sandbox::world::files;
 use crate::sandbox::world::host::{self, HostFunctions};
+use crate::sandbox::world::javascript;
 use crate::sandbox::world::net;
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stubs;
@@ -67,8 +68,8 @@ pub(in crate::sandbox) struct CoreCode {
     pub(super) waits: Waits,
     pub(super) memory: Option<ModuleExport>,
     pub(super) realloc: Option<ModuleExport>,
-    pub(super) initialize: Option<ModuleExport>,
     /// What is called before the first function.
+    pub(super) initialize: Option<ModuleExport>,
     pub(super) start: Option<ModuleExport>,
     /// One for each function of the module.
     pub(super) functions: Vec<CoreFunction>,
@@ -211,10 +212,7 @@ impl CoreCode {
         if waits == Waits::Maybe {
             files::define_in_core(&mut linker).map_err(invalid)?;
         }
-        let (env, notice) = imports::MEMORY_GREW;
-        linker
-            .func_wrap(env, notice, |_memory: i32| {})
-            .map_err(invalid)?;
+        javascript::define(&mut linker, &code).map_err(invalid)?;
         host::define_in_core(&mut linker, module, &code, waits)?;
         linker
             .define_unknown_imports_as_traps(&code)

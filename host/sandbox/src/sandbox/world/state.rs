@@ -17,6 +17,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p2::bindings::random::random::Host as _;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// The data of a guest's store.
@@ -147,6 +148,26 @@ impl GuestState {
         } = self;
         let p1 = p1.get_or_insert_with(|| Box::new(world.p1(stdio)));
         (p1, files)
+    }
+
+    /// Returns random bits, from where the random numbers of WASI are.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are none.
+    pub(super) fn random_bits(&mut self) -> wasmtime::Result<u64> {
+        let context = WasiView::ctx(self.p1()).ctx;
+        context.random().get_random_u64()
+    }
+
+    /// Returns the milliseconds since 1970, by the clock that is granted.
+    pub(super) fn wall_milliseconds(&self) -> f64 {
+        self.world.wall_time().as_secs_f64() * 1000.0
+    }
+
+    /// Returns milliseconds since some time, by the clock that is granted.
+    pub(super) fn monotonic_milliseconds(&self) -> f64 {
+        self.world.monotonic_time().as_secs_f64() * 1000.0
     }
 
     /// Returns the guest's files in preview 2, with their account.

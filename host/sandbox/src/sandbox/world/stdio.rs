@@ -164,7 +164,8 @@ impl Sink {
         lock(&self.0).written
     }
 
-    fn accept(&self, bytes: &[u8]) -> Result<(), OutputLimitPassed> {
+    /// Takes what is written.
+    pub(super) fn accept(&self, bytes: &[u8]) -> Result<(), OutputLimitPassed> {
         let mut state = lock(&self.0);
         if state.is_result {
             if bytes.len() > state.limit - state.head.len().min(state.limit) {

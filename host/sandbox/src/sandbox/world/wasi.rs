@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiView};
 
 /// The part that is the same for both versions of WASI.
 pub(super) struct World {
@@ -72,6 +73,16 @@ impl World {
 
     /// Returns how many random bytes the guest was given, if they follow from a seed.
     pub(super) fn random_bytes(&self) -> u64 {
+    /// The time since 1970, by the clock that is granted.
+    pub(super) fn wall_time(&self) -> Duration {
+        HostWallClock::now(&self.clock)
+    }
+
+    /// The time since some time, by the clock that is granted.
+    pub(super) fn monotonic_time(&self) -> Duration {
+        Duration::from_nanos(HostMonotonicClock::now(&self.clock))
+    }
+
         self.random_bytes.load(Ordering::Relaxed)
     }
 

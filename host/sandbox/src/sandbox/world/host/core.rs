@@ -5,7 +5,6 @@
 //! anything is read or written, and an error is a trap with a message.
 
 use super::super::state::GuestState;
-use super::Panicked;
 use crate::note::LogLevel;
 use crate::pushed::PushedValue;
 use crate::sandbox::abi::Waits;
@@ -198,7 +197,7 @@ fn define_panicked(
                 let message = string(memory, message, message_length, "the message of `panicked`")?;
                 let file = string(memory, file, file_length, "the file of `panicked`")?;
                 state.count_call(message.len() + file.len());
-                state.desk.panicked = Some(Panicked::new(message, file, line, column));
+                state.desk.note_panic(message, file, line, column);
                 Ok(())
             },
         )

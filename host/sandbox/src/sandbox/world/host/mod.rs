@@ -58,7 +58,11 @@ impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the guest panicked")?;
         if !self.file.is_empty() {
-            write!(f, " at {}:{}:{}", self.file, self.line, self.column)?;
+            write!(f, " at {}:{}", self.file, self.line)?;
+            // Compilers of C have none.
+            if self.column > 0 {
+                write!(f, ":{}", self.column)?;
+            }
         }
         if !self.message.is_empty() {
             write!(f, ": {}", self.message)?;
@@ -114,6 +118,17 @@ impl Desk {
             panicked: None,
             is_making_room: false,
         }
+    }
+
+    /// Notes that the guest panicked, before it traps for that.
+    pub(in crate::sandbox) fn note_panic(
+        &mut self,
+        message: &str,
+        file: &str,
+        line: u32,
+        column: u32,
+    ) {
+        self.panicked = Some(Panicked::new(message, file, line, column));
     }
 
     fn pushed(&self, name: &str) -> Option<&Arc<PushedValue>> {
