@@ -135,7 +135,9 @@ impl DurableJobs {
             spec.task.grants = Some(grants(&head).map_err(damaged)?);
             spec.ok_exit = head.ok_exit;
             // The program's own name goes before them.
-            spec.arguments = head.arguments.into_iter().skip(1).collect();
+            let mut arguments = head.arguments.into_iter();
+            spec.argv0 = arguments.next();
+            spec.arguments = arguments.collect();
         }
         let outcomes = Arc::new(Outcomes::new(&job.name(), index, is_over(&job)));
         if job.state == DurableState::Cancelled {

@@ -154,7 +154,7 @@ impl Plan {
             return command(module, spec);
         }
         let (idx, mapper) = mapper(module, spec.map.as_deref())?;
-        if !spec.arguments.is_empty() {
+        if !spec.arguments.is_empty() || spec.argv0.is_some() {
             return Err(PlanError::ArgumentsForFunction {
                 module: module.name().to_owned(),
                 function: mapper.name.clone(),
@@ -264,12 +264,8 @@ fn command(module: &Module, spec: &JobSpec) -> Result<Plan, PlanError> {
         }
     };
     // A program's name is what it was loaded as, without its folders, as a shell would have it.
-    let name = module
-        .name()
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let name = module.name().rsplit('/').next().unwrap_or_default();
+    let name = spec.argv0.as_deref().unwrap_or(name).to_owned();
     Ok(Plan {
         map: Callee::Command,
         is_streamed: true,

@@ -331,6 +331,7 @@ fn job_options(new: &NewJob<'_>) -> Json {
         "merge": new.plan.merge.to_string(),
         "chunk": chunking.map(|chunking| chunking.to_string()),
         "arguments": run.map_or(&[][..], |run| &run.arguments),
+        "argv0": run.and_then(|run| run.argv0.as_deref()),
         "ok_exit": run.map_or(&[][..], |run| &run.ok_exit),
         "view": view,
         "reuse": task.reuse.name(),
@@ -351,6 +352,7 @@ fn job_options(new: &NewJob<'_>) -> Json {
 
 fn call_options(task: &TaskSettings, (limits, grants): (&Limits, &Grants)) -> Json {
     let options = json!({
+        "arguments": task.arguments,
         "reuse": task.reuse.name(),
         "retries": task.retry.retries,
         "deadline_s": seconds(task.deadline),

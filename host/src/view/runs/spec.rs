@@ -42,6 +42,8 @@ pub struct JobSpec {
     pub streamed: bool,
     /// The arguments of a WASI command, without its own name.
     pub arguments: Vec<String>,
+    /// The name that a WASI command is called by, which some do different things for; by default that of its file.
+    pub argv0: Option<String>,
     /// Exit codes with which a WASI command succeeds, besides 0: what it printed is its result. By
     /// default there are none.
     pub ok_exit: Vec<u32>,

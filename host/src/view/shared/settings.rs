@@ -42,6 +42,9 @@ pub struct TaskSettings {
     pub deterministic: bool,
     /// How long an instance lives.
     pub reuse: Reuse,
+    /// The arguments that functions of the module can read from their host, the program's own name first; by default none. A
+    /// WASI command has those of its job.
+    pub arguments: Vec<String>,
     /// Which failures are retried, how often, and after which pause.
     pub retry: Retry,
     /// How long a task may wait for an engine once it is ready.
@@ -136,6 +139,10 @@ impl TaskSettings {
             grants.check_elsewhere(self.deterministic)?;
             (GrantedDirs::default(), Peers::default())
         };
+        let mut command = command;
+        if command.arguments.is_empty() {
+            command.arguments.clone_from(&self.arguments);
+        }
         if self.deterministic {
             limits.fuel = limits.fuel.or(Some(DETERMINISTIC_FUEL));
         }
@@ -290,6 +297,14 @@ macro_rules! setters {
         /// Sets what each task may reach; by default what the cluster grants, which is nothing unless set.
         pub fn grants(mut self, grants: rwasm_sandbox::grants::Grants) -> Self {
             self.settings.task.grants = Some(grants);
+            self.settings.setting.take();
+            self
+        }
+
+        /// Sets the arguments that functions can read from their host, the program's own name first: see
+        /// [`TaskSettings::arguments`](crate::TaskSettings::arguments).
+        pub fn arguments(mut self, arguments: impl IntoIterator<Item = String>) -> Self {
+            self.settings.task.arguments = arguments.into_iter().collect();
             self.settings.setting.take();
             self
         }

@@ -42,7 +42,7 @@ pub struct Setting {
     /// Whether the outcome and its fuel are the same on every engine and every run.
     #[doc(hidden)]
     pub deterministic: bool,
-    /// How a WASI command is called.
+    /// How a WASI command is called; what functions can read of it are the arguments.
     #[doc(hidden)]
     pub command: CommandLine,
     /// Whether the instance is kept for the next task.

@@ -53,10 +53,7 @@ impl World {
             (Random::System, true) => Some(seed(0, module, request)?),
             (Random::Seeded(number), _) => Some(seed(number, module, request)?),
         };
-        let arguments = match request.callee {
-            Callee::Command => setting.command.arguments.clone(),
-            Callee::Function(_) => Vec::new(),
-        };
+        let arguments = setting.command.arguments.clone();
         Ok(Self {
             grants: Arc::clone(grants),
             peers: Arc::clone(&setting.peers),
@@ -73,6 +70,9 @@ impl World {
 
     /// Returns how many random bytes the guest was given, if they follow from a seed.
     pub(super) fn random_bytes(&self) -> u64 {
+        self.random_bytes.load(Ordering::Relaxed)
+    }
+
     /// The time since 1970, by the clock that is granted.
     pub(super) fn wall_time(&self) -> Duration {
         HostWallClock::now(&self.clock)
@@ -81,9 +81,6 @@ impl World {
     /// The time since some time, by the clock that is granted.
     pub(super) fn monotonic_time(&self) -> Duration {
         Duration::from_nanos(HostMonotonicClock::now(&self.clock))
-    }
-
-        self.random_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether it has directories, which it is given when the task begins.
