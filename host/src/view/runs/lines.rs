@@ -5,7 +5,7 @@ use rwasm_sandbox::input::InputError;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::outcome::{ArgumentSource, Failure, FailureCode};
 use rwasm_sandbox::sandbox::Callable;
-use rwasm_value::format::arguments_from_line;
+use rwasm_value::format::{arguments_from_line, arguments_of_core};
 use rwasm_value::value::{ArgumentError, Packed, PackedArgument, Type};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) struct Lines<I> {
     name: Arc<str>,
     input: BufReader<I>,
     params: Vec<(String, Type)>,
+    /// Whether the module declares its types.
+    has_wit: bool,
     /// The function, as WIT.
     function: String,
     /// The bytes of a line, at most.
@@ -37,7 +39,8 @@ impl<I: Read> Lines<I> {
             name: name.into(),
             input: BufReader::with_capacity(BUFFER, input),
             params: function.signature().params.clone(),
-            function: function.signature().to_string(),
+            has_wit: function.module().has_wit(),
+            function: function.signature().brief().to_string(),
             longest: limits.input.bytes(),
             line: 0,
             read: 0,
@@ -88,7 +91,12 @@ impl<I: Read> Lines<I> {
                 );
                 Failure::new(FailureCode::BadInput, message)
             })?;
-            let values = arguments_from_line(&self.params, &line);
+            let parse = |params: &[(String, Type)]| arguments_from_line(params, &line);
+            let values = if self.has_wit {
+                parse(&self.params)
+            } else {
+                arguments_of_core(&self.params, parse)
+            };
             values.map_err(|error| refused(&self.function, &error))?
         };
         let packed = values.iter().zip(&self.params).enumerate();
