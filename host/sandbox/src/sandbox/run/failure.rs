@@ -13,6 +13,7 @@ use crate::sandbox::world::stdio::OutputLimitPassed;
 use crate::sandbox::world::stubs::NotOffered;
 use rwasm_value::plain::{in_line, shortened};
 use rwasm_value::units::ByteSize;
+use std::fmt::Write as _;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -128,10 +129,19 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
     }
 }
 
-/// A program that exits with an error after it reached a limit of its directories fails for that
+/// A program that exits with an error after it was refused memory, or reached a limit of its directories, fails for that
 /// limit, as if it had trapped.
 pub(super) fn exited(code: u32, state: &GuestState, limits: &Limits) -> Failure {
-    let refused = (code != 0).then(|| refused_file(state, limits)).flatten();
+    let refused = || {
+        let memory = state.limiter.refused;
+        let memory = memory.map(|refused| memory_limit(refused, limits));
+        memory.or_else(|| refused_file(state, limits))
+    };
+    let refused = (code != 0).then(refused).flatten().map(|mut failure| {
+        // Writing to a string cannot fail.
+        let _ = write!(failure.message, "; the program exited with code {code}");
+        failure
+    });
     refused.unwrap_or_else(|| {
         Failure::new(
             FailureCode::ExitCode,
