@@ -25,6 +25,8 @@ pub struct Shortage {
     pub engines: u32,
     /// What each engine may use, by name, in bytes or in numbers.
     pub each: Vec<(&'static str, u64)>,
+    /// What the process uses besides.
+    pub own: u64,
     /// What is available, in bytes or in numbers.
     pub available: u64,
     /// The setting that limits it.
@@ -44,12 +46,13 @@ pub enum Resource {
 }
 
 impl Shortage {
-    /// Returns what the engines may use together, in bytes or in numbers.
+    /// Returns what the process may use with all its engines, in bytes or in numbers.
     #[must_use]
     pub fn wanted(&self) -> u64 {
         let amounts = self.each.iter().map(|(_, amount)| *amount);
         let each = amounts.fold(0, u64::saturating_add);
-        each.saturating_mul(self.engines.into())
+        let engines = each.saturating_mul(self.engines.into());
+        engines.saturating_add(self.own)
     }
 
     fn amount(&self, amount: u64) -> String {
@@ -72,9 +75,13 @@ impl fmt::Display for Shortage {
             Resource::Files => " open files",
             Resource::Threads => " threads",
         };
+        let own = match self.own {
+            0 => String::new(),
+            own => format!(" + {}", self.amount(own)),
+        };
         write!(
             f,
-            "{} engines × ({}) = {}{what}, more than the {} available to this process ({})",
+            "{} engines × ({}){own} = {}{what}, more than the {} available to this process ({})",
             self.engines,
             each.join(" + "),
             self.amount(self.wanted()),
@@ -98,6 +105,9 @@ pub(crate) struct Available {
 /// Files that a process has open besides those of its guests.
 const OWN_FILES: u64 = 64;
 
+/// Files of an engine: those of its runtime.
+const FILES_PER_ENGINE: u64 = 4;
+
 /// Threads of an engine: its own, and one in which a host call may wait.
 const THREADS_PER_ENGINE: u64 = 2;
 
@@ -115,10 +125,11 @@ impl Available {
                 resource,
                 engines,
                 each,
+                own,
                 available,
                 bound,
             };
-            (shortage.wanted().saturating_add(own) > available).then_some(shortage)
+            (shortage.wanted() > available).then_some(shortage)
         };
         let memory = vec![
             ("memory", limits.memory.bytes()),
@@ -126,11 +137,10 @@ impl Available {
             ("stack", limits.stack.bytes()),
         ];
         // Without a grant a handle is none of the system's.
-        let files = if grants.dirs.is_empty() && grants.net.is_empty() {
-            Vec::new()
-        } else {
-            vec![("handles", limits.handles as u64)]
-        };
+        let mut files = vec![("its own", FILES_PER_ENGINE)];
+        if !grants.dirs.is_empty() || !grants.net.is_empty() {
+            files.push(("handles", limits.handles as u64));
+        }
         let threads = vec![("threads", THREADS_PER_ENGINE)];
         [
             short(Resource::Memory, self.memory, memory, 0),
@@ -322,7 +332,7 @@ mod tests {
         assert_eq!(
             text,
             [
-                "4 engines × (256 of handles) = 1024 open files, more than the 1024 available to this process (ulimit -n)"
+                "4 engines × (4 of its own + 256 of handles) + 64 = 1104 open files, more than the 1024 available to this process (ulimit -n)"
             ]
         );
     }

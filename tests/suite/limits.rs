@@ -270,3 +270,54 @@ fn a_task_that_waits_for_its_input_is_stopped_too() {
         .fails(11)
         .expect_stderr_has(&["deadline"]);
 }
+
+#[test]
+fn a_program_that_was_refused_memory_and_exits_names_the_limit() {
+    let dir = folder();
+    let program = |code: u32| {
+        format!(
+            r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+              (memory (export "memory") 1)
+              (func (export "_start") (drop (memory.grow (i32.const 60000))) (call $exit (i32.const {code}))))"#
+        )
+    };
+    let run = |code| {
+        let module = file(&dir, "exits.wat", program(code));
+        crate::support::program().arg("run").arg(module).stdin("")
+    };
+    run(1).fails(11).expect_stderr_has(&[
+        "(memory-limit)",
+        "more than its limit of 256MiB",
+        "--memory",
+        "the program exited with code 1",
+    ]);
+    // It got along without.
+    run(0).end().expect_code(0);
+    run(3).args(["--ok-exit", "3"]).end().expect_code(0);
+}
+
+#[test]
+fn too_few_files_are_named_with_the_number_that_is_needed() {
+    let shell = |limit: &str| {
+        let module = crate::support::guest("numbers");
+        let program = env!("CARGO_BIN_EXE_rwasm-cluster");
+        let line = format!(
+            "ulimit {limit} && exec {program} call {} fib 10 -j 32",
+            module.display()
+        );
+        let mut command = std::process::Command::new("sh");
+        let cache = crate::support::scratch().join("compiled");
+        command.args(["-c", &line]).env("RWASM_CACHE_DIR", cache);
+        command.env_remove("RWASM_CLUSTER");
+        command.output().expect("a shell runs")
+    };
+    // The hard limit cannot be raised.
+    let few = shell("-n 24");
+    let told = String::from_utf8_lossy(&few.stderr);
+    assert_eq!(few.status.code(), Some(13), "{told}");
+    assert!(told.contains("`ulimit -n 192`"), "{told}");
+    // The soft one is.
+    let enough = shell("-Sn 24");
+    let told = String::from_utf8_lossy(&enough.stderr);
+    assert_eq!(String::from_utf8_lossy(&enough.stdout), "55\n", "{told}");
+}

@@ -181,7 +181,9 @@ fn files_count_where_directories_are_granted() {
     let grant = format!("--engines 2 --dir '{}::/data'", dir.path().display());
     let stderr = shell(&grant);
     assert!(
-        stderr.contains("2 engines × (256 of handles) = 512 open files, more than the 400"),
+        stderr.contains(
+            "2 engines × (4 of its own + 256 of handles) + 64 = 584 open files, more than the 400"
+        ),
         "{stderr}"
     );
     assert!(stderr.contains("--limit handles=N"), "{stderr}");

@@ -5,7 +5,7 @@ mod hints;
 
 use crate::text::in_options;
 use details::details;
-use hints::{SMALLER, UNCALLABLE, history_hint, others, submit_hint};
+use hints::{SMALLER, UNCALLABLE, files, history_hint, others, submit_hint};
 #[cfg(feature = "nats")]
 use hints::{connect_hint, durable_hint};
 #[cfg(feature = "nats")]
@@ -407,6 +407,7 @@ impl CliError {
             Self::Start(StartError::EngineCount { .. }) => {
                 Some("set another number of engines, or omit it to use all cores".to_owned())
             }
+            Self::Start(StartError::Threads { engines, source }) => files(*engines, source),
             Self::Submit(error) => submit_hint(error),
             Self::Function(error) => match &**error {
                 FunctionError::Command { module, .. } => Some(format!(

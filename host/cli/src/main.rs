@@ -24,7 +24,7 @@ mod text;
 use args::{Arguments, Command};
 use environment::config::ProjectFile;
 use environment::signals::Signals;
-use environment::{compiler, panics};
+use environment::{compiler, files, panics};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -40,6 +40,7 @@ fn program() -> ExitCode {
     if let Some(ended) = cluster::serve() {
         return ended;
     }
+    files::allow();
     let signals = Signals::listen();
     let file = if args::are_configured() {
         match ProjectFile::find() {

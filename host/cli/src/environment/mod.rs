@@ -1,7 +1,8 @@
-//! What surrounds the program: its project file, the user's directories, signals and panics.
+//! What surrounds the program: its project file, the user's directories, its open files, signals and panics.
 
 pub(crate) mod compiler;
 pub(crate) mod config;
+pub(crate) mod files;
 pub(crate) mod panics;
 pub(crate) mod places;
 pub(crate) mod signals;

@@ -1,5 +1,6 @@
 //! Hints that follow from the kind of a library's error: what to do next.
 
+use rustix::io::Errno;
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::DurableError;
 #[cfg(feature = "nats")]
@@ -19,6 +20,19 @@ pub(super) const UNCALLABLE: &str =
 /// What to do with a chunk that is too large.
 pub(super) const SMALLER: &str =
     "use a smaller --chunk, or raise the limit with --limit input=SIZE";
+
+/// Files of an engine, and of the process besides.
+const FILES_EACH: u64 = 4;
+const OWN_FILES: u64 = 64;
+
+/// What to do when so many engines cannot be started, if it is for want of files.
+pub(super) fn files(engines: u32, error: &std::io::Error) -> Option<String> {
+    let are_too_few = Errno::from_io_error(error) == Some(Errno::MFILE);
+    are_too_few.then(|| {
+        let files = OWN_FILES + FILES_EACH * u64::from(engines);
+        format!("allow {files} open files or more with `ulimit -n {files}`, or use fewer --engines")
+    })
+}
 
 /// What to do when several tasks have failed.
 pub(super) fn others(failures: u64) -> Option<String> {
