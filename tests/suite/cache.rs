@@ -134,17 +134,13 @@ fn without_a_place_for_it_everything_still_works() {
     let dir = folder();
     let occupied = dir.path().join("file");
     fs::write(&occupied, "not a directory").expect("the file can be written");
-    for place in [
-        occupied.as_path(),
-        Path::new("/proc/no/such/place"),
-        Path::new(""),
-    ] {
-        with_cache(place)
-            .end()
-            .expect_code(0)
-            .expect_stdout(COUNTS)
-            .expect_stderr_is_empty();
+    for place in [occupied.as_path(), Path::new("/proc/no/such/place")] {
+        let ended = with_cache(place).end().expect_code(0);
+        let warning = "warning: compiled modules are not kept: cannot use the cache";
+        ended.expect_stdout(COUNTS).expect_stderr_has(&[warning]);
     }
+    let ended = with_cache(Path::new("")).end().expect_code(0);
+    ended.expect_stdout(COUNTS).expect_stderr_is_empty();
     // A directory in the way of a file.
     let (_dir, cache, code) = filled();
     fs::remove_file(&code).expect("the file can be removed");
@@ -368,4 +364,22 @@ fn the_cache_can_be_looked_at_and_pruned() {
             .fails(14)
             .expect_stderr_has(&["other users could write code", "RWASM_CACHE_DIR"]);
     }
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_named_with_the_reason() {
+    if only_here("engines elsewhere have their own cache") {
+        return;
+    }
+    let dir = folder();
+    let open = dir.path().join("open");
+    fs::create_dir(&open).expect("a directory");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("it is opened");
+    let call = || crate::support::call("numbers").args(["fib", "10"]);
+    let ended = call().env("RWASM_CACHE_DIR", &open).end().expect_code(0);
+    ended.expect_stderr_has(&["warning: compiled modules are not kept", "other users"]);
+    let quiet = call().env("RWASM_CACHE_DIR", &open).arg("-q").end();
+    quiet.expect_stderr_is_empty();
+    let off = call().env("RWASM_CACHE_DIR", "").end();
+    off.expect_stderr_is_empty();
 }

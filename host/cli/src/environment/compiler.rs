@@ -47,6 +47,20 @@ pub(crate) fn cache_size() -> Result<ByteSize, CliError> {
         })
 }
 
+/// Checks whether the cache of compiled code can be used, if there is to be one.
+///
+/// # Errors
+///
+/// Gives the directory and why it cannot be used.
+pub(crate) fn usable_cache() -> Result<(), (PathBuf, std::io::Error)> {
+    let Some(dir) = cache_dir() else {
+        return Ok(());
+    };
+    // One that can only be read is of use all the same.
+    let usable = CodeCache::make(&dir, CodeCache::SIZE);
+    usable.map(drop).map_err(|error| (dir, error))
+}
+
 /// Where compiled code is kept: `RWASM_CACHE_DIR`, else the user's cache directory.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
     match std::env::var_os("RWASM_CACHE_DIR") {

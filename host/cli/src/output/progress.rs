@@ -3,6 +3,7 @@
 use crate::args::When;
 use crate::text::counted;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{ByteSize, JobProgress, ProgressHandle};
 use std::io::{IsTerminal, Write};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -61,6 +62,57 @@ impl Bar {
 }
 
 impl Drop for Bar {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // Drawing has no result.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A module whose compilation takes longer is told.
+const COMPILING: Duration = Duration::from_secs(1);
+
+/// Says on a terminal that a module is being compiled, once that takes its time, until it is dropped.
+pub(crate) struct Compiling {
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Compiling {
+    pub(crate) fn show(name: &str, size: u64, is_quiet: bool) -> Option<Self> {
+        if is_quiet || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let text = format!("compiling {} ({})…", in_line(name), ByteSize::new(size));
+        let (stop, stopped) = sync_channel::<()>(0);
+        let thread = std::thread::Builder::new()
+            .name("rwasm-compiling".to_owned())
+            .spawn(move || {
+                let ended = |wait| stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
+                if ended(COMPILING) {
+                    return;
+                }
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                    bar.set_style(style);
+                }
+                bar.set_message(text);
+                while !ended(INTERVAL) {
+                    bar.tick();
+                }
+                bar.finish_and_clear();
+            })
+            .ok()?;
+        Some(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Compiling {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {

@@ -4,12 +4,13 @@ use super::history;
 use crate::args::{ManyOptions, TaskOptions};
 #[cfg(feature = "nats")]
 use crate::cluster::{MAIN_LANE, profile};
-use crate::environment::compiler::compiled;
+use crate::environment::compiler::{compiled, usable_cache};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 #[cfg(feature = "nats")]
 use crate::output::messages::note;
 use crate::output::messages::warn;
+use rwasm_cluster::plain;
 use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, History, Limits, Resource};
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
@@ -94,6 +95,8 @@ impl ClusterSettings {
 pub(crate) struct RunningCluster {
     cluster: Cluster,
     events: ClusterEvents,
+    /// Whether its engines are of this process, which compiles for them.
+    are_here: bool,
 }
 
 impl RunningCluster {
@@ -111,6 +114,7 @@ impl RunningCluster {
                 let running = Self::of_this_process(settings.builder)?;
                 if !is_quiet {
                     warn_of_shortages(&running);
+                    warn_of_cache();
                 }
                 if settings.is_verbose && !running.is_pooled() {
                     warn(
@@ -126,7 +130,7 @@ impl RunningCluster {
                 if !is_quiet {
                     warn_of_engines(&cluster, &lane, is_counted);
                 }
-                Ok(Self::new(cluster))
+                Ok(Self::new(cluster, false))
             }
         }
     }
@@ -134,12 +138,20 @@ impl RunningCluster {
     /// Starts engines in this process.
     pub(crate) fn of_this_process(builder: ClusterBuilder) -> Result<Self, CliError> {
         let cluster = compiled(builder)?.start().map_err(CliError::Start)?;
-        Ok(Self::new(cluster))
+        Ok(Self::new(cluster, true))
     }
 
-    fn new(cluster: Cluster) -> Self {
+    fn new(cluster: Cluster, are_here: bool) -> Self {
         let events = cluster.events();
-        Self { cluster, events }
+        Self {
+            cluster,
+            events,
+            are_here,
+        }
+    }
+
+    pub(super) fn are_here(&self) -> bool {
+        self.are_here
     }
 
     /// Has a signal stop what runs: its process ends before it does, as the history then says.
@@ -249,6 +261,16 @@ pub(super) fn unserved(lane: &str, has_none: bool) -> String {
         return "the cluster has no engines; tasks wait until one joins".to_owned();
     }
     format!("no engine serves the lane `{lane}`; tasks wait until one joins with --lane {lane}")
+}
+
+/// Warns that modules are compiled each time, and why.
+fn warn_of_cache() {
+    if let Err((dir, error)) = usable_cache() {
+        warn(&format!(
+            "compiled modules are not kept: cannot use the cache `{}`: {error}",
+            plain::path(&dir)
+        ));
+    }
 }
 
 /// Warns where all engines together could use up more than there is.

@@ -5,7 +5,7 @@ use super::output::OutputSettings;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::notes::{NotePrinter, TaskNaming};
-use crate::output::progress::Bar;
+use crate::output::progress::{Bar, Compiling};
 use crate::output::report::Subject;
 use crate::output::results::Output;
 use crate::output::summary::Summary;
@@ -102,7 +102,13 @@ impl<J: RunningJob> WatchedJob<J> {
     ) -> Result<Self, CliError> {
         // Begun before the job is, so that nothing is missed.
         let notes = NotePrinter::follow(cluster, output.notes, plan.naming());
-        let job = plan.begin(cluster)?;
+        let compiling = cluster.are_here().then(|| {
+            let module = plan.subject().module;
+            Compiling::show(module.name(), module.size(), output.is_quiet)
+        });
+        let job = plan.begin(cluster);
+        drop(compiling);
+        let job = job?;
         cluster.stop_at_signal(signals, job.canceller());
         let bar = job.progress().and_then(|progress| {
             let Progress {
