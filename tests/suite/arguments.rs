@@ -326,3 +326,41 @@ fn the_library_says_it_likewise() {
         Some("`greet: func(name: string, times: u32) -> string`")
     );
 }
+
+/// A library whose functions read the command line: it sums up how many arguments there are and returns letters of them.
+const READING: &str = r#"(module
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $get (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func $letter (param $argument i32) (result i32)
+    (i32.load8_u (i32.load (i32.add (i32.const 64) (i32.mul (i32.const 4) (local.get $argument))))))
+  (func (export "count") (result i32)
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    (i32.load (i32.const 0)))
+  (func (export "letters") (result i32 i32)
+    (drop (call $get (i32.const 64) (i32.const 1024)))
+    (call $letter (i32.const 0)) (call $letter (i32.const 1)))
+  (func (export "same") (param i32) (result i32) (local.get 0)))"#;
+
+#[test]
+fn functions_read_the_command_line_that_they_are_called_with() {
+    let dir = folder();
+    let module = file(&dir, "reading.wat", READING);
+    let call = |arguments: &[&str]| {
+        let call = program().arg("call").arg(&module);
+        call.args(arguments).output()
+    };
+    assert_eq!(call(&["count"]), "0\n");
+    assert_eq!(call(&["count", "--", "a", "-b", "c"]), "4\n");
+    assert_eq!(call(&["count", "--argv0", "name"]), "1\n");
+    // `r` of `reading.wat`, and `x`.
+    assert_eq!(call(&["letters", "--", "x"]), "114\t120\n");
+    assert_eq!(
+        call(&["letters", "--argv0", "name", "--", "x"]),
+        "110\t120\n"
+    );
+    // A function with parameters has them for itself.
+    assert_eq!(call(&["same", "--", "-7"]), "-7\n");
+    let none = program().arg("call").arg(crate::support::guest("numbers"));
+    none.args(["fib", "--", "1", "2"]).fails(2);
+}

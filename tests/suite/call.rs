@@ -454,3 +454,73 @@ fn help_begins_with_examples() {
     // The guest is where the tests look for it.
     assert!(guest("numbers").is_file());
 }
+
+/// Plain functions, one of which has parentheses in its name, as C++ has them.
+const PLAIN: &str = r#"(module
+  (func (export "same") (param i32) (result i32) (local.get 0))
+  (func (export "twice(int)") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2))))"#;
+
+#[test]
+fn numbers_without_a_sign_are_taken_for_the_same_bits() {
+    let dir = folder();
+    let module = file(&dir, "plain.wat", PLAIN);
+    let same = |argument: &str| program().arg("call").arg(&module).args(["same", argument]);
+    for (argument, wanted) in [
+        ("2147483647", "2147483647\n"),
+        ("2147483648", "-2147483648\n"),
+        ("4294967295", "-1\n"),
+    ] {
+        assert_eq!(same(argument).output(), wanted);
+        let wave = program()
+            .arg("call")
+            .arg(&module)
+            .arg(format!("same({argument})"));
+        assert_eq!(wave.output(), wanted);
+        let map = program().arg("map").arg(&module).arg("same");
+        assert_eq!(map.stdin(format!("{argument}\n")).output(), wanted);
+    }
+    same("4294967296")
+        .fails(2)
+        .expect_stderr_has(&["expected s32, found `4294967296`"]);
+    // A type of WIT means what it says.
+    let typed = program().arg("call").arg(guest("faulty"));
+    let shown = typed.args(["half", "4294967295"]).end();
+    assert_ne!(shown.status.code(), Some(0));
+}
+
+#[test]
+fn names_with_parentheses_are_called() {
+    let dir = folder();
+    let module = file(&dir, "plain.wat", PLAIN);
+    let call = |arguments: &[&str]| program().arg("call").arg(&module).args(arguments).output();
+    assert_eq!(call(&["twice(int)", "4"]), "8\n");
+    assert_eq!(call(&["twice(int)(5)"]), "10\n");
+    assert_eq!(call(&["same(6)"]), "6\n");
+}
+
+#[test]
+fn a_module_is_read_from_stdin() {
+    let dir = folder();
+    let call = program().args(["call", "-", "same", "3"]).stdin(PLAIN);
+    assert_eq!(call.output(), "3\n");
+    let shown = program().args(["inspect", "-"]).stdin(PLAIN).output();
+    assert!(shown.starts_with("module     <stdin>\n"), "{shown}");
+    let lines = file(&dir, "lines.txt", "1\n2\n");
+    let map = program().args(["map", "-", "same"]).arg(lines).stdin(PLAIN);
+    assert_eq!(map.output(), "1\n2\n");
+    // It is there once.
+    program()
+        .args(["map", "-", "same"])
+        .stdin(PLAIN)
+        .fails(2)
+        .expect_stderr_has(&["no input"]);
+    let upper = fs::read(guest("upper")).expect("the guest");
+    program()
+        .args(["run", "-", "-"])
+        .stdin(upper.clone())
+        .fails(2)
+        .expect_stderr_has(&["stdin (`-`) is given more than once"]);
+    let input = file(&dir, "input.txt", "text");
+    let run = program().args(["run", "-"]).arg(input).stdin(upper);
+    assert_eq!(run.output(), "TEXT");
+}

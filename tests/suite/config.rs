@@ -169,7 +169,7 @@ fn a_wrong_project_file_is_named() {
     let cases: [(&str, &[&str]); 8] = [
         (
             "engine = 4\n",
-            &["unknown setting `engine` (did you mean `engines`?); use one of: backoff,"],
+            &["unknown setting `engine` (did you mean `engines`?); use one of: abi,"],
         ),
         ("output = 'out.txt'\n", &["output"]),
         ("engines = 'many'\n", &["many"]),

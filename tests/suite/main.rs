@@ -42,10 +42,11 @@ mod tenants;
 mod time_limits;
 mod typed_functions;
 
+mod abi;
 mod arguments;
 mod components_by_others;
-mod languages;
 mod javascript;
+mod languages;
 mod modules_by_others;
 mod sdk;
 mod values;

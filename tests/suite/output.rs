@@ -139,3 +139,31 @@ fn keys_and_projects_sweep_what_killed_ones_left() {
         .expect_code(0);
     assert_eq!(names(dir.path()), ["keys", "task"]);
 }
+
+#[test]
+fn nothing_that_the_job_reads_is_replaced() {
+    let dir = folder();
+    let input = file(&dir, "input.txt", "words\n");
+    let module = crate::support::guest("upper");
+    for option in ["--output", "--report"] {
+        for written in [&input, &module] {
+            let before = fs::read(written).expect("it is there");
+            let run = program().arg("run").arg(&module).arg(&input);
+            run.arg(option)
+                .arg(written)
+                .fails(2)
+                .expect_stderr_has(&[&format!("{option} would replace"), "which the job reads"]);
+            assert_eq!(fs::read(written).expect("it is there"), before);
+        }
+    }
+    let numbers = crate::support::guest("numbers");
+    let lines = file(&dir, "lines.txt", "1\n");
+    let map = program()
+        .arg("map")
+        .arg(&numbers)
+        .arg("add-one")
+        .arg(&lines);
+    map.arg("-o").arg(&lines).fails(2);
+    let call = program().arg("call").arg(&numbers).args(["fib", "3", "-o"]);
+    call.arg(&numbers).fails(2);
+}

@@ -59,8 +59,8 @@ use crate::exit::CliError;
 use clap::builder::styling::Styles;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use options::{FAILURES, OUTCOME, PLACE};
-use rwasm_cluster::{Chunking, Merge};
+use options::{FAILURES, MODULE, OUTCOME, PLACE};
+use rwasm_cluster::{Abi, Chunking, Merge};
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -187,6 +187,8 @@ Exit codes:
 )]
 pub(crate) struct RunArguments {
     /// Module: .wasm (core module or component) or .wat text
+    ///
+    /// `-` reads it from stdin.
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
@@ -197,6 +199,10 @@ pub(crate) struct RunArguments {
     /// Arguments for a WASI command
     #[arg(value_name = "ARG", last = true)]
     pub(crate) program_arguments: Vec<String>,
+
+    /// Name by which a WASI command is called [default: the name of its file]
+    #[arg(long, value_name = "NAME", env = "RWASM_ARGV0", hide_env = true, hide_short_help = true, help_heading = MODULE)]
+    pub(crate) argv0: Option<String>,
 
     /// Exit codes with which a WASI command succeeds, besides 0
     ///
@@ -249,6 +255,8 @@ arguments do not fit the function, and 10 that the function does not exist."
 )]
 pub(crate) struct CallArguments {
     /// Module: .wasm (core module or component) or .wat text
+    ///
+    /// `-` reads it from stdin.
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
@@ -256,9 +264,15 @@ pub(crate) struct CallArguments {
     #[arg(value_name = "FUNCTION")]
     pub(crate) function: String,
 
-    /// Arguments of the function
+    /// Arguments of the function, or of its program
+    ///
+    /// A function without parameters leaves them to the program, if the module reads its command line.
     #[arg(value_name = "ARG")]
     pub(crate) arguments: Vec<OsString>,
+
+    /// Name by which the program is called, which its functions can read [default: the name of its file]
+    #[arg(long, value_name = "NAME", env = "RWASM_ARGV0", hide_env = true, hide_short_help = true, help_heading = MODULE)]
+    pub(crate) argv0: Option<String>,
 
     #[command(flatten)]
     pub(crate) task: TaskOptions,
@@ -283,6 +297,8 @@ The environment, `rwasm.toml` and the exit codes are described in `run --help`."
 )]
 pub(crate) struct MapArguments {
     /// Module: .wasm (core module or component) or .wat text
+    ///
+    /// `-` reads it from stdin.
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
@@ -316,12 +332,18 @@ pub(crate) struct MapArguments {
   rwasm-cluster inspect wordcount.wasm --format wit   as WIT, for a project")]
 pub(crate) struct InspectArguments {
     /// Module: .wasm (core module or component) or .wat text
+    ///
+    /// `-` reads it from stdin.
     #[arg(value_name = "MODULE")]
     pub(crate) module: PathBuf,
 
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: InspectFormat,
+
+    /// How plain functions take text: `ptr-len`, `assemblyscript` or `numbers`
+    #[arg(long, value_name = "ABI", value_parser = values::read::<Abi>, env = "RWASM_ABI", hide_env = true)]
+    pub(crate) abi: Option<Abi>,
 
     #[command(flatten)]
     pub(crate) loudness: Loudness,

@@ -12,12 +12,15 @@ use crate::exit::CliError;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{ByteSize, FailureSet, MAX_ENGINES, Policy, StartError, Targets, Tolerance};
+use rwasm_cluster::{
+    Abi, ByteSize, FailureSet, MAX_ENGINES, Policy, StartError, Targets, Tolerance,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) const OUTCOME: &str = "Result";
 pub(super) const PLACE: &str = "Engines";
+pub(super) const MODULE: &str = "Module";
 const LIMITS: &str = "Limits per task";
 pub(super) const FAILURES: &str = "Failures";
 const SHOWN: &str = "Reporting";
@@ -72,6 +75,14 @@ pub(crate) struct TaskOptions {
     /// Write the result to FILE once it is complete
     #[arg(short, long, value_name = "FILE", env = "RWASM_OUTPUT", hide_env = true, help_heading = OUTCOME)]
     pub(crate) output: Option<PathBuf>,
+
+    /// How plain functions take text: `ptr-len`, `assemblyscript` or `numbers`
+    ///
+    /// `ptr-len` passes strings as pointers and lengths, in memory that the module allocates, and takes options:
+    /// `ptr-len:alloc=NAME,free=NAME,result=packed|pair|cstr,data=text|bytes`. `inspect` suggests
+    /// one. By default it is the text of the file MODULE.abi, if there is one.
+    #[arg(long, value_name = "ABI", value_parser = read::<Abi>, env = "RWASM_ABI", hide_env = true, hide_short_help = true, help_heading = MODULE)]
+    pub(crate) abi: Option<Abi>,
 
     #[command(flatten)]
     pub(crate) limits: LimitOptions,

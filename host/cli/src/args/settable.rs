@@ -9,7 +9,9 @@ use clap::Command;
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
 /// Options that it may set, by their ids: how its own job is cut, spread, merged, retried and shown, and lower limits.
-const ALLOWED: [&str; 34] = [
+const ALLOWED: [&str; 36] = [
+    "abi",
+    "argv0",
     "backoff",
     "chunk",
     "color",

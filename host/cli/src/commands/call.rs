@@ -14,10 +14,10 @@ use crate::pipeline::{
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
-use rwasm_cluster::format::{Call, Format, arguments_from_text};
+use rwasm_cluster::format::{Call, Format, arguments_from_text, arguments_of_core};
 use rwasm_cluster::{
-    Argument, ArgumentError, Cluster, DynamicCallable, EngineId, Module, SubmitError, TaskInfo,
-    TaskSettings, Tasks, Type, Value, ViewKind,
+    Argument, ArgumentError, Cluster, DynamicCallable, EngineId, Module, Need, SubmitError,
+    TaskInfo, TaskSettings, Tasks, Type, Value, ViewKind,
 };
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -41,13 +41,24 @@ struct Calls {
 
 impl Calls {
     fn plan(arguments: &CallArguments, settings: &Settings) -> Result<Self, CliError> {
-        let called = Called::new(arguments)?;
-        let module = read_module(&arguments.module, &settings.limits)?;
+        settings.output.refuse_read([arguments.module.as_path()])?;
+        let module = read_module(
+            &arguments.module,
+            &settings.limits,
+            arguments.task.abi.as_ref(),
+        )?;
+        let called = Called::new(arguments, &module)?;
         let function = function(&module, &called.name)?;
-        let given = called.arguments(&function, arguments)?;
+        let mut task = settings.task.clone();
+        task.arguments = program_arguments(&module, &function, arguments)?;
+        let are_programs = function.signature().params.is_empty() && !task.arguments.is_empty();
+        let given = if are_programs {
+            Vec::new()
+        } else {
+            called.arguments(&function, arguments)?
+        };
         let format = settings.output.format.unwrap_or(Format::Text);
         check_format(format, result_type(&function).as_ref())?;
-        let mut task = settings.task.clone();
         task.memo = memo(format);
         Ok(Self {
             module,
@@ -210,9 +221,9 @@ struct Called {
 }
 
 impl Called {
-    fn new(arguments: &CallArguments) -> Result<Self, CliError> {
+    fn new(arguments: &CallArguments, module: &Module) -> Result<Self, CliError> {
         let text = arguments.function.trim();
-        let Some(open) = text.find('(') else {
+        let Some(open) = opening(text, module) else {
             return Ok(Self {
                 name: text.to_owned(),
                 wave: None,
@@ -227,7 +238,7 @@ impl Called {
                 "`{text}` already has arguments in parentheses, but more arguments follow"
             )));
         }
-        let wave = "f".repeat(open) + &text[open..];
+        let wave = waved(text, open);
         if let Err(error) = Call::parse(&wave) {
             return Err(wrong(format!("`{text}` is not a function call: {error}")));
         }
@@ -244,19 +255,72 @@ impl Called {
     ) -> Result<Vec<Argument>, CliError> {
         let params = &function.signature().params;
         let call = self.wave.as_deref().and_then(|text| Call::parse(text).ok());
-        let values = if let Some(call) = call {
-            call.arguments(params)
+        let given = arguments.arguments.iter();
+        let given: Vec<&[u8]> = given.map(|text| text.as_encoded_bytes()).collect();
+        let parse = |params: &[(String, Type)]| match &call {
+            Some(call) => call.arguments(params),
+            None => arguments_from_text(params, &given),
+        };
+        let values = if function.module().has_wit() {
+            parse(params)
         } else {
-            let given = arguments.arguments.iter();
-            let given: Vec<&[u8]> = given.map(|text| text.as_encoded_bytes()).collect();
-            arguments_from_text(params, &given)
+            arguments_of_core(params, parse)
         };
         let values = values.map_err(|error| CliError::Wrong {
-            message: format!("`{}`: {error}", function.signature()),
+            message: format!("`{}`: {error}", function.signature().brief()),
             hint: argument_hint(&error, params, &arguments.arguments).to_owned(),
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
     }
+}
+
+/// What the functions of a program can read of its command line: its name, if that is given or there is more, and the
+/// arguments that a function without parameters leaves to it.
+fn program_arguments(
+    module: &Module,
+    function: &DynamicCallable,
+    arguments: &CallArguments,
+) -> Result<Vec<String>, CliError> {
+    let reads = module.needs().contains(&Need::Arguments);
+    let is_its = reads && function.signature().params.is_empty();
+    let given: &[OsString] = if is_its { &arguments.arguments } else { &[] };
+    if given.is_empty() && arguments.argv0.is_none() {
+        return Ok(Vec::new());
+    }
+    let file = arguments.module.file_name().unwrap_or_default();
+    let name = match &arguments.argv0 {
+        Some(name) => name.clone(),
+        None => file.to_string_lossy().into_owned(),
+    };
+    let mut all = vec![name];
+    for argument in given {
+        let text = argument.to_str().ok_or_else(|| CliError::Wrong {
+            message: format!("the argument {} is not UTF-8", argument.display()),
+            hint: "arguments of a program are text".to_owned(),
+        })?;
+        all.push(text.to_owned());
+    }
+    Ok(all)
+}
+
+/// Where the arguments of a call begin; none if it has no parentheses, or only those of a function's own name.
+fn opening(text: &str, module: &Module) -> Option<usize> {
+    let first = text.find('(')?;
+    let is_function = |name: &str| module.signature(name).is_some();
+    if is_function(text) {
+        return None;
+    }
+    // A name that has some itself, and arguments behind it.
+    let mut others = text.match_indices('(').skip(1).map(|(open, _)| open);
+    let behind_name = others.find(|open| {
+        is_function(text[..*open].trim_end()) && Call::parse(&waved(text, *open)).is_ok()
+    });
+    behind_name.or(Some(first))
+}
+
+/// The call in WAVE's spelling, with another name that is as long.
+fn waved(text: &str, open: usize) -> String {
+    "f".repeat(open) + &text[open..]
 }
 
 /// What to do about arguments that do not fit: their number is often wrong for one of two reasons.

@@ -3,27 +3,36 @@
 use crate::args::{InspectArguments, InspectFormat};
 use crate::exit::CliError;
 use crate::output::stdout::print;
+use crate::pipeline::read_module;
 use crate::text::{bytes, json_document, shell_word};
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::plain::{in_line, visible};
-use rwasm_cluster::{Form, Function, JobSpec, LoadError, Merge, Module, Type, Value};
+use rwasm_cluster::{Abi, Form, Function, JobSpec, Limits, LoadError, Merge, Module, Type, Value};
 use serde_json::json;
 use std::fmt::Write as _;
 
 /// Shows a module.
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
-    let module = Module::from_file(&arguments.module).map_err(CliError::Load)?;
+    let module = read_module(
+        &arguments.module,
+        &Limits::default(),
+        arguments.abi.as_ref(),
+    )?;
     // What stands in the way of a module that is valid.
     let hindrance = match module.check() {
         Ok(()) => None,
         Err(LoadError::Unsupported { message, .. }) => Some(message),
         Err(error) => return Err(CliError::Load(error)),
     };
+    let examples = Examples {
+        module: &module,
+        abi: arguments.abi.as_ref(),
+    };
     let text = match arguments.format {
-        InspectFormat::Text => text(&module, hindrance.as_deref()),
+        InspectFormat::Text => text(&module, hindrance.as_deref(), &examples),
         // Its comments may be any text.
         InspectFormat::Wit => visible(&module.wit().map_err(CliError::Load)?),
-        InspectFormat::Json => json(&module, hindrance.as_deref()),
+        InspectFormat::Json => json(&module, hindrance.as_deref(), &examples),
     };
     print(&text)
 }
@@ -36,16 +45,11 @@ fn kind(module: &Module) -> &'static str {
     }
 }
 
-/// How the module is run on a file, if it has what `run` needs.
-fn example_run(module: &Module) -> Option<String> {
-    let name = shell_word(module.name());
-    let run = |options: &str| Some(format!("rwasm-cluster run {name}{options} input.txt"));
-    if module.form() == Form::Command || JobSpec::default().merge_for(module).is_ok() {
-        return run("");
-    }
-    let mut functions = module.functions().iter();
-    let function = functions.find(|function| can_be_mapped(module, function))?;
-    run(&format!(" --map {}", shell_word(&function.name)))
+/// Command lines that use the module.
+struct Examples<'a> {
+    module: &'a Module,
+    /// The ABI that was given on the command line, and has to be given again.
+    abi: Option<&'a Abi>,
 }
 
 /// The most parts that the arguments of an example have together.
@@ -69,36 +73,58 @@ fn parts(ty: &Type) -> u64 {
     }
 }
 
-/// How a function is called, with arguments that are of the right types: of those that take any the one that is told in the
-/// fewest words.
-fn example_call(module: &Module) -> Option<String> {
-    let functions = module.functions().iter().filter(|function| {
-        let parts = function.params.iter().map(|(_, ty)| parts(ty));
-        parts.fold(0, u64::saturating_add) <= LONGEST
-    });
-    let function = functions.min_by_key(|one| (one.params.is_empty(), one.to_string().len()))?;
-    let name = shell_word(&function.name);
-    let mut line = format!("rwasm-cluster call {} {name}", shell_word(module.name()));
-    for (_, ty) in &function.params {
-        let text = match sample(ty) {
-            Value::String(text) => text,
-            Value::Char(character) => character.to_string(),
-            Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            value => to_wave(&value),
-        };
-        line = line + " " + &shell_word(&text);
+impl Examples<'_> {
+    /// How the module is run on a file, if it has what `run` needs.
+    fn run(&self) -> Option<String> {
+        let name = shell_word(self.module.name());
+        let abi = self.option();
+        let run = |options: &str| Some(format!("rwasm-cluster run {name}{options}{abi} input.txt"));
+        if self.module.form() == Form::Command || JobSpec::default().merge_for(self.module).is_ok()
+        {
+            return run("");
+        }
+        let mut functions = self.module.functions().iter();
+        let function = functions.find(|function| can_be_mapped(self.module, function))?;
+        run(&format!(" --map {}", shell_word(&function.name)))
     }
-    Some(line)
-}
 
-/// The examples there are, the one of `run` first.
-fn examples(module: &Module) -> Vec<String> {
-    let examples = [example_run(module), example_call(module)];
-    let examples: Vec<String> = examples.into_iter().flatten().collect();
-    if examples.is_empty() {
-        return vec!["none: it has no function".to_owned()];
+    /// How a function is called, with arguments that are of the right types: of those that take any the one that is told in
+    /// the fewest words.
+    fn call(&self) -> Option<String> {
+        let functions = self.module.functions().iter().filter(|function| {
+            let parts = function.params.iter().map(|(_, ty)| parts(ty));
+            parts.fold(0, u64::saturating_add) <= LONGEST
+        });
+        let function =
+            functions.min_by_key(|one| (one.params.is_empty(), one.to_string().len()))?;
+        let name = shell_word(&function.name);
+        let module = shell_word(self.module.name());
+        let mut line = format!("rwasm-cluster call {module} {name}");
+        for (_, ty) in &function.params {
+            let text = match sample(ty) {
+                Value::String(text) => text,
+                Value::Char(character) => character.to_string(),
+                Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                value => to_wave(&value),
+            };
+            line = line + " " + &shell_word(&text);
+        }
+        Some(line + &self.option())
     }
-    examples
+
+    fn option(&self) -> String {
+        let option = |abi: &Abi| format!(" --abi {}", shell_word(&abi.to_string()));
+        self.abi.map(option).unwrap_or_default()
+    }
+
+    /// Those there are, the one of `run` first.
+    fn all(&self) -> Vec<String> {
+        let examples: Vec<String> = [self.run(), self.call()].into_iter().flatten().collect();
+        if examples.is_empty() {
+            return vec!["none: it has no function".to_owned()];
+        }
+        examples
+    }
 }
 
 /// A small value of a type.
@@ -152,6 +178,20 @@ fn wit_note(module: &Module) -> String {
     }
 }
 
+/// How its plain functions take bytes, or how they may.
+fn abi_note(module: &Module) -> Option<String> {
+    match (module.abi(), module.likely_abi()) {
+        (Some(abi), _) => Some(abi.to_string()),
+        (None, Some("assemblyscript")) => Some(
+            "numbers; it has the runtime of AssemblyScript, so an s32 may be a string: try --abi assemblyscript".to_owned(),
+        ),
+        (None, Some(likely)) => Some(format!(
+            "numbers; it has an allocator, so pairs of s32 may be pointers and lengths: try --abi {likely}"
+        )),
+        (None, None) => None,
+    }
+}
+
 /// What it may use, with the options that grant it.
 fn needs(module: &Module) -> String {
     let needs = module.needs().into_iter().map(|need| match need.option() {
@@ -172,7 +212,7 @@ fn can_be_mapped(module: &Module, function: &Function) -> bool {
     spec.merge_for(module).is_ok()
 }
 
-fn text(module: &Module, hindrance: Option<&str>) -> String {
+fn text(module: &Module, hindrance: Option<&str>, examples: &Examples<'_>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
@@ -218,16 +258,19 @@ fn text(module: &Module, hindrance: Option<&str>) -> String {
         line("cannot run", why);
     }
     line("wit", &wit_note(module));
+    if let Some(abi) = abi_note(module) {
+        line("abi", &abi);
+    }
     line("may use", &needs(module));
     let mut name = "example";
-    for example in examples(module) {
+    for example in examples.all() {
         line(name, &example);
         name = "";
     }
     text
 }
 
-fn json(module: &Module, hindrance: Option<&str>) -> String {
+fn json(module: &Module, hindrance: Option<&str>, examples: &Examples<'_>) -> String {
     let functions: Vec<_> = module
         .functions()
         .iter()
@@ -272,8 +315,10 @@ fn json(module: &Module, hindrance: Option<&str>) -> String {
         // What cannot be printed as WIT may still be run.
         "wit": module.wit().ok(),
         "may_use": module.needs().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "example": examples(module).first(),
-        "example_call": example_call(module),
+        "abi": module.abi().map(ToString::to_string),
+        "likely_abi": module.likely_abi(),
+        "example": examples.all().first(),
+        "example_call": examples.call(),
     });
     json_document(&document)
 }

@@ -11,8 +11,8 @@ use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
 use crate::pipeline::durable;
 use crate::pipeline::{
-    Ended, Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, function,
-    read_module, result_type,
+    Ended, Plan, Progress, RunningJob, STDIN_NAME, Settings, Wording, carry_out, function,
+    is_stdin, read_module, result_type,
 };
 use crate::text::shell_word;
 use anyhow::Context as _;
@@ -52,7 +52,13 @@ struct LineMap {
 
 impl LineMap {
     fn plan(arguments: &MapArguments, settings: &Settings) -> Result<Self, CliError> {
-        let module = read_module(&arguments.module, &settings.limits)?;
+        let read = arguments.input.iter().chain([&arguments.module]);
+        settings.output.refuse_read(read.map(PathBuf::as_path))?;
+        let module = read_module(
+            &arguments.module,
+            &settings.limits,
+            arguments.task.abi.as_ref(),
+        )?;
         let function = function(&module, &arguments.function)?;
         let format = settings.output.format.unwrap_or(Format::Jsonl);
         check_format(format, result_type(&function).as_ref())?;
@@ -192,8 +198,9 @@ struct Lines {
 impl Lines {
     fn open(arguments: &MapArguments, function: &DynamicCallable) -> Result<Self, CliError> {
         let path = arguments.input.as_deref();
-        let Some(path) = path.filter(|path| *path != Path::new(STDIN)) else {
-            if path.is_none() && std::io::stdin().is_terminal() {
+        let Some(path) = path.filter(|path| !is_stdin(path)) else {
+            let has_none = path.is_none() && std::io::stdin().is_terminal();
+            if has_none || is_stdin(&arguments.module) {
                 return Err(no_input(arguments, function));
             }
             return Ok(Self {

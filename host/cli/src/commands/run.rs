@@ -11,13 +11,14 @@ use crate::output::summary::Summary;
 #[cfg(feature = "nats")]
 use crate::pipeline::durable;
 use crate::pipeline::{
-    Ended, Plan, Progress, RunningJob, STDIN, STDIN_NAME, Settings, Wording, carry_out, read_module,
+    Ended, Plan, Progress, RunningJob, STDIN_NAME, Settings, Wording, carry_out, is_stdin,
+    read_module,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
 use rwasm_cluster::{Cluster, Form, Input, Job, JobSpec, Merge, Module, SubmitError};
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Runs a job and prints what comes of it.
 pub(crate) fn run(arguments: &RunArguments, signals: &Signals) -> Result<(), CliError> {
@@ -39,7 +40,13 @@ struct Run {
 
 impl Run {
     fn plan(arguments: &RunArguments, settings: &Settings) -> Result<Self, CliError> {
-        let module = read_module(&arguments.module, &settings.limits)?;
+        let read = arguments.inputs.iter().chain([&arguments.module]);
+        settings.output.refuse_read(read.map(PathBuf::as_path))?;
+        let module = read_module(
+            &arguments.module,
+            &settings.limits,
+            arguments.task.abi.as_ref(),
+        )?;
         let spec = spec(arguments, settings);
         let merge = spec
             .merge_for(&module)
@@ -140,6 +147,7 @@ fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
     };
     spec.chunking = arguments.chunk;
     spec.arguments.clone_from(&arguments.program_arguments);
+    spec.argv0.clone_from(&arguments.argv0);
     spec.ok_exit.clone_from(&arguments.ok_exit);
     spec
 }
@@ -147,24 +155,24 @@ fn spec(arguments: &RunArguments, settings: &Settings) -> JobSpec {
 /// The inputs, with stdin in its place among the files.
 fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliError> {
     let stdin = || Input::reader(STDIN_NAME, std::io::stdin());
+    let is_module = is_stdin(&arguments.module);
     if arguments.inputs.is_empty() {
-        if !std::io::stdin().is_terminal() {
+        if !is_module && !std::io::stdin().is_terminal() {
             return Ok(vec![stdin()]);
         }
         if module.form() == Form::Command && arguments.map.is_none() {
             return Ok(vec![Input::bytes("<no input>", "")]);
         }
-        return Err(no_input(module));
+        return Err(no_input(module, is_module));
     }
-    let is_stdin = |path: &PathBuf| path.as_path() == Path::new(STDIN);
     let stdins = arguments.inputs.iter().filter(|path| is_stdin(path));
-    if stdins.count() > 1 {
+    if stdins.count() + usize::from(is_module) > 1 {
         return Err(CliError::Wrong {
             message: "stdin (`-`) is given more than once, but can be read only once".to_owned(),
             hint: "use `-` only once".to_owned(),
         });
     }
-    let input = |path| {
+    let input = |path: &PathBuf| {
         if is_stdin(path) {
             stdin()
         } else {
@@ -174,9 +182,14 @@ fn inputs(module: &Module, arguments: &RunArguments) -> Result<Vec<Input>, CliEr
     Ok(arguments.inputs.iter().map(input).collect())
 }
 
-fn no_input(module: &Module) -> CliError {
+fn no_input(module: &Module, is_module: bool) -> CliError {
+    let stdin = if is_module {
+        "the module"
+    } else {
+        "a terminal"
+    };
     CliError::Wrong {
-        message: "no input: stdin is a terminal, and no file is named".to_owned(),
+        message: format!("no input: stdin is {stdin}, and no file is named"),
         hint: format!(
             "name an input: rwasm-cluster run {} book.txt",
             module.name()

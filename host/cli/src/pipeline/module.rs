@@ -1,12 +1,83 @@
 //! The module of a command, and the function of it that is called.
 
+use super::{STDIN, STDIN_NAME};
 use crate::exit::CliError;
-use rwasm_cluster::{DynamicCallable, Limits, Module, Type};
-use std::path::Path;
+use rwasm_cluster::plain;
+use rwasm_cluster::small_file;
+use rwasm_cluster::{Abi, AbiError, ByteSize, DynamicCallable, Limits, LoadError, Module, Type};
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
 
-/// Reads the module, within the limit of its size.
-pub(crate) fn read_module(path: &Path, limits: &Limits) -> Result<Module, CliError> {
-    Module::from_file_within(path, limits).map_err(CliError::Load)
+/// The largest file with an ABI.
+const LARGEST_ABI: ByteSize = ByteSize::kib(16);
+
+/// Whether the module is read from stdin.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new(STDIN)
+}
+
+/// Reads the module, within the limit of its size, with this ABI, or else the one of the file beside it.
+pub(crate) fn read_module(
+    path: &Path,
+    limits: &Limits,
+    abi: Option<&Abi>,
+) -> Result<Module, CliError> {
+    let module = if is_stdin(path) {
+        from_stdin(limits)?
+    } else {
+        Module::from_file_within(path, limits).map_err(CliError::Load)?
+    };
+    let beside = match abi {
+        None if !is_stdin(path) => abi_beside(path)?,
+        _ => None,
+    };
+    match abi.or(beside.as_ref()) {
+        Some(abi) => module.with_abi(abi).map_err(CliError::Load),
+        None => Ok(module),
+    }
+}
+
+fn from_stdin(limits: &Limits) -> Result<Module, CliError> {
+    let mut bytes = Vec::new();
+    // One byte beyond the limit is enough to know.
+    let most = limits.module.bytes().saturating_add(1);
+    let read = std::io::stdin().lock().take(most).read_to_end(&mut bytes);
+    read.map_err(|source| {
+        CliError::Load(LoadError::Unreadable {
+            path: STDIN_NAME.into(),
+            source,
+        })
+    })?;
+    Module::from_bytes_within(STDIN_NAME, bytes, limits).map_err(CliError::Load)
+}
+
+/// The ABI that the file `MODULE.abi` names, if there is one: its lines without comments, which begin with `#`.
+fn abi_beside(module: &Path) -> Result<Option<Abi>, CliError> {
+    let mut name = module.as_os_str().to_owned();
+    name.push(".abi");
+    let path = PathBuf::from(name);
+    let wrong = |message: String| CliError::Wrong {
+        message,
+        hint: "write one ABI into it, such as `ptr-len`, or name one with --abi".to_owned(),
+    };
+    let bytes = match small_file::read_regular(&path, LARGEST_ABI) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(wrong(format!(
+                "cannot read `{}`: {error}",
+                plain::path(&path)
+            )));
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let read = lines.join("\n").parse();
+    read.map(Some)
+        .map_err(|error: AbiError| wrong(format!("`{}`: {error}", plain::path(&path))))
 }
 
 /// The module's function of that name, whatever its types are.

@@ -73,6 +73,31 @@ pub(crate) fn refuse_same(output: Option<&Path>, report: Option<&Path>) -> Resul
     Ok(())
 }
 
+impl OutputSettings {
+    /// Refuses to replace a file that the job reads: the module or an input.
+    pub(crate) fn refuse_read<'a>(
+        &self,
+        read: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<(), CliError> {
+        let written = [("--output", &self.results), ("--report", &self.report)];
+        let written = written.map(|(option, path)| (option, path.as_deref()));
+        for path in read {
+            for (option, written) in written {
+                if written.is_some_and(|written| is_same(written, path)) {
+                    return Err(CliError::Wrong {
+                        message: format!(
+                            "{option} would replace `{}`, which the job reads",
+                            plain::path(path)
+                        ),
+                        hint: "name another file".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether both are one regular file, or will be: a device or a stream takes what several write.
 fn is_same(one: &Path, other: &Path) -> bool {
     if is_stream(one) || is_stream(other) {

@@ -223,7 +223,10 @@ fn module(job: &JobEntry) -> Result<Module, CliError> {
             job.key
         )));
     };
-    let module = Module::from_file(path).map_err(CliError::Load)?;
+    let mut module = Module::from_file(path).map_err(CliError::Load)?;
+    if let Some(Ok(abi)) = job.options["abi"].as_str().map(str::parse) {
+        module = module.with_abi(&abi).map_err(CliError::Load)?;
+    }
     if module.hash().to_string() == job.module_hash {
         return Ok(module);
     }
@@ -408,6 +411,7 @@ impl Again<'_> {
             .load_balanced_view()
             .limits(self.spec.task.limits.clone().unwrap_or_default())
             .grants(self.spec.task.grants.clone().unwrap_or_default())
+            .arguments(self.spec.task.arguments.clone())
             .deterministic(self.spec.task.deterministic)
             .retry(self.spec.task.retry.clone())
             .max_failures(self.spec.job.max_failures)
@@ -480,8 +484,13 @@ fn spec(job: &JobEntry) -> JobSpec {
     spec.task.memo = options["memo"].clone();
     if let Some(arguments) = options["arguments"].as_array() {
         let words = arguments.iter().filter_map(Json::as_str);
-        spec.arguments = words.map(str::to_owned).collect();
+        let words = words.map(str::to_owned).collect();
+        match job.kind {
+            JobKind::Run => spec.arguments = words,
+            _ => spec.task.arguments = words,
+        }
     }
+    spec.argv0 = text("argv0").map(str::to_owned);
     if let Some(codes) = options["ok_exit"].as_array() {
         let codes = codes
             .iter()
