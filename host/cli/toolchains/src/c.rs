@@ -43,6 +43,9 @@ const STACK: &str = "1048576";
 /// The names that clang gives `main`, depending on its parameters.
 const MAINS: [&str; 4] = ["main", "__main_argc_argv", "__main_void", "__original_main"];
 
+/// What zig is called.
+const ZIG: &str = "zig";
+
 /// A C and C++ compiler that has everything it needs for WebAssembly.
 pub(crate) struct Compiler {
     name: String,
@@ -113,6 +116,17 @@ impl Compiler {
         })
     }
 
+    /// Returns the option for the stack's size and place: below everything else, where an overflow traps and overwrites
+    /// nothing. zig puts it there without an option, and knows none for it.
+    fn stack(&self) -> String {
+        let first = if self.name == ZIG {
+            ""
+        } else {
+            ",--stack-first"
+        };
+        format!("-Wl,-z,stack-size={STACK}{first}")
+    }
+
     fn zig(words: &[OsString]) -> Option<Self> {
         tool::answer(Command::new(&words[0]).args(&words[1..]).arg("version"))?;
         let with = |driver: &str| {
@@ -120,7 +134,7 @@ impl Compiler {
             [words, &more].concat()
         };
         Some(Self {
-            name: "zig".to_owned(),
+            name: ZIG.to_owned(),
             c: with("cc"),
             cpp: with("c++"),
         })
@@ -251,8 +265,7 @@ pub(crate) fn build(project: &Project, options: &BuildOptions) -> Result<PathBuf
     if !has_main {
         link.arg("-mexec-model=reactor");
     }
-    // With the stack below everything else, an overflow traps and overwrites nothing.
-    link.arg(format!("-Wl,-z,stack-size={STACK},--stack-first"));
+    link.arg(compiler.stack());
     link.args(&objects).args(words_of("LDFLAGS"));
     link.arg("-o").arg(&output).current_dir(dir);
     tool::run(&mut link, &compiler.name, options).map_err(|error| match error {
@@ -368,4 +381,20 @@ fn defines_main(object: &Path) -> Result<bool, BuildError> {
         path: object.to_owned(),
         reason: format!("is not a WebAssembly object file: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_linkers_that_know_it_are_told_where_the_stack_is() {
+        let named = |name: &str| Compiler {
+            name: name.to_owned(),
+            c: Vec::new(),
+            cpp: Vec::new(),
+        };
+        assert!(named("clang-19").stack().ends_with(",--stack-first"));
+        assert_eq!(named(ZIG).stack(), format!("-Wl,-z,stack-size={STACK}"));
+    }
 }
