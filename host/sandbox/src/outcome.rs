@@ -143,6 +143,14 @@ impl Failure {
         Self::new(FailureCode::Cancelled, "the task was cancelled")
     }
 
+    /// Of a task that took longer than it may.
+    pub(crate) fn timeout(limit: Duration) -> Self {
+        let limit = humantime::format_duration(limit);
+        let message =
+            format!("the task ran longer than its time limit of {limit} (raise `Limits::time`)");
+        Self::new(FailureCode::Timeout, message)
+    }
+
     /// Of a task whose cluster was shut down before it ended.
     #[doc(hidden)]
     #[must_use]

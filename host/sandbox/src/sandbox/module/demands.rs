@@ -13,6 +13,8 @@ use wasmparser::{
 pub(in crate::sandbox) struct Demands {
     /// Whether it has async functions, streams, futures, error contexts, or built-in functions for them.
     pub(in crate::sandbox) concurrency: bool,
+    /// Whether it makes error contexts, of which the host keeps the texts.
+    pub(in crate::sandbox) error_contexts: bool,
     /// Core modules that it instantiates, counted once each.
     pub(in crate::sandbox) instances: u32,
     /// Memories, those of all its core modules together.
@@ -40,9 +42,12 @@ impl Demands {
                     self.instances += u32::from(is_made);
                 }
             }
-            Payload::ComponentCanonicalSection(functions) if !self.concurrency => {
+            Payload::ComponentCanonicalSection(functions) => {
                 for function in functions.clone() {
-                    self.concurrency |= is_concurrent(&function?);
+                    let function = function?;
+                    self.concurrency |= is_concurrent(&function);
+                    self.error_contexts |=
+                        matches!(function, CanonicalFunction::ErrorContextNew { .. });
                 }
             }
             Payload::ComponentTypeSection(types) if !self.concurrency => {

@@ -75,6 +75,11 @@ impl Facts {
                 )));
             }
             facts.demands.add(&payload)?;
+            if facts.demands.error_contexts {
+                facts.refuse(
+                    "it makes error contexts (`error-context.new`), whose texts no limit of a task counts; build it without them",
+                );
+            }
             match payload {
                 Payload::Version { encoding, .. } => {
                     if depth == 0 {

@@ -13,7 +13,7 @@ use crate::sandbox::abi::val;
 use crate::sandbox::module::{Callee, Function, ModuleInfo};
 use crate::sandbox::world::request::{Arguments, Request};
 use crate::sandbox::world::state::GuestState;
-use crate::sandbox::world::stdio::unreadable;
+use crate::sandbox::world::stdio::{OutputLimitPassed, unreadable};
 use rwasm_value::value::codec::{Reader, Writer};
 use rwasm_value::value::{Packed, Type};
 use wasmtime::Store;
@@ -177,6 +177,9 @@ async fn call_with(
 
 /// Why a call of the function has ended with an error.
 pub(super) fn called(error: wasmtime::Error, function: &Function) -> Stop {
+    if error.chain().any(|cause| cause.is::<OutputLimitPassed>()) {
+        return Stop::Guest(error);
+    }
     let Some(exit) = error.downcast_ref::<I32Exit>() else {
         return failure::of_call(error, function);
     };

@@ -220,6 +220,10 @@ fn has_no_handle_left(error: &wasmtime::Error) -> bool {
         matches!(cause.downcast_ref(), Some(ResourceTableError::Full))
     };
     error.chain().any(is_full)
+        || error
+            .root_cause()
+            .to_string()
+            .contains("handle limit exceeded")
 }
 
 /// Whether a component has more core modules than it may. wasmtime has no type for this error.
@@ -291,13 +295,7 @@ fn trap_text(trap: Trap) -> String {
 }
 
 pub(super) fn timeout(limits: &Limits) -> Failure {
-    Failure::new(
-        FailureCode::Timeout,
-        format!(
-            "the task ran longer than its time limit of {} (raise `Limits::time`)",
-            humantime::format_duration(limits.time)
-        ),
-    )
+    Failure::timeout(limits.time)
 }
 
 /// Of a deterministic task that the clock ended.

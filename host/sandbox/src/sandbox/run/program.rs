@@ -13,6 +13,7 @@ use crate::sandbox::world::files;
 use crate::sandbox::world::host::{self, HostFunctions};
 use crate::sandbox::world::javascript;
 use crate::sandbox::world::net;
+use crate::sandbox::world::pending;
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stubs;
 use rwasm_value::plain::in_line;
@@ -390,6 +391,7 @@ impl ComponentCode {
             wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(invalid)?;
             net::define_in_preview3(&mut linker).map_err(invalid)?;
             files::define_in_preview3(&mut linker).map_err(invalid)?;
+            pending::define(&mut linker).map_err(invalid)?;
         }
         stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
         let instance = linker.instantiate_pre(&component).map_err(invalid)?;

@@ -171,7 +171,11 @@ impl Runner {
             instance,
         );
         let (result, instance) = match ended {
-            Ok((result, instance)) => (result, instance),
+            // A guest may have been told of an error of its input, and have gone on.
+            Ok((result, instance)) => match store.data().input().take_error() {
+                Some(error) => (Err(unreadable(&error)), None),
+                None => (result, instance),
+            },
             Err(Stop::Failure(failure)) => (Err(failure), None),
             Err(Stop::Guest(error)) => match store.data().input().take_error() {
                 Some(error) => (Err(unreadable(&error)), None),
@@ -185,7 +189,9 @@ impl Runner {
             failure
         });
         let report = report(&program.module, result, request, &mut store);
-        if let Some(instance) = instance.filter(|_| request.setting.keep_instance) {
+        // What an async component has left open would be there for the next task.
+        let keeps = request.setting.keep_instance && !compiled.variant.key.concurrent;
+        if let Some(instance) = instance.filter(|_| keeps) {
             *kept = Some(KeptInstance { store, instance });
         } else if !request.setting.peers.is_empty() {
             drop(store);

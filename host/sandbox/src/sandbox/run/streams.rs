@@ -3,7 +3,7 @@
 
 use crate::sandbox::abi::{Element, with_element};
 use crate::sandbox::world::state::GuestState;
-use crate::sandbox::world::stdio::{OutputLimitPassed, Stdin};
+use crate::sandbox::world::stdio::{OutputLimitPassed, Stdin, Turns};
 use rwasm_value::value::Type;
 use rwasm_value::value::codec::{Malformed, Reader, Writer};
 use std::future::Future;
@@ -24,13 +24,14 @@ use wasmtime_wasi::p2::{InputStream as _, Pollable as _, StreamError};
 const PIECE: usize = 64 << 10;
 
 /// The elements that are taken from a guest at a time.
-const BATCH: usize = 256;
+const BATCH: usize = 32;
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An input that flows into a guest, as fast as that reads.
 pub(super) struct Feed {
     input: Stdin,
+    turns: Turns,
     waiting: Option<Waiting>,
 }
 
@@ -38,6 +39,7 @@ impl Feed {
     pub(super) fn new(input: Stdin) -> Self {
         Self {
             input,
+            turns: Turns::default(),
             waiting: None,
         }
     }
@@ -66,6 +68,9 @@ impl StreamProducer<GuestState> for Feed {
         to: Destination<'a, u8, bytes::Bytes>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        if !finish && self.turns.poll(context).is_pending() {
+            return Poll::Pending;
+        }
         let is_question = to.remaining(store.as_context_mut()) == Some(0);
         let mut to = to.as_direct(store, PIECE);
         loop {

@@ -9,6 +9,7 @@ pub(super) mod files;
 pub(super) mod host;
 pub(super) mod javascript;
 pub(super) mod net;
+pub(super) mod pending;
 pub(super) mod quota;
 pub(super) mod request;
 pub(super) mod state;

@@ -4,6 +4,7 @@
 use super::files::Files;
 use super::host::Desk;
 use super::net::{Peers, Refusals};
+use super::pending::Pending;
 use super::request::{Request, Setting};
 use super::stdio::{Stdin, Stdio};
 use super::wasi::World;
@@ -35,6 +36,8 @@ pub(in crate::sandbox) struct GuestState {
     /// What it may ask of the host, and what it reported.
     pub(in crate::sandbox) desk: Desk,
     pub(in crate::sandbox) files: Files,
+    /// Its calls of the host that go on.
+    pub(super) pending: Pending,
     world: World,
     p1: Option<Box<WasiP1Ctx>>,
     p2: Option<Box<(WasiCtx, ResourceTable)>>,
@@ -78,6 +81,7 @@ impl GuestState {
             fed: None,
             desk: Desk::new(setting, request.surroundings),
             files: Files::new(&setting.grants, &setting.limits),
+            pending: Pending::new(entries(&setting.limits)),
             world: World::new(module, request)?,
             p1: None,
             p2: None,
@@ -266,12 +270,14 @@ impl WasiView for GuestState {
 /// memory.
 const ENTRIES_PER_HANDLE: usize = 4;
 
+fn entries(limits: &Limits) -> usize {
+    limits.handles.saturating_mul(ENTRIES_PER_HANDLE)
+}
+
 /// Arms a new store: from its first instruction the guest is under its limits.
 pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>, limits: &Limits) {
-    let entries = limits.handles.saturating_mul(ENTRIES_PER_HANDLE);
     if let Some(table) = store.concurrent_resource_table() {
-        table.set_max_capacity(entries);
-        store.set_max_component_handles(entries);
+        table.set_max_capacity(entries(limits));
     }
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);

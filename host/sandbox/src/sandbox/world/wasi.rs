@@ -8,6 +8,7 @@ use super::request::{Arguments, Request};
 use super::state::HOST_WORK_VERSION;
 use super::stdio::{Stdio, unreadable};
 use crate::grants::{Grants, Random};
+use crate::input::Chunk;
 use crate::outcome::Failure;
 use crate::sandbox::module::{Callee, ModuleInfo};
 use rand::rngs::StdRng;
@@ -15,9 +16,10 @@ use rand::{RngExt, SeedableRng, TryRng};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiView};
@@ -186,6 +188,28 @@ impl TryRng for Numbers {
 /// What all random numbers of a task are derived from.
 type Seed = [u8; 32];
 
+/// Reads an input that may be larger than memory, as far as the task's time allows.
+fn hash_input(chunk: &Chunk, request: &Request<'_>, hash: &mut Sha256) -> Result<(), Failure> {
+    let limits = &request.setting.limits;
+    let start = Instant::now();
+    let mut input = chunk.open().map_err(|error| unreadable(&error))?;
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        if request.cancel.is_wanted() {
+            return Err(Failure::cancelled());
+        }
+        if start.elapsed() > limits.time {
+            return Err(Failure::timeout(limits.time));
+        }
+        match input.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => hash.update(&piece[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(&error)),
+        }
+    }
+}
+
 /// Derives the seed of a task from the given number and the identity of the task: its module,
 /// function and input. So it is the same wherever and however often the task runs.
 fn seed(number: u64, module: &ModuleInfo, request: &Request<'_>) -> Result<Seed, Failure> {
@@ -211,7 +235,8 @@ fn seed(number: u64, module: &ModuleInfo, request: &Request<'_>) -> Result<Seed,
         // It can be read only once, which is up to the guest.
         Arguments::Chunk(chunk) if chunk.len().is_none() => {}
         Arguments::Chunk(chunk) => {
-            part(&chunk.bytes().map_err(|error| unreadable(&error))?);
+            hash.update(chunk.len().unwrap_or_default().to_le_bytes());
+            hash_input(chunk, request, &mut hash)?;
         }
         Arguments::Values(values) | Arguments::Parts(values) => {
             for value in values {

@@ -1,6 +1,7 @@
 //! Files in WASI 0.3: the functions of `wasi:filesystem/types` that open or change something, in place of those of
 //! `wasmtime-wasi`, to which they pass what the account allows.
 
+use super::super::pending::{self, Call};
 use super::super::quota::{NoRoom, Quota, charge, is_beyond_files};
 use super::super::state::GuestState;
 use super::has_room;
@@ -14,14 +15,14 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use wasmtime::component::{
-    Access, Accessor, FutureReader, Linker, Resource, Source, StreamConsumer, StreamReader,
-    StreamResult,
+    Access, Accessor, FutureReader, Linker, LinkerInstance, Resource, Source, StreamConsumer,
+    StreamReader, StreamResult,
 };
 use wasmtime::{AsContextMut as _, StoreContextMut};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p3::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorType, ErrorCode, Filesize, HostDescriptorWithStore as _, OpenFlags,
-    PathFlags,
+    Advice, DescriptorFlags, DescriptorType, ErrorCode, Filesize, HostDescriptorWithStore as _,
+    NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
@@ -39,6 +40,19 @@ type Open = Resource<Descriptor>;
 /// What becomes of a stream that a guest writes.
 type Written = FutureReader<Result<(), ErrorCode>>;
 
+/// The longest path that a system takes, in bytes.
+const LONGEST_PATH: usize = 4096;
+
+/// A call that has begun, or what the guest is told instead.
+macro_rules! begun {
+    ($call:expr) => {
+        match $call? {
+            Ok(call) => call,
+            Err(error) => return Ok((Err(error),)),
+        }
+    };
+}
+
 /// Defines the functions, replacing wasmtime's.
 pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
@@ -50,10 +64,13 @@ pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::R
 fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:filesystem/types@{PREVIEW3}"))?;
     types.func_wrap_concurrent("[method]descriptor.open-at", open_at)?;
+    types.func_wrap_concurrent("[method]descriptor.set-size", set_size)?;
     types.func_wrap_concurrent(
         "[method]descriptor.create-directory-at",
         |accessor, (dir, path): (Open, String)| {
+            let call = begin(accessor, &[&path]);
             Box::pin(async move {
+                let _call = begun!(call);
                 let make =
                     async |wasi: &Wasi| WasiFilesystem::create_directory_at(wasi, dir, path).await;
                 answer(made(accessor, make).await)
@@ -63,7 +80,9 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     types.func_wrap_concurrent(
         "[method]descriptor.symlink-at",
         |accessor, (dir, content, path): (Open, String, String)| {
+            let call = begin(accessor, &[&content, &path]);
             Box::pin(async move {
+                let _call = begun!(call);
                 let make =
                     async |wasi: &Wasi| WasiFilesystem::symlink_at(wasi, dir, content, path).await;
                 answer(made(accessor, make).await)
@@ -73,7 +92,9 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     types.func_wrap_concurrent(
         "[method]descriptor.link-at",
         |accessor, (from, flags, old, to, new): (Open, PathFlags, String, Open, String)| {
+            let call = begin(accessor, &[&old, &new]);
             Box::pin(async move {
+                let _call = begun!(call);
                 let make = async |wasi: &Wasi| {
                     WasiFilesystem::link_at(wasi, from, flags, old, to, new).await
                 };
@@ -81,7 +102,7 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             })
         },
     )?;
-    types.func_wrap_concurrent("[method]descriptor.set-size", set_size)?;
+    pass_on(&mut types)?;
     types.func_wrap(
         "[method]descriptor.write-via-stream",
         |store, (file, data, offset): (Open, StreamReader<u8>, Filesize)| {
@@ -94,6 +115,68 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             write_via_stream(store, file, data, None).map(|written| (written,))
         },
     )
+}
+
+/// Defines functions that are passed on to wasmtime's, but for their number and the lengths of paths.
+macro_rules! pass_on {
+    ($types:expr; $($name:literal => $function:ident($($arg:ident: $ty:ty),*) of [$($path:ident),*];)*) => {
+        $($types.func_wrap_concurrent(
+            concat!("[method]descriptor.", $name),
+            |accessor, ($($arg,)*): ($($ty,)*)| {
+                let call = begin(accessor, &[$(&$path),*]);
+                Box::pin(async move {
+                    let _call = begun!(call);
+                    answer(WasiFilesystem::$function(&wasi(accessor), $($arg),*).await)
+                })
+            },
+        )?;)*
+    };
+}
+
+fn pass_on(types: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Result<()> {
+    pass_on! { types;
+        "advise" => advise(file: Open, offset: Filesize, length: Filesize, advice: Advice) of [];
+        "sync-data" => sync_data(file: Open) of [];
+        "sync" => sync(file: Open) of [];
+        "get-flags" => get_flags(file: Open) of [];
+        "get-type" => get_type(file: Open) of [];
+        "set-times" => set_times(file: Open, accessed: NewTimestamp, modified: NewTimestamp) of [];
+        "stat" => stat(file: Open) of [];
+        "stat-at" => stat_at(dir: Open, flags: PathFlags, path: String) of [path];
+        "set-times-at" => set_times_at(
+            dir: Open, flags: PathFlags, path: String, accessed: NewTimestamp, modified: NewTimestamp
+        ) of [path];
+        "readlink-at" => readlink_at(dir: Open, path: String) of [path];
+        "remove-directory-at" => remove_directory_at(dir: Open, path: String) of [path];
+        "rename-at" => rename_at(from: Open, old: String, to: Open, new: String) of [old, new];
+        "unlink-file-at" => unlink_file_at(dir: Open, path: String) of [path];
+        "metadata-hash" => metadata_hash(file: Open) of [];
+        "metadata-hash-at" => metadata_hash_at(dir: Open, flags: PathFlags, path: String) of [path];
+    }
+    types.func_wrap_concurrent(
+        "[method]descriptor.is-same-object",
+        |accessor, (file, other): (Open, Open)| {
+            let call = pending::begin(accessor);
+            Box::pin(async move {
+                let _call = call?;
+                let is_same = WasiFilesystem::is_same_object(&wasi(accessor), file, other).await;
+                is_same.map(|is_same| (is_same,))
+            })
+        },
+    )
+}
+
+/// Begins a call with these paths. The inner error is for the guest.
+fn begin(
+    accessor: &Accessor<GuestState>,
+    paths: &[&String],
+) -> wasmtime::Result<Result<Call, ErrorCode>> {
+    let call = pending::begin(accessor)?;
+    let is_long = |path: &&String| path.len() > LONGEST_PATH;
+    if paths.iter().any(is_long) {
+        return Ok(Err(ErrorCode::NameTooLong));
+    }
+    Ok(Ok(call))
 }
 
 /// The store of a guest, as wasmtime's own functions see it.
@@ -163,7 +246,9 @@ fn open_at(
         DescriptorFlags,
     ),
 ) -> Answering<'_, Open> {
+    let call = begin(accessor, &[&path]);
     Box::pin(async move {
+        let _call = begun!(call);
         let opened = async {
             expect_handle(accessor)?;
             let view = wasi(accessor);
@@ -199,7 +284,9 @@ fn open_at(
 }
 
 fn set_size(accessor: &Accessor<GuestState>, (file, size): (Open, Filesize)) -> Answering<'_, ()> {
+    let call = begin(accessor, &[]);
     Box::pin(async move {
+        let _call = begun!(call);
         let set = async {
             let view = wasi(accessor);
             let quota = quota(accessor).filter(|_| !is_beyond_files(size));

@@ -1,17 +1,23 @@
 //! The network in WASI 0.3: the functions that create sockets and look up names, in place of wasmtime's, with the rules
 //! of `create` and `names`.
 
+use super::super::pending::begin;
 use super::super::state::GuestState;
 use super::names::{Asked, asked};
 use crate::sandbox::module::imports::PREVIEW3;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
+use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::ErrorCode as LookupError;
 use wasmtime_wasi::p3::bindings::sockets::types::{
-    ErrorCode, HostTcpSocket, HostUdpSocket, IpAddress, IpAddressFamily,
+    ErrorCode, HostTcpSocket, HostTcpSocketWithStore, HostUdpSocket, HostUdpSocketWithStore,
+    IpAddress, IpAddressFamily, IpSocketAddress,
 };
 use wasmtime_wasi::p3::sockets::SocketResult;
-use wasmtime_wasi::sockets::{TcpSocket, UdpSocket, WasiSocketsView as _};
+use wasmtime_wasi::sockets::{TcpSocket, UdpSocket, WasiSockets, WasiSocketsView as _};
+
+/// The longest datagram of IP, and the longest name of a host, in bytes.
+const LONGEST_DATAGRAM: usize = 65_535;
+const LONGEST_NAME: usize = 253;
 
 type Answer<T> = wasmtime::Result<(Result<T, ErrorCode>,)>;
 
@@ -38,9 +44,51 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             })
         },
     )?;
+    types.func_wrap_concurrent(
+        "[method]tcp-socket.connect",
+        |accessor, (socket, peer): (Resource<TcpSocket>, IpSocketAddress)| {
+            let call = begin(accessor);
+            Box::pin(async move {
+                let _call = call?;
+                answer(HostTcpSocketWithStore::connect(&sockets(accessor), socket, peer).await)
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]udp-socket.send",
+        |accessor,
+         (socket, data, peer): (Resource<UdpSocket>, Vec<u8>, Option<IpSocketAddress>)| {
+            let call = begin(accessor);
+            let is_long = data.len() > LONGEST_DATAGRAM;
+            let data = if is_long { Vec::new() } else { data };
+            Box::pin(async move {
+                let _call = call?;
+                if is_long {
+                    return Ok((Err(ErrorCode::DatagramTooLarge),));
+                }
+                answer(HostUdpSocketWithStore::send(&sockets(accessor), socket, data, peer).await)
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]udp-socket.receive",
+        |accessor, (socket,): (Resource<UdpSocket>,)| {
+            let call = begin(accessor);
+            Box::pin(async move {
+                let _call = call?;
+                answer(HostUdpSocketWithStore::receive(&sockets(accessor), socket).await)
+            })
+        },
+    )?;
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{PREVIEW3}"))?;
     lookup.func_wrap_concurrent("resolve-addresses", |accessor, (name,): (String,)| {
+        let call = begin(accessor);
+        let name = (name.len() <= LONGEST_NAME).then_some(name);
         Box::pin(async move {
+            let _call = call?;
+            let Some(name) = name else {
+                return Ok((Err(LookupError::InvalidArgument),));
+            };
             let (peers, refusals) = accessor.with(|mut access| access.get().peers());
             let addresses = match asked(&peers, &refusals, &name) {
                 None => return Ok((Err(LookupError::InvalidArgument),)),
@@ -62,6 +110,11 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             Ok((Ok(addresses),))
         })
     })
+}
+
+/// The store of a guest, as wasmtime's own functions see it.
+fn sockets(accessor: &Accessor<GuestState>) -> Accessor<GuestState, WasiSockets> {
+    accessor.with_getter::<WasiSockets>(GuestState::sockets)
 }
 
 fn answer<T>(made: SocketResult<T>) -> Answer<T> {
