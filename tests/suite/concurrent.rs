@@ -5,6 +5,7 @@ use crate::support::{
     Cli, Text, cluster, file, folder, guest, inspect, module, only_here, program, wat,
 };
 use rwasm_cluster::{Module, Reuse};
+use std::fs::File;
 
 fn call(words: &str) -> Cli {
     program().arg("call").arg(wat("streams")).typed(words)
@@ -93,6 +94,32 @@ fn a_program_of_wasi_03_reads_and_prints() {
         .arg(&input)
         .fails(11)
         .expect_stderr_has(&["output-limit"]);
+}
+
+#[test]
+fn an_input_without_end_does_not_outlast_the_time_of_its_task() {
+    let dir = folder();
+    let large = dir.path().join("large");
+    // Nothing but a length.
+    let made = File::create(&large).and_then(|file| file.set_len(1 << 40));
+    made.expect("a file can be made");
+    let text = std::fs::read_to_string(wat("cat")).expect("it is there");
+    // What is written there is dropped, so that no limit of it ends the task.
+    let to_stderr = text.replace("wasi:cli/stdout@", "wasi:cli/stderr@");
+    let module = file(&dir, "to-stderr.wat", to_stderr);
+    if only_here("an input is sent first") {
+        return;
+    }
+    for options in ["", "--seed 1", "--clock fixed"] {
+        program()
+            .arg("run")
+            .arg(&module)
+            .typed("--chunk file --timeout 1s")
+            .typed(options)
+            .arg(&large)
+            .fails(11)
+            .expect_stderr_has(&["timeout", "--timeout"]);
+    }
 }
 
 #[test]

@@ -53,17 +53,7 @@ impl Packer {
                     inside(packed, || Step::Index(index))?;
                 }
             }
-            (Value::List(items), Type::FixedList(list)) if items.len() == list.1 as usize => {
-                self.count_empty(items.len(), least_size(&list.0, depth + 1))?;
-                for (index, item) in items.iter().enumerate() {
-                    let packed = self.value(item, &list.0, depth + 1);
-                    inside(packed, || Step::Index(index))?;
-                }
-            }
-            (Value::List(items), Type::FixedList(_)) => {
-                let found = format!("{} elements", items.len());
-                return Err(Mismatch::of_type(found, ty).into());
-            }
+            (Value::List(items), Type::FixedList(list)) => self.fixed(items, list, ty, depth)?,
             (Value::Tuple(values), Type::Tuple(types)) if values.len() == types.len() => {
                 for (index, (value, ty)) in values.iter().zip(types.iter()).enumerate() {
                     let packed = self.value(value, ty, depth + 1);
@@ -108,6 +98,25 @@ impl Packer {
                 self.entries(entries, types, depth)?;
             }
             _ => return Err(Mismatch::of_type(value.kind(), ty).into()),
+        }
+        Ok(())
+    }
+
+    /// Writes a list of fixed length, whose count its type has.
+    fn fixed(
+        &mut self,
+        items: &[Value],
+        (element, count): &(Type, u32),
+        ty: &Type,
+        depth: usize,
+    ) -> Result<(), PackedError> {
+        if items.len() != *count as usize {
+            return Err(Mismatch::of_type(format!("{} elements", items.len()), ty).into());
+        }
+        self.count_empty(items.len(), least_size(element, depth + 1))?;
+        for (index, item) in items.iter().enumerate() {
+            let packed = self.value(item, element, depth + 1);
+            inside(packed, || Step::Index(index))?;
         }
         Ok(())
     }

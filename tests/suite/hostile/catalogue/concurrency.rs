@@ -19,6 +19,18 @@ pub(super) fn begins_calls_forever() -> Case {
     )
 }
 
+pub(super) fn cancels_calls_forever() -> Case {
+    let case = Case::row(50).call("begin", "");
+    case.fails(
+        FailureCode::MemoryLimit,
+        &["256 handles", "`Limits::handles`"],
+    )
+}
+
+pub(super) fn makes_error_contexts() -> Case {
+    Case::row(50).refused(&["it makes error contexts"])
+}
+
 pub(super) fn streams_without_end() -> Case {
     let case = Case::row(51).output(ByteSize::mib(1)).call("flood", "");
     let case = case.fails(FailureCode::OutputLimit, &["1MiB", "`Limits::output`"]);

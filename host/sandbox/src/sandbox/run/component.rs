@@ -177,7 +177,7 @@ async fn call_with(
 
 /// Why a call of the function has ended with an error.
 pub(super) fn called(error: wasmtime::Error, function: &Function) -> Stop {
-    if error.chain().any(|cause| cause.is::<OutputLimitPassed>()) {
+    if failure::chain_has::<OutputLimitPassed>(&error) {
         return Stop::Guest(error);
     }
     let Some(exit) = error.downcast_ref::<I32Exit>() else {

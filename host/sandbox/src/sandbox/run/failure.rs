@@ -281,7 +281,7 @@ fn not_offered(module: &str, name: &str) -> Failure {
     )
 }
 
-fn chain_has<E: std::error::Error + 'static>(error: &wasmtime::Error) -> bool {
+pub(super) fn chain_has<E: std::error::Error + 'static>(error: &wasmtime::Error) -> bool {
     error.chain().any(<dyn std::error::Error>::is::<E>)
 }
 

@@ -4,18 +4,23 @@
 //! A log keeps its first and its last bytes and drops the rest. A command's stdout is its result and ends the
 //! task when it exceeds the limit. stdin yields the task's input piece by piece.
 
+mod reader;
+
+pub(in crate::sandbox) use reader::Turns;
+
 use super::request::Surroundings;
 use crate::input::{Chunk, ChunkData, OpenFile};
 use crate::lock::lock;
 use crate::note::{Listener, TaskNote};
 use crate::outcome::{Failure, FailureCode, Log};
 use bytes::Bytes;
+use reader::StdinReader;
 use std::collections::VecDeque;
 use std::io::Read;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
@@ -401,75 +406,11 @@ impl IsTerminal for Stdin {
 
 impl StdinStream for Stdin {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(StdinReader {
-            stdin: self.clone(),
-            turns: Turns::default(),
-            waiting: None,
-        })
+        Box::new(StdinReader::new(self.clone()))
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
         Box::new(self.clone())
-    }
-}
-
-/// Lets the runtime have a turn now and then while an input is always ready: its deadline would not be looked at while the
-/// host moves all of it from one stream to another, where no guest computes.
-#[derive(Default)]
-pub(in crate::sandbox) struct Turns(u32);
-
-impl Turns {
-    /// The pieces of a turn: at most some MiB.
-    const PIECES: u32 = 64;
-
-    pub(in crate::sandbox) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.0 += 1;
-        if self.0 < Self::PIECES {
-            return Poll::Ready(());
-        }
-        self.0 = 0;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-/// The same input, as WASI 0.3 reads it.
-struct StdinReader {
-    stdin: Stdin,
-    turns: Turns,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-}
-
-impl AsyncRead for StdinReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        if self.turns.poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        while into.remaining() > 0 {
-            match lock(&self.stdin.0.state).next(into.remaining()) {
-                Ok(piece) if piece.is_empty() => {}
-                Ok(piece) => {
-                    into.put_slice(&piece);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(StreamError::Closed) => return Poll::Ready(Ok(())),
-                // What it was is kept beside it.
-                Err(_) => return Poll::Ready(Err(std::io::ErrorKind::Other.into())),
-            }
-            let stdin = self.stdin.clone();
-            let waiting = self
-                .waiting
-                .get_or_insert_with(|| Box::pin(async move { stdin.arrival().await }));
-            if waiting.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            self.waiting = None;
-        }
-        Poll::Ready(Ok(()))
     }
 }
 

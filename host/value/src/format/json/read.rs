@@ -56,16 +56,7 @@ fn read(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
             let items = items.map(|(index, item)| inside(read(item, element), Step::Index(index)));
             Value::List(items.collect::<Result<_, _>>()?)
         }
-        Type::FixedList(list) => {
-            let items = json.as_array().ok_or_else(mismatch)?;
-            if items.len() != list.1 as usize {
-                let found = format!("an array of {}", items.len());
-                return Err(Mismatch::of_type(found, ty));
-            }
-            let items = items.iter().enumerate();
-            let items = items.map(|(index, item)| inside(read(item, &list.0), Step::Index(index)));
-            Value::List(items.collect::<Result<_, _>>()?)
-        }
+        Type::FixedList(list) => fixed(json, list, ty)?,
         Type::Tuple(types) => {
             let items = array_of(json, types.len()).ok_or_else(mismatch)?;
             let items = items.iter().zip(types.iter()).enumerate();
@@ -95,20 +86,36 @@ fn read(json: &Tree, ty: &Type) -> Result<Value, Mismatch> {
             Some((name, json)) if name == "err" => Err(side(json, sides.err.as_ref(), "err")?),
             _ => return Err(mismatch()),
         }),
-        Type::Map(types) => {
-            if let (Some(object), Type::String) = (json.as_object(), &types.0) {
-                let entries = object.iter().map(|(key, json)| {
-                    let value = inside(read(json, &types.1), Step::Name(key.as_str().into()))?;
-                    Ok((Value::String(key.clone()), value))
-                });
-                return Ok(Value::Map(entries.collect::<Result<_, _>>()?));
-            }
-            let entries = json.as_array().ok_or_else(mismatch)?.iter().enumerate();
-            let entries = entries
-                .map(|(index, json)| inside(entry(json, &types.0, &types.1), Step::Index(index)));
-            Value::Map(entries.collect::<Result<_, _>>()?)
-        }
+        Type::Map(types) => map(json, types, ty)?,
     })
+}
+
+fn fixed(json: &Tree, (element, count): &(Type, u32), ty: &Type) -> Result<Value, Mismatch> {
+    let items = json.as_array();
+    let items = items.ok_or_else(|| Mismatch::of_type(found(json), ty))?;
+    if items.len() != *count as usize {
+        let found = format!("an array of {}", items.len());
+        return Err(Mismatch::of_type(found, ty));
+    }
+    let items = items.iter().enumerate();
+    let items = items.map(|(index, item)| inside(read(item, element), Step::Index(index)));
+    Ok(Value::List(items.collect::<Result<_, _>>()?))
+}
+
+/// A map is an array of pairs, or an object if its keys are strings.
+fn map(json: &Tree, (key, value): &(Type, Type), ty: &Type) -> Result<Value, Mismatch> {
+    if let (Some(object), Type::String) = (json.as_object(), key) {
+        let entries = object.iter().map(|(key, json)| {
+            let value = inside(read(json, value), Step::Name(key.as_str().into()))?;
+            Ok((Value::String(key.clone()), value))
+        });
+        return Ok(Value::Map(entries.collect::<Result<_, _>>()?));
+    }
+    let entries = json.as_array();
+    let entries = entries.ok_or_else(|| Mismatch::of_type(found(json), ty))?;
+    let entries = entries.iter().enumerate();
+    let entries = entries.map(|(index, json)| inside(entry(json, key, value), Step::Index(index)));
+    Ok(Value::Map(entries.collect::<Result<_, _>>()?))
 }
 
 fn record(json: &Tree, fields: &[Field], ty: &Type) -> Result<Value, Mismatch> {

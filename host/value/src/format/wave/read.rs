@@ -58,16 +58,7 @@ impl Reader<'_> {
                     .map(|(index, item)| inside(self.value(item, element), || Step::Index(index)));
                 Value::List(items.collect::<Result<_, _>>()?)
             }
-            Type::FixedList(list) => {
-                let items = node.as_list().map_err(mismatch)?.enumerate();
-                let items = items
-                    .map(|(index, item)| inside(self.value(item, &list.0), || Step::Index(index)));
-                let items: Vec<Value> = items.collect::<Result<_, _>>()?;
-                if items.len() != list.1 as usize {
-                    return Err(self.mismatch(node, ty));
-                }
-                Value::List(items)
-            }
+            Type::FixedList(list) => self.fixed(node, list, ty)?,
             Type::Tuple(types) => {
                 let items = node.as_tuple().map_err(mismatch)?;
                 if items.len() != types.len() {
@@ -97,6 +88,17 @@ impl Reader<'_> {
                 });
                 Value::Map(entries.collect::<Result<_, _>>()?)
             }
+        })
+    }
+
+    fn fixed(&self, node: &Node, list: &(Type, u32), ty: &Type) -> Result<Value, FormatError> {
+        let count = node.as_list().map_err(|_| self.mismatch(node, ty))?.len();
+        if count != list.1 as usize {
+            return Err(self.mismatch(node, ty));
+        }
+        Ok(match self.value(node, &Type::list(list.0.clone()))? {
+            Value::Bytes(bytes) => Value::List(bytes.iter().copied().map(Value::U8).collect()),
+            items => items,
         })
     }
 
