@@ -15,7 +15,7 @@ pub(super) fn leaks_handles() -> Case {
 
 pub(super) fn own_resources() -> Case {
     let case = Case::row(44).call("make", "");
-    case.fails(FailureCode::Trap, &[])
+    case.fails(FailureCode::MemoryLimit, &["resources of its own"])
 }
 
 pub(super) fn secret() -> Case {

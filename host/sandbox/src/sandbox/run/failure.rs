@@ -85,6 +85,10 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
     if is_out_of_hostcall_fuel(error) {
         return output_limit(limits);
     }
+    if has_too_many_resources(error) {
+        let message = "the guest made more resources of its own than a component may have";
+        return Failure::new(FailureCode::MemoryLimit, message);
+    }
     if has_too_many_instances(error) {
         return Failure::new(
             FailureCode::MemoryLimit,
@@ -220,10 +224,12 @@ fn has_no_handle_left(error: &wasmtime::Error) -> bool {
         matches!(cause.downcast_ref(), Some(ResourceTableError::Full))
     };
     error.chain().any(is_full)
-        || error
-            .root_cause()
-            .to_string()
-            .contains("handle limit exceeded")
+}
+
+/// Whether a component has too many resources of its own. wasmtime has no type for this error.
+fn has_too_many_resources(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    cause.contains("handle limit exceeded")
 }
 
 /// Whether a component has more core modules than it may. wasmtime has no type for this error.
