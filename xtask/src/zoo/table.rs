@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The page of the book, whose table stands between these lines.
 const PAGE: &str = "docs/src/reference/modules.md";
-const BEGIN: &str = "<!-- begin: cargo xtask zoo --write -->\n";
+const BEGIN: &str = "<!-- begin: what `cargo xtask zoo` found -->\n";
 const END: &str = "<!-- end -->\n";
 
 const HEAD: &str = "\
