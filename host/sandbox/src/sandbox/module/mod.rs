@@ -41,6 +41,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(test)]
+pub(in crate::sandbox) use wit::has_fixed_list;
 
 /// A module: its bytes, and what is known of it. Cheap to clone.
 #[derive(Clone)]

@@ -285,7 +285,7 @@ fn side(resolve: &Resolve, ty: Option<&WitType>) -> Result<Option<Type>, Obstacl
 }
 
 /// Whether the type is or contains a list of fixed length.
-fn has_fixed_list(ty: &Type) -> bool {
+pub(in crate::sandbox) fn has_fixed_list(ty: &Type) -> bool {
     let side = |ty: &Option<Type>| ty.as_ref().is_some_and(has_fixed_list);
     match ty {
         Type::FixedList(_) => true,
