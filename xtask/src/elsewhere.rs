@@ -4,22 +4,12 @@
 use crate::guests::Guest;
 use crate::shell::{self, note};
 use anyhow::{Context, Result, ensure};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Builds the guests of all languages but Rust.
 pub(crate) fn build() -> Result<Vec<Guest>> {
     note("guests: building what compiles the other languages");
-    // With the features that the workspace's tests are built with, so that little is built twice.
-    let arguments = [
-        "build",
-        "--locked",
-        "--workspace",
-        "--all-features",
-        "--bin",
-        "xtask",
-    ];
-    shell::run(shell::cargo(shell::root()).args(arguments))?;
-    let output = Command::new(shell::target()?.join("debug/xtask"))
+    let output = shell::whole_xtask()?
         .arg("languages")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

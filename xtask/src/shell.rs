@@ -37,6 +37,21 @@ pub(crate) fn shown(path: &Path) -> String {
         .to_string()
 }
 
+/// This program with all its features, of which cargo builds the rest. They are those that the workspace's tests are built
+/// with, so that little is built twice.
+#[cfg(not(all(feature = "conformance", feature = "languages")))]
+pub(crate) fn whole_xtask() -> Result<Command> {
+    run(cargo(root()).args([
+        "build",
+        "--locked",
+        "--workspace",
+        "--all-features",
+        "--bin",
+        "xtask",
+    ]))?;
+    Ok(Command::new(target()?.join("debug/xtask")))
+}
+
 /// Says what is going on, on stderr.
 pub(crate) fn note(line: impl Display) {
     // Nobody is left to hear of it where stderr is closed.

@@ -108,8 +108,13 @@ pub(super) const PREVIEW2: &str = "0.2.12";
 /// Returns the interface of WASI preview 2 with that name, without its version, if this host
 /// provides it. All its versions are compatible with each other.
 pub(in crate::sandbox) fn preview2(name: &str) -> Option<&str> {
+    of_wasi(name, &INTERFACES, "0.2.")
+}
+
+/// Returns the interface of WASI with that name if it is one of these, in a version that begins so.
+fn of_wasi<'a>(name: &'a str, interfaces: &[&str], versions: &str) -> Option<&'a str> {
     let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
-    (INTERFACES.contains(&interface) && version.starts_with("0.2.")).then_some(interface)
+    (interfaces.contains(&interface) && version.starts_with(versions)).then_some(interface)
 }
 
 /// The interfaces of WASI 0.3 that the host provides, as wasmtime-wasi defines them.
@@ -142,9 +147,7 @@ pub(in crate::sandbox) const PREVIEW3: &str = "0.3.0";
 
 /// Returns the interface of WASI 0.3 with that name, without its version, if this host provides it.
 pub(in crate::sandbox) fn preview3(name: &str) -> Option<&str> {
-    let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
-    (INTERFACES_OF_PREVIEW3.contains(&interface) && version.starts_with("0.3."))
-        .then_some(interface)
+    of_wasi(name, &INTERFACES_OF_PREVIEW3, "0.3.")
 }
 
 /// Whether the host provides this interface, of WASI or its own.

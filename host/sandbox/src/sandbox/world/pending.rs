@@ -52,12 +52,20 @@ pub(super) fn begin(accessor: &Accessor<GuestState>) -> wasmtime::Result<Call> {
     accessor.with(|mut access| access.get().pending.begin())
 }
 
-/// Defines the waits of the clock, in place of wasmtime's, to which they are passed.
-pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+/// Defines functions in place of wasmtime's.
+pub(super) fn replacing(
+    linker: &mut Linker<GuestState>,
+    define: impl FnOnce(&mut Linker<GuestState>) -> wasmtime::Result<()>,
+) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    let defined = replace(linker);
+    let defined = define(linker);
     linker.allow_shadowing(false);
     defined
+}
+
+/// Defines the waits of the clock, in place of wasmtime's, to which they are passed.
+pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    replacing(linker, replace)
 }
 
 fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {

@@ -1,7 +1,7 @@
 //! Files in WASI 0.3: the functions of `wasi:filesystem/types` that open or change something, in place of those of
 //! `wasmtime-wasi`, to which they pass what the account allows.
 
-use super::super::pending::{self, Call};
+use super::super::pending::{self, Call, replacing};
 use super::super::quota::{NoRoom, Quota, charge, is_beyond_files};
 use super::super::state::GuestState;
 use super::has_room;
@@ -55,10 +55,7 @@ macro_rules! begun {
 
 /// Defines the functions, replacing wasmtime's.
 pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
-    let defined = replace(linker);
-    linker.allow_shadowing(false);
-    defined
+    replacing(linker, replace)
 }
 
 fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {

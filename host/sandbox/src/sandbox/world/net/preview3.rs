@@ -1,7 +1,7 @@
 //! The network in WASI 0.3: the functions that create sockets and look up names, in place of wasmtime's, with the rules
 //! of `create` and `names`.
 
-use super::super::pending::begin;
+use super::super::pending::{begin, replacing};
 use super::super::state::GuestState;
 use super::names::{Asked, asked};
 use crate::sandbox::module::imports::PREVIEW3;
@@ -23,10 +23,7 @@ type Answer<T> = wasmtime::Result<(Result<T, ErrorCode>,)>;
 
 /// Defines the functions, replacing wasmtime's.
 pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
-    let defined = replace(linker);
-    linker.allow_shadowing(false);
-    defined
+    replacing(linker, replace)
 }
 
 fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
