@@ -97,6 +97,35 @@ fn a_program_of_wasi_03_reads_and_prints() {
 }
 
 #[test]
+fn what_a_guest_connects_arrives_though_it_does_not_wait() {
+    let dir = folder();
+    let text = Text::of(7, 3_000_000).make();
+    let input = file(&dir, "file", &text);
+    // Passes its stdin to its stdout, and returns.
+    let waiting = "(drop (call $wait (call $write (i32.load (i32.const 0))) (i32.const 8)))";
+    let cat = std::fs::read_to_string(wat("cat")).expect("it is there");
+    let cat = cat.replace(waiting, "(drop (call $write (i32.load (i32.const 0))))");
+    let cat = cat.replace("(i32.load8_u (i32.const 8))", "(i32.const 0)");
+    assert!(!cat.contains("call $wait"));
+    let cat = file(&dir, "loose-cat.wat", cat);
+    for options in ["--chunk file", "--chunk 64KiB --engines 2", "--deterministic"] {
+        let run = program().arg("run").arg(&cat).typed(options).arg(&input);
+        run.end().expect_code(0).expect_stdout(&text);
+    }
+    let loose = |function: &str| program().arg("call").arg(wat("loose")).arg(function);
+    let printed = loose("left-open").typed("--stderr all --timeout 20s").end();
+    printed.expect_code(0).expect_stdout("64\n").expect_stderr_has(&["file"]);
+    if only_here("its directory is here") {
+        return;
+    }
+    let grant = format!("{}::/", dir.path().display());
+    let copied = loose("copy").arg("--dir").arg(grant);
+    copied.end().expect_code(0).expect_stdout("0\n");
+    let copy = std::fs::read(dir.path().join("copy")).expect("it was written");
+    assert_eq!(copy, text.as_bytes());
+}
+
+#[test]
 fn an_input_without_end_does_not_outlast_the_time_of_its_task() {
     let dir = folder();
     let large = dir.path().join("large");

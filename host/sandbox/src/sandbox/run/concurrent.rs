@@ -99,9 +99,14 @@ pub(super) async fn run_program(
     Ok(core::program_output(store))
 }
 
-/// Waits until the guest has nothing running any more.
+/// Waits until the guest has nothing running any more, and until what it connected has arrived.
 async fn all_ended(accessor: &Accessor<GuestState>) {
     poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
+    let (flows, calls) = accessor.with(|mut access| {
+        let state = access.get();
+        (state.stdio.flows.clone(), state.pending.count())
+    });
+    flows.all_arrived(calls).await;
 }
 
 fn arguments(
@@ -116,7 +121,8 @@ fn arguments(
         Arguments::Chunk(chunk) if function.is_fed => {
             let input = Stdin::chunk(chunk).map_err(|error| unreadable(&error))?;
             store.data_mut().fed = Some(input.clone());
-            let stream = StreamReader::new(&mut *store, Feed::new(input))?;
+            let end = store.data().stdio.flows.source();
+            let stream = StreamReader::new(&mut *store, Feed::new(input, end))?;
             Ok(vec![Val::Stream(stream.try_into_stream_any(store)?)])
         }
         Arguments::Chunk(chunk) => Ok(vec![super::component::whole(chunk, function)?]),

@@ -11,6 +11,7 @@ use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::abi::Waits;
 use crate::sandbox::compile::variant::Variant;
 use crate::sandbox::module::{Callee, ModuleInfo};
+use crate::sandbox::world::flows::Flows;
 use crate::sandbox::world::request::Arguments;
 use crate::sandbox::world::request::{Report, Request, Setting};
 use crate::sandbox::world::state::{GuestState, Preview, arm};
@@ -340,6 +341,7 @@ fn new_store(
         stdin,
         stdout,
         stderr: Sink::log(logs),
+        flows: Flows::default(),
     };
     stdio.listen(request.surroundings);
     let mut state = GuestState::new(&program.module, request, stdio)?;

@@ -2,6 +2,7 @@
 //! gathered from those that it returns.
 
 use crate::sandbox::abi::{Element, with_element};
+use crate::sandbox::world::flows::End;
 use crate::sandbox::world::state::GuestState;
 use crate::sandbox::world::stdio::{OutputLimitPassed, Stdin, Turns};
 use rwasm_value::value::Type;
@@ -31,14 +32,16 @@ type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// An input that flows into a guest, as fast as that reads.
 pub(super) struct Feed {
     input: Stdin,
+    end: End,
     turns: Turns,
     waiting: Option<Waiting>,
 }
 
 impl Feed {
-    pub(super) fn new(input: Stdin) -> Self {
+    pub(super) fn new(input: Stdin, end: End) -> Self {
         Self {
             input,
+            end,
             turns: Turns::default(),
             waiting: None,
         }
@@ -64,8 +67,21 @@ impl StreamProducer<GuestState> for Feed {
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        mut store: StoreContextMut<'a, GuestState>,
+        store: StoreContextMut<'a, GuestState>,
         to: Destination<'a, u8, bytes::Bytes>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let produced = self.produce(context, store, to, finish);
+        self.end.had_turn(produced)
+    }
+}
+
+impl Feed {
+    fn produce(
+        &mut self,
+        context: &mut Context<'_>,
+        mut store: StoreContextMut<'_, GuestState>,
+        to: Destination<'_, u8, bytes::Bytes>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         if !finish && self.turns.poll(context).is_pending() {

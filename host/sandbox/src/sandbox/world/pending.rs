@@ -13,7 +13,7 @@ use wasmtime_wasi::p3::bindings::clocks::monotonic_clock::HostWithStore as _;
 
 /// The calls of a guest that go on.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(in crate::sandbox) struct Pending {
     count: Arc<AtomicUsize>,
     most: usize,
 }
@@ -25,6 +25,11 @@ impl Pending {
     pub(super) fn new(most: usize) -> Self {
         let count = Arc::default();
         Self { count, most }
+    }
+
+    /// How many go on.
+    pub(in crate::sandbox) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Begins a call.

@@ -37,7 +37,7 @@ pub(in crate::sandbox) struct GuestState {
     pub(in crate::sandbox) desk: Desk,
     pub(in crate::sandbox) files: Files,
     /// Its calls of the host that go on.
-    pub(super) pending: Pending,
+    pub(in crate::sandbox) pending: Pending,
     world: World,
     p1: Option<Box<WasiP1Ctx>>,
     p2: Option<Box<(WasiCtx, ResourceTable)>>,

@@ -4,26 +4,22 @@
 //! A log keeps its first and its last bytes and drops the rest. A command's stdout is its result and ends the
 //! task when it exceeds the limit. stdin yields the task's input piece by piece.
 
-mod reader;
+mod preview3;
 
-pub(in crate::sandbox) use reader::Turns;
+pub(in crate::sandbox) use preview3::{Flowing, Turns};
 
+use super::flows::Flows;
 use super::request::Surroundings;
 use crate::input::{Chunk, ChunkData, OpenFile};
 use crate::lock::lock;
 use crate::note::{Listener, TaskNote};
 use crate::outcome::{Failure, FailureCode, Log};
 use bytes::Bytes;
-use reader::StdinReader;
 use std::collections::VecDeque;
 use std::io::Read;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use wasmtime_wasi::async_trait;
-use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError};
 
 /// The most that a guest may write at once: `wasmtime-wasi` allocates this in one piece.
@@ -47,6 +43,8 @@ pub(in crate::sandbox) struct Stdio {
     pub(in crate::sandbox) stdin: Stdin,
     pub(in crate::sandbox) stdout: Sink,
     pub(in crate::sandbox) stderr: Sink,
+    /// What flows between them and the guest in WASI 0.3.
+    pub(in crate::sandbox) flows: Flows,
 }
 
 impl Stdio {
@@ -206,22 +204,6 @@ impl SinkState {
     }
 }
 
-impl IsTerminal for Sink {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Sink {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
 #[async_trait]
 impl Pollable for Sink {
     async fn ready(&mut self) {}
@@ -239,28 +221,6 @@ impl OutputStream for Sink {
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
         Ok(WRITE_PERMIT)
-    }
-}
-
-impl AsyncWrite for Sink {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Poll::Ready(
-            self.accept(bytes)
-                .map(|()| bytes.len())
-                .map_err(std::io::Error::other),
-        )
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -395,22 +355,6 @@ impl Stream {
                 Bytes::new()
             }
         }
-    }
-}
-
-impl IsTerminal for Stdin {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdinStream for Stdin {
-    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(StdinReader::new(self.clone()))
-    }
-
-    fn p2_stream(&self) -> Box<dyn InputStream> {
-        Box::new(self.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use super::dirs::GrantedDirs;
 use super::net::{self, Peers, Refusals};
 use super::request::{Arguments, Request};
 use super::state::HOST_WORK_VERSION;
-use super::stdio::{Stdio, unreadable};
+use super::stdio::{Flowing, Stdio, unreadable};
 use crate::grants::{Grants, Random};
 use crate::input::Chunk;
 use crate::outcome::Failure;
@@ -126,9 +126,9 @@ impl World {
     fn builder(&self, stdio: &Stdio) -> WasiCtxBuilder {
         let mut builder = WasiCtxBuilder::new();
         builder
-            .stdin(stdio.stdin.clone())
-            .stdout(stdio.stdout.clone())
-            .stderr(stdio.stderr.clone())
+            .stdin(Flowing::new(&stdio.stdin, &stdio.flows))
+            .stdout(Flowing::new(&stdio.stdout, &stdio.flows))
+            .stderr(Flowing::new(&stdio.stderr, &stdio.flows))
             .args(&self.arguments)
             .wall_clock(self.clock)
             .monotonic_clock(self.clock)

@@ -1,33 +1,22 @@
 //! Files in WASI 0.3: the functions of `wasi:filesystem/types` that open or change something, in place of those of
 //! `wasmtime-wasi`, to which they pass what the account allows.
 
+mod streams;
+
 use super::super::pending::{self, Call, replacing};
-use super::super::quota::{NoRoom, Quota, charge, is_beyond_files};
+use super::super::quota::{NoRoom, Quota, is_beyond_files};
 use super::super::state::GuestState;
 use super::has_room;
 use crate::sandbox::module::imports::PREVIEW3;
-use std::fs::File;
 use std::future::Future;
-use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_blocking};
-use wasmtime::component::{
-    Access, Accessor, FutureReader, Linker, LinkerInstance, Resource, Source, StreamConsumer,
-    StreamReader, StreamResult,
-};
-use wasmtime::{AsContextMut as _, StoreContextMut};
+use wasmtime::component::{Accessor, Linker, LinkerInstance, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p3::bindings::filesystem::types::{
     Advice, DescriptorFlags, DescriptorType, ErrorCode, Filesize, HostDescriptorWithStore as _,
     NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
-
-/// What is taken from a guest and written at a time.
-const PIECE: usize = 64 << 10;
 
 /// What a function of WASI returns to the guest.
 type Answer<T> = wasmtime::Result<(Result<T, ErrorCode>,)>;
@@ -36,9 +25,6 @@ type Answering<'a, T> = Pin<Box<dyn Future<Output = Answer<T>> + Send + 'a>>;
 
 /// A file or directory that a guest has open.
 type Open = Resource<Descriptor>;
-
-/// What becomes of a stream that a guest writes.
-type Written = FutureReader<Result<(), ErrorCode>>;
 
 /// The longest path that a system takes, in bytes.
 const LONGEST_PATH: usize = 4096;
@@ -100,18 +86,7 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         },
     )?;
     pass_on(&mut types)?;
-    types.func_wrap(
-        "[method]descriptor.write-via-stream",
-        |store, (file, data, offset): (Open, StreamReader<u8>, Filesize)| {
-            write_via_stream(store, file, data, Some(offset)).map(|written| (written,))
-        },
-    )?;
-    types.func_wrap(
-        "[method]descriptor.append-via-stream",
-        |store, (file, data): (Open, StreamReader<u8>)| {
-            write_via_stream(store, file, data, None).map(|written| (written,))
-        },
-    )
+    streams::define(&mut types)
 }
 
 /// Defines functions that are passed on to wasmtime's, but for their number and the lengths of paths.
@@ -301,150 +276,4 @@ fn set_size(accessor: &Accessor<GuestState>, (file, size): (Open, Filesize)) -> 
         };
         answer(set.await)
     })
-}
-
-/// Writes what comes to a file, from this position on or at its end.
-fn write_via_stream(
-    mut store: StoreContextMut<'_, GuestState>,
-    file: Open,
-    data: StreamReader<u8>,
-    position: Option<Filesize>,
-) -> wasmtime::Result<Written> {
-    let quota = store.data().files.quota.clone();
-    let view = store.data_mut().filesystem();
-    let writable = match (quota, view.table.get(&file)?) {
-        (Some(quota), Descriptor::File(file)) if !file.perms.write_not_permitted() => {
-            Some((Arc::clone(&file.file), quota))
-        }
-        _ => None,
-    };
-    let Some((target, quota)) = writable else {
-        // It refuses.
-        let store = Access::<_, WasiFilesystem>::new(store, GuestState::filesystem);
-        return match position {
-            Some(offset) => WasiFilesystem::write_via_stream(store, file, data, offset),
-            None => WasiFilesystem::append_via_stream(store, file, data),
-        };
-    };
-    let (result, written) = oneshot::channel();
-    let writer = Writer {
-        file: target,
-        quota,
-        position,
-        end: 0,
-        task: None,
-        result: Some(result),
-    };
-    data.pipe(store.as_context_mut(), writer)?;
-    FutureReader::new(store, async move {
-        // It is dropped without a result if the stream has ended well.
-        wasmtime::error::Ok(written.await.unwrap_or(Ok(())))
-    })
-}
-
-/// Writes a stream to a file as far as the account allows.
-struct Writer {
-    file: Arc<File>,
-    quota: Quota,
-    /// Where the next write goes; none if it is the end of the file.
-    position: Option<u64>,
-    /// The length that the file is known to have.
-    end: u64,
-    /// The write that goes on.
-    task: Option<JoinHandle<std::io::Result<()>>>,
-    result: Option<oneshot::Sender<Result<(), ErrorCode>>>,
-}
-
-impl Writer {
-    fn fail(&mut self, error: ErrorCode) -> StreamResult {
-        if let Some(result) = self.result.take() {
-            // The guest may not want to know.
-            let _ = result.send(Err(error));
-        }
-        StreamResult::Dropped
-    }
-
-    /// Takes a piece of this length from the account.
-    fn take(&mut self, length: u64) -> Result<(), NoRoom> {
-        let mut taken = length;
-        if let Some(start) = self.position {
-            if start > self.end {
-                self.end = self.file.metadata().map_or(0, |found| found.len());
-            }
-            taken = charge(start, length, self.end);
-        }
-        self.quota.write(taken)?;
-        if let Some(position) = &mut self.position {
-            *position = position.saturating_add(length);
-            self.end = self.end.max(*position);
-        }
-        Ok(())
-    }
-}
-
-impl StreamConsumer<GuestState> for Writer {
-    type Item = u8;
-
-    fn poll_consume(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        store: StoreContextMut<'_, GuestState>,
-        from: Source<'_, u8>,
-        _: bool,
-    ) -> Poll<wasmtime::Result<StreamResult>> {
-        if self.task.is_none() {
-            let mut from = from.as_direct(store);
-            let bytes = from.remaining();
-            let piece = bytes[..bytes.len().min(PIECE)].to_vec();
-            if piece.is_empty() {
-                return Poll::Ready(Ok(StreamResult::Completed));
-            }
-            let start = self.position;
-            if self.take(piece.len() as u64).is_err() {
-                return Poll::Ready(Ok(self.fail(ErrorCode::InsufficientSpace)));
-            }
-            from.mark_read(piece.len());
-            let file = Arc::clone(&self.file);
-            self.task = Some(spawn_blocking(move || match start {
-                Some(start) => file.write_all_at(&piece, start),
-                None => append(&file, &piece),
-            }));
-        }
-        let Some(task) = &mut self.task else {
-            return Poll::Ready(Ok(StreamResult::Completed));
-        };
-        let Poll::Ready(written) = Pin::new(task).poll(context) else {
-            return Poll::Pending;
-        };
-        self.task = None;
-        Poll::Ready(Ok(match written {
-            Ok(Ok(())) => StreamResult::Completed,
-            Ok(Err(error)) => self.fail(error.into()),
-            // The runtime ends.
-            Err(_) => self.fail(ErrorCode::Io),
-        }))
-    }
-}
-
-/// Writes at the end of a file, wherever that is by then.
-#[cfg(target_os = "linux")]
-fn append(file: &File, mut bytes: &[u8]) -> std::io::Result<()> {
-    use rustix::io::{ReadWriteFlags, pwritev2};
-    use std::io::IoSlice;
-
-    while !bytes.is_empty() {
-        match pwritev2(file, &[IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND) {
-            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// The same where a write cannot say so: streams of one guest that write to one file at a time may overlap.
-#[cfg(not(target_os = "linux"))]
-fn append(file: &File, bytes: &[u8]) -> std::io::Result<()> {
-    file.write_all_at(bytes, file.metadata()?.len())
 }
