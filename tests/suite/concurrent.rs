@@ -108,13 +108,20 @@ fn what_a_guest_connects_arrives_though_it_does_not_wait() {
     let cat = cat.replace("(i32.load8_u (i32.const 8))", "(i32.const 0)");
     assert!(!cat.contains("call $wait"));
     let cat = file(&dir, "loose-cat.wat", cat);
-    for options in ["--chunk file", "--chunk 64KiB --engines 2", "--deterministic"] {
+    for options in [
+        "--chunk file",
+        "--chunk 64KiB --engines 2",
+        "--deterministic",
+    ] {
         let run = program().arg("run").arg(&cat).typed(options).arg(&input);
         run.end().expect_code(0).expect_stdout(&text);
     }
     let loose = |function: &str| program().arg("call").arg(wat("loose")).arg(function);
     let printed = loose("left-open").typed("--stderr all --timeout 20s").end();
-    printed.expect_code(0).expect_stdout("64\n").expect_stderr_has(&["file"]);
+    printed
+        .expect_code(0)
+        .expect_stdout("64\n")
+        .expect_stderr_has(&["file"]);
     if only_here("its directory is here") {
         return;
     }

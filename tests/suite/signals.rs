@@ -2,12 +2,12 @@
 //!
 //! A job shows that it runs by its first record on stdout; its second task never ends by itself.
 
-use crate::support::{SOON, Text, file, folder, run, wait};
+use crate::support::{SOON, Text, file, folder, only_here, run, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A job whose second task does not end, and its open ends.
 struct Stuck {
@@ -62,6 +62,32 @@ impl Stuck {
             .read_to_string(&mut written)
             .expect("the pipe is closed");
         (status, written)
+    }
+}
+
+#[test]
+fn time_that_the_program_was_suspended_is_not_the_time_of_its_task() {
+    const SUSPENDED: Duration = Duration::from_secs(2);
+    const TIMEOUT: Duration = Duration::from_millis(1500);
+    if only_here("its engines are") {
+        return;
+    }
+    for (line, options) in [
+        ("spin", "--timeout 1500ms"),
+        ("sleep", "--timeout 1500ms"),
+        ("spin", "--deterministic --limit wall=1500ms --timeout 1h"),
+    ] {
+        let began = Instant::now();
+        let job = Stuck::start(line, options);
+        let id = job.id();
+        kill_process(id, Signal::STOP).expect("a child can be signalled");
+        // What is tested is that this passes.
+        std::thread::sleep(SUSPENDED);
+        kill_process(id, Signal::CONT).expect("a child can be signalled");
+        let (status, stderr) = job.end();
+        assert!(began.elapsed() >= SUSPENDED + TIMEOUT, "{line}: {stderr}");
+        assert_eq!(status.code(), Some(11), "{stderr}");
+        assert!(stderr.contains("timeout"), "{stderr}");
     }
 }
 

@@ -78,6 +78,36 @@ fn what_cannot_be_called_leaves_the_others_callable() {
 }
 
 #[test]
+fn atomic_instructions_run_where_no_memory_is_shared() {
+    let dir = folder();
+    let module = r#"(module (memory (export "memory") 1)
+        (func (export "twice") (param i32) (result i32)
+            (drop (i32.atomic.rmw.add (i32.const 8) (local.get 0)))
+            (drop (i32.atomic.rmw.add (i32.const 8) (local.get 0)))
+            (atomic.fence)
+            (drop (memory.atomic.notify (i32.const 8) (i32.const 1)))
+            (i32.atomic.load (i32.const 8)))
+        (func (export "wait") (result i32)
+            (memory.atomic.wait32 (i32.const 8) (i32.const 0) (i64.const -1))))"#;
+    let path = file(&dir, "atomic.wat", module);
+    for options in ["", "--fuel 1000", "--deterministic"] {
+        assert_eq!(call(&path, "twice 21").typed(options).output(), "42\n");
+    }
+    // Nobody would ever wake it.
+    call(&path, "wait").fails(11).expect_stderr_has(&["trap"]);
+    let shared = "(memory 1 1 shared)";
+    for text in [
+        format!("(module {shared} (func (export \"f\")))"),
+        component(&format!("(core module {shared})")),
+    ] {
+        let path = file(&dir, "shared.wat", text);
+        let shown = inspect(&path).end();
+        let shown = shown.text() + &shown.stderr;
+        assert!(shown.contains("shares memory between threads"), "{shown}");
+    }
+}
+
+#[test]
 fn what_cannot_run_is_told_in_a_line_and_never_called_invalid() {
     let dir = folder();
     let function = r#"(func (export "f") (result i32) i32.const 1)"#;

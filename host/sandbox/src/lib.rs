@@ -10,6 +10,7 @@
 #[path = "../arbitrary.rs"]
 mod arbitrary;
 
+mod awake;
 pub mod grants;
 pub mod limits;
 

@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::sandbox::module::Module;
 use crate::sandbox::module::load::CompileLimit;
 use crate::sandbox::module::load::LoadError;
+use crate::sandbox::module::valid::expect_compilable;
 use bounded::NoCode;
 use bytes::Bytes;
 use cache::CodeCache;
@@ -52,6 +53,7 @@ macro_rules! code {
             const KIND: CodeKind = CodeKind::$kind;
 
             fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
+                expect_compilable(bytes)?;
                 Self::from_binary(engine, bytes)
             }
 

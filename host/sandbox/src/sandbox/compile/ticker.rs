@@ -1,6 +1,7 @@
 //! The tick at which guests that compute check whether to stop, and at which those that wait on a runtime whose time
 //! stands still are woken.
 
+use crate::awake;
 use crate::lock::lock;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -40,10 +41,13 @@ impl Ticker {
         let engines = Arc::<Mutex<Vec<EngineWeak>>>::default();
         let alarms = Arc::<Mutex<Alarms>>::default();
         let (ticks, rings) = (Arc::clone(&engines), Arc::clone(&alarms));
+        awake::tick();
         let thread = std::thread::Builder::new()
             .name("rwasm-ticker".to_owned())
             .spawn(move || {
                 while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    // Before the epochs: a guest that looks at its deadline is told the right time.
+                    awake::tick();
                     lock(&ticks).retain(|engine| match engine.upgrade() {
                         Some(engine) => {
                             engine.increment_epoch();

@@ -177,6 +177,8 @@ fn config(key: VariantKey) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_memory64(false)
         .wasm_exceptions(true)
+        // For modules that are built with atomic instructions: no memory is shared.
+        .wasm_threads(true)
         .wasm_component_model_map(true)
         .collector(Collector::DeferredReferenceCounting)
         .wasm_component_model_fixed_length_lists(true)

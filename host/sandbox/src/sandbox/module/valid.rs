@@ -38,7 +38,18 @@ pub(in crate::sandbox) fn explained(module: &Module, error: LoadError) -> LoadEr
     }
 }
 
-/// The features that engines accept.
+/// Validates what is about to be compiled, so that an error at its end takes no time of a compiler.
+///
+/// # Errors
+///
+/// Returns an error if no engine compiles it. [`explained`] says why.
+pub(in crate::sandbox) fn expect_compilable(bytes: &[u8]) -> wasmtime::Result<()> {
+    let mut validator = Validator::new_with_features(features());
+    validator.validate_all(bytes)?;
+    Ok(())
+}
+
+/// The features that engines accept. Memories that are shared are refused when a module is read.
 fn features() -> WasmFeatures {
     let more = WasmFeatures::CM_MAP
         | WasmFeatures::CM_FIXED_LENGTH_LISTS
@@ -46,7 +57,7 @@ fn features() -> WasmFeatures {
         | WasmFeatures::CM_MORE_ASYNC_BUILTINS
         | WasmFeatures::CM_ASYNC_STACKFUL
         | WasmFeatures::CM_ERROR_CONTEXT;
-    (WasmFeatures::default() | more) - (WasmFeatures::MEMORY64 | WasmFeatures::THREADS)
+    (WasmFeatures::default() | more) - WasmFeatures::MEMORY64
 }
 
 /// Whose choice it is that a feature is not accepted.
@@ -58,18 +69,12 @@ enum Decided {
 }
 
 /// The features that engines do not accept: what they are called, who decided it, and what to do.
-const BEYOND: [(WasmFeatures, &str, Decided, &str); 11] = [
+const BEYOND: [(WasmFeatures, &str, Decided, &str); 10] = [
     (
         WasmFeatures::MEMORY64,
         "64-bit memories or tables (memory64)",
         Decided::Here,
         "; build it for wasm32",
-    ),
-    (
-        WasmFeatures::THREADS,
-        "atomic instructions (threads)",
-        Decided::Here,
-        "; build it without -pthread and -matomics",
     ),
     (
         WasmFeatures::LEGACY_EXCEPTIONS,

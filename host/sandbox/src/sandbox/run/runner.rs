@@ -7,8 +7,10 @@
 use super::failure;
 use super::program::{Code, Compiled, Program};
 use super::{component, core};
+use crate::awake::Awake;
 use crate::outcome::{Failure, FailureCode, Log, Logs};
 use crate::sandbox::abi::Waits;
+use crate::sandbox::compile::ticker::Alarm;
 use crate::sandbox::compile::variant::Variant;
 use crate::sandbox::module::{Callee, ModuleInfo};
 use crate::sandbox::world::flows::Flows;
@@ -21,7 +23,7 @@ use rwasm_value::value::Packed;
 use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use wasmtime::Store;
@@ -211,12 +213,10 @@ fn call(
     store: &mut Store<GuestState>,
     instance: Option<Instance>,
 ) -> Result<(Result<Packed, Failure>, Option<Instance>), Stop> {
-    // The other time of a deterministic task, which its runtime does not know.
-    let by_clock = request
-        .setting
-        .deterministic
-        .then(|| Some((&*compiled.variant, store.data().deadline?)))
-        .flatten();
+    let deadline = Deadline {
+        at: store.data().deadline,
+        variant: &compiled.variant,
+    };
     match &compiled.code {
         Code::Core(core) => {
             let instance = match instance {
@@ -225,7 +225,7 @@ fn call(
             };
             let waits = core.waits;
             let call = core::call(module, core, request, store, instance);
-            finish(runtime, waits, request, by_clock, call)
+            finish(runtime, waits, request, &deadline, call)
                 .map(|(value, instance)| (value, instance.map(Instance::Core)))
         }
         Code::Component(code) => {
@@ -234,7 +234,7 @@ fn call(
                 _ => None,
             };
             let call = component::call(module, code, request, store, instance);
-            finish(runtime, Waits::Maybe, request, by_clock, call)
+            finish(runtime, Waits::Maybe, request, &deadline, call)
                 .map(|(value, instance)| (value, instance.map(Instance::Component)))
         }
     }
@@ -245,7 +245,7 @@ fn finish<T>(
     runtime: &Runtime,
     waits: Waits,
     request: &Request<'_>,
-    by_clock: Option<(&Variant, Instant)>,
+    deadline: &Deadline<'_>,
     call: impl Future<Output = Result<T, Stop>>,
 ) -> Result<T, Stop> {
     let mut call = pin!(call);
@@ -260,9 +260,8 @@ fn finish<T>(
     }
     let limits = &request.setting.limits;
     runtime.block_on(async {
-        let mut timeout = pin!(tokio::time::sleep(limits.time));
+        let mut timeout = pin!(deadline.passed(request.setting));
         let mut cancelled = pin!(request.cancel.wanted());
-        let mut alarm = None;
         std::future::poll_fn(|context| {
             if let Poll::Ready(ended) = call.as_mut().poll(context) {
                 return Poll::Ready(ended);
@@ -270,20 +269,68 @@ fn finish<T>(
             if cancelled.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Stop::Failure(Failure::cancelled())));
             }
-            if timeout.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(Stop::Failure(failure::timeout(limits))));
-            }
-            if let Some((variant, deadline)) = by_clock {
-                if Instant::now() >= deadline {
-                    return Poll::Ready(Err(Stop::Failure(failure::timeout_by_clock(limits))));
-                }
-                // The task of a `block_on` has one waker.
-                alarm.get_or_insert_with(|| variant.wake_at(deadline, context.waker().clone()));
+            if let Poll::Ready(passed) = timeout.as_mut().poll(context) {
+                return Poll::Ready(Err(Stop::Failure(match passed {
+                    Passed::Time => failure::timeout(limits),
+                    Passed::Clock => failure::timeout_by_clock(limits),
+                })));
             }
             Poll::Pending
         })
         .await
     })
+}
+
+/// When a call has to end by the host's clock.
+struct Deadline<'a> {
+    /// None if it is further away than clocks reach.
+    at: Option<Awake>,
+    variant: &'a Variant,
+}
+
+/// Which time has passed.
+enum Passed {
+    Time,
+    /// The other time of a deterministic task, which its runtime does not know.
+    Clock,
+}
+
+impl Deadline<'_> {
+    /// Waits until the time of a call has passed.
+    async fn passed(&self, setting: &Setting) -> Passed {
+        let mut time = pin!(tokio::time::sleep(setting.limits.time));
+        let mut alarm: Option<(Instant, Alarm)> = None;
+        std::future::poll_fn(|context| {
+            if !setting.deterministic {
+                ready!(time.as_mut().poll(context));
+                let Some(left) = self.at.and_then(Awake::left) else {
+                    return Poll::Ready(Passed::Time);
+                };
+                // The process was suspended meanwhile.
+                time.set(tokio::time::sleep(left));
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if time.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Passed::Time);
+            }
+            if let Some(at) = self.at {
+                let Some(left) = at.left() else {
+                    return Poll::Ready(Passed::Clock);
+                };
+                let now = Instant::now();
+                // The task of a `block_on` has one waker. An alarm rings too early if the process was suspended.
+                if alarm.as_ref().is_none_or(|(rings, _)| *rings <= now)
+                    && let Some(alarm_at) = now.checked_add(left)
+                {
+                    let set = self.variant.wake_at(alarm_at, context.waker().clone());
+                    alarm = Some((alarm_at, set));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 /// Lets the runtime drop what a guest's sockets were waiting for, which otherwise stays open until

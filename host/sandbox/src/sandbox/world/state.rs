@@ -8,12 +8,12 @@ use super::pending::Pending;
 use super::request::{Request, Setting};
 use super::stdio::{Stdin, Stdio};
 use super::wasi::World;
+use crate::awake::Awake;
 use crate::cancel::Cancel;
 use crate::limits::Limits;
 use crate::outcome::Failure;
 use crate::sandbox::module::ModuleInfo;
 use std::sync::Arc;
-use std::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
@@ -25,7 +25,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 pub(in crate::sandbox) struct GuestState {
     pub(in crate::sandbox) limiter: Limiter,
     /// None if it is further away than clocks reach.
-    pub(in crate::sandbox) deadline: Option<Instant>,
+    pub(in crate::sandbox) deadline: Option<Awake>,
     /// What the host has done for a deterministic task.
     pub(in crate::sandbox) work: Option<HostWork>,
     pub(super) cancel: Cancel,
@@ -245,13 +245,13 @@ impl GuestState {
 }
 
 /// Returns the deadline by the host's clock.
-fn deadline(setting: &Setting) -> Option<Instant> {
+fn deadline(setting: &Setting) -> Option<Awake> {
     let time = if setting.deterministic {
         setting.limits.wall()
     } else {
         setting.limits.time
     };
-    Instant::now().checked_add(time)
+    Awake::now().after(time)
 }
 
 impl WasiView for GuestState {
@@ -289,7 +289,7 @@ pub(in crate::sandbox) fn arm(store: &mut Store<GuestState>, limits: &Limits) {
             Stopped::Cancelled
         } else if state
             .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
+            .is_some_and(|deadline| deadline.left().is_none())
         {
             Stopped::Deadline
         } else if state.has_overspent(fuel) {

@@ -434,6 +434,7 @@ impl InputStream for Stdin {
 mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, channel};
+    use std::task::Context;
 
     #[test]
     fn a_log_keeps_its_beginning_and_its_end() {

@@ -7,6 +7,7 @@ use super::net::{self, Peers, Refusals};
 use super::request::{Arguments, Request};
 use super::state::HOST_WORK_VERSION;
 use super::stdio::{Flowing, Stdio, unreadable};
+use crate::awake::Awake;
 use crate::grants::{Grants, Random};
 use crate::input::Chunk;
 use crate::outcome::Failure;
@@ -19,7 +20,7 @@ use std::convert::Infallible;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiView};
@@ -191,14 +192,14 @@ type Seed = [u8; 32];
 /// Reads an input that may be larger than memory, as far as the task's time allows.
 fn hash_input(chunk: &Chunk, request: &Request<'_>, hash: &mut Sha256) -> Result<(), Failure> {
     let limits = &request.setting.limits;
-    let start = Instant::now();
+    let deadline = Awake::now().after(limits.time);
     let mut input = chunk.open().map_err(|error| unreadable(&error))?;
     let mut piece = vec![0; 1 << 16];
     loop {
         if request.cancel.is_wanted() {
             return Err(Failure::cancelled());
         }
-        if start.elapsed() > limits.time {
+        if deadline.is_some_and(|deadline| deadline.left().is_none()) {
             return Err(Failure::timeout(limits.time));
         }
         match input.read(&mut piece) {

@@ -4,6 +4,7 @@
 use super::super::variant;
 use super::protocol::{Answer, COMMAND, CodeKind, Passed, Request};
 use super::system;
+use crate::sandbox::module::valid::expect_compilable;
 use rwasm_value::plain::panic_text;
 use std::ffi::OsString;
 use std::fs::File;
@@ -64,9 +65,12 @@ fn serve(request: &Request) -> Answer {
         let module = module(request.module)?;
         end_with_stdin()?;
         // The hook has reported the place; the text goes to the requester.
-        let compiled = catch_unwind(AssertUnwindSafe(|| match request.kind {
-            CodeKind::Core => engine.precompile_module(&module),
-            CodeKind::Component => engine.precompile_component(&module),
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            expect_compilable(&module)?;
+            match request.kind {
+                CodeKind::Core => engine.precompile_module(&module),
+                CodeKind::Component => engine.precompile_component(&module),
+            }
         }));
         Ok(match compiled {
             Ok(Ok(code)) if code.len() as u64 > request.code => Answer::Limit {
