@@ -224,7 +224,7 @@ fn functions_that_no_task_can_call_are_inspected_with_the_reason() {
         Some(&json!({
             "name": "a:b/files#[constructor]file",
             "wit": "a:b/files#[constructor]file: func(path: string) -> file",
-            "reason": "its result has the type `file`, a resource, which cannot leave the instance it lives in",
+            "reason": "its result has the type `file`, a resource, which only a script can keep",
         }))
     );
 }

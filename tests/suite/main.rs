@@ -48,6 +48,7 @@ mod components_by_others;
 mod javascript;
 mod languages;
 mod modules_by_others;
+mod scripts;
 mod sdk;
 mod values;
 

@@ -247,7 +247,8 @@ pub(crate) struct RunArguments {
   rwasm-cluster call numbers.wasm 'fib(30)'              the same in WAVE
   rwasm-cluster call numbers.wasm total '[1, 2, 3]'      a list: JSON or WAVE
   rwasm-cluster call numbers.wasm fib 30 --targets all   on each engine
-  rwasm-cluster call lib.wasm greet -- --name            starts with a dash",
+  rwasm-cluster call lib.wasm greet -- --name            starts with a dash
+  rwasm-cluster call zip.wasm 'codec(9).encode' text     a method of a resource",
     after_long_help = "Each ARG is one argument: write strings and bytes as they are, anything else as JSON or WAVE. Trailing \
 arguments of an option type can be omitted. A function without a result prints nothing.\n\n\
 The environment, `rwasm.toml` and the exit codes are described in `run --help`. In addition, exit code 2 means that the \
@@ -261,14 +262,23 @@ pub(crate) struct CallArguments {
     pub(crate) module: PathBuf,
 
     /// Function, or a call in WAVE with the arguments in parentheses
-    #[arg(value_name = "FUNCTION")]
-    pub(crate) function: String,
+    ///
+    /// Of a component, calls may follow each other: `codec.new(3).encode` calls a method of a resource that was made for it.
+    #[arg(value_name = "FUNCTION", required_unless_present = "script")]
+    pub(crate) function: Option<String>,
 
     /// Arguments of the function, or of its program
     ///
     /// A function without parameters leaves them to the program, if the module reads its command line.
     #[arg(value_name = "ARG")]
     pub(crate) arguments: Vec<OsString>,
+
+    /// Call functions of one instance one after the other, as FILE says, instead of FUNCTION
+    ///
+    /// A line is a call with its arguments in WAVE, as in `let codec = codec.new(3)` and `codec.encode($data)`: a variable, which
+    /// may be a resource, and a parameter, which is an ARG. The last line gives the result.
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = MODULE)]
+    pub(crate) script: Option<PathBuf>,
 
     /// Name by which the program is called, which its functions can read [default: the name of its file]
     #[arg(long, value_name = "NAME", env = "RWASM_ARGV0", hide_env = true, hide_short_help = true, help_heading = MODULE)]

@@ -22,13 +22,14 @@ impl HandOver {
         depth: 2,
     };
 
-    /// Through a server that stores it, and its result, on a disk: some 0.5 to 2 ms. Anything larger than these bytes
-    /// would not fit into a message.
+    /// Through a server that stores it, and its result, on a disk: some 0.5 to 2 ms, and now and then much more on a machine
+    /// that is busy. A lane must not run out of work then: an engine that finds none takes another lane's, which may be
+    /// long. Anything larger than these bytes would not fit into a message.
     #[cfg(feature = "nats")]
     pub(crate) const FAR: Self = Self {
         work: Duration::from_millis(20),
         bytes: 448 << 10,
-        depth: 3,
+        depth: 8,
     };
 }
 

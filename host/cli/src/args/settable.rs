@@ -9,7 +9,7 @@ use clap::Command;
 use rwasm_cluster::DETERMINISTIC_FUEL;
 
 /// Options that it may set, by their ids: how its own job is cut, spread, merged, retried and shown, and lower limits.
-const ALLOWED: [&str; 36] = [
+const ALLOWED: [&str; 37] = [
     "abi",
     "argv0",
     "backoff",
@@ -38,6 +38,7 @@ const ALLOWED: [&str; 36] = [
     "retries",
     "retry_on",
     "reuse",
+    "script",
     "seed",
     "stats",
     "stderr",

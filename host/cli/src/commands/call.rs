@@ -10,7 +10,7 @@ use crate::output::results::Output;
 use crate::output::summary::{Summary, figures};
 use crate::pipeline::{
     Ended, Plan, Progress, RunningJob, Settings, Wording, carry_out, function, read_module,
-    result_type,
+    read_script, result_type, scripted,
 };
 #[cfg(feature = "nats")]
 use rwasm_cluster::durable::{DurableJobs, DurableSettings};
@@ -19,7 +19,7 @@ use rwasm_cluster::{
     Argument, ArgumentError, Cluster, DynamicCallable, EngineId, Module, Need, SubmitError,
     TaskInfo, TaskSettings, Tasks, Type, Value, ViewKind,
 };
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 /// Calls a function and prints what it gives.
@@ -48,14 +48,19 @@ impl Calls {
             arguments.task.abi.as_ref(),
         )?;
         let called = Called::new(arguments, &module)?;
-        let function = function(&module, &called.name)?;
+        let (module, function) = if let Some(script) = &called.script {
+            scripted(&module, script)?
+        } else {
+            let function = function(&module, &called.name)?;
+            (module, function)
+        };
         let mut task = settings.task.clone();
-        task.arguments = program_arguments(&module, &function, arguments)?;
+        task.arguments = program_arguments(&module, &function, arguments, &called.arguments)?;
         let are_programs = function.signature().params.is_empty() && !task.arguments.is_empty();
         let given = if are_programs {
             Vec::new()
         } else {
-            called.arguments(&function, arguments)?
+            called.values(&function)?
         };
         let format = settings.output.format.unwrap_or(Format::Text);
         check_format(format, result_type(&function).as_ref())?;
@@ -213,22 +218,45 @@ fn labelled(
 }
 
 /// What is to be called, as it was typed.
-struct Called {
+struct Called<'a> {
     name: String,
+    /// Instead of the name.
+    script: Option<String>,
+    arguments: Vec<&'a OsStr>,
     /// In WAVE's spelling, with its arguments. Instead of the name, which may be none that WAVE
     /// knows, it has another as long, so that places in it are those of what was typed.
     wave: Option<String>,
 }
 
-impl Called {
-    fn new(arguments: &CallArguments, module: &Module) -> Result<Self, CliError> {
-        let text = arguments.function.trim();
-        let Some(open) = opening(text, module) else {
+impl<'a> Called<'a> {
+    fn new(arguments: &'a CallArguments, module: &Module) -> Result<Self, CliError> {
+        let given = arguments.arguments.iter().map(OsString::as_os_str);
+        let first = arguments.function.as_deref();
+        if let Some(path) = &arguments.script {
             return Ok(Self {
-                name: text.to_owned(),
+                name: String::new(),
+                script: Some(read_script(path)?),
+                arguments: first.map(OsStr::new).into_iter().chain(given).collect(),
                 wave: None,
             });
+        }
+        let text = first.unwrap_or_default().trim();
+        let alone = |name: &str, script, wave| Self {
+            name: name.to_owned(),
+            script,
+            arguments: given.collect(),
+            wave,
         };
+        let Some(open) = opening(text, module) else {
+            return Ok(alone(text, None, None));
+        };
+        let name = text[..open].trim_end();
+        let wave = waved(text, open);
+        let parsed = Call::parse(&wave).map(|_| ());
+        // What is no call of a function that can be called may be one of a resource.
+        if module.reads_as_script(text) && (parsed.is_err() || module.signature(name).is_none()) {
+            return Ok(alone(name, Some(text.to_owned()), None));
+        }
         let wrong = |message| CliError::Wrong {
             message,
             hint: "write `fib 30` or, in quotes, `'fib(30)'`".to_owned(),
@@ -238,24 +266,16 @@ impl Called {
                 "`{text}` already has arguments in parentheses, but more arguments follow"
             )));
         }
-        let wave = waved(text, open);
-        if let Err(error) = Call::parse(&wave) {
+        if let Err(error) = parsed {
             return Err(wrong(format!("`{text}` is not a function call: {error}")));
         }
-        Ok(Self {
-            name: text[..open].trim_end().to_owned(),
-            wave: Some(wave),
-        })
+        Ok(alone(name, None, Some(wave)))
     }
 
-    fn arguments(
-        &self,
-        function: &DynamicCallable,
-        arguments: &CallArguments,
-    ) -> Result<Vec<Argument>, CliError> {
+    fn values(&self, function: &DynamicCallable) -> Result<Vec<Argument>, CliError> {
         let params = &function.signature().params;
         let call = self.wave.as_deref().and_then(|text| Call::parse(text).ok());
-        let given = arguments.arguments.iter();
+        let given = self.arguments.iter();
         let given: Vec<&[u8]> = given.map(|text| text.as_encoded_bytes()).collect();
         let parse = |params: &[(String, Type)]| match &call {
             Some(call) => call.arguments(params),
@@ -268,7 +288,7 @@ impl Called {
         };
         let values = values.map_err(|error| CliError::Wrong {
             message: format!("`{}`: {error}", function.signature().brief()),
-            hint: argument_hint(&error, params, &arguments.arguments).to_owned(),
+            hint: argument_hint(&error, params, &self.arguments).to_owned(),
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
     }
@@ -280,10 +300,11 @@ fn program_arguments(
     module: &Module,
     function: &DynamicCallable,
     arguments: &CallArguments,
+    given: &[&OsStr],
 ) -> Result<Vec<String>, CliError> {
     let reads = module.needs().contains(&Need::Arguments);
     let is_its = reads && function.signature().params.is_empty();
-    let given: &[OsString] = if is_its { &arguments.arguments } else { &[] };
+    let given = if is_its { given } else { &[] };
     if given.is_empty() && arguments.argv0.is_none() {
         return Ok(Vec::new());
     }
@@ -327,10 +348,10 @@ fn waved(text: &str, open: usize) -> String {
 fn argument_hint(
     error: &ArgumentError,
     params: &[(String, Type)],
-    given: &[OsString],
+    given: &[&OsStr],
 ) -> &'static str {
     let is_count = matches!(error, ArgumentError::Count { .. });
-    let has_comma = |text: &OsString| text.as_encoded_bytes().contains(&b',');
+    let has_comma = |text: &&OsStr| text.as_encoded_bytes().contains(&b',');
     match params {
         [(_, Type::List(_))] if is_count && given.len() > 1 => {
             "a list is one argument: '[1, 2, 3]'"

@@ -12,7 +12,7 @@ use crate::output::summary::Summary;
 use crate::pipeline::durable;
 use crate::pipeline::{
     Ended, Plan, Progress, RunningJob, STDIN_NAME, Settings, Wording, carry_out, function,
-    is_stdin, read_module, result_type,
+    is_stdin, read_module, result_type, scripted,
 };
 use crate::text::shell_word;
 use anyhow::Context as _;
@@ -59,7 +59,12 @@ impl LineMap {
             &settings.limits,
             arguments.task.abi.as_ref(),
         )?;
-        let function = function(&module, &arguments.function)?;
+        let (module, function) = if module.reads_as_script(&arguments.function) {
+            scripted(&module, &arguments.function)?
+        } else {
+            let function = function(&module, &arguments.function)?;
+            (module, function)
+        };
         let format = settings.output.format.unwrap_or(Format::Jsonl);
         check_format(format, result_type(&function).as_ref())?;
         let lines = Lines::open(arguments, &function)?;

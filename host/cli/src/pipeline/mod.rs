@@ -19,7 +19,7 @@ mod store;
 pub(crate) use cluster::{RunningCluster, warn_of_shortages};
 pub(crate) use job::{Ended, Plan, Progress, RunningJob, Wording};
 pub(crate) use limits::limits;
-pub(crate) use module::{function, is_stdin, read_module, result_type};
+pub(crate) use module::{function, is_stdin, read_module, read_script, result_type, scripted};
 pub(crate) use settings::Settings;
 #[cfg(feature = "nats")]
 pub(crate) use store::durable;

@@ -8,6 +8,9 @@ use rwasm_cluster::{Abi, AbiError, ByteSize, DynamicCallable, Limits, LoadError,
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
+/// The largest file with a script.
+const LARGEST_SCRIPT: ByteSize = ByteSize::kib(64);
+
 /// The largest file with an ABI.
 const LARGEST_ABI: ByteSize = ByteSize::kib(16);
 
@@ -85,6 +88,27 @@ pub(crate) fn function(module: &Module, name: &str) -> Result<DynamicCallable, C
     module
         .dynamic_function(name)
         .map_err(|error| CliError::Function(Box::new(error)))
+}
+
+/// The module with a script, and the function that this is.
+pub(crate) fn scripted(module: &Module, text: &str) -> Result<(Module, DynamicCallable), CliError> {
+    let module = module.with_script(text).map_err(CliError::Load)?;
+    let function = function(&module, module.script_function().unwrap_or_default())?;
+    Ok((module, function))
+}
+
+/// The text of a script in a file.
+pub(crate) fn read_script(path: &Path) -> Result<String, CliError> {
+    let wrong = |message: String| {
+        CliError::Wrong {
+        message,
+        hint: "a script is a text file whose lines are calls, such as `let it = thing.make(1)` and `it.size()`".to_owned(),
+    }
+    };
+    let bytes = small_file::read_regular(path, LARGEST_SCRIPT);
+    let bytes =
+        bytes.map_err(|error| wrong(format!("cannot read `{}`: {error}", plain::path(path))))?;
+    String::from_utf8(bytes).map_err(|_| wrong(format!("`{}` is not UTF-8", plain::path(path))))
 }
 
 /// The type of what a call gives; none where it gives nothing.

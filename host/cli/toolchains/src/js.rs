@@ -3,6 +3,7 @@
 use crate::componentizer::Componentizer;
 use crate::error::{BuildError, Missing, ProjectError};
 use crate::project::read;
+use crate::unchanged::Inputs;
 use crate::wit::World;
 use crate::{BuildOptions, Language, Project, tool};
 use serde_json::Value;
@@ -103,6 +104,20 @@ fn manifest(path: &Path) -> Result<Value, ProjectError> {
     })
 }
 
+/// Whether a module of the project may import others from outside of it.
+fn imports_from_above(dir: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return true;
+    };
+    let is_source = |path: &Path| {
+        let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+        extension.is_some_and(|found| ["js", "mjs", "cjs"].contains(&found))
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut sources = paths.filter(|path| is_source(path));
+    sources.any(|path| std::fs::read_to_string(path).map_or(true, |text| text.contains("../")))
+}
+
 /// Builds the project, which the user has `named` this way.
 pub(crate) fn build(
     project: &Project,
@@ -131,15 +146,33 @@ pub(crate) fn build(
         version: tool.version(),
         tested: VERSION,
     };
-    componentizer.announce(project, &world, options)?;
+    componentizer.expect_fit(&world, options)?;
     let workplace = tool::workplace(&options.scratch, "js", dir)?;
     let output = workplace.join(name).with_added_extension("wasm");
     let driver = workplace.join("componentize.mjs");
     tool::write(&driver, DRIVER.as_bytes())?;
     let mut command = Command::new("node");
     command.arg(&driver).arg(&tool.package).arg(&main);
-    command.arg(world.complete(&workplace)?);
+    let wit = world.complete(&workplace)?;
+    command.arg(&wit);
     command.arg(world.name()).arg(&output).current_dir(dir);
-    componentizer.run(&mut command, options)?;
+    // The modules that it may import from there.
+    let packages = tool
+        .package
+        .ancestors()
+        .nth(2)
+        .filter(|found| !found.starts_with(dir));
+    let inputs = Inputs {
+        dir,
+        packages: packages.into_iter().collect(),
+        made: vec![wit, driver],
+        words: vec![
+            componentizer.name.to_owned(),
+            tool.version.clone(),
+            world.name().to_owned(),
+        ],
+    };
+    let inputs = Some(inputs).filter(|_| !imports_from_above(dir));
+    componentizer.run(&mut command, inputs.as_ref(), &output, project, options)?;
     Ok(output)
 }

@@ -24,6 +24,8 @@ pub mod rust;
 mod stop;
 mod tool;
 #[cfg(feature = "projects")]
+mod unchanged;
+#[cfg(feature = "projects")]
 mod wit;
 
 #[cfg(feature = "projects")]

@@ -2,6 +2,7 @@
 
 use crate::componentizer::Componentizer;
 use crate::error::{BuildError, Missing};
+use crate::unchanged::Inputs;
 use crate::wit::World;
 use crate::{BuildOptions, Language, Project, tool};
 use std::ffi::OsString;
@@ -96,12 +97,13 @@ pub(crate) fn build(
         version: tool.version(),
         tested: VERSION,
     };
-    componentizer.announce(project, &world, options)?;
+    componentizer.expect_fit(&world, options)?;
     let workplace = tool::workplace(&options.scratch, "python", dir)?;
     let output = workplace.join(name).with_added_extension("wasm");
     let mut command = Command::new(&tool.words[0]);
     command.args(&tool.words[1..]);
-    command.arg("--wit-path").arg(world.complete(&workplace)?);
+    let wit = world.complete(&workplace)?;
+    command.arg("--wit-path").arg(&wit);
     command.arg("--world").arg(world.name());
     command
         .args(["componentize", APP, "--python-path"])
@@ -111,6 +113,17 @@ pub(crate) fn build(
         // The task may import the packages of the environment.
         command.env("VIRTUAL_ENV", environment);
     }
-    componentizer.run(&mut command, options)?;
+    // Without an environment it is not known where packages are.
+    let inputs = tool.environment.as_deref().map(|environment| Inputs {
+        dir,
+        packages: vec![environment],
+        made: vec![wit],
+        words: vec![
+            componentizer.name.to_owned(),
+            tool.version.clone(),
+            world.name().to_owned(),
+        ],
+    });
+    componentizer.run(&mut command, inputs.as_ref(), &output, project, options)?;
     Ok(output)
 }

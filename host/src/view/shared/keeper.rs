@@ -54,7 +54,7 @@ impl Keeper {
             function: function.to_owned(),
             label: label.map(str::to_owned),
             repeats,
-            options: with_abi(options, module),
+            options: with_addition(options, module),
             submitted: SystemTime::now(),
             inputs,
         });
@@ -145,10 +145,15 @@ impl Keeper {
     }
 }
 
-/// Adds the ABI of a module that has one: the file of the module need not state it.
-fn with_abi(mut options: Json, module: &ModuleInfo) -> Json {
-    if let (Some(options), Some(abi)) = (options.as_object_mut(), module.abi()) {
-        options.insert("abi".to_owned(), abi.to_string().into());
+/// Adds the ABI or the script of a module that has one: the file of the module need not state it.
+fn with_addition(mut options: Json, module: &ModuleInfo) -> Json {
+    if let Some(options) = options.as_object_mut() {
+        if let Some(abi) = module.abi() {
+            options.insert("abi".to_owned(), abi.to_string().into());
+        }
+        if let Some(script) = module.script() {
+            options.insert("script".to_owned(), script.into());
+        }
     }
     options
 }

@@ -227,6 +227,9 @@ fn module(job: &JobEntry) -> Result<Module, CliError> {
     if let Some(Ok(abi)) = job.options["abi"].as_str().map(str::parse) {
         module = module.with_abi(&abi).map_err(CliError::Load)?;
     }
+    if let Some(script) = job.options["script"].as_str() {
+        module = module.with_script(script).map_err(CliError::Load)?;
+    }
     if module.hash().to_string() == job.module_hash {
         return Ok(module);
     }

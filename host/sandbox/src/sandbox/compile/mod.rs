@@ -185,7 +185,7 @@ impl Supply<'_> {
         module: &Module,
         bytes: impl FnOnce() -> Result<Bytes, LoadError>,
     ) -> Result<C, LoadError> {
-        let name = CodeCache::name(module.hash(), C::KIND, variant.compatibility());
+        let name = CodeCache::name(module.code_hash(), C::KIND, variant.compatibility());
         if let Some(code) = self.source.cached(&variant.engine, &name) {
             return Ok(code);
         }

@@ -6,6 +6,7 @@ use super::demands::Demands;
 use super::imports;
 use super::javascript;
 use super::room::Room;
+use super::script;
 use rwasm_value::plain::{in_line, plain};
 use wasmparser::{
     ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
@@ -54,6 +55,8 @@ pub(super) struct Facts {
     imports_abort: bool,
     /// The text of its ABI, if it has one.
     pub(super) abi: Option<Vec<u8>>,
+    /// The text of its script, if it has one.
+    pub(super) script: Option<Vec<u8>>,
     pub(super) demands: Demands,
     /// Of a component, the kind and name of an import that nothing can stand for.
     pub(super) unlinkable: Option<(&'static str, String)>,
@@ -211,7 +214,7 @@ impl Facts {
                     }
                     self.demands.concurrency |= imports::is_preview3(name);
                     self.imports.push(Import {
-                        offered: imports::is_provided(name),
+                        offered: imports::is_provided(name) || imports::is_logging(name),
                         module: name.to_owned(),
                         name: String::new(),
                     });
@@ -225,6 +228,11 @@ impl Facts {
                         name.starts_with("wasi:cli/run@") && imports::is_preview3(name);
                     self.demands.concurrency |= self.is_preview3;
                 }
+            }
+            Payload::CustomSection(section) if section.name() == script::SECTION => {
+                let text = section.data();
+                keep_bytes(text.len(), room)?;
+                self.script = Some(text.to_vec());
             }
             _ => {}
         }

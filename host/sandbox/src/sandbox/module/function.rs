@@ -407,6 +407,8 @@ mod tests {
 
     fn module(form: Form, functions: Vec<Function>) -> Module {
         let info = ModuleInfo(Arc::new(Inner {
+            script: None,
+            code_hash: ModuleHash::of(b""),
             name: "m.wasm".to_owned(),
             path: None,
             size: 0,

@@ -155,6 +155,13 @@ pub(in crate::sandbox) fn is_provided(name: &str) -> bool {
     preview2(name).is_some() || preview3(name).is_some() || is_host(name)
 }
 
+/// Whether the interface is `wasi:logging/logging`, in any draft or, as some tools import it, without a version. It is
+/// provided where its types are those of all drafts.
+pub(in crate::sandbox) fn is_logging(name: &str) -> bool {
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    name == "wasi:logging/logging"
+}
+
 /// Whether the host provides this import of a core module; a function has a type.
 pub(super) fn is_offered(module: &str, name: &str, ty: Option<&str>) -> bool {
     preview1(module, name).is_some()

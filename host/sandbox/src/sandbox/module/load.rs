@@ -9,6 +9,7 @@ use super::imports;
 use super::merged;
 use super::numeric;
 use super::room::Room;
+use super::script;
 use super::wit::{self, Bind, Exported};
 use super::{Form, Function, Import, Inner, Module, ModuleHash, ModuleInfo};
 use crate::limits::{Limits, MODULE_SIZE};
@@ -150,6 +151,14 @@ pub enum LoadError {
         /// Why it does not fit.
         message: String,
     },
+    /// The script does not fit the component.
+    #[error("the script does not fit module `{name}`: {message}")]
+    Script {
+        /// The module.
+        name: String,
+        /// What is wrong, and in which line.
+        message: String,
+    },
     /// The module cannot be turned into a component.
     #[error("module `{name}` cannot be turned into a component: {message}")]
     NoComponent {
@@ -273,12 +282,12 @@ impl Module {
             .and_then(|bound| bound.as_ref().ok()?.as_ref());
         let functions = || {
             if facts.is_component {
-                component_functions(&bytes, &mut room, &mut facts.imports)
+                component_functions(&bytes, &mut room, &mut facts)
             } else {
                 core_functions(&bytes, &facts, found, &mut room)
             }
         };
-        let (form, exported) = contained(functions).map_err(invalid)?;
+        let (form, exported) = contained(functions).map_err(|error| error.of(&name))?;
         if form == Form::Plain
             && let (Some(abi), Some(Err(message))) = (&abi, &bound)
         {
@@ -298,11 +307,15 @@ impl Module {
         let likely_abi = (form == Form::Plain && abi.is_none())
             .then(|| bytes_abi::likely(&facts))
             .flatten();
+        let hash = ModuleHash::of(&bytes);
+        let (script, code_hash) = script_of(facts.script.take(), hash, &bytes).map_err(invalid)?;
         let info = ModuleInfo(Arc::new(Inner {
+            script,
+            code_hash,
             has_wit: form != Form::Plain,
             likely_abi,
             abi: abi.filter(|_| form == Form::Plain),
-            hash: ModuleHash::of(&bytes),
+            hash,
             form: if facts.is_command {
                 Form::Command
             } else {
@@ -411,24 +424,71 @@ fn looks_like_wat(text: &str) -> bool {
     rest.starts_with('(')
 }
 
-/// Finds the functions, and adds to the imports the functions that a known interface lacks.
+/// Finds the functions, and the one that a script is, and adds to the imports the functions that a known interface lacks.
 fn component_functions(
     bytes: &[u8],
     room: &mut Room,
-    imports: &mut Vec<Import>,
-) -> Result<(Form, Exported), String> {
+    facts: &mut Facts,
+) -> Result<(Form, Exported), NoFunctions> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
-        return Err("it contains only WIT and no code".to_owned());
+        return Err("it contains only WIT and no code".to_owned().into());
     };
-    let exported = wit::functions(&resolve, world, Bind::Component, room)?;
+    let mut exported = wit::functions(&resolve, world, Bind::Component, room)?;
     let missing = wit::not_in_host(&resolve, world).into_iter();
-    imports.extend(missing.map(|(module, name)| Import {
+    facts.imports.extend(missing.map(|(module, name)| Import {
         module,
         name,
         offered: false,
     }));
+    if let Some(text) = &facts.script {
+        let script = script::bind(&resolve, world, text).map_err(NoFunctions::Script)?;
+        exported.functions.push(script);
+    }
     Ok((Form::Component, exported))
+}
+
+/// Why the functions of a module are not known.
+enum NoFunctions {
+    Invalid(String),
+    Script(String),
+}
+
+impl From<String> for NoFunctions {
+    fn from(message: String) -> Self {
+        Self::Invalid(message)
+    }
+}
+
+impl NoFunctions {
+    fn of(self, name: &str) -> LoadError {
+        let name = name.to_owned();
+        let told = |message| in_line(&plain(message));
+        match self {
+            Self::Invalid(message) => LoadError::Invalid {
+                name,
+                message: told(message),
+            },
+            Self::Script(message) => LoadError::Script {
+                name,
+                message: told(message),
+            },
+        }
+    }
+}
+
+/// The text of a script, and the hash of what is compiled.
+fn script_of(
+    text: Option<Vec<u8>>,
+    hash: ModuleHash,
+    bytes: &[u8],
+) -> Result<(Option<String>, ModuleHash), String> {
+    let Some(text) = text else {
+        return Ok((None, hash));
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let code = script::without_section(bytes)?;
+    Ok((Some(text), ModuleHash::of(&code)))
 }
 
 /// The ABI that the module states for its plain functions.
@@ -450,7 +510,7 @@ fn core_functions(
     facts: &Facts,
     abi: Option<&BoundAbi>,
     room: &mut Room,
-) -> Result<(Form, Exported), String> {
+) -> Result<(Form, Exported), NoFunctions> {
     if let Some((resolve, world)) = merged::decode(bytes)? {
         merged::check(bytes, room)?;
         let mut found = wit::functions(&resolve, world, Bind::Core, room)?;

@@ -3,7 +3,7 @@
 //!
 //! `load` (with `facts`) and `wit` (with `signature`) analyse it, within `room` and with panics of
 //! parsers contained by `foreign`; `merged` reads the WIT that it carries, and `numeric` what it has
-//! if it carries none, with `bytes_abi` if it is known how they take bytes. `imports` lists what the host provides, with `javascript`, and `needs` what the module may
+//! if it carries none, with `bytes_abi` if it is known how they take bytes. `script` makes a function of several calls. `imports` lists what the host provides, with `javascript`, and `needs` what the module may
 //! access. `names` finds a function by its name, and `function` checks its types against Rust's.
 //! `printed` writes the WIT, `strip` makes other modules of the same program, and `valid` validates
 //! the code for engines elsewhere.
@@ -22,6 +22,7 @@ pub(super) mod needs;
 mod numeric;
 mod printed;
 mod room;
+mod script;
 mod signature;
 mod streamed;
 pub(super) mod strip;
@@ -36,6 +37,7 @@ use load::LoadError;
 use names::Functions;
 use rwasm_value::plain::in_line;
 use rwasm_value::value::Type;
+pub(in crate::sandbox) use script::{Error as StepError, Gives, Operand, Step, Steps};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::ops::Deref;
@@ -78,6 +80,10 @@ pub(super) struct Inner {
     pub(super) abi: Option<Abi>,
     /// How they appear to, as the text of an ABI, if it does not.
     pub(super) likely_abi: Option<String>,
+    /// The text of its script, if it has one.
+    pub(super) script: Option<String>,
+    /// The hash of what is compiled: without a script.
+    pub(super) code_hash: ModuleHash,
     /// Of a component, the kind and name of an import that nothing can stand for.
     pub(super) unlinkable: Option<(&'static str, String)>,
 }
@@ -173,6 +179,8 @@ pub(super) enum Binding {
     Plain,
     /// An export of a core module that takes or returns pointers and lengths.
     Bytes(BytesCall),
+    /// Calls of several exports of a component.
+    Script(Arc<Steps>),
 }
 
 /// Writes the function as WIT does: `mapper: func(text: string) -> u64`.
@@ -411,6 +419,17 @@ impl ModuleInfo {
     #[must_use]
     pub fn likely_abi(&self) -> Option<&str> {
         self.0.likely_abi.as_deref()
+    }
+
+    /// Returns the text of its script; see [`Module::with_script`].
+    #[must_use]
+    pub fn script(&self) -> Option<&str> {
+        self.0.script.as_deref()
+    }
+
+    /// Returns the hash of what is compiled, which is the same for all scripts of a component.
+    pub(in crate::sandbox) fn code_hash(&self) -> ModuleHash {
+        self.0.code_hash
     }
 
     /// Whether its `_start` prepares it, so that it is run before a function is called. That of a WASI command is its program,

@@ -51,7 +51,7 @@ impl Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.kind {
-            UnsupportedType::Resource => "a resource, which cannot leave the instance it lives in",
+            UnsupportedType::Resource => "a resource, which only a script can keep",
             UnsupportedType::Stream => {
                 "a stream that this host cannot pass: it passes those of numbers, `bool`, `char`, `string`, `list<u8>`, \
                 `list<string>`, and `tuple<string, T>` of a string, `u32` or `u64`, as a parameter, a result, or part of a \

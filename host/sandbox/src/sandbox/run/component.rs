@@ -4,9 +4,9 @@
 
 use super::bulk::Passing;
 use super::failure;
-use super::program::{Command, ComponentCode};
+use super::program::{Command, ComponentCode, Exports};
 use super::runner::Stop;
-use super::{concurrent, core, text};
+use super::{concurrent, core, script, text};
 use crate::input::Chunk;
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::abi::val;
@@ -17,7 +17,7 @@ use crate::sandbox::world::stdio::{OutputLimitPassed, unreadable};
 use rwasm_value::value::codec::{Reader, Writer};
 use rwasm_value::value::{Packed, Type};
 use wasmtime::Store;
-use wasmtime::component::{Func, Instance, Val};
+use wasmtime::component::{ComponentExportIndex, Func, Instance, Val};
 use wasmtime_wasi::I32Exit;
 
 /// Calls the target of the request, in `instance` or in a fresh one.
@@ -36,14 +36,17 @@ pub(super) async fn call(
                 None => code.instance.instantiate_async(&mut *store).await?,
             };
             let function = &module.functions()[idx];
-            let callee = instance
-                .get_func(&mut *store, code.functions[idx])
-                .ok_or_else(|| {
-                    Failure::new(
-                        FailureCode::Internal,
-                        format!("the export `{}` is missing", function.name),
-                    )
-                })?;
+            let export = match &code.functions[idx] {
+                Exports::One(export) => export,
+                Exports::OfSteps(exports) => {
+                    let payload = script::call(store, instance, exports, function, request).await?;
+                    return Ok((
+                        payload.and_then(|payload| text::returned(function, payload)),
+                        Some(instance),
+                    ));
+                }
+            };
+            let callee = callee(store, instance, export, &function.name)?;
             let payload = match code.bulk[idx] {
                 _ if code.is_concurrent => {
                     concurrent::call(store, callee, function, request).await?
@@ -65,6 +68,19 @@ pub(super) async fn call(
             Ok((text::returned(function, payload), Some(instance)))
         }
     }
+}
+
+/// The function that an instance exports there.
+pub(super) fn callee(
+    store: &mut Store<GuestState>,
+    instance: Instance,
+    export: &ComponentExportIndex,
+    name: &str,
+) -> Result<Func, Failure> {
+    instance.get_func(store, export).ok_or_else(|| {
+        let message = format!("the export `{name}` is missing");
+        Failure::new(FailureCode::Internal, message)
+    })
 }
 
 async fn run_program(
@@ -111,13 +127,19 @@ async fn call_dynamic(
     function: &Function,
     request: &Request<'_>,
 ) -> Result<Vec<u8>, Stop> {
+    let arguments = arguments(function, request)?;
+    call_with(store, callee, function, arguments, request).await
+}
+
+/// The arguments of the function.
+pub(super) fn arguments(function: &Function, request: &Request<'_>) -> Result<Vec<Val>, Stop> {
     let damaged = |error| {
         Failure::new(
             FailureCode::BadInput,
             format!("malformed argument: {error}"),
         )
     };
-    let arguments = match request.arguments {
+    Ok(match request.arguments {
         Arguments::Chunk(chunk) => vec![whole(chunk, function)?],
         Arguments::Values(values) => values
             .iter()
@@ -130,8 +152,7 @@ async fn call_dynamic(
                 .collect::<Result<_, _>>()?;
             vec![Val::List(parts)]
         }
-    };
-    call_with(store, callee, function, arguments, request).await
+    })
 }
 
 /// Passes a chunk as the one value that the function takes.

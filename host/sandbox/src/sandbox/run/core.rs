@@ -68,7 +68,10 @@ pub(super) async fn call(
                     };
                     typed.run(store, &instance).await?
                 }
-                Binding::Plain | Binding::Bytes(_) | Binding::Component { .. } => {
+                Binding::Plain
+                | Binding::Bytes(_)
+                | Binding::Component { .. }
+                | Binding::Script(_) => {
                     let plain = PlainCall {
                         code,
                         request,

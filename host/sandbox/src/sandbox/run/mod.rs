@@ -10,5 +10,6 @@ pub(super) mod failure;
 mod plain;
 pub(super) mod program;
 pub(super) mod runner;
+mod script;
 mod streams;
 mod text;

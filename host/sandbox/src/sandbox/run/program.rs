@@ -89,9 +89,16 @@ pub(in crate::sandbox) struct ComponentCode {
     /// Whether it may have more than one call at a time.
     pub(super) is_concurrent: bool,
     /// One for each function of the module.
-    pub(super) functions: Vec<ComponentExportIndex>,
+    pub(super) functions: Vec<Exports>,
     /// Likewise: how it is called if it passes bulk data.
     pub(super) bulk: Vec<Option<Bulk>>,
+}
+
+/// The exports that a function is.
+pub(super) enum Exports {
+    One(ComponentExportIndex),
+    /// One for each step of a script.
+    OfSteps(Vec<ComponentExportIndex>),
 }
 
 /// A component's program, by the version of WASI.
@@ -404,34 +411,38 @@ impl ComponentCode {
             )),
             _ => None,
         };
+        let export = |instance: Option<&str>, name: &str| {
+            let missing =
+                || LoadError::invalid(module, format!("its function `{name}` is missing"));
+            let instance = match instance {
+                Some(name) => Some(component.get_export_index(None, name).ok_or_else(missing)?),
+                None => None,
+            };
+            component
+                .get_export_index(instance.as_ref(), name)
+                .ok_or_else(missing)
+        };
         let functions = module
             .functions()
             .iter()
             .map(|function| {
-                let (instance, name) = match &function.binding {
+                Ok(match &function.binding {
                     Binding::Component { instance, function } => {
-                        (instance.as_deref(), function.as_str())
+                        Exports::One(export(instance.as_deref(), function)?)
+                    }
+                    Binding::Script(steps) => {
+                        let steps = steps.0.iter();
+                        let exports =
+                            steps.map(|step| export(step.instance.as_deref(), &step.function));
+                        Exports::OfSteps(exports.collect::<Result<_, LoadError>>()?)
                     }
                     Binding::Typed(_) | Binding::Plain | Binding::Bytes(_) => {
-                        match function.name.split_once('#') {
-                            Some((instance, name)) => (Some(instance), name),
-                            None => (None, function.name.as_str()),
-                        }
+                        Exports::One(match function.name.split_once('#') {
+                            Some((instance, name)) => export(Some(instance), name)?,
+                            None => export(None, &function.name)?,
+                        })
                     }
-                };
-                let missing = || {
-                    LoadError::invalid(
-                        module,
-                        format!("its function `{}` is missing", function.name),
-                    )
-                };
-                let instance = match instance {
-                    Some(name) => Some(component.get_export_index(None, name).ok_or_else(missing)?),
-                    None => None,
-                };
-                component
-                    .get_export_index(instance.as_ref(), name)
-                    .ok_or_else(missing)
+                })
             })
             .collect::<Result<_, LoadError>>()?;
         Ok(Self {

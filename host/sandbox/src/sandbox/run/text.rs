@@ -25,15 +25,20 @@ pub(super) fn returned(function: &Function, payload: Vec<u8>) -> Result<Packed, 
     if is_ok {
         return Ok(value);
     }
-    let message = match value.unpack() {
+    Err(failed(&function.name, &value))
+}
+
+/// The failure of a task whose function, of this name, returned an error.
+pub(super) fn failed(name: &str, error: &Packed) -> Failure {
+    let message = match error.unpack() {
         Ok(Value::String(text)) => text,
         Ok(Value::Tuple(fields)) if fields.is_empty() => {
-            format!("`{}` returned an error without a message", function.name)
+            format!("`{name}` returned an error without a message")
         }
         Ok(other) => rwasm_value::format::to_wave(&other),
         Err(error) => error.to_string(),
     };
-    Err(Failure::new(FailureCode::GuestError, message))
+    Failure::new(FailureCode::GuestError, message)
 }
 
 /// Checks that the chunk's bytes are UTF-8, as a `string` must be.

@@ -6,6 +6,7 @@
 //! wasmtime's own stubs would replace all of such an interface and hide what the host provides.
 
 use super::host::HostFunctions;
+use super::logging;
 use super::state::GuestState;
 use crate::sandbox::module::imports;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
@@ -183,7 +184,9 @@ impl Stubs<'_> {
     ) -> wasmtime::Result<()> {
         match item {
             ComponentItem::ComponentFunc(ty) => {
-                if self.functions.bind(linker, module, name, ty)? {
+                if self.functions.bind(linker, module, name, ty)?
+                    || logging::define(linker, module, name, ty)?
+                {
                     return Ok(());
                 }
                 if self.strict {
