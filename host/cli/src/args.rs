@@ -247,8 +247,7 @@ pub(crate) struct RunArguments {
   rwasm-cluster call numbers.wasm 'fib(30)'              the same in WAVE
   rwasm-cluster call numbers.wasm total '[1, 2, 3]'      a list: JSON or WAVE
   rwasm-cluster call numbers.wasm fib 30 --targets all   on each engine
-  rwasm-cluster call lib.wasm greet -- --name            starts with a dash
-  rwasm-cluster call zip.wasm 'codec(9).encode' text     a method of a resource",
+  rwasm-cluster call lib.wasm greet -- --name            starts with a dash",
     after_long_help = "Each ARG is one argument: write strings and bytes as they are, anything else as JSON or WAVE. Trailing \
 arguments of an option type can be omitted. A function without a result prints nothing.\n\n\
 The environment, `rwasm.toml` and the exit codes are described in `run --help`. In addition, exit code 2 means that the \
