@@ -189,6 +189,25 @@ fn what_cannot_run_is_told_in_a_line_and_never_called_invalid() {
 }
 
 #[test]
+fn names_that_the_toolchain_reserves_are_not_offered() {
+    let dir = folder();
+    let exports = ["_seven", "__seven", "_emscripten_seven", "_initialize"];
+    let exports = exports
+        .map(|name| format!(r#"(export "{name}" (func $none))"#))
+        .concat();
+    let module = format!(
+        r#"(module (func $none) {exports} (func (export "_six") (result i32) i32.const 6))"#
+    );
+    let path = file(&dir, "names.wat", module);
+    let shown = inspect(&path).output();
+    assert!(
+        shown.contains("functions  _seven: func()\n           _six: func() -> s32\nimports"),
+        "{shown}"
+    );
+    assert_eq!(call(&path, "_six").output(), "6\n");
+}
+
+#[test]
 fn what_no_pool_has_room_for_runs_without_one() {
     let dir = folder();
     let function = r#"(func (export "f") (result i32) i32.const 1)"#;

@@ -532,8 +532,7 @@ fn core_functions(
     }
     let mut exported = Exported::default();
     for (name, index) in &facts.exported_functions {
-        // Names with two underscores belong to the toolchain (`__wasm_call_ctors`).
-        if name.starts_with('_') || name == "cabi_realloc" {
+        if is_of_the_toolchain(name) {
             continue;
         }
         if let Some(ty) = facts.function_type(*index) {
@@ -554,6 +553,15 @@ fn core_functions(
         }
     }
     Ok((Form::Plain, exported))
+}
+
+/// Whether an export serves the host or the linker rather than callers. C reserves names with two underscores for the
+/// toolchain (`__wasm_call_ctors`).
+fn is_of_the_toolchain(name: &str) -> bool {
+    let is_reserved = ["__", "_emscripten_"]
+        .iter()
+        .any(|begin| name.starts_with(begin));
+    is_reserved || ["_start", "_initialize", "cabi_realloc"].contains(&name)
 }
 
 /// The limit that the compilation of a module exceeded.
