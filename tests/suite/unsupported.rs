@@ -160,6 +160,10 @@ fn what_cannot_run_is_told_in_a_line_and_never_called_invalid() {
         };
         let shown = inspect(&path).output();
         assert!(line(&shown), "{why} is not in {shown}");
+        assert!(
+            shown.contains("example    none: it cannot run\n"),
+            "{shown}"
+        );
         let json = inspect(&path).typed("--format json").end().json();
         assert!(
             json["cannot_run"]

@@ -27,6 +27,7 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
     let examples = Examples {
         module: &module,
         abi: arguments.abi.as_ref(),
+        cannot_run: hindrance.is_some(),
     };
     let text = match arguments.format {
         InspectFormat::Text => text(&module, hindrance.as_deref(), &examples),
@@ -50,6 +51,8 @@ struct Examples<'a> {
     module: &'a Module,
     /// The ABI that was given on the command line, and has to be given again.
     abi: Option<&'a Abi>,
+    /// There are none then.
+    cannot_run: bool,
 }
 
 /// The most parts that the arguments of an example have together.
@@ -120,6 +123,9 @@ impl Examples<'_> {
     /// Those there are, the one of `run` first.
     fn all(&self) -> Vec<String> {
         let examples: Vec<String> = [self.run(), self.call()].into_iter().flatten().collect();
+        if self.cannot_run {
+            return vec!["none: it cannot run".to_owned()];
+        }
         if examples.is_empty() {
             return vec!["none: it has no function".to_owned()];
         }
@@ -318,7 +324,7 @@ fn json(module: &Module, hindrance: Option<&str>, examples: &Examples<'_>) -> St
         "abi": module.abi().map(ToString::to_string),
         "likely_abi": module.likely_abi(),
         "example": examples.all().first(),
-        "example_call": examples.call(),
+        "example_call": examples.call().filter(|_| !examples.cannot_run),
     });
     json_document(&document)
 }
