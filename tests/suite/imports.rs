@@ -6,34 +6,34 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A component that asks for HTTP, which passes on streams that this host does have, and for an interface that newer
+/// A component that asks for a store, which passes on streams that this host does have, and for an interface that newer
 /// hosts have beside the clocks.
 const ASKING: &str = r#"(component
   (import "wasi:io/streams@0.2.0" (instance $streams
     (export "input-stream" (type (sub resource)))))
   (alias export $streams "input-stream" (type $stream))
-  (import "wasi:http/types@0.2.0" (instance $http
+  (import "wasi:blobstore/types@0.2.0" (instance $store
     (alias outer 1 $stream (type $outer))
     (export "input-stream" (type $body (eq $outer)))
-    (export "fields" (type $fields (sub resource)))
-    (export "[constructor]fields" (func (result (own $fields))))
+    (export "values" (type $values (sub resource)))
+    (export "[constructor]values" (func (result (own $values))))
     (export "body" (func (result (own $body))))))
   (import "wasi:clocks/timezone@0.2.0" (instance $zone
     (export "offset" (func (result s32)))))
-  (core func $new (canon lower (func $http "[constructor]fields")))
-  (core func $body (canon lower (func $http "body")))
+  (core func $new (canon lower (func $store "[constructor]values")))
+  (core func $body (canon lower (func $store "body")))
   (core func $offset (canon lower (func $zone "offset")))
   (core module $code
     (import "" "new" (func $new (result i32)))
     (import "" "body" (func $body (result i32)))
     (import "" "offset" (func $offset (result i32)))
-    (func (export "fields") (result i32) (call $new))
+    (func (export "values") (result i32) (call $new))
     (func (export "body") (result i32) (call $body))
     (func (export "offset") (result i32) (call $offset))
     (func (export "seven") (result i32) (i32.const 7)))
   (core instance $made (instantiate $code (with "" (instance
     (export "new" (func $new)) (export "body" (func $body)) (export "offset" (func $offset))))))
-  (func (export "fields") (result u32) (canon lift (core func $made "fields")))
+  (func (export "values") (result u32) (canon lift (core func $made "values")))
   (func (export "body") (result u32) (canon lift (core func $made "body")))
   (func (export "offset") (result s32) (canon lift (core func $made "offset")))
   (func (export "seven") (result u32) (canon lift (core func $made "seven"))))"#;
@@ -53,10 +53,10 @@ fn a_call_of_what_is_not_there_names_it() {
     assert_eq!(call(&asking, "seven").output(), "7\n");
     for (function, parts) in [
         (
-            "fields",
-            ["`[constructor]fields`", "`wasi:http/types@0.2.0`"],
+            "values",
+            ["`[constructor]values`", "`wasi:blobstore/types@0.2.0`"],
         ),
-        ("body", ["`body`", "`wasi:http/types@0.2.0`"]),
+        ("body", ["`body`", "`wasi:blobstore/types@0.2.0`"]),
         ("offset", ["`offset`", "`wasi:clocks/timezone@0.2.0`"]),
     ] {
         let ended = call(&asking, function).fails(11);
@@ -67,7 +67,7 @@ fn a_call_of_what_is_not_there_names_it() {
     call(&asking, "seven")
         .arg("--strict-imports")
         .fails(10)
-        .expect_stderr_has(&["wasi:http/types@0.2.0", "not provide"]);
+        .expect_stderr_has(&["wasi:blobstore/types@0.2.0", "not provide"]);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn inspect_says_what_is_offered() {
         imports,
         json!([
             import("wasi:io/streams@0.2.0", true),
-            import("wasi:http/types@0.2.0", false),
+            import("wasi:blobstore/types@0.2.0", false),
             import("wasi:clocks/timezone@0.2.0", false),
         ])
     );

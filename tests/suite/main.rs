@@ -67,6 +67,7 @@ mod help;
 mod history;
 mod host_interface;
 mod hostile;
+mod http;
 mod imports;
 mod network;
 mod not_text;

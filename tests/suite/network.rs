@@ -2,7 +2,7 @@
 //!
 //! The guest `dial` is a core module that imports WASI's sockets, and becomes a component for it.
 
-mod peers;
+pub(crate) mod peers;
 
 use crate::support::{Cli, call, cluster, guest, is_alone, module, open_files, program, until};
 use peers::{Silent, echo_datagrams, echo_streams, stranger};

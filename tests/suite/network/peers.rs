@@ -64,7 +64,7 @@ pub(super) fn stranger() -> u16 {
 }
 
 /// A port at which nobody listens.
-pub(super) fn nobody() -> u16 {
+pub(crate) fn nobody() -> u16 {
     listener().1
 }
 

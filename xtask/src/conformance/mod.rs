@@ -26,6 +26,10 @@ const BINDING: [&str; 9] = [
     "sockets-udp-send",
 ];
 
+/// A test that sets targets of requests without a slash at their beginning, which wasmtime refuses: such a target can address
+/// another host than the one that the request is sent to.
+const ODD_TARGETS: &str = "http-request";
+
 /// What became of a test.
 enum Ended {
     Passed,
@@ -100,6 +104,11 @@ fn one(test: &Path, program: &Path, scratch: &Path) -> Result<Ended> {
     if BINDING.contains(&name.as_ref()) {
         return Ok(Ended::Skipped(
             "it binds a socket to an address of its choice",
+        ));
+    }
+    if name == ODD_TARGETS {
+        return Ok(Ended::Skipped(
+            "it wants targets of requests that do not begin with a slash",
         ));
     }
     let mut command = Command::new(program);

@@ -43,9 +43,6 @@ impl Spec {
         let proposals = json["proposals"].as_array().into_iter().flatten();
         for proposal in proposals {
             spec.sockets |= proposal == "sockets";
-            if proposal == "http" && spec.needs.is_none() {
-                spec.needs = Some("it uses `wasi:http`, which is not provided");
-            }
         }
         spec.runs(json);
         spec.waits(json);
@@ -117,7 +114,6 @@ mod tests {
     fn what_a_task_does_not_have_is_told() {
         for json in [
             json!({"world": "wasi:http/service"}),
-            json!({"proposals": ["http"]}),
             json!({"operations": [{"type": "connect"}]}),
         ] {
             assert!(Spec::read(&json).needs.is_some(), "{json}");

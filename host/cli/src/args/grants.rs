@@ -29,7 +29,7 @@ pub(crate) struct GrantOptions {
     #[arg(long = "env-file", value_name = "FILE", action = ArgAction::Append, hide_short_help = true, help_heading = GRANTS)]
     pub(crate) env_files: Vec<PathBuf>,
 
-    /// Grant a network peer for TCP, UDP and name lookup
+    /// Grant a network peer for TCP, UDP, HTTP and name lookup
     ///
     /// The port `*` is any port.
     #[arg(long = "net", value_name = "HOST:PORT", value_parser = read::<NetGrant>, env = "RWASM_NET", hide_env = true, value_delimiter = ',', action = ArgAction::Append, help_heading = GRANTS)]

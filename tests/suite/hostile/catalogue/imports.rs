@@ -50,11 +50,11 @@ pub(super) fn import_names_with_commands() -> Case {
     case.fails(FailureCode::ImportDenied, &["title"])
 }
 
-pub(super) fn component_asks_for_http() -> Case {
-    let case = Case::row(30).call("fetch", "");
+pub(super) fn component_asks_for_a_store() -> Case {
+    let case = Case::row(29).call("open", "");
     case.fails(
         FailureCode::ImportDenied,
-        &["`handle` of `wasi:http/outgoing-handler@0.2.0`"],
+        &["`open` of `wasi:keyvalue/store@0.2.0`"],
     )
 }
 

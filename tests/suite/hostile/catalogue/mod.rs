@@ -13,6 +13,7 @@ mod run;
 mod abi;
 mod concurrency;
 mod files;
+mod http;
 mod imports;
 mod loading;
 mod memory;
@@ -50,7 +51,7 @@ for_each_hostile!(list);
 /// The cases of all classes, by the names of their guests.
 mod cases {
     pub(super) use super::{
-        abi::*, concurrency::*, files::*, imports::*, loading::*, memory::*, network::*, output::*,
-        stack::*, state::*, stdio::*, time::*, traps::*,
+        abi::*, concurrency::*, files::*, http::*, imports::*, loading::*, memory::*, network::*,
+        output::*, stack::*, state::*, stdio::*, time::*, traps::*,
     };
 }

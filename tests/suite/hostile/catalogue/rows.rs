@@ -77,6 +77,11 @@ pub(crate) const ROWS: &[(u8, &str)] = &[
     ),
     (50, "begins calls without end that never end"),
     (51, "floods, hoards or misuses streams"),
+    (52, "asks a server that never answers"),
+    (53, "asks a server that sends headers without end"),
+    (54, "asks a server that sends a body without end"),
+    (55, "sends requests without end"),
+    (56, "sends headers or a body without end"),
 ];
 
 /// Rows that tests of their own show, and where.

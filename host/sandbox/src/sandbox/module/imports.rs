@@ -71,8 +71,8 @@ pub(in crate::sandbox) fn preview1(module: &str, name: &str) -> Option<Waits> {
     }
 }
 
-/// The interfaces of WASI preview 2 that the host provides, as wasmtime-wasi defines them.
-const INTERFACES: [&str; 27] = [
+/// The interfaces of WASI preview 2 that the host provides, as wasmtime-wasi and wasmtime-wasi-http define them.
+const INTERFACES: [&str; 29] = [
     "cli/environment",
     "cli/exit",
     "cli/stderr",
@@ -87,6 +87,8 @@ const INTERFACES: [&str; 27] = [
     "clocks/wall-clock",
     "filesystem/preopens",
     "filesystem/types",
+    "http/outgoing-handler",
+    "http/types",
     "io/error",
     "io/poll",
     "io/streams",
@@ -102,8 +104,8 @@ const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
-/// The version in which wasmtime-wasi defines all of them.
-pub(super) const PREVIEW2: &str = "0.2.12";
+/// The version in which wasmtime defines all of them.
+pub(in crate::sandbox) const PREVIEW2: &str = "0.2.12";
 
 /// Returns the interface of WASI preview 2 with that name, without its version, if this host
 /// provides it. All its versions are compatible with each other.
@@ -117,8 +119,8 @@ fn of_wasi<'a>(name: &'a str, interfaces: &[&str], versions: &str) -> Option<&'a
     (interfaces.contains(&interface) && version.starts_with(versions)).then_some(interface)
 }
 
-/// The interfaces of WASI 0.3 that the host provides, as wasmtime-wasi defines them.
-const INTERFACES_OF_PREVIEW3: [&str; 21] = [
+/// The interfaces of WASI 0.3 that the host provides, as wasmtime-wasi and wasmtime-wasi-http define them.
+const INTERFACES_OF_PREVIEW3: [&str; 23] = [
     "cli/environment",
     "cli/exit",
     "cli/stderr",
@@ -135,6 +137,8 @@ const INTERFACES_OF_PREVIEW3: [&str; 21] = [
     "clocks/types",
     "filesystem/preopens",
     "filesystem/types",
+    "http/client",
+    "http/types",
     "random/insecure",
     "random/insecure-seed",
     "random/random",
@@ -142,7 +146,7 @@ const INTERFACES_OF_PREVIEW3: [&str; 21] = [
     "sockets/types",
 ];
 
-/// The version in which wasmtime-wasi defines all of them.
+/// The version in which wasmtime defines all of them.
 pub(in crate::sandbox) const PREVIEW3: &str = "0.3.0";
 
 /// Returns the interface of WASI 0.3 with that name, without its version, if this host provides it.
@@ -194,6 +198,12 @@ pub(in crate::sandbox) fn is_preview3(name: &str) -> bool {
     name.strip_prefix("wasi:")
         .and_then(|name| name.split_once('@'))
         .is_some_and(|(_, version)| version.starts_with("0.3."))
+}
+
+/// Whether a module that exports this interface is an HTTP server.
+pub(super) fn is_server(name: &str) -> bool {
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    matches!(name, "wasi:http/incoming-handler" | "wasi:http/handler")
 }
 
 /// Whether the import belongs to a WIT interface and so needs the component model. The host's own
@@ -288,7 +298,8 @@ mod tests {
             ("wasi:clocks/timezone@0.2.12", None),
             ("wasi:cli/environment@0.3.0", None),
             ("wasi:cli/environment", None),
-            ("wasi:http/types@0.2.12", None),
+            ("wasi:http/types@0.2.12", Some("http/types")),
+            ("wasi:http/incoming-handler@0.2.12", None),
         ] {
             assert_eq!(preview2(name), interface, "{name}");
         }

@@ -110,6 +110,7 @@ fn of_interface(interface: &str) -> &'static [Need] {
         "clocks/monotonic-clock" | "clocks/system-clock" | "clocks/wall-clock" => &[Need::Clock],
         "filesystem/preopens" | "filesystem/types" => &[Need::Files],
         "random/insecure" | "random/insecure-seed" | "random/random" => &[Need::Random],
+        "http/client" | "http/outgoing-handler" => &[Need::Network],
         interface if interface.starts_with("sockets/") => &[Need::Network],
         _ => &[],
     }

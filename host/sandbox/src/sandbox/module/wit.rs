@@ -1,7 +1,7 @@
 //! Finds the functions that a module exports in the WIT it carries, including those that no task
 //! can call.
 
-use super::imports::host_functions;
+use super::imports::{self, host_functions};
 use super::room::{Room, Weights};
 use super::signature::{self, Obstacle};
 use super::streamed;
@@ -18,6 +18,9 @@ pub(super) enum Bind {
     Core,
     Component,
 }
+
+/// Why no task can call the function by which a module answers requests.
+const SERVES: &str = "it answers HTTP requests, as a server does, and a task is called with values";
 
 /// What a module exports.
 #[derive(Default)]
@@ -72,7 +75,10 @@ pub(super) fn functions(
             Err(reason) => found.uncallable.push(Uncallable {
                 name: full_name(interface, function),
                 wit: signature::of(resolve, function),
-                reason,
+                reason: match interface {
+                    Some(interface) if imports::is_server(interface) => SERVES.to_owned(),
+                    _ => reason,
+                },
             }),
         }
         Ok::<(), String>(())

@@ -6,6 +6,7 @@ use crate::outcome::{Failure, FailureCode, Log};
 use crate::sandbox::module::Function;
 use crate::sandbox::module::imports;
 use crate::sandbox::world::host::HostFunctionFailed;
+use crate::sandbox::world::http::MAX_FIELDS;
 use crate::sandbox::world::quota::{Quota, Reached};
 use crate::sandbox::world::request::Request;
 use crate::sandbox::world::state::{GuestState, MOST_INSTANCES, Refused, Stopped, StoppedByHost};
@@ -17,6 +18,7 @@ use std::fmt::Write as _;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::FieldMapError;
 
 /// How many frames of a guest's backtrace are kept.
 const MAX_FRAMES: usize = 24;
@@ -79,32 +81,8 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
         let message = format!("the instance pool is full: {error}");
         return Failure::new(FailureCode::Internal, message);
     }
-    if has_no_handle_left(error) {
-        return no_handle_left(limits);
-    }
-    if is_out_of_hostcall_fuel(error) {
-        return output_limit(limits);
-    }
-    if has_too_many_resources(error) {
-        let message = "the guest made more resources of its own than a component may have";
-        return Failure::new(FailureCode::MemoryLimit, message);
-    }
-    if has_too_many_instances(error) {
-        return Failure::new(
-            FailureCode::MemoryLimit,
-            format!(
-                "the component has more than {MOST_INSTANCES} core modules, the most it may have"
-            ),
-        );
-    }
-    if wanted_too_much_random(error) {
-        return Failure::new(
-            FailureCode::MemoryLimit,
-            format!(
-                "the guest asked for more random bytes at once than its limit of {} (raise `Limits::random`)",
-                limits.random
-            ),
-        );
+    if let Some(failure) = asked_too_much(error, limits) {
+        return failure;
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Failure::new(
@@ -131,6 +109,39 @@ fn without_backtrace(error: &wasmtime::Error, state: &GuestState, limits: &Limit
             }
         },
     }
+}
+
+/// Returns the failure of a guest that has or asked for too much of something that the host keeps.
+fn asked_too_much(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
+    let memory_limit = |message: String| Some(Failure::new(FailureCode::MemoryLimit, message));
+    if has_no_handle_left(error) {
+        return Some(no_handle_left(limits));
+    }
+    if is_out_of_hostcall_fuel(error) {
+        return Some(output_limit(limits));
+    }
+    if has_too_many_resources(error) {
+        let message = "the guest made more resources of its own than a component may have";
+        return memory_limit(message.to_owned());
+    }
+    if has_too_many_instances(error) {
+        return memory_limit(format!(
+            "the component has more than {MOST_INSTANCES} core modules, the most it may have"
+        ));
+    }
+    if wanted_too_much_random(error) {
+        return memory_limit(format!(
+            "the guest asked for more random bytes at once than its limit of {} (raise `Limits::random`)",
+            limits.random
+        ));
+    }
+    if error.is::<FieldMapError>() {
+        let most = ByteSize::new(MAX_FIELDS as u64);
+        return memory_limit(format!(
+            "the guest made HTTP headers of more than {most}, the most that a request may have"
+        ));
+    }
+    None
 }
 
 /// A program that exits with an error after it was refused memory, or reached a limit of its directories, fails for that

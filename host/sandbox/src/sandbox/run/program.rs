@@ -11,6 +11,7 @@ use crate::sandbox::module::valid;
 use crate::sandbox::module::{Binding, Form, Function, Import, Module, ModuleInfo};
 use crate::sandbox::world::files;
 use crate::sandbox::world::host::{self, HostFunctions};
+use crate::sandbox::world::http;
 use crate::sandbox::world::javascript;
 use crate::sandbox::world::net;
 use crate::sandbox::world::pending;
@@ -400,6 +401,7 @@ impl ComponentCode {
             files::define_in_preview3(&mut linker).map_err(invalid)?;
             pending::define(&mut linker).map_err(invalid)?;
         }
+        http::define(&mut linker, &component).map_err(invalid)?;
         stubs::define(&mut linker, &component, imports.host, imports.strict).map_err(invalid)?;
         let instance = linker.instantiate_pre(&component).map_err(invalid)?;
         let command = match module.form() {

@@ -3,6 +3,7 @@
 
 use super::files::Files;
 use super::host::Desk;
+use super::http::Http;
 use super::net::{Peers, Refusals};
 use super::pending::Pending;
 use super::request::{Request, Setting};
@@ -20,6 +21,7 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::bindings::random::random::Host as _;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// The data of a guest's store.
 pub(in crate::sandbox) struct GuestState {
@@ -41,6 +43,7 @@ pub(in crate::sandbox) struct GuestState {
     world: World,
     p1: Option<Box<WasiP1Ctx>>,
     p2: Option<Box<(WasiCtx, ResourceTable)>>,
+    http: Option<Box<Http>>,
 }
 
 /// The version of WASI by which a guest accesses its files.
@@ -85,6 +88,7 @@ impl GuestState {
             world: World::new(module, request)?,
             p1: None,
             p2: None,
+            http: None,
         })
     }
 
@@ -262,6 +266,22 @@ impl WasiView for GuestState {
         } = self;
         let (ctx, table) = &mut **p2.get_or_insert_with(|| Box::new(world.p2(stdio)));
         WasiCtxView { ctx, table }
+    }
+}
+
+impl WasiHttpView for GuestState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.count_call(0);
+        let Self {
+            p2,
+            http,
+            stdio,
+            world,
+            ..
+        } = self;
+        let (_, table) = &mut **p2.get_or_insert_with(|| Box::new(world.p2(stdio)));
+        let http = http.get_or_insert_with(|| Box::new(Http::new(&world.peers, &world.refusals)));
+        http.view(table)
     }
 }
 

@@ -6,6 +6,7 @@
 //! wasmtime's own stubs would replace all of such an interface and hide what the host provides.
 
 use super::host::HostFunctions;
+use super::http;
 use super::logging;
 use super::state::GuestState;
 use crate::sandbox::module::imports;
@@ -50,7 +51,10 @@ pub(in crate::sandbox) fn define(
         if let Some(interface) = interface
             && let ComponentItem::ComponentInstance(instance) = &import.ty
         {
-            stubs.shared.extend(shared(&engine, interface, instance));
+            let is_preview3 = imports::is_preview3(name);
+            stubs
+                .shared
+                .extend(shared(&engine, interface, is_preview3, instance));
         }
     }
     let mut seen = Vec::new();
@@ -72,6 +76,7 @@ pub(in crate::sandbox) fn define(
 fn shared(
     engine: &wasmtime::Engine,
     interface: &str,
+    is_preview3: bool,
     instance: &ComponentInstance,
 ) -> Vec<(ResourceType, ResourceType)> {
     let resources = instance.exports(engine).filter_map(|(name, item)| {
@@ -87,6 +92,7 @@ fn shared(
             ("sockets/network", "network") => ResourceType::host::<Network>(),
             ("sockets/tcp" | "sockets/types", "tcp-socket") => ResourceType::host::<TcpSocket>(),
             ("sockets/udp" | "sockets/types", "udp-socket") => ResourceType::host::<UdpSocket>(),
+            ("http/types", name) => http::resource(name, is_preview3)?,
             _ => return None,
         };
         Some((in_guest, here))

@@ -2,9 +2,11 @@
 //!
 //! `peers` is the list of a job with the addresses of its names, `lookup` asks the system for them,
 //! `names` answers the guest's own look-ups, `create` refuses sockets where no peer is granted, all but one, and `preview3`
-//! does both for WASI 0.3. The sockets themselves are wasmtime's, which asks before each use of an address.
+//! does both for WASI 0.3. The sockets themselves are wasmtime's, which asks before each use of an address. `destination` is where the
+//! host connects for a guest.
 
 mod create;
+mod destination;
 mod lookup;
 mod names;
 mod peers;
@@ -16,14 +18,16 @@ pub(in crate::sandbox) fn define(linker: &mut Linker<GuestState>) -> wasmtime::R
     create::define(linker)
 }
 
+pub(in crate::sandbox) use destination::{Unreachable, destination};
 pub(in crate::sandbox) use preview3::define as define_in_preview3;
 
 #[doc(hidden)]
 pub use peers::Peers;
 
+use super::http::MAX_REQUESTS;
 use super::state::GuestState;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +61,25 @@ impl Refusals {
     fn note_network(&self) {
         self.note(|| {
             "access to the network was denied (grant `HOST:PORT` with `Grants::net`)".to_owned()
+        });
+    }
+
+    /// Notes that it may not reach this peer.
+    fn note_peer(&self, peer: &dyn Display) {
+        self.note(|| {
+            format!("access to the peer {peer} was denied (grant `{peer}` with `Grants::net`)")
+        });
+    }
+
+    /// Notes that a name that is granted leads nowhere.
+    fn note_no_address(&self, name: &str) {
+        self.note(|| format!("the name `{name}` has no address that the task can use"));
+    }
+
+    /// Notes that it had as many HTTP requests going on as it may have.
+    pub(in crate::sandbox) fn note_requests(&self) {
+        self.note(|| {
+            format!("it had {MAX_REQUESTS} HTTP requests going on, the most that a task may have")
         });
     }
 
@@ -104,11 +127,7 @@ async fn is_allowed(
         SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => {
             let allowed = peers.allow(address).await;
             if !allowed {
-                refusals.note(|| {
-                    format!(
-                        "access to the peer {address} was denied (grant `{address}` with `Grants::net`)"
-                    )
-                });
+                refusals.note_peer(&address);
             }
             allowed
         }

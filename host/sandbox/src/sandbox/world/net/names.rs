@@ -112,7 +112,7 @@ pub(super) fn asked(peers: &Peers, refusals: &Refusals, name: &str) -> Option<As
 }
 
 /// Parses an address, with or without brackets.
-fn literal(text: &str) -> Option<IpAddr> {
+pub(super) fn literal(text: &str) -> Option<IpAddr> {
     let inner = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
@@ -139,9 +139,7 @@ impl HostResolveAddressStream for Lookups<'_> {
             return Err(ErrorCode::WouldBlock.into());
         };
         if addresses.is_empty() {
-            let name = peers.name(place);
-            self.refusals
-                .note(|| format!("the name `{name}` has no address that the task can use"));
+            self.refusals.note_no_address(peers.name(place));
             return Err(ErrorCode::NameUnresolvable.into());
         }
         let next = addresses.get(*given).copied().map(IpAddress::from);

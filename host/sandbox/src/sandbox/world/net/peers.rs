@@ -96,6 +96,16 @@ impl Peers {
         self.names.iter().position(|one| one.name == name)
     }
 
+    /// Returns the index of a name that is granted at this port.
+    pub(super) fn place_at(&self, name: &str, port: u16) -> Option<usize> {
+        let place = self.place(name)?;
+        let mut granted = self.granted.iter();
+        let is_granted = granted.any(|(host, of)| {
+            matches!(host, Host::Name(one) if *one == place) && of.is_none_or(|of| of == port)
+        });
+        is_granted.then_some(place)
+    }
+
     /// Returns the addresses of the name with this index, once they are known.
     pub(super) async fn addresses(self: &Arc<Self>, place: usize) -> &[IpAddr] {
         self.ask();
@@ -276,6 +286,15 @@ mod tests {
         assert_eq!(allows(&peers, "10.0.0.1:1"), Some(true));
         assert_eq!(allows(&peers, "10.0.0.2:5432"), Some(false));
         assert_eq!(peers.known(0), Some(&[first][..]));
+    }
+
+    #[test]
+    fn a_name_is_granted_with_its_port() {
+        let peers = peers(&["db.example:5432", "10.0.0.9:80", "any.example:*"]);
+        assert_eq!(peers.place_at("db.example", 5432), Some(0));
+        assert_eq!(peers.place_at("any.example", 80), Some(1));
+        assert_eq!(peers.place_at("db.example", 80), None);
+        assert_eq!(peers.place_at("other.example", 5432), None);
     }
 
     #[test]

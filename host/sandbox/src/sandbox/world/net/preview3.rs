@@ -94,10 +94,7 @@ fn replace(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
                 Some(Asked::Name(place)) => {
                     let addresses = peers.addresses(place).await;
                     if addresses.is_empty() {
-                        let name = peers.name(place);
-                        refusals.note(|| {
-                            format!("the name `{name}` has no address that the task can use")
-                        });
+                        refusals.note_no_address(peers.name(place));
                         return Ok((Err(LookupError::NameUnresolvable),));
                     }
                     addresses.to_vec()
