@@ -23,6 +23,8 @@ pub(crate) struct Case {
     pub(crate) granted: Option<fn() -> (TempDir, Grants)>,
     /// What must hold there after each round.
     pub(crate) afterwards: Option<fn(&Path)>,
+    /// What it is granted of a server, which runs from the first round on.
+    pub(crate) served: Option<fn() -> Grants>,
     /// Whether the module is a program that is to be run as a component too.
     pub(crate) as_component: bool,
     /// Whether it is too large or slow to be one of ten thousand.
@@ -94,6 +96,7 @@ impl Case {
             steps: Vec::new(),
             pushed: None,
             granted: None,
+            served: None,
             afterwards: None,
             as_component: false,
             is_heavy: false,
@@ -150,6 +153,11 @@ impl Case {
 
     pub(crate) fn granted(mut self, granted: fn() -> (TempDir, Grants)) -> Self {
         self.granted = Some(granted);
+        self
+    }
+
+    pub(crate) fn served(mut self, served: fn() -> Grants) -> Self {
+        self.served = Some(served);
         self
     }
 

@@ -54,13 +54,14 @@ pub(crate) fn run(
     engine: EngineId,
     mut meanwhile: Option<&mut dyn FnMut()>,
 ) -> Vec<Ended> {
-    let (dir, grants) = case.granted.map_or_else(
-        || (None, case.grants.clone()),
-        |make| {
+    let (dir, grants) = match (case.granted, case.served) {
+        (Some(make), _) => {
             let (dir, grants) = make();
             (Some(dir), grants)
-        },
-    );
+        }
+        (None, Some(serve)) => (None, serve()),
+        (None, None) => (None, case.grants.clone()),
+    };
     let view = cluster
         .direct_view(engine)
         .expect("the engine is there")

@@ -32,7 +32,7 @@ pub(in crate::sandbox) const MAX_FIELDS: usize = 64 << 10;
 const MAX_PIECE: usize = 64 << 10;
 
 /// The most requests that a guest may have going on. Each has a connection, with buffers.
-pub(super) const MAX_REQUESTS: usize = 32;
+const MAX_REQUESTS: usize = 32;
 
 /// Defines the interfaces if the component imports any of them.
 pub(in crate::sandbox) fn define(
@@ -151,7 +151,7 @@ impl WasiHttpHooks for Sender {
         _: Exchange,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Exchange), Error>> + Send> {
         let Ok(call) = self.requests.begin() else {
-            self.refusals.note_requests();
+            self.refusals.note_requests(MAX_REQUESTS);
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
         let sent = send::send(

@@ -24,7 +24,6 @@ pub(in crate::sandbox) use preview3::define as define_in_preview3;
 #[doc(hidden)]
 pub use peers::Peers;
 
-use super::http::MAX_REQUESTS;
 use super::state::GuestState;
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
@@ -77,9 +76,9 @@ impl Refusals {
     }
 
     /// Notes that it had as many HTTP requests going on as it may have.
-    pub(in crate::sandbox) fn note_requests(&self) {
+    pub(in crate::sandbox) fn note_requests(&self, most: usize) {
         self.note(|| {
-            format!("it had {MAX_REQUESTS} HTTP requests going on, the most that a task may have")
+            format!("it had {most} HTTP requests going on, the most that a task may have")
         });
     }
 
