@@ -3,13 +3,22 @@
 
 use super::servers::{Server, ok};
 use super::{fetch, get, is_refused};
-use crate::support::{call, cluster, is_alone, memory, module, open_files, until};
-use rwasm_cluster::{Grants, Limits};
+use crate::support::{
+    Cli, call, cluster, is_alone, memory, module, open_files, program, until, wat,
+};
+use rwasm_cluster::{Grants, Limits, Module};
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
+
+/// What there is at a server, by WASI 0.3.
+fn get_by_03(server: &Server) -> Cli {
+    let call = program().arg("call").arg(wat("fetch-async")).arg("get");
+    let call = call.arg(format!("127.0.0.1:{}", server.port)).arg("/");
+    call.typed(&server.granted()).typed("--timeout 20s")
+}
 
 /// Writes this until the client is gone.
 fn without_end(stream: &mut TcpStream, first: &str, again: &str) {
@@ -105,12 +114,6 @@ fn what_never_ends_ends_with_the_tasks_time_in_bounded_memory() {
             Server::then(move |stream| without_end(stream, chunked, "4\r\nbody\r\n")),
         ),
         (
-            "informs without end",
-            Server::then(|stream| {
-                without_end(stream, "", "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n");
-            }),
-        ),
-        (
             "sends a body piece by piece",
             Server::then(|stream| {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
@@ -133,6 +136,9 @@ fn what_never_ends_ends_with_the_tasks_time_in_bounded_memory() {
     let measure = fetch.function::<&str, u64>("measure").expect("it has it");
     let upload = fetch.function::<(&str, u64), String>("upload");
     let upload = upload.expect("it has it");
+    let of_03 = Module::from_file(wat("fetch-async")).expect("it is a module");
+    let get = of_03.function::<(&str, &str), (u16, u64)>("get");
+    let get = get.expect("it has it");
     let mut limits = Limits::default();
     limits.time = Duration::from_millis(500);
     let grants = Grants::none().net("127.0.0.1:*".parse().expect("a peer"));
@@ -150,11 +156,27 @@ fn what_never_ends_ends_with_the_tasks_time_in_bounded_memory() {
         };
         assert!(error.to_string().contains("time limit"), "{what}: {error}");
         until("its connection is closed", || server.open() == 0);
+        let host = format!("127.0.0.1:{}", server.port);
+        let error = view.apply(&get, (&*host, "/")).expect_err(what);
+        assert!(error.to_string().contains("time limit"), "{what}: {error}");
+        until("its connection is closed", || server.open() == 0);
         assert_eq!(view.apply(&measure, &*good.url()).ok(), Some(5), "{what}");
     }
     let grown = memory("VmHWM").saturating_sub(before) / MIB;
     assert!(grown < 32, "{grown} MiB more");
     until("its sockets are closed", || open_files() <= files);
+}
+
+#[test]
+fn informational_responses_are_passed_over_and_cut_off() {
+    const HINT: &str = "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n";
+    let some = Server::answering(|_| HINT.repeat(100) + &ok("hello"));
+    let got = get(&some.url(), &some.granted()).output();
+    assert!(got.starts_with("200\n") && got.ends_with("hello"), "{got}");
+    let endless = Server::then(|stream| without_end(stream, "", HINT));
+    let call = get(&endless.url(), &endless.granted());
+    is_refused(call, &["HttpResponseHeaderSectionSize"]);
+    is_refused(get_by_03(&endless), &[": 26"]);
 }
 
 #[test]
@@ -169,6 +191,8 @@ fn headers_without_end_are_cut_off() {
     let trailing = Server::then(move |stream| without_end(stream, trailers, "x: y\r\n"));
     let call = get(&trailing.url(), &trailing.granted());
     call.fails(11).expect_stderr_has(&["guest-error"]);
+    // The 27th of the errors, in WASI 0.3.
+    is_refused(get_by_03(&one), &[": 26"]);
 }
 
 #[test]

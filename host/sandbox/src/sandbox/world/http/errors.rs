@@ -31,6 +31,8 @@ pub(super) fn told(error: hyper::Error) -> Error {
     }
     let kind = source.and_then(|source| source.downcast_ref::<io::Error>());
     match kind.map(io::Error::kind) {
+        // Of `stream`.
+        Some(io::ErrorKind::QuotaExceeded) => Error::HttpResponseHeaderSectionSize(None),
         Some(io::ErrorKind::UnexpectedEof) => Error::HttpResponseIncomplete,
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) | None => {
             Error::HttpProtocolError

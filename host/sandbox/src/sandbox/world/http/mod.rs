@@ -1,13 +1,14 @@
 //! The client of `wasi:http`, in WASI 0.2 and 0.3. The interfaces are wasmtime's; what leaves the machine is ours.
 //!
 //! `send` sends a request to a peer that is granted and nobody else, over a connection of its own, with TLS by the host
-//! (`tls`), and `body` is what comes back. No redirect is followed, and no proxy used. `texts` bounds what a guest may say of a request, and
-//! `errors` is what it is told.
+//! (`tls`), and `body` is what comes back, after what `stream` lets through. No redirect is followed, and no proxy used. `texts`
+//! bounds what a guest may say of a request, and `errors` is what it is told.
 //! A guest's connections are tasks of its engine's runtime, which end with the store.
 
 mod body;
 mod errors;
 mod send;
+mod stream;
 mod texts;
 mod tls;
 

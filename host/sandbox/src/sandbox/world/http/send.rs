@@ -4,6 +4,7 @@ use super::super::net::{Peers, Refusals, Unreachable, destination};
 use super::super::pending::Call;
 use super::body::Received;
 use super::errors::told;
+use super::stream::{Patient, Stream};
 use super::{MAX_FIELDS, tls};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
@@ -15,17 +16,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-/// A connection, with TLS or without.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-type Io = TokioIo<Box<dyn Stream>>;
+type Io = TokioIo<Patient>;
 
 /// Sends the request, and returns the head of its response with the body that follows, and what has to go on meanwhile.
 pub(super) async fn send(
@@ -46,6 +41,7 @@ pub(super) async fn send(
     let stream = within(options.connect_timeout, connected)
         .await
         .ok_or(Error::ConnectionTimeout)??;
+    let (stream, begun) = Patient::new(stream);
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_FIELDS)
         .max_header_size(MAX_FIELDS)
@@ -59,6 +55,7 @@ pub(super) async fn send(
             .await
             .ok_or(Error::ConnectionReadTimeout)??
     };
+    begun.lift();
     let between = options.between_bytes_timeout;
     let of_body = Arc::clone(&call);
     let response = response.map(|body| Received::new(body, between, of_body));
