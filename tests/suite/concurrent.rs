@@ -130,6 +130,18 @@ fn what_a_guest_connects_arrives_though_it_does_not_wait() {
     copied.end().expect_code(0).expect_stdout("0\n");
     let copy = std::fs::read(dir.path().join("copy")).expect("it was written");
     assert_eq!(copy, text.as_bytes());
+    // What does not arrive whole is no success.
+    let grant = format!("{}::/", dir.path().display());
+    let cut = loose("copy")
+        .arg("--dir")
+        .arg(&grant)
+        .typed("--limit written=1MB");
+    cut.fails(11).expect_stderr_has(&["written"]);
+    std::fs::remove_file(&input).expect("it is there");
+    std::fs::create_dir(&input).expect("a directory can be made");
+    let none = loose("copy").arg("--dir").arg(&grant);
+    none.fails(11)
+        .expect_stderr_has(&["did not arrive whole", "did not wait"]);
 }
 
 #[test]

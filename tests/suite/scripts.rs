@@ -93,6 +93,12 @@ fn a_script_may_be_a_file_and_map_lines() {
     call(&["10"])
         .fails(2)
         .expect_stderr_has(&["(script)", "2 arguments"]);
+    for option in ["-o", "--report"] {
+        let replacing = call(&["10", "5"]).arg(option).arg(&path);
+        replacing
+            .fails(2)
+            .expect_stderr_has(&["which the job reads"]);
+    }
     let mapped = program()
         .arg("map")
         .arg(wat("counters"))
@@ -129,6 +135,10 @@ fn what_does_not_fit_is_refused_before_anything_runs() {
         ),
         ("let a = counter\na.add(1)", &["line 1", "no arguments"]),
         ("counter(1).add(1", &["not closed"]),
+        (
+            "let a = counter(1)\na.merge(a)",
+            &["line 2", "used in the same call"],
+        ),
     ] {
         call(&[script])
             .fails(10)
@@ -166,4 +176,54 @@ fn what_a_script_keeps_counts_as_its_output() {
         .fails(11)
         .expect_stderr_has(&["output-limit"]);
     assert_eq!(call().typed("--limit output=5MB").output().len(), 1_000_000);
+}
+
+#[test]
+fn what_a_script_passes_several_times_counts_as_often() {
+    let dir = folder();
+    let text = r#"(component
+        (core module $m
+            (memory (export "memory") 32)
+            (global $free (mut i32) (i32.const 64))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (global.get $free)
+                (global.set $free (i32.add (global.get $free) (local.get 3))))
+            (func (export "sizes") (param i32 i32 i32 i32) (result i32)
+                (i32.add (local.get 1) (local.get 3))))
+        (core instance $m (instantiate $m))
+        (func (export "sizes") (param "a" string) (param "b" string) (result u32)
+            (canon lift (core func $m "sizes") (memory $m "memory") (realloc (func $m "cabi_realloc")))))"#;
+    let component = file(&dir, "sizes.wat", text);
+    let call = || {
+        let call = program().arg("call").arg(&component).arg("sizes($x, $x)");
+        call.arg("a".repeat(600))
+    };
+    assert_eq!(call().output(), "1200\n");
+    call()
+        .typed("--limit input=1000B")
+        .fails(11)
+        .expect_stderr_has(&["input-limit"]);
+}
+
+#[test]
+fn a_script_in_a_file_that_does_not_fit_leaves_its_component_usable() {
+    let dir = folder();
+    let counters = Module::from_file(wat("counters")).expect("it is a module");
+    let fits = counters.with_script("counter(1).add(1)").expect("it fits");
+    let bytes = fits.bytes().to_vec();
+    let at = bytes
+        .windows(7)
+        .rposition(|part| part == b"counter")
+        .expect("its text");
+    let mut wrong = bytes.clone();
+    wrong[at] = b'k';
+    let path = file(&dir, "wrong.wasm", wrong);
+    let shown = inspect(&path).output();
+    assert!(shown.contains("(script): func()"), "{shown}");
+    assert_eq!(
+        program().arg("call").arg(&path).arg("dropped").output(),
+        "0\n"
+    );
+    let scripted = program().arg("call").arg(&path).arg("counter(1).add(1)");
+    assert_eq!(scripted.output(), "2\n");
 }

@@ -139,13 +139,13 @@ fn what_cannot_run_is_told_in_a_line_and_never_called_invalid() {
         ),
         (
             module("(memory 1 (pagesize 1))"),
-            "custom-page-sizes), which wasmtime does not run",
+            "custom-page-sizes), which this program does not accept",
         ),
         (
             module(
                 "(func (param i64 i64 i64 i64) (result i64 i64) local.get 0 local.get 1 local.get 2 local.get 3 i64.add128)",
             ),
-            "wide-arithmetic), which wasmtime does not run",
+            "wide-arithmetic), which this program does not accept",
         ),
         (
             module("(table i64 1 funcref)"),

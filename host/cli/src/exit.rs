@@ -414,6 +414,9 @@ impl CliError {
                     "run it on an input: rwasm-cluster run {module} input.txt"
                 )),
                 FunctionError::Uncallable { .. } => Some(UNCALLABLE.to_owned()),
+                FunctionError::NotFound { name, .. } if name.contains('.') => {
+                    Some(UNCALLABLE.to_owned())
+                }
                 _ => None,
             },
             Self::Job(error) => match &**error {

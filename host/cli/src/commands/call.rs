@@ -20,6 +20,7 @@ use rwasm_cluster::{
     TaskInfo, TaskSettings, Tasks, Type, Value, ViewKind,
 };
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Calls a function and prints what it gives.
@@ -41,7 +42,8 @@ struct Calls {
 
 impl Calls {
     fn plan(arguments: &CallArguments, settings: &Settings) -> Result<Self, CliError> {
-        settings.output.refuse_read([arguments.module.as_path()])?;
+        let read = [&arguments.module].into_iter().chain(&arguments.script);
+        settings.refuse_to_replace(read.map(PathBuf::as_path), &arguments.task)?;
         let module = read_module(
             &arguments.module,
             &settings.limits,
@@ -288,7 +290,12 @@ impl<'a> Called<'a> {
         };
         let values = values.map_err(|error| CliError::Wrong {
             message: format!("`{}`: {error}", function.signature().brief()),
-            hint: argument_hint(&error, params, &self.arguments).to_owned(),
+            hint: match function.module().likely_abi() {
+                Some(abi) if matches!(error, ArgumentError::Count { .. }) => {
+                    format!("a function that takes text may need `--abi {abi}`")
+                }
+                _ => argument_hint(&error, params, &self.arguments).to_owned(),
+            },
         })?;
         Ok(values.into_iter().map(Argument::from).collect())
     }

@@ -53,7 +53,7 @@ struct LineMap {
 impl LineMap {
     fn plan(arguments: &MapArguments, settings: &Settings) -> Result<Self, CliError> {
         let read = arguments.input.iter().chain([&arguments.module]);
-        settings.output.refuse_read(read.map(PathBuf::as_path))?;
+        settings.refuse_to_replace(read.map(PathBuf::as_path), &arguments.task)?;
         let module = read_module(
             &arguments.module,
             &settings.limits,

@@ -41,7 +41,7 @@ struct Run {
 impl Run {
     fn plan(arguments: &RunArguments, settings: &Settings) -> Result<Self, CliError> {
         let read = arguments.inputs.iter().chain([&arguments.module]);
-        settings.output.refuse_read(read.map(PathBuf::as_path))?;
+        settings.refuse_to_replace(read.map(PathBuf::as_path), &arguments.task)?;
         let module = read_module(
             &arguments.module,
             &settings.limits,

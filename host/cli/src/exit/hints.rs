@@ -14,8 +14,7 @@ use rwasm_cluster::{
 const CHOOSE: &str = "choose the function to map with --map and the one to merge with --reduce";
 
 /// What to do about a function whose types are not values.
-pub(super) const UNCALLABLE: &str =
-    "export a function of values (strings, numbers, lists, records), not of handles";
+pub(super) const UNCALLABLE: &str = "export a function of values (strings, numbers, lists, records), or use a resource within one task: 'thing.make(1).use(2)'";
 
 /// What to do with a chunk that is too large.
 pub(super) const SMALLER: &str =

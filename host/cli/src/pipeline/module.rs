@@ -54,11 +54,15 @@ fn from_stdin(limits: &Limits) -> Result<Module, CliError> {
     Module::from_bytes_within(STDIN_NAME, bytes, limits).map_err(CliError::Load)
 }
 
-/// The ABI that the file `MODULE.abi` names, if there is one: its lines without comments, which begin with `#`.
+/// Where the ABI of a module is, if it has one.
+pub(crate) fn beside(module: &Path) -> PathBuf {
+    module.with_added_extension("abi")
+}
+
+/// The ABI that the file `MODULE.abi` names, if there is one: its lines without comments, which begin with `#` after a blank or at the
+/// beginning of a line.
 fn abi_beside(module: &Path) -> Result<Option<Abi>, CliError> {
-    let mut name = module.as_os_str().to_owned();
-    name.push(".abi");
-    let path = PathBuf::from(name);
+    let path = beside(module);
     let wrong = |message: String| CliError::Wrong {
         message,
         hint: "write one ABI into it, such as `ptr-len`, or name one with --abi".to_owned(),
@@ -74,8 +78,12 @@ fn abi_beside(module: &Path) -> Result<Option<Abi>, CliError> {
         }
     };
     let text = String::from_utf8_lossy(&bytes);
-    let lines = text.lines().map(str::trim);
-    let lines: Vec<&str> = lines
+    let said = |line: &'_ str| -> String {
+        let end = line.find(" #").unwrap_or(line.len());
+        line[..end].trim().to_owned()
+    };
+    let lines = text.lines().map(said);
+    let lines: Vec<String> = lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .collect();
     let read = lines.join("\n").parse();

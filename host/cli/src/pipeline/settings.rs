@@ -3,6 +3,7 @@
 use super::cluster::ClusterSettings;
 use super::grants::grants;
 use super::limits::limits;
+use super::module::beside;
 use super::output::OutputSettings;
 #[cfg(feature = "nats")]
 use super::store::StoreSettings;
@@ -10,6 +11,7 @@ use crate::args::{ManyOptions, ReuseArgument, TaskOptions, View, check_engines};
 use crate::exit::CliError;
 use crate::output::messages::Steps;
 use rwasm_cluster::{Backoff, Grants, JobSettings, Limits, Retry, Reuse, TaskSettings, ViewKind};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// No pause before a further attempt is longer.
@@ -62,6 +64,21 @@ impl JobPlace {
 }
 
 impl Settings {
+    /// Refuses to write results or a report over what the job reads: these files, and those that its options name.
+    pub(crate) fn refuse_to_replace<'a>(
+        &self,
+        read: impl IntoIterator<Item = &'a Path>,
+        task: &TaskOptions,
+    ) -> Result<(), CliError> {
+        let read: Vec<PathBuf> = read.into_iter().map(Path::to_owned).collect();
+        let abi = read.iter().map(|path| beside(path));
+        let all: Vec<PathBuf> = abi
+            .chain(task.grants.env_files.iter().cloned())
+            .chain(read.iter().cloned())
+            .collect();
+        self.output.refuse_read(all.iter().map(PathBuf::as_path))
+    }
+
     /// What the options of the command say; `many` are those of commands of many tasks.
     pub(crate) fn resolve(
         task: &TaskOptions,

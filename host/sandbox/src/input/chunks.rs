@@ -26,15 +26,15 @@ pub struct Cut {
     pub chunking: Chunking,
     /// The most bytes of a chunk, which is the most that may be copied into a guest.
     pub max_chunk: u64,
-    /// For commands, whose stdin is streamed, and functions that take a stream: with [`Chunking::File`], streams are passed on
-    /// unread, and `max_chunk` does not apply.
-    pub whole_streams: bool,
+    /// For commands, whose stdin is streamed, and functions that take a stream: `max_chunk` applies to what is held in memory
+    /// alone, and with [`Chunking::File`] streams are passed on unread.
+    pub is_streamed: bool,
 }
 
 impl Cut {
     /// Whether inputs are passed to tasks whole and unread.
     fn hands_on(self) -> bool {
-        self.whole_streams && self.chunking == Chunking::File
+        self.is_streamed && self.chunking == Chunking::File
     }
 }
 
@@ -242,7 +242,8 @@ impl Current {
             Rest::Nothing => Ok(None),
             Rest::Whole(stream) => Ok(Some((0..u64::MAX, stream))),
             Rest::Scan(mut scanner) => {
-                let cap = if cut.hands_on() {
+                let is_held = matches!(scanner, Scanner::Stream(_));
+                let cap = if cut.hands_on() || cut.is_streamed && !is_held {
                     u64::MAX
                 } else {
                     cut.max_chunk

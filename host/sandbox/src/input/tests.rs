@@ -59,7 +59,7 @@ fn cut(chunking: Chunking) -> Cut {
     Cut {
         chunking,
         max_chunk: u64::MAX,
-        whole_streams: false,
+        is_streamed: false,
     }
 }
 
@@ -254,7 +254,7 @@ fn commands_get_streams_unread_and_files_without_a_cap() {
     let cut = Cut {
         chunking: Chunking::File,
         max_chunk: 2,
-        whole_streams: true,
+        is_streamed: true,
     };
     let (file, _kept) = input(0, b"0123456789", &[]);
     let inputs = vec![

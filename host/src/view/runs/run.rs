@@ -9,7 +9,6 @@ use crate::graph::Dependency;
 use crate::view::handles::job::Job;
 use crate::view::shared::core::Core;
 use crate::view::shared::tenant::TenantState;
-use rwasm_sandbox::chunk::Chunking;
 use rwasm_sandbox::input::{Chunks, Cut, Input, InputError};
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::sandbox::Module;
@@ -48,7 +47,7 @@ pub(crate) fn cut(plan: &Plan, limits: &Limits, inputs: Vec<Input>) -> Result<Ch
         Cut {
             chunking: plan.chunking,
             max_chunk: limits.input.bytes(),
-            whole_streams: plan.is_streamed && plan.chunking == Chunking::File,
+            is_streamed: plan.is_streamed,
         },
     )
 }

@@ -228,16 +228,22 @@ fn module(job: &JobEntry) -> Result<Module, CliError> {
         module = module.with_abi(&abi).map_err(CliError::Load)?;
     }
     if let Some(script) = job.options["script"].as_str() {
-        module = module.with_script(script).map_err(CliError::Load)?;
+        // It fitted the module that ran.
+        let scripted = module.with_script(script);
+        module = scripted.map_err(|_| changed(path, job))?;
     }
     if module.hash().to_string() == job.module_hash {
         return Ok(module);
     }
-    Err(gone(format!(
+    Err(changed(path, job))
+}
+
+fn changed(path: &Path, job: &JobEntry) -> CliError {
+    gone(format!(
         "the module `{}` has changed since job {} ran it",
         plain::path(path),
         job.key
-    )))
+    ))
 }
 
 /// What a task is called with, once more.

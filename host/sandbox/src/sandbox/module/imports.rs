@@ -116,7 +116,10 @@ pub(in crate::sandbox) fn preview2(name: &str) -> Option<&str> {
 /// Returns the interface of WASI with that name if it is one of these, in a version that begins so.
 fn of_wasi<'a>(name: &'a str, interfaces: &[&str], versions: &str) -> Option<&'a str> {
     let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
-    (interfaces.contains(&interface) && version.starts_with(versions)).then_some(interface)
+    // A release candidate has types of its own.
+    let is_release = !version.contains('-');
+    (interfaces.contains(&interface) && version.starts_with(versions) && is_release)
+        .then_some(interface)
 }
 
 /// The interfaces of WASI 0.3 that the host provides, as wasmtime-wasi and wasmtime-wasi-http define them.

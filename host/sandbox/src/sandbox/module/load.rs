@@ -11,7 +11,7 @@ use super::numeric;
 use super::room::Room;
 use super::script;
 use super::wit::{self, Bind, Exported};
-use super::{Form, Function, Import, Inner, Module, ModuleHash, ModuleInfo};
+use super::{Form, Function, Import, Inner, Module, ModuleHash, ModuleInfo, Uncallable};
 use crate::limits::{Limits, MODULE_SIZE};
 use bytes::Bytes;
 use rwasm_value::plain::{self, in_line, plain};
@@ -287,7 +287,7 @@ impl Module {
                 core_functions(&bytes, &facts, found, &mut room)
             }
         };
-        let (form, exported) = contained(functions).map_err(|error| error.of(&name))?;
+        let (form, exported) = contained(functions).map_err(invalid)?;
         if form == Form::Plain
             && let (Some(abi), Some(Err(message))) = (&abi, &bound)
         {
@@ -429,10 +429,10 @@ fn component_functions(
     bytes: &[u8],
     room: &mut Room,
     facts: &mut Facts,
-) -> Result<(Form, Exported), NoFunctions> {
+) -> Result<(Form, Exported), String> {
     let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
     let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
-        return Err("it contains only WIT and no code".to_owned().into());
+        return Err("it contains only WIT and no code".to_owned());
     };
     let mut exported = wit::functions(&resolve, world, Bind::Component, room)?;
     let missing = wit::not_in_host(&resolve, world).into_iter();
@@ -442,39 +442,16 @@ fn component_functions(
         offered: false,
     }));
     if let Some(text) = &facts.script {
-        let script = script::bind(&resolve, world, text).map_err(NoFunctions::Script)?;
-        exported.functions.push(script);
-    }
-    Ok((Form::Component, exported))
-}
-
-/// Why the functions of a module are not known.
-enum NoFunctions {
-    Invalid(String),
-    Script(String),
-}
-
-impl From<String> for NoFunctions {
-    fn from(message: String) -> Self {
-        Self::Invalid(message)
-    }
-}
-
-impl NoFunctions {
-    fn of(self, name: &str) -> LoadError {
-        let name = name.to_owned();
-        let told = |message| in_line(&plain(message));
-        match self {
-            Self::Invalid(message) => LoadError::Invalid {
-                name,
-                message: told(message),
-            },
-            Self::Script(message) => LoadError::Script {
-                name,
-                message: told(message),
-            },
+        match script::bind(&resolve, world, text) {
+            Ok(script) => exported.functions.push(script),
+            Err(reason) => exported.uncallable.push(Uncallable {
+                name: script::NAME.to_owned(),
+                wit: "func()".to_owned(),
+                reason: in_line(&plain(reason)),
+            }),
         }
     }
+    Ok((Form::Component, exported))
 }
 
 /// The text of a script, and the hash of what is compiled.
@@ -510,7 +487,7 @@ fn core_functions(
     facts: &Facts,
     abi: Option<&BoundAbi>,
     room: &mut Room,
-) -> Result<(Form, Exported), NoFunctions> {
+) -> Result<(Form, Exported), String> {
     if let Some((resolve, world)) = merged::decode(bytes)? {
         merged::check(bytes, room)?;
         let mut found = wit::functions(&resolve, world, Bind::Core, room)?;

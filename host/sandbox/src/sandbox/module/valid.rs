@@ -86,13 +86,13 @@ const BEYOND: [(WasmFeatures, &str, Decided, &str); 10] = [
     (
         WasmFeatures::CUSTOM_PAGE_SIZES,
         "pages of another size (custom-page-sizes)",
-        Decided::ByWasmtime,
+        Decided::Here,
         "",
     ),
     (
         WasmFeatures::WIDE_ARITHMETIC,
         "128-bit arithmetic (wide-arithmetic)",
-        Decided::ByWasmtime,
+        Decided::Here,
         "",
     ),
     (

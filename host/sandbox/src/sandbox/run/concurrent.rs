@@ -60,6 +60,7 @@ pub(super) async fn call(
     let returned = returned
         .and_then(|returned| returned)
         .map_err(|error| called(error, function))?;
+    expect_arrived(store, request)?;
     let mut out = Writer::default();
     if let (Some(returned), Some(ty)) = (returned, result) {
         let limits = &request.setting.limits;
@@ -96,7 +97,13 @@ pub(super) async fn run_program(
         return Err(failure::output_limit(&request.setting.limits).into());
     }
     exited(ran.and_then(|ran| ran), store, request)?;
+    expect_arrived(store, request)?;
     Ok(core::program_output(store))
+}
+
+/// A task whose output is cut does not succeed.
+fn expect_arrived(store: &Store<GuestState>, request: &Request<'_>) -> Result<(), Failure> {
+    failure::lost(store.data(), &request.setting.limits).map_or(Ok(()), Err)
 }
 
 /// Waits until the guest has nothing running any more, and until what it connected has arrived.

@@ -165,6 +165,17 @@ pub(super) fn exited(code: u32, state: &GuestState, limits: &Limits) -> Failure 
     })
 }
 
+/// What was lost of what the guest has passed from one stream to another, and not waited for.
+pub(super) fn lost(state: &GuestState, limits: &Limits) -> Option<Failure> {
+    let reason = state.stdio.flows.untold()?;
+    Some(refused_file(state, limits).unwrap_or_else(|| {
+        let message = format!(
+            "what the guest passed from or to a file did not arrive whole ({reason}), and it did not wait for the end"
+        );
+        Failure::new(FailureCode::GuestError, message)
+    }))
+}
+
 /// What programs say of a path that lies in no granted directory. Their library compares paths with
 /// the granted ones, so the host does not hear of it.
 const MISSING: [&str; 6] = [

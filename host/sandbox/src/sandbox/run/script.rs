@@ -7,7 +7,7 @@ use super::{failure, text};
 use crate::outcome::{Failure, FailureCode};
 use crate::sandbox::abi::val::{self, WriteError};
 use crate::sandbox::module::{Binding, Function, Gives, Operand, Step, StepError};
-use crate::sandbox::world::request::Request;
+use crate::sandbox::world::request::{Arguments, Request};
 use crate::sandbox::world::state::GuestState;
 use rwasm_value::value::codec::{Reader, Writer};
 use rwasm_value::value::{Packed, Type};
@@ -37,6 +37,7 @@ pub(super) async fn call(
     let mut kept = Kept {
         given: Vec::with_capacity(exports.len()),
         left: request.setting.limits.output.as_usize(),
+        sizes: sizes(request),
         request,
     };
     let mut returned = Ok(Vec::new());
@@ -61,9 +62,14 @@ pub(super) async fn call(
     }
     // The last made are dropped first, as in a language with scopes.
     for given in kept.given.into_iter().rev() {
-        if let Given::Resource(resource) = given {
-            let dropped = resource.resource_drop_async(&mut *store).await;
-            dropped.map_err(|error| called(error, function))?;
+        if let Given::Resource(resource) = given
+            && let Err(error) = resource.resource_drop_async(&mut *store).await
+        {
+            // What the script says comes first. Its instance is not used again.
+            return Err(match returned {
+                Err(failure) => failure.into(),
+                Ok(_) => called(error, function),
+            });
         }
     }
     Ok(returned)
@@ -74,11 +80,45 @@ struct Kept<'a> {
     given: Vec<Given>,
     /// How many bytes values may still take.
     left: usize,
+    /// The size of each parameter.
+    sizes: Vec<usize>,
     request: &'a Request<'a>,
 }
 
+/// The sizes of the script's parameters, in packed form.
+fn sizes(request: &Request<'_>) -> Vec<usize> {
+    match request.arguments {
+        Arguments::Chunk(chunk) => {
+            let size = chunk.len().unwrap_or_default();
+            vec![usize::try_from(size).unwrap_or(usize::MAX)]
+        }
+        Arguments::Values(values) => values.iter().map(Packed::len).collect(),
+        Arguments::Parts(parts) => vec![parts.iter().map(Packed::len).sum()],
+    }
+}
+
 impl Kept<'_> {
+    /// A value that is used several times is passed several times, in a form that takes more memory than the packed one:
+    /// what one call is passed counts as the input of a task does.
+    fn expect_within_input(&self, step: &Step) -> Result<(), Stop> {
+        let sizes = step.arguments.iter().map(|operand| match operand {
+            Operand::Constant(packed) => packed.len(),
+            Operand::Param(place) => self.sizes.get(*place).copied().unwrap_or_default(),
+            Operand::Given(place) | Operand::GivenAway(place) => match self.given.get(*place) {
+                Some(Given::Value(packed)) => packed.len(),
+                _ => 0,
+            },
+        });
+        let size = sizes.fold(0, usize::saturating_add) as u64;
+        let limits = &self.request.setting.limits;
+        if size > limits.input.bytes() {
+            return Err(failure::input_limit(size, limits).into());
+        }
+        Ok(())
+    }
+
     fn operands(&mut self, step: &Step, params: &[Val]) -> Result<Vec<Val>, Stop> {
+        self.expect_within_input(step)?;
         let odd = || {
             let message = format!("an argument of `{}` is not there", step.name);
             Failure::new(FailureCode::Internal, message)

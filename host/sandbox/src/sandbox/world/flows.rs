@@ -1,9 +1,10 @@
 //! What the host moves for a guest from stream to stream, in WASI 0.3. It goes on after the guest has ended, if the guest
 //! connected the two and waited for neither: the task is over when all has arrived.
 
+use crate::lock::lock;
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 /// The streams of one guest that begin or end at the host.
@@ -18,6 +19,28 @@ struct Counts {
     waiting: AtomicUsize,
     /// How often an end was asked to go on.
     turns: AtomicUsize,
+    /// The first errors of ends, and whether the guest was told of each, or let go of what would have told it.
+    failed: Mutex<Vec<(String, Arc<AtomicBool>)>>,
+}
+
+/// Most guests have one or none.
+const MOST_FAILED: usize = 16;
+
+/// What tells a guest how a stream has ended. When this is dropped while it runs, it does not want to know.
+#[derive(Debug, Default)]
+pub(super) struct Telling(Arc<AtomicBool>);
+
+impl Telling {
+    /// Whom to note as told.
+    pub(super) fn mark(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The end of a stream at the host.
@@ -42,6 +65,22 @@ impl Flows {
     /// An end from which something comes.
     pub(in crate::sandbox) fn source(&self) -> End {
         self.end(false)
+    }
+
+    /// Notes that a stream has ended early for this reason, of which the guest is told with this mark.
+    pub(super) fn fail(&self, reason: String, told: &Arc<AtomicBool>) {
+        let mut failed = lock(&self.0.failed);
+        if failed.len() < MOST_FAILED {
+            failed.push((reason, Arc::clone(told)));
+        }
+    }
+
+    /// Returns why a stream has ended early of which the guest has not asked how it ended.
+    pub(in crate::sandbox) fn untold(&self) -> Option<String> {
+        let failed = lock(&self.0.failed);
+        let mut failed = failed.iter();
+        let untold = failed.find(|(_, told)| !told.load(Ordering::Relaxed));
+        untold.map(|(reason, _)| reason.clone())
     }
 
     fn end(&self, is_sink: bool) -> End {

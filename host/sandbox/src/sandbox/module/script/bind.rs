@@ -3,7 +3,7 @@
 use super::super::signature::Obstacle;
 use super::super::wit::{is_of_a_tool, value_type};
 use super::super::{Binding, Function};
-use super::parse::{Call, Statement, is_name, statements};
+use super::parse::{Call, Statement, brief, is_name, statements};
 use super::{LONGEST, MOST_CALLS, NAME, ScriptError};
 use rwasm_value::format::from_wave;
 use rwasm_value::plain::in_line;
@@ -199,8 +199,9 @@ impl<'a> Binder<'a> {
         }
         let (gives, error, kind) = self.result(function)?;
         let arguments = self.arguments(call, function, receiver, is_open, line)?;
+        expect_apart(&arguments)?;
         self.steps.push(Step {
-            name: in_line(name),
+            name: brief(name),
             instance,
             function: function.name.clone(),
             arguments,
@@ -227,7 +228,7 @@ impl<'a> Binder<'a> {
             self.expect_there(step)?;
             operands.push(Operand::Given(step));
         }
-        let name = in_line(call.name);
+        let name = brief(call.name);
         let Some(arguments) = &call.arguments else {
             if !is_open {
                 return Err(format!(
@@ -279,7 +280,7 @@ impl<'a> Binder<'a> {
             },
             (Passed::Own(wanted) | Passed::Borrow(wanted), None) => Err(format!(
                 "`{}` is not a variable, but a `{}` is wanted",
-                in_line(text),
+                brief(text),
                 self.resource_name(wanted)
             )),
             (wanted, Some(step)) => {
@@ -401,7 +402,7 @@ impl<'a> Binder<'a> {
             return Err(format!(
                 "`{}` gives no resource, so that there is no `{}` to call on it",
                 self.steps[step].name,
-                in_line(name)
+                brief(name)
             ));
         };
         let methods = self.exports.iter().filter(|export| {
@@ -421,7 +422,7 @@ impl<'a> Binder<'a> {
             format!(
                 "a `{}` has no method `{}`{}",
                 self.resource_name(resource),
-                in_line(name),
+                brief(name),
                 listed(methods.iter().map(|(name, _)| *name))
             )
         })
@@ -454,14 +455,14 @@ impl<'a> Binder<'a> {
         match found.as_slice() {
             [one] if is_method(one) => Err(format!(
                 "`{}` is a method: call it on what makes its resource, as in `let it = …` and `it.…(…)`",
-                in_line(name)
+                brief(name)
             )),
             [one] => Ok((*one).clone()),
             [] => {
                 let others = self.exports.iter().filter(|export| !is_method(export));
                 Err(format!(
                     "there is no function `{}`{}",
-                    in_line(name),
+                    brief(name),
                     listed(others.map(|export| plain_name(export.function)))
                 ))
             }
@@ -471,9 +472,9 @@ impl<'a> Binder<'a> {
                     .filter_map(|export| export.interface.as_deref());
                 Err(format!(
                     "several interfaces have a function `{}`{}; write `INTERFACE#{}`",
-                    in_line(name),
+                    brief(name),
                     listed(names),
-                    in_line(own)
+                    brief(own)
                 ))
             }
         }
@@ -509,6 +510,19 @@ impl<'a> Binder<'a> {
     }
 }
 
+/// What is passed on for good is used for nothing else in the same call.
+fn expect_apart(operands: &[Operand]) -> Result<(), String> {
+    let gone = |step: usize| {
+        let mut operands = operands.iter();
+        operands.any(|operand| matches!(operand, Operand::GivenAway(one) if *one == step))
+    };
+    let mut used = operands.iter();
+    if used.any(|operand| matches!(operand, Operand::Given(step) if gone(*step))) {
+        return Err("a resource is passed on for good and used in the same call".to_owned());
+    }
+    Ok(())
+}
+
 /// The name without what WIT puts before those of resources: `[method]codec.encode` is `codec.encode`.
 fn plain_name(function: &wit_parser::Function) -> &str {
     let name = function.name.as_str();
@@ -531,7 +545,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
             }
             _ => text.push(','),
         }
-        let _ = write!(text, " `{}`", in_line(name));
+        let _ = write!(text, " `{}`", brief(name));
     }
     text
 }

@@ -49,7 +49,8 @@ impl Module {
     /// # use rwasm_sandbox::sandbox::Module;
     /// let codec = Module::from_file("codec.wasm")?.with_script(
     ///     "let codec = codec.from-config(\"{}\")
-    ///      codec.decode(codec.encode($data))",
+    ///      let packed = codec.encode($data)
+    ///      codec.decode(packed)",
     /// )?;
     /// let through = codec.script_function().expect("it has a script");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -77,7 +78,12 @@ impl Module {
         // It was within its limit before.
         let limit = ByteSize::new(u64::MAX);
         let path = self.path().map(ToOwned::to_owned);
-        Self::analyse(self.name(), path, bytes.into(), limit)
+        let scripted = Self::analyse(self.name(), path, bytes.into(), limit)?;
+        // One that is in a file does not keep its component from being used.
+        match scripted.uncallable().last() {
+            Some(script) if script.name == NAME => Err(refused(script.reason.clone())),
+            _ => Ok(scripted),
+        }
     }
 
     /// Returns the function that its script is, to be called as any other.

@@ -1,6 +1,7 @@
 //! The text of a script, taken apart. What its names and values mean is found out when it is bound.
 
 use super::ScriptError;
+use rwasm_value::plain::in_line;
 
 /// The deepest nesting of brackets, so that what reads values need not go deeper.
 const DEEPEST: usize = 64;
@@ -26,6 +27,7 @@ pub(super) struct Call<'a> {
 /// Reads the statements of a script.
 pub(super) fn statements(text: &str) -> Result<Vec<Statement<'_>>, ScriptError> {
     let mut found = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, text) in lines(text)? {
         let statement = statement(line, text);
         found.push(statement.map_err(|message| ScriptError { line, message })?);
@@ -33,55 +35,71 @@ pub(super) fn statements(text: &str) -> Result<Vec<Statement<'_>>, ScriptError> 
     Ok(found)
 }
 
-/// Follows brackets and quotes.
+/// Follows brackets and quotes, as WAVE has them.
 #[derive(Default)]
 struct Nesting {
-    depth: usize,
-    quote: Option<char>,
-    is_escaped: bool,
+    /// What closes the brackets that are open.
+    open: Vec<char>,
+    /// Where the quoted text ends that has begun.
+    quoted_until: usize,
 }
 
 impl Nesting {
-    /// Takes the next character, and returns whether it stands outside of all brackets and quotes.
-    fn is_outside(&mut self, char: char) -> Result<bool, String> {
-        if let Some(quote) = self.quote {
-            if self.is_escaped {
-                self.is_escaped = false;
-            } else if char == '\\' {
-                self.is_escaped = true;
-            } else if char == quote {
-                self.quote = None;
-            }
+    /// Takes the character at a place of a text, and returns whether it stands outside of all brackets and quotes.
+    fn is_outside(&mut self, text: &str, place: usize, char: char) -> Result<bool, String> {
+        if place < self.quoted_until {
             return Ok(false);
         }
+        let closes = |closer| format!("`{closer}` closes nothing");
         match char {
-            '"' | '\'' => self.quote = Some(char),
+            '"' | '\'' => {
+                let end = quoted(&text[place..], char);
+                self.quoted_until = place + end.ok_or_else(|| format!("a {char} is not closed"))?;
+                return Ok(false);
+            }
             '(' | '[' | '{' => {
-                self.depth += 1;
-                if self.depth > DEEPEST {
+                self.open.push(match char {
+                    '(' => ')',
+                    '[' => ']',
+                    _ => '}',
+                });
+                if self.open.len() > DEEPEST {
                     return Err(format!("its brackets are nested deeper than {DEEPEST}"));
                 }
                 return Ok(false);
             }
-            ')' | ']' | '}' => {
-                let Some(depth) = self.depth.checked_sub(1) else {
-                    return Err(format!("`{char}` closes nothing"));
-                };
-                self.depth = depth;
-                return Ok(false);
-            }
+            ')' | ']' | '}' => match self.open.pop() {
+                Some(wanted) if wanted == char => return Ok(false),
+                Some(wanted) => return Err(format!("expected `{wanted}`, found `{char}`")),
+                None => return Err(closes(char)),
+            },
             _ => {}
         }
-        Ok(self.depth == 0 && self.quote.is_none())
+        Ok(self.open.is_empty())
     }
 
     fn expect_closed(&self) -> Result<(), String> {
-        match self.quote {
-            Some(quote) => Err(format!("a {quote} is not closed")),
-            None if self.depth > 0 => Err("a bracket is not closed".to_owned()),
+        match self.open.last() {
+            Some(wanted) => Err(format!("a bracket is not closed: expected `{wanted}`")),
             None => Ok(()),
         }
     }
+}
+
+/// How long a quoted text is that begins here: a character, a string, or a string of several lines.
+fn quoted(text: &str, quote: char) -> Option<usize> {
+    const LINES: &str = "\"\"\"";
+    if let Some(rest) = text.strip_prefix(LINES) {
+        let end = rest.find(LINES)?;
+        return Some(end + 2 * LINES.len());
+    }
+    let mut is_escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, char)| {
+        let ends = !is_escaped && *char == quote;
+        is_escaped = !is_escaped && *char == '\\';
+        ends
+    });
+    end.map(|(place, _)| place + 1)
 }
 
 /// Splits a text at the lines' ends that are outside of brackets, with the number of each first line. Comments are left out.
@@ -89,44 +107,40 @@ fn lines(text: &str) -> Result<Vec<(usize, &str)>, ScriptError> {
     let mut found = Vec::new();
     let mut nesting = Nesting::default();
     let (mut start, mut line, mut first) = (0, 1, 1);
-    let mut is_comment = false;
+    let (mut is_blank, mut is_comment) = (true, false);
+    // A `#` within a word belongs to the name of a function.
+    let mut is_word = false;
     for (place, char) in text.char_indices() {
-        if is_comment {
-            if char != '\n' {
-                continue;
-            }
-            is_comment = false;
-            start = place;
+        if is_comment && char != '\n' {
+            start = place + char.len_utf8();
+            continue;
         }
-        let is_blank = text[start..place].trim().is_empty();
+        is_comment = false;
         if is_blank {
             first = line;
-            is_comment = char == '#';
-            if is_comment {
-                continue;
-            }
         }
-        let outside = nesting.is_outside(char);
+        let outside = nesting.is_outside(text, place, char);
         let outside = outside.map_err(|message| ScriptError {
             line: first,
             message,
         })?;
-        if outside && matches!(char, '\n' | ';') {
+        if outside && (matches!(char, '\n' | ';') || char == '#' && !is_word) {
             if !is_blank {
                 found.push((first, text[start..place].trim()));
             }
-            start = place + 1;
+            (start, is_blank, is_comment) = (place + 1, true, char == '#');
+        } else if !char.is_whitespace() {
+            is_blank = false;
         }
+        is_word = !char.is_whitespace() && char != ';';
         line += usize::from(char == '\n');
     }
-    let end = |message| ScriptError {
+    nesting.expect_closed().map_err(|message| ScriptError {
         line: first,
         message,
-    };
-    nesting.expect_closed().map_err(end)?;
-    let last = text[start..].trim();
-    if !is_comment && !last.is_empty() {
-        found.push((first, last));
+    })?;
+    if !is_blank {
+        found.push((first, text[start..].trim()));
     }
     Ok(found)
 }
@@ -141,7 +155,8 @@ fn statement(line: usize, text: &str) -> Result<Statement<'_>, String> {
             let name = name.trim();
             if !is_name(name) {
                 return Err(format!(
-                    "`{name}` is not a name: letters, digits, `-` and `_`, beginning with a letter"
+                    "`{}` is not a name: letters, digits, `-` and `_`, beginning with a letter",
+                    brief(name)
                 ));
             }
             (Some(name), chain.trim())
@@ -149,6 +164,17 @@ fn statement(line: usize, text: &str) -> Result<Statement<'_>, String> {
     };
     let calls = chain_of(chain)?;
     Ok(Statement { line, name, calls })
+}
+
+/// A text of a script for a message.
+pub(super) fn brief(text: &str) -> String {
+    const MOST: usize = 60;
+    let mut shown = in_line(text);
+    if let Some((end, _)) = shown.char_indices().nth(MOST) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    shown
 }
 
 /// Whether it can stand for a value.
@@ -166,7 +192,7 @@ fn chain_of(text: &str) -> Result<Vec<Call<'_>>, String> {
         let end = rest.find('(').unwrap_or(rest.len());
         let name = rest[..end].trim();
         if name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(format!("`{name}` is not the name of a function"));
+            return Err(format!("`{}` is not the name of a function", brief(name)));
         }
         if end == rest.len() {
             let arguments = None;
@@ -182,7 +208,7 @@ fn chain_of(text: &str) -> Result<Vec<Call<'_>>, String> {
         }
         rest = after
             .strip_prefix('.')
-            .ok_or_else(|| format!("a call is followed by `.`, not by `{after}`"))?;
+            .ok_or_else(|| format!("a call is followed by `.`, not by `{}`", brief(after)))?;
     }
 }
 
@@ -190,8 +216,8 @@ fn chain_of(text: &str) -> Result<Vec<Call<'_>>, String> {
 fn bracket(text: &str) -> Result<(&str, &str), String> {
     let mut nesting = Nesting::default();
     for (place, char) in text.char_indices() {
-        nesting.is_outside(char)?;
-        if nesting.depth == 0 {
+        nesting.is_outside(text, place, char)?;
+        if nesting.open.is_empty() {
             return Ok((&text[1..place], &text[place + 1..]));
         }
     }
@@ -205,7 +231,7 @@ fn arguments(text: &str) -> Result<Vec<&str>, String> {
     let mut nesting = Nesting::default();
     let mut start = 0;
     for (place, char) in text.char_indices() {
-        if nesting.is_outside(char)? && char == ',' {
+        if nesting.is_outside(text, place, char)? && char == ',' {
             found.push(text[start..place].trim());
             start = place + 1;
         }
@@ -227,13 +253,13 @@ mod tests {
 
     #[test]
     fn a_script_is_taken_apart() {
-        let text = "# codecs\nlet c = codec.from-config(\"{\\\"a\\\": (1, 2\")\n\n  c.encode({\n    data: [1, 2], # no comment, for WAVE to refuse\n  }, 'x').more.less ; last";
+        let text = "\u{feff}# codecs (\"\nlet c = codec.from-config(\"{\\\"a\\\": (1, 2\")\n\n  c.encode({\n    data: [1, 2], # no comment, for WAVE to refuse\n  }, ')', \"\"\"\na\"(b\n\"\"\").more.less ; last # it's";
         let found = statements(text).unwrap();
         let shown: Vec<_> = found
             .iter()
             .map(|statement| (statement.line, statement.name, statement.calls.len()))
             .collect();
-        assert_eq!(shown, [(2, Some("c"), 1), (4, None, 2), (6, None, 1)]);
+        assert_eq!(shown, [(2, Some("c"), 1), (4, None, 2), (8, None, 1)]);
         assert_eq!(
             found[0].calls[0].arguments.as_deref(),
             Some(&["\"{\\\"a\\\": (1, 2\""][..])
@@ -242,8 +268,14 @@ mod tests {
             panic!("two calls");
         };
         assert_eq!(encode.name, "c.encode");
-        assert_eq!(encode.arguments.as_ref().map(Vec::len), Some(2));
+        assert_eq!(encode.arguments.as_ref().map(Vec::len), Some(3));
         assert_eq!((more.name, &more.arguments), ("more.less", &None));
+    }
+
+    #[test]
+    fn blanks_take_no_time() {
+        let text = " ".repeat(60_000) + "f" + &" \n".repeat(1_000_000) + "()";
+        assert!(statements(&text).is_err());
     }
 
     #[test]
@@ -253,6 +285,7 @@ mod tests {
             ("f(1", 1, "not closed"),
             ("f(1)\n\ng(\"", 3, "not closed"),
             ("f)", 1, "closes nothing"),
+            ("f(1]", 1, "expected `)`, found `]`"),
             ("\nlet 1 = f()", 2, "not a name"),
             ("let x", 1, "`=`"),
             ("f(1) g(2)", 1, "followed by `.`"),

@@ -1,6 +1,6 @@
 //! Files as streams in WASI 0.3: what a guest reads or writes of them.
 
-use super::super::super::flows::End;
+use super::super::super::flows::{End, Flows, Telling};
 use super::super::super::quota::{NoRoom, Quota, charge};
 use super::super::super::state::GuestState;
 use super::Open;
@@ -9,18 +9,17 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use wasmtime::component::{
-    Access, Destination, FutureReader, LinkerInstance, Source, StreamConsumer, StreamProducer,
+    Destination, FutureReader, LinkerInstance, Source, StreamConsumer, StreamProducer,
     StreamReader, StreamResult,
 };
 use wasmtime::{AsContextMut as _, StoreContextMut};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
-use wasmtime_wasi::p3::bindings::filesystem::types::{
-    ErrorCode, Filesize, HostDescriptorWithStore as _,
-};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
+use wasmtime_wasi::p3::bindings::filesystem::types::{ErrorCode, Filesize};
 
 /// What is read or written at a time.
 const PIECE: usize = 64 << 10;
@@ -32,58 +31,83 @@ pub(super) fn define(types: &mut LinkerInstance<'_, GuestState>) -> wasmtime::Re
     types.func_wrap(
         "[method]descriptor.read-via-stream",
         |store, (file, offset): (Open, Filesize)| {
-            read_via_stream(store, file, offset).map(|read| (read,))
+            read_via_stream(store, &file, offset).map(|read| (read,))
         },
     )?;
     types.func_wrap(
         "[method]descriptor.write-via-stream",
         |store, (file, data, offset): (Open, StreamReader<u8>, Filesize)| {
-            write_via_stream(store, file, data, Some(offset)).map(|written| (written,))
+            write_via_stream(store, &file, data, Some(offset)).map(|written| (written,))
         },
     )?;
     types.func_wrap(
         "[method]descriptor.append-via-stream",
         |store, (file, data): (Open, StreamReader<u8>)| {
-            write_via_stream(store, file, data, None).map(|written| (written,))
+            write_via_stream(store, &file, data, None).map(|written| (written,))
         },
     )
 }
 
-/// What becomes of a stream, for the guest that waits for it.
-fn ended(
-    store: StoreContextMut<'_, GuestState>,
-    result: oneshot::Receiver<Result<(), ErrorCode>>,
-) -> wasmtime::Result<Ended> {
-    FutureReader::new(store, async move {
+/// Says how a stream has ended, unless it ends well.
+struct Outcome {
+    to: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    told: Arc<AtomicBool>,
+    flows: Flows,
+}
+
+impl Outcome {
+    fn fail(&mut self, error: ErrorCode) -> StreamResult {
+        if let Some(to) = self.to.take() {
+            let reason = format!("{error:?}");
+            self.flows.fail(reason, &self.told);
+            // The guest may not want to know.
+            let _ = to.send(Err(error));
+        }
+        StreamResult::Dropped
+    }
+}
+
+/// What says how a stream has ended, and what the guest waits for.
+fn outcome(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<(Outcome, Ended)> {
+    let (to, result) = oneshot::channel();
+    let telling = Telling::default();
+    let outcome = Outcome {
+        to: Some(to),
+        told: telling.mark(),
+        flows: store.data().stdio.flows.clone(),
+    };
+    let ended = FutureReader::new(store.as_context_mut(), async move {
         // It is dropped without a result if the stream has ended well.
-        wasmtime::error::Ok(result.await.unwrap_or(Ok(())))
-    })
+        let ended = result.await.unwrap_or(Ok(()));
+        drop(telling);
+        wasmtime::error::Ok(ended)
+    })?;
+    Ok((outcome, ended))
 }
 
 /// Reads a file from this position on.
 fn read_via_stream(
     mut store: StoreContextMut<'_, GuestState>,
-    file: Open,
+    file: &Open,
     offset: Filesize,
 ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
-    let source = match store.data_mut().filesystem().table.get(&file)? {
-        Descriptor::File(file) => Arc::clone(&file.file),
-        Descriptor::Dir(_) => {
-            // It refuses.
-            let store = Access::<_, WasiFilesystem>::new(store, GuestState::filesystem);
-            return WasiFilesystem::read_via_stream(store, file, offset);
-        }
+    let source = match store.data_mut().filesystem().table.get(file)? {
+        Descriptor::File(file) => Some(Arc::clone(&file.file)),
+        Descriptor::Dir(_) => None,
     };
-    let (result, read) = oneshot::channel();
+    let (mut outcome, ended) = outcome(store.as_context_mut())?;
+    let Some(source) = source else {
+        outcome.fail(ErrorCode::IsDirectory);
+        return Ok((StreamReader::new(store, Bytes::new())?, ended));
+    };
     let reading = Reading {
         file: source,
         offset,
         end: store.data().stdio.flows.source(),
         task: None,
-        result: Some(result),
+        outcome,
     };
-    let stream = StreamReader::new(store.as_context_mut(), reading)?;
-    Ok((stream, ended(store, read)?))
+    Ok((StreamReader::new(store, reading)?, ended))
 }
 
 /// Reads a file piece by piece, as a guest wants it.
@@ -93,7 +117,7 @@ struct Reading {
     end: End,
     /// The read that goes on.
     task: Option<JoinHandle<std::io::Result<Bytes>>>,
-    result: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    outcome: Outcome,
 }
 
 impl Reading {
@@ -146,13 +170,7 @@ impl StreamProducer<GuestState> for Reading {
                 to.set_buffer(piece);
                 StreamResult::Completed
             }
-            Err(error) => {
-                if let Some(result) = self.result.take() {
-                    // The guest may not want to know.
-                    let _ = result.send(Err(error.into()));
-                }
-                StreamResult::Dropped
-            }
+            Err(error) => self.outcome.fail(error.into()),
         }))
     }
 }
@@ -160,27 +178,28 @@ impl StreamProducer<GuestState> for Reading {
 /// Writes what comes to a file, from this position on or at its end.
 fn write_via_stream(
     mut store: StoreContextMut<'_, GuestState>,
-    file: Open,
-    data: StreamReader<u8>,
+    file: &Open,
+    mut data: StreamReader<u8>,
     position: Option<Filesize>,
 ) -> wasmtime::Result<Ended> {
     let quota = store.data().files.quota.clone();
     let view = store.data_mut().filesystem();
-    let writable = match (quota, view.table.get(&file)?) {
-        (Some(quota), Descriptor::File(file)) if !file.perms.write_not_permitted() => {
-            Some((Arc::clone(&file.file), quota))
+    let writable = match view.table.get(file)? {
+        Descriptor::File(file) if !file.perms.write_not_permitted() => Ok(Arc::clone(&file.file)),
+        Descriptor::File(_) => Err(ErrorCode::NotPermitted),
+        Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor),
+    };
+    // Nothing can be written where there is no account of it.
+    let writable = writable.and_then(|file| Ok((file, quota.ok_or(ErrorCode::NotPermitted)?)));
+    let (mut outcome, ended) = outcome(store.as_context_mut())?;
+    let (target, quota) = match writable {
+        Ok(writable) => writable,
+        Err(error) => {
+            outcome.fail(error);
+            data.close(store)?;
+            return Ok(ended);
         }
-        _ => None,
     };
-    let Some((target, quota)) = writable else {
-        // It refuses.
-        let store = Access::<_, WasiFilesystem>::new(store, GuestState::filesystem);
-        return match position {
-            Some(offset) => WasiFilesystem::write_via_stream(store, file, data, offset),
-            None => WasiFilesystem::append_via_stream(store, file, data),
-        };
-    };
-    let (result, written) = oneshot::channel();
     let writer = Writer {
         file: target,
         quota,
@@ -188,10 +207,10 @@ fn write_via_stream(
         length: 0,
         end: store.data().stdio.flows.sink(),
         task: None,
-        result: Some(result),
+        outcome,
     };
-    data.pipe(store.as_context_mut(), writer)?;
-    ended(store, written)
+    data.pipe(store, writer)?;
+    Ok(ended)
 }
 
 /// Writes a stream to a file as far as the account allows.
@@ -205,18 +224,10 @@ struct Writer {
     end: End,
     /// The write that goes on.
     task: Option<JoinHandle<std::io::Result<()>>>,
-    result: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    outcome: Outcome,
 }
 
 impl Writer {
-    fn fail(&mut self, error: ErrorCode) -> StreamResult {
-        if let Some(result) = self.result.take() {
-            // The guest may not want to know.
-            let _ = result.send(Err(error));
-        }
-        StreamResult::Dropped
-    }
-
     /// Takes a piece of this length from the account.
     fn take(&mut self, length: u64) -> Result<(), NoRoom> {
         let mut taken = length;
@@ -266,7 +277,7 @@ impl Writer {
             }
             let start = self.position;
             if self.take(piece.len() as u64).is_err() {
-                return Poll::Ready(Ok(self.fail(ErrorCode::InsufficientSpace)));
+                return Poll::Ready(Ok(self.outcome.fail(ErrorCode::InsufficientSpace)));
             }
             from.mark_read(piece.len());
             let file = Arc::clone(&self.file);
@@ -284,9 +295,9 @@ impl Writer {
         self.task = None;
         Poll::Ready(Ok(match written {
             Ok(Ok(())) => StreamResult::Completed,
-            Ok(Err(error)) => self.fail(error.into()),
+            Ok(Err(error)) => self.outcome.fail(error.into()),
             // The runtime ends.
-            Err(_) => self.fail(ErrorCode::Io),
+            Err(_) => self.outcome.fail(ErrorCode::Io),
         }))
     }
 }
