@@ -95,15 +95,17 @@ fn atomic_instructions_run_where_no_memory_is_shared() {
     }
     // Nobody would ever wake it.
     call(&path, "wait").fails(11).expect_stderr_has(&["trap"]);
-    let shared = "(memory 1 1 shared)";
+    let shared = r#"(memory (export "common") 1 1 shared)"#;
     for text in [
         format!("(module {shared} (func (export \"f\")))"),
         component(&format!("(core module {shared})")),
     ] {
+        let is_alone = text.starts_with("(module");
         let path = file(&dir, "shared.wat", text);
         let shown = inspect(&path).end();
         let shown = shown.text() + &shown.stderr;
         assert!(shown.contains("shares memory between threads"), "{shown}");
+        assert_eq!(shown.contains("(`common`)"), is_alone, "{shown}");
     }
 }
 

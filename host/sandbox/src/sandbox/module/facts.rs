@@ -51,6 +51,9 @@ pub(super) struct Facts {
     pub(super) functions: Vec<u32>,
     pub(super) exported_functions: Vec<(String, u32)>,
     pub(super) has_memory: bool,
+    /// The name of its memory, imported or exported.
+    memory: Option<String>,
+    shares_memory: bool,
     /// Whether it imports the `abort` of AssemblyScript.
     imports_abort: bool,
     /// The text of its ABI, if it has one.
@@ -107,6 +110,9 @@ impl Facts {
             }
         }
         facts.is_command |= facts.is_preview3;
+        if facts.shares_memory {
+            facts.refuse(&facts.shared());
+        }
         Ok(facts)
     }
 
@@ -148,7 +154,11 @@ impl Facts {
                             self.exported_functions
                                 .push((export.name.to_owned(), export.index));
                         }
-                        ExternalKind::Memory => self.has_memory = true,
+                        ExternalKind::Memory => {
+                            self.has_memory = true;
+                            keep(export.name, room)?;
+                            self.memory.get_or_insert_with(|| export.name.to_owned());
+                        }
                         _ => {}
                     }
                 }
@@ -251,6 +261,15 @@ impl Facts {
             }
             TypeRef::Memory(memory) => {
                 self.check_memory(memory);
+                self.memory
+                    .get_or_insert_with(|| format!("{module}::{name}"));
+                if memory.shared {
+                    return self.imports.push(Import {
+                        module: module.to_owned(),
+                        name: name.to_owned(),
+                        offered: false,
+                    });
+                }
                 self.refuse(&format!(
                     "it imports its memory (`{module}::{name}`), which only a JavaScript host provides; build it to \
                     export one (without --import-memory; with Emscripten, -sSTANDALONE_WASM)"
@@ -271,6 +290,34 @@ impl Facts {
         });
     }
 
+    /// Why a module with a shared memory cannot run: by the name of that, and by what else it wants of its host.
+    fn shared(&self) -> String {
+        const MOST: usize = 8;
+        let mut text = "it shares memory between threads".to_owned();
+        if let Some(name) = &self.memory {
+            text = format!("{text} (`{name}`)");
+        }
+        text.push_str(
+            ", but a task has a single thread; build it for wasm32-wasip1, without -pthread",
+        );
+        let mut names: Vec<String> = Vec::new();
+        for import in &self.imports {
+            let name = format!("`{} {}`", import.module, import.name);
+            if names.len() < MOST && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if !names.is_empty() {
+            let more = if self.imports.len() > names.len() {
+                ", …"
+            } else {
+                ""
+            };
+            text = format!("{text}; it imports {}{more}", names.join(", "));
+        }
+        text
+    }
+
     /// Only the first reason is kept.
     fn refuse(&mut self, message: &str) {
         self.obstacle
@@ -279,9 +326,7 @@ impl Facts {
 
     fn check_memory(&mut self, memory: MemoryType) {
         if memory.shared {
-            self.refuse(
-                "it shares memory between threads, but a task has a single thread; build it for wasm32-wasip1, without -pthread",
-            );
+            self.shares_memory = true;
         } else if memory.memory64 {
             self.refuse(
                 "it has a memory with 64-bit addresses (memory64, wasm64), which are disabled here; build it for wasm32-wasip1",
