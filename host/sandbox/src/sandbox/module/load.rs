@@ -442,7 +442,7 @@ fn component_functions(
         offered: false,
     }));
     if let Some(text) = &facts.script {
-        match script::bind(&resolve, world, text) {
+        match script::bind(&resolve, world, text, room) {
             Ok(script) => exported.functions.push(script),
             Err(reason) => exported.uncallable.push(Uncallable {
                 name: script::NAME.to_owned(),

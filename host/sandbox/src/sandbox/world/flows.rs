@@ -19,7 +19,7 @@ struct Counts {
     waiting: AtomicUsize,
     /// How often an end was asked to go on.
     turns: AtomicUsize,
-    /// The first errors of ends, and whether the guest was told of each, or let go of what would have told it.
+    /// Errors of ends, and whether the guest was told of each, or let go of what would have told it.
     failed: Mutex<Vec<(String, Arc<AtomicBool>)>>,
 }
 
@@ -70,6 +70,7 @@ impl Flows {
     /// Notes that a stream has ended early for this reason, of which the guest is told with this mark.
     pub(super) fn fail(&self, reason: String, told: &Arc<AtomicBool>) {
         let mut failed = lock(&self.0.failed);
+        failed.retain(|(_, told)| !told.load(Ordering::Relaxed));
         if failed.len() < MOST_FAILED {
             failed.push((reason, Arc::clone(told)));
         }

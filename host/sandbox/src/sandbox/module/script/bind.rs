@@ -1,5 +1,6 @@
 //! Binds a script to the functions of a component: finds them, reads values, and checks what is passed and kept.
 
+use super::super::room::{Room, Weights};
 use super::super::signature::Obstacle;
 use super::super::wit::{is_of_a_tool, value_type};
 use super::super::{Binding, Function};
@@ -62,6 +63,7 @@ pub(in super::super) fn bind(
     resolve: &Resolve,
     world: WorldId,
     text: &[u8],
+    room: &mut Room,
 ) -> Result<Function, String> {
     let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8")?;
     if text.len() > LONGEST {
@@ -71,9 +73,13 @@ pub(in super::super) fn bind(
         ));
     }
     let statements = statements(text).map_err(|error| error.to_string())?;
+    let exports = exports(resolve, world);
     let mut binder = Binder {
-        exports: exports(resolve, world),
+        places: places(&exports),
+        exports,
         resolve,
+        room,
+        weights: Weights::default(),
         steps: Vec::new(),
         kinds: Vec::new(),
         variables: HashMap::new(),
@@ -117,6 +123,11 @@ enum Passed {
 struct Binder<'a> {
     resolve: &'a Resolve,
     exports: Vec<Export<'a>>,
+    /// Where those of a name are, since a script may call many and a component may have many.
+    places: HashMap<&'a str, Vec<usize>>,
+    /// The types of each call are kept, and may stand for more than they say.
+    room: &'a mut Room,
+    weights: Weights,
     steps: Vec<Step>,
     /// One for each step.
     kinds: Vec<Kind>,
@@ -151,7 +162,31 @@ fn exports(resolve: &Resolve, world: WorldId) -> Vec<Export<'_>> {
     found
 }
 
+/// Where the functions of each name are, with and without what WIT puts before it, and of methods by their own names.
+fn places<'a>(exports: &[Export<'a>]) -> HashMap<&'a str, Vec<usize>> {
+    let mut places = HashMap::<&str, Vec<usize>>::new();
+    for (place, export) in exports.iter().enumerate() {
+        let whole = export.function.name.as_str();
+        let plain = plain_name(export.function);
+        places.entry(whole).or_default().push(place);
+        if plain != whole {
+            places.entry(plain).or_default().push(place);
+            let own = plain.split_once('.').map_or(plain, |(_, own)| own);
+            if own != plain {
+                places.entry(own).or_default().push(place);
+            }
+        }
+    }
+    places
+}
+
 impl<'a> Binder<'a> {
+    /// The functions that may be called so.
+    fn named(&self, name: &str) -> impl Iterator<Item = &Export<'a>> {
+        let places = self.places.get(name).into_iter().flatten();
+        places.map(|place| &self.exports[*place])
+    }
+
     fn statement(&mut self, statement: &Statement<'_>, is_last: bool) -> Result<(), ScriptError> {
         let line = statement.line;
         let at_line = |message| ScriptError { line, message };
@@ -194,6 +229,10 @@ impl<'a> Binder<'a> {
         };
         let instance = found.interface.as_deref().map(str::to_owned);
         let function = found.function;
+        let types = function.params.iter().map(|param| &param.ty);
+        for ty in types.chain(&function.result) {
+            self.room.take_all(self.weights.of(self.resolve, ty))?;
+        }
         if function.kind.is_async() {
             return Err(format!("`{name}` is async, which no call of a script is"));
         }
@@ -405,25 +444,23 @@ impl<'a> Binder<'a> {
                 brief(name)
             ));
         };
-        let methods = self.exports.iter().filter(|export| {
-            let of = match export.function.kind {
-                FunctionKind::Method(id) | FunctionKind::AsyncMethod(id) => self.root(id),
-                _ => return false,
-            };
-            of == resource
-        });
+        let is_its = |export: &&Export<'a>| match export.function.kind {
+            FunctionKind::Method(id) | FunctionKind::AsyncMethod(id) => self.root(id) == resource,
+            _ => false,
+        };
         let own_name = |export: &Export<'a>| {
             let name = plain_name(export.function);
             name.split_once('.').map_or(name, |(_, method)| method)
         };
-        let methods: Vec<_> = methods.map(|export| (own_name(export), export)).collect();
-        let found = methods.iter().find(|(known, _)| *known == name);
-        found.map(|(_, export)| (*export).clone()).ok_or_else(|| {
+        let mut named = self.named(name).filter(is_its);
+        let found = named.find(|export| own_name(export) == name);
+        found.cloned().ok_or_else(|| {
+            let methods = self.exports.iter().filter(is_its);
             format!(
                 "a `{}` has no method `{}`{}",
                 self.resource_name(resource),
                 brief(name),
-                listed(methods.iter().map(|(name, _)| *name))
+                listed(methods.map(own_name))
             )
         })
     }
@@ -451,7 +488,7 @@ impl<'a> Binder<'a> {
                 FunctionKind::Method(_) | FunctionKind::AsyncMethod(_)
             )
         };
-        let found: Vec<_> = self.exports.iter().filter(fits).collect();
+        let found: Vec<_> = self.named(own).filter(fits).collect();
         match found.as_slice() {
             [one] if is_method(one) => Err(format!(
                 "`{}` is a method: call it on what makes its resource, as in `let it = …` and `it.…(…)`",

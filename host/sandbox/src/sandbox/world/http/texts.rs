@@ -24,82 +24,60 @@ fn fits(text: Option<&String>, most: usize) -> bool {
     text.is_none_or(|text| text.len() <= most)
 }
 
+/// Defines the functions of one version of WASI, whose types are their own: `$host`, `$request` and `$method`.
+macro_rules! bounded {
+    ($linker:expr, $version:expr, $resource:literal, $host:ident, $request:ident, $method:ident) => {
+        replacing($linker, |linker| {
+            let mut types = linker.instance(&format!("wasi:http/types@{}", $version))?;
+            types.func_wrap(
+                concat!("[method]", $resource, ".set-method"),
+                |mut store: Store<'_>, (request, method): (Resource<$request>, $method)| -> Set {
+                    if let $method::Other(text) = &method
+                        && !fits(Some(text), MAX_METHOD)
+                    {
+                        return Ok((Err(()),));
+                    }
+                    let set = $host::set_method(&mut store.data_mut().http(), request, method);
+                    Ok((set?,))
+                },
+            )?;
+            types.func_wrap(
+                concat!("[method]", $resource, ".set-authority"),
+                |mut store: Store<'_>,
+                 (request, text): (Resource<$request>, Option<String>)|
+                 -> Set {
+                    if !fits(text.as_ref(), MAX_AUTHORITY) {
+                        return Ok((Err(()),));
+                    }
+                    let set = $host::set_authority(&mut store.data_mut().http(), request, text);
+                    Ok((set?,))
+                },
+            )?;
+            types.func_wrap(
+                concat!("[method]", $resource, ".set-path-with-query"),
+                |mut store: Store<'_>,
+                 (request, text): (Resource<$request>, Option<String>)|
+                 -> Set {
+                    if !fits(text.as_ref(), MAX_TARGET) {
+                        return Ok((Err(()),));
+                    }
+                    let set =
+                        $host::set_path_with_query(&mut store.data_mut().http(), request, text);
+                    Ok((set?,))
+                },
+            )
+        })
+    };
+}
+
 /// Defines the functions of WASI 0.2.
 pub(super) fn define(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     use p2::{HostOutgoingRequest as Host, Method, OutgoingRequest as Request};
-    replacing(linker, |linker| {
-        let mut types = linker.instance(&format!("wasi:http/types@{PREVIEW2}"))?;
-        types.func_wrap(
-            "[method]outgoing-request.set-method",
-            |mut store: Store<'_>, (request, method): (Resource<Request>, Method)| -> Set {
-                if let Method::Other(text) = &method
-                    && !fits(Some(text), MAX_METHOD)
-                {
-                    return Ok((Err(()),));
-                }
-                let set = Host::set_method(&mut store.data_mut().http(), request, method);
-                Ok((set?,))
-            },
-        )?;
-        types.func_wrap(
-            "[method]outgoing-request.set-authority",
-            |mut store: Store<'_>, (request, text): (Resource<Request>, Option<String>)| -> Set {
-                if !fits(text.as_ref(), MAX_AUTHORITY) {
-                    return Ok((Err(()),));
-                }
-                let set = Host::set_authority(&mut store.data_mut().http(), request, text);
-                Ok((set?,))
-            },
-        )?;
-        types.func_wrap(
-            "[method]outgoing-request.set-path-with-query",
-            |mut store: Store<'_>, (request, text): (Resource<Request>, Option<String>)| -> Set {
-                if !fits(text.as_ref(), MAX_TARGET) {
-                    return Ok((Err(()),));
-                }
-                let set = Host::set_path_with_query(&mut store.data_mut().http(), request, text);
-                Ok((set?,))
-            },
-        )
-    })
+    bounded!(linker, PREVIEW2, "outgoing-request", Host, Request, Method)
 }
 
 /// Defines the functions of WASI 0.3.
 pub(super) fn define_in_preview3(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     use p3::{HostRequest as Host, Method, Request};
-    replacing(linker, |linker| {
-        let mut types = linker.instance(&format!("wasi:http/types@{PREVIEW3}"))?;
-        types.func_wrap(
-            "[method]request.set-method",
-            |mut store: Store<'_>, (request, method): (Resource<Request>, Method)| -> Set {
-                if let Method::Other(text) = &method
-                    && !fits(Some(text), MAX_METHOD)
-                {
-                    return Ok((Err(()),));
-                }
-                let set = Host::set_method(&mut store.data_mut().http(), request, method);
-                Ok((set?,))
-            },
-        )?;
-        types.func_wrap(
-            "[method]request.set-authority",
-            |mut store: Store<'_>, (request, text): (Resource<Request>, Option<String>)| -> Set {
-                if !fits(text.as_ref(), MAX_AUTHORITY) {
-                    return Ok((Err(()),));
-                }
-                let set = Host::set_authority(&mut store.data_mut().http(), request, text);
-                Ok((set?,))
-            },
-        )?;
-        types.func_wrap(
-            "[method]request.set-path-with-query",
-            |mut store: Store<'_>, (request, text): (Resource<Request>, Option<String>)| -> Set {
-                if !fits(text.as_ref(), MAX_TARGET) {
-                    return Ok((Err(()),));
-                }
-                let set = Host::set_path_with_query(&mut store.data_mut().http(), request, text);
-                Ok((set?,))
-            },
-        )
-    })
+    bounded!(linker, PREVIEW3, "request", Host, Request, Method)
 }
