@@ -1,7 +1,7 @@
 //! `inspect`: what a module is, for people and as JSON, and an example that runs.
 
 use crate::support::{
-    Cli, command_component, component, file, folder, guest, inspect, module, wat,
+    Ended, command_component, component, file, folder, guest, inspect, module, program, wat,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ const WANTING: &str = r#"(module
 fn an_import_that_is_missing_fails_only_whoever_calls_it() {
     let dir = folder();
     let path = file(&dir, "wanting.wat", WANTING);
-    let run = || -> Cli { crate::support::program().arg("run").arg(&path) };
+    let run = || program().arg("run").arg(&path);
     run().end().expect_code(0).expect_stdout("");
     run()
         .stdin("x")
@@ -450,4 +450,72 @@ fn a_document_has_nothing_that_a_terminal_obeys() {
     assert!(text.contains(r"f\u009b31m\u202e\u007f"), "{text}");
     assert!(!text.contains(['\u{9b}', '\u{202e}', '\u{7f}']), "{text}");
     assert_eq!(ended.json()["functions"][0]["name"], name);
+}
+
+/// What stands in the way of the module, as `inspect` says it, and how a run fails.
+fn hindrance(dir: &tempfile::TempDir, text: &str, code: i32) -> (String, Ended) {
+    let path = file(dir, "hindered.wat", text);
+    let said = described(&path)["cannot_run"].clone();
+    let said = said.as_str().expect("it says why").to_owned();
+    (said, program().arg("call").arg(&path).arg("f").fails(code))
+}
+
+#[test]
+fn what_does_not_link_is_seen_before_a_run() {
+    let dir = folder();
+    let function = "(core module $m (func (export \"f\") (result i32) i32.const 1))
+        (core instance $i (instantiate $m))
+        (func (export \"f\") (result u32) (canon lift (core func $i \"f\")))";
+    let importing = |name: &str, function_name: &str| {
+        format!(
+            "(component (import \"{name}\" (instance (export \"{function_name}\" (func (result u32))))) {function})"
+        )
+    };
+    for text in [
+        "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32) (result i32)))
+            (func (export \"f\") (result i32) i32.const 1))"
+            .to_owned(),
+        importing("wasi:cli/environment@0.2.0", "get-arguments"),
+        importing("wasi:clocks/monotonic-clock@0.3.0", "now"),
+        format!("(component (component $inner) (export \"inner\" (component $inner)) {function})"),
+    ] {
+        let (said, run) = hindrance(&dir, &text, 10);
+        run.expect_stderr_has(&[&said]);
+    }
+}
+
+#[test]
+fn more_core_modules_than_a_component_may_have_are_seen_before_a_run() {
+    let dir = folder();
+    let part = |part: u32| {
+        format!(
+            "(core module $m{part} (func (export \"f\") (result i32) i32.const 1))
+             (core instance $i{part} (instantiate $m{part}))"
+        )
+    };
+    let parts = (0..129).map(part).collect::<Vec<_>>().join("\n");
+    let text = format!(
+        "(component {parts} (func (export \"f\") (result u32) (canon lift (core func $i0 \"f\"))))"
+    );
+    let (said, _) = hindrance(&dir, &text, 11);
+    assert!(said.contains("129 core modules"), "{said}");
+}
+
+#[test]
+fn limits_that_it_begins_beyond_are_named_with_a_command_that_works() {
+    let dir = folder();
+    for (part, option) in [
+        ("(memory 6000)", "--memory 375MiB"),
+        ("(table 200000 funcref)", "--limit table-elements=200000"),
+    ] {
+        let text = format!("(module {part} (func (export \"f\") (result i32) i32.const 1))");
+        let path = file(&dir, "large.wat", text);
+        let json = described(&path);
+        assert_eq!(json["needs"], json!([option]));
+        let example = json["example_call"].as_str().expect("an example");
+        assert!(example.contains(option), "{example}");
+        let (stdout, _) = shell(example, dir.path());
+        assert_eq!(stdout, "1\n");
+        assert!(inspect(&path).output().contains(option));
+    }
 }

@@ -7,7 +7,9 @@ use crate::pipeline::read_module;
 use crate::text::{bytes, json_document, shell_word};
 use rwasm_cluster::format::to_wave;
 use rwasm_cluster::plain::{in_line, visible};
-use rwasm_cluster::{Abi, Form, Function, JobSpec, Limits, LoadError, Merge, Module, Type, Value};
+use rwasm_cluster::{
+    Abi, ByteSize, Form, Function, JobSpec, Limits, LoadError, Merge, Module, Type, Value,
+};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -80,8 +82,9 @@ impl Examples<'_> {
     /// How the module is run on a file, if it has what `run` needs.
     fn run(&self) -> Option<String> {
         let name = shell_word(self.module.name());
-        let abi = self.option();
-        let run = |options: &str| Some(format!("rwasm-cluster run {name}{options}{abi} input.txt"));
+        let more = self.options();
+        let run =
+            |options: &str| Some(format!("rwasm-cluster run {name}{options}{more} input.txt"));
         if self.module.form() == Form::Command || JobSpec::default().merge_for(self.module).is_ok()
         {
             return run("");
@@ -112,12 +115,18 @@ impl Examples<'_> {
             };
             line = line + " " + &shell_word(&text);
         }
-        Some(line + &self.option())
+        Some(line + &self.options())
     }
 
-    fn option(&self) -> String {
-        let option = |abi: &Abi| format!(" --abi {}", shell_word(&abi.to_string()));
-        self.abi.map(option).unwrap_or_default()
+    /// Those that have to be given again, and those that it needs.
+    fn options(&self) -> String {
+        let abi = self
+            .abi
+            .map(|abi| format!(" --abi {}", shell_word(&abi.to_string())));
+        let limits = limits_needed(self.module)
+            .into_iter()
+            .map(|option| format!(" {option}"));
+        abi.into_iter().chain(limits).collect()
     }
 
     /// Those there are, the one of `run` first.
@@ -211,6 +220,21 @@ fn needs(module: &Module) -> String {
     needs.join(", ")
 }
 
+/// Options that raise the limits that it exceeds before anything of it runs.
+fn limits_needed(module: &Module) -> Vec<String> {
+    let limits = Limits::default();
+    let mut options = Vec::new();
+    let memory = ByteSize::new(module.initial_memory());
+    if memory > limits.memory {
+        options.push(format!("--memory {memory}"));
+    }
+    let elements = module.initial_table_elements();
+    if elements > limits.table_elements as u64 {
+        options.push(format!("--limit table-elements={elements}"));
+    }
+    options
+}
+
 fn can_be_mapped(module: &Module, function: &Function) -> bool {
     let mut spec = JobSpec::default();
     spec.map = Some(function.name.clone());
@@ -268,6 +292,10 @@ fn text(module: &Module, hindrance: Option<&str>, examples: &Examples<'_>) -> St
         line("abi", &abi);
     }
     line("may use", &needs(module));
+    let limits = limits_needed(module);
+    if !limits.is_empty() {
+        line("needs", &format!("{} to begin with", limits.join(" ")));
+    }
     let mut name = "example";
     for example in examples.all() {
         line(name, &example);
@@ -320,6 +348,7 @@ fn json(module: &Module, hindrance: Option<&str>, examples: &Examples<'_>) -> St
         "cannot_run": hindrance,
         // What cannot be printed as WIT may still be run.
         "wit": module.wit().ok(),
+        "needs": limits_needed(module),
         "may_use": module.needs().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "abi": module.abi().map(ToString::to_string),
         "likely_abi": module.likely_abi(),

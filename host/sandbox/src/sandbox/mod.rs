@@ -8,6 +8,7 @@
 
 mod abi;
 mod compile;
+mod links;
 mod module;
 mod run;
 mod world;

@@ -45,6 +45,14 @@ impl VariantKey {
         }
     }
 
+    /// The same for what runs nothing.
+    pub(in crate::sandbox) fn without_pool(self) -> Self {
+        Self {
+            pooled: false,
+            ..self
+        }
+    }
+
     /// The same for a module with these demands.
     pub(in crate::sandbox) fn with(self, demands: Demands) -> Self {
         let fits = demands.instances <= CORE_INSTANCES_PER_COMPONENT

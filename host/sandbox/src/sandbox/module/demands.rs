@@ -8,6 +8,9 @@ use wasmparser::{
     PrimitiveValType, Result,
 };
 
+/// The bytes of a page of memory: others are not accepted.
+const PAGE: u64 = 64 << 10;
+
 /// What a module demands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::sandbox) struct Demands {
@@ -23,17 +26,29 @@ pub(in crate::sandbox) struct Demands {
     pub(in crate::sandbox) tables: u32,
     /// The elements that its largest table begins with.
     pub(in crate::sandbox) table_elements: u64,
+    /// The elements that all its tables begin with.
+    pub(in crate::sandbox) all_table_elements: u64,
+    /// The bytes that all its memories begin with.
+    pub(in crate::sandbox) initial_memory: u64,
 }
 
 impl Demands {
     /// Adds those of a section, at any depth of a component.
     pub(super) fn add(&mut self, section: &Payload<'_>) -> Result<()> {
         match section {
-            Payload::MemorySection(memories) => self.memories += memories.count(),
+            Payload::MemorySection(memories) => {
+                self.memories += memories.count();
+                for memory in memories.clone() {
+                    let bytes = memory?.initial.saturating_mul(PAGE);
+                    self.initial_memory = self.initial_memory.saturating_add(bytes);
+                }
+            }
             Payload::TableSection(tables) => {
                 self.tables += tables.count();
                 for table in tables.clone() {
-                    self.table_elements = self.table_elements.max(table?.ty.initial);
+                    let elements = table?.ty.initial;
+                    self.table_elements = self.table_elements.max(elements);
+                    self.all_table_elements = self.all_table_elements.saturating_add(elements);
                 }
             }
             Payload::InstanceSection(instances) => {

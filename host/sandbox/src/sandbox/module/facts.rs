@@ -9,7 +9,8 @@ use super::room::Room;
 use super::script;
 use rwasm_value::plain::{in_line, plain};
 use wasmparser::{
-    ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload, TypeBounds, TypeRef,
+    ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind, MemoryType, Parser, Payload,
+    TypeBounds, TypeRef,
 };
 
 /// Why the sections of a module cannot be read.
@@ -61,8 +62,8 @@ pub(super) struct Facts {
     /// The text of its script, if it has one.
     pub(super) script: Option<Vec<u8>>,
     pub(super) demands: Demands,
-    /// Of a component, the kind and name of an import that nothing can stand for.
-    pub(super) unlinkable: Option<(&'static str, String)>,
+    /// Of a component, what it imports that nothing can stand for, or exports that wasmtime does not.
+    pub(super) unlinkable: Option<String>,
     /// Why it cannot run here, even if it is well formed.
     pub(super) obstacle: Option<String>,
 }
@@ -220,7 +221,9 @@ impl Facts {
                         _ => None,
                     };
                     if let Some(kind) = kind {
-                        self.unlinkable.get_or_insert((kind, name.to_owned()));
+                        self.unlinkable.get_or_insert_with(|| format!(
+                            "it imports the {kind} `{name}`, but this program provides only functions and instances"
+                        ));
                     }
                     self.demands.concurrency |= imports::is_preview3(name);
                     self.imports.push(Import {
@@ -232,7 +235,15 @@ impl Facts {
             }
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
-                    let name = export?.name.name;
+                    let export = export?;
+                    let name = export.name.name;
+                    if export.kind == ComponentExternalKind::Component {
+                        self.unlinkable.get_or_insert_with(|| {
+                            format!(
+                                "it exports the component `{name}`, which wasmtime does not run"
+                            )
+                        });
+                    }
                     self.is_command |= name.starts_with("wasi:cli/run@0.2.");
                     self.is_preview3 |=
                         name.starts_with("wasi:cli/run@") && imports::is_preview3(name);

@@ -2,9 +2,10 @@
 //!
 //! Nothing is compiled here; the compiler may still refuse a module that loads.
 
+use super::bare_exports;
 use super::bytes_abi::{self, Abi, BoundAbi};
 use super::facts::{Facts, MAX_DEPTH};
-use super::foreign::contained;
+use super::foreign::{Refused, contained};
 use super::imports;
 use super::merged;
 use super::numeric;
@@ -287,7 +288,7 @@ impl Module {
                 core_functions(&bytes, &facts, found, &mut room)
             }
         };
-        let (form, exported) = contained(functions).map_err(invalid)?;
+        let (form, exported) = contained(functions).map_err(|why| refused(&name, why))?;
         if form == Form::Plain
             && let (Some(abi), Some(Err(message))) = (&abi, &bound)
         {
@@ -424,16 +425,27 @@ fn looks_like_wat(text: &str) -> bool {
     rest.starts_with('(')
 }
 
+fn refused(name: &str, why: Refused) -> LoadError {
+    let name = name.to_owned();
+    match why {
+        Refused::Invalid(message) => LoadError::Invalid {
+            name,
+            message: in_line(&plain(message)),
+        },
+        Refused::Unsupported(message) => LoadError::Unsupported {
+            name,
+            message: in_line(&plain(message)),
+        },
+    }
+}
+
 /// Finds the functions, and the one that a script is, and adds to the imports the functions that a known interface lacks.
 fn component_functions(
     bytes: &[u8],
     room: &mut Room,
     facts: &mut Facts,
-) -> Result<(Form, Exported), String> {
-    let decoded = wit_parser::decoding::decode(bytes).map_err(|error| format!("{error:#}"))?;
-    let wit_parser::decoding::DecodedWasm::Component(resolve, world) = decoded else {
-        return Err("it contains only WIT and no code".to_owned());
-    };
+) -> Result<(Form, Exported), Refused> {
+    let (resolve, world) = bare_exports::decode(bytes)?;
     let mut exported = wit::functions(&resolve, world, Bind::Component, room)?;
     let missing = wit::not_in_host(&resolve, world).into_iter();
     facts.imports.extend(missing.map(|(module, name)| Import {
@@ -487,7 +499,7 @@ fn core_functions(
     facts: &Facts,
     abi: Option<&BoundAbi>,
     room: &mut Room,
-) -> Result<(Form, Exported), String> {
+) -> Result<(Form, Exported), Refused> {
     if let Some((resolve, world)) = merged::decode(bytes)? {
         merged::check(bytes, room)?;
         let mut found = wit::functions(&resolve, world, Bind::Core, room)?;

@@ -8,6 +8,7 @@
 //! `printed` writes the WIT, `strip` makes other modules of the same program, and `valid` validates
 //! the code for engines elsewhere.
 
+mod bare_exports;
 pub(in crate::sandbox) mod bytes_abi;
 mod demands;
 mod facts;
@@ -33,7 +34,6 @@ use crate::sandbox::abi::Signature;
 use bytes::Bytes;
 use bytes_abi::{Abi, BytesCall};
 pub(in crate::sandbox) use demands::Demands;
-use load::LoadError;
 use names::Functions;
 use rwasm_value::plain::in_line;
 use rwasm_value::value::Type;
@@ -84,8 +84,8 @@ pub(super) struct Inner {
     pub(super) script: Option<String>,
     /// The hash of what is compiled: without a script.
     pub(super) code_hash: ModuleHash,
-    /// Of a component, the kind and name of an import that nothing can stand for.
-    pub(super) unlinkable: Option<(&'static str, String)>,
+    /// Of a component, what it imports that nothing can stand for, or exports that wasmtime does not.
+    pub(super) unlinkable: Option<String>,
 }
 
 /// The form of a module, which determines how its functions are called.
@@ -322,15 +322,18 @@ impl Module {
         &self.info
     }
 
-    /// Checks whether it can run: whether it is valid, uses only what engines accept, and imports
-    /// nothing that they cannot replace. All its code is looked at, and none is compiled.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError::Invalid`] if it is not valid WebAssembly, and [`LoadError::Unsupported`] if it is
-    /// but cannot run here.
-    pub fn check(&self) -> Result<(), LoadError> {
-        valid::check(self)
+    /// Returns the memory that it begins with, all that it has together, in bytes: the least that
+    /// [`Limits::memory`](crate::limits::Limits::memory) must allow.
+    #[must_use]
+    pub fn initial_memory(&self) -> u64 {
+        self.0.demands.initial_memory
+    }
+
+    /// Returns how many elements its tables begin with, together: the least that
+    /// [`Limits::table_elements`](crate::limits::Limits::table_elements) must allow.
+    #[must_use]
+    pub fn initial_table_elements(&self) -> u64 {
+        self.0.demands.all_table_elements
     }
 }
 

@@ -192,10 +192,7 @@ fn unlinkable(module: &Module, types: TypesRef<'_>) -> Option<String> {
             "it imports the {kind} `{name}` of `{from}`, but this program provides only functions"
         ));
     }
-    let (kind, name) = module.info.0.unlinkable.as_ref()?;
-    Some(format!(
-        "it imports the {kind} `{name}`, but this program provides only functions and instances"
-    ))
+    module.info.0.unlinkable.clone()
 }
 
 /// What the host calls first neither takes nor returns values.
