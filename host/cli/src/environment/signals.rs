@@ -5,7 +5,7 @@
 use crate::exit::CliError;
 use crate::exit::Ending;
 use rwasm_cluster::aside::abandon_all;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ impl Signals {
     pub(crate) fn listen() -> Self {
         let signals = Self::default();
         let state = signals.clone();
+        // A file that would grow beyond `ulimit -f` is an error of whoever writes it, which says so, instead of the end.
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
         if let Ok(mut received) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
             // The thread ends with the program: it has nothing to finish.
             let _ = std::thread::Builder::new()

@@ -1,0 +1,4 @@
+//! The second wall of `rwasm-cluster`: how a process gives up what its task does not need, and the memory and descriptors
+//! through which it is spoken with.
+//!
+//! This package knows nothing of WebAssembly, tasks or engines. `rwasm-cluster` re-exports what its users need.
