@@ -4,6 +4,7 @@ use crate::args::{
     DrainArguments, EngineCommand, IdentityOptions, JoinArguments, Loudness, check_engines,
 };
 use crate::cluster::{self, BoundedLog, profile};
+use crate::environment::allocator;
 use crate::environment::compiler;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
@@ -104,6 +105,7 @@ impl<W: Write> Write for InLines<W> {
 
 fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     check_engines(arguments.engines)?;
+    allocator::give_back_what_is_free();
     log(&arguments.loudness, arguments.stderr_log.as_deref());
     if let Some(path) = &arguments.ready_file {
         // Whoever waits for the file would do so for ever.
