@@ -148,20 +148,19 @@ pub(super) fn sleep_until(
         let expected = words.load_futex();
         words.set_bits(wait.events);
         words.fence();
-        // The bits are ours alone, and left set they would make the peer ring for nothing.
-        let result = if wait.hung_up.load(Ordering::SeqCst) {
-            Some(Err(RingError::HungUp))
-        } else {
-            match ready() {
-                Ok(false) => None,
-                decided => Some(decided),
-            }
+        // Before looking, so that nothing that was written before the hang-up is missed.
+        let hung_up = wait.hung_up.load(Ordering::SeqCst);
+        let result = match ready() {
+            Ok(false) if hung_up => Some(Err(RingError::HungUp)),
+            Ok(false) => None,
+            decided => Some(decided),
         };
         let left = wait
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let result = result.or_else(|| (left == Some(Duration::ZERO)).then_some(Ok(false)));
         if let Some(result) = result {
+            // The bits are ours alone, and left set they would make the peer ring for nothing.
             words.clear_bits(wait.events);
             return result;
         }

@@ -16,7 +16,7 @@ pub struct Receiver {
     /// The length of the message that was begun.
     length: Option<usize>,
     /// What has come of it, if it is not read at once.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
 }
 
 impl Receiver {
