@@ -5,19 +5,23 @@
 //! passes in pieces. Either process may be hostile to the other: what comes from it is checked, once
 //! it is copied where it cannot change, and after the first nonsense nothing more is taken.
 //!
-//! The memory, in bytes. What different sides write is 128 bytes apart, since processors fetch cache
-//! lines in pairs:
+//! The parent makes the memory, and the worker opens it:
 //!
-//! | from | what |
-//! |---:|---|
-//! | 0 | ring to the worker: words written (`u64`, only the parent writes it) |
-//! | 128 | ring to the worker: words read (`u64`, only the worker) |
-//! | 256 | ring to the parent: words written (`u64`, only the worker) |
-//! | 384 | ring to the parent: words read (`u64`, only the parent) |
-//! | 512 | the parent's bell: futex word, and the events it sleeps for (`u32` each) |
-//! | 640 | the worker's bell |
-//! | 768 | bytes of the ring to the worker, and of the one to the parent (`u64` each) |
-//! | 4096 | the ring to the worker, then the ring to the parent |
+//! ```
+//! use rwasm_boundary::ring::{Duplex, Received, Sizes};
+//!
+//! # fn main() -> Result<(), rwasm_boundary::ring::RingError> {
+//! let sizes = Sizes { to_worker: 1 << 20, to_parent: 1 << 20 };
+//! let (mut parent, memory) = Duplex::create(sizes, 0)?;
+//! let mut worker = Duplex::open(memory, 0)?;
+//! parent.sender.send(&[b"to ", b"you"], None)?;
+//! parent.sender.flush();
+//! let mut message = Vec::new();
+//! assert_eq!(worker.receiver.receive(100, &mut message, None)?, Received::Message);
+//! assert_eq!(message, b"to you");
+//! # Ok(())
+//! # }
+//! ```
 
 mod bell;
 mod positions;
@@ -39,11 +43,33 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use thiserror::Error;
 
+// The memory, in bytes. What different sides write is 128 bytes apart, since processors fetch cache
+// lines in pairs:
+//
+// | from | what |
+// |-----:|------|
+// |    0 | ring to the worker: words written (u64; only the parent writes it) |
+// |  128 | ring to the worker: words read (u64; only the worker) |
+// |  256 | ring to the parent: words written (u64; only the worker) |
+// |  384 | ring to the parent: words read (u64; only the parent) |
+// |  512 | the parent's bell: its futex word, and the events it sleeps for (u32 each) |
+// |  640 | the worker's bell |
+// |  768 | bytes of the ring to the worker, and of the one to the parent (u64 each) |
+// | 4096 | the ring to the worker, then the ring to the parent |
+
 /// Bytes before the rings: a page, of which less than 1 KiB is used.
 const HEADER: usize = 4 << 10;
 /// Words from one group to the next, so that no two are in cache lines that are fetched together.
 const GROUP: usize = 128 / WORD;
-/// The word with the sizes.
+/// The word that counts what is written to the worker; what it has read is a group later.
+const TO_WORKER: usize = 0;
+/// The same for the parent.
+const TO_PARENT: usize = 2 * GROUP;
+/// The word whose halves are the parent's bell.
+const PARENTS_BELL: usize = 4 * GROUP;
+/// The same for the worker.
+const WORKERS_BELL: usize = 5 * GROUP;
+/// The first of the words with the sizes.
 const SIZES: usize = 6 * GROUP;
 
 /// The smallest ring, in bytes.
@@ -242,7 +268,7 @@ impl Duplex {
         let to_worker = End {
             shared: Arc::new(shared),
             side,
-            cells: 0,
+            cells: TO_WORKER,
             first: HEADER / WORD,
             words: sizes.to_worker / WORD,
             spin,
@@ -250,7 +276,7 @@ impl Duplex {
             corrupt: None,
         };
         let to_parent = End {
-            cells: 2 * GROUP,
+            cells: TO_PARENT,
             first: (HEADER + sizes.to_worker) / WORD,
             words: sizes.to_parent / WORD,
             ..to_worker.clone()
@@ -417,8 +443,8 @@ impl End {
     #[inline]
     fn bell(&self, side: Side) -> Bell<'_> {
         let word = match side {
-            Side::Parent => 4 * GROUP,
-            Side::Worker => 5 * GROUP,
+            Side::Parent => PARENTS_BELL,
+            Side::Worker => WORKERS_BELL,
         };
         Bell {
             futex: self.shared.half(2 * word),

@@ -1,19 +1,15 @@
 //! How one side sleeps until the other has written or read something.
 //!
-//! Each side has a bell: a futex word on which it sleeps, and a word with a bit for each event that
-//! it sleeps for. Going to sleep, and waking:
+//! Each side has a bell: a futex word on which it sleeps, and a bit for each event that it sleeps
+//! for. A sleeper (1) loads the futex word, (2) sets its bits, (3) fences, (4) looks whether what it
+//! waits for is there, and (5) sleeps unless the futex word has changed since (1). A waker (1) stores
+//! its position, (2) fences, and (3) loads the bits; if its own is set, it (4) clears it, (5)
+//! increments the futex word, and (6) wakes all who sleep on it.
 //!
-//! 1. The sleeper loads the futex word. 2. It sets its bits. 3. Fence. 4. It looks whether what it
-//!    waits for is there. 5. It sleeps, unless the futex word has changed since step 1.
-//! 1. The waker stores its position. 2. Fence. 3. It loads the bits. 4. If one is set that concerns
-//!    it, it clears it, increments the futex word, and wakes all who sleep on it.
-//!
-//! Of the two fences one is first: either the sleeper sees the position in step 4, or the waker
-//! sees the bit in step 3. Then the increment comes after the sleeper's step 1, so that the sleeper
-//! does not fall asleep, or it comes while it sleeps and is followed by the wake. A bit that was left
-//! over wakes somebody once too often, which every sleeper expects.
-//!
-//! A hostile peer can wake us without end, or never.
+//! One of the two fences is first. So the sleeper sees the position, or the waker sees the bit; then
+//! the increment follows the sleeper's (1), and it either does not fall asleep or is woken. A waker
+//! that clears last would clear the bit of the next sleep. A bit that is left over wakes somebody
+//! once too often, which every sleeper expects. A hostile peer can wake us without end, or never.
 
 use super::RingError;
 use rustix::io::Errno;

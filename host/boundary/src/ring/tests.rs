@@ -228,7 +228,7 @@ fn a_sleeper_that_the_peer_moved_away_looks_around_by_itself() {
     let handle = parent.hang_up_handle();
     let waits = thread::spawn(move || parent.wait(Interest::Read, None));
     let words = &worker.sender.end.shared;
-    let (bell, elsewhere) = (words.half(8 * GROUP), words.half(100));
+    let (bell, elsewhere) = (words.half(2 * PARENTS_BELL), words.half(100));
     // Until the sleeper sleeps.
     while futex::requeue(bell, Flags::empty(), 0, 1, elsewhere) == Ok(0) {
         thread::yield_now();
@@ -268,7 +268,7 @@ fn scribble(worker: &Duplex, word: usize, value: u64) {
 
 #[test]
 fn positions_and_lengths_that_make_no_sense_are_refused_for_good() {
-    let written = 2 * GROUP;
+    let written = TO_PARENT;
     let data = (HEADER + SMALLEST) / WORD;
     let length = |length| Corrupt::Length { length, limit: 100 };
     let cases = [
@@ -303,7 +303,8 @@ fn positions_and_lengths_that_make_no_sense_are_refused_for_good() {
 
 #[test]
 fn a_reader_that_claims_too_much_or_goes_back_is_refused() {
-    for claimed in [0, 600, u64::MAX] {
+    // Messages of 3000 bytes take 376 words each, of which the worker reads one and the parent knows.
+    for claimed in [0, 2 * 376 + 1, u64::MAX] {
         let (mut parent, mut worker) = pair(SMALL);
         let mut into = Vec::new();
         assert_eq!(parent.sender.try_send(&[&[1; 3_000]]).unwrap(), Sent::Whole);
@@ -315,12 +316,7 @@ fn a_reader_that_claims_too_much_or_goes_back_is_refused() {
             parent.sender.try_send(&[&[1; 3_000]]).unwrap(),
             Sent::NoRoom
         );
-        scribble(&worker, GROUP, claimed);
-        if claimed == 600 {
-            // More than was written, but less than the ring has.
-            assert!(claimed < 2 * 376);
-            scribble(&worker, GROUP, 2 * 376 + 1);
-        }
+        scribble(&worker, TO_WORKER + GROUP, claimed);
         for _ in 0..2 {
             let sent = parent.sender.try_send(&[&[1; 3_000]]);
             assert!(
@@ -409,11 +405,7 @@ fn nonsense_everywhere_does_no_harm() {
     let (_, corrupt) = read_against(|shared, random, _| {
         let words = shared.words();
         let word = random.usize(0..words.len());
-        let word = if random.bool() {
-            word % (6 * GROUP)
-        } else {
-            word
-        };
+        let word = if random.bool() { word % SIZES } else { word };
         let value = match random.u8(0..3) {
             0 => random.u64(..),
             1 => random.u64(..1 << 10),
@@ -434,14 +426,14 @@ fn nonsense_within_the_protocol_does_no_harm() {
         if random.u32(..20_000) == 0 {
             words[data + random.usize(..SMALLEST / WORD)].store(1 << 20, Ordering::Relaxed);
         }
-        words[4 * GROUP].store(random.u64(..), Ordering::Relaxed);
-        let read = words[3 * GROUP].load(Ordering::Relaxed);
+        words[PARENTS_BELL].store(random.u64(..), Ordering::Relaxed);
+        let read = words[TO_PARENT + GROUP].load(Ordering::Relaxed);
         let most = (read + (SMALLEST / WORD) as u64).saturating_sub(*written);
         *written += random.u64(..=most.min(8));
-        words[2 * GROUP].store(*written, Ordering::Release);
+        words[TO_PARENT].store(*written, Ordering::Release);
         if random.u32(..16) == 0 {
             // Without it, the parent would sleep all the time.
-            let _ = futex::wake(shared.half(8 * GROUP), Flags::empty(), 1);
+            let _ = futex::wake(shared.half(2 * PARENTS_BELL), Flags::empty(), 1);
         }
     });
     assert!(messages > 0 && corrupt > 0, "{messages} {corrupt}");
