@@ -2,3 +2,10 @@
 //! through which it is spoken with.
 //!
 //! This package knows nothing of WebAssembly, tasks or engines. `rwasm-cluster` re-exports what its users need.
+
+#[cfg(target_os = "linux")]
+pub mod descriptors;
+#[cfg(target_os = "linux")]
+pub mod ring;
+#[cfg(target_os = "linux")]
+pub mod shared;
