@@ -2,3 +2,8 @@
 //! through which it is spoken with.
 //!
 //! This package knows nothing of WebAssembly, tasks or engines. `rwasm-cluster` re-exports what its users need.
+//!
+//! [`confine`] gives up, [`layers`] names what a kernel offers for it and tells what this machine has.
+
+pub mod confine;
+pub mod layers;
