@@ -73,6 +73,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// 256 descriptors: memory that is mapped needs none, so it is the task's files and sockets that count.
     fn default() -> Self {
         Self { descriptors: 256 }
     }

@@ -2,7 +2,7 @@
 
 use super::capabilities;
 use crate::layers::{Layer, Standing};
-use rustix::io;
+use rustix::io::{self, Errno};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 /// The flag of the network namespace.
@@ -71,6 +71,9 @@ impl Namespaces {
 fn attempt(which: UnshareFlags) -> Standing {
     match unshare(which) {
         Ok(()) => Standing::Full,
+        Err(Errno::NOSPC | Errno::USERS) => {
+            Standing::Missing("there are as many as `user.max_*_namespaces` allows".to_owned())
+        }
         Err(errno) => Standing::Missing(format!("the kernel or the container refuses it: {errno}")),
     }
 }
