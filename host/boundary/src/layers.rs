@@ -1,6 +1,6 @@
 //! The layers of the wall: what the kernel can hold back from a worker, each with what it stops and what it needs.
 //!
-//! [`probe`] tells what this machine has, as far as that can be told from outside. What a worker really got is in its
+//! [`probe()`] tells what this machine has, as far as that can be told from outside. What a worker really got is in its
 //! [`Report`](crate::confine::Report), which is the one to trust.
 
 #[cfg(all(

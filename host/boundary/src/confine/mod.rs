@@ -278,6 +278,10 @@ impl Early {
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 )))]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the same signatures as where a step can fail"
+)]
 mod nowhere {
     use super::{ConfineError, Confinement, NOT_HERE, Start};
     use crate::layers::{Layer, Standing};
