@@ -9,7 +9,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, Uid};
 use rwasm_boundary::confine::{
-    Access, ConfineError, Confinement, Connect, Early, Limits, Ports, Report, Start, early,
+    Access, ConfineError, Confinement, Connect, Early, Limits, Ports, Report, Start, User, early,
 };
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -28,6 +28,7 @@ pub(super) fn run(role: &str) {
     match role {
         "nothing" => nothing(started),
         "directories" => directories(started),
+        "kept" => kept(started),
         "ports" => ports(started),
         "late" => late(started),
         "exec" => hostile(started, || {
@@ -399,6 +400,37 @@ fn directories(started: Early) {
     say("open a file", File::open("/etc/passwd"));
     say("make a Unix socket", UnixDatagram::unbound());
     say("threads", threads());
+}
+
+/// A worker that stays root, and may make files in memory.
+fn kept(started: Early) {
+    let received = receive().unwrap_or_default();
+    let [own] = received.as_slice() else {
+        println!("received={}", received.len());
+        return;
+    };
+    let confinement = Confinement::new()
+        .directory(own.as_fd(), Access::ReadWrite)
+        .user(User::AsStarted)
+        .memory_files(true);
+    lock(started, &confinement);
+    let new = OFlags::RDWR | OFlags::CREATE;
+    say("make", open(own.as_fd(), "new", new));
+    say("go up", open(own.as_fd(), "../secret", OFlags::RDONLY));
+    say("open a file", File::open("/etc/shadow"));
+    let sealing = rustix::fs::MemfdFlags::ALLOW_SEALING;
+    let memory = rustix::fs::memfd_create("made", sealing);
+    say(
+        "make memory files",
+        memory.and_then(|memory| {
+            rustix::fs::ftruncate(&memory, 4096)?;
+            rustix::fs::fcntl_add_seals(&memory, rustix::fs::SealFlags::SHRINK)
+        }),
+    );
+    say("become another", {
+        let user = Uid::from_raw(1);
+        rustix::thread::set_thread_res_uid(user, user, user)
+    });
 }
 
 fn open(directory: BorrowedFd<'_>, path: &str, how: OFlags) -> rustix::io::Result<OwnedFd> {

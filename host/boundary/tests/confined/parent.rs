@@ -32,6 +32,7 @@ type Test = (&'static str, fn(&Site));
 const TESTS: &[Test] = &[
     ("nothing_granted", nothing_granted),
     ("directories_granted", directories_granted),
+    ("root_kept", root_kept),
     ("ports_granted", ports_granted),
     ("hostile_calls_end_the_worker", hostile_calls_end_the_worker),
     ("abort_works", abort_works),
@@ -366,6 +367,7 @@ fn directories_granted(site: &Site) {
         "go up",
     ];
     seen.by(Layer::Landlock, &refused.map(|what| (what, "ACCESS")));
+    // Without the layer they are outside of what is granted.
     let absolute = ["follow out", "open a file"];
     if seen.0["layer empty root directory"] == "full" {
         seen.all(&absolute.map(|what| (what, "NOENT")));
@@ -376,6 +378,29 @@ fn directories_granted(site: &Site) {
     if site.is_root() {
         fs::remove_dir_all(scratch).expect("it is removed");
     }
+}
+
+/// A directory that only root may enter.
+fn root_kept(site: &Site) {
+    if !site.is_root() {
+        println!("skipped: an ordinary user has no root to keep");
+        return;
+    }
+    let own = site.path("own");
+    fs::create_dir(&own).expect("a directory");
+    fs::set_permissions(&own, Permissions::from_mode(0o700)).expect("one for root");
+    fs::write(site.path("secret"), "text").expect("a file");
+    let worker = site.start("kept", |_| {});
+    worker.send(&[File::open(&own).expect("a directory").as_fd()]);
+    let (status, saw) = worker.end();
+    assert!(status.success(), "{status}: {saw:#?}");
+    let seen = Seen(saw);
+    let standing = &seen.0["layer unused user"];
+    assert!(standing.starts_with("missing"), "{standing}");
+    seen.all(&[("make", "ok"), ("make memory files", "ok")]);
+    seen.by(Layer::Landlock, &[("go up", "ACCESS")]);
+    seen.by(Layer::EmptyRoot, &[("open a file", "NOENT")]);
+    seen.by(Layer::Seccomp, &[("become another", "PERM")]);
 }
 
 fn ports_granted(site: &Site) {
