@@ -3,8 +3,10 @@
 //!
 //! This package knows nothing of WebAssembly, tasks or engines. `rwasm-cluster` re-exports what its users need.
 
+pub mod confine;
 #[cfg(target_os = "linux")]
 pub mod descriptors;
+pub mod layers;
 #[cfg(target_os = "linux")]
 pub mod ring;
 #[cfg(target_os = "linux")]
