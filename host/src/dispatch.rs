@@ -80,11 +80,7 @@ pub(crate) struct Owner(Arc<Owning>);
 
 #[derive(Debug)]
 struct Owning {
-    /// What engines elsewhere know it by.
-    #[cfg_attr(
-        not(feature = "nats"),
-        expect(dead_code, reason = "there are no engines elsewhere")
-    )]
+    /// What engines of other processes know it by.
     number: u64,
     places: Where,
 }
@@ -126,7 +122,6 @@ impl Owner {
     }
 
     /// A number that no other owner of this process has.
-    #[cfg(feature = "nats")]
     pub(crate) fn number(&self) -> u64 {
         self.0.number
     }

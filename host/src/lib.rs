@@ -113,8 +113,14 @@ mod dispatch;
 // What the tasks of a tenant have used.
 mod account;
 
-// The thread that runs tasks in the sandbox.
+// The thread that runs tasks in the sandbox, or has a worker run them.
 mod engine;
+
+// The form in which outcomes travel between processes.
+mod wire;
+
+// What stands between tasks and the process that started them.
+mod boundary;
 
 // Many outcomes become one value.
 mod merge;
@@ -144,9 +150,12 @@ mod capacity;
 pub use account::TenantUsage;
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster, BlockingTenant};
+pub use boundary::Boundary;
 pub use capacity::{Resource, Shortage};
 pub use cluster::{Cluster, ClusterBuilder, StartError, Tenant};
 pub use dispatch::{ParseReuseError, Reuse};
+#[cfg(target_os = "linux")]
+pub use engine::task_worker;
 pub use events::{ClusterEvent, ClusterEvents, JobUsage};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
 pub use job::{ParseToleranceError, Tolerance};

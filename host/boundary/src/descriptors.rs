@@ -1,6 +1,6 @@
 //! The socket by which descriptors pass between two processes.
 //!
-//! Each message is a number of descriptors and nothing else; what they are for is said elsewhere.
+//! Each message is a number of descriptors, and one number beside; what they are for is said elsewhere.
 //! Nothing is known of what a descriptor from a hostile peer refers to: reading one may block, and
 //! its position is shared with the peer.
 
@@ -110,7 +110,23 @@ impl Channel {
         descriptors: &[BorrowedFd<'_>],
         timeout: Option<Duration>,
     ) -> Result<(), DescriptorsError> {
+        self.send_with(descriptors, 0, timeout)
+    }
+
+    /// The same, with a number beside them that is the peer's to understand.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    pub fn send_with(
+        &self,
+        descriptors: &[BorrowedFd<'_>],
+        number: u32,
+        timeout: Option<Duration>,
+    ) -> Result<(), DescriptorsError> {
         let count = checked_count(descriptors.len())?;
+        let [one, two, three, four] = number.to_le_bytes();
+        let told = [count, one, two, three, four];
         let deadline = deadline(timeout);
         loop {
             let mut space = [MaybeUninit::uninit(); SPACE];
@@ -119,7 +135,7 @@ impl Channel {
                 || control.push(SendAncillaryMessage::ScmRights(descriptors));
             debug_assert!(fits, "{count} descriptors do not fit");
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match sendmsg(&self.0, &[IoSlice::new(&[count])], &mut control, flags) {
+            match sendmsg(&self.0, &[IoSlice::new(&told)], &mut control, flags) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
@@ -141,10 +157,30 @@ impl Channel {
         timeout: Option<Duration>,
     ) -> Result<Vec<OwnedFd>, DescriptorsError> {
         checked_count(count)?;
+        let (descriptors, _) = self.receive_with(timeout)?;
+        if descriptors.len() != count {
+            return Err(DescriptorsError::Count {
+                wanted: count,
+                found: descriptors.len(),
+            });
+        }
+        Ok(descriptors)
+    }
+
+    /// Receives one message of up to [`MOST`] descriptors, and the number beside them. Waits for it as
+    /// long as `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// If the peer is gone, the time is over, or the system refuses.
+    pub fn receive_with(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<(Vec<OwnedFd>, u32), DescriptorsError> {
         let deadline = deadline(timeout);
         loop {
             // One byte too many, so that a longer message shows.
-            let mut told = [0; 2];
+            let mut told = [0; 6];
             let mut space = [MaybeUninit::uninit(); SPACE];
             // What remains in it is closed when it is dropped.
             let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -160,7 +196,7 @@ impl Channel {
                 Err(Errno::CONNRESET) => return Err(DescriptorsError::Closed),
                 Err(errno) => return Err(DescriptorsError::System(errno.into())),
             };
-            let mut found = Vec::with_capacity(count);
+            let mut found = Vec::new();
             for part in control.drain() {
                 if let RecvAncillaryMessage::ScmRights(descriptors) = part {
                     found.extend(descriptors);
@@ -172,16 +208,12 @@ impl Channel {
             let lost = message
                 .flags
                 .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
-            if lost || message.bytes != 1 || usize::from(told[0]) != found.len() {
+            let [count, number @ .., _] = told;
+            if lost || message.bytes != 5 || usize::from(count) != found.len() || found.len() > MOST
+            {
                 return Err(DescriptorsError::Damaged);
             }
-            if found.len() != count {
-                return Err(DescriptorsError::Count {
-                    wanted: count,
-                    found: found.len(),
-                });
-            }
-            return Ok(found);
+            return Ok((found, u32::from_le_bytes(number)));
         }
     }
 
@@ -293,7 +325,12 @@ mod tests {
     #[test]
     fn damaged_messages_are_told_and_closed() {
         let (one, other) = Channel::pair().unwrap();
-        let cases: [(&[u8], usize); 4] = [(b"\x01", 253), (b"\x02", 1), (b"\x00", 1), (b"abc", 0)];
+        let cases: [(&[u8], usize); 4] = [
+            (b"\x01\0\0\0\0", 253),
+            (b"\x02\0\0\0\0", 1),
+            (b"\x00\0\0\0\0", 1),
+            (b"abc", 0),
+        ];
         for (bytes, count) in cases {
             let (mut end, written) = pipe().unwrap();
             send_raw(&one, bytes, &vec![written.as_fd(); count]);

@@ -2,6 +2,9 @@
 //! through which it is spoken with.
 //!
 //! This package knows nothing of WebAssembly, tasks or engines. `rwasm-cluster` re-exports what its users need.
+//!
+//! [`confine`] gives up, [`layers`] names what a kernel offers for it and tells what this machine has. `shared` is memory that
+//! both sides have, `ring` passes messages in it, and `descriptors` passes open files over a socket.
 
 pub mod confine;
 #[cfg(target_os = "linux")]

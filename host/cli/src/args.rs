@@ -16,7 +16,9 @@ pub(crate) use grants::{DeterminismOptions, GrantOptions};
 pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check_engines};
 #[cfg(test)]
 pub(crate) use values::LIMITS;
-pub(crate) use values::{InspectFormat, LimitArgument, ReuseArgument, StderrShown, View, When};
+pub(crate) use values::{
+    InspectFormat, LimitArgument, ReuseArgument, StderrShown, View, Wall, When,
+};
 pub(crate) use words::{are_configured, asks_for_help};
 
 mod cache;

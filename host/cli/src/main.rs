@@ -36,6 +36,10 @@ fn program() -> ExitCode {
     if let Some(ended) = compiler::serve() {
         return ended;
     }
+    #[cfg(target_os = "linux")]
+    if let Some(ended) = rwasm_cluster::task_worker(std::env::args_os().skip(1)) {
+        return ended;
+    }
     #[cfg(feature = "nats")]
     if let Some(ended) = cluster::serve() {
         return ended;

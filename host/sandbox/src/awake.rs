@@ -11,7 +11,8 @@ const GAP: Duration = Duration::from_secs(1);
 
 /// A time of this clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Awake(Duration);
+#[doc(hidden)]
+pub struct Awake(Duration);
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
 
@@ -59,17 +60,20 @@ pub(crate) fn tick() {
 }
 
 impl Awake {
-    pub(crate) fn now() -> Self {
+    #[must_use]
+    pub fn now() -> Self {
         CLOCK.awake(CLOCK.start.elapsed())
     }
 
     /// None if it is further away than clocks reach.
-    pub(crate) fn after(self, time: Duration) -> Option<Self> {
+    #[must_use]
+    pub fn after(self, time: Duration) -> Option<Self> {
         self.0.checked_add(time).map(Self)
     }
 
     /// How long it is until then; none if it is past.
-    pub(crate) fn left(self) -> Option<Duration> {
+    #[must_use]
+    pub fn left(self) -> Option<Duration> {
         let left = self.0.saturating_sub(Self::now().0);
         (!left.is_zero()).then_some(left)
     }

@@ -10,7 +10,8 @@
 #[path = "../arbitrary.rs"]
 mod arbitrary;
 
-mod awake;
+#[doc(hidden)]
+pub mod awake;
 pub mod grants;
 pub mod limits;
 

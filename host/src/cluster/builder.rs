@@ -4,7 +4,11 @@ use super::Cluster;
 #[cfg(feature = "nats")]
 use crate::backend::{Backend, Merging, Nats, NatsSettings};
 use crate::backend::{Local, LocalSettings};
+use crate::boundary::Boundary;
 use crate::capacity::Available;
+use crate::engine::Ground;
+#[cfg(target_os = "linux")]
+use crate::engine::WorkerSettings;
 use crate::events::EventSender;
 use crate::placement::{Machine, Policy};
 #[cfg(feature = "history")]
@@ -49,6 +53,7 @@ pub struct ClusterBuilder {
     engines: Option<u32>,
     first_engine: u32,
     max_engines: Option<u32>,
+    boundary: Boundary,
     cache_dir: Option<PathBuf>,
     cache_size: ByteSize,
     compiler: Compiler,
@@ -85,6 +90,9 @@ pub enum StartError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Engines cannot be put behind the boundary that was asked for.
+    #[error("tasks cannot run in processes of their own here: {0}")]
+    Boundary(String),
     /// WebAssembly cannot run on this machine.
     #[error("cannot run WebAssembly on this machine: {0}")]
     Sandbox(String),
@@ -111,6 +119,7 @@ impl Default for ClusterBuilder {
             engines: None,
             first_engine: 0,
             max_engines: None,
+            boundary: Boundary::default(),
             cache_dir: None,
             cache_size: CodeCache::SIZE,
             compiler: Compiler::default(),
@@ -176,6 +185,12 @@ impl ClusterBuilder {
     /// [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). Maps and runs have bounds of their own.
     pub fn queue(mut self, limits: QueueLimits) -> Self {
         self.queue = limits;
+        self
+    }
+
+    /// Sets what stands between tasks and this process beside the sandbox: by default nothing, see [`Boundary`].
+    pub fn boundary(mut self, boundary: Boundary) -> Self {
+        self.boundary = boundary;
         self
     }
 
@@ -334,6 +349,7 @@ impl ClusterBuilder {
             .cache_dir
             .and_then(|dir| CodeCache::make(&dir, size).ok());
         self.host.check()?;
+        let has_host_functions = !self.host.is_empty();
         let sandbox = Sandbox::new(
             max_engines,
             VariantKey::of(&self.limits, false),
@@ -343,11 +359,22 @@ impl ClusterBuilder {
             self.host,
         )
         .map_err(StartError::Sandbox)?;
+        let ground = ground(
+            &self.boundary,
+            VariantKey::of(&self.limits, false),
+            has_host_functions,
+        )?;
+        let sandbox = if self.boundary == Boundary::Thread {
+            sandbox
+        } else {
+            sandbox.for_workers()
+        };
         let events = EventSender::new();
         let settings = LocalSettings {
             engines,
             first_engine: self.first_engine,
             max_engines,
+            ground,
             policy: self.policy,
             hwm: self.hwm,
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
@@ -384,6 +411,38 @@ impl ClusterBuilder {
             core: Arc::new(core),
             shortages,
         })
+    }
+}
+
+/// Where engines run their tasks.
+#[cfg(target_os = "linux")]
+fn ground(
+    boundary: &Boundary,
+    first: VariantKey,
+    has_host_functions: bool,
+) -> Result<Ground, StartError> {
+    let (program, is_strict) = match boundary {
+        Boundary::Thread => return Ok(Ground::Thread),
+        Boundary::Process(program) => (program, false),
+        Boundary::Strict(program) => (program, true),
+    };
+    if has_host_functions {
+        let reason =
+            "they cannot call the functions that this program offers; use `Boundary::Thread`";
+        return Err(StartError::Boundary(reason.to_owned()));
+    }
+    Ok(Ground::Workers(WorkerSettings {
+        program: program.clone(),
+        first,
+        is_strict,
+    }))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ground(boundary: &Boundary, _: VariantKey, _: bool) -> Result<Ground, StartError> {
+    match boundary {
+        Boundary::Thread => Ok(Ground::Thread),
+        _ => Err(StartError::Boundary("this needs Linux".to_owned())),
     }
 }
 

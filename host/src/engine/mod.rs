@@ -5,6 +5,13 @@
 //! becomes that task's failure; one outside of any task ends the thread, which its backend sees.
 
 mod kept;
+#[cfg(target_os = "linux")]
+mod worker;
+
+#[cfg(target_os = "linux")]
+pub use worker::task_worker;
+#[cfg(target_os = "linux")]
+pub(crate) use worker::{WorkerSettings, Workers};
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use kept::KeptInstances;
@@ -20,7 +27,7 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -76,23 +83,35 @@ impl Engine {
     pub(crate) fn start(
         id: EngineId,
         count: Arc<AtomicU32>,
+        ground: &Ground,
         notes: impl Fn(EngineNote) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (inbox, orders) = channel();
         let is_letting_go = Arc::new(AtomicBool::new(false));
         let letting_go = Arc::clone(&is_letting_go);
-        // The first thing to fail where resources are short, and here there is someone to tell.
-        let runner = Runner::new()?;
+        let ground = ground.clone();
+        let (started, has_started) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name(format!("rwasm-engine-{id}"))
             .stack_size(ByteSize::new(THREAD_STACK).as_usize())
             .spawn(move || {
-                let work = || run_dispatches(id, &count, &runner, (&orders, &letting_go), &notes);
+                // On this thread, with which its workers end. What fails where resources are short fails here, and
+                // there is someone to tell.
+                let mut place = match Place::on(&ground, id) {
+                    Ok(place) => place,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                let _ = started.send(Ok(()));
+                let work =
+                    || run_dispatches(id, &count, &mut place, (&orders, &letting_go), &notes);
                 notes(match catch_unwind(AssertUnwindSafe(work)) {
                     Ok(()) => EngineNote::Ended,
                     Err(_) => EngineNote::Lost { engine: id },
                 });
             })?;
+        has_started
+            .recv()
+            .unwrap_or_else(|_| Err(std::io::Error::other("its thread has panicked")))?;
         Ok(Self {
             inbox: Some(inbox),
             is_letting_go,
@@ -133,11 +152,10 @@ impl Engine {
 fn run_dispatches(
     id: EngineId,
     count: &AtomicU32,
-    runner: &Runner,
+    place: &mut Place,
     (orders, is_letting_go): (&Receiver<EngineOrder>, &AtomicBool),
     notes: &impl Fn(EngineNote),
 ) {
-    let mut kept = KeptInstances::default();
     let mut computed = processor_time();
     while let Ok(order) = orders.recv() {
         let dispatch = match order {
@@ -145,19 +163,15 @@ fn run_dispatches(
             EngineOrder::LetGo => {
                 // Before it looks, so that whoever goes from now on is looked for again.
                 is_letting_go.swap(false, Ordering::AcqRel);
-                kept.let_go();
+                place.let_go();
                 continue;
             }
         };
         let begun = Instant::now();
+        let mut elsewhere = Duration::ZERO;
         if dispatch.begin() {
             dispatch.reply.begun();
-            let on = EngineContext {
-                engine: id,
-                count: count.load(Ordering::Relaxed),
-                runner,
-            };
-            run_dispatch(&on, &dispatch, &mut kept);
+            elsewhere = place.run(id, count.load(Ordering::Relaxed), &dispatch);
         }
         notes(EngineNote::Finished {
             engine: id,
@@ -170,8 +184,64 @@ fn run_dispatches(
             let now = processor_time();
             dispatch
                 .account
-                .add_processor_time(now.saturating_sub(computed));
+                .add_processor_time(now.saturating_sub(computed) + elsewhere);
             computed = now;
+        }
+    }
+}
+
+/// Where an engine runs its tasks.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Ground {
+    /// On its own thread.
+    #[default]
+    Thread,
+    /// In processes of its own.
+    #[cfg(target_os = "linux")]
+    Workers(WorkerSettings),
+}
+
+/// The same, with what an engine has there.
+enum Place {
+    Here(Runner, KeptInstances),
+    #[cfg(target_os = "linux")]
+    Behind(Box<Workers>),
+}
+
+impl Place {
+    fn on(ground: &Ground, id: EngineId) -> std::io::Result<Self> {
+        Ok(match ground {
+            Ground::Thread => Self::Here(Runner::new()?, KeptInstances::default()),
+            #[cfg(target_os = "linux")]
+            Ground::Workers(settings) => {
+                Self::Behind(Box::new(Workers::start(settings.clone(), id)?))
+            }
+        })
+    }
+
+    fn let_go(&mut self) {
+        match self {
+            Self::Here(_, kept) => kept.let_go(),
+            #[cfg(target_os = "linux")]
+            Self::Behind(workers) => workers.let_go(),
+        }
+    }
+
+    /// Runs a dispatch, and returns how long was computed elsewhere.
+    fn run(&mut self, engine: EngineId, count: u32, dispatch: &Dispatch) -> Duration {
+        match self {
+            Self::Here(runner, kept) => {
+                let on = EngineContext {
+                    engine,
+                    count,
+                    runner,
+                    answers_each: false,
+                };
+                run_dispatch(&on, dispatch, kept);
+                Duration::ZERO
+            }
+            #[cfg(target_os = "linux")]
+            Self::Behind(workers) => workers.run(count, dispatch),
         }
     }
 }
@@ -187,6 +257,8 @@ struct EngineContext<'a> {
     engine: EngineId,
     count: u32,
     runner: &'a Runner,
+    /// Whether each task is answered by itself.
+    answers_each: bool,
 }
 
 fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInstances) {
@@ -219,7 +291,8 @@ fn run_dispatch(on: &EngineContext<'_>, dispatch: &Dispatch, kept: &mut KeptInst
         outcome.usage.state_lost |= std::mem::take(&mut is_lost);
         ready_bytes += outcome.usage.bytes_out;
         ready.push(outcome);
-        if ready_bytes > ANSWER_BYTES || last_answer.elapsed() > ANSWER_INTERVAL {
+        if on.answers_each || ready_bytes > ANSWER_BYTES || last_answer.elapsed() > ANSWER_INTERVAL
+        {
             dispatch.answer(std::mem::take(&mut ready));
             ready_bytes = 0;
             last_answer = Instant::now();
@@ -331,6 +404,15 @@ fn arguments<'a>(
             "it waited longer than its time in the queue",
         ));
     }
+    resolve(engine, dispatch, task)
+}
+
+/// The same, whenever it runs.
+fn resolve<'a>(
+    engine: EngineId,
+    dispatch: &Dispatch,
+    task: &'a DispatchedTask,
+) -> Result<Cow<'a, Arguments>, Failure> {
     match &task.input {
         TaskInput::Ready(arguments) => Ok(Cow::Borrowed(arguments)),
         TaskInput::Refused(failure) => Err(failure.clone()),

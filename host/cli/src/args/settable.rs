@@ -50,7 +50,7 @@ const ALLOWED: [&str; 37] = [
 ];
 
 /// Why it may not set the others: because of which question. They are named as on the command line, with `_`.
-const REFUSED: [(&str, Question); 24] = [
+const REFUSED: [(&str, Question); 25] = [
     ("cluster", Question::Where),
     ("profile", Question::Where),
     ("key", Question::Where),
@@ -64,6 +64,7 @@ const REFUSED: [(&str, Question); 24] = [
     ("job_id", Question::Where),
     ("output", Question::Who),
     ("report", Question::Who),
+    ("boundary", Question::What),
     ("clock", Question::What),
     ("dir", Question::What),
     ("env", Question::What),

@@ -18,6 +18,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+/// What stands between tasks and the program beside the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wall {
+    /// Nothing: engines are threads of the program
+    #[default]
+    Thread,
+    /// Engines run tasks in processes that are confined as far as this machine can
+    Process,
+    /// The same, and nothing runs on a machine that lacks a part of it
+    Strict,
+}
+
 /// How tasks are assigned to engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum View {

@@ -15,13 +15,18 @@ pub(crate) fn serve() -> Option<ExitCode> {
 
 /// The compiler that this program is.
 pub(crate) fn compiler() -> Compiler {
+    Compiler::Helper(own())
+}
+
+/// The program itself, which is its own compiler and its own worker.
+pub(crate) fn own() -> PathBuf {
     // What this process runs, though its file may have been replaced since.
     let own = Path::new("/proc/self/exe");
-    Compiler::Helper(if cfg!(target_os = "linux") && own.exists() {
+    if cfg!(target_os = "linux") && own.exists() {
         own.to_owned()
     } else {
         std::env::current_exe().unwrap_or_else(|_| PathBuf::from("rwasm-cluster"))
-    })
+    }
 }
 
 /// With this program as its compiler, and the cache of compiled code if there is one.

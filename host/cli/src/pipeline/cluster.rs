@@ -1,17 +1,19 @@
 //! The cluster that a job runs on: engines of this process, or those of a cluster elsewhere.
 
 use super::history;
-use crate::args::{ManyOptions, TaskOptions};
+use crate::args::{ManyOptions, TaskOptions, Wall};
 #[cfg(feature = "nats")]
 use crate::cluster::{MAIN_LANE, profile};
-use crate::environment::compiler::{compiled, usable_cache};
+use crate::environment::compiler::{compiled, own, usable_cache};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 #[cfg(feature = "nats")]
 use crate::output::messages::note;
 use crate::output::messages::warn;
 use rwasm_cluster::plain;
-use rwasm_cluster::{Cluster, ClusterBuilder, ClusterEvents, Grants, History, Limits, Resource};
+use rwasm_cluster::{
+    Boundary, Cluster, ClusterBuilder, ClusterEvents, Grants, History, Limits, Resource,
+};
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
     ClusterEvent,
@@ -47,6 +49,7 @@ impl ClusterSettings {
     ) -> Result<Self, CliError> {
         let mut builder = Cluster::builder()
             .strict_imports(task.strict_imports)
+            .boundary(boundary(task.boundary))
             .limits(limits.clone())
             .grants(grants.clone());
         if let Some(engines) = task.engines {
@@ -88,6 +91,15 @@ impl ClusterSettings {
             };
         }
         Ok(settings)
+    }
+}
+
+/// With this program as its worker.
+fn boundary(wall: Wall) -> Boundary {
+    match wall {
+        Wall::Thread => Boundary::Thread,
+        Wall::Process => Boundary::Process(own()),
+        Wall::Strict => Boundary::Strict(own()),
     }
 }
 

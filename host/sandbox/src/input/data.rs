@@ -60,7 +60,9 @@ pub enum ChunkData {
 }
 
 impl ChunkData {
-    pub(super) fn stream(reader: Box<dyn Read + Send>) -> Self {
+    /// A stream that can be taken once.
+    #[doc(hidden)]
+    pub fn stream(reader: Box<dyn Read + Send>) -> Self {
         Self::Stream(Arc::new(Mutex::new(Some(reader))))
     }
 }
@@ -160,6 +162,15 @@ impl Chunk {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take()
                 .ok_or_else(|| io::Error::other("the stream has already been read")),
+        }
+    }
+
+    /// Returns the file that its bytes are in, for a process that reads them itself.
+    #[doc(hidden)]
+    pub fn file(&self) -> Option<io::Result<File>> {
+        match &self.data {
+            ChunkData::File(file) => Some(file.hold().and_then(|held| held.file.try_clone())),
+            ChunkData::Bytes(_) | ChunkData::Stream(_) => None,
         }
     }
 

@@ -11,6 +11,7 @@ mod compile;
 mod links;
 mod module;
 mod run;
+mod worker;
 mod world;
 
 #[doc(hidden)]
@@ -18,6 +19,8 @@ pub use compile::CodeSource;
 pub use compile::cache::{CacheInfo, CodeCache, Prune, Pruned};
 pub use compile::compiler::Compiler;
 pub use compile::helper::compile_worker;
+#[doc(hidden)]
+pub use compile::portable::Portable;
 pub use module::bytes_abi::{Abi, AbiError};
 pub use module::function::{Callable, DynamicCallable, FunctionError, FunctionList};
 pub use module::load::{CompileLimit, LoadError};
@@ -37,6 +40,8 @@ pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, Ho
 pub use world::net::Peers;
 #[doc(hidden)]
 pub use world::request::{Arguments, Caller, CommandLine, Report, Request, Setting, Surroundings};
+#[doc(hidden)]
+pub use world::setting_form::SettingForm;
 
 #[cfg(test)]
 mod tests;
@@ -48,7 +53,7 @@ use compile::variant::Variant;
 #[doc(hidden)]
 pub use compile::variant::VariantKey;
 use rwasm_value::ids::TenantId;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The basis of programs: a cluster's variants and its code cache. Locked when a module is loaded,
 /// never while a task runs.
@@ -59,6 +64,8 @@ pub struct Sandbox {
     lowering: Lowering,
     strict_imports: bool,
     host: HostFunctions,
+    /// Whether its programs are for workers.
+    is_portable: bool,
     variants: Mutex<Variants>,
 }
 
@@ -70,7 +77,13 @@ struct Variants {
 }
 
 impl Variants {
-    fn get(&mut self, key: VariantKey, engines: u32) -> wasmtime::Result<Arc<Variant>> {
+    /// Returns the variant, with a thread that ticks if it is to.
+    fn get(
+        &mut self,
+        key: VariantKey,
+        engines: u32,
+        ticks: bool,
+    ) -> wasmtime::Result<Arc<Variant>> {
         if let Some(variant) = self.list.iter().find(|variant| variant.key == key) {
             return Ok(Arc::clone(variant));
         }
@@ -82,8 +95,11 @@ impl Variants {
         });
         let ticker = match self.ticker.upgrade() {
             Some(ticker) => ticker,
-            None => Arc::new(Ticker::start()?),
+            None => Arc::new(Ticker::still()),
         };
+        if ticks {
+            ticker.begin()?;
+        }
         self.ticker = Arc::downgrade(&ticker);
         let variant = Arc::new(Variant::new(key, engines, ticker)?);
         self.list.push(Arc::clone(&variant));
@@ -108,7 +124,7 @@ impl Sandbox {
         host: HostFunctions,
     ) -> Result<Self, String> {
         let mut variants = Variants::default();
-        let made = variants.get(first, engines);
+        let made = variants.get(first, engines, true);
         made.map_err(|error| format!("{error:#}"))?;
         Ok(Self {
             engines,
@@ -116,6 +132,7 @@ impl Sandbox {
             lowering,
             strict_imports,
             host,
+            is_portable: false,
             variants: Mutex::new(variants),
         })
     }
@@ -133,32 +150,34 @@ impl Sandbox {
         limits: &Limits,
         tenant: TenantId,
     ) -> Result<Program, LoadError> {
-        let variant = self.variant(key.with(module.demands())).map_err(|error| {
-            LoadError::invalid(
-                module,
-                format!("no engine can be configured for it: {error:#}"),
-            )
-        })?;
-        Program::new(
+        let variant = self
+            .variant(key.with(module.demands()))
+            .map_err(|error| no_engine(module, &error))?;
+        let program = Program::new(
             module,
             variant,
             &Supply {
                 source: &self.source,
                 limits,
                 tenant,
+                given: None,
             },
             self.lowering,
             self.strict_imports,
             &self.host,
         )
-        .map_err(|error| module::valid::explained(module, error))
+        .map_err(|error| module::valid::explained(module, error))?;
+        if self.is_portable {
+            return program.into_portable(module, &self.source, self.lowering, self.strict_imports);
+        }
+        Ok(program)
     }
 
     /// Stops compilation and drops the variants, which end with the last program made of them.
     #[doc(hidden)]
     pub fn close(&self) {
         self.source.close();
-        let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut variants = self.lock();
         let gone = std::mem::take(&mut variants.list);
         drop(variants);
         drop(gone);
@@ -180,12 +199,21 @@ impl Sandbox {
     /// Whether instances come from a pool; otherwise each is mapped anew, which is slower.
     #[doc(hidden)]
     pub fn is_pooled(&self) -> bool {
-        let variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
+        let variants = self.lock();
         variants.list.iter().all(|variant| variant.spacious)
     }
 
     fn variant(&self, key: VariantKey) -> wasmtime::Result<Arc<Variant>> {
-        let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
-        variants.get(key, self.engines)
+        // A worker begins when it is confined; what it makes later ticks at once.
+        self.lock().get(key, self.engines, true)
     }
+
+    fn lock(&self) -> MutexGuard<'_, Variants> {
+        self.variants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn no_engine(module: &Module, error: &wasmtime::Error) -> LoadError {
+    let message = format!("no engine can be configured for it: {error:#}");
+    LoadError::invalid(module, message)
 }

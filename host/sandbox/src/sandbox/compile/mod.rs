@@ -6,6 +6,7 @@ mod bounded;
 pub(super) mod cache;
 pub(super) mod compiler;
 pub(super) mod helper;
+pub(super) mod portable;
 pub(super) mod ticker;
 mod turns;
 pub(super) mod variant;
@@ -19,10 +20,11 @@ use bounded::NoCode;
 use bytes::Bytes;
 use cache::CodeCache;
 use compiler::Compiler;
-use helper::{CodeKind, HelperError, Helpers, Passed, Task};
+use helper::{CodeKind, HelperError, Helpers, Passed, Task, unnamed_file};
+use portable::whole;
 use rwasm_value::ids::TenantId;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 use turns::Turns;
 use variant::Variant;
@@ -42,13 +44,16 @@ pub(super) trait Code: Sized + Send + 'static {
     /// Maps code that [`Code::serialize`] produced: `file` is open and is the one at `path`.
     fn map(engine: &wasmtime::Engine, file: File, path: &Path) -> wasmtime::Result<Self>;
 
+    /// Takes code from a file of which nobody needs to know the name.
+    fn open(engine: &wasmtime::Engine, file: &File) -> wasmtime::Result<Self>;
+
     /// Maps code that a helper process produced.
     fn take(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Self>;
 }
 
 /// wasmtime's two types have the same functions, but for the one that maps a file.
 macro_rules! code {
-    ($code:ty, $kind:ident, $map:expr) => {
+    ($code:ty, $kind:ident, $map:expr, $open:expr) => {
         impl Code for $code {
             const KIND: CodeKind = CodeKind::$kind;
 
@@ -70,6 +75,10 @@ macro_rules! code {
                 $map(engine, file, path)
             }
 
+            fn open(engine: &wasmtime::Engine, file: &File) -> wasmtime::Result<Self> {
+                $open(engine, file)
+            }
+
             #[expect(
                 unsafe_code,
                 reason = "the one way to take what another process compiled"
@@ -84,8 +93,13 @@ macro_rules! code {
     };
 }
 
-code!(wasmtime::Module, Core, map_module);
-code!(Component, Component, map_component);
+code!(wasmtime::Module, Core, map_module, |engine, file: &File| {
+    map_module(engine, file.try_clone()?, Path::new(""))
+});
+// Components are mapped by their names alone.
+code!(Component, Component, map_component, |engine, file| {
+    Component::take(engine, &whole(file)?)
+});
 
 #[expect(
     unsafe_code,
@@ -126,6 +140,8 @@ pub(super) struct Supply<'a> {
     pub(super) source: &'a CodeSource,
     pub(super) limits: &'a Limits,
     pub(super) tenant: TenantId,
+    /// The code, if it was compiled elsewhere.
+    pub(super) given: Option<&'a File>,
 }
 
 impl CodeSource {
@@ -168,6 +184,24 @@ impl CodeSource {
         code
     }
 
+    /// Returns code that was just used, as a file: the cache's, or one without a name.
+    pub(super) fn file<C: Code>(
+        &self,
+        code: &C,
+        variant: &Variant,
+        module: &Module,
+    ) -> wasmtime::Result<File> {
+        let name = CodeCache::name(module.code_hash(), C::KIND, variant.compatibility());
+        if let Some(cache) = &self.cache
+            && let Ok(file) = File::open(cache.path(&name))
+        {
+            return Ok(file);
+        }
+        let mut file = unnamed_file()?;
+        file.write_all(&code.serialize()?)?;
+        Ok(file)
+    }
+
     /// Keeps code for the next start. A full disk or a read-only cache is not an error, since the
     /// code is at hand.
     fn keep(&self, name: &str, code: &mut impl Read) -> bool {
@@ -185,6 +219,10 @@ impl Supply<'_> {
         module: &Module,
         bytes: impl FnOnce() -> Result<Bytes, LoadError>,
     ) -> Result<C, LoadError> {
+        if let Some(file) = self.given {
+            let crashed = |error: wasmtime::Error| LoadError::invalid(module, format!("{error:#}"));
+            return C::open(&variant.engine, file).map_err(crashed);
+        }
         let name = CodeCache::name(module.code_hash(), C::KIND, variant.compatibility());
         if let Some(code) = self.source.cached(&variant.engine, &name) {
             return Ok(code);

@@ -15,11 +15,16 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// A thread that advances the epochs of a cluster's variants until it is dropped: one for all, as there may be many.
 pub(in crate::sandbox) struct Ticker {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// None before it begins.
+    ticking: Mutex<Option<Ticking>>,
     /// Weak, so that the memory of an engine is not held by the thread.
     engines: Arc<Mutex<Vec<EngineWeak>>>,
     alarms: Arc<Mutex<Alarms>>,
+}
+
+struct Ticking {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
 }
 
 /// Who is woken when; at most one for each engine of the cluster.
@@ -36,11 +41,23 @@ pub(in crate::sandbox) struct Alarm {
 }
 
 impl Ticker {
-    pub(in crate::sandbox) fn start() -> std::io::Result<Self> {
+    /// One that does not tick yet: a process that is to be confined has no second thread before it is.
+    pub(in crate::sandbox) fn still() -> Self {
+        Self {
+            ticking: Mutex::default(),
+            engines: Arc::default(),
+            alarms: Arc::default(),
+        }
+    }
+
+    /// Begins to tick, unless it has.
+    pub(in crate::sandbox) fn begin(&self) -> std::io::Result<()> {
+        let mut ticking = lock(&self.ticking);
+        if ticking.is_some() {
+            return Ok(());
+        }
         let (stop, stopped) = sync_channel(0);
-        let engines = Arc::<Mutex<Vec<EngineWeak>>>::default();
-        let alarms = Arc::<Mutex<Alarms>>::default();
-        let (ticks, rings) = (Arc::clone(&engines), Arc::clone(&alarms));
+        let (ticks, rings) = (Arc::clone(&self.engines), Arc::clone(&self.alarms));
         awake::tick();
         let thread = std::thread::Builder::new()
             .name("rwasm-ticker".to_owned())
@@ -58,12 +75,8 @@ impl Ticker {
                     lock(&rings).ring();
                 }
             })?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-            engines,
-            alarms,
-        })
+        *ticking = Some(Ticking { stop, thread });
+        Ok(())
     }
 
     /// Advances the epoch of this engine, too, as long as somebody has the engine.
@@ -106,8 +119,8 @@ impl Drop for Alarm {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
+        if let Some(Ticking { stop, thread }) = lock(&self.ticking).take() {
+            drop(stop);
             // A panic of the ticker needs no report: no guest can run any more.
             let _ = thread.join();
         }

@@ -2,8 +2,9 @@
 
 use super::bulk::{self, Bulk};
 use crate::sandbox::abi::{Layout, Signature, Waits};
-use crate::sandbox::compile::Supply;
+use crate::sandbox::compile::portable::Portable;
 use crate::sandbox::compile::variant::Variant;
+use crate::sandbox::compile::{CodeSource, Supply};
 use crate::sandbox::module::imports;
 use crate::sandbox::module::load::LoadError;
 use crate::sandbox::module::strip::componentize;
@@ -48,6 +49,8 @@ pub struct Program {
 /// What there is to run.
 enum Made {
     Here(Compiled),
+    /// For workers of this process.
+    Portable(Portable),
     /// For engines elsewhere, which compile it there.
     Elsewhere(Module),
 }
@@ -173,15 +176,60 @@ impl Program {
     #[doc(hidden)]
     pub fn to_send(&self) -> Option<&Module> {
         match &self.made {
-            Made::Here(_) => None,
+            Made::Here(_) | Made::Portable(_) => None,
             Made::Elsewhere(module) => Some(module),
         }
+    }
+
+    /// What workers of this process make it of, if they are who runs it.
+    #[doc(hidden)]
+    pub fn portable(&self) -> Option<&Portable> {
+        match &self.made {
+            Made::Portable(portable) => Some(portable),
+            Made::Here(_) | Made::Elsewhere(_) => None,
+        }
+    }
+
+    /// The same program for workers; its code is then no longer mapped here.
+    pub(in crate::sandbox) fn into_portable(
+        self,
+        module: &Module,
+        source: &CodeSource,
+        lowering: Lowering,
+        strict_imports: bool,
+    ) -> Result<Self, LoadError> {
+        let Made::Here(compiled) = &self.made else {
+            return Ok(self);
+        };
+        let variant = &compiled.variant;
+        let code = match &compiled.code {
+            Code::Core(core) => source.file(core.instance.module(), variant, module),
+            Code::Component(code) => source.file(code.instance.component(), variant, module),
+        };
+        let portable = code.and_then(|code| {
+            Ok(Portable {
+                name: module.name().to_owned(),
+                module: Portable::file_of(module)?,
+                code,
+                key: variant.key,
+                as_component: lowering == Lowering::Component,
+                strict_imports,
+            })
+        });
+        let portable = portable.map_err(|error| LoadError::Unreadable {
+            path: module.name().into(),
+            source: std::io::Error::other(format!("{error:#}")),
+        })?;
+        Ok(Self {
+            module: self.module,
+            made: Made::Portable(portable),
+        })
     }
 
     pub(in crate::sandbox) fn compiled(&self) -> Option<&Compiled> {
         match &self.made {
             Made::Here(compiled) => Some(compiled),
-            Made::Elsewhere(_) => None,
+            Made::Portable(_) | Made::Elsewhere(_) => None,
         }
     }
 }

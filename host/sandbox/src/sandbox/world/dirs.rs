@@ -5,7 +5,7 @@ use crate::outcome::{Failure, FailureCode};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -26,6 +26,8 @@ pub struct GrantedDirs {
     /// What each task's view of files begins as. Private to `wasmtime-wasi` as it is, it is copied whole.
     files: WasiFilesystemCtx,
     identities: Arc<[(u64, u64)]>,
+    /// Whether whoever gave them looks at their names.
+    are_given: bool,
 }
 
 impl fmt::Debug for GrantedDirs {
@@ -58,9 +60,42 @@ impl GrantedDirs {
                 .zip(&grants.dirs)
                 .map(|(opened, dir)| identity(opened).map_err(|source| failed(dir, source)))
                 .collect::<Result<_, _>>()?,
+            are_given: false,
         };
         granted.check(grants)?;
         Ok(granted)
+    }
+
+    /// Does the same in a process that cannot see their names.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let one be opened again.
+    pub fn given(grants: &Grants, opened: &[File]) -> Result<Self, GrantError> {
+        let mut granted = Self::new(grants, opened)?;
+        granted.are_given = true;
+        Ok(granted)
+    }
+
+    /// Returns a descriptor of each, for a process that is to have them.
+    ///
+    /// # Errors
+    ///
+    /// If there is none left.
+    pub fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        let (mut ctx, mut table) = (self.files.clone(), ResourceTable::new());
+        let mut files = WasiFilesystemCtxView {
+            ctx: &mut ctx,
+            table: &mut table,
+        };
+        let handles = preopens::Host::get_directories(&mut files).unwrap_or_default();
+        let mut descriptors = Vec::new();
+        for (handle, _) in handles {
+            if let Ok(Descriptor::Dir(found)) = files.table.get(&handle) {
+                descriptors.push(found.dir.as_fd().try_clone_to_owned()?);
+            }
+        }
+        Ok(descriptors)
     }
 
     /// Device and number of each: see [`identity`].
@@ -70,7 +105,8 @@ impl GrantedDirs {
     }
 
     /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.identities.is_empty()
     }
 
@@ -109,7 +145,14 @@ impl GrantedDirs {
     /// Refuses to go on in a directory whose name has come to mean another one. A task that may write around it could have
     /// replaced it, perhaps with a link: it would reach nothing else, but whoever granted the directory means what is
     /// there now.
-    pub(super) fn expect_in_place(&self, grants: &Grants) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// The failure of the task.
+    pub fn expect_in_place(&self, grants: &Grants) -> Result<(), Failure> {
+        if self.are_given {
+            return Ok(());
+        }
         for (dir, granted) in grants.dirs.iter().zip(&*self.identities) {
             let found = std::fs::metadata(&dir.host);
             if !found.is_ok_and(|found| (found.dev(), found.ino()) == *granted) {

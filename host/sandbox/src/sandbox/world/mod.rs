@@ -16,6 +16,7 @@ pub(super) mod net;
 pub(super) mod pending;
 pub(super) mod quota;
 pub(super) mod request;
+pub(super) mod setting_form;
 pub(super) mod state;
 pub(super) mod stdio;
 pub(super) mod stubs;

@@ -64,7 +64,36 @@ impl Peers {
         }
     }
 
-    pub(in crate::sandbox) fn is_empty(&self) -> bool {
+    /// Those of a process that looks up no names: their addresses are given.
+    #[must_use]
+    pub fn given(grants: &[NetGrant], names: Vec<(String, Vec<IpAddr>)>) -> Self {
+        let peers = Self::new(grants);
+        for (name, addresses) in names {
+            if let Some(place) = peers.place(&name) {
+                peers.answer(place, addresses);
+            }
+        }
+        for place in 0..peers.names.len() {
+            if peers.known(place).is_none() {
+                peers.answer(place, []);
+            }
+        }
+        peers.begun.store(true, Ordering::Relaxed);
+        peers
+    }
+
+    /// Returns the names with their addresses, once all are known.
+    pub async fn looked_up(self: &Arc<Self>) -> Vec<(String, Vec<IpAddr>)> {
+        let mut names = Vec::new();
+        for place in 0..self.names.len() {
+            let addresses = self.addresses(place).await.to_vec();
+            names.push((self.names[place].name.clone(), addresses));
+        }
+        names
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.granted.is_empty()
     }
 

@@ -1,0 +1,472 @@
+//! What an engine and its worker say to each other: one byte that tells the kind, then the message. The worker trusts the
+//! engine; what comes from a worker is read as from a stranger.
+
+use super::super::resolve;
+use crate::dispatch::{Dispatch, DispatchedTask, TaskInput};
+use crate::wire::WireError;
+use bytes::Bytes;
+use rwasm_sandbox::input::{Chunk, ChunkData, Source};
+use rwasm_sandbox::note::{LogLevel, TaskNote};
+use rwasm_sandbox::outcome::{Failure, FailureCode};
+use rwasm_sandbox::pushed::{PushedValue, PushedValues};
+use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleInfo, SettingForm, VariantKey};
+use rwasm_value::ids::{ChunkIndex, EngineId};
+use rwasm_value::value::{Malformed, Packed, Reader, Type, Value, Writer};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// To a worker: what it is for, with which it becomes ready.
+pub(super) const HELLO: u8 = 1;
+/// A program, of which the module and the code come as descriptors.
+pub(super) const PROGRAM: u8 = 2;
+/// What dispatches have in common.
+pub(super) const PRESET: u8 = 3;
+/// Values that were pushed to the engine.
+pub(super) const PUSHED: u8 = 4;
+/// Tasks.
+pub(super) const DISPATCH: u8 = 5;
+/// What is not needed any more.
+pub(super) const FORGET: u8 = 6;
+
+/// From a worker: it is ready.
+pub(super) const READY: u8 = 1;
+/// It cannot do what it is for.
+pub(super) const REFUSED: u8 = 2;
+/// The outcome of the next task.
+pub(super) const OUTCOME: u8 = 3;
+/// What a task says while it runs.
+pub(super) const NOTE: u8 = 4;
+/// The end of a dispatch.
+pub(super) const END: u8 = 5;
+
+/// What a worker is for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Hello {
+    /// The build of whoever started it.
+    pub(super) build: String,
+    pub(super) engine: u32,
+    pub(super) key: VariantKey,
+    /// The setting with what is granted, if something is: its directories come as descriptors.
+    pub(super) granted: Option<SettingForm>,
+}
+
+/// A program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ProgramForm {
+    pub(super) number: u64,
+    pub(super) name: String,
+    pub(super) key: VariantKey,
+    pub(super) as_component: bool,
+    pub(super) strict_imports: bool,
+}
+
+/// What dispatches have in common.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct PresetForm {
+    pub(super) number: u64,
+    pub(super) program: u64,
+    /// The place of the function; none for a command.
+    pub(super) function: Option<usize>,
+    pub(super) setting: SettingForm,
+    pub(super) reuse: String,
+    pub(super) owner: u64,
+    pub(super) listens: bool,
+}
+
+/// What a worker may let go of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Forget {
+    pub(super) programs: Vec<u64>,
+    pub(super) presets: Vec<u64>,
+    pub(super) pushed: Vec<u64>,
+    pub(super) owners: Vec<u64>,
+}
+
+/// What a dispatch has beside its tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DispatchHead {
+    /// Its number, by which it is cancelled.
+    pub(super) number: u32,
+    pub(super) preset: u64,
+    pub(super) engines: u32,
+    /// What is added to the id of the engine: see `Dispatch::told`.
+    pub(super) id_offset: u32,
+    /// The values that the engine has, if it has any.
+    pub(super) pushed: Option<u64>,
+    /// How many descriptors come with its tasks.
+    pub(super) descriptors: usize,
+    pub(super) tasks: usize,
+}
+
+/// How a dispatch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) number: u32,
+    /// How long it computed.
+    pub(super) computed: Duration,
+    /// Whether an instance is kept for its owner.
+    pub(super) has_instance: bool,
+}
+
+/// Begins a message.
+pub(super) fn message(kind: u8) -> Writer {
+    let mut out = Writer::default();
+    out.put_u8(kind);
+    out
+}
+
+/// A message of plain data.
+pub(super) fn plain(kind: u8, form: &impl Serialize) -> Vec<u8> {
+    let mut out = message(kind);
+    // Strings, numbers and lists, which always can be written.
+    out.put_raw(&serde_json::to_vec(form).unwrap_or_default());
+    out.into_vec()
+}
+
+/// Reads one.
+pub(super) fn read_plain<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> io::Result<T> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+impl DispatchHead {
+    pub(super) fn put(&self, out: &mut Writer) {
+        out.put_u64_leb(self.number.into());
+        out.put_u64_leb(self.preset);
+        out.put_u64_leb(self.engines.into());
+        out.put_u64_leb(self.id_offset.into());
+        out.put_u64_leb(self.pushed.map_or(0, |number| number + 1));
+        out.put_len(self.descriptors);
+        out.put_len(self.tasks);
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            number: from.u32_leb()?,
+            preset: from.u64_leb()?,
+            engines: from.u32_leb()?,
+            id_offset: from.u32_leb()?,
+            pushed: from.u64_leb()?.checked_sub(1),
+            descriptors: usize::try_from(from.u64_leb()?).unwrap_or(usize::MAX),
+            tasks: usize::try_from(from.u64_leb()?).unwrap_or(usize::MAX),
+        })
+    }
+}
+
+impl End {
+    pub(super) fn message(self) -> Vec<u8> {
+        let mut out = message(END);
+        out.put_u64_leb(self.number.into());
+        out.put_u64_leb(u64::try_from(self.computed.as_nanos()).unwrap_or(u64::MAX));
+        out.put_bool(self.has_instance);
+        out.into_vec()
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut from = Reader::new(bytes);
+        Ok(Self {
+            number: from.u32_leb()?,
+            computed: Duration::from_nanos(from.u64_leb()?),
+            has_instance: from.bool()?,
+        })
+    }
+}
+
+const VALUES: u8 = 0;
+const PARTS: u8 = 1;
+const BYTES: u8 = 2;
+const FILE: u8 = 3;
+const STREAM: u8 = 4;
+const FAILED: u8 = 5;
+
+/// A reader that the worker cannot have: somebody has to read it for the worker.
+pub(super) struct Pumped {
+    pub(super) task: usize,
+    pub(super) reader: Box<dyn Read + Send>,
+    pub(super) into: io::PipeWriter,
+}
+
+/// What comes with a task beside its message.
+#[derive(Default)]
+pub(super) struct Beside {
+    pub(super) descriptors: Vec<OwnedFd>,
+    pub(super) pumped: Vec<Pumped>,
+}
+
+/// Writes the task at this place of a dispatch.
+pub(super) fn put_task(
+    engine: EngineId,
+    dispatch: &Dispatch,
+    place: usize,
+    out: &mut Writer,
+    beside: &mut Beside,
+) {
+    let task = &dispatch.tasks[place];
+    out.put_u64_leb(task.index);
+    out.put_u64_leb(task.attempt.into());
+    let left = |time: Instant| time.saturating_duration_since(Instant::now()).as_micros();
+    let left = task.start_by.map(left).map(u64::try_from);
+    out.put_u64_leb(left.map_or(0, |left| left.unwrap_or(u64::MAX).saturating_add(1)));
+    let arguments = match resolve(engine, dispatch, task) {
+        Ok(arguments) => arguments,
+        Err(failure) => return put_failed(&failure, out),
+    };
+    match &*arguments {
+        Arguments::Values(values) => put_values(VALUES, values, out),
+        Arguments::Parts(values) => put_values(PARTS, values, out),
+        Arguments::Chunk(chunk) => put_chunk(chunk, place, out, beside),
+    }
+}
+
+fn put_values(kind: u8, values: &[Packed], out: &mut Writer) {
+    out.put_u8(kind);
+    out.put_len(values.len());
+    for value in values {
+        out.put_len(value.wire_len());
+        value.put_wire(out);
+    }
+}
+
+fn put_failed(failure: &Failure, out: &mut Writer) {
+    out.put_u8(FAILED);
+    out.put_bytes(failure.code.name().as_bytes());
+    out.put_bytes(failure.message.as_bytes());
+    out.put_bool(failure.is_input_error);
+}
+
+fn put_chunk(chunk: &Chunk, place: usize, out: &mut Writer, beside: &mut Beside) {
+    let unreadable = |error: &io::Error| {
+        let mut failure = Failure::new(FailureCode::BadInput, error.to_string());
+        failure.is_input_error = true;
+        failure
+    };
+    let kind = match &chunk.data {
+        ChunkData::Bytes(_) => BYTES,
+        ChunkData::File(_) => match chunk.file() {
+            Some(Ok(file)) => {
+                beside.descriptors.push(file.into());
+                FILE
+            }
+            Some(Err(error)) => return put_failed(&unreadable(&error), out),
+            None => return put_failed(&unreadable(&io::ErrorKind::NotFound.into()), out),
+        },
+        ChunkData::Stream(_) => {
+            let piped = chunk.open().and_then(|reader| Ok((reader, io::pipe()?)));
+            match piped {
+                Ok((reader, (from, into))) => {
+                    beside.descriptors.push(from.into());
+                    beside.pumped.push(Pumped {
+                        task: place,
+                        reader,
+                        into,
+                    });
+                    STREAM
+                }
+                Err(error) => return put_failed(&unreadable(&error), out),
+            }
+        }
+    };
+    out.put_u8(kind);
+    out.put_bytes(chunk.source.name.as_bytes());
+    out.put_len(chunk.source.number);
+    out.put_u64_leb(chunk.index.0);
+    out.put_u64_leb(chunk.position);
+    out.put_u64_leb(chunk.range.start);
+    out.put_u64_leb(chunk.range.end);
+    if let ChunkData::Bytes(bytes) = &chunk.data {
+        out.put_bytes(bytes);
+    }
+}
+
+/// Reads the tasks of a dispatch. `descriptors` are what came with them, in order.
+pub(super) fn read_tasks(
+    from: &mut Reader<'_>,
+    body: &Bytes,
+    count: usize,
+    params: &[&Type],
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Vec<DispatchedTask>, WireError> {
+    let mut tasks = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (index, attempt) = (from.u64_leb()?, from.u32_leb()?);
+        let left = from.u64_leb()?.checked_sub(1);
+        let start_by =
+            left.and_then(|left| Instant::now().checked_add(Duration::from_micros(left)));
+        tasks.push(DispatchedTask {
+            input: read_input(from, body, params, descriptors)?,
+            index,
+            attempt,
+            start_by,
+        });
+    }
+    Ok(tasks)
+}
+
+fn read_input(
+    from: &mut Reader<'_>,
+    body: &Bytes,
+    params: &[&Type],
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<TaskInput, WireError> {
+    let kind = from.u8()?;
+    let element = || match params {
+        [Type::List(element)] => Ok(&**element),
+        _ => Err(Malformed::BadCase),
+    };
+    Ok(TaskInput::Ready(match kind {
+        VALUES | PARTS => {
+            let count = from.count(1)?;
+            let mut values = Vec::with_capacity(count);
+            for place in 0..count {
+                let ty = match kind {
+                    PARTS => element()?,
+                    _ => params.get(place).copied().ok_or(Malformed::BadCase)?,
+                };
+                let wire = body.slice_ref(from.byte_string()?);
+                values.push(Packed::from_wire_bytes(ty.clone(), &wire)?);
+            }
+            match kind {
+                PARTS => Arguments::Parts(values),
+                _ => Arguments::Values(values),
+            }
+        }
+        BYTES | FILE | STREAM => {
+            let name = from.str()?.into();
+            let number = usize::try_from(from.u64_leb()?).unwrap_or(usize::MAX);
+            let index = ChunkIndex(from.u64_leb()?);
+            let position = from.u64_leb()?;
+            let range = from.u64_leb()?..from.u64_leb()?;
+            let mut file = || descriptors.next().map(File::from).ok_or(Malformed::BadCase);
+            let data = match kind {
+                BYTES => ChunkData::Bytes(body.slice_ref(from.byte_string()?)),
+                FILE => Chunk::own_file(file()?),
+                _ => ChunkData::stream(Box::new(file()?)),
+            };
+            Arguments::Chunk(Chunk {
+                index,
+                source: Arc::new(Source { name, number }),
+                range,
+                position,
+                data,
+            })
+        }
+        FAILED => {
+            let code = FailureCode::named(from.str()?).unwrap_or(FailureCode::Internal);
+            let mut failure = Failure::new(code, from.str()?);
+            failure.is_input_error = from.bool()?;
+            return Ok(TaskInput::Refused(failure));
+        }
+        _ => return Err(Malformed::BadCase.into()),
+    }))
+}
+
+/// The types of what a callee takes.
+pub(super) fn params(module: &ModuleInfo, callee: Callee) -> Vec<&Type> {
+    match callee {
+        Callee::Command => Vec::new(),
+        Callee::Function(place) => {
+            let function = module.functions().get(place);
+            let params = function.map(|function| function.params.iter().map(|(_, ty)| ty));
+            params.into_iter().flatten().collect()
+        }
+    }
+}
+
+/// Values that were pushed to an engine.
+pub(super) fn pushed_message(number: u64, values: &PushedValues) -> Vec<u8> {
+    let mut out = message(PUSHED);
+    out.put_u64_leb(number);
+    out.put_len(values.len());
+    for (name, value) in values {
+        out.put_bytes(name.as_bytes());
+        out.put_bytes(&value.value().to_tagged());
+    }
+    out.into_vec()
+}
+
+pub(super) fn read_pushed(bytes: &[u8]) -> Result<(u64, PushedValues), Malformed> {
+    let mut from = Reader::new(bytes);
+    let number = from.u64_leb()?;
+    let count = from.count(2)?;
+    let mut values = PushedValues::with_capacity(count);
+    for _ in 0..count {
+        let name = Arc::from(from.str()?);
+        let (value, _) = Value::from_tagged(from.byte_string()?, u64::MAX)?;
+        values.insert(name, Arc::new(PushedValue::new(value)));
+    }
+    Ok((number, values))
+}
+
+const STDOUT: u8 = 0;
+const STDERR: u8 = 1;
+const LOG: u8 = 2;
+const PROGRESS: u8 = 3;
+const PUBLISHED: u8 = 4;
+
+pub(super) fn note_message(task: u64, note: &TaskNote) -> Vec<u8> {
+    let mut out = message(NOTE);
+    out.put_u64_leb(task);
+    match note {
+        TaskNote::Stdout(bytes) => {
+            out.put_u8(STDOUT);
+            out.put_bytes(bytes);
+        }
+        TaskNote::Stderr(bytes) => {
+            out.put_u8(STDERR);
+            out.put_bytes(bytes);
+        }
+        TaskNote::Log { level, message } => {
+            out.put_u8(LOG);
+            out.put_bytes(level.name().as_bytes());
+            out.put_bytes(message.as_bytes());
+        }
+        TaskNote::Progress { done, total } => {
+            out.put_u8(PROGRESS);
+            out.put_u64_leb(*done);
+            out.put_bool(total.is_some());
+            out.put_u64_leb(total.unwrap_or_default());
+        }
+        TaskNote::Published { name, bytes } => {
+            out.put_u8(PUBLISHED);
+            out.put_bytes(name.as_bytes());
+            out.put_bytes(bytes);
+        }
+    }
+    out.into_vec()
+}
+
+pub(super) fn read_note(bytes: &[u8]) -> Result<(u64, TaskNote), Malformed> {
+    let mut from = Reader::new(bytes);
+    let task = from.u64_leb()?;
+    let kind = from.u8()?;
+    let note = match kind {
+        STDOUT => TaskNote::Stdout(Bytes::copy_from_slice(from.byte_string()?)),
+        STDERR => TaskNote::Stderr(Bytes::copy_from_slice(from.byte_string()?)),
+        LOG => {
+            let name = from.str()?;
+            let level = LogLevel::ALL.into_iter().find(|one| one.name() == name);
+            TaskNote::Log {
+                level: level.ok_or(Malformed::BadCase)?,
+                message: from.str()?.to_owned(),
+            }
+        }
+        PROGRESS => {
+            let done = from.u64_leb()?;
+            let has_total = from.bool()?;
+            let total = from.u64_leb()?;
+            TaskNote::Progress {
+                done,
+                total: has_total.then_some(total),
+            }
+        }
+        PUBLISHED => TaskNote::Published {
+            name: from.str()?.into(),
+            bytes: Bytes::copy_from_slice(from.byte_string()?),
+        },
+        _ => return Err(Malformed::BadCase),
+    };
+    Ok((task, note))
+}

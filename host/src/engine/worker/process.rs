@@ -1,0 +1,787 @@
+//! One worker, seen from the engine: started, told what to run, listened to, and ended.
+
+use super::form::{
+    self, Beside, DISPATCH, DispatchHead, END, End, FORGET, Forget, HELLO, Hello, NOTE, OUTCOME,
+    PRESET, PROGRAM, PresetForm, ProgramForm, Pumped, READY, REFUSED,
+};
+use super::workers::WorkerSettings;
+use super::{BUILD, COMMAND, RINGS, START};
+use crate::dispatch::{Dispatch, OwnerMark, Reuse};
+use crate::wire::{decode_outcomes, largest_outcomes};
+use rwasm_boundary::descriptors::Channel;
+use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
+use rwasm_sandbox::awake::Awake;
+use rwasm_sandbox::lock::lock;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
+use rwasm_sandbox::pushed::PushedValues;
+use rwasm_sandbox::sandbox::{
+    Callee, ModuleHash, Program, Setting, SettingForm, VariantKey, value_type,
+};
+use rwasm_value::ids::EngineId;
+use rwasm_value::units::ByteSize;
+use rwasm_value::value::Type;
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long is waited for a message before it is looked whether the worker lives, and whether it is to stop.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How long a worker may take to stop a task that is cancelled, and how far a task may be over its time.
+const GRACE: Duration = Duration::from_millis(100);
+const OVERTIME: Duration = Duration::from_millis(250);
+
+/// How long is waited for room in a socket or a ring, which a worker that lives makes at once.
+const ROOM: Duration = Duration::from_secs(10);
+
+/// The most descriptors of one message.
+const MOST_DESCRIPTORS: usize = 64;
+
+/// What a worker that says why it ends has to say.
+const CANNOT: &str = "its worker process cannot go on: ";
+
+/// What a worker keeps of each kind, at most.
+const MOST_KEPT: usize = 16;
+
+/// A dispatch that was run to its end.
+pub(super) struct Ran {
+    pub(super) computed: Duration,
+}
+
+/// A worker that is of no more use.
+pub(super) struct Lost {
+    /// The tasks that were answered before.
+    pub(super) answered: usize,
+    /// Whether it ran a task, which is then to blame.
+    pub(super) has_begun: bool,
+    /// What becomes of that task.
+    pub(super) failure: Failure,
+}
+
+/// What is known to a worker by a number; the last used last.
+struct Told<T>(Vec<(u64, T)>);
+
+/// What dispatches have in common, as long as the worker knows it.
+struct Preset {
+    program: Arc<Program>,
+    setting: Arc<Setting>,
+    callee: Callee,
+    reuse: Reuse,
+    listens: bool,
+    owner_number: u64,
+    owner: OwnerMark,
+}
+
+/// See the [module](self).
+pub(super) struct Process {
+    child: Child,
+    channel: Channel,
+    sender: Sender,
+    receiver: Receiver,
+    engine: EngineId,
+    key: VariantKey,
+    is_ready: bool,
+    /// The setting of the job whose grants it has; none if it has none.
+    granted: Option<Arc<Setting>>,
+    /// Whether it is to have all layers.
+    is_strict: bool,
+    next: u64,
+    dispatches: u32,
+    programs: Told<Arc<Program>>,
+    presets: Told<Preset>,
+    pushed: Told<Arc<PushedValues>>,
+    /// The owners that it has an instance for.
+    kept: HashSet<(u64, ModuleHash)>,
+    message: Vec<u8>,
+}
+
+/// Why a worker cannot be spoken with any more.
+pub(super) struct Broken(String);
+
+impl Broken {
+    pub(super) fn into_error(self) -> io::Error {
+        io::Error::other(self.0)
+    }
+}
+
+impl<E: Display> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl<T> Told<T> {
+    /// Returns the number of what is known, put last.
+    fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<u64> {
+        let place = self.0.iter().position(|(_, one)| is(one))?;
+        let found = self.0.remove(place);
+        let number = found.0;
+        self.0.push(found);
+        Some(number)
+    }
+
+    /// Adds one, and returns the one that has to go for it.
+    fn add(&mut self, number: u64, one: T) -> Option<u64> {
+        self.0.push((number, one));
+        (self.0.len() > MOST_KEPT).then(|| self.0.remove(0).0)
+    }
+}
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl Process {
+    /// Starts a worker, which is not ready yet.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no process or memory, or there is no such program.
+    pub(super) fn start(
+        settings: &WorkerSettings,
+        engine: EngineId,
+        key: VariantKey,
+        granted: Option<&Arc<Setting>>,
+    ) -> io::Result<Self> {
+        let other = |error: &dyn Display| io::Error::other(error.to_string());
+        let (channel, theirs) = Channel::pair()?;
+        let (duplex, memory) = Duplex::create(RINGS, 0).map_err(|error| other(&error))?;
+        let (mut sender, receiver) = duplex.split();
+        // In a group of its own, so that the key that interrupts the program does not reach it; with no variable, and
+        // nothing to read or write but what it is given.
+        let child = std::os::unix::process::CommandExt::process_group(
+            &mut Command::new(&settings.program),
+            0,
+        )
+        .arg(COMMAND)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+        channel
+            .send(&[memory.as_fd()], Some(ROOM))
+            .map_err(|error| other(&error))?;
+        let mut form = None;
+        if let Some(setting) = granted {
+            let dirs = setting.dirs.descriptors()?;
+            for part in dirs.chunks(MOST_DESCRIPTORS) {
+                let part: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
+                channel
+                    .send(&part, Some(ROOM))
+                    .map_err(|error| other(&error))?;
+            }
+            form = Some(SettingForm::of(setting, Vec::new()));
+        }
+        let hello = Hello {
+            build: BUILD.to_owned(),
+            engine: engine.0,
+            key,
+            granted: form,
+        };
+        let sent = sender.send(&[&form::plain(HELLO, &hello)], Some(Instant::now() + ROOM));
+        sent.map_err(|error| other(&error))?;
+        sender.flush();
+        Ok(Self {
+            child,
+            channel,
+            sender,
+            receiver,
+            engine,
+            key,
+            is_ready: false,
+            is_strict: settings.is_strict,
+            granted: granted.cloned(),
+            next: 0,
+            dispatches: 0,
+            programs: Told::default(),
+            presets: Told::default(),
+            pushed: Told::default(),
+            kept: HashSet::new(),
+            message: Vec::new(),
+        })
+    }
+
+    /// Whether it has what such tasks are granted, and no more.
+    pub(super) fn suits(&self, key: VariantKey, granted: Option<&Arc<Setting>>) -> bool {
+        let is_same = match (&self.granted, granted) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        is_same && self.key == key
+    }
+
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends it at once, and waits for it.
+    pub(super) fn end(self) {
+        drop(self);
+    }
+
+    /// Lets go of the instances of owners that are gone.
+    pub(super) fn let_go(&mut self) {
+        let gone = |(_, preset): &(u64, Preset)| preset.owner.is_gone();
+        let presets: Vec<_> = self.presets.0.extract_if(.., |one| gone(one)).collect();
+        if presets.is_empty() {
+            return;
+        }
+        let owners: Vec<u64> = presets
+            .iter()
+            .map(|(_, preset)| preset.owner_number)
+            .collect();
+        self.kept.retain(|(owner, _)| !owners.contains(owner));
+        let forget = Forget {
+            presets: presets.iter().map(|(number, _)| *number).collect(),
+            owners,
+            ..Forget::default()
+        };
+        // One that cannot be told is found out by the next dispatch.
+        let _ = self.send(&[&form::plain(FORGET, &forget)]);
+        self.sender.flush();
+    }
+
+    /// Runs the tasks from `first` on, and answers each.
+    pub(super) fn run(
+        &mut self,
+        count: u32,
+        dispatch: &Dispatch,
+        first: usize,
+    ) -> Result<Ran, Lost> {
+        let mut course = Course {
+            first,
+            answered: 0,
+            has_begun: false,
+        };
+        let ran = self.try_run(count, dispatch, &mut course);
+        ran.map_err(|stopped| Lost {
+            answered: course.answered,
+            has_begun: course.has_begun,
+            failure: match stopped {
+                Stopped::Failure(failure) => failure,
+                Stopped::Broken(Broken(reason)) => {
+                    let reason = self.end_of(&reason);
+                    Failure::new(FailureCode::EngineLost, reason)
+                }
+            },
+        })
+    }
+
+    /// Says how the process ended, or what it did instead.
+    fn end_of(&mut self, reason: &str) -> String {
+        // One that has closed its end is about to end.
+        let end = Instant::now() + GRACE;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break Some(status),
+                Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+                _ => break None,
+            }
+        };
+        let status = status.and_then(|status| status.signal().or(status.code().map(|code| -code)));
+        match status {
+            Some(signal) if signal > 0 => {
+                format!("its worker process was ended by signal {signal} while it had the task")
+            }
+            // It has said why.
+            _ if reason.starts_with(CANNOT) => reason.to_owned(),
+            Some(code) => {
+                format!(
+                    "its worker process ended with code {} while it had the task",
+                    -code
+                )
+            }
+            None => format!("its worker process broke the rules, and was ended: {reason}"),
+        }
+    }
+
+    fn try_run(
+        &mut self,
+        count: u32,
+        dispatch: &Dispatch,
+        course: &mut Course,
+    ) -> Result<Ran, Stopped> {
+        self.make_ready()?;
+        let preset = self.preset(dispatch)?;
+        let pushed = self.push(dispatch)?;
+        self.dispatches = self.dispatches.wrapping_add(1);
+        let number = self.dispatches;
+        let mut out = form::message(DISPATCH);
+        let mut tasks = rwasm_value::value::Writer::default();
+        let mut beside = Beside::default();
+        for place in course.first..dispatch.tasks.len() {
+            form::put_task(self.engine, dispatch, place, &mut tasks, &mut beside);
+        }
+        let head = DispatchHead {
+            number,
+            preset,
+            engines: dispatch.engine_count.unwrap_or(count),
+            id_offset: dispatch.id_offset,
+            pushed,
+            descriptors: beside.descriptors.len(),
+            tasks: dispatch.tasks.len() - course.first,
+        };
+        head.put(&mut out);
+        self.pass(&beside.descriptors)?;
+        drop(beside.descriptors);
+        let pumps = Pumps::start(beside.pumped)?;
+        self.send(&[&out.into_vec(), &tasks.into_vec()])?;
+        self.sender.flush();
+        let module = dispatch.program.module.hash();
+        let owner = dispatch.owner.number();
+        let keeps = dispatch.reuse == Reuse::Engine;
+        // One that was replaced has lost what was in it.
+        let is_lost = keeps
+            && dispatch.owner.has(self.engine, module)
+            && !self.kept.contains(&(owner, module));
+        let mut listening = Listening {
+            dispatch,
+            number,
+            engine: self.engine,
+            ty: result_type(dispatch),
+            is_lost,
+            pumps,
+            sent: Instant::now(),
+            until: None,
+            stop: None,
+        };
+        let end = listening.listen(self, course)?;
+        if keeps {
+            if end.has_instance {
+                self.kept.insert((owner, module));
+            } else {
+                self.kept.remove(&(owner, module));
+            }
+            if end.has_instance || !dispatch.cancel.is_wanted() {
+                dispatch.owner.set(self.engine, module, end.has_instance);
+            }
+        }
+        Ok(Ran {
+            computed: end.computed,
+        })
+    }
+
+    /// Waits until it is confined.
+    pub(super) fn make_ready(&mut self) -> Result<(), Broken> {
+        if self.is_ready {
+            return Ok(());
+        }
+        let end = Instant::now() + START;
+        loop {
+            let look = Instant::now() + LOOK;
+            match self
+                .receiver
+                .receive(RINGS.to_parent, &mut self.message, Some(look))?
+            {
+                Received::Message => break,
+                Received::Nothing if !self.is_alive() => {
+                    return Err("it ended before it was ready".into());
+                }
+                Received::Nothing if Instant::now() > end => {
+                    return Err("it did not become ready".into());
+                }
+                Received::Nothing => {}
+            }
+        }
+        match self.message.split_first() {
+            Some((&READY, missing)) => {
+                self.check(&form::read_plain::<Vec<_>>(missing)?)?;
+                self.is_ready = true;
+                Ok(())
+            }
+            Some((&REFUSED, reason)) => Err(refusal(reason)),
+            _ => Err("its first message is another".into()),
+        }
+    }
+
+    /// Looks at the layers that it does not have, and why.
+    fn check(&self, missing: &[(String, String)]) -> Result<(), Broken> {
+        let told: Vec<String> = missing
+            .iter()
+            .map(|(layer, why)| format!("{layer}: {why}"))
+            .collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        let told = rwasm_value::plain::in_line(&told.join("; "));
+        if self.is_strict {
+            return Err(
+                format!("this machine does not give all layers of the boundary: {told}").into(),
+            );
+        }
+        tracing::info!(missing = told, "the boundary of tasks lacks layers");
+        Ok(())
+    }
+
+    fn send(&mut self, parts: &[&[u8]]) -> Result<(), Broken> {
+        Ok(self.sender.send(parts, Some(Instant::now() + ROOM))?)
+    }
+
+    fn pass(&mut self, descriptors: &[OwnedFd]) -> Result<(), Broken> {
+        for part in descriptors.chunks(MOST_DESCRIPTORS) {
+            let part: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
+            self.channel.send(&part, Some(ROOM))?;
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Tells it the program, unless it knows it.
+    fn program(&mut self, program: &Arc<Program>) -> Result<u64, Broken> {
+        if let Some(number) = self.programs.find(|one| Arc::ptr_eq(one, program)) {
+            return Ok(number);
+        }
+        let portable = program
+            .portable()
+            .ok_or("the module was not prepared for workers")?;
+        let number = self.number();
+        let form = ProgramForm {
+            number,
+            name: portable.name.clone(),
+            key: portable.key,
+            as_component: portable.as_component,
+            strict_imports: portable.strict_imports,
+        };
+        let files = [portable.module.as_fd(), portable.code.as_fd()];
+        self.channel.send(&files, Some(ROOM))?;
+        self.send(&[&form::plain(PROGRAM, &form)])?;
+        if let Some(gone) = self.programs.add(number, Arc::clone(program)) {
+            let forget = Forget {
+                programs: vec![gone],
+                ..Forget::default()
+            };
+            self.send(&[&form::plain(FORGET, &forget)])?;
+        }
+        Ok(number)
+    }
+
+    /// Tells it what the dispatch has in common with others, unless it knows it.
+    fn preset(&mut self, dispatch: &Dispatch) -> Result<u64, Broken> {
+        let listens = dispatch.listener.is_some();
+        let is = |one: &Preset| {
+            Arc::ptr_eq(&one.program, &dispatch.program)
+                && Arc::ptr_eq(&one.setting, &dispatch.setting)
+                && one.callee == dispatch.callee
+                && one.reuse == dispatch.reuse
+                && one.listens == listens
+                && one.owner.is(&dispatch.owner)
+        };
+        if let Some(number) = self.presets.find(is) {
+            return Ok(number);
+        }
+        let program = self.program(&dispatch.program)?;
+        let number = self.number();
+        // Once for each job, as elsewhere; a worker could not ask.
+        let names = pollster::block_on(dispatch.setting.peers.looked_up());
+        let form = PresetForm {
+            number,
+            program,
+            function: match dispatch.callee {
+                Callee::Command => None,
+                Callee::Function(place) => Some(place),
+            },
+            setting: SettingForm::of(&dispatch.setting, names),
+            reuse: dispatch.reuse.name().to_owned(),
+            owner: dispatch.owner.number(),
+            listens,
+        };
+        self.send(&[&form::plain(PRESET, &form)])?;
+        let preset = Preset {
+            program: Arc::clone(&dispatch.program),
+            setting: Arc::clone(&dispatch.setting),
+            callee: dispatch.callee,
+            reuse: dispatch.reuse,
+            listens,
+            owner_number: dispatch.owner.number(),
+            owner: dispatch.owner.mark(),
+        };
+        if let Some(gone) = self.presets.add(number, preset) {
+            let forget = Forget {
+                presets: vec![gone],
+                ..Forget::default()
+            };
+            self.send(&[&form::plain(FORGET, &forget)])?;
+        }
+        Ok(number)
+    }
+
+    /// Tells it the values that were pushed to the engine, unless it knows them.
+    fn push(&mut self, dispatch: &Dispatch) -> Result<Option<u64>, Broken> {
+        let values = dispatch
+            .pushed
+            .as_ref()
+            .and_then(|pushed| pushed.get(&self.engine));
+        let Some(values) = values else {
+            return Ok(None);
+        };
+        if let Some(number) = self.pushed.find(|one| Arc::ptr_eq(one, values)) {
+            return Ok(Some(number));
+        }
+        let number = self.number();
+        self.send(&[&form::pushed_message(number, values)])?;
+        // Each change makes them anew, and the last are the ones that count.
+        let gone: Vec<u64> = std::mem::take(&mut self.pushed.0)
+            .into_iter()
+            .map(|(gone, _)| gone)
+            .collect();
+        self.pushed.add(number, Arc::clone(values));
+        if !gone.is_empty() {
+            let forget = Forget {
+                pushed: gone,
+                ..Forget::default()
+            };
+            self.send(&[&form::plain(FORGET, &forget)])?;
+        }
+        Ok(Some(number))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It holds nothing that it could save.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How far a dispatch is.
+struct Course {
+    first: usize,
+    answered: usize,
+    has_begun: bool,
+}
+
+/// Why a dispatch was not run to its end.
+enum Stopped {
+    /// The task that ran fails so.
+    Failure(Failure),
+    Broken(Broken),
+}
+
+impl From<Broken> for Stopped {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+/// What a worker says that cannot go on.
+fn refusal(reason: &[u8]) -> Broken {
+    let reason = rwasm_value::plain::in_line(&String::from_utf8_lossy(reason));
+    Broken(format!("{CANNOT}{reason}"))
+}
+
+fn result_type(dispatch: &Dispatch) -> Type {
+    match dispatch.callee {
+        Callee::Command => Type::bytes(),
+        Callee::Function(place) => {
+            let function = dispatch.program.module.functions().get(place);
+            function.map_or_else(|| Type::tuple([]), value_type)
+        }
+    }
+}
+
+/// Listens to a worker that runs a dispatch.
+struct Listening<'a> {
+    dispatch: &'a Dispatch,
+    number: u32,
+    engine: EngineId,
+    ty: Type,
+    is_lost: bool,
+    pumps: Pumps,
+    sent: Instant,
+    /// When the task that it runs is over its time, and so is the worker.
+    until: Option<Awake>,
+    /// When it is to have stopped.
+    stop: Option<Instant>,
+}
+
+impl Listening<'_> {
+    fn listen(&mut self, process: &mut Process, course: &mut Course) -> Result<End, Stopped> {
+        let limits = &self.dispatch.setting.limits;
+        let limit = ByteSize::new(largest_outcomes(limits, 1)).as_usize();
+        course.has_begun = true;
+        self.begin_next();
+        let mut message = std::mem::take(&mut process.message);
+        loop {
+            let look = Instant::now() + LOOK;
+            let received = process.receiver.receive(limit, &mut message, Some(look));
+            match received.map_err(Broken::from)? {
+                Received::Message => {
+                    if let Some(end) = self.hear(&message, course)? {
+                        process.message = message;
+                        return Ok(end);
+                    }
+                }
+                Received::Nothing => self.look(process)?,
+            }
+        }
+    }
+
+    fn begin_next(&mut self) {
+        let setting = &self.dispatch.setting;
+        let time = if setting.deterministic {
+            setting.limits.wall()
+        } else {
+            setting.limits.time
+        };
+        self.until = Awake::now().after(time.saturating_add(OVERTIME));
+    }
+
+    fn hear(&mut self, message: &[u8], course: &mut Course) -> Result<Option<End>, Broken> {
+        let (kind, body) = message.split_first().ok_or("it sent an empty message")?;
+        match *kind {
+            OUTCOME => {
+                let outcomes = decode_outcomes(body, &self.ty, 1)?;
+                for outcome in outcomes {
+                    let place = course.first + course.answered;
+                    let outcome = self.checked(outcome, place)?;
+                    self.dispatch.answer(vec![outcome]);
+                    course.answered += 1;
+                    self.begin_next();
+                }
+            }
+            NOTE => {
+                let (task, note) = form::read_note(body)?;
+                if let Some(listener) = &self.dispatch.listener {
+                    let mut tasks = self.dispatch.tasks.iter();
+                    if tasks.any(|one| one.index == task) {
+                        listener.note(task, note);
+                    }
+                }
+            }
+            END => {
+                let end = End::read(body)?;
+                let is_all = course.first + course.answered == self.dispatch.tasks.len();
+                if end.number != self.number || !(is_all || self.dispatch.cancel.is_wanted()) {
+                    return Err("it ended what it had not run".into());
+                }
+                return Ok(Some(End {
+                    computed: end.computed.min(self.sent.elapsed()),
+                    ..end
+                }));
+            }
+            REFUSED => return Err(refusal(body)),
+            other => return Err(format!("it sent a message of the unknown kind {other}").into()),
+        }
+        Ok(None)
+    }
+
+    /// Whether the worker lives, and its task is within its time.
+    fn look(&mut self, process: &mut Process) -> Result<(), Stopped> {
+        if !process.is_alive() {
+            return Err(Broken("it ended".to_owned()).into());
+        }
+        let now = Instant::now();
+        if self.dispatch.cancel.is_wanted() {
+            match self.stop {
+                None => {
+                    let told = process.channel.send_with(&[], self.number, Some(ROOM));
+                    told.map_err(Broken::from)?;
+                    self.stop = Some(now + GRACE);
+                }
+                Some(stop) if now > stop => return Err(Stopped::Failure(Failure::cancelled())),
+                Some(_) => {}
+            }
+        }
+        if self.until.is_some_and(|until| until.left().is_none()) {
+            let setting = &self.dispatch.setting;
+            let message = format!(
+                "it ran longer than its limit of {}, and its worker process did not end it",
+                humantime::format_duration(setting.limits.time)
+            );
+            return Err(Stopped::Failure(Failure::new(
+                FailureCode::Timeout,
+                message,
+            )));
+        }
+        Ok(())
+    }
+
+    /// An outcome as far as it can be believed.
+    fn checked(&mut self, mut outcome: Outcome, place: usize) -> Result<Outcome, Broken> {
+        let task = self
+            .dispatch
+            .tasks
+            .get(place)
+            .ok_or("it answered more tasks than it had")?;
+        let usage = &mut outcome.usage;
+        usage.engine = Some(self.dispatch.told(self.engine));
+        usage.attempt = task.attempt;
+        usage.queued = self.dispatch.queued;
+        usage.run_time = usage.run_time.min(self.sent.elapsed());
+        let limits = &self.dispatch.setting.limits;
+        usage.peak_memory = usage.peak_memory.min(limits.memory.bytes());
+        usage.bytes_out = outcome
+            .result
+            .as_ref()
+            .map_or(0, |value| value.len() as u64);
+        usage.state_lost |= std::mem::take(&mut self.is_lost);
+        if usage.bytes_out > limits.output.bytes() {
+            return Err("it returned more than its limit".into());
+        }
+        if let Some(error) = self.pumps.error_of(place) {
+            let mut failure = Failure::new(FailureCode::BadInput, error);
+            failure.is_input_error = true;
+            outcome.result = Err(failure);
+        }
+        Ok(outcome)
+    }
+}
+
+/// Threads that read for a worker what it cannot have.
+#[derive(Default)]
+struct Pumps(Vec<(usize, Arc<Mutex<Option<String>>>)>);
+
+impl Pumps {
+    fn start(pumped: Vec<Pumped>) -> Result<Self, Broken> {
+        let mut pumps = Vec::new();
+        for mut one in pumped {
+            let task = one.task;
+            let failed = Arc::<Mutex<Option<String>>>::default();
+            let failure = Arc::clone(&failed);
+            // Not joined: a reader that waits cannot be woken, and ends with what it reads.
+            std::thread::Builder::new()
+                .name("rwasm-pump".to_owned())
+                .spawn(move || {
+                    let mut piece = vec![0; 64 << 10];
+                    loop {
+                        match one.reader.read(&mut piece) {
+                            Ok(0) => break,
+                            Ok(read) => {
+                                // Nobody reads on; that is no error of the input.
+                                if io::Write::write_all(&mut one.into, &piece[..read]).is_err() {
+                                    break;
+                                }
+                            }
+                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                            Err(error) => {
+                                *lock(&failure) = Some(error.to_string());
+                                break;
+                            }
+                        }
+                    }
+                })?;
+            pumps.push((task, failed));
+        }
+        Ok(Self(pumps))
+    }
+
+    fn error_of(&self, place: usize) -> Option<String> {
+        let (_, failed) = self.0.iter().find(|(task, _)| *task == place)?;
+        lock(failed).take()
+    }
+}

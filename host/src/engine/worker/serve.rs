@@ -1,0 +1,468 @@
+//! The worker: the process that runs the tasks of an engine, from its start to its end.
+
+use super::form::{
+    self, DISPATCH, DispatchHead, End, FORGET, Forget, HELLO, Hello, OUTCOME, PRESET, PROGRAM,
+    PUSHED, PresetForm, ProgramForm, READY, REFUSED,
+};
+use super::{BUILD, COMMAND, DESCRIPTORS, LARGEST, START};
+use crate::dispatch::{Answer, DispatchPreset, Owner, Reply};
+use crate::engine::kept::KeptInstances;
+use crate::engine::{EngineContext, THREAD_STACK, processor_time, run_dispatch};
+use crate::wire::encode_outcomes;
+use bytes::Bytes;
+use rustix::fs::Mode;
+use rustix::process::umask;
+use rwasm_boundary::confine::{self, Confinement, Connect, Early, Ports, Start, User, early};
+use rwasm_boundary::descriptors::Channel;
+use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
+use rwasm_sandbox::cancel::Cancel;
+use rwasm_sandbox::grants::{Access, Grants};
+use rwasm_sandbox::lock::lock;
+use rwasm_sandbox::note::{Listener, TaskNote};
+use rwasm_sandbox::pushed::PushedValues;
+use rwasm_sandbox::sandbox::{Callee, GrantedDirs, Portable, Program, Runner, Sandbox};
+use rwasm_value::ids::{DispatchId, EngineId, JobId};
+use rwasm_value::units::ByteSize;
+use rwasm_value::value::Reader;
+use std::collections::HashMap;
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Whoever waits for outcomes is woken when the first has waited this long.
+const WAKE: Duration = Duration::from_millis(5);
+
+/// Why a worker ends. It is read by people only if its engine writes it down.
+type Ended = Box<dyn Error + Send + Sync>;
+
+/// Runs tasks for an engine, if the program was started for that: call it first in `main`. `arguments` are those of the
+/// process without its name.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     if let Some(ended) = rwasm_cluster::task_worker(std::env::args_os().skip(1)) {
+///         return ended;
+///     }
+///     // …
+///     ExitCode::SUCCESS
+/// }
+/// ```
+pub fn task_worker(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    if arguments.next()? != COMMAND {
+        return None;
+    }
+    Some(match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    })
+}
+
+fn serve() -> Result<(), Ended> {
+    // What tasks make in granted directories is as open as what the program makes.
+    let mask = umask(Mode::empty());
+    let socket: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
+    let early = early(&Start {
+        keep: &[socket.as_fd()],
+        // It looks for its parent by the socket.
+        parent: None,
+        limits: confine::Limits {
+            descriptors: DESCRIPTORS,
+        },
+    })?;
+    umask(mask);
+    let channel = Channel::from(socket);
+    let memory = channel.receive(1, Some(START))?;
+    let memory = memory.first().ok_or("no memory came")?;
+    let (sender, mut receiver) = Duplex::open(memory, 0)?.split();
+    let told = Arc::new(Mutex::new(Told {
+        sender,
+        woken: Instant::now(),
+    }));
+    let begun = begin(early, &channel, &mut receiver);
+    let ended = begun.and_then(|begun| {
+        lock(&told).tell(&[&form::plain(READY, &begun.missing)], true);
+        begun.run(channel, Arc::clone(&told), receiver)
+    });
+    if let Err(error) = &ended {
+        lock(&told).tell(&[&[REFUSED], said(&**error).as_bytes()], true);
+    }
+    ended
+}
+
+/// An error with what it comes from.
+fn said(error: &(dyn Error + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        said = format!("{said}: {error}");
+        source = error.source();
+    }
+    said
+}
+
+/// A worker that is confined, before the first byte of a guest.
+struct Begun {
+    engine: EngineId,
+    sandbox: Sandbox,
+    runner: Runner,
+    dirs: GrantedDirs,
+    /// The layers that this machine does not give, and why.
+    missing: Vec<(String, String)>,
+}
+
+/// What the runtime needs is made before the lock, and threads are started after it.
+fn begin(early: Early, channel: &Channel, receiver: &mut Receiver) -> Result<Begun, Ended> {
+    let mut message = Vec::new();
+    let Received::Message =
+        receiver.receive(LARGEST, &mut message, Some(Instant::now() + START))?
+    else {
+        return Err("nobody said what it is for".into());
+    };
+    let Some((&HELLO, hello)) = message.split_first() else {
+        return Err("the first message is another".into());
+    };
+    let hello: Hello = form::read_plain(hello)?;
+    if hello.build != BUILD {
+        return Err(format!("it is of the build {BUILD}, and not of {}", hello.build).into());
+    }
+    let sandbox = Sandbox::still(hello.key)?;
+    let runner = Runner::new()?;
+    // The runtime keeps what memories begin with in such files.
+    let mut confinement = Confinement::new().memory_files(true);
+    let (mut files, mut dirs) = (Vec::new(), GrantedDirs::default());
+    let grants = hello.granted.map(|form| form.grants()).transpose()?;
+    if let Some(grants) = &grants {
+        while files.len() < grants.dirs.len() {
+            files.extend(
+                channel
+                    .receive_with(Some(START))?
+                    .0
+                    .into_iter()
+                    .map(File::from),
+            );
+        }
+        dirs = GrantedDirs::given(grants, &files)?;
+        for (file, dir) in files.iter().zip(&grants.dirs) {
+            let access = match dir.access {
+                Access::ReadWrite => confine::Access::ReadWrite,
+                _ => confine::Access::ReadOnly,
+            };
+            // Whoever root is elsewhere, what is granted may be root's.
+            confinement = confinement
+                .directory(file.as_fd(), access)
+                .user(User::AsStarted);
+        }
+        if !grants.net.is_empty() {
+            confinement = confinement.ports(ports(grants));
+        }
+    }
+    let layers = early.lock(&confinement)?;
+    let missing = layers
+        .missing()
+        .map(|(layer, why)| (layer.to_string(), why.to_owned()));
+    sandbox.begin()?;
+    Ok(Begun {
+        engine: EngineId(hello.engine),
+        sandbox,
+        runner,
+        dirs,
+        missing: missing.collect(),
+    })
+}
+
+/// The ports of granted peers. Which addresses they have is not for the kernel to know.
+fn ports(grants: &Grants) -> Ports {
+    let ports: Option<Vec<u16>> = grants.net.iter().map(|peer| peer.port).collect();
+    Ports {
+        connect: ports.map_or(Connect::Any, Connect::Only),
+        bind: vec![0],
+        udp: true,
+    }
+}
+
+impl Begun {
+    fn run(
+        self,
+        channel: Channel,
+        sender: Arc<Mutex<Told>>,
+        receiver: Receiver,
+    ) -> Result<(), Ended> {
+        let (passed, descriptors) = mpsc::channel();
+        let current = Arc::<Current>::default();
+        let watched = Arc::clone(&current);
+        std::thread::Builder::new()
+            .name("rwasm-watch".to_owned())
+            .spawn(move || watch(&channel, &passed, &watched))?;
+        let mut served = Served {
+            engine: self.engine,
+            sandbox: self.sandbox,
+            dirs: self.dirs,
+            sender,
+            receiver,
+            descriptors,
+            current,
+            programs: HashMap::new(),
+            presets: HashMap::new(),
+            pushed: HashMap::new(),
+            owners: HashMap::new(),
+            kept: KeptInstances::default(),
+            computed: Duration::ZERO,
+        };
+        let runner = self.runner;
+        let thread = std::thread::Builder::new()
+            .name(format!("rwasm-engine-{}", self.engine))
+            .stack_size(ByteSize::new(THREAD_STACK).as_usize())
+            .spawn(move || served.run(&runner))?;
+        thread.join().map_err(|_| "its engine panicked")?
+    }
+}
+
+/// Takes what comes over the socket: descriptors, and requests to stop. The process ends with whoever started it.
+fn watch(channel: &Channel, passed: &mpsc::Sender<Vec<OwnedFd>>, current: &Current) {
+    while let Ok((descriptors, number)) = channel.receive_with(None) {
+        if descriptors.is_empty() {
+            current.cancel(number);
+        } else if passed.send(descriptors).is_err() {
+            break;
+        }
+    }
+    // Nothing that runs here may outlive it.
+    std::process::exit(0);
+}
+
+/// The dispatch that runs, and the last that was cancelled, which may not have begun.
+#[derive(Default)]
+struct Current(Mutex<CurrentState>);
+
+#[derive(Default)]
+struct CurrentState {
+    running: Option<(u32, Cancel)>,
+    cancelled: Option<u32>,
+}
+
+impl Current {
+    fn begin(&self, number: u32, cancel: Cancel) {
+        let mut state = lock(&self.0);
+        if state.cancelled == Some(number) {
+            cancel.cancel();
+        }
+        state.running = Some((number, cancel));
+    }
+
+    fn cancel(&self, number: u32) {
+        let mut state = lock(&self.0);
+        state.cancelled = Some(number);
+        if let Some((running, cancel)) = &state.running
+            && *running == number
+        {
+            cancel.cancel();
+        }
+    }
+}
+
+/// What is written for the engine, and when it was woken last.
+struct Told {
+    sender: Sender,
+    woken: Instant,
+}
+
+impl Told {
+    /// Writes a message, which is read by the next wake at the latest.
+    fn tell(&mut self, parts: &[&[u8]], wake: bool) {
+        // There is nobody else to tell, and no more to do.
+        if self.sender.send(parts, None).is_err() {
+            std::process::exit(1);
+        }
+        let now = Instant::now();
+        if wake || now.duration_since(self.woken) > WAKE {
+            self.sender.flush();
+            self.woken = now;
+        }
+    }
+}
+
+/// Writes outcomes as they come, so that they outlive the worker.
+struct ToEngine(Arc<Mutex<Told>>);
+
+impl Reply for ToEngine {
+    fn answer(&self, answer: Answer) {
+        for outcome in answer.outcomes {
+            let body = encode_outcomes(std::slice::from_ref(&outcome));
+            lock(&self.0).tell(&[&[OUTCOME], &body], false);
+        }
+    }
+}
+
+impl Listener for ToEngine {
+    fn note(&self, task: u64, note: TaskNote) {
+        lock(&self.0).tell(&[&form::note_message(task, &note)], true);
+    }
+}
+
+/// What dispatches have in common.
+struct Preset {
+    common: DispatchPreset,
+    callee: Callee,
+    listens: bool,
+}
+
+struct Served {
+    engine: EngineId,
+    sandbox: Sandbox,
+    dirs: GrantedDirs,
+    sender: Arc<Mutex<Told>>,
+    receiver: Receiver,
+    descriptors: mpsc::Receiver<Vec<OwnedFd>>,
+    current: Arc<Current>,
+    programs: HashMap<u64, Arc<Program>>,
+    presets: HashMap<u64, Preset>,
+    pushed: HashMap<u64, Arc<PushedValues>>,
+    owners: HashMap<u64, Owner>,
+    kept: KeptInstances,
+    computed: Duration,
+}
+
+impl Served {
+    fn run(&mut self, runner: &Runner) -> Result<(), Ended> {
+        let mut message = Vec::new();
+        loop {
+            match self.receiver.receive(LARGEST, &mut message, None)? {
+                Received::Message => {}
+                Received::Nothing => continue,
+            }
+            let kind = *message.first().ok_or("an empty message came")?;
+            let body = &message[1..];
+            match kind {
+                PROGRAM => self.program(form::read_plain(body)?)?,
+                PRESET => self.preset(form::read_plain(body)?)?,
+                PUSHED => {
+                    let (number, values) = form::read_pushed(body)?;
+                    self.pushed.insert(number, Arc::new(values));
+                }
+                FORGET => self.forget(&form::read_plain(body)?),
+                DISPATCH => {
+                    let message = Bytes::from(std::mem::take(&mut message));
+                    self.dispatch(runner, &message.slice(1..))?;
+                }
+                other => return Err(format!("a message of the unknown kind {other} came").into()),
+            }
+        }
+    }
+
+    /// The next descriptors, of which there are as many as the message says.
+    fn take(&self, count: usize) -> Result<Vec<OwnedFd>, Ended> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            taken.extend(self.descriptors.recv()?);
+        }
+        Ok(taken)
+    }
+
+    fn program(&mut self, form: ProgramForm) -> Result<(), Ended> {
+        let mut files = self.take(2)?.into_iter().map(File::from);
+        let mut file = || files.next().ok_or("a file is missing");
+        let portable = Portable {
+            name: form.name,
+            module: file()?,
+            code: file()?,
+            key: form.key,
+            as_component: form.as_component,
+            strict_imports: form.strict_imports,
+        };
+        let program = self.sandbox.program_of(&portable)?;
+        self.programs.insert(form.number, Arc::new(program));
+        Ok(())
+    }
+
+    fn preset(&mut self, form: PresetForm) -> Result<(), Ended> {
+        let program = self
+            .programs
+            .get(&form.program)
+            .ok_or("its program is not here")?;
+        let common = DispatchPreset {
+            job: JobId(0),
+            account: Arc::default(),
+            priority: 0,
+            program: Arc::clone(program),
+            setting: Arc::new(form.setting.setting(self.dirs.clone())?),
+            reuse: form.reuse.parse()?,
+            owner: self.owners.entry(form.owner).or_default().clone(),
+            span: tracing::Span::none(),
+        };
+        let preset = Preset {
+            common,
+            callee: form.function.map_or(Callee::Command, Callee::Function),
+            listens: form.listens,
+        };
+        self.presets.insert(form.number, preset);
+        Ok(())
+    }
+
+    fn forget(&mut self, gone: &Forget) {
+        for number in &gone.presets {
+            self.presets.remove(number);
+        }
+        for number in &gone.programs {
+            self.programs.remove(number);
+        }
+        for number in &gone.pushed {
+            self.pushed.remove(number);
+        }
+        for number in &gone.owners {
+            self.owners.remove(number);
+        }
+        self.kept.let_go();
+    }
+
+    fn dispatch(&mut self, runner: &Runner, body: &Bytes) -> Result<(), Ended> {
+        let mut from = Reader::new(body);
+        let head = DispatchHead::read(&mut from)?;
+        let mut descriptors = self.take(head.descriptors)?.into_iter();
+        let preset = self
+            .presets
+            .get(&head.preset)
+            .ok_or("its preset is not here")?;
+        let params = form::params(&preset.common.program.module, preset.callee);
+        let tasks = form::read_tasks(&mut from, body, head.tasks, &params, &mut descriptors)?;
+        let reply = Arc::new(ToEngine(Arc::clone(&self.sender)));
+        let id = DispatchId(head.number.into());
+        let mut dispatch =
+            preset
+                .preset
+                .dispatch(id, preset.callee, tasks, Arc::clone(&reply) as _);
+        dispatch.engine_count = Some(head.engines);
+        dispatch.id_offset = head.id_offset;
+        dispatch.listener = preset.listens.then_some(reply as Arc<dyn Listener>);
+        if let Some(number) = head.pushed {
+            let values = self.pushed.get(&number).ok_or("its values are not here")?;
+            dispatch.pushed = Some(Arc::new(HashMap::from([(self.engine, Arc::clone(values))])));
+        }
+        self.current.begin(head.number, dispatch.cancel.clone());
+        let on = EngineContext {
+            engine: self.engine,
+            count: head.engines,
+            runner,
+            answers_each: true,
+        };
+        dispatch.begin();
+        run_dispatch(&on, &dispatch, &mut self.kept);
+        let module = dispatch.program.module.hash();
+        let now = processor_time();
+        let end = End {
+            number: head.number,
+            computed: now.saturating_sub(self.computed),
+            has_instance: dispatch.owner.has(self.engine, module),
+        };
+        self.computed = now;
+        lock(&self.sender).tell(&[&end.message()], true);
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! The workers of one engine: a few, each for one tenant and one variant, of which one runs at a time.
+
+use super::process::{Broken, Lost, Process, Ran};
+use crate::account::Account;
+use crate::dispatch::Dispatch;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
+use rwasm_sandbox::sandbox::{Setting, VariantKey};
+use rwasm_value::ids::EngineId;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Workers that an engine has at a time. The one that was not used for longest goes first.
+const MOST: usize = 4;
+
+/// How often in a row a worker may be lost before it began a task: then nothing can run here.
+const MOST_LOST: u32 = 3;
+
+/// How workers are started.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerSettings {
+    /// The program, which calls [`task_worker`](super::task_worker) first.
+    pub(crate) program: PathBuf,
+    /// The variant that tasks are likely to need.
+    pub(crate) first: VariantKey,
+    /// Whether one that lacks a layer is refused.
+    pub(crate) is_strict: bool,
+}
+
+/// See the [module](self).
+pub(crate) struct Workers {
+    settings: WorkerSettings,
+    engine: EngineId,
+    /// The last used last.
+    list: Vec<(Arc<Account>, Process)>,
+    /// One that is started and has no tenant yet.
+    spare: Option<Process>,
+}
+
+impl Workers {
+    /// Starts the first one.
+    ///
+    /// # Errors
+    ///
+    /// If the program cannot be started.
+    pub(crate) fn start(settings: WorkerSettings, engine: EngineId) -> io::Result<Self> {
+        let mut first = Process::start(&settings, engine, settings.first, None)?;
+        if settings.is_strict {
+            first.make_ready().map_err(Broken::into_error)?;
+        }
+        let spare = Some(first);
+        Ok(Self {
+            settings,
+            engine,
+            list: Vec::new(),
+            spare,
+        })
+    }
+
+    /// Lets go of what nobody needs: workers of tenants that are closed, and instances of owners that are gone.
+    pub(crate) fn let_go(&mut self) {
+        self.list.retain(|(account, _)| !account.is_closed());
+        for (_, process) in &mut self.list {
+            process.let_go();
+        }
+    }
+
+    /// Has a worker run the tasks, and answers each. Returns how long was computed.
+    ///
+    /// A worker that is lost takes the task with it that it ran; the others go on in the next.
+    pub(crate) fn run(&mut self, count: u32, dispatch: &Dispatch) -> Duration {
+        let mut computed = Duration::ZERO;
+        let mut first = 0;
+        let mut lost_idle = 0;
+        while first < dispatch.tasks.len() && !dispatch.cancel.is_wanted() {
+            if let Err(failure) = dispatch
+                .setting
+                .dirs
+                .expect_in_place(&dispatch.setting.grants)
+            {
+                dispatch.fail_rest_with(Some(self.engine), &failure);
+                break;
+            }
+            let ran = self
+                .worker(dispatch)
+                .map_err(|error| Lost {
+                    answered: 0,
+                    has_begun: false,
+                    failure: Failure::new(FailureCode::EngineLost, error.to_string()),
+                })
+                .and_then(|process| process.run(count, dispatch, first));
+            let lost = match ran {
+                Ok(Ran { computed: spent }) => {
+                    computed += spent;
+                    break;
+                }
+                Err(lost) => lost,
+            };
+            self.end_last();
+            first += lost.answered;
+            tracing::warn!(engine = %self.engine, reason = lost.failure.message, "lost a worker");
+            if !lost.has_begun && lost.answered == 0 {
+                lost_idle += 1;
+                if lost_idle < MOST_LOST {
+                    continue;
+                }
+            }
+            if dispatch.cancel.is_wanted() {
+                break;
+            }
+            if let Some(task) = dispatch.tasks.get(first) {
+                let engine = dispatch.told(self.engine);
+                dispatch.answer(vec![Outcome {
+                    result: Err(lost.failure),
+                    usage: Usage::none(Some(engine), task.attempt, dispatch.queued),
+                }]);
+                first += 1;
+            }
+        }
+        dispatch.cancel_rest(Some(self.engine));
+        computed
+    }
+
+    /// The worker for these tasks, put last.
+    fn worker(&mut self, dispatch: &Dispatch) -> io::Result<&mut Process> {
+        let Some(portable) = dispatch.program.portable() else {
+            return Err(io::Error::other("the module was not prepared for workers"));
+        };
+        let account = &dispatch.account;
+        let setting = &dispatch.setting;
+        let is_granted = !(setting.dirs.is_empty() && setting.peers.is_empty());
+        let granted = is_granted.then_some(setting);
+        let suits = |(of, process): &(Arc<Account>, Process)| {
+            of.tenant == account.tenant && process.suits(portable.key, granted)
+        };
+        let process = match self.list.iter().position(suits) {
+            Some(place) => {
+                let (_, mut process) = self.list.remove(place);
+                if process.is_alive() {
+                    process
+                } else {
+                    self.fresh(portable.key, granted)?
+                }
+            }
+            None => self.fresh(portable.key, granted)?,
+        };
+        if self.list.len() == MOST {
+            self.list.remove(0);
+        }
+        self.list.push((Arc::clone(account), process));
+        let (_, last) = self.list.last_mut().ok_or(io::ErrorKind::NotFound)?;
+        Ok(last)
+    }
+
+    fn fresh(&mut self, key: VariantKey, granted: Option<&Arc<Setting>>) -> io::Result<Process> {
+        let spare = self.spare.take_if(|spare| spare.suits(key, granted));
+        if let Some(mut spare) = spare
+            && spare.is_alive()
+        {
+            return Ok(spare);
+        }
+        Process::start(&self.settings, self.engine, key, granted)
+    }
+
+    /// Ends the one that was used last.
+    fn end_last(&mut self) {
+        if let Some((_, process)) = self.list.pop() {
+            process.end();
+        }
+        // The next is on its way while the rest of the tasks is looked at.
+        if self.spare.is_none() {
+            self.spare =
+                Process::start(&self.settings, self.engine, self.settings.first, None).ok();
+        }
+    }
+}
