@@ -54,7 +54,8 @@ pub(crate) const NOT_HERE: &str = "workers are confined only by Linux, on x86_64
 /// What [`early`] needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'fd> {
-    /// The descriptors that stay open. All others are closed, the standard streams included.
+    /// The descriptors that stay open. All others are closed, and standard streams lead to `/dev/null`. Sockets should
+    /// be connected streams: those for datagrams can send to others.
     pub keep: &'fd [BorrowedFd<'fd>],
     /// The process that started this one. If it is given and gone already, [`early`] fails.
     pub parent: Option<u32>,
@@ -138,6 +139,8 @@ impl<'fd> Confinement<'fd> {
     }
 
     /// Grants what is below an open directory. The descriptor may be an `O_PATH` one.
+    ///
+    /// Landlock alone keeps the worker below it. If it is missing, files elsewhere are open to the worker as to its user.
     #[must_use]
     pub fn directory(mut self, directory: BorrowedFd<'fd>, access: Access) -> Self {
         self.directories.push((directory, access));

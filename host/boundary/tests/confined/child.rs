@@ -187,6 +187,11 @@ fn sockets() {
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)),
     );
     say("make a Unix socket", UnixDatagram::unbound());
+    say("make a pair for datagrams", UnixDatagram::pair());
+    say(
+        "send out of band",
+        rustix::net::send(io::stdin(), b"x", rustix::net::SendFlags::OOB),
+    );
     say(
         "make a netlink socket",
         socket(AddressFamily::NETLINK, SocketType::RAW, None),

@@ -258,6 +258,8 @@ fn nothing_granted(site: &Site) {
         "make a UDP socket",
         "make a Unix socket",
         "make a netlink socket",
+        "make a pair for datagrams",
+        "send out of band",
         "become root",
         "gain capabilities",
         "become dumpable",

@@ -7,6 +7,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::path::Path;
 
 /// The standard streams.
 const STANDARD: std::ops::RangeInclusive<RawFd> = 0..=2;
@@ -27,7 +28,10 @@ pub(super) fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), ConfineError>
         .difference(&keep)
         .filter(|number| !STANDARD.contains(number));
     for number in foreign {
-        close(*number);
+        // The directory that was listed is closed by now.
+        if Path::new(path).join(number.to_string()).is_symlink() {
+            close(*number);
+        }
     }
     Ok(())
 }
@@ -59,7 +63,7 @@ fn null() -> std::io::Result<File> {
 )]
 fn close(number: RawFd) {
     // SAFETY: called at the start of `main`, when this process has opened nothing itself that it still holds but what its
-    // caller lists, which is not closed. So no value owns or borrows this number. One that is not open is an error that
-    // `close` ignores: the directory that was listed.
+    // caller lists, which is not closed. So no value owns or borrows this number. It is open: this is the one thread, and
+    // has just seen it.
     unsafe { rustix::io::close(number) };
 }

@@ -94,7 +94,6 @@ pub(super) const ALWAYS: &[i64] = &[
     sys::SYS_epoll_pwait,
     sys::SYS_epoll_pwait2,
     sys::SYS_eventfd2,
-    sys::SYS_pipe2,
     sys::SYS_ppoll,
     sys::SYS_futex,
     sys::SYS_nanosleep,

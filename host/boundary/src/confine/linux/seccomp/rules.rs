@@ -125,22 +125,30 @@ fn of_descriptors(memory_files: bool) -> Built<Rules> {
     Ok(rules)
 }
 
-/// Sending over what it has. A message with `MSG_FASTOPEN` would connect to where Landlock does not look, and an address
-/// is needed for nothing but UDP.
+/// Sending over what it has. A message with `MSG_FASTOPEN` would connect to where Landlock does not look, one with `MSG_OOB`
+/// reaches code of Unix sockets that nobody needs, and an address is needed for nothing but UDP.
 fn of_messages(udp: bool) -> Built<Rules> {
-    let no_fast_open = |argument| bits(argument, libc::MSG_FASTOPEN, 0);
-    let mut sendto = vec![no_fast_open(3)?];
+    let plain = |argument| bits(argument, libc::MSG_FASTOPEN | libc::MSG_OOB, 0);
+    let mut sendto = vec![plain(3)?];
     if !udp {
         sendto.push(is_null(4)?);
     }
+    // What runtimes wake themselves by. A pair for datagrams could send to sockets with a name.
+    let pair = [
+        is(0, number(libc::AF_UNIX))?,
+        bits(
+            1,
+            !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK),
+            libc::SOCK_STREAM,
+        )?,
+    ];
+    // Not the pipes by which the kernel notifies.
+    let pipe = [bits(1, !(libc::O_CLOEXEC | libc::O_NONBLOCK), 0)?];
     Ok(Rules::from([
-        (libc::SYS_sendmsg, vec![rule([no_fast_open(2)?])?]),
+        (libc::SYS_sendmsg, vec![rule([plain(2)?])?]),
         (libc::SYS_sendto, vec![rule(sendto)?]),
-        // What runtimes wake themselves by.
-        (
-            libc::SYS_socketpair,
-            vec![rule([is(0, number(libc::AF_UNIX))?])?],
-        ),
+        (libc::SYS_socketpair, vec![rule(pair)?]),
+        (libc::SYS_pipe2, vec![rule(pipe)?]),
     ]))
 }
 
