@@ -436,7 +436,7 @@ impl Served {
         let id = DispatchId(head.number.into());
         let mut dispatch =
             preset
-                .preset
+                .common
                 .dispatch(id, preset.callee, tasks, Arc::clone(&reply) as _);
         dispatch.engine_count = Some(head.engines);
         dispatch.id_offset = head.id_offset;
