@@ -18,3 +18,28 @@ pub enum Boundary {
     /// The same, and nothing runs on a machine that lacks a part of it.
     Strict(PathBuf),
 }
+
+/// A layer of a boundary, from [`boundary_layers`](crate::boundary_layers).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BoundaryLayer {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether this machine gives it.
+    pub stands: Stands,
+    /// What it stops, in a sentence.
+    pub stops: &'static str,
+    /// What a container or a machine must allow for it, in a sentence.
+    pub needs: &'static str,
+}
+
+/// Whether a machine gives a layer of a boundary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// All of it.
+    Whole,
+    /// A part of it, and why no more.
+    InPart(String),
+    /// Nothing of it, and why.
+    Missing(String),
+}

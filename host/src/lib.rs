@@ -150,12 +150,12 @@ mod capacity;
 pub use account::TenantUsage;
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster, BlockingTenant};
-pub use boundary::Boundary;
+pub use boundary::{Boundary, BoundaryLayer, Stands};
 pub use capacity::{Resource, Shortage};
 pub use cluster::{Cluster, ClusterBuilder, StartError, Tenant};
 pub use dispatch::{ParseReuseError, Reuse};
 #[cfg(target_os = "linux")]
-pub use engine::task_worker;
+pub use engine::{boundary_layers, task_worker};
 pub use events::{ClusterEvent, ClusterEvents, JobUsage};
 pub use graph::{Backoff, Dependency, DependencyError, FailureSet, ParseFailureSetError, Retry};
 pub use job::{ParseToleranceError, Tolerance};

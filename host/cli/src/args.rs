@@ -24,6 +24,7 @@ pub(crate) use words::{are_configured, asks_for_help};
 mod cache;
 #[cfg(feature = "nats")]
 mod clusters;
+mod doctor;
 #[cfg(feature = "nats")]
 mod engine;
 mod history;
@@ -39,6 +40,7 @@ pub(crate) use clusters::{
     EngineListArguments, HostArgument, LabelArgument, StartArguments, StatusArguments,
     StopArguments,
 };
+pub(crate) use doctor::DoctorArguments;
 #[cfg(feature = "nats")]
 pub(crate) use history::ShownOptions;
 pub(crate) use history::{
@@ -117,6 +119,8 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Show or prune the cache of compiled modules
     Cache(CacheArguments),
+    /// Show what this machine gives to keep tasks apart from the program
+    Doctor(DoctorArguments),
     /// Start a cluster on this machine: a NATS server and engines
     #[cfg(feature = "nats")]
     Start(Box<StartArguments>),
@@ -414,6 +418,7 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.loudness.verbose,
             Command::Job(job) => job.command.loudness().verbose,
             Command::Cache(cache) => cache.command.loudness().verbose,
+            Command::Doctor(doctor) => doctor.loudness.verbose,
             #[cfg(feature = "nats")]
             Command::Start(start) => start.loudness.verbose,
             #[cfg(feature = "nats")]
@@ -522,6 +527,7 @@ impl Arguments {
             // Its options are read as they stand, from the command line and the environment.
             Command::Job(_)
             | Command::Cache(_)
+            | Command::Doctor(_)
             | Command::Completions(_)
             | Command::Man(_)
             | Command::Version => return None,

@@ -68,6 +68,7 @@ fn program() -> ExitCode {
         Command::Map(map) => commands::map(&map, &signals),
         Command::Job(job) => commands::job(&job.command, &signals),
         Command::Cache(cache) => commands::cache(&cache.command),
+        Command::Doctor(doctor) => commands::doctor(&doctor),
         #[cfg(feature = "nats")]
         Command::Start(start) => cluster::start(&start, &signals),
         #[cfg(feature = "nats")]

@@ -9,9 +9,9 @@ mod kept;
 mod worker;
 
 #[cfg(target_os = "linux")]
-pub use worker::task_worker;
-#[cfg(target_os = "linux")]
 pub(crate) use worker::{WorkerSettings, Workers};
+#[cfg(target_os = "linux")]
+pub use worker::{boundary_layers, task_worker};
 
 use crate::dispatch::{Dispatch, DispatchedTask, Reuse, TaskInput};
 use kept::KeptInstances;

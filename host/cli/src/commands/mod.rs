@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod call;
+mod doctor;
 #[cfg(feature = "nats")]
 mod engine;
 #[cfg(feature = "nats")]
@@ -23,6 +24,7 @@ mod test;
 pub(crate) use build::build;
 pub(crate) use cache::cache;
 pub(crate) use call::call;
+pub(crate) use doctor::doctor;
 #[cfg(feature = "nats")]
 pub(crate) use engine::engine;
 #[cfg(feature = "nats")]

@@ -54,6 +54,14 @@ pub(super) struct Hello {
     pub(super) granted: Option<SettingForm>,
 }
 
+/// A layer of the boundary, as a worker found it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LayerForm {
+    pub(super) name: String,
+    /// Why it stands in part or not at all, and whether not at all.
+    pub(super) lacks: Option<(String, bool)>,
+}
+
 /// A program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ProgramForm {

@@ -12,7 +12,15 @@ mod workers;
 pub use serve::task_worker;
 pub(crate) use workers::{WorkerSettings, Workers};
 
+use crate::boundary::{BoundaryLayer, Stands};
+use process::{Broken, Process};
+use rwasm_boundary::layers::{Layer, Standing, probe};
 use rwasm_boundary::ring::Sizes;
+use rwasm_sandbox::limits::Limits;
+use rwasm_sandbox::sandbox::VariantKey;
+use rwasm_value::ids::EngineId;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// The argument that tells a program that it is a worker.
@@ -35,3 +43,52 @@ const LARGEST: usize = u32::MAX as usize;
 
 /// How long a worker may take until it is ready, on a machine that is busy.
 const START: Duration = Duration::from_secs(30);
+
+/// Starts a worker, which is `program`, and returns what it could give up on this machine: the layers of
+/// [`Boundary::Process`](crate::Boundary::Process).
+///
+/// # Errors
+///
+/// If the program cannot be started, or is not a worker of this build.
+pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
+    let first = VariantKey::of(&Limits::default(), false);
+    let settings = WorkerSettings {
+        program: program.to_owned(),
+        first,
+        is_strict: false,
+    };
+    let mut process = Process::start(&settings, EngineId(0), first, None)?;
+    process.make_ready().map_err(Broken::into_error)?;
+    let found = process.layers().iter().filter_map(|found| {
+        let layer = Layer::ALL
+            .into_iter()
+            .find(|layer| layer.name() == found.name)?;
+        let stands = match &found.lacks {
+            None => Stands::Whole,
+            Some((why, false)) => Stands::InPart(why.clone()),
+            Some((why, true)) => Stands::Missing(why.clone()),
+        };
+        Some((layer, stands))
+    });
+    let mut found: Vec<(Layer, Stands)> = found.collect();
+    // What a worker does not do for itself.
+    for (layer, standing) in probe() {
+        if found.iter().all(|(known, _)| *known != layer) {
+            let stands = match standing {
+                Standing::Full => Stands::Whole,
+                Standing::Partial(why) => Stands::InPart(why),
+                Standing::Missing(why) => Stands::Missing(why),
+            };
+            found.push((layer, stands));
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|(layer, stands)| BoundaryLayer {
+            name: layer.name(),
+            stands,
+            stops: layer.stops(),
+            needs: layer.needs(),
+        })
+        .collect())
+}

@@ -1,8 +1,8 @@
 //! One worker, seen from the engine: started, told what to run, listened to, and ended.
 
 use super::form::{
-    self, Beside, DISPATCH, DispatchHead, END, End, FORGET, Forget, HELLO, Hello, NOTE, OUTCOME,
-    PRESET, PROGRAM, PresetForm, ProgramForm, Pumped, READY, REFUSED,
+    self, Beside, DISPATCH, DispatchHead, END, End, FORGET, Forget, HELLO, Hello, LayerForm, NOTE,
+    OUTCOME, PRESET, PROGRAM, PresetForm, ProgramForm, Pumped, READY, REFUSED,
 };
 use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
@@ -35,6 +35,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long a worker may take to stop a task that is cancelled, and how far a task may be over its time.
 const GRACE: Duration = Duration::from_millis(100);
 const OVERTIME: Duration = Duration::from_millis(250);
+
+/// How long a worker that has closed its end may take to end.
+const LAST: Duration = Duration::from_millis(10);
 
 /// How long is waited for room in a socket or a ring, which a worker that lives makes at once.
 const ROOM: Duration = Duration::from_secs(10);
@@ -88,6 +91,7 @@ pub(super) struct Process {
     is_ready: bool,
     /// The setting of the job whose grants it has; none if it has none.
     granted: Option<Arc<Setting>>,
+    layers: Vec<LayerForm>,
     /// Whether it is to have all layers.
     is_strict: bool,
     next: u64,
@@ -199,6 +203,7 @@ impl Process {
             key,
             is_ready: false,
             is_strict: settings.is_strict,
+            layers: Vec::new(),
             granted: granted.cloned(),
             next: 0,
             dispatches: 0,
@@ -280,7 +285,7 @@ impl Process {
     /// Says how the process ended, or what it did instead.
     fn end_of(&mut self, reason: &str) -> String {
         // One that has closed its end is about to end.
-        let end = Instant::now() + GRACE;
+        let end = Instant::now() + LAST;
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break Some(status),
@@ -394,8 +399,9 @@ impl Process {
             }
         }
         match self.message.split_first() {
-            Some((&READY, missing)) => {
-                self.check(&form::read_plain::<Vec<_>>(missing)?)?;
+            Some((&READY, layers)) => {
+                self.layers = form::read_plain(layers)?;
+                self.check()?;
                 self.is_ready = true;
                 Ok(())
             }
@@ -404,16 +410,22 @@ impl Process {
         }
     }
 
+    /// The layers of the boundary, once it is ready.
+    pub(super) fn layers(&self) -> &[LayerForm] {
+        &self.layers
+    }
+
     /// Looks at the layers that it does not have, and why.
-    fn check(&self, missing: &[(String, String)]) -> Result<(), Broken> {
-        let told: Vec<String> = missing
-            .iter()
-            .map(|(layer, why)| format!("{layer}: {why}"))
-            .collect();
-        if told.is_empty() {
+    fn check(&self) -> Result<(), Broken> {
+        let missing = |layer: &LayerForm| match &layer.lacks {
+            Some((why, true)) => Some(format!("{}: {why}", layer.name)),
+            _ => None,
+        };
+        let missing: Vec<String> = self.layers.iter().filter_map(missing).collect();
+        if missing.is_empty() {
             return Ok(());
         }
-        let told = rwasm_value::plain::in_line(&told.join("; "));
+        let told = rwasm_value::plain::in_line(&missing.join("; "));
         if self.is_strict {
             return Err(
                 format!("this machine does not give all layers of the boundary: {told}").into(),
@@ -616,7 +628,13 @@ impl Listening<'_> {
         course.has_begun = true;
         self.begin_next();
         let mut message = std::mem::take(&mut process.message);
+        let mut looked = Instant::now();
         loop {
+            // One that talks all the time is looked at too.
+            if looked.elapsed() > LOOK {
+                self.look(process)?;
+                looked = Instant::now();
+            }
             let look = Instant::now() + LOOK;
             let received = process.receiver.receive(limit, &mut message, Some(look));
             match received.map_err(Broken::from)? {

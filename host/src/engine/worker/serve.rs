@@ -1,8 +1,8 @@
 //! The worker: the process that runs the tasks of an engine, from its start to its end.
 
 use super::form::{
-    self, DISPATCH, DispatchHead, End, FORGET, Forget, HELLO, Hello, OUTCOME, PRESET, PROGRAM,
-    PUSHED, PresetForm, ProgramForm, READY, REFUSED,
+    self, DISPATCH, DispatchHead, End, FORGET, Forget, HELLO, Hello, LayerForm, OUTCOME, PRESET,
+    PROGRAM, PUSHED, PresetForm, ProgramForm, READY, REFUSED,
 };
 use super::{BUILD, COMMAND, DESCRIPTORS, LARGEST, START};
 use crate::dispatch::{Answer, DispatchPreset, Owner, Reply};
@@ -14,6 +14,7 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use rwasm_boundary::confine::{self, Confinement, Connect, Early, Ports, Start, User, early};
 use rwasm_boundary::descriptors::Channel;
+use rwasm_boundary::layers::Standing;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
 use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::grants::{Access, Grants};
@@ -88,7 +89,7 @@ fn serve() -> Result<(), Ended> {
     }));
     let begun = begin(early, &channel, &mut receiver);
     let ended = begun.and_then(|begun| {
-        lock(&told).tell(&[&form::plain(READY, &begun.missing)], true);
+        lock(&told).tell(&[&form::plain(READY, &begun.layers)], true);
         begun.run(channel, Arc::clone(&told), receiver)
     });
     if let Err(error) = &ended {
@@ -114,8 +115,8 @@ struct Begun {
     sandbox: Sandbox,
     runner: Runner,
     dirs: GrantedDirs,
-    /// The layers that this machine does not give, and why.
-    missing: Vec<(String, String)>,
+    /// What it has given up, and what not.
+    layers: Vec<LayerForm>,
 }
 
 /// What the runtime needs is made before the lock, and threads are started after it.
@@ -165,16 +166,21 @@ fn begin(early: Early, channel: &Channel, receiver: &mut Receiver) -> Result<Beg
         }
     }
     let layers = early.lock(&confinement)?;
-    let missing = layers
-        .missing()
-        .map(|(layer, why)| (layer.to_string(), why.to_owned()));
+    let layers = layers.layers().iter().map(|(layer, standing)| LayerForm {
+        name: layer.name().to_owned(),
+        lacks: match standing {
+            Standing::Full => None,
+            Standing::Partial(why) => Some((why.clone(), false)),
+            Standing::Missing(why) => Some((why.clone(), true)),
+        },
+    });
     sandbox.begin()?;
     Ok(Begun {
         engine: EngineId(hello.engine),
         sandbox,
         runner,
         dirs,
-        missing: missing.collect(),
+        layers: layers.collect(),
     })
 }
 
