@@ -56,7 +56,7 @@
 //! | share a cluster among users | [`Tenant`], [`Budget`] |
 //! | check a task on samples | [`check`] |
 //!
-//! Dropping a handle cancels the work it stands for; its `detach` method lets the work go on.
+//! Dropping a handle cancels the work it status for; its `detach` method lets the work go on.
 //!
 //! # Cargo features
 //!
@@ -119,7 +119,7 @@ mod engine;
 // The form in which outcomes travel between processes.
 mod wire;
 
-// What stands between tasks and the process that started them.
+// What status between tasks and the process that started them.
 mod boundary;
 
 // Many outcomes become one value.
@@ -150,7 +150,7 @@ mod capacity;
 pub use account::TenantUsage;
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster, BlockingTenant};
-pub use boundary::{Boundary, BoundaryLayer, Stands};
+pub use boundary::{Boundary, BoundaryLayer, LayerStatus};
 pub use capacity::{Resource, Shortage};
 pub use cluster::{Cluster, ClusterBuilder, StartError, Tenant};
 pub use dispatch::{ParseReuseError, Reuse};

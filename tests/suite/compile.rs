@@ -4,8 +4,8 @@
 mod turns;
 
 use crate::support::{
-    LONG, SOON, component, file, folder, module, numbers, only_here, program, refused_by_engine,
-    soon, until,
+    LONG, SOON, component, file, folder, module, numbers, only_here, only_in_threads, program,
+    refused_by_engine, soon, until,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use rwasm_cluster::{
@@ -538,6 +538,9 @@ fn a_cluster_that_is_shut_down_does_not_wait_for_the_compiler() {
 
 #[test]
 fn the_compiler_ends_with_the_program() {
+    if only_in_threads("workers are children of the program too") {
+        return;
+    }
     if only_here("the compiler is a process of the engines'") {
         return;
     }

@@ -1,7 +1,7 @@
 //! The texts of errors and their hints, by typical command lines that fail, as a snapshot: `UPDATE_EXPECT=1` writes it
 //! anew.
 
-use crate::support::{Ended, file, folder, guest, only_here, program, wat};
+use crate::support::{Ended, file, folder, guest, only_here, only_in_threads, program, wat};
 use expect_test::expect_file;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -196,6 +196,9 @@ fn guests() -> PathBuf {
 
 #[test]
 fn errors_say_what_is_wrong_and_what_to_do() {
+    if only_in_threads("the variable is named in usages") {
+        return;
+    }
     if only_here("a cluster has texts of its own") {
         return;
     }

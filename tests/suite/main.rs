@@ -22,6 +22,7 @@ mod output;
 mod views;
 mod wordcount;
 
+mod boundary;
 mod build;
 mod new;
 mod projects;

@@ -4,7 +4,9 @@
 
 pub(crate) mod peers;
 
-use crate::support::{Cli, call, cluster, guest, is_alone, module, open_files, program, until};
+use crate::support::{
+    Cli, call, cluster, guest, is_alone, module, only_in_threads, open_files, program, until,
+};
 use peers::{Silent, echo_datagrams, echo_streams, stranger};
 use rwasm_cluster::{Grants, Limits};
 use std::time::Duration;
@@ -98,8 +100,10 @@ fn nothing_is_granted_unless_it_is_said() {
     let peer = format!(
         "access to the peer 127.0.0.1:{port} was denied (grant it with --net 127.0.0.1:{port})"
     );
+    // A worker without a grant has no socket at all that could name the peer.
+    let has_socket = !only_in_threads("the peer that was refused is named");
     for (function, hint) in [
-        ("tcp", &*peer),
+        ("tcp", if has_socket { &*peer } else { network }),
         ("udp", network),
         ("udp-connected", network),
     ] {
@@ -119,7 +123,9 @@ fn nothing_is_granted_unless_it_is_said() {
         &["access-denied", "--net localhost:PORT"],
     );
     // One that reaches nobody, so that the peer can be named.
-    assert_eq!(dial("sockets", "1", "").output(), "1\n");
+    if has_socket {
+        assert_eq!(dial("sockets", "1", "").output(), "1\n");
+    }
     is_refused("sockets", "2", "", &["access-denied", network]);
     is_refused(
         "tcp",

@@ -2,7 +2,7 @@
 //!
 //! A job shows that it runs by its first record on stdout; its second task never ends by itself.
 
-use crate::support::{SOON, Text, file, folder, only_here, run, wait};
+use crate::support::{SOON, Text, file, folder, only_here, only_in_threads, run, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -67,6 +67,9 @@ impl Stuck {
 
 #[test]
 fn time_that_the_program_was_suspended_is_not_the_time_of_its_task() {
+    if only_in_threads("workers go on while the program is suspended") {
+        return;
+    }
     const SUSPENDED: Duration = Duration::from_secs(2);
     const TIMEOUT: Duration = Duration::from_millis(1500);
     if only_here("its engines are") {

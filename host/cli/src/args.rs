@@ -17,7 +17,7 @@ pub(crate) use options::{LimitOptions, Loudness, ManyOptions, TaskOptions, check
 #[cfg(test)]
 pub(crate) use values::LIMITS;
 pub(crate) use values::{
-    InspectFormat, LimitArgument, ReuseArgument, StderrShown, View, Wall, When,
+    BoundaryArgument, InspectFormat, LimitArgument, ReuseArgument, StderrShown, View, When,
 };
 pub(crate) use words::{are_configured, asks_for_help};
 
@@ -119,7 +119,7 @@ pub(crate) enum Command {
     Job(Box<JobArguments>),
     /// Show or prune the cache of compiled modules
     Cache(CacheArguments),
-    /// Show what this machine gives to keep tasks apart from the program
+    /// Check which isolation of tasks this machine supports
     Doctor(DoctorArguments),
     /// Start a cluster on this machine: a NATS server and engines
     #[cfg(feature = "nats")]

@@ -6,7 +6,7 @@
 
 use super::{Backend, EngineError, EngineStatus, QueueStatus, end};
 use crate::dispatch::Dispatch;
-use crate::engine::{Engine, EngineNote, Ground};
+use crate::engine::{Engine, EngineNote, Isolation};
 use crate::events::{ClusterEvent, EventSender};
 use crate::job::HandOver;
 use crate::placement::{Decision, Eligible, Machine, Order, Policy, Share, TenantId, TenantLoad};
@@ -36,7 +36,7 @@ pub(crate) struct LocalSettings {
     pub(crate) first_engine: u32,
     /// The most engines at a time.
     pub(crate) max_engines: u32,
-    pub(crate) ground: Ground,
+    pub(crate) isolation: Isolation,
     pub(crate) policy: Policy,
     /// The most dispatches that an engine has at a time.
     pub(crate) hwm: usize,
@@ -70,7 +70,7 @@ impl Local {
     pub(crate) fn start(settings: &LocalSettings, events: EventSender) -> std::io::Result<Self> {
         let (inbox, messages) = channel();
         let mut dispatcher = Dispatcher {
-            ground: settings.ground.clone(),
+            isolation: settings.isolation.clone(),
             placement: Machine::new(settings.policy, settings.hwm, settings.seed),
             engines: BTreeMap::new(),
             ending: HashMap::new(),
@@ -197,7 +197,7 @@ struct Worker {
 
 /// The one owner of who runs what.
 struct Dispatcher {
-    ground: Ground,
+    isolation: Isolation,
     placement: Machine,
     engines: BTreeMap<EngineId, Worker>,
     /// Threads that were told to end and have not confirmed it.
@@ -396,7 +396,7 @@ impl Dispatcher {
         let thread = self.next_thread;
         self.next_thread += 1;
         let inbox = self.inbox.clone();
-        let engine = Engine::start(id, Arc::clone(&self.count), &self.ground, move |note| {
+        let engine = Engine::start(id, Arc::clone(&self.count), &self.isolation, move |note| {
             // A dispatcher that has ended needs no notes.
             let _ = inbox.send(Message::Note(thread, note));
         })?;

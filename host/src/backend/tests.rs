@@ -61,7 +61,7 @@ struct Bench {
 impl Bench {
     fn new(events: EventSender) -> Self {
         let settings = LocalSettings {
-            ground: crate::engine::Ground::default(),
+            isolation: crate::engine::Isolation::default(),
             engines: 2,
             first_engine: 0,
             max_engines: 2,

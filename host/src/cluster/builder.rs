@@ -6,7 +6,7 @@ use crate::backend::{Backend, Merging, Nats, NatsSettings};
 use crate::backend::{Local, LocalSettings};
 use crate::boundary::Boundary;
 use crate::capacity::Available;
-use crate::engine::Ground;
+use crate::engine::Isolation;
 #[cfg(target_os = "linux")]
 use crate::engine::WorkerSettings;
 use crate::events::EventSender;
@@ -359,7 +359,7 @@ impl ClusterBuilder {
             self.host,
         )
         .map_err(StartError::Sandbox)?;
-        let ground = ground(
+        let isolation = isolation(
             &self.boundary,
             VariantKey::of(&self.limits, false),
             has_host_functions,
@@ -374,7 +374,7 @@ impl ClusterBuilder {
             engines,
             first_engine: self.first_engine,
             max_engines,
-            ground,
+            isolation,
             policy: self.policy,
             hwm: self.hwm,
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
@@ -416,13 +416,13 @@ impl ClusterBuilder {
 
 /// Where engines run their tasks.
 #[cfg(target_os = "linux")]
-fn ground(
+fn isolation(
     boundary: &Boundary,
     first: VariantKey,
     has_host_functions: bool,
-) -> Result<Ground, StartError> {
+) -> Result<Isolation, StartError> {
     let (program, is_strict) = match boundary {
-        Boundary::Thread => return Ok(Ground::Thread),
+        Boundary::Thread => return Ok(Isolation::Thread),
         Boundary::Process(program) => (program, false),
         Boundary::Strict(program) => (program, true),
     };
@@ -431,7 +431,7 @@ fn ground(
             "they cannot call the functions that this program offers; use `Boundary::Thread`";
         return Err(StartError::Boundary(reason.to_owned()));
     }
-    Ok(Ground::Workers(WorkerSettings {
+    Ok(Isolation::Workers(WorkerSettings {
         program: program.clone(),
         first,
         is_strict,
@@ -439,9 +439,9 @@ fn ground(
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ground(boundary: &Boundary, _: VariantKey, _: bool) -> Result<Ground, StartError> {
+fn isolation(boundary: &Boundary, _: VariantKey, _: bool) -> Result<Isolation, StartError> {
     match boundary {
-        Boundary::Thread => Ok(Ground::Thread),
+        Boundary::Thread => Ok(Isolation::Thread),
         _ => Err(StartError::Boundary("this needs Linux".to_owned())),
     }
 }

@@ -83,13 +83,13 @@ impl Engine {
     pub(crate) fn start(
         id: EngineId,
         count: Arc<AtomicU32>,
-        ground: &Ground,
+        isolation: &Isolation,
         notes: impl Fn(EngineNote) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (inbox, orders) = channel();
         let is_letting_go = Arc::new(AtomicBool::new(false));
         let letting_go = Arc::clone(&is_letting_go);
-        let ground = ground.clone();
+        let isolation = isolation.clone();
         let (started, has_started) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name(format!("rwasm-engine-{id}"))
@@ -97,13 +97,13 @@ impl Engine {
             .spawn(move || {
                 // On this thread, with which its workers end. What fails where resources are short fails here, and
                 // there is someone to tell.
-                let mut place = match Place::on(&ground, id) {
-                    Ok(place) => place,
+                let mut executor = match Executor::new(&isolation, id) {
+                    Ok(executor) => executor,
                     Err(error) => return drop(started.send(Err(error))),
                 };
                 let _ = started.send(Ok(()));
                 let work =
-                    || run_dispatches(id, &count, &mut place, (&orders, &letting_go), &notes);
+                    || run_dispatches(id, &count, &mut executor, (&orders, &letting_go), &notes);
                 notes(match catch_unwind(AssertUnwindSafe(work)) {
                     Ok(()) => EngineNote::Ended,
                     Err(_) => EngineNote::Lost { engine: id },
@@ -152,7 +152,7 @@ impl Engine {
 fn run_dispatches(
     id: EngineId,
     count: &AtomicU32,
-    place: &mut Place,
+    executor: &mut Executor,
     (orders, is_letting_go): (&Receiver<EngineOrder>, &AtomicBool),
     notes: &impl Fn(EngineNote),
 ) {
@@ -163,7 +163,7 @@ fn run_dispatches(
             EngineOrder::LetGo => {
                 // Before it looks, so that whoever goes from now on is looked for again.
                 is_letting_go.swap(false, Ordering::AcqRel);
-                place.let_go();
+                executor.let_go();
                 continue;
             }
         };
@@ -171,7 +171,7 @@ fn run_dispatches(
         let mut elsewhere = Duration::ZERO;
         if dispatch.begin() {
             dispatch.reply.begun();
-            elsewhere = place.run(id, count.load(Ordering::Relaxed), &dispatch);
+            elsewhere = executor.run(id, count.load(Ordering::Relaxed), &dispatch);
         }
         notes(EngineNote::Finished {
             engine: id,
@@ -192,7 +192,7 @@ fn run_dispatches(
 
 /// Where an engine runs its tasks.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Ground {
+pub(crate) enum Isolation {
     /// On its own thread.
     #[default]
     Thread,
@@ -202,35 +202,35 @@ pub(crate) enum Ground {
 }
 
 /// The same, with what an engine has there.
-enum Place {
-    Here(Runner, KeptInstances),
+enum Executor {
+    Thread(Runner, KeptInstances),
     #[cfg(target_os = "linux")]
-    Behind(Box<Workers>),
+    Workers(Box<Workers>),
 }
 
-impl Place {
-    fn on(ground: &Ground, id: EngineId) -> std::io::Result<Self> {
-        Ok(match ground {
-            Ground::Thread => Self::Here(Runner::new()?, KeptInstances::default()),
+impl Executor {
+    fn new(isolation: &Isolation, id: EngineId) -> std::io::Result<Self> {
+        Ok(match isolation {
+            Isolation::Thread => Self::Thread(Runner::new()?, KeptInstances::default()),
             #[cfg(target_os = "linux")]
-            Ground::Workers(settings) => {
-                Self::Behind(Box::new(Workers::start(settings.clone(), id)?))
+            Isolation::Workers(settings) => {
+                Self::Workers(Box::new(Workers::start(settings.clone(), id)?))
             }
         })
     }
 
     fn let_go(&mut self) {
         match self {
-            Self::Here(_, kept) => kept.let_go(),
+            Self::Thread(_, kept) => kept.let_go(),
             #[cfg(target_os = "linux")]
-            Self::Behind(workers) => workers.let_go(),
+            Self::Workers(workers) => workers.let_go(),
         }
     }
 
     /// Runs a dispatch, and returns how long was computed elsewhere.
     fn run(&mut self, engine: EngineId, count: u32, dispatch: &Dispatch) -> Duration {
         match self {
-            Self::Here(runner, kept) => {
+            Self::Thread(runner, kept) => {
                 let on = EngineContext {
                     engine,
                     count,
@@ -241,7 +241,7 @@ impl Place {
                 Duration::ZERO
             }
             #[cfg(target_os = "linux")]
-            Self::Behind(workers) => workers.run(count, dispatch),
+            Self::Workers(workers) => workers.run(count, dispatch),
         }
     }
 }

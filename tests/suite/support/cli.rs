@@ -45,8 +45,8 @@ pub(crate) fn program() -> Cli {
         }
     }
     // The suite once more, with its tasks behind the boundary.
-    if let Some(wall) = std::env::var_os("SUITE_BOUNDARY") {
-        command.env("RWASM_BOUNDARY", wall);
+    if let Some(boundary) = over::boundary() {
+        command.env("RWASM_BOUNDARY", boundary);
     }
     command
         .env("NO_COLOR", "1")

@@ -2,7 +2,9 @@
 
 use super::over::{self, TestCluster};
 use rwasm_cluster::format::{Format, WriteOptions, write_value};
-use rwasm_cluster::{Chunking, Cluster, Input, JobResult, JobSpec, Merge, Module, Packed, Value};
+use rwasm_cluster::{
+    Boundary, Chunking, Cluster, Input, JobResult, JobSpec, Merge, Module, Packed, Value,
+};
 use std::num::NonZeroU64;
 
 /// A cluster with this number of engines, with the compiled code of earlier runs at hand.
@@ -10,10 +12,14 @@ pub(crate) fn cluster(engines: u32) -> TestCluster {
     if over::is_over_nats() {
         return TestCluster::elsewhere(engines);
     }
-    let cluster = Cluster::builder()
+    let mut builder = Cluster::builder()
         .engines(engines)
-        .cache_dir(super::scratch().join("compiled"))
-        .start();
+        .cache_dir(super::scratch().join("compiled"));
+    if over::boundary().is_some() {
+        let worker = env!("CARGO_BIN_EXE_rwasm-cluster");
+        builder = builder.boundary(Boundary::Process(worker.into()));
+    }
+    let cluster = builder.start();
     TestCluster::here(cluster.expect("a cluster starts"))
 }
 

@@ -65,6 +65,26 @@ pub(crate) fn only_here(why: &str) -> bool {
     false
 }
 
+/// The boundary behind which the suite runs its tasks, if it is told to.
+pub(crate) fn boundary() -> Option<String> {
+    std::env::var("SUITE_BOUNDARY").ok()
+}
+
+/// Whether a test is about threads, for this reason, and the suite runs its tasks in worker processes.
+pub(crate) fn only_in_threads(why: &str) -> bool {
+    let is_behind = boundary().is_some();
+    if is_behind {
+        #[expect(
+            clippy::print_stdout,
+            reason = "whoever reads the tests' output wants to know"
+        )]
+        {
+            println!("skipped behind the boundary: {why}");
+        }
+    }
+    is_behind
+}
+
 /// A grant of a directory by a path from `dir` on. Over NATS it has the whole path, as engines elsewhere want it.
 pub(crate) fn granted(dir: &Path, grant: &str) -> String {
     match grant.split_once("::") {

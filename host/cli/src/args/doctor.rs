@@ -3,13 +3,13 @@
 use super::{Loudness, ShownAs};
 use clap::Args;
 
-/// Show what this machine gives to keep tasks apart from the program.
+/// Check which isolation of tasks this machine supports.
 #[derive(Args, Debug)]
 #[command(
     before_help = "Example:
   rwasm-cluster doctor",
-    after_long_help = "A process for tasks is started, gives up what it can, and is asked what that was. Each layer is shown \
-with what it would stop; one that is missing or stands in part, with what the machine or the container must allow for it.\n\n\
+    after_long_help = "Starts a worker process and lists the layers of its isolation, each with what it stops. For a layer that is \
+missing or partial, also shows what the machine or the container must allow.\n\n\
 Exit codes:
   0   success, whatever is missing
   2   usage error"

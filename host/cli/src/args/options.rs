@@ -3,8 +3,8 @@
 use super::grants::{DeterminismOptions, GrantOptions};
 use super::history::HistoryArguments;
 use super::values::{
-    LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, StderrShown, View, Wall, When, count,
-    duration, format_parser, limit_help, parsed, pause, positive_size, read,
+    BoundaryArgument, LimitArgument, LogFrom, OF_ENGINES, ReuseArgument, StderrShown, View, When,
+    count, duration, format_parser, limit_help, parsed, pause, positive_size, read,
 };
 #[cfg(feature = "nats")]
 use super::values::{job_id, lane};
@@ -63,9 +63,9 @@ pub(crate) struct TaskOptions {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "RWASM_REUSE", hide_env = true, help_heading = PLACE)]
     pub(crate) reuse: ReuseArgument,
 
-    /// What stands between tasks and the program beside the sandbox
-    #[arg(long, value_enum, default_value_t, value_name = "WALL", env = "RWASM_BOUNDARY", hide_env = true, hide_short_help = true, help_heading = PLACE)]
-    pub(crate) boundary: Wall,
+    /// Isolation of tasks in addition to the sandbox
+    #[arg(long, value_enum, default_value_t, value_name = "BOUNDARY", env = "RWASM_BOUNDARY", hide_env = true, hide_short_help = true, help_heading = PLACE)]
+    pub(crate) boundary: BoundaryArgument,
 
     /// Result format: text, json, jsonl, tsv, wave or raw
     ///

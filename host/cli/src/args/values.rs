@@ -18,15 +18,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What stands between tasks and the program beside the sandbox.
+/// Isolation of tasks in addition to the sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Wall {
-    /// Nothing: engines are threads of the program
+pub(crate) enum BoundaryArgument {
+    /// None: engines are threads of the program
     #[default]
     Thread,
-    /// Engines run tasks in processes that are confined as far as this machine can
+    /// Worker processes that are confined as far as this machine allows
     Process,
-    /// The same, and nothing runs on a machine that lacks a part of it
+    /// The same; refuse to run if this machine lacks a layer
     Strict,
 }
 

@@ -1,4 +1,4 @@
-//! `doctor`: what this machine gives to keep tasks apart from the program.
+//! `doctor`: which isolation of tasks this machine supports.
 
 use crate::args::{DoctorArguments, ShownAs};
 use crate::environment::compiler::own;
@@ -6,11 +6,11 @@ use crate::exit::CliError;
 use crate::output::stdout::print;
 use crate::text::json_document;
 use rwasm_cluster::plain::in_line;
-use rwasm_cluster::{Boundary, BoundaryLayer, Cluster, Stands};
+use rwasm_cluster::{Boundary, BoundaryLayer, Cluster, LayerStatus};
 use serde_json::json;
 use std::fmt::Write as _;
 
-/// Starts what tasks would run in, and shows what it could give up.
+/// Starts a worker process, and shows the layers of its isolation.
 pub(crate) fn doctor(arguments: &DoctorArguments) -> Result<(), CliError> {
     let layers = layers().map_err(|error| error.to_string());
     let strict = works(Boundary::Strict(own()));
@@ -22,8 +22,8 @@ pub(crate) fn doctor(arguments: &DoctorArguments) -> Result<(), CliError> {
             "strict": {"works": strict.is_ok(), "reason": strict.err()},
             "layers": layers.unwrap_or_default().iter().map(|layer| json!({
                 "name": layer.name,
-                "stands": word(&layer.stands),
-                "reason": why(&layer.stands),
+                "status": word(&layer.status),
+                "reason": why(&layer.status),
                 "stops": layer.stops,
                 "needs": layer.needs,
             })).collect::<Vec<_>>(),
@@ -46,40 +46,42 @@ fn works(boundary: Boundary) -> Result<(), String> {
     started.map(drop).map_err(|error| error.to_string())
 }
 
-fn word(stands: &Stands) -> &'static str {
-    match stands {
-        Stands::Whole => "yes",
-        Stands::InPart(_) => "in part",
-        Stands::Missing(_) => "no",
+fn word(status: &LayerStatus) -> &'static str {
+    match status {
+        LayerStatus::Full => "full",
+        LayerStatus::Partial(_) => "partial",
+        LayerStatus::Missing(_) => "missing",
     }
 }
 
-fn why(stands: &Stands) -> Option<&str> {
-    match stands {
-        Stands::Whole => None,
-        Stands::InPart(why) | Stands::Missing(why) => Some(why),
+fn why(status: &LayerStatus) -> Option<&str> {
+    match status {
+        LayerStatus::Full => None,
+        LayerStatus::Partial(why) | LayerStatus::Missing(why) => Some(why),
     }
 }
 
 fn text(layers: &Result<Vec<BoundaryLayer>, String>, strict: &Result<(), String>) -> String {
     let mut text = String::new();
-    let mut line = |wall: &str, verdict: &str| {
+    let mut line = |boundary: &str, verdict: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "--boundary {wall:<8} {}", in_line(verdict));
+        let _ = writeln!(text, "--boundary {boundary:<8} {}", in_line(verdict));
     };
     line(
         "thread",
-        "works: tasks are threads of the program, in the sandbox of the runtime alone",
+        "works: tasks run on threads, isolated by the sandbox alone",
     );
     line(
         "process",
         &match layers {
             Ok(layers) => {
-                let lacking = layers.iter().filter(|layer| layer.stands != Stands::Whole);
+                let lacking = layers
+                    .iter()
+                    .filter(|layer| layer.status != LayerStatus::Full);
                 match lacking.count() {
                     0 => "works, with all layers".to_owned(),
                     count => format!(
-                        "works, with {count} of {} layers missing or in part",
+                        "works, with {count} of {} layers missing or partial",
                         layers.len()
                     ),
                 }
@@ -95,9 +97,9 @@ fn text(layers: &Result<Vec<BoundaryLayer>, String>, strict: &Result<(), String>
         },
     );
     for layer in layers.iter().flatten() {
-        let _ = writeln!(text, "\n{}: {}", layer.name, word(&layer.stands));
+        let _ = writeln!(text, "\n{}: {}", layer.name, word(&layer.status));
         let _ = writeln!(text, "  {}", layer.stops);
-        if let Some(why) = why(&layer.stands) {
+        if let Some(why) = why(&layer.status) {
             let _ = writeln!(text, "  Here: {}", in_line(why));
             let _ = writeln!(text, "  {}", layer.needs);
         }

@@ -1,7 +1,7 @@
 //! The cluster that a job runs on: engines of this process, or those of a cluster elsewhere.
 
 use super::history;
-use crate::args::{ManyOptions, TaskOptions, Wall};
+use crate::args::{BoundaryArgument, ManyOptions, TaskOptions};
 #[cfg(feature = "nats")]
 use crate::cluster::{MAIN_LANE, profile};
 use crate::environment::compiler::{compiled, own, usable_cache};
@@ -95,11 +95,11 @@ impl ClusterSettings {
 }
 
 /// With this program as its worker.
-fn boundary(wall: Wall) -> Boundary {
+fn boundary(wall: BoundaryArgument) -> Boundary {
     match wall {
-        Wall::Thread => Boundary::Thread,
-        Wall::Process => Boundary::Process(own()),
-        Wall::Strict => Boundary::Strict(own()),
+        BoundaryArgument::Thread => Boundary::Thread,
+        BoundaryArgument::Process => Boundary::Process(own()),
+        BoundaryArgument::Strict => Boundary::Strict(own()),
     }
 }
 

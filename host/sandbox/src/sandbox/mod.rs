@@ -37,6 +37,8 @@ pub use run::runner::{KeptInstance, Runner};
 pub use world::dirs::GrantedDirs;
 pub use world::host::{HostCall, HostError, HostFunctions, HostFunctionsError, HostParams};
 #[doc(hidden)]
+pub use world::http::tls::{system_roots, trust_roots};
+#[doc(hidden)]
 pub use world::net::Peers;
 #[doc(hidden)]
 pub use world::request::{Arguments, Caller, CommandLine, Report, Request, Setting, Surroundings};

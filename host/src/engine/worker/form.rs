@@ -52,6 +52,8 @@ pub(super) struct Hello {
     pub(super) key: VariantKey,
     /// The setting with what is granted, if something is: its directories come as descriptors.
     pub(super) granted: Option<SettingForm>,
+    /// Whether the certificates that the system trusts come as one more descriptor.
+    pub(super) has_roots: bool,
 }
 
 /// A layer of the boundary, as a worker found it.
@@ -118,6 +120,24 @@ pub(super) struct End {
     pub(super) computed: Duration,
     /// Whether an instance is kept for its owner.
     pub(super) has_instance: bool,
+}
+
+/// Writes certificates into a file.
+pub(super) fn put_roots(roots: &[Vec<u8>], file: &mut impl io::Write) -> io::Result<()> {
+    let mut out = Writer::default();
+    out.put_len(roots.len());
+    for root in roots {
+        out.put_bytes(root);
+    }
+    file.write_all(&out.into_vec())
+}
+
+pub(super) fn read_roots(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
+    let mut from = Reader::new(bytes);
+    let count = from.count(1)?;
+    (0..count)
+        .map(|_| Ok(from.byte_string()?.to_vec()))
+        .collect()
 }
 
 /// Begins a message.
@@ -191,7 +211,7 @@ const STREAM: u8 = 4;
 const FAILED: u8 = 5;
 
 /// A reader that the worker cannot have: somebody has to read it for the worker.
-pub(super) struct Pumped {
+pub(super) struct StreamInput {
     pub(super) task: usize,
     pub(super) reader: Box<dyn Read + Send>,
     pub(super) into: io::PipeWriter,
@@ -199,9 +219,9 @@ pub(super) struct Pumped {
 
 /// What comes with a task beside its message.
 #[derive(Default)]
-pub(super) struct Beside {
+pub(super) struct Attachments {
     pub(super) descriptors: Vec<OwnedFd>,
-    pub(super) pumped: Vec<Pumped>,
+    pub(super) pumped: Vec<StreamInput>,
 }
 
 /// Writes the task at this place of a dispatch.
@@ -210,7 +230,7 @@ pub(super) fn put_task(
     dispatch: &Dispatch,
     place: usize,
     out: &mut Writer,
-    beside: &mut Beside,
+    beside: &mut Attachments,
 ) {
     let task = &dispatch.tasks[place];
     out.put_u64_leb(task.index);
@@ -245,7 +265,7 @@ fn put_failed(failure: &Failure, out: &mut Writer) {
     out.put_bool(failure.is_input_error);
 }
 
-fn put_chunk(chunk: &Chunk, place: usize, out: &mut Writer, beside: &mut Beside) {
+fn put_chunk(chunk: &Chunk, place: usize, out: &mut Writer, beside: &mut Attachments) {
     let unreadable = |error: &io::Error| {
         let mut failure = Failure::new(FailureCode::BadInput, error.to_string());
         failure.is_input_error = true;
@@ -266,7 +286,7 @@ fn put_chunk(chunk: &Chunk, place: usize, out: &mut Writer, beside: &mut Beside)
             match piped {
                 Ok((reader, (from, into))) => {
                     beside.descriptors.push(from.into());
-                    beside.pumped.push(Pumped {
+                    beside.pumped.push(StreamInput {
                         task: place,
                         reader,
                         into,

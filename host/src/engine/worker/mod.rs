@@ -12,8 +12,8 @@ mod workers;
 pub use serve::task_worker;
 pub(crate) use workers::{WorkerSettings, Workers};
 
-use crate::boundary::{BoundaryLayer, Stands};
-use process::{Broken, Process};
+use crate::boundary::{BoundaryLayer, LayerStatus};
+use process::{Process, WorkerError};
 use rwasm_boundary::layers::{Layer, Standing, probe};
 use rwasm_boundary::ring::Sizes;
 use rwasm_sandbox::limits::Limits;
@@ -44,8 +44,8 @@ const LARGEST: usize = u32::MAX as usize;
 /// How long a worker may take until it is ready, on a machine that is busy.
 const START: Duration = Duration::from_secs(30);
 
-/// Starts a worker, which is `program`, and returns what it could give up on this machine: the layers of
-/// [`Boundary::Process`](crate::Boundary::Process).
+/// Starts a worker process of `program`, and returns the layers of [`Boundary::Process`](crate::Boundary::Process) on this
+/// machine.
 ///
 /// # Errors
 ///
@@ -57,36 +57,36 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
         first,
         is_strict: false,
     };
-    let mut process = Process::start(&settings, EngineId(0), first, None)?;
-    process.make_ready().map_err(Broken::into_error)?;
+    let mut process = Process::start(&settings, EngineId(0), first, None, false)?;
+    process.make_ready().map_err(WorkerError::into_error)?;
     let found = process.layers().iter().filter_map(|found| {
         let layer = Layer::ALL
             .into_iter()
             .find(|layer| layer.name() == found.name)?;
-        let stands = match &found.lacks {
-            None => Stands::Whole,
-            Some((why, false)) => Stands::InPart(why.clone()),
-            Some((why, true)) => Stands::Missing(why.clone()),
+        let status = match &found.lacks {
+            None => LayerStatus::Full,
+            Some((why, false)) => LayerStatus::Partial(why.clone()),
+            Some((why, true)) => LayerStatus::Missing(why.clone()),
         };
-        Some((layer, stands))
+        Some((layer, status))
     });
-    let mut found: Vec<(Layer, Stands)> = found.collect();
+    let mut found: Vec<(Layer, LayerStatus)> = found.collect();
     // What a worker does not do for itself.
     for (layer, standing) in probe() {
         if found.iter().all(|(known, _)| *known != layer) {
-            let stands = match standing {
-                Standing::Full => Stands::Whole,
-                Standing::Partial(why) => Stands::InPart(why),
-                Standing::Missing(why) => Stands::Missing(why),
+            let status = match standing {
+                Standing::Full => LayerStatus::Full,
+                Standing::Partial(why) => LayerStatus::Partial(why),
+                Standing::Missing(why) => LayerStatus::Missing(why),
             };
-            found.push((layer, stands));
+            found.push((layer, status));
         }
     }
     Ok(found
         .into_iter()
-        .map(|(layer, stands)| BoundaryLayer {
+        .map(|(layer, status)| BoundaryLayer {
             name: layer.name(),
-            stands,
+            status,
             stops: layer.stops(),
             needs: layer.needs(),
         })

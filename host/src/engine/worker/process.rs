@@ -1,13 +1,14 @@
 //! One worker, seen from the engine: started, told what to run, listened to, and ended.
 
 use super::form::{
-    self, Beside, DISPATCH, DispatchHead, END, End, FORGET, Forget, HELLO, Hello, LayerForm, NOTE,
-    OUTCOME, PRESET, PROGRAM, PresetForm, ProgramForm, Pumped, READY, REFUSED,
+    self, Attachments, DISPATCH, DispatchHead, END, End, FORGET, Forget, HELLO, Hello, LayerForm,
+    NOTE, OUTCOME, PRESET, PROGRAM, PresetForm, ProgramForm, READY, REFUSED, StreamInput,
 };
 use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
 use crate::dispatch::{Dispatch, OwnerMark, Reuse};
 use crate::wire::{decode_outcomes, largest_outcomes};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rwasm_boundary::descriptors::Channel;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
 use rwasm_sandbox::awake::Awake;
@@ -15,18 +16,19 @@ use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
 use rwasm_sandbox::pushed::PushedValues;
 use rwasm_sandbox::sandbox::{
-    Callee, ModuleHash, Program, Setting, SettingForm, VariantKey, value_type,
+    Callee, ModuleHash, Program, Setting, SettingForm, VariantKey, system_roots, value_type,
 };
 use rwasm_value::ids::EngineId;
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::Type;
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long is waited for a message before it is looked whether the worker lives, and whether it is to stop.
@@ -67,7 +69,7 @@ pub(super) struct Lost {
 }
 
 /// What is known to a worker by a number; the last used last.
-struct Told<T>(Vec<(u64, T)>);
+struct Numbered<T>(Vec<(u64, T)>);
 
 /// What dispatches have in common, as long as the worker knows it.
 struct Preset {
@@ -96,30 +98,30 @@ pub(super) struct Process {
     is_strict: bool,
     next: u64,
     dispatches: u32,
-    programs: Told<Arc<Program>>,
-    presets: Told<Preset>,
-    pushed: Told<Arc<PushedValues>>,
+    programs: Numbered<Arc<Program>>,
+    presets: Numbered<Preset>,
+    pushed: Numbered<Arc<PushedValues>>,
     /// The owners that it has an instance for.
     kept: HashSet<(u64, ModuleHash)>,
     message: Vec<u8>,
 }
 
 /// Why a worker cannot be spoken with any more.
-pub(super) struct Broken(String);
+pub(super) struct WorkerError(String);
 
-impl Broken {
+impl WorkerError {
     pub(super) fn into_error(self) -> io::Error {
         io::Error::other(self.0)
     }
 }
 
-impl<E: Display> From<E> for Broken {
+impl<E: Display> From<E> for WorkerError {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
 }
 
-impl<T> Told<T> {
+impl<T> Numbered<T> {
     /// Returns the number of what is known, put last.
     fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<u64> {
         let place = self.0.iter().position(|(_, one)| is(one))?;
@@ -136,7 +138,7 @@ impl<T> Told<T> {
     }
 }
 
-impl<T> Default for Told<T> {
+impl<T> Default for Numbered<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
@@ -153,6 +155,7 @@ impl Process {
         engine: EngineId,
         key: VariantKey,
         granted: Option<&Arc<Setting>>,
+        has_roots: bool,
     ) -> io::Result<Self> {
         let other = |error: &dyn Display| io::Error::other(error.to_string());
         let (channel, theirs) = Channel::pair()?;
@@ -176,8 +179,11 @@ impl Process {
             .map_err(|error| other(&error))?;
         let mut form = None;
         if let Some(setting) = granted {
-            let dirs = setting.dirs.descriptors()?;
-            for part in dirs.chunks(MOST_DESCRIPTORS) {
+            let mut files = setting.dirs.descriptors()?;
+            if has_roots {
+                files.push(roots()?);
+            }
+            for part in files.chunks(MOST_DESCRIPTORS) {
                 let part: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
                 channel
                     .send(&part, Some(ROOM))
@@ -190,6 +196,7 @@ impl Process {
             engine: engine.0,
             key,
             granted: form,
+            has_roots,
         };
         let sent = sender.send(&[&form::plain(HELLO, &hello)], Some(Instant::now() + ROOM));
         sent.map_err(|error| other(&error))?;
@@ -207,9 +214,9 @@ impl Process {
             granted: granted.cloned(),
             next: 0,
             dispatches: 0,
-            programs: Told::default(),
-            presets: Told::default(),
-            pushed: Told::default(),
+            programs: Numbered::default(),
+            presets: Numbered::default(),
+            pushed: Numbered::default(),
             kept: HashSet::new(),
             message: Vec::new(),
         })
@@ -263,7 +270,7 @@ impl Process {
         dispatch: &Dispatch,
         first: usize,
     ) -> Result<Ran, Lost> {
-        let mut course = Course {
+        let mut course = Progress {
             first,
             answered: 0,
             has_begun: false,
@@ -273,8 +280,8 @@ impl Process {
             answered: course.answered,
             has_begun: course.has_begun,
             failure: match stopped {
-                Stopped::Failure(failure) => failure,
-                Stopped::Broken(Broken(reason)) => {
+                RunError::Failure(failure) => failure,
+                RunError::WorkerError(WorkerError(reason)) => {
                     let reason = self.end_of(&reason);
                     Failure::new(FailureCode::EngineLost, reason)
                 }
@@ -314,8 +321,8 @@ impl Process {
         &mut self,
         count: u32,
         dispatch: &Dispatch,
-        course: &mut Course,
-    ) -> Result<Ran, Stopped> {
+        course: &mut Progress,
+    ) -> Result<Ran, RunError> {
         self.make_ready()?;
         let preset = self.preset(dispatch)?;
         let pushed = self.push(dispatch)?;
@@ -323,7 +330,7 @@ impl Process {
         let number = self.dispatches;
         let mut out = form::message(DISPATCH);
         let mut tasks = rwasm_value::value::Writer::default();
-        let mut beside = Beside::default();
+        let mut beside = Attachments::default();
         for place in course.first..dispatch.tasks.len() {
             form::put_task(self.engine, dispatch, place, &mut tasks, &mut beside);
         }
@@ -339,7 +346,7 @@ impl Process {
         head.put(&mut out);
         self.pass(&beside.descriptors)?;
         drop(beside.descriptors);
-        let pumps = Pumps::start(beside.pumped)?;
+        let pumps = StreamPumps::start(beside.pumped)?;
         self.send(&[&out.into_vec(), &tasks.into_vec()])?;
         self.sender.flush();
         let module = dispatch.program.module.hash();
@@ -377,7 +384,7 @@ impl Process {
     }
 
     /// Waits until it is confined.
-    pub(super) fn make_ready(&mut self) -> Result<(), Broken> {
+    pub(super) fn make_ready(&mut self) -> Result<(), WorkerError> {
         if self.is_ready {
             return Ok(());
         }
@@ -416,7 +423,7 @@ impl Process {
     }
 
     /// Looks at the layers that it does not have, and why.
-    fn check(&self) -> Result<(), Broken> {
+    fn check(&self) -> Result<(), WorkerError> {
         let missing = |layer: &LayerForm| match &layer.lacks {
             Some((why, true)) => Some(format!("{}: {why}", layer.name)),
             _ => None,
@@ -435,11 +442,11 @@ impl Process {
         Ok(())
     }
 
-    fn send(&mut self, parts: &[&[u8]]) -> Result<(), Broken> {
+    fn send(&mut self, parts: &[&[u8]]) -> Result<(), WorkerError> {
         Ok(self.sender.send(parts, Some(Instant::now() + ROOM))?)
     }
 
-    fn pass(&mut self, descriptors: &[OwnedFd]) -> Result<(), Broken> {
+    fn pass(&mut self, descriptors: &[OwnedFd]) -> Result<(), WorkerError> {
         for part in descriptors.chunks(MOST_DESCRIPTORS) {
             let part: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
             self.channel.send(&part, Some(ROOM))?;
@@ -453,7 +460,7 @@ impl Process {
     }
 
     /// Tells it the program, unless it knows it.
-    fn program(&mut self, program: &Arc<Program>) -> Result<u64, Broken> {
+    fn program(&mut self, program: &Arc<Program>) -> Result<u64, WorkerError> {
         if let Some(number) = self.programs.find(|one| Arc::ptr_eq(one, program)) {
             return Ok(number);
         }
@@ -482,7 +489,7 @@ impl Process {
     }
 
     /// Tells it what the dispatch has in common with others, unless it knows it.
-    fn preset(&mut self, dispatch: &Dispatch) -> Result<u64, Broken> {
+    fn preset(&mut self, dispatch: &Dispatch) -> Result<u64, WorkerError> {
         let listens = dispatch.listener.is_some();
         let is = |one: &Preset| {
             Arc::ptr_eq(&one.program, &dispatch.program)
@@ -532,7 +539,7 @@ impl Process {
     }
 
     /// Tells it the values that were pushed to the engine, unless it knows them.
-    fn push(&mut self, dispatch: &Dispatch) -> Result<Option<u64>, Broken> {
+    fn push(&mut self, dispatch: &Dispatch) -> Result<Option<u64>, WorkerError> {
         let values = dispatch
             .pushed
             .as_ref()
@@ -571,29 +578,38 @@ impl Drop for Process {
 }
 
 /// How far a dispatch is.
-struct Course {
+struct Progress {
     first: usize,
     answered: usize,
     has_begun: bool,
 }
 
 /// Why a dispatch was not run to its end.
-enum Stopped {
+enum RunError {
     /// The task that ran fails so.
     Failure(Failure),
-    Broken(Broken),
+    WorkerError(WorkerError),
 }
 
-impl From<Broken> for Stopped {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
+impl From<WorkerError> for RunError {
+    fn from(broken: WorkerError) -> Self {
+        Self::WorkerError(broken)
     }
 }
 
+/// The certificates that the system trusts, in a file: they are read once.
+fn roots() -> io::Result<OwnedFd> {
+    static ROOTS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let file = memfd_create("rwasm-roots", MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    form::put_roots(ROOTS.get_or_init(system_roots), &mut file)?;
+    Ok(file.into())
+}
+
 /// What a worker says that cannot go on.
-fn refusal(reason: &[u8]) -> Broken {
+fn refusal(reason: &[u8]) -> WorkerError {
     let reason = rwasm_value::plain::in_line(&String::from_utf8_lossy(reason));
-    Broken(format!("{CANNOT}{reason}"))
+    WorkerError(format!("{CANNOT}{reason}"))
 }
 
 fn result_type(dispatch: &Dispatch) -> Type {
@@ -613,7 +629,7 @@ struct Listening<'a> {
     engine: EngineId,
     ty: Type,
     is_lost: bool,
-    pumps: Pumps,
+    pumps: StreamPumps,
     sent: Instant,
     /// When the task that it runs is over its time, and so is the worker.
     until: Option<Awake>,
@@ -622,7 +638,7 @@ struct Listening<'a> {
 }
 
 impl Listening<'_> {
-    fn listen(&mut self, process: &mut Process, course: &mut Course) -> Result<End, Stopped> {
+    fn listen(&mut self, process: &mut Process, course: &mut Progress) -> Result<End, RunError> {
         let limits = &self.dispatch.setting.limits;
         let limit = ByteSize::new(largest_outcomes(limits, 1)).as_usize();
         course.has_begun = true;
@@ -637,7 +653,7 @@ impl Listening<'_> {
             }
             let look = Instant::now() + LOOK;
             let received = process.receiver.receive(limit, &mut message, Some(look));
-            match received.map_err(Broken::from)? {
+            match received.map_err(WorkerError::from)? {
                 Received::Message => {
                     if let Some(end) = self.hear(&message, course)? {
                         process.message = message;
@@ -659,7 +675,7 @@ impl Listening<'_> {
         self.until = Awake::now().after(time.saturating_add(OVERTIME));
     }
 
-    fn hear(&mut self, message: &[u8], course: &mut Course) -> Result<Option<End>, Broken> {
+    fn hear(&mut self, message: &[u8], course: &mut Progress) -> Result<Option<End>, WorkerError> {
         let (kind, body) = message.split_first().ok_or("it sent an empty message")?;
         match *kind {
             OUTCOME => {
@@ -699,19 +715,19 @@ impl Listening<'_> {
     }
 
     /// Whether the worker lives, and its task is within its time.
-    fn look(&mut self, process: &mut Process) -> Result<(), Stopped> {
+    fn look(&mut self, process: &mut Process) -> Result<(), RunError> {
         if !process.is_alive() {
-            return Err(Broken("it ended".to_owned()).into());
+            return Err(WorkerError("it ended".to_owned()).into());
         }
         let now = Instant::now();
         if self.dispatch.cancel.is_wanted() {
             match self.stop {
                 None => {
                     let told = process.channel.send_with(&[], self.number, Some(ROOM));
-                    told.map_err(Broken::from)?;
+                    told.map_err(WorkerError::from)?;
                     self.stop = Some(now + GRACE);
                 }
-                Some(stop) if now > stop => return Err(Stopped::Failure(Failure::cancelled())),
+                Some(stop) if now > stop => return Err(RunError::Failure(Failure::cancelled())),
                 Some(_) => {}
             }
         }
@@ -721,7 +737,7 @@ impl Listening<'_> {
                 "it ran longer than its limit of {}, and its worker process did not end it",
                 humantime::format_duration(setting.limits.time)
             );
-            return Err(Stopped::Failure(Failure::new(
+            return Err(RunError::Failure(Failure::new(
                 FailureCode::Timeout,
                 message,
             )));
@@ -730,7 +746,7 @@ impl Listening<'_> {
     }
 
     /// An outcome as far as it can be believed.
-    fn checked(&mut self, mut outcome: Outcome, place: usize) -> Result<Outcome, Broken> {
+    fn checked(&mut self, mut outcome: Outcome, place: usize) -> Result<Outcome, WorkerError> {
         let task = self
             .dispatch
             .tasks
@@ -762,10 +778,10 @@ impl Listening<'_> {
 
 /// Threads that read for a worker what it cannot have.
 #[derive(Default)]
-struct Pumps(Vec<(usize, Arc<Mutex<Option<String>>>)>);
+struct StreamPumps(Vec<(usize, Arc<Mutex<Option<String>>>)>);
 
-impl Pumps {
-    fn start(pumped: Vec<Pumped>) -> Result<Self, Broken> {
+impl StreamPumps {
+    fn start(pumped: Vec<StreamInput>) -> Result<Self, WorkerError> {
         let mut pumps = Vec::new();
         for mut one in pumped {
             let task = one.task;

@@ -21,7 +21,9 @@ use rwasm_sandbox::grants::{Access, Grants};
 use rwasm_sandbox::lock::lock;
 use rwasm_sandbox::note::{Listener, TaskNote};
 use rwasm_sandbox::pushed::PushedValues;
-use rwasm_sandbox::sandbox::{Callee, GrantedDirs, Portable, Program, Runner, Sandbox};
+use rwasm_sandbox::sandbox::{
+    Callee, GrantedDirs, Portable, Program, Runner, Sandbox, trust_roots,
+};
 use rwasm_value::ids::{DispatchId, EngineId, JobId};
 use rwasm_value::units::ByteSize;
 use rwasm_value::value::Reader;
@@ -31,6 +33,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -40,7 +43,7 @@ use std::time::{Duration, Instant};
 const WAKE: Duration = Duration::from_millis(5);
 
 /// Why a worker ends. It is read by people only if its engine writes it down.
-type Ended = Box<dyn Error + Send + Sync>;
+type WorkerError = Box<dyn Error + Send + Sync>;
 
 /// Runs tasks for an engine, if the program was started for that: call it first in `main`. `arguments` are those of the
 /// process without its name.
@@ -66,7 +69,7 @@ pub fn task_worker(mut arguments: impl Iterator<Item = OsString>) -> Option<Exit
     })
 }
 
-fn serve() -> Result<(), Ended> {
+fn serve() -> Result<(), WorkerError> {
     // What tasks make in granted directories is as open as what the program makes.
     let mask = umask(Mode::empty());
     let socket: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
@@ -83,7 +86,7 @@ fn serve() -> Result<(), Ended> {
     let memory = channel.receive(1, Some(START))?;
     let memory = memory.first().ok_or("no memory came")?;
     let (sender, mut receiver) = Duplex::open(memory, 0)?.split();
-    let told = Arc::new(Mutex::new(Told {
+    let told = Arc::new(Mutex::new(MessageWriter {
         sender,
         woken: Instant::now(),
     }));
@@ -110,7 +113,7 @@ fn said(error: &(dyn Error + 'static)) -> String {
 }
 
 /// A worker that is confined, before the first byte of a guest.
-struct Begun {
+struct ReadyWorker {
     engine: EngineId,
     sandbox: Sandbox,
     runner: Runner,
@@ -120,7 +123,11 @@ struct Begun {
 }
 
 /// What the runtime needs is made before the lock, and threads are started after it.
-fn begin(early: Early, channel: &Channel, receiver: &mut Receiver) -> Result<Begun, Ended> {
+fn begin(
+    early: Early,
+    channel: &Channel,
+    receiver: &mut Receiver,
+) -> Result<ReadyWorker, WorkerError> {
     let mut message = Vec::new();
     let Received::Message =
         receiver.receive(LARGEST, &mut message, Some(Instant::now() + START))?
@@ -141,7 +148,7 @@ fn begin(early: Early, channel: &Channel, receiver: &mut Receiver) -> Result<Beg
     let (mut files, mut dirs) = (Vec::new(), GrantedDirs::default());
     let grants = hello.granted.map(|form| form.grants()).transpose()?;
     if let Some(grants) = &grants {
-        while files.len() < grants.dirs.len() {
+        while files.len() < grants.dirs.len() + usize::from(hello.has_roots) {
             files.extend(
                 channel
                     .receive_with(Some(START))?
@@ -149,6 +156,12 @@ fn begin(early: Early, channel: &Channel, receiver: &mut Receiver) -> Result<Beg
                     .into_iter()
                     .map(File::from),
             );
+        }
+        let roots = if hello.has_roots { files.pop() } else { None };
+        if let Some(roots) = roots {
+            let mut bytes = vec![0; usize::try_from(roots.metadata()?.len())?];
+            roots.read_exact_at(&mut bytes, 0)?;
+            trust_roots(form::read_roots(&bytes)?);
         }
         dirs = GrantedDirs::given(grants, &files)?;
         for (file, dir) in files.iter().zip(&grants.dirs) {
@@ -175,7 +188,7 @@ fn begin(early: Early, channel: &Channel, receiver: &mut Receiver) -> Result<Beg
         },
     });
     sandbox.begin()?;
-    Ok(Begun {
+    Ok(ReadyWorker {
         engine: EngineId(hello.engine),
         sandbox,
         runner,
@@ -194,20 +207,20 @@ fn ports(grants: &Grants) -> Ports {
     }
 }
 
-impl Begun {
+impl ReadyWorker {
     fn run(
         self,
         channel: Channel,
-        sender: Arc<Mutex<Told>>,
+        sender: Arc<Mutex<MessageWriter>>,
         receiver: Receiver,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), WorkerError> {
         let (passed, descriptors) = mpsc::channel();
-        let current = Arc::<Current>::default();
+        let current = Arc::<RunningDispatch>::default();
         let watched = Arc::clone(&current);
         std::thread::Builder::new()
             .name("rwasm-watch".to_owned())
             .spawn(move || watch(&channel, &passed, &watched))?;
-        let mut served = Served {
+        let mut served = Worker {
             engine: self.engine,
             sandbox: self.sandbox,
             dirs: self.dirs,
@@ -232,7 +245,7 @@ impl Begun {
 }
 
 /// Takes what comes over the socket: descriptors, and requests to stop. The process ends with whoever started it.
-fn watch(channel: &Channel, passed: &mpsc::Sender<Vec<OwnedFd>>, current: &Current) {
+fn watch(channel: &Channel, passed: &mpsc::Sender<Vec<OwnedFd>>, current: &RunningDispatch) {
     while let Ok((descriptors, number)) = channel.receive_with(None) {
         if descriptors.is_empty() {
             current.cancel(number);
@@ -246,15 +259,15 @@ fn watch(channel: &Channel, passed: &mpsc::Sender<Vec<OwnedFd>>, current: &Curre
 
 /// The dispatch that runs, and the last that was cancelled, which may not have begun.
 #[derive(Default)]
-struct Current(Mutex<CurrentState>);
+struct RunningDispatch(Mutex<RunningState>);
 
 #[derive(Default)]
-struct CurrentState {
+struct RunningState {
     running: Option<(u32, Cancel)>,
     cancelled: Option<u32>,
 }
 
-impl Current {
+impl RunningDispatch {
     fn begin(&self, number: u32, cancel: Cancel) {
         let mut state = lock(&self.0);
         if state.cancelled == Some(number) {
@@ -275,12 +288,12 @@ impl Current {
 }
 
 /// What is written for the engine, and when it was woken last.
-struct Told {
+struct MessageWriter {
     sender: Sender,
     woken: Instant,
 }
 
-impl Told {
+impl MessageWriter {
     /// Writes a message, which is read by the next wake at the latest.
     fn tell(&mut self, parts: &[&[u8]], wake: bool) {
         // There is nobody else to tell, and no more to do.
@@ -296,9 +309,9 @@ impl Told {
 }
 
 /// Writes outcomes as they come, so that they outlive the worker.
-struct ToEngine(Arc<Mutex<Told>>);
+struct EngineReply(Arc<Mutex<MessageWriter>>);
 
-impl Reply for ToEngine {
+impl Reply for EngineReply {
     fn answer(&self, answer: Answer) {
         for outcome in answer.outcomes {
             let body = encode_outcomes(std::slice::from_ref(&outcome));
@@ -307,7 +320,7 @@ impl Reply for ToEngine {
     }
 }
 
-impl Listener for ToEngine {
+impl Listener for EngineReply {
     fn note(&self, task: u64, note: TaskNote) {
         lock(&self.0).tell(&[&form::note_message(task, &note)], true);
     }
@@ -320,14 +333,14 @@ struct Preset {
     listens: bool,
 }
 
-struct Served {
+struct Worker {
     engine: EngineId,
     sandbox: Sandbox,
     dirs: GrantedDirs,
-    sender: Arc<Mutex<Told>>,
+    sender: Arc<Mutex<MessageWriter>>,
     receiver: Receiver,
     descriptors: mpsc::Receiver<Vec<OwnedFd>>,
-    current: Arc<Current>,
+    current: Arc<RunningDispatch>,
     programs: HashMap<u64, Arc<Program>>,
     presets: HashMap<u64, Preset>,
     pushed: HashMap<u64, Arc<PushedValues>>,
@@ -336,8 +349,8 @@ struct Served {
     computed: Duration,
 }
 
-impl Served {
-    fn run(&mut self, runner: &Runner) -> Result<(), Ended> {
+impl Worker {
+    fn run(&mut self, runner: &Runner) -> Result<(), WorkerError> {
         let mut message = Vec::new();
         loop {
             match self.receiver.receive(LARGEST, &mut message, None)? {
@@ -364,7 +377,7 @@ impl Served {
     }
 
     /// The next descriptors, of which there are as many as the message says.
-    fn take(&self, count: usize) -> Result<Vec<OwnedFd>, Ended> {
+    fn take(&self, count: usize) -> Result<Vec<OwnedFd>, WorkerError> {
         let mut taken = Vec::new();
         while taken.len() < count {
             taken.extend(self.descriptors.recv()?);
@@ -372,7 +385,7 @@ impl Served {
         Ok(taken)
     }
 
-    fn program(&mut self, form: ProgramForm) -> Result<(), Ended> {
+    fn program(&mut self, form: ProgramForm) -> Result<(), WorkerError> {
         let mut files = self.take(2)?.into_iter().map(File::from);
         let mut file = || files.next().ok_or("a file is missing");
         let portable = Portable {
@@ -388,7 +401,7 @@ impl Served {
         Ok(())
     }
 
-    fn preset(&mut self, form: PresetForm) -> Result<(), Ended> {
+    fn preset(&mut self, form: PresetForm) -> Result<(), WorkerError> {
         let program = self
             .programs
             .get(&form.program)
@@ -428,7 +441,7 @@ impl Served {
         self.kept.let_go();
     }
 
-    fn dispatch(&mut self, runner: &Runner, body: &Bytes) -> Result<(), Ended> {
+    fn dispatch(&mut self, runner: &Runner, body: &Bytes) -> Result<(), WorkerError> {
         let mut from = Reader::new(body);
         let head = DispatchHead::read(&mut from)?;
         let mut descriptors = self.take(head.descriptors)?.into_iter();
@@ -438,7 +451,7 @@ impl Served {
             .ok_or("its preset is not here")?;
         let params = form::params(&preset.common.program.module, preset.callee);
         let tasks = form::read_tasks(&mut from, body, head.tasks, &params, &mut descriptors)?;
-        let reply = Arc::new(ToEngine(Arc::clone(&self.sender)));
+        let reply = Arc::new(EngineReply(Arc::clone(&self.sender)));
         let id = DispatchId(head.number.into());
         let mut dispatch =
             preset

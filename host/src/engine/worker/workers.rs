@@ -1,6 +1,6 @@
 //! The workers of one engine: a few, each for one tenant and one variant, of which one runs at a time.
 
-use super::process::{Broken, Lost, Process, Ran};
+use super::process::{Lost, Process, Ran, WorkerError};
 use crate::account::Account;
 use crate::dispatch::Dispatch;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
@@ -45,9 +45,9 @@ impl Workers {
     ///
     /// If the program cannot be started.
     pub(crate) fn start(settings: WorkerSettings, engine: EngineId) -> io::Result<Self> {
-        let mut first = Process::start(&settings, engine, settings.first, None)?;
+        let mut first = Process::start(&settings, engine, settings.first, None, false)?;
         if settings.is_strict {
-            first.make_ready().map_err(Broken::into_error)?;
+            first.make_ready().map_err(WorkerError::into_error)?;
         }
         let spare = Some(first);
         Ok(Self {
@@ -131,6 +131,9 @@ impl Workers {
         let setting = &dispatch.setting;
         let is_granted = !(setting.dirs.is_empty() && setting.peers.is_empty());
         let granted = is_granted.then_some(setting);
+        let mut imports = dispatch.program.module.imports().iter();
+        let has_roots = !setting.peers.is_empty()
+            && imports.any(|import| import.module.starts_with("wasi:http/"));
         let suits = |(of, process): &(Arc<Account>, Process)| {
             of.tenant == account.tenant && process.suits(portable.key, granted)
         };
@@ -140,10 +143,10 @@ impl Workers {
                 if process.is_alive() {
                     process
                 } else {
-                    self.fresh(portable.key, granted)?
+                    self.fresh(portable.key, granted, has_roots)?
                 }
             }
-            None => self.fresh(portable.key, granted)?,
+            None => self.fresh(portable.key, granted, has_roots)?,
         };
         if self.list.len() == MOST {
             self.list.remove(0);
@@ -153,14 +156,19 @@ impl Workers {
         Ok(last)
     }
 
-    fn fresh(&mut self, key: VariantKey, granted: Option<&Arc<Setting>>) -> io::Result<Process> {
+    fn fresh(
+        &mut self,
+        key: VariantKey,
+        granted: Option<&Arc<Setting>>,
+        has_roots: bool,
+    ) -> io::Result<Process> {
         let spare = self.spare.take_if(|spare| spare.suits(key, granted));
         if let Some(mut spare) = spare
             && spare.is_alive()
         {
             return Ok(spare);
         }
-        Process::start(&self.settings, self.engine, key, granted)
+        Process::start(&self.settings, self.engine, key, granted, has_roots)
     }
 
     /// Ends the one that was used last.
@@ -170,8 +178,14 @@ impl Workers {
         }
         // The next is on its way while the rest of the tasks is looked at.
         if self.spare.is_none() {
-            self.spare =
-                Process::start(&self.settings, self.engine, self.settings.first, None).ok();
+            self.spare = Process::start(
+                &self.settings,
+                self.engine,
+                self.settings.first,
+                None,
+                false,
+            )
+            .ok();
         }
     }
 }

@@ -20,11 +20,11 @@ use bounded::NoCode;
 use bytes::Bytes;
 use cache::CodeCache;
 use compiler::Compiler;
-use helper::{CodeKind, HelperError, Helpers, Passed, Task, unnamed_file};
-use portable::whole;
+use helper::{CodeKind, HelperError, Helpers, Passed, Task};
+use portable::{sealed, whole};
 use rwasm_value::ids::TenantId;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek};
 use std::path::Path;
 use turns::Turns;
 use variant::Variant;
@@ -194,12 +194,11 @@ impl CodeSource {
         let name = CodeCache::name(module.code_hash(), C::KIND, variant.compatibility());
         if let Some(cache) = &self.cache
             && let Ok(file) = File::open(cache.path(&name))
+            && file.metadata().is_ok_and(|found| found.is_file())
         {
             return Ok(file);
         }
-        let mut file = unnamed_file()?;
-        file.write_all(&code.serialize()?)?;
-        Ok(file)
+        Ok(sealed(&code.serialize()?)?)
     }
 
     /// Keeps code for the next start. A full disk or a read-only cache is not an error, since the

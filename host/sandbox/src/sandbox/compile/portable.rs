@@ -1,9 +1,7 @@
 //! A program as workers take it: processes of this build that run tasks behind a second wall. They have no compiler, no cache
 //! and no name to open; what they run comes as open files.
 
-use super::helper::unnamed_file;
 use super::variant::VariantKey;
-use crate::sandbox::module::Module;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -24,17 +22,23 @@ pub struct Portable {
     pub strict_imports: bool,
 }
 
-impl Portable {
-    /// A module, in a file without a name.
-    ///
-    /// # Errors
-    ///
-    /// If there is no room for it.
-    pub(in crate::sandbox) fn file_of(module: &Module) -> io::Result<File> {
-        let mut file = unnamed_file()?;
-        file.write_all(&module.shared_bytes())?;
-        Ok(file)
-    }
+/// A file in memory that nobody can change any more: all workers have it, and none of them is trusted.
+#[cfg(target_os = "linux")]
+pub(in crate::sandbox) fn sealed(content: &[u8]) -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(memfd_create("rwasm-program", flags)?);
+    file.write_all(content)?;
+    fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    )?;
+    Ok(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::sandbox) fn sealed(_: &[u8]) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Reads a file of which others may have moved the position.

@@ -2,7 +2,7 @@
 
 use super::bulk::{self, Bulk};
 use crate::sandbox::abi::{Layout, Signature, Waits};
-use crate::sandbox::compile::portable::Portable;
+use crate::sandbox::compile::portable::{Portable, sealed};
 use crate::sandbox::compile::variant::Variant;
 use crate::sandbox::compile::{CodeSource, Supply};
 use crate::sandbox::module::imports;
@@ -209,7 +209,7 @@ impl Program {
         let portable = code.and_then(|code| {
             Ok(Portable {
                 name: module.name().to_owned(),
-                module: Portable::file_of(module)?,
+                module: sealed(&module.shared_bytes())?,
                 code,
                 key: variant.key,
                 as_component: lowering == Lowering::Component,

@@ -170,6 +170,8 @@ pub(super) const WRITING: &[i64] = &[
     sys::SYS_utimensat,
     sys::SYS_fsync,
     sys::SYS_fdatasync,
+    // Appending at the end, wherever that is by then.
+    sys::SYS_pwritev2,
 ];
 
 /// What sockets take beside making and setting them up.

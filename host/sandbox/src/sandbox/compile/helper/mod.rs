@@ -11,5 +11,4 @@ mod worker;
 
 pub(in crate::sandbox) use process::{HelperError, Helpers, Task};
 pub(in crate::sandbox) use protocol::{CodeKind, Passed};
-pub(in crate::sandbox) use system::unnamed_file;
 pub use worker::compile_worker;

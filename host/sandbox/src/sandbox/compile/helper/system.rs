@@ -14,14 +14,14 @@ use std::time::Duration;
 /// A file without a name, which code is written to. It is in memory, so that it needs no writable
 /// directory.
 #[cfg(target_os = "linux")]
-pub(in crate::sandbox) fn unnamed_file() -> io::Result<File> {
+pub(super) fn unnamed_file() -> io::Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
     let file = memfd_create("rwasm-compiled", MemfdFlags::CLOEXEC)?;
     Ok(file.into())
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(in crate::sandbox) fn unnamed_file() -> io::Result<File> {
+pub(super) fn unnamed_file() -> io::Result<File> {
     tempfile::tempfile()
 }
 

@@ -10,7 +10,7 @@ mod errors;
 mod send;
 mod stream;
 mod texts;
-mod tls;
+pub(in crate::sandbox) mod tls;
 
 use super::net::{Peers, Refusals};
 use super::pending::{Pending, begin};

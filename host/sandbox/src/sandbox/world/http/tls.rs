@@ -1,11 +1,11 @@
 //! TLS by the host: to the certificates that the system trusts, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. A guest
 //! can neither add one nor do without.
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
@@ -44,10 +44,31 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
     }
 }
 
+/// The certificates that are trusted, if this process cannot ask the system.
+static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+
+/// The certificates that the system trusts, for a process that cannot ask it.
+#[doc(hidden)]
+#[must_use]
+pub fn system_roots() -> Vec<Vec<u8>> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    found.iter().map(|root| root.as_ref().to_vec()).collect()
+}
+
+/// Sets the certificates that this process trusts, once.
+#[doc(hidden)]
+pub fn trust_roots(roots: Vec<Vec<u8>>) {
+    let roots = roots.into_iter().map(CertificateDer::from).collect();
+    let _ = ROOTS.set(roots);
+}
+
 fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut roots = RootCertStore::empty();
     // One that cannot be read or understood is not trusted.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(match ROOTS.get() {
+        Some(given) => given.clone(),
+        None => rustls_native_certs::load_native_certs().certs,
+    });
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -54,7 +54,12 @@ impl tcp_create_socket::Host for Sockets<'_> {
         if !self.any_granted && !self.refusals.is_first_socket() {
             return Err(self.refused());
         }
-        tcp_create_socket::Host::create_tcp_socket(&mut self.view, family)
+        let made = tcp_create_socket::Host::create_tcp_socket(&mut self.view, family);
+        // A worker without a grant can make none.
+        if made.is_err() && !self.any_granted {
+            return Err(self.refused());
+        }
+        made
     }
 }
 

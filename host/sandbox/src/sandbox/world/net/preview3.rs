@@ -135,8 +135,15 @@ fn create_tcp(
     if !may_create(store.data(), true) {
         return Ok((Err(ErrorCode::AccessDenied),));
     }
-    answer(HostTcpSocket::create(
+    let made = answer(HostTcpSocket::create(
         &mut store.data_mut().sockets(),
         family,
-    ))
+    ));
+    let (peers, refusals) = store.data().peers();
+    // A worker without a grant can make none.
+    if peers.is_empty() && matches!(made, Ok((Err(_),))) {
+        refusals.note_network();
+        return Ok((Err(ErrorCode::AccessDenied),));
+    }
+    made
 }

@@ -1,0 +1,285 @@
+//! Tasks in worker processes: the same results, a process that holds nothing, and one task at most for each that is killed.
+
+use crate::compile::children;
+use crate::support::{Ended, call, file, folder, map, only_here, program, run, until};
+use rustix::process::{Pid, Signal, kill_process};
+use rwasm_cluster::{Boundary, Cluster, HostCall, HostError, HostFunctions, StartError};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+/// The same command line with either boundary.
+fn both(typed: &dyn Fn() -> crate::support::Cli) -> [Ended; 2] {
+    ["thread", "process"].map(|boundary| typed().env("RWASM_BOUNDARY", boundary).end())
+}
+
+#[test]
+fn results_and_failures_are_the_same() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let dir = folder();
+    let text = file(
+        &dir,
+        "text",
+        "the rain falls\nand the river takes the rain\n".repeat(5_000),
+    );
+    let numbers: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let lines: [&dyn Fn() -> crate::support::Cli; 7] = [
+        &|| run("wordcount").arg(&text).typed("--chunk 4k -j 2"),
+        &|| run("upper").arg(&text).typed("-j 2"),
+        &|| run("linecount").stdin(fs::read(&text).expect("the text")),
+        &|| map("numbers").arg("add-one").stdin(numbers.clone()),
+        &|| call("numbers").args(["greet", "you", "2"]),
+        &|| call("numbers").args(["fail", "trap"]),
+        &|| call("numbers").args(["divide", "1", "0"]),
+    ];
+    for line in lines {
+        let [threads, processes] = both(line);
+        assert_eq!(threads.stdout, processes.stdout);
+        assert_eq!(threads.stderr, processes.stderr);
+        assert_eq!(threads.status.code(), processes.status.code());
+    }
+}
+
+#[test]
+fn granted_directories_are_there_and_nothing_else() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let dir = folder();
+    fs::create_dir(dir.path().join("given")).expect("a directory can be made");
+    fs::write(dir.path().join("secret"), "secret").expect("a file can be written");
+    let files = |typed: &[&str]| {
+        let cli = run("files")
+            .in_dir(dir.path())
+            .typed("--boundary process --dir given::/data");
+        cli.arg("--").args(typed).end()
+    };
+    files(&[
+        "write",
+        "/data/new",
+        "one",
+        "then",
+        "append",
+        "/data/new",
+        ",two",
+    ])
+    .expect_code(0);
+    let made = dir.path().join("given/new");
+    assert_eq!(
+        fs::read_to_string(&made).expect("it was written"),
+        "one,two"
+    );
+    // As open as what the program itself makes.
+    let own = dir.path().join("secret");
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").mode();
+    assert_eq!(mode(&made), mode(&own));
+    files(&["read", "/data/../secret"]).expect_code(11);
+}
+
+/// A program whose tasks do not end, and its workers.
+fn endless(options: &str) -> (Child, Vec<Pid>) {
+    let child = call("numbers")
+        .typed("spin --boundary process --timeout 60s")
+        .typed(options)
+        .into_command()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let id = Pid::from_child(&child);
+    // One that is confined has no threads before, and more than one then.
+    until("its worker runs", || {
+        let workers = children(id);
+        !workers.is_empty()
+            && workers
+                .iter()
+                .all(|worker| field(*worker, "Threads") != "1")
+    });
+    (child, children(id))
+}
+
+/// A field of what the kernel says of a process.
+fn field(process: Pid, name: &str) -> String {
+    let path = format!("/proc/{}/status", process.as_raw_nonzero());
+    let status = fs::read_to_string(path).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+#[test]
+fn a_worker_holds_nothing() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let (mut child, workers) = endless("-j 1");
+    for worker in &workers {
+        assert_eq!(field(*worker, "NoNewPrivs"), "1");
+        assert_eq!(field(*worker, "Seccomp"), "2");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(field(*worker, set), "0000000000000000", "{set}");
+        }
+        let place = format!("/proc/{}", worker.as_raw_nonzero());
+        let environment = fs::read(format!("{place}/environ")).unwrap_or_default();
+        assert!(environment.is_empty(), "{environment:?}");
+        // No file with a name but the program and its code.
+        let links = fs::read_dir(format!("{place}/fd")).expect("its descriptors are listed");
+        for link in links {
+            let target = fs::read_link(link.expect("an entry").path()).unwrap_or_default();
+            let name = target.to_string_lossy();
+            let is_named = name.starts_with('/') && !name.starts_with("/memfd:");
+            let is_known =
+                name == "/dev/null" || name.contains("/compiled/") || name.contains("/pagemap");
+            assert!(!is_named || is_known, "it holds {name}");
+        }
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a child can be signalled");
+    wait_for(&mut child);
+    for worker in workers {
+        until("its workers have ended", || {
+            field(worker, "State").is_empty()
+        });
+    }
+}
+
+fn wait_for(child: &mut Child) -> Option<i32> {
+    child.wait().expect("it ends").code()
+}
+
+#[test]
+fn a_worker_that_is_killed_takes_its_task_with_it() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let (child, workers) = endless("-j 1 --retries 0");
+    for worker in workers {
+        // A spare may have ended meanwhile.
+        let _ = kill_process(worker, Signal::KILL);
+    }
+    let ended = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(11), "{stderr}");
+    assert!(
+        stderr.contains("engine-lost") && stderr.contains("signal 9"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn workers_end_with_the_program_however_it_ends() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let (mut child, workers) = endless("-j 1");
+    child.kill().expect("a child can be killed");
+    wait_for(&mut child);
+    for worker in workers {
+        until(
+            "its workers have ended",
+            || !matches!(&*field(worker, "State"), s if s.starts_with(['R', 'S', 'D'])),
+        );
+    }
+}
+
+#[test]
+fn every_task_has_one_result_though_workers_are_killed() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let lines: String = (0..400).map(|_| "5\n").collect();
+    let dir = folder();
+    let input = file(&dir, "lines", lines);
+    let child = map("numbers")
+        .arg("nap")
+        .arg(&input)
+        .typed("--boundary process -j 2 --retries 100 -q")
+        .into_command()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let id = Pid::from_child(&child);
+    let killer = std::thread::spawn(move || {
+        let mut killed = 0;
+        let is_running =
+            || !matches!(&*field(id, "State"), state if state.is_empty() || state.starts_with('Z'));
+        // Whenever there is one that runs: as many as the tasks take time for.
+        while killed < 40 && is_running() {
+            let workers = children(id);
+            let Some(worker) = workers.first() else {
+                continue;
+            };
+            if field(*worker, "Threads") != "1" && kill_process(*worker, Signal::KILL).is_ok() {
+                killed += 1;
+                until("it is gone", || !children(id).contains(worker));
+            }
+        }
+        killed
+    });
+    let ended = child.wait_with_output().expect("it ends");
+    let killed = killer.join().expect("no panic");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "after {killed}: {stderr}");
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), "5\n".repeat(400));
+    assert!(killed > 5, "only {killed} workers were killed");
+}
+
+#[test]
+fn doctor_lists_the_layers_and_strict_wants_all_of_them() {
+    let json = program()
+        .typed("doctor --format json")
+        .end()
+        .expect_code(0)
+        .json();
+    assert_eq!(json["process"]["works"], true, "{json}");
+    let layers = json["layers"].as_array().expect("the layers");
+    assert!(layers.len() > 8, "{json}");
+    let worker = |layer: &&Value| layer["name"] != "control group";
+    let is_missing = layers
+        .iter()
+        .filter(worker)
+        .any(|layer| layer["status"] == "missing");
+    assert_eq!(json["strict"]["works"], !is_missing, "{json}");
+    let text = program().arg("doctor").output();
+    for layer in layers {
+        let (name, status) = (&layer["name"], &layer["status"]);
+        let line = format!(
+            "{}: {}",
+            name.as_str().unwrap_or("?"),
+            status.as_str().unwrap_or("?")
+        );
+        assert!(text.lines().any(|shown| shown == line), "{line} in {text}");
+    }
+    let strict = call("numbers")
+        .args(["fib", "10", "--boundary", "strict"])
+        .end();
+    if is_missing {
+        strict.expect_code(14).expect_empty_stdout();
+    } else {
+        strict.expect_code(0).expect_stdout("55\n");
+    }
+}
+
+#[test]
+fn what_a_worker_cannot_have_is_refused_at_the_start() {
+    let boundary = Boundary::Process(env!("CARGO_BIN_EXE_rwasm-cluster").into());
+    let functions = HostFunctions::new().function("a:b/c", "f", |_: HostCall, ()| async {
+        Ok::<u32, HostError>(1)
+    });
+    let refused = Cluster::builder()
+        .engines(1)
+        .host_functions(functions)
+        .boundary(boundary)
+        .start();
+    assert!(matches!(refused, Err(StartError::Boundary(_))));
+    let nothing = Boundary::Process("/no/such/program".into());
+    let refused = Cluster::builder().engines(1).boundary(nothing).start();
+    assert!(matches!(refused, Err(StartError::Threads { .. })));
+}
