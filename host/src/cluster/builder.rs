@@ -350,25 +350,11 @@ impl ClusterBuilder {
             .and_then(|dir| CodeCache::make(&dir, size).ok());
         self.host.check()?;
         let has_host_functions = !self.host.is_empty();
-        let sandbox = Sandbox::new(
-            max_engines,
-            VariantKey::of(&self.limits, false),
-            CodeSource::new(cache, self.compiler),
-            self.lowering,
-            self.strict_imports,
-            self.host,
-        )
-        .map_err(StartError::Sandbox)?;
         let isolation = isolation(
             &self.boundary,
             VariantKey::of(&self.limits, false),
             has_host_functions,
         )?;
-        let sandbox = if self.boundary == Boundary::Thread {
-            sandbox
-        } else {
-            sandbox.for_workers()
-        };
         let events = EventSender::new();
         let settings = LocalSettings {
             engines,
@@ -382,6 +368,22 @@ impl ClusterBuilder {
         let shortages = Available::now().shortages(engines, &self.limits, &self.grants);
         let backend = Local::start(&settings, events.clone())
             .map_err(|source| StartError::Threads { engines, source })?;
+        // After the engines, whose workers start meanwhile.
+        let is_elsewhere = self.boundary != Boundary::Thread;
+        let sandbox = Sandbox::new(
+            if is_elsewhere { 0 } else { max_engines },
+            VariantKey::of(&self.limits, false),
+            CodeSource::new(cache, self.compiler),
+            self.lowering,
+            self.strict_imports,
+            self.host,
+        )
+        .map_err(StartError::Sandbox)?;
+        let sandbox = if is_elsewhere {
+            sandbox.for_workers()
+        } else {
+            sandbox
+        };
         #[cfg(feature = "nats")]
         let backend: Arc<dyn Backend> = match stored {
             Some(stored) => {

@@ -354,7 +354,11 @@ fn read_input(
                     _ => params.get(place).copied().ok_or(Malformed::BadCase)?,
                 };
                 let wire = body.slice_ref(from.byte_string()?);
-                values.push(Packed::from_wire_bytes(ty.clone(), &wire)?);
+                // Behind the version, it is what the engine has checked.
+                values.push(Packed::from_payload(
+                    ty.clone(),
+                    wire.slice(1.min(wire.len())..),
+                ));
             }
             match kind {
                 PARTS => Arguments::Parts(values),

@@ -1,10 +1,11 @@
 //! Engines whose tasks run in processes of their own, behind a second wall.
 //!
 //! The engine stays a thread of this process: it gets dispatches and answers them as any other. `workers` are the processes
-//! that it has, `process` is one of them as it is seen from here, `form` what both say to each other, and `serve` is the
+//! that it has, `process` is one of them as it is seen from here, `listen` hears what it says, `form` what both say to each other, and `serve` is the
 //! process itself. A worker serves one tenant and one variant of compiled code; it is given open files and no names.
 
 mod form;
+mod listen;
 mod process;
 mod serve;
 mod workers;

@@ -1,26 +1,22 @@
 //! One worker, seen from the engine: started, told what to run, listened to, and ended.
 
 use super::form::{
-    self, Attachments, DISPATCH, DispatchHead, END, End, FORGET, Forget, HELLO, Hello, LayerForm,
-    NOTE, OUTCOME, PRESET, PROGRAM, PresetForm, ProgramForm, READY, REFUSED, StreamInput,
+    self, Attachments, DISPATCH, DispatchHead, FORGET, Forget, HELLO, Hello, LayerForm, PRESET,
+    PROGRAM, PresetForm, ProgramForm, READY, REFUSED,
 };
+use super::listen::{Listening, Progress, RunError, StreamPumps};
 use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
 use crate::dispatch::{Dispatch, OwnerMark, Reuse};
-use crate::wire::{decode_outcomes, largest_outcomes};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rwasm_boundary::descriptors::Channel;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
-use rwasm_sandbox::awake::Awake;
-use rwasm_sandbox::lock::lock;
-use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
+use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::PushedValues;
 use rwasm_sandbox::sandbox::{
-    Callee, ModuleHash, Program, Setting, SettingForm, VariantKey, system_roots, value_type,
+    Callee, ModuleHash, Program, Setting, SettingForm, VariantKey, system_roots,
 };
 use rwasm_value::ids::EngineId;
-use rwasm_value::units::ByteSize;
-use rwasm_value::value::Type;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::fs::File;
@@ -28,21 +24,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long is waited for a message before it is looked whether the worker lives, and whether it is to stop.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 
-/// How long a worker may take to stop a task that is cancelled, and how far a task may be over its time.
-const GRACE: Duration = Duration::from_millis(100);
-const OVERTIME: Duration = Duration::from_millis(250);
+/// How long a worker may take to stop a task that is cancelled.
+pub(super) const GRACE: Duration = Duration::from_millis(100);
 
 /// How long a worker that has closed its end may take to end.
 const LAST: Duration = Duration::from_millis(10);
 
 /// How long is waited for room in a socket or a ring, which a worker that lives makes at once.
-const ROOM: Duration = Duration::from_secs(10);
+pub(super) const ROOM: Duration = Duration::from_secs(10);
 
 /// The most descriptors of one message.
 const MOST_DESCRIPTORS: usize = 64;
@@ -85,9 +80,9 @@ struct Preset {
 /// See the [module](self).
 pub(super) struct Process {
     child: Child,
-    channel: Channel,
+    pub(super) channel: Channel,
     sender: Sender,
-    receiver: Receiver,
+    pub(super) receiver: Receiver,
     engine: EngineId,
     key: VariantKey,
     is_ready: bool,
@@ -103,11 +98,11 @@ pub(super) struct Process {
     pushed: Numbered<Arc<PushedValues>>,
     /// The owners that it has an instance for.
     kept: HashSet<(u64, ModuleHash)>,
-    message: Vec<u8>,
+    pub(super) message: Vec<u8>,
 }
 
 /// Why a worker cannot be spoken with any more.
-pub(super) struct WorkerError(String);
+pub(super) struct WorkerError(pub(super) String);
 
 impl WorkerError {
     pub(super) fn into_error(self) -> io::Error {
@@ -356,17 +351,7 @@ impl Process {
         let is_lost = keeps
             && dispatch.owner.has(self.engine, module)
             && !self.kept.contains(&(owner, module));
-        let mut listening = Listening {
-            dispatch,
-            number,
-            engine: self.engine,
-            ty: result_type(dispatch),
-            is_lost,
-            pumps,
-            sent: Instant::now(),
-            until: None,
-            stop: None,
-        };
+        let mut listening = Listening::new(dispatch, number, self.engine, is_lost, pumps);
         let end = listening.listen(self, course)?;
         if keeps {
             if end.has_instance {
@@ -577,24 +562,10 @@ impl Drop for Process {
     }
 }
 
-/// How far a dispatch is.
-struct Progress {
-    first: usize,
-    answered: usize,
-    has_begun: bool,
-}
-
-/// Why a dispatch was not run to its end.
-enum RunError {
-    /// The task that ran fails so.
-    Failure(Failure),
-    WorkerError(WorkerError),
-}
-
-impl From<WorkerError> for RunError {
-    fn from(broken: WorkerError) -> Self {
-        Self::WorkerError(broken)
-    }
+/// What a worker says that cannot go on.
+pub(super) fn refusal(reason: &[u8]) -> WorkerError {
+    let reason = rwasm_value::plain::in_line(&String::from_utf8_lossy(reason));
+    WorkerError(format!("{CANNOT}{reason}"))
 }
 
 /// The certificates that the system trusts, in a file: they are read once.
@@ -604,218 +575,4 @@ fn roots() -> io::Result<OwnedFd> {
     let mut file = File::from(file);
     form::put_roots(ROOTS.get_or_init(system_roots), &mut file)?;
     Ok(file.into())
-}
-
-/// What a worker says that cannot go on.
-fn refusal(reason: &[u8]) -> WorkerError {
-    let reason = rwasm_value::plain::in_line(&String::from_utf8_lossy(reason));
-    WorkerError(format!("{CANNOT}{reason}"))
-}
-
-fn result_type(dispatch: &Dispatch) -> Type {
-    match dispatch.callee {
-        Callee::Command => Type::bytes(),
-        Callee::Function(place) => {
-            let function = dispatch.program.module.functions().get(place);
-            function.map_or_else(|| Type::tuple([]), value_type)
-        }
-    }
-}
-
-/// Listens to a worker that runs a dispatch.
-struct Listening<'a> {
-    dispatch: &'a Dispatch,
-    number: u32,
-    engine: EngineId,
-    ty: Type,
-    is_lost: bool,
-    pumps: StreamPumps,
-    sent: Instant,
-    /// When the task that it runs is over its time, and so is the worker.
-    until: Option<Awake>,
-    /// When it is to have stopped.
-    stop: Option<Instant>,
-}
-
-impl Listening<'_> {
-    fn listen(&mut self, process: &mut Process, course: &mut Progress) -> Result<End, RunError> {
-        let limits = &self.dispatch.setting.limits;
-        let limit = ByteSize::new(largest_outcomes(limits, 1)).as_usize();
-        course.has_begun = true;
-        self.begin_next();
-        let mut message = std::mem::take(&mut process.message);
-        let mut looked = Instant::now();
-        loop {
-            // One that talks all the time is looked at too.
-            if looked.elapsed() > LOOK {
-                self.look(process)?;
-                looked = Instant::now();
-            }
-            let look = Instant::now() + LOOK;
-            let received = process.receiver.receive(limit, &mut message, Some(look));
-            match received.map_err(WorkerError::from)? {
-                Received::Message => {
-                    if let Some(end) = self.hear(&message, course)? {
-                        process.message = message;
-                        return Ok(end);
-                    }
-                }
-                Received::Nothing => self.look(process)?,
-            }
-        }
-    }
-
-    fn begin_next(&mut self) {
-        let setting = &self.dispatch.setting;
-        let time = if setting.deterministic {
-            setting.limits.wall()
-        } else {
-            setting.limits.time
-        };
-        self.until = Awake::now().after(time.saturating_add(OVERTIME));
-    }
-
-    fn hear(&mut self, message: &[u8], course: &mut Progress) -> Result<Option<End>, WorkerError> {
-        let (kind, body) = message.split_first().ok_or("it sent an empty message")?;
-        match *kind {
-            OUTCOME => {
-                let outcomes = decode_outcomes(body, &self.ty, 1)?;
-                for outcome in outcomes {
-                    let place = course.first + course.answered;
-                    let outcome = self.checked(outcome, place)?;
-                    self.dispatch.answer(vec![outcome]);
-                    course.answered += 1;
-                    self.begin_next();
-                }
-            }
-            NOTE => {
-                let (task, note) = form::read_note(body)?;
-                if let Some(listener) = &self.dispatch.listener {
-                    let mut tasks = self.dispatch.tasks.iter();
-                    if tasks.any(|one| one.index == task) {
-                        listener.note(task, note);
-                    }
-                }
-            }
-            END => {
-                let end = End::read(body)?;
-                let is_all = course.first + course.answered == self.dispatch.tasks.len();
-                if end.number != self.number || !(is_all || self.dispatch.cancel.is_wanted()) {
-                    return Err("it ended what it had not run".into());
-                }
-                return Ok(Some(End {
-                    computed: end.computed.min(self.sent.elapsed()),
-                    ..end
-                }));
-            }
-            REFUSED => return Err(refusal(body)),
-            other => return Err(format!("it sent a message of the unknown kind {other}").into()),
-        }
-        Ok(None)
-    }
-
-    /// Whether the worker lives, and its task is within its time.
-    fn look(&mut self, process: &mut Process) -> Result<(), RunError> {
-        if !process.is_alive() {
-            return Err(WorkerError("it ended".to_owned()).into());
-        }
-        let now = Instant::now();
-        if self.dispatch.cancel.is_wanted() {
-            match self.stop {
-                None => {
-                    let told = process.channel.send_with(&[], self.number, Some(ROOM));
-                    told.map_err(WorkerError::from)?;
-                    self.stop = Some(now + GRACE);
-                }
-                Some(stop) if now > stop => return Err(RunError::Failure(Failure::cancelled())),
-                Some(_) => {}
-            }
-        }
-        if self.until.is_some_and(|until| until.left().is_none()) {
-            let setting = &self.dispatch.setting;
-            let message = format!(
-                "it ran longer than its limit of {}, and its worker process did not end it",
-                humantime::format_duration(setting.limits.time)
-            );
-            return Err(RunError::Failure(Failure::new(
-                FailureCode::Timeout,
-                message,
-            )));
-        }
-        Ok(())
-    }
-
-    /// An outcome as far as it can be believed.
-    fn checked(&mut self, mut outcome: Outcome, place: usize) -> Result<Outcome, WorkerError> {
-        let task = self
-            .dispatch
-            .tasks
-            .get(place)
-            .ok_or("it answered more tasks than it had")?;
-        let usage = &mut outcome.usage;
-        usage.engine = Some(self.dispatch.told(self.engine));
-        usage.attempt = task.attempt;
-        usage.queued = self.dispatch.queued;
-        usage.run_time = usage.run_time.min(self.sent.elapsed());
-        let limits = &self.dispatch.setting.limits;
-        usage.peak_memory = usage.peak_memory.min(limits.memory.bytes());
-        usage.bytes_out = outcome
-            .result
-            .as_ref()
-            .map_or(0, |value| value.len() as u64);
-        usage.state_lost |= std::mem::take(&mut self.is_lost);
-        if usage.bytes_out > limits.output.bytes() {
-            return Err("it returned more than its limit".into());
-        }
-        if let Some(error) = self.pumps.error_of(place) {
-            let mut failure = Failure::new(FailureCode::BadInput, error);
-            failure.is_input_error = true;
-            outcome.result = Err(failure);
-        }
-        Ok(outcome)
-    }
-}
-
-/// Threads that read for a worker what it cannot have.
-#[derive(Default)]
-struct StreamPumps(Vec<(usize, Arc<Mutex<Option<String>>>)>);
-
-impl StreamPumps {
-    fn start(pumped: Vec<StreamInput>) -> Result<Self, WorkerError> {
-        let mut pumps = Vec::new();
-        for mut one in pumped {
-            let task = one.task;
-            let failed = Arc::<Mutex<Option<String>>>::default();
-            let failure = Arc::clone(&failed);
-            // Not joined: a reader that waits cannot be woken, and ends with what it reads.
-            std::thread::Builder::new()
-                .name("rwasm-pump".to_owned())
-                .spawn(move || {
-                    let mut piece = vec![0; 64 << 10];
-                    loop {
-                        match one.reader.read(&mut piece) {
-                            Ok(0) => break,
-                            Ok(read) => {
-                                // Nobody reads on; that is no error of the input.
-                                if io::Write::write_all(&mut one.into, &piece[..read]).is_err() {
-                                    break;
-                                }
-                            }
-                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                            Err(error) => {
-                                *lock(&failure) = Some(error.to_string());
-                                break;
-                            }
-                        }
-                    }
-                })?;
-            pumps.push((task, failed));
-        }
-        Ok(Self(pumps))
-    }
-
-    fn error_of(&self, place: usize) -> Option<String> {
-        let (_, failed) = self.0.iter().find(|(task, _)| *task == place)?;
-        lock(failed).take()
-    }
 }

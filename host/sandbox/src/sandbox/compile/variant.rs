@@ -116,14 +116,19 @@ const TABLE_KEEP_RESIDENT: usize = 512 << 10;
 const MAX_INSTANCE_SIZE: usize = 16 << 20;
 
 impl Variant {
-    /// Configures an engine for `engines` threads. If the address space is too small for a pool,
+    /// Configures an engine for `engines` threads, or for none, to compile and to check. If the address space is too small for a pool,
     /// memories are allocated on demand, with explicit bounds checks.
     pub(in crate::sandbox) fn new(
         key: VariantKey,
         engines: u32,
         ticker: Arc<Ticker>,
     ) -> wasmtime::Result<Self> {
-        let wanted = if key.pooled {
+        let wanted = if engines == 0 {
+            // Nothing runs in it, so it needs no room.
+            let mut config = config(key);
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+            config
+        } else if key.pooled {
             pooled(key, engines)
         } else {
             config(key)

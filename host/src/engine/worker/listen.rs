@@ -1,0 +1,317 @@
+//! What a worker says while it runs a dispatch: heard, checked, and believed as far as it can be.
+
+use super::form::{self, END, End, NOTE, OUTCOME, REFUSED, StreamInput};
+use super::process::{GRACE, LOOK, Process, ROOM, WorkerError, refusal};
+use crate::dispatch::Dispatch;
+use crate::wire::{decode_outcomes, largest_outcomes};
+use rwasm_boundary::ring::Received;
+use rwasm_sandbox::awake::Awake;
+use rwasm_sandbox::lock::lock;
+use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome};
+use rwasm_sandbox::sandbox::{Callee, value_type};
+use rwasm_value::ids::EngineId;
+use rwasm_value::units::ByteSize;
+use rwasm_value::value::Type;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How far a task may be over its time before its worker is ended.
+const OVERTIME: Duration = Duration::from_millis(250);
+
+/// Outcomes are passed on when they have so many bytes, or have waited so long.
+const MOST_READY: u64 = 1 << 20;
+
+/// How far a dispatch is.
+pub(super) struct Progress {
+    pub(super) first: usize,
+    pub(super) answered: usize,
+    pub(super) has_begun: bool,
+}
+
+/// Why a dispatch was not run to its end.
+pub(super) enum RunError {
+    /// The task that ran fails so.
+    Failure(Failure),
+    WorkerError(WorkerError),
+}
+
+impl From<WorkerError> for RunError {
+    fn from(broken: WorkerError) -> Self {
+        Self::WorkerError(broken)
+    }
+}
+
+/// The type of what its tasks return.
+pub(super) fn result_type(dispatch: &Dispatch) -> Type {
+    match dispatch.callee {
+        Callee::Command => Type::bytes(),
+        Callee::Function(place) => {
+            let function = dispatch.program.module.functions().get(place);
+            function.map_or_else(|| Type::tuple([]), value_type)
+        }
+    }
+}
+
+/// Listens to a worker that runs a dispatch.
+pub(super) struct Listening<'a> {
+    dispatch: &'a Dispatch,
+    number: u32,
+    engine: EngineId,
+    ty: Type,
+    is_lost: bool,
+    pumps: StreamPumps,
+    sent: Instant,
+    /// When the task that it runs is over its time, and so is the worker.
+    until: Option<Awake>,
+    /// When it is to have stopped.
+    stop: Option<Instant>,
+    /// Whether a task has ended since that was looked at.
+    has_moved: bool,
+    /// What is to be passed on, its bytes, and since when.
+    ready: Vec<Outcome>,
+    ready_bytes: u64,
+    ready_since: Instant,
+}
+
+impl<'a> Listening<'a> {
+    pub(super) fn new(
+        dispatch: &'a Dispatch,
+        number: u32,
+        engine: EngineId,
+        is_lost: bool,
+        pumps: StreamPumps,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            dispatch,
+            number,
+            engine,
+            ty: result_type(dispatch),
+            is_lost,
+            pumps,
+            sent: now,
+            until: None,
+            stop: None,
+            has_moved: true,
+            ready: Vec::new(),
+            ready_bytes: 0,
+            ready_since: now,
+        }
+    }
+}
+
+impl Listening<'_> {
+    /// Listens until the dispatch has ended.
+    pub(super) fn listen(
+        &mut self,
+        process: &mut Process,
+        course: &mut Progress,
+    ) -> Result<End, RunError> {
+        let ended = self.hear_all(process, course);
+        self.pass_on();
+        ended
+    }
+
+    fn hear_all(&mut self, process: &mut Process, course: &mut Progress) -> Result<End, RunError> {
+        let limits = &self.dispatch.setting.limits;
+        let limit = ByteSize::new(largest_outcomes(limits, 1)).as_usize();
+        course.has_begun = true;
+        let mut message = std::mem::take(&mut process.message);
+        let mut looked = Instant::now();
+        loop {
+            let now = Instant::now();
+            // One that talks all the time is looked at too.
+            if now.duration_since(looked) > LOOK {
+                self.look(process)?;
+                looked = now;
+            }
+            if self.ready_bytes > MOST_READY || now.duration_since(self.ready_since) > LOOK {
+                self.pass_on();
+            }
+            let look = now + LOOK;
+            let received = process.receiver.receive(limit, &mut message, Some(look));
+            match received.map_err(WorkerError::from)? {
+                Received::Message => {
+                    if let Some(end) = self.hear(&message, course)? {
+                        process.message = message;
+                        return Ok(end);
+                    }
+                }
+                Received::Nothing => {
+                    self.pass_on();
+                    self.look(process)?;
+                }
+            }
+        }
+    }
+
+    /// Answers the tasks that have ended.
+    fn pass_on(&mut self) {
+        if !self.ready.is_empty() {
+            self.dispatch.answer(std::mem::take(&mut self.ready));
+            self.ready_bytes = 0;
+        }
+    }
+
+    fn begin_next(&mut self) {
+        let setting = &self.dispatch.setting;
+        let time = if setting.deterministic {
+            setting.limits.wall()
+        } else {
+            setting.limits.time
+        };
+        self.until = Awake::now().after(time.saturating_add(OVERTIME));
+    }
+
+    fn hear(&mut self, message: &[u8], course: &mut Progress) -> Result<Option<End>, WorkerError> {
+        let (kind, body) = message.split_first().ok_or("it sent an empty message")?;
+        match *kind {
+            OUTCOME => {
+                let outcomes = decode_outcomes(body, &self.ty, 1)?;
+                for outcome in outcomes {
+                    let place = course.first + course.answered;
+                    let outcome = self.checked(outcome, place)?;
+                    if self.ready.is_empty() {
+                        self.ready_since = Instant::now();
+                    }
+                    self.ready_bytes += outcome.usage.bytes_out;
+                    self.ready.push(outcome);
+                    course.answered += 1;
+                    self.has_moved = true;
+                }
+            }
+            NOTE => {
+                let (task, note) = form::read_note(body)?;
+                if let Some(listener) = &self.dispatch.listener {
+                    let mut tasks = self.dispatch.tasks.iter();
+                    if tasks.any(|one| one.index == task) {
+                        listener.note(task, note);
+                    }
+                }
+            }
+            END => {
+                let end = End::read(body)?;
+                let is_all = course.first + course.answered == self.dispatch.tasks.len();
+                if end.number != self.number || !(is_all || self.dispatch.cancel.is_wanted()) {
+                    return Err("it ended what it had not run".into());
+                }
+                return Ok(Some(End {
+                    computed: end.computed.min(self.sent.elapsed()),
+                    ..end
+                }));
+            }
+            REFUSED => return Err(refusal(body)),
+            other => return Err(format!("it sent a message of the unknown kind {other}").into()),
+        }
+        Ok(None)
+    }
+
+    /// Whether the worker lives, and its task is within its time.
+    fn look(&mut self, process: &mut Process) -> Result<(), RunError> {
+        if !process.is_alive() {
+            return Err(WorkerError("it ended".to_owned()).into());
+        }
+        if std::mem::take(&mut self.has_moved) {
+            self.begin_next();
+        }
+        let now = Instant::now();
+        if self.dispatch.cancel.is_wanted() {
+            match self.stop {
+                None => {
+                    let told = process.channel.send_with(&[], self.number, Some(ROOM));
+                    told.map_err(WorkerError::from)?;
+                    self.stop = Some(now + GRACE);
+                }
+                Some(stop) if now > stop => return Err(RunError::Failure(Failure::cancelled())),
+                Some(_) => {}
+            }
+        }
+        if self.until.is_some_and(|until| until.left().is_none()) {
+            let setting = &self.dispatch.setting;
+            let message = format!(
+                "it ran longer than its limit of {}, and its worker process did not end it",
+                humantime::format_duration(setting.limits.time)
+            );
+            return Err(RunError::Failure(Failure::new(
+                FailureCode::Timeout,
+                message,
+            )));
+        }
+        Ok(())
+    }
+
+    /// An outcome as far as it can be believed.
+    fn checked(&mut self, mut outcome: Outcome, place: usize) -> Result<Outcome, WorkerError> {
+        let task = self
+            .dispatch
+            .tasks
+            .get(place)
+            .ok_or("it answered more tasks than it had")?;
+        let usage = &mut outcome.usage;
+        usage.engine = Some(self.dispatch.told(self.engine));
+        usage.attempt = task.attempt;
+        usage.queued = self.dispatch.queued;
+        usage.run_time = usage.run_time.min(self.sent.elapsed());
+        let limits = &self.dispatch.setting.limits;
+        usage.peak_memory = usage.peak_memory.min(limits.memory.bytes());
+        usage.bytes_out = outcome
+            .result
+            .as_ref()
+            .map_or(0, |value| value.len() as u64);
+        usage.state_lost |= std::mem::take(&mut self.is_lost);
+        if usage.bytes_out > limits.output.bytes() {
+            return Err("it returned more than its limit".into());
+        }
+        if let Some(error) = self.pumps.error_of(place) {
+            let mut failure = Failure::new(FailureCode::BadInput, error);
+            failure.is_input_error = true;
+            outcome.result = Err(failure);
+        }
+        Ok(outcome)
+    }
+}
+
+/// Threads that read for a worker what it cannot have.
+#[derive(Default)]
+pub(super) struct StreamPumps(Vec<(usize, Arc<Mutex<Option<String>>>)>);
+
+impl StreamPumps {
+    pub(super) fn start(pumped: Vec<StreamInput>) -> Result<Self, WorkerError> {
+        let mut pumps = Vec::new();
+        for mut one in pumped {
+            let task = one.task;
+            let failed = Arc::<Mutex<Option<String>>>::default();
+            let failure = Arc::clone(&failed);
+            // Not joined: a reader that waits cannot be woken, and ends with what it reads.
+            std::thread::Builder::new()
+                .name("rwasm-pump".to_owned())
+                .spawn(move || {
+                    let mut piece = vec![0; 64 << 10];
+                    loop {
+                        match one.reader.read(&mut piece) {
+                            Ok(0) => break,
+                            Ok(read) => {
+                                // Nobody reads on; that is no error of the input.
+                                if io::Write::write_all(&mut one.into, &piece[..read]).is_err() {
+                                    break;
+                                }
+                            }
+                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                            Err(error) => {
+                                *lock(&failure) = Some(error.to_string());
+                                break;
+                            }
+                        }
+                    }
+                })?;
+            pumps.push((task, failed));
+        }
+        Ok(Self(pumps))
+    }
+
+    fn error_of(&self, place: usize) -> Option<String> {
+        let (_, failed) = self.0.iter().find(|(task, _)| *task == place)?;
+        lock(failed).take()
+    }
+}
