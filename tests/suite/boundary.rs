@@ -261,7 +261,7 @@ fn doctor_lists_the_layers_and_strict_wants_all_of_them() {
         .args(["fib", "10", "--boundary", "strict"])
         .end();
     if is_missing {
-        strict.expect_code(14).expect_empty_stdout();
+        strict.expect_code(13).expect_empty_stdout();
     } else {
         strict.expect_code(0).expect_stdout("55\n");
     }
@@ -281,5 +281,5 @@ fn what_a_worker_cannot_have_is_refused_at_the_start() {
     assert!(matches!(refused, Err(StartError::Boundary(_))));
     let nothing = Boundary::Process("/no/such/program".into());
     let refused = Cluster::builder().engines(1).boundary(nothing).start();
-    assert!(matches!(refused, Err(StartError::Threads { .. })));
+    assert!(matches!(refused, Err(StartError::Boundary(_))));
 }

@@ -22,6 +22,26 @@ enum Done {
 /// A step has a name and something to do.
 type Step<'a> = (&'static str, &'a dyn Fn() -> Result<Done>);
 
+/// The tests whose subject the boundary can change: what tasks are given, what they may use and how they end.
+const BEHIND: [&str; 16] = [
+    "boundary::",
+    "call::",
+    "concurrent::",
+    "environment::",
+    "failures::",
+    "grants_files::",
+    "hostile::",
+    "http::",
+    "languages::",
+    "limits::",
+    "map::",
+    "network::",
+    "notes::",
+    "scripts::",
+    "signals::",
+    "time_limits::",
+];
+
 /// Runs every step, up to the first that fails, or those with `only` in their name; with `all` those too that take long.
 /// `filter` goes to the tests of the main workspace.
 pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choice) -> Result<()> {
@@ -48,6 +68,18 @@ pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choi
             let mut cargo = main_cargo("test");
             cargo.args(["--test", "suite"]).args(filter);
             over_nats::run(&mut cargo).map(|()| Done::Passed)
+        }),
+        ("tests behind the boundary", &|| {
+            let mut cargo = main_cargo("test");
+            cargo.args(["--test", "suite"]).args(filter);
+            cargo.env("SUITE_BOUNDARY", "process");
+            if cfg!(not(target_os = "linux")) {
+                return Ok(Done::Skipped("the boundary needs Linux"));
+            }
+            if !all && filter.is_empty() {
+                cargo.arg("--").args(BEHIND);
+            }
+            pass(&mut cargo)
         }),
         ("a sample of the zoo", &|| {
             zoo::sample().map(|()| Done::Passed)
@@ -232,6 +264,8 @@ fn documentation() -> Result<Done> {
         "rwasm-value",
         "-p",
         "rwasm-sandbox",
+        "-p",
+        "rwasm-boundary",
         "-p",
         "rwasm-history",
         "-p",

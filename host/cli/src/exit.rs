@@ -408,6 +408,10 @@ impl CliError {
                 Some("set another number of engines, or omit it to use all cores".to_owned())
             }
             Self::Start(StartError::Threads { engines, source }) => files(*engines, source),
+            Self::Start(StartError::Boundary(_)) => Some(
+                "`rwasm-cluster doctor` shows what this machine supports; `--boundary thread` runs without workers"
+                    .to_owned(),
+            ),
             Self::Submit(error) => submit_hint(error),
             Self::Function(error) => match &**error {
                 FunctionError::Command { module, .. } => Some(format!(

@@ -328,11 +328,8 @@ impl ClusterBuilder {
         )
     }
 
-    /// Starts the engines; `stored`, if given, has the outcomes of tasks.
-    pub(super) fn start_here(
-        self,
-        #[cfg(feature = "nats")] stored: Option<NatsSettings>,
-    ) -> Result<Cluster, StartError> {
+    /// The number of engines, and the most there may be.
+    fn engine_counts(&self) -> Result<(u32, u32), StartError> {
         let engines = self.engines.unwrap_or_else(default_engines);
         if engines == 0 || engines > MAX_ENGINES {
             return Err(StartError::EngineCount { wanted: engines });
@@ -344,6 +341,15 @@ impl ClusterBuilder {
                 wanted: max_engines,
             });
         }
+        Ok((engines, max_engines))
+    }
+
+    /// Starts the engines; `stored`, if given, has the outcomes of tasks.
+    pub(super) fn start_here(
+        self,
+        #[cfg(feature = "nats")] stored: Option<NatsSettings>,
+    ) -> Result<Cluster, StartError> {
+        let (engines, max_engines) = self.engine_counts()?;
         let size = self.cache_size;
         let cache = self
             .cache_dir
@@ -366,10 +372,14 @@ impl ClusterBuilder {
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
         };
         let shortages = Available::now().shortages(engines, &self.limits, &self.grants);
-        let backend = Local::start(&settings, events.clone())
-            .map_err(|source| StartError::Threads { engines, source })?;
-        // After the engines, whose workers start meanwhile.
         let is_elsewhere = self.boundary != Boundary::Thread;
+        let backend = Local::start(&settings, events.clone()).map_err(|source| {
+            if is_elsewhere {
+                return StartError::Boundary(source.to_string());
+            }
+            StartError::Threads { engines, source }
+        })?;
+        // After the engines, whose workers start meanwhile.
         let sandbox = Sandbox::new(
             if is_elsewhere { 0 } else { max_engines },
             VariantKey::of(&self.limits, false),

@@ -82,22 +82,23 @@ impl Workers {
                 dispatch.fail_rest_with(Some(self.engine), &failure);
                 break;
             }
-            let ran = self
-                .worker(dispatch)
-                .map_err(|error| Lost {
+            let lost = match self.worker(dispatch) {
+                Ok(process) => match process.run(count, dispatch, first) {
+                    Ok(Ran { computed: spent }) => {
+                        computed += spent;
+                        break;
+                    }
+                    Err(lost) => {
+                        self.end_last();
+                        lost
+                    }
+                },
+                Err(error) => Lost {
                     answered: 0,
                     has_begun: false,
                     failure: Failure::new(FailureCode::EngineLost, error.to_string()),
-                })
-                .and_then(|process| process.run(count, dispatch, first));
-            let lost = match ran {
-                Ok(Ran { computed: spent }) => {
-                    computed += spent;
-                    break;
-                }
-                Err(lost) => lost,
+                },
             };
-            self.end_last();
             first += lost.answered;
             tracing::warn!(engine = %self.engine, reason = lost.failure.message, "lost a worker");
             if !lost.has_begun && lost.answered == 0 {
@@ -105,7 +106,11 @@ impl Workers {
                 if lost_idle < MOST_LOST {
                     continue;
                 }
+                // None of the others would find a worker either.
+                dispatch.fail_rest_with(Some(self.engine), &lost.failure);
+                break;
             }
+            lost_idle = 0;
             if dispatch.cancel.is_wanted() {
                 break;
             }
