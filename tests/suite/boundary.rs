@@ -26,7 +26,8 @@ fn results_and_failures_are_the_same() {
         "text",
         "the rain falls\nand the river takes the rain\n".repeat(5_000),
     );
-    let numbers: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let numbers = (0..20_000).map(|number: u32| number.to_string());
+    let numbers = numbers.collect::<Vec<_>>().join("\n");
     let lines: [&dyn Fn() -> crate::support::Cli; 7] = [
         &|| run("wordcount").arg(&text).typed("--chunk 4k -j 2"),
         &|| run("upper").arg(&text).typed("-j 2"),

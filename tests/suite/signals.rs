@@ -67,11 +67,11 @@ impl Stuck {
 
 #[test]
 fn time_that_the_program_was_suspended_is_not_the_time_of_its_task() {
+    const SUSPENDED: Duration = Duration::from_secs(2);
+    const TIMEOUT: Duration = Duration::from_millis(1500);
     if only_in_threads("workers go on while the program is suspended") {
         return;
     }
-    const SUSPENDED: Duration = Duration::from_secs(2);
-    const TIMEOUT: Duration = Duration::from_millis(1500);
     if only_here("its engines are") {
         return;
     }

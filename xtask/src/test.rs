@@ -42,10 +42,24 @@ const BEHIND: [&str; 16] = [
     "time_limits::",
 ];
 
+/// Runs the suite with its tasks in worker processes; with `all`, the whole of it.
+fn behind_the_boundary(all: bool, filter: &[String]) -> Result<Done> {
+    if cfg!(not(target_os = "linux")) {
+        return Ok(Done::Skipped("the boundary needs Linux"));
+    }
+    let mut cargo = main_cargo("test");
+    cargo.args(["--test", "suite"]).args(filter);
+    cargo.env("SUITE_BOUNDARY", "process");
+    if !all && filter.is_empty() {
+        cargo.arg("--").args(BEHIND);
+    }
+    pass(&mut cargo)
+}
+
 /// Runs every step, up to the first that fails, or those with `only` in their name; with `all` those too that take long.
 /// `filter` goes to the tests of the main workspace.
 pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choice) -> Result<()> {
-    let steps: [Step; 12] = [
+    let steps: [Step; 13] = [
         ("formatting", &formatting),
         ("building the guests", &|| {
             guests::build(choice, true).map(|_| Done::Passed)
@@ -70,16 +84,7 @@ pub(crate) fn run(all: bool, only: Option<&str>, filter: &[String], choice: Choi
             over_nats::run(&mut cargo).map(|()| Done::Passed)
         }),
         ("tests behind the boundary", &|| {
-            let mut cargo = main_cargo("test");
-            cargo.args(["--test", "suite"]).args(filter);
-            cargo.env("SUITE_BOUNDARY", "process");
-            if cfg!(not(target_os = "linux")) {
-                return Ok(Done::Skipped("the boundary needs Linux"));
-            }
-            if !all && filter.is_empty() {
-                cargo.arg("--").args(BEHIND);
-            }
-            pass(&mut cargo)
+            behind_the_boundary(all, filter)
         }),
         ("a sample of the zoo", &|| {
             zoo::sample().map(|()| Done::Passed)
