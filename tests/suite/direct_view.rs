@@ -1,7 +1,8 @@
 //! The direct view: calls on engines that are named, and values that are pushed to them.
 
 use crate::support::{
-    SOON, cluster, code, is_alone, is_over_nats, memory, module, numbers, only_here, until,
+    SOON, cluster, code, is_alone, is_over_nats, memory, module, numbers, only_here,
+    only_in_threads, until,
 };
 use rwasm_cluster::{
     ByteSize, Callable, Cluster, Distribution, EngineId, FailureCode, Limits, PushError, Reference,
@@ -391,6 +392,9 @@ fn a_restart_loses_the_state_and_tells_of_it() {
 fn a_pushed_buffer_is_held_once() {
     const BUFFER: usize = 64 << 20;
     const MIB: u64 = 1 << 20;
+    if only_in_threads("workers have copies of their own") {
+        return;
+    }
     if only_here("the engines' memory is not this process's") {
         return;
     }

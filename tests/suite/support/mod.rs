@@ -22,7 +22,7 @@ pub(crate) use guests::{command_component, component, guest, module, wat};
 pub(crate) use library::{cluster, finish, number, one_line_each, shown, spec};
 pub(crate) use nats::{Server, Servers, free_port, nats_server};
 pub(crate) use over::{
-    granted, is_over_nats, is_whole, only_here, only_in_threads, refused_by_engine,
+    boundary, granted, is_over_nats, is_whole, only_here, only_in_threads, refused_by_engine,
 };
 pub(crate) use process::{memory, memory_of, open_files, threads};
 pub(crate) use text::{Prng, Text, word_count};

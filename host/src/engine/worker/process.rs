@@ -319,6 +319,7 @@ impl Process {
         course: &mut Progress,
     ) -> Result<Ran, RunError> {
         self.make_ready()?;
+        self.let_go();
         let preset = self.preset(dispatch)?;
         let pushed = self.push(dispatch)?;
         self.dispatches = self.dispatches.wrapping_add(1);
