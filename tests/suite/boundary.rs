@@ -1,14 +1,14 @@
 //! Tasks in worker processes: the same results, a process that holds nothing, and one task at most for each that is killed.
 
 use crate::compile::children;
-use crate::support::{Ended, call, file, folder, map, only_here, program, run, until};
+use crate::support::{Ended, call, file, folder, guest, map, only_here, program, run, until};
 use rustix::process::{Pid, Signal, kill_process};
 use rwasm_cluster::{Boundary, Cluster, HostCall, HostError, HostFunctions, StartError};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// The same command line with either boundary.
 fn both(typed: &dyn Fn() -> crate::support::Cli) -> [Ended; 2] {
@@ -283,4 +283,56 @@ fn what_a_worker_cannot_have_is_refused_at_the_start() {
     let nothing = Boundary::Process("/no/such/program".into());
     let refused = Cluster::builder().engines(1).boundary(nothing).start();
     assert!(matches!(refused, Err(StartError::Boundary(_))));
+}
+
+#[test]
+fn limits_of_the_shell_are_those_of_workers_too() {
+    if only_here("engines of a cluster have a boundary of their own") {
+        return;
+    }
+    let dir = folder();
+    let lines = file(&dir, "lines", "a line\n".repeat(20_000));
+    let numbers = guest("numbers");
+    let numbers = numbers.to_str().expect("a path of text");
+    let lines = lines.to_str().expect("a path of text");
+    let mapped = format!("run {numbers} {lines} --map length --chunk lines:1 --merge sum -j 2");
+    for (limit, line, printed) in [
+        ("-v 100000000", format!("call {numbers} fib 10"), "55\n"),
+        ("-n 128", mapped.clone(), "140000\n"),
+        ("-n 128", format!("{mapped} --view direct"), "140000\n"),
+    ] {
+        let ended = Command::new("sh")
+            .args([
+                "-c",
+                &format!("ulimit {limit}; exec \"$0\" {line} --boundary process"),
+            ])
+            .arg(env!("CARGO_BIN_EXE_rwasm-cluster"))
+            .env("RWASM_CACHE_DIR", dir.path().join("cache"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("a shell is there");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(
+            String::from_utf8_lossy(&ended.stdout),
+            printed,
+            "{limit}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn commands_without_the_option_heed_the_variable() {
+    let dir = folder();
+    fs::create_dir(dir.path().join("samples")).expect("a directory can be made");
+    let calls = dir.path().join("samples/calls.txt");
+    fs::write(calls, "fib(10) => 55\n").expect("a file can be written");
+    let module = dir.path().join("numbers.wasm");
+    fs::copy(guest("numbers"), &module).expect("there is room");
+    let test = || program().arg("test").arg(&module);
+    let refused = test().env("RWASM_BOUNDARY", "moat").fails(2);
+    refused.expect_stderr_has(&["RWASM_BOUNDARY", "`moat` is not a valid boundary"]);
+    let refused = call("numbers")
+        .args(["fib", "1", "--net", "a:1", "--boundary", "strict"])
+        .fails(2);
+    refused.expect_stderr_has(&["--boundary strict grants no peers"]);
 }

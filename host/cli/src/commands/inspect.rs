@@ -136,7 +136,11 @@ impl Examples<'_> {
             return vec!["none: it cannot run".to_owned()];
         }
         if examples.is_empty() {
-            return vec!["none: it has no function".to_owned()];
+            let why = match self.module.functions() {
+                [] => "none: it has no function",
+                _ => "none: its functions take more than fits in a line",
+            };
+            return vec![why.to_owned()];
         }
         examples
     }

@@ -2,7 +2,7 @@
 
 use crate::args::{TestArguments, TestFormat, check_engines};
 use crate::commands::build::{self, Source};
-use crate::environment::compiler::compiled;
+use crate::environment::compiler::{bounded, compiled};
 use crate::environment::signals::Signals;
 use crate::exit::{CliError, with_source};
 use crate::output::messages;
@@ -124,7 +124,7 @@ fn cluster(engines: u32, limits: &Limits, grants: &Grants) -> Result<Arc<Cluster
         .engines(engines)
         .limits(limits.clone())
         .grants(grants.clone());
-    let cluster = compiled(builder)?.start();
+    let cluster = compiled(bounded(builder)?)?.start();
     Ok(Arc::new(cluster.map_err(CliError::Start)?))
 }
 

@@ -2,8 +2,9 @@
 //! its own. Not for people to call, and so no command that clap knows.
 
 use crate::exit::CliError;
+use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{
-    ByteSize, ClusterBuilder, CodeCache, Compiler, ParseByteSizeError, compile_worker,
+    Boundary, ByteSize, ClusterBuilder, CodeCache, Compiler, ParseByteSizeError, compile_worker,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +37,26 @@ pub(crate) fn compiled(builder: ClusterBuilder) -> Result<ClusterBuilder, CliErr
         Some(dir) => builder.cache_dir(dir).cache_size(cache_size()?),
         None => builder,
     })
+}
+
+/// With the boundary that `RWASM_BOUNDARY` names, for commands that have no option for it.
+pub(crate) fn bounded(builder: ClusterBuilder) -> Result<ClusterBuilder, CliError> {
+    const NAME: &str = "RWASM_BOUNDARY";
+    let Some(boundary) = std::env::var_os(NAME).filter(|text| !text.is_empty()) else {
+        return Ok(builder);
+    };
+    let boundary = match &*boundary.to_string_lossy() {
+        "thread" => Boundary::Thread,
+        "process" => Boundary::Process(own()),
+        "strict" => Boundary::Strict(own()),
+        other => {
+            return Err(CliError::Wrong {
+                message: format!("{NAME}: `{}` is not a valid boundary", in_line(other)),
+                hint: "set it to thread, process or strict".to_owned(),
+            });
+        }
+    };
+    Ok(builder.boundary(boundary))
 }
 
 /// What compiled code may take on disk: `RWASM_CACHE_SIZE`, else what the library has.

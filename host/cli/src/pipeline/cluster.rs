@@ -47,6 +47,14 @@ impl ClusterSettings {
         limits: &Limits,
         grants: &Grants,
     ) -> Result<Self, CliError> {
+        if task.boundary == BoundaryArgument::Strict && !grants.net.is_empty() {
+            return Err(CliError::Wrong {
+                message:
+                    "--boundary strict grants no peers: the kernel does not know their addresses"
+                        .to_owned(),
+                hint: "use --boundary process, or run without --net".to_owned(),
+            });
+        }
         let mut builder = Cluster::builder()
             .strict_imports(task.strict_imports)
             .boundary(boundary(task.boundary))

@@ -165,6 +165,16 @@ impl Chunk {
         }
     }
 
+    /// Returns a number that chunks of the same open file have in common.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn file_id(&self) -> Option<usize> {
+        match &self.data {
+            ChunkData::File(FileRef::Open(file)) => Some(Arc::as_ptr(file).addr()),
+            _ => None,
+        }
+    }
+
     /// Returns the file that its bytes are in, for a process that reads them itself.
     #[doc(hidden)]
     pub fn file(&self) -> Option<io::Result<File>> {

@@ -10,7 +10,7 @@ use super::module::{Module, valid};
 use super::run::program::Lowering;
 use super::world::host::HostFunctions;
 use super::world::state::MOST_INSTANCES;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_TABLE_ELEMENTS};
 use rwasm_value::ids::TenantId;
 use wasmparser::BinaryReader;
 
@@ -38,6 +38,12 @@ impl Module {
             return Err(unsupported(format!(
                 "it has {} core modules, more than {MOST_INSTANCES}, the most a component may have",
                 self.demands().instances
+            )));
+        }
+        if self.initial_table_elements() > MAX_TABLE_ELEMENTS as u64 {
+            return Err(unsupported(format!(
+                "its tables begin with {} elements, more than {MAX_TABLE_ELEMENTS}, the most that tables may have",
+                self.initial_table_elements()
             )));
         }
         // What cannot be read by itself is seen when it runs.

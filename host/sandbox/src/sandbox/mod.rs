@@ -51,9 +51,10 @@ mod tests;
 use crate::limits::Limits;
 use compile::Supply;
 use compile::ticker::Ticker;
-use compile::variant::Variant;
 #[doc(hidden)]
 pub use compile::variant::VariantKey;
+use compile::variant::{Room, Variant};
+use rustix::process::{Resource, getrlimit};
 use rwasm_value::ids::TenantId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -76,6 +77,7 @@ pub struct Sandbox {
 struct Variants {
     list: Vec<Arc<Variant>>,
     ticker: Weak<Ticker>,
+    room: Room,
 }
 
 impl Variants {
@@ -103,7 +105,7 @@ impl Variants {
             ticker.begin()?;
         }
         self.ticker = Arc::downgrade(&ticker);
-        let variant = Arc::new(Variant::new(key, engines, ticker)?);
+        let variant = Arc::new(Variant::new(key, engines, self.room, ticker)?);
         self.list.push(Arc::clone(&variant));
         Ok(variant)
     }
@@ -126,6 +128,9 @@ impl Sandbox {
         host: HostFunctions,
     ) -> Result<Self, String> {
         let mut variants = Variants::default();
+        if engines == 0 && !has_addresses() {
+            variants.room = Room::Little;
+        }
         let made = variants.get(first, engines, true);
         made.map_err(|error| format!("{error:#}"))?;
         Ok(Self {
@@ -218,4 +223,9 @@ impl Sandbox {
 fn no_engine(module: &Module, error: &wasmtime::Error) -> LoadError {
     let message = format!("no engine can be configured for it: {error:#}");
     LoadError::invalid(module, message)
+}
+
+/// Whether the addresses of this process and of those that it starts are not limited.
+fn has_addresses() -> bool {
+    getrlimit(Resource::As).current.is_none()
 }

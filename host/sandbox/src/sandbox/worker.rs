@@ -2,13 +2,13 @@
 
 use super::compile::compiler::Compiler;
 use super::compile::portable::{Portable, whole};
-use super::compile::variant::VariantKey;
+use super::compile::variant::{Room, VariantKey};
 use super::compile::{CodeSource, Supply};
 use super::module::load::LoadError;
 use super::module::{Module, ModuleInfo};
 use super::run::program::{Lowering, Program};
 use super::world::host::HostFunctions;
-use super::{Sandbox, Variants, no_engine};
+use super::{Sandbox, Variants, has_addresses, no_engine};
 use crate::limits::Limits;
 use rwasm_value::ids::TenantId;
 use rwasm_value::units::ByteSize;
@@ -25,6 +25,10 @@ impl Sandbox {
     #[doc(hidden)]
     pub fn still(key: VariantKey) -> Result<Self, String> {
         let mut variants = Variants::default();
+        // As it is where its code is made, under the same limit.
+        if !has_addresses() {
+            variants.room = Room::Little;
+        }
         let made = variants.get(key, 1, false);
         made.map_err(|error| format!("{error:#}"))?;
         Ok(Self {

@@ -13,6 +13,7 @@ use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleInfo, SettingForm, Variant
 use rwasm_value::ids::{ChunkIndex, EngineId};
 use rwasm_value::value::{Malformed, Packed, Reader, Type, Value, Writer};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -221,7 +222,57 @@ pub(super) struct StreamInput {
 #[derive(Default)]
 pub(super) struct Attachments {
     pub(super) descriptors: Vec<OwnedFd>,
+    /// The places of files that chunks share.
+    shared: HashMap<usize, usize>,
     pub(super) pumped: Vec<StreamInput>,
+}
+
+impl Attachments {
+    /// The place of the descriptor of a chunk's file.
+    fn place_of(&mut self, chunk: &Chunk) -> io::Result<usize> {
+        let known = chunk.file_id().and_then(|file| self.shared.get(&file));
+        if let Some(place) = known {
+            return Ok(*place);
+        }
+        let file = chunk
+            .file()
+            .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))?;
+        let place = self.descriptors.len();
+        self.descriptors.push(file.into());
+        if let Some(file) = chunk.file_id() {
+            self.shared.insert(file, place);
+        }
+        Ok(place)
+    }
+}
+
+/// The descriptors that came with tasks, which may share files.
+pub(super) struct Received {
+    descriptors: Vec<Option<OwnedFd>>,
+    files: HashMap<usize, ChunkData>,
+}
+
+impl Received {
+    pub(super) fn new(descriptors: Vec<OwnedFd>) -> Self {
+        Self {
+            descriptors: descriptors.into_iter().map(Some).collect(),
+            files: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, place: usize) -> Result<File, Malformed> {
+        let descriptor = self.descriptors.get_mut(place).and_then(Option::take);
+        descriptor.map(File::from).ok_or(Malformed::BadCase)
+    }
+
+    fn file(&mut self, place: usize) -> Result<ChunkData, Malformed> {
+        if let Some(known) = self.files.get(&place) {
+            return Ok(known.clone());
+        }
+        let file = Chunk::own_file(self.take(place)?);
+        self.files.insert(place, file.clone());
+        Ok(file)
+    }
 }
 
 /// Writes the task at this place of a dispatch.
@@ -271,15 +322,15 @@ fn put_chunk(chunk: &Chunk, place: usize, out: &mut Writer, beside: &mut Attachm
         failure.is_input_error = true;
         failure
     };
+    let mut descriptor = beside.descriptors.len();
     let kind = match &chunk.data {
         ChunkData::Bytes(_) => BYTES,
-        ChunkData::File(_) => match chunk.file() {
-            Some(Ok(file)) => {
-                beside.descriptors.push(file.into());
+        ChunkData::File(_) => match beside.place_of(chunk) {
+            Ok(found) => {
+                descriptor = found;
                 FILE
             }
-            Some(Err(error)) => return put_failed(&unreadable(&error), out),
-            None => return put_failed(&unreadable(&io::ErrorKind::NotFound.into()), out),
+            Err(error) => return put_failed(&unreadable(&error), out),
         },
         ChunkData::Stream(_) => {
             let piped = chunk.open().and_then(|reader| Ok((reader, io::pipe()?)));
@@ -304,8 +355,9 @@ fn put_chunk(chunk: &Chunk, place: usize, out: &mut Writer, beside: &mut Attachm
     out.put_u64_leb(chunk.position);
     out.put_u64_leb(chunk.range.start);
     out.put_u64_leb(chunk.range.end);
-    if let ChunkData::Bytes(bytes) = &chunk.data {
-        out.put_bytes(bytes);
+    match &chunk.data {
+        ChunkData::Bytes(bytes) => out.put_bytes(bytes),
+        ChunkData::File(_) | ChunkData::Stream(_) => out.put_len(descriptor),
     }
 }
 
@@ -315,7 +367,7 @@ pub(super) fn read_tasks(
     body: &Bytes,
     count: usize,
     params: &[&Type],
-    descriptors: &mut impl Iterator<Item = OwnedFd>,
+    descriptors: &mut Received,
 ) -> Result<Vec<DispatchedTask>, WireError> {
     let mut tasks = Vec::with_capacity(count);
     for _ in 0..count {
@@ -337,7 +389,7 @@ fn read_input(
     from: &mut Reader<'_>,
     body: &Bytes,
     params: &[&Type],
-    descriptors: &mut impl Iterator<Item = OwnedFd>,
+    descriptors: &mut Received,
 ) -> Result<TaskInput, WireError> {
     let kind = from.u8()?;
     let element = || match params {
@@ -371,11 +423,10 @@ fn read_input(
             let index = ChunkIndex(from.u64_leb()?);
             let position = from.u64_leb()?;
             let range = from.u64_leb()?..from.u64_leb()?;
-            let mut file = || descriptors.next().map(File::from).ok_or(Malformed::BadCase);
             let data = match kind {
                 BYTES => ChunkData::Bytes(body.slice_ref(from.byte_string()?)),
-                FILE => Chunk::own_file(file()?),
-                _ => ChunkData::stream(Box::new(file()?)),
+                FILE => descriptors.file(from.u32_leb()? as usize)?,
+                _ => ChunkData::stream(Box::new(descriptors.take(from.u32_leb()? as usize)?)),
             };
             Arguments::Chunk(Chunk {
                 index,

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How far a task may be over its time before its worker is ended.
-const OVERTIME: Duration = Duration::from_millis(250);
+const OVERTIME: Duration = Duration::from_secs(1);
 
 /// Outcomes are passed on when they have so many bytes, or have waited so long.
 const MOST_READY: u64 = 1 << 20;
@@ -33,6 +33,8 @@ pub(super) struct Progress {
 pub(super) enum RunError {
     /// The task that ran fails so.
     Failure(Failure),
+    /// The worker has ended.
+    Ended,
     WorkerError(WorkerError),
 }
 
@@ -108,14 +110,40 @@ impl Listening<'_> {
         process: &mut Process,
         course: &mut Progress,
     ) -> Result<End, RunError> {
-        let ended = self.hear_all(process, course);
+        let ended = match self.hear_all(process, course) {
+            // What it wrote before is as good as ever.
+            Err(RunError::Ended) => self.hear_rest(process, course),
+            ended => ended,
+        };
         self.pass_on();
         ended
     }
 
+    /// Reads what a worker has left that has ended.
+    fn hear_rest(&mut self, process: &mut Process, course: &mut Progress) -> Result<End, RunError> {
+        let limit = self.limit();
+        let mut message = Vec::new();
+        let now = Instant::now();
+        loop {
+            let received = process.receiver.receive(limit, &mut message, Some(now));
+            match received.map_err(WorkerError::from)? {
+                Received::Message => {
+                    if let Some(end) = self.hear(&message, course)? {
+                        return Ok(end);
+                    }
+                }
+                Received::Nothing => return Err(WorkerError("it ended".to_owned()).into()),
+            }
+        }
+    }
+
+    /// The longest message that an outcome may be.
+    fn limit(&self) -> usize {
+        ByteSize::new(largest_outcomes(&self.dispatch.setting.limits, 1)).as_usize()
+    }
+
     fn hear_all(&mut self, process: &mut Process, course: &mut Progress) -> Result<End, RunError> {
-        let limits = &self.dispatch.setting.limits;
-        let limit = ByteSize::new(largest_outcomes(limits, 1)).as_usize();
+        let limit = self.limit();
         course.has_begun = true;
         let mut message = std::mem::take(&mut process.message);
         let mut looked = Instant::now();
@@ -210,7 +238,7 @@ impl Listening<'_> {
     /// Whether the worker lives, and its task is within its time.
     fn look(&mut self, process: &mut Process) -> Result<(), RunError> {
         if !process.is_alive() {
-            return Err(WorkerError("it ended".to_owned()).into());
+            return Err(RunError::Ended);
         }
         if std::mem::take(&mut self.has_moved) {
             self.begin_next();

@@ -17,6 +17,7 @@ use crate::boundary::{BoundaryLayer, LayerStatus};
 use process::{Process, WorkerError};
 use rwasm_boundary::layers::{Layer, Standing, probe};
 use rwasm_boundary::ring::Sizes;
+use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::limits::Limits;
 use rwasm_sandbox::sandbox::VariantKey;
 use rwasm_value::ids::EngineId;
@@ -43,7 +44,7 @@ const DESCRIPTORS: u64 = 1 << 14;
 const LARGEST: usize = u32::MAX as usize;
 
 /// How long a worker may take until it is ready, on a machine that is busy.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(10);
 
 /// Starts a worker process of `program`, and returns the layers of [`Boundary::Process`](crate::Boundary::Process) on this
 /// machine.
@@ -59,7 +60,9 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
         is_strict: false,
     };
     let mut process = Process::start(&settings, EngineId(0), first, None, false)?;
-    process.make_ready().map_err(WorkerError::into_error)?;
+    process
+        .make_ready(&Cancel::default())
+        .map_err(WorkerError::into_error)?;
     let found = process.layers().iter().filter_map(|found| {
         let layer = Layer::ALL
             .into_iter()
@@ -74,7 +77,7 @@ pub fn boundary_layers(program: &Path) -> io::Result<Vec<BoundaryLayer>> {
     let mut found: Vec<(Layer, LayerStatus)> = found.collect();
     // What a worker does not do for itself.
     for (layer, standing) in probe() {
-        if found.iter().all(|(known, _)| *known != layer) {
+        if layer != Layer::Cgroup && found.iter().all(|(known, _)| *known != layer) {
             let status = match standing {
                 Standing::Full => LayerStatus::Full,
                 Standing::Partial(why) => LayerStatus::Partial(why),

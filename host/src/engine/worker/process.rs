@@ -9,8 +9,11 @@ use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
 use crate::dispatch::{Dispatch, OwnerMark, Reuse};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::geteuid;
 use rwasm_boundary::descriptors::Channel;
+use rwasm_boundary::layers::Layer;
 use rwasm_boundary::ring::{Duplex, Received, Receiver, Sender};
+use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::PushedValues;
 use rwasm_sandbox::sandbox::{
@@ -79,7 +82,7 @@ struct Preset {
 
 /// See the [module](self).
 pub(super) struct Process {
-    child: Child,
+    child: Running,
     pub(super) channel: Channel,
     sender: Sender,
     pub(super) receiver: Receiver,
@@ -154,7 +157,11 @@ impl Process {
     ) -> io::Result<Self> {
         let other = |error: &dyn Display| io::Error::other(error.to_string());
         let (channel, theirs) = Channel::pair()?;
-        let (duplex, memory) = Duplex::create(RINGS, 0).map_err(|error| other(&error))?;
+        let (duplex, memory) = Duplex::create(RINGS, 0).map_err(|error| {
+            io::Error::other(format!(
+                "{error} (memory that is shared counts for `ulimit -f`)"
+            ))
+        })?;
         let (mut sender, receiver) = duplex.split();
         // In a group of its own, so that the key that interrupts the program does not reach it; with no variable, and
         // nothing to read or write but what it is given.
@@ -168,7 +175,16 @@ impl Process {
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| {
+            let program = rwasm_value::plain::path(&settings.program);
+            io::Error::new(
+                error.kind(),
+                format!("cannot start the worker `{program}`: {error}"),
+            )
+        })?;
+        // Ended with whatever goes wrong from here on.
+        let child = Running(child);
         channel
             .send(&[memory.as_fd()], Some(ROOM))
             .map_err(|error| other(&error))?;
@@ -228,7 +244,7 @@ impl Process {
     }
 
     pub(super) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        matches!(self.child.0.try_wait(), Ok(None))
     }
 
     /// Ends it at once, and waits for it.
@@ -276,6 +292,9 @@ impl Process {
             has_begun: course.has_begun,
             failure: match stopped {
                 RunError::Failure(failure) => failure,
+                RunError::Ended => {
+                    Failure::new(FailureCode::EngineLost, "its worker process ended")
+                }
                 RunError::WorkerError(WorkerError(reason)) => {
                     let reason = self.end_of(&reason);
                     Failure::new(FailureCode::EngineLost, reason)
@@ -289,7 +308,7 @@ impl Process {
         // One that has closed its end is about to end.
         let end = Instant::now() + LAST;
         let status = loop {
-            match self.child.try_wait() {
+            match self.child.0.try_wait() {
                 Ok(Some(status)) => break Some(status),
                 Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
                 _ => break None,
@@ -297,6 +316,9 @@ impl Process {
         };
         let status = status.and_then(|status| status.signal().or(status.code().map(|code| -code)));
         match status {
+            Some(signal) if signal > 0 && !self.is_ready => {
+                format!("its worker process was ended by signal {signal} before it was ready")
+            }
             Some(signal) if signal > 0 => {
                 format!("its worker process was ended by signal {signal} while it had the task")
             }
@@ -318,7 +340,7 @@ impl Process {
         dispatch: &Dispatch,
         course: &mut Progress,
     ) -> Result<Ran, RunError> {
-        self.make_ready()?;
+        self.make_ready(&dispatch.cancel)?;
         self.let_go();
         let preset = self.preset(dispatch)?;
         let pushed = self.push(dispatch)?;
@@ -370,7 +392,7 @@ impl Process {
     }
 
     /// Waits until it is confined.
-    pub(super) fn make_ready(&mut self) -> Result<(), WorkerError> {
+    pub(super) fn make_ready(&mut self, cancel: &Cancel) -> Result<(), WorkerError> {
         if self.is_ready {
             return Ok(());
         }
@@ -384,6 +406,9 @@ impl Process {
                 Received::Message => break,
                 Received::Nothing if !self.is_alive() => {
                     return Err("it ended before it was ready".into());
+                }
+                Received::Nothing if cancel.is_wanted() => {
+                    return Err("it was not ready when it was cancelled".into());
                 }
                 Received::Nothing if Instant::now() > end => {
                     return Err("it did not become ready".into());
@@ -410,7 +435,14 @@ impl Process {
 
     /// Looks at the layers that it does not have, and why.
     fn check(&self) -> Result<(), WorkerError> {
+        let is_root = geteuid().is_root();
+        let has_dirs = self
+            .granted
+            .as_ref()
+            .is_some_and(|setting| !setting.dirs.is_empty());
         let missing = |layer: &LayerForm| match &layer.lacks {
+            // Only root becomes somebody else, and not if it was granted directories, which are root's.
+            Some(_) if layer.name == Layer::UnusedUser.name() && (!is_root || has_dirs) => None,
             Some((why, true)) => Some(format!("{}: {why}", layer.name)),
             _ => None,
         };
@@ -555,11 +587,14 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+/// A process that ends with its owner.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
         // It holds nothing that it could save.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -444,7 +444,7 @@ impl Worker {
     fn dispatch(&mut self, runner: &Runner, body: &Bytes) -> Result<(), WorkerError> {
         let mut from = Reader::new(body);
         let head = DispatchHead::read(&mut from)?;
-        let mut descriptors = self.take(head.descriptors)?.into_iter();
+        let mut descriptors = form::Received::new(self.take(head.descriptors)?);
         let preset = self
             .presets
             .get(&head.preset)

@@ -3,6 +3,7 @@
 use super::process::{Lost, Process, Ran, WorkerError};
 use crate::account::Account;
 use crate::dispatch::Dispatch;
+use rwasm_sandbox::cancel::Cancel;
 use rwasm_sandbox::outcome::{Failure, FailureCode, Outcome, Usage};
 use rwasm_sandbox::sandbox::{Setting, VariantKey};
 use rwasm_value::ids::EngineId;
@@ -47,7 +48,9 @@ impl Workers {
     pub(crate) fn start(settings: WorkerSettings, engine: EngineId) -> io::Result<Self> {
         let mut first = Process::start(&settings, engine, settings.first, None, false)?;
         if settings.is_strict {
-            first.make_ready().map_err(WorkerError::into_error)?;
+            first
+                .make_ready(&Cancel::default())
+                .map_err(WorkerError::into_error)?;
         }
         let spare = Some(first);
         Ok(Self {
@@ -79,6 +82,13 @@ impl Workers {
                 .dirs
                 .expect_in_place(&dispatch.setting.grants)
             {
+                dispatch.fail_rest_with(Some(self.engine), &failure);
+                break;
+            }
+            if self.settings.is_strict && !dispatch.setting.peers.is_empty() {
+                let message =
+                    "a strict boundary grants no peers: the kernel does not know their addresses";
+                let failure = Failure::new(FailureCode::PolicyDenied, message);
                 dispatch.fail_rest_with(Some(self.engine), &failure);
                 break;
             }

@@ -4,6 +4,7 @@
 use super::result::{Formats, error_line};
 use super::{is_streamed, merge_of};
 use crate::args::{AgainArguments, GrantOptions, Printed, ReplayArguments, check_engines};
+use crate::environment::compiler::bounded;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::warn;
@@ -353,7 +354,7 @@ impl Again<'_> {
     ) -> Result<(), CliError> {
         refuse_same(printed.output.as_deref(), None)?;
         let output = Output::open(printed.output.as_deref())?;
-        let mut cluster = RunningCluster::of_this_process(builder)?;
+        let mut cluster = RunningCluster::of_this_process(bounded(builder)?)?;
         let (mut inputs, mut lists) = (Vec::new(), Vec::new());
         for one in given {
             match one {

@@ -5,7 +5,7 @@ use crate::args::{
     ResultArguments, ShownAs,
 };
 use crate::cluster::profile;
-use crate::environment::compiler::compiled;
+use crate::environment::compiler::{bounded, compiled};
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::output::messages::{note, warn};
@@ -220,7 +220,7 @@ fn print_recalled(
     signals: &Signals,
 ) -> Result<Result<(), CliError>, CliError> {
     let recalled = jobs
-        .recall_by(&job.id, compiled(Cluster::builder())?)
+        .recall_by(&job.id, compiled(bounded(Cluster::builder())?)?)
         .map_err(durable)?;
     let format = match (arguments.printed.format, &job.format) {
         (Some(format), _) => Some(format),

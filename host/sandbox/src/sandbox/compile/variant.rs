@@ -115,14 +115,35 @@ const TABLE_KEEP_RESIDENT: usize = 512 << 10;
 /// The metadata of one instance; large programs have tens of thousands of functions.
 const MAX_INSTANCE_SIZE: usize = 16 << 20;
 
+/// The addresses that there are for a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::sandbox) enum Room {
+    /// Tried out.
+    #[default]
+    Tried,
+    /// None, whether or not there would be: for code that others run, or have made.
+    Little,
+}
+
 impl Variant {
     /// Configures an engine for `engines` threads, or for none, to compile and to check. If the address space is too small for a pool,
     /// memories are allocated on demand, with explicit bounds checks.
     pub(in crate::sandbox) fn new(
         key: VariantKey,
         engines: u32,
+        room: Room,
         ticker: Arc<Ticker>,
     ) -> wasmtime::Result<Self> {
+        if room == Room::Little {
+            let engine = wasmtime::Engine::new(&on_demand(key))?;
+            ticker.advance(&engine);
+            return Ok(Self {
+                key,
+                engine,
+                spacious: false,
+                ticker,
+            });
+        }
         let wanted = if engines == 0 {
             // Nothing runs in it, so it needs no room.
             let mut config = config(key);

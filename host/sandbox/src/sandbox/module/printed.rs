@@ -4,6 +4,8 @@
 //! WIT is described in WIT as far as possible. Nothing is run, and the output is bounded like the
 //! analysis.
 
+use super::bare_exports;
+use super::foreign::Refused;
 use super::foreign::contained;
 use super::load::LoadError;
 use super::merged;
@@ -14,7 +16,6 @@ use rwasm_value::plain::shortened;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use wit_component::WitPrinter;
-use wit_parser::decoding::DecodedWasm;
 use wit_parser::{PackageId, Resolve, UnresolvedPackageGroup, WorldId, WorldItem};
 
 /// The package and world of a module without such names, as other tools call them.
@@ -58,16 +59,16 @@ impl Module {
     /// The WIT in the module, and the world that describes it.
     fn carried(&self) -> Result<Option<(Resolve, WorldId)>, String> {
         if self.is_component() {
-            let decoded = wit_parser::decoding::decode(&self.bytes);
-            return match decoded.map_err(|error| format!("{error:#}"))? {
-                DecodedWasm::Component(mut resolve, world) => {
-                    let mut exports = std::mem::take(&mut resolve.worlds[world].exports);
-                    exports.retain(|key, item| !is_of_a_tool(&resolve, key, item));
-                    resolve.worlds[world].exports = exports;
-                    Ok(Some((resolve, world)))
+            let (mut resolve, world) = match bare_exports::decode(&self.bytes) {
+                Ok(decoded) => decoded,
+                Err(Refused::Invalid(message) | Refused::Unsupported(message)) => {
+                    return Err(message);
                 }
-                DecodedWasm::WitPackage(..) => Err("it contains only WIT and no code".to_owned()),
             };
+            let mut exports = std::mem::take(&mut resolve.worlds[world].exports);
+            exports.retain(|key, item| !is_of_a_tool(&resolve, key, item));
+            resolve.worlds[world].exports = exports;
+            return Ok(Some((resolve, world)));
         }
         let Some((mut resolve, merged)) = merged::decode(&self.bytes)? else {
             return Ok(None);
