@@ -11,12 +11,14 @@ use rwasm_value::value::Malformed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The first byte of a message over NATS; it changes whenever an older program would misread one.
+#[cfg(feature = "nats")]
 pub(crate) const VERSION: u8 = 2;
 
 /// Why a message is not one of ours.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     /// It was made by another version.
+    #[cfg(feature = "nats")]
     #[error(
         "it has format version {found}, but this program knows version {VERSION}: use one version of rwasm-cluster throughout a cluster"
     )]
@@ -28,6 +30,7 @@ pub(crate) enum WireError {
     #[error("malformed body: {0}")]
     Body(#[from] Malformed),
     /// It has more tasks or arguments than a message may have.
+    #[cfg(feature = "nats")]
     #[error("it has more tasks or arguments than one message may have")]
     TooMany,
     /// It has the outcomes of other tasks as well.

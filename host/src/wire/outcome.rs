@@ -7,11 +7,13 @@ use rwasm_sandbox::note::{LogLevel, LogLine, Notes, Progress, Published};
 use rwasm_sandbox::outcome::{Failure, FailureCode, Log, Logs, Outcome, Usage};
 use rwasm_value::ids::EngineId;
 use rwasm_value::value::{Malformed, Packed, Reader, Type, Writer};
+#[cfg(feature = "nats")]
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The header of the outcomes of one message.
+#[cfg(feature = "nats")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OutcomesHead {
     /// The process that ran them.
@@ -153,6 +155,7 @@ pub(crate) fn decode_outcomes(
 }
 
 /// Returns the positions of the failures among the outcomes of a body, whatever the type of their values.
+#[cfg(feature = "nats")]
 pub(crate) fn decode_failed(body: &[u8]) -> Result<Vec<u64>, WireError> {
     let mut from = Reader::new(body);
     let count = from.count(LEAST)?;
