@@ -1,7 +1,8 @@
 //! `inspect`: what a module is, for people and as JSON, and an example that runs.
 
 use crate::support::{
-    Ended, command_component, component, file, folder, guest, inspect, module, program, wat,
+    Ended, command_component, component, file, folder, guest, inspect, module, program,
+    refused_by_engine, wat,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -479,7 +480,7 @@ fn what_does_not_link_is_seen_before_a_run() {
         importing("wasi:clocks/monotonic-clock@0.3.0", "now"),
         format!("(component (component $inner) (export \"inner\" (component $inner)) {function})"),
     ] {
-        let (said, run) = hindrance(&dir, &text, 10);
+        let (said, run) = hindrance(&dir, &text, refused_by_engine());
         run.expect_stderr_has(&[&said]);
     }
 }
