@@ -472,15 +472,17 @@ fn what_does_not_link_is_seen_before_a_run() {
             "(component (import \"{name}\" (instance (export \"{function_name}\" (func (result u32))))) {function})"
         )
     };
-    for text in [
-        "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32) (result i32)))
+    let engine = refused_by_engine();
+    for (text, code) in [
+        ("(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32) (result i32)))
             (func (export \"f\") (result i32) i32.const 1))"
-            .to_owned(),
-        importing("wasi:cli/environment@0.2.0", "get-arguments"),
-        importing("wasi:clocks/monotonic-clock@0.3.0", "now"),
-        format!("(component (component $inner) (export \"inner\" (component $inner)) {function})"),
+            .to_owned(), engine),
+        (importing("wasi:cli/environment@0.2.0", "get-arguments"), engine),
+        (importing("wasi:clocks/monotonic-clock@0.3.0", "now"), engine),
+        // Seen before it is sent.
+        (format!("(component (component $inner) (export \"inner\" (component $inner)) {function})"), 10),
     ] {
-        let (said, run) = hindrance(&dir, &text, refused_by_engine());
+        let (said, run) = hindrance(&dir, &text, code);
         run.expect_stderr_has(&[&said]);
     }
 }
