@@ -143,8 +143,9 @@ fn begin(
     }
     let sandbox = Sandbox::still(hello.key)?;
     let runner = Runner::new()?;
-    // The runtime keeps what memories begin with in such files.
-    let mut confinement = Confinement::new().memory_files(true);
+    // No files in memory: the kernel refuses now and then to seal those that the runtime would make for what the memories of
+    // components begin with. It copies that instead; core modules have it in the file of their code.
+    let mut confinement = Confinement::new();
     let (mut files, mut dirs) = (Vec::new(), GrantedDirs::default());
     let grants = hello.granted.map(|form| form.grants()).transpose()?;
     if let Some(grants) = &grants {
