@@ -538,10 +538,7 @@ fn a_cluster_that_is_shut_down_does_not_wait_for_the_compiler() {
 
 #[test]
 fn the_compiler_ends_with_the_program() {
-    if only_in_threads("workers are children of the program too") {
-        return;
-    }
-    if only_here("the compiler is a process of the engines'") {
+    if only_here("the compiler is a process of the engines'") || only_in_threads("of children") {
         return;
     }
     let dir = folder();

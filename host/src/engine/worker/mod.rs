@@ -6,6 +6,7 @@
 
 mod form;
 mod listen;
+mod numbered;
 mod process;
 mod serve;
 mod workers;

@@ -5,6 +5,7 @@ use super::form::{
     PROGRAM, PresetForm, ProgramForm, READY, REFUSED,
 };
 use super::listen::{Listening, Progress, RunError, StreamPumps};
+use super::numbered::Numbered;
 use super::workers::WorkerSettings;
 use super::{BUILD, COMMAND, RINGS, START};
 use crate::dispatch::{Dispatch, OwnerMark, Reuse};
@@ -48,9 +49,6 @@ const MOST_DESCRIPTORS: usize = 64;
 /// What a worker that says why it ends has to say.
 const CANNOT: &str = "its worker process cannot go on: ";
 
-/// What a worker keeps of each kind, at most.
-const MOST_KEPT: usize = 16;
-
 /// A dispatch that was run to its end.
 pub(super) struct Ran {
     pub(super) computed: Duration,
@@ -65,9 +63,6 @@ pub(super) struct Lost {
     /// What becomes of that task.
     pub(super) failure: Failure,
 }
-
-/// What is known to a worker by a number; the last used last.
-struct Numbered<T>(Vec<(u64, T)>);
 
 /// What dispatches have in common, as long as the worker knows it.
 struct Preset {
@@ -116,29 +111,6 @@ impl WorkerError {
 impl<E: Display> From<E> for WorkerError {
     fn from(error: E) -> Self {
         Self(error.to_string())
-    }
-}
-
-impl<T> Numbered<T> {
-    /// Returns the number of what is known, put last.
-    fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<u64> {
-        let place = self.0.iter().position(|(_, one)| is(one))?;
-        let found = self.0.remove(place);
-        let number = found.0;
-        self.0.push(found);
-        Some(number)
-    }
-
-    /// Adds one, and returns the one that has to go for it.
-    fn add(&mut self, number: u64, one: T) -> Option<u64> {
-        self.0.push((number, one));
-        (self.0.len() > MOST_KEPT).then(|| self.0.remove(0).0)
-    }
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self(Vec::new())
     }
 }
 
