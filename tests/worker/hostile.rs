@@ -245,7 +245,8 @@ fn never_answer(worker: &mut Worker) {
 /// Says so much that nobody gets to look at the clock.
 fn flood(worker: &mut Worker) {
     worker.be_asked();
-    let note = [NOTE, 200, 1, 0, 1, b'x'];
+    // What some task has printed.
+    let note = [NOTE, 1, 200, 1, 1, b'x'];
     loop {
         worker.tell(&note);
     }

@@ -1,8 +1,10 @@
-//! The form in which outcomes travel from engines that are not threads of this process. Pure: bytes to plain data and back.
+//! The form in which outcomes and notes travel from engines that are not threads of this process. Pure: bytes to plain data and back.
 //! What was received is checked: no length is trusted.
 
+mod note;
 mod outcome;
 
+pub(crate) use note::{put_note, read_note};
 #[cfg(feature = "nats")]
 pub(crate) use outcome::{LARGEST_OUTCOMES, OutcomesHead, decode_failed};
 pub(crate) use outcome::{decode_outcomes, encode_outcomes, largest_outcomes};

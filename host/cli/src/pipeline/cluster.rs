@@ -37,6 +37,8 @@ enum EnginesOf {
         lane: String,
         /// How many there are is for others to say, but the command line does.
         is_counted: bool,
+        /// Likewise the boundary.
+        is_bounded: bool,
     },
 }
 
@@ -93,9 +95,18 @@ impl ClusterSettings {
             if let Some(lane) = &task.lane {
                 settings.builder = settings.builder.lane(lane);
             }
+            // It would be a promise that nobody keeps.
+            if task.boundary == BoundaryArgument::Strict {
+                return Err(CliError::Wrong {
+                    message: "--boundary strict cannot be kept on a remote cluster: its engines belong to other machines"
+                        .to_owned(),
+                    hint: "use --boundary thread there, or run without a cluster".to_owned(),
+                });
+            }
             settings.engines = EnginesOf::Elsewhere {
                 lane,
                 is_counted: task.engines_typed,
+                is_bounded: task.boundary != BoundaryArgument::Thread,
             };
         }
         Ok(settings)
@@ -144,10 +155,17 @@ impl RunningCluster {
                 Ok(running)
             }
             #[cfg(feature = "nats")]
-            EnginesOf::Elsewhere { lane, is_counted } => {
+            EnginesOf::Elsewhere {
+                lane,
+                is_counted,
+                is_bounded,
+            } => {
                 let cluster = settings.builder.start().map_err(CliError::Start)?;
                 end_if_rejected(&cluster, signals);
                 if !is_quiet {
+                    if is_bounded {
+                        warn("--boundary has no effect on a remote cluster");
+                    }
                     warn_of_engines(&cluster, &lane, is_counted);
                 }
                 Ok(Self::new(cluster, false))

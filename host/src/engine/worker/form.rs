@@ -3,10 +3,10 @@
 
 use super::super::resolve;
 use crate::dispatch::{Dispatch, DispatchedTask, TaskInput};
-use crate::wire::WireError;
+use crate::wire::{self, WireError, put_note};
 use bytes::Bytes;
 use rwasm_sandbox::input::{Chunk, ChunkData, Source};
-use rwasm_sandbox::note::{LogLevel, TaskNote};
+use rwasm_sandbox::note::TaskNote;
 use rwasm_sandbox::outcome::{Failure, FailureCode};
 use rwasm_sandbox::pushed::{PushedValue, PushedValues};
 use rwasm_sandbox::sandbox::{Arguments, Callee, ModuleInfo, SettingForm, VariantKey};
@@ -483,73 +483,16 @@ pub(super) fn read_pushed(bytes: &[u8]) -> Result<(u64, PushedValues), Malformed
     Ok((number, values))
 }
 
-const STDOUT: u8 = 0;
-const STDERR: u8 = 1;
-const LOG: u8 = 2;
-const PROGRESS: u8 = 3;
-const PUBLISHED: u8 = 4;
-
 pub(super) fn note_message(task: u64, note: &TaskNote) -> Vec<u8> {
     let mut out = message(NOTE);
-    out.put_u64_leb(task);
-    match note {
-        TaskNote::Stdout(bytes) => {
-            out.put_u8(STDOUT);
-            out.put_bytes(bytes);
-        }
-        TaskNote::Stderr(bytes) => {
-            out.put_u8(STDERR);
-            out.put_bytes(bytes);
-        }
-        TaskNote::Log { level, message } => {
-            out.put_u8(LOG);
-            out.put_bytes(level.name().as_bytes());
-            out.put_bytes(message.as_bytes());
-        }
-        TaskNote::Progress { done, total } => {
-            out.put_u8(PROGRESS);
-            out.put_u64_leb(*done);
-            out.put_bool(total.is_some());
-            out.put_u64_leb(total.unwrap_or_default());
-        }
-        TaskNote::Published { name, bytes } => {
-            out.put_u8(PUBLISHED);
-            out.put_bytes(name.as_bytes());
-            out.put_bytes(bytes);
-        }
-    }
+    put_note(task, note, &mut out);
     out.into_vec()
 }
 
 pub(super) fn read_note(bytes: &[u8]) -> Result<(u64, TaskNote), Malformed> {
-    let mut from = Reader::new(bytes);
-    let task = from.u64_leb()?;
+    // Copied, since the message is read anew.
+    let message = Bytes::copy_from_slice(bytes);
+    let mut from = Reader::new(&message);
     let kind = from.u8()?;
-    let note = match kind {
-        STDOUT => TaskNote::Stdout(Bytes::copy_from_slice(from.byte_string()?)),
-        STDERR => TaskNote::Stderr(Bytes::copy_from_slice(from.byte_string()?)),
-        LOG => {
-            let name = from.str()?;
-            let level = LogLevel::ALL.into_iter().find(|one| one.name() == name);
-            TaskNote::Log {
-                level: level.ok_or(Malformed::BadCase)?,
-                message: from.str()?.to_owned(),
-            }
-        }
-        PROGRESS => {
-            let done = from.u64_leb()?;
-            let has_total = from.bool()?;
-            let total = from.u64_leb()?;
-            TaskNote::Progress {
-                done,
-                total: has_total.then_some(total),
-            }
-        }
-        PUBLISHED => TaskNote::Published {
-            name: from.str()?.into(),
-            bytes: Bytes::copy_from_slice(from.byte_string()?),
-        },
-        _ => return Err(Malformed::BadCase),
-    };
-    Ok((task, note))
+    wire::read_note(kind, &mut from, &message)
 }

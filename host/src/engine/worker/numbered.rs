@@ -17,9 +17,9 @@ impl<T> Numbered<T> {
     }
 
     /// Adds one, and returns the one that has to go for it.
-    pub(super) fn add(&mut self, number: u64, one: T) -> Option<u64> {
+    pub(super) fn add(&mut self, number: u64, one: T) -> Option<(u64, T)> {
         self.0.push((number, one));
-        (self.0.len() > MOST_KEPT).then(|| self.0.remove(0).0)
+        (self.0.len() > MOST_KEPT).then(|| self.0.remove(0))
     }
 }
 

@@ -468,7 +468,7 @@ impl Process {
         let files = [portable.module.as_fd(), portable.code.as_fd()];
         self.channel.send(&files, Some(ROOM))?;
         self.send(&[&form::plain(PROGRAM, &form)])?;
-        if let Some(gone) = self.programs.add(number, Arc::clone(program)) {
+        if let Some((gone, _)) = self.programs.add(number, Arc::clone(program)) {
             let forget = Forget {
                 programs: vec![gone],
                 ..Forget::default()
@@ -518,9 +518,17 @@ impl Process {
             owner_number: dispatch.owner.number(),
             owner: dispatch.owner.mark(),
         };
-        if let Some(gone) = self.presets.add(number, preset) {
+        if let Some((gone, preset)) = self.presets.add(number, preset) {
+            // With its owner, unless another has that too: what a worker knows is bounded.
+            let owner = preset.owner_number;
+            let is_needed = |(_, one): &(u64, Preset)| one.owner_number == owner;
+            let is_gone = !self.presets.0.iter().any(is_needed);
+            if is_gone {
+                self.kept.retain(|(kept, _)| *kept != owner);
+            }
             let forget = Forget {
                 presets: vec![gone],
+                owners: is_gone.then_some(owner).into_iter().collect(),
                 ..Forget::default()
             };
             self.send(&[&form::plain(FORGET, &forget)])?;

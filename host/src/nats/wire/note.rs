@@ -2,10 +2,10 @@
 //! kept.
 
 use super::WireError;
+use crate::wire::{put_note, read_note};
 use bytes::Bytes;
-use rwasm_sandbox::note::{LogLevel, TaskNote};
-use rwasm_value::value::{Malformed, Reader, Writer};
-use std::sync::Arc;
+use rwasm_sandbox::note::TaskNote;
+use rwasm_value::value::{Reader, Writer};
 
 /// Something heard of the tasks of a message, which is identified by its number.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,12 +18,8 @@ pub(crate) enum Heard {
     Note(u64, TaskNote),
 }
 
+// Those between are the kinds of notes.
 const BEGUN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const LOG: u8 = 3;
-const PROGRESS: u8 = 4;
-const PUBLISHED: u8 = 5;
 const COMPILING: u8 = 6;
 
 pub(crate) fn encode_heard(number: &str, heard: &Heard) -> Bytes {
@@ -40,39 +36,6 @@ pub(crate) fn encode_heard(number: &str, heard: &Heard) -> Bytes {
     out.into_vec().into()
 }
 
-fn put_note(task: u64, note: &TaskNote, out: &mut Writer) {
-    let mut begin = |tag: u8| {
-        out.put_u8(tag);
-        out.put_u64_leb(task);
-    };
-    match note {
-        TaskNote::Stdout(bytes) => {
-            begin(STDOUT);
-            out.put_bytes(bytes);
-        }
-        TaskNote::Stderr(bytes) => {
-            begin(STDERR);
-            out.put_bytes(bytes);
-        }
-        TaskNote::Log { level, message } => {
-            begin(LOG);
-            out.put_bytes(level.name().as_bytes());
-            out.put_bytes(message.as_bytes());
-        }
-        TaskNote::Progress { done, total } => {
-            begin(PROGRESS);
-            out.put_u64_leb(*done);
-            out.put_bool(total.is_some());
-            out.put_u64_leb(total.unwrap_or_default());
-        }
-        TaskNote::Published { name, bytes } => {
-            begin(PUBLISHED);
-            out.put_bytes(name.as_bytes());
-            out.put_bytes(bytes);
-        }
-    }
-}
-
 pub(crate) fn decode_heard(message: &Bytes) -> Result<(String, Heard), WireError> {
     let mut from = Reader::new(message);
     let number = from.str()?.to_owned();
@@ -83,35 +46,7 @@ pub(crate) fn decode_heard(message: &Bytes) -> Result<(String, Heard), WireError
     if tag == COMPILING {
         return Ok((number, Heard::Compiling(from.u32_leb()?)));
     }
-    let task = from.u64_leb()?;
-    let note = match tag {
-        STDOUT => TaskNote::Stdout(message.slice_ref(from.byte_string()?)),
-        STDERR => TaskNote::Stderr(message.slice_ref(from.byte_string()?)),
-        LOG => {
-            let level = from.str()?;
-            let mut levels = LogLevel::ALL.into_iter();
-            TaskNote::Log {
-                level: levels
-                    .find(|one| one.name() == level)
-                    .ok_or(Malformed::BadCase)?,
-                message: from.str()?.to_owned(),
-            }
-        }
-        PROGRESS => {
-            let done = from.u64_leb()?;
-            let has_total = from.bool()?;
-            let total = from.u64_leb()?;
-            TaskNote::Progress {
-                done,
-                total: has_total.then_some(total),
-            }
-        }
-        PUBLISHED => TaskNote::Published {
-            name: Arc::from(from.str()?),
-            bytes: message.slice_ref(from.byte_string()?),
-        },
-        _ => return Err(Malformed::BadCase.into()),
-    };
+    let (task, note) = read_note(tag, &mut from, message)?;
     Ok((number, Heard::Note(task, note)))
 }
 
