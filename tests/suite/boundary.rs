@@ -1,7 +1,9 @@
 //! Tasks in worker processes: the same results, a process that holds nothing, and one task at most for each that is killed.
 
 use crate::compile::children;
-use crate::support::{Ended, call, file, folder, guest, map, only_here, program, run, until};
+use crate::support::{
+    Ended, call, file, folder, guest, is_over_nats, map, only_here, program, run, until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use rwasm_cluster::{Boundary, Cluster, HostCall, HostError, HostFunctions, StartError};
 use serde_json::Value;
@@ -261,7 +263,15 @@ fn doctor_lists_the_layers_and_strict_wants_all_of_them() {
     let strict = call("numbers")
         .args(["fib", "10", "--boundary", "strict"])
         .end();
-    if is_missing {
+    if is_over_nats() {
+        let refused = strict.expect_code(2).expect_empty_stdout();
+        refused.expect_stderr_has(&["--boundary strict cannot be kept on a remote cluster"]);
+        let warned = call("numbers")
+            .args(["fib", "10", "--boundary", "process"])
+            .end();
+        let warned = warned.expect_code(0).expect_stdout("55\n");
+        warned.expect_stderr_has(&["--boundary has no effect on a remote cluster"]);
+    } else if is_missing {
         strict.expect_code(13).expect_empty_stdout();
     } else {
         strict.expect_code(0).expect_stdout("55\n");
