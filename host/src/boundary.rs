@@ -1,6 +1,8 @@
 //! How the tasks of a cluster are isolated from the process that started it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// How tasks are isolated from the process that started the cluster, in addition to the sandbox of the runtime.
 ///
@@ -35,6 +37,72 @@ pub enum Boundary {
     Process(PathBuf),
     /// The same, but the cluster does not start on a machine that lacks a layer.
     Strict(PathBuf),
+}
+
+impl Boundary {
+    /// The boundary of this kind, with this program for its worker processes.
+    #[must_use]
+    pub fn new(kind: BoundaryKind, program: impl Into<PathBuf>) -> Self {
+        match kind {
+            BoundaryKind::Thread => Self::Thread,
+            BoundaryKind::Process => Self::Process(program.into()),
+            BoundaryKind::Strict => Self::Strict(program.into()),
+        }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> BoundaryKind {
+        match self {
+            Self::Thread => BoundaryKind::Thread,
+            Self::Process(_) => BoundaryKind::Process,
+            Self::Strict(_) => BoundaryKind::Strict,
+        }
+    }
+}
+
+/// The kind of a [`Boundary`]; the stronger one is greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BoundaryKind {
+    /// [`Boundary::Thread`].
+    #[default]
+    Thread,
+    /// [`Boundary::Process`].
+    Process,
+    /// [`Boundary::Strict`].
+    Strict,
+}
+
+impl BoundaryKind {
+    const NAMES: [(&str, Self); 3] = [
+        ("thread", Self::Thread),
+        ("process", Self::Process),
+        ("strict", Self::Strict),
+    ];
+}
+
+impl fmt::Display for BoundaryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Self::NAMES.iter().find(|(_, kind)| kind == self);
+        f.write_str(named.map_or("", |(name, _)| name))
+    }
+}
+
+/// The text is not a boundary: it is not `thread`, `process` or `strict`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a valid boundary; use thread, process or strict", rwasm_value::plain::in_line(.0))]
+pub struct ParseBoundaryError(String);
+
+impl FromStr for BoundaryKind {
+    type Err = ParseBoundaryError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::NAMES.iter().find(|(name, _)| *name == text);
+        named
+            .map(|(_, kind)| *kind)
+            .ok_or_else(|| ParseBoundaryError(text.to_owned()))
+    }
 }
 
 /// A layer of the boundary on this machine, from [`boundary_layers`](crate::boundary_layers).

@@ -150,7 +150,7 @@ mod capacity;
 pub use account::TenantUsage;
 pub use backend::{EngineError, EngineStatus, QueueStatus};
 pub use blocking::{Blocking, BlockingCluster, BlockingTenant};
-pub use boundary::{Boundary, BoundaryLayer, LayerStatus};
+pub use boundary::{Boundary, BoundaryKind, BoundaryLayer, LayerStatus, ParseBoundaryError};
 pub use capacity::{Resource, Shortage};
 pub use cluster::{Cluster, ClusterBuilder, StartError, Tenant};
 pub use dispatch::{ParseReuseError, Reuse};

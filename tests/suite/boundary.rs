@@ -107,7 +107,7 @@ fn endless(options: &str) -> (Child, Vec<Pid>) {
 }
 
 /// A field of what the kernel says of a process.
-fn field(process: Pid, name: &str) -> String {
+pub(crate) fn field(process: Pid, name: &str) -> String {
     let path = format!("/proc/{}/status", process.as_raw_nonzero());
     let status = fs::read_to_string(path).unwrap_or_default();
     let line = status

@@ -36,6 +36,7 @@ pub use lanes::{LaneError, ServedLane};
 pub use policy::{EnginePolicy, PolicyError};
 pub use served::ServedCluster;
 
+use crate::boundary::Boundary;
 use crate::cluster::{Cluster, StartError};
 use crate::nats::AssetError;
 use crate::nats::connect::ConnectError;
@@ -62,6 +63,8 @@ pub struct JoinSettings {
     pub cache_dir: Option<PathBuf>,
     /// Where modules are compiled.
     pub compiler: Compiler,
+    /// How tasks are isolated from this process; [`Boundary::Thread`] by default. The policy may require more.
+    pub boundary: Boundary,
     /// The lanes whose tasks are taken: one before the other, or each with its part of the engine time if they have
     /// weights, which they cannot among several clusters; `main` by default.
     pub lanes: Vec<ServedLane>,
@@ -86,6 +89,7 @@ impl JoinSettings {
             engines: None,
             cache_dir: None,
             compiler: Compiler::default(),
+            boundary: Boundary::default(),
             lanes: vec![ServedLane::main()],
             labels: BTreeMap::new(),
             policy: EnginePolicy::default(),
@@ -197,6 +201,13 @@ async fn run(
     ready: impl FnOnce(&[EngineId]),
 ) -> Result<JoinReport, JoinError> {
     lanes::check(&settings.lanes, settings.clusters.len())?;
+    let (kind, required) = (settings.boundary.kind(), settings.policy.boundary());
+    if kind < required {
+        let reason = format!(
+            "the policy requires the boundary `{required}`, and these engines have `{kind}`"
+        );
+        return Err(StartError::Boundary(reason).into());
+    }
     settings.policy.warn_of_missing_dirs();
     let health = match settings.health {
         None => None,
@@ -236,6 +247,7 @@ fn start_engines(
         .engines(engines)
         .max_engines(engines)
         .compiler(settings.compiler.clone())
+        .boundary(settings.boundary.clone())
         .first_engine(first);
     if let Some(dir) = &settings.cache_dir {
         // The same files as those of runs without a cluster: what one has compiled serves the other.

@@ -1,6 +1,7 @@
 //! The most that tasks may be granted on this machine: a file of the machine's owner, which no job can widen.
 
 use super::roots::Roots;
+use crate::boundary::BoundaryKind;
 use crate::nats::wire::TasksHead;
 use rwasm_sandbox::grants::{Access, Clock, DirGrant, Grants, NetGrant, NetHost, Random};
 use rwasm_sandbox::limits::{DETERMINISTIC_FUEL, Limits, MAX_STACK, MIN_STACK};
@@ -21,6 +22,8 @@ pub struct EnginePolicy {
     env: Vec<String>,
     /// Whether the precise clock may be read.
     precise_clock: bool,
+    /// The weakest that the engines may have.
+    boundary: BoundaryKind,
     caps: Caps,
 }
 
@@ -78,6 +81,7 @@ struct File {
     net: Vec<String>,
     env: Vec<String>,
     precise_clock: bool,
+    boundary: Option<String>,
     limits: Limited,
 }
 
@@ -142,12 +146,21 @@ impl EnginePolicy {
         })
     }
 
+    /// The weakest boundary that engines with this policy may have; [`BoundaryKind::Thread`] by default.
+    #[must_use]
+    pub fn boundary(&self) -> BoundaryKind {
+        self.boundary
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut policy = Self {
             dirs: Roots::open(&file.dirs)?,
             env: file.env,
             precise_clock: file.precise_clock,
+            boundary: file.boundary.map_or(Ok(BoundaryKind::Thread), |text| {
+                text.parse().map_err(|error| format!("`boundary`: {error}"))
+            })?,
             ..Self::default()
         };
         for peer in file.net {

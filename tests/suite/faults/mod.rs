@@ -2,7 +2,7 @@
 //! outcome, the right one, and the job ends; with real processes and servers.
 //!
 //! By what fails: `killed` and `frozen` engines, `servers`, `clients`, and streams that are `full`; `draining` is about
-//! engines that are told to go, `granting` about what they allow, `modules` about those that take long to be made ready.
+//! engines that are told to go, `granting` about what they allow, `workers` about those with a boundary, `modules` about those that take long to be made ready.
 //! `forged` is about messages that no client of ours sends. `engine` is a process with engines, `job` a map whose outcomes are checked as they come.
 
 pub(crate) mod engine;
@@ -18,6 +18,7 @@ mod killed;
 mod modules;
 mod servers;
 mod unused;
+mod workers;
 
 use crate::support::Server;
 use engine::EngineProcess;

@@ -1,6 +1,8 @@
 //! The options of the commands that start, stop and show a cluster.
 
-use super::values::{OF_ENGINES, duration, lane, parsed, pause, positive_size, profile, read};
+use super::values::{
+    BoundaryArgument, OF_ENGINES, duration, lane, parsed, pause, positive_size, profile, read,
+};
 use super::{Loudness, ShownOptions};
 use clap::Args;
 use rwasm_cluster::ByteSize;
@@ -63,6 +65,10 @@ pub(crate) struct StartArguments {
     /// Policy file that limits the access of tasks [default: no access]
     #[arg(long, value_name = "FILE", help_heading = ENGINES)]
     pub(crate) policy: Option<PathBuf>,
+
+    /// Isolation of tasks in addition to the sandbox [default: thread]
+    #[arg(long, value_enum, value_name = "BOUNDARY", env = "RWASM_BOUNDARY", hide_env = true, hide_short_help = true, help_heading = ENGINES)]
+    pub(crate) boundary: Option<BoundaryArgument>,
 
     /// Time for running tasks to finish when the engines stop [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true, help_heading = ENGINES)]

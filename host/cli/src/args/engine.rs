@@ -1,6 +1,8 @@
 //! The options of the commands on engines of a cluster.
 
-use super::values::{OF_ENGINES, duration, parsed, pause, served_lane, tenant_key};
+use super::values::{
+    BoundaryArgument, OF_ENGINES, duration, parsed, pause, served_lane, tenant_key,
+};
 use super::{EngineListArguments, IdentityOptions, LabelArgument, Loudness, RemoteOptions};
 use clap::{Args, Subcommand};
 use rwasm_cluster::join::ServedLane;
@@ -145,6 +147,17 @@ pub(crate) struct JoinArguments {
     /// Policy file that limits the access of tasks [default: no access]
     #[arg(long, value_name = "FILE", env = "RWASM_POLICY_FILE", hide_env = true)]
     pub(crate) policy: Option<PathBuf>,
+
+    /// Isolation of tasks in addition to the sandbox; a policy may require more
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "BOUNDARY",
+        env = "RWASM_BOUNDARY",
+        hide_env = true
+    )]
+    pub(crate) boundary: BoundaryArgument,
 
     /// Directory of cached modules [default: the user's cache directory]
     #[arg(long, value_name = "DIR", env = "RWASM_CACHE_DIR", hide_env = true)]

@@ -3,7 +3,9 @@
 use super::Loudness;
 use clap::ValueEnum;
 use rwasm_cluster::format::Format;
-use rwasm_cluster::{Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge};
+use rwasm_cluster::{
+    BoundaryKind, Builtin, ByteSize, LogLevel, MAX_STACK, MAX_TABLE_ELEMENTS, MIN_STACK, Merge,
+};
 #[cfg(feature = "nats")]
 use rwasm_cluster::{
     is_name,
@@ -28,6 +30,16 @@ pub(crate) enum BoundaryArgument {
     Process,
     /// The same; refuse to run if this machine lacks a layer
     Strict,
+}
+
+impl From<BoundaryArgument> for BoundaryKind {
+    fn from(argument: BoundaryArgument) -> Self {
+        match argument {
+            BoundaryArgument::Thread => Self::Thread,
+            BoundaryArgument::Process => Self::Process,
+            BoundaryArgument::Strict => Self::Strict,
+        }
+    }
 }
 
 /// How tasks are assigned to engines.

@@ -15,6 +15,7 @@ use crate::environment::compiler::cache_dir;
 use crate::environment::signals::Signals;
 use crate::exit::CliError;
 use crate::text::shell_word;
+use rwasm_cluster::BoundaryKind;
 use rwasm_cluster::nats::{ConnectSettings, Process, Role, overview};
 use rwasm_cluster::plain;
 use std::ffi::OsString;
@@ -23,8 +24,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Variables that speak to commands of the user's, and not to engines that have their options from here.
-const NOT_FOR_ENGINES: [&str; 12] = [
+const NOT_FOR_ENGINES: [&str; 13] = [
     "RWASM_ALLOW_PLAIN",
+    "RWASM_BOUNDARY",
     "RWASM_CA",
     "RWASM_CERT",
     "RWASM_CERT_KEY",
@@ -54,6 +56,7 @@ pub(super) struct EngineSettings {
     pub(super) labels: Vec<LabelArgument>,
     /// Of engines on this machine: other machines have policies of their own.
     pub(super) policy: Option<PathBuf>,
+    pub(super) boundary: Option<BoundaryKind>,
     pub(super) drain_timeout: Duration,
     pub(super) ssh: String,
 }
@@ -66,6 +69,9 @@ impl EngineSettings {
         let mut option = |name: &str, value: &str| options.extend([name.into(), value.into()]);
         option("--engines", &engines.to_string());
         option("--drain-timeout", &drain.replace(' ', ""));
+        if let Some(boundary) = self.boundary {
+            option("--boundary", &boundary.to_string());
+        }
         for lane in &self.lanes {
             option("--lane", lane);
         }

@@ -55,12 +55,13 @@ pub(crate) struct ProfileSettings {
     #[serde(alias = "nats_server")]
     pub(crate) nats_server: Option<PathBuf>,
     pub(crate) policy: Option<PathBuf>,
+    pub(crate) boundary: Option<String>,
     pub(crate) ssh: Option<String>,
 }
 
 /// All keys of a profile, for those who wrote another.
 const KEYS: &str = "url, key, ca, certificate, certificate-key, allow-plain; for `start`: engines, hosts, lanes, labels, \
-     port, store, keep, drain-timeout, nats-server, policy, ssh";
+     port, store, keep, drain-timeout, nats-server, policy, boundary, ssh";
 
 impl Profile {
     /// Reads the profile of that name, or the usual one.

@@ -26,7 +26,7 @@ pub(super) struct StartSettings {
     /// The time for all of it to be ready.
     pub(super) within: Duration,
     pub(super) asked: Asked,
-    /// Whether the options ask for lanes, labels or a policy, which engines that run do not take on.
+    /// Whether the options ask for lanes, labels, a policy or a boundary, which engines that run do not take on.
     pub(super) changes_engines: bool,
 }
 
@@ -90,7 +90,8 @@ impl StartSettings {
             },
             changes_engines: !arguments.lanes.is_empty()
                 || !arguments.labels.is_empty()
-                || arguments.policy.is_some(),
+                || arguments.policy.is_some()
+                || arguments.boundary.is_some(),
         })
     }
 }
@@ -122,11 +123,19 @@ impl EngineSettings {
         } else {
             &arguments.lanes
         };
+        let boundary = match (arguments.boundary, &set.boundary) {
+            (Some(argument), _) => Some(argument.into()),
+            (None, Some(text)) => profile
+                .parsed("boundary", std::slice::from_ref(text))?
+                .pop(),
+            (None, None) => None,
+        };
         let drain = profile.time("drain-timeout", set.drain_timeout.as_deref());
         Ok(Self {
             lanes: lanes.clone(),
             labels,
             policy,
+            boundary,
             drain_timeout: match arguments.drain_timeout {
                 Some(time) => time,
                 None => drain?.unwrap_or(DRAIN),

@@ -15,7 +15,7 @@ use rwasm_cluster::aside::Aside;
 use rwasm_cluster::join::{Drain, EnginePolicy, JoinSettings, ServedCluster, join};
 use rwasm_cluster::nats::{Key, Role};
 use rwasm_cluster::plain;
-use rwasm_cluster::{Cluster, EngineError, EngineId};
+use rwasm_cluster::{Boundary, BoundaryKind, Cluster, EngineError, EngineId};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -130,6 +130,8 @@ fn run(arguments: &JoinArguments, signals: &Signals) -> Result<(), CliError> {
     if let Some(path) = &arguments.policy {
         settings.policy = EnginePolicy::read(path).map_err(CliError::Policy)?;
     }
+    let kind = BoundaryKind::from(arguments.boundary).max(settings.policy.boundary());
+    settings.boundary = Boundary::new(kind, compiler::own());
     settings.drain_timeout = arguments.drain_timeout;
     settings.exit_when_idle = arguments.exit_when_idle;
     settings.health = arguments.health;

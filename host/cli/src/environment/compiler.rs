@@ -2,9 +2,9 @@
 //! its own. Not for people to call, and so no command that clap knows.
 
 use crate::exit::CliError;
-use rwasm_cluster::plain::in_line;
 use rwasm_cluster::{
-    Boundary, ByteSize, ClusterBuilder, CodeCache, Compiler, ParseByteSizeError, compile_worker,
+    Boundary, ByteSize, ClusterBuilder, CodeCache, Compiler, ParseBoundaryError,
+    ParseByteSizeError, compile_worker,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,18 +45,12 @@ pub(crate) fn bounded(builder: ClusterBuilder) -> Result<ClusterBuilder, CliErro
     let Some(boundary) = std::env::var_os(NAME).filter(|text| !text.is_empty()) else {
         return Ok(builder);
     };
-    let boundary = match &*boundary.to_string_lossy() {
-        "thread" => Boundary::Thread,
-        "process" => Boundary::Process(own()),
-        "strict" => Boundary::Strict(own()),
-        other => {
-            return Err(CliError::Wrong {
-                message: format!("{NAME}: `{}` is not a valid boundary", in_line(other)),
-                hint: "set it to thread, process or strict".to_owned(),
-            });
-        }
-    };
-    Ok(builder.boundary(boundary))
+    let kind = boundary.to_string_lossy().parse();
+    let kind = kind.map_err(|error: ParseBoundaryError| CliError::Wrong {
+        message: format!("{NAME}: {error}"),
+        hint: "unset the variable to use the default".to_owned(),
+    })?;
+    Ok(builder.boundary(Boundary::new(kind, own())))
 }
 
 /// What compiled code may take on disk: `RWASM_CACHE_SIZE`, else what the library has.

@@ -59,7 +59,7 @@ impl ClusterSettings {
         }
         let mut builder = Cluster::builder()
             .strict_imports(task.strict_imports)
-            .boundary(boundary(task.boundary))
+            .boundary(Boundary::new(task.boundary.into(), own()))
             .limits(limits.clone())
             .grants(grants.clone());
         if let Some(engines) = task.engines {
@@ -110,15 +110,6 @@ impl ClusterSettings {
             };
         }
         Ok(settings)
-    }
-}
-
-/// With this program as its worker.
-fn boundary(wall: BoundaryArgument) -> Boundary {
-    match wall {
-        BoundaryArgument::Thread => Boundary::Thread,
-        BoundaryArgument::Process => Boundary::Process(own()),
-        BoundaryArgument::Strict => Boundary::Strict(own()),
     }
 }
 
